@@ -21,13 +21,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from argosy.hub.reading import Reading
-from argosy.hub.record import SEGMENT_TICKS, Event
-from argosy.hub.seal import JOINED
-from argosy.hub.store import Store
+from argosy.hub.reading import StoreReader
+from argosy.hub.record import SEGMENT_ROWS, HubEvent
+from argosy.hub.seal import SEGMENTS_PER_CHUNK
+from argosy.hub.store import RecordStore
 from argosy.hub.tables import block_id
 from argosy.wire import connect
-from argosy.wire.book import Book, Entry, write_book
+from argosy.wire.book import AddressBook, AgentAddress, write_address_book
 from hubs import alarm, flood, page
 from hubs.alarm import measure_alarm
 from hubs.flood import measure_flood
@@ -59,7 +59,7 @@ METHOD = [
     "  takes",
     "bytes_per_sample: the file's pages in use, or the server's data folder, settled, over its samples",
     f"query: one series, all of it, as an array of doubles; {QUERIES} series at random a round, in turn",
-    f"query_unsealed: one series of the last minutes (at least {SEGMENT_TICKS - QUERIES} ticks that are not",
+    f"query_unsealed: one series of the last minutes (at least {SEGMENT_ROWS - QUERIES} ticks that are not",
     "  blocks yet), by a reading that has been asked before; a tick is written before each query",
     "second: processor time of this process for all commits and seals of the hour, over its seconds, with no",
     "  other store beside it; 1 is a core",
@@ -206,9 +206,9 @@ def ask_unsealed(folder: Path, agents: int) -> Value:
     (folder / "unsealed").mkdir()
     took = []
     with contextlib.closing(ByHub(folder / "unsealed")) as hub:
-        for number, (time_ms, values) in enumerate(seconds(SEGMENT_TICKS - 1, agents), 1):
+        for number, (time_ms, values) in enumerate(seconds(SEGMENT_ROWS - 1, agents), 1):
             hub.write(time_ms, values)
-            if number < SEGMENT_TICKS - QUERIES:
+            if number < SEGMENT_ROWS - QUERIES:
                 continue
             agent, figure = f"Agent{chance.randrange(agents):02}", chance.choice(FIGURES)
             began = time.perf_counter()
@@ -288,11 +288,11 @@ def running_hub(folder: Path, machine: str, book: Path, store: Path) -> Iterator
 def catch_up(folder: Path, count: int) -> Value:
     """Let a new hub pull from one that has `count` records; return its records a second."""
     tell(f"catching up {count} records")
-    ahead = Store(folder / "ahead.db", "ahead")
+    ahead = RecordStore(folder / "ahead.db", "ahead")
     for first in range(0, count, 1000):
-        ahead.write(
+        ahead.append(
             [
-                Event(FIRST_MS + number, "said", f"Agent{number % AGENTS:02}", {"number": number})
+                HubEvent(FIRST_MS + number, "said", f"Agent{number % AGENTS:02}", {"number": number})
                 for number in range(first, first + 1000)
             ]
         )
@@ -302,10 +302,10 @@ def catch_up(folder: Path, count: int) -> Value:
     hubs = {}
     for machine in ("ahead", "behind"):
         (folder / machine).mkdir()
-        hubs[machine] = Entry(machine, port=_free_port())
+        hubs[machine] = AgentAddress(machine, port=_free_port())
     for machine in hubs:
         books[machine] = folder / f"{machine}.json"
-        write_book(books[machine], Book("bench", "testing", (machine,), str(folder / machine), {}, hubs=hubs))
+        write_address_book(books[machine], AddressBook("bench", "testing", (machine,), str(folder / machine), {}, hubs=hubs))
     with (
         running_hub(folder, "ahead", books["ahead"], folder / "ahead.db"),
         running_hub(folder, "behind", books["behind"], folder / "behind.db"),
@@ -330,9 +330,9 @@ def catch_up(folder: Path, count: int) -> Value:
 def _known(path: Path, epoch: str) -> int:
     if not path.exists():
         return 0
-    reading = Reading(path)
+    reading = StoreReader(path)
     try:
-        return next((at.events for at in reading.positions() if at.origin.epoch == epoch), 0)
+        return next((at.last_event for at in reading.positions() if at.origin.epoch == epoch), 0)
     except sqlite3.OperationalError:  # it is being made
         return 0
     finally:
@@ -349,17 +349,17 @@ def _free_port() -> int:
 def resident(folder: Path, hub: ByHub) -> Value:
     """Lay a week of the fleet out, run a hub on it, and return what it keeps in memory."""
     tell("laying out a week")
-    base = hub.store._base
+    base = hub.store._database
     base.execute("BEGIN")
     for hour in range(1, WEEK_HOURS):
         base.execute(
             "INSERT INTO block SELECT id + ?, body FROM block WHERE id & ? = 0",
-            (JOINED * hour, block_id(1, 0) - 1),
+            (SEGMENTS_PER_CHUNK * hour, block_id(1, 0) - 1),
         )
         base.execute(
             "INSERT INTO run SELECT origin, ?, segments, step_ms, first_ms + ?, last_ms + ? FROM run "
             "WHERE segment = 0",
-            (JOINED * hour, 1000 * HOUR * hour, 1000 * HOUR * hour),
+            (SEGMENTS_PER_CHUNK * hour, 1000 * HOUR * hour, 1000 * HOUR * hour),
         )
     base.execute("UPDATE origin SET last_tick = last_tick * ?", (WEEK_HOURS,))
     base.execute("COMMIT")
@@ -367,8 +367,8 @@ def resident(folder: Path, hub: ByHub) -> Value:
     size = hub.size_bytes()
     book = folder / "week.json"
     (folder / "week").mkdir()
-    write_book(
-        book, Book("bench", "testing", ("here",), str(folder / "week"), {}, hubs={"here": Entry("here")})
+    write_address_book(
+        book, AddressBook("bench", "testing", ("here",), str(folder / "week"), {}, hubs={"here": AgentAddress("here")})
     )
     hub.close()
     with running_hub(folder, "here", book, hub.path) as process:

@@ -17,15 +17,15 @@ from pathlib import Path
 
 from argosy.fault import Fault, MissingError
 from argosy.fleet import load_fleet
-from argosy.image.blobs import Blob, Store
-from argosy.image.build import Builder, Built, write_layout
-from argosy.image.containers import Containers, lay_out
-from argosy.image.debian import base_key
-from argosy.image.inside import APP, HEALTH, PATH, START, VARIABLES
-from argosy.image.lock import Lock, make_lock, write_lock
+from argosy.image.blobs import Blob, BlobStore
+from argosy.image.build import ImageBuilder, BuiltImage, write_layout
+from argosy.image.containers import ContainerPlan, plan_containers
+from argosy.image.debian import base_cache_key
+from argosy.image.inside import APP_DIR, HEALTH_COMMAND, DEFAULT_PATH, ENTRYPOINT, IMAGE_VARIABLES
+from argosy.image.lock import ImageLock, resolve_lock, write_lock
 from argosy.image.plan import ImagePlan, plan_images
-from argosy.image.proof import Prover, children_of, inside
-from argosy.image.sandbox import Cell, command_of
+from argosy.image.proof import SmokeTester, children_of, nsenter_command
+from argosy.image.sandbox import SandboxConfig, sandbox_command
 from images.naive import compile_naive, lay_out_naive, naive_packages, size_of, size_with
 from images.wares import write_wares
 from yard.harness import Options, interleave, run_bench, tell
@@ -79,11 +79,11 @@ class Yard:
         left_out = shutil.ignore_patterns(".argosy", "__pycache__")
         shutil.copytree(options.fleet.parent, self.tree, ignore=left_out)
         self.plan = plan_images(load_fleet(self.tree / options.fleet.name))
-        self.containers = lay_out(self.plan)
+        self.containers = plan_containers(self.plan)
         tell("asking apt and pip for the lock")
-        self.lock = make_lock(self.plan, self.cache)
+        self.lock = resolve_lock(self.plan, self.cache)
         write_lock(self.lock, self.tree / "images.lock")
-        self.store = Store(folder / "store")
+        self.store = BlobStore(folder / "store")
         self.naive = self.lay_out_naive()
 
     def lay_out_naive(self) -> Path:
@@ -91,8 +91,8 @@ class Yard:
         packages = naive_packages()
         return lay_out_naive(self.folder / "naive", self.cache, packages, self.lock.wheels, self.tree)
 
-    def builder(self, store: Store | None = None) -> Builder:
-        return Builder(self.containers, self.lock, store or self.store, self.cache)
+    def builder(self, store: BlobStore | None = None) -> ImageBuilder:
+        return ImageBuilder(self.containers, self.lock, store or self.store, self.cache)
 
     # ---- sizes
 
@@ -109,7 +109,7 @@ class Yard:
         unique = sum(blob.unpacked_bytes for blob in unique_layers(built))
         alone = sum(item.unpacked_bytes for item in built)
         tell(f"light: {light.unpacked_bytes / MB:.1f} MB; all: {unique / MB:.1f} MB, {alone / MB:.0f} alone")
-        proof = Prover(self.store, self.cache, self.containers).prove(light)
+        proof = SmokeTester(self.store, self.cache, self.containers).test_image(light)
         again = self.builder(self.other_store(light)).build(light.image)
         ratios = {
             "image.light/naive": ratio_of([light.unpacked_bytes], [naive], goal=0.10, unit="bytes"),
@@ -126,13 +126,13 @@ class Yard:
         }
         return ratios, values
 
-    def other_store(self, light: Built) -> Store:
+    def other_store(self, light: BuiltImage) -> BlobStore:
         """Return a store in which all is built again; a quick run takes the base as it is."""
-        other = Store(self.folder / "other")
+        other = BlobStore(self.folder / "other")
         if self.options.quick:
             base = light.layers[0]
             shutil.copy(self.store.path_of(base.digest), other.path_of(base.digest))
-            other.remember(base_key(self.lock.base), base)
+            other.record_blob(base_cache_key(self.lock.base), base)
         return other
 
     # ---- times
@@ -172,9 +172,9 @@ class Yard:
     def starts(self) -> Ratio:
         """Start the light group's container from its image and from the naive recipe, in turn."""
         self.fit(self.naive)
-        prover = Prover(self.store, self.cache, self.containers)
+        prover = SmokeTester(self.store, self.cache, self.containers)
         built = self.builder().build(self.plan.images[LIGHT])
-        layers = tuple(str(prover.unpacked(layer)) for layer in built.layers)
+        layers = tuple(str(prover.unpack_blob(layer)) for layer in built.layers)
         ways = {"image": layers, "naive": (str(self.naive),)}
         took: dict[str, list[float]] = {name: [] for name in ways}
         for _, name in interleave(max(_STARTS, self.options.rounds), list(ways), self.options.until_s):
@@ -190,7 +190,7 @@ class Yard:
         for name in ("bin", "sbin", "lib", "lib64"):
             if not (root / name).exists():
                 (root / name).symlink_to(f"usr/{name}")
-        (root / "app" / "fleet.yaml").write_text(self.containers.text)
+        (root / "app" / "fleet.yaml").write_text(self.containers.fleet_text)
         site = root / "usr/local/lib" / "python3.13" / "dist-packages"
         source = Path(sys.modules["argosy"].__file__ or "").parent
         shutil.copytree(source, site / "argosy", ignore=shutil.ignore_patterns("__pycache__"))
@@ -199,11 +199,11 @@ class Yard:
     def start(self, layers: tuple[str, ...]) -> float:
         """Return the seconds from the start to a good answer; the container is stopped again."""
         service = self.containers.service_of(self.plan.images[LIGHT].agents[0]).name
-        variables = {**VARIABLES, "PATH": PATH, "ARGOSY_MACHINE": service}
+        variables = {**IMAGE_VARIABLES, "PATH": DEFAULT_PATH, "ARGOSY_MACHINE": service}
         with tempfile.TemporaryDirectory(prefix="argosy-root-") as root:
-            cell = Cell(layers, root, (*START, "--alone"), variables, APP, hosts={service: "127.0.0.1"})
+            cell = SandboxConfig(layers, root, (*ENTRYPOINT, "--alone"), variables, APP_DIR, hosts={service: "127.0.0.1"})
             began = time.perf_counter()
-            process = subprocess.Popen(command_of(cell), stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(sandbox_command(cell), stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
             try:
                 took = self.healthy_after(process, variables, began)
             finally:
@@ -217,7 +217,7 @@ class Yard:
     ) -> float:
         while time.perf_counter() - began < PATIENCE_S:
             for inner in children_of(process.pid):
-                done = subprocess.run(inside(inner, HEALTH), env=variables, capture_output=True, check=False)
+                done = subprocess.run(nsenter_command(inner, HEALTH_COMMAND), env=variables, capture_output=True, check=False)
                 if done.returncode == 0:
                     return time.perf_counter() - began
             if process.poll() is not None:
@@ -231,23 +231,23 @@ class Yard:
         folder = self.folder / "wares"
         folder.mkdir()
         plan = plan_images(load_fleet(write_wares(folder)))
-        containers: Containers = lay_out(plan)
+        containers: ContainerPlan = plan_containers(plan)
         tell("asking pip for the heavier groups' packages")
-        lock = make_lock(plan, self.cache)
-        builder = Builder(containers, lock, self.store, self.cache)
-        prover = Prover(self.store, self.cache, containers)
+        lock = resolve_lock(plan, self.cache)
+        builder = ImageBuilder(containers, lock, self.store, self.cache)
+        prover = SmokeTester(self.store, self.cache, containers)
         worst: tuple[float, int, int] = (0.0, 0, 1)
         for image in plan.images.values():
             built = builder.build(image)
-            proof = prover.prove(built)
-            if not proof.is_good:
+            proof = prover.test_image(built)
+            if not proof.is_passed:
                 raise MissingError(Fault(image.name, "bench", f"the image is not good: {proof}"))
             naive = self.naive_with(lock, plan, image.name)
             tell(f"{image.name}: {built.unpacked_bytes / MB:.0f} MB, naive {naive / MB:.0f} MB")
             worst = max(worst, (built.unpacked_bytes / naive, built.unpacked_bytes, naive))
         return ratio_of([worst[1]], [worst[2]], goal=0.40, unit="bytes")
 
-    def naive_with(self, lock: Lock, plan: ImagePlan, image: str) -> int:
+    def naive_with(self, lock: ImageLock, plan: ImagePlan, image: str) -> int:
         """Return the size of a naive image with the wheels of one group."""
         have = {wheel.name for wheel in self.lock.wheels}
         more = [wheel for wheel in lock.wheels_for(plan.images[image].packages) if wheel.name not in have]
@@ -255,7 +255,7 @@ class Yard:
             return size_of(self.naive) + size_with(Path(folder), self.cache, self.naive, more)
 
 
-def unique_layers(built: list[Built]) -> list[Blob]:
+def unique_layers(built: list[BuiltImage]) -> list[Blob]:
     """Return the layers of some images, each once."""
     return list({layer.digest: layer for item in built for layer in item.layers}.values())
 

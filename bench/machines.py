@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from argosy.engine.diary import DISTANT, Entry, read_diary
+from argosy.engine.diary import REMOTE_STATE, EventLogRecord, read_event_log
 from argosy.engine.state import READY_STATES, State
 from argosy.fault import Fault, RefusedError
 from argosy.fleet import load_fleet
@@ -162,10 +162,10 @@ def down(duo: Duo, fleet: LinkedFleet, way: str) -> None:
     duo.argosy(fleet.machines[0], "down", timeout_s=120)
 
 
-def diary(duo: Duo, machine: str) -> list[Entry]:
+def diary(duo: Duo, machine: str) -> list[EventLogRecord]:
     """Return what a machine's supervisor has noted since the last start."""
     (path,) = (duo.root / machine / "state/argosy").glob("*/diary")
-    entries = list(read_diary(path))
+    entries = list(read_event_log(path))
     last = max((at for at, entry in enumerate(entries) if entry.kind == "apply"), default=0)
     return entries[last:]
 
@@ -178,7 +178,7 @@ def crossing_times(duo: Duo, fleet: LinkedFleet) -> list[float]:
     for machine, entries in diaries.items():
         known = ready[machine] = {}
         for entry in entries:
-            if entry.kind in ("state", DISTANT) and entry.state in _READY:
+            if entry.kind in ("state", REMOTE_STATE) and entry.state in _READY:
                 known.setdefault(entry.agent, entry.mono_s)
             if entry.kind == "state" and entry.state == State.STARTING:
                 begun.setdefault(entry.agent, entry.mono_s)

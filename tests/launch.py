@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.wire.book import Book, Entry, write_book
+from argosy.wire.book import AddressBook, AgentAddress, write_address_book
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_S = 20.0
@@ -34,7 +34,7 @@ def until(true: Callable[[], object], limit_s: float = PATIENCE_S) -> None:
 class Running:
     """One agent's process and the notify socket that it tells its state to."""
 
-    def __init__(self, process: subprocess.Popen[str], notify: socket.socket, entry: Entry) -> None:
+    def __init__(self, process: subprocess.Popen[str], notify: socket.socket, entry: AgentAddress) -> None:
         self.process = process
         self.notify = notify
         self.pid = process.pid
@@ -80,10 +80,10 @@ class LittleFleet:
         self.path = folder / "book.json"
         self.running: list[Running] = []
         self._address = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{random.randint(1, 254)}"
-        self.book = Book("little", "testing", ("elsewhere" if is_afar else "here",), str(folder), {})
+        self.book = AddressBook("little", "testing", ("elsewhere" if is_afar else "here",), str(folder), {})
         self._write()
 
-    def add(self, name: str, **fields: object) -> Entry:
+    def add(self, name: str, **fields: object) -> AgentAddress:
         """Put an agent in the book."""
         port = 5000 + 10 * len(self.book.agents)
         given = {
@@ -93,13 +93,13 @@ class LittleFleet:
             "port": port,
             "health_port": port + 1,
         }
-        entry = Entry(**{**given, **fields})  # type: ignore[arg-type]
+        entry = AgentAddress(**{**given, **fields})  # type: ignore[arg-type]
         self.book = msgspec.structs.replace(self.book, agents={**self.book.agents, name: entry})
         self._write()
         return entry
 
     def _write(self) -> None:
-        write_book(self.path, self.book)
+        write_address_book(self.path, self.book)
 
     def start(
         self,

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from argosy.image.commands import run_program
-from argosy.image.debian import PYTHON, Package, fetch_packages, interpreter, read_packages
-from argosy.image.wheels import Wheel, WheelHouse, unpack
+from argosy.image.debian import PYTHON, DebianPackage, fetch_packages, interpreter, read_packages
+from argosy.image.wheels import Wheel, WheelCache, unpack_wheel
 
 ESSENTIAL = (
     *("base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils", "diffutils", "dpkg"),
@@ -36,7 +36,7 @@ WANTED = ("python3", "python3-pip", "python3-venv", "python3-dev", "build-essent
 _INST = re.compile(r"^Inst (\S+)", re.MULTILINE)
 
 
-def naive_packages() -> tuple[Package, ...]:
+def naive_packages() -> tuple[DebianPackage, ...]:
     """Return what apt would install on a bare Debian."""
     bare = ["-o", "Dir::State::status=/dev/null", "-o", "APT::Install-Recommends=true"]
     said = run_program(["apt-get", "-s", *bare, "install", *ESSENTIAL, *WANTED])
@@ -44,7 +44,7 @@ def naive_packages() -> tuple[Package, ...]:
 
 
 def lay_out_naive(
-    folder: Path, cache: Path, packages: tuple[Package, ...], wheels: Iterable[Wheel], tree: Path
+    folder: Path, cache: Path, packages: tuple[DebianPackage, ...], wheels: Iterable[Wheel], tree: Path
 ) -> Path:
     """Lay the recipe out below `folder`; return the root."""
     archives = cache / "debian"
@@ -54,13 +54,13 @@ def lay_out_naive(
         (folder / "debian").symlink_to(archives)
     root = Path(fetch_packages(packages, folder).tree)
     site = f"usr/local/lib/python{PYTHON}/dist-packages"
-    house = WheelHouse(cache)
+    house = WheelCache(cache)
     found = tuple(wheels)
     house.fetch(found)
     kept = root / "root/.cache/pip"
     kept.mkdir(parents=True, exist_ok=True)
     for wheel in found:
-        unpack(house.path_of(wheel), root, site)
+        unpack_wheel(house.path_of(wheel), root, site)
         shutil.copyfile(house.path_of(wheel), kept / wheel.file)
     shutil.copytree(
         "/var/lib/apt/lists", root / "var/lib/apt/lists", ignore=_not_readable, dirs_exist_ok=True
@@ -86,11 +86,11 @@ def compile_naive(root: Path) -> None:
 
 def size_with(folder: Path, cache: Path, root: Path, wheels: Iterable[Wheel]) -> int:
     """Return what more wheels add to the recipe in `root`: their files, bytecode, pip's copy of each."""
-    house = WheelHouse(cache)
+    house = WheelCache(cache)
     found = tuple(wheels)
     house.fetch(found)
     for wheel in found:
-        unpack(house.path_of(wheel), folder, "site")
+        unpack_wheel(house.path_of(wheel), folder, "site")
     _compile(root, folder, folder / "site")
     return size_of(folder) + sum(house.path_of(wheel).stat().st_size for wheel in found)
 

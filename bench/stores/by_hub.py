@@ -6,9 +6,9 @@ import math
 from array import array
 from pathlib import Path
 
-from argosy.hub.reading import Reading
-from argosy.hub.record import Figures
-from argosy.hub.store import Store
+from argosy.hub.reading import StoreReader
+from argosy.hub.record import MetricSample
+from argosy.hub.store import RecordStore
 from stores.fleet_hour import FIGURES
 
 
@@ -17,18 +17,18 @@ class ByHub:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "hub.db"
-        self.store = Store(self.path, "here", detail_s=math.inf)
-        self._reading = Reading(self.path)
+        self.store = RecordStore(self.path, "here", full_detail_s=math.inf)
+        self._reading = StoreReader(self.path)
         self._is_open = True
 
     def write(self, time_ms: int, values: list[tuple[str, array[float]]]) -> None:
-        self.store.write((), [Figures(agent, FIGURES, time_ms, each.tobytes()) for agent, each in values])
-        self.store.seal()
+        self.store.append((), [MetricSample(agent, FIGURES, time_ms, each.tobytes()) for agent, each in values])
+        self.store.compact()
 
     def settle(self) -> None:
-        while self.store.seal():
+        while self.store.compact():
             pass
-        self.store._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.store._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def series(self, agent: str, figure: str, from_ms: int, to_ms: int) -> int:
         return len(self._reading.series(agent, figure, from_ms, to_ms)[1])

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from argosy.hub.reading import Reading
+from argosy.hub.reading import StoreReader
 from argosy.wire import connect
-from argosy.wire.book import Book, Entry, write_book
+from argosy.wire.book import AddressBook, AgentAddress, write_address_book
 from yard.harness import interleave
 
 AGENT = """
@@ -49,11 +49,11 @@ def agents(
     """Run an agent of each kind, and the hub of the one that has it; yield the pids once figures come in."""
     pids = {}
     with contextlib.ExitStack() as open_:
-        for kind, hubs in (("reporting", {"here": Entry("here")}), ("silent", {})):
+        for kind, hubs in (("reporting", {"here": AgentAddress("here")}), ("silent", {})):
             runtime = folder / kind
             runtime.mkdir()
-            book, everyone = folder / f"{kind}.json", {"Echo": Entry("here")}
-            write_book(book, Book("bench", "testing", ("here",), str(runtime), everyone, hubs=hubs))
+            book, everyone = folder / f"{kind}.json", {"Echo": AgentAddress("here")}
+            write_address_book(book, AddressBook("bench", "testing", ("here",), str(runtime), everyone, hubs=hubs))
             if hubs:
                 open_.enter_context(hub(folder, "here", book, folder / "reports.db"))
             process = subprocess.Popen(
@@ -75,9 +75,9 @@ def agents(
 def _has_reported(path: Path) -> bool:
     if not path.exists():
         return False
-    reading = Reading(path)
+    reading = StoreReader(path)
     try:
-        return bool(reading.agents())
+        return bool(reading.metric_names())
     except sqlite3.OperationalError:  # it is being made
         return False
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from argosy.engine.client import connect
-from argosy.engine.diary import read_diary
+from argosy.engine.diary import read_event_log
 from argosy.fault import Fault, MissingError, RefusedError
 from yard.stage import Stage
 
@@ -81,7 +81,7 @@ def _command() -> Path:
 def _wait_for_zygote(stage: Stage) -> None:
     """Return when the diary tells that a zygote is warm."""
     deadline = time.monotonic() + _WARM_WITHIN_S
-    while not any(entry.kind == "zygote" for entry in read_diary(stage.folder.diary)):
+    while not any(entry.kind == "zygote" for entry in read_event_log(stage.folder.event_log)):
         if time.monotonic() > deadline:
             raise RefusedError(Fault("bench", "no-zygote", f"no zygote was warm within {_WARM_WITHIN_S:g} s"))
         time.sleep(0.02)
@@ -98,7 +98,7 @@ def wait_until_weighed(stage: Stage) -> None:
         if client is None or time.monotonic() > deadline:
             raise RefusedError(Fault("bench", "not-weighed", "the supervisor does not weigh its agents"))
         with client:
-            report = client.report()
+            report = client.fetch_status()
         if all(each.pss_bytes for each in report.agents.values()):
             return
         time.sleep(_LOOK_S)

@@ -11,7 +11,7 @@ from typing import Final
 from argosy.agent import trace
 from argosy.wire import Peer, connect
 from argosy.wire.blocking import named_channel
-from argosy.wire.book import Directory
+from argosy.wire.book import AddressResolver
 from argosy.wire.reactor import LoopReactor
 from wires.asking import (
     BODY,
@@ -84,5 +84,5 @@ async def _frame(peer: Peer) -> None:
 @functools.cache
 def _peer_on_loop(agent: str) -> Peer:
     """Return the peer for the caller's one loop, as an agent's `peer` does."""
-    directory = Directory(os.environ["ARGOSY_BOOK"])
+    directory = AddressResolver(os.environ["ARGOSY_BOOK"])
     return Peer(named_channel(agent, directory, LoopReactor(asyncio.get_running_loop()), "bench"))

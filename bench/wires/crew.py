@@ -20,7 +20,7 @@ from typing import IO, Final
 import msgspec
 
 from argosy.fault import Fault, RefusedError
-from argosy.wire.book import Book, Entry, write_book
+from argosy.wire.book import AddressBook, AgentAddress, write_address_book
 from wires.program import Done, Order
 
 BENCH: Final = Path(__file__).resolve().parents[1]
@@ -97,7 +97,7 @@ class Crew:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.book = folder / "book.json"
-        self._agents: dict[str, Entry] = {}
+        self._agents: dict[str, AgentAddress] = {}
         self._cores = sorted(os.sched_getaffinity(0))
         self._servers: list[Server] = []
         self._callers: list[Caller] = []
@@ -117,8 +117,8 @@ class Crew:
     def enter(self, name: str) -> None:
         """Put an agent into the address book; it is reached by its ipc socket alone."""
         if name not in self._agents:
-            self._agents[name] = Entry("here")
-            write_book(self.book, Book("bench", "testing", ("here",), str(self.folder), self._agents))
+            self._agents[name] = AgentAddress("here")
+            write_address_book(self.book, AddressBook("bench", "testing", ("here",), str(self.folder), self._agents))
 
     def server(self, module: str) -> Server:
         """Start the server of a way, on the servers' core."""

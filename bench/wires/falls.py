@@ -13,7 +13,7 @@ import msgspec
 
 from argosy.fault import Fault, RefusedError
 from argosy.wire.blocking import named_channel
-from argosy.wire.book import Directory
+from argosy.wire.book import AddressResolver
 from argosy.wire.peer import Peer
 from argosy.wire.reactor import LoopReactor
 from wires.crew import Crew
@@ -44,7 +44,7 @@ def fall_once(crew: Crew, number: signal.Signals, expected: str) -> Fall:
 
 
 async def _fall(crew: Crew, pid: int, number: signal.Signals, expected: str) -> Fall:
-    channel = named_channel(_FALLING, Directory(crew.book), LoopReactor(asyncio.get_running_loop()))
+    channel = named_channel(_FALLING, AddressResolver(crew.book), LoopReactor(asyncio.get_running_loop()))
     peer = Peer(channel, _PATIENCE_S)
     ended: list[tuple[str, float]] = []
 

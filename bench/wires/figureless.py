@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from argosy.agent import request, run
-from argosy.agent.life import Life
+from argosy.agent.life import AgentRuntime
 from argosy.wire import callee
 from wires.echo import Echo
 
@@ -34,7 +34,7 @@ class _Uncounted(ast.NodeTransformer):
 def uncounted_answer() -> Callable[..., Any]:
     """Return `Callee.answer` as it would be without counts; raises AttributeError when it has none."""
     without = _Uncounted()
-    tree = without.visit(ast.parse(textwrap.dedent(inspect.getsource(callee.Callee.answer))))
+    tree = without.visit(ast.parse(textwrap.dedent(inspect.getsource(callee.RpcServer.send_reply))))
     if not without.taken:
         raise AttributeError("Callee.answer counts nothing: find where a request is counted by now")
     source = "from __future__ import annotations\n" + ast.unparse(tree)
@@ -50,8 +50,8 @@ def idle_beat(life: Any) -> None:
 
 
 # By whether figures are kept: what counts, and what beats. The names have to be there, and are private.
-ANSWERS: Final = {True: callee.Callee.answer, False: uncounted_answer()}
-BEATS: Final = {True: getattr(Life, "_on_beat"), False: idle_beat}  # noqa: B009
+ANSWERS: Final = {True: callee.RpcServer.send_reply, False: uncounted_answer()}
+BEATS: Final = {True: getattr(AgentRuntime, "_on_heartbeat"), False: idle_beat}  # noqa: B009
 
 
 class Figureless(Echo):
@@ -59,8 +59,8 @@ class Figureless(Echo):
 
     @request(short=True)
     def keep_figures(self, kept: bool) -> None:
-        setattr(callee.Callee, "answer", ANSWERS[kept])  # noqa: B010
-        setattr(Life, "_on_beat", BEATS[kept])  # noqa: B010
+        setattr(callee.RpcServer, "send_reply", ANSWERS[kept])  # noqa: B010
+        setattr(AgentRuntime, "_on_heartbeat", BEATS[kept])  # noqa: B010
 
 
 if __name__ == "__main__":

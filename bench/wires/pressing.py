@@ -24,7 +24,7 @@ import zmq
 from argosy.agent import trace
 from argosy.wire import Peer, WireError, connect
 from argosy.wire.blocking import named_channel
-from argosy.wire.book import Directory, socket_path
+from argosy.wire.book import AddressResolver, socket_path
 from argosy.wire.reactor import LoopReactor
 from wires.asking import new_runner, say_ready
 from wires.echo import Errand
@@ -95,7 +95,7 @@ def press_in_tasks(press: Press, agents: Sequence[str]) -> None:
 
 
 async def _press_in_tasks(press: Press, agents: Sequence[str]) -> None:
-    directory = Directory(os.environ["ARGOSY_BOOK"])
+    directory = AddressResolver(os.environ["ARGOSY_BOOK"])
     reactor = LoopReactor(asyncio.get_running_loop())
     channels = [named_channel(agent, directory, reactor, "press") for agent in agents]
     peers = [Peer(channel) for channel in channels]
@@ -145,7 +145,7 @@ def _press_once(press: Press, peer: Any) -> None:
 
 def press_as_old(press: Press, agents: Sequence[str]) -> None:
     """Ask as those do who know nothing of argosy: REQ, JSON, a time-out, then a new socket."""
-    directory = Directory(os.environ["ARGOSY_BOOK"])
+    directory = AddressResolver(os.environ["ARGOSY_BOOK"])
     runtime = directory.book.runtime
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.engine.folder import Folder, folder_of
-from argosy.engine.listeners import Listeners
+from argosy.engine.folder import StateDir, locate_state_dir
+from argosy.engine.listeners import PortOwners
 from argosy.engine.plan import ProcessSpec, full_environment, plan_fleet
-from argosy.engine.ports import is_free
-from argosy.engine.roster import write_book_of
+from argosy.engine.ports import is_port_free
+from argosy.engine.roster import write_fleet_address_book
 from argosy.fault import Fault, MissingError
-from argosy.fleet import Graph, build_graph, here, load_fleet, place
+from argosy.fleet import Graph, build_graph, local_machines, load_fleet, place
 
 ENVIRONMENT = "testing"
 _NOT_OURS = (
@@ -54,7 +54,7 @@ class Stage(msgspec.Struct, frozen=True):
 
     fleet_path: Path
     home: Path
-    folder: Folder
+    folder: StateDir
     environ: dict[str, str]
     processes: dict[str, ProcessSpec]
     graph: Graph
@@ -94,10 +94,10 @@ def set_stage(fleet_path: Path) -> Iterator[Stage]:
         environ = _environ(home, runtime)
         fleet = load_fleet(fleet_path)
         placement = place(fleet, ENVIRONMENT, environ)
-        machines = here(placement, None, environ)
-        folder = folder_of(fleet_path, environ)
-        folder.make()
-        write_book_of(folder, fleet, placement, [name for name in machines if name])
+        machines = local_machines(placement, None, environ)
+        folder = locate_state_dir(fleet_path, environ)
+        folder.create()
+        write_fleet_address_book(folder, fleet, placement, [name for name in machines if name])
         plan = plan_fleet(fleet, placement, machines, folder)
         yield Stage(fleet_path, home, folder, environ, plan.processes, build_graph(fleet))
     finally:
@@ -112,9 +112,9 @@ def wait_for_ports(stage: Stage, within_s: float) -> None:
     """
     deadline = time.monotonic() + within_s
     wanted = [pair for process in stage.processes.values() for pair in process.ports]
-    while held := [port for host, port in wanted if not is_free(host, port)]:
+    while held := [port for host, port in wanted if not is_port_free(host, port)]:
         if time.monotonic() > deadline:
-            first = Listeners().holder_of(held[0])
+            first = PortOwners().owner_of_port(held[0])
             message = f"{len(held)} of {len(wanted)} ports of the fleet are taken, the first: {first}"
             hint = f"`argosy down {stage.fleet_path}` if it is this fleet that runs"
             raise MissingError(Fault("bench", "ports-taken", message, hint))

@@ -9,9 +9,9 @@ import time
 
 import msgspec
 
-from argosy.engine.client import Client, connect
-from argosy.engine.messages import Changed, Subscribe
-from argosy.engine.process import variables
+from argosy.engine.client import ControlClient, connect
+from argosy.engine.messages import AgentStateChanged, Subscribe
+from argosy.engine.process import read_environ
 from argosy.engine.state import State
 from argosy.fault import Fault, RefusedError
 from yard.asking import wait_until_all_answer
@@ -47,7 +47,7 @@ def kill_one(stage: Stage, agent: str) -> Wound:
     with client:
         pid, mates = _process_of(client, agent)
         client.send(Subscribe())
-        client.report()  # once it is answered, the one before it is carried out
+        client.fetch_status()  # once it is answered, the one before it is carried out
         time.sleep(_REST_S)
         began = time.monotonic()
         exited = _kill(pid)
@@ -76,23 +76,23 @@ def _kill(pid: int) -> float:
         os.close(ended)
 
 
-def _process_of(client: Client, agent: str) -> tuple[int, set[str]]:
+def _process_of(client: ControlClient, agent: str) -> tuple[int, set[str]]:
     """Return the agent's process, and all agents that are in it."""
-    agents = client.report().agents
+    agents = client.fetch_status().agents
     pid = agents[agent].pid if agent in agents else None
     if pid is None:
         raise RefusedError(Fault(agent, "not-running", f"`{agent}` has no process"))
     return pid, {name for name, each in agents.items() if each.pid == pid}
 
 
-def _told(client: Client, agent: str) -> Changed:
+def _told(client: ControlClient, agent: str) -> AgentStateChanged:
     """Return the next change that the client hears of."""
     while True:
         try:
             answer = client.receive(_WITHIN_S)
         except TimeoutError:
             raise RefusedError(Fault(agent, "not-told", f"nothing was told for {_WITHIN_S:g} s")) from None
-        if isinstance(answer, Changed):
+        if isinstance(answer, AgentStateChanged):
             return answer
 
 
@@ -101,7 +101,7 @@ def kill_and_ask(stage: Stage, agent: str) -> float:
 
     Raises RefusedError: it has no process, or none that answers for 15 s.
     """
-    pid = next((pid for pid in descendants() if variables(pid).get("ARGOSY_AGENT") == agent), None)
+    pid = next((pid for pid in descendants() if read_environ(pid).get("ARGOSY_AGENT") == agent), None)
     if pid is None:
         raise RefusedError(Fault(agent, "not-running", f"`{agent}` has no process"))
     time.sleep(_REST_S)

@@ -35,9 +35,9 @@ class Lacking(BaseAgent):
         try:
             import no_such_torch  # noqa: PLC0415
         except ModuleNotFoundError:
-            from argosy.agent.absent import stand_in  # noqa: PLC0415
+            from argosy.agent.absent import placeholder  # noqa: PLC0415
 
-            no_such_torch = stand_in("no_such_torch")
+            no_such_torch = placeholder("no_such_torch")
         self.torch = no_such_torch
 
     def handle_request(self, request: dict[str, Any]) -> Any:

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from argosy.wire.book import Book, Entry, write_book
+from argosy.wire.book import AddressBook, AgentAddress, write_address_book
 
 BASE = "BaseAgent"
 LIMIT_S = 6.0
@@ -144,8 +144,8 @@ def _try_one(command: list[str], tree: Path, each: OldClass, modules: list[str])
     """Try one class in a fleet of its own; the network is apart, the files of its sockets must be too."""
     with tempfile.TemporaryDirectory(dir=tree.parent) as folder:
         book = Path(folder) / "book.json"
-        trial = Entry("here", port=PORT, health_port=PORT + 500)
-        write_book(book, Book("trial", "testing", ("here",), folder, {"Trial": trial}))
+        trial = AgentAddress("here", port=PORT, health_port=PORT + 500)
+        write_address_book(book, AddressBook("trial", "testing", ("here",), folder, {"Trial": trial}))
         return _try(command, tree, book, each, modules)
 
 

@@ -10,8 +10,8 @@ import textwrap
 
 import pytest
 
-from argosy.agent.absent import DEVICES, stand_in
-from argosy.agent.health import Health, Status, with_absent
+from argosy.agent.absent import DEVICES_VARIABLE, placeholder
+from argosy.agent.health import Health, Status, with_missing_packages
 
 _HEAD = """
 try:
@@ -75,7 +75,7 @@ def test_another_missing_module_is_not_taken_for_it() -> None:
 
 def test_outside_of_a_handler_there_is_none() -> None:
     with pytest.raises(RuntimeError, match="handler"):
-        stand_in("torch")
+        placeholder("torch")
 
 
 def test_a_device_is_absent_when_the_profile_says_so() -> None:
@@ -92,7 +92,7 @@ def test_a_device_is_absent_when_the_profile_says_so() -> None:
         except ModuleNotFoundError as error:
             print(str(error).split("`")[1])
     """
-    said = _run(body, **{DEVICES: "absent"})
+    said = _run(body, **{DEVICES_VARIABLE: "absent"})
     assert said.splitlines() == ["False 0 False", "torch.cuda.empty_cache", "torch.zeros", "torch.cuda"]
 
 
@@ -114,7 +114,7 @@ def test_an_agent_on_stand_ins_is_degraded_by_name() -> None:
 
 
 def test_an_agent_without_stand_ins_is_as_it_says() -> None:
-    assert with_absent(Health(Status.OK)) == Health(Status.OK)
+    assert with_missing_packages(Health(Status.OK)) == Health(Status.OK)
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_what_is_used_only_where_there_is_a_device_lacks_nothing_without_one(
         f"    stand_in('no_such_torch', behind_probes={each})\n"
         for each in made
     )
-    assert _run(head + tries + "print(absent())\n", **{DEVICES: devices}) == expected
+    assert _run(head + tries + "print(absent())\n", **{DEVICES_VARIABLE: devices}) == expected

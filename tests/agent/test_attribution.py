@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.agent.attribution import Attributed, speaker
+from argosy.agent.attribution import PrefixedStream, current_agent
 
 
 class Pipe:
@@ -19,16 +19,16 @@ class Pipe:
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
-        self.stream = Attributed(self._write)
+        self.stream = PrefixedStream(self._write)
 
     def say(self, name: str, text: str) -> None:
         own = contextvars.copy_context()
-        own.run(speaker.set, name)
+        own.run(current_agent.set, name)
         assert own.run(self.stream.write, text) == len(text)
 
     def close(self) -> str:
         """Finish, and return all that was written."""
-        self.stream.finish()
+        self.stream.flush_partial_lines()
         os.close(self._write)
         with open(self._read, "rb") as file:
             return file.read().decode()
@@ -59,7 +59,7 @@ def test_what_cannot_be_encoded_is_written_all_the_same(pipe: Pipe) -> None:
 
 def test_tasks_and_threads_of_an_agent_speak_for_it(pipe: Pipe) -> None:
     async def agent(name: str) -> None:
-        speaker.set(name)
+        current_agent.set(name)
         await asyncio.sleep(0)
         pipe.stream.write("in a task\n")
         await asyncio.to_thread(pipe.stream.write, "in its thread\n")

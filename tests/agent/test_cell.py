@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.agent.roll import Call, Roll, Seat, encode_call, write_roll
+from argosy.agent.roll import MembersUpdate, CellManifest, CellMemberSpec, encode_members_update, write_cell_manifest
 from argosy.wire import connect
 from argosy.wire.blocking import SyncPeer
 from launch import LittleFleet, until
@@ -61,14 +61,14 @@ class CellProcess:
             if name not in self.fleet.book.agents:
                 self._listen(name)
                 self.fleet.add(name, needs=("A",) if cls == "Needing" else ())
-            seats[name] = Seat(f"cell_agents:{cls}", (), f"{self.fleet.folder}/n-{name}")
+            seats[name] = CellMemberSpec(f"cell_agents:{cls}", (), f"{self.fleet.folder}/n-{name}")
         path = f"{self.fleet.folder}/calls"
-        write_roll(self.roll, Roll("one", path, f"{self.fleet.folder}/n-cell", seats))
+        write_cell_manifest(self.roll, CellManifest("one", path, f"{self.fleet.folder}/n-cell", seats))
 
     def call(self, *names: str) -> None:
         """Tell the process who shall live."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
-            out.sendto(encode_call(Call(names)), f"{self.fleet.folder}/calls")
+            out.sendto(encode_members_update(MembersUpdate(names)), f"{self.fleet.folder}/calls")
 
     def told(self, name: str, word: str) -> dict[str, str]:
         """Wait until a datagram of the agent, or the cell, begins a line with `word`; return all of it."""

@@ -543,10 +543,10 @@ CONSTRUCTIONS = [
 
 @pytest.mark.parametrize(("call", "expected"), CONSTRUCTIONS)
 def test_arguments_come_in_any_order(call: str, expected: tuple[str, int, int]) -> None:
-    from argosy.agent.compat.given import read_arguments  # noqa: PLC0415
+    from argosy.agent.compat.given import parse_constructor_arguments  # noqa: PLC0415
 
     name, port, health_port = expected
-    given = eval(call, {"BaseAgent": lambda *args, **keywords: read_arguments("Class", args, keywords)})
+    given = eval(call, {"BaseAgent": lambda *args, **keywords: parse_constructor_arguments("Class", args, keywords)})
     assert (given.name, given.port) == (name, port)
     assert given.health_port in (health_port, None)
 

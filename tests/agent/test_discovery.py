@@ -9,17 +9,17 @@ import pytest
 import zmq
 
 from argosy.agent.compat import discovery
-from argosy.wire.book import Book, Entry, write_book
+from argosy.wire.book import AddressBook, AgentAddress, write_address_book
 
 
 @pytest.fixture(autouse=True)
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     agents = {
-        "Voice": Entry("mainpc", host="10.0.0.4", port=5595),
-        "Memory": Entry("pc2", host="0.0.0.0", port=7140),
-        "Silent": Entry("pc2"),
+        "Voice": AgentAddress("mainpc", host="10.0.0.4", port=5595),
+        "Memory": AgentAddress("pc2", host="0.0.0.0", port=7140),
+        "Silent": AgentAddress("pc2"),
     }
-    write_book(tmp_path / "book", Book("trial", "testing", ("mainpc",), str(tmp_path), agents))
+    write_address_book(tmp_path / "book", AddressBook("trial", "testing", ("mainpc",), str(tmp_path), agents))
     monkeypatch.setenv("ARGOSY_BOOK", str(tmp_path / "book"))
 
 

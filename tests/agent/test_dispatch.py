@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from argosy.agent import Agent, request
-from argosy.agent.dispatch import Dispatcher
-from argosy.agent.handlers import handlers_of
+from argosy.agent.dispatch import RequestDispatcher
+from argosy.agent.handlers import find_handlers
 from argosy.wire import codec, frame
-from argosy.wire.inquiry import ArgosyInquiry, Caller, JsonInquiry
+from argosy.wire.inquiry import MsgpackRequest, ConnectedClient, JsonRequest
 
 NOTHING = msgspec.Raw(msgspec.msgpack.encode({}))
 
@@ -46,34 +46,34 @@ class Desk:
     def __init__(self) -> None:
         self.answers: list[tuple[int, object]] = []
 
-    def answer(self, inquiry: ArgosyInquiry, tag: int, value: object) -> int:
-        if not inquiry.is_over:
+    def answer(self, inquiry: MsgpackRequest, tag: int, value: object) -> int:
+        if not inquiry.is_finished:
             self.answers.append((tag, value))
-        inquiry.is_over = tag != codec.ITEM
+        inquiry.is_finished = tag != codec.ITEM
         return 0
 
-    def answer_json(self, inquiry: JsonInquiry | None, route: object, document: dict[str, Any]) -> None:
+    def answer_json(self, inquiry: JsonRequest | None, route: object, document: dict[str, Any]) -> None:
         raise AssertionError("nobody asked in JSON")
 
 
 class Nowhere:
     """A way that nothing goes."""
 
-    def send(self, body: frame.Bytes, buffers: Sequence[frame.Bytes] = (), /) -> bool | None:
+    def send(self, body: frame.BytesLike, buffers: Sequence[frame.BytesLike] = (), /) -> bool | None:
         raise AssertionError("the desk takes the answers")
 
 
 async def delivered(method: str, left_us: int, *, is_over: bool) -> tuple[Desk, Diary]:
     """Deliver a request whose deadline comes in so many microseconds, and let it end."""
     desk, diary = Desk(), Diary()
-    dispatcher = Dispatcher(asyncio.get_running_loop(), dict)
-    dispatcher.register(handlers_of(diary))
+    dispatcher = RequestDispatcher(asyncio.get_running_loop(), dict)
+    dispatcher.register(find_handlers(diary))
     dispatcher.state = "ok"
-    caller = Caller(b"1", Nowhere(), "one", 0)
+    caller = ConnectedClient(b"1", Nowhere(), "one", 0)
     now_us = frame.now_us()
-    inquiry = ArgosyInquiry(desk, caller, 1, method, now_us + left_us, NOTHING, (), "", 0, False, now_us)
-    dispatcher.deliver(inquiry)
-    inquiry.is_over = is_over
+    inquiry = MsgpackRequest(desk, caller, 1, method, now_us + left_us, NOTHING, (), "", 0, False, now_us)
+    dispatcher.dispatch(inquiry)
+    inquiry.is_finished = is_over
     await dispatcher.drain(2.0, lambda: len(dispatcher._tasks) + dispatcher.in_threads)
     return desk, diary
 

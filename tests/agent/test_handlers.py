@@ -9,8 +9,8 @@ import pytest
 from msgspec import Raw
 
 from argosy.agent import Agent, event, every, request
-from argosy.agent.events import taken_type
-from argosy.agent.handlers import Interval, Request, Topic, handlers_of, marked
+from argosy.agent.events import event_value_type
+from argosy.agent.handlers import IntervalMark, RequestMark, TopicMark, find_handlers, marked_methods
 
 
 class Voice(Agent):
@@ -35,14 +35,14 @@ class Choir(Voice):
 
 
 def decoded(agent: Agent, name: str, **arguments: object) -> tuple[Any, Any]:
-    handler = handlers_of(agent)[name]
+    handler = find_handlers(agent)[name]
     return handler, handler.from_msgpack(Raw(msgspec.msgpack.encode(arguments)), ())
 
 
 def test_marks_are_found_and_kept_by_overrides() -> None:
-    assert dict(marked(Choir, Request)) == {"say": Request(), "anything": Request()}
-    assert dict(marked(Choir, Topic)) == {"heard": Topic("heard")}
-    assert dict(marked(Choir, Interval)) == {"tidy": Interval(60.0)}
+    assert dict(marked_methods(Choir, RequestMark)) == {"say": RequestMark(), "anything": RequestMark()}
+    assert dict(marked_methods(Choir, TopicMark)) == {"heard": TopicMark("heard")}
+    assert dict(marked_methods(Choir, IntervalMark)) == {"tidy": IntervalMark(60.0)}
 
 
 def test_defaults_and_keyword_only_arguments_arrive() -> None:
@@ -79,7 +79,7 @@ def test_arguments_come_by_name() -> None:
         def many(self, *texts: str) -> None: ...
 
     with pytest.raises(TypeError, match="arguments come by name"):
-        handlers_of(Wrong())
+        find_handlers(Wrong())
 
 
 def test_an_annotation_that_does_not_resolve_is_told_with_its_handler() -> None:
@@ -88,7 +88,7 @@ def test_an_annotation_that_does_not_resolve_is_told_with_its_handler() -> None:
         def take(self, thing: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
     with pytest.raises(TypeError, match="handler `take`: annotation name 'Missing' is not defined"):
-        handlers_of(Wrong())
+        find_handlers(Wrong())
 
 
 def test_an_event_method_takes_one_value() -> None:
@@ -96,6 +96,6 @@ def test_an_event_method_takes_one_value() -> None:
         @event("x")
         def take(self, a: int, b: int) -> None: ...
 
-    assert taken_type(Voice().heard) is int
+    assert event_value_type(Voice().heard) is int
     with pytest.raises(TypeError, match="takes 2 arguments, expected one"):
-        taken_type(Wrong().take)
+        event_value_type(Wrong().take)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.agent.health import Health, Status, normal_status, payload, resident_bytes
+from argosy.agent.health import Health, Status, normalize_status, health_document, resident_bytes
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from argosy.agent.health import Health, Status, normal_status, payload, resident
     ],
 )
 def test_old_words_mean_what_they_meant(word: object, status: Status) -> None:
-    assert normal_status(word) is status
+    assert normalize_status(word) is status
 
 
 GOOD = {"ok", "healthy", "running", "success", "up", "ready", "active", "online", "alive", "operational"}
@@ -38,13 +38,13 @@ GOOD = {"ok", "healthy", "running", "success", "up", "ready", "active", "online"
 
 @given(st.text())
 def test_an_unknown_word_is_never_ok(word: str) -> None:
-    if normal_status(word) is Status.OK:
+    if normalize_status(word) is Status.OK:
         assert word.strip().lower() in GOOD | {"pass", "green", "true"}
 
 
 def test_facts_stand_beside_the_standard_keys_and_never_in_their_place() -> None:
     health = Health("HEALTHY", facts={"status": "mine", "pid": 1, "voices": 3}, needs={"Memory": "error"})
-    document = payload("Speaker", health, 12.0, 3.5, {"in_flight": 0})
+    document = health_document("Speaker", health, 12.0, 3.5, {"in_flight": 0})
     assert document == {
         "status": "ok",
         "status_word": "HEALTHY",
@@ -61,7 +61,7 @@ def test_facts_stand_beside_the_standard_keys_and_never_in_their_place() -> None
 def test_an_own_word_for_a_need_wins_over_what_its_connection_tells() -> None:
     edges = {"needs": {"Memory": "ok", "Clock": "lost"}, "wants": {"Mood": "unknown"}}
     health = Health(needs={"Memory": "HEALTHY", "Clock": "slow", "Guest": "lost"})
-    document = payload("Speaker", health, 12.0, 3.5, {}, edges)
+    document = health_document("Speaker", health, 12.0, 3.5, {}, edges)
     assert document["needs"] == {"Memory": "ok", "Clock": "degraded", "Guest": "lost"}
     assert document["wants"] == {"Mood": "unknown"}
     assert document["status"] == "ok"

@@ -15,7 +15,7 @@ from types import FrameType
 import pytest
 
 from argosy.agent import Agent, event, every, request
-from argosy.agent.lookout import Holdup, Lookout, name_holdup
+from argosy.agent.lookout import BlockedLoop, LoopWatchdog, find_blocker
 
 LIMIT_S = 0.1
 
@@ -43,14 +43,14 @@ class Busy(Agent):
         self.look()
 
 
-def seen_from(method: str, *args: object) -> Holdup:
+def seen_from(method: str, *args: object) -> BlockedLoop:
     """Return who holds the thread while a method of an agent runs."""
-    found: list[Holdup] = []
+    found: list[BlockedLoop] = []
     agent = Busy.__new__(Busy)
 
     def look() -> None:
         frame: FrameType = sys._getframe()
-        found.append(name_holdup(frame))
+        found.append(find_blocker(frame))
 
     agent.look = look
     getattr(agent, method)(*args)
@@ -72,47 +72,47 @@ def test_the_method_that_was_called_from_outside_is_named(
 ) -> None:
     found = seen_from(method, *args)
     assert (found.agent, found.handler) == ("Busy", handler)
-    assert found.place.startswith(f"{__file__}:")
+    assert found.location.startswith(f"{__file__}:")
     assert "in look" in found.stack
-    assert f"`Busy` runs `{handler}`" in found.words(1.5)
+    assert f"`Busy` runs `{handler}`" in found.describe(1.5)
 
 
 def test_a_stack_without_an_agent_says_so() -> None:
-    found = name_holdup(sys._getframe())
+    found = find_blocker(sys._getframe())
     assert (found.agent, found.handler) == ("", "")
-    assert found.words(0.5).startswith("the work loop has stood still for 0.5 s: no agent's method runs (")
+    assert found.describe(0.5).startswith("the work loop has stood still for 0.5 s: no agent's method runs (")
 
 
 @pytest.fixture
-def watched() -> Iterator[tuple[Lookout, queue.Queue[float], list[float]]]:
+def watched() -> Iterator[tuple[LoopWatchdog, queue.Queue[float], list[float]]]:
     frozen: queue.Queue[float] = queue.Queue()
     thawed: list[float] = []
-    lookout = Lookout(LIMIT_S, lambda _, seconds: frozen.put(seconds), thawed.append)
+    lookout = LoopWatchdog(LIMIT_S, lambda _, seconds: frozen.put(seconds), thawed.append)
     yield lookout, frozen, thawed
     lookout.close()
 
 
 def test_a_freeze_is_told_once_and_so_is_its_end(
-    watched: tuple[Lookout, queue.Queue[float], list[float]],
+    watched: tuple[LoopWatchdog, queue.Queue[float], list[float]],
 ) -> None:
     lookout, frozen, thawed = watched
-    lookout.beat()
+    lookout.heartbeat()
     began = time.monotonic()
     assert frozen.get(timeout=10) >= LIMIT_S
     with pytest.raises(queue.Empty):
         frozen.get(timeout=3 * LIMIT_S)
-    lookout.beat()
+    lookout.heartbeat()
     assert len(thawed) == 1
     assert thawed[0] >= time.monotonic() - began - 0.01
-    lookout.beat()
+    lookout.heartbeat()
     assert len(thawed) == 1
 
 
-def test_a_loop_that_beats_is_left_alone(watched: tuple[Lookout, queue.Queue[float], list[float]]) -> None:
+def test_a_loop_that_beats_is_left_alone(watched: tuple[LoopWatchdog, queue.Queue[float], list[float]]) -> None:
     lookout, frozen, thawed = watched
     end = time.monotonic() + 4 * LIMIT_S
     while time.monotonic() < end:
-        lookout.beat()
+        lookout.heartbeat()
     assert (frozen.qsize(), thawed) == (0, [])
 
 

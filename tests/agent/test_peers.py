@@ -11,7 +11,7 @@ from argosy.agent import trace
 from argosy.fault import InputError
 from argosy.wire import NotSent, RemoteError, WireError, connect
 from argosy.wire.blocking import named_peer
-from argosy.wire.book import Directory
+from argosy.wire.book import AddressResolver
 from argosy.wire.trace import begin_trace
 from launch import LittleFleet, until
 
@@ -70,7 +70,7 @@ def test_health_tells_of_each_need_what_the_calls_have_shown(fleet: LittleFleet)
 def test_a_peer_tells_in_each_answer_how_it_is(fleet: LittleFleet) -> None:
     moody = fleet.start("Moody")
     heard: list[str] = []
-    directory = Directory(fleet.path)
+    directory = AddressResolver(fleet.path)
     with named_peer("Moody", directory, "test", heard.append) as peer:
         assert heard == []
         for word in ("degraded", "error", "ok", "ok"):
@@ -89,7 +89,7 @@ def test_a_peer_that_starts_says_so(fleet: LittleFleet, tmp_path: Path) -> None:
     slow = fleet.start("Slow", "--gate", str(gate), ready=False)
     slow.told("X_ARGOSY_HEALTH=starting")
     heard: list[str] = []
-    with named_peer("Slow", Directory(fleet.path), "test", heard.append) as peer:
+    with named_peer("Slow", AddressResolver(fleet.path), "test", heard.append) as peer:
         with pytest.raises(NotSent):
             peer.call("hello", timeout=0.3)
         assert heard == ["starting"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from argosy.agent.reporter import Reporter
+from argosy.agent.reporter import MetricsReporter
 from argosy.wire.peer import Peer
 
 
@@ -30,15 +30,15 @@ def test_nothing_is_measured_until_there_is_a_hub_and_all_is_from_then_on(
         raise AssertionError("its socket is gone")
 
     async def test() -> None:
-        reporter = Reporter("A", "1", str(socket), no_peer, document)
+        reporter = MetricsReporter("A", "1", str(socket), no_peer, document)
         running = asyncio.create_task(reporter.run())
         for _ in range(10):
-            reporter.look()
+            reporter.check_for_hub()
             await asyncio.sleep(0)
         assert not running.done()
         assert count == 0
         socket.touch()
-        reporter.look()
+        reporter.check_for_hub()
         socket.unlink()  # it restarts: what is measured now waits for it
         async with asyncio.timeout(30):
             while count < 3:

@@ -9,7 +9,7 @@ import pytest
 
 from argosy.wire import BadArgument, RemoteError, UnknownMethod, connect
 from argosy.wire.blocking import named_channel
-from argosy.wire.book import Directory
+from argosy.wire.book import AddressResolver
 from argosy.wire.peer import Peer
 from argosy.wire.reactor import LoopReactor
 from launch import LittleFleet, until
@@ -57,7 +57,7 @@ def test_one_bad_call_does_not_fail_its_neighbours_in_the_same_message(fleet: Li
     fleet.start("Echo")
 
     async def ask() -> list[object]:
-        channel = named_channel("Echo", Directory(fleet.path), LoopReactor(asyncio.get_running_loop()))
+        channel = named_channel("Echo", AddressResolver(fleet.path), LoopReactor(asyncio.get_running_loop()))
         peer = Peer(channel)
         await peer.echo(text="dialled")
         calls = [peer.echo(text="a"), peer.echo(text=7), peer.ecko(), peer.boom(), peer.echo(text="b")]
@@ -117,7 +117,7 @@ def test_a_stream_never_runs_ahead_of_its_credit(fleet: LittleFleet) -> None:
         items = peer.stream("count", to=10**9, size=100_000)
         next(items)
         peer.echo(text="x")  # whatever the credit allowed has arrived before this answer
-        assert len(items._inbox._items) <= 4
+        assert len(items._item_buffer._items) <= 4
         items.close()
 
 

@@ -9,42 +9,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.agent.roll import Call, Roll, Seat, decode_call, encode_call, read_roll, write_roll
+from argosy.agent.roll import MembersUpdate, CellManifest, CellMemberSpec, decode_members_update, encode_members_update, read_cell_manifest, write_cell_manifest
 from argosy.fault import InputError, MissingError
 
 names = st.text(min_size=1, max_size=20)
 rolls = st.builds(
-    Roll,
+    CellManifest,
     cell=names,
     socket=names,
     notify=names,
-    seats=st.dictionaries(names, st.builds(Seat, run=names, args=st.tuples(names), notify=names), max_size=4),
+    seats=st.dictionaries(names, st.builds(CellMemberSpec, run=names, args=st.tuples(names), notify=names), max_size=4),
 )
 
 
 @given(roll=rolls)
-def test_a_roll_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, roll: Roll) -> None:
+def test_a_roll_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, roll: CellManifest) -> None:
     path = tmp_path_factory.mktemp("roll") / "one"
-    write_roll(path, Roll("", "", "", {}))
-    write_roll(path, roll)
-    assert read_roll(path) == roll
+    write_cell_manifest(path, CellManifest("", "", "", {}))
+    write_cell_manifest(path, roll)
+    assert read_cell_manifest(path) == roll
     assert os.listdir(path.parent) == ["one"]
 
 
 @given(alive=st.lists(names, max_size=30))
 def test_a_call_is_read_as_it_was_sent(alive: list[str]) -> None:
-    assert decode_call(encode_call(Call(tuple(alive)))) == Call(tuple(alive))
+    assert decode_members_update(encode_members_update(MembersUpdate(tuple(alive)))) == MembersUpdate(tuple(alive))
 
 
 @given(data=st.binary(max_size=60))
 def test_what_is_no_call_is_none(data: bytes) -> None:
-    found = decode_call(data)
-    assert found is None or decode_call(encode_call(found)) == found
+    found = decode_members_update(data)
+    assert found is None or decode_members_update(encode_members_update(found)) == found
 
 
 def test_a_roll_that_is_not_there_and_one_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="the roll of the cell cannot be read"):
-        read_roll(tmp_path / "none")
+        read_cell_manifest(tmp_path / "none")
     (tmp_path / "bad").write_text('{"cell": 1}')
     with pytest.raises(InputError, match="this is not the roll of a cell"):
-        read_roll(tmp_path / "bad")
+        read_cell_manifest(tmp_path / "bad")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from argosy.agent.offer import find_offers
-from argosy.agent.stub import Offering, render_stub
-from argosy.source.classes import Tree
-from argosy.source.modules import Finder
+from argosy.agent.offer import find_handler_specs
+from argosy.agent.stub import AgentService, render_stub
+from argosy.source.classes import SymbolResolver
+from argosy.source.modules import ModuleFinder
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2"
 
@@ -129,12 +129,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def stub_of(folder: Path) -> str:
-    tree = Tree(Finder([str(folder)]))
+    tree = SymbolResolver(ModuleFinder([str(folder)]))
     offerings = []
     for agent, name in (("Speaker", "Speaker"), ("low-speaker", "Base")):
         cls = tree.find_class("speech", name)
         assert cls
-        offerings.append(Offering(agent, f"speech:{name}", find_offers(tree, cls)))
+        offerings.append(AgentService(agent, f"speech:{name}", find_handler_specs(tree, cls)))
     return render_stub("toy", "argosy stub", tree, offerings, [("Old", "it runs a script")])
 
 

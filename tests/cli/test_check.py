@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from argosy.cli import main
-from argosy.cli.check import closing_line
-from argosy.engine.preflight import Report
+from argosy.cli.check import summary_line
+from argosy.engine.preflight import PreflightReport
 from argosy.fault import Fault
 
 FLEET = """\
@@ -141,8 +141,8 @@ def test_an_unset_variable_of_the_environment_is_exit_2(
 def test_the_closing_line_adds_up() -> None:
     fault = Fault("a.py:1:1", "S101", "x")
     stopped = {f"A{number}": "x" for number in range(23)}
-    report = Report(84, (fault, fault), (fault,) * 12, stopped, tuple(stopped))
-    assert closing_line(report) == (
+    report = PreflightReport(84, (fault, fault), (fault,) * 12, stopped, tuple(stopped))
+    assert summary_line(report) == (
         "84 agents: 61 can start, 23 cannot (23 do not parse); 2 errors in the code, 12 warnings"
     )
-    assert closing_line(Report(1, (), (), {}, ())) == "1 agent: 1 can start; no faults"
+    assert summary_line(PreflightReport(1, (), (), {}, ())) == "1 agent: 1 can start; no faults"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.cli.candidates import candidates
-from argosy.cli.verbs import VERBS
+from argosy.cli.candidates import complete
+from argosy.cli.verbs import COMMANDS
 from rig.fleet import ARGOSY
 from rig.needs import needs
 
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def offered(line: str) -> list[str]:
     """Return the words that are offered for the last one of a line behind `argosy`."""
-    return [word for word, _ in candidates(line.split(" "))]
+    return [word for word, _ in complete(line.split(" "))]
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_words_that_may_follow(folder: Path, line: str, expected: list[str]) -> 
 
 
 def test_every_verb_has_its_options(folder: Path) -> None:
-    assert {"help", *VERBS} == set(offered(""))
-    for verb in VERBS:
+    assert {"help", *COMMANDS} == set(offered(""))
+    for verb in COMMANDS:
         assert "--help" in offered(f"{verb} --")
 
 

@@ -72,7 +72,7 @@ def trial() -> Iterator[Trial]:
 
 
 def ballast(trial: Trial) -> Path:
-    return trial.folder.state / "ballast"
+    return trial.folder.path / "ballast"
 
 
 def lived(trial: Trial) -> dict[str, int]:

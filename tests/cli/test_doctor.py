@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from argosy.engine.doctor import judge_python
+from argosy.engine.doctor import check_python
 from rig.fleet import Rig, free_ports
 
 
@@ -44,7 +44,7 @@ def test_a_machine_without_a_fleet(rig: Rig) -> None:
 def test_the_interpreter_is_named_and_whether_it_is_a_tested_one(
     version: tuple[int, int], name: str, is_free_threaded: bool, state: str, said: str
 ) -> None:
-    found = judge_python(version, name, "/usr/bin/python3", is_free_threaded=is_free_threaded)
+    found = check_python(version, name, "/usr/bin/python3", is_free_threaded=is_free_threaded)
     assert found.message.startswith(f"{name}, /usr/bin/python3")
     assert found.state == state
     assert found.message.endswith(said)

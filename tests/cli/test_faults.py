@@ -18,7 +18,7 @@ import pytest
 
 from argosy.engine import lease
 from argosy.engine.client import connect
-from argosy.engine.folder import folder_of
+from argosy.engine.folder import locate_state_dir
 from argosy.engine.state import State
 from rig.needs import require
 
@@ -126,11 +126,11 @@ def order_while_stopped(
 
 def is_starting(rig: Rig, agent: str) -> bool:
     """Return whether a start is under way, asked at once: `argosy status` takes its time."""
-    client = connect(folder_of(rig.folder / "fleet.yaml", rig.env), "test")
+    client = connect(locate_state_dir(rig.folder / "fleet.yaml", rig.env), "test")
     if client is None:
         return False
     with client:
-        return client.report().agents[agent].state is State.STARTING
+        return client.fetch_status().agents[agent].state is State.STARTING
 
 
 # ---- the supervisor dies

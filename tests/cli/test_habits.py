@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from argosy.cli import main
-from argosy.cli.verbs import HABITS, VERBS
+from argosy.cli.verbs import SUGGESTIONS, COMMANDS
 
 from .conftest import Rig
 
@@ -17,14 +17,14 @@ agents:
 """
 
 
-@pytest.mark.parametrize("word", HABITS)
+@pytest.mark.parametrize("word", SUGGESTIONS)
 def test_a_word_of_another_tool_names_the_verb(word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert word not in VERBS
-    assert HABITS[word].split()[0] in VERBS
+    assert word not in COMMANDS
+    assert SUGGESTIONS[word].split()[0] in COMMANDS
     assert main([word]) == 2
     told = capsys.readouterr().err
     assert f"there is no verb `{word}`" in told
-    assert f"`argosy {HABITS[word]}`" in told
+    assert f"`argosy {SUGGESTIONS[word]}`" in told
 
 
 @pytest.mark.parametrize("words", [["--version"], ["-V"], ["-v"], ["version"]])

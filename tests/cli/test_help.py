@@ -11,7 +11,7 @@ import pytest
 
 import argosy
 from argosy.cli import main
-from argosy.cli.verbs import MODULES, VERBS
+from argosy.cli.verbs import MODULE_NAMES, COMMANDS
 
 GOLDEN = Path(__file__).with_name("help")
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     return capsys.readouterr().out.replace(argosy.__version__, "VERSION")
 
 
-@pytest.mark.parametrize("verb", ["", *VERBS])
+@pytest.mark.parametrize("verb", ["", *COMMANDS])
 def test_help_is_as_kept(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -41,14 +41,14 @@ def test_help_is_as_kept(
 
 
 def test_no_help_is_kept_of_a_verb_that_is_gone() -> None:
-    assert {path.stem for path in GOLDEN.iterdir()} == {"argosy", *VERBS}
+    assert {path.stem for path in GOLDEN.iterdir()} == {"argosy", *COMMANDS}
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_a_verb_has_its_module_its_example_and_its_place_in_the_docs(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = importlib.import_module(f"argosy.cli.{MODULES.get(verb, verb)}")
+    module = importlib.import_module(f"argosy.cli.{MODULE_NAMES.get(verb, verb)}")
     assert callable(module.configure)
     assert callable(module.run)
     lines = said([verb, "--help"], capsys, monkeypatch).splitlines()

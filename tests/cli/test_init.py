@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fault import RefusedError
-from argosy.fleet.addition import add_agent, class_name, free_port, module_name
+from argosy.fleet.addition import add_agent, class_name_for, find_free_port, module_name_for
 from argosy.fleet.load import load_fleet
 from rig.fleet import Rig, free_ports
 
@@ -96,7 +96,7 @@ def test_an_agent_goes_to_the_end_of_the_agents_and_comments_stay(tmp_path: Path
     )
     fleet = load_fleet(path, made)
     assert list(fleet.agents) == ["A", "B", "C"]
-    assert free_port(fleet) == 7201
+    assert find_free_port(fleet) == 7201
 
 
 @pytest.mark.parametrize(
@@ -110,5 +110,5 @@ def test_a_file_in_braces_is_refused_with_the_line_to_paste(tmp_path: Path, text
 
 @given(st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}", fullmatch=True))
 def test_any_name_has_a_module_and_a_class(name: str) -> None:
-    assert module_name(name).isidentifier()
-    assert class_name(name).isidentifier()
+    assert module_name_for(name).isidentifier()
+    assert class_name_for(name).isidentifier()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from argosy.engine.limits import hard_open_files, unheld
+from argosy.engine.limits import hard_open_files_limit, unenforced_limits
 from argosy.fleet.load import load_fleet
 from cgroups import made_group
 
@@ -73,25 +73,25 @@ def test_check_says_what_is_not_held_and_it_is_no_error(rig: Rig) -> None:
 @pytest.mark.parametrize(("most", "codes"), [(None, []), (64, []), (63, ["open-files-not-held"])])
 def test_more_open_files_than_can_be_given(tmp_path: Path, most: int | None, codes: list[str]) -> None:
     fleet = load_fleet(tmp_path / "fleet.yaml", "fleet: f\nagents: {A: {run: a.py, open_files: 64}}\n")
-    assert [fault.code for fault in unheld(fleet, most, ())] == codes
+    assert [fault.code for fault in unenforced_limits(fleet, most, ())] == codes
 
 
 def test_many_agents_are_one_warning(tmp_path: Path) -> None:
     agents = ", ".join(f"A{number}: {{run: a.py, memory: 1GiB}}" for number in range(9))
     fleet = load_fleet(tmp_path / "fleet.yaml", f"fleet: f\nagents: {{{agents}}}\n")
-    (fault,) = unheld(fleet, None, ())
+    (fault,) = unenforced_limits(fleet, None, ())
     assert "`A0`, `A1`, `A2` and 6 more" in fault.message
 
 
 def test_the_hard_limit_is_that_of_this_process() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert hard_open_files() == (None if hard == resource.RLIM_INFINITY else hard)
+    assert hard_open_files_limit() == (None if hard == resource.RLIM_INFINITY else hard)
 
 
 def test_what_a_control_group_holds_is_not_warned_of(tmp_path: Path) -> None:
     fleet = load_fleet(tmp_path / "fleet.yaml", "fleet: f\nagents: {A: {run: a.py, memory: 1GiB, cpus: 2}}\n")
     codes = {
-        held: [fault.code for fault in unheld(fleet, None, held)]
+        held: [fault.code for fault in unenforced_limits(fleet, None, held)]
         for held in ((), ("cpu",), ("cpu", "memory"))
     }
     assert codes == {

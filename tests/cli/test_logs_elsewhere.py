@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.cli.logs_elsewhere import Shown
-from argosy.engine.logreader import Line
+from argosy.cli.logs_elsewhere import ShownLines
+from argosy.engine.logreader import LogLine
 
 STEPS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0.0, 0.0, 0.5])), max_size=30)
 
@@ -16,12 +16,12 @@ def test_whatever_is_cut_and_comes_again_is_shown_once(
     steps: list[tuple[str, float]], cuts: list[int]
 ) -> None:
     now = {"a": 1.0, "b": 1.0}
-    lines: list[Line] = []
+    lines: list[LogLine] = []
     for agent, later_s in steps:
         now[agent] += later_s
-        lines.append(Line(now[agent], agent, str(len(lines)), 7, 0, 0.0))
-    shown, seen = Shown(), []
+        lines.append(LogLine(now[agent], agent, str(len(lines)), 7, 0, 0.0))
+    shown, seen = ShownLines(), []
     for cut in [*cuts, len(lines)]:
         seen += [line.text for line in lines[:cut] if shown.is_new(line)]
-        shown.come_again()
+        shown.restart()
     assert sorted(seen, key=int) == [line.text for line in lines]

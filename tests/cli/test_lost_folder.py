@@ -99,7 +99,7 @@ def test_a_lease_of_version_1_is_adopted(pair: Rig) -> None:
         path = state_folder(pair) / "lease" / name
         record = lease.read_record(path)
         assert record is not None
-        fields = (record.boot, record.incarnation, record.identity.started, record.generation)
+        fields = (record.boot_id, record.incarnation, record.identity.start_ticks, record.generation)
         body = struct.pack("<I16sQQQI", 1, *fields, record.identity.pid)
         path.write_bytes(body + struct.pack("<I", crc32(body)))
     pair.kill_supervisor()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from argosy.engine.process import read_stat
-from argosy.engine.silence import Watch
+from argosy.engine.silence import ProgressWatch
 
 from .conftest import is_alive
 
@@ -88,8 +88,8 @@ def test_only_one_that_computes_is_waited_for_any_longer(code: str, is_at_work: 
         state = "R" if is_at_work else "S"
         while (stat := read_stat(made.pid)) is None or stat.state != state:
             assert made.poll() is None
-        assert Watch(made.pid).is_at_work() is is_at_work
+        assert ProgressWatch(made.pid).is_busy() is is_at_work
         os.kill(made.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, made.pid, os.WSTOPPED | os.WNOWAIT)
-        assert not Watch(made.pid).is_at_work()
+        assert not ProgressWatch(made.pid).is_busy()
         made.kill()

@@ -13,8 +13,8 @@ import subprocess
 import termios
 import time
 
-from argosy.cli.topview import Processors, beyond, make_rows, summary, table
-from argosy.engine.messages import AgentStatus, Report
+from argosy.cli.topview import CpuUsage, describe_hidden_rows, make_rows, summary_line, format_table
+from argosy.engine.messages import AgentStatus, FleetStatus
 from argosy.engine.state import State
 from rig.fleet import ARGOSY, Rig
 
@@ -128,7 +128,7 @@ AGENTS = {
     "Berta": status(State.GIVEN_UP, reason="exited with code 1"),
     "Clara": status(State.WAITING, waiting_on=["Berta"], group="voices"),
 }
-REPORT = Report(fleet="toy", environment="testing", pid=1, started_s=0.0, machines=[], agents=AGENTS)
+REPORT = FleetStatus(fleet="toy", environment="testing", pid=1, started_s=0.0, machines=[], agents=AGENTS)
 
 
 def test_trouble_comes_first_and_other_orders_are_as_named() -> None:
@@ -138,20 +138,20 @@ def test_trouble_comes_first_and_other_orders_are_as_named() -> None:
     assert order("trouble") == ["Berta", "Clara", "Anna"]
     assert order("name") == order("cpu") == order("memory") == ["Anna", "Berta", "Clara"]
     assert order("name", "VOICE") == ["Clara"]
-    assert summary(REPORT, 1, "name", "voice") == "toy (testing): 1 of 3 ready, by name, 1 with `voice`"
+    assert summary_line(REPORT, 1, "name", "voice") == "toy (testing): 1 of 3 ready, by name, 1 with `voice`"
 
 
 def test_a_table_is_aligned_and_cut() -> None:
     rows = make_rows(REPORT, {1: 5.0}, "name", "", 70.0)
-    head, lines = table(rows, 200)
+    head, lines = format_table(rows, 200)
     assert lines[0].split() == ["✔", "Anna", "ready", "1m", "1", "5.0", "1.0"]
     assert lines[1].endswith("exited with code 1")
     assert lines[2].endswith("waits for Berta")
     assert head.index("STATE") == lines[2].index("waiting")
-    assert max(map(len, table(rows, 30)[1])) <= 30
+    assert max(map(len, format_table(rows, 30)[1])) <= 30
 
 
-NARROW = Report(
+NARROW = FleetStatus(
     fleet="toy",
     environment="testing",
     pid=1,
@@ -171,23 +171,23 @@ NARROW = Report(
 
 def test_a_terminal_of_80_columns_has_processor_memory_restarts_and_the_cause() -> None:
     rows = make_rows(NARROW, {41234: 12.3}, "trouble", "", 70.0)
-    head, lines = table(rows, 79)
+    head, lines = format_table(rows, 79)
     assert head.split() == ["AGENT", "STATE", "CPU%", "MiB", "RST", "NOTE"]
     assert lines[0].split()[:4] == ["✘", "Responder", "given-up", "5"]
     assert "exited with code 3" in lines[0]  # the cause, and not the state again
     assert lines[0].endswith("…")
     assert lines[1].split() == ["✔", "LearningOrchestrationService", "ready", "12.3", "7.0"]
     assert max(map(len, (head, *lines))) <= 79
-    assert rows[0].account.endswith("5 restarts: exited with code 3; last line: no such voice")
-    wide = table(rows, 200)[0].split()
+    assert rows[0].summary.endswith("5 restarts: exited with code 3; last line: no such voice")
+    wide = format_table(rows, 200)[0].split()
     assert " ".join(wide) == "AGENT GROUP STATE PID CPU % PSS MiB RESTARTS NOTE"  # nobody has an age
 
 
 def test_agents_beyond_the_screen_are_counted() -> None:
-    assert beyond(0, 64) == "64 more below (arrows, page down)"
-    assert beyond(3, 61) == "3 more above, 61 more below (arrows, page up, page down)"
-    assert beyond(64, 0) == "64 more above (arrows, page up)"
-    assert beyond(0, 0) == ""
+    assert describe_hidden_rows(0, 64) == "64 more below (arrows, page down)"
+    assert describe_hidden_rows(3, 61) == "3 more above, 61 more below (arrows, page up, page down)"
+    assert describe_hidden_rows(64, 0) == "64 more above (arrows, page up)"
+    assert describe_hidden_rows(0, 0) == ""
 
 
 def test_the_whole_cause_of_the_chosen_agent_is_below_and_so_is_what_does_not_fit(rig: Rig) -> None:
@@ -208,6 +208,6 @@ def test_the_whole_cause_of_the_chosen_agent_is_below_and_so_is_what_does_not_fi
 
 
 def test_processor_time_is_told_from_the_second_look_on() -> None:
-    processors = Processors()
-    assert processors.look([os.getpid(), 2**22 + 1]) == {}
-    assert set(processors.look([os.getpid()])) == {os.getpid()}
+    processors = CpuUsage()
+    assert processors.sample([os.getpid(), 2**22 + 1]) == {}
+    assert set(processors.sample([os.getpid()])) == {os.getpid()}

@@ -11,19 +11,19 @@ import sys
 import time
 from pathlib import Path
 
-from argosy.engine.forkerlink import _SOURCE, BARE
-from argosy.engine.generation import hold, raise_generation
+from argosy.engine.forkerlink import _SOURCE_DIR, BARE_INTERPRETER_ARGS
+from argosy.engine.generation import acquire_lock, raise_generation
 from argosy.engine.order import (
-    LARGEST_MESSAGE,
-    Birth,
-    Exit,
+    MAX_MESSAGE_BYTES,
+    Spawned,
+    Exited,
     ForkerEvent,
-    Order,
-    Warm,
-    send_order,
+    SpawnRequest,
+    ZygoteReady,
+    send_spawn_request,
     unpack_event,
 )
-from argosy.engine.zygote import CODE, Recipe
+from argosy.engine.zygote import ZYGOTE_CODE, PreloadRecipe
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
 
@@ -37,7 +37,7 @@ class Bearing:
     def __init__(
         self,
         folder: Path,
-        recipe: Recipe | None = None,
+        recipe: PreloadRecipe | None = None,
         python: str = sys.executable,
         *,
         is_awaited: bool = True,
@@ -45,7 +45,7 @@ class Bearing:
         self.folder = folder
         self.python = python
         self.log = folder / "log"
-        self.lock = hold(folder / "lock", 1.0)
+        self.lock = acquire_lock(folder / "lock", 1.0)
         assert self.lock is not None
         self.generation = raise_generation(self.lock)
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -55,9 +55,9 @@ class Bearing:
             memory = os.memfd_create("recipe", 0)
             os.write(memory, json.dumps(recipe._asdict()).encode())
             descriptors.insert(0, memory)
-        words = BARE if recipe is None else ("-c", CODE)
+        words = BARE_INTERPRETER_ARGS if recipe is None else ("-c", ZYGOTE_CODE)
         self.process = subprocess.Popen(
-            [python, *words, _SOURCE, *map(str, descriptors)],
+            [python, *words, _SOURCE_DIR, *map(str, descriptors)],
             pass_fds=descriptors,
             env=None if recipe is None else ENVIRONMENT,
             stdin=subprocess.DEVNULL,
@@ -66,17 +66,17 @@ class Bearing:
         )
         theirs.close()
         self.born = 0
-        self.warm: Warm | None = None
+        self.warm: ZygoteReady | None = None
         if recipe is not None:
             os.close(descriptors[0])
         if recipe is not None and is_awaited:
             told = self.told()
-            assert isinstance(told, Warm)
+            assert isinstance(told, ZygoteReady)
             self.warm = told
 
     def order(self, *words: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
         """Order `python WORDS`."""
-        made = Order(
+        made = SpawnRequest(
             name="A",
             incarnation=1,
             generation=self.generation,
@@ -88,12 +88,12 @@ class Bearing:
         )
         self.log.write_bytes(b"")
         output = os.open(self.log, os.O_WRONLY | os.O_APPEND)
-        send_order(self.channel, made, output)
+        send_spawn_request(self.channel, made, output)
         os.close(output)
 
     def told(self) -> ForkerEvent:
         """Return the next event; pidfds are closed."""
-        data, descriptors, _, _ = socket.recv_fds(self.channel, LARGEST_MESSAGE, 1)
+        data, descriptors, _, _ = socket.recv_fds(self.channel, MAX_MESSAGE_BYTES, 1)
         for descriptor in descriptors:
             os.close(descriptor)
         return unpack_event(data)
@@ -117,10 +117,10 @@ class Bearing:
         """Order a program, wait for its end and return how it did; `born` is its number then."""
         self.order(*words, cwd=cwd, env=env)
         birth = self.told()
-        assert isinstance(birth, Birth), birth
+        assert isinstance(birth, Spawned), birth
         self.born = birth.pid
         end = self.told()
-        assert isinstance(end, Exit)
+        assert isinstance(end, Exited)
         return os.waitstatus_to_exitcode(end.status)
 
     def said(self) -> str:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.admission import Pressure, chain_lengths, read_pressure, room_for
+from argosy.engine.admission import CpuPressure, dependent_chain_lengths, read_cpu_pressure, can_start_another
 
-CALM, BUSY = Pressure(2, 0), Pressure(2, 50)
+CALM, BUSY = CpuPressure(2, 0), CpuPressure(2, 50)
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ CALM, BUSY = Pressure(2, 0), Pressure(2, 50)
         ([30.0] * 2, 3, CALM, True),
     ],
 )
-def test_room(ages: list[float], most: int | None, pressure: Pressure, expected: bool) -> None:
-    assert room_for(ages, most, pressure) is expected
+def test_room(ages: list[float], most: int | None, pressure: CpuPressure, expected: bool) -> None:
+    assert can_start_another(ages, most, pressure) is expected
 
 
 def test_the_pressure_is_of_this_machine() -> None:
-    pressure = read_pressure()
+    pressure = read_cpu_pressure()
     assert pressure.processors >= 1
     assert pressure.runnable >= 0
 
@@ -44,8 +44,8 @@ def test_chain_lengths_against_plain_recursion(data: st.DataObject) -> None:
     def longest(name: str) -> int:
         return 1 + max((longest(other) for other, needed in needs.items() if name in needed), default=0)
 
-    assert chain_lengths(needs) == {name: longest(name) for name in names}
+    assert dependent_chain_lengths(needs) == {name: longest(name) for name in names}
 
 
 def test_needs_elsewhere_do_not_count() -> None:
-    assert chain_lengths({"A": ["on another machine"], "B": ["A"]}) == {"A": 2, "B": 1}
+    assert dependent_chain_lengths({"A": ["on another machine"], "B": ["A"]}) == {"A": 2, "B": 1}

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from argosy.engine.beats import EVERY_S, SilenceWatch, in_silence
-from argosy.engine.condition import judge_health
-from argosy.engine.distant import Distant
+from argosy.engine.beats import CHECK_INTERVAL_S, HeartbeatWatch, with_silence
+from argosy.engine.condition import health_event
+from argosy.engine.distant import RemoteAgent
 from argosy.engine.messages import AgentStatus
 from argosy.engine.signs import SILENT_AFTER_S
-from argosy.engine.state import Event, State
+from argosy.engine.state import UnitEvent, State
 
 from .test_signs import NOTIFY, Listening
 
@@ -58,17 +58,17 @@ def listening(tmp_path: Path, test: Any) -> None:
 
 def test_an_agent_that_beats_no_more_is_silent_once_and_no_more_when_it_beats_again(tmp_path: Path) -> None:
     def test(it: Listening) -> None:
-        it.signs.begin(BEATING, os.getpid())
-        assert not it.signs.falls_silent(later(99), 0), "it is not ready yet, and has its start deadline"
+        it.signs.start(BEATING, os.getpid())
+        assert not it.signs.has_fallen_silent(later(99), 0), "it is not ready yet, and has its start deadline"
         it.say(*BEAT)
-        it.signs.hear()
-        assert not it.signs.falls_silent(later(SILENT_AFTER_S - 1), 0)
+        it.signs.drain()
+        assert not it.signs.has_fallen_silent(later(SILENT_AFTER_S - 1), 0)
         assert it.signs.silent_s is None
-        assert it.signs.falls_silent(later(SILENT_AFTER_S), 0)
-        assert not it.signs.falls_silent(later(SILENT_AFTER_S + 1), 0), "that is told once"
+        assert it.signs.has_fallen_silent(later(SILENT_AFTER_S), 0)
+        assert not it.signs.has_fallen_silent(later(SILENT_AFTER_S + 1), 0), "that is told once"
         assert it.signs.silent_s is not None
         it.say(*BEAT)
-        it.signs.hear()
+        it.signs.drain()
         assert (it.signs.silent_s, it.heard) == (None, ["ok", "ok"])
 
     listening(tmp_path, test)
@@ -76,23 +76,23 @@ def test_an_agent_that_beats_no_more_is_silent_once_and_no_more_when_it_beats_ag
 
 def test_a_beat_that_waits_in_the_socket_is_heard_before_silence_is_judged(tmp_path: Path) -> None:
     def test(it: Listening) -> None:
-        it.signs.begin(BEATING, os.getpid())
+        it.signs.start(BEATING, os.getpid())
         it.say(*BEAT)
-        it.signs.hear()
-        it.signs._heard_at -= SILENT_AFTER_S  # the supervisor was stopped meanwhile
+        it.signs.drain()
+        it.signs._last_message_at -= SILENT_AFTER_S  # the supervisor was stopped meanwhile
         it.say(*BEAT)
-        assert not it.signs.falls_silent(later(0), 0)
+        assert not it.signs.has_fallen_silent(later(0), 0)
 
     listening(tmp_path, test)
 
 
 def test_a_pause_of_the_supervisor_is_no_silence_of_the_agent(tmp_path: Path) -> None:
     def test(it: Listening) -> None:
-        it.signs.begin(BEATING, os.getpid())
+        it.signs.start(BEATING, os.getpid())
         it.say(*BEAT)
-        it.signs.hear()
-        assert not it.signs.falls_silent(later(100), 99.0)
-        assert it.signs.falls_silent(later(100 + SILENT_AFTER_S), 0)
+        it.signs.drain()
+        assert not it.signs.has_fallen_silent(later(100), 99.0)
+        assert it.signs.has_fallen_silent(later(100 + SILENT_AFTER_S), 0)
 
     listening(tmp_path, test)
 
@@ -110,36 +110,36 @@ def test_a_script_is_missed_only_if_it_repeats_its_health_as_the_library_does(
     tmp_path: Path, says: list[tuple[str, ...]], is_missed: bool
 ) -> None:
     def test(it: Listening) -> None:
-        it.signs.begin(NOTIFY, os.getpid())
+        it.signs.start(NOTIFY, os.getpid())
         for words in says:
             it.say(*words)
-        it.signs.hear()
-        assert it.signs.falls_silent(later(99), 0) is is_missed
+        it.signs.drain()
+        assert it.signs.has_fallen_silent(later(99), 0) is is_missed
 
     listening(tmp_path, test)
 
 
 def test_one_that_is_adopted_gets_its_time_to_beat(tmp_path: Path) -> None:
     def test(it: Listening) -> None:
-        it.signs.recognise(BEATING, os.getpid(), was_ready=True)
-        assert not it.signs.falls_silent(later(99), 0), "not heard of yet: its start deadline decides"
+        it.signs.start_adopted(BEATING, os.getpid(), was_ready=True)
+        assert not it.signs.has_fallen_silent(later(99), 0), "not heard of yet: its start deadline decides"
         it.say(*BEAT)
-        it.signs.hear()
-        assert not it.signs.falls_silent(later(1), 0)
-        it.signs.end()
-        assert not it.signs.falls_silent(later(99), 0)
+        it.signs.drain()
+        assert not it.signs.has_fallen_silent(later(1), 0)
+        it.signs.stop()
+        assert not it.signs.has_fallen_silent(later(99), 0)
 
     listening(tmp_path, test)
 
 
 def test_silence_outweighs_what_was_said_before_it() -> None:
     for health in ("ok", "degraded", "failing", None):
-        assert judge_health(health, ["B"], 74.4) == (Event.SILENT, "silent for 74 s")
+        assert health_event(health, ["B"], 74.4) == (UnitEvent.SILENT, "silent for 74 s")
 
 
 def test_a_failing_agent_that_is_silent_stays_failing_and_its_reason_too() -> None:
     failing = msgspec.structs.replace(STATUS, state=State.FAILING, health="failing", reason="no disk")
-    told = in_silence(failing, 9.0)
+    told = with_silence(failing, 9.0)
     assert (told.state, told.health, told.reason, told.silent_s) == ("failing", "failing", "no disk", 9.0)
 
 
@@ -148,10 +148,10 @@ def test_the_watch_takes_its_own_pause_off() -> None:
     unit: Any = SimpleNamespace(look_for_silence=lambda now, pause_s: looks.append((now, pause_s)))
 
     async def go() -> None:
-        watch = SilenceWatch(asyncio.get_running_loop(), lambda: [unit])
-        watch._look()
-        watch._due -= 10 + EVERY_S  # the loop did not turn for so long
-        watch._look()
+        watch = HeartbeatWatch(asyncio.get_running_loop(), lambda: [unit])
+        watch._check()
+        watch._due -= 10 + CHECK_INTERVAL_S  # the loop did not turn for so long
+        watch._check()
         watch.close()
 
     asyncio.run(go())
@@ -163,15 +163,15 @@ def test_the_watch_takes_its_own_pause_off() -> None:
 def test_silence_on_another_machine_grows_without_further_news() -> None:
     sight: Any = SimpleNamespace(is_gone=False, is_linked=True)
     foreign: Any = SimpleNamespace(machine="pc2")
-    distant, renewed = Distant("A", foreign, sight), Distant("A", foreign, sight)
-    distant.hear(in_silence(STATUS, 8.0), 0.0)
-    distant._heard_at = time.monotonic() - 66
-    renewed.take_over(distant)
+    distant, renewed = RemoteAgent("A", foreign, sight), RemoteAgent("A", foreign, sight)
+    distant.update_status(with_silence(STATUS, 8.0), 0.0)
+    distant._received_at = time.monotonic() - 66
+    renewed.copy_status_from(distant)
     for each in (distant, renewed):
-        report = each.report()
+        report = each.to_status()
         assert report.silent_s is not None
         assert 74 <= report.silent_s < 80
         assert report.reason == f"silent for {report.silent_s:.0f} s"
         assert report.health == "degraded"
-    distant.hear(STATUS, 0.0)
-    assert distant.report() is STATUS
+    distant.update_status(STATUS, 0.0)
+    assert distant.to_status() is STATUS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.cgroup import CPU, MEMORY, ControlGroups, find_delegated, offered
+from argosy.engine.cgroup import CPU, MEMORY, ControlGroups, find_delegated, available_controllers
 from cgroups import made_group
 
 
@@ -33,9 +33,9 @@ def proc_of(tmp_path: Path, group: str, mounts: str) -> Path:
 def test_limits_become_the_files_of_the_agents_group(tmp_path: Path) -> None:
     root = folder_of_group(tmp_path / "root")
     groups = ControlGroups(root, "toy-1")
-    assert groups.held == {MEMORY, CPU}
+    assert groups.enforced_limits == {MEMORY, CPU}
     assert (root / "cgroup.subtree_control").read_text() == "+cpu +memory"
-    group = groups.prepare("A", 300 << 20, 1.5)
+    group = groups.create("A", 300 << 20, 1.5)
     assert group == root / "toy-1.A"
     assert {file.name: file.read_text() for file in group.iterdir()} == {
         "memory.max": str(300 << 20),
@@ -46,20 +46,20 @@ def test_limits_become_the_files_of_the_agents_group(tmp_path: Path) -> None:
 
 def test_only_what_was_declared_and_is_held_is_written(tmp_path: Path) -> None:
     groups = ControlGroups(folder_of_group(tmp_path / "root", "cpu pids"), "toy-1")
-    assert groups.held == {CPU}
-    assert list(groups.prepare("A", 300 << 20, None).iterdir()) == []
-    assert [file.name for file in groups.prepare("B", 300 << 20, 0.001).iterdir()] == ["cpu.max"]
+    assert groups.enforced_limits == {CPU}
+    assert list(groups.create("A", 300 << 20, None).iterdir()) == []
+    assert [file.name for file in groups.create("B", 300 << 20, 0.001).iterdir()] == ["cpu.max"]
     assert (tmp_path / "root" / "toy-1.B" / "cpu.max").read_text() == "1000 100000"  # the least that there is
 
 
 def test_an_end_by_the_kernel_for_memory_is_told_of_this_start_only(tmp_path: Path) -> None:
     groups = ControlGroups(folder_of_group(tmp_path / "root"), "toy-1")
-    events = groups.prepare("A", 1 << 20, None) / "memory.events"
-    assert not groups.was_killed("A")
+    events = groups.create("A", 1 << 20, None) / "memory.events"
+    assert not groups.was_oom_killed("A")
     events.write_text("low 0\nmax 7\noom 2\noom_kill 2\noom_group_kill 1\n")
-    assert groups.was_killed("A")
-    groups.prepare("A", 1 << 20, None)
-    assert not groups.was_killed("A")
+    assert groups.was_oom_killed("A")
+    groups.create("A", 1 << 20, None)
+    assert not groups.was_oom_killed("A")
 
 
 def test_the_group_is_found_below_the_mount_that_shows_it(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_a_group_can_be_named_if_it_is_one(tmp_path: Path) -> None:
     group = folder_of_group(tmp_path / "named")
     assert find_delegated({"ARGOSY_CGROUP": str(group)}) == group
     assert find_delegated({"ARGOSY_CGROUP": str(tmp_path)}) is None
-    assert offered(group) == {MEMORY, CPU}
-    assert offered(None) == frozenset()
+    assert available_controllers(group) == {MEMORY, CPU}
+    assert available_controllers(None) == frozenset()
 
 
 @pytest.fixture
@@ -103,10 +103,10 @@ def test_real_groups_take_processes_and_go_when_they_are_empty(real: Path) -> No
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as inside:
         (real / "cgroup.procs").write_text(str(inside.pid))
         groups = ControlGroups(real, "toy-1")
-        assert groups.held == offered(real)
+        assert groups.enforced_limits == available_controllers(real)
         assert (real / "cgroup.procs").read_text() == ""
         assert (real / "supervisor" / "cgroup.procs").read_text().split() == [str(inside.pid)]
-        group = groups.prepare("A", 300 << 20, 2.0)
+        group = groups.create("A", 300 << 20, 2.0)
         (group / "cgroup.procs").write_text(str(inside.pid))
         groups.remove("A")
         assert group.is_dir()

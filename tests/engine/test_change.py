@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.change import OrderedStop, Settling
-from argosy.engine.crew import Crew
+from argosy.engine.change import OrderedStop, SettleWaiter
+from argosy.engine.crew import UnitManager
 from argosy.engine.state import SETTLED_STATES, State
 from argosy.engine.unit import Unit
 
@@ -75,7 +75,7 @@ class ModelCrew:
 
     def changed(self, unit: Model) -> None:
         if self.stop is not None:
-            asyncio.get_running_loop().call_soon(self.stop.look, cast(Unit, unit))
+            asyncio.get_running_loop().call_soon(self.stop.on_transition, cast(Unit, unit))
 
 
 def as_units(units: Iterable[Model]) -> list[Unit]:
@@ -108,7 +108,7 @@ def test_each_goes_before_what_it_needs_and_none_waits_longer_than_that(
 
     async def run() -> None:
         crew = ModelCrew(needs, states)
-        crew.stop = OrderedStop(as_units(crew.units.values()), cast(Crew, crew))
+        crew.stop = OrderedStop(as_units(crew.units.values()), cast(UnitManager, crew))
         stopping = asyncio.ensure_future(crew.stop.run())
         await asyncio.sleep(0)
         while crew.dying:
@@ -135,12 +135,12 @@ def test_a_stop_ends_although_nobody_does(is_stuck: bool) -> None:
     async def run() -> None:
         crew = ModelCrew({"A": [], "B": ["A"], "C": []}, dict.fromkeys("ABC", State.READY))
         crew.units["B"].is_stuck = is_stuck
-        crew.stop = OrderedStop(as_units(crew.units.values()), cast(Crew, crew), slack_s=0.02)
+        crew.stop = OrderedStop(as_units(crew.units.values()), cast(UnitManager, crew), slack_s=0.02)
         async with asyncio.timeout(20):
             await crew.stop.run()
         assert sorted(crew.told) == ["B", "C"], "A waits for B, which never ends"
         assert all(unit.was_killed for unit in crew.units.values())
-        assert [unit.name for unit in crew.stop.left()] == (["B"] if is_stuck else [])
+        assert [unit.name for unit in crew.stop.still_running()] == (["B"] if is_stuck else [])
 
     asyncio.run(run())
 
@@ -149,7 +149,7 @@ def test_a_stop_that_goes_on_is_not_cut_short() -> None:
     async def run() -> None:
         needs = {f"N{number}": [f"N{number - 1}"] if number else [] for number in range(8)}
         crew = ModelCrew(needs, dict.fromkeys(needs, State.READY))
-        crew.stop = OrderedStop(as_units(crew.units.values()), cast(Crew, crew), slack_s=0.5)
+        crew.stop = OrderedStop(as_units(crew.units.values()), cast(UnitManager, crew), slack_s=0.5)
         stopping = asyncio.ensure_future(crew.stop.run())
         while not stopping.done():
             await asyncio.sleep(0.1)
@@ -165,13 +165,13 @@ def settle(scenario: object) -> tuple[bool, list[str]]:
     async def run() -> tuple[bool, list[str]]:
         crew = ModelCrew({"A": [], "B": []}, {"A": State.STARTING, "B": State.WAITING})
         gone: list[str] = []
-        settling = Settling(as_units(crew.units.values()), is_unattended=lambda: bool(gone))
+        settling = SettleWaiter(as_units(crew.units.values()), is_unattended=lambda: bool(gone))
         waiting = asyncio.ensure_future(settling.wait(0.05 if scenario == "late" else 20))
         await asyncio.sleep(0)
 
         def turn(name: str, state: State) -> None:
             crew.units[name].state = state
-            settling.look(cast(Unit, crew.units[name]))
+            settling.on_transition(cast(Unit, crew.units[name]))
 
         if scenario == "ready":
             turn("A", State.READY)
@@ -188,7 +188,7 @@ def settle(scenario: object) -> tuple[bool, list[str]]:
             settling.interrupt()
         elif scenario == "unattended":
             gone.append("the client")
-            settling.wake()
+            settling.recheck_attended()
         return await waiting, [unit.name for unit in settling.unsettled()]
 
     return asyncio.run(run())
@@ -210,9 +210,9 @@ def test_settling(scenario: str, expected: tuple[bool, list[str]]) -> None:
 
 def test_nothing_to_wait_for_is_settled_and_an_early_interruption_is_kept() -> None:
     async def run() -> None:
-        assert await Settling([]).wait(20)
+        assert await SettleWaiter([]).wait(20)
         crew = ModelCrew({"A": []}, {"A": State.STARTING})
-        settling = Settling(as_units(crew.units.values()))
+        settling = SettleWaiter(as_units(crew.units.values()))
         settling.interrupt()
         assert await settling.wait(20)
         assert settling.is_interrupted

@@ -16,21 +16,21 @@ import msgspec
 import pytest
 
 from argosy.engine import lease, process
-from argosy.engine.appetite import Appetite
+from argosy.engine.appetite import MemoryHistory
 from argosy.engine.change import OrderedStop
-from argosy.engine.crew import Crew
-from argosy.engine.diary import read_diary
-from argosy.engine.folder import Folder
-from argosy.engine.free import Free
-from argosy.engine.generation import hold, raise_generation
-from argosy.engine.links import Links
+from argosy.engine.crew import UnitManager
+from argosy.engine.diary import read_event_log
+from argosy.engine.folder import StateDir
+from argosy.engine.free import AvailableMemory
+from argosy.engine.generation import acquire_lock, raise_generation
+from argosy.engine.links import PeerSet
 from argosy.engine.messages import Apply
-from argosy.engine.pace import Pace
-from argosy.engine.plan import Plan, ProcessSpec
+from argosy.engine.pace import CooperativeYield
+from argosy.engine.plan import ProcessPlan, ProcessSpec
 from argosy.engine.rollout import Rollout
 from argosy.engine.state import State
 from argosy.engine.unit import Unit
-from argosy.engine.will import Will, Wills
+from argosy.engine.will import PersistedUnitState, UnitStateStore
 from argosy.fault import RefusedError
 from argosy.fleet.load import load_fleet
 from argosy.fleet.spec import Need, Probe
@@ -54,10 +54,10 @@ def spec(name: str, *argv: str, needs: tuple[str, ...] = (), **fields: object) -
     return msgspec.structs.replace(made, **fields)
 
 
-def plan(*specs: ProcessSpec, max_starting: int | None = None, gpu_bytes: int | None = None) -> Plan:
+def plan(*specs: ProcessSpec, max_starting: int | None = None, gpu_bytes: int | None = None) -> ProcessPlan:
     names = tuple(each.name for each in specs)
     processes = {each.name: each for each in specs}
-    return Plan(
+    return ProcessPlan(
         fleet="f",
         path="/f",
         environment="testing",
@@ -72,24 +72,24 @@ def plan(*specs: ProcessSpec, max_starting: int | None = None, gpu_bytes: int | 
 class Sea:
     """A crew in a folder of its own."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: StateDir) -> None:
         self.folder = folder
-        lock = hold(folder.lock, 0.0)
+        lock = acquire_lock(folder.supervisor_lock, 0.0)
         assert lock is not None
         self.lock = lock
         self._woken = asyncio.Event()
         self._stop: OrderedStop | None = None
-        self.crew = Crew(folder, raise_generation(lock), asyncio.get_running_loop())
-        self.crew.on_change = self._changed
+        self.crew = UnitManager(folder, raise_generation(lock), asyncio.get_running_loop())
+        self.crew.on_unit_change = self._changed
 
     def _changed(self, unit: Unit) -> None:
         self._woken.set()
         if self._stop is not None:
-            self.crew.loop.call_soon(self._stop.look, unit)
+            self.crew.loop.call_soon(self._stop.on_transition, unit)
 
-    def start(self, made: Plan) -> None:
+    def start(self, made: ProcessPlan) -> None:
         """Want all of a plan up."""
-        self.crew.adopt_plan(made)
+        self.crew.set_plan(made)
         for name in made.declared:
             self.crew.units[name].start()
 
@@ -115,19 +115,19 @@ class Sea:
 
     def forker(self) -> int:
         """Return the pid of the forker."""
-        assert self.crew.nursery.forker is not None
-        return self.crew.nursery.forker
+        assert self.crew.launcher.forker_pid is not None
+        return self.crew.launcher.forker_pid
 
 
 @pytest.fixture
 def sail(tmp_path: Path) -> Iterator[Callable[[Test], None]]:
     runtime = Path(tempfile.mkdtemp(prefix="argosy-t-", dir="/tmp"))
-    folder = Folder(tmp_path / "state", runtime / "r")
-    folder.make()
+    folder = StateDir(tmp_path / "state", runtime / "r")
+    folder.create()
 
     async def voyage(test: Test) -> None:
         sea = Sea(folder)
-        sea.crew.nursery.have_forker()
+        sea.crew.launcher.ensure_forker()
         try:
             await test(sea)
             await sea.stop()
@@ -142,9 +142,9 @@ def sail(tmp_path: Path) -> Iterator[Callable[[Test], None]]:
 Sail = Callable[[Test], None]
 
 
-def kinds(folder: Folder) -> list[str]:
+def kinds(folder: StateDir) -> list[str]:
     return [
-        entry.kind for entry in read_diary(folder.diary) if entry.kind not in ("state", "order", "spawned")
+        entry.kind for entry in read_event_log(folder.event_log) if entry.kind not in ("state", "order", "spawned")
     ]
 
 
@@ -164,7 +164,7 @@ def test_a_stop_of_what_waits_for_room_ends(sail: Sail) -> None:
         sea.start(plan(spec("A", probe=silent), spec("B", probe=silent), spec("C"), max_starting=1))
         await sea.until("A", "B", "C", state=State.STARTING)
         await sea.born("A")
-        assert [unit.waits_for_room for unit in sea.crew.units.values()] == [False, True, True]
+        assert [unit.awaits_admission for unit in sea.crew.units.values()] == [False, True, True]
         await sea.stop()
         assert {unit.state for unit in sea.crew.units.values()} == {State.EXITED}
 
@@ -186,7 +186,7 @@ GIB = 1 << 30
 def test_a_start_waits_for_memory_and_says_so_and_smaller_ones_pass(
     sail: Sail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = [Free(10 * GIB, 2 * GIB)]
+    there = [AvailableMemory(10 * GIB, 2 * GIB)]
     monkeypatch.setattr("argosy.engine.room.read_free", lambda: there[0])
 
     async def test(sea: Sea) -> None:
@@ -195,7 +195,7 @@ def test_a_start_waits_for_memory_and_says_so_and_smaller_ones_pass(
         large = sea.crew.units["Large"]
         assert (large.state, large.pid) == (State.STARTING, None)
         assert large.reason.startswith("waits for memory: needs 4 GiB, ")
-        there[0] = Free(10 * GIB, 5 * GIB)
+        there[0] = AvailableMemory(10 * GIB, 5 * GIB)
         await sea.until("Large", state=State.READY)
         assert large.reason == ""
 
@@ -205,7 +205,7 @@ def test_a_start_waits_for_memory_and_says_so_and_smaller_ones_pass(
 def test_what_starts_counts_with_what_it_has_not_taken_yet(
     sail: Sail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("argosy.engine.room.read_free", lambda: Free(10 * GIB, 3 * GIB))
+    monkeypatch.setattr("argosy.engine.room.read_free", lambda: AvailableMemory(10 * GIB, 3 * GIB))
 
     async def test(sea: Sea) -> None:
         silent = Probe(probe="notify")
@@ -222,14 +222,14 @@ def test_what_starts_counts_with_what_it_has_not_taken_yet(
 
 
 def test_an_agent_is_let_in_by_what_it_needed_last_time(sail: Sail, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("argosy.engine.room.read_free", lambda: Free(10 * GIB, 1 * GIB))
+    monkeypatch.setattr("argosy.engine.room.read_free", lambda: AvailableMemory(10 * GIB, 1 * GIB))
 
     async def test(sea: Sea) -> None:
-        sea.crew._appetite.note("A", 1, 2 * GIB)
+        sea.crew._memory_history.record_sample("A", 1, 2 * GIB)
         sea.start(plan(spec("A"), spec("B")))
         await sea.until("B", state=State.READY)
         assert sea.crew.units["A"].reason.startswith("waits for memory: needs 2 GiB, ")
-        assert Appetite(sea.folder.appetite).of("A") == 2 * GIB, "the next supervisor knows it too"
+        assert MemoryHistory(sea.folder.memory_history).peak_bytes("A") == 2 * GIB, "the next supervisor knows it too"
 
     sail(test)
 
@@ -312,7 +312,7 @@ def test_an_order_that_brings_no_birth_is_given_again_and_a_late_twin_is_killed(
         await sea.until("A", state=State.READY)
 
         def is_held_by_the_known_one() -> bool:
-            record = lease.read_record(sea.folder.lease("A"))
+            record = lease.read_record(sea.folder.lease_file("A"))
             return record is not None and record.identity == sea.crew.units["A"].identity
 
         async with asyncio.timeout(20):
@@ -335,7 +335,7 @@ def test_an_exit_that_is_told_twice_counts_once(sail: Sail) -> None:
         async with asyncio.timeout(20):
             while unit.pid == pid:
                 await asyncio.sleep(0)
-        unit.ended(9)
+        unit.on_exit(9)
         await sea.until("A", state=State.READY)
         assert unit.restarts == 1
 
@@ -428,7 +428,7 @@ def test_a_lease_that_a_descendant_of_a_dead_process_holds_is_cleared_before_a_s
     monkeypatch.setattr("argosy.engine.departure._PATIENCE_S", 0.05)
 
     async def test(sea: Sea) -> None:
-        descriptor = lease.open_lease(sea.folder.lease("A"))
+        descriptor = lease.open_lease(sea.folder.lease_file("A"))
         assert lease.try_lock(descriptor)
         os.set_inheritable(descriptor, True)
         holder = os.posix_spawnp("sleep", ["sleep", "1000"], os.environ)
@@ -458,7 +458,7 @@ def test_a_full_disk_at_the_log_is_a_failed_start_in_words(
     sail(test)
 
 
-def orphan(folder: Folder, name: str, *, wanted: bool | None, was_ready: bool = True) -> int:
+def orphan(folder: StateDir, name: str, *, wanted: bool | None, was_ready: bool = True) -> int:
     """Leave a process behind as a supervisor would that was killed; return its pid.
 
     wanted: None for one without a will.
@@ -466,15 +466,15 @@ def orphan(folder: Folder, name: str, *, wanted: bool | None, was_ready: bool = 
     pid = os.posix_spawnp("sleep", ["sleep", "1000"], os.environ, setsid=True)
     stat = process.read_stat(pid)
     assert stat is not None
-    descriptor = lease.open_lease(folder.lease(name))
-    record = lease.Record(process.boot_id(), 77, process.Identity(pid, stat.started), 1)
+    descriptor = lease.open_lease(folder.lease_file(name))
+    record = lease.LeaseRecord(process.boot_id(), 77, process.ProcessIdentity(pid, stat.start_ticks), 1)
     lease.write_record(descriptor, record)
     os.close(descriptor)
     if wanted is None:
         return pid
     ready_s = 1.0 if was_ready else None
-    will = Will(wanted=wanted, digest="d", incarnation=77, restarts=3, ready_s=ready_s)
-    wills = Wills(folder)
+    will = PersistedUnitState(desired_up=wanted, digest="d", incarnation=77, restarts=3, ready_s=ready_s)
+    wills = UnitStateStore(folder)
     wills.write(name, will)
     wills.close()
     return pid
@@ -483,7 +483,7 @@ def orphan(folder: Folder, name: str, *, wanted: bool | None, was_ready: bool = 
 def test_what_was_ready_is_adopted_as_it_is_and_its_end_is_seen(sail: Sail) -> None:
     async def test(sea: Sea) -> None:
         pid = orphan(sea.folder, "A", wanted=True)
-        sea.crew.adopt_plan(plan(spec("A", probe=Probe(probe="notify"))))
+        sea.crew.set_plan(plan(spec("A", probe=Probe(probe="notify"))))
         assert await sea.crew.adopt_running() == ["A"]
         unit = sea.crew.units["A"]
         assert (unit.state, unit.pid, unit.restarts, unit.running_digest) == (State.READY, pid, 3, "d")
@@ -497,7 +497,7 @@ def test_what_was_ready_is_adopted_as_it_is_and_its_end_is_seen(sail: Sail) -> N
 def test_what_was_to_stop_when_its_supervisor_died_is_stopped_by_the_next(sail: Sail) -> None:
     async def test(sea: Sea) -> None:
         orphan(sea.folder, "A", wanted=False)
-        sea.crew.adopt_plan(plan(spec("A")))
+        sea.crew.set_plan(plan(spec("A")))
         assert await sea.crew.adopt_running() == ["A"]
         await sea.until("A", state=State.EXITED)
 
@@ -508,11 +508,11 @@ def test_one_whose_will_is_lost_was_ready_if_it_is_older_than_its_start_may_take
     async def test(sea: Sea) -> None:
         started = {name: orphan(sea.folder, name, wanted=None) for name in ("Old", "New")}
         before_s = time.time() - 601
-        os.utime(sea.folder.lease("Old"), (before_s, before_s))
+        os.utime(sea.folder.lease_file("Old"), (before_s, before_s))
         late = {"probe": Probe(probe="notify"), "start_timeout_s": 600.0}
-        sea.crew.adopt_plan(plan(spec("Old", **late), spec("New", **late)))
+        sea.crew.set_plan(plan(spec("Old", **late), spec("New", **late)))
         assert sorted(await sea.crew.adopt_running()) == ["New", "Old"]
-        found = {name: (unit.state, unit.wanted) for name, unit in sea.crew.units.items()}
+        found = {name: (unit.state, unit.desired_up) for name, unit in sea.crew.units.items()}
         assert found == {"Old": (State.READY, True), "New": (State.STARTING, True)}
         for pid in started.values():
             os.kill(pid, signal.SIGKILL)
@@ -525,7 +525,7 @@ def test_a_script_that_may_have_said_ready_to_nobody_is_started_again_and_not_gi
     async def test(sea: Sea) -> None:
         pid = orphan(sea.folder, "A", wanted=True, was_ready=False)
         silent = spec("A", probe=Probe(probe="notify"), restart="on-failure", start_timeout_s=0.05)
-        sea.crew.adopt_plan(plan(silent))
+        sea.crew.set_plan(plan(silent))
         assert await sea.crew.adopt_running() == ["A"]
         await sea.until("A", state=State.STOPPING)
         await sea.until("A", state=State.STARTING)
@@ -536,7 +536,7 @@ def test_a_script_that_may_have_said_ready_to_nobody_is_started_again_and_not_gi
 
 def test_a_living_process_of_the_record_is_adopted_by_a_start_also_when_it_was_to_stop(sail: Sail) -> None:
     async def test(sea: Sea) -> None:
-        sea.crew.adopt_plan(plan(spec("A")))
+        sea.crew.set_plan(plan(spec("A")))
         pid = orphan(sea.folder, "A", wanted=False, was_ready=False)
         sea.crew.units["A"].start()
         await sea.until("A", state=State.READY)
@@ -554,8 +554,8 @@ def test_ready_reaches_a_unit_whose_birth_waits_in_the_forkers_socket(sail: Sail
         )
         argv = ("sh", "-c", f'sleep 1000 | exec python3 -Sc "{speak}"')
         made = spec("A", *argv, probe=Probe(probe="notify", notify="all"))
-        made = msgspec.structs.replace(made, env={"NOTIFY_SOCKET": str(sea.folder.notify("A"))})
-        link = sea.crew.nursery._forker
+        made = msgspec.structs.replace(made, env={"NOTIFY_SOCKET": str(sea.folder.notify_socket("A"))})
+        link = sea.crew.launcher._forker
         assert link is not None
         loop.remove_reader(link._channel)  # its word waits, as it may when both come in one turn
         sea.start(plan(made))
@@ -568,7 +568,7 @@ def test_ready_reaches_a_unit_whose_birth_waits_in_the_forkers_socket(sail: Sail
 def test_a_socket_is_bound_anew_over_one_that_was_left(sail: Sail) -> None:
     async def test(sea: Sea) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stale:
-            stale.bind(str(sea.folder.notify("A")))
+            stale.bind(str(sea.folder.notify_socket("A")))
         sea.start(plan(spec("A")))
         await sea.until("A", state=State.READY)
 
@@ -580,17 +580,17 @@ def test_a_stop_that_comes_while_a_start_is_planned_ends_it_before_anything_is_s
 ) -> None:
     async def test(sea: Sea) -> None:
         crew, nothing = sea.crew, lambda *_: None
-        links = Links(crew.loop, dict, str, unexpected, nothing, nothing)
+        links = PeerSet(crew.loop, dict, str, unexpected, nothing, nothing)
         rollout = Rollout(crew, links)
         fleet = load_fleet(tmp_path / "fleet.yaml", "fleet: toy\nagents:\n  A: {run: [sleep, '1000']}\n")
         planning = asyncio.create_task(
             rollout.prepare(Apply(fleet=fleet, environment="testing", machine=None, environ={}), 1)
         )
         await asyncio.sleep(0)
-        await rollout.stop(None, is_kill=False)
+        await rollout.stop(None, force=False)
         with pytest.raises(RefusedError, match="came before anything was started"):
             await planning
-        assert not sea.folder.applied.exists()
+        assert not sea.folder.applied_plan.exists()
         links.close(0)
 
     sail(test)
@@ -613,13 +613,13 @@ def test_long_work_lets_the_loop_turn(monkeypatch: pytest.MonkeyPatch) -> None:
                 turns += 1
                 await asyncio.sleep(0)
 
-        turning, pace = asyncio.create_task(turn()), Pace()
+        turning, pace = asyncio.create_task(turn()), CooperativeYield()
         for _ in range(5):
-            await pace.pause()
+            await pace.yield_if_due()
         assert turns == 0, "it was short"
         monkeypatch.setattr("argosy.engine.pace._PIECE_S", 0.0)
         for _ in range(5):
-            await pace.pause()
+            await pace.yield_if_due()
         assert turns >= 4
         turning.cancel()
 

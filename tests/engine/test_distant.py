@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.distant import Distant
-from argosy.engine.linkplan import Foreign, plan_links
+from argosy.engine.distant import RemoteAgent
+from argosy.engine.linkplan import RemoteAgentSpec, plan_peering
 from argosy.engine.messages import AgentStatus
 from argosy.engine.state import READY_STATES, RUNNING_STATES, State
 from argosy.fleet.environment import place
 from argosy.fleet.load import load_fleet
 from argosy.wire.keymaking import make_keys
 
-SPEC = Foreign(machine="two", group=None, port=None, needs=(), required=True)
+SPEC = RemoteAgentSpec(machine="two", group=None, port=None, needs=(), required=True)
 FLEET = """
 fleet: duo
 machines: {one: {}, two: {}, idle: {}}
@@ -53,27 +53,27 @@ def status(state: State, order: str = "") -> AgentStatus:
         rss_bytes=None,
         pss_bytes=None,
         sampled_s=None,
-        order=order,
+        apply_id=order,
     )
 
 
 def test_one_that_was_never_heard_of_may_come_until_its_machine_is_lost() -> None:
     eye = Eye()
-    distant = Distant("B", SPEC, eye)
+    distant = RemoteAgent("B", SPEC, eye)
     assert distant.state is State.WAITING
     eye.is_lost = True
     assert (distant.state, distant.reason) == (State.BLOCKED, eye.words)
     eye.is_linked, eye.is_lost = True, False
     assert distant.state is State.EXITED
-    distant.await_order("second")
+    distant.expect_apply("second")
     assert distant.state is State.WAITING
 
 
 @pytest.mark.parametrize("state", State)
 def test_a_blind_machine_leaves_the_last_state(state: State) -> None:
     eye = Eye(is_linked=True)
-    distant = Distant("B", SPEC, eye)
-    distant.hear(status(state), 5.0)
+    distant = RemoteAgent("B", SPEC, eye)
+    distant.update_status(status(state), 5.0)
     assert distant.has_process == (state in RUNNING_STATES)
     eye.is_linked, eye.is_lost = False, True
     assert distant.state is state
@@ -85,37 +85,37 @@ def test_a_blind_machine_leaves_the_last_state(state: State) -> None:
 
 def test_what_was_on_a_machine_that_is_gone_has_exited() -> None:
     eye = Eye(is_linked=True)
-    distant = Distant("B", SPEC, eye)
-    distant.hear(status(State.READY), 5.0)
+    distant = RemoteAgent("B", SPEC, eye)
+    distant.update_status(status(State.READY), 5.0)
     eye.is_linked, eye.is_gone = False, True
     assert (distant.state, distant.reason) == (State.EXITED, eye.words)
-    told = distant.report()
+    told = distant.to_status()
     assert (told.state, told.pid, told.since_s) == (State.EXITED, 7, eye.since_s)
 
 
 def test_what_was_before_it_was_asked_for_says_nothing() -> None:
-    distant = Distant("B", SPEC, Eye(is_linked=True))
-    distant.hear(status(State.EXITED, "first"), 1.0)
-    distant.await_order("second")
+    distant = RemoteAgent("B", SPEC, Eye(is_linked=True))
+    distant.update_status(status(State.EXITED, "first"), 1.0)
+    distant.expect_apply("second")
     assert distant.state is State.WAITING
-    distant.hear(status(State.STARTING), 2.0)
-    distant.hear(status(State.READY), 3.0)
+    distant.update_status(status(State.STARTING), 2.0)
+    distant.update_status(status(State.READY), 3.0)
     assert (distant.started_at, distant.ready_at) == (2.0, 3.0)
-    distant.hear(status(State.EXITED), 4.0)
+    distant.update_status(status(State.EXITED), 4.0)
     assert distant.state is State.EXITED
 
 
 @pytest.mark.parametrize("is_heard_first", [True, False])
 def test_what_became_of_it_by_the_order_itself_is_final(is_heard_first: bool) -> None:
-    distant = Distant("B", SPEC, Eye(is_linked=True))
+    distant = RemoteAgent("B", SPEC, Eye(is_linked=True))
     said = [status(State.WAITING, "second"), status(State.BLOCKED, "second")]
-    distant.hear(status(State.EXITED, "first"), 1.0)
+    distant.update_status(status(State.EXITED, "first"), 1.0)
     if is_heard_first:
         for each in said:
-            distant.hear(each, 2.0)
-    distant.await_order("second")
+            distant.update_status(each, 2.0)
+    distant.expect_apply("second")
     if not is_heard_first:
-        distant.hear(said[-1], 2.0)
+        distant.update_status(said[-1], 2.0)
     assert distant.state is State.BLOCKED
 
 
@@ -125,19 +125,19 @@ def test_links_are_to_the_other_machines_that_have_agents(tmp_path: Path) -> Non
     fleet = load_fleet(path)
     keys = tmp_path / "keys"
     placed = place(fleet, "development", {"ARGOSY_KEYS": str(keys)})
-    assert plan_links(fleet, placed, ["one"]) is None  # no keys, no links
+    assert plan_peering(fleet, placed, ["one"]) is None  # no keys, no links
     make_keys(str(keys), fleet.machines)
 
-    one = plan_links(fleet, placed, ["one"])
+    one = plan_peering(fleet, placed, ["one"])
     assert one is not None
-    assert (one.machine, one.door, one.peers) == (
+    assert (one.machine, one.listen_endpoint, one.peers) == (
         "one",
         "tcp://192.168.100.16:9002",
         {"two": "tcp://host-two:9002"},
     )
     assert list(one.agents) == ["B"]
     assert (one.agents["B"].need_names(), one.agents["B"].required) == (("A",), False)
-    two = plan_links(fleet, placed, ["two"])
+    two = plan_peering(fleet, placed, ["two"])
     assert two is not None
-    assert (two.door, two.peers) == ("tcp://0.0.0.0:9002", {"one": "tcp://192.168.100.16:9002"})
-    assert plan_links(fleet, place(fleet, "testing", {}), ["one", "two"]) is None
+    assert (two.listen_endpoint, two.peers) == ("tcp://0.0.0.0:9002", {"one": "tcp://192.168.100.16:9002"})
+    assert plan_peering(fleet, place(fleet, "testing", {}), ["one", "two"]) is None

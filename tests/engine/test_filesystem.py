@@ -7,23 +7,23 @@ from pathlib import Path
 import pytest
 
 from argosy.engine import filesystem
-from argosy.engine.filesystem import is_on_network, punch_hole
+from argosy.engine.filesystem import is_network_filesystem, punch_hole
 
 
 def test_a_local_folder_is_on_no_network(tmp_path: Path) -> None:
-    assert not is_on_network(tmp_path)
-    assert not is_on_network("/proc")
+    assert not is_network_filesystem(tmp_path)
+    assert not is_network_filesystem("/proc")
 
 
 def test_the_type_that_statfs_tells_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filesystem, "_NETWORK", frozenset({0x9FA0}))  # that of /proc
-    assert is_on_network("/proc")
-    assert not is_on_network(tmp_path)
+    monkeypatch.setattr(filesystem, "_NETWORK_MAGIC", frozenset({0x9FA0}))  # that of /proc
+    assert is_network_filesystem("/proc")
+    assert not is_network_filesystem(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="none"):
-        is_on_network(tmp_path / "none")
+        is_network_filesystem(tmp_path / "none")
 
 
 def test_a_hole_reads_as_zeros_and_holds_nothing(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from argosy.engine import lease, order, process
-from argosy.engine.forkerlink import _CODE, _SOURCE
-from argosy.engine.generation import hold, raise_generation
-from argosy.engine.order import Birth, Exit, ForkerEvent, Order, send_order, unpack_event
+from argosy.engine.forkerlink import _BOOTSTRAP_CODE, _SOURCE_DIR
+from argosy.engine.generation import acquire_lock, raise_generation
+from argosy.engine.order import Spawned, Exited, ForkerEvent, SpawnRequest, send_spawn_request, unpack_event
 
 
 class Forking:
@@ -26,20 +26,20 @@ class Forking:
         self.folder = folder
         self.lease = folder / "lease"
         self.log = folder / "log"
-        self.lock = hold(folder / "lock", 0.0)
+        self.lock = acquire_lock(folder / "lock", 0.0)
         assert self.lock is not None
         self.generation = raise_generation(self.lock)
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.settimeout(20)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _CODE, _SOURCE, str(theirs.fileno())],
+                [sys.executable, "-I", "-S", "-c", _BOOTSTRAP_CODE, _SOURCE_DIR, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
             )
 
     def order(self, *argv: str, incarnation: int = 1, **fields: object) -> None:
         """Order a process."""
-        made = Order(
+        made = SpawnRequest(
             "A",
             incarnation,
             self.generation,
@@ -50,7 +50,7 @@ class Forking:
             "/",
         )
         output = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        send_order(self.channel, made._replace(**fields), output)
+        send_spawn_request(self.channel, made._replace(**fields), output)
         os.close(output)
 
     def told(self) -> ForkerEvent:
@@ -60,16 +60,16 @@ class Forking:
             os.close(descriptor)
         return unpack_event(data)
 
-    def born(self) -> Birth:
+    def born(self) -> Spawned:
         """Return the next event, which is a birth."""
         event = self.told()
-        assert isinstance(event, Birth)
+        assert isinstance(event, Spawned)
         return event
 
     def exit_code(self) -> int:
         """Return how the next process to end did."""
         event = self.told()
-        assert isinstance(event, Exit)
+        assert isinstance(event, Exited)
         return os.waitstatus_to_exitcode(event.status)
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ def test_a_birth_is_told_before_an_exit_and_both_are_exact(forking: Forking) -> 
     birth = forking.born()
     assert birth.incarnation == 99
     event = forking.told()
-    assert event == Exit(birth.pid, 7 << 8)
+    assert event == Exited(birth.pid, 7 << 8)
 
 
 def test_the_agent_leads_a_session_and_holds_and_records_its_lease(forking: Forking) -> None:
@@ -102,13 +102,13 @@ def test_the_agent_leads_a_session_and_holds_and_records_its_lease(forking: Fork
     found = process.read_stat(birth.pid)
     assert found is not None
     assert found.session == birth.pid
-    assert not lease.is_free(forking.lease)
+    assert not lease.is_lease_free(forking.lease)
     record = lease.read_record(forking.lease)
     assert record is not None
-    assert (record.incarnation, record.identity) == (5, process.Identity(birth.pid, found.started))
+    assert (record.incarnation, record.identity) == (5, process.ProcessIdentity(birth.pid, found.start_ticks))
     os.kill(birth.pid, signal.SIGKILL)
     assert forking.exit_code() == -signal.SIGKILL
-    assert lease.is_free(forking.lease)
+    assert lease.is_lease_free(forking.lease)
 
 
 def test_the_group_dies_with_its_leader(forking: Forking) -> None:
@@ -172,12 +172,12 @@ def test_a_living_process_of_the_record_is_never_joined_by_a_second(forking: For
     me = process.read_stat(os.getpid())
     assert me is not None
     descriptor = lease.open_lease(forking.lease)
-    identity = process.Identity(os.getpid(), me.started)
-    lease.write_record(descriptor, lease.Record(process.boot_id(), 1, identity, 1))
+    identity = process.ProcessIdentity(os.getpid(), me.start_ticks)
+    lease.write_record(descriptor, lease.LeaseRecord(process.boot_id(), 1, identity, 1))
     os.close(descriptor)  # the lock is free, as of an agent that closed every descriptor
     forking.order("true")
     forking.born()
-    assert forking.exit_code() == order.ALREADY_ALIVE
+    assert forking.exit_code() == order.PROCESS_ALREADY_RUNNING
 
 
 def test_a_child_that_meets_a_newer_generation_runs_no_user_code(forking: Forking) -> None:
@@ -188,7 +188,7 @@ def test_a_child_that_meets_a_newer_generation_runs_no_user_code(forking: Forkin
     assert forking.lock is not None
     raise_generation(forking.lock)
     os.close(descriptor)
-    assert forking.exit_code() == order.OLD_GENERATION
+    assert forking.exit_code() == order.STALE_GENERATION
     assert forking.log.read_text() == ""
     record = lease.read_record(forking.lease)
     assert record is not None, "it records itself before it looks: the next supervisor's scan sees it"

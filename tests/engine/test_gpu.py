@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from argosy.engine.errand import Outcome
-from argosy.engine.gpu import GpuWatch, parse_free
+from argosy.engine.errand import HelperResult
+from argosy.engine.gpu import GpuMemoryWatch, parse_free_bytes
 
 MIB = 1 << 20
 NO_DRIVER = (
@@ -36,25 +36,25 @@ NO_DRIVER = (
     ],
 )
 def test_free_memory_is_that_of_the_gpus_that_tell_theirs(text: str, free: int | None) -> None:
-    assert parse_free(text) == free
+    assert parse_free_bytes(text) == free
 
 
 @pytest.mark.parametrize(
-    "outcome", [Outcome(9, NO_DRIVER), Outcome(6, "No devices were found\n"), Outcome(None, "12\n")]
+    "outcome", [HelperResult(9, NO_DRIVER), HelperResult(6, "No devices were found\n"), HelperResult(None, "12\n")]
 )
 def test_an_answer_that_failed_or_came_too_late_is_none_and_is_not_asked_for_at_once_again(
-    monkeypatch: pytest.MonkeyPatch, outcome: Outcome
+    monkeypatch: pytest.MonkeyPatch, outcome: HelperResult
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     asked: list[str] = []
 
-    async def run(command: object, within_s: float) -> Outcome:
+    async def run(command: object, within_s: float) -> HelperResult:
         asked.append(str(command))
         return outcome
 
     async def main() -> int | None:
         news = asyncio.Event()
-        watch = GpuWatch(asyncio.get_running_loop(), run, news.set)
+        watch = GpuMemoryWatch(asyncio.get_running_loop(), run, news.set)
         assert not watch.is_fresh()
         async with asyncio.timeout(10):
             await news.wait()

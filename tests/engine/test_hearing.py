@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.hearing import Hearing
+from argosy.engine.hearing import NotifyBatcher
 from argosy.engine.notify import NotifySocket
 
 
@@ -17,7 +17,7 @@ class Many:
 
     def __init__(self, folder: Path, count: int) -> None:
         self.loop = asyncio.get_running_loop()
-        self.hearing = Hearing(self.loop)
+        self.hearing = NotifyBatcher(self.loop)
         self.paths = [str(folder / f"{number}.sock") for number in range(count)]
         self.heard: list[tuple[int, dict[str, str]]] = []
         self.sockets = [
@@ -49,14 +49,14 @@ def test_those_that_settled_are_taken_in_one_turn_after_a_pause(
     async def test() -> None:
         many = Many(tmp_path, 5)
         for each in many.sockets:
-            each.settle()
+            each.batch_reads()
         many.say(0, b"READY=1")
         while not many.heard:
             await asyncio.sleep(0)
         for number in range(1, 5):
             many.say(number, b"READY=1")
         if pause_s:
-            many.sockets[1].attend()
+            many.sockets[1].read_immediately()
         while len(many.heard) == 1:
             await asyncio.sleep(0)
         if pause_s:
@@ -72,7 +72,7 @@ def test_what_one_says_may_close_another(tmp_path: Path) -> None:
     async def test() -> None:
         many = Many(tmp_path, 4)
         for number, each in enumerate(many.sockets):
-            each.settle()
+            each.batch_reads()
             many.say(number, b"READY=1")
 
         class Closing(list[tuple[int, dict[str, str]]]):

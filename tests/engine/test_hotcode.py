@@ -7,7 +7,7 @@ import textwrap
 import traceback
 from types import CodeType, FunctionType, ModuleType
 
-from argosy.engine.hotcode import code_run_by, lay_together
+from argosy.engine.hotcode import trace_code, compact_code
 
 SOURCE = """
 def total(values, *, start=0):
@@ -53,9 +53,9 @@ def test_functions_of_known_packages_get_copies_that_do_the_same() -> None:
             module.adder(2)(3)
         add(1)
 
-    ran = code_run_by(work)
+    ran = trace_code(work)
     assert before["total"][0].co_name in {code.co_name for code in ran}
-    lay_together(ran, {"known"})
+    compact_code(ran, {"known"})
 
     moved = {name for name in names if code_of(known, name) is not before[name][0]}
     assert moved == {"total", "adder"}
@@ -78,7 +78,7 @@ def test_a_traceback_is_the_same() -> None:
         return []
 
     before = lines()
-    lay_together(code_run_by(lines), {"known"})
+    compact_code(trace_code(lines), {"known"})
     assert lines() == before
     assert "known.py" in before[0]
 
@@ -92,7 +92,7 @@ def test_who_looks_at_calls_looks_on() -> None:
     kept = sys.getprofile()
     sys.setprofile(look)
     try:
-        code_run_by(lambda: None)
+        trace_code(lambda: None)
         assert sys.getprofile() is look
     finally:
         sys.setprofile(kept)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.imprint import Imprint, Print, leave_imprint, read_imprint, sources_below, take_print
-from argosy.engine.lease import Record, pack
-from argosy.engine.process import Identity, read_stat
-from argosy.engine.staleness import began_at, stale_agents
+from argosy.engine.imprint import SourceSnapshot, FileFingerprint, update_source_snapshot, read_source_snapshot, iter_sources, fingerprint_file
+from argosy.engine.lease import LeaseRecord, pack_record
+from argosy.engine.process import ProcessIdentity, read_stat
+from argosy.engine.staleness import agent_started_at, find_stale_agents
 from argosy.fleet.load import load_fleet
 from argosy.fleet.spec import Fleet
 
@@ -36,16 +36,16 @@ def tree(folder: Path) -> Fleet:
     return load_fleet(folder / "fleet.yaml")
 
 
-def imprinted(folder: Path) -> tuple[Imprint, float]:
+def imprinted(folder: Path) -> tuple[SourceSnapshot, float]:
     """Return an imprint of the tree, and a time at which it held: that of its first print."""
     path = folder / ".imprint.json"
-    assert leave_imprint(path, str(folder), [str(folder / "three.sh")])
-    imprint = read_imprint(path)
+    assert update_source_snapshot(path, str(folder), [str(folder / "three.sh")])
+    imprint = read_source_snapshot(path)
     return imprint, min(prints[-1].seen_s for prints in imprint.files.values())
 
 
-def stale(fleet: Fleet, imprint: Imprint, at_s: float) -> dict[str, list[str]]:
-    found = stale_agents(fleet, dict.fromkeys(fleet.agents, at_s), imprint, {})
+def stale(fleet: Fleet, imprint: SourceSnapshot, at_s: float) -> dict[str, list[str]]:
+    found = find_stale_agents(fleet, dict.fromkeys(fleet.agents, at_s), imprint, {})
     return {name: [os.path.basename(file) for file in files] for name, files in found.items()}
 
 
@@ -93,9 +93,9 @@ def test_a_file_that_is_gone_counts_for_those_who_had_it(tmp_path: Path) -> None
 
 def test_without_a_print_the_time_of_writing_decides(tmp_path: Path) -> None:
     fleet = tree(tmp_path)
-    written_s = max(each.since_s for name in sources_below(str(tmp_path)) if (each := take_print(name)))
-    assert stale(fleet, Imprint(), written_s) == {}
-    assert set(stale(fleet, Imprint(), written_s - 3600)) == {"Script", "Class", "Command"}
+    written_s = max(each.since_s for name in iter_sources(str(tmp_path)) if (each := fingerprint_file(name)))
+    assert stale(fleet, SourceSnapshot(), written_s) == {}
+    assert set(stale(fleet, SourceSnapshot(), written_s - 3600)) == {"Script", "Class", "Command"}
 
 
 def test_each_agent_is_judged_by_its_own_start(tmp_path: Path) -> None:
@@ -107,10 +107,10 @@ def test_each_agent_is_judged_by_its_own_start(tmp_path: Path) -> None:
     assert len(second.files[str(tmp_path / "shared.py")]) == 2
     assert len(first.files) == len(second.files)
     started = {"Script": first_s, "Class": second_s}
-    assert set(stale_agents(fleet, started, second, {})) == {"Script"}
+    assert set(find_stale_agents(fleet, started, second, {})) == {"Script"}
     rewrite(tmp_path / "shared.py", "X = 1\n")
-    assert stale_agents(fleet, {"Script": first_s}, second, {}) == {}
-    assert set(stale_agents(fleet, {"Script": second_s}, second, {})) == {"Script"}
+    assert find_stale_agents(fleet, {"Script": first_s}, second, {}) == {}
+    assert set(find_stale_agents(fleet, {"Script": second_s}, second, {})) == {"Script"}
 
 
 def test_environments_and_caches_are_no_sources(tmp_path: Path) -> None:
@@ -118,19 +118,19 @@ def test_environments_and_caches_are_no_sources(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     (tmp_path / "venv" / "pyvenv.cfg").write_text("")
-    assert list(sources_below(str(tmp_path))) == [str(tmp_path / "code" / "d.py")]
+    assert list(iter_sources(str(tmp_path))) == [str(tmp_path / "code" / "d.py")]
 
 
 def test_a_full_disk_or_a_torn_file_costs_the_prints_alone(tmp_path: Path) -> None:
     tree(tmp_path)
-    assert not leave_imprint(tmp_path / "no" / "folder.json", str(tmp_path))
+    assert not update_source_snapshot(tmp_path / "no" / "folder.json", str(tmp_path))
     (tmp_path / "torn").write_bytes(b'{"files": {')
-    assert read_imprint(tmp_path / "torn") == Imprint()
-    assert take_print(str(tmp_path / "missing.py")) is None
+    assert read_source_snapshot(tmp_path / "torn") == SourceSnapshot()
+    assert fingerprint_file(str(tmp_path / "missing.py")) is None
 
 
 def test_a_print_covers_its_time_alone() -> None:
-    each = Print("d", 10.0, 20.0)
+    each = FileFingerprint("d", 10.0, 20.0)
     assert [each.covers(at_s) for at_s in (9.9, 10.0, 20.0, 20.1)] == [False, True, True, False]
 
 
@@ -138,10 +138,10 @@ def test_an_agent_began_when_it_wrote_its_lease_and_not_when_its_process_started
     lease = tmp_path / "lease"
     me = read_stat(os.getpid())
     assert me is not None
-    started_s = began_at(os.getpid(), lease)
+    started_s = agent_started_at(os.getpid(), lease)
     assert started_s is not None
-    lease.write_bytes(pack(Record(b"b" * 16, 1, Identity(os.getpid(), me.started), 1)))
-    assert began_at(os.getpid(), lease) == lease.stat().st_mtime > started_s
-    lease.write_bytes(pack(Record(b"b" * 16, 1, Identity(os.getpid(), me.started + 1), 1)))
-    assert began_at(os.getpid(), lease) == pytest.approx(started_s, abs=1.0), "another process has held it"
-    assert began_at(2**22 + 1, lease) is None
+    lease.write_bytes(pack_record(LeaseRecord(b"b" * 16, 1, ProcessIdentity(os.getpid(), me.start_ticks), 1)))
+    assert agent_started_at(os.getpid(), lease) == lease.stat().st_mtime > started_s
+    lease.write_bytes(pack_record(LeaseRecord(b"b" * 16, 1, ProcessIdentity(os.getpid(), me.start_ticks + 1), 1)))
+    assert agent_started_at(os.getpid(), lease) == pytest.approx(started_s, abs=1.0), "another process has held it"
+    assert agent_started_at(2**22 + 1, lease) is None

@@ -10,24 +10,24 @@ from pathlib import Path
 import pytest
 import zmq
 
-from argosy.engine.linkdial import LinkDial
+from argosy.engine.linkdial import PeerConnection
 from argosy.engine.linkframes import (
-    Beat,
-    Denied,
-    Figures,
-    Frame,
-    Leaving,
-    News,
-    Snapshot,
-    Watch,
-    decode_from_dialler,
+    PeerHeartbeat,
+    PeeringRejected,
+    MemoryReport,
+    PeerFrame,
+    PeerGoodbye,
+    StatusUpdate,
+    AgentsSnapshot,
+    SubscribeAgents,
+    decode_client_frame,
     encode_frame,
 )
-from argosy.engine.linkplan import LinkPlan
+from argosy.engine.linkplan import PeeringPlan
 from argosy.engine.messages import AgentStatus
 from argosy.engine.state import State
 from argosy.wire.keymaking import make_keys
-from argosy.wire.keys import PUBLIC, SECRET, read_key
+from argosy.wire.keys import PUBLIC_SUFFIX, SECRET_SUFFIX, read_key
 
 WITHIN_S = 20.0
 
@@ -58,21 +58,21 @@ class Door:
         self.socket = zmq.Context.instance().socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.curve_server = 1
-        self.socket.curve_secretkey = read_key(str(keys), "two", SECRET)
-        self.socket.curve_publickey = read_key(str(keys), "two", PUBLIC)
+        self.socket.curve_secretkey = read_key(str(keys), "two", SECRET_SUFFIX)
+        self.socket.curve_publickey = read_key(str(keys), "two", PUBLIC_SUFFIX)
         port = self.socket.bind_to_random_port("tcp://127.0.0.1")
         self.caller = b""
-        self.plan = LinkPlan(
+        self.plan = PeeringPlan(
             fleet="duo",
             environment="development",
             machine="one",
-            door="",
-            keys=str(keys),
+            listen_endpoint="",
+            keys_dir=str(keys),
             peers={"two": f"tcp://127.0.0.1:{port}"},
             agents={},
         )
 
-    async def watched(self) -> Watch:
+    async def watched(self) -> SubscribeAgents:
         """Wait until somebody begins to listen; beats are passed over."""
         async with asyncio.timeout(WITHIN_S):
             while True:
@@ -80,11 +80,11 @@ class Door:
                     await asyncio.sleep(0.005)
                     continue
                 self.caller, data = self.socket.recv_multipart()
-                frame = decode_from_dialler(data)
-                if isinstance(frame, Watch):
+                frame = decode_client_frame(data)
+                if isinstance(frame, SubscribeAgents):
                     return frame
 
-    def say(self, *frames: Frame) -> None:
+    def say(self, *frames: PeerFrame) -> None:
         for frame in frames:
             self.socket.send_multipart([self.caller, encode_frame(frame)])
 
@@ -105,19 +105,19 @@ async def until(true: object) -> None:
 
 def test_what_follows_a_snapshot_at_once_does_not_overtake_it(door: Door) -> None:
     async def main() -> None:
-        heard: list[Snapshot | News | Figures] = []
+        heard: list[AgentsSnapshot | StatusUpdate | MemoryReport] = []
         sights: list[bool] = []
-        dial = LinkDial(
+        dial = PeerConnection(
             door.plan,
             "two",
             asyncio.get_running_loop(),
             lambda _, frame: heard.append(frame),
-            lambda dial: sights.append(dial.is_linked),
+            lambda dial: sights.append(dial.is_connected),
         )
         try:
             assert (await door.watched()).fleet == "duo"
-            said: list[Frame] = [Snapshot(epoch=1, number=7, agents={"B": status(State.STARTING)})]
-            said += [News(epoch=1, number=n, agent="B", status=status(State.READY)) for n in (8, 9, 10)]
+            said: list[PeerFrame] = [AgentsSnapshot(epoch=1, sequence=7, agents={"B": status(State.STARTING)})]
+            said += [StatusUpdate(epoch=1, sequence=n, agent="B", status=status(State.READY)) for n in (8, 9, 10)]
             door.say(*said)
             time.sleep(0.2)  # the loop stands still meanwhile: all of it is there when it looks
             await until(lambda: len(heard) == len(said))
@@ -125,10 +125,10 @@ def test_what_follows_a_snapshot_at_once_does_not_overtake_it(door: Door) -> Non
             assert sights == [True]
 
             # A hole in the numbers: it asks for all again.
-            door.say(News(epoch=1, number=12, agent="B", status=status(State.FAILING)))
+            door.say(StatusUpdate(epoch=1, sequence=12, agent="B", status=status(State.FAILING)))
             await door.watched()
             assert heard == said
-            door.say(Snapshot(epoch=1, number=12, agents={}))
+            door.say(AgentsSnapshot(epoch=1, sequence=12, agents={}))
             await until(lambda: len(heard) == len(said) + 1)
             assert sights == [True]
         finally:
@@ -140,29 +140,29 @@ def test_what_follows_a_snapshot_at_once_does_not_overtake_it(door: Door) -> Non
 @pytest.mark.parametrize(
     ("last", "reason"),
     [
-        (Leaving(running=3), "its supervisor was told to end; 3 agents run on"),
-        (Denied(reason="another fleet"), "another fleet"),
-        (Beat(), "silent for"),
+        (PeerGoodbye(running_agents=3), "its supervisor was told to end; 3 agents run on"),
+        (PeeringRejected(reason="another fleet"), "another fleet"),
+        (PeerHeartbeat(), "silent for"),
     ],
 )
 def test_a_machine_that_leaves_or_falls_silent_is_blind_and_dialled_again(
-    door: Door, last: Frame, reason: str, monkeypatch: pytest.MonkeyPatch
+    door: Door, last: PeerFrame, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("argosy.engine.linkdial.SILENCE_S", 0.3)
     monkeypatch.setattr("argosy.engine.linkdial._PAUSE_S", 0.01)
 
     async def main() -> None:
-        dial = LinkDial(door.plan, "two", asyncio.get_running_loop(), lambda *_: None, lambda _: None)
+        dial = PeerConnection(door.plan, "two", asyncio.get_running_loop(), lambda *_: None, lambda _: None)
         try:
             await door.watched()
-            door.say(Snapshot(epoch=1, number=0, agents={}))
-            await until(lambda: dial.is_linked)
+            door.say(AgentsSnapshot(epoch=1, sequence=0, agents={}))
+            await until(lambda: dial.is_connected)
             door.say(last)
-            await until(lambda: not dial.is_linked)
+            await until(lambda: not dial.is_connected)
             assert dial.reason.startswith(reason)
             await door.watched()
-            door.say(Snapshot(epoch=2, number=0, agents={}))
-            await until(lambda: dial.is_linked)
+            door.say(AgentsSnapshot(epoch=2, sequence=0, agents={}))
+            await until(lambda: dial.is_connected)
             assert (dial.epoch, dial.reason) == (2, "")
         finally:
             dial.close()

@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.engine.linkframes import (
-    Ask,
-    Beat,
-    Denied,
-    Figures,
-    Forget,
-    Frame,
-    Leaving,
-    News,
-    Snapshot,
-    Told,
-    Watch,
-    decode_from_dialler,
-    decode_from_door,
+    PeerRequest,
+    PeerHeartbeat,
+    PeeringRejected,
+    MemoryReport,
+    CancelPeerRequest,
+    PeerFrame,
+    PeerGoodbye,
+    StatusUpdate,
+    AgentsSnapshot,
+    PeerReply,
+    SubscribeAgents,
+    decode_client_frame,
+    decode_server_frame,
     encode_frame,
 )
 from argosy.engine.messages import AgentStatus
@@ -47,42 +47,42 @@ statuses = st.builds(
     sampled_s=st.none() | st.floats(0, 1e6),
 )
 from_dialler = st.one_of(
-    st.builds(Watch, protocol=numbers, fleet=texts, environment=texts),
-    st.just(Beat()),
-    st.builds(Ask, number=numbers, line=st.binary(max_size=50)),
-    st.builds(Forget, number=numbers),
+    st.builds(SubscribeAgents, protocol=numbers, fleet=texts, environment=texts),
+    st.just(PeerHeartbeat()),
+    st.builds(PeerRequest, number=numbers, line=st.binary(max_size=50)),
+    st.builds(CancelPeerRequest, number=numbers),
 )
 from_door = st.one_of(
-    st.just(Beat()),
-    st.builds(Snapshot, epoch=numbers, number=numbers, agents=st.dictionaries(texts, statuses, max_size=3)),
-    st.builds(News, epoch=numbers, number=numbers, agent=texts, status=statuses),
+    st.just(PeerHeartbeat()),
+    st.builds(AgentsSnapshot, epoch=numbers, number=numbers, agents=st.dictionaries(texts, statuses, max_size=3)),
+    st.builds(StatusUpdate, epoch=numbers, number=numbers, agent=texts, status=statuses),
     st.builds(
-        Figures, agents=st.dictionaries(texts, st.tuples(numbers, numbers, st.floats(0, 100)), max_size=3)
+        MemoryReport, agents=st.dictionaries(texts, st.tuples(numbers, numbers, st.floats(0, 100)), max_size=3)
     ),
-    st.builds(Denied, reason=texts),
-    st.builds(Leaving, running=numbers),
-    st.builds(Told, number=numbers, line=st.binary(max_size=50)),
+    st.builds(PeeringRejected, reason=texts),
+    st.builds(PeerGoodbye, running=numbers),
+    st.builds(PeerReply, number=numbers, line=st.binary(max_size=50)),
 )
 
 
 @given(from_dialler)
-def test_what_a_dialler_says_comes_out_as_it_went_in(frame: Frame) -> None:
-    assert decode_from_dialler(encode_frame(frame)) == frame
+def test_what_a_dialler_says_comes_out_as_it_went_in(frame: PeerFrame) -> None:
+    assert decode_client_frame(encode_frame(frame)) == frame
 
 
 @given(from_door)
-def test_what_a_door_says_comes_out_as_it_went_in(frame: Frame) -> None:
-    assert decode_from_door(memoryview(encode_frame(frame))) == frame
+def test_what_a_door_says_comes_out_as_it_went_in(frame: PeerFrame) -> None:
+    assert decode_server_frame(memoryview(encode_frame(frame))) == frame
 
 
 @given(st.binary(max_size=60))
 def test_garbage_is_one_kind_of_error(data: bytes) -> None:
-    for decode in (decode_from_dialler, decode_from_door):
+    for decode in (decode_client_frame, decode_server_frame):
         with contextlib.suppress(msgspec.DecodeError):
             decode(data)
 
 
-@pytest.mark.parametrize("frame", [Denied(reason="no"), Leaving(running=1)])
-def test_a_dialler_cannot_say_what_only_a_door_says(frame: Frame) -> None:
+@pytest.mark.parametrize("frame", [PeeringRejected(reason="no"), PeerGoodbye(running_agents=1)])
+def test_a_dialler_cannot_say_what_only_a_door_says(frame: PeerFrame) -> None:
     with pytest.raises(msgspec.DecodeError):
-        decode_from_dialler(encode_frame(frame))
+        decode_client_frame(encode_frame(frame))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.engine.logkeeper import LogKeeper
-from argosy.engine.logreader import Reader, tail_offset
-from argosy.engine.logs import Mark, append_marks, index_of, open_log, read_marks, telling_line
+from argosy.engine.logreader import LogReader, find_tail_offset
+from argosy.engine.logs import LogMark, append_marks, index_path, open_log, read_marks, most_relevant_line
 from argosy.engine.logwatch import LogWatch
 from argosy.fault import MissingError
 
@@ -22,12 +22,12 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "A.b-c.log"
 
 
-def texts(reader: Reader) -> list[str]:
-    return [f"<{line.seam}>" if line.seam else line.text for line in reader.read()]
+def texts(reader: LogReader) -> list[str]:
+    return [f"<{line.process_start_pid}>" if line.process_start_pid else line.text for line in reader.read()]
 
 
 def test_only_whole_lines_and_each_once(log: Path) -> None:
-    reader = Reader("A", log)
+    reader = LogReader("A", log)
     assert texts(reader) == []
     log.write_bytes(b"one\ntw")
     assert texts(reader) == ["one"]
@@ -38,26 +38,26 @@ def test_only_whole_lines_and_each_once(log: Path) -> None:
 
 def test_a_carriage_return_does_not_end_the_log_for_its_readers(log: Path) -> None:
     log.write_bytes(b"10%\r20%\r100%\ndone\r\n")
-    assert texts(Reader("A", log)) == ["10%\r20%\r100%", "done"]
+    assert texts(LogReader("A", log)) == ["10%\r20%\r100%", "done"]
 
 
 def test_a_seam_ends_what_the_process_before_it_left_unfinished(log: Path) -> None:
     log.write_bytes(b"first\nunfinished")
-    append_marks(log, Mark(1.0, 0, 11))
-    append_marks(log, Mark(2.0, 16, 12))
-    reader = Reader("A", log)
+    append_marks(log, LogMark(1.0, 0, 11))
+    append_marks(log, LogMark(2.0, 16, 12))
+    reader = LogReader("A", log)
     assert texts(reader) == ["<11>", "first", "unfinished"]
     with open(log, "ab") as file:
         file.write(b"second\n")
-    append_marks(log, Mark(3.0, 23))
+    append_marks(log, LogMark(3.0, 23))
     assert texts(reader) == ["<12>", "second"]
 
 
 def test_each_line_has_the_time_at_which_it_was_first_seen(log: Path) -> None:
     log.write_bytes(b"a\nb\nc\n")
-    append_marks(log, Mark(1.0, 2))
-    append_marks(log, Mark(2.0, 6))
-    assert [(line.text, line.at_s) for line in Reader("A", log).read()] == [
+    append_marks(log, LogMark(1.0, 2))
+    append_marks(log, LogMark(2.0, 6))
+    assert [(line.text, line.at_s) for line in LogReader("A", log).read()] == [
         ("a", 1.0),
         ("b", 2.0),
         ("c", 2.0),
@@ -65,12 +65,12 @@ def test_each_line_has_the_time_at_which_it_was_first_seen(log: Path) -> None:
 
 
 def test_a_torn_mark_does_not_shift_those_after_it(log: Path) -> None:
-    append_marks(log, Mark(1.0, 2))
-    with open(index_of(log), "ab") as file:
+    append_marks(log, LogMark(1.0, 2))
+    with open(index_path(log), "ab") as file:
         file.write(b"torn")
-    assert read_marks(log) == [Mark(1.0, 2)]
-    append_marks(log, Mark(2.0, 6, 7))
-    assert read_marks(log) == [Mark(1.0, 2), Mark(2.0, 6, 7)]
+    assert read_marks(log) == [LogMark(1.0, 2)]
+    append_marks(log, LogMark(2.0, 6, 7))
+    assert read_marks(log) == [LogMark(1.0, 2), LogMark(2.0, 6, 7)]
 
 
 @given(
@@ -81,7 +81,7 @@ def test_the_tail_is_the_last_lines(
 ) -> None:
     log = tmp_path_factory.mktemp("tail") / "A.log"
     log.write_bytes(b"".join(line + b"\n" for line in lines))
-    tail = log.read_bytes()[tail_offset(log, n) :]
+    tail = log.read_bytes()[find_tail_offset(log, n) :]
     assert tail == b"".join(line + b"\n" for line in lines[max(0, len(lines) - n) :])
 
 
@@ -95,11 +95,11 @@ def test_nothing_is_lost_or_told_twice_however_it_grows(
 ) -> None:
     log = tmp_path_factory.mktemp("grow") / "A.log"
     for pid, offset in enumerate(sorted(set(seams)), 1):
-        append_marks(log, Mark(float(pid), offset, pid))
-    reader, pieces = Reader("A", log), []
+        append_marks(log, LogMark(float(pid), offset, pid))
+    reader, pieces = LogReader("A", log), []
     for end in [*sorted(cuts), len(data)]:
         log.write_bytes(data[:end])
-        pieces += [line for line in reader.read() if not line.seam]
+        pieces += [line for line in reader.read() if not line.process_start_pid]
     assert [line.text for line in pieces] == [
         piece.rstrip(b"\r\n").decode(errors="replace") for piece in cut_at(data, seams)
     ]
@@ -114,9 +114,9 @@ def cut_at(data: bytes, seams: list[int]) -> list[bytes]:
 
 
 def test_the_last_line_with_something_in_it(log: Path) -> None:
-    assert telling_line(log, 0) == ""
+    assert most_relevant_line(log, 0) == ""
     log.write_bytes(b"x\n  said  \n\n")
-    assert telling_line(log, 0) == "said"
+    assert most_relevant_line(log, 0) == "said"
 
 
 def test_the_watch_tells_which_logs_have_grown(tmp_path: Path) -> None:
@@ -143,10 +143,10 @@ def test_the_watch_tells_which_logs_have_grown(tmp_path: Path) -> None:
 def test_a_start_is_marked_with_its_first_output_once(tmp_path: Path) -> None:
     log = tmp_path / "A.log"
 
-    async def grow() -> list[Mark]:
+    async def grow() -> list[LogMark]:
         keeper = LogKeeper(tmp_path, asyncio.get_running_loop())
         log.write_bytes(b"before\n")
-        keeper.begin(log, Mark(5.0, 7, 42))
+        keeper.expect_process_output(log, LogMark(5.0, 7, 42))
         quiet = read_marks(log)
         with open(log, "ab") as file:
             file.write(b"after\n")
@@ -157,7 +157,7 @@ def test_a_start_is_marked_with_its_first_output_once(tmp_path: Path) -> None:
         return quiet
 
     assert not any(mark.pid for mark in asyncio.run(grow()))
-    assert [mark for mark in read_marks(log) if mark.pid] == [Mark(5.0, 7, 42)]
+    assert [mark for mark in read_marks(log) if mark.pid] == [LogMark(5.0, 7, 42)]
     assert read_marks(log)[-1].offset == 13
 
 
@@ -167,12 +167,12 @@ def test_a_start_that_the_supervisor_before_has_not_marked_is_marked(tmp_path: P
 
     async def adopt() -> None:
         keeper = LogKeeper(tmp_path, asyncio.get_running_loop())
-        keeper.begin_again(log, Mark(5.0, 7, 42))
-        keeper.begin_again(log, Mark(6.0, 7, 42))
+        keeper.expect_adopted_output(log, LogMark(5.0, 7, 42))
+        keeper.expect_adopted_output(log, LogMark(6.0, 7, 42))
         keeper.close()
 
     asyncio.run(adopt())
-    assert read_marks(log) == [Mark(5.0, 7, 42)]
+    assert read_marks(log) == [LogMark(5.0, 7, 42)]
 
 
 def test_a_folder_that_cannot_be_watched_is_named(tmp_path: Path) -> None:
@@ -200,4 +200,4 @@ def test_a_log_is_for_its_owner_alone(log: Path) -> None:
 )
 def test_the_error_tells_and_not_the_hint_after_it(log: Path, said: str, telling: str) -> None:
     log.write_text("error: of an earlier start\n" + said)
-    assert telling_line(log, len("error: of an earlier start\n")) == telling
+    assert most_relevant_line(log, len("error: of an earlier start\n")) == telling

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.engine.messages import (
-    Answer,
+    ControlReply,
     Apply,
-    Changed,
-    Message,
-    Request,
-    Status,
-    decode_answer,
+    AgentStateChanged,
+    ControlMessage,
+    ControlRequest,
+    GetStatus,
+    decode_reply,
     decode_request,
     encode_line,
 )
@@ -64,13 +64,13 @@ def test_an_apply_survives_its_line_whatever_the_environment_holds(message: Appl
 def test_a_change_survives_its_line(
     agent: str, state: State, reason: str, pid: int | None, waiting: list[str]
 ) -> None:
-    message = Changed(agent=agent, state=state, at_s=1.5, reason=reason, pid=pid, waiting_on=waiting)
-    assert decode_answer(encode_line(message)) == message
+    message = AgentStateChanged(agent=agent, state=state, at_s=1.5, reason=reason, pid=pid, waiting_on=waiting)
+    assert decode_reply(encode_line(message)) == message
 
 
 @given(st.binary(max_size=200))
 def test_garbage_is_one_kind_of_error(line: bytes) -> None:
-    for decode in (decode_request, decode_answer):
+    for decode in (decode_request, decode_reply):
         with pytest.raises(msgspec.DecodeError):
             decode(line)
 
@@ -82,11 +82,11 @@ def test_json_of_another_shape_is_too(value: dict[str, object]) -> None:
         decode_request(line)
     except msgspec.DecodeError:
         return
-    assert value["type"] in {kind.__name__.lower() for kind in get_args(Request)}
+    assert value["type"] in {kind.__name__.lower() for kind in get_args(ControlRequest)}
 
 
 def test_each_message_has_a_tag_of_its_own() -> None:
-    kinds: list[type[Message]] = [*get_args(Request), *get_args(Answer)]
+    kinds: list[type[ControlMessage]] = [*get_args(ControlRequest), *get_args(ControlReply)]
     tags = [kind.__struct_config__.tag for kind in kinds]
     assert len(set(tags)) == len(tags)
-    assert decode_request(b'{"type":"status"}') == Status()
+    assert decode_request(b'{"type":"status"}') == GetStatus()

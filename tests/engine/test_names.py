@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from argosy.engine import names
-from argosy.engine.names import FILE, lay_names, names_of
+from argosy.engine.names import NAMES_FILE, intern_names, names_in_code
 
 ENOUGH = 0.9
 ADVICE = "`python -m argosy.engine.names` writes them anew"
 
 
 def listed() -> list[str]:
-    return Path(FILE).read_text(encoding="utf-8").splitlines()
+    return Path(NAMES_FILE).read_text(encoding="utf-8").splitlines()
 
 
 def test_the_list_has_each_name_once_in_order() -> None:
@@ -45,9 +45,9 @@ def test_names_of_code_are_what_it_says_has_and_is_called() -> None:
 
     code = outer.__code__
     inner = next(each for each in code.co_consts if hasattr(each, "co_names"))
-    assert {"given", "kept", "outer", "inner"} <= names_of([code, inner])
-    assert {"str", "real", "one_word"} <= names_of([inner])
-    assert "two words" not in names_of([inner])
+    assert {"given", "kept", "outer", "inner"} <= names_in_code([code, inner])
+    assert {"str", "real", "one_word"} <= names_in_code([inner])
+    assert "two words" not in names_in_code([inner])
 
 
 def test_what_is_loaded_later_says_the_names_that_were_laid() -> None:
@@ -62,7 +62,7 @@ def test_what_is_loaded_later_says_the_names_that_were_laid() -> None:
 
 
 def test_without_the_file_nothing_is_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    before = list(names._kept)
-    monkeypatch.setattr(names, "FILE", str(tmp_path / "missing"))
-    lay_names()
-    assert names._kept == before
+    before = list(names._interned)
+    monkeypatch.setattr(names, "NAMES_FILE", str(tmp_path / "missing"))
+    intern_names()
+    assert names._interned == before

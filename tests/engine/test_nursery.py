@@ -25,24 +25,24 @@ NEVER_S = 1000.0
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stopped forker is ended soon."""
-    monkeypatch.setattr(forkerlink, "_STOPPED_S", 0.1)
+    monkeypatch.setattr(forkerlink, "_STOPPED_TIMEOUT_S", 0.1)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stopped forker is let be: for what must not wait for it."""
-    monkeypatch.setattr(forkerlink, "_STOPPED_S", NEVER_S)
-    monkeypatch.setattr(forkerlink, "_SILENT_S", NEVER_S)
+    monkeypatch.setattr(forkerlink, "_STOPPED_TIMEOUT_S", NEVER_S)
+    monkeypatch.setattr(forkerlink, "_REPLY_TIMEOUT_S", NEVER_S)
 
 
 async def runs(sea: Sea, *names: str) -> None:
     """Wait until these run: one that still waits to be let go ends with its forker, as it should."""
     await sea.until(*names, state=State.READY)
-    await until(sea, lambda: all(sea.folder.log(name).read_text() == "up\n" for name in names))
+    await until(sea, lambda: all(sea.folder.log_file(name).read_text() == "up\n" for name in names))
 
 
 async def replaced(sea: Sea, old: int) -> None:
-    await until(sea, lambda: sea.crew.nursery.forker not in (None, old))
+    await until(sea, lambda: sea.crew.launcher.forker_pid not in (None, old))
     assert not is_alive(old)
 
 
@@ -92,8 +92,8 @@ def test_a_start_that_a_stopped_forker_was_asked_for_goes_on_with_the_next(sail:
 def test_a_forker_that_tells_nothing_is_ended_and_replaced(
     sail: Sail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forkerlink, "_STOPPED_S", NEVER_S)  # a stop is how this test makes it silent
-    monkeypatch.setattr(forkerlink, "_SILENT_S", 0.1)
+    monkeypatch.setattr(forkerlink, "_STOPPED_TIMEOUT_S", NEVER_S)  # a stop is how this test makes it silent
+    monkeypatch.setattr(forkerlink, "_REPLY_TIMEOUT_S", 0.1)
 
     async def test(sea: Sea) -> None:
         sea.start(plan(spec("A", "sh", "-c", "echo up; exec sleep 1000", restart="always")))
@@ -108,7 +108,7 @@ def test_a_forker_that_tells_nothing_is_ended_and_replaced(
 
 
 def test_a_forker_that_goes_on_in_time_is_kept(sail: Sail, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forkerlink, "_STOPPED_S", 0.3)
+    monkeypatch.setattr(forkerlink, "_STOPPED_TIMEOUT_S", 0.3)
 
     async def test(sea: Sea) -> None:
         old = sea.forker()
@@ -175,24 +175,24 @@ def test_a_stopped_forker_keeps_no_supervisor_from_its_end(sail: Sail) -> None:
 
 def test_what_a_dead_supervisor_left_stopped_is_ended_and_nothing_else(sail: Sail) -> None:
     async def test(sea: Sea) -> None:
-        before = sea.folder.forkers.read_bytes()
+        before = sea.folder.forkers_file.read_bytes()
         assert str(sea.forker()).encode() in before
         stat = read_stat(os.getpid())
         assert stat is not None
         boot = boot_id().hex().encode()
         # Another process has the number by now; another boot; a record that is none.
         for record in (
-            b'{"boot":"%s","forkers":[[%d,%d]]}' % (boot, os.getpid(), stat.started + 1),
-            b'{"boot":"%s","forkers":[[%d,%d]]}' % (b"0" * 32, os.getpid(), stat.started),
+            b'{"boot":"%s","forkers":[[%d,%d]]}' % (boot, os.getpid(), stat.start_ticks + 1),
+            b'{"boot":"%s","forkers":[[%d,%d]]}' % (b"0" * 32, os.getpid(), stat.start_ticks),
             b'{"boot":3}',
             b"",
         ):
-            sea.folder.forkers.write_bytes(record)
-            assert orphans.end_orphans(sea.folder) == []
-        sea.folder.forkers.write_bytes(before)
+            sea.folder.forkers_file.write_bytes(record)
+            assert orphans.kill_stale_forkers(sea.folder) == []
+        sea.folder.forkers_file.write_bytes(before)
         os.kill(sea.forker(), signal.SIGSTOP)
         old = sea.forker()
-        assert orphans.end_orphans(sea.folder) == [old]
+        assert orphans.kill_stale_forkers(sea.folder) == [old]
         await replaced(sea, old)
 
     sail(test)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from argosy.agent.options import parse_options
-from argosy.engine.preflight import Report, preflight
+from argosy.engine.preflight import PreflightReport, run_preflight
 from argosy.fault import InputError
 from argosy.fleet import load_fleet
 
@@ -40,11 +40,11 @@ class Voice(Agent):
 """
 
 
-def look(root: Path, args: str, text: str = TEXT, run: str = "agents.voice:Voice") -> Report:
+def look(root: Path, args: str, text: str = TEXT, run: str = "agents.voice:Voice") -> PreflightReport:
     (root / "agents").mkdir(exist_ok=True)
     (root / "agents" / "voice.py").write_text(text)
     (root / "fleet.yaml").write_text(f'fleet: f\nagents:\n  A: {{run: "{run}", args: {args}}}\n')
-    return preflight(load_fleet(root / "fleet.yaml"), variables={"PATH": os.environ["PATH"]})
+    return run_preflight(load_fleet(root / "fleet.yaml"), variables={"PATH": os.environ["PATH"]})
 
 
 @pytest.fixture(autouse=True)

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.difference import Change, Running, compare, scope_of
-from argosy.engine.folder import Folder
-from argosy.engine.plan import Plan, Rhythm, full_environment, plan_fleet
+from argosy.engine.difference import PlanDiff, RunningAgent, diff_plan, select_scope
+from argosy.engine.folder import StateDir
+from argosy.engine.plan import ProcessPlan, LivenessSchedule, full_environment, plan_fleet
 from argosy.fault import InputError
-from argosy.fleet.environment import here, place
+from argosy.fleet.environment import local_machines, place
 from argosy.fleet.load import load_fleet
 from argosy.fleet.spec import Probe
 
 
-def plan_of(root: Path, agents: str, **variables: str) -> Plan:
+def plan_of(root: Path, agents: str, **variables: str) -> ProcessPlan:
     text = "fleet: f\nagents:\n" + "".join(f"  {line}\n" for line in agents.splitlines())
     fleet = load_fleet(root / "fleet.yaml", text)
     placement = place(fleet, "testing", variables)
-    return plan_fleet(fleet, placement, here(placement, None, variables), Folder(root / "s", root / "r"))
+    return plan_fleet(fleet, placement, local_machines(placement, None, variables), StateDir(root / "s", root / "r"))
 
 
 @pytest.fixture
@@ -65,16 +65,16 @@ def test_environment_of_an_agent(root: Path) -> None:
 def test_a_wrong_env_file_is_that_agents_own_trouble_and_shows_nothing_of_it(root: Path) -> None:
     (root / "vars").write_text("hunter2-secret\n")
     spec = plan_of(root, "X: {run: a.py, env_file: vars}\nY: {run: a.py}").processes["X"]
-    assert "vars:1:1" in spec.refusal
-    assert "hunter2" not in spec.refusal
+    assert "vars:1:1" in spec.start_error
+    assert "hunter2" not in spec.start_error
 
 
 def test_what_is_missing_is_a_refusal_with_its_place(root: Path) -> None:
     plan = plan_of(root, "X: {run: none.py}\nY: {run: a.py, cwd: nowhere}\nZ: {run: a.py}")
-    assert "fleet.yaml:3:3" in plan.processes["X"].refusal
-    assert "none.py" in plan.processes["X"].refusal
-    assert "nowhere" in plan.processes["Y"].refusal
-    assert plan.processes["Z"].refusal == ""
+    assert "fleet.yaml:3:3" in plan.processes["X"].start_error
+    assert "none.py" in plan.processes["X"].start_error
+    assert "nowhere" in plan.processes["Y"].start_error
+    assert plan.processes["Z"].start_error == ""
 
 
 def test_a_liveness_probe_and_the_port_of_a_readiness_probe(root: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_liveness_probe_and_the_port_of_a_readiness_probe(root: Path) -> None:
     )
     plan = plan_of(root, agents)
     x, y = plan.processes["X"], plan.processes["Y"]
-    assert (x.liveness, x.rhythm, x.probe_port) == (Probe(probe="tcp", port=2), Rhythm(2.0, 5), None)
+    assert (x.liveness, x.liveness_schedule, x.probe_port) == (Probe(probe="tcp", port=2), LivenessSchedule(2.0, 5), None)
     assert (y.liveness, y.probe_port, y.probe.path) == (None, 4, "/health")
 
 
@@ -127,20 +127,20 @@ def test_a_script_that_was_deleted_does_not_restart_what_runs(root: Path) -> Non
     before = plan_of(root, BASE).processes["B"]
     (root / "a.py").unlink()
     after = plan_of(root, BASE).processes["B"]
-    assert after.refusal
+    assert after.start_error
     assert after.digest == before.digest
 
 
 def test_a_difference_has_each_name_once(root: Path) -> None:
     plan = plan_of(root, "A: {run: a.py}\nB: {run: a.py}\nC: {run: a.py}")
     running = {
-        "A": Running(plan.processes["A"].digest),
-        "B": Running("another"),
-        "Gone": Running("x"),
+        "A": RunningAgent(plan.processes["A"].digest),
+        "B": RunningAgent("another"),
+        "Gone": RunningAgent("x"),
     }
-    change = compare(running, plan, ["A", "B", "C"])
-    assert change == Change(start=["C"], restart=["B"], stop=["Gone"], adopted=["A"], move=[])
-    told = change.told(3)
+    change = diff_plan(running, plan, ["A", "B", "C"])
+    assert change == PlanDiff(start=["C"], restart=["B"], stop=["Gone"], adopted=["A"], move=[])
+    told = change.to_preview(3)
     assert (told.start, told.restart, told.stop, told.adopted) == (["C"], ["B"], ["Gone"], ["A"])
     assert told.declared == 3
 
@@ -148,23 +148,23 @@ def test_a_difference_has_each_name_once(root: Path) -> None:
 CELL = "A: {run: 'm:A', cell: c}\nB: {run: 'm:B', cell: c}\nC: {run: 'm:C'}"
 
 
-def running_as(plan: Plan) -> dict[str, Running]:
-    return {name: Running(spec.digest, spec.cell) for name, spec in plan.processes.items()}
+def running_as(plan: ProcessPlan) -> dict[str, RunningAgent]:
+    return {name: RunningAgent(spec.digest, spec.cell) for name, spec in plan.processes.items()}
 
 
 def test_an_agent_of_a_cell_that_has_to_restart_takes_the_others_with_it(root: Path) -> None:
     running = running_as(plan_of(root, CELL))
     plan = plan_of(root, CELL.replace("'m:A'", "'m:A', args: [--x, 1]"))
-    change = compare(running, plan, ["A"])
-    assert change == Change(start=[], restart=["A", "B"], stop=[], adopted=[], move=[])
+    change = diff_plan(running, plan, ["A"])
+    assert change == PlanDiff(start=[], restart=["A", "B"], stop=[], adopted=[], move=[])
 
 
 def test_who_leaves_a_cell_or_joins_one_touches_nobody_else(root: Path) -> None:
     running = running_as(plan_of(root, CELL))
     plan = plan_of(root, CELL.replace("'m:B', cell: c", "'m:B'").replace("'m:C'", "'m:C', cell: c"))
-    change = compare(running, plan, ["A", "B", "C"])
-    assert change == Change(start=[], restart=[], stop=[], adopted=["A"], move=["B", "C"])
-    assert change.told(3).restart == ["B", "C"]
+    change = diff_plan(running, plan, ["A", "B", "C"])
+    assert change == PlanDiff(start=[], restart=[], stop=[], adopted=["A"], move=["B", "C"])
+    assert change.to_preview(3).restart == ["B", "C"]
 
 
 def test_a_cell_has_the_shortest_watchdog_and_the_longest_times_of_its_agents(root: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_cell_has_the_shortest_watchdog_and_the_longest_times_of_its_agents(ro
         "A: {run: 'm:A', cell: c, liveness: {watchdog: 9s}, stop_timeout: 1s, port: 5555}\n"
         "B: {run: 'm:B', cell: c, liveness: {watchdog: 4s}, stop_timeout: 3s, env: {}}",
     )
-    hull = plan.hulls["c"]
+    hull = plan.cell_processes["c"]
     assert (hull.watchdog_s, hull.stop_timeout_s, hull.ports) == (4.0, 3.0, ())
     assert hull.env["WATCHDOG_USEC"] == "4000000"
     assert "ARGOSY_AGENT" not in hull.env
@@ -186,12 +186,12 @@ def test_scope_takes_needs_with_it_and_leaves_out_what_is_skipped(root: Path) ->
         root,
         "A: {run: a.py}\nB: {run: a.py, needs: [A]}\nC: {run: a.py, needs: [B]}\nD: {run: a.py, wants: [C]}",
     )
-    assert scope_of(plan, None, {}) == ["A", "B", "C", "D"]
-    assert scope_of(plan, ["C"], {}) == ["A", "B", "C"]
-    assert scope_of(plan, ["D"], {}) == ["D"]
-    assert scope_of(plan, ["C"], {"B": "why"}) == ["A", "C"]
+    assert select_scope(plan, None, {}) == ["A", "B", "C", "D"]
+    assert select_scope(plan, ["C"], {}) == ["A", "B", "C"]
+    assert select_scope(plan, ["D"], {}) == ["D"]
+    assert select_scope(plan, ["C"], {"B": "why"}) == ["A", "C"]
     with pytest.raises(InputError) as caught:
-        scope_of(plan, ["A", "Bb", "zz"], {})
+        select_scope(plan, ["A", "Bb", "zz"], {})
     assert [fault.hint for fault in caught.value.faults] == [
         "did you mean `B`?",
         "`argosy graph` lists the agents",

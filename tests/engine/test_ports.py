@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import pytest
 
 from argosy.engine import listeners as module
-from argosy.engine.listeners import Listeners
-from argosy.engine.ports import Holder, is_free, is_silent, open_sockets
+from argosy.engine.listeners import PortOwners
+from argosy.engine.ports import PortOwner, is_port_free, has_no_listener, iter_open_sockets
 
 
-def find(port: int, session: int) -> tuple[Holder | None, bool]:
+def find(port: int, session: int) -> tuple[PortOwner | None, bool]:
     """Ask once, of somebody who has looked at nothing yet."""
-    return asyncio.run(Listeners().find(port, session))
+    return asyncio.run(PortOwners().find_listener(port, session))
 
 
 @pytest.fixture
@@ -35,19 +35,19 @@ def test_a_listener_is_named_and_a_free_port_is_free() -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
-        assert not is_free("127.0.0.1", port)
-        assert not is_free("0.0.0.0", port)
-        holder = Listeners().holder_of(port)
+        assert not is_port_free("127.0.0.1", port)
+        assert not is_port_free("0.0.0.0", port)
+        holder = PortOwners().owner_of_port(port)
         assert holder.pid == os.getpid()
         assert str(holder).startswith(f"port {port} held by pid {os.getpid()} (")
-        assert Listeners().obstacle([("127.0.0.1", port)]) == str(holder)
-        assert Listeners().obstacle([], port) == str(holder)
-        assert not is_silent(port)
-        assert find(port, os.getpid()) == (Holder(port, os.getpid(), ""), True)
-    assert is_free("127.0.0.1", port)
-    assert Listeners().obstacle([("127.0.0.1", port)], port) == ""
+        assert PortOwners().port_conflict([("127.0.0.1", port)]) == str(holder)
+        assert PortOwners().port_conflict([], port) == str(holder)
+        assert not has_no_listener(port)
+        assert find(port, os.getpid()) == (PortOwner(port, os.getpid(), ""), True)
+    assert is_port_free("127.0.0.1", port)
+    assert PortOwners().port_conflict([("127.0.0.1", port)], port) == ""
     assert find(port, os.getpid()) == (None, False)
-    assert is_silent(port)
+    assert has_no_listener(port)
 
 
 def test_all_who_ask_at_once_share_one_list_of_sockets_and_one_search_of_their_process(
@@ -63,28 +63,28 @@ def test_all_who_ask_at_once_share_one_list_of_sockets_and_one_search_of_their_p
 
     def counted_search(pid: int) -> Iterator[tuple[str, int]]:
         searched.append(pid)
-        return open_sockets(pid)
+        return iter_open_sockets(pid)
 
-    listening_sockets = module.listening_sockets
-    monkeypatch.setattr(module, "listening_sockets", counted_list)
-    monkeypatch.setattr(module, "open_sockets", counted_search)
-    monkeypatch.setattr(module, "_LEAST_S", 1000.0)
+    listening_sockets = module.list_listening_sockets
+    monkeypatch.setattr(module, "list_listening_sockets", counted_list)
+    monkeypatch.setattr(module, "iter_open_sockets", counted_search)
+    monkeypatch.setattr(module, "_MIN_REUSE_S", 1000.0)
 
-    async def ask_all() -> list[tuple[Holder | None, bool]]:
-        asked = Listeners()
-        first = await asyncio.gather(*(asked.find(port, os.getpid()) for port in listening))
-        asked._listed_until = 0.0  # a second later: whose they are is still known
-        return [*first, *await asyncio.gather(*(asked.find(port, os.getpid()) for port in listening))]
+    async def ask_all() -> list[tuple[PortOwner | None, bool]]:
+        asked = PortOwners()
+        first = await asyncio.gather(*(asked.find_listener(port, os.getpid()) for port in listening))
+        asked._listing_valid_until = 0.0  # a second later: whose they are is still known
+        return [*first, *await asyncio.gather(*(asked.find_listener(port, os.getpid()) for port in listening))]
 
     found = asyncio.run(ask_all())
-    assert found == 2 * [(Holder(port, os.getpid(), ""), True) for port in listening]
+    assert found == 2 * [(PortOwner(port, os.getpid(), ""), True) for port in listening]
     assert (len(lists), searched) == (2, [os.getpid()])
 
 
 def test_those_who_ask_at_once_leave_the_loop_to_others_in_between(listening: list[int]) -> None:
     async def turns_meanwhile() -> int:
-        asked = Listeners()
-        asking = asyncio.gather(*(asked.find(port, os.getpid()) for port in listening))
+        asked = PortOwners()
+        asking = asyncio.gather(*(asked.find_listener(port, os.getpid()) for port in listening))
         turns = 0
         while not asking.done():
             await asyncio.sleep(0)
@@ -95,19 +95,19 @@ def test_those_who_ask_at_once_leave_the_loop_to_others_in_between(listening: li
 
 
 def test_who_has_let_a_socket_go_holds_it_no_more_although_it_was_known(listening: list[int]) -> None:
-    async def ask_before_and_after(stays: socket.socket) -> list[tuple[Holder | None, bool]]:
+    async def ask_before_and_after(stays: socket.socket) -> list[tuple[PortOwner | None, bool]]:
         port = stays.getsockname()[1]
-        asked = Listeners()
-        before = await asked.find(port, os.getpid())
+        asked = PortOwners()
+        before = await asked.find_listener(port, os.getpid())
         with subprocess.Popen(
             ["cat"], pass_fds=[stays.fileno()], stdin=subprocess.PIPE, start_new_session=True
         ) as child:
             stays.close()
-            after = await asked.find(port, os.getpid())
-            childs = await asked.find(port, child.pid)
+            after = await asked.find_listener(port, os.getpid())
+            childs = await asked.find_listener(port, child.pid)
             assert child.stdin
             child.stdin.close()
-        return [before, after, childs, (Holder(port, child.pid, ""), True)]
+        return [before, after, childs, (PortOwner(port, child.pid, ""), True)]
 
     stays = socket.create_server(("127.0.0.1", 0))
     before, after, childs, expected = asyncio.run(ask_before_and_after(stays))
@@ -140,10 +140,10 @@ def test_a_child_of_the_session_holds_it_for_its_leader_and_for_no_other() -> No
 
 
 def test_an_interface_that_is_not_here_is_an_obstacle_in_words() -> None:
-    words = Listeners().obstacle([("192.0.2.1", 7000)])
+    words = PortOwners().port_conflict([("192.0.2.1", 7000)])
     assert words.startswith("port 7000 cannot be bound on 192.0.2.1: ")
 
 
 def test_words_of_a_holder() -> None:
-    assert str(Holder(80, 0, "")) == "port 80 held by a process of another user"
-    assert str(Holder(80, 7, "")) == "port 80 held by pid 7"
+    assert str(PortOwner(80, 0, "")) == "port 80 held by a process of another user"
+    assert str(PortOwner(80, 7, "")) == "port 80 held by pid 7"

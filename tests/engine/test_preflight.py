@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.preflight import Report, preflight
+from argosy.engine.preflight import PreflightReport, run_preflight
 from argosy.fleet import Fleet, load_fleet
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "fleet84.json"
@@ -27,13 +27,13 @@ def fleet_of(root: Path, agents: str, files: dict[str, str]) -> Fleet:
     return load_fleet(root / "fleet.yaml")
 
 
-def look(root: Path, agents: str, files: dict[str, str] | None = None) -> Report:
+def look(root: Path, agents: str, files: dict[str, str] | None = None) -> PreflightReport:
     fleet = fleet_of(root, agents, files or {})
     variables = {"PATH": os.environ["PATH"]}
-    return preflight(fleet, variables=variables, installed={"zmq", "argosy"}.__contains__)
+    return run_preflight(fleet, variables=variables, is_package_installed={"zmq", "argosy"}.__contains__)
 
 
-def codes(report: Report) -> list[tuple[str, str]]:
+def codes(report: PreflightReport) -> list[tuple[str, str]]:
     """Return (code, place below the tree) of the errors."""
     return [(fault.code, fault.where.rpartition("/")[2]) for fault in report.errors]
 
@@ -46,7 +46,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sound_fleet(tmp_path: Path) -> None:
     agents = "A: {run: a.py}\nB: {run: 'pkg.b:B'}\nC: {run: [sh, -c, 'true']}"
     files = {"a.py": "import zmq, json\n", "pkg/b.py": "class B: pass\n"}
-    assert look(tmp_path, agents, files) == Report(3, (), (), {}, ())
+    assert look(tmp_path, agents, files) == PreflightReport(3, (), (), {}, ())
 
 
 def test_a_missing_script_stands_at_its_place_with_the_nearest(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_missing_script_stands_at_its_place_with_the_nearest(tmp_path: Path) -
     assert (fault.where, fault.code) == ("fleet.yaml:3:7", "script-missing")
     assert fault.message == "there is no script `agent/echo.py`"
     assert fault.hint == "did you mean `agent/ecko.py`?"
-    assert report.cannot_start == {"A": "there is no script `agent/echo.py` (fleet.yaml:3:7)"}
+    assert report.start_obstacles == {"A": "there is no script `agent/echo.py` (fleet.yaml:3:7)"}
 
 
 def test_a_script_that_does_not_parse(tmp_path: Path) -> None:
@@ -63,9 +63,9 @@ def test_a_script_that_does_not_parse(tmp_path: Path) -> None:
         tmp_path, "A: {run: a.py}\nB: {run: b.py}", {"a.py": "x = 1\ny = )\n", "b.py": "return 1\n"}
     )
     assert codes(report) == [("S101", "a.py:2:5"), ("S101", "b.py:1:1")]
-    assert report.unparsed == ("A", "B")
-    assert report.cannot_start["A"] == "does not parse: unmatched ')' (a.py:2:5)"
-    assert report.cannot_start["B"].startswith("does not compile: 'return' outside function")
+    assert report.unparsed_agents == ("A", "B")
+    assert report.start_obstacles["A"] == "does not parse: unmatched ')' (a.py:2:5)"
+    assert report.start_obstacles["B"].startswith("does not compile: 'return' outside function")
 
 
 def test_what_several_agents_meet_is_told_once_with_their_names(tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_what_several_agents_meet_is_told_once_with_their_names(tmp_path: Path) 
         "`absent` is neither in the tree nor installed "
         "(stops 4 agents: `A`, `B`, `C` and 1 more; `A` gets here by a.py:1)"
     )
-    assert set(report.cannot_start) == {"A", "B", "C", "D"}
-    assert report.unparsed == ()
+    assert set(report.start_obstacles) == {"A", "B", "C", "D"}
+    assert report.unparsed_agents == ()
 
 
 def test_an_error_for_one_agent_and_a_warning_for_another_is_an_error(tmp_path: Path) -> None:
@@ -90,12 +90,12 @@ def test_an_error_for_one_agent_and_a_warning_for_another_is_an_error(tmp_path: 
     report = look(tmp_path, "A: {run: a.py}\nB: {run: b.py}", files)
     assert codes(report) == [("I602", "shared.py:1:1")]
     assert report.warnings == ()
-    assert set(report.cannot_start) == {"B"}
+    assert set(report.start_obstacles) == {"B"}
 
 
 def test_the_reason_is_the_first_that_a_run_would_meet(tmp_path: Path) -> None:
     files = {"a.py": "import one\nnowhere\n", "one.py": "import two\n", "two.py": "x = y\n"}
-    reason = look(tmp_path, "A: {run: a.py}", files).cannot_start["A"]
+    reason = look(tmp_path, "A: {run: a.py}", files).start_obstacles["A"]
     assert reason.endswith("(two.py:1:5)")
     run = subprocess.run([sys.executable, "a.py"], capture_output=True, text=True, check=False)
     assert 'two.py", line 1' in run.stderr
@@ -106,7 +106,7 @@ def test_warnings_leave_the_agent_startable(tmp_path: Path) -> None:
     report = look(tmp_path, "A: {run: a.py}", {"a.py": text})
     assert [fault.code for fault in report.warnings] == ["I602", "S104"]
     assert report.errors == ()
-    assert report.cannot_start == {}
+    assert report.start_obstacles == {}
 
 
 def test_pythonpath_of_the_agent_and_of_the_caller(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_pythonpath_of_the_agent_and_of_the_caller(tmp_path: Path) -> None:
     assert look(tmp_path, "A: {run: agents/a.py, env: {PYTHONPATH: .}}", files).errors == ()
     assert look(tmp_path, "A: {run: agents/a.py, cwd: agents, env: {PYTHONPATH: ..}}", files).errors == ()
     fleet = fleet_of(tmp_path, "A: {run: agents/a.py}", files)
-    assert preflight(fleet, variables={"PYTHONPATH": str(tmp_path)}).errors == ()
+    assert run_preflight(fleet, variables={"PYTHONPATH": str(tmp_path)}).errors == ()
 
 
 BIRDS = "class Birds: pass\nfrom collections import Counter as C\ndef make(): pass\nD = Birds\n"
@@ -138,7 +138,7 @@ def test_a_class_that_is_not_there(tmp_path: Path, run: str, code: str, message:
     assert (fault.code, fault.where) == (code, "fleet.yaml:3:7")
     assert fault.message.startswith(message)
     assert fault.hint.startswith(hint)
-    assert set(report.cannot_start) == {"A"}
+    assert set(report.start_obstacles) == {"A"}
 
 
 @pytest.mark.parametrize("run", ["pkg.b:Birds", "pkg.b:C", "pkg.b:D", "argosy.fault:Fault"])
@@ -150,7 +150,7 @@ def test_a_package_that_fails_stops_its_modules(tmp_path: Path) -> None:
     files = {"pkg/__init__.py": "x = (\n", "pkg/b.py": "class B: pass\n"}
     report = look(tmp_path, "A: {run: 'pkg.b:B'}", files)
     assert codes(report) == [("S101", "__init__.py:1:5")]
-    assert set(report.cannot_start) == {"A"}
+    assert set(report.start_obstacles) == {"A"}
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_package_that_fails_stops_its_modules(tmp_path: Path) -> None:
 def test_other_things_that_stop_an_agent(tmp_path: Path, agents: str, code: str) -> None:
     report = look(tmp_path, agents, {"a.py": "", "plain.txt": "", "broken.py": "x = (\n"})
     assert [fault.code for fault in report.errors] == [code]
-    assert set(report.cannot_start) == {"A"}
+    assert set(report.start_obstacles) == {"A"}
 
 
 def test_commands_are_looked_for_on_the_agents_own_path(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ PORT = "class A(B):\n    def __init__(self):\n        super().__init__(port=5555
 def test_a_port_that_surely_differs(tmp_path: Path, text: str, keys: str, count: int) -> None:
     report = look(tmp_path, f"A: {{run: a.py, {keys}}}", {"a.py": text, "lib.py": ""})
     assert [fault.code for fault in report.errors] == ["A404"] * count
-    assert report.cannot_start == {}
+    assert report.start_obstacles == {}
 
 
 @pytest.mark.corpus
@@ -229,9 +229,9 @@ def test_the_real_fleet(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet = load_fleet(corpus / "fleet.yaml", text)
     local = {"src", "utils", "common_utils"}
     started = time.process_time()
-    report = preflight(fleet, variables={}, installed=lambda top: top not in local)
+    report = run_preflight(fleet, variables={}, is_package_installed=lambda top: top not in local)
     seconds = time.process_time() - started
-    assert (report.agents, len(report.unparsed), len(report.cannot_start)) == (84, 23, 67)
+    assert (report.agents, len(report.unparsed_agents), len(report.start_obstacles)) == (84, 23, 67)
     by_code = [fault.code for fault in report.errors]
     assert by_code.count("S101") == 23 + 12
     assert sum("`main_pc_code.src`" in fault.message for fault in report.errors) == 5
@@ -256,7 +256,7 @@ def test_a_class_of_the_old_kind_in_a_cell_is_told_with_what_to_do(tmp_path: Pat
     assert "`B` is in cell `one`" in report.errors[0].message
     assert "(`Root`, old.base:4)" in report.errors[0].message
     assert "take `cell` from it" in report.errors[0].hint
-    assert list(report.cannot_start) == ["B"]
+    assert list(report.start_obstacles) == ["B"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from argosy.engine import process
-from argosy.engine.process import Identity
+from argosy.engine.process import ProcessIdentity
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def sleeper() -> subprocess.Popen[bytes]:
 def test_a_living_process_is_itself_and_no_other(sleeper: subprocess.Popen[bytes]) -> None:
     found = process.read_stat(sleeper.pid)
     assert found is not None
-    assert (found.parent, found.session) == (os.getpid(), sleeper.pid)
-    pidfd = process.open_process(Identity(sleeper.pid, found.started))
+    assert (found.parent_pid, found.session) == (os.getpid(), sleeper.pid)
+    pidfd = process.open_process(ProcessIdentity(sleeper.pid, found.start_ticks))
     assert pidfd is not None
     assert not process.is_dead(pidfd)
     os.close(pidfd)
-    assert process.open_process(Identity(sleeper.pid, found.started + 1)) is None
+    assert process.open_process(ProcessIdentity(sleeper.pid, found.start_ticks + 1)) is None
 
 
 def test_a_thread_is_never_taken_for_the_process_that_had_its_number() -> None:
@@ -46,7 +46,7 @@ def test_a_thread_is_never_taken_for_the_process_that_had_its_number() -> None:
         shown = process.read_stat(number)
         assert shown is not None, "/proc answers for a thread too"
         assert process.open_pid(number) is None
-        assert process.open_process(Identity(number, shown.started)) is None
+        assert process.open_process(ProcessIdentity(number, shown.start_ticks)) is None
         assert process.find_process(number) is None
         assert not process.is_alive(number)
         assert not process.kill_if(number, lambda _: True)
@@ -62,7 +62,7 @@ def test_a_zombie_is_dead_and_tells_how_it_ended(sleeper: subprocess.Popen[bytes
     assert process.kill_group(pidfd)
     assert select.select([pidfd], [], [], 20)[0]
     assert process.is_dead(pidfd)
-    assert process.open_process(Identity(sleeper.pid, found.started)) is None
+    assert process.open_process(ProcessIdentity(sleeper.pid, found.start_ticks)) is None
     assert process.zombie_status(sleeper.pid) == signal.SIGKILL
     os.close(pidfd)
 
@@ -101,11 +101,11 @@ def test_who_leads_no_group_is_killed_itself() -> None:
 def test_holders_of_a_file_are_found_and_killed(tmp_path: Path) -> None:
     path = tmp_path / "held"
     with open(path, "wb") as file, subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file) as child:
-        assert process.holders_of_file(str(path)) == [child.pid]
-        assert process.kill_holders(str(path)) == [child.pid]
+        assert process.pids_with_open_file(str(path)) == [child.pid]
+        assert process.kill_pids_with_open_file(str(path)) == [child.pid]
         assert child.wait(20) == -signal.SIGKILL
-        assert process.kill_holders(str(path)) == []
-    assert process.kill_holders(str(tmp_path / "none")) == []
+        assert process.kill_pids_with_open_file(str(path)) == []
+    assert process.kill_pids_with_open_file(str(tmp_path / "none")) == []
 
 
 def test_children_and_their_environment() -> None:
@@ -116,11 +116,11 @@ def test_children_and_their_environment() -> None:
         child.stdin.write(b"here\n")
         child.stdin.flush()
         assert child.stdout.readline() == b"here\n", "its program runs: before that it has no environment"
-        assert child.pid in process.children()
-        assert process.variables(child.pid)["NOTIFY_SOCKET"] == "/run/ü"
+        assert child.pid in process.child_pids()
+        assert process.read_environ(child.pid)["NOTIFY_SOCKET"] == "/run/ü"
         child.stdin.close()
-    assert child.pid not in process.children()
-    assert process.variables(child.pid) == {}
+    assert child.pid not in process.child_pids()
+    assert process.read_environ(child.pid) == {}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_signal_is_set_by_no_python_code_but_its_own() -> None:
     before = signal.getsignal(signal.SIGUSR1)
     sys.setprofile(lambda frame, event, _: ran.append(frame.f_code.co_name) if event == "call" else None)
     try:
-        process.set_action(signal.SIGUSR1, process.IGNORE)
+        process.set_signal_action(signal.SIGUSR1, process.IGNORE_ACTION)
         process.unblock_signals()
     finally:
         sys.setprofile(None)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.past import Past
+from argosy.engine.past import TimingHistory
 from argosy.engine.plan import ProcessSpec
-from argosy.engine.radius import Radius, radius_of
+from argosy.engine.radius import RestartImpact, estimate_impact
 from argosy.fleet.spec import Need, Probe
 
 OnDeath = Literal["wait", "restart", "stop", "degrade"]
@@ -49,19 +49,19 @@ def spec(name: str, cell: str | None = None, **needs: OnDeath) -> ProcessSpec:
     )
 
 
-def radius(names: list[str], *specs: ProcessSpec, down: tuple[str, ...] = ()) -> Radius:
+def radius(names: list[str], *specs: ProcessSpec, down: tuple[str, ...] = ()) -> RestartImpact:
     processes = {each.name: each for each in specs}
-    past = {name: Past((START_S,), (STOP_S,)) for name in processes}
-    past |= {f"cell:{each.cell}": Past((HULL_S,), (STOP_S,)) for each in specs if each.cell}
-    return radius_of(names, processes, [name for name in processes if name not in down], past)
+    past = {name: TimingHistory((START_S,), (STOP_S,)) for name in processes}
+    past |= {f"cell:{each.cell}": TimingHistory((HULL_S,), (STOP_S,)) for each in specs if each.cell}
+    return estimate_impact(names, processes, [name for name in processes if name not in down], past)
 
 
-def spans(found: Radius) -> dict[str, tuple[float, float]]:
+def spans(found: RestartImpact) -> dict[str, tuple[float, float]]:
     return {each.agent: (each.from_s, each.to_s) for each in found.outages}
 
 
-def hows(found: Radius) -> dict[str, tuple[str, str]]:
-    return {each.agent: (each.how, each.because) for each in found.outages}
+def hows(found: RestartImpact) -> dict[str, tuple[str, str]]:
+    return {each.agent: (each.cause, each.caused_by) for each in found.outages}
 
 
 def test_a_chain_of_agents_that_have_processes_of_their_own() -> None:
@@ -69,9 +69,9 @@ def test_a_chain_of_agents_that_have_processes_of_their_own() -> None:
         ["A"], spec("A"), spec("Stops", A="stop"), spec("Follows", Stops="restart"), spec("Waits", A="wait")
     )
     assert spans(found) == {"A": (0, 2.5), "Stops": (0, 4.5), "Follows": (4.5, 7.0)}
-    assert found.reconnected == ("Waits",)
-    assert found.waiting_s == {"Waits": 2.5}
-    assert found.mates == {}
+    assert found.reconnecting == ("Waits",)
+    assert found.unavailable_s == {"Waits": 2.5}
+    assert found.cell_members == {}
 
 
 def test_a_cell_goes_as_one_and_its_agents_come_back_by_their_needs() -> None:
@@ -81,7 +81,7 @@ def test_a_cell_goes_as_one_and_its_agents_come_back_by_their_needs() -> None:
     up_s = STOP_S + HULL_S
     assert spans(found) == {"A": (0, up_s + 2), "B": (0, up_s + 4)}
     assert hows(found) == {"A": ("cell", "B"), "B": ("named", "")}
-    assert (found.mates, found.reconnected) == ({"one": ["A"]}, ("Other",))
+    assert (found.cell_members, found.reconnecting) == ({"one": ["A"]}, ("Other",))
 
 
 def test_who_follows_takes_its_cell_along() -> None:
@@ -101,7 +101,7 @@ def test_who_follows_takes_its_cell_along() -> None:
         "Stops": ("stop", "Mate"),
         "Third": ("cell", "Stops"),
     }
-    assert found.mates == {}, "as the restart itself tells only the mates of those that were named"
+    assert found.cell_members == {}, "as the restart itself tells only the mates of those that were named"
     assert {span[0] for name, span in spans(found).items() if name != "A"} == {2.5}
     assert found.degraded == ("Ails",)
 
@@ -114,7 +114,7 @@ def test_an_agent_of_a_running_cell_that_does_not_run_is_started_alone() -> None
 def test_two_of_one_cell_that_are_named_are_both_told_as_named() -> None:
     found = radius(["A", "B"], spec("A", "one"), spec("B", "one"), spec("C", "one"))
     assert hows(found) == {"A": ("named", ""), "B": ("named", ""), "C": ("cell", "A")}
-    assert found.mates == {"one": ["C"]}
+    assert found.cell_members == {"one": ["C"]}
 
 
 @pytest.mark.parametrize("name", ["A", "B"])
@@ -169,4 +169,4 @@ def test_it_touches_those_whom_the_supervisor_would_follow(
         )
     for outage in found.outages:
         assert outage.to_s >= outage.from_s + START_S + STOP_S
-    assert msgspec.json.decode(msgspec.json.encode(found), type=Radius) == found
+    assert msgspec.json.decode(msgspec.json.encode(found), type=RestartImpact) == found

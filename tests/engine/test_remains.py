@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from argosy.engine.remains import is_daemon, is_stray
+from argosy.engine.remains import is_daemon, is_leftover
 
 SAYS_AND_WAITS = "print('here', flush=True); import sys; sys.stdin.read(1)"
 TAKES_ITS_TERMINAL = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
@@ -26,7 +26,7 @@ def test_a_process_with_a_terminal_is_a_persons(has_terminal: bool) -> None:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"here\n"
-    assert is_stray(process.pid, "/there")
+    assert is_leftover(process.pid, "/there")
     assert is_daemon(process.pid) is not has_terminal
     process.kill()
     process.communicate()

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.logkeeper import LogKeeper, cut_log
-from argosy.engine.logreader import Reader, tail_offset
-from argosy.engine.logs import _MOST_MARKS, Mark, append_marks, read_marks, telling_line
-from argosy.engine.retention import Limits, plan_cuts
+from argosy.engine.logkeeper import LogKeeper, trim_log
+from argosy.engine.logreader import LogReader, find_tail_offset
+from argosy.engine.logs import _MAX_MARKS, LogMark, append_marks, read_marks, most_relevant_line
+from argosy.engine.retention import LogLimits, plan_cuts
 
-LIMITS = Limits(size_bytes=1000, total_bytes=3000)
+LIMITS = LogLimits(size_bytes=1000, total_bytes=3000)
 
 
 @given(st.dictionaries(st.text("abcdef", min_size=1), st.integers(0, 10_000), max_size=8))
@@ -34,8 +34,8 @@ def test_after_the_cuts_every_limit_holds_and_nothing_is_cut_in_vain(held: dict[
 def test_beyond_the_total_the_longest_go_first_also_against_readers() -> None:
     cuts = plan_cuts({"a": 700, "b": 700, "c": 700, "d": 300}, LIMITS)
     assert set(cuts) == {"a", "b", "c"}
-    assert all(cut.is_hard for cut in cuts.values())
-    assert not plan_cuts({"a": 800}, LIMITS)["a"].is_hard
+    assert all(cut.ignore_readers for cut in cuts.values())
+    assert not plan_cuts({"a": 800}, LIMITS)["a"].ignore_readers
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def numbers(reader: Reader) -> list[int]:
+def numbers(reader: LogReader) -> list[int]:
     return [int(line.text) for line in reader.read() if not line.lost_bytes]
 
 
@@ -56,24 +56,24 @@ def held(log: Path) -> int:
 
 def test_a_cut_gives_back_the_disk_and_leaves_whole_lines_at_their_offsets(log: Path) -> None:
     before = log.read_bytes()
-    assert cut_log(log, 300_000, is_hard=False) == held(log) < 120_000
+    assert trim_log(log, 300_000, ignore_readers=False) == held(log) < 120_000
     assert log.stat().st_size == 400_000
     assert log.read_bytes()[300_000:] == before[300_000:]
-    kept = numbers(Reader("A", log))
+    kept = numbers(LogReader("A", log))
     assert kept == list(range(4000 - len(kept), 4000))
     assert 1000 <= len(kept) <= 1042
-    assert numbers(Reader("A", log, tail_offset(log, 3))) == [3997, 3998, 3999]
-    assert tail_offset(log, 10_000) == (4000 - len(kept)) * 100
-    assert telling_line(log, 0) == f"{3999:099}"
+    assert numbers(LogReader("A", log, find_tail_offset(log, 3))) == [3997, 3998, 3999]
+    assert find_tail_offset(log, 10_000) == (4000 - len(kept)) * 100
+    assert most_relevant_line(log, 0) == f"{3999:099}"
 
 
 def test_what_a_reader_has_not_read_is_kept_for_it_but_not_beyond_the_total(log: Path) -> None:
-    reader = Reader("A", log)
+    reader = LogReader("A", log)
     lines = reader.read()
     assert int(next(lines).text) == 0
-    cut_log(log, 300_000, is_hard=False)
+    trim_log(log, 300_000, ignore_readers=False)
     assert held(log) >= 400_000
-    cut_log(log, 300_000, is_hard=True)
+    trim_log(log, 300_000, ignore_readers=True)
     rest = list(lines)
     assert [int(line.text) for line in rest if not line.lost_bytes] == list(range(1, 4000)), (
         "it had it at hand"
@@ -82,15 +82,15 @@ def test_what_a_reader_has_not_read_is_kept_for_it_but_not_beyond_the_total(log:
         file.write(f"{4000:099}\n")
     assert numbers(reader) == [4000]
     reader.close()
-    cut_log(log, 300_000, is_hard=False)
+    trim_log(log, 300_000, ignore_readers=False)
 
 
 def test_what_went_before_it_was_read_is_told(log: Path) -> None:
-    reader = Reader("A", log)
+    reader = LogReader("A", log)
     assert numbers(reader) == list(range(4000))
     with open(log, "a") as file:
         file.writelines(f"{number:099}\n" for number in range(4000, 8000))
-    cut_log(log, 700_000, is_hard=True)
+    trim_log(log, 700_000, ignore_readers=True)
     first, *rest = list(reader.read())
     assert 290_000 < first.lost_bytes <= 300_100
     assert int(rest[0].text) * 100 == 400_000 + first.lost_bytes
@@ -105,14 +105,14 @@ def append(log: Path, first: int, until: int) -> None:
 
 def test_what_went_before_it_was_read_is_told_once_with_its_time(log: Path) -> None:
     """Several cuts between two reads are one gap: from the last line read to the first that is kept."""
-    append_marks(log, Mark(10.0, 0))
-    append_marks(log, Mark(20.0, 400_000))
-    reader = Reader("A", log)
+    append_marks(log, LogMark(10.0, 0))
+    append_marks(log, LogMark(20.0, 400_000))
+    reader = LogReader("A", log)
     assert len(numbers(reader)) == 4000
     for at_s, first in ((30.0, 4000), (40.0, 8000)):
         append(log, first, first + 4000)
-        append_marks(log, Mark(at_s, (first + 4000) * 100))
-        cut_log(log, first * 100 + 300_000, is_hard=True)
+        append_marks(log, LogMark(at_s, (first + 4000) * 100))
+        trim_log(log, first * 100 + 300_000, ignore_readers=True)
     first_line, *rest = list(reader.read())
     assert (first_line.lost_since_s, first_line.at_s) == (20.0, 40.0)
     assert first_line.lost_bytes == int(rest[0].text) * 100 - 400_000
@@ -121,11 +121,11 @@ def test_what_went_before_it_was_read_is_told_once_with_its_time(log: Path) -> N
 
 
 def test_what_the_limits_dropped_of_a_log_is_told_to_who_reads_it_from_the_beginning(log: Path) -> None:
-    append_marks(log, Mark(10.0, 0))
-    append_marks(log, Mark(20.0, 200_000))
-    append_marks(log, Mark(30.0, 400_000))
-    cut_log(log, 300_000, is_hard=False)
-    first, *rest = list(Reader("A", log).read())
+    append_marks(log, LogMark(10.0, 0))
+    append_marks(log, LogMark(20.0, 200_000))
+    append_marks(log, LogMark(30.0, 400_000))
+    trim_log(log, 300_000, ignore_readers=False)
+    first, *rest = list(LogReader("A", log).read())
     assert (first.lost_since_s, first.at_s) == (10.0, 30.0)
     assert first.lost_bytes + 100 * len(rest) == 400_000
 
@@ -134,13 +134,13 @@ def test_a_log_that_is_cut_beyond_where_it_ended_is_read_on(log: Path) -> None:
     """The rest of the file began after the end that the reader had seen: a read of less than nothing."""
     with open(log, "a") as file:
         file.write("x" * 5_000_000 + "\n")  # more than is read at once
-    reader = Reader("A", log)
+    reader = LogReader("A", log)
     lines = reader.read()
     assert int(next(lines).text) == 0
     with open(log, "a") as file:
         file.write("y" * 5_000_000 + "\n")
     append(log, 4000, 4100)
-    cut_log(log, log.stat().st_size - 5000, is_hard=True)
+    trim_log(log, log.stat().st_size - 5000, ignore_readers=True)
     rest = list(lines)
     assert rest[-1].text == f"{4099:099}"
     assert sum(line.lost_bytes > 0 for line in rest) == 1
@@ -149,7 +149,7 @@ def test_a_log_that_is_cut_beyond_where_it_ended_is_read_on(log: Path) -> None:
 
 def test_a_reader_goes_no_further_than_it_is_told(log: Path) -> None:
     append(log, 4000, 100_000)
-    reader = Reader("A", log)
+    reader = LogReader("A", log)
     seen: list[int] = []
     parts = 0
     while reader.is_behind or not parts:
@@ -163,7 +163,7 @@ def test_a_reader_goes_no_further_than_it_is_told(log: Path) -> None:
 
 
 def test_a_log_that_is_made_anew_is_read_from_its_beginning(log: Path) -> None:
-    reader = Reader("A", log)
+    reader = LogReader("A", log)
     assert len(numbers(reader)) == 4000
     log.unlink()
     log.write_text("7\n")
@@ -174,38 +174,38 @@ def test_a_log_that_is_made_anew_is_read_from_its_beginning(log: Path) -> None:
 def test_a_line_longer_than_a_look_is_one_line(tmp_path: Path) -> None:
     log = tmp_path / "A.log"
     log.write_bytes(b"x" * 9_000_000 + b"\nshort\n")
-    assert [len(line.text) for line in Reader("A", log).read()] == [9_000_000, 5]
+    assert [len(line.text) for line in LogReader("A", log).read()] == [9_000_000, 5]
 
 
 def test_the_index_stays_short_and_keeps_the_seams(tmp_path: Path) -> None:
     log = tmp_path / "A.log"
-    append_marks(log, Mark(0.0, 0, 7))
-    for number in range(3 * _MOST_MARKS):
-        append_marks(log, Mark(float(number), number + 1))
+    append_marks(log, LogMark(0.0, 0, 7))
+    for number in range(3 * _MAX_MARKS):
+        append_marks(log, LogMark(float(number), number + 1))
     marks = read_marks(log)
-    assert len(marks) <= _MOST_MARKS
-    assert marks[0] == Mark(0.0, 0, 7)
-    assert marks[-1].offset == 3 * _MOST_MARKS
+    assert len(marks) <= _MAX_MARKS
+    assert marks[0] == LogMark(0.0, 0, 7)
+    assert marks[-1].offset == 3 * _MAX_MARKS
     assert [mark.offset for mark in marks] == sorted(mark.offset for mark in marks)
 
 
 def test_an_index_of_nothing_but_seams_stays_short_too(tmp_path: Path) -> None:
     log = tmp_path / "A.log"
-    for number in range(2 * _MOST_MARKS):
-        append_marks(log, Mark(float(number), number, number + 1))
-    assert len(read_marks(log)) <= _MOST_MARKS
+    for number in range(2 * _MAX_MARKS):
+        append_marks(log, LogMark(float(number), number, number + 1))
+    assert len(read_marks(log)) <= _MAX_MARKS
 
 
 def test_what_is_older_than_the_age_goes(log: Path) -> None:
-    append_marks(log, Mark(1.0, 300_000))
+    append_marks(log, LogMark(1.0, 300_000))
 
     async def keep() -> None:
         keeper = LogKeeper(log.parent, asyncio.get_running_loop())
-        keeper.keep(Limits(age_s=1000.0))
+        keeper.set_limits(LogLimits(age_s=1000.0))
         keeper.close()
 
     asyncio.run(keep())
-    kept = numbers(Reader("A", log))
+    kept = numbers(LogReader("A", log))
     assert 1000 <= len(kept) <= 1042
 
 
@@ -226,14 +226,14 @@ def test_under_a_flood_the_bound_holds_and_a_reader_that_follows_misses_no_line(
     tmp_path: Path, flood: subprocess.Popen[bytes]
 ) -> None:
     log = tmp_path / "A.log"
-    limits = Limits(size_bytes=2 * 2**20, total_bytes=64 * 2**20)
+    limits = LogLimits(size_bytes=2 * 2**20, total_bytes=64 * 2**20)
     most = 0
 
     async def follow() -> int:
         nonlocal most
         keeper = LogKeeper(tmp_path, asyncio.get_running_loop())
-        keeper.keep(limits)
-        reader, expected = Reader("A", log), 0
+        keeper.set_limits(limits)
+        reader, expected = LogReader("A", log), 0
         async with asyncio.timeout(40):
             while expected < 300_000:
                 for line in reader.read():
@@ -243,7 +243,7 @@ def test_under_a_flood_the_bound_holds_and_a_reader_that_follows_misses_no_line(
                 most = max(most, held(log))
                 await asyncio.sleep(0.001)
         reader.close()
-        keeper.grown([log])
+        keeper.on_growth([log])
         keeper.close()
         return expected
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.appetite import Appetite
-from argosy.engine.free import Free, read_free
-from argosy.engine.gpu import parse_free
-from argosy.engine.memory import read_memory, read_resident
-from argosy.engine.scarcity import lacks_gpu_memory, lacks_memory, needed_bytes
+from argosy.engine.appetite import MemoryHistory
+from argosy.engine.free import AvailableMemory, read_available_memory
+from argosy.engine.gpu import parse_free_bytes
+from argosy.engine.memory import read_process_memory, read_resident_bytes
+from argosy.engine.scarcity import gpu_memory_shortage, memory_shortage, memory_to_admit
 
 MIB = 1 << 20
 SIZES = st.integers(0, 1 << 44)
@@ -23,11 +23,11 @@ SIZES = st.integers(0, 1 << 44)
 def test_what_is_let_in_fits_and_less_never_waits_where_more_went(
     need: int, promised: int, total: int, free: int
 ) -> None:
-    there = Free(max(total, free), free)
-    if lacks_memory(need, promised, there):
+    there = AvailableMemory(max(total, free), free)
+    if memory_shortage(need, promised, there):
         assert need > 0
-        assert lacks_memory(need + 1, promised, there)
-        assert lacks_memory(need, promised + 1, there)
+        assert memory_shortage(need + 1, promised, there)
+        assert memory_shortage(need, promised + 1, there)
     else:
         assert need == 0 or need + promised <= free - min(there.total_bytes // 50, 256 * MIB)
 
@@ -38,27 +38,27 @@ def test_the_sum_of_those_let_in_never_passes_the_budget_of_the_gpu(
 ) -> None:
     held = 0
     for need in needs:
-        if not lacks_gpu_memory(need, held, budget, held, free):
+        if not gpu_memory_shortage(need, held, budget, held, free):
             held += need
     assert held <= budget
     assert free is None or held <= free
 
 
 def test_nobody_waits_for_a_gpu_of_which_nobody_knows_anything() -> None:
-    assert lacks_gpu_memory(1, 10, None, 10, None) == ""
+    assert gpu_memory_shortage(1, 10, None, 10, None) == ""
 
 
 @pytest.mark.parametrize(
     ("declared", "last", "expected"), [(3, 5, 3), (None, 5, 5), (None, None, 64 * MIB), (None, 0, 64 * MIB)]
 )
 def test_declared_goes_before_last_time(declared: int | None, last: int | None, expected: int) -> None:
-    assert needed_bytes(declared, last) == expected
+    assert memory_to_admit(declared, last) == expected
 
 
 def test_the_words_have_what_is_needed_and_what_is_there() -> None:
-    there = Free(1000 * MIB, 600 * MIB)
+    there = AvailableMemory(1000 * MIB, 600 * MIB)
     words = "waits for memory: needs 512 MiB, 380 MiB of 1000 MiB can be given"
-    assert lacks_memory(512 * MIB, 200 * MIB, there) == words
+    assert memory_shortage(512 * MIB, 200 * MIB, there) == words
 
 
 # The form of `nvidia-smi --query-gpu=memory.free --format=csv,noheader,nounits`.
@@ -80,7 +80,7 @@ NO_DRIVER = (
     ],
 )
 def test_what_nvidia_smi_prints(text: str, expected: int | None) -> None:
-    assert parse_free(text) == expected
+    assert parse_free_bytes(text) == expected
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -96,7 +96,7 @@ MEMINFO = (
 
 def test_free_of_a_machine_without_limits(tmp_path: Path) -> None:
     write(tmp_path, {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/a/b\n"})
-    assert read_free(tmp_path) == Free(9000 * 1024, 3500 * 1024)
+    assert read_available_memory(tmp_path) == AvailableMemory(9000 * 1024, 3500 * 1024)
 
 
 def test_the_lowest_limit_on_the_way_up_counts(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_lowest_limit_on_the_way_up_counts(tmp_path: Path) -> None:
             f"{group}/b/memory.max": "max\n",
         },
     )
-    assert read_free(tmp_path) == Free(4096000, 200000)
+    assert read_available_memory(tmp_path) == AvailableMemory(4096000, 200000)
 
 
 def test_a_limit_of_cgroup_v1_counts(tmp_path: Path) -> None:
@@ -127,34 +127,34 @@ def test_a_limit_of_cgroup_v1_counts(tmp_path: Path) -> None:
             f"{group}/memory.stat": "total_inactive_file 0\n",
         },
     )
-    assert read_free(tmp_path) == Free(2048, 0)
+    assert read_available_memory(tmp_path) == AvailableMemory(2048, 0)
 
 
 def test_this_machine_has_memory() -> None:
-    there = read_free()
-    assert 0 < there.free_bytes <= there.total_bytes
+    there = read_available_memory()
+    assert 0 < there.available_bytes <= there.total_bytes
 
 
 def test_the_quick_figure_is_the_exact_one_or_near() -> None:
-    exact = read_memory(os.getpid())
+    exact = read_process_memory(os.getpid())
     assert exact is not None
-    assert exact.rss_bytes / 2 < read_resident(os.getpid()) < exact.rss_bytes * 2
-    assert read_resident(1 << 22) == 0
+    assert exact.rss_bytes / 2 < read_resident_bytes(os.getpid()) < exact.rss_bytes * 2
+    assert read_resident_bytes(1 << 22) == 0
 
 
 def test_the_most_of_the_last_process_is_remembered(tmp_path: Path) -> None:
     path = tmp_path / "appetite.json"
-    figures = Appetite(path)
+    figures = MemoryHistory(path)
     for pid, size in ((1, 100), (1, 300), (1, 200)):
-        figures.note("A", pid, size)
-    assert (figures.of("A"), Appetite(path).of("A"), figures.of("B")) == (300, 300, None)
-    figures.note("A", 2, 50)
-    assert Appetite(path).of("A") == 50, "another process, which may be another program"
+        figures.record_sample("A", pid, size)
+    assert (figures.peak_bytes("A"), MemoryHistory(path).peak_bytes("A"), figures.peak_bytes("B")) == (300, 300, None)
+    figures.record_sample("A", 2, 50)
+    assert MemoryHistory(path).peak_bytes("A") == 50, "another process, which may be another program"
     path.write_text("torn")
-    assert Appetite(path).of("A") is None
+    assert MemoryHistory(path).peak_bytes("A") is None
 
 
 def test_a_full_disk_costs_nothing_but_the_memory_of_it(tmp_path: Path) -> None:
-    figures = Appetite(tmp_path / "missing" / "appetite.json")
-    figures.note("A", 1, 100)
-    assert figures.of("A") == 100
+    figures = MemoryHistory(tmp_path / "missing" / "appetite.json")
+    figures.record_sample("A", 1, 100)
+    assert figures.peak_bytes("A") == 100

@@ -12,12 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from argosy.engine.errand import Outcome
-from argosy.engine.hearing import Hearing
-from argosy.engine.listeners import Listeners
+from argosy.engine.errand import HelperResult
+from argosy.engine.hearing import NotifyBatcher
+from argosy.engine.listeners import PortOwners
 from argosy.engine.notify import NotifySocket, parse_fields
-from argosy.engine.plan import ProcessSpec, Rhythm
-from argosy.engine.signs import Signs
+from argosy.engine.plan import ProcessSpec, LivenessSchedule
+from argosy.engine.signs import AgentMonitor
 from argosy.fleet.spec import Probe
 
 from .test_policy import SPEC
@@ -25,9 +25,9 @@ from .test_policy import SPEC
 NOTIFY = msgspec.structs.replace(SPEC, probe=Probe(probe="notify"))
 
 
-async def no_command(command: Sequence[str], within_s: float) -> Outcome:
+async def no_command(command: Sequence[str], within_s: float) -> HelperResult:
     """Run nothing."""
-    return Outcome(None, "", f"`{command[0]}` is not run here within {within_s} s")
+    return HelperResult(None, "", f"`{command[0]}` is not run here within {within_s} s")
 
 
 class Listening:
@@ -39,13 +39,13 @@ class Listening:
         self.frozen = 0
         self.why = ""
         self.births: Callable[[], None] = lambda: None
-        self.signs = Signs(
+        self.signs = AgentMonitor(
             self.path,
             folder / "A.log",
             asyncio.get_running_loop(),
             no_command,
-            Listeners(),
-            Hearing(asyncio.get_running_loop()),
+            PortOwners(),
+            NotifyBatcher(asyncio.get_running_loop()),
             lambda: self.births(),
             self.heard.append,
             self._has_frozen,
@@ -88,16 +88,16 @@ Listen = Callable[[Callable[[Listening], Coroutine[None, None, None]]], None]
 
 def test_ready_and_then_its_own_word(listen: Listen) -> None:
     async def test(it: Listening) -> None:
-        it.signs.begin(NOTIFY, os.getpid())
+        it.signs.start(NOTIFY, os.getpid())
         it.say("X_ARGOSY_HEALTH=ok")
-        it.signs.hear()
+        it.signs.drain()
         assert it.heard == [], "a word of health before READY is none of readiness"
         it.say("READY=1")
         it.say("READY=1", "X_ARGOSY_HEALTH=degraded")
         it.say("STATUS=well")
         it.say("STOPPING=1", "X_ARGOSY_HEALTH=stopping")
         it.say("READY=1")
-        it.signs.hear()
+        it.signs.drain()
         assert it.heard == ["ok", "degraded", "degraded"]
 
     listen(test)
@@ -105,9 +105,9 @@ def test_ready_and_then_its_own_word(listen: Listen) -> None:
 
 def test_ready_that_comes_before_its_birth_is_heard_is_not_lost(listen: Listen) -> None:
     async def test(it: Listening) -> None:
-        it.births = lambda: it.signs.begin(NOTIFY, os.getpid())
+        it.births = lambda: it.signs.start(NOTIFY, os.getpid())
         it.say("READY=1")
-        it.signs.hear()
+        it.signs.drain()
         assert it.heard == ["ok"]
 
     listen(test)
@@ -118,9 +118,9 @@ def test_another_process_speaks_only_where_all_may(listen: Listen, who: str, hea
     spec = msgspec.structs.replace(NOTIFY, probe=Probe(probe="notify", notify=who))
 
     async def test(it: Listening) -> None:
-        it.signs.begin(spec, os.getpid() + 1)
+        it.signs.start(spec, os.getpid() + 1)
         it.say("READY=1")
-        it.signs.hear()
+        it.signs.drain()
         assert it.heard == heard
 
     listen(test)
@@ -128,10 +128,10 @@ def test_another_process_speaks_only_where_all_may(listen: Listen, who: str, hea
 
 def test_what_was_said_for_the_process_before_counts_no_more(listen: Listen) -> None:
     async def test(it: Listening) -> None:
-        it.signs.begin(NOTIFY, os.getpid())
-        it.signs.end()
+        it.signs.start(NOTIFY, os.getpid())
+        it.signs.stop()
         it.say("READY=1")
-        it.signs.hear()
+        it.signs.drain()
         assert it.heard == []
 
     listen(test)
@@ -141,9 +141,9 @@ def test_another_probe_is_not_answered_by_ready(listen: Listen) -> None:
     spec = msgspec.structs.replace(NOTIFY, probe=Probe(probe="alive", seconds=1000.0))
 
     async def test(it: Listening) -> None:
-        it.signs.begin(spec, os.getpid())
+        it.signs.start(spec, os.getpid())
         it.say("READY=1")
-        it.signs.hear()
+        it.signs.drain()
         assert it.heard == []
 
     listen(test)
@@ -153,9 +153,9 @@ def test_the_watchdog_rings_once_and_starts_with_ready(listen: Listen) -> None:
     spec = msgspec.structs.replace(NOTIFY, watchdog_s=0.02)
 
     async def test(it: Listening) -> None:
-        it.signs.begin(spec, os.getpid())
+        it.signs.start(spec, os.getpid())
         it.say("READY=1")
-        it.signs.hear()
+        it.signs.drain()
         async with asyncio.timeout(20):
             while not it.frozen:
                 await asyncio.sleep(0)
@@ -168,12 +168,12 @@ def test_an_agent_that_holds_its_loop_while_it_loads_is_not_ended_by_its_watchdo
     spec = msgspec.structs.replace(NOTIFY, is_sdk=True, watchdog_s=0.02)
 
     async def test(it: Listening) -> None:
-        it.signs.begin(spec, os.getpid())
+        it.signs.start(spec, os.getpid())
         it.say("X_ARGOSY_HEALTH=starting", "WATCHDOG=1")
-        it.signs.hear()
+        it.signs.drain()
         assert it.signs._watchdog is None, "it is not ready: its start deadline counts"
         it.say("READY=1", "X_ARGOSY_HEALTH=ok", "WATCHDOG=1")
-        it.signs.hear()
+        it.signs.drain()
         async with asyncio.timeout(20):
             while not it.frozen:
                 await asyncio.sleep(0)
@@ -186,8 +186,8 @@ def test_the_watchdog_of_one_that_a_probe_found_ready_counts_from_then_on(listen
 
     async def test(it: Listening) -> None:
         it.say("WATCHDOG=1")
-        it.signs.begin(spec, os.getpid())
-        it.signs.hear()
+        it.signs.start(spec, os.getpid())
+        it.signs.drain()
         async with asyncio.timeout(20):
             while not it.frozen:
                 await asyncio.sleep(0)
@@ -202,12 +202,12 @@ def test_after_a_stall_of_the_supervisor_what_waits_is_heard_before_the_watchdog
     spec = msgspec.structs.replace(NOTIFY, watchdog_s=0.05)
 
     async def test(it: Listening) -> None:
-        it.signs.begin(spec, os.getpid())
+        it.signs.start(spec, os.getpid())
         it.say("READY=1")
-        it.signs.hear()
+        it.signs.drain()
         it.say("WATCHDOG=1")
         time.sleep(0.1)  # the loop does not turn meanwhile: that is the stall
-        it.signs._ring()
+        it.signs._on_watchdog_timer()
         assert it.frozen == 0
 
     listen(test)
@@ -228,7 +228,7 @@ def test_only_what_says_ready_once_is_believed_without_a_new_sign(
     listen: Listen, spec: ProcessSpec, was_ready: bool, heard: list[None]
 ) -> None:
     async def test(it: Listening) -> None:
-        it.signs.recognise(spec, os.getpid(), was_ready=was_ready)
+        it.signs.start_adopted(spec, os.getpid(), was_ready=was_ready)
         assert it.heard == heard
 
     listen(test)
@@ -238,9 +238,9 @@ def test_one_that_was_ready_is_watched_from_its_adoption_on(listen: Listen) -> N
     spec = msgspec.structs.replace(NOTIFY, is_sdk=True, watchdog_s=0.02)
 
     async def test(it: Listening) -> None:
-        it.signs.recognise(spec, os.getpid(), was_ready=False)
+        it.signs.start_adopted(spec, os.getpid(), was_ready=False)
         assert it.signs._watchdog is None, "it is starting, and has its time for that"
-        it.signs.recognise(spec, os.getpid(), was_ready=True)
+        it.signs.start_adopted(spec, os.getpid(), was_ready=True)
         async with asyncio.timeout(30):
             while not it.frozen:
                 await asyncio.sleep(0)
@@ -250,14 +250,14 @@ def test_one_that_was_ready_is_watched_from_its_adoption_on(listen: Listen) -> N
 
 
 def test_one_that_was_ready_is_asked_whether_it_lives_from_its_adoption_on(listen: Listen) -> None:
-    rhythm = Rhythm(every_s=0.01, failures=2)
+    rhythm = LivenessSchedule(interval_s=0.01, failures=2)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and never listens
         probe = Probe(probe="tcp", port=closed.getsockname()[1])
         spec = msgspec.structs.replace(NOTIFY, is_sdk=True, liveness=probe, rhythm=rhythm)
 
         async def test(it: Listening) -> None:
-            it.signs.recognise(spec, os.getpid(), was_ready=True)
+            it.signs.start_adopted(spec, os.getpid(), was_ready=True)
             async with asyncio.timeout(30):
                 while not it.frozen:
                     await asyncio.sleep(0)
@@ -270,10 +270,10 @@ def test_its_own_word_ends_the_questions_of_one_that_was_adopted(listen: Listen)
     async def test(it: Listening) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:  # it listens, and answers nothing
             spec = msgspec.structs.replace(NOTIFY, is_sdk=True, port=silent.getsockname()[1])
-            it.signs.recognise(spec, os.getpid(), was_ready=True)
+            it.signs.start_adopted(spec, os.getpid(), was_ready=True)
             (asking,) = it.signs._tasks
             it.say("READY=1", "X_ARGOSY_HEALTH=degraded")
-            it.signs.hear()
+            it.signs.drain()
             async with asyncio.timeout(30):
                 await asyncio.wait([asking])
         assert (asking.cancelled(), it.heard) == (True, ["degraded"])
@@ -293,7 +293,7 @@ def test_one_that_floods_gets_its_turn_and_no_more(tmp_path: Path) -> None:
             taken += 1
             out.sendto(b"READY=1", str(path))  # for each message taken, another one comes
 
-        made = NotifySocket(path, loop, Hearing(loop), taken_one)
+        made = NotifySocket(path, loop, NotifyBatcher(loop), taken_one)
         out.sendto(b"READY=1", str(path))
         made.drain()
         made.close()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.held_edges import TOPICS, held_edges
-from argosy.engine.socketpairs import _address, tcp_sockets, unix_sockets
+from argosy.engine.held_edges import SUBSCRIPTION, find_live_edges
+from argosy.engine.socketpairs import _parse_address, iter_tcp_sockets, list_unix_sockets
 
 # Connects to whatever its arguments name, says so, and waits for its end.
 CALLER = """
@@ -40,7 +40,7 @@ def test_unix_ends_are_paired() -> None:
             listener.listen()
             client.connect(path)
             with listener.accept()[0] as accepted:
-                found = {each.inode: each for each in unix_sockets()}
+                found = {each.inode: each for each in list_unix_sockets()}
                 assert found[inode(accepted)].peer == inode(client)
                 assert found[inode(client)].peer == inode(accepted)
                 assert found[inode(accepted)].name == found[inode(listener)].name == path
@@ -51,7 +51,7 @@ def test_unix_ends_are_paired() -> None:
 def test_tcp_ends_are_paired() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         with socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as accepted:
-            found = {each.inode: each for each in tcp_sockets()}
+            found = {each.inode: each for each in iter_tcp_sockets()}
             assert found[inode(listener)].is_listening
             ours, theirs = found[inode(client)], found[inode(accepted)]
             assert (ours.local, ours.remote) == (theirs.remote, theirs.local)
@@ -67,7 +67,7 @@ def test_tcp_ends_are_paired() -> None:
     ],
 )
 def test_addresses(text: str, address: tuple[str, int]) -> None:
-    assert _address(text) == address
+    assert _parse_address(text) == address
 
 
 def test_edges_go_from_who_connected_to_who_listens() -> None:
@@ -89,20 +89,20 @@ def test_edges_go_from_who_connected_to_who_listens() -> None:
             assert process.stdout.readline() == b"connected\n"
             ends = [each.accept()[0] for each in (asked, topics, port)]
             me = {"Me": os.getsid(0)}
-            held = held_edges({**me, "Caller": process.pid}, {}, {})
-            assert held.is_whole
-            assert set(held.edges[("Caller", "Me")]) == {f"tcp port {number}", "unix Me.u", TOPICS}
+            held = find_live_edges({**me, "Caller": process.pid}, {}, {})
+            assert held.is_complete
+            assert set(held.edges[("Caller", "Me")]) == {f"tcp port {number}", "unix Me.u", SUBSCRIPTION}
             assert ("Me", "Caller") not in held.edges
-            assert held.has_trace_of(("Caller", "Me"))
-            cells = held_edges(
+            assert held.has_edge(("Caller", "Me"))
+            cells = find_live_edges(
                 {**me, "Mate": os.getsid(0), "Caller": process.pid, "Twin": process.pid}, {number: "Mate"}, {}
             )
             assert cells.edges == {}, "nobody can tell which of the two it was"
             callers = ("Caller", "Twin")
-            assert set(cells.shared[callers, "Me"]) == {"unix Me.u", TOPICS}
+            assert set(cells.shared[callers, "Me"]) == {"unix Me.u", SUBSCRIPTION}
             assert cells.shared[callers, "Mate"] == (f"tcp port {number}",), "by its declared port"
-            assert cells.has_trace_of(("Twin", "Me"))
-            assert not cells.has_trace_of(("Mate", "Twin"))
+            assert cells.has_edge(("Twin", "Me"))
+            assert not cells.has_edge(("Mate", "Twin"))
             for end in ends:
                 end.close()
             process.communicate()
@@ -110,9 +110,9 @@ def test_edges_go_from_who_connected_to_who_listens() -> None:
 
 def test_an_agent_elsewhere_is_known_by_its_address() -> None:
     with socket.create_server(("127.0.0.1", 0)) as port, socket.create_connection(port.getsockname()):
-        held = held_edges({"Me": os.getsid(0)}, {}, {port.getsockname(): "Afar"})
+        held = find_live_edges({"Me": os.getsid(0)}, {}, {port.getsockname(): "Afar"})
         assert ("Me", "Afar") not in held.edges, "both ends are here"
 
 
 def test_the_folder_of_sessions_may_be_empty(tmp_path: Path) -> None:
-    assert held_edges({}, {}, {}).edges == {}
+    assert find_live_edges({}, {}, {}).edges == {}

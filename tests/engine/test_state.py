@@ -11,14 +11,14 @@ from argosy.engine.state import (
     READY_STATES,
     RUNNING_STATES,
     SETTLED_STATES,
-    TABLE,
-    Action,
-    Event,
+    TRANSITIONS,
+    UnitAction,
+    UnitEvent,
     State,
-    step,
+    next_transition,
 )
 
-PAIRS = list(itertools.product(State, Event))
+PAIRS = list(itertools.product(State, UnitEvent))
 
 # Every event in every state, as it is meant: the state that follows, and what is done on the way if anything.
 # A point: the event is late there, or cannot be, and changes nothing.
@@ -64,18 +64,18 @@ STATES = {
     "given": State.GIVEN_UP,
 }
 ACTIONS = {
-    "": Action.NONE,
-    "check": Action.CHECK_NEEDS,
-    "spawn": Action.SPAWN,
-    "tell": Action.ANNOUNCE,
-    "again": Action.RETELL,
-    "term": Action.TERMINATE,
-    "wait": Action.BACK_OFF,
-    "end": Action.CONCLUDE,
+    "": UnitAction.NONE,
+    "check": UnitAction.CHECK_NEEDS,
+    "spawn": UnitAction.SPAWN,
+    "tell": UnitAction.NOTIFY_DEPENDENTS,
+    "again": UnitAction.UPDATE_REASON,
+    "term": UnitAction.TERMINATE,
+    "wait": UnitAction.BACK_OFF,
+    "end": UnitAction.FINALIZE,
 }
 
 
-def meant() -> dict[tuple[State, Event], tuple[State, Action]]:
+def meant() -> dict[tuple[State, UnitEvent], tuple[State, UnitAction]]:
     """Return what the tables above say of each pair."""
     found = {}
     for table in MEANT.strip("\n").split("\n\n"):
@@ -85,54 +85,54 @@ def meant() -> dict[tuple[State, Event], tuple[State, Action]]:
             for state, cell in zip(map(State, head.split()), cells, strict=True):
                 word, _, action = cell.partition("/")
                 after = state if word == "." else STATES.get(word) or State(word)
-                found[state, Event(event)] = (after, ACTIONS[action])
+                found[state, UnitEvent(event)] = (after, ACTIONS[action])
     return found
 
 
 def test_every_pair_is_told_of() -> None:
     assert meant().keys() == set(PAIRS)
-    assert {action for _, action in meant().values()} == set(Action)
+    assert {action for _, action in meant().values()} == set(UnitAction)
 
 
 @pytest.mark.parametrize(("state", "event"), PAIRS)
-def test_what_follows_an_event(state: State, event: Event) -> None:
-    assert step(state, event) == meant()[state, event]
-    if event in TABLE[state]:
-        after, action = step(state, event)
-        assert after is not state or action is not Action.NONE, "a row that does nothing is no row"
+def test_what_follows_an_event(state: State, event: UnitEvent) -> None:
+    assert next_transition(state, event) == meant()[state, event]
+    if event in TRANSITIONS[state]:
+        after, action = next_transition(state, event)
+        assert after is not state or action is not UnitAction.NONE, "a row that does nothing is no row"
 
 
 def test_every_state_has_a_row_and_can_be_reached() -> None:
     reached = {State.EXITED}
     while True:
-        more = {step(state, event).state for state in reached for event in Event} - reached
+        more = {next_transition(state, event).state for state in reached for event in UnitEvent} - reached
         if not more:
             break
         reached |= more
-    assert reached == set(State) == set(TABLE)
+    assert reached == set(State) == set(TRANSITIONS)
 
 
 def test_a_process_is_spawned_only_where_none_can_be_running() -> None:
-    spawning = {state for state, event in PAIRS if step(state, event).action is Action.SPAWN}
+    spawning = {state for state, event in PAIRS if next_transition(state, event).action is UnitAction.SPAWN}
     assert spawning.isdisjoint(RUNNING_STATES)
 
 
 @pytest.mark.parametrize("state", sorted(RUNNING_STATES))
 def test_whatever_runs_can_be_stopped_and_can_end(state: State) -> None:
-    for event in (Event.FINISHED, Event.RETRY, Event.GIVE_UP):
-        assert step(state, event).state not in RUNNING_STATES
+    for event in (UnitEvent.FINISHED, UnitEvent.RETRY, UnitEvent.GIVE_UP):
+        assert next_transition(state, event).state not in RUNNING_STATES
     if state is not State.STOPPING:
-        assert step(state, Event.STOP) == (State.STOPPING, Action.TERMINATE)
+        assert next_transition(state, UnitEvent.STOP) == (State.STOPPING, UnitAction.TERMINATE)
 
 
 @pytest.mark.parametrize("state", sorted(FINAL_STATES))
 def test_what_is_over_can_be_started_again(state: State) -> None:
-    assert step(state, Event.START) == (State.WAITING, Action.CHECK_NEEDS)
+    assert next_transition(state, UnitEvent.START) == (State.WAITING, UnitAction.CHECK_NEEDS)
 
 
 def test_health_of_a_process_that_is_told_to_end_changes_nothing() -> None:
-    for event in (Event.READY, Event.DEGRADED, Event.SILENT, Event.UNHEALTHY):
-        assert step(State.STOPPING, event).state is State.STOPPING
+    for event in (UnitEvent.READY, UnitEvent.DEGRADED, UnitEvent.SILENT, UnitEvent.UNHEALTHY):
+        assert next_transition(State.STOPPING, event).state is State.STOPPING
 
 
 def test_words_of_states() -> None:

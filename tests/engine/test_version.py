@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.engine.version import (
-    NotedVersion,
-    Version,
-    decode_note,
-    is_lock,
-    read_note,
-    version_of,
-    write_note,
+    RecordedVersion,
+    TreeVersion,
+    decode_tree_version,
+    is_lock_file,
+    read_tree_version,
+    compute_tree_version,
+    write_tree_version,
 )
 from argosy.source.git import tree_files
 
@@ -33,10 +33,10 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_a_version_is_content_mode_and_names(tree: Path) -> None:
-    first = version_of(tree)
+    first = compute_tree_version(tree)
     assert first.files == ("agents/a.py", "requirements.txt")
     os.utime(tree / "agents/a.py", (1, 1))
-    assert version_of(tree).tree == first.tree
+    assert compute_tree_version(tree).tree == first.tree
 
     seen = {first.tree}
     for change in (
@@ -46,16 +46,16 @@ def test_a_version_is_content_mode_and_names(tree: Path) -> None:
         lambda: (tree / "link").symlink_to("agents/b.py"),
         lambda: (tree / "requirements.txt").unlink(),
     ):
-        assert version_of(tree).lock == first.lock
+        assert compute_tree_version(tree).lock == first.lock
         change()
-        seen.add(version_of(tree).tree)
+        seen.add(compute_tree_version(tree).tree)
     assert len(seen) == 6
-    assert version_of(tree).lock != first.lock
+    assert compute_tree_version(tree).lock != first.lock
 
 
 def test_the_lock_of_a_machine_is_a_lock() -> None:
     names = ("images.mainpc.lock", "deploy/images.pc2.lock", "requirements-dev.txt", "images.lock", "a.lock")
-    assert [is_lock(name) for name in names] == [True, True, True, False, False]
+    assert [is_lock_file(name) for name in names] == [True, True, True, False, False]
 
 
 def test_with_git_what_it_ignores_stays(tree: Path) -> None:
@@ -66,17 +66,17 @@ def test_with_git_what_it_ignores_stays(tree: Path) -> None:
 
 
 def test_a_note_is_read_again_when_it_has_changed(tree: Path) -> None:
-    noted = NotedVersion(tree)
-    assert noted.now() == ""
+    noted = RecordedVersion(tree)
+    assert noted.current_digest() == ""
     for content in ("1", "2"):
         (tree / "agents/a.py").write_text(content)
-        version = version_of(tree)
-        write_note(tree, version)
-        assert noted.now() == version.tree
-        assert read_note(tree) == version
+        version = compute_tree_version(tree)
+        write_tree_version(tree, version)
+        assert noted.current_digest() == version.tree
+        assert read_tree_version(tree) == version
     assert tree_files(tree) == ["agents/a.py", "requirements.txt"]
 
 
 @given(st.binary(max_size=80))
 def test_what_is_no_note_says_nothing(data: bytes) -> None:
-    assert decode_note(data) is None or isinstance(decode_note(data), Version)
+    assert decode_tree_version(data) is None or isinstance(decode_tree_version(data), TreeVersion)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from argosy.engine.diary import Entry
-from argosy.engine.ways import Ways, read_ways
+from argosy.engine.diary import EventLogRecord
+from argosy.engine.ways import SpawnReport, read_spawn_report
 
 
-def entry(kind: str, agent: str = "", text: str = "") -> Entry:
-    return Entry(sequence=1, at_s=0.0, mono_s=0.0, kind=kind, agent=agent, text=text)
+def entry(kind: str, agent: str = "", text: str = "") -> EventLogRecord:
+    return EventLogRecord(sequence=1, at_s=0.0, mono_s=0.0, kind=kind, agent=agent, text=text)
 
 
 def test_zygotes_are_of_the_last_supervisor_and_spawns_of_the_last_apply() -> None:
@@ -17,8 +17,8 @@ def test_zygotes_are_of_the_last_supervisor_and_spawns_of_the_last_apply() -> No
         entry("zygote", text="old"),
         entry("spawned", "A", "a command"),
     ]
-    assert read_ways(old) == Ways(("old",), {"A": "a command"})
+    assert read_spawn_report(old) == SpawnReport(("old",), {"A": "a command"})
     again = [*old, entry("apply"), entry("spawned", "B", "`start: spawn`")]
-    assert read_ways(again) == Ways(("old",), {"B": "`start: spawn`"})
-    assert read_ways([*again, entry("supervisor"), entry("zygote", text="new")]).zygotes == ("new",)
-    assert read_ways([]) == Ways()
+    assert read_spawn_report(again) == SpawnReport(("old",), {"B": "`start: spawn`"})
+    assert read_spawn_report([*again, entry("supervisor"), entry("zygote", text="new")]).zygotes == ("new",)
+    assert read_spawn_report([]) == SpawnReport()

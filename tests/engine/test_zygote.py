@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.order import Birth, Declined
-from argosy.engine.zygote import SURE, Recipe
+from argosy.engine.order import Spawned, SpawnDeclined
+from argosy.engine.zygote import ALWAYS_LOADED, PreloadRecipe
 
 from .bearing import Bearing
 
@@ -25,8 +25,8 @@ PROBE = Path(__file__).with_name("probe_program.py")
 MODULES = ["json", "dataclasses", "random", "numpy", "yaml", "msgspec", "asyncio", "zmq", "multiprocessing"]
 
 
-def recipe(*modules: str) -> Recipe:
-    return Recipe([], "/", list(modules))
+def recipe(*modules: str) -> PreloadRecipe:
+    return PreloadRecipe([], "/", list(modules))
 
 
 @pytest.fixture(scope="module")
@@ -185,10 +185,10 @@ def test_old_code_still_gets_a_loop_that_it_did_not_make(
         assert bearing.said().splitlines()[-1] == "_UnixSelectorEventLoop"
 
 
-def declined(bearing: Bearing, *words: str, **given: object) -> Declined:
+def declined(bearing: Bearing, *words: str, **given: object) -> SpawnDeclined:
     bearing.order(*words, **given)  # type: ignore[arg-type]
     event = bearing.told()
-    assert isinstance(event, Declined), event
+    assert isinstance(event, SpawnDeclined), event
     return event
 
 
@@ -199,7 +199,7 @@ def test_a_module_beside_the_script_is_never_hidden_by_a_loaded_one(
     (tmp_path / "yaml.py").write_text("print('mine')")
     event = declined(zygote, str(script))
     assert "yaml" in event.reason
-    assert not event.is_spent
+    assert not event.is_exhausted
     (tmp_path / "yaml.py").unlink()
     assert zygote.run(str(script)) == 0, "and the zygote serves others, and this one again"
 
@@ -280,7 +280,7 @@ def test_code_that_has_changed_is_never_run_in_its_old_form(hatchery: Hatchery, 
     file.write_text("NUMBER = 22")
     event = declined(zygote, str(script))
     assert str(file) in event.reason
-    assert event.is_spent
+    assert event.is_exhausted
     zygote.close()
     zygote = hatchery.hatch("package")
     assert zygote.run(str(script)) == 0
@@ -311,7 +311,7 @@ def test_a_change_by_whatever_way_is_seen(hatchery: Hatchery, script: Path, by: 
         case "a removal":
             file.unlink()
     event = declined(zygote, str(script))
-    assert event.is_spent
+    assert event.is_exhausted
     assert str(hatchery.packages) in event.reason
 
 
@@ -320,7 +320,7 @@ def test_a_package_that_is_installed_later_makes_the_zygote_spent(hatchery: Hatc
     zygote = hatchery.hatch("package")
     hatchery.install("another", "")
     script.write_text("")
-    assert declined(zygote, str(script)).is_spent
+    assert declined(zygote, str(script)).is_exhausted
 
 
 def test_a_variable_that_a_package_has_read_must_be_the_same(hatchery: Hatchery, script: Path) -> None:
@@ -329,7 +329,7 @@ def test_a_variable_that_a_package_has_read_must_be_the_same(hatchery: Hatchery,
     script.write_text("import package; print(package.MODE)")
     event = declined(zygote, str(script), env={"MODE": "loud"})
     assert "`MODE`" in event.reason
-    assert not event.is_spent
+    assert not event.is_exhausted
     assert zygote.run(str(script), env={"OTHER": "x"}) == 0
 
 
@@ -352,7 +352,7 @@ def test_a_zygote_with_a_second_thread_refuses(hatchery: Hatchery, script: Path)
     zygote.spare(spare)
     event = declined(zygote, str(script))
     assert "second thread" in event.reason
-    assert event.is_spent
+    assert event.is_exhausted
 
 
 def test_a_zygote_with_a_socket_of_its_own_refuses(hatchery: Hatchery, script: Path) -> None:
@@ -372,7 +372,7 @@ def test_a_zygote_with_a_socket_of_its_own_refuses(hatchery: Hatchery, script: P
     zygote.spare(spare)
     event = declined(zygote, str(script))
     assert "socket:" in event.reason
-    assert event.is_spent
+    assert event.is_exhausted
 
 
 def test_an_agent_of_the_library_finds_all_of_it_loaded(hatchery: Hatchery, tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ def test_an_agent_of_the_library_finds_all_of_it_loaded(hatchery: Hatchery, tmp_
     )
     folder = tmp_path / "hatching"
     folder.mkdir()
-    zygote = Bearing(folder, Recipe([], "/", list(SURE)))
+    zygote = Bearing(folder, PreloadRecipe([], "/", list(ALWAYS_LOADED)))
     hatchery.made.append(zygote)
     assert zygote.run("-m", "argosy.agent", "sailor:Sailor", cwd=tmp_path) == 0, zygote.said()
     assert zygote.said() == "[]\n"
@@ -396,7 +396,7 @@ def test_an_agent_of_the_library_finds_all_of_it_loaded(hatchery: Hatchery, tmp_
 def test_a_first_life_leaves_nothing_that_a_fork_would_break(hatchery: Hatchery, script: Path) -> None:
     folder = script.parent / "hatching"
     folder.mkdir()
-    zygote = Bearing(folder, Recipe([], "/", list(SURE)))
+    zygote = Bearing(folder, PreloadRecipe([], "/", list(ALWAYS_LOADED)))
     hatchery.made.append(zygote)
     assert zygote.warm.left_out == {}
     # A child meets the module that lived it, but no loop, no context and no handler of it.
@@ -430,7 +430,7 @@ def test_an_order_that_comes_before_there_is_a_spare_child_is_forked(zygote: Bea
     zygote.order(str(script))
     zygote.order(str(script))
     told = [zygote.told() for _ in range(4)]
-    births = [each.pid for each in told if isinstance(each, Birth)]
+    births = [each.pid for each in told if isinstance(each, Spawned)]
     assert births[0] == spare
     assert len(set(births)) == 2
 
@@ -484,7 +484,7 @@ def test_the_child_that_tries_an_import_ends_with_its_zygote(hatchery: Hatchery)
 def test_a_spare_child_has_no_life_behind_it(hatchery: Hatchery, script: Path) -> None:
     folder = script.parent / "hatching"
     folder.mkdir()
-    zygote = Bearing(folder, Recipe([], "/", list(SURE)))
+    zygote = Bearing(folder, PreloadRecipe([], "/", list(ALWAYS_LOADED)))
     hatchery.made.append(zygote)
     script.write_text(
         "import asyncio, os, random, signal, threading, zmq\n"
@@ -521,7 +521,7 @@ def test_a_spare_child_that_is_stopped_gets_no_order_and_is_ended(zygote: Bearin
     told = [zygote.told() for _ in range(3)]
     assert select.select([pidfd], [], [], 30)[0]
     os.close(pidfd)
-    births = [each.pid for each in told if isinstance(each, Birth)]
+    births = [each.pid for each in told if isinstance(each, Spawned)]
     assert len(births) == 1
     assert births != [spare]
     assert zygote.said() == "here\n"
@@ -544,7 +544,7 @@ def test_an_agent_that_was_a_spare_child_outlives_its_zygote(hatchery: Hatchery,
     spare = zygote.spare()
     zygote.order(str(script))
     birth = zygote.told()
-    assert isinstance(birth, Birth)
+    assert isinstance(birth, Spawned)
     assert birth.pid == spare
     deadline = time.monotonic() + 30
     while zygote.said() != "here\n":

@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from argosy.engine.diary import read_diary
-from argosy.engine.folder import Folder
-from argosy.engine.plan import Plan, ProcessSpec
+from argosy.engine.diary import read_event_log
+from argosy.engine.folder import StateDir
+from argosy.engine.plan import ProcessPlan, ProcessSpec
 from argosy.engine.process import all_pids, read_stat
-from argosy.engine.remains import is_stray
+from argosy.engine.remains import is_leftover
 from argosy.engine.state import State
-from argosy.engine.zygotes import why_spawned
+from argosy.engine.zygotes import exec_reason
 
 from .test_crew import Sail, Sea, plan, sail, spec
 
@@ -38,18 +38,18 @@ def scripts(script: str, *names: str, **fields: object) -> list[ProcessSpec]:
     return [spec(name, sys.executable, script, name, cwd="/", **fields) for name in names]
 
 
-def loading(*specs: ProcessSpec, modules: tuple[str, ...] = ("json",)) -> Plan:
+def loading(*specs: ProcessSpec, modules: tuple[str, ...] = ("json",)) -> ProcessPlan:
     return msgspec.structs.replace(plan(*specs), preload=modules)
 
 
 def parent_of(sea: Sea, name: str) -> int:
     stat = read_stat(sea.crew.units[name].pid or 0)
     assert stat is not None
-    return stat.parent
+    return stat.parent_pid
 
 
 def zygotes_of(sea: Sea) -> set[int]:
-    return sea.crew.nursery.zygotes
+    return sea.crew.launcher.zygote_pids
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def zygotes_of(sea: Sea) -> set[int]:
 def test_what_cannot_be_forked_says_why(
     argv: tuple[str, ...], fields: dict[str, object], env: dict[str, str], words: str
 ) -> None:
-    why = why_spawned(spec("A", *argv, **fields), env)
+    why = exec_reason(spec("A", *argv, **fields), env)
     assert words in why
     assert bool(why) == bool(words)
 
@@ -82,14 +82,14 @@ def test_agents_are_borne_by_their_zygote_and_the_rest_by_the_forker(sail: Sail,
         await sea.until("A", "B", "C", state=State.READY)
         (zygote,) = zygotes_of(sea)
         assert [parent_of(sea, name) for name in "ABC"] == [zygote, zygote, sea.forker()]
-        assert sea.crew.nursery.spawned == {"C": "`start: spawn`"}
+        assert sea.crew.launcher.exec_reasons == {"C": "`start: spawn`"}
 
     sail(test)
 
 
 def test_a_single_agent_is_not_kept_waiting_for_a_zygote(sail: Sail, script: str) -> None:
     async def test(sea: Sea) -> None:
-        sea.crew.adopt_plan(loading(*scripts(script, "A", "B")))
+        sea.crew.set_plan(loading(*scripts(script, "A", "B")))
         sea.crew.units["A"].start()
         await sea.until("A", state=State.READY)
         assert parent_of(sea, "A") == sea.forker()
@@ -114,7 +114,7 @@ def test_a_zygote_that_is_killed_is_replaced_and_its_agents_run_on(sail: Sail, s
         await sea.until("A", "B", state=State.READY)
         (zygote,) = zygotes_of(sea)
         # Its children run: one that still waits to be let go ends with it, as it should.
-        await until(sea, lambda: all(sea.folder.log(name).read_text() == "up\n" for name in "AB"))
+        await until(sea, lambda: all(sea.folder.log_file(name).read_text() == "up\n" for name in "AB"))
         before = [sea.crew.units[name].pid for name in "AB"]
         os.kill(zygote, signal.SIGKILL)
         await until(sea, lambda: "zygote-lost" in kinds(sea.folder))
@@ -131,7 +131,7 @@ def test_a_zygote_that_is_killed_is_replaced_and_its_agents_run_on(sail: Sail, s
 
 def test_starts_that_a_dying_zygote_took_with_it_are_ordered_again(sail: Sail, script: str) -> None:
     async def test(sea: Sea) -> None:
-        sea.crew.adopt_plan(loading(*scripts(script, "A", "B")))
+        sea.crew.set_plan(loading(*scripts(script, "A", "B")))
         await until(sea, lambda: "zygote" in kinds(sea.folder))
         (zygote,) = zygotes_of(sea)
         os.kill(zygote, signal.SIGSTOP)
@@ -192,7 +192,7 @@ def test_what_a_forked_agent_left_is_known_by_what_proc_shows_of_it(sail: Sail, 
     script.write_text(DAEMON)
 
     async def test(sea: Sea) -> None:
-        told = {name: {"NOTIFY_SOCKET": str(sea.folder.notify(name))} for name in "AB"}
+        told = {name: {"NOTIFY_SOCKET": str(sea.folder.notify_socket(name))} for name in "AB"}
         sea.start(
             loading(*(each for n in "AB" for each in scripts(str(script), n, env=told[n], restart="always")))
         )
@@ -201,7 +201,7 @@ def test_what_a_forked_agent_left_is_known_by_what_proc_shows_of_it(sail: Sail, 
         assert {parent_of(sea, "A")} == zygotes_of(sea)
         await until(sea, lambda: children_of(first))
         (left,) = children_of(first)
-        assert left in {pid for pid in all_pids() if is_stray(pid, str(sea.folder.notify("A")))}
+        assert left in {pid for pid in all_pids() if is_leftover(pid, str(sea.folder.notify_socket("A")))}
         os.kill(first, signal.SIGKILL)
         await until(sea, lambda: f"left process {left}" in said_of(sea.folder, "A"))
         await sea.until("A", state=State.READY)
@@ -214,11 +214,11 @@ def test_what_a_forked_agent_left_is_known_by_what_proc_shows_of_it(sail: Sail, 
 
 
 def children_of(parent: int) -> list[int]:
-    return [pid for pid in all_pids() if (stat := read_stat(pid)) is not None and stat.parent == parent]
+    return [pid for pid in all_pids() if (stat := read_stat(pid)) is not None and stat.parent_pid == parent]
 
 
-def said_of(folder: Folder, agent: str) -> str:
-    return "\n".join(entry.text for entry in read_diary(folder.diary) if entry.agent == agent)
+def said_of(folder: StateDir, agent: str) -> str:
+    return "\n".join(entry.text for entry in read_event_log(folder.event_log) if entry.agent == agent)
 
 
 @pytest.fixture
@@ -230,8 +230,8 @@ def subreaper() -> Iterator[None]:
     libc.prctl(36, 0, 0, 0, 0)
 
 
-def kinds(folder: Folder) -> list[str]:
-    return [entry.kind for entry in read_diary(folder.diary)]
+def kinds(folder: StateDir) -> list[str]:
+    return [entry.kind for entry in read_event_log(folder.event_log)]
 
 
 async def until(sea: Sea, true: Callable[[], object]) -> None:

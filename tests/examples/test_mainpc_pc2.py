@@ -14,7 +14,7 @@ import pytest
 
 from argosy.fault import InputError
 from argosy.fleet import Fleet, Graph, build_graph, load_fleet, place
-from argosy.fleet.graph import graph_of
+from argosy.fleet.graph import graph_from_edges
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "mainpc-pc2"
@@ -71,7 +71,7 @@ def test_the_cycle_is_cut_where_the_graph_proposes(fleet: Fleet) -> None:
     graph: Graph = build_graph(fleet)
     assert graph.cycles() == ()
     needs = {**graph.needs, CUT[0]: (*graph.needs[CUT[0]], CUT[1])}
-    assert graph_of(needs).cuts() == (CUT,)
+    assert graph_from_edges(needs).cycle_cuts() == (CUT,)
 
 
 def test_its_agents_are_those_of_the_facts(fleet: Fleet, facts: list[dict[str, Any]]) -> None:
@@ -89,8 +89,8 @@ def test_its_edges_are_those_of_the_facts(fleet: Fleet, facts: list[dict[str, An
 
 def test_testing_puts_both_machines_here_and_production_asks_for_addresses(fleet: Fleet) -> None:
     testing = place(fleet, "testing", {})
-    assert {testing.address_of(machine) for machine in fleet.machines} == {"127.0.0.1"}
-    assert place(fleet, "development", {}).address_of("pc2") == "192.168.100.17"
+    assert {testing.host_of_machine(machine) for machine in fleet.machines} == {"127.0.0.1"}
+    assert place(fleet, "development", {}).host_of_machine("pc2") == "192.168.100.17"
     with pytest.raises(InputError, match="MAINPC_IP"):
         place(fleet, "production", {"PC2_IP": "10.0.0.2"})
 

@@ -58,7 +58,7 @@ def test_all_that_runs_has_few_threads_and_a_context_per_cell(running: Whole) ->
     pids = {agent["pid"] for agent in running.agents().values()}
     supervisor = running.argosy("status")[1]["supervisor"]["pid"]
     forkers = {
-        pid for pid in all_pids() if (stat := read_stat(pid)) is not None and stat.parent == supervisor
+        pid for pid in all_pids() if (stat := read_stat(pid)) is not None and stat.parent_pid == supervisor
     }
     threads = {pid: threads_of(pid) for pid in {*pids, supervisor, *forkers}}
     assert sum(map(len, threads.values())) <= MOST_THREADS

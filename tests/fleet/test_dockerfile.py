@@ -14,25 +14,25 @@ def test_lines_that_go_on_comments_and_flags() -> None:
         'COPY --from=build --chown=a:b /x /y\nCMD ["python", \'a.py\']\nentrypoint ["x", "y"]\n'
     )
     found = list(read_instructions(text))
-    assert [(item.word, item.line) for item in found] == [
+    assert [(item.keyword, item.line) for item in found] == [
         ("FROM", 2),
         ("RUN", 3),
         ("COPY", 7),
         ("CMD", 8),
         ("ENTRYPOINT", 9),
     ]
-    assert found[1].text.split() == ["a", "&&", "b"]
+    assert found[1].arguments.split() == ["a", "&&", "b"]
     assert found[2].flags == {"from": "build", "chown": "a:b"}
-    assert (found[2].words(), found[4].words()) == (("/x", "/y"), ("x", "y"))
-    assert found[3].is_damaged_list
+    assert (found[2].argv(), found[4].argv()) == (("/x", "/y"), ("x", "y"))
+    assert found[3].has_malformed_list
 
 
 def test_texts_below_an_instruction_belong_to_it() -> None:
     text = "FROM x\nRUN <<EOF\nnot an instruction\nEOF\nUSER a\n"
-    assert [item.word for item in read_instructions(text)] == ["FROM", "RUN", "USER"]
+    assert [item.keyword for item in read_instructions(text)] == ["FROM", "RUN", "USER"]
 
 
 @given(st.text(alphabet="FROM RUN\\\n#<EOF\"[]'", max_size=200))
 def test_every_text_is_read_to_its_end(text: str) -> None:
     for item in read_instructions(text):
-        item.words()
+        item.argv()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.fleet.decode import plain
+from argosy.fleet.decode import to_plain
 from argosy.fleet.document import parse_document
 from argosy.fleet.places import FaultList
 
@@ -16,7 +16,7 @@ from argosy.fleet.places import FaultList
 def read(text: str) -> tuple[object, list[str]]:
     faults = FaultList("f.yaml")
     node = parse_document(text, faults)
-    return (None if node is None else plain(node)), [
+    return (None if node is None else to_plain(node)), [
         f"{fault.where} {fault.code}" for fault in faults.in_file_order()
     ]
 

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from argosy.fault import Fault, InputError
-from argosy.fleet import Fleet, address, here, load_fleet, place
-from argosy.fleet.hosts import is_here, is_wildcard, parse_address, parse_port
+from argosy.fleet import Fleet, address, local_machines, load_fleet, place
+from argosy.fleet.hosts import is_local_host, is_wildcard, parse_address, parse_port
 from argosy.fleet.lookup import variable_names
 
 TWO = """\
@@ -45,17 +45,17 @@ def refused(call: object, *args: object) -> tuple[Fault, ...]:
 @pytest.mark.parametrize("environment", ["development", "production", "container", "testing"])
 def test_a_fleet_of_one_machine_works_in_every_standard_environment(environment: str) -> None:
     placement = place(one(), environment, {})
-    assert placement.connect("A").url == "tcp://127.0.0.1:5000"
-    assert placement.bind("A") == "127.0.0.1"
+    assert placement.endpoint_of("A").url == "tcp://127.0.0.1:5000"
+    assert placement.bind_address_of("A") == "127.0.0.1"
     assert placement.machine_of("A") is None
-    assert here(placement, None, {}) == {None}
+    assert local_machines(placement, None, {}) == {None}
 
 
 def test_two_machines_without_addresses_are_here_in_development_and_testing_only() -> None:
     text = "fleet: f\nmachines: {a: , b: }\nagents: {A: {run: a.py, port: 1, machine: a}}\n"
     fleet = load_fleet("/f.yaml", text)
     for environment in ("development", "testing"):
-        assert here(place(fleet, environment, {}), None, {}) == {"a"}
+        assert local_machines(place(fleet, environment, {}), None, {}) == {"a"}
     (fault,) = refused(place, fleet, "production", {})
     assert (fault.where, fault.code) == ("/f.yaml:2:1", "no-address")
 
@@ -83,10 +83,10 @@ def test_unset_variables_of_used_addresses_are_told_all_at_once() -> None:
 def test_variables_that_are_set_give_the_addresses() -> None:
     variables = {"MAINPC_IP": "10.1.1.1", "PC2_IP": "10.1.1.2"}
     placement = place(two(), "production", variables)
-    assert placement.connect("Memory").url == "tcp://10.1.1.2:7300"
-    (fault,) = refused(placement.service, "redis")
+    assert placement.endpoint_of("Memory").url == "tcp://10.1.1.2:7300"
+    (fault,) = refused(placement.endpoint_of_service, "redis")
     assert (fault.where, fault.code) == ("/f.yaml:5:72", "unset-variable")
-    served = place(two(), "production", {**variables, "REDIS": "10.1.1.3:6380"}).service("redis")
+    served = place(two(), "production", {**variables, "REDIS": "10.1.1.3:6380"}).endpoint_of_service("redis")
     assert (served.host, served.port) == ("10.1.1.3", 6380)
 
 
@@ -97,48 +97,48 @@ def test_a_variable_that_is_no_peer_is_refused(value: str) -> None:
 
 
 def test_bind_is_the_own_address_where_it_is_literal() -> None:
-    assert place(two(), "development", {}).bind("Memory") == "192.168.100.17"
-    assert place(two(), "container", {}).bind("Memory") == "0.0.0.0"
-    assert place(two(), "testing", {}).bind("Memory") == "127.0.0.1"
-    assert place(two(), "development", {"MEMORY_BIND": "0.0.0.0"}).bind("Memory") == "0.0.0.0"
+    assert place(two(), "development", {}).bind_address_of("Memory") == "192.168.100.17"
+    assert place(two(), "container", {}).bind_address_of("Memory") == "0.0.0.0"
+    assert place(two(), "testing", {}).bind_address_of("Memory") == "127.0.0.1"
+    assert place(two(), "development", {"MEMORY_BIND": "0.0.0.0"}).bind_address_of("Memory") == "0.0.0.0"
 
 
 def test_overrides_hold_in_every_environment() -> None:
     variables = {"SYSTEM_DIGITAL_TWIN_HOST": "10.9.9.9", "SYSTEMDIGITALTWIN_PORT": "9000"}
     for environment in ("development", "container", "testing"):
         placement = place(two(), environment, variables)
-        assert placement.connect("SystemDigitalTwin").url == "tcp://10.9.9.9:9000"
-        assert placement.connect("Memory").port == 7300
+        assert placement.endpoint_of("SystemDigitalTwin").url == "tcp://10.9.9.9:9000"
+        assert placement.endpoint_of("Memory").port == 7300
     (fault,) = refused(place, two(), "testing", {"MEMORY_PORT": "many"})
     assert (fault.where, fault.code) == ("MEMORY_PORT", "address")
-    assert place(two(), "testing", {"MEMORY_PORT": "tcp://10.0.0.1:44"}).connect("Memory").port == 44
+    assert place(two(), "testing", {"MEMORY_PORT": "tcp://10.0.0.1:44"}).endpoint_of("Memory").port == 44
 
 
 def test_services() -> None:
     placement = place(two(), "development", {})
-    assert placement.service("redis").url == "tcp://192.168.100.16:6379"
+    assert placement.endpoint_of_service("redis").url == "tcp://192.168.100.16:6379"
     assert (
-        place(two(), "development", {"REDIS_HOST": "10.2.2.2"}).service("redis").url == "tcp://10.2.2.2:6379"
+        place(two(), "development", {"REDIS_HOST": "10.2.2.2"}).endpoint_of_service("redis").url == "tcp://10.2.2.2:6379"
     )
-    assert place(two(), "container", {}).service("redis", port=6379).url == "tcp://redis:6379"
-    assert refused(place(two(), "container", {}).service, "redis")[0].code == "no-port"
-    (fault,) = refused(placement.service, "reddis")
+    assert place(two(), "container", {}).endpoint_of_service("redis", port=6379).url == "tcp://redis:6379"
+    assert refused(place(two(), "container", {}).endpoint_of_service, "redis")[0].code == "no-port"
+    (fault,) = refused(placement.endpoint_of_service, "reddis")
     assert (fault.code, fault.hint) == ("unknown-service", "did you mean `redis`?")
 
 
 def test_because_names_the_place_the_variable_or_the_rule() -> None:
-    reasons = place(two(), "development", {}).because("Memory", "mainpc")
+    reasons = place(two(), "development", {}).explain_endpoint("Memory", "mainpc")
     assert [(reason.part, reason.value, reason.source, reason.where) for reason in reasons] == [
         ("machine", "pc2", "file", "/f.yaml:12:23"),
         ("host", "192.168.100.17", "file", "/f.yaml:4:41"),
         ("port", "7300", "file", "/f.yaml:12:37"),
         ("interface", "192.168.100.17", "file", "/f.yaml:4:41"),
     ]
-    overridden = place(two(), "development", {"MEMORY_HOST": "10.0.0.5"}).because("Memory")
+    overridden = place(two(), "development", {"MEMORY_HOST": "10.0.0.5"}).explain_endpoint("Memory")
     assert ("host", "10.0.0.5", "variable", "MEMORY_HOST") in [
         (reason.part, reason.value, reason.source, reason.where) for reason in overridden
     ]
-    assert [reason.source for reason in place(one(), "testing", {}).because("A")] == [
+    assert [reason.source for reason in place(one(), "testing", {}).explain_endpoint("A")] == [
         "default",
         "file",
         "default",
@@ -147,17 +147,17 @@ def test_because_names_the_place_the_variable_or_the_rule() -> None:
 
 def test_what_has_no_answer() -> None:
     placement = place(two(), "development", {})
-    assert refused(placement.connect, "Quiet")[0].code == "no-port"
-    assert refused(placement.connect, "Memmory")[0].hint == "did you mean `Memory`?"
+    assert refused(placement.endpoint_of, "Quiet")[0].code == "no-port"
+    assert refused(placement.endpoint_of, "Memmory")[0].hint == "did you mean `Memory`?"
     (fault,) = refused(place, two(), "short", {})
     assert (fault.where, fault.code) == ("/f.yaml:9:3", "no-address")
 
 
 def test_a_loopback_address_is_no_peer_for_another_machine() -> None:
     placement = place(two(), "mixed", {})
-    assert placement.connect("SystemDigitalTwin", "mainpc").url == "tcp://127.0.0.1:7220"
-    assert refused(placement.connect, "SystemDigitalTwin", "pc2")[0].code == "loopback-peer"
-    assert place(two(), "testing", {}).connect("SystemDigitalTwin", "pc2").host == "127.0.0.1"
+    assert placement.endpoint_of("SystemDigitalTwin", "mainpc").url == "tcp://127.0.0.1:7220"
+    assert refused(placement.endpoint_of, "SystemDigitalTwin", "pc2")[0].code == "loopback-peer"
+    assert place(two(), "testing", {}).endpoint_of("SystemDigitalTwin", "pc2").host == "127.0.0.1"
 
 
 def test_machines_that_are_one_host_share_its_ports() -> None:
@@ -175,23 +175,23 @@ def test_machines_that_are_one_host_share_its_ports() -> None:
 
 def test_here_is_the_chosen_machine_or_the_one_whose_address_is_local() -> None:
     placement = place(two(), "development", {})
-    assert here(placement, "pc2", {"ARGOSY_MACHINE": "mainpc"}) == {"pc2"}
-    assert here(placement, None, {"ARGOSY_MACHINE": "mainpc"}) == {"mainpc"}
-    assert here(placement, None, {}, {"192.168.100.17"}.__contains__) == {"pc2"}
-    assert here(place(two(), "testing", {}), None, {}) == {"mainpc", "pc2"}
-    assert here(place(two(), "mixed", {}), None, {}, lambda host: True) == {"pc2"}
-    assert here(place(two(), "mixed", {}), None, {}, {"127.0.0.1"}.__contains__) == {"mainpc"}
-    assert refused(here, placement, "pc3", {})[0].code == "unknown-machine"
-    (fault,) = refused(here, placement, None, {}, lambda host: False)
+    assert local_machines(placement, "pc2", {"ARGOSY_MACHINE": "mainpc"}) == {"pc2"}
+    assert local_machines(placement, None, {"ARGOSY_MACHINE": "mainpc"}) == {"mainpc"}
+    assert local_machines(placement, None, {}, {"192.168.100.17"}.__contains__) == {"pc2"}
+    assert local_machines(place(two(), "testing", {}), None, {}) == {"mainpc", "pc2"}
+    assert local_machines(place(two(), "mixed", {}), None, {}, lambda host: True) == {"pc2"}
+    assert local_machines(place(two(), "mixed", {}), None, {}, {"127.0.0.1"}.__contains__) == {"mainpc"}
+    assert refused(local_machines, placement, "pc3", {})[0].code == "unknown-machine"
+    (fault,) = refused(local_machines, placement, None, {}, lambda host: False)
     assert fault.code == "no-machine-here"
     assert "`pc2` (192.168.100.17)" in fault.message
 
 
 def test_local_addresses_are_those_that_can_be_bound() -> None:
-    assert is_here("127.0.0.1")
-    assert is_here("localhost")
-    assert not is_here("192.0.2.1")  # TEST-NET-1, never a host's own
-    assert not is_here("a name with spaces")
+    assert is_local_host("127.0.0.1")
+    assert is_local_host("localhost")
+    assert not is_local_host("192.0.2.1")  # TEST-NET-1, never a host's own
+    assert not is_local_host("a name with spaces")
 
 
 def test_the_address_of_an_agent_or_service_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,4 +234,4 @@ def test_urls_of_ipv6_have_brackets() -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
     text = "fleet: f\nmachines: {m: }\nenvironments: {v6: {m: '::1'}}\nagents: {A: {run: a.py, port: 5}}\n"
-    assert place(load_fleet("/f.yaml", text), "v6", {}).connect("A").url == "tcp://[::1]:5"
+    assert place(load_fleet("/f.yaml", text), "v6", {}).endpoint_of("A").url == "tcp://[::1]:5"

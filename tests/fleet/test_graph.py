@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fleet import build_graph, load_fleet
-from argosy.fleet.graph import Graph, Step, UnknownAgentError, components, critical_path, graph_of
+from argosy.fleet.graph import Graph, CriticalStep, UnknownAgentError, strongly_connected_components, critical_path, graph_from_edges
 
 NAMES = "abcdef"
 
@@ -21,7 +21,7 @@ def graphs(draw: st.DrawFn, *, acyclic: bool = False) -> Graph:
     pairs = [(a, b) for i, a in enumerate(names) for b in (names[:i] if acyclic else names)]
     edges = draw(st.sets(st.sampled_from(pairs))) if pairs else set()
     order = draw(st.permutations(names))
-    return graph_of({a: [b for b in order if (a, b) in edges] for a in order})
+    return graph_from_edges({a: [b for b in order if (a, b) in edges] for a in order})
 
 
 def reachable(graph: Graph, start: str, without: tuple[str, str] | None = None) -> set[str]:
@@ -63,8 +63,8 @@ def test_cycles_are_real_shortest_first_and_cover_every_agent_on_one(graph: Grap
 
 @given(graphs())
 def test_cuts_leave_no_cycle_and_lose_no_edge(graph: Graph) -> None:
-    cuts = graph.cuts()
-    rest = graph.without(cuts)
+    cuts = graph.cycle_cuts()
+    rest = graph.with_edges_as_wants(cuts)
     assert rest.cycles() == ()
     assert sorted([*rest.edges(), *cuts]) == sorted(graph.edges())
     assert all(b in rest.wants[a] for a, b in cuts)
@@ -73,7 +73,7 @@ def test_cuts_leave_no_cycle_and_lose_no_edge(graph: Graph) -> None:
 
 @given(graphs())
 def test_components_are_mutual_reach_and_come_after_what_they_need(graph: Graph) -> None:
-    found = components(graph.needs)
+    found = strongly_connected_components(graph.needs)
     assert sorted(name for names in found for name in names) == sorted(graph.agents)
     reach = {name: reachable(graph, name) | {name} for name in graph.agents}
     for index, names in enumerate(found):
@@ -87,7 +87,7 @@ def test_components_are_mutual_reach_and_come_after_what_they_need(graph: Graph)
 
 @given(graphs())
 def test_redundant_needs_follow_from_the_others(graph: Graph) -> None:
-    part = {name: index for index, names in enumerate(components(graph.needs)) for name in names}
+    part = {name: index for index, names in enumerate(strongly_connected_components(graph.needs)) for name in names}
     expected = [
         (a, b) for a, b in graph.edges() if part[a] != part[b] and b in reachable(graph, a, without=(a, b))
     ]
@@ -96,7 +96,7 @@ def test_redundant_needs_follow_from_the_others(graph: Graph) -> None:
 
 @given(graphs(acyclic=True))
 def test_without_redundant_needs_everything_is_still_reached(graph: Graph) -> None:
-    reduced = graph.without(graph.redundant())
+    reduced = graph.with_edges_as_wants(graph.redundant())
     for name in graph.agents:
         assert reachable(reduced, name) == reachable(graph, name)
 
@@ -125,10 +125,10 @@ def test_members_of_a_cycle_share_a_level(graph: Graph) -> None:
 def test_closure_and_affected(graph: Graph, data: st.DataObject) -> None:
     names = data.draw(st.lists(st.sampled_from(graph.agents), max_size=3))
     needed = set(names).union(*(reachable(graph, name) for name in names))
-    assert graph.closure(names) == tuple(name for name in graph.agents if name in needed)
+    assert graph.with_dependencies(names) == tuple(name for name in graph.agents if name in needed)
     hurt = {other for other in graph.agents if other in names or reachable(graph, other) & set(names)}
-    assert graph.affected(names) == tuple(name for name in graph.agents if name in hurt)
-    assert set(graph.only(needed).edges()) == {(a, b) for a, b in graph.edges() if a in needed}
+    assert graph.with_dependents(names) == tuple(name for name in graph.agents if name in hurt)
+    assert set(graph.subgraph(needed).edges()) == {(a, b) for a, b in graph.edges() if a in needed}
 
 
 @given(graphs(acyclic=True), st.data())
@@ -148,11 +148,11 @@ def test_the_critical_path_ends_with_the_last_and_follows_the_latest_need(
 
 
 def test_critical_path_of_a_known_start() -> None:
-    graph = graph_of({"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]})
+    graph = graph_from_edges({"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]})
     assert critical_path(graph, {"a": 1.0, "b": 2.5, "c": 2.0, "d": 3.0}) == (
-        Step("a", 0.0, 1.0),
-        Step("b", 1.0, 2.5),
-        Step("d", 2.5, 3.0),
+        CriticalStep("a", 0.0, 1.0),
+        CriticalStep("b", 1.0, 2.5),
+        CriticalStep("d", 2.5, 3.0),
     )
     with pytest.raises(UnknownAgentError, match="`d`"):
         critical_path(graph, {"a": 1.0, "b": 2.5, "c": 2.0})
@@ -160,26 +160,26 @@ def test_critical_path_of_a_known_start() -> None:
 
 def test_the_cut_keeps_the_start_short() -> None:
     # Cutting b -> c leaves three levels, each of the other cuts four.
-    graph = graph_of({"a": ["b", "x"], "b": ["c"], "c": ["a"], "x": [], "d": ["a"]})
-    assert graph.cut(("a", "b", "c")) == ("b", "c")
+    graph = graph_from_edges({"a": ["b", "x"], "b": ["c"], "c": ["a"], "x": [], "d": ["a"]})
+    assert graph.best_cut(("a", "b", "c")) == ("b", "c")
 
 
 def test_unknown_names_are_left_out_or_refused() -> None:
-    graph = graph_of({"a": ["nobody", "b", "b"], "b": []}, {"b": ["a", "nobody"]})
+    graph = graph_from_edges({"a": ["nobody", "b", "b"], "b": []}, {"b": ["a", "nobody"]})
     assert graph.needs == {"a": ("b",), "b": ()}
     assert graph.wants == {"a": (), "b": ("a",)}
     assert graph.dependents("b") == ("a",)
-    for ask in (graph.dependents, lambda name: graph.closure([name])):
+    for ask in (graph.dependents, lambda name: graph.with_dependencies([name])):
         with pytest.raises(UnknownAgentError):
             ask("nobody")
 
 
 def test_a_ring_of_thousands_is_answered_without_recursion() -> None:
     size = 3000
-    graph = graph_of({f"n{i}": [f"n{i - 1}"] if i else [] for i in range(size)})
+    graph = graph_from_edges({f"n{i}": [f"n{i - 1}"] if i else [] for i in range(size)})
     assert len(graph.levels()) == size
     assert graph.cycles() == ()
-    assert len(components({f"n{i}": (f"n{(i + 1) % size}",) for i in range(size)})) == 1
+    assert len(strongly_connected_components({f"n{i}": (f"n{(i + 1) % size}",) for i in range(size)})) == 1
 
 
 def test_a_fleet_becomes_a_graph() -> None:
@@ -196,7 +196,7 @@ def tangle(size: int, chords: int) -> Graph:
     needs = {f"A{i}": [f"A{(i + 1) % size}"] for i in range(size)}
     for _ in range(chords):
         needs[f"A{chosen.randrange(size)}"].append(f"A{chosen.randrange(size)}")
-    return graph_of(needs)
+    return graph_from_edges(needs)
 
 
 @pytest.mark.parametrize(("size", "chords"), [(3000, 0), (600, 300), (3000, 3000)])
@@ -207,7 +207,7 @@ def test_large_tangles_are_answered_in_part_and_not_never(size: int, chords: int
     assert cycles
     for way in cycles:
         assert all(b in graph.needs[a] for a, b in zip(way, (*way[1:], way[0]), strict=True))
-    assert graph.cut(cycles[0])[1] in graph.needs[graph.cut(cycles[0])[0]]
-    cuts = graph.cuts()
-    assert graph.without(cuts).cycles() == ()
+    assert graph.best_cut(cycles[0])[1] in graph.needs[graph.best_cut(cycles[0])[0]]
+    cuts = graph.cycle_cuts()
+    assert graph.with_edges_as_wants(cuts).cycles() == ()
     assert set(cuts) <= set(graph.edges())

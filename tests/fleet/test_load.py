@@ -71,7 +71,7 @@ def test_the_fleet_of_the_design_loads() -> None:
     assert translator.ready.send == {"action": "health"}
     assert (translator.start_timeout_s, translator.stop_timeout_s) == (60.0, 10.0)
     assert translator.where == "/fleets/fleet.yaml:14:3"
-    assert fleet.places["agents.Translator.needs.0"] == "/fleets/fleet.yaml:20:13"
+    assert fleet.locations["agents.Translator.needs.0"] == "/fleets/fleet.yaml:20:13"
     registry = fleet.agents["ServiceRegistry"]
     assert (registry.kind, registry.ready.probe, registry.ready.seconds) == ("script", "alive", 1.0)
 

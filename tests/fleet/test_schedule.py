@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.fleet.graph import Graph, UnknownAgentError, graph_of
-from argosy.fleet.schedule import edge_costs, implied_by, ready_times
+from argosy.fleet.graph import Graph, UnknownAgentError, graph_from_edges
+from argosy.fleet.schedule import compute_edge_costs, find_implying_chain, compute_ready_times
 
 
 @st.composite
@@ -21,17 +21,17 @@ def timed_graphs(draw: st.DrawFn) -> tuple[Graph, dict[str, float]]:
         for index, name in enumerate(names)
     }
     takes = {name: float(draw(st.integers(0, 5))) for name in names}
-    return graph_of(needs), takes
+    return graph_from_edges(needs), takes
 
 
 @given(timed_graphs())
 def test_a_cost_is_what_the_start_gains_without_the_need(given_: tuple[Graph, dict[str, float]]) -> None:
     graph, takes = given_
-    before = ready_times(graph, takes)
-    costs = edge_costs(graph, takes)
+    before = compute_ready_times(graph, takes)
+    costs = compute_edge_costs(graph, takes)
     assert {(cost.agent, cost.need) for cost in costs} == set(graph.edges())
     for cost in costs:
-        after = ready_times(graph.without([(cost.agent, cost.need)]), takes)
+        after = compute_ready_times(graph.with_edges_as_wants([(cost.agent, cost.need)]), takes)
         assert cost.agent_s == before[cost.agent] - after[cost.agent]
         assert cost.fleet_s == max(before.values()) - max(after.values())
 
@@ -39,7 +39,7 @@ def test_a_cost_is_what_the_start_gains_without_the_need(given_: tuple[Graph, di
 @given(timed_graphs())
 def test_needs_are_ready_before(given_: tuple[Graph, dict[str, float]]) -> None:
     graph, takes = given_
-    ready = ready_times(graph, takes)
+    ready = compute_ready_times(graph, takes)
     for name in graph.agents:
         last = max((ready[need] for need in graph.needs[name]), default=0.0)
         assert ready[name] == last + takes[name]
@@ -50,7 +50,7 @@ def test_a_redundant_need_has_a_proof_and_another_has_none(given_: tuple[Graph, 
     graph, _ = given_
     redundant = set(graph.redundant())
     for agent, need in graph.edges():
-        proof = implied_by(graph, agent, need)
+        proof = find_implying_chain(graph, agent, need)
         assert bool(proof) == ((agent, need) in redundant)
         if proof:
             assert (proof[0], proof[-1]) == (agent, need)
@@ -59,8 +59,8 @@ def test_a_redundant_need_has_a_proof_and_another_has_none(given_: tuple[Graph, 
 
 
 def test_an_agent_without_a_time_is_told() -> None:
-    graph = graph_of({"A": [], "B": ["A"]})
+    graph = graph_from_edges({"A": [], "B": ["A"]})
     with pytest.raises(UnknownAgentError, match="`B`"):
-        ready_times(graph, {"A": 1.0})
+        compute_ready_times(graph, {"A": 1.0})
     with pytest.raises(UnknownAgentError, match="`C`"):
-        implied_by(graph, "C", "A")
+        find_implying_chain(graph, "C", "A")

@@ -14,17 +14,17 @@ import pytest
 
 from argosy import fleet as fleet_room
 from argosy.fleet import read_fleet, spec
-from argosy.fleet.schema import descriptions, json_schema
+from argosy.fleet.schema import key_descriptions, fleet_json_schema
 
-SCHEMA = json_schema()
+SCHEMA = fleet_json_schema()
 STRUCTS = [
     spec.FleetKeys,
     spec.Machine,
     spec.Alerts,
-    spec.Hub,
-    spec.Recovery,
+    spec.HubSpec,
+    spec.RecoverySpec,
     spec.Scrape,
-    spec.Threshold,
+    spec.ThresholdSpec,
     spec.Logs,
     spec.AgentKeys,
     spec.Need,
@@ -141,7 +141,7 @@ def test_what_the_loader_refuses_in_a_value_is_not_valid(value: object) -> None:
 
 @pytest.mark.parametrize("cls", STRUCTS, ids=lambda cls: cls.__name__)
 def test_every_key_has_a_meaning_in_the_schema_and_in_the_reference(cls: type[msgspec.Struct]) -> None:
-    words = descriptions(cls)
+    words = key_descriptions(cls)
     reference = REFERENCE.read_text()
     assert set(words) == set(cls.__struct_fields__)
     for key in words:

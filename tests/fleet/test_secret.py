@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.fleet.secret import Veil, is_secret_name, without_secrets
+from argosy.fleet.secret import Redactor, is_secret_name, redact_text
 
 
 @pytest.mark.parametrize(
@@ -41,21 +41,21 @@ def test_names_of_other_things(name: str) -> None:
     ],
 )
 def test_texts(text: str, shown: str) -> None:
-    assert without_secrets(text) == shown
+    assert redact_text(text) == shown
 
 
 @given(st.text(max_size=80))
 def test_no_text_is_too_odd(text: str) -> None:
-    without_secrets(text)
+    redact_text(text)
 
 
 @given(st.text("ab+*.\\([ü", min_size=6, max_size=20), st.text(max_size=20), st.text(max_size=20))
 def test_a_secret_value_is_hidden_wherever_it_stands(secret: str, before: str, after: str) -> None:
-    veil = Veil({"API_KEY": secret, "LEVEL": "unveiled", "DB": "redis://u:hunter2@h"})
-    assert secret not in veil.over(f"{before}{secret}{after}unveiled hunter2").replace("***", "\0")
-    assert "unveiled" in veil.over("unveiled")
-    assert veil.over("said hunter2") == "said ***"
+    veil = Redactor({"API_KEY": secret, "LEVEL": "unveiled", "DB": "redis://u:hunter2@h"})
+    assert secret not in veil.redact(f"{before}{secret}{after}unveiled hunter2").replace("***", "\0")
+    assert "unveiled" in veil.redact("unveiled")
+    assert veil.redact("said hunter2") == "said ***"
 
 
 def test_short_values_are_no_pattern() -> None:
-    assert Veil({"API_KEY": "1", "DB_PASSWORD": ""}).over("port 11") == "port 11"
+    assert Redactor({"API_KEY": "1", "DB_PASSWORD": ""}).redact("port 11") == "port 11"

@@ -19,18 +19,18 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from argosy.engine.folder import folder_of
+from argosy.engine.folder import locate_state_dir
 from argosy.fault import ArgosyError
 from argosy.fleet.load import load_fleet
 from argosy.hub import delivery as delivering
 from argosy.hub import keeper as keeping
 from argosy.hub import unkept as keeping_alerts
 from argosy.hub import watch as watching
-from argosy.hub.acts import Acts
-from argosy.hub.keeper import BOUNDS, Bounds, Keeper
-from argosy.hub.record import Event
-from argosy.hub.store import Store
-from argosy.hub.watch import Watch
+from argosy.hub.acts import ActionExecutor
+from argosy.hub.keeper import DEFAULT_LIMITS, RetentionLimits, StoreWriter
+from argosy.hub.record import HubEvent
+from argosy.hub.store import RecordStore
+from argosy.hub.watch import AlertManager
 from rig.receiver import Receiver
 
 PATIENCE_S: Final = 60.0
@@ -41,8 +41,8 @@ LEFT_BYTES: Final = 2 << 20  # by another program
 BOUND_BYTES: Final = 6 << 20
 
 
-def event(number: int) -> Event:
-    return Event(int(time.time() * 1000), "said", "A", {"number": number, "text": TEXT})
+def event(number: int) -> HubEvent:
+    return HubEvent(int(time.time() * 1000), "said", "A", {"number": number, "text": TEXT})
 
 
 FLEET: Final = """
@@ -66,16 +66,16 @@ class Trial:
         fill_up(self.ballast)
         os.truncate(self.ballast, self.ballast.stat().st_size - LEFT_BYTES)
 
-    def open(self, bounds: Bounds = BOUNDS) -> Keeper:
-        return Keeper(self.path, "mainpc", 0.005, bounds)
+    def open(self, bounds: RetentionLimits = DEFAULT_LIMITS) -> StoreWriter:
+        return StoreWriter(self.path, "mainpc", 0.005, bounds)
 
-    async def keep(self, keeper: Keeper) -> None:
+    async def keep(self, keeper: StoreWriter) -> None:
         self.count += 1
         number = self.count
-        await keeper.keep([event(number)], soon=True)
+        await keeper.append([event(number)], is_urgent=True)
         self.acknowledged.append(number)
 
-    async def fill(self, keeper: Keeper) -> list[asyncio.Task[None]]:
+    async def fill(self, keeper: StoreWriter) -> list[asyncio.Task[None]]:
         """Keep events until the disk takes no more; return what waits for it."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
@@ -85,14 +85,14 @@ class Trial:
                 if not waiting.done():
                     return [waiting]
 
-    async def numbers(self, keeper: Keeper) -> list[int]:
-        found = await keeper.read(lambda reading: reading.events(most=10**6))
+    async def numbers(self, keeper: StoreWriter) -> list[int]:
+        found = await keeper.read(lambda reading: reading.events(limit=10**6))
         return sorted(each.event.body["number"] for each in found if each.event.kind == "said")
 
     def refused_by(self) -> str:
         """Return what a hub says that is started now."""
         try:
-            Store(self.path, "mainpc").close()
+            RecordStore(self.path, "mainpc").close()
         except ArgosyError as error:
             return str(error)
         return ""
@@ -106,15 +106,15 @@ async def runs_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
     waiting = await trial.fill(keeper)
     account: dict[str, Any] = {"failure": keeper.failure, "acknowledged_when_full": len(trial.acknowledged)}
     account["kept_when_full"] = await trial.numbers(keeper) == trial.acknowledged
-    other = Keeper(elsewhere / "other.db", "pc2", 0.005)
-    await other.take(await keeper.after([], 1 << 30, 0.0))
+    other = StoreWriter(elsewhere / "other.db", "pc2", 0.005)
+    await other.store_batches(await keeper.records_after([], 1 << 30, 0.0))
     account["served_when_full"] = await trial.numbers(other) == trial.acknowledged
     waiting += [asyncio.create_task(trial.keep(keeper)) for _ in range(20)]
     await asyncio.sleep(0)  # they are handed in
-    keeping.MOST_WAITING = 10
+    keeping.MAX_WAITING = 10
     try:
         await trial.keep(keeper)
-    except keeping.FullError as error:
+    except keeping.StoreFullError as error:
         account["refused"] = str(error)
         trial.count -= 1
     trial.ballast.unlink()
@@ -124,7 +124,7 @@ async def runs_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
     account["failure_when_there_is_room"] = keeper.failure
     everything = list(range(1, trial.count + 1))
     account["kept"] = await trial.numbers(keeper) == sorted(trial.acknowledged) == everything
-    await other.take(await keeper.after(await other.positions(), 1 << 30, 0.0))
+    await other.store_batches(await keeper.records_after(await other.positions(), 1 << 30, 0.0))
     account["served"] = await trial.numbers(other) == everything
     await keeper.close()
     await other.close()
@@ -160,21 +160,21 @@ class Watched:
         fleet = elsewhere / "fleet.yaml"
         self.fleet = load_fleet(fleet)
         self.keeper = trial.open()
-        self.acts = Acts(self.keeper, folder_of(fleet))
-        self.watch = Watch(self.keeper, "mainpc", self.fleet, [], self.acts)
+        self.acts = ActionExecutor(self.keeper, locate_state_dir(fleet))
+        self.watch = AlertManager(self.keeper, "mainpc", self.fleet, [], self.acts)
 
     async def begin(self) -> None:
-        await self.watch.remember()
-        self.keeper.on_said = self.watch.hear
-        self.watch.settle()
+        await self.watch.restore()
+        self.keeper.on_appended = self.watch.update
+        self.watch.mark_status_received()
         self.running = asyncio.create_task(self.watch.run())
 
     def say(self, state: str, *agents: str) -> None:
         now_ms = int(time.time() * 1000)
-        self.keeper.hand_in([Event(now_ms, "state", agent, {"state": state}) for agent in agents])
+        self.keeper.submit([HubEvent(now_ms, "state", agent, {"state": state}) for agent in agents])
 
     def open(self) -> list[str]:
-        return [each["key"] for each in self.watch.raised()]
+        return [each["key"] for each in self.watch.alerts()]
 
     async def alerts(self) -> list[dict[str, Any]]:
         return [each.event.body for each in await self.keeper.read(lambda reading: reading.alerts("mainpc"))]
@@ -184,7 +184,7 @@ class Watched:
         source = f"delivered to the webhook of {self.keeper.origin.epoch}"
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                alerts, heard = await self.keeper.read(lambda each: (each.alerts("mainpc"), each.heard()))
+                alerts, heard = await self.keeper.read(lambda each: (each.alerts("mainpc"), each.source_positions()))
                 if len(alerts) == count and heard.get(source, ("", 0))[1] == alerts[-1].number:
                     return
                 await asyncio.sleep(0.002)
@@ -222,12 +222,12 @@ async def tells_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
     hub.say("ready", "A", "B")
     await until(lambda: hub.open() == ["store:mainpc"])
     hub.say("failing", "C")
-    await until(lambda: hub.watch.deliveries[0].waiting == 2 and hub.watch.deliveries[0].failure != "")
-    hub.watch.take(hub.fleet)  # a fleet file that is applied: receivers are begun anew
+    await until(lambda: hub.watch.deliveries[0].waiting_count == 2 and hub.watch.deliveries[0].failure != "")
+    hub.watch.configure(hub.fleet)  # a fleet file that is applied: receivers are begun anew
     receiver.open()
-    await until(lambda: len(receiver.said()) == 4 and hub.watch.deliveries[0].waiting == 0)
+    await until(lambda: len(receiver.said()) == 4 and hub.watch.deliveries[0].waiting_count == 0)
     try:
-        await hub.acts.note("restart", ["A"], "somebody")
+        await hub.acts.record("restart", ["A"], "somebody")
     except ArgosyError as error:
         account["action"] = str(error)
     account["failure"] = hub.keeper.failure
@@ -290,8 +290,8 @@ async def one_that_starts(trial: Trial, elsewhere: Path, receiver: Receiver) -> 
     await hub.begin()
     hub.say("ready", "A")
     account: dict[str, Any] = {"there": await trial.numbers(hub.keeper)}
-    other = Keeper(elsewhere / f"other{told_before}.db", "pc2", 0.005)
-    await other.take(await hub.keeper.after([], 1 << 30, 0.0))
+    other = StoreWriter(elsewhere / f"other{told_before}.db", "pc2", 0.005)
+    await other.store_batches(await hub.keeper.records_after([], 1 << 30, 0.0))
     account["served"] = await trial.numbers(other) == trial.acknowledged
     waiting = asyncio.create_task(trial.keep(hub.keeper))
     await until(lambda: len(receiver.said()) == told_before + 1)
@@ -302,7 +302,7 @@ async def one_that_starts(trial: Trial, elsewhere: Path, receiver: Receiver) -> 
     account["told"] = receiver.said()[told_before:]
     account["kept"] = await trial.numbers(hub.keeper)
     account["alerts"] = [each["kind"] for each in await hub.alerts()]
-    await other.take(await hub.keeper.after(await other.positions(), 1 << 30, 0.0))
+    await other.store_batches(await hub.keeper.records_after(await other.positions(), 1 << 30, 0.0))
     account["served_at_last"] = await trial.numbers(other) == trial.acknowledged
     await hub.end()
     await other.close()
@@ -311,15 +311,15 @@ async def one_that_starts(trial: Trial, elsewhere: Path, receiver: Receiver) -> 
 
 async def keeps_its_bound(disk: Path, elsewhere: Path) -> dict[str, Any]:
     """Let a hub write, and another one pull, many times what they may keep, and more than the disk has."""
-    bounds = BOUNDS._replace(size_bytes=BOUND_BYTES)
+    bounds = DEFAULT_LIMITS._replace(size_bytes=BOUND_BYTES)
     trial = Trial(disk)
-    keeper, other = trial.open(bounds), Keeper(disk / "other.db", "pc2", 0.005, bounds)
+    keeper, other = trial.open(bounds), StoreWriter(disk / "other.db", "pc2", 0.005, bounds)
     failures = set()
     largest = 0
     for first in range(0, ROUNDS * 500, 500):
-        await keeper.keep([event(number) for number in range(first, first + 500)], soon=True)
-        batches = await keeper.after(await other.positions(), 1 << 20, 0.0)
-        await other.take(batches)
+        await keeper.append([event(number) for number in range(first, first + 500)], is_urgent=True)
+        batches = await keeper.records_after(await other.positions(), 1 << 20, 0.0)
+        await other.store_batches(batches)
         largest = max(largest, *(path.stat().st_size for path in disk.glob("*.db")))
         failures |= {keeper.failure, other.failure}
     last = [await trial.numbers(each) for each in (keeper, other)]
@@ -359,5 +359,5 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     # It is asked again soon, here, and nobody waits long.
-    keeping._RETRY_S = keeping_alerts.WITHIN_S = delivering._FIRST_PAUSE_S = watching.EVERY_S = 0.05
+    keeping._RETRY_S = keeping_alerts.DIRECT_DELIVERY_AFTER_S = delivering._FIRST_BACKOFF_S = watching.EVALUATE_EVERY_S = 0.05
     main(Path(sys.argv[1]))

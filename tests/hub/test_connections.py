@@ -18,11 +18,11 @@ from typing import Any, Final
 
 import pytest
 
-from argosy.engine.ownlog import MOST_BYTES, last_word
+from argosy.engine.ownlog import MAX_LOG_BYTES, last_error_line
 from argosy.hub import connections
-from argosy.hub.pageserver import PageServer
-from argosy.hub.record import Figures
-from argosy.hub.standing import Standings
+from argosy.hub.pageserver import HubHttpServer
+from argosy.hub.record import MetricSample
+from argosy.hub.standing import CurrentState
 
 SLOW: Final = 300
 DESCRIPTORS: Final = 256
@@ -35,14 +35,14 @@ def serving(tmp_path: Path, act: Callable[[int, Any], Awaitable[None]]) -> None:
 
     async def go() -> None:
         hub: Any = SimpleNamespace(
-            standings=Standings(),
+            standings=CurrentState(),
             names=frozenset,
             token_file=tmp_path / "token",
             is_all_guarded=False,
             options=SimpleNamespace(fleet=str(tmp_path / "fleet.yaml")),
             failure=lambda: "",
         )
-        server = PageServer(hub, "127.0.0.1", 21_000)
+        server = HubHttpServer(hub, "127.0.0.1", 21_000)
         running = asyncio.create_task(server.run())
         try:
             await act(int(server.url.rpartition(":")[2]), hub)
@@ -67,7 +67,7 @@ def few_descriptors() -> Any:
     """As many as a hub has under `ulimit -n 256`; those who ask it are in this process too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, hard), hard))
-    most = connections.most_connections()
+    most = connections.compute_max_connections()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return most
 
@@ -113,7 +113,7 @@ def is_end_of(entry: Path, port: int) -> bool:
 def test_a_header_that_takes_too_long_ends_its_connection_the_second_one_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections.Connection, "header_s", 0.2)
+    monkeypatch.setattr(connections.LimitedConnection, "header_timeout_s", 0.2)
 
     async def act(port: int, hub: Any) -> None:
         reader, first = await asyncio.open_connection("127.0.0.1", port)
@@ -138,7 +138,7 @@ def test_healthz_answers_while_a_hundred_thousand_series_are_laid_out(tmp_path: 
     async def act(port: int, hub: Any) -> None:
         for agent in range(100):
             names = tuple(f"n{number}" for number in range(1000))
-            hub.standings.hear("", [], [Figures(f"A{agent}", names, 1, array("d", range(1000)).tobytes())])
+            hub.standings.hear("", [], [MetricSample(f"A{agent}", names, 1, array("d", range(1000)).tobytes())])
         asked = asyncio.create_task(asyncio.to_thread(scraped, port))
         answers = 0
         while not asked.done():
@@ -191,6 +191,6 @@ def test_the_log_of_a_hub_that_runs_is_put_aside_when_it_is_long(tmp_path: Path)
             [sys.executable, "-c", OWN, str(log)], stdout=file, stderr=file, check=True, timeout=60
         )
     aside = tmp_path / "hub.log.1"
-    assert MOST_BYTES < aside.stat().st_size < 2 * MOST_BYTES
-    assert log.stat().st_size <= MOST_BYTES
-    assert last_word(log) == "the last word"
+    assert MAX_LOG_BYTES < aside.stat().st_size < 2 * MAX_LOG_BYTES
+    assert log.stat().st_size <= MAX_LOG_BYTES
+    assert last_error_line(log) == "the last word"

@@ -16,30 +16,30 @@ from typing import Final
 import msgspec
 import pytest
 
-from argosy.engine.damaged import damage_told, damaged_stores
-from argosy.hub.keeper import Keeper
-from argosy.hub.reading import Reading
-from argosy.hub.record import Event, Figures
-from argosy.hub.store import Store
+from argosy.engine.damaged import describe_damage, find_damaged_stores
+from argosy.hub.keeper import StoreWriter
+from argosy.hub.reading import StoreReader
+from argosy.hub.record import HubEvent, MetricSample
+from argosy.hub.store import RecordStore
 
 PATIENCE_S: Final = 20.0
 SEEDS: Final = range(6)
 
 
-def said(number: int) -> Event:
-    return Event(int(time.time() * 1000), "state", f"A{number % 7}", {"state": "ready", "number": number})
+def said(number: int) -> HubEvent:
+    return HubEvent(int(time.time() * 1000), "state", f"A{number % 7}", {"state": "ready", "number": number})
 
 
-def figures(number: int) -> Figures:
-    return Figures("A", ("f", "g"), int(time.time() * 1000), array("d", [number, 0.5]).tobytes())
+def figures(number: int) -> MetricSample:
+    return MetricSample("A", ("f", "g"), int(time.time() * 1000), array("d", [number, 0.5]).tobytes())
 
 
 def fill(path: Path, count: int = 700) -> str:
     """Make a store that was closed in order, and return its epoch."""
-    with closing(Store(path, "mainpc")) as store:
+    with closing(RecordStore(path, "mainpc")) as store:
         for number in range(count):
-            store.write([said(number)], [figures(number)])
-            store.seal()
+            store.append([said(number)], [figures(number)])
+            store.compact()
         return store.origin.epoch
 
 
@@ -100,13 +100,13 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def numbers(keeper: Keeper) -> list[int]:
-    found = await keeper.read(lambda reading: reading.events(most=10**6))
+async def numbers(keeper: StoreWriter) -> list[int]:
+    found = await keeper.read(lambda reading: reading.events(limit=10**6))
     return sorted(each.event.body["number"] for each in found if each.event.kind == "state")
 
 
-async def told(keeper: Keeper) -> list[Event]:
-    found = await keeper.read(lambda reading: reading.of_kinds(("store-damaged",), 0, 1 << 62))
+async def told(keeper: StoreWriter) -> list[HubEvent]:
+    found = await keeper.read(lambda reading: reading.events_of_kinds(("store-damaged",), 0, 1 << 62))
     return [each.event for each in found]
 
 
@@ -119,15 +119,15 @@ def test_a_hub_starts_although_its_store_was_damaged_at_rest(
     damage(path)
 
     async def go() -> None:
-        keeper = Keeper(path, "mainpc", 0.0)
+        keeper = StoreWriter(path, "mainpc", 0.0)
         try:
-            await keeper.keep([said(1)])
+            await keeper.append([said(1)])
             assert await numbers(keeper) == [1]
             assert keeper.origin.epoch != epoch
             (event,) = await told(keeper)
-            (aside,) = damaged_stores(path)
+            (aside,) = find_damaged_stores(path)
             assert event.body["file"] == aside.name
-            assert aside.name in damage_told(path)
+            assert aside.name in describe_damage(path)
         finally:
             await keeper.close()
 
@@ -142,9 +142,9 @@ def test_damage_in_use_is_noticed_without_a_question_and_the_hub_goes_on(
     fill(path)
 
     async def go() -> None:
-        keeper = Keeper(path, "mainpc", 0.0)
+        keeper = StoreWriter(path, "mainpc", 0.0)
         try:
-            await keeper.keep([said(10**6)])
+            await keeper.append([said(10**6)])
             epoch = keeper.origin.epoch
             damage(path)
 
@@ -154,15 +154,15 @@ def test_damage_in_use_is_noticed_without_a_question_and_the_hub_goes_on(
             if damage is not DAMAGES["2,000 flips"]:  # which is met when it is read or written over
                 await until(is_new)
             await keeper.read(lambda reading: reading.series("A", "f", 0, 1 << 60))
-            await keeper.read(lambda reading: reading.events(most=10**6))
-            await keeper.keep([said(5)])
+            await keeper.read(lambda reading: reading.events(limit=10**6))
+            await keeper.append([said(5)])
             assert keeper.origin.epoch != epoch
             assert await numbers(keeper) == [5]
             assert len(await told(keeper)) == 1
         finally:
             await keeper.close()
-        with closing(Reading(path)) as reading:  # and the next life reads what this one kept
-            assert [each.event.body.get("number") for each in reading.events(most=1)] == [5]
+        with closing(StoreReader(path)) as reading:  # and the next life reads what this one kept
+            assert [each.event.body.get("number") for each in reading.events(limit=1)] == [5]
 
     asyncio.run(go())
 
@@ -174,18 +174,18 @@ def test_fifty_flipped_bits_are_read_past_or_end_in_a_new_store(tmp_path: Path, 
     flip(path, 50, seed)
 
     async def go() -> None:
-        keeper = Keeper(path, "mainpc", 0.0)
+        keeper = StoreWriter(path, "mainpc", 0.0)
         try:
             for look in (
-                Reading.shapes,
-                Reading.last_states,
-                Reading.events,
+                StoreReader.schemas,
+                StoreReader.last_states,
+                StoreReader.events,
                 lambda each: each.after([], 1 << 30),
             ):
                 await keeper.read(look)
-            await keeper.keep([said(10**6)], [figures(10**6)])
+            await keeper.append([said(10**6)], [figures(10**6)])
             assert 10**6 in await numbers(keeper)
-            assert len(damaged_stores(path)) == len(await told(keeper))
+            assert len(find_damaged_stores(path)) == len(await told(keeper))
         finally:
             await keeper.close()
 
@@ -199,13 +199,13 @@ def test_a_log_of_noise_is_told_and_takes_nothing_of_the_file_with_it(tmp_path: 
     log_of(path).write_bytes(random.Random(2).randbytes(1 << 20))
 
     async def go() -> None:
-        keeper = Keeper(path, "mainpc", 0.0)
+        keeper = StoreWriter(path, "mainpc", 0.0)
         try:
-            await keeper.keep([said(700)])
+            await keeper.append([said(700)])
             assert await numbers(keeper) == list(range(701))
             (event,) = await told(keeper)
             assert "its log was not written by a hub" in event.body["text"]
-            assert len(damaged_stores(path)) == 1
+            assert len(find_damaged_stores(path)) == 1
         finally:
             await keeper.close()
 
@@ -218,17 +218,17 @@ def test_other_hubs_give_back_what_the_damaged_store_had(tmp_path: Path) -> None
     epoch = fill(path)
 
     async def go() -> None:
-        keeper, other = Keeper(path, "mainpc", 0.0), Keeper(tmp_path / "other.db", "pc2", 0.0)
+        keeper, other = StoreWriter(path, "mainpc", 0.0), StoreWriter(tmp_path / "other.db", "pc2", 0.0)
         try:
-            await other.take(await keeper.after([], 1 << 30, 0.0))
-            await keeper.keep([said(10**6)])  # which nobody else has
-            await keeper.renew(msgspec.DecodeError("damaged"))
-            await keeper.keep([said(7000)])
-            await keeper.take(await other.after(await keeper.positions(), 1 << 30, 0.0))
+            await other.store_batches(await keeper.records_after([], 1 << 30, 0.0))
+            await keeper.append([said(10**6)])  # which nobody else has
+            await keeper.recreate(msgspec.DecodeError("damaged"))
+            await keeper.append([said(7000)])
+            await keeper.store_batches(await other.records_after(await keeper.positions(), 1 << 30, 0.0))
             assert await numbers(keeper) == [*range(700), 7000]
-            await other.take(await keeper.after(await other.positions(), 1 << 30, 0.0))
+            await other.store_batches(await keeper.records_after(await other.positions(), 1 << 30, 0.0))
             assert await numbers(other) == [*range(700), 7000]
-            found = {each.origin.epoch: each.events for each in await other.positions()}
+            found = {each.origin.epoch: each.last_event for each in await other.positions()}
             assert found == {epoch: 700, keeper.origin.epoch: 2, other.origin.epoch: 0}
         finally:
             await keeper.close()
@@ -242,16 +242,16 @@ def test_a_record_that_another_hub_damaged_does_not_cost_this_one_its_store(tmp_
     fill(path)
 
     async def go() -> None:
-        keeper = Keeper(path, "pc2", 0.0)
-        other = Keeper(tmp_path / "other.db", "mainpc", 0.0)
+        keeper = StoreWriter(path, "pc2", 0.0)
+        other = StoreWriter(tmp_path / "other.db", "mainpc", 0.0)
         try:
-            await other.keep([said(1)])
-            (batch,) = await other.after([], 1 << 30, 0.0)
+            await other.append([said(1)])
+            (batch,) = await other.records_after([], 1 << 30, 0.0)
             bad = msgspec.structs.replace(batch, rows=(b"\xc1" + batch.rows[0],))
             with pytest.raises(ValueError, match="a record that it hands over cannot be read"):
-                await keeper.take([bad])
-            assert await keeper.take([batch]) == 1
-            assert damaged_stores(path) == []
+                await keeper.store_batches([bad])
+            assert await keeper.store_batches([batch]) == 1
+            assert find_damaged_stores(path) == []
         finally:
             await keeper.close()
             await other.close()
@@ -266,11 +266,11 @@ def test_a_damaged_record_is_not_handed_to_other_hubs(tmp_path: Path) -> None:
         base.execute("UPDATE event SET row = x'C1' WHERE number = 3")
 
     async def go() -> None:
-        keeper = Keeper(path, "mainpc", 0.0)
+        keeper = StoreWriter(path, "mainpc", 0.0)
         try:
-            batches = await keeper.after([], 1 << 30, 0.0)
+            batches = await keeper.records_after([], 1 << 30, 0.0)
             assert b"\xc1" not in [row for batch in batches for row in batch.rows]
-            assert len(damaged_stores(path)) == 1
+            assert len(find_damaged_stores(path)) == 1
         finally:
             await keeper.close()
 
@@ -283,15 +283,15 @@ def test_the_first_of_many_that_were_set_aside_stays(tmp_path: Path) -> None:
     first = path.stat().st_size
 
     async def go() -> None:
-        keeper = Keeper(path, "mainpc", 0.0)
+        keeper = StoreWriter(path, "mainpc", 0.0)
         try:
             for _ in range(8):
-                await keeper.renew(msgspec.DecodeError("damaged"))
-                await keeper.keep([said(1)])
+                await keeper.recreate(msgspec.DecodeError("damaged"))
+                await keeper.append([said(1)])
         finally:
             await keeper.close()
 
     asyncio.run(go())
-    kept = damaged_stores(path)
+    kept = find_damaged_stores(path)
     assert len(kept) == 5
     assert kept[0].stat().st_size >= first

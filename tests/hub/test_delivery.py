@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from argosy.hub.delivery import Delivery, by_command, by_webhook
-from argosy.hub.keeper import Keeper
-from argosy.hub.record import Event
-from argosy.hub.unkept import Unkept
+from argosy.hub.delivery import AlertDelivery, command_sender, webhook_sender
+from argosy.hub.keeper import StoreWriter
+from argosy.hub.record import HubEvent
+from argosy.hub.unkept import PendingAlerts
 from rig.webserver import raw_server
 
 PATIENCE_S = 30.0
@@ -30,7 +30,7 @@ ODD = [
 @pytest.mark.parametrize("answer", ODD, ids=["no-http", "bad-code", "nothing", "refused", "too-long"])
 def test_what_a_webhook_does_not_take_is_an_error_of_the_network(answer: bytes) -> None:
     with raw_server([answer]) as url, pytest.raises(OSError):
-        by_webhook(url)(b"{}", "key")
+        webhook_sender(url)(b"{}", "key")
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,13 @@ def test_what_a_webhook_does_not_take_is_an_error_of_the_network(answer: bytes) 
 )
 def test_a_url_that_is_none_is_an_error_of_the_network(url: str) -> None:
     with pytest.raises(OSError):
-        by_webhook(url)(b"{}", "key")
+        webhook_sender(url)(b"{}", "key")
 
 
 def test_a_command_that_cannot_be_is_an_error_too(tmp_path: Path) -> None:
     for words in (["./missing"], ["a\x00b"], ["false"]):
         with pytest.raises(OSError):
-            by_command(words, str(tmp_path))(b"{}", "key")
+            command_sender(words, str(tmp_path))(b"{}", "key")
 
 
 def test_alerts_wait_for_a_receiver_that_answers_oddly(
@@ -54,14 +54,14 @@ def test_alerts_wait_for_a_receiver_that_answers_oddly(
     monkeypatch.setattr("argosy.hub.delivery._MOST_PAUSE_S", 0.01)
 
     async def go() -> None:
-        keeper = Keeper(tmp_path / "hub.db", "pc1", 0.0)
+        keeper = StoreWriter(tmp_path / "hub.db", "pc1", 0.0)
         now_ms = int(time.time() * 1000)
-        await keeper.keep([Event(now_ms, "alert", "A", {"id": str(number)}) for number in range(3)])
+        await keeper.append([HubEvent(now_ms, "alert", "A", {"id": str(number)}) for number in range(3)])
         with raw_server([*ODD, TAKEN]) as url:
-            delivery = Delivery(keeper, Unkept(keeper), "pc1", "the webhook", by_webhook(url))
+            delivery = AlertDelivery(keeper, PendingAlerts(keeper), "pc1", "the webhook", webhook_sender(url))
             running = asyncio.ensure_future(delivery.run())
             async with asyncio.timeout(PATIENCE_S):
-                while keeper.heard(f"delivered to the webhook of {keeper.origin.epoch}")[1] < 3:
+                while keeper.source_position(f"delivered to the webhook of {keeper.origin.epoch}")[1] < 3:
                     assert not running.done()
                     await asyncio.sleep(0.002)
             assert delivery.failure == ""

@@ -10,20 +10,20 @@ from typing import Final
 import pytest
 
 from argosy.hub import figurebound, standing
-from argosy.hub.exposition import exposition, pieces
-from argosy.hub.figurebound import MOST_SETS, FigureBound
-from argosy.hub.record import Figures
-from argosy.hub.standing import Standing, Standings
+from argosy.hub.exposition import render_openmetrics, render_pieces
+from argosy.hub.figurebound import MAX_NAME_SETS, CardinalityLimit
+from argosy.hub.record import MetricSample
+from argosy.hub.standing import AgentSnapshot, CurrentState
 
 MANY: Final = 20_000
 
 
-def said(names: Sequence[str], time_ms: int = 1, agent: str = "A") -> Figures:
-    return Figures(agent, tuple(names), time_ms, array("d", range(len(names))).tobytes())
+def said(names: Sequence[str], time_ms: int = 1, agent: str = "A") -> MetricSample:
+    return MetricSample(agent, tuple(names), time_ms, array("d", range(len(names))).tobytes())
 
 
 def test_names_that_never_end_are_dropped_beyond_the_bound_and_that_is_told_once() -> None:
-    bound = FigureBound(100)
+    bound = CardinalityLimit(100)
     told = []
     for beat in range(5):
         kept, events = bound.admit([said(["uptime", *(f"user_{beat}_{n}" for n in range(MANY))])])
@@ -39,15 +39,15 @@ def test_names_that_never_end_are_dropped_beyond_the_bound_and_that_is_told_once
 
 
 def test_a_name_that_is_not_heard_any_more_gives_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    bound = FigureBound(2)
+    bound = CardinalityLimit(2)
     bound.admit([said(["a", "b"])])
-    monkeypatch.setattr(figurebound, "_HELD_S", -1.0)
+    monkeypatch.setattr(figurebound, "_EXPIRE_AFTER_S", -1.0)
     (kept,), _ = bound.admit([said(["c", "d"])])
     assert kept.names == ("c", "d")
 
 
 def test_ever_other_sets_of_known_names_end_as_names_alone() -> None:
-    bound, dice = FigureBound(50), random.Random(1)
+    bound, dice = CardinalityLimit(50), random.Random(1)
     sets = set()
     for _ in range(500):
         names = sorted(dice.sample([f"n{number}" for number in range(50)], 20))
@@ -56,27 +56,27 @@ def test_ever_other_sets_of_known_names_end_as_names_alone() -> None:
         assert [name for each in kept for name in each.names] == names
         assert b"".join(each.values for each in kept) == said(names).values
         sets |= {each.names for each in kept}
-    assert len(sets) <= MOST_SETS + 50
+    assert len(sets) <= MAX_NAME_SETS + 50
 
 
 def test_figures_that_do_not_come_in_any_more_leave_what_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    standings = Standings()
-    standings.hear("pc1", [], [said(["a", "b"], 10**6)])
-    standings.forget()
-    assert set(standings.of("pc1", "A").figures) == {"a", "b"}
-    monkeypatch.setattr(standing, "FORGET_S", -1.0)
-    standings.forget()
-    assert standings.of("pc1", "A").figures == {}
+    standings = CurrentState()
+    standings.update("pc1", [], [said(["a", "b"], 10**6)])
+    standings.expire_metrics()
+    assert set(standings.get_or_add("pc1", "A").metrics) == {"a", "b"}
+    monkeypatch.setattr(standing, "EXPIRE_AFTER_S", -1.0)
+    standings.expire_metrics()
+    assert standings.get_or_add("pc1", "A").metrics == {}
     monkeypatch.undo()
-    standings.hear("pc1", [], [said(["old"], 10**6 - 400_000), said(["new"], 10**6 + 1)])
-    assert set(standings.of("pc1", "A").figures) == {"new"}
+    standings.update("pc1", [], [said(["old"], 10**6 - 400_000), said(["new"], 10**6 + 1)])
+    assert set(standings.get_or_add("pc1", "A").metrics) == {"new"}
 
 
 def test_no_piece_of_the_exposition_has_more_than_some_samples() -> None:
     agents = [
-        Standing(f"A{n}", "pc1", figures={f"n{n}_{m}_total": 1.0 for m in range(1000)}) for n in range(20)
+        AgentSnapshot(f"A{n}", "pc1", metrics={f"n{n}_{m}_total": 1.0 for m in range(1000)}) for n in range(20)
     ]
-    listed = list(pieces(agents))
+    listed = list(render_pieces(agents))
     assert max(piece.count("\n") for piece in listed[1:]) <= 501
     assert len(listed) > 2 * 20_000 / 500
-    assert "".join(listed) == exposition(agents)
+    assert "".join(listed) == render_openmetrics(agents)

@@ -11,7 +11,7 @@ import pytest
 from starlette.requests import Request
 
 from argosy.fault import RefusedError
-from argosy.hub.gate import GateError, admit, check_host, fault_response
+from argosy.hub.gate import RequestRefusedError, check_action, check_host, fault_response
 from argosy.hub.token import is_token, read_token, renew_token
 
 OWN = {"host": "127.0.0.1:9470", "content-type": "application/json"}
@@ -31,8 +31,8 @@ def asked(client: str = "127.0.0.1", **headers: str) -> Request:
 def refusal(
     token: Path, request: Request, where: Literal["loopback", "anywhere", "never"] = "loopback"
 ) -> Any:
-    with pytest.raises(GateError) as raised:
-        admit(request, token, where)
+    with pytest.raises(RequestRefusedError) as raised:
+        check_action(request, token, where)
     return raised.value.code, raised.value.fault.code
 
 
@@ -58,18 +58,18 @@ def test_addresses_and_own_names_are_answered(host: str) -> None:
     ],
 )
 def test_a_rebound_name_is_refused(host: str) -> None:
-    with pytest.raises(GateError) as raised:
+    with pytest.raises(RequestRefusedError) as raised:
         check_host(host, ["mainpc"])
     assert (raised.value.code, raised.value.fault.code) == (421, "foreign-host")
 
 
 def test_an_own_action_with_the_token_is_admitted(token: Path) -> None:
     word = f"Bearer {read_token(token)}"
-    admit(asked(authorization=word), token, "loopback")  # curl
+    check_action(asked(authorization=word), token, "loopback")  # curl
     own = {"origin": "http://127.0.0.1:9470", "sec_fetch_site": "same-origin"}
-    admit(asked(authorization=word, **own), token, "loopback")
-    admit(asked("10.0.0.5", authorization=word), token, "anywhere")
-    admit(asked("::1", authorization=word), token, "loopback")
+    check_action(asked(authorization=word, **own), token, "loopback")
+    check_action(asked("10.0.0.5", authorization=word), token, "anywhere")
+    check_action(asked("::1", authorization=word), token, "loopback")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_wrong_token_and_one_that_was_renewed_are_worth_nothing(token: Path) -
     second = renew_token(token)
     assert first != second == read_token(token)
     assert refusal(token, asked(authorization=f"Bearer {first}")) == (401, "wrong-token")
-    admit(asked(authorization=f"Bearer {second}"), token, "loopback")
+    check_action(asked(authorization=f"Bearer {second}"), token, "loopback")
 
 
 def test_actions_come_from_this_machine_unless_the_fleet_file_says_otherwise(token: Path) -> None:
@@ -136,8 +136,8 @@ def test_the_token_is_its_owners_alone_and_an_empty_one_is_none(token: Path) -> 
 
 
 def test_a_refusal_has_the_form_of_every_error(token: Path) -> None:
-    with pytest.raises(GateError) as raised:
-        admit(asked(), token, "loopback")
+    with pytest.raises(RequestRefusedError) as raised:
+        check_action(asked(), token, "loopback")
     response = fault_response(raised.value.code, raised.value.fault)
     body = json.loads(bytes(response.body))
     assert next(iter(body)) == "argosy"

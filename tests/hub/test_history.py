@@ -13,26 +13,26 @@ from urllib.parse import urlencode
 
 import pytest
 
-from argosy.hub.keeper import Keeper
-from argosy.hub.record import Event
-from argosy.hub.standing import Standings
+from argosy.hub.keeper import StoreWriter
+from argosy.hub.record import HubEvent
+from argosy.hub.standing import CurrentState
 from argosy.hub.token import read_token
-from argosy.hub.web import app_of
+from argosy.hub.web import make_app
 
 NEAR, FAR = "127.0.0.1", "192.168.1.9"
 Ask = Callable[..., Awaitable[tuple[int, Any]]]
 
 
-def asked(tmp_path: Path, events: list[Event], act: Callable[[Ask], Awaitable[None]]) -> None:
+def asked(tmp_path: Path, events: list[HubEvent], act: Callable[[Ask], Awaitable[None]]) -> None:
     """Let `act` ask a hub that knows these events. A client is an address: far ones need no network."""
 
     async def go() -> None:
-        keeper = Keeper(tmp_path / "hub.db", "pc1", 0.0)
-        await keeper.keep(events)
+        keeper = StoreWriter(tmp_path / "hub.db", "pc1", 0.0)
+        await keeper.append(events)
         hub: Any = SimpleNamespace(
             keeper=keeper,
             machine="pc1",
-            standings=Standings(),
+            standings=CurrentState(),
             declared=lambda: {"A": SimpleNamespace(needs=()), "B": SimpleNamespace(needs=())},
             home_of=lambda _: None,
             names=frozenset,
@@ -41,7 +41,7 @@ def asked(tmp_path: Path, events: list[Event], act: Callable[[Ask], Awaitable[No
             options=SimpleNamespace(fleet=str(tmp_path / "fleet.yaml")),
             last_lines=lambda *_: ["secret"],
         )
-        app = app_of(hub)
+        app = make_app(hub)
 
         async def ask(
             path: str, client: str = NEAR, token: str | None = None, **query: Any
@@ -80,11 +80,11 @@ def asked(tmp_path: Path, events: list[Event], act: Callable[[Ask], Awaitable[No
     asyncio.run(go())
 
 
-def happened(ago_s: float, kind: str, agent: str, **body: Any) -> Event:
-    return Event(int((time.time() - ago_s) * 1000), kind, agent, body)
+def happened(ago_s: float, kind: str, agent: str, **body: Any) -> HubEvent:
+    return HubEvent(int((time.time() - ago_s) * 1000), kind, agent, body)
 
 
-def events() -> list[Event]:
+def events() -> list[HubEvent]:
     return [
         happened(3, "log", "A", level="error", text="secret"),
         happened(2, "state", "A", state="failed", text="exit code 1", lines=["secret"]),

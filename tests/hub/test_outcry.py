@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.celllog import Sources
-from argosy.engine.logreader import Line
-from argosy.hub.keeper import Keeper
-from argosy.hub.outcry import BURST, PER_S, Allowance, Found, Listener, Outcry
-from argosy.hub.reading import Happened
+from argosy.engine.celllog import LogSources
+from argosy.engine.logreader import LogLine
+from argosy.hub.keeper import StoreWriter
+from argosy.hub.outcry import BURST, EVENTS_PER_S, RateLimiter, LogEvent, LineParser, LogScanner
+from argosy.hub.reading import StoredEvent
 
 
-def heard(*texts: str) -> list[Found]:
-    listener = Listener()
-    found = [each for text in texts for each in listener.hear(Line(1.0, "A", text))]
+def heard(*texts: str) -> list[LogEvent]:
+    listener = LineParser()
+    found = [each for text in texts for each in listener.feed(LogLine(1.0, "A", text))]
     return [*found, *listener.finish()]
 
 
@@ -48,12 +48,12 @@ def test_a_traceback_is_one_text_and_the_lines_after_it_are_not_in_it() -> None:
 
 
 def test_of_a_flood_the_first_are_kept_and_the_number_of_the_others_is_told() -> None:
-    allowance = Allowance("A", 0.0)
-    flood = [Found("A", 1.0, "error", str(number)) for number in range(1000)]
+    allowance = RateLimiter("A", 0.0)
+    flood = [LogEvent("A", 1.0, "error", str(number)) for number in range(1000)]
     events = allowance.admit(flood, 0.0)
     assert [event.body.get("text") for event in events] == [str(number) for number in range(BURST)]
     assert allowance.admit([], 0.1) == []
-    told = allowance.admit([], 1 / PER_S)
+    told = allowance.admit([], 1 / EVENTS_PER_S)
     assert [(event.kind, event.subject, event.body["lines"]) for event in told] == [
         ("flood", "A", 1000 - BURST)
     ]
@@ -64,15 +64,15 @@ def test_each_line_is_kept_once_through_a_restart_and_old_logs_are_left(
 ) -> None:
     log = tmp_path / "A.log"
     log.write_text("ERROR of long ago\n")
-    monkeypatch.setattr("argosy.hub.outcry.find_sources", lambda _: Sources({"A": log}, {}))
+    monkeypatch.setattr("argosy.hub.outcry.find_sources", lambda _: LogSources({"A": log}, {}))
     monkeypatch.setattr("argosy.hub.outcry.EVERY_S", 0.01)
 
-    async def follow(say: Callable[[], object], wanted: int) -> list[Happened]:
-        keeper = Keeper(tmp_path / "hub.db", "mainpc", flush_s=0.01)
-        outcry = Outcry(keeper, None)  # type: ignore[arg-type] - only `find_sources` asks for it
+    async def follow(say: Callable[[], object], wanted: int) -> list[StoredEvent]:
+        keeper = StoreWriter(tmp_path / "hub.db", "mainpc", flush_s=0.01)
+        outcry = LogScanner(keeper, None)  # type: ignore[arg-type] - only `find_sources` asks for it
         running = asyncio.ensure_future(outcry.run())
         async with asyncio.timeout(30):
-            while outcry._is_first:
+            while outcry._is_first_scan:
                 await asyncio.sleep(0.01)
             say()
             while len(found := await keeper.read(lambda reading: reading.events())) < wanted:

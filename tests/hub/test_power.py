@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.hub.reading import Reading
-from argosy.hub.record import Origin, Position
-from argosy.hub.store import Store
+from argosy.hub.reading import StoreReader
+from argosy.hub.record import RecordOrigin, StreamPosition
+from argosy.hub.store import RecordStore
 
 from .test_store import FOR_EVER, event, figures
 
@@ -33,7 +33,7 @@ class Image(NamedTuple):
     safe: commits that are in the file, whatever becomes of the log.
     """
 
-    origin: Origin
+    origin: RecordOrigin
     file: bytes
     log: bytes
     safe: int
@@ -63,27 +63,27 @@ def commit_ends(log: bytes) -> list[int]:
 
 
 @contextmanager
-def running(path: Path) -> Iterator[Store]:
+def running(path: Path) -> Iterator[RecordStore]:
     """Yield a store in an epoch that was closed in order once."""
-    Store(path, "mainpc", FOR_EVER).close()
-    store = Store(path, "mainpc", FOR_EVER)
-    store._base.execute("PRAGMA synchronous = OFF")  # the power is lost by hand
+    RecordStore(path, "mainpc", FOR_EVER).close()
+    store = RecordStore(path, "mainpc", FOR_EVER)
+    store._database.execute("PRAGMA synchronous = OFF")  # the power is lost by hand
     try:
         yield store
     finally:
-        store._base.close()
+        store._database.close()
 
 
-def write(store: Store, first: int, last: int) -> None:
+def write(store: RecordStore, first: int, last: int) -> None:
     for number in range(first, last + 1):
-        store.write([event(number)], [figures(number)])
+        store.append([event(number)], [figures(number)])
 
 
 def image(path: Path, safe: int) -> Image:
     with running(path) as store:
         write(store, 1, safe)
         if safe:
-            store._base.execute("PRAGMA wal_checkpoint(RESTART)")
+            store._database.execute("PRAGMA wal_checkpoint(RESTART)")
         write(store, safe + 1, COMMITS)
         log = log_of(path).read_bytes()
         return Image(store.origin, path.read_bytes(), log, safe, commit_ends(log)[safe - COMMITS :])
@@ -105,23 +105,23 @@ def peer(disk: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     ours = path.with_name("ours.db")
     ours.write_bytes(disk.file)
     log_of(ours).write_bytes(disk.log)
-    with closing(Store(path, "pc2", FOR_EVER)) as store, closing(Reading(ours)) as reading:
-        store.take(reading.after([]))
+    with closing(RecordStore(path, "pc2", FOR_EVER)) as store, closing(StoreReader(ours)) as reading:
+        store.store_batches(reading.records_after([]))
     return path
 
 
-def opened_after(file: bytes, log: bytes, look: Callable[[Store, Reading], None]) -> None:
+def opened_after(file: bytes, log: bytes, look: Callable[[RecordStore, StoreReader], None]) -> None:
     """Open what a loss of power left, as the next hub does, and look at it."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         path = Path(folder, "hub.db")
         path.write_bytes(file)
         log_of(path).write_bytes(log)
-        with closing(Store(path, "mainpc", FOR_EVER)) as store, closing(Reading(path)) as reading:
-            assert store._base.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        with closing(RecordStore(path, "mainpc", FOR_EVER)) as store, closing(StoreReader(path)) as reading:
+            assert store._database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             look(store, reading)
 
 
-def numbers(reading: Reading) -> list[int]:
+def numbers(reading: StoreReader) -> list[int]:
     return [happened.event.body["number"] for happened in reading.events()][::-1]
 
 
@@ -130,16 +130,16 @@ def check(disk: Image, log: bytes, kept: int, peer: Path) -> None:
     epoch's; and a peer gives back what it had.
     """
 
-    def look(store: Store, reading: Reading) -> None:
+    def look(store: RecordStore, reading: StoreReader) -> None:
         assert numbers(reading) == list(range(1, kept + 1))
         assert list(reading.series("A", "handled", 0, 1 << 60)[1]) == numbers(reading)
         assert store.origin.epoch != disk.origin.epoch
-        assert store.write([event(999)], [figures(999)]) == Position(store.origin, 1, 1)
-        told = {batch.origin: batch.last for batch in reading.after([])}
+        assert store.append([event(999)], [figures(999)]) == StreamPosition(store.origin, 1, 1)
+        told = {batch.origin: batch.last for batch in reading.records_after([])}
         assert told[store.origin] == 1
         assert told.get(disk.origin, 0) == kept
-        with closing(Reading(peer)) as theirs:
-            store.take(theirs.after(reading.positions()))
+        with closing(StoreReader(peer)) as theirs:
+            store.store_batches(theirs.records_after(reading.positions()))
         assert numbers(reading) == [*range(1, COMMITS + 1), 999]
         assert list(reading.series("A", "handled", 0, 1 << 60)[1]) == numbers(reading)
 
@@ -190,7 +190,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     with running(path) as store:
         write(store, 1, MANY)
         before, log = path.read_bytes(), log_of(path).read_bytes()
-        store._base.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        store._database.execute("PRAGMA wal_checkpoint(PASSIVE)")
         return Pages(pages(before), pages(path.read_bytes()), log)
 
 
@@ -203,7 +203,7 @@ def test_a_checkpoint_that_wrote_some_of_its_pages_has_lost_nothing(checkpoint: 
     old = [*before, *[bytes(PAGE)] * (len(after) - len(before))]
     mixed = b"".join(after[at] if at in written else page for at, page in enumerate(old))
 
-    def look(store: Store, reading: Reading) -> None:
+    def look(store: RecordStore, reading: StoreReader) -> None:
         assert numbers(reading) == list(range(1, MANY + 1))
         assert list(reading.series("A", "handled", 0, 1 << 60)[1]) == numbers(reading)
 

@@ -13,29 +13,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.folder import folder_of
+from argosy.engine.folder import locate_state_dir
 from argosy.fleet.load import load_fleet
-from argosy.hub.acts import Acts
-from argosy.hub.exchange import Sight
-from argosy.hub.hearing import Hearing
-from argosy.hub.keeper import Keeper
-from argosy.hub.quiet import Asked, Quiet, Window
-from argosy.hub.record import Event
-from argosy.hub.standing import Standings
-from argosy.hub.watch import Watch
+from argosy.hub.acts import ActionExecutor
+from argosy.hub.exchange import PeerHubStatus
+from argosy.hub.hearing import StateUpdater
+from argosy.hub.keeper import StoreWriter
+from argosy.hub.quiet import SilenceTarget, Silences, SilenceWindow
+from argosy.hub.record import HubEvent
+from argosy.hub.standing import CurrentState
+from argosy.hub.watch import AlertManager
 
-ROOT = Asked(agents=("Root",))
+ROOT = SilenceTarget(agents=("Root",))
 AHEAD_S = 1000.0
 
 
 def test_an_earlier_word_that_comes_late_changes_nothing() -> None:
     for words in itertools.permutations([(1.0, 50.0), (2.0, None), (3.0, 80.0)]):
-        quiet = Quiet()
+        quiet = Silences()
         for said_s, until_s in words:
-            window = None if until_s is None else Window("k", frozenset("A"), until_s, "me", ROOT)
-            quiet.say("k", said_s, window)
+            window = None if until_s is None else SilenceWindow("k", frozenset("A"), until_s, "me", ROOT)
+            quiet.apply("k", said_s, window)
         assert [window.until_s for window in quiet.windows(4.0)] == [80.0]
-        quiet.say("k", 4.0, None)
+        quiet.apply("k", 4.0, None)
         assert quiet.windows(5.0) == []
 
 
@@ -45,11 +45,11 @@ def test_an_earlier_word_that_comes_late_changes_nothing() -> None:
     )
 )
 def test_the_last_word_of_each_name_counts(words: list[tuple[str, int, int | None]]) -> None:
-    quiet = Quiet()
+    quiet = Silences()
     last: dict[str, tuple[int, int | None]] = {}
     for name, said_s, until_s in words:
-        window = None if until_s is None else Window(name, frozenset(name), until_s, "me")
-        quiet.say(name, said_s, window)
+        window = None if until_s is None else SilenceWindow(name, frozenset(name), until_s, "me")
+        quiet.apply(name, said_s, window)
         if said_s >= last.get(name, (0, None))[0]:
             last[name] = said_s, until_s
     open_ = {window.key: window.until_s for window in quiet.windows(55)}
@@ -59,21 +59,21 @@ def test_the_last_word_of_each_name_counts(words: list[tuple[str, int, int | Non
 class Machine:
     """A machine's hub, as far as its records and its alerts go."""
 
-    def __init__(self, folder: Path, name: str, sights: Sequence[Sight]) -> None:
-        self.keeper = Keeper(folder / f"{name}.db", name, 0.005)
-        self.acts = Acts(self.keeper, folder_of(folder / "fleet.yaml"))
-        self.watch = Watch(self.keeper, name, load_fleet(folder / "fleet.yaml"), sights, self.acts)
+    def __init__(self, folder: Path, name: str, sights: Sequence[PeerHubStatus]) -> None:
+        self.keeper = StoreWriter(folder / f"{name}.db", name, 0.005)
+        self.acts = ActionExecutor(self.keeper, locate_state_dir(folder / "fleet.yaml"))
+        self.watch = AlertManager(self.keeper, name, load_fleet(folder / "fleet.yaml"), sights, self.acts)
         self.running: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
-        hearing = await self.keeper.read(lambda reading: Hearing(Standings(), reading, lambda _: None))
-        hearing.on_action = self.watch.hear_action
-        self.keeper.on_taken = hearing.hear_batch
-        await self.watch.remember()
+        hearing = await self.keeper.read(lambda reading: StateUpdater(CurrentState(), reading, lambda _: None))
+        hearing.on_action = self.watch.on_action
+        self.keeper.on_replicated = hearing.update_from_batch
+        await self.watch.restore()
         self.running = asyncio.create_task(self.watch.run())
 
     async def pull(self, other: Machine) -> None:
-        await self.keeper.take(await other.keeper.after(await self.keeper.positions(), 1 << 20, 0.0))
+        await self.keeper.store_batches(await other.keeper.records_after(await self.keeper.positions(), 1 << 20, 0.0))
 
     async def until(self, covered: set[str]) -> None:
         async with asyncio.timeout(30):
@@ -81,7 +81,7 @@ class Machine:
                 await asyncio.sleep(0.01)
 
     def covered(self) -> set[str]:
-        return self.watch.alerting.quiet.covered(("Root", "Leaf", "Other"), self.watch.now_s())
+        return self.watch.evaluator.silences.silenced_agents(("Root", "Leaf", "Other"), self.watch.now_s())
 
     async def end(self) -> None:
         assert self.running is not None
@@ -90,10 +90,10 @@ class Machine:
         await self.keeper.close()
 
 
-async def say(machine: Machine, do: str, at_s: float, **more: Any) -> Event:
+async def say(machine: Machine, do: str, at_s: float, **more: Any) -> HubEvent:
     body = {"do": do, "agents": ["Root"], "covered": ["Root"], "by": "me", **more}
-    event = Event(int(1000 * at_s), "action", "Root", body)
-    await machine.keeper.keep([event])
+    event = HubEvent(int(1000 * at_s), "action", "Root", body)
+    await machine.keeper.append([event])
     return event
 
 
@@ -106,7 +106,7 @@ def test_what_one_hub_is_asked_every_hub_goes_by_by_the_clock_of_the_one(
     )
 
     async def trial() -> None:
-        sight = Sight("pc1", skew_s=AHEAD_S)  # the clock of pc1 is so far ahead of that of pc2
+        sight = PeerHubStatus("pc1", skew_s=AHEAD_S)  # the clock of pc1 is so far ahead of that of pc2
         one, two = Machine(tmp_path, "pc1", []), Machine(tmp_path, "pc2", [sight])
         await one.begin()
         await two.begin()
@@ -114,14 +114,14 @@ def test_what_one_hub_is_asked_every_hub_goes_by_by_the_clock_of_the_one(
         await say(one, "quiet", now_s + AHEAD_S, until=now_s + AHEAD_S + 600)
         await two.pull(one)
         await two.until({"Root", "Leaf"})
-        (window,) = two.watch.alerting.quiet.windows(now_s)
-        assert two.watch.alerting.quiet.until_s(window) == pytest.approx(now_s + 600, abs=30)
+        (window,) = two.watch.evaluator.silences.windows(now_s)
+        assert two.watch.evaluator.silences.local_end_s(window) == pytest.approx(now_s + 600, abs=30)
         await two.end()
 
         two = Machine(tmp_path, "pc2", [sight])  # its next life goes on with it
         await two.begin()
         await two.until({"Root", "Leaf"})
-        two.watch.hear_action("pc2", await say(two, "loud", now_s + 1))
+        two.watch.on_action("pc2", await say(two, "loud", now_s + 1))
         await say(one, "quiet", now_s + AHEAD_S - 5, until=now_s + AHEAD_S + 600)  # said before, heard after
         await two.pull(one)
         await two.until(set())

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.folder import folder_of
+from argosy.engine.folder import locate_state_dir
 from argosy.fleet.load import load_fleet
-from argosy.hub.acts import Acts
-from argosy.hub.keeper import Keeper
-from argosy.hub.reading import Happened, Reading
-from argosy.hub.record import Event
-from argosy.hub.recovery import Recovery, Rule
-from argosy.hub.watch import Watch
+from argosy.hub.acts import ActionExecutor
+from argosy.hub.keeper import StoreWriter
+from argosy.hub.reading import StoredEvent, StoreReader
+from argosy.hub.record import HubEvent
+from argosy.hub.recovery import RecoveryPolicy, RecoveryRule
+from argosy.hub.watch import AlertManager
 
-RULE = Rule(0, "restart", agents=frozenset({"A"}), times=2, within_s=100.0, pause_s=10.0)
+RULE = RecoveryRule(0, "restart", agents=frozenset({"A"}), max_attempts=2, within_s=100.0, pause_s=10.0)
 
 
 def alert(agent: str = "A", about: str = "trouble", figure: str = "") -> dict[str, Any]:
@@ -28,50 +28,50 @@ def alert(agent: str = "A", about: str = "trouble", figure: str = "") -> dict[st
 
 
 def test_it_is_tried_again_after_its_pause_and_no_more_than_its_budget() -> None:
-    made = Recovery([RULE])
-    tried = [(at, each) for at in range(60) for each in made.attempts([alert()], at)]
-    assert [(at, each.number, each.is_last_word) for at, each in tried] == [
+    made = RecoveryPolicy([RULE])
+    tried = [(at, each) for at in range(60) for each in made.next_attempts([alert()], at)]
+    assert [(at, each.number, each.is_exhausted) for at, each in tried] == [
         (0, 1, False),
         (10, 2, False),
         (20, 2, True),
     ]
-    assert [each.number for each in made.attempts([alert()], 101)] == [2]  # the first has left the budget
+    assert [each.number for each in made.next_attempts([alert()], 101)] == [2]  # the first has left the budget
 
 
 def test_others_alerts_are_not_meant() -> None:
-    made = Recovery([RULE, Rule(1, "run", run=("x",), figure="lag")])
+    made = RecoveryPolicy([RULE, RecoveryRule(1, "run", run=("x",), metric="lag")])
     assert (
-        made.attempts(
+        made.next_attempts(
             [alert("B"), alert("pc2", "machine"), alert("B", "store"), alert("B", "threshold", "load")], 0
         )
         == []
     )
-    assert [each.rule.number for each in made.attempts([alert("B", "threshold", "lag")], 0)] == [1]
+    assert [each.rule.index for each in made.next_attempts([alert("B", "threshold", "lag")], 0)] == [1]
 
 
 def test_the_first_rule_counts_and_each_agent_has_a_budget_of_its_own() -> None:
-    made = Recovery([RULE, Rule(1, "restart")])
-    found = made.attempts([alert("A"), alert("B"), alert("C")], 0)
-    assert [(each.rule.number, each.agent) for each in found] == [(0, "A"), (1, "B"), (1, "C")]
+    made = RecoveryPolicy([RULE, RecoveryRule(1, "restart")])
+    found = made.next_attempts([alert("A"), alert("B"), alert("C")], 0)
+    assert [(each.rule.index, each.agent) for each in found] == [(0, "A"), (1, "B"), (1, "C")]
 
 
 def test_what_an_earlier_life_has_tried_counts() -> None:
-    made = Recovery([RULE])
+    made = RecoveryPolicy([RULE])
     for at in (0.0, 1.0):
-        made.remember(0, "A", at)
-    (last,) = made.attempts([alert()], 50)
-    assert last.is_last_word
+        made.count_attempt(0, "A", at)
+    (last,) = made.next_attempts([alert()], 50)
+    assert last.is_exhausted
 
 
 @given(st.lists(st.floats(0, 30), max_size=200), st.integers(1, 4), st.floats(1, 200), st.floats(0, 20))
 def test_never_more_than_the_budget_in_any_stretch_of_its_time(
     steps: list[float], times: int, within_s: float, pause_s: float
 ) -> None:
-    made = Recovery([Rule(0, "restart", times=times, within_s=within_s, pause_s=pause_s)])
+    made = RecoveryPolicy([RecoveryRule(0, "restart", max_attempts=times, within_s=within_s, pause_s=pause_s)])
     now, begun = 0.0, []
     for step in steps:
         now += step
-        begun += [now for each in made.attempts([alert()], now) if not each.is_last_word]
+        begun += [now for each in made.next_attempts([alert()], now) if not each.is_exhausted]
     for first in begun:
         assert sum(first <= at < first + within_s for at in begun) <= times
 
@@ -88,18 +88,18 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         (folder / "a.py").touch()
         (folder / "fleet.yaml").write_text(FLEET)
-        self.keeper = Keeper(folder / "hub.db", "pc1", 0.0)
-        acts = Acts(self.keeper, folder_of(folder / "fleet.yaml"))
-        self.watch = Watch(self.keeper, "pc1", load_fleet(folder / "fleet.yaml"), [], acts)
+        self.keeper = StoreWriter(folder / "hub.db", "pc1", 0.0)
+        acts = ActionExecutor(self.keeper, locate_state_dir(folder / "fleet.yaml"))
+        self.watch = AlertManager(self.keeper, "pc1", load_fleet(folder / "fleet.yaml"), [], acts)
         self.now_s = time.time()
 
     async def say(self, kind: str, *bodies: dict[str, Any], ago_s: float = 0.0) -> None:
         at_ms = int((self.now_s - ago_s) * 1000)
-        await self.keeper.keep([Event(at_ms, kind, "A", body) for body in bodies])
+        await self.keeper.append([HubEvent(at_ms, kind, "A", body) for body in bodies])
 
     def raise_alert(self) -> dict[str, Any]:
-        self.watch.alerting.restore("agent:A", self.now_s, ())
-        self.watch.alerting.hear_state("A", "failing", "")
+        self.watch.evaluator.restore("agent:A", self.now_s, ())
+        self.watch.evaluator.update_state("A", "failing", "")
         return {**alert(), "key": "agent:A"}
 
     async def recoveries(self, count: int) -> list[str]:
@@ -110,12 +110,12 @@ class Scene:
         return [each.event.body["outcome"] for each in found]
 
     async def close(self) -> None:
-        self.watch.recovering.cancel()
+        self.watch.recovery_executor.cancel()
         await self.keeper.close()
 
 
-def _recoveries(reading: Reading) -> list[Happened]:
-    return reading.of_kinds(("recovery",), 0, 1 << 62)
+def _recoveries(reading: StoreReader) -> list[StoredEvent]:
+    return reading.events_of_kinds(("recovery",), 0, 1 << 62)
 
 
 def test_a_budget_and_a_state_are_remembered_whatever_was_told_since(tmp_path: Path) -> None:
@@ -124,9 +124,9 @@ def test_a_budget_and_a_state_are_remembered_whatever_was_told_since(tmp_path: P
         await scene.say("recovery", *2 * [{"rule": 0, "outcome": "begun"}], ago_s=600.0)
         await scene.say("state", {"state": "ready"})
         await scene.say("log", *6000 * [{"text": "x"}])
-        await scene.watch.remember()
-        assert scene.watch.alerting.causes.stand("A").state == "ready"
-        scene.watch.recovering.look([scene.raise_alert()], scene.watch.now_s())
+        await scene.watch.restore()
+        assert scene.watch.evaluator.causes.state_of("A").state == "ready"
+        scene.watch.recovery_executor.start_due([scene.raise_alert()], scene.watch.now_s())
         assert (await scene.recoveries(3))[0] == "budget spent"
         await scene.close()
 
@@ -139,17 +139,17 @@ def test_a_clock_that_is_set_stops_no_recovery(
 ) -> None:
     async def go() -> None:
         scene, wall = Scene(tmp_path), time.time
-        recovering, raised = scene.watch.recovering, scene.raise_alert()
+        recovering, raised = scene.watch.recovery_executor, scene.raise_alert()
         monkeypatch.setattr(time, "time", lambda: wall() + step_s)
-        recovering.look([raised], scene.watch.now_s())
+        recovering.start_due([raised], scene.watch.now_s())
         assert sorted(await scene.recoveries(2)) == ["begun", "done"]
         async with asyncio.timeout(30):
-            while not recovering.is_at_rest:
+            while not recovering.is_idle:
                 await asyncio.sleep(0.005)
-        recovering.look([raised], scene.watch.now_s() + 25)
-        assert recovering.is_at_rest  # for its pause
-        recovering.look([raised], scene.watch.now_s() + 61)
-        assert not recovering.is_at_rest
+        recovering.start_due([raised], scene.watch.now_s() + 25)
+        assert recovering.is_idle  # for its pause
+        recovering.start_due([raised], scene.watch.now_s() + 61)
+        assert not recovering.is_idle
         await scene.recoveries(4)
         await scene.close()
 

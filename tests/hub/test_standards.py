@@ -21,12 +21,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from argosy.fleet.load import load_fleet
 from argosy.fleet.spec import Scrape
-from argosy.hub.exposition import exposition
-from argosy.hub.grafana import dashboard
-from argosy.hub.otlp import Export, by_protobuf, request_of
-from argosy.hub.record import Figures
-from argosy.hub.scrape import LEFT_OUT, UP, Scraper, samples_of
-from argosy.hub.standing import Standing
+from argosy.hub.exposition import render_openmetrics
+from argosy.hub.grafana import make_dashboard
+from argosy.hub.otlp import OtlpExporter, protobuf_encoder, export_request
+from argosy.hub.record import MetricSample
+from argosy.hub.scrape import LEFT_OUT_METRIC, UP_METRIC, Scraper, parse_samples
+from argosy.hub.standing import AgentSnapshot
 from rig.needs import needs
 from rig.webserver import raw_server, serving
 
@@ -69,26 +69,26 @@ def server(answer: Callable[[http.server.BaseHTTPRequestHandler], tuple[str, byt
         yield url
 
 
-def standings() -> list[Standing]:
+def standings() -> list[AgentSnapshot]:
     figures = {
         "handled": 7.0,
         "loop_lag_ms": 0.25,
         "odd": math.nan,
         "big": math.inf,
-        **samples_of(PLAIN, is_open=False),
+        **parse_samples(PLAIN, is_openmetrics=False),
     }
-    return [Standing("A", "pc1", "ready", 1.0, figures=figures, figures_ms=5000), Standing("B", 'p"c')]
+    return [AgentSnapshot("A", "pc1", "ready", 1.0, metrics=figures, metrics_ms=5000), AgentSnapshot("B", 'p"c')]
 
 
 def test_an_endpoint_is_read_in_both_formats() -> None:
-    assert samples_of(PLAIN, is_open=False) == {
+    assert parse_samples(PLAIN, is_openmetrics=False) == {
         'http_requests_total{code="200",method="post"}': 1027.0,
         'http_requests_total{code="400",method="post"}': 3.0,
         'temperature{place="a \\"b\\" \\\\ c"}': -1500.0,
     }
-    assert samples_of(OPEN, is_open=True) == {'jobs_total{queue="q"}': 17.0}
+    assert parse_samples(OPEN, is_openmetrics=True) == {'jobs_total{queue="q"}': 17.0}
     with pytest.raises(ValueError):
-        samples_of("# TYPE jobs counter\njobs_total 1\n", is_open=True)  # no end
+        parse_samples("# TYPE jobs counter\njobs_total 1\n", is_openmetrics=True)  # no end
 
 
 def test_what_answers_and_what_does_not_are_told_and_so_much_is_kept() -> None:
@@ -107,11 +107,11 @@ def test_what_answers_and_what_does_not_are_told_and_so_much_is_kept() -> None:
         return kind, text.encode()
 
     with server(answer) as url:
-        scraper = Scraper(None, Scrape("A", f"{url}/metrics", most=2))  # type: ignore[arg-type] - not asked
-        seen = [scraper.ask() for _ in range(5)]
+        scraper = Scraper(None, Scrape("A", f"{url}/metrics", max_samples=2))  # type: ignore[arg-type] - not asked
+        seen = [scraper.scrape_once() for _ in range(5)]
     numbers = [dict(zip(each.names, array("d", each.values), strict=True)) for _, (each,) in seen]
-    assert [each[UP] for each in numbers] == [1, 1, 0, 0, 1]
-    assert [each[LEFT_OUT] for each in numbers] == [1, 0, 0, 0, 1]
+    assert [each[UP_METRIC] for each in numbers] == [1, 1, 0, 0, 1]
+    assert [each[LEFT_OUT_METRIC] for each in numbers] == [1, 0, 0, 0, 1]
     assert [len(each) for each in numbers] == [4, 3, 2, 2, 4]
     assert [[event.kind for event in events] for events, _ in seen] == [
         [],
@@ -134,7 +134,7 @@ PIECES = st.sampled_from(
 @example(HISTOGRAM, True)
 def test_whatever_is_no_exposition_is_told_as_such(text: str, is_open: bool) -> None:
     try:
-        samples = samples_of(text, is_open)
+        samples = parse_samples(text, is_open)
     except ValueError:
         return
     assert all(isinstance(value, float) for value in samples.values())
@@ -154,30 +154,30 @@ def test_whatever_is_no_exposition_is_told_as_such(text: str, is_open: bool) -> 
 def test_an_answer_that_cannot_be_read_is_a_scrape_that_failed(answer: bytes) -> None:
     with raw_server([answer]) as url:
         scraper = Scraper(None, Scrape("A", url))  # type: ignore[arg-type] - not asked
-        (event,), (figures,) = scraper.ask()
+        (event,), (figures,) = scraper.scrape_once()
         assert event.kind == "unscraped"
         assert event.body["reason"]
-        assert dict(zip(figures.names, array("d", figures.values), strict=True))[UP] == 0
+        assert dict(zip(figures.names, array("d", figures.values), strict=True))[UP_METRIC] == 0
 
 
 def test_a_receiver_that_answers_oddly_is_told() -> None:
     with raw_server([b"what?\r\n\r\n"]) as url:
-        export = Export(url, "fleet", standings)
-        export.send(request_of(standings(), "fleet", 1))
+        export = OtlpExporter(url, "fleet", standings)
+        export.send(export_request(standings(), "fleet", 1))
         assert export.failure
-    export = Export("nowhere", "fleet", standings)
-    export.send(request_of(standings(), "fleet", 1))
+    export = OtlpExporter("nowhere", "fleet", standings)
+    export.send(export_request(standings(), "fleet", 1))
     assert "unknown url type" in export.failure
 
 
 @given(FIGURES)
 def test_any_figures_are_open_metrics(figures: dict[str, float]) -> None:
-    text = exposition([Standing("A", "pc1", "ready", figures=figures), Standing("B", "pc2", "exited")])
+    text = render_openmetrics([AgentSnapshot("A", "pc1", "ready", metrics=figures), AgentSnapshot("B", "pc2", "exited")])
     list(text_string_to_metric_families(text))
 
 
 def test_scraped_labels_come_out_as_labels() -> None:
-    families = {each.name: each for each in text_string_to_metric_families(exposition(standings()))}
+    families = {each.name: each for each in text_string_to_metric_families(render_openmetrics(standings()))}
     requests = families["argosy_agent_http_requests"]
     assert requests.type == "counter"
     assert [(s.labels["agent"], s.labels["code"], s.value) for s in requests.samples] == [
@@ -190,7 +190,7 @@ def test_scraped_labels_come_out_as_labels() -> None:
 
 @needs("promtool")
 def test_promtool_finds_no_fault() -> None:
-    text = exposition(standings()).replace("# EOF\n", "")
+    text = render_openmetrics(standings()).replace("# EOF\n", "")
     text = text.replace(" stateset", " gauge").replace(
         "# TYPE argosy_agent_handled counter", "# TYPE argosy_agent_handled_total counter"
     )
@@ -218,8 +218,8 @@ def test_an_otlp_receiver_gets_each_agent_as_a_resource_and_its_absence_is_told(
         return (kind, b"") if len(bodies) != 1 else ("", b"")
 
     with server(take) as url:
-        export = Export(url, "harbour", standings, by_protobuf() if "protobuf" in kind else None)
-        request = request_of(standings(), "harbour", 4_000_000)
+        export = OtlpExporter(url, "harbour", standings, protobuf_encoder() if "protobuf" in kind else None)
+        request = export_request(standings(), "harbour", 4_000_000)
         export.send(request)
         assert "503" in export.failure
         export.send(request)
@@ -243,7 +243,7 @@ def test_an_otlp_receiver_gets_each_agent_as_a_resource_and_its_absence_is_told(
 
 def test_without_the_messages_otlp_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.proto.collector.metrics.v1", None)
-    assert by_protobuf() is None
+    assert protobuf_encoder() is None
 
 
 def test_the_dashboard_asks_for_what_is_served_and_no_panel_covers_another(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_the_dashboard_asks_for_what_is_served_and_no_panel_covers_another(tmp_p
         "fleet: harbour\nagents:\n  A.b: {run: a.py, group: one}\n  C: {run: a.py, group: one}\n"
         "  D: {run: a.py}\n"
     )
-    made = json.loads(json.dumps(dashboard(load_fleet(tmp_path / "fleet.yaml"))))
+    made = json.loads(json.dumps(make_dashboard(load_fleet(tmp_path / "fleet.yaml"))))
     cells = [
         (x, y)
         for each in (panel["gridPos"] for panel in made["panels"])
@@ -268,16 +268,16 @@ def test_the_dashboard_asks_for_what_is_served_and_no_panel_covers_another(tmp_p
 
 
 def test_figures_that_stand_still_are_old_and_not_told_to_prometheus() -> None:
-    standing = Standing("A", "pc1", "degraded", 1.0, silent_since=1006.0)
+    standing = AgentSnapshot("A", "pc1", "degraded", 1.0, silent_since=1006.0)
     own = struct.pack("<2d", 0.25, 7.0)
     ago_s = time.monotonic() - 74
-    standing.take(Figures("A", ("loop_lag_ms", "handled"), 1_004_000, own), ago_s)
-    standing.take(Figures("A", ("process_rss_bytes",), 1_060_000, struct.pack("<d", 5.0)), ago_s + 70)
-    assert standing.old(ago_s + 9) == {}
-    assert standing.old(ago_s + 74) == {"loop_lag_ms": 74, "handled": 74}
+    standing.update(MetricSample("A", ("loop_lag_ms", "handled"), 1_004_000, own), ago_s)
+    standing.update(MetricSample("A", ("process_rss_bytes",), 1_060_000, struct.pack("<d", 5.0)), ago_s + 70)
+    assert standing.stale_metrics(ago_s + 9) == {}
+    assert standing.stale_metrics(ago_s + 74) == {"loop_lag_ms": 74, "handled": 74}
     told = {
         sample.name: sample.value
-        for family in text_string_to_metric_families(exposition([standing]))
+        for family in text_string_to_metric_families(render_openmetrics([standing]))
         for sample in family.samples
         if not sample.name.endswith("_state")
     }
@@ -286,17 +286,17 @@ def test_figures_that_stand_still_are_old_and_not_told_to_prometheus() -> None:
         "argosy_agent_last_seen_timestamp_seconds": 1006,
         "argosy_agent_process_rss_bytes": 5,
     }
-    request = request_of([standing], "toy", 1)
+    request = export_request([standing], "toy", 1)
     metrics = request["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
     assert [each["name"] for each in metrics] == ["argosy.agent.up", "argosy.agent.process_rss_bytes"]
 
 
 def test_a_figure_that_comes_rarely_is_not_old_before_it_has_been_missed() -> None:
-    standing = Standing("A", "pc1")
+    standing = AgentSnapshot("A", "pc1")
     value = struct.pack("<d", 1.0)
-    standing.take(Figures("A", ("rare",), 0, value), 0.0)
-    assert standing.old(59.0) == {}
-    assert standing.old(61.0) == {"rare": 61.0}
-    standing.take(Figures("A", ("rare",), 300_000, value), 300.0)
-    assert standing.old(1499.0) == {}
-    assert standing.old(1501.0) == {"rare": 1201.0}
+    standing.update(MetricSample("A", ("rare",), 0, value), 0.0)
+    assert standing.stale_metrics(59.0) == {}
+    assert standing.stale_metrics(61.0) == {"rare": 61.0}
+    standing.update(MetricSample("A", ("rare",), 300_000, value), 300.0)
+    assert standing.stale_metrics(1499.0) == {}
+    assert standing.stale_metrics(1501.0) == {"rare": 1201.0}

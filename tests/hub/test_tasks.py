@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from argosy.hub.tasks import CALM_S, Tasks
+from argosy.hub.tasks import FAILURE_SHOWN_S, BackgroundTasks
 
 PATIENCE_S = 30.0
 
@@ -35,8 +35,8 @@ class Work:
 
 def test_what_ends_by_an_error_is_told_and_begun_again(caplog: pytest.LogCaptureFixture) -> None:
     async def go() -> None:
-        tasks, work = Tasks(first_pause_s=0.001), Work(2)
-        tasks.begin("the work", work.run)
+        tasks, work = BackgroundTasks(first_backoff_s=0.001), Work(2)
+        tasks.start("the work", work.run)
         assert tasks.failure() == ""
         async with asyncio.timeout(PATIENCE_S):
             await work.goes_on.wait()
@@ -51,14 +51,14 @@ def test_what_ends_by_an_error_is_told_and_begun_again(caplog: pytest.LogCapture
 
 def test_an_error_is_over_after_a_minute_of_calm(monkeypatch: pytest.MonkeyPatch) -> None:
     async def go() -> None:
-        tasks, work = Tasks(first_pause_s=0.001), Work(1)
-        tasks.begin("the work", work.run)
+        tasks, work = BackgroundTasks(first_backoff_s=0.001), Work(1)
+        tasks.start("the work", work.run)
         async with asyncio.timeout(PATIENCE_S):
             await work.goes_on.wait()
         assert tasks.failure()
         now_s = asyncio.get_running_loop().time()
         with monkeypatch.context() as later:
-            later.setattr("argosy.hub.tasks.time.monotonic", lambda: now_s + CALM_S + 1)
+            later.setattr("argosy.hub.tasks.time.monotonic", lambda: now_s + FAILURE_SHOWN_S + 1)
             assert tasks.failure() == ""
         await tasks.cancel()
 
@@ -67,13 +67,13 @@ def test_an_error_is_over_after_a_minute_of_calm(monkeypatch: pytest.MonkeyPatch
 
 def test_what_comes_to_its_end_is_not_begun_again() -> None:
     async def go() -> list[str]:
-        tasks, ran = Tasks(first_pause_s=0.001), []
+        tasks, ran = BackgroundTasks(first_backoff_s=0.001), []
 
         async def once() -> None:
             ran.append("once")
 
         async with asyncio.timeout(PATIENCE_S):
-            await tasks.begin("the end", once)
+            await tasks.start("the end", once)
         await tasks.cancel()
         return ran
 

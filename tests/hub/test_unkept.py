@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from argosy.hub import delivery as delivering
 from argosy.hub import keeper as keeping
 from argosy.hub import unkept as keeping_alerts
-from argosy.hub.delivery import Delivery
-from argosy.hub.keeper import Keeper
-from argosy.hub.record import Event, Figures
-from argosy.hub.store import Store
-from argosy.hub.unkept import Unkept
+from argosy.hub.delivery import AlertDelivery
+from argosy.hub.keeper import StoreWriter
+from argosy.hub.record import HubEvent, MetricSample
+from argosy.hub.store import RecordStore
+from argosy.hub.unkept import PendingAlerts
 
 PATIENCE_S = 30.0
 NAMES = ("first", "second")
@@ -33,17 +33,17 @@ class Scene:
     """A keeper whose disk can be full, and two receivers that can be away."""
 
     def __init__(self, path: Path) -> None:
-        self.keeper = Keeper(path, "pc1", 0.001)
+        self.keeper = StoreWriter(path, "pc1", 0.001)
         self.is_full = False
         self.away: set[str] = set()
         self.taken: dict[str, list[tuple[str, int]]] = {name: [] for name in NAMES}  # key and number
         self.raised = 0
-        self.unkept = Unkept(self.keeper)
-        self.unkept.on_kept = self._wake
-        self.deliveries: list[Delivery] = []
+        self.unkept = PendingAlerts(self.keeper)
+        self.unkept.on_persisted = self._wake
+        self.deliveries: list[AlertDelivery] = []
         self.running: list[asyncio.Task[None]] = []
-        self._write = self.keeper._store.write
-        self.keeper._store.write = self._written  # type: ignore[method-assign]
+        self._write = self.keeper._store.append
+        self.keeper._store.append = self._written  # type: ignore[method-assign]
         self.renew()
 
     def _written(self, *what: Any) -> Any:
@@ -68,17 +68,17 @@ class Scene:
         for task in self.running:
             task.cancel()
         self.deliveries = [
-            Delivery(self.keeper, self.unkept, "pc1", name, self._send(name)) for name in NAMES
+            AlertDelivery(self.keeper, self.unkept, "pc1", name, self._send(name)) for name in NAMES
         ]
         self.running = [asyncio.ensure_future(each.run()) for each in self.deliveries]
 
     def look(self, *, is_new: bool) -> None:
         """Do what a watch does each time that it looks."""
-        events = [Event(NOW_MS, "alert", "A", {"number": self.raised, "kind": "raised"})] if is_new else []
+        events = [HubEvent(NOW_MS, "alert", "A", {"number": self.raised, "kind": "raised"})] if is_new else []
         self.raised += is_new
         self.unkept.add(events)
         for each in self.deliveries:
-            each.look()
+            each.wake_if_overdue()
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -100,9 +100,9 @@ class Scene:
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "_RETRY_S", 0.005)
-    monkeypatch.setattr(keeping_alerts, "WITHIN_S", 0.005)
-    monkeypatch.setattr(delivering, "_FIRST_PAUSE_S", 0.005)
-    monkeypatch.setattr(delivering, "_MOST_PAUSE_S", 0.01)
+    monkeypatch.setattr(keeping_alerts, "DIRECT_DELIVERY_AFTER_S", 0.005)
+    monkeypatch.setattr(delivering, "_FIRST_BACKOFF_S", 0.005)
+    monkeypatch.setattr(delivering, "_MAX_BACKOFF_S", 0.01)
 
 
 def run(trial: Callable[[Scene], Awaitable[None]], folder: Path) -> None:
@@ -139,7 +139,7 @@ def test_each_receiver_has_each_alert_in_order_whatever_comes_between(steps: Seq
             await asyncio.sleep(0)
         scene.is_full, scene.away = False, set()
         everything = list(range(scene.raised))
-        await scene.until(lambda: scene.unkept.kept == scene.raised)
+        await scene.until(lambda: scene.unkept.persisted_count == scene.raised)
         await scene.until(lambda: all(scene.have(name) == everything for name in NAMES))
         alerts = await scene.keeper.read(lambda reading: reading.alerts("pc1"))
         assert [each.event.body["number"] for each in alerts] == everything
@@ -154,12 +154,12 @@ def test_what_was_had_before_it_was_kept_is_not_told_again_by_this_life_nor_the_
     async def one(scene: Scene) -> None:
         scene.is_full = True
         scene.look(is_new=True)
-        await scene.until(lambda: [each.waiting for each in scene.deliveries] == [0, 0])
+        await scene.until(lambda: [each.waiting_count for each in scene.deliveries] == [0, 0])
         assert all(scene.have(name) == [0] for name in NAMES)
         for task in scene.running:
             task.cancel()  # so that nobody notes that it has been delivered
         scene.is_full = False
-        await scene.until(lambda: scene.unkept.kept == 1)
+        await scene.until(lambda: scene.unkept.persisted_count == 1)
 
     async def other(scene: Scene) -> None:
         scene.raised = 1
@@ -171,8 +171,8 @@ def test_what_was_had_before_it_was_kept_is_not_told_again_by_this_life_nor_the_
 
 
 def test_an_alert_of_an_earlier_version_has_the_key_of_its_number(tmp_path: Path) -> None:
-    store = Store(tmp_path / "hub.db", "pc1")
-    store.write([Event(NOW_MS, "alert", "A", {"number": 7})])
+    store = RecordStore(tmp_path / "hub.db", "pc1")
+    store.append([HubEvent(NOW_MS, "alert", "A", {"number": 7})])
     epoch = store.origin.epoch
     store.close()
 
@@ -186,17 +186,17 @@ def test_an_alert_of_an_earlier_version_has_the_key_of_its_number(tmp_path: Path
 def test_what_the_keeper_refuses_waits_for_it_within_a_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "MOST_WAITING", 2)
-    monkeypatch.setattr(keeping_alerts, "MOST", 4)
+    monkeypatch.setattr(keeping, "MAX_WAITING", 2)
+    monkeypatch.setattr(keeping_alerts, "MAX_PENDING", 4)
 
     async def trial(scene: Scene) -> None:
         scene.is_full = True
-        scene.keeper.hand_in([Event(NOW_MS, "said", "A", {})] * 3)
+        scene.keeper.submit([HubEvent(NOW_MS, "said", "A", {})] * 3)
         await scene.until(lambda: bool(scene.keeper.failure))
         scene.away = set(NAMES)
         for _ in range(6):
             scene.look(is_new=True)
-        assert scene.unkept.count("first") == 4
+        assert scene.unkept.pending_count("first") == 4
         scene.is_full, scene.away = False, set()
         await scene.until(lambda: all(scene.have(name) == [2, 3, 4, 5] for name in NAMES))
 
@@ -206,19 +206,19 @@ def test_what_the_keeper_refuses_waits_for_it_within_a_bound(
 def test_figures_that_are_refused_leave_room_for_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "MOST_WAITING", 2)
-    figures = [Figures("A", ("count",), NOW_MS, bytes(8))] * 3
+    monkeypatch.setattr(keeping, "MAX_WAITING", 2)
+    figures = [MetricSample("A", ("count",), NOW_MS, bytes(8))] * 3
 
     async def trial(scene: Scene) -> None:
         scene.is_full = True
-        scene.keeper.hand_in((), figures)
+        scene.keeper.submit((), figures)
         await scene.until(lambda: bool(scene.keeper.failure))
-        with pytest.raises(keeping.FullError, match="database or disk is full"):
-            scene.keeper.hand_in((), figures)
-        waiter = scene.keeper.hand_in([Event(NOW_MS, "said", "A", {})])
-        with pytest.raises(keeping.FullError):
-            await scene.keeper.keep_first([Event(NOW_MS, "action", "A", {})])
-        gone = asyncio.ensure_future(scene.keeper.keep([Event(NOW_MS, "said", "B", {})]))
+        with pytest.raises(keeping.StoreFullError, match="database or disk is full"):
+            scene.keeper.submit((), figures)
+        waiter = scene.keeper.submit([HubEvent(NOW_MS, "said", "A", {})])
+        with pytest.raises(keeping.StoreFullError):
+            await scene.keeper.append_or_raise([HubEvent(NOW_MS, "action", "A", {})])
+        gone = asyncio.ensure_future(scene.keeper.append([HubEvent(NOW_MS, "said", "B", {})]))
         await asyncio.sleep(0)
         gone.cancel()
         scene.is_full = False

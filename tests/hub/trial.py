@@ -27,8 +27,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 
-from argosy.hub.reading import Reading  # noqa: E402
-from argosy.wire.book import Book, Entry, write_book  # noqa: E402
+from argosy.hub.reading import StoreReader  # noqa: E402
+from argosy.wire.book import AddressBook, AgentAddress, write_address_book  # noqa: E402
 from rig.lan import Lan, Machine  # noqa: E402
 
 PORT = 9471
@@ -109,14 +109,14 @@ class Trial:
         }
         self._program = HUB.replace("{broken}", str(broken))
         hubs = {
-            name: Entry(name, host=machine.address, bind=machine.address, port=PORT)
+            name: AgentAddress(name, host=machine.address, bind=machine.address, port=PORT)
             for name, machine in self.machines.items()
         }
         for name in self.names:
             (self.root / name).mkdir()
             self.set_clock(name, 0.0)
-            book = Book("trial", "development", (name,), str(self.root / name), {}, hubs=hubs)
-            write_book(self.root / f"{name}.json", book)
+            book = AddressBook("trial", "development", (name,), str(self.root / name), {}, hubs=hubs)
+            write_address_book(self.root / f"{name}.json", book)
         self.hubs = {name: self.start_hub(name) for name in self.names}
         self.writers = [self._start_writer(name) for name in self.names]
         self.kills = self.cuts = self.jumps = 0
@@ -160,11 +160,11 @@ class Trial:
     def _told(self, name: str, other: str) -> list[str]:
         """Return what a machine's own hub has told of seeing another, oldest first."""
         try:
-            reading = Reading(self.store(name))
+            reading = StoreReader(self.store(name))
         except sqlite3.OperationalError:
             return []
         try:
-            happened = reading.events(most=10**9)
+            happened = reading.events(limit=10**9)
         except sqlite3.OperationalError:
             return []
         finally:
@@ -266,14 +266,14 @@ class Trial:
         A life that was killed before it wrote anything is known to its own machine only.
         """
         try:
-            reading = Reading(self.store(name))
+            reading = StoreReader(self.store(name))
         except sqlite3.OperationalError:
             return None
         try:
             return sorted(
                 (at.origin.machine, at.origin.epoch, at)
                 for at in reading.positions()
-                if at.events or at.ticks
+                if at.last_event or at.last_row
             )
         except sqlite3.OperationalError:
             return None
@@ -286,8 +286,8 @@ class Trial:
         faults: Counter[str] = Counter(dict.fromkeys(FAULTS, 0))
         reference: dict[tuple[str, int], Any] = {}
         for name in self.names:
-            reading = Reading(self.store(name))
-            happened = reading.events(most=10**9)
+            reading = StoreReader(self.store(name))
+            happened = reading.events(limit=10**9)
             for other in self.names:
                 values = list(reading.series(f"hub@{other}", "count", 0, 1 << 60)[1])
                 last = self.acknowledged(other)

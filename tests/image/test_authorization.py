@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.image.authorization import Challenge, read_challenges
+from argosy.image.authorization import AuthChallenge, parse_challenges
 from argosy.image.blobs import MANIFEST_TYPE
 from argosy.image.credentials import find_credentials
 from rig.authority import Authority
@@ -156,7 +156,7 @@ def test_a_service_that_is_not_there_is_named(
     ],
 )
 def test_challenges_are_read(header: str, found: tuple[tuple[str, dict[str, str]], ...]) -> None:
-    assert read_challenges(header) == tuple(Challenge(*each) for each in found)
+    assert parse_challenges(header) == tuple(AuthChallenge(*each) for each in found)
 
 
 _WORDS = st.text("abcdefgh-_1", min_size=1, max_size=6)
@@ -171,10 +171,10 @@ def test_what_is_written_as_a_challenge_is_read_again(ways: list[tuple[str, dict
         f"{scheme} {', '.join(f'{name}={quoted(value)}' for name, value in parameters.items())}"
         for scheme, parameters in ways
     )
-    assert read_challenges(header) == tuple(Challenge(*way) for way in ways)
+    assert parse_challenges(header) == tuple(AuthChallenge(*way) for way in ways)
 
 
 @given(st.text('aB =",\\\t', max_size=40))
 def test_any_header_is_read_to_its_end(header: str) -> None:
-    for challenge in read_challenges(header):
+    for challenge in parse_challenges(header):
         assert challenge.scheme

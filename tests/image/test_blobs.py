@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.image.blobs import Entry, Store, compress, decompress, entries_below, pack
+from argosy.image.blobs import LayerEntry, BlobStore, compress, decompress, entries_in, pack_layer
 
 _NAMES = st.text("abcÄ_.-", min_size=1, max_size=40).filter(lambda name: name not in (".", ".."))
 _PATHS = st.lists(_NAMES, min_size=1, max_size=6).map("/".join)
@@ -25,9 +25,9 @@ def test_an_archive_holds_what_it_was_given_in_any_order(files: dict[str, bytes]
         files = {path: data for path, data in files.items() if path not in folders}
         if "" in folders and all(path.rpartition("/")[0] in folders for path in folders):
             break
-    entries = [Entry(path, "file", data=data) for path, data in files.items()]
-    packed, size = pack(entries)
-    assert pack(reversed(entries)) == (packed, size)
+    entries = [LayerEntry(path, "file", data=data) for path, data in files.items()]
+    packed, size = pack_layer(entries)
+    assert pack_layer(reversed(entries)) == (packed, size)
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         found = {}
         for member in archive:
@@ -56,22 +56,22 @@ def test_a_folder_gives_the_same_layer_wherever_it_lies(tmp_path: Path) -> None:
         (folder / "a" / "run").chmod(0o711 if name == "here" else 0o755)
         (folder / "b").symlink_to("a/run")
         os.utime(folder / "a" / "run", (time_s, time_s))
-        made.append(Store(tmp_path / f"store-{name}").layer("key", lambda _, f=folder: entries_below(f)))  # type: ignore[misc]
+        made.append(BlobStore(tmp_path / f"store-{name}").get_or_build_layer("key", lambda _, f=folder: entries_in(f)))  # type: ignore[misc]
     assert made[0] == made[1]
 
 
 def test_what_is_known_is_not_made_again_and_a_lost_blob_is(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = BlobStore(tmp_path)
     asked = []
 
-    def entries(_: Path) -> list[Entry]:
+    def entries(_: Path) -> list[LayerEntry]:
         asked.append(1)
-        return [Entry("a", "file", data=b"a")]
+        return [LayerEntry("a", "file", data=b"a")]
 
-    first = store.layer("key", entries)
-    assert store.layer("key", entries) == first
+    first = store.get_or_build_layer("key", entries)
+    assert store.get_or_build_layer("key", entries) == first
     assert len(asked) == 1
     store.path_of(first.digest).unlink()
-    assert store.layer("key", entries) == first
+    assert store.get_or_build_layer("key", entries) == first
     assert len(asked) == 2
     assert store.path_of(first.digest).exists()

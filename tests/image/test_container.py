@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from argosy.fleet import load_fleet, place
-from argosy.image.compose import compose_object
-from argosy.image.container import alone
-from argosy.image.containers import lay_out
-from argosy.image.gate import gates_of
+from argosy.image.compose import build_compose
+from argosy.image.container import local_fleet
+from argosy.image.containers import plan_containers
+from argosy.image.gate import remote_dependencies
 from argosy.image.plan import plan_images
 from rig import port
 from rig.fleet import free_ports
@@ -161,10 +161,10 @@ def test_a_container_without_its_name_says_which_there_are(pair: tuple[Container
 
 def test_what_is_needed_elsewhere_is_waited_for_and_then_wanted(pair: tuple[Container, Container]) -> None:
     fleet = load_fleet(pair[0].file)
-    (gate,) = gates_of(fleet, place(fleet, "container", {}), "second")
+    (gate,) = remote_dependencies(fleet, place(fleet, "container", {}), "second")
     assert (gate.agent, gate.kind, gate.port) == ("Base", "tcp", fleet.agents["Base"].port)
-    assert gates_of(fleet, place(fleet, "container", {}), "first") == ()
-    agents = alone(fleet, "second").agents
+    assert remote_dependencies(fleet, place(fleet, "container", {}), "first") == ()
+    agents = local_fleet(fleet, "second").agents
     assert (agents["Next"].needs, agents["Next"].wants) == ((), ("Base",))
     assert ([need.agent for need in agents["Last"].needs], agents["Last"].wants) == (["Next"], ("Base",))
 
@@ -172,14 +172,14 @@ def test_what_is_needed_elsewhere_is_waited_for_and_then_wanted(pair: tuple[Cont
 def test_each_agent_in_its_own_container_by_what_compose_says(tmp_path: Path) -> None:
     ports = free_ports(port.PORTS)
     fleet = make_tree(tmp_path, {"fleet.yaml": port.FLEET.format(*ports), **port.FILES})
-    laid = lay_out(plan_images(fleet))
-    services = compose_object(laid)["services"]
+    laid = plan_containers(plan_images(fleet))
+    services = build_compose(laid)["services"]
     assert {name: service["labels"]["argosy.agents"].split(",") for name, service in services.items()} == (
         port.SERVICES
     )
     assert list(services) == ["pair", "old", "memory", "speaker"]
     # The file that the containers read; all of their addresses are this machine's.
-    read = yaml.safe_load(laid.text)
+    read = yaml.safe_load(laid.fleet_text)
     read["environments"]["container"] = dict.fromkeys(services, "127.0.0.1")
     file = tmp_path / "containers.yaml"
     file.write_text(yaml.safe_dump(read))

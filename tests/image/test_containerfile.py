@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from argosy.cli import main
-from argosy.fleet.dockerfile import KNOWN, read_instructions
-from argosy.image.containerfile import containerfile
-from argosy.image.containers import Containers, lay_out
-from argosy.image.lock import Lock
+from argosy.fleet.dockerfile import INSTRUCTIONS, read_instructions
+from argosy.image.containerfile import render_containerfile
+from argosy.image.containers import ContainerPlan, plan_containers
+from argosy.image.lock import ImageLock
 from argosy.image.plan import ImagePlan, plan_images
 from argosy.image.wheels import Wheel
 from rig.trees import make_tree
@@ -35,22 +35,22 @@ def plan(tmp_path: Path) -> ImagePlan:
 
 
 @pytest.fixture
-def containers(plan: ImagePlan) -> Containers:
-    return lay_out(plan)
+def containers(plan: ImagePlan) -> ContainerPlan:
+    return plan_containers(plan)
 
 
 def test_the_architecture_of_the_machine_goes_to_what_compiles(
-    plan: ImagePlan, containers: Containers
+    plan: ImagePlan, containers: ContainerPlan
 ) -> None:
     for name, number in (("mind", "89"), ("little", "86")):
-        text = containerfile(plan.images[name], containers, None)
+        text = render_containerfile(plan.images[name], containers, None)
         assert f"ARG CUDA_ARCHITECTURE={number}\n" in text
         assert 'ENV CMAKE_ARGS="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=${CUDA_ARCHITECTURE}"\n' in text
         assert "FROM nvidia/cuda:" in text
 
 
-def test_who_computes_on_no_gpu_gets_none(plan: ImagePlan, containers: Containers) -> None:
-    text = containerfile(plan.images["words"], containers, None)
+def test_who_computes_on_no_gpu_gets_none(plan: ImagePlan, containers: ContainerPlan) -> None:
+    text = render_containerfile(plan.images["words"], containers, None)
     assert not [
         word
         for word in ("cuda", "CUDA", "torch")
@@ -59,22 +59,22 @@ def test_who_computes_on_no_gpu_gets_none(plan: ImagePlan, containers: Container
     assert "--only-binary=:all:" in text
 
 
-def test_it_is_a_containerfile_with_all_that_the_image_has(plan: ImagePlan, containers: Containers) -> None:
+def test_it_is_a_containerfile_with_all_that_the_image_has(plan: ImagePlan, containers: ContainerPlan) -> None:
     for image in plan.images.values():
-        found = list(read_instructions(containerfile(image, containers, None)))
-        assert {item.word for item in found} <= KNOWN
-        words = [item.word for item in found]
+        found = list(read_instructions(render_containerfile(image, containers, None)))
+        assert {item.keyword for item in found} <= INSTRUCTIONS
+        words = [item.keyword for item in found]
         assert words.count("FROM") == 2
-        assert found[-1].words() == ("python3", "-m", "argosy.image.first")
-        (check,) = [item.text for item in found if item.word == "HEALTHCHECK"]
+        assert found[-1].argv() == ("python3", "-m", "argosy.image.first")
+        (check,) = [item.arguments for item in found if item.keyword == "HEALTHCHECK"]
         assert check == 'CMD ["python3", "-m", "argosy.image.checkup"]'
-        assert [item.text for item in found if item.word == "USER"] == ["10001:10001"]
+        assert [item.arguments for item in found if item.keyword == "USER"] == ["10001:10001"]
 
 
-def test_with_a_lock_packages_come_by_their_digests(plan: ImagePlan, containers: Containers) -> None:
+def test_with_a_lock_packages_come_by_their_digests(plan: ImagePlan, containers: ContainerPlan) -> None:
     wheels = (Wheel("numpy", "2.4", "numpy.whl", "ab" * 32), Wheel("torch", "2", "torch.whl", "cd" * 32))
-    lock = Lock("image-lock/1", "3.13", ("numpy",), (), {}, wheels)
-    text = containerfile(plan.images["words"], containers, lock)
+    lock = ImageLock("image-lock/1", "3.13", ("numpy",), (), {}, wheels)
+    text = render_containerfile(plan.images["words"], containers, lock)
     assert f"'numpy==2.4 --hash=sha256:{'ab' * 32}'" in text
     assert "--require-hashes" in text
     assert "torch==" not in text
@@ -82,7 +82,7 @@ def test_with_a_lock_packages_come_by_their_digests(plan: ImagePlan, containers:
 
 def test_the_verb_prints_one(plan: ImagePlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["image", "containerfile", "--fleet", str(tmp_path), "--only", "mind"]) == 0
-    assert capsys.readouterr().out == containerfile(plan.images["mind"], lay_out(plan), None)
+    assert capsys.readouterr().out == render_containerfile(plan.images["mind"], plan_containers(plan), None)
     assert main(["image", "containerfile", "--fleet", str(tmp_path)]) == 2
     assert main(["image", "containerfile", "--fleet", str(tmp_path), "--only", "mnd"]) == 2
     assert "did you mean `mind`?" in capsys.readouterr().err

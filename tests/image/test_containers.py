@@ -13,9 +13,9 @@ import yaml
 
 from argosy.cli import main
 from argosy.fleet import load_fleet
-from argosy.image.compose import compose_object
-from argosy.image.containers import Containers, lay_out
-from argosy.image.k8s import manifests
+from argosy.image.compose import build_compose
+from argosy.image.containers import ContainerPlan, plan_containers
+from argosy.image.k8s import build_manifests
 from argosy.image.manifestcheck import check_compose, check_manifests
 from argosy.image.plan import plan_images
 from rig.needs import require
@@ -53,18 +53,18 @@ agents:
 
 
 @pytest.fixture
-def containers(tmp_path: Path) -> Containers:
-    return lay_out(plan_images(make_tree(tmp_path, FILES)))
+def containers(tmp_path: Path) -> ContainerPlan:
+    return plan_containers(plan_images(make_tree(tmp_path, FILES)))
 
 
 @pytest.fixture
-def services(containers: Containers) -> dict[str, Any]:
-    found: dict[str, Any] = compose_object(containers)["services"]
+def services(containers: ContainerPlan) -> dict[str, Any]:
+    found: dict[str, Any] = build_compose(containers)["services"]
     return found
 
 
-def deployments(containers: Containers) -> Iterator[dict[str, Any]]:
-    return (item for item in manifests(containers) if item["kind"] == "Deployment")
+def deployments(containers: ContainerPlan) -> Iterator[dict[str, Any]]:
+    return (item for item in build_manifests(containers) if item["kind"] == "Deployment")
 
 
 def test_a_group_that_is_in_between_is_cut_into_stages(services: dict[str, Any]) -> None:
@@ -104,7 +104,7 @@ def test_every_service_is_watched_sheltered_and_labelled(services: dict[str, Any
     assert services["small-light"]["profiles"] == ["small"]
 
 
-def test_limits_and_gpus(containers: Containers, services: dict[str, Any]) -> None:
+def test_limits_and_gpus(containers: ContainerPlan, services: dict[str, Any]) -> None:
     resources = services["deep-thought"]["deploy"]["resources"]
     assert resources["limits"] == {"cpus": "1.5", "memory": str(512 * 2**20)}
     assert resources["reservations"]["devices"][0]["capabilities"] == ["gpu"]
@@ -121,8 +121,8 @@ def test_limits_and_gpus(containers: Containers, services: dict[str, Any]) -> No
     assert limits["core-1"] == {}
 
 
-def test_no_secret_is_in_any_file(containers: Containers, services: dict[str, Any]) -> None:
-    texts = [json.dumps(compose_object(containers)), json.dumps(manifests(containers)), containers.text]
+def test_no_secret_is_in_any_file(containers: ContainerPlan, services: dict[str, Any]) -> None:
+    texts = [json.dumps(build_compose(containers)), json.dumps(build_manifests(containers)), containers.fleet_text]
     assert not [text for text in texts if PASSWORD in text]
     assert {key: services["deep-thought"]["environment"][key] for key in ("API_KEY", "STORE")} == {
         "API_KEY": None,
@@ -147,8 +147,8 @@ def test_a_secret_among_arguments_is_refused(tmp_path: Path, capsys: pytest.Capt
         assert PASSWORD not in said.err
 
 
-def test_the_fleet_file_of_the_containers_says_the_same(containers: Containers) -> None:
-    made = load_fleet("fleet.yaml", containers.text)
+def test_the_fleet_file_of_the_containers_says_the_same(containers: ContainerPlan) -> None:
+    made = load_fleet("fleet.yaml", containers.fleet_text)
     plain = containers.fleet
     for name, agent in made.agents.items():
         other = plain.agents[name]
@@ -170,7 +170,7 @@ def test_the_fleet_file_of_the_containers_says_the_same(containers: Containers) 
     }
 
 
-def test_every_container_has_three_probes_of_one_handler(containers: Containers) -> None:
+def test_every_container_has_three_probes_of_one_handler(containers: ContainerPlan) -> None:
     for item in deployments(containers):
         (container,) = item["spec"]["template"]["spec"]["containers"]
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -178,10 +178,10 @@ def test_every_container_has_three_probes_of_one_handler(containers: Containers)
         assert item["metadata"]["annotations"]["argosy.agents"]
 
 
-def test_the_network_follows_the_edges(containers: Containers) -> None:
+def test_the_network_follows_the_edges(containers: ContainerPlan) -> None:
     policies = {
         item["metadata"]["name"]: item["spec"]
-        for item in manifests(containers)
+        for item in build_manifests(containers)
         if item["kind"] == "NetworkPolicy"
     }
     (ingress,) = policies["core-2"]["ingress"]
@@ -196,8 +196,8 @@ def test_the_network_follows_the_edges(containers: Containers) -> None:
     assert policies["small-light"]["ingress"] == []
 
 
-def test_own_checks_find_nothing_here_and_faults_elsewhere(containers: Containers) -> None:
-    compose = compose_object(containers)
+def test_own_checks_find_nothing_here_and_faults_elsewhere(containers: ContainerPlan) -> None:
+    compose = build_compose(containers)
     assert check_compose(compose) == []
     compose["services"]["core-1"]["depends_on"] = {"core-2": {"condition": "service_started"}}
     compose["services"]["core-2"]["environment"]["TOKEN"] = PASSWORD
@@ -205,7 +205,7 @@ def test_own_checks_find_nothing_here_and_faults_elsewhere(containers: Container
     assert sorted(fault.code for fault in check_compose(compose)) == [
         *("cycle", "gate", "healthcheck", "image", "name", "secret"),
     ]
-    items = manifests(containers)
+    items = build_manifests(containers)
     assert check_manifests(items) == []
     container = next(deployments(containers))["spec"]["template"]["spec"]["containers"][0]
     broken = {
@@ -253,7 +253,7 @@ def test_compose_itself_takes_the_file(tmp_path: Path, capsys: pytest.CaptureFix
         capture_output=True,
         check=True,
     )
-    services = lay_out(plan_images(load_fleet(EXAMPLE))).services
+    services = plan_containers(plan_images(load_fleet(EXAMPLE))).services
     assert set(json.loads(done.stdout)["services"]) == {service.name for service in services}
 
 
@@ -263,10 +263,10 @@ def test_a_cell_that_needs_itself_through_another_does_not_wait(tmp_path: Path) 
         "  B: {run: a:A, group: g, port: 1002, needs: [A]}\n"
         "  C: {run: a:A, cell: c, port: 1003, needs: [B]}\n"
     )
-    made = lay_out(plan_images(make_tree(tmp_path, {"fleet.yaml": text, "a.py": "class A: ...\n"})))
-    assert {service.name: service.depends for service in made.services}.keys() == {"g", "light"}
+    made = plan_containers(plan_images(make_tree(tmp_path, {"fleet.yaml": text, "a.py": "class A: ...\n"})))
+    assert {service.name: service.depends_on for service in made.services}.keys() == {"g", "light"}
     assert len(made.notes) == 2
-    assert check_compose(compose_object(made)) == []
+    assert check_compose(build_compose(made)) == []
 
 
 EACH = """
@@ -288,15 +288,15 @@ def test_each_agent_has_its_own_container_of_its_groups_image_where_the_file_say
         "fleet.yaml": EACH,
         "left.py": "from argosy.agent import Agent\nclass Left(Agent): ...\n",
     }
-    found = lay_out(plan_images(make_tree(tmp_path, files)))
-    assert [(service.name, service.agents, service.depends) for service in found.services] == [
+    found = plan_containers(plan_images(make_tree(tmp_path, files)))
+    assert [(service.name, service.agents, service.depends_on) for service in found.services] == [
         ("registry", ("Registry",), ()),
         ("mind-1", ("Mind_1",), ("registry",)),
         ("pair", ("Left", "Right"), ("mind-1",)),
         ("mind-1-2", ("mind-1",), ("pair",)),
     ]
     assert {service.image.reference for service in found.services} == {"each/core"}
-    made = load_fleet("fleet.yaml", found.text)
+    made = load_fleet("fleet.yaml", found.fleet_text)
     assert {name: agent.machine for name, agent in made.agents.items()} == {
         "Registry": "registry",
         "Mind_1": "mind-1",
@@ -304,19 +304,19 @@ def test_each_agent_has_its_own_container_of_its_groups_image_where_the_file_say
         "Right": "pair",
         "mind-1": "mind-1-2",
     }
-    compose = compose_object(found)
+    compose = build_compose(found)
     assert [name for name, service in compose["services"].items() if "deploy" in service] == ["mind-1"]
     assert compose["services"]["pair"]["depends_on"]["mind-1"] == {"condition": "service_healthy"}
     assert check_compose(compose) == []
-    assert check_manifests(manifests(found)) == []
+    assert check_manifests(build_manifests(found)) == []
 
 
 def test_each_of_the_examples_agents_can_have_its_own_container(tmp_path: Path) -> None:
     text = EXAMPLE.read_text()
     (tmp_path / "fleet.yaml").write_text(f"containers: agent\n{text}")
-    found = lay_out(plan_images(load_fleet(tmp_path / "fleet.yaml")))
+    found = plan_containers(plan_images(load_fleet(tmp_path / "fleet.yaml")))
     order = {agent: at for at, service in enumerate(found.services) for agent in service.agents}
     for agent in found.fleet.agents.values():
         assert all(order[need.agent] <= order[agent.name] for need in agent.needs)
     assert {len(service.agents) for service in found.services} == {1}
-    assert check_compose(compose_object(found)) == []
+    assert check_compose(build_compose(found)) == []

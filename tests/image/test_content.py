@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from argosy.image.content import data_files, lay_out_argosy, own_files
+from argosy.image.content import data_files, copy_argosy, runtime_files
 
 
 def test_files_that_modules_name_come_along_and_secrets_do_not(tmp_path: Path) -> None:
@@ -28,9 +28,9 @@ def test_files_that_modules_name_come_along_and_secrets_do_not(tmp_path: Path) -
 
 
 def test_argosy_comes_without_the_rooms_that_no_container_uses(tmp_path: Path) -> None:
-    _, files = own_files()
+    _, files = runtime_files()
     assert {"agent/agent.py", "image/first.py", "engine/serve.py"} <= set(files)
     assert not [name for name in files if name.startswith(("refit/", "hub/", "fleet/importers/"))]
     assert "image/build.py" not in files
-    lay_out_argosy(tmp_path, "site")
+    copy_argosy(tmp_path, "site")
     assert len(list((tmp_path / "site/argosy").rglob("*.py"))) == len(files)

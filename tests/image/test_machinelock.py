@@ -14,8 +14,8 @@ import pytest
 
 from argosy.cli import main
 from argosy.image import lock as lock_module
-from argosy.image.debian import Package
-from argosy.image.lock import Lock, read_lock
+from argosy.image.debian import DebianPackage
+from argosy.image.lock import ImageLock, read_lock
 from argosy.image.machinelock import lock_machines, write_machine_locks
 from argosy.image.plan import plan_images, runtime_packages
 from argosy.image.wheels import Wheel, read_wheel
@@ -34,16 +34,16 @@ agents:
     "sums.py": "import numpy\n",
 }
 OWN = tuple(Wheel(name, "1", f"{name}.whl", "00") for name in runtime_packages())
-LOCK = Lock(
+LOCK = ImageLock(
     argosy="image-lock/1",
     python="3.13",
-    asked=(),
+    requested=(),
     base=(),
     system={
-        "libasound2-data": (Package("libasound2-data", "1.2", "ab", "a.deb"),),
+        "libasound2-data": (DebianPackage("libasound2-data", "1.2", "ab", "a.deb"),),
         "libportaudio2": (
-            Package("libasound2t64", "1", "ab", "b.deb"),
-            Package("libportaudio2", "19", "cd", "c.deb"),
+            DebianPackage("libasound2t64", "1", "ab", "b.deb"),
+            DebianPackage("libportaudio2", "19", "cd", "c.deb"),
         ),
     },
     wheels=(
@@ -87,9 +87,9 @@ def test_the_command_writes_them_beside_the_fleets(
 ) -> None:
     make_tree(tmp_path, FILES)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(lock_module.WheelHouse, "resolve", lambda *_: LOCK.wheels)
-    monkeypatch.setattr(lock_module, "base_packages", lambda: LOCK.base)
-    monkeypatch.setattr(lock_module, "find_packages", lambda names: LOCK.system[names[0]])
+    monkeypatch.setattr(lock_module.WheelCache, "resolve", lambda *_: LOCK.wheels)
+    monkeypatch.setattr(lock_module, "resolve_base_packages", lambda: LOCK.base)
+    monkeypatch.setattr(lock_module, "resolve_packages", lambda names: LOCK.system[names[0]])
     assert main(["image", "lock", "--fleet", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {name: one["agents"] for name, one in told["machines"].items()} == {
@@ -133,7 +133,7 @@ def test_pip_installs_from_it_and_refuses_other_bytes(tmp_path: Path) -> None:
     wheels = [
         make_wheel(shelf, name, ["cffi"] if name == "sounddevice" else ()) for name in ("cffi", "sounddevice")
     ]
-    lock = Lock("image-lock/1", "3.13", (), (), LOCK.system, tuple(wheels))
+    lock = ImageLock("image-lock/1", "3.13", (), (), LOCK.system, tuple(wheels))
     ears = {**FILES, "fleet.yaml": "fleet: f\nmachines: {big: {}}\nagents:\n  Ear: {run: ear.py}\n"}
     (made,) = lock_machines(plan_images(make_tree(tmp_path, ears)), lock)
     write_machine_locks([made])

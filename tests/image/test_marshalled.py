@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.image.marshalled import canonical
+from argosy.image.marshalled import canonicalize_pyc
 
 HEADER = b"0123456789abcdef"
 _CODE = [
@@ -47,26 +47,26 @@ _VALUES = st.recursive(
 
 @given(_VALUES)
 def test_values_stay(value: object) -> None:
-    made = canonical(HEADER + marshal.dumps((value, value)))
+    made = canonicalize_pyc(HEADER + marshal.dumps((value, value)))
     assert made[:16] == HEADER
     assert is_same(marshal.loads(made[16:]), (value, value))
-    assert canonical(made) == made
+    assert canonicalize_pyc(made) == made
 
 
 @pytest.mark.parametrize("name", ["functools", "dataclasses", "typing", "argparse", "enum", "asyncio/tasks"])
 def test_modules_stay_and_sharing_no_longer_matters(name: str) -> None:
     path = Path(sysconfig.get_path("stdlib")) / f"{name}.py"
     code = compile(path.read_bytes(), str(path), "exec")
-    made = canonical(HEADER + marshal.dumps(code))
+    made = canonicalize_pyc(HEADER + marshal.dumps(code))
     assert is_same(marshal.loads(made[16:]), code)
     # Version 2 of the format shares nothing; what is loaded from it is shared otherwise than `code` is.
     again = marshal.loads(marshal.dumps(code, 2))
-    assert canonical(HEADER + marshal.dumps(again)) == made
+    assert canonicalize_pyc(HEADER + marshal.dumps(again)) == made
 
 
 @given(st.binary(max_size=60))
 def test_anything_else_is_refused(data: bytes) -> None:
     try:
-        canonical(HEADER + data)
+        canonicalize_pyc(HEADER + data)
     except (ValueError, IndexError, RecursionError):
         return

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.image.owntests import unneeded_files, used_tests
-from argosy.image.wheels import read_wheel, unpack
+from argosy.image.owntests import unused_test_files, referenced_tests
+from argosy.image.wheels import read_wheel, unpack_wheel
 
 TESTS = {
     "pack/tests/__init__.py": "",
@@ -28,7 +28,7 @@ def wheel(files: dict[str, str]) -> zipfile.ZipFile:
 
 
 def test_what_only_tests_use_is_left_out() -> None:
-    assert unneeded_files(wheel(PACKAGE | TESTS)) == set(TESTS)
+    assert unused_test_files(wheel(PACKAGE | TESTS)) == set(TESTS)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_what_only_tests_use_is_left_out() -> None:
     ],
 )
 def test_what_the_package_itself_asks_for_stays(source: str) -> None:
-    assert unneeded_files(wheel(PACKAGE | TESTS | {"pack/other.py": source})) == set()
+    assert unused_test_files(wheel(PACKAGE | TESTS | {"pack/other.py": source})) == set()
 
 
 def test_of_tests_that_are_asked_for_only_those_stay_and_what_they_import() -> None:
@@ -61,10 +61,10 @@ def test_of_tests_that_are_asked_for_only_those_stay_and_what_they_import() -> N
     }
     asks = {"pack/testing.py": "from pack.tests.support import thing\n"}
     only_tests = {"pack/tests/deep/test_more.py", "pack/tests/test_core.py"}
-    assert unneeded_files(wheel(PACKAGE | tests | asks)) == only_tests
+    assert unused_test_files(wheel(PACKAGE | tests | asks)) == only_tests
     asks = {"pack/testing.py": "def run():\n    from pack import tests\n"}
     kept = {"pack/tests/__init__.py", "pack/tests/base.py", "pack/tests/golden.bin"}
-    assert unneeded_files(wheel(PACKAGE | tests | asks)) == set(tests) - kept
+    assert unused_test_files(wheel(PACKAGE | tests | asks)) == set(tests) - kept
 
 
 @pytest.mark.parametrize(
@@ -77,29 +77,29 @@ def test_of_tests_that_are_asked_for_only_those_stay_and_what_they_import() -> N
     ],
 )
 def test_what_may_be_more_than_tests_stays(files: dict[str, str]) -> None:
-    assert unneeded_files(wheel(PACKAGE | files)) == set()
+    assert unused_test_files(wheel(PACKAGE | files)) == set()
 
 
 @pytest.mark.parametrize(
     "source", ["import pack.tests.(\n", "# see pack.tests\n", "x = 'the tests/of this'\n"]
 )
 def test_what_asks_for_nothing_keeps_nothing(source: str) -> None:
-    assert unneeded_files(wheel(PACKAGE | TESTS | {"pack/other.py": source})) == set(TESTS)
+    assert unused_test_files(wheel(PACKAGE | TESTS | {"pack/other.py": source})) == set(TESTS)
 
 
 def test_only_the_folder_that_is_asked_for_stays() -> None:
     more = {"pack/sub/tests/test_sub.py": "", "pack/asks.py": "from pack.sub.tests import test_sub\n"}
-    assert unneeded_files(wheel(PACKAGE | TESTS | more)) == set(TESTS)
+    assert unused_test_files(wheel(PACKAGE | TESTS | more)) == set(TESTS)
 
 
 def test_others_may_ask_for_them() -> None:
-    assert unneeded_files(wheel(PACKAGE | TESTS), ["pack.tests.test_core"]) == set()
-    assert unneeded_files(wheel(PACKAGE | TESTS), ["other.tests"]) == set(TESTS)
+    assert unused_test_files(wheel(PACKAGE | TESTS), ["pack.tests.test_core"]) == set()
+    assert unused_test_files(wheel(PACKAGE | TESTS), ["other.tests"]) == set(TESTS)
     sources = {
         "agents/speaker.py": "from pack.tests import data\nimport agents.tests.one\n",
         "agents/tests/test_speaker.py": "import other.tests\n",
     }
-    assert used_tests(sources, lambda name: sources[name].encode()) == ("pack.tests", "pack.tests.data")
+    assert referenced_tests(sources, lambda name: sources[name].encode()) == ("pack.tests", "pack.tests.data")
 
 
 def test_a_wheel_is_laid_out_without_them_and_weighed_so(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_wheel_is_laid_out_without_them_and_weighed_so(tmp_path: Path) -> None
             archive.writestr(name, text)
     for used, names in (((), PACKAGE), (("pack.tests.test_core",), PACKAGE | TESTS), (None, PACKAGE | TESTS)):
         folder = tmp_path / f"laid out {used}"
-        unpack(path, folder, "site", used)
+        unpack_wheel(path, folder, "site", used)
         laid = {item.relative_to(folder / "site").as_posix() for item in folder.rglob("*") if item.is_file()}
         assert laid == {*names, "pack-1.0.dist-info/METADATA"}
     assert read_wheel(path, "0").unpacked_bytes == sum(map(len, PACKAGE.values())) + len(told)

@@ -59,11 +59,11 @@ def test_an_image_has_what_its_agents_import(tmp_path: Path) -> None:
 
 def test_who_drags_a_package_in_and_by_which_line(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
-    seer = next(item for item in plan.dragged if (item.agent, item.package) == ("Seer", "torch"))
-    assert (seer.use.path, seer.use.line, seer.use.way) == ("shared/eyes.py", 2, ("seer.py:1",))
-    assert seer.use.when == ("lazy",)
-    adder = next(item for item in plan.dragged if item.package == "orjson")
-    assert adder.use.when == ("guarded",)
+    seer = next(item for item in plan.pulled_in if (item.agent, item.package) == ("Seer", "torch"))
+    assert (seer.use.path, seer.use.line, seer.use.import_chain) == ("shared/eyes.py", 2, ("seer.py:1",))
+    assert seer.use.conditions == ("lazy",)
+    adder = next(item for item in plan.pulled_in if item.package == "orjson")
+    assert adder.use.conditions == ("guarded",)
 
 
 def test_only_who_computes_gets_a_gpu_and_that_of_its_machine(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_statistic_is_no_computation(tmp_path: Path) -> None:
         "fleet.yaml": FILES["fleet.yaml"].replace("  Mind: {run: mind.py, machine: small}\n", ""),
     }
     plan = plan_images(make_tree(tmp_path, files))
-    assert [(agent, package) for agent, package, _ in plan.statistics] == [("Meter", "torch")]
+    assert [(agent, package) for agent, package, _ in plan.metric_only_imports] == [("Meter", "torch")]
     assert plan.images["small-torch"].gpu is None
 
 
@@ -99,9 +99,9 @@ def test_what_is_installed_for_nobody_and_missing_for_somebody(tmp_path: Path) -
 
 def test_what_nobody_can_tell_is_a_question_and_in_no_image(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
-    assert set(plan.questions) == {"no_such_thing"}
-    assert plan.questions["no_such_thing"].agents == ("Mind", "Poor")
-    assert plan.elsewhere == {"pywin32": ("Mind", "Poor")}
+    assert set(plan.ambiguous_modules) == {"no_such_thing"}
+    assert plan.ambiguous_modules["no_such_thing"].agents == ("Mind", "Poor")
+    assert plan.other_systems == {"pywin32": ("Mind", "Poor")}
     assert not {"no-such-thing", "pywin32"} & {
         name for image in plan.images.values() for name in image.packages
     }
@@ -162,7 +162,7 @@ def test_the_example_fleet_is_light() -> None:
     assert sum(len(image.agents) for image in plan.images.values()) == len(plan.fleet.agents) == 84
     assert {name for image in plan.images.values() for name in image.packages} == {"argosy", "msgspec"}
     assert not plan.missing
-    assert not plan.questions
+    assert not plan.ambiguous_modules
 
 
 @pytest.mark.corpus
@@ -173,10 +173,10 @@ def test_the_real_fleet_has_a_plan(corpus: Path, tmp_path: Path) -> None:
     fleet = load_fleet(target)
     plan = plan_images(fleet)
     assert sum(len(image.agents) for image in plan.images.values()) == 84
-    torch = {item.agent for item in plan.dragged if item.package == "torch"}
+    torch = {item.agent for item in plan.pulled_in if item.package == "torch"}
     assert {"TieredResponder", "AsyncProcessor", "TutorAgent"} <= torch
-    assert {"TieredResponder", "AsyncProcessor"} <= {agent for agent, _, _ in plan.statistics}
-    assert set(plan.elsewhere) == {"pywin32"}
+    assert {"TieredResponder", "AsyncProcessor"} <= {agent for agent, _, _ in plan.metric_only_imports}
+    assert set(plan.other_systems) == {"pywin32"}
 
 
 def test_a_script_outside_of_the_fleet_files_folder_is_told(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from argosy.fault import RefusedError
 from argosy.fleet import load_fleet
-from argosy.image.blobs import Entry, Store
-from argosy.image.containers import lay_out
+from argosy.image.blobs import LayerEntry, BlobStore
+from argosy.image.containers import plan_containers
 from argosy.image.plan import plan_images
-from argosy.image.proof import Prover, unpack_layer
+from argosy.image.proof import SmokeTester, unpack_layer
 from rig.needs import needs
 
 
@@ -76,11 +76,11 @@ def test_a_layer_is_unpacked_where_tarfile_knows_no_filter(
         whole(archive, path, members)
 
     monkeypatch.setattr(tarfile.TarFile, "extractall", as_before_3_11_4)
-    store = Store(tmp_path / "store")
-    entries = [Entry("a/b", "file", data=b"b", mode=0o640), Entry("l", "link", target="/outside")]
-    layer = store.layer("key", lambda _: entries)
-    prover = Prover(store, tmp_path, lay_out(plan_images(load_fleet(EXAMPLE))))
-    folder = prover.unpacked(layer)
+    store = BlobStore(tmp_path / "store")
+    entries = [LayerEntry("a/b", "file", data=b"b", mode=0o640), LayerEntry("l", "link", target="/outside")]
+    layer = store.get_or_build_layer("key", lambda _: entries)
+    prover = SmokeTester(store, tmp_path, plan_containers(plan_images(load_fleet(EXAMPLE))))
+    folder = prover.unpack_blob(layer)
     assert (folder / "a/b").read_bytes() == b"b"
     assert (folder / "a/b").stat().st_mode & 0o777 == 0o640
     assert os.readlink(folder / "l") == "/outside"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from argosy.fault import InputError
 from argosy.image.blobs import MANIFEST_TYPE
 from argosy.image.credentials import credential_files, find_credentials
-from argosy.image.target import read_target
+from argosy.image.target import parse_target
 from rig.fleet import free_ports
 from rig.layout import log_in, manifests, push
 from rig.registry import Relay, registry
@@ -162,14 +162,14 @@ def test_what_cannot_be_pushed_is_told_before_anybody_is_asked(
     ],
 )
 def test_only_this_machine_is_spoken_to_without_tls(text: str, is_plain: bool) -> None:
-    assert read_target(text).is_plain is is_plain
-    assert read_target(text, is_plain=True).is_plain
+    assert parse_target(text).is_plain is is_plain
+    assert parse_target(text, is_plain=True).is_plain
 
 
 @given(st.text("aZ0.:/[]-_@", max_size=30))
 def test_a_target_is_read_or_refused_by_name(text: str) -> None:
     with contextlib.suppress(InputError):
-        target = read_target(text)
+        target = parse_target(text)
         assert text in (target.host, f"{target.host}/{target.prefix}", f"{target.host}/")
 
 
@@ -195,7 +195,7 @@ def test_credentials_come_from_the_first_file_that_has_them_or_its_helper(tmp_pa
     (tmp_path / "run" / "containers").mkdir(parents=True)
     file = tmp_path / "run" / "containers" / "auth.json"
     file.write_text(json.dumps({"auths": {"https://yard.example/v1/": {"auth": auth}}}))
-    names = read_target("yard.example/team").known_as
+    names = parse_target("yard.example/team").credential_names
     found = find_credentials(names, environ)
     assert found is not None
     assert (found.user, found.password) == ("ann", "a:b")
@@ -206,7 +206,7 @@ def test_credentials_come_from_the_first_file_that_has_them_or_its_helper(tmp_pa
     users = {
         place: found.user
         for place in ("yard.example", "yard.example/team/a", "yard.example/teams")
-        if (found := find_credentials(read_target(place).known_as, environ)) is not None
+        if (found := find_credentials(parse_target(place).credential_names, environ)) is not None
     }
     assert users == {"yard.example": "ann", "yard.example/team/a": "team", "yard.example/teams": "ann"}
     file.write_text('{"credHelpers": {"yard.example": "none-such"}}')

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.image.statistic import find_statistic
+from argosy.image.statistic import find_metric_only_import
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from argosy.image.statistic import find_statistic
 def test_a_statistic(tmp_path: Path, text: str) -> None:
     file = tmp_path / "a.py"
     file.write_text(text)
-    assert find_statistic(str(file), "torch", "a.py") is not None
+    assert find_metric_only_import(str(file), "torch", "a.py") is not None
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,10 @@ def test_a_statistic(tmp_path: Path, text: str) -> None:
 def test_a_computation(tmp_path: Path, text: str) -> None:
     file = tmp_path / "a.py"
     file.write_text(text)
-    assert find_statistic(str(file), "torch", "a.py") is None
+    assert find_metric_only_import(str(file), "torch", "a.py") is None
 
 
 def test_a_package_without_statistics_is_never_one(tmp_path: Path) -> None:
     file = tmp_path / "a.py"
     file.write_text("import scipy\nscipy.__version__\n")
-    assert find_statistic(str(file), "scipy", "a.py") is None
+    assert find_metric_only_import(str(file), "scipy", "a.py") is None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from argosy.fault import InputError, RefusedError
-from argosy.image.target import Target
+from argosy.image.target import PushTarget
 from argosy.image.trust import authority_files, tls_context
 from rig.authority import Authority, Shown
 from rig.layout import log_in, manifests, push
@@ -140,13 +140,13 @@ def test_a_token_is_not_fetched_without_tls_for_a_registry_with(
 
 
 def test_who_does_not_speak_tls_is_told_apart(tree: Path, tmp_path: Path) -> None:
-    from argosy.image.registry import Registry  # noqa: PLC0415 - an extra
+    from argosy.image.registry import OrasRegistry  # noqa: PLC0415 - an extra
 
     with registry(tmp_path / "registry") as port:
         place = f"127.0.0.1:{port}"
         # As if it were elsewhere: to this machine itself nobody speaks TLS unasked.
         with pytest.raises(RefusedError, match="what answers does not speak TLS"):
-            Registry(Target(place, place, "", is_plain=False, is_here=False))
+            OrasRegistry(PushTarget(place, place, "", is_plain=False, is_loopback=False))
 
 
 def test_files_of_certificates_that_are_none_are_named(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.cli import main
-from argosy.image.lock import Lock, write_lock
+from argosy.image.lock import ImageLock, write_lock
 from argosy.image.plan import Image, plan_images, runtime_packages
-from argosy.image.record import FOLDER, Entry, Record
-from argosy.image.weights import measure_plan, weigh
+from argosy.image.record import LAYOUT_FOLDER, BuiltImageEntry, BuildRecord
+from argosy.image.weights import measure_plan, measure_images
 from argosy.image.wheels import Wheel
 from rig.trees import make_tree
 
@@ -41,9 +41,9 @@ def wheel(name: str, size_bytes: int, *needs: str) -> Wheel:
     return Wheel(name, "1", f"{name}.whl", "ab", needs, size_bytes)
 
 
-def lock_of(*wheels: Wheel) -> Lock:
+def lock_of(*wheels: Wheel) -> ImageLock:
     own = tuple(wheel(name, 1) for name in OWN)
-    return Lock("image-lock/1", "3.13", (), (), {}, (*own, *wheels))
+    return ImageLock("image-lock/1", "3.13", (), (), {}, (*own, *wheels))
 
 
 WHEELS = (wheel("torch", 7_000_000, "jinja2"), wheel("jinja2", 500_000), wheel("numpy", 2_000_000))
@@ -53,16 +53,16 @@ def test_what_is_shared_counts_once_and_what_a_wheel_needs_counts(tmp_path: Path
     plan = plan_images(make_tree(tmp_path, UNGROUPED))
     write_lock(lock_of(*WHEELS), tmp_path / "images.lock")
     measured = measure_plan(plan)
-    each = {name: weight.wheels_bytes for name, weight in measured.images.each.items()}
+    each = {name: weight.wheels_bytes for name, weight in measured.images.by_name.items()}
     own = len(OWN)
     assert each == {
         "big-torch": 9_500_000 + own,
         "big-light": 2_000_000 + own,
         "small-light": 2_000_000 + own,
     }
-    assert measured.images.once.wheels_bytes == 9_500_000 + own
-    assert measured.images.alone.wheels_bytes == 13_500_000 + 3 * own
-    assert measured.unknown == ""
+    assert measured.images.deduplicated.wheels_bytes == 9_500_000 + own
+    assert measured.images.unshared.wheels_bytes == 13_500_000 + 3 * own
+    assert measured.unknown_reason == ""
 
 
 def test_without_a_lock_the_plan_says_how_to_have_sizes(
@@ -84,31 +84,31 @@ def test_without_a_lock_the_plan_says_how_to_have_sizes(
         (msgspec.structs.replace(lock_of(*WHEELS), python="3.9"), "for Python 3.9"),
     ],
 )
-def test_what_a_lock_does_not_tell_is_not_made_up(lock: Lock, why: str, tmp_path: Path) -> None:
+def test_what_a_lock_does_not_tell_is_not_made_up(lock: ImageLock, why: str, tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     write_lock(lock, tmp_path / "images.lock")
     measured = measure_plan(plan)
-    assert why in measured.unknown
-    assert measured.images.each["all"].wheels_bytes is None
-    assert measured.images.once.wheels_bytes is None
+    assert why in measured.unknown_reason
+    assert measured.images.by_name["all"].wheels_bytes is None
+    assert measured.images.deduplicated.wheels_bytes is None
 
 
 def test_a_broken_lock_does_not_stop_the_plan(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     (tmp_path / "images.lock").write_text("{")
-    assert "no lock of images" in measure_plan(plan).unknown
+    assert "no lock of images" in measure_plan(plan).unknown_reason
     (tmp_path / "images.lock").unlink()
     (tmp_path / "images.lock").mkdir()
-    assert "cannot be read" in measure_plan(plan).unknown
+    assert "cannot be read" in measure_plan(plan).unknown_reason
 
 
-def built(tmp_path: Path, **images: Entry) -> None:
-    (tmp_path / FOLDER).mkdir(parents=True)
-    (tmp_path / FOLDER / "images.json").write_bytes(msgspec.json.encode(Record(dict(images))))
+def built(tmp_path: Path, **images: BuiltImageEntry) -> None:
+    (tmp_path / LAYOUT_FOLDER).mkdir(parents=True)
+    (tmp_path / LAYOUT_FOLDER / "images.json").write_bytes(msgspec.json.encode(BuildRecord(dict(images))))
 
 
-def entry(agents: tuple[str, ...], **layers: int) -> Entry:
-    return Entry("d", agents, sum(layers.values()), 1, tuple(layers), None, tuple(layers.values()))
+def entry(agents: tuple[str, ...], **layers: int) -> BuiltImageEntry:
+    return BuiltImageEntry("d", agents, sum(layers.values()), 1, tuple(layers), None, tuple(layers.values()))
 
 
 def test_a_proposal_beside_the_groups_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +145,7 @@ def test_an_image_of_other_agents_lends_no_size(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     built(tmp_path, all=entry(("Seer",), base=1), far=entry(("Far",), base=1))
     measured = measure_plan(plan)
-    assert {name: weight.built_bytes for name, weight in measured.images.each.items()} == {
+    assert {name: weight.built_bytes for name, weight in measured.images.by_name.items()} == {
         "all": None,
         "far": 1,
     }
@@ -161,10 +161,10 @@ def test_together_is_the_union_and_alone_the_sum(sizes: dict[str, int], groups: 
         Image(f"g{at}", "p", None, (), tuple(sorted(names & sizes.keys())), (), None, ())
         for at, names in enumerate(groups)
     ]
-    weights = weigh(images, lock, Record())
+    weights = measure_images(images, lock, BuildRecord())
     union = {name for image in images for name in image.packages}
     own = len(OWN)
-    assert weights.once.wheels_bytes == sum(sizes[name] for name in union) + own
-    assert weights.alone.wheels_bytes == sum(
+    assert weights.deduplicated.wheels_bytes == sum(sizes[name] for name in union) + own
+    assert weights.unshared.wheels_bytes == sum(
         sizes[name] for image in images for name in image.packages
     ) + own * len(images)

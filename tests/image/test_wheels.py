@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from argosy.fault import InputError, RefusedError
-from argosy.image.debian import Package
+from argosy.image.debian import DebianPackage
 from argosy.image.elf import needed_libraries
-from argosy.image.lock import Lock, read_lock, write_lock
+from argosy.image.lock import ImageLock, read_lock, write_lock
 from argosy.image.sbom import bill_of_materials
-from argosy.image.wheels import Wheel, closure, read_wheel, unpack
+from argosy.image.wheels import Wheel, required_closure, read_wheel, unpack_wheel
 
 METADATA = """Metadata-Version: 2.1
 Name: Odd_Name
@@ -69,12 +69,12 @@ def test_a_name_that_leads_out_is_refused_before_a_byte_is_written(
         archive.writestr(member, text)
     root = tmp_path / "one" / "two" / "three" / "root"
     with pytest.raises(RefusedError, match=r"`evil-1-py3-none-any.whl` is refused"):
-        unpack(path, root, "lib/site")
+        unpack_wheel(path, root, "lib/site")
     assert sorted(tmp_path.rglob("*")) == [path]
 
 
 def test_where_its_members_go(wheel: Path, tmp_path: Path) -> None:
-    unpack(wheel, tmp_path / "root", "lib/site")
+    unpack_wheel(wheel, tmp_path / "root", "lib/site")
     root = tmp_path / "root"
     found = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     assert found == {
@@ -96,16 +96,16 @@ def test_a_closure_takes_what_there_is() -> None:
         "b": Wheel("b", "1", "", "", ("a", "gone")),
         "c": Wheel("c", "1", "", ""),
     }
-    assert closure(["a"], wheels) == {"a", "b"}
+    assert required_closure(["a"], wheels) == {"a", "b"}
 
 
 def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
-    lock = Lock(
+    lock = ImageLock(
         argosy="image-lock/1",
         python="3.13",
-        asked=("a",),
-        base=(Package("libc6", "2.41", "ab", "libc6.deb"),),
-        system={"libportaudio2": (Package("libportaudio2", "19", "cd", "p.deb"),)},
+        requested=("a",),
+        base=(DebianPackage("libc6", "2.41", "ab", "libc6.deb"),),
+        system={"libportaudio2": (DebianPackage("libportaudio2", "19", "cd", "p.deb"),)},
         wheels=(Wheel("a", "1", "a.whl", "ef", ("b",)), Wheel("b", "2", "b.whl", "01")),
     )
     write_lock(lock, tmp_path / "images.lock")
@@ -119,7 +119,7 @@ def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_bill_is_the_same_for_the_same_image() -> None:
     wheels = (Wheel("a", "1", "a.whl", "ef", ("b",)), Wheel("b", "2", "b.whl", "01"))
-    packages = (Package("libc6", "1:2.41+x", "ab", ""),)
+    packages = (DebianPackage("libc6", "1:2.41+x", "ab", ""),)
     text = bill_of_materials("f/core", packages, wheels)
     assert text == bill_of_materials("f/core", packages, wheels)
     value = msgspec.json.decode(text)
@@ -142,7 +142,7 @@ def test_what_machine_code_needs_is_read_from_it(tmp_path: Path) -> None:
 
 
 def test_its_size_is_what_is_laid_out(wheel: Path, tmp_path: Path) -> None:
-    unpack(wheel, tmp_path / "root", "lib/site")
+    unpack_wheel(wheel, tmp_path / "root", "lib/site")
     (tmp_path / "root/usr/local/bin/odd").unlink()  # a command is made of an entry point, not of a member
     tool = tmp_path / "root/usr/local/bin/tool"
     tool.write_bytes(tool.read_bytes().replace(b"#!/usr/bin/python3", b"#!python"))

@@ -18,10 +18,10 @@ from argosy.cli import main
 from argosy.fault import RefusedError
 from argosy.image.build import write_layout
 from argosy.image.commands import run_program
-from argosy.image.debian import compile_below
-from argosy.image.disk import disk_fault, on_disk
-from argosy.image.push import read_layout
-from argosy.image.whole import growing_folder, scratch_folder, sweep, write_whole
+from argosy.image.debian import compile_tree
+from argosy.image.disk import disk_fault, disk_errors_as_faults
+from argosy.image.push import read_layout_images
+from argosy.image.whole import staged_folder, temporary_folder, remove_stale, write_atomic
 from rig.layout import build_yard
 from rig.needs import require
 
@@ -45,15 +45,15 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_what_does_not_fit_leaves_what_was_there(disk: Path) -> None:
-    write_whole(disk / "one", b"old")
-    with pytest.raises(RefusedError) as caught, on_disk(disk, disk / "not" / "there"):
-        write_whole(disk / "one", bytes(5 * 2**20))
+    write_atomic(disk / "one", b"old")
+    with pytest.raises(RefusedError) as caught, disk_errors_as_faults(disk, disk / "not" / "there"):
+        write_atomic(disk / "one", bytes(5 * 2**20))
     (fault,) = caught.value.faults
     assert (fault.code, list(disk.iterdir())) == ("disk-full", [disk / "one"])
     assert fault.message.startswith("No space left on device; what was half made is gone again, and now ")
     assert f"`{disk}` has 4.2 MB free, `{disk}/not/there` has 4.2 MB free" in fault.message
     assert (disk / "one").read_bytes() == b"old"
-    with pytest.raises(OSError, match="No space left"), growing_folder(disk / "two") as folder:
+    with pytest.raises(OSError, match="No space left"), staged_folder(disk / "two") as folder:
         (folder / "part").write_bytes(bytes(5 * 2**20))
     with pytest.raises(OSError, match="`dd if=/dev/zero`: No space left"):
         run_program(["dd", "if=/dev/zero", f"of={disk}/two", "bs=1M", "count=5"])
@@ -69,7 +69,7 @@ def test_a_layout_on_a_full_disk_means_what_it_meant(disk: Path, tmp_path: Path)
     with pytest.raises(OSError, match="No space left"):
         write_layout(layout, store, [light, heavy], ["light", "heavy"], "v2")  # 6 MiB more
     assert sorted(path.name for path in layout.rglob("*")) == before
-    assert [(image.image, image.tag) for image in read_layout(layout, ())] == [("light", "v1")]
+    assert [(image.image, image.tag) for image in read_layout_images(layout, ())] == [("light", "v1")]
 
 
 def test_bytecode_that_finds_no_room_is_an_error_and_a_faulty_module_is_none(
@@ -81,14 +81,14 @@ def test_bytecode_that_finds_no_room_is_an_error_and_a_faulty_module_is_none(
     folder = disk / "site"
     folder.mkdir()
     (folder / "faulty.py").write_text("def (\n")
-    compile_below([sys.executable], str(tree), folder)
+    compile_tree([sys.executable], str(tree), folder)
     (folder / "large.py").write_text(
         "words = {" + "".join(f"'word{n}': {n}, " for n in range(20_000)) + "}\n"
     )
     with pytest.raises(OSError, match="No space left"):
         (disk / "ballast").write_bytes(bytes(5 * 2**20))
     with pytest.raises(OSError, match="No space left") as caught:
-        compile_below([sys.executable], str(tree), folder)
+        compile_tree([sys.executable], str(tree), folder)
     assert caught.value.errno == errno.ENOSPC
 
 
@@ -100,9 +100,9 @@ def test_the_first_refusal_of_a_tree_is_told(tmp_path: Path) -> None:
 
 
 def test_who_makes_the_same_at_once_gets_the_first_one(tmp_path: Path) -> None:
-    with growing_folder(tmp_path / "tree") as first:
+    with staged_folder(tmp_path / "tree") as first:
         (first / "file").write_text("first")
-        with growing_folder(tmp_path / "tree") as second:
+        with staged_folder(tmp_path / "tree") as second:
             (second / "file").write_text("second")
     assert (tmp_path / "tree" / "file").read_text() == "second"
     assert list(tmp_path.iterdir()) == [tmp_path / "tree"]
@@ -125,19 +125,19 @@ with scratch_folder(Path(sys.argv[1])) as folder:
 
 
 def test_what_a_killed_process_left_goes_and_what_a_living_one_makes_stays(tmp_path: Path) -> None:
-    with scratch_folder(tmp_path) as mine, python(MAKER, str(tmp_path)) as maker:
+    with temporary_folder(tmp_path) as mine, python(MAKER, str(tmp_path)) as maker:
         try:
             assert maker.stdout is not None
             theirs = Path(maker.stdout.readline().strip())
             for folder in (mine, theirs):
                 os.utime(folder, (1, 1))  # not just made
-            sweep(tmp_path)
+            remove_stale(tmp_path)
             assert mine.is_dir()
             assert theirs.is_dir()
         finally:
             maker.kill()
         maker.wait(PATIENCE_S)
-        sweep(tmp_path)
+        remove_stale(tmp_path)
         assert list(tmp_path.iterdir()) == [mine]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from argosy.engine.raycluster import match_nodes
-from argosy.engine.rayhost import Host, visible_devices
+from argosy.engine.rayhost import RayNodeActor, visible_devices
 from argosy.fault import RefusedError
 from rig.duo import until
 from rig.fleet import ARGOSY, SPEAKER
@@ -87,14 +87,14 @@ def test_a_node_s_agents_see_the_devices_that_its_raylet_has(
 
 
 def test_a_host_that_stays_knows_the_nodes_of_the_last_start() -> None:
-    host = Host("/fleet.yaml", "rayed", "one")
-    host.meet({"one": "n1", "two": "n2"})
-    assert host.gone(["n1", "n2"]) == set()
-    assert host.gone(["n1", "n3"]) == {"two"}
-    host.meet({"one": "n1", "two": "n3"})  # its node was replaced
-    assert host.gone(["n1", "n3"]) == set()
-    assert host.gone(["n1", "n2"]) == {"two"}
-    assert host.gone(["n3"]) == set()  # it is alive that asks
+    host = RayNodeActor("/fleet.yaml", "rayed", "one")
+    host.update_nodes({"one": "n1", "two": "n2"})
+    assert host.lost_machines(["n1", "n2"]) == set()
+    assert host.lost_machines(["n1", "n3"]) == {"two"}
+    host.update_nodes({"one": "n1", "two": "n3"})  # its node was replaced
+    assert host.lost_machines(["n1", "n3"]) == set()
+    assert host.lost_machines(["n1", "n2"]) == {"two"}
+    assert host.lost_machines(["n3"]) == set()  # it is alive that asks
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")

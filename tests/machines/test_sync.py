@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from argosy.engine.changeover import look
-from argosy.engine.remote import Target
-from argosy.engine.shipping import ship, take_back
-from argosy.engine.version import read_note, version_of
+from argosy.engine.changeover import prepare_target
+from argosy.engine.remote import SshTarget
+from argosy.engine.shipping import deploy, rollback
+from argosy.engine.version import read_tree_version, compute_tree_version
 from argosy.fault import RefusedError
 from rig.duo import ARGOSY, Duo
 from rig.needs import needs
@@ -60,26 +60,26 @@ def content(root: Path) -> dict[str, str]:
 
 def test_a_tree_is_brought_and_taken_back(here: Path, tmp_path: Path, ssh: str) -> None:
     there = tmp_path / "there's tree"
-    target = Target("two", "two-host", str(there), [ssh])
-    first = version_of(here)
-    assert ship(here, first, target).before is None
+    target = SshTarget("two", "two-host", str(there), [ssh])
+    first = compute_tree_version(here)
+    assert deploy(here, first, target).before is None
     assert content(there) == content(here)
-    assert not ship(here, first, target).is_new
+    assert not deploy(here, first, target).is_new
     before = content(here)
 
     (here / "sub/a.py").write_text("new\n")
     (here / "gone.py").unlink()
     (here / "more.py").write_text("more\n")
-    second = version_of(here)
-    shipment = ship(here, second, target)
+    second = compute_tree_version(here)
+    shipment = deploy(here, second, target)
     assert shipment.before == first
     assert content(there) == content(here)
-    assert read_note(there) == second
+    assert read_tree_version(there) == second
 
-    take_back(target)
+    rollback(target)
     assert content(there) == before
-    assert read_note(there) == first
-    assert version_of(there).tree == first.tree
+    assert read_tree_version(there) == first
+    assert compute_tree_version(there).tree == first.tree
 
 
 def make(root: Path, files: dict[str, str]) -> None:
@@ -117,19 +117,19 @@ NEW = {
 @pytest.mark.parametrize("by", ["rsync", "git"])
 def test_files_folders_and_links_take_each_other_s_places(tmp_path: Path, ssh: str, by: str) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
-    target = Target("two", "two-host", str(there), [ssh])
+    target = SshTarget("two", "two-host", str(there), [ssh])
     for files, way_back in ((OLD, None), (NEW, OLD), (OLD, NEW)):
         make(here, files)
-        version = version_of(here)
-        assert ship(here, version, target, by).carrier == by
-        assert version_of(there).tree == version.tree
+        version = compute_tree_version(here)
+        assert deploy(here, version, target, by).transport == by
+        assert compute_tree_version(there).tree == version.tree
         if way_back:
-            take_back(target)
+            rollback(target)
             make(here, way_back)
-            assert version_of(there).tree == version_of(here).tree
-            ship(here, version_of(here), target, by)
+            assert compute_tree_version(there).tree == compute_tree_version(here).tree
+            deploy(here, compute_tree_version(here), target, by)
             make(here, files)
-            ship(here, version, target, by)
+            deploy(here, version, target, by)
     (there / "file").unlink()  # what the machine itself has put where a file is to be stays, and so does all
     (there / "file/its own").mkdir(parents=True)
     (there / "file/its own/data").write_text("d")
@@ -137,7 +137,7 @@ def test_files_folders_and_links_take_each_other_s_places(tmp_path: Path, ssh: s
     (here / "more.py").write_text("m")
     (here / "file").write_text("f2")
     with pytest.raises(RefusedError, match="not empty"):
-        ship(here, version_of(here), target, by)
+        deploy(here, compute_tree_version(here), target, by)
     assert content(there) == before
 
 
@@ -145,11 +145,11 @@ def test_files_folders_and_links_take_each_other_s_places(tmp_path: Path, ssh: s
 def test_a_change_that_a_loss_of_power_broke_off_is_undone(tmp_path: Path, ssh: str, moves: int) -> None:
     here, there, count = tmp_path / "here", tmp_path / "there", tmp_path / "moves"
     make(here, OLD)
-    old = version_of(here)
-    target = Target("two", "two-host", str(there), [ssh])
-    ship(here, old, target)
+    old = compute_tree_version(here)
+    target = SshTarget("two", "two-host", str(there), [ssh])
+    deploy(here, old, target)
     make(here, NEW)
-    new = version_of(here)
+    new = compute_tree_version(here)
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "mv").write_text(
@@ -159,22 +159,22 @@ def test_a_change_that_a_loss_of_power_broke_off_is_undone(tmp_path: Path, ssh: 
     (programs / "mv").chmod(0o755)
     weak = ["env", f"PATH={programs}:{os.environ['PATH']}", "setsid", "-w", ssh]
     with pytest.raises(RefusedError):
-        ship(here, new, target._replace(ssh=weak))
+        deploy(here, new, target._replace(ssh=weak))
     assert (there / ".argosy/changing").exists()
     count.unlink()
     with contextlib.suppress(RefusedError):  # undone in few moves it is not broken off
-        look(target._replace(ssh=weak), new)
+        prepare_target(target._replace(ssh=weak), new)
 
-    found = look(target, new)
+    found = prepare_target(target, new)
     assert found.version == old
-    assert version_of(there).tree == old.tree
-    ship(here, new, target)
-    assert version_of(there).tree == new.tree
+    assert compute_tree_version(there).tree == old.tree
+    deploy(here, new, target)
+    assert compute_tree_version(there).tree == new.tree
 
 
 def test_a_machine_that_cannot_be_reached_is_named(here: Path, ssh: str) -> None:
     with pytest.raises(RefusedError, match="no such host"):
-        ship(here, version_of(here), Target("two", "nobody", "/nowhere", [ssh]))
+        deploy(here, compute_tree_version(here), SshTarget("two", "nobody", "/nowhere", [ssh]))
 
 
 AGENTS = """

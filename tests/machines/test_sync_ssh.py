@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.remote import Target
-from argosy.engine.shipping import Shipment, ship
-from argosy.engine.version import read_note, version_of
+from argosy.engine.remote import SshTarget
+from argosy.engine.shipping import Deployment, deploy
+from argosy.engine.version import read_tree_version, compute_tree_version
 from argosy.fault import RefusedError
 from rig.duo import Duo, until
 from rig.sshd import Sshd
@@ -38,10 +38,10 @@ class Site:
         duo.fleet.write_text(text)
         self.sshd = Sshd(duo.machines["two"], duo.root / "sshd")
 
-    def ship(self, ssh: list[str] | None = None, by: str = "") -> Shipment:
+    def ship(self, ssh: list[str] | None = None, by: str = "") -> Deployment:
         words = self.duo.machines["one"].words(ssh or self.sshd.ssh())
-        target = Target("two", self.duo.machines["two"].address, str(self.there), words)
-        return ship(self.here, version_of(self.here), target, by)
+        target = SshTarget("two", self.duo.machines["two"].address, str(self.there), words)
+        return deploy(self.here, compute_tree_version(self.here), target, by)
 
     def refused(self, ssh: list[str] | None = None, by: str = "") -> str:
         """Return the code of why nothing was brought."""
@@ -64,9 +64,9 @@ def test_what_ssh_brings_and_why_it_does_not(site: Site) -> None:
     first = site.duo.json("one", "sync", "--ssh", shlex.join(site.sshd.ssh()))
     assert first["machines"]["two"]["by"] == "rsync"
     assert content(site.there) == content(site.here)
-    noted = read_note(site.there)
+    noted = read_tree_version(site.there)
     assert noted is not None
-    assert noted.tree == first["version"] == version_of(site.there).tree
+    assert noted.tree == first["version"] == compute_tree_version(site.there).tree
 
     before, inode = content(site.there), (site.there / "fleet.yaml").stat().st_ino
     (site.here / "more.txt").write_text("more\n")
@@ -76,9 +76,9 @@ def test_what_ssh_brings_and_why_it_does_not(site: Site) -> None:
     (site.sshd.programs / "rsync").unlink()
     assert site.refused(by="rsync") == "no-rsync-there"
     assert content(site.there) == before
-    assert read_note(site.there) == noted
+    assert read_tree_version(site.there) == noted
 
-    assert site.ship().carrier == "git"
+    assert site.ship().transport == "git"
     assert content(site.there) == content(site.here)
     assert (site.there / "fleet.yaml").stat().st_ino == inode  # what is the same stays
     (site.sshd.programs / "git").unlink()
@@ -107,7 +107,7 @@ def test_a_full_disk_there_is_named_and_left_as_it_was(duo: Duo) -> None:
 
 def test_a_transfer_that_was_cut_leaves_the_old_tree_and_is_gone_on_with(site: Site) -> None:
     site.ship()
-    old, noted = content(site.there), read_note(site.there)
+    old, noted = content(site.there), read_tree_version(site.there)
     (site.here / "a-first.txt").write_text("whole\n")
     (site.here / "b-second.bin").write_bytes(os.urandom(TOO_BIG))
     rsync = site.sshd.programs / "rsync"
@@ -124,7 +124,7 @@ def test_a_transfer_that_was_cut_leaves_the_old_tree_and_is_gone_on_with(site: S
         site.duo.machines["two"].cut()
         assert code.result(60) == "link-cut"
     assert content(site.there) == old
-    assert read_note(site.there) == noted
+    assert read_tree_version(site.there) == noted
 
     site.duo.machines["two"].mend()
     rsync.unlink()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.refit.addresses.text import find_addresses_in, kind_of, read_address
+from argosy.refit.addresses.text import find_addresses, address_kind, parse_address_text
 from argosy.refit.audit import audit
 
 FLEET = """\
@@ -25,20 +25,20 @@ agents: {A: {run: [a], machine: mainpc, port: 7220}}
 )
 def test_reads_what_was_written(address: ipaddress.IPv4Address, port: int | None, scheme: str) -> None:
     text = (f"{scheme}://" if scheme else "") + str(address) + (f":{port}" if port else "")
-    found = read_address(text)
-    assert (found is None) == (kind_of(str(address)) is None)
+    found = parse_address_text(text)
+    assert (found is None) == (address_kind(str(address)) is None)
     if found is not None:
         assert (found.host, found.port, found.scheme) == (str(address), port, scheme)
         assert text[found.start :].startswith(found.host)
-        inside = list(find_addresses_in(f"x = {text} # y"))
+        inside = list(find_addresses(f"x = {text} # y"))
         assert [item.host for item in inside] == [found.host]
 
 
 @given(st.text(max_size=80))
 def test_never_fails_on_any_text(text: str) -> None:
-    found = read_address(text)
+    found = parse_address_text(text)
     assert found is None or found.host in text
-    for item in find_addresses_in(text):
+    for item in find_addresses(text):
         assert text[item.start :].startswith(item.host)
 
 
@@ -59,16 +59,16 @@ def test_never_fails_on_any_text(text: str) -> None:
     ],
 )
 def test_is_no_address(text: str) -> None:
-    assert read_address(text) is None
+    assert parse_address_text(text) is None
 
 
 def test_rules_for_a_fleet_refuse_without_one(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("A_PORT = 7120\nMAINPC_IP = '10.0.0.1'\n")
     without = audit(tmp_path)
-    assert without.refused["A404"] == "no fleet file"
-    assert "A401" not in without.refused
+    assert without.skipped_rules["A404"] == "no fleet file"
+    assert "A401" not in without.skipped_rules
     assert "A404" not in {item.code for item in without.findings}
     (tmp_path / "fleet.yaml").write_text(FLEET)
     report = audit(tmp_path, fleet=tmp_path / "fleet.yaml")
-    assert report.refused == {}
+    assert report.skipped_rules == {}
     assert [item.line for item in report.findings if item.code == "A404"] == [1, 2]

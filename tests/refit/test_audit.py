@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argosy.refit import inquiry
-from argosy.refit.audit import Report, audit
+from argosy.refit.audit import AuditReport, audit
 from argosy.refit.rule import Rule
-from argosy.refit.sketch import RuleSketch
-from argosy.refit.walk import Names
+from argosy.refit.sketch import RuleManifest
+from argosy.refit.walk import FilePatterns
 
 UNDEFINED = "def f():\n    return missing\n"
 
@@ -39,7 +39,7 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-def places(report: Report) -> list[tuple[str, str, int]]:
+def places(report: AuditReport) -> list[tuple[str, str, int]]:
     return [(item.code, item.path, item.line) for item in report.findings]
 
 
@@ -87,7 +87,7 @@ def test_deep_nesting_is_told_and_ends_nothing(name: str, tree: Path) -> None:
     (tree / "deep.py").write_text(DEEP[name] + "\n")
     (tree / "other.py").write_text(UNDEFINED)
     report = audit(tree, processes=1)
-    assert not report.verdict.failures
+    assert not report.result.failures
     assert [(code, path) for code, path, _ in places(report)] == [("S101", "deep.py"), ("S104", "other.py")]
 
 
@@ -101,7 +101,7 @@ def test_a_long_sum_is_no_fault(terms: int, tree: Path) -> None:
 def test_odd_files_are_judged_as_python_does(name: str, tree: Path) -> None:
     (tree / "odd.py").write_bytes(ODD[name])
     report = audit(tree, processes=1)
-    assert not report.verdict.failures
+    assert not report.result.failures
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -109,7 +109,7 @@ def test_odd_files_are_judged_as_python_does(name: str, tree: Path) -> None:
             is_sound = True
         except (SyntaxError, ValueError, LookupError):
             is_sound = False
-    assert ("odd.py" in report.verdict.unparsed) is not is_sound
+    assert ("odd.py" in report.result.unparsed) is not is_sound
     assert [code for code, _, _ in places(report) if code == "S101"] == ([] if is_sound else ["S101"])
 
 
@@ -125,14 +125,14 @@ def test_links_and_what_is_no_file_are_left_out(tree: Path) -> None:
         (tree / name / "hidden.py").write_text("def f(:\n")
     report = audit(tree)
     assert list(report.sizes) == ["a.py"]
-    assert report.verdict.files == 1
+    assert report.result.file_count == 1
 
 
 def test_a_name_that_is_no_text_is_told(tree: Path) -> None:
     with open(os.fsencode(tree) + b"/\xff.py", "wb") as file:
         file.write(b"x = 1\n")
     report = audit(tree)
-    assert (report.verdict.files, list(report.unreadable.values())) == (0, ["the name is not UTF-8"])
+    assert (report.result.file_count, list(report.unreadable.values())) == (0, ["the name is not UTF-8"])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -169,30 +169,30 @@ def test_files_that_change_and_go_while_they_are_read(tree: Path) -> None:
     finally:
         is_over.set()
         other.join()
-    assert not report.verdict.failures
-    assert report.verdict.files == len(report.sizes)
+    assert not report.result.failures
+    assert report.result.file_count == len(report.sizes)
 
 
 def test_a_reader_that_dies_costs_one_file(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(60):
         (tree / f"m{number:02}.py").write_text(UNDEFINED)
-    from argosy.refit.reader import Reader  # noqa: PLC0415
+    from argosy.refit.reader import FileAnalyzer  # noqa: PLC0415
 
     # Those that are shown to a program are read in one go.
     for name in ("a", "b", "c"):
         (tree / f"{name}.Dockerfile").write_text("FROM python\nCMD\n")
-    read = Reader.read_together
+    read = FileAnalyzer.analyze_batch
 
-    def deadly(self: Reader, jobs: Sequence[tuple[str, bytes]]) -> object:
+    def deadly(self: FileAnalyzer, jobs: Sequence[tuple[str, bytes]]) -> object:
         if {"m17.py", "b.Dockerfile"} & dict(jobs).keys():
             os.kill(os.getpid(), signal.SIGKILL)
         return read(self, jobs)
 
     # Readers are forked from this process, and so have the deadly method; this process reads nothing itself.
-    monkeypatch.setattr(Reader, "read_together", deadly)
+    monkeypatch.setattr(FileAnalyzer, "analyze_batch", deadly)
     report = audit(tree, processes=2)
     assert [(path, line) for code, path, line in places(report) if code == "S101"] == [("m17.py", 1)]
-    assert "exit code -9" in report.verdict.unparsed["m17.py"].message
+    assert "exit code -9" in report.result.unparsed["m17.py"].message
     assert len([code for code, _, _ in places(report) if code == "S104"]) == 59
     assert [path for code, path, _ in places(report) if code == "I603"] == ["a.Dockerfile", "c.Dockerfile"]
 
@@ -201,10 +201,10 @@ def test_a_rule_that_fails_is_told_and_stops_no_other(tree: Path, monkeypatch: p
     (tree / "a.py").write_text(UNDEFINED + "print(late)\nlate = 1\n")
     from argosy.refit.rules import s104_undefined_name as module  # noqa: PLC0415
 
-    monkeypatch.setattr(module, "offer_home", lambda *_: 1 / 0)
+    monkeypatch.setattr(module, "suggest_import", lambda *_: 1 / 0)
     report = audit(tree, processes=1)
-    assert [item.code for item in report.verdict.failures] == ["S104"]
-    assert "ZeroDivisionError" in report.verdict.failures[0].message
+    assert [item.code for item in report.result.failures] == ["S104"]
+    assert "ZeroDivisionError" in report.result.failures[0].message
     assert places(report) == [("S102", "a.py", 3)]
 
 
@@ -212,17 +212,17 @@ def test_only_what_changed_is_read_again(tree: Path, cache: Path) -> None:
     for number in range(20):
         (tree / f"m{number}.py").write_text(UNDEFINED)
     age(tree)
-    first = audit(tree, cache=cache)
-    assert first.read == 20
-    again = audit(tree, cache=cache)
-    assert (again.read, again.verdict) == (0, first.verdict)
+    first = audit(tree, cache_dir=cache)
+    assert first.files_analyzed == 20
+    again = audit(tree, cache_dir=cache)
+    assert (again.files_analyzed, again.result) == (0, first.result)
 
     (tree / "m3.py").write_text("x = 1\n")
     (tree / "m4.py").unlink()
     (tree / "new.py").write_text(UNDEFINED)
-    changed = audit(tree, cache=cache)
-    assert changed.read == 2
-    assert changed.verdict == audit(tree).verdict
+    changed = audit(tree, cache_dir=cache)
+    assert changed.files_analyzed == 2
+    assert changed.result == audit(tree).result
 
 
 EDITS: tuple[tuple[str, str], ...] = (
@@ -256,44 +256,44 @@ def test_after_any_edits_it_says_what_an_audit_without_memory_says(edits: list[t
                 path.write_text(text)
             else:
                 path.unlink()
-            assert audit(tree, cache=cache, processes=1).verdict == audit(tree, processes=1).verdict
+            assert audit(tree, cache_dir=cache, processes=1).result == audit(tree, processes=1).result
 
 
 def test_a_touched_file_is_looked_at_and_kept(tree: Path, cache: Path) -> None:
     (tree / "a.py").write_text(UNDEFINED)
     age(tree)
-    audit(tree, cache=cache)
+    audit(tree, cache_dir=cache)
     os.utime(tree / "a.py")
-    assert audit(tree, cache=cache).read == 0
+    assert audit(tree, cache_dir=cache).files_analyzed == 0
 
 
 def test_a_change_within_a_tick_of_the_clock_is_seen(tree: Path, cache: Path) -> None:
     path = tree / "a.py"
     path.write_text("def f():\n    return missing\n")
-    audit(tree, cache=cache)
+    audit(tree, cache_dir=cache)
     before = path.stat()
     path.write_text("def f():\n    return f + 0 + 1\n"[:27] + "\n")
     os.truncate(path, before.st_size)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert audit(tree, cache=cache).verdict == audit(tree).verdict
+    assert audit(tree, cache_dir=cache).result == audit(tree).result
 
 
 def test_what_others_say_is_asked_again_when_they_change(tree: Path, cache: Path) -> None:
     (tree / "user.py").write_text("from near import it\n")
     (tree / "near.py").write_text("it = 1\n")
     age(tree)
-    assert places(audit(tree, cache=cache)) == []
+    assert places(audit(tree, cache_dir=cache)) == []
     (tree / "near.py").write_text("other = 1\n")
-    assert places(audit(tree, cache=cache)) == [("S103", "user.py", 1)]
+    assert places(audit(tree, cache_dir=cache)) == [("S103", "user.py", 1)]
     (tree / "near.py").write_text("def f(:\n")
-    assert [item[:2] for item in places(audit(tree, cache=cache))] == [
+    assert [item[:2] for item in places(audit(tree, cache_dir=cache))] == [
         ("S101", "near.py"),
         ("S103", "user.py"),
     ]
     (tree / "near.py").unlink()
-    assert places(audit(tree, cache=cache)) == []
+    assert places(audit(tree, cache_dir=cache)) == []
     (tree / "near.py").write_text("it = 1\n")
-    assert places(audit(tree, cache=cache)) == []
+    assert places(audit(tree, cache_dir=cache)) == []
 
 
 @pytest.mark.parametrize("name", ["seen", "ledger", "facts-*", "linked-*"])
@@ -301,25 +301,25 @@ def test_a_spoilt_memory_is_as_none(tree: Path, cache: Path, name: str) -> None:
     (tree / "a.py").write_text(UNDEFINED)
     (tree / "b.py").write_text(UNDEFINED)
     age(tree)
-    verdict = audit(tree, cache=cache).verdict
+    verdict = audit(tree, cache_dir=cache).result
     (kept,) = cache.glob(f"*/{name}")
     kept.write_bytes(kept.read_bytes()[:-9])
     (tree / "b.py").write_text("\n" + UNDEFINED)
-    assert places(audit(tree, cache=cache)) == [("S104", "a.py", 2), ("S104", "b.py", 3)]
+    assert places(audit(tree, cache_dir=cache)) == [("S104", "a.py", 2), ("S104", "b.py", 3)]
     (tree / "b.py").write_text(UNDEFINED)
-    assert audit(tree, cache=cache).verdict == verdict
+    assert audit(tree, cache_dir=cache).result == verdict
 
 
 def test_a_memory_that_cannot_be_written_costs_time_alone(tree: Path, tmp_path: Path) -> None:
     (tree / "a.py").write_text(UNDEFINED)
     (tmp_path / "file").write_text("")
-    assert places(audit(tree, cache=tmp_path / "file" / "cache")) == [("S104", "a.py", 2)]
+    assert places(audit(tree, cache_dir=tmp_path / "file" / "cache")) == [("S104", "a.py", 2)]
 
 
 def test_two_processes_say_what_one_says(tree: Path) -> None:
     for number in range(80):
         (tree / f"m{number}.py").write_text(UNDEFINED.replace("missing", f"missing_{number}"))
-    assert audit(tree, processes=2).verdict == audit(tree, processes=1).verdict
+    assert audit(tree, processes=2).result == audit(tree, processes=1).result
 
 
 @pytest.mark.parametrize("kills", [False, True])
@@ -331,21 +331,21 @@ def test_rules_of_several_files_say_in_two_processes_what_they_say_in_one(
     for number in range(4):
         (tree / f"m{number}.py").write_text(f"import lost{number}\nfrom near import it, gone\n{UNDEFINED}")
     age(tree)
-    expected = audit(tree, processes=1).verdict
+    expected = audit(tree, processes=1).result
     assert {item.code for item in expected.findings} >= {"I601", "I602", "S103", "S104"}
-    monkeypatch.setattr(inquiry, "_MANY", 1)
+    monkeypatch.setattr(inquiry, "_MIN_PARALLEL_FILES", 1)
     if kills:
-        ours, load = os.getpid(), RuleSketch.load
+        ours, load = os.getpid(), RuleManifest.load
 
-        def load_or_die(sketch: RuleSketch) -> Rule:
+        def load_or_die(sketch: RuleManifest) -> Rule:
             if sketch.code == "I601" and os.getpid() != ours:
                 os.kill(os.getpid(), signal.SIGKILL)
             return load(sketch)
 
-        monkeypatch.setattr(RuleSketch, "load", load_or_die)
-    assert audit(tree, cache=cache, processes=2).verdict == expected
+        monkeypatch.setattr(RuleManifest, "load", load_or_die)
+    assert audit(tree, cache_dir=cache, processes=2).result == expected
     (tree / "m1.py").write_text(f"# moved\n{(tree / 'm1.py').read_text()}")
-    assert audit(tree, cache=cache, processes=2).verdict == audit(tree, processes=1).verdict
+    assert audit(tree, cache_dir=cache, processes=2).result == audit(tree, processes=1).result
 
 
 def test_nothing_of_the_tree_is_imported_or_run(tree: Path) -> None:
@@ -361,14 +361,14 @@ def test_progress_goes_up_to_all(tree: Path) -> None:
     for number in range(30):
         (tree / f"m{number}.py").write_text("x = 1\n")
     told: list[tuple[int, int]] = []
-    audit(tree, processes=2, progress=lambda done, total: told.append((done, total)))
+    audit(tree, processes=2, on_progress=lambda done, total: told.append((done, total)))
     assert told == [(number, 30) for number in range(1, 31)]
 
 
 @pytest.mark.corpus
 def test_the_real_code_base_is_read_whole(corpus: Path, cache: Path) -> None:
-    report = audit(corpus, cache=cache)
-    assert not report.verdict.failures
+    report = audit(corpus, cache_dir=cache)
+    assert not report.result.failures
     broken: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -377,12 +377,12 @@ def test_the_real_code_base_is_read_whole(corpus: Path, cache: Path) -> None:
                 ast.parse(path.read_bytes())
             except (SyntaxError, ValueError):
                 broken.add(path.relative_to(corpus).as_posix())
-    unparsed = {path for path, fault in report.verdict.unparsed.items() if fault.stage != "compile"}
-    assert (report.verdict.files, len(broken)) == (989, 194)
+    unparsed = {path for path, fault in report.result.unparsed.items() if fault.stage != "compile"}
+    assert (report.result.file_count, len(broken)) == (989, 194)
     assert unparsed == broken
     told = [item.path for item in report.findings if item.code == "S101"]
-    assert sorted(told) == sorted(report.verdict.unparsed)
-    assert audit(corpus, cache=cache).read == 0
+    assert sorted(told) == sorted(report.result.unparsed)
+    assert audit(corpus, cache_dir=cache).files_analyzed == 0
 
 
 @given(st.text("ab/.*", max_size=7), st.text("ab/.*?[]", max_size=5))
@@ -392,15 +392,15 @@ def test_globs_fit_as_fnmatch_says(path: str, item: str) -> None:
         expected = fnmatch.fnmatchcase(f"/{path}", f"*/{item}")
     else:
         expected = fnmatch.fnmatchcase(name, item)
-    assert Names([item]).fit(path, name) == expected
+    assert FilePatterns([item]).is_match(path, name) == expected
 
 
 def test_a_number_that_no_word_of_a_machine_holds_is_read(tree: Path) -> None:
     (tree / "fleet.yaml").write_text("fleet: f\nagents:\n  A: {run: a.py, port: 5501}\n")
     (tree / "a.py").write_text(f"LARGE = {2**80}\nSMALL = 5501\n")
     report = audit(tree, fleet=tree / "fleet.yaml")
-    assert report.verdict.failures == ()
-    assert not report.verdict.unparsed
+    assert report.result.failures == ()
+    assert not report.result.unparsed
 
 
 def test_what_is_kept_of_a_file_is_the_same_in_every_process(tree: Path) -> None:

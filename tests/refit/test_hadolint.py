@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.refit.audit import Report, audit
-from argosy.refit.hadolint import find_hadolint, missing_hadolint
+from argosy.refit.audit import AuditReport, audit
+from argosy.refit.hadolint import find_hadolint, describe_missing_hadolint
 
 PLAIN = "FROM python:3.12\n"
 ANSWER = '[{"code":"DL3004","column":1,"file":"-","level":"error","line":1,"message":"no sudo"}]'
@@ -40,14 +40,14 @@ def put(folder: Path, *lines: str) -> None:
     path.chmod(0o755)
 
 
-def remarks(report: Report) -> list[tuple[str, int, str]]:
+def remarks(report: AuditReport) -> list[tuple[str, int, str]]:
     return [(item.path, item.line, item.symbol) for item in report.findings if item.code == "I604"]
 
 
 def test_without_it_that_is_told_once_and_the_rest_is_found(tree: Path, shelf: Path) -> None:
     (tree / "Dockerfile").write_text("FROM python\nCMD\n")
     report = audit(tree, processes=1)
-    assert report.refused["I604"] == missing_hadolint() != ""
+    assert report.skipped_rules["I604"] == describe_missing_hadolint() != ""
     assert [(item.code, item.line) for item in report.findings] == [("I603", 2)]
 
 
@@ -55,30 +55,30 @@ def test_a_tree_without_a_dockerfile_hears_nothing_of_it(tree: Path, shelf: Path
     for path in tree.rglob("*ockerfile"):
         path.unlink()
     cache = tmp_path / "cache"
-    assert "I604" not in audit(tree, cache=cache, processes=1).refused
+    assert "I604" not in audit(tree, cache_dir=cache, processes=1).skipped_rules
     (tree / "Dockerfile").write_text(PLAIN)
-    assert audit(tree, cache=cache, processes=1).refused["I604"] == missing_hadolint()
+    assert audit(tree, cache_dir=cache, processes=1).skipped_rules["I604"] == describe_missing_hadolint()
 
 
 def test_installing_and_removing_it_later_counts(tree: Path, shelf: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    assert remarks(audit(tree, cache=cache, processes=1)) == []
+    assert remarks(audit(tree, cache_dir=cache, processes=1)) == []
     put(shelf, "while read line; do :; done", f"echo '{ANSWER}'")
-    found = audit(tree, cache=cache, processes=1)
+    found = audit(tree, cache_dir=cache, processes=1)
     assert remarks(found) == [("Dockerfile", 1, "DL3004"), ("docker/b.Dockerfile", 1, "DL3004")]
-    assert "I604" not in found.refused
+    assert "I604" not in found.skipped_rules
     (shelf / "hadolint").unlink()
-    assert remarks(audit(tree, cache=cache, processes=1)) == []
+    assert remarks(audit(tree, cache_dir=cache, processes=1)) == []
 
 
 def test_only_what_changed_is_shown_to_it(tree: Path, shelf: Path, tmp_path: Path) -> None:
     cache, log = tmp_path / "cache", tmp_path / "log"
     put(shelf, f"while read line; do echo \"$line\" >> '{log}'; done", f"echo '{ANSWER}'")
-    audit(tree, cache=cache, processes=1)
+    audit(tree, cache_dir=cache, processes=1)
     assert sorted(log.read_text().splitlines()) == ["FROM python:3.12", "FROM python:3.12", "USER root"]
     log.unlink()
     (tree / "Dockerfile").write_text("FROM python:3.13\n")
-    assert len(remarks(audit(tree, cache=cache, processes=1))) == 2
+    assert len(remarks(audit(tree, cache_dir=cache, processes=1))) == 2
     assert log.read_text() == "FROM python:3.13\n"
 
 
@@ -97,7 +97,7 @@ def test_many_are_shown_to_it_at_once(tree: Path, shelf: Path, tmp_path: Path) -
     assert [path for path, line, _ in remarks(report) if line == 2] == [
         f"{n}.Dockerfile" for n in (1, 3, 5, 7)
     ]
-    assert not report.verdict.failures
+    assert not report.result.failures
     assert (tmp_path / "log").read_text() == "14\n", "three words, and the eleven files"
 
 
@@ -106,7 +106,7 @@ def test_one_that_it_fails_on_costs_none_of_the_others(tree: Path, shelf: Path) 
         (tree / f"{number}.Dockerfile").write_text(PLAIN + "USER evil\n" * (number == 3))
     put(shelf, 'shift 3; cat "$@" | grep -q evil && exit 3', f"echo '{ANSWER}'")
     report = audit(tree, processes=2)
-    assert [(item.code, item.path) for item in report.verdict.failures] == [("I604", "3.Dockerfile")]
+    assert [(item.code, item.path) for item in report.result.failures] == [("I604", "3.Dockerfile")]
     assert len(remarks(report)) == 10
 
 
@@ -117,11 +117,11 @@ def test_one_that_does_not_work_is_told_and_stops_nothing(
     put(shelf, "while read line; do :; done", *lines)
     (tree / "a.py").write_text("def f():\n    return missing\n")
     report = audit(tree, processes=1)
-    assert [(item.code, item.path) for item in report.verdict.failures] == [
+    assert [(item.code, item.path) for item in report.result.failures] == [
         ("I604", "Dockerfile"),
         ("I604", "docker/b.Dockerfile"),
     ]
-    assert str(shelf / "hadolint") in report.verdict.failures[0].message
+    assert str(shelf / "hadolint") in report.result.failures[0].message
     assert [item.code for item in report.findings] == ["S104"]
 
 
@@ -148,7 +148,7 @@ def real() -> bool:
     return bool(find_hadolint())
 
 
-needs_it = pytest.mark.skipif(not real(), reason=missing_hadolint())
+needs_it = pytest.mark.skipif(not real(), reason=describe_missing_hadolint())
 
 
 @needs_it
@@ -163,11 +163,11 @@ def test_what_the_tree_says_to_it_counts(tree: Path, tmp_path: Path) -> None:
     cache, config = tmp_path / "cache", tree / ".hadolint.yaml"
     (tree / "Dockerfile").write_text("FROM python:3.12\nRUN sudo make\n")
     (tree / "docker" / "b.Dockerfile").write_text("FROM python:3.12\nRUN sudo make\n")
-    assert [line for _, line, _ in remarks(audit(tree, cache=cache, processes=1))] == [2, 2]
+    assert [line for _, line, _ in remarks(audit(tree, cache_dir=cache, processes=1))] == [2, 2]
     config.write_text("ignored: [DL3004]\n")
-    assert remarks(audit(tree, cache=cache, processes=1)) == []
+    assert remarks(audit(tree, cache_dir=cache, processes=1)) == []
     config.write_text("ignored: [[\n")
-    found = remarks(audit(tree, cache=cache, processes=1))
+    found = remarks(audit(tree, cache_dir=cache, processes=1))
     assert found == [
         (".hadolint.yaml", 1, "config"),
         ("Dockerfile", 2, "DL3004"),
@@ -181,4 +181,4 @@ def test_what_the_tree_says_to_it_counts(tree: Path, tmp_path: Path) -> None:
 )
 def test_odd_files_fail_nothing(data: bytes, tree: Path) -> None:
     (tree / "Dockerfile").write_bytes(data)
-    assert audit(tree, processes=1).verdict.failures == ()
+    assert audit(tree, processes=1).result.failures == ()

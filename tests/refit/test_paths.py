@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.refit.paths import Event, find_open_exits
+from argosy.refit.paths import SocketEvent, find_open_exits
 
 
 def exits_of(source: str) -> list[tuple[str, int]]:
     function = ast.parse(source).body[0]
     assert isinstance(function, ast.FunctionDef)
-    kinds: dict[str, Event] = {"make": "make", "close": "close", "give": "give", "use": "use"}
-    events: dict[ast.AST, Event] = {
+    kinds: dict[str, SocketEvent] = {"make": "make", "close": "close", "give": "give", "use": "use"}
+    events: dict[ast.AST, SocketEvent] = {
         node: kinds[node.func.id]
         for node in ast.walk(function)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds
     }
-    return [(found.how, found.line) for found in find_open_exits(function.body, events, "s")]
+    return [(found.kind, found.line) for found in find_open_exits(function.body, events, "s")]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.refit.repair.proposal import Proposal
+from argosy.refit.repair.proposal import RepairProposal
 from argosy.refit.repair.tree import repair_tree
 
 _BROKEN = "value = int(1))\n"
@@ -22,21 +22,21 @@ def _tree(root: Path, files: Mapping[str, str]) -> Path:
     return root
 
 
-def _repaired(root: Path, text: str, others: Mapping[str, str] | None = None) -> Proposal:
+def _repaired(root: Path, text: str, others: Mapping[str, str] | None = None) -> RepairProposal:
     """Return the proposal for `text`, with a bracket too many below it, in a tree with `others`."""
     whole = textwrap.dedent(text).lstrip("\n") + _BROKEN
     _tree(root, {**(others or {}), "app/broken.py": whole})
     account = repair_tree(str(root))
     assert [item.path for item in account.proposals] == ["app/broken.py"]
-    assert account.proposals[0].parses
+    assert account.proposals[0].is_applicable
     return account.proposals[0]
 
 
-def _after(item: Proposal) -> str:
+def _after(item: RepairProposal) -> str:
     return item.after.decode().removesuffix("value = int(1)\n")
 
 
-def _left(item: Proposal) -> list[str]:
+def _left(item: RepairProposal) -> list[str]:
     return [name.name for name in item.undefined]
 
 
@@ -243,7 +243,7 @@ def test_what_a_repair_would_unbind_is_no_proposal(tmp_path: Path) -> None:
     """
     _tree(tmp_path, {"broken.py": textwrap.dedent(text)})
     (item,) = repair_tree(str(tmp_path)).proposals
-    assert item.parses
+    assert item.is_applicable
     assert item.undefined == ()
     assert item.after.decode().startswith("import json\n") or "\nimport json\n" in item.after.decode()
 
@@ -251,7 +251,7 @@ def test_what_a_repair_would_unbind_is_no_proposal(tmp_path: Path) -> None:
 def _proposed(root: Path, files: Mapping[str, str]) -> dict[str, str]:
     """Return what would become of the files of a tree, by path, where anything would."""
     account = repair_tree(str(_tree(root, files)))
-    assert all(item.damage is None and item.parses for item in account.proposals)
+    assert all(item.damage is None and item.is_applicable for item in account.proposals)
     return {item.path: item.after.decode() for item in account.proposals}
 
 
@@ -271,7 +271,7 @@ def test_a_broken_module_shows_names_as_it_will_be(tmp_path: Path) -> None:
         "app/run.py": "HERE = join(1)\n",
     }
     account = repair_tree(str(_tree(tmp_path, files)))
-    after = {item.path: item.after.decode() for item in account.proposals if item.parses}
+    after = {item.path: item.after.decode() for item in account.proposals if item.is_applicable}
     assert after["app/run.py"] == "from lib.paths import join\nHERE = join(1)\n"
     for path, text in after.items():
         (tmp_path / path).write_text(text)

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from argosy.refit.repair.edit import apply_edits
-from argosy.refit.repair.proof import compare
+from argosy.refit.repair.proof import check_untouched
 from argosy.refit.repair.rules import RULES
-from argosy.refit.repair.search import Way, ways
+from argosy.refit.repair.search import Solution, find_solutions
 
 CASES = Path(__file__).parent / "cases" / "repair"
 _FOLDERS = sorted(path.parent for path in CASES.glob("*/*/before.py"))
 
 
-def _first(text: str) -> Way | None:
-    return next((way for way in ways(text) if not way.remaining), None)
+def _first(text: str) -> Solution | None:
+    return next((way for way in find_solutions(text) if not way.remaining_tokens), None)
 
 
 @pytest.mark.parametrize("folder", _FOLDERS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
@@ -42,7 +42,7 @@ def test_the_proof_holds_for_each_step(folder: Path) -> None:
     way = _first(text)
     for step in way.steps if way is not None else ():
         after = apply_edits(text, step.edits)
-        assert compare(text, after, step.edits).holds
+        assert check_untouched(text, after, step.edits).is_unchanged
         text = after
 
 
@@ -54,4 +54,4 @@ def test_every_rule_has_a_case_that_it_mends() -> None:
 def test_what_parses_is_left_alone() -> None:
     for folder in _FOLDERS:
         if (folder / "after.py").exists():
-            assert list(ways((folder / "after.py").read_text())) == []
+            assert list(find_solutions((folder / "after.py").read_text())) == []

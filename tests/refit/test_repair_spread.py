@@ -7,14 +7,14 @@ import signal
 
 import pytest
 
-from argosy.refit.repair.spread import spread
+from argosy.refit.repair.spread import parallel_map
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_results_come_in_the_order_of_the_items(processes: int, count: int) -> None:
     counts: list[int] = []
-    assert spread(lambda item: item * 2, range(count), counts.append, processes=processes) == [
+    assert parallel_map(lambda item: item * 2, range(count), counts.append, processes=processes) == [
         item * 2 for item in range(count)
     ]
     assert counts == list(range(1, count + 1))
@@ -28,7 +28,7 @@ def test_what_a_worker_that_died_had_before_it_is_done_here() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return item + 1
 
-    assert spread(work, range(9), lambda done: None, processes=2) == list(range(1, 10))
+    assert parallel_map(work, range(9), lambda done: None, processes=2) == list(range(1, 10))
 
 
 def test_an_error_of_the_work_is_raised_here() -> None:
@@ -36,4 +36,4 @@ def test_an_error_of_the_work_is_raised_here() -> None:
         return 1 // (item - 2)
 
     with pytest.raises(ZeroDivisionError):
-        spread(work, range(5), lambda done: None, processes=2)
+        parallel_map(work, range(5), lambda done: None, processes=2)

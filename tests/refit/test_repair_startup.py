@@ -11,57 +11,57 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argosy.refit.repair.edit import apply_edits
-from argosy.refit.repair.names.view import view_of
-from argosy.refit.repair.proof import compare
-from argosy.refit.repair.startup.around import Around
-from argosy.refit.repair.startup.behind_probe import is_behind_probes
-from argosy.refit.repair.startup.mending import RULES, mend_startup
-from argosy.refit.repair.startup.rule import Case
-from argosy.source.text import Source, read_source
+from argosy.refit.repair.names.view import compile_view
+from argosy.refit.repair.proof import check_untouched
+from argosy.refit.repair.startup.around import ProjectContext
+from argosy.refit.repair.startup.behind_probe import is_guarded_by_device_check
+from argosy.refit.repair.startup.mending import RULES, fix_startup
+from argosy.refit.repair.startup.rule import StartupCase
+from argosy.source.text import SourceText, read_source
 
-_MUST = [(name, case) for name, rule in RULES.items() for case in rule.must]
-_MUST_NOT = [(name, case) for name, rule in RULES.items() for case in rule.must_not]
+_MUST = [(name, case) for name, rule in RULES.items() for case in rule.must_change]
+_MUST_NOT = [(name, case) for name, rule in RULES.items() for case in rule.must_not_change]
 
 
-def _around(root: Path, case: Case, newline: str = "\n") -> tuple[Source, Around]:
+def _around(root: Path, case: StartupCase, newline: str = "\n") -> tuple[SourceText, ProjectContext]:
     for path, text in {**case.files, case.path: case.before}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(text.replace("\n", newline).encode())
     source = read_source(str(root / case.path))
-    assert isinstance(source, Source)
+    assert isinstance(source, SourceText)
     own = msgspec.structs.replace(source, path=case.path)
-    return own, Around(str(root), sorted({*case.files, case.path}), absent=case.absent)
+    return own, ProjectContext(str(root), sorted({*case.files, case.path}), missing_packages=case.missing_packages)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize(("name", "case"), _MUST)
-def test_what_a_rule_must_change(tmp_path: Path, name: str, case: Case, newline: str) -> None:
+def test_what_a_rule_must_change(tmp_path: Path, name: str, case: StartupCase, newline: str) -> None:
     source, around = _around(tmp_path, case, newline)
-    view = view_of(source)
+    view = compile_view(source)
     assert view is not None
     assert RULES[name].may_apply(view)
-    after, steps = mend_startup(view, around)
+    after, steps = fix_startup(view, around)
     assert case.after is not None
     assert after.text == case.after.replace("\n", newline)
     assert {candidate.rule for candidate, _ in steps} == {name}
     for candidate, earlier in steps:
-        assert compare(earlier, apply_edits(earlier, candidate.edits), candidate.edits).holds
-    assert mend_startup(after, around)[1] == ()
+        assert check_untouched(earlier, apply_edits(earlier, candidate.edits), candidate.edits).is_unchanged
+    assert fix_startup(after, around)[1] == ()
 
 
 @pytest.mark.parametrize(("name", "case"), _MUST_NOT)
-def test_what_a_rule_must_leave_alone(tmp_path: Path, name: str, case: Case) -> None:
+def test_what_a_rule_must_leave_alone(tmp_path: Path, name: str, case: StartupCase) -> None:
     source, around = _around(tmp_path, case)
-    view = view_of(source)
+    view = compile_view(source)
     assert view is not None
-    _, steps = mend_startup(view, around)
+    _, steps = fix_startup(view, around)
     assert [candidate.rule for candidate, _ in steps if candidate.rule == name] == []
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_has_cases(name: str) -> None:
-    assert RULES[name].must
-    assert len(RULES[name].must_not) >= 3
+    assert RULES[name].must_change
+    assert len(RULES[name].must_not_change) >= 3
 
 
 _LINES = st.lists(
@@ -71,16 +71,16 @@ _LINES = st.lists(
 
 @given(which=st.sampled_from(_MUST), above=_LINES, newline=st.sampled_from(["\n", "\r\n"]))
 @settings(max_examples=60, deadline=None)
-def test_whatever_is_written_above_stays(which: tuple[str, Case], above: list[str], newline: str) -> None:
+def test_whatever_is_written_above_stays(which: tuple[str, StartupCase], above: list[str], newline: str) -> None:
     """A rule counts in characters, Python's parser in bytes: comments of any script move nothing."""
     _, case = which
     head = "".join(f"# said: {line}\n" for line in above)
     moved = msgspec.structs.replace(case, before=head + case.before)
     with tempfile.TemporaryDirectory() as folder:
         source, around = _around(Path(folder), moved, newline)
-        view = view_of(source)
+        view = compile_view(source)
         assert view is not None
-        after, _ = mend_startup(view, around)
+        after, _ = fix_startup(view, around)
     assert after.text == (head + str(case.after)).replace("\n", newline)
 
 
@@ -105,6 +105,6 @@ def test_whatever_is_written_above_stays(which: tuple[str, Case], above: list[st
 )
 def test_what_is_used_only_where_there_is_a_device(body: str, expected: bool) -> None:
     text = f"import torch\n\n\ndef f(x, other):\n    {body}\n"
-    view = view_of(Source("a.py", text.encode(), "utf-8", False, "\n"))
+    view = compile_view(SourceText("a.py", text.encode(), "utf-8", False, "\n"))
     assert view is not None
-    assert is_behind_probes(view, "torch", "torch") is expected
+    assert is_guarded_by_device_check(view, "torch", "torch") is expected

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from argosy.refit.repair.proposal import Proposal
-from argosy.refit.repair.search import ways
-from argosy.refit.repair.tree import Account, repair_tree
-from argosy.refit.statements import Statement, read_statements
+from argosy.refit.repair.proposal import RepairProposal
+from argosy.refit.repair.search import find_solutions
+from argosy.refit.repair.tree import RepairReport, repair_tree
+from argosy.refit.statements import SourceStatement, read_statements
 
 
-def _one(root: Path, data: bytes) -> Proposal:
+def _one(root: Path, data: bytes) -> RepairProposal:
     (root / "a.py").write_bytes(data)
     (item,) = repair_tree(str(root)).proposals
     return item
@@ -38,7 +38,7 @@ def _one(root: Path, data: bytes) -> Proposal:
 )
 def test_bytes_outside_of_the_damage_stay(tmp_path: Path, before: bytes, after: bytes) -> None:
     item = _one(tmp_path, before)
-    assert item.parses
+    assert item.is_applicable
     assert item.after == after
     assert (tmp_path / "a.py").read_bytes() == before
 
@@ -46,7 +46,7 @@ def test_bytes_outside_of_the_damage_stay(tmp_path: Path, before: bytes, after: 
 def test_bytes_that_are_no_text_of_their_encoding_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_bytes(b"x = int(1))\ny = '\xff'\n")
     account = repair_tree(str(tmp_path))
-    assert [item.path for item in account.unreadable] == ["a.py"] or not account.proposals[0].parses
+    assert [item.path for item in account.unreadable] == ["a.py"] or not account.proposals[0].is_applicable
 
 
 @pytest.mark.parametrize("data", [b"", b"x = 1\n", b"x = '\0'\n", b"(" * 5000, b"\xff\xfe", b"if 1:\n" * 100])
@@ -54,7 +54,7 @@ def test_nothing_makes_it_fail(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.py").write_bytes(data)
     account = repair_tree(str(tmp_path))
     assert account.files == 1
-    assert not any(item.parses for item in account.proposals)
+    assert not any(item.is_applicable for item in account.proposals)
 
 
 def test_one_file_is_repaired_by_what_its_tree_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,44 +85,44 @@ def test_a_second_repair_finds_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("package", ["email", "http", "json", "logging", "multiprocessing", "xml"])
 def test_code_that_is_well_gets_no_proposal(tmp_path: Path, package: str) -> None:
     shutil.copytree(Path(sysconfig.get_path("stdlib")) / package, tmp_path / package)
-    assert repair_tree(str(tmp_path), absent={"torch", "numpy"}).proposals == ()
+    assert repair_tree(str(tmp_path), missing_packages={"torch", "numpy"}).proposals == ()
 
 
-Damaging = Callable[[str, Sequence[Statement], random.Random], str]
+Damaging = Callable[[str, Sequence[SourceStatement], random.Random], str]
 
 
-def _add_bracket(text: str, statements: Sequence[Statement], pick: random.Random) -> str:
-    end = pick.choice([item for item in statements if item.last.text == ")"]).last.end
+def _add_bracket(text: str, statements: Sequence[SourceStatement], pick: random.Random) -> str:
+    end = pick.choice([item for item in statements if item.last_token.text == ")"]).last_token.end
     return text[:end] + ")" + text[end:]
 
 
-def _glue(text: str, statements: Sequence[Statement], pick: random.Random) -> str:
+def _glue(text: str, statements: Sequence[SourceStatement], pick: random.Random) -> str:
     pairs = [
         (one, two)
         for one, two in pairwise(statements)
-        if one.last.text in ")]" and two.line == one.end_line + 1 and two.indent == one.indent
-        if two.first.kind == "name"
+        if one.last_token.text in ")]" and two.line == one.end_line + 1 and two.indent == one.indent
+        if two.first_token.kind == "name"
     ]
     one, two = pick.choice(pairs)
-    return text[: one.last.end] + text[two.start :]
+    return text[: one.last_token.end] + text[two.start :]
 
 
-def _move_import_left(text: str, statements: Sequence[Statement], pick: random.Random) -> str:
-    inner = [item for item in statements if item.word in ("import", "from") and item.indent >= 8]
+def _move_import_left(text: str, statements: Sequence[SourceStatement], pick: random.Random) -> str:
+    inner = [item for item in statements if item.keyword in ("import", "from") and item.indent >= 8]
     item = pick.choice([item for item in inner if item.line == item.end_line])
-    return text[: item.start] + text[item.first.start :]
+    return text[: item.start] + text[item.first_token.start :]
 
 
-def _move_header_left(text: str, statements: Sequence[Statement], pick: random.Random) -> str:
-    item = pick.choice([item for item in statements if item.first.text == "def" and item.indent == 4])
-    return text[: item.start] + text[item.first.start :]
+def _move_header_left(text: str, statements: Sequence[SourceStatement], pick: random.Random) -> str:
+    item = pick.choice([item for item in statements if item.first_token.text == "def" and item.indent == 4])
+    return text[: item.start] + text[item.first_token.start :]
 
 
-def _guard_in_the_middle(text: str, statements: Sequence[Statement], pick: random.Random) -> str:
+def _guard_in_the_middle(text: str, statements: Sequence[SourceStatement], pick: random.Random) -> str:
     places = [
         at
         for at in range(1, len(statements) - 1)
-        if statements[at - 1].word == "try" and statements[at].indent >= 8 and not statements[at].is_opener
+        if statements[at - 1].keyword == "try" and statements[at].indent >= 8 and not statements[at].is_block_header
         if statements[at + 1].indent == statements[at].indent
     ]
     at = pick.choice(places)
@@ -131,16 +131,16 @@ def _guard_in_the_middle(text: str, statements: Sequence[Statement], pick: rando
     return text[: statements[at + 1].start] + guard + text[statements[at + 1].start :]
 
 
-def _lose_margin(text: str, statements: Sequence[Statement], pick: random.Random) -> str:
+def _lose_margin(text: str, statements: Sequence[SourceStatement], pick: random.Random) -> str:
     places = [
         at
         for at in range(len(statements) - 2)
-        if statements[at].word == "try" and statements[at].is_opener and statements[at + 2].word == "except"
-        if not statements[at + 1].is_opener
+        if statements[at].keyword == "try" and statements[at].is_block_header and statements[at + 2].keyword == "except"
+        if not statements[at + 1].is_block_header
     ]
     at = pick.choice(places)
     item = statements[at + 1]
-    return text[: item.start] + statements[at].margin + text[item.first.start :]
+    return text[: item.start] + statements[at].leading_space + text[item.first_token.start :]
 
 
 @pytest.mark.parametrize(
@@ -163,39 +163,39 @@ def test_programs_that_were_damaged_on_purpose_come_back(damage: Damaging) -> No
             continue  # nothing in this file to damage so
         except SyntaxError:
             tried += 1
-            way = next((way for way in ways(damaged) if not way.remaining), None)
+            way = next((way for way in find_solutions(damaged) if not way.remaining_tokens), None)
             same += way is not None and ast.dump(ast.parse(way.text)) == ast.dump(ast.parse(text))
     assert tried >= 3
     assert same >= tried * 0.85, f"{same} of {tried}"
 
 
 @pytest.fixture(scope="module")
-def repaired(corpus: Path) -> Account:
+def repaired(corpus: Path) -> RepairReport:
     return repair_tree(str(corpus))
 
 
 @pytest.mark.corpus
-def test_of_a_real_tree_most_files_parse_again(repaired: Account) -> None:
+def test_of_a_real_tree_most_files_parse_again(repaired: RepairReport) -> None:
     broken = [item for item in repaired.proposals if item.damage is not None]
     assert len(broken) == 194
-    assert sum(1 for item in broken if item.parses) >= 170
-    mended = [item for item in repaired.proposals if item.parses]
+    assert sum(1 for item in broken if item.is_applicable) >= 170
+    mended = [item for item in repaired.proposals if item.is_applicable]
     assert len(mended) >= 330
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for item in mended:
             compile(item.after, item.path, "exec")
-    assert not any(name.is_new for item in mended for name in item.undefined)
+    assert not any(name.is_unbound_by_repair for item in mended for name in item.undefined)
 
 
 @pytest.mark.corpus
-def test_of_a_real_fleet_all_scripts_parse_again(repaired: Account) -> None:
+def test_of_a_real_fleet_all_scripts_parse_again(repaired: RepairReport) -> None:
     scripts = _fleet_scripts()
     proposed = [item for item in repaired.proposals if item.path in scripts]
     assert sum(1 for item in proposed if item.undefined) <= 8
     broken = [item for item in proposed if item.damage is not None]
     assert len(broken) == 23
-    assert all(item.parses for item in broken)
+    assert all(item.is_applicable for item in broken)
     assert sum(1 for item in broken if not item.undefined) >= 20
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from argosy.cli import audit
-from argosy.cli.dispatch import Parser
-from argosy.cli.verbs import VERBS
+from argosy.cli.dispatch import ArgosyParser
+from argosy.cli.verbs import COMMANDS
 from argosy.refit.rule import load_references
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_table_has_each_rule_as_it_is() -> None:
     rows = re.findall(r"^\| ([A-Z]\d{3}) \| (.*) \| (\w+) \|$", (ROOT / "docs/audit.md").read_text(), re.M)
     assert rows == [
-        (item.rule.code, item.doc.splitlines()[0], item.rule.action) for item in load_references()
+        (item.rule.code, item.docstring.splitlines()[0], item.rule.action) for item in load_references()
     ]
 
 
@@ -26,7 +26,7 @@ def test_the_hook_runs_a_command_that_there_is() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     assert [hook["id"] for hook in hooks] == ["argosy-audit"]
     program, verb, *options = hooks[0]["entry"].split()
-    assert (program, verb in VERBS) == ("argosy", True)
-    parser = Parser(prog="argosy audit", allow_abbrev=False)
+    assert (program, verb in COMMANDS) == ("argosy", True)
+    parser = ArgosyParser(prog="argosy audit", allow_abbrev=False)
     audit.configure(parser)
     assert parser.parse_args(options).since == "HEAD"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ast
 
-from argosy.refit.contextclass import find_context_class
+from argosy.refit.contextclass import find_context_class_uses
 from argosy.refit.file import PythonFile
 from argosy.refit.sockets import find_sockets
 from argosy.source.parse import Parsed, parse
-from argosy.source.text import Source, take_source
+from argosy.source.text import SourceText, decode_source
 
 
 def file_of(text: str) -> PythonFile:
-    source = take_source(text.encode(), "/case.py")
-    assert isinstance(source, Source)
+    source = decode_source(text.encode(), "/case.py")
+    assert isinstance(source, SourceText)
     parsed = parse(source)
     assert isinstance(parsed, Parsed)
     return PythonFile("case.py", parsed)
@@ -44,7 +44,7 @@ def test_a_place_has_its_makings_and_every_use() -> None:
         ("pass", "g"),
         ("store", ""),
     ]
-    assert places["self.s"].types == {"DEALER"}
+    assert places["self.s"].socket_types == {"DEALER"}
     assert places["self.s"].has_option("LINGER", file)
 
 
@@ -68,12 +68,12 @@ def test_kept_in_a_with_or_by_closing() -> None:
     )
     sockets = find_sockets(file)
     assert [place.name for place in sockets.sockets] == ["a", "b"]
-    assert [making.type for making in sockets.loose] == ["PUB"]
+    assert [making.socket_type for making in sockets.unplaced] == ["PUB"]
     assert [place.name for place in sockets.contexts] == ["c"]
 
 
 def test_the_sites_of_contexts_carry_scope_and_name() -> None:
     file = file_of("from zmq.asyncio import Context as C\nclass A:\n    def f(self):\n        return C()\n")
-    (site,) = find_context_class(file).sites
+    (site,) = find_context_class_uses(file).creations
     assert isinstance(site.call, ast.Call)
     assert (site.name, site.is_sure, site.scope.qualified_name()) == ("zmq.asyncio.Context", True, "A.f")

@@ -8,7 +8,7 @@ import tokenize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.refit.tokens import scan
+from argosy.refit.tokens import tokenize_leniently
 
 _PARTS = st.sampled_from(
     [
@@ -41,7 +41,7 @@ _PARTS = st.sampled_from(
 @settings(deadline=None)
 @given(st.lists(_PARTS, max_size=60).map("".join))
 def test_tokens_cover_the_text(text: str) -> None:
-    tokens = scan(text)
+    tokens = tokenize_leniently(text)
     assert "".join(token.text for token in tokens) == text
     at = 0
     for token in tokens:
@@ -51,7 +51,7 @@ def test_tokens_cover_the_text(text: str) -> None:
 
 def test_lines_and_columns_are_those_of_python() -> None:
     text = 'def f(a, *b):\n    """Two\n    lines."""\n    return a<<=1 if b\\\n else 1e-5 + 0x_1F # end\n'
-    mine = [(token.text, token.line, token.column) for token in scan(text) if token.is_code]
+    mine = [(token.text, token.line, token.column) for token in tokenize_leniently(text) if token.is_code]
     skipped = {
         tokenize.NEWLINE,
         tokenize.NL,
@@ -69,5 +69,5 @@ def test_lines_and_columns_are_those_of_python() -> None:
 
 
 def test_a_long_text_without_an_end_is_read_in_a_moment() -> None:
-    tokens = scan('x = """' + "a" * 1_000_000 + "\\" * 1000)
+    tokens = tokenize_leniently('x = """' + "a" * 1_000_000 + "\\" * 1000)
     assert tokens[-1].kind == "open"

@@ -8,8 +8,8 @@ import random
 from pathlib import Path
 
 from argosy.cli import main
-from argosy.image.blobs import CONFIG_TYPE, MANIFEST_TYPE, Blob, Store
-from argosy.image.build import Built, write_layout
+from argosy.image.blobs import CONFIG_TYPE, MANIFEST_TYPE, Blob, BlobStore
+from argosy.image.build import BuiltImage, write_layout
 from argosy.image.plan import Image
 
 _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -26,12 +26,12 @@ def write_yard(folder: Path) -> Path:
     return folder
 
 
-def build_yard(folder: Path) -> tuple[Store, list[Built]]:
+def build_yard(folder: Path) -> tuple[BlobStore, list[BuiltImage]]:
     """Return a store with three images: of 2 MiB, of 7 MiB, and of 1 MiB that all share."""
-    store = Store(folder)
+    store = BlobStore(folder)
     chance = random.Random(7)
     shared, own, large = (
-        store.add(chance.randbytes(size), _LAYER_TYPE) for size in (2**20, 2**20, 6 * 2**20)
+        store.add_blob(chance.randbytes(size), _LAYER_TYPE) for size in (2**20, 2**20, 6 * 2**20)
     )
     return store, [
         _built(store, "light", (shared, own)),
@@ -40,9 +40,9 @@ def build_yard(folder: Path) -> tuple[Store, list[Built]]:
     ]
 
 
-def _built(store: Store, name: str, layers: tuple[Blob, ...]) -> Built:
+def _built(store: BlobStore, name: str, layers: tuple[Blob, ...]) -> BuiltImage:
     image = Image(name, "yard", None, ("Light",), (), (), None, ())
-    config = store.add(
+    config = store.add_blob(
         json.dumps({"architecture": "amd64", "os": "linux", "name": name}).encode(), CONFIG_TYPE
     )
     manifest = {
@@ -52,7 +52,7 @@ def _built(store: Store, name: str, layers: tuple[Blob, ...]) -> Built:
         "layers": [layer.descriptor() for layer in layers],
     }
     data = json.dumps(manifest, separators=(",", ":")).encode()
-    return Built(image, store.add(data, MANIFEST_TYPE), layers, b"")
+    return BuiltImage(image, store.add_blob(data, MANIFEST_TYPE), layers, b"")
 
 
 def push(tree: Path, *words: str) -> int:

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Final
 
 from argosy.engine.client import SupervisorLostError
-from argosy.engine.remains import living_leases
+from argosy.engine.remains import agents_by_lease
 from rig.steps import POINTS
 from rig.trial import Trial, end
 
@@ -189,7 +189,7 @@ class Ordeal:
             except SupervisorLostError as lost:
                 found = [str(lost)]
         else:
-            by_lease = {name: one.pid for name, one in living_leases(trial.folder).items()}
+            by_lease = {name: one.pid for name, one in agents_by_lease(trial.folder).items()}
             found = [] if sorted(by_lease) == sorted(self.runs) else [f"by the leases {by_lease} live"]
         for name in NAMES:
             living, lived = trial.living(name), len(trial.lives(name))

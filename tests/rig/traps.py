@@ -175,14 +175,14 @@ def _hand_on_to_fork(folder: str) -> None:
     """Have this file in the supervisor that is a fork of this client."""
     from argosy.engine import detached  # noqa: PLC0415 - not in the forker
 
-    become = detached._become
+    become = detached._exec_child
 
     def become_watched(*given: Any) -> None:
         sys.setprofile(None)
         install(folder, "supervisor")
         become(*given)
 
-    detached._become = become_watched  # type: ignore[assignment]
+    detached._exec_child = become_watched  # type: ignore[assignment]
 
 
 def _hand_on(folder: str) -> None:

@@ -18,10 +18,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from argosy.engine.client import Client, SupervisorLostError, connect
-from argosy.engine.diary import read_diary
-from argosy.engine.folder import folder_of
-from argosy.engine.messages import Account, Apply, Message, Report
+from argosy.engine.client import ControlClient, SupervisorLostError, connect
+from argosy.engine.diary import read_event_log
+from argosy.engine.folder import locate_state_dir
+from argosy.engine.messages import ApplySummary, Apply, ControlMessage, FleetStatus
 from argosy.engine.process import all_pids
 from argosy.fault import RefusedError
 from argosy.fleet.load import load_fleet
@@ -96,8 +96,8 @@ class Trial:
         self.traps = rig.folder / "traps"
         self.traps.mkdir()
         self.watch(points)
-        self.folder = folder_of(self.path, rig.env)
-        (self.traps / "disk").symlink_to(self.folder.state)
+        self.folder = locate_state_dir(self.path, rig.env)
+        (self.traps / "disk").symlink_to(self.folder.path)
         self._supervisors: list[subprocess.Popen[bytes]] = []
 
     def watch(self, points: Mapping[str, Point]) -> None:
@@ -146,7 +146,7 @@ class Trial:
 
     # ---- the command
 
-    def tell(self, request: Message) -> Client:
+    def tell(self, request: ControlMessage) -> ControlClient:
         """Send the supervisor a request and do not wait for what becomes of it.
 
         Raises SupervisorLostError: there is none.
@@ -179,7 +179,7 @@ class Trial:
                 raise
         return process.returncode, json.loads(out) if out else {"errors": err}
 
-    def up(self) -> Account:
+    def up(self) -> ApplySummary:
         """Bring all of the fleet up, as `argosy up -d` does; a change that is under way is waited for."""
         apply = Apply(
             fleet=load_fleet(self.path),
@@ -192,7 +192,7 @@ class Trial:
                 with connect(self.folder, "test") or self._start_supervisor() as client:
                     client.send(apply)
                     for answer in client.stream():
-                        if isinstance(answer, Account):
+                        if isinstance(answer, ApplySummary):
                             assert not answer.not_ready, answer.not_ready
                             return answer
             except SupervisorLostError:
@@ -201,7 +201,7 @@ class Trial:
                 if error.faults[0].code != "busy":
                     raise
 
-    def _start_supervisor(self) -> Client:
+    def _start_supervisor(self) -> ControlClient:
         """Start one with the traps in it, and wait until it has adopted what runs."""
         ready, ready_in = os.pipe()
         words = [
@@ -252,7 +252,7 @@ class Trial:
     def begin_anew(self) -> None:
         """Have nothing of the fleet: no process, no state, no mark of a witness."""
         self.close()
-        shutil.rmtree(self.folder.state.parent, ignore_errors=True)
+        shutil.rmtree(self.folder.path.parent, ignore_errors=True)
         for pattern in ("*.twice", "*.lives"):
             for mark in self.rig.folder.glob(pattern):
                 mark.unlink()
@@ -270,13 +270,13 @@ class Trial:
         """Return those of them that live."""
         return [pid for pid in self.lives(agent) if is_alive(pid)]
 
-    def report(self) -> Report:
+    def report(self) -> FleetStatus:
         """Return what the supervisor says. Raises SupervisorLostError: there is none."""
         client = connect(self.folder, "test")
         if client is None:
             raise SupervisorLostError("no supervisor answers")
         with client:
-            return client.report()
+            return client.fetch_status()
 
     def is_up(self) -> bool:
         """Return whether a supervisor answers."""
@@ -289,13 +289,13 @@ class Trial:
     def is_listening(self) -> bool:
         """Return whether the control socket takes connections, answered or not."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-            return channel.connect_ex(str(self.folder.control)) == 0
+            return channel.connect_ex(str(self.folder.control_socket)) == 0
 
     def await_zygote(self) -> None:
         """Wait until the zygote of this supervisor is warm: until then one agent alone is spawned."""
 
         def is_warm() -> bool:
-            kinds = [entry.kind for entry in read_diary(self.folder.diary)]
+            kinds = [entry.kind for entry in read_event_log(self.folder.event_log)]
             return "zygote" in kinds[len(kinds) - kinds[::-1].index("supervisor") :]
 
         self.rig.until(is_warm)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import textwrap
 
 from argosy.source.parse import Parsed, parse
-from argosy.source.text import Source, take_source
+from argosy.source.text import SourceText, decode_source
 
 
 def parsed(text: str) -> Parsed:
     """Return the tree of an indented text that must parse."""
-    source = take_source(textwrap.dedent(text).encode(), "a.py")
-    assert isinstance(source, Source)
+    source = decode_source(textwrap.dedent(text).encode(), "a.py")
+    assert isinstance(source, SourceText)
     found = parse(source)
     assert isinstance(found, Parsed), found
     return found

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.source.bytecode import normal_form
+from argosy.source.bytecode import normalize_bytecode
 from rig.interpreters import ROOT, other_bare
 
 BODY = """
@@ -37,7 +37,7 @@ NAMES = st.lists(
 def shape(text: str) -> bytes:
     module = compile(text, "a.py", "exec", dont_inherit=True)
     function = next(item for item in module.co_consts if isinstance(item, CodeType))
-    return normal_form(function.co_code).shape
+    return normalize_bytecode(function.co_code).shape
 
 
 @given(
@@ -81,7 +81,7 @@ def test_names_of_keyword_arguments_do_not_matter_whatever_constants_come_before
 def test_a_coroutine_that_neither_calls_nor_branches_does_not_act() -> None:
     module = compile("async def f(self):\n    return self.a\n", "a.py", "exec", dont_inherit=True)
     function = next(item for item in module.co_consts if isinstance(item, CodeType))
-    assert not normal_form(function.co_code).acts
+    assert not normalize_bytecode(function.co_code).has_effects
 
 
 def test_long_functions_with_wide_arguments() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.source.classes import Place, Tree
-from argosy.source.modules import Finder
+from argosy.source.classes import SymbolRef, SymbolResolver
+from argosy.source.modules import ModuleFinder
 from argosy.source.text import Unparsed
 
 FILES = {
@@ -38,29 +38,29 @@ class Both(Left, Right, pack.deep.base.Root): ...
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Tree:
+def tree(tmp_path: Path) -> SymbolResolver:
     for name, text in FILES.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return Tree(Finder([str(tmp_path)]))
+    return SymbolResolver(ModuleFinder([str(tmp_path)]))
 
 
 @pytest.mark.parametrize(
     ("module", "written", "place"),
     [
-        ("main", "Old", Place("pack.deep.base", "Base")),
-        ("main", "Root", Place("pack.deep.base", "Root")),
-        ("main", "Old.Options", Place("pack.deep.base", "Base.Options")),
-        ("main", "base.Base", Place("pack.deep.base", "Base")),
-        ("main", "deep.base.Base", Place("pack.deep.base", "Base")),
-        ("main", "pack.Base", Place("pack.deep.base", "Base")),
-        ("main", "np.ndarray", Place("numpy", "ndarray")),
-        ("main", "os.PathLike", Place("os", "PathLike")),
-        ("main", "Any", Place("typing", "Any")),
-        ("main", "int", Place("builtins", "int")),
-        ("main", "Thing", Place("fast", "Thing")),
-        ("main", "Left", Place("main", "Left")),
+        ("main", "Old", SymbolRef("pack.deep.base", "Base")),
+        ("main", "Root", SymbolRef("pack.deep.base", "Root")),
+        ("main", "Old.Options", SymbolRef("pack.deep.base", "Base.Options")),
+        ("main", "base.Base", SymbolRef("pack.deep.base", "Base")),
+        ("main", "deep.base.Base", SymbolRef("pack.deep.base", "Base")),
+        ("main", "pack.Base", SymbolRef("pack.deep.base", "Base")),
+        ("main", "np.ndarray", SymbolRef("numpy", "ndarray")),
+        ("main", "os.PathLike", SymbolRef("os", "PathLike")),
+        ("main", "Any", SymbolRef("typing", "Any")),
+        ("main", "int", SymbolRef("builtins", "int")),
+        ("main", "Thing", SymbolRef("fast", "Thing")),
+        ("main", "Left", SymbolRef("main", "Left")),
         ("main", "nobody", None),
         ("main", "base.nobody", None),
         ("main", "base.int", None),
@@ -70,24 +70,24 @@ def tree(tmp_path: Path) -> Tree:
     ],
 )
 def test_a_name_leads_to_where_it_is_defined(
-    tree: Tree, module: str, written: str, place: Place | None
+    tree: SymbolResolver, module: str, written: str, place: SymbolRef | None
 ) -> None:
     assert tree.resolve(module, written) == place
 
 
-def test_a_shared_base_comes_after_all_that_derive_from_it(tree: Tree) -> None:
+def test_a_shared_base_comes_after_all_that_derive_from_it(tree: SymbolResolver) -> None:
     both = tree.find_class("main", "Both")
     assert both
-    assert [each.node.name for each in tree.lineage(both)] == ["Both", "Left", "Right", "Base", "Root"]
+    assert [each.node.name for each in tree.base_chain(both)] == ["Both", "Left", "Right", "Base", "Root"]
 
 
-def test_a_class_that_is_its_own_base_ends(tree: Tree) -> None:
+def test_a_class_that_is_its_own_base_ends(tree: SymbolResolver) -> None:
     loop = tree.find_class("round_a", "Loop")
     assert loop
-    assert tree.lineage(loop) == (loop,)
+    assert tree.base_chain(loop) == (loop,)
 
 
-def test_what_is_no_class_of_the_tree(tree: Tree) -> None:
+def test_what_is_no_class_of_the_tree(tree: SymbolResolver) -> None:
     assert tree.find_class("main", "np") is None
     assert tree.find_class("main", "Thing") is None
     assert tree.find_class("nowhere", "Thing") is None

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from argosy.source.closure import Closure, Reach, close, close_module
-from argosy.source.facts import Library
-from argosy.source.modules import Finder
+from argosy.source.closure import ImportGraph, LoadCertainty, build_import_graph, build_module_import_graph
+from argosy.source.facts import FileFactsCache
+from argosy.source.modules import ModuleFinder
 
 
 def grow(root: Path, files: dict[str, str]) -> Path:
@@ -20,13 +20,13 @@ def grow(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def closure_of(root: Path, files: dict[str, str], entry: str = "main.py") -> Closure:
+def closure_of(root: Path, files: dict[str, str], entry: str = "main.py") -> ImportGraph:
     grow(root, files)
-    return close(str(root / entry), Finder([str((root / entry).parent), str(root)]), Library())
+    return build_import_graph(str(root / entry), ModuleFinder([str((root / entry).parent), str(root)]), FileFactsCache())
 
 
-def reached(closure: Closure, root: Path) -> dict[str, Reach]:
-    return {str(Path(path).relative_to(root)): node.reach for path, node in closure.nodes.items()}
+def reached(closure: ImportGraph, root: Path) -> dict[str, LoadCertainty]:
+    return {str(Path(path).relative_to(root)): node.certainty for path, node in closure.nodes.items()}
 
 
 def test_packages_are_loaded_with_their_modules(tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_packages_are_loaded_with_their_modules(tmp_path: Path) -> None:
     }
     closure = closure_of(tmp_path, files)
     assert set(reached(closure, tmp_path)) == set(files)
-    assert closure.missing == ()
-    assert closure.external == ()
+    assert closure.missing_imports == ()
+    assert closure.external_imports == ()
     assert closure.entry.path == str(tmp_path / "main.py")
 
 
@@ -56,9 +56,9 @@ def test_the_surest_way_to_a_file_is_kept(tmp_path: Path) -> None:
         "w.py": "import y\n",
     }
     closure = closure_of(tmp_path, files)
-    assert reached(closure, tmp_path) == dict.fromkeys(files, Reach.CERTAIN)
+    assert reached(closure, tmp_path) == dict.fromkeys(files, LoadCertainty.CERTAIN)
     node = closure.nodes[str(tmp_path / "x.py")]
-    assert [(Path(step.path).name, step.line) for step in node.way] == [
+    assert [(Path(step.path).name, step.line) for step in node.import_chain] == [
         ("main.py", 7), ("z.py", 1), ("w.py", 1), ("y.py", 1)
     ]  # fmt: skip
 
@@ -70,8 +70,8 @@ def test_guards_hold_for_all_that_is_behind_them(tmp_path: Path) -> None:
         "b.py": "import nowhere\n",
     }
     closure = closure_of(tmp_path, files)
-    assert reached(closure, tmp_path)["b.py"] is Reach.GUARDED
-    (external,) = closure.external
+    assert reached(closure, tmp_path)["b.py"] is LoadCertainty.GUARDED
+    (external,) = closure.external_imports
     assert (external.top, external.caught) == ("nowhere", {"ImportError"})
 
 
@@ -86,10 +86,10 @@ def test_lazy_typing_and_main_imports(tmp_path: Path) -> None:
         "never.py": "",
     }
     assert reached(closure_of(tmp_path, files), tmp_path) == {
-        "main.py": Reach.CERTAIN,
-        "m.py": Reach.CERTAIN,
-        "started.py": Reach.CERTAIN,
-        "lazy.py": Reach.PERHAPS,
+        "main.py": LoadCertainty.CERTAIN,
+        "m.py": LoadCertainty.CERTAIN,
+        "started.py": LoadCertainty.CERTAIN,
+        "lazy.py": LoadCertainty.POSSIBLE,
     }
 
 
@@ -119,8 +119,8 @@ def test_imports_that_lead_nowhere(tmp_path: Path, line: str, why: str, module: 
         "one.py": "x = 1\n",
         "space/inner.py": "",
     }
-    (missing,) = closure_of(tmp_path, files).missing
-    assert (missing.why, missing.module, missing.name, missing.reach) == (why, module, name, Reach.CERTAIN)
+    (missing,) = closure_of(tmp_path, files).missing_imports
+    assert (missing.reason, missing.module, missing.name, missing.certainty) == (why, module, name, LoadCertainty.CERTAIN)
 
 
 @pytest.mark.parametrize(
@@ -139,36 +139,36 @@ def test_imports_that_lead_nowhere(tmp_path: Path, line: str, why: str, module: 
 )
 def test_a_module_that_may_bind_the_name_is_not_blamed(tmp_path: Path, text: str) -> None:
     files = {"main.py": "from a import x\nfrom a import __name__, __file__\n", "a.py": text, "m.py": ""}
-    assert closure_of(tmp_path, files).missing == ()
+    assert closure_of(tmp_path, files).missing_imports == ()
 
 
 def test_a_folder_of_the_same_word_is_no_package(tmp_path: Path) -> None:
     grow(tmp_path, {"docker/Dockerfile": "FROM x\n"})
     closure = closure_of(tmp_path, {"main.py": "import docker\nfrom docker import client\n"})
-    assert [item.top for item in closure.external] == ["docker", "docker"]
-    assert closure.missing == ()
+    assert [item.top for item in closure.external_imports] == ["docker", "docker"]
+    assert closure.missing_imports == ()
 
 
 def test_dots_out_of_a_package(tmp_path: Path) -> None:
     files = {"main.py": "import p.q\n", "p/__init__.py": "from . import q\n", "p/q.py": "from ... import x\n"}
-    (missing,) = closure_of(tmp_path, files).missing
-    assert (missing.why, missing.item.line) == ("package", 1)
+    (missing,) = closure_of(tmp_path, files).missing_imports
+    assert (missing.reason, missing.statement.line) == ("package", 1)
 
 
 def test_a_module_is_closed_with_its_packages(tmp_path: Path) -> None:
     grow(tmp_path, {"p/__init__.py": "import other\n", "p/m.py": "class A: pass\n", "other.py": ""})
-    finder = Finder([str(tmp_path)])
+    finder = ModuleFinder([str(tmp_path)])
     module = finder.find("p.m")
     assert module is not None
-    closure = close_module(module, finder, Library())
+    closure = build_module_import_graph(module, finder, FileFactsCache())
     assert set(reached(closure, tmp_path)) == {"p/__init__.py", "p/m.py", "other.py"}
     assert closure.entry.path == str(tmp_path / "p/m.py")
 
 
 def test_a_file_is_read_once(tmp_path: Path) -> None:
     grow(tmp_path, {"one.py": "import shared\n", "two.py": "import shared\n", "shared.py": ""})
-    library, finder = Library(), Finder([str(tmp_path)])
-    close(str(tmp_path / "one.py"), finder, library)
+    library, finder = FileFactsCache(), ModuleFinder([str(tmp_path)])
+    build_import_graph(str(tmp_path / "one.py"), finder, library)
     (tmp_path / "shared.py").write_text("def broken(:\n")
-    closure = close(str(tmp_path / "two.py"), finder, library)
+    closure = build_import_graph(str(tmp_path / "two.py"), finder, library)
     assert closure.nodes[str(tmp_path / "shared.py")].facts is library.facts(str(tmp_path / "shared.py"))

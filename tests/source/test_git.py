@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.refit.rewrite.repository import unsaved
+from argosy.refit.rewrite.repository import find_uncommitted
 from argosy.source.git import run_git, tree_files
 
 
@@ -29,7 +29,7 @@ def strange(tmp_path: Path) -> Path:
 
 def test_a_program_that_the_tree_names_is_not_run(strange: Path) -> None:
     assert tree_files(strange) == ["a.py"]
-    assert unsaved(str(strange), ("a.py",)) == ("a.py",)
+    assert find_uncommitted(str(strange), ("a.py",)) == ("a.py",)
     assert run_git(strange, "status").returncode == 0
     assert not (strange.parent / "ran").exists()
     subprocess.run(["git", "-C", str(strange), "status"], check=True, capture_output=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.source.importlines import scan_imports
-from argosy.source.imports import When
+from argosy.source.imports import ImportCondition
 
 _NAMES = st.sampled_from(["a", "b_1", "Größe", "zmq"])
 _DOTTED = st.lists(_NAMES, min_size=1, max_size=3).map(".".join)
@@ -25,7 +25,7 @@ def test_what_stands_at_the_beginning_of_lines() -> None:
         ("", 1, ("x",), 2),
         ("a.b", 2, ("c", "d"), 3),
     ]
-    assert [item.when for item in scan_imports(text)][-1] == {When.CONDITIONAL}
+    assert [item.conditions for item in scan_imports(text)][-1] == {ImportCondition.CONDITIONAL}
 
 
 def test_prose_is_no_import() -> None:

@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.source.binder import find_scopes
-from argosy.source.index import Index
-from argosy.source.mentions import Speech, find_speech
+from argosy.source.index import NodeIndex
+from argosy.source.mentions import PeerReferences, find_peer_references
 from argosy.source.parse import Parsed, parse
-from argosy.source.text import Source
+from argosy.source.text import SourceText
 
 
-def speech(text: str) -> Speech:
-    source = Source("a.py", textwrap.dedent(text).encode(), "utf-8", False, "\n")
+def speech(text: str) -> PeerReferences:
+    source = SourceText("a.py", textwrap.dedent(text).encode(), "utf-8", False, "\n")
     parsed = parse(source)
     assert isinstance(parsed, Parsed)
-    index = Index()
+    index = NodeIndex()
     find_scopes(parsed, index)
-    return find_speech(parsed, index)
+    return find_peer_references(parsed, index)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def speech(text: str) -> Speech:
     ],
 )
 def test_what_is_handed_to_what_reaches(code: str, text: str, port: int | None) -> None:
-    assert (text, port) in [(mention.text, mention.port) for mention in speech(code).mentions]
+    assert (text, port) in [(mention.text, mention.port) for mention in speech(code).references]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_what_is_handed_to_what_reaches(code: str, text: str, port: int | None) 
     ],
 )
 def test_other_uses_reach_nobody(code: str) -> None:
-    assert [each for each in speech(code).mentions if each.text == "Memory" or each.port] == []
+    assert [each for each in speech(code).references if each.text == "Memory" or each.port] == []
 
 
 def test_a_mention_has_its_place_and_the_class_it_stands_in() -> None:
@@ -62,7 +62,7 @@ def test_a_mention_has_its_place_and_the_class_it_stands_in() -> None:
                 self.ask("ü", "Memory")
         def two(): connect("Other")
         """
-    ).mentions
+    ).references
     assert [(each.text, each.line, each.column, each.scope) for each in found] == [
         ("ü", 4, 18, "One"),
         ("Memory", 4, 23, "One"),
@@ -72,11 +72,11 @@ def test_a_mention_has_its_place_and_the_class_it_stands_in() -> None:
 
 def test_words_and_numbers_are_those_of_all_texts() -> None:
     found = speech('x = "to Memory: 5595"\ny = 7200\nz = True\n')
-    assert {"to", "Memory"} <= found.words
-    assert {5595, 7200} <= found.numbers
+    assert {"to", "Memory"} <= found.text_words
+    assert {5595, 7200} <= found.possible_ports
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_read(text: str) -> None:
     found = speech(f"connect({text!r})")
-    assert [each.text for each in found.mentions] == [text]
+    assert [each.text for each in found.references] == [text]

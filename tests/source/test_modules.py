@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.source.modules import Finder, Folders, is_installed, is_standard
+from argosy.source.modules import ModuleFinder, DirectoryListings, is_installed, is_standard
 
 
 def plant(root: Path, *names: str) -> Path:
@@ -26,7 +26,7 @@ def plant(root: Path, *names: str) -> Path:
 
 
 def test_a_module_a_package_and_a_folder_without_init(tmp_path: Path) -> None:
-    finder = Finder([str(plant(tmp_path, "one.py", "two/__init__.py", "two/sub.py", "three/sub.py"))])
+    finder = ModuleFinder([str(plant(tmp_path, "one.py", "two/__init__.py", "two/sub.py", "three/sub.py"))])
     one, sub, three = finder.find("one"), finder.find("two.sub"), finder.find("three")
     assert one is not None
     assert sub is not None
@@ -42,7 +42,7 @@ def test_a_module_a_package_and_a_folder_without_init(tmp_path: Path) -> None:
 def test_a_script_folder_hides_the_standard_library_as_in_python(tmp_path: Path) -> None:
     plant(tmp_path / "beside", "queue.py", "os.py", "sys.py", "logging/a.py")
     plant(tmp_path / "tree", "json.py", "own.py")
-    finder = Finder([str(tmp_path / "beside")], [str(tmp_path / "tree")])
+    finder = ModuleFinder([str(tmp_path / "beside")], [str(tmp_path / "tree")])
     assert finder.find("queue") is not None, "it is first on sys.path"
     assert finder.find("os") is None, "loaded before the script's folder is on the path"
     assert finder.find("sys") is None, "built in"
@@ -53,7 +53,7 @@ def test_a_script_folder_hides_the_standard_library_as_in_python(tmp_path: Path)
 
 def test_what_lies_only_in_an_assumed_root_is_told(tmp_path: Path) -> None:
     plant(tmp_path, "a/x.py", "b/x.py", "b/y.py")
-    finder = Finder([str(tmp_path / "a")], [str(tmp_path / "b")])
+    finder = ModuleFinder([str(tmp_path / "a")], [str(tmp_path / "b")])
     x, y = finder.find("x"), finder.find("y")
     assert x is not None
     assert y is not None
@@ -63,23 +63,23 @@ def test_what_lies_only_in_an_assumed_root_is_told(tmp_path: Path) -> None:
 
 def test_namespace_portions_of_several_roots_are_one_package(tmp_path: Path) -> None:
     plant(tmp_path, "a/pkg/one.py", "b/pkg/two.py")
-    finder = Finder([str(tmp_path / "a"), str(tmp_path / "b")])
+    finder = ModuleFinder([str(tmp_path / "a"), str(tmp_path / "b")])
     assert finder.find("pkg.one") is not None
     assert finder.find("pkg.two") is not None
 
 
 def test_folders_know_where_python_is(tmp_path: Path) -> None:
     plant(tmp_path, "docker/Dockerfile", "src/deep/er/a.py", "link/")
-    folders = Folders()
-    assert not folders.holds_python(str(tmp_path / "docker"))
-    assert folders.holds_python(str(tmp_path / "src"))
-    assert not folders.holds_python(str(tmp_path / "missing"))
+    folders = DirectoryListings()
+    assert not folders.has_python_files(str(tmp_path / "docker"))
+    assert folders.has_python_files(str(tmp_path / "src"))
+    assert not folders.has_python_files(str(tmp_path / "missing"))
 
 
 def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert not Folders().holds_python(str(tmp_path))
-    assert Finder([str(tmp_path)]).find("loop.loop.loop") is not None
+    assert not DirectoryListings().has_python_files(str(tmp_path))
+    assert ModuleFinder([str(tmp_path)]).find("loop.loop.loop") is not None
 
 
 def test_installed_and_standard() -> None:
@@ -108,7 +108,7 @@ def test_agrees_with_pythons_path_finder(files: list[tuple[str, str]], parts: li
         for top, file in files:
             plant(root, f"{top}/{file}")
         roots = [str(root / "r1"), str(root / "r2")]
-        module = Finder(roots).find(".".join(parts))
+        module = ModuleFinder(roots).find(".".join(parts))
         spec = find_spec(parts, roots)
         if spec is None:
             assert module is None

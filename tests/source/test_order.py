@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.source.binder import find_scopes
-from argosy.source.order import Early, find_early
+from argosy.source.order import UseBeforeDefinition, find_uses_before_definition
 from source.reading import parsed
 
 
-def early(text: str, *, is_main: bool = False) -> list[Early]:
+def early(text: str, *, is_main: bool = False) -> list[UseBeforeDefinition]:
     found = parsed(text)
-    return list(find_early(found, find_scopes(found), is_main=is_main))
+    return list(find_uses_before_definition(found, find_scopes(found), is_main=is_main))
 
 
 def certain(text: str, *, is_main: bool = False) -> list[str]:

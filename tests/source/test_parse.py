@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.source.facts import find_facts
+from argosy.source.facts import extract_facts
 from argosy.source.parse import Parsed, parse
-from argosy.source.text import Source, Unparsed, read_source, take_source
+from argosy.source.text import SourceText, Unparsed, read_source, decode_source
 
 
 def parse_bytes(data: bytes, *, is_compiled: bool = True) -> Parsed | Unparsed:
-    source = take_source(data, "a.py")
-    return parse(source, is_compiled=is_compiled) if isinstance(source, Source) else source
+    source = decode_source(data, "a.py")
+    return parse(source, is_compiled=is_compiled) if isinstance(source, SourceText) else source
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_a_long_sum_and_a_long_chain_of_elif_are_no_recursion() -> None:
     chain = "if a == 0: pass\n" + "".join(f"elif a == {number}: x = b\n" for number in range(300))
     parsed = parse_bytes(f"a = {' + '.join(['b'] * 800)}\n{chain}".encode())
     assert isinstance(parsed, Parsed)
-    facts = find_facts(parsed)
-    assert [item.name for item in facts.early] == ["b"]
+    facts = extract_facts(parsed)
+    assert [item.name for item in facts.uses_before_definition] == ["b"]
 
 
 _WORDS = st.sampled_from(
@@ -99,7 +99,7 @@ def test_no_bytes_crash_the_readers(data: bytes) -> None:
     parsed = parse_bytes(data)
     if isinstance(parsed, Parsed):
         assert isinstance(parsed.tree, ast.Module)
-        find_facts(parsed)
+        extract_facts(parsed)
     else:
         assert parsed.line >= 1
         assert parsed.column >= 1
@@ -111,7 +111,7 @@ def test_the_real_code_base(corpus: Path) -> None:
     stages: Counter[str] = Counter()
     for path in sorted(corpus.rglob("*.py")):
         source = read_source(path)
-        assert isinstance(source, Source)
+        assert isinstance(source, SourceText)
         found = parse(source)
         stages["sound" if isinstance(found, Parsed) else found.stage] += 1
     assert stages == {"sound": 780, "parse": 194, "compile": 15}

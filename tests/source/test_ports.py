@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from argosy.source.facts import find_facts
+from argosy.source.facts import extract_facts
 from source.reading import parsed
 
 
@@ -22,9 +22,9 @@ from source.reading import parsed
     ],
 )
 def test_shapes_of_a_literal_port(text: str, port: int, how: str) -> None:
-    ports = find_facts(parsed(text)).ports
-    assert [(item.port, item.how) for item in ports.literals] == [(port, how)]
-    assert not ports.is_open
+    ports = extract_facts(parsed(text)).ports
+    assert [(item.port, item.pattern) for item in ports.literals] == [(port, how)]
+    assert not ports.has_computed_ports
     assert port in ports.numbers
 
 
@@ -39,11 +39,11 @@ def test_shapes_of_a_literal_port(text: str, port: int, how: str) -> None:
     ],
 )
 def test_a_port_from_elsewhere_opens_the_file(text: str) -> None:
-    assert find_facts(parsed(text)).ports.is_open
+    assert extract_facts(parsed(text)).ports.has_computed_ports
 
 
 def test_other_numbers_and_schemes_are_no_ports() -> None:
-    ports = find_facts(
+    ports = extract_facts(
         parsed("s.bind('ipc:///tmp/x')\nself.count = 5\nsuper().__init__(name='a')\nx = True\n")
     ).ports
     assert ports.literals == ()
@@ -51,4 +51,4 @@ def test_other_numbers_and_schemes_are_no_ports() -> None:
 
 
 def test_numbers_in_short_strings_count_as_named() -> None:
-    assert find_facts(parsed("x = 'tcp://host:7200/a1'\ny = -1\n")).ports.numbers >= {7200, 1}
+    assert extract_facts(parsed("x = 'tcp://host:7200/a1'\ny = -1\n")).ports.numbers >= {7200, 1}

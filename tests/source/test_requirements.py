@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.source import requirements
-from argosy.source.distributions import given_by, givers, gives, may_give, normalized
+from argosy.source.distributions import modules_provided_by, find_providers, is_provider, can_provide, normalize_name
 
 
 def names(asked: requirements.Requirements) -> list[str]:
@@ -31,9 +31,9 @@ def test_a_line_names_its_distribution(line: str, name: str) -> None:
 
 def test_options_comments_and_paths_name_none() -> None:
     asked = requirements.read_requirements("-r base.txt\n--index-url https://x\n# six\n\n-c limits.txt\n")
-    assert (asked.packages, asked.includes, asked.is_open) == ((), ("base.txt",), False)
-    assert requirements.read_requirements("-e .\n").is_open
-    assert requirements.read_requirements("./wheels/x.whl\n").is_open
+    assert (asked.packages, asked.includes, asked.has_unnamed) == ((), ("base.txt",), False)
+    assert requirements.read_requirements("-e .\n").has_unnamed
+    assert requirements.read_requirements("./wheels/x.whl\n").has_unnamed
 
 
 def test_pip_lines_of_a_shell() -> None:
@@ -45,7 +45,7 @@ def test_pip_lines_of_a_shell() -> None:
     assert names(asked) == ["numpy", "six"]
     assert asked.includes == ("a.txt", ".")
     assert {item.line for item in asked.packages} == {7}
-    assert requirements.read_pip_lines("pip install $EXTRA", 1).is_open
+    assert requirements.read_pip_lines("pip install $EXTRA", 1).has_unnamed
 
 
 def test_pyproject_tells_those_for_running_from_helpers() -> None:
@@ -55,7 +55,7 @@ def test_pyproject_tells_those_for_running_from_helpers() -> None:
         "[dependency-groups]\ndev = ['ruff']\n"
     )
     assert names(asked) == ["numpy", "torch"]
-    assert [item.name for item in asked.helpers] == ["pytest", "ruff"]
+    assert [item.name for item in asked.dev_packages] == ["pytest", "ruff"]
     assert (asked.packages[0].line, asked.packages[0].column, asked.project) == (4, 4, "my-app")
     poetry = requirements.read_pyproject("[tool.poetry.dependencies]\npython = '^3.9'\nflask = '*'\n")
     assert names(poetry) == ["flask"]
@@ -89,11 +89,11 @@ def test_no_text_makes_a_reader_fail(text: str) -> None:
 
 
 def test_what_gives_a_module() -> None:
-    assert gives("opencv-python", ["cv2"])
-    assert not gives("opencv-python", ["opencv_python"])
-    assert gives("tts", ["TTS"])
-    assert gives("google-cloud-pubsub", ["google"])
-    assert not gives("numpy", ["scipy"])
+    assert is_provider("opencv-python", ["cv2"])
+    assert not is_provider("opencv-python", ["opencv_python"])
+    assert is_provider("tts", ["TTS"])
+    assert is_provider("google-cloud-pubsub", ["google"])
+    assert not is_provider("numpy", ["scipy"])
 
 
 NAMES = st.sampled_from(["opencv-python", "tts", "google-cloud-pubsub", "flask-cors", "numpy", "azure-core"])
@@ -104,7 +104,7 @@ TOPS = st.sampled_from(
 
 @given(st.sets(NAMES), st.sets(TOPS))
 def test_many_are_told_as_each_is(names: set[str], tops: set[str]) -> None:
-    assert givers(names, tops) == {name for name in names if gives(name, tops)}
-    assert given_by(names, tops) == {top for top in tops if any(gives(name, [top]) for name in names)}
-    assert may_give("python-odd-name", "odd_name")
-    assert normalized("Flask_Cors") == "flask-cors"
+    assert find_providers(names, tops) == {name for name in names if is_provider(name, tops)}
+    assert modules_provided_by(names, tops) == {top for top in tops if any(is_provider(name, [top]) for name in names)}
+    assert can_provide("python-odd-name", "odd_name")
+    assert normalize_name("Flask_Cors") == "flask-cors"

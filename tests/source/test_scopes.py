@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from argosy.source.binder import find_scopes
 from argosy.source.parse import Parsed, parse
-from argosy.source.scopes import Scope
-from argosy.source.text import Source, read_source
+from argosy.source.scopes import NameScope
+from argosy.source.text import SourceText, read_source
 from argosy.source.undefined import find_undefined
 from source.reading import parsed
 
@@ -40,7 +40,7 @@ def global_names_by_symtable(text: str) -> set[str]:
     return found
 
 
-def global_names_by_scopes(module: Scope) -> set[str]:
+def global_names_by_scopes(module: NameScope) -> set[str]:
     """The same by our scopes: read in an inner scope, and bound by none between it and the module."""
     found: set[str] = set()
     for scope in module.walk():
@@ -147,7 +147,7 @@ def test_undefined_names(text: str, names: list[str]) -> None:
 def test_a_name_is_told_once_at_its_first_use() -> None:
     found = parsed("class C:\n    def b(self): return np\n    def a(self): return np + np\n")
     (item,) = find_undefined(found, find_scopes(found))
-    assert (item.name, item.line, item.column, item.scope, item.uses) == ("np", 2, 25, "C.b", 3)
+    assert (item.name, item.line, item.column, item.scope, item.use_count) == ("np", 2, 25, "C.b", 3)
 
 
 def test_a_scope_goes_with_its_module() -> None:
@@ -163,7 +163,7 @@ def test_the_real_code_base_agrees_with_symtable(corpus: Path) -> None:
     differing = {}
     for path in sorted(corpus.rglob("*.py"))[::5]:
         source = read_source(path)
-        found = parse(source) if isinstance(source, Source) else source
+        found = parse(source) if isinstance(source, SourceText) else source
         if not isinstance(found, Parsed):
             continue
         ours = global_names_by_scopes(find_scopes(found))

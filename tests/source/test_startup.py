@@ -6,27 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from argosy.source.closure import close
-from argosy.source.facts import Library
-from argosy.source.modules import Finder
-from argosy.source.startup import Finding, Setting, find_findings
+from argosy.source.closure import build_import_graph
+from argosy.source.facts import FileFactsCache
+from argosy.source.modules import ModuleFinder
+from argosy.source.startup import StartupFinding, StartupContext, find_startup_findings
 
 
-def findings(root: Path, files: dict[str, str], *, assumed: str = "") -> list[Finding]:
+def findings(root: Path, files: dict[str, str], *, assumed: str = "") -> list[StartupFinding]:
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     entry = next(iter(files))
-    finder = Finder([str((root / entry).parent)], [str(root / assumed)])
-    closure = close(str(root / entry), finder, Library())
-    setting = Setting(
+    finder = ModuleFinder([str((root / entry).parent)], [str(root / assumed)])
+    closure = build_import_graph(str(root / entry), finder, FileFactsCache())
+    setting = StartupContext(
         finder, str(root), {"numpy"}.__contains__, lambda path: str(Path(path).relative_to(root))
     )
-    return list(find_findings(closure, setting))
+    return list(find_startup_findings(closure, setting))
 
 
-def told(found: list[Finding]) -> list[tuple[str, str, int, bool]]:
+def told(found: list[StartupFinding]) -> list[tuple[str, str, int, bool]]:
     return [(item.code, Path(item.path).name, item.line, item.is_certain) for item in found]
 
 
@@ -54,7 +54,7 @@ def test_a_file_that_does_not_parse_is_told_where_it_is_imported(tmp_path: Path)
     (finding,) = findings(tmp_path, files)
     assert (finding.code, Path(finding.path).name, finding.line) == ("S101", "a.py", 2)
     assert "imports `b`, which does not parse: '(' was never closed (b.py:1:5)" in finding.message
-    assert [Path(step.path).name for step in finding.way] == ["main.py"]
+    assert [Path(step.path).name for step in finding.import_chain] == ["main.py"]
 
 
 def test_import_error_does_not_catch_a_syntax_error(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from argosy.source.suppliers import find_supplier, installed_supplier
+from argosy.source.suppliers import find_distribution, find_installed_distribution
 
 
 @pytest.mark.parametrize(
@@ -22,18 +22,18 @@ from argosy.source.suppliers import find_supplier, installed_supplier
     ],
 )
 def test_known(module: str, asked: tuple[str, ...], distribution: str, how: str) -> None:
-    found = find_supplier(module, asked)
+    found = find_distribution(module, asked)
     assert found is not None
-    assert (found.distribution, found.how) == (distribution, how)
+    assert (found.distribution, found.source) == (distribution, how)
 
 
 def test_an_unknown_name_is_not_guessed() -> None:
-    assert find_supplier("surely_no_such_package", ()) is None
-    assert find_supplier("utils", ()) is None
+    assert find_distribution("surely_no_such_package", ()) is None
+    assert find_distribution("utils", ()) is None
 
 
 def test_the_records_here_are_asked_last() -> None:
-    found = find_supplier("hypothesis", (), installed_supplier)
+    found = find_distribution("hypothesis", (), find_installed_distribution)
     assert found is not None
-    assert (found.distribution, found.how) == ("hypothesis", "installed")
-    assert installed_supplier("surely_no_such_package") is None
+    assert (found.distribution, found.source) == ("hypothesis", "installed")
+    assert find_installed_distribution("surely_no_such_package") is None

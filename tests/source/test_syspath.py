@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from argosy.source.parse import Parsed, parse
-from argosy.source.syspath import Additions, find_additions
-from argosy.source.text import Source, read_source
+from argosy.source.syspath import PathAdditions, find_path_additions
+from argosy.source.text import SourceText, read_source
 
 
-def additions(path: Path) -> Additions:
+def additions(path: Path) -> PathAdditions:
     source = read_source(path)
-    assert isinstance(source, Source)
+    assert isinstance(source, SourceText)
     found = parse(source)
     assert isinstance(found, Parsed)
-    return find_additions(found)
+    return find_path_additions(found)
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_agrees_with_the_running_script(tmp_path: Path, text: str) -> None:
 def test_what_cannot_be_told_is_said_so(tmp_path: Path, text: str) -> None:
     script = tmp_path / "agent.py"
     script.write_text(f"import os, sys\n{text}\n")
-    assert additions(script) == Additions((), is_complete=False)
+    assert additions(script) == PathAdditions((), is_complete=False)
 
 
 def test_a_script_that_leaves_sys_path_alone(tmp_path: Path) -> None:
     script = tmp_path / "agent.py"
     script.write_text("import sys\nprint(sys.path)\nmy.path.append('x')\n")
-    assert additions(script) == Additions()
+    assert additions(script) == PathAdditions()

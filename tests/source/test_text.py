@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.source.text import Source, Unparsed, read_source, split_lines, take_source
+from argosy.source.text import SourceText, Unparsed, read_source, split_lines, decode_source
 
 
-def taken(data: bytes) -> Source:
-    source = take_source(data, "a.py")
-    assert isinstance(source, Source)
+def taken(data: bytes) -> SourceText:
+    source = decode_source(data, "a.py")
+    assert isinstance(source, SourceText)
     return source
 
 
@@ -44,7 +44,7 @@ def test_newlines(data: bytes, newline: str) -> None:
 
 
 def test_an_unknown_encoding_is_data() -> None:
-    source = take_source(b"# coding: klingon\n", "a.py")
+    source = decode_source(b"# coding: klingon\n", "a.py")
     assert isinstance(source, Unparsed)
     assert source.stage == "read"
     assert "klingon" in source.message
@@ -71,7 +71,7 @@ def test_only_line_ends_of_python_end_a_line() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_source_or_a_reason(data: bytes) -> None:
-    source = take_source(data, "a.py")
-    if isinstance(source, Source):
+    source = decode_source(data, "a.py")
+    if isinstance(source, SourceText):
         assert source.data == data
         assert isinstance(source.text(), str)

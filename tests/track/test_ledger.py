@@ -6,13 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.track.inputs import Inputs
-from argosy.track.ledger import Accepted, Record, RunFile, read_ledger
+from argosy.track.inputs import InputDigests
+from argosy.track.ledger import AcceptedRegression, MeasurementRecord, LedgerRunFile, read_ledger
 from track.conftest import Tree
 
 
-def record(value: float | None, at: str = "2026-11-01T10:00:00Z", **more: object) -> Record:
-    made = Record(
+def record(value: float | None, at: str = "2026-11-01T10:00:00Z", **more: object) -> MeasurementRecord:
+    made = MeasurementRecord(
         metric="o.m",
         role="current",
         value=value,
@@ -23,17 +23,17 @@ def record(value: float | None, at: str = "2026-11-01T10:00:00Z", **more: object
         is_dirty=False,
         machine_id="m",
         machine="a machine",
-        inputs=Inputs("i", {"$X": "o"}),
+        inputs=InputDigests("i", {"$X": "o"}),
     )
-    return msgspec.structs.replace(made, **more).sealed()
+    return msgspec.structs.replace(made, **more).with_digest()
 
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
     rows = [record(1.0), record(None, trouble="gone"), record(2.5, values=(2.0, 2.5, 3.0), spread=0.7)]
-    file = RunFile(str(tmp_path))
+    file = LedgerRunFile(str(tmp_path))
     for row in rows:
-        file.add(row)
-    file.add(Accepted(metric="o.m", why="so it is", at="2026-11-01T10:00:00Z"))
+        file.append(row)
+    file.append(AcceptedRegression(metric="o.m", why="so it is", at="2026-11-01T10:00:00Z"))
     ledger = read_ledger(str(tmp_path))
     assert list(ledger.records) == rows
     assert [one.why for one in ledger.accepted] == ["so it is"]
@@ -41,7 +41,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
 
 
 def test_a_changed_record_is_not_taken_and_is_told(tmp_path: Path) -> None:
-    path = RunFile(str(tmp_path)).add(record(113.0))
+    path = LedgerRunFile(str(tmp_path)).append(record(113.0))
     path.write_text(
         path.read_text().replace('"value":113.0', '"value":20.0') + '{"argosy":"measured/1"}\nnot json\n'
     )
@@ -55,10 +55,10 @@ def test_two_branches_that_both_measured_merge(tree: Tree) -> None:
     tree.write("x", "")
     tree.commit()
     tree.git("checkout", "-q", "-b", "other")
-    RunFile(str(tree.root / "track")).add(record(1.0, "2026-11-02T10:00:00Z"))
+    LedgerRunFile(str(tree.root / "track")).append(record(1.0, "2026-11-02T10:00:00Z"))
     tree.commit()
     tree.git("checkout", "-q", "main")
-    RunFile(str(tree.root / "track")).add(record(2.0, "2026-11-01T10:00:00Z"))
+    LedgerRunFile(str(tree.root / "track")).append(record(2.0, "2026-11-01T10:00:00Z"))
     tree.commit()
     tree.git("merge", "-q", "other", "-m", "both")
     assert [one.value for one in read_ledger(str(tree.root / "track")).records] == [2.0, 1.0]

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fault import InputError
-from argosy.fleet.schema import schema_of
+from argosy.fleet.schema import json_schema_of
 from argosy.track import load_track, read_track
 from argosy.track.spec import Tolerance, TrackKeys
-from argosy.track.starter import starter
+from argosy.track.starter import render_template
 
 WHOLE = """\
 track: harbour
@@ -39,7 +39,7 @@ objectives:
 def test_a_whole_file() -> None:
     track = load_track("track.yaml", WHOLE)
     (objective,) = track.objectives
-    assert (objective.weeks, objective.effort_h, objective.priority) == ((2, 4), 24.0, "high")
+    assert (objective.weeks, objective.effort_hours, objective.priority) == ((2, 4), 24.0, "high")
     own, passed, lines, memory = objective.metrics
     assert (own.name, own.unit, own.is_portable, own.tolerance) == (
         "contexts.own",
@@ -48,16 +48,16 @@ def test_a_whole_file() -> None:
         Tolerance(share=0.05),
     )
     assert own.baseline is not None
-    assert (own.baseline.at, own.baseline.measure) == ("HEAD~1", own.measure)
+    assert (own.baseline.commit, own.baseline.measure) == ("HEAD~1", own.measure)
     assert passed.measure is not None
     assert passed.measure.command == ("python", "suite.py", "--json")
     assert passed.measure.timeout_s == 120
     assert passed.measure.env == (("DEEP", "1"),)
-    assert passed.measure.method() == "python suite.py --json (json results.a.b.passed)"
+    assert passed.measure.description() == "python suite.py --json (json results.a.b.passed)"
     assert passed.baseline is not None
     assert passed.baseline.measure is not None
     assert passed.baseline.measure.command == passed.measure.command
-    assert passed.baseline.measure.read != passed.measure.read
+    assert passed.baseline.measure.parser != passed.measure.parser
     assert lines.baseline is not None
     assert lines.baseline.stated == 3
     assert (memory.measure, memory.stated) == (None, 365)
@@ -101,10 +101,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_the_schema_is_valid_and_takes_what_the_loader_takes() -> None:
     import yaml  # noqa: PLC0415
 
-    schema = schema_of(TrackKeys, "track.yaml")
+    schema = json_schema_of(TrackKeys, "track.yaml")
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    for text in (WHOLE, starter("a fleet", has_fleet=True)):
+    for text in (WHOLE, render_template("a fleet", has_fleet=True)):
         document = yaml.safe_load(text.replace("start: 2026-11-02", "start: '2026-11-02'"))
         validator.validate(document)
         load_track("track.yaml", text)
@@ -112,7 +112,7 @@ def test_the_schema_is_valid_and_takes_what_the_loader_takes() -> None:
 
 def test_the_docs_name_every_key() -> None:
     text = (Path(__file__).parents[2] / "docs" / "track.md").read_text()
-    schema = schema_of(TrackKeys, "track.yaml")
+    schema = json_schema_of(TrackKeys, "track.yaml")
     for name, struct in schema["$defs"].items():
         for key in struct["properties"]:
             assert f"`{key}`" in text, f"{key} of {name}"

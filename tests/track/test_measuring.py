@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.track import load_track
-from argosy.track.command import Output, TroubleError, read_number
-from argosy.track.ledger import Record, read_ledger
-from argosy.track.measuring import Job, Measurer, find_stale, measure_all
-from argosy.track.spec import Read
+from argosy.track.command import MeasureOutput, MeasurementError, parse_number_output
+from argosy.track.ledger import MeasurementRecord, read_ledger
+from argosy.track.measuring import MeasurementJob, Measurer, find_stale, measure_all
+from argosy.track.spec import OutputParser
 from track.conftest import Tree
 
 
-def measured(tree: Tree, metric: str, **variables: str) -> Record:
+def measured(tree: Tree, metric: str, **variables: str) -> MeasurementRecord:
     text = f"track: t\nobjectives: {{o: {{title: t, metrics: {{m: {metric}}}}}}}\n"
     track = load_track(tree.root / "track.yaml", text)
     (one,) = track.metrics()
     assert one.measure is not None
     return Measurer(track, str(tree.root), {**os.environ, **variables}).measure(
-        Job(one, "current", one.measure)
+        MeasurementJob(one, "current", one.measure)
     )
 
 
@@ -160,10 +160,10 @@ def test_the_past_is_measured_in_a_tree_of_its_own(tree: Tree) -> None:
 def test_any_json_gives_a_number_or_says_why(value: Any, path: list[str]) -> None:
     import json  # noqa: PLC0415
 
-    output = Output(json.dumps(value), 0, "")
+    output = MeasureOutput(json.dumps(value), 0, "")
     try:
-        number = read_number(output, Read("json", tuple(path)))
-    except TroubleError as error:
+        number = parse_number_output(output, OutputParser("json", tuple(path)))
+    except MeasurementError as error:
         number = float(bool(str(error)))
     assert isinstance(number, float)
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.track.badge import render_badge
-from argosy.track.contents import make_report, shown
-from argosy.track.ledger import Ledger
-from argosy.track.markdown import is_sealed, render_comment, render_line, render_markdown
-from argosy.track.page import render_page
-from argosy.track.ratchet import Worse
+from argosy.track.contents import make_report, format_value
+from argosy.track.ledger import MeasurementLedger
+from argosy.track.markdown import is_unedited, render_comment, render_line, render_markdown
+from argosy.track.page import render_html
+from argosy.track.ratchet import Regression
 from track.test_ledger import record
 from track.test_verdict import DAYS, judged, series, tracked
 
@@ -25,11 +25,11 @@ def test_a_report_has_what_a_tracker_has_and_is_stable() -> None:
     track, records = tracked(METRIC, claimed=CLAIMED), series(8, 7, 5)
     texts = set()
     for _ in range(2):
-        report = make_report(track, [judged(track, records)], Ledger(tuple(records)))
+        report = make_report(track, [judged(track, records)], MeasurementLedger(tuple(records)))
         texts.add(render_markdown(report))
     (text,) = texts
-    assert is_sealed(text)
-    assert not is_sealed(text.replace("5 s", "4 s", 1))
+    assert is_unedited(text)
+    assert not is_unedited(text.replace("5 s", "4 s", 1))
     titles = [line[3:] for line in text.splitlines() if line.startswith("## ")]
     assert titles == [
         "Objectives",
@@ -48,7 +48,7 @@ def test_a_report_has_what_a_tracker_has_and_is_stable() -> None:
 
 def test_what_is_missing_is_next_by_priority_and_effort() -> None:
     track = tracked("target: 5")
-    text = render_markdown(make_report(track, [judged(track, [])], Ledger()))
+    text = render_markdown(make_report(track, [judged(track, [])], MeasurementLedger()))
     assert "## Next actions" in text
     assert "get `o.m` measured: never measured" in text
     assert "## Key achievements" not in text
@@ -59,7 +59,7 @@ def test_the_page_is_whole_and_needs_nothing_else() -> None:
         tracked(METRIC, claimed=CLAIMED.replace("it takes", "<script> & it takes")),
         series(8, 7, 5),
     )
-    page = render_page(make_report(track, [judged(track, records)], Ledger(tuple(records))))
+    page = render_html(make_report(track, [judged(track, records)], MeasurementLedger(tuple(records))))
     assert "<script" not in page
     assert "src=" not in page
     assert "<polyline" in page
@@ -89,7 +89,7 @@ def test_a_badge_is_an_svg_that_says_it_in_words() -> None:
 
 def test_a_comment_says_what_got_worse_first() -> None:
     outlook = judged(tracked("target: 5"), series(3, 4))
-    text = render_comment([outlook], [Worse("o.m", "1 worse than its best, 3")], 2)
+    text = render_comment([outlook], [Regression("o.m", "1 worse than its best, 3")], 2)
     assert text.splitlines()[2:4] == ["1 worse:", "- `o.m`: 1 worse than its best, 3"]
     assert "2 known findings are mended" in text
     assert render_line([outlook]).startswith("Measured, not claimed: 1 objective: 1 regressed;")
@@ -98,13 +98,13 @@ def test_a_comment_says_what_got_worse_first() -> None:
 @given(st.text(max_size=60))
 def test_no_text_breaks_a_table(text: str) -> None:
     track, records = tracked("target: 5"), [record(None, trouble=text)]
-    lines = render_markdown(make_report(track, [judged(track, records)], Ledger(tuple(records)))).splitlines()
+    lines = render_markdown(make_report(track, [judged(track, records)], MeasurementLedger(tuple(records)))).splitlines()
     rows = [line.replace("\\|", "") for line in lines if line.startswith("| o.m")]
     assert [row.count("|") for row in rows] == [8, 8]
 
 
 def test_values_are_shown_with_their_unit() -> None:
-    assert [shown(1234.0, "files"), shown(0.12345, "s"), shown(2**31, "bytes"), shown(3.0, "")] == [
+    assert [format_value(1234.0, "files"), format_value(0.12345, "s"), format_value(2**31, "bytes"), format_value(3.0, "")] == [
         "1,234 files",
         "0.1235 s",
         "2 GiB",

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.track import load_track
-from argosy.track.ledger import Accepted, Ledger, Record
+from argosy.track.ledger import AcceptedRegression, MeasurementLedger, MeasurementRecord
 from argosy.track.spec import Metric, Track
-from argosy.track.trend import reached_on, slope_per_day, sparkline, spread_of
-from argosy.track.verdict import Outlook, judge
+from argosy.track.trend import predicted_time, slope_per_day, sparkline, spread_of
+from argosy.track.verdict import ObjectiveStatus, evaluate
 from track.test_ledger import record
 
 DAYS = [f"2026-11-{day:02}T10:00:00Z" for day in range(1, 29)]
@@ -28,15 +28,15 @@ def tracked(metric: str, *, slot: str = "4", claimed: str = "", portable: bool =
     return load_track("track.yaml", text)
 
 
-def judged(track: Track, records: Sequence[Record], accepted: Sequence[Accepted] = ()) -> Outlook:
-    def is_fresh(metric: Metric, one: Record) -> bool:
+def judged(track: Track, records: Sequence[MeasurementRecord], accepted: Sequence[AcceptedRegression] = ()) -> ObjectiveStatus:
+    def is_fresh(metric: Metric, one: MeasurementRecord) -> bool:
         return one.inputs.inside == "i"
 
-    (outlook,) = judge(track, Ledger(tuple(records), tuple(accepted)), is_fresh)
+    (outlook,) = evaluate(track, MeasurementLedger(tuple(records), tuple(accepted)), is_fresh)
     return outlook
 
 
-def series(*values: float | None) -> list[Record]:
+def series(*values: float | None) -> list[MeasurementRecord]:
     return [record(value, at) for value, at in zip(values, DAYS, strict=False)]
 
 
@@ -57,8 +57,8 @@ def series(*values: float | None) -> list[Record]:
         ("unit: s", series(3), "measured", "no target"),
     ],
 )
-def test_a_status_is_computed(metric: str, records: list[Record], status: str, because: str) -> None:
-    (standing,) = judged(tracked(metric), records).standings
+def test_a_status_is_computed(metric: str, records: list[MeasurementRecord], status: str, because: str) -> None:
+    (standing,) = judged(tracked(metric), records).metric_statuses
     assert standing.status == status
     assert because in standing.because
     assert (standing.current is None) == (status == "unknown")
@@ -71,9 +71,9 @@ def test_noise_is_no_regression() -> None:
 
 
 def test_what_it_hangs_on_has_changed() -> None:
-    from argosy.track.inputs import Inputs  # noqa: PLC0415
+    from argosy.track.inputs import InputDigests  # noqa: PLC0415
 
-    assert judged(tracked("target: 5"), [record(3.0, inputs=Inputs("another"))]).status == "stale"
+    assert judged(tracked("target: 5"), [record(3.0, inputs=InputDigests("another"))]).status == "stale"
 
 
 def test_another_machine_is_not_compared_unless_the_value_is_portable() -> None:
@@ -84,7 +84,7 @@ def test_another_machine_is_not_compared_unless_the_value_is_portable() -> None:
 
 def test_what_is_accepted_is_the_best_from_then_on() -> None:
     records = series(3, 4)
-    accepted = Accepted(metric="o.m", why="a new feature", at=DAYS[1])
+    accepted = AcceptedRegression(metric="o.m", why="a new feature", at=DAYS[1])
     assert judged(tracked("target: 5"), records, [accepted]).status == "achieved"
     assert judged(tracked("target: 5"), series(3, 4, 5), [accepted]).status == "regressed"
 
@@ -103,7 +103,7 @@ CLAIM = "claimed: [{text: it is so, source: somebody%s}],"
         (", value: 20", [record(None, trouble="broken")], "unproven"),
     ],
 )
-def test_a_claim_is_held_against_what_is_measured(value: str, records: list[Record], verdict: str) -> None:
+def test_a_claim_is_held_against_what_is_measured(value: str, records: list[MeasurementRecord], verdict: str) -> None:
     outlook = judged(tracked("target: 5", claimed=CLAIM % value), records)
     assert [heard.verdict for heard in outlook.claims] == [verdict]
 
@@ -112,7 +112,7 @@ def test_an_objective_is_as_its_worst_metric() -> None:
     metrics = "{a: {stated: 1}, b: {run: 'true', read: {exit: true}}}"
     text = f"track: t\nobjectives: {{o: {{title: t, metrics: {metrics}}}}}\n"
     outlook = judged(load_track("track.yaml", text), [])
-    assert [standing.status for standing in outlook.standings] == ["unproven", "unknown"]
+    assert [standing.status for standing in outlook.metric_statuses] == ["unproven", "unknown"]
     assert outlook.status == "unknown"
 
 
@@ -130,7 +130,7 @@ def test_the_slope_of_a_line_is_its_own(slope: int, start: int, count: int) -> N
     found = slope_per_day(points)
     assert found == pytest.approx(slope)
     target = start + slope * 20.0
-    reached = reached_on(points, target)
+    reached = predicted_time(points, target)
     assert (reached is None) == (slope == 0)
     if reached is not None:
         assert datetime.datetime.fromtimestamp(reached, datetime.UTC).date() == datetime.date(1970, 1, 21)
@@ -139,7 +139,7 @@ def test_the_slope_of_a_line_is_its_own(slope: int, start: int, count: int) -> N
 @given(POINTS, st.floats(-1e6, 1e6))
 def test_a_trend_is_met_in_the_future_or_never(points: list[tuple[float, float]], target: float) -> None:
     ordered = sorted(points)
-    reached = reached_on(ordered, target)
+    reached = predicted_time(ordered, target)
     assert reached is None or reached >= ordered[-1][0]
 
 

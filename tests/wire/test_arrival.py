@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.wire import arrival, codec, doorway, frame
-from argosy.wire.arrival import ArrivalBudget, ArrivingMessage
-from argosy.wire.call import Maker
-from argosy.wire.callee import Callee
+from argosy.wire.arrival import ReceiveBudget, IncomingMessage
+from argosy.wire.call import CallFactory
+from argosy.wire.callee import RpcServer
 from argosy.wire.channel import Channel
 from argosy.wire.errors import TooLarge
-from argosy.wire.inquiry import Inquiry
+from argosy.wire.inquiry import IncomingRequest
 from argosy.wire.reactor import BlockingReactor
 
 from .test_doorway import Answers, callee_at
@@ -34,9 +34,9 @@ CLAIM = struct.pack("<III", 100, 1, 250 * MIB)
 def test_frames_are_whole_whatever_the_pieces(sizes: list[int], pieces: list[int]) -> None:
     frames = [bytes([number + 1]) * size for number, size in enumerate(sizes)]
     data = memoryview(b"".join(frames) + b"next")
-    message = ArrivingMessage(sizes)
+    message = IncomingMessage(sizes)
     for piece in [*pieces, len(data)]:
-        taken = message.take(data[:piece])
+        taken = message.consume(data[:piece])
         data = data[taken:]
     assert message.is_complete
     assert [each.tobytes() for each in message.frames] == frames
@@ -45,11 +45,11 @@ def test_frames_are_whole_whatever_the_pieces(sizes: list[int], pieces: list[int
 
 @given(st.integers(1, 3 * MIB))
 def test_memory_follows_what_came_and_not_the_claim(came: int) -> None:
-    message = ArrivingMessage([256 * MIB])
+    message = IncomingMessage([256 * MIB])
     left = came
     held = 0
     while left:
-        with message.room() as room:
+        with message.writable_space() as room:
             held = max(held, came - left + len(room))
             count = min(left, len(room))
         message.advance(count)
@@ -58,20 +58,20 @@ def test_memory_follows_what_came_and_not_the_claim(came: int) -> None:
 
 
 def test_a_message_beyond_the_total_waits_until_another_is_whole() -> None:
-    budget = ArrivalBudget(total_bytes=100)
-    first, second, third = (ArrivingMessage([size]) for size in (60, 40, 1))
+    budget = ReceiveBudget(total_bytes=100)
+    first, second, third = (IncomingMessage([size]) for size in (60, 40, 1))
     assert budget.admit(first)
     assert budget.admit(second)
-    assert not budget.is_short
+    assert not budget.is_exhausted
     assert not budget.admit(third)
-    assert budget.is_short
+    assert budget.is_exhausted
     budget.release(first)
     assert budget.admit(third)
 
 
 def test_one_message_larger_than_the_total_is_admitted_alone() -> None:
-    budget = ArrivalBudget(total_bytes=100)
-    large, small = ArrivingMessage([1000]), ArrivingMessage([1])
+    budget = ReceiveBudget(total_bytes=100)
+    large, small = IncomingMessage([1000]), IncomingMessage([1])
     assert budget.admit(large)
     assert not budget.admit(small)
     budget.release(large)
@@ -88,7 +88,7 @@ def connect(endpoint: str, *sent: bytes) -> socket.socket:
 
 
 def hello() -> bytes:
-    body = codec.single(frame.HELLO, 1, codec.Hello(1, "test"))
+    body = codec.encode_single(frame.HELLO, 1, codec.Hello(1, "test"))
     return struct.pack("<II", len(body), 0) + body
 
 
@@ -99,15 +99,15 @@ def test_a_stranger_may_send_no_more_than_a_hello(tmp_path: Path) -> None:
         connect(endpoint, struct.pack("<II", 70_000, 0)) as stranger,
     ):
         ended: list[bytes] = []
-        reactor.watch(stranger.fileno(), lambda: ended.append(stranger.recv(1)))
+        reactor.add_reader(stranger.fileno(), lambda: ended.append(stranger.recv(1)))
         reactor.run_until(lambda: bool(ended))
-        reactor.unwatch(stranger.fileno())
+        reactor.remove_reader(stranger.fileno())
         assert ended == [b""]
         assert callee.statistics()["callers"] == 0
 
 
 @contextmanager
-def claimants(endpoint: str, reactor: BlockingReactor, callee: Callee, count: int) -> Iterator[None]:
+def claimants(endpoint: str, reactor: BlockingReactor, callee: RpcServer, count: int) -> Iterator[None]:
     """Hold so many welcomed connections that each claim a message of 250 MiB and send nothing of it."""
     streams = [connect(endpoint, hello()) for _ in range(count)]
     reactor.run_until(lambda: callee.statistics()["callers"] == count)
@@ -123,10 +123,10 @@ def claimants(endpoint: str, reactor: BlockingReactor, callee: Callee, count: in
 def test_claims_that_send_nothing_make_room_for_a_message_that_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrival, "STALLED_S", 0.2)
-    monkeypatch.setattr(doorway, "BUDGET", ArrivalBudget(total_bytes=600 * MIB))
+    monkeypatch.setattr(arrival, "STALL_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(doorway, "RECEIVE_BUDGET", ReceiveBudget(total_bytes=600 * MIB))
     endpoint, reactor = f"ipc://{tmp_path}/e", BlockingReactor()
-    delivered: list[Inquiry] = []
+    delivered: list[IncomingRequest] = []
     with callee_at(endpoint, reactor, delivered) as callee, claimants(endpoint, reactor, callee, 5):
         channel = Channel("Echo", lambda: endpoint, reactor)
         channel.submit("large", {"data": bytes(200 * MIB)}, 60.0, Answers(), "")
@@ -175,7 +175,7 @@ def test_a_hundred_claims_of_250_mib_leave_an_agent_small_and_answering(tmp_path
 
 def test_parts_of_a_message_count_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them is within the bound that ZeroMQ holds."""
-    monkeypatch.setattr(codec, "MESSAGE_BYTES", MIB)
+    monkeypatch.setattr(codec, "MAX_MESSAGE_BYTES", MIB)
     endpoint, reactor = f"ipc://{tmp_path}/e", BlockingReactor()
     with callee_at(endpoint, reactor, []) as callee, zmq.Context() as context:
         dealer = context.socket(zmq.DEALER)
@@ -187,7 +187,7 @@ def test_parts_of_a_message_count_together(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_buffers_of_a_call_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "LARGEST_BYTES", MIB)
+    monkeypatch.setattr(codec, "MAX_RECORD_BYTES", MIB)
     halves = {"left": bytes(MIB // 2), "right": bytes(MIB // 2)}
     with pytest.raises(TooLarge, match="at most 1048576 are carried"):
-        Maker("Echo").make("join", halves, 1.0, Answers(), "", None)
+        CallFactory("Echo").make_call("join", halves, 1.0, Answers(), "", None)

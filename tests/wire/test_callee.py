@@ -10,27 +10,27 @@ import pytest
 import zmq
 
 from argosy.fault import RefusedError
-from argosy.wire.callee import Callee
-from argosy.wire.inquiry import Desk, Inquiry, JsonInquiry, LetterError
+from argosy.wire.callee import RpcServer
+from argosy.wire.inquiry import ReplySender, IncomingRequest, JsonRequest, MalformedRequestError
 from argosy.wire.lease import shared_context
 from argosy.wire.reactor import LoopReactor
 from argosy.wire.topic import Publisher, Subscriber
 
 
-class Letter(JsonInquiry):
+class Letter(JsonRequest):
     """A message that is no JSON, taken as it is."""
 
 
-def read_any(desk: Desk, route: Any, text: Any) -> JsonInquiry:
+def read_any(desk: ReplySender, route: Any, text: Any) -> JsonRequest:
     if bytes(text) == b"no":
-        raise LetterError("no", "not that")
+        raise MalformedRequestError("no", "not that")
     return Letter(desk, route, bytes(text).decode(), {})
 
 
 def test_letters_are_read_as_its_owner_says(tmp_path: Path) -> None:
     async def main() -> None:
-        delivered: list[Inquiry] = []
-        callee = Callee("Echo", LoopReactor(asyncio.get_running_loop()), delivered.append, read_any)
+        delivered: list[IncomingRequest] = []
+        callee = RpcServer("Echo", LoopReactor(asyncio.get_running_loop()), delivered.append, read_any)
         endpoint = f"inproc://{tmp_path.name}"
         callee.bind([endpoint])
         with shared_context().socket(zmq.REQ) as req:
@@ -42,7 +42,7 @@ def test_letters_are_read_as_its_owner_says(tmp_path: Path) -> None:
                     await asyncio.sleep(0.001)
             assert isinstance(delivered[0], Letter)
             assert delivered[0].method == "whatever"
-            delivered[0].answer({"heard": "it"})
+            delivered[0].send_document({"heard": "it"})
             while not req.poll(0):
                 await asyncio.sleep(0.001)
             assert req.recv_json() == {"heard": "it"}
@@ -64,8 +64,8 @@ def test_acts_that_were_due_at_its_end_touch_no_closed_socket(tmp_path: Path) ->
         told: list[dict[str, Any]] = []
         loop.set_exception_handler(lambda _, context: told.append(context))
         reactor = LoopReactor(loop)
-        delivered: list[Inquiry] = []
-        callee = Callee("Echo", reactor, delivered.append, read_any)
+        delivered: list[IncomingRequest] = []
+        callee = RpcServer("Echo", reactor, delivered.append, read_any)
         callee.bind([f"inproc://{tmp_path.name}"])
         publisher = Publisher("Echo", 1, reactor)
         publisher.bind(f"inproc://{tmp_path.name}.t")
@@ -79,12 +79,12 @@ def test_acts_that_were_due_at_its_end_touch_no_closed_socket(tmp_path: Path) ->
                 while not delivered:
                     await asyncio.sleep(0.001)
             publisher.publish("t", 1)
-            callee.take_in()
+            callee.drain()
             callee._outbox.flush_soon()
             for each in (callee, publisher, subscriber):
                 each.close()
             delivered[0].reply("too late")
-            callee.take_in()
+            callee.drain()
             for _ in range(5):
                 await asyncio.sleep(0)
         assert callee.statistics()["late"] == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from argosy.wire import codec, frame
-from argosy.wire.call import Answer, Maker
+from argosy.wire.call import EncodedReply, CallFactory
 
 plain = st.recursive(
     st.none()
@@ -31,8 +31,8 @@ plain = st.recursive(
 def test_calls_come_back_as_they_were_made(arguments: list[dict[str, Any]]) -> None:
     packer = codec.Packer()
     records = [packer.pack((i, "m", i * 7, each, "t")) for i, each in enumerate(arguments)]
-    body = memoryview(codec.body(frame.CALL, 5, records))
-    head = frame.read_head(body)
+    body = memoryview(codec.encode_batch(frame.CALL, 5, records))
+    head = frame.unpack_header(body)
     assert head is not None
     assert head[:4] == (frame.CALL, 0, 0, 5)
     unpack = codec.Unpacker().unpack
@@ -51,12 +51,12 @@ def test_typed_values_come_back_typed(value: Any) -> None:
 def test_no_bytes_raise_anything_that_is_not_expected(data: bytes) -> None:
     readers = [
         codec.read_calls, codec.read_replies, codec.read_ids, codec.read_credits,
-        codec.read_hello, codec.read_welcome, codec.read_beat, codec.read_event,
+        codec.read_hello, codec.read_welcome, codec.read_heartbeat, codec.read_event,
     ]  # fmt: skip
     for read in readers:
         try:
-            read(memoryview(frame.head(frame.CALL, 1) + data))
-        except codec.UNREADABLE:
+            read(memoryview(frame.pack_header(frame.CALL, 1) + data))
+        except codec.DECODE_ERRORS:
             continue
 
 
@@ -65,7 +65,7 @@ def test_no_reference_reads_outside_its_buffers(place: bytes, buffers: list[byte
     value = msgspec.msgpack.encode(msgspec.msgpack.Ext(codec.EXTENSION, place))
     try:
         result = codec.Unpacker().unpack(value, [memoryview(b) for b in buffers])
-    except codec.UNREADABLE:
+    except codec.DECODE_ERRORS:
         return
     assert isinstance(result, memoryview)
     assert result.readonly
@@ -75,9 +75,9 @@ def test_no_reference_reads_outside_its_buffers(place: bytes, buffers: list[byte
 def test_bytes_of_any_size_travel_in_or_beside_the_record(seed: bytes, times: int) -> None:
     data = (seed * (times * 70_000 // max(1, len(seed))))[: times * 70_000] + seed
     packer = codec.Packer()
-    record = packer.pack(packer.lift(data))
+    record = packer.pack(packer.extract_buffer(data))
     frames = packer.take_frames()
-    assert len(frames) == (len(data) >= codec.BUFFER_BYTES)
+    assert len(frames) == (len(data) >= codec.BUFFER_THRESHOLD_BYTES)
     assert codec.Unpacker(bytes).unpack(record, [memoryview(f) for f in frames]) == data
 
 
@@ -87,11 +87,11 @@ def test_a_foreign_extension_is_refused() -> None:
 
 
 def test_a_call_that_has_no_encoding_leaves_no_frames_to_the_next() -> None:
-    maker = Maker("Peer")
-    sink: Future[Answer] = Future()
+    maker = CallFactory("Peer")
+    sink: Future[EncodedReply] = Future()
     with pytest.raises(TypeError, match="`object` has no encoding"):
-        maker.make("m", {"a": b"x" * codec.BUFFER_BYTES, "b": object()}, 1.0, sink, "", None)
-    assert maker.make("m", {"a": 1}, 1.0, sink, "", None).buffers == ()
+        maker.make_call("m", {"a": b"x" * codec.BUFFER_THRESHOLD_BYTES, "b": object()}, 1.0, sink, "", None)
+    assert maker.make_call("m", {"a": 1}, 1.0, sink, "", None).buffers == ()
 
 
 class TestArrays:
@@ -143,9 +143,9 @@ class TestArrays:
 
 def test_decoders_are_made_once_and_an_unhashable_type_still_has_one() -> None:
     """`Annotated` with a list or a dict in its metadata cannot be a key."""
-    unpackers = codec.Unpackers()
-    assert unpackers.of(int) is unpackers.of(int)
+    unpackers = codec.UnpackerCache()
+    assert unpackers.get(int) is unpackers.get(int)
     odd = Annotated[list[int], msgspec.Meta(extra={"unit": ["m"]}), ["anything"]]
-    assert unpackers.of(odd).unpack(Raw(codec.Packer().pack([1, 2]))) == [1, 2]
+    assert unpackers.get(odd).unpack(Raw(codec.Packer().pack([1, 2]))) == [1, 2]
     with pytest.raises(msgspec.ValidationError):
-        unpackers.of(odd).unpack(Raw(codec.Packer().pack(["x"])))
+        unpackers.get(odd).unpack(Raw(codec.Packer().pack(["x"])))

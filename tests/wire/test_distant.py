@@ -18,10 +18,10 @@ import msgspec
 import pytest
 
 from argosy.wire import connect, distant
-from argosy.wire.book import Book, Directory, Entry, write_book
-from argosy.wire.distant import DistantFeed
-from argosy.wire.keymaking import lay_out, make_keys
-from argosy.wire.reactor import Act, LoopReactor, Timer
+from argosy.wire.book import AddressBook, AddressResolver, AgentAddress, write_address_book
+from argosy.wire.distant import RemoteSubscription
+from argosy.wire.keymaking import export_keys, make_keys
+from argosy.wire.reactor import Callback, LoopReactor, Timer
 from argosy.wire.topic import Subscriber, decode_event
 from launch import HERE, LittleFleet, until
 from rig.lan import Lan
@@ -36,16 +36,16 @@ class Counted(LoopReactor):
         super().__init__(asyncio.get_running_loop())
         self.delays_s: list[float] = []
 
-    def later(self, delay_s: float, act: Act) -> Timer:
+    def call_later(self, delay_s: float, act: Callback) -> Timer:
         self.delays_s.append(delay_s)
-        return super().later(delay_s, act)
+        return super().call_later(delay_s, act)
 
 
-def from_elsewhere(fleet: LittleFleet) -> Directory:
+def from_elsewhere(fleet: LittleFleet) -> AddressResolver:
     """Return the fleet as another machine sees it."""
     path = fleet.folder / "elsewhere.json"
-    write_book(path, msgspec.structs.replace(fleet.book, machines=("there",), runtime="/nowhere"))
-    return Directory(path)
+    write_address_book(path, msgspec.structs.replace(fleet.book, machines=("there",), runtime="/nowhere"))
+    return AddressResolver(path)
 
 
 async def when(true: Callable[[], object]) -> None:
@@ -61,8 +61,8 @@ def test_publications_are_followed_through_two_lives(fleet: LittleFleet) -> None
     async def main() -> None:
         got: list[tuple[int, object]] = []
         reactor = Counted()
-        subscriber = Subscriber(reactor, lambda event: got.append((event.number, decode_event(event))))
-        feed = DistantFeed("Back", from_elsewhere(fleet), reactor, ["shouted"], subscriber.take, "Ear")
+        subscriber = Subscriber(reactor, lambda event: got.append((event.sequence, decode_event(event))))
+        feed = RemoteSubscription("Back", from_elsewhere(fleet), reactor, ["shouted"], subscriber.on_message, "Ear")
         try:
             await asyncio.to_thread(shout, fleet, "a", "b")
             await when(lambda: (2, "b") in got)
@@ -72,7 +72,7 @@ def test_publications_are_followed_through_two_lives(fleet: LittleFleet) -> None
             await when(lambda: (2, "d") in got[1:])
             missed = subscriber.statistics()["missed"]
             assert len([number for number, _ in got]) + missed in (3, 4)  # `a` may have been before us
-            assert feed.questions <= 12
+            assert feed.lookup_count <= 12
         finally:
             feed.close()
             subscriber.close()
@@ -91,13 +91,13 @@ def test_who_publishes_to_nobody_afar_is_asked_once(fleet: LittleFleet) -> None:
 
     async def main() -> None:
         reactor = Counted()
-        feed = DistantFeed("Back", from_elsewhere(fleet), reactor, ["shouted"], lambda _: None)
+        feed = RemoteSubscription("Back", from_elsewhere(fleet), reactor, ["shouted"], lambda _: None)
         try:
             await when(lambda: feed._timer)
-            assert feed.questions == 1
+            assert feed.lookup_count == 1
             assert feed._channel is None
             assert feed._socket is None
-            assert max(reactor.delays_s) >= 0.75 * distant.SILENT_PAUSE_S
+            assert max(reactor.delays_s) >= 0.75 * distant.NO_PORT_RETRY_S
         finally:
             feed.close()
 
@@ -106,15 +106,15 @@ def test_who_publishes_to_nobody_afar_is_asked_once(fleet: LittleFleet) -> None:
 
 def test_who_is_not_there_is_asked_less_and_less(fleet: LittleFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet.add("Back")
-    monkeypatch.setattr(distant, "ASK_S", 0.01)
-    monkeypatch.setattr(distant, "MOST_PAUSE_S", 0.5)
+    monkeypatch.setattr(distant, "LOOKUP_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(distant, "MAX_RETRY_S", 0.5)
 
     async def main() -> None:
-        feed = DistantFeed("Back", from_elsewhere(fleet), Counted(), ["shouted"], lambda _: None)
-        pauses = {feed._pause_s}
+        feed = RemoteSubscription("Back", from_elsewhere(fleet), Counted(), ["shouted"], lambda _: None)
+        pauses = {feed._retry_s}
         try:
-            while feed.questions < 5:
-                pauses.add(feed._pause_s)
+            while feed.lookup_count < 5:
+                pauses.add(feed._retry_s)
                 await asyncio.sleep(0.002)
         finally:
             feed.close()
@@ -151,21 +151,21 @@ class Two:
         for name in MACHINES:
             (root / name).mkdir()
             if keyed:
-                lay_out(str(root / "keys"), name, str(self._keys(name)))
+                export_keys(str(root / "keys"), name, str(self._keys(name)))
             agents = {"Back": self._entry("mainpc", 5595), "Front": self._entry("pc2", 5605)}
             keys = str(self._keys(name)) if keyed else ""
-            write_book(
+            write_address_book(
                 root / f"{name}.json",
-                Book("harbour", "development", (name,), str(root / name), agents, keys),
+                AddressBook("harbour", "development", (name,), str(root / name), agents, keys),
             )
         self.drivers = {name: self._driver(name) for name in MACHINES}
 
     def _keys(self, machine: str) -> Path:
         return self.root / f"keys-{machine}"
 
-    def _entry(self, machine: str, port: int) -> Entry:
+    def _entry(self, machine: str, port: int) -> AgentAddress:
         address = self.machines[machine].address
-        return Entry(machine, host=address, bind=address, port=port, health_port=port + 1)
+        return AgentAddress(machine, host=address, bind=address, port=port, health_port=port + 1)
 
     def _env(self, machine: str) -> dict[str, str]:
         return {**os.environ, "ARGOSY_BOOK": str(self.root / f"{machine}.json")}

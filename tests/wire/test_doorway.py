@@ -14,11 +14,11 @@ import pytest
 
 from argosy.fault import RefusedError
 from argosy.wire import codec, frame
-from argosy.wire.callee import Callee
+from argosy.wire.callee import RpcServer
 from argosy.wire.channel import Channel
-from argosy.wire.doorway import connect_link, doorway_path
-from argosy.wire.inquiry import Inquiry
-from argosy.wire.link import Link
+from argosy.wire.doorway import connect_unix, unix_listener_path
+from argosy.wire.inquiry import IncomingRequest
+from argosy.wire.link import UnixConnection
 from argosy.wire.reactor import BlockingReactor
 
 
@@ -39,8 +39,8 @@ class Answers:
 
 
 @contextmanager
-def callee_at(endpoint: str, reactor: BlockingReactor, delivered: list[Inquiry]) -> Iterator[Callee]:
-    callee = Callee("Echo", reactor, delivered.append)
+def callee_at(endpoint: str, reactor: BlockingReactor, delivered: list[IncomingRequest]) -> Iterator[RpcServer]:
+    callee = RpcServer("Echo", reactor, delivered.append)
     try:
         callee.bind([endpoint])
         callee.open()
@@ -50,11 +50,11 @@ def callee_at(endpoint: str, reactor: BlockingReactor, delivered: list[Inquiry])
 
 
 def test_only_ipc_endpoints_with_room_for_its_name_have_one(tmp_path: Path) -> None:
-    assert doorway_path("ipc:///run/x") == "/run/x.u"
-    assert doorway_path("tcp://127.0.0.1:5000") is None
-    assert doorway_path("ipc:///" + "x" * 104) is not None
-    assert doorway_path("ipc:///" + "x" * 105) is None
-    assert connect_link(f"ipc://{tmp_path}/nobody", BlockingReactor()) is None
+    assert unix_listener_path("ipc:///run/x") == "/run/x.u"
+    assert unix_listener_path("tcp://127.0.0.1:5000") is None
+    assert unix_listener_path("ipc:///" + "x" * 104) is not None
+    assert unix_listener_path("ipc:///" + "x" * 105) is None
+    assert connect_unix(f"ipc://{tmp_path}/nobody", BlockingReactor()) is None
 
 
 def test_it_is_its_owners_alone_and_goes_with_it(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_what_a_killed_owner_left_is_replaced(tmp_path: Path) -> None:
         dead.bind(f"{tmp_path}/e.u")
     endpoint, reactor = f"ipc://{tmp_path}/e", BlockingReactor()
     with callee_at(endpoint, reactor, []):
-        link = connect_link(endpoint, reactor)
+        link = connect_unix(endpoint, reactor)
         assert link is not None
         link.close()
 
@@ -96,14 +96,14 @@ def test_the_path_of_a_successor_is_left_alone(tmp_path: Path) -> None:
 def test_a_caller_that_goes_is_known_at_once_and_its_work_dropped(tmp_path: Path) -> None:
     """Through a ROUTER that shows at the next send alone."""
     endpoint, reactor = f"ipc://{tmp_path}/e", BlockingReactor()
-    delivered: list[Inquiry] = []
+    delivered: list[IncomingRequest] = []
     aborted: list[str] = []
     with callee_at(endpoint, reactor, delivered) as callee:
         channel = Channel("Echo", lambda: endpoint, reactor)
         channel.submit("work", {}, 10.0, Answers(), "")
         reactor.run_until(lambda: bool(delivered))
-        assert isinstance(channel._dialer.lane, Link)
-        delivered[0].abort = lambda: aborted.append(delivered[0].method)
+        assert isinstance(channel._dialer.connection, UnixConnection)
+        delivered[0].on_cancel = lambda: aborted.append(delivered[0].method)
         channel.close()
         reactor.run_until(lambda: callee.statistics()["callers"] == 0)
         assert aborted == ["work"]
@@ -113,7 +113,7 @@ def test_a_caller_that_goes_is_known_at_once_and_its_work_dropped(tmp_path: Path
 def test_a_call_that_met_a_gone_peer_waits_for_the_next(tmp_path: Path) -> None:
     """It was not sent, so it is not uncertain: it needs no declaration to be tried again."""
     endpoint, reactor = f"ipc://{tmp_path}/e", BlockingReactor()
-    delivered: list[Inquiry] = []
+    delivered: list[IncomingRequest] = []
     answers = Answers()
     channel = Channel("Echo", lambda: endpoint, reactor)
     with callee_at(endpoint, reactor, delivered):
@@ -135,17 +135,17 @@ def test_callers_wait_while_no_descriptor_is_free(tmp_path: Path) -> None:
     endpoint, reactor = f"ipc://{tmp_path}/e", BlockingReactor()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with callee_at(endpoint, reactor, []):
-        link = connect_link(endpoint, reactor)
+        link = connect_unix(endpoint, reactor)
         assert link is not None
-        link.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
+        link.send(codec.encode_single(frame.HELLO, 1, codec.Hello(1, "test")))
         told: list[int] = []
-        reactor.watch(link.fd, lambda: told.append(link.fd))
+        reactor.add_reader(link.fd, lambda: told.append(link.fd))
         highest = max(map(int, os.listdir("/proc/self/fd")))
         spare = [os.dup(0) for _ in range(highest)]
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (max(spare) + 1, hard))
             rung: list[int] = []
-            reactor.later(0.05, lambda: rung.append(1))
+            reactor.call_later(0.05, lambda: rung.append(1))
             reactor.run_until(lambda: bool(rung))
             assert not told
         finally:

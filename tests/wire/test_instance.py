@@ -20,11 +20,11 @@ from argosy.wire.lease import shared_context
 @pytest.fixture(autouse=True)
 def _share(monkeypatch: pytest.MonkeyPatch) -> None:
     """Share the instance for one test, as of a process in which nobody has taken it."""
-    monkeypatch.setattr(instance, "_original", [])
-    monkeypatch.setattr(instance, "_given", [])
+    monkeypatch.setattr(instance, "_original_instance", [])
+    monkeypatch.setattr(instance, "_instances", [])
     monkeypatch.setattr(zmq.Context, "_instance", None)
     monkeypatch.setattr(zmq.Context, "instance", zmq.Context.__dict__["instance"])
-    instance.share_instance()
+    instance.install_shared_instance()
 
 
 def test_it_is_one_pyzmq_context_on_the_process_s() -> None:
@@ -96,10 +96,10 @@ def test_other_classes_and_a_patched_one_are_left_alone() -> None:
 
 
 def test_one_that_is_taken_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instance, "_original", [])
+    monkeypatch.setattr(instance, "_original_instance", [])
     monkeypatch.setattr(zmq.Context, "instance", classmethod(lambda kind: "pyzmq's own"))
     monkeypatch.setattr(zmq.Context, "_instance", object())
-    instance.share_instance()
+    instance.install_shared_instance()
     assert zmq.Context.instance() == "pyzmq's own"  # type: ignore[comparison-overlap]
 
 

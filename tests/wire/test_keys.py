@@ -23,19 +23,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fault import RefusedError
-from argosy.wire.admission import QUIET_S, Admission, Refusals
-from argosy.wire.book import Book, Entry, write_book
-from argosy.wire.keymaking import faults_of, fingerprint, lay_out, make_keys, make_pair, renew_key, survey
+from argosy.wire.admission import LOG_INTERVAL_S, CurveAuthenticator, RejectionLog
+from argosy.wire.book import AddressBook, AgentAddress, write_address_book
+from argosy.wire.keymaking import check_keys, fingerprint, export_keys, make_keys, make_pair, renew_key, list_keys
 from argosy.wire.keys import (
-    PUBLIC,
-    SECRET,
+    PUBLIC_SUFFIX,
+    SECRET_SUFFIX,
     KeyPair,
     Keyring,
-    folder_in_use,
-    is_keyed,
-    is_keyed_endpoint,
+    active_keys_dir,
+    is_curve_required,
+    is_curve_endpoint,
     key_path,
-    keys_folder,
+    default_keys_dir,
     read_key,
 )
 from argosy.wire.lease import shared_context
@@ -59,16 +59,16 @@ def folder(tmp_path: Path) -> str:
 
 
 def test_where_keys_are() -> None:
-    assert keys_folder("harbour", {"ARGOSY_KEYS": "/k"}) == "/k"
-    assert keys_folder("harbour", {"XDG_CONFIG_HOME": "/c", "HOME": "/h"}) == "/c/argosy/keys/harbour"
-    assert keys_folder("harbour", {"HOME": "/h"}) == "/h/.config/argosy/keys/harbour"
+    assert default_keys_dir("harbour", {"ARGOSY_KEYS": "/k"}) == "/k"
+    assert default_keys_dir("harbour", {"XDG_CONFIG_HOME": "/c", "HOME": "/h"}) == "/c/argosy/keys/harbour"
+    assert default_keys_dir("harbour", {"HOME": "/h"}) == "/h/.config/argosy/keys/harbour"
 
 
 def test_a_folder_is_in_use_when_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert folder_in_use("harbour", {"ARGOSY_KEYS": "keys"}) == ""
+    assert active_keys_dir("harbour", {"ARGOSY_KEYS": "keys"}) == ""
     (tmp_path / "keys").mkdir()
-    assert folder_in_use("harbour", {"ARGOSY_KEYS": "keys"}) == str(tmp_path / "keys")
+    assert active_keys_dir("harbour", {"ARGOSY_KEYS": "keys"}) == str(tmp_path / "keys")
 
 
 @pytest.mark.parametrize(
@@ -85,50 +85,50 @@ def test_a_folder_is_in_use_when_it_is_there(tmp_path: Path, monkeypatch: pytest
     ],
 )
 def test_tcp_beyond_loopback_is_keyed(endpoint: str, keyed: bool) -> None:
-    assert is_keyed_endpoint(endpoint) is keyed
+    assert is_curve_endpoint(endpoint) is keyed
 
 
 def test_a_wildcard_is_keyed_and_loopback_is_not() -> None:
-    assert is_keyed("0.0.0.0")
-    assert not is_keyed("localhost")
+    assert is_curve_required("0.0.0.0")
+    assert not is_curve_required("localhost")
 
 
 def test_keys_are_made_once_and_for_their_owner_alone(folder: str) -> None:
     before = {path: path.read_bytes() for path in Path(folder).iterdir()}
-    assert sorted(path.name for path in before) == [m + k for m in MACHINES for k in (PUBLIC, SECRET)]
+    assert sorted(path.name for path in before) == [m + k for m in MACHINES for k in (PUBLIC_SUFFIX, SECRET_SUFFIX)]
     assert make_keys(folder, (*MACHINES, "pc3")) == ("pc3",)
     assert all(path.read_bytes() == text for path, text in before.items())
     assert os.stat(folder).st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in Path(folder).iterdir()} == {0o600}
-    assert faults_of(folder, (*MACHINES, "pc3")) == []
+    assert check_keys(folder, (*MACHINES, "pc3")) == []
 
 
 def test_a_lost_public_key_is_made_again_from_its_secret(folder: str) -> None:
-    public = read_key(folder, "pc2", PUBLIC)
-    os.unlink(key_path(folder, "pc2", PUBLIC))
+    public = read_key(folder, "pc2", PUBLIC_SUFFIX)
+    os.unlink(key_path(folder, "pc2", PUBLIC_SUFFIX))
     assert make_keys(folder, MACHINES) == ("pc2",)
-    assert read_key(folder, "pc2", PUBLIC) == public
+    assert read_key(folder, "pc2", PUBLIC_SUFFIX) == public
 
 
 def test_a_secret_that_is_elsewhere_is_not_made(folder: str) -> None:
-    os.unlink(key_path(folder, "pc2", SECRET))
+    os.unlink(key_path(folder, "pc2", SECRET_SUFFIX))
     assert make_keys(folder, MACHINES) == ()
-    assert survey(folder, MACHINES)["pc2"].has_secret is False
+    assert list_keys(folder, MACHINES)["pc2"].has_secret is False
 
 
 def test_renew_replaces_one_pair(folder: str) -> None:
-    main, other = (read_key(folder, name, PUBLIC) for name in MACHINES)
+    main, other = (read_key(folder, name, PUBLIC_SUFFIX) for name in MACHINES)
     renew_key(folder, "pc2")
-    assert read_key(folder, "mainpc", PUBLIC) == main
-    assert read_key(folder, "pc2", PUBLIC) != other
-    assert faults_of(folder, MACHINES) == []
+    assert read_key(folder, "mainpc", PUBLIC_SUFFIX) == main
+    assert read_key(folder, "pc2", PUBLIC_SUFFIX) != other
+    assert check_keys(folder, MACHINES) == []
     with pytest.raises(RefusedError, match="no public key of `pc9`"):
         renew_key(folder, "pc9")
 
 
 def test_another_maker_that_was_faster_wins(folder: str) -> None:
-    os.unlink(key_path(folder, "pc2", PUBLIC))
-    os.unlink(key_path(folder, "pc2", SECRET))
+    os.unlink(key_path(folder, "pc2", PUBLIC_SUFFIX))
+    os.unlink(key_path(folder, "pc2", SECRET_SUFFIX))
     fast = make_pair()
 
     def while_another_makes_it() -> KeyPair:
@@ -136,23 +136,23 @@ def test_another_maker_that_was_faster_wins(folder: str) -> None:
         return make_pair()
 
     make_keys(folder, MACHINES, while_another_makes_it)
-    assert Keyring(folder, ["pc2"]).own() == fast
+    assert Keyring(folder, ["pc2"]).own_pair() == fast
 
 
 def test_a_secret_that_others_can_read_is_not_used(folder: str) -> None:
-    os.chmod(key_path(folder, "pc2", SECRET), 0o640)
+    os.chmod(key_path(folder, "pc2", SECRET_SUFFIX), 0o640)
     with pytest.raises(RefusedError, match=r"mode 0640, expected 0600"):
-        Keyring(folder, ["pc2"]).own()
-    assert [fault.code for fault in faults_of(folder, MACHINES)] == ["exposed-key"]
+        Keyring(folder, ["pc2"]).own_pair()
+    assert [fault.code for fault in check_keys(folder, MACHINES)] == ["exposed-key"]
 
 
 def test_every_fault_is_told(folder: str) -> None:
     os.chmod(folder, 0o750)
-    os.chmod(key_path(folder, "mainpc", PUBLIC), 0o666)
+    os.chmod(key_path(folder, "mainpc", PUBLIC_SUFFIX), 0o666)
     make_keys(folder, ["laptop"])
-    Path(key_path(folder, "pc2", PUBLIC)).write_bytes(read_key(folder, "laptop", PUBLIC))
-    Path(key_path(folder, "laptop", SECRET)).write_text("short\n")
-    told = {(os.path.basename(f.where), f.code) for f in faults_of(folder, (*MACHINES, "pc3", "laptop"))}
+    Path(key_path(folder, "pc2", PUBLIC_SUFFIX)).write_bytes(read_key(folder, "laptop", PUBLIC_SUFFIX))
+    Path(key_path(folder, "laptop", SECRET_SUFFIX)).write_text("short\n")
+    told = {(os.path.basename(f.where), f.code) for f in check_keys(folder, (*MACHINES, "pc3", "laptop"))}
     assert told == {
         ("keys", "exposed-key"),
         ("mainpc.public", "exposed-key"),
@@ -160,36 +160,36 @@ def test_every_fault_is_told(folder: str) -> None:
         ("pc3.public", "no-key"),
         ("laptop.secret", "bad-key"),
     }
-    assert [f.code for f in faults_of(folder, (*MACHINES,)) if "laptop" in f.where] == ["stranger"]
+    assert [f.code for f in check_keys(folder, (*MACHINES,)) if "laptop" in f.where] == ["stranger"]
 
 
 def test_a_layout_has_one_secret_and_all_publics(folder: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert lay_out(folder, "pc2", str(out)) == ("mainpc.public", "pc2.public", "pc2.secret")
+    assert export_keys(folder, "pc2", str(out)) == ("mainpc.public", "pc2.public", "pc2.secret")
     assert sorted(path.name for path in out.iterdir()) == ["mainpc.public", "pc2.public", "pc2.secret"]
-    assert faults_of(str(out), MACHINES) == []
+    assert check_keys(str(out), MACHINES) == []
     with pytest.raises(RefusedError, match="is not empty"):
-        lay_out(folder, "pc2", str(out))
+        export_keys(folder, "pc2", str(out))
     with pytest.raises(RefusedError, match="no secret key of `mainpc`"):
-        lay_out(str(out), "mainpc", str(tmp_path / "more"))
+        export_keys(str(out), "mainpc", str(tmp_path / "more"))
 
 
 def test_no_folder_has_a_hint(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="argosy keys make"):
-        survey(str(tmp_path / "none"), MACHINES)
+        list_keys(str(tmp_path / "none"), MACHINES)
 
 
 def test_a_key_taken_away_or_replaced_counts_at_once(folder: str) -> None:
     ring = Keyring(folder, ["mainpc"])
-    public = read_key(folder, "pc2", PUBLIC)
-    assert ring.name_of(public) == "pc2"
-    path = Path(key_path(folder, "pc2", PUBLIC))
+    public = read_key(folder, "pc2", PUBLIC_SUFFIX)
+    assert ring.machine_of_key(public) == "pc2"
+    path = Path(key_path(folder, "pc2", PUBLIC_SUFFIX))
     path.write_bytes(make_pair().public)  # in place, as scp does: the folder's time does not change
-    assert ring.name_of(public) is None
+    assert ring.machine_of_key(public) is None
     path.write_bytes(b"nonsense")
-    assert ring.name_of(b"nonsense") is None
+    assert ring.machine_of_key(b"nonsense") is None
     shutil.rmtree(folder)
-    assert ring.name_of(public) is None
+    assert ring.machine_of_key(public) is None
 
 
 def test_a_pair_does_not_print_its_secret() -> None:
@@ -211,9 +211,9 @@ def test_fingerprints_differ_and_can_be_read_aloud() -> None:
 )
 def test_what_is_no_key_is_refused_by_name(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        Path(key_path(folder, "pc2", PUBLIC)).write_bytes(content)
+        Path(key_path(folder, "pc2", PUBLIC_SUFFIX)).write_bytes(content)
         with pytest.raises(RefusedError, match="holds no key"):
-            read_key(folder, "pc2", PUBLIC)
+            read_key(folder, "pc2", PUBLIC_SUFFIX)
 
 
 # -- the log -----------------------------------------------------------------------------------
@@ -221,12 +221,12 @@ def test_what_is_no_key_is_refused_by_name(content: bytes) -> None:
 
 def test_refusals_are_logged_at_a_rate(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
-    refusals = Refusals("Echo", lambda: now[0])
+    refusals = RejectionLog("Echo", lambda: now[0])
     for _ in range(5):
-        refusals.note("10.0.0.9", "it has no key")
-    refusals.note("10.0.0.8", "it has no key")
-    now[0] = QUIET_S
-    refusals.note("10.0.0.9", "it has no key")
+        refusals.record("10.0.0.9", "it has no key")
+    refusals.record("10.0.0.8", "it has no key")
+    now[0] = LOG_INTERVAL_S
+    refusals.record("10.0.0.9", "it has no key")
     assert [record.getMessage() for record in caplog.records] == [
         "`Echo` refused a peer at 10.0.0.9: it has no key",
         "`Echo` refused a peer at 10.0.0.8: it has no key",
@@ -236,10 +236,10 @@ def test_refusals_are_logged_at_a_rate(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_a_flood_of_addresses_does_not_grow(caplog: pytest.LogCaptureFixture) -> None:
-    refusals = Refusals("Echo", lambda: 0.0)
+    refusals = RejectionLog("Echo", lambda: 0.0)
     for number in range(2000):
-        refusals.note(str(number), "it has no key")
-    assert len(refusals._told) <= 256
+        refusals.record(str(number), "it has no key")
+    assert len(refusals._last_logged) <= 256
 
 
 # -- one process -------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def _subscriber(ring: Keyring, endpoint: str) -> zmq.Socket[bytes]:
     socket: zmq.Socket[bytes] = shared_context().socket(zmq.SUB)
     socket.linger = 0
     socket.setsockopt(zmq.SUBSCRIBE, b"")
-    ring.use(socket, "mainpc")
+    ring.apply(socket, "mainpc")
     socket.connect(endpoint)
     return socket
 
@@ -258,7 +258,7 @@ def _strange_ring(folder: str) -> Keyring:
     """Return the keys of a machine of another fleet that knows this one's public key."""
     other = f"{folder}-of-another"
     make_keys(other, ["pc9"])
-    shutil.copy(key_path(folder, "mainpc", PUBLIC), other)
+    shutil.copy(key_path(folder, "mainpc", PUBLIC_SUFFIX), other)
     return Keyring(other, ["pc9"])
 
 
@@ -266,14 +266,14 @@ def test_who_left_before_it_was_seen_is_told_without_its_address(
     folder: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     reactor = BlockingReactor()
-    door = Admission("Echo", Keyring(folder, ["mainpc"]), reactor)
+    door = CurveAuthenticator("Echo", Keyring(folder, ["mainpc"]), reactor)
     guarded = shared_context().socket(zmq.ROUTER)
-    door.guard(guarded)
+    door.protect(guarded)
     port = guarded.bind_to_random_port("tcp://127.0.0.1")
     create_connection(("127.0.0.1", port), 5).close()
     until(lambda: not _has_connections(port))  # and nobody has looked yet
-    reactor.later(20, lambda: pytest.fail("nobody was refused"))
-    reactor.run_until(lambda: door.refusals.count == 1)
+    reactor.call_later(20, lambda: pytest.fail("nobody was refused"))
+    reactor.run_until(lambda: door.rejections.count == 1)
     assert "refused a peer at an unknown address (it left at once): it showed no key" in caplog.text
     door.close()
     guarded.close(0)
@@ -292,9 +292,9 @@ def test_publications_are_guarded_by_the_same_door(folder: str) -> None:
 
 async def _publish_through_a_door(folder: str) -> None:
     reactor = LoopReactor(asyncio.get_running_loop())
-    door, other = (Admission("Echo", Keyring(folder, ["mainpc"]), reactor) for _ in range(2))
+    door, other = (CurveAuthenticator("Echo", Keyring(folder, ["mainpc"]), reactor) for _ in range(2))
     publisher = shared_context().socket(zmq.XPUB)
-    door.guard(publisher)
+    door.protect(publisher)
     publisher.bind("tcp://127.0.0.1:*")
     endpoint = publisher.get(zmq.LAST_ENDPOINT).decode()
     stranger = _subscriber(_strange_ring(folder), endpoint)
@@ -318,7 +318,7 @@ def test_who_answers_zap_already_is_an_error_with_a_hint(folder: str) -> None:
     taken = shared_context().socket(zmq.REP)
     taken.bind("inproc://zeromq.zap.01")
     with pytest.raises(RefusedError, match="something else in this process"):
-        Admission("Echo", Keyring(folder, ["mainpc"]), BlockingReactor())
+        CurveAuthenticator("Echo", Keyring(folder, ["mainpc"]), BlockingReactor())
     taken.close(0)
 
 
@@ -348,7 +348,7 @@ class Harbour:
         }
         make_keys(str(root / "keys"), MACHINES)
         for name in MACHINES:
-            lay_out(str(root / "keys"), name, str(self.keys(name)))
+            export_keys(str(root / "keys"), name, str(self.keys(name)))
             self.write_book(name)
 
     def keys(self, machine: str) -> Path:
@@ -359,10 +359,10 @@ class Harbour:
         """Write what the agents of one machine are told."""
         (self.root / machine).mkdir(exist_ok=True)
         address = self.machines["mainpc"].address
-        echo = Entry("mainpc", host=address, bind=address, port=PORT, health_port=PORT + 1)
-        book = Book("harbour", "development", (machine,), str(self.root / machine), {"Echo": echo})
+        echo = AgentAddress("mainpc", host=address, bind=address, port=PORT, health_port=PORT + 1)
+        book = AddressBook("harbour", "development", (machine,), str(self.root / machine), {"Echo": echo})
         keyed = msgspec.structs.replace(book, keys=str(self.keys(machine)))
-        write_book(self.root / f"{machine}.json", msgspec.structs.replace(keyed, **fields))
+        write_address_book(self.root / f"{machine}.json", msgspec.structs.replace(keyed, **fields))
 
     def env(self, machine: str) -> dict[str, str]:
         return {**os.environ, "ARGOSY_BOOK": str(self.root / f"{machine}.json")}
@@ -498,7 +498,7 @@ def _stranger(harbour: Harbour) -> None:
 
 
 def _wrong_server_key(harbour: Harbour) -> None:
-    Path(key_path(str(harbour.keys("pc2")), "mainpc", PUBLIC)).write_bytes(make_pair().public)
+    Path(key_path(str(harbour.keys("pc2")), "mainpc", PUBLIC_SUFFIX)).write_bytes(make_pair().public)
 
 
 @pytest.mark.parametrize(
@@ -524,7 +524,7 @@ def test_who_has_not_the_right_keys_gets_no_entry(
 
 def test_a_key_that_is_not_here_is_named_and_may_come_in_time(harbour: Harbour) -> None:
     harbour.start()
-    public = Path(key_path(str(harbour.keys("pc2")), "mainpc", PUBLIC))
+    public = Path(key_path(str(harbour.keys("pc2")), "mainpc", PUBLIC_SUFFIX))
     kept = public.read_bytes()
     public.unlink()
     answer = harbour.caller(timeout_s=0.5).ask()
@@ -542,12 +542,12 @@ def test_a_stranger_is_let_in_once_its_key_is_there(harbour: Harbour) -> None:
     caller = harbour.caller(timeout_s=15)
     caller.send()
     until(lambda: "its key is not one of this fleet's" in harbour.log())
-    shutil.copy(key_path(str(harbour.keys("pc2")), "pc2", PUBLIC), harbour.keys("mainpc"))
+    shutil.copy(key_path(str(harbour.keys("pc2")), "pc2", PUBLIC_SUFFIX), harbour.keys("mainpc"))
     assert caller.receive() == "reply ahoy"
 
 
 def test_an_agent_without_the_secret_of_its_machine_does_not_start(harbour: Harbour) -> None:
-    os.unlink(key_path(str(harbour.keys("mainpc")), "mainpc", SECRET))
+    os.unlink(key_path(str(harbour.keys("mainpc")), "mainpc", SECRET_SUFFIX))
     assert harbour.start().wait(20) == 1
     assert "there is no secret key of `mainpc`" in harbour.log()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from argosy.wire.lane import Lane
+from argosy.wire.lane import ZmqConnection
 from launch import until
 
 
@@ -25,12 +25,12 @@ def test_nothing_is_delivered_to_the_next_incarnation(tmp_path: Path, kind: str)
     with zmq.Context() as context:
         first = router(context, f"ipc://{tmp_path}/s" if kind == "ipc" else "tcp://127.0.0.1:*")
         endpoint = first.getsockopt_string(zmq.LAST_ENDPOINT)
-        lane = Lane(endpoint)
+        lane = ZmqConnection(endpoint)
         lane.send(b"first")
         assert first.recv_multipart()[1] == b"first"
-        assert lane.ending() == ""
+        assert lane.end_reason() == ""
         first.close()
-        until(lambda: lane.ending() == "its connection ended")
+        until(lambda: lane.end_reason() == "its connection ended")
         lane.send(b"second")
         second = router(context, endpoint)
         assert second.poll(300) == 0
@@ -42,22 +42,22 @@ def test_what_arrived_before_the_end_is_still_there(tmp_path: Path) -> None:
     """RECONNECT_IVL=-1 and IMMEDIATE=1 would destroy it."""
     with zmq.Context() as context:
         peer = router(context, f"ipc://{tmp_path}/s")
-        lane = Lane(f"ipc://{tmp_path}/s")
+        lane = ZmqConnection(f"ipc://{tmp_path}/s")
         lane.send(b"question")
         who = peer.recv_multipart()[0]
         for number in range(100):
             peer.send_multipart([who, b"%d" % number])
         peer.close(1000)
-        until(lane.ending)
+        until(lane.end_reason)
         answers = [bytes(message[0]) for message in iter(lane.receive, None)]
         assert answers == [b"%d" % number for number in range(100)]
         lane.close()
 
 
 def test_an_end_that_nobody_holds_is_told() -> None:
-    lane = Lane("tcp://127.99.99.99:9")
+    lane = ZmqConnection("tcp://127.99.99.99:9")
     assert lane.receive() is None
-    until(lambda: lane.ending() == "nobody answers there")
+    until(lambda: lane.end_reason() == "nobody answers there")
     lane.close()
     lane.close()
 
@@ -75,8 +75,8 @@ def test_what_is_sent_after_a_refusal_is_known_to_be_unsent() -> None:
 
 
 def _is_unsent(endpoint: str) -> bool:
-    lane = Lane(endpoint)
-    until(lane.ending)
+    lane = ZmqConnection(endpoint)
+    until(lane.end_reason)
     sent = lane.send(b"greeting")
     assert lane.send(b"greeting", [b"and a buffer"]) == sent
     lane.close()

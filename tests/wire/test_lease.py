@@ -19,7 +19,7 @@ import pytest
 import zmq
 
 from argosy.wire import context, departure
-from argosy.wire.departure import holds
+from argosy.wire.departure import is_held_by_closing
 from argosy.wire.lease import shared_context
 from argosy.wire.port import wait_until
 
@@ -575,11 +575,11 @@ def test_sockets_that_were_closed_long_ago_are_forgotten() -> None:
         for _ in range(50):
             with lease.socket(zmq.PULL) as pull:
                 pull.bind("tcp://127.0.0.1:*")
-        assert wait_until(lambda: not holds("tcp://127.0.0.1:0") and _open_departures() < 3, 30)
+        assert wait_until(lambda: not is_held_by_closing("tcp://127.0.0.1:0") and _open_departures() < 3, 30)
 
 
 def _open_departures() -> int:
-    return sum(not each.is_over for each in departure._kept)
+    return sum(not each.is_destroyed for each in departure._closing)
 
 
 def test_a_program_that_leaves_a_socket_open_ends_at_once() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.wire.link import KERNEL_BYTES, READ_BYTES, Link
+from argosy.wire.link import SEND_BUFFER_BYTES, READ_BYTES, UnixConnection
 from argosy.wire.reactor import BlockingReactor
 from launch import until
 
@@ -22,10 +22,10 @@ messages = st.tuples(st.binary(max_size=300), st.lists(st.binary(max_size=200), 
 
 
 @contextmanager
-def pair(most_unsent_bytes: int = 0) -> Iterator[tuple[Link, Link, BlockingReactor]]:
+def pair(most_unsent_bytes: int = 0) -> Iterator[tuple[UnixConnection, UnixConnection, BlockingReactor]]:
     """Yield both ends of a link, on one reactor."""
     reactor = BlockingReactor()
-    left, right = (Link(end, reactor, "here", most_unsent_bytes) for end in socket.socketpair())
+    left, right = (UnixConnection(end, reactor, "here", most_unsent_bytes) for end in socket.socketpair())
     try:
         yield left, right, reactor
     finally:
@@ -34,10 +34,10 @@ def pair(most_unsent_bytes: int = 0) -> Iterator[tuple[Link, Link, BlockingReact
 
 
 @contextmanager
-def fed() -> Iterator[tuple[socket.socket, Link]]:
+def fed() -> Iterator[tuple[socket.socket, UnixConnection]]:
     """Yield a plain socket and the link at its other end."""
     raw, end = socket.socketpair()
-    link = Link(end, BlockingReactor())
+    link = UnixConnection(end, BlockingReactor())
     try:
         yield raw, link
     finally:
@@ -49,9 +49,9 @@ def plain(message: list[memoryview]) -> tuple[bytes, list[bytes]]:
     return message[0].tobytes(), [frame.tobytes() for frame in message[1:]]
 
 
-def received(link: Link) -> Iterator[tuple[bytes, list[bytes]]]:
+def received(link: UnixConnection) -> Iterator[tuple[bytes, list[bytes]]]:
     """Yield what is there, as told by the descriptor again and again."""
-    while message := link.receive(is_told=True):
+    while message := link.receive(is_readable=True):
         yield plain(message)
 
 
@@ -60,7 +60,7 @@ def as_sent(sent: list[tuple[bytes, list[bytes]]]) -> bytes:
     raw, end = socket.socketpair()
     with raw:
         raw.settimeout(10)
-        link = Link(end, BlockingReactor())
+        link = UnixConnection(end, BlockingReactor())
         for body, buffers in sent:
             assert link.send(body, buffers)
         link.close()
@@ -87,7 +87,7 @@ def test_no_bytes_raise_anything(data: bytes) -> None:
         raw.sendall(data)
         for body, buffers in received(link):
             assert len(body) + sum(map(len, buffers)) <= len(data)
-        assert link.ending() in ("", "it sent what cannot be read")
+        assert link.end_reason() in ("", "it sent what cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -97,28 +97,28 @@ def test_sizes_that_nobody_sends_end_it(head: bytes) -> None:
     """Before memory is taken for them."""
     with fed() as (raw, link):
         raw.sendall(head)
-        assert link.receive(is_told=True) is None
-        assert link.ending() == "it sent what cannot be read"
+        assert link.receive(is_readable=True) is None
+        assert link.end_reason() == "it sent what cannot be read"
 
 
 def test_what_does_not_fit_now_leaves_when_it_does() -> None:
-    sent = [(b"%d" % n * READ_BYTES, [bytes([n]) * KERNEL_BYTES, b"", b"end"]) for n in range(5)]
+    sent = [(b"%d" % n * READ_BYTES, [bytes([n]) * SEND_BUFFER_BYTES, b"", b"end"]) for n in range(5)]
     with pair() as (left, right, reactor):
         got: list[tuple[bytes, list[bytes]]] = []
-        reactor.watch(right.fd, lambda: got.extend(received(right)))
+        reactor.add_reader(right.fd, lambda: got.extend(received(right)))
         for body, buffers in sent:
             assert left.send(body, buffers) is True
         assert left.send(b"last") is True
         reactor.run_until(lambda: len(got) == 6)
         assert got == [*sent, (b"last", [])]
-        assert left.ending() == ""
+        assert left.end_reason() == ""
 
 
 def test_frames_have_memory_of_their_own() -> None:
     """An array that began anywhere in a shared buffer would not be aligned."""
     with fed() as (raw, link):
         raw.sendall(as_sent([(b"odd", [struct.pack("<d", 1.5) * 8])]))
-        message = link.receive(is_told=True)
+        message = link.receive(is_readable=True)
         assert message is not None
         assert message[1].obj is not message[0].obj
         assert message[1].cast("d")[7] == 1.5
@@ -130,9 +130,9 @@ def test_who_takes_nothing_is_full_and_nothing_is_lost() -> None:
         while left.send(b"x" * READ_BYTES):
             taken += 1
         assert left.send(b"more") is None
-        assert MIB <= taken * READ_BYTES < 2 * MIB + 2 * KERNEL_BYTES
+        assert MIB <= taken * READ_BYTES < 2 * MIB + 2 * SEND_BUFFER_BYTES
         got: list[tuple[bytes, list[bytes]]] = []
-        reactor.watch(right.fd, lambda: got.extend(received(right)))
+        reactor.add_reader(right.fd, lambda: got.extend(received(right)))
         reactor.run_until(lambda: len(got) == taken)
         assert left.send(b"more") is True
         reactor.run_until(lambda: len(got) == taken + 1)
@@ -143,11 +143,11 @@ def test_what_arrived_before_the_end_is_still_there() -> None:
         for number in range(100):
             assert left.send(b"%d" % number)
         left.close()
-        first = right.receive(is_told=True)
+        first = right.receive(is_readable=True)
         assert first is not None
-        assert right.ending() == ""
+        assert right.end_reason() == ""
         assert [plain(first)[0], *(body for body, _ in received(right))] == [b"%d" % n for n in range(100)]
-        assert right.ending() == "its connection ended"
+        assert right.end_reason() == "its connection ended"
 
 
 def test_the_end_is_told_at_the_next_send() -> None:
@@ -163,9 +163,9 @@ def test_an_end_with_something_unsent_is_told_too() -> None:
         while left.send(b"x" * READ_BYTES) and not left._unsent:
             pass
         right.close()
-        reactor.watch(left.fd, lambda: left.receive(is_told=True))
-        reactor.run_until(lambda: bool(left.ending()))
-        assert left.ending() == "its connection ended"
+        reactor.add_reader(left.fd, lambda: left.receive(is_readable=True))
+        reactor.run_until(lambda: bool(left.end_reason()))
+        assert left.end_reason() == "its connection ended"
         assert not left._unsent
 
 
@@ -192,4 +192,4 @@ def test_a_thread_waits_in_the_socket_itself() -> None:
         assert message is not None
         assert plain(message) == (b"now", [])
         left.close()
-        until(lambda: not right.wait() and right.ending() == "its connection ended")
+        until(lambda: not right.wait() and right.end_reason() == "its connection ended")

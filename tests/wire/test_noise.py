@@ -22,7 +22,7 @@ def noise(chance: random.Random) -> list[bytes]:
     )
     packed = msgspec.msgpack.encode(value)
     kinds = [*frame.KINDS, 0, 77]
-    head = bytearray(frame.head(chance.choice(kinds), chance.getrandbits(64), chance.choice([0, 0, 0, 1, 9])))
+    head = bytearray(frame.pack_header(chance.choice(kinds), chance.getrandbits(64), chance.choice([0, 0, 0, 1, 9])))
     if chance.random() < 0.2:
         head[chance.randrange(24)] = chance.randrange(256)
     bodies = [
@@ -74,11 +74,11 @@ def proper(chance: random.Random) -> list[bytes]:
     records = [msgspec.msgpack.encode(call) for call in chance.choices(calls[:2], k=chance.randrange(1, 4))]
     return chance.choice(
         [
-            [codec.single(frame.HELLO, 1, codec.Hello(1, "test"))],
-            [codec.body(frame.CALL, 1, records)],
-            [codec.body(frame.CALL, 1, [msgspec.msgpack.encode(calls[2])], 1), b"y" * 99],
-            [codec.single(frame.CANCEL, 1, [number])],
-            [codec.single(frame.CREDIT, 1, [(number, 4096)])],
+            [codec.encode_single(frame.HELLO, 1, codec.Hello(1, "test"))],
+            [codec.encode_batch(frame.CALL, 1, records)],
+            [codec.encode_batch(frame.CALL, 1, [msgspec.msgpack.encode(calls[2])], 1), b"y" * 99],
+            [codec.encode_single(frame.CANCEL, 1, [number])],
+            [codec.encode_single(frame.CREDIT, 1, [(number, 4096)])],
         ]
     )
 
@@ -114,7 +114,7 @@ def test_no_garbled_message_of_a_known_caller_hurts_an_agent(fleet: LittleFleet,
         dealer.linger = 0
         dealer.rcvhwm = 0
         dealer.connect(echo.url)
-        dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
+        dealer.send(codec.encode_single(frame.HELLO, 1, codec.Hello(1, "test")))
         for _ in range(ROUNDS):
             message = proper(chance)
             dealer.send_multipart(garble(message, chance) if chance.random() < 0.7 else message)
@@ -122,9 +122,9 @@ def test_no_garbled_message_of_a_known_caller_hurts_an_agent(fleet: LittleFleet,
                 kinds.add(kind_of(dealer.recv_multipart()))
         with connect("Echo") as peer:
             assert peer.echo(text="well") == "well"
-        dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
+        dealer.send(codec.encode_single(frame.HELLO, 1, codec.Hello(1, "test")))
         record = msgspec.msgpack.encode((10**6, "echo", frame.now_us() + 60_000_000, {"text": "well"}))
-        dealer.send(codec.body(frame.CALL, 1, [record]))
+        dealer.send(codec.encode_batch(frame.CALL, 1, [record]))
         dealer.rcvtimeo = 10_000
         heard: set[int] = set()
         while 10**6 not in heard:  # what the agent has not come to yet is answered before
@@ -146,7 +146,7 @@ def replies(message: list[bytes]) -> list[codec.ReplyRecord]:
 
 def kind_of(message: list[bytes]) -> int:
     """Return the kind of a message of ours; 0 for one of JSON, which a cut one may be answered with."""
-    head = frame.read_head(message[0])
+    head = frame.unpack_header(message[0])
     return head[0] if head else 0
 
 
@@ -157,7 +157,7 @@ def test_a_call_without_a_greeting_is_told_that_it_is_stale(fleet: LittleFleet) 
         dealer.rcvtimeo = 5000
         dealer.connect(echo.url)
         record = msgspec.msgpack.encode((7, "note", 2**60, {"text": "x"}))
-        dealer.send(codec.body(frame.CALL, 1, [record]))
+        dealer.send(codec.encode_batch(frame.CALL, 1, [record]))
         answer = memoryview(dealer.recv())
     assert kind_of([answer.tobytes()]) == frame.STALE
     assert codec.read_ids(answer) == [7]
@@ -171,10 +171,10 @@ def test_a_call_past_its_deadline_is_not_executed(fleet: LittleFleet) -> None:
         dealer.linger = 0
         dealer.rcvtimeo = 5000
         dealer.connect(echo.url)
-        dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
+        dealer.send(codec.encode_single(frame.HELLO, 1, codec.Hello(1, "test")))
         assert kind_of([dealer.recv()]) == frame.WELCOME
         record = msgspec.msgpack.encode((7, "note", frame.now_us() - 1_000_000, {"text": "x"}))
-        dealer.send(codec.body(frame.CALL, 1, [record]))
+        dealer.send(codec.encode_batch(frame.CALL, 1, [record]))
         (reply,) = codec.read_replies(memoryview(dealer.recv()))
     assert (reply.id, reply.tag) == (7, codec.REFUSED)
     assert msgspec.msgpack.decode(reply.value)[0] == codec.EXPIRED
@@ -191,8 +191,8 @@ def test_a_second_greeting_ends_what_was_asked_after_the_first(fleet: LittleFlee
         record = msgspec.msgpack.encode((7, "wait", 2**60, {"seconds": 60}))
         with connect("Echo") as peer:
             for _ in range(2):
-                dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
-                dealer.send(codec.body(frame.CALL, 1, [record]))
+                dealer.send(codec.encode_single(frame.HELLO, 1, codec.Hello(1, "test")))
+                dealer.send(codec.encode_batch(frame.CALL, 1, [record]))
                 until(lambda: peer.call("health")["in_flight"] == 1)
             until(lambda: peer.noted() == ["wait cancelled"])
             assert peer.call("health")["in_flight"] == 1
@@ -206,10 +206,10 @@ def test_a_caller_that_goes_is_forgotten_and_its_handlers_end(fleet: LittleFleet
         dealer.linger = 0
         dealer.rcvtimeo = 5000
         dealer.connect(echo.url)
-        dealer.send(codec.single(frame.HELLO, 1, codec.Hello(1, "test")))
+        dealer.send(codec.encode_single(frame.HELLO, 1, codec.Hello(1, "test")))
         dealer.recv()
         record = msgspec.msgpack.encode((7, "wait", 2**60, {"seconds": 60}))
-        dealer.send(codec.body(frame.CALL, 1, [record]))
+        dealer.send(codec.encode_batch(frame.CALL, 1, [record]))
         with connect("Echo") as peer:
             while not peer.call("health")["in_flight"]:
                 pass
@@ -225,10 +225,10 @@ def test_a_peer_that_answers_nonsense_ends_the_call_by_name(fleet: LittleFleet, 
 
     def mad(socket: zmq.Socket[bytes]) -> None:
         who = socket.recv_multipart()[0]
-        welcome = codec.Welcome(1, "Echo", 10, codec.LARGEST_BYTES)
-        socket.send_multipart([who, codec.single(frame.WELCOME, 1, welcome)])
+        welcome = codec.Welcome(1, "Echo", 10, codec.MAX_RECORD_BYTES)
+        socket.send_multipart([who, codec.encode_single(frame.WELCOME, 1, welcome)])
         socket.recv_multipart()
-        socket.send_multipart([who, frame.head(frame.REPLY, 1) + bad])
+        socket.send_multipart([who, frame.pack_header(frame.REPLY, 1) + bad])
 
     with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
         router.linger = 1000

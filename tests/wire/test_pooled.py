@@ -62,7 +62,7 @@ class Server:
 def servers() -> Iterator[list[Server]]:
     made: list[Server] = []
     yield made
-    pooled._drop()
+    pooled._close_all_idle()
     for each in made:
         each.end()
 
@@ -74,30 +74,30 @@ def server(servers: list[Server]) -> str:
 
 
 def accepted(endpoint: str) -> int:
-    count: int = pooled.ask_json(endpoint, {}, 5000)["accepted"]
+    count: int = pooled.send_json_request(endpoint, {}, 5000)["accepted"]
     return count
 
 
 def test_many_questions_have_one_connection(server: str) -> None:
     for number in range(100):
-        assert pooled.ask_json(server, {"n": number}, 5000) == {"asked": {"n": number}, "accepted": 1}
-    assert pooled.ask(server, b"as bytes", 5000) == b"AS BYTES"
-    assert pooled.ask(server, b"two", 5000) == b"first"
+        assert pooled.send_json_request(server, {"n": number}, 5000) == {"asked": {"n": number}, "accepted": 1}
+    assert pooled.send_request(server, b"as bytes", 5000) == b"AS BYTES"
+    assert pooled.send_request(server, b"two", 5000) == b"first"
     assert accepted(server) == 1
 
 
 def test_an_answer_that_is_no_json_is_a_value_error_and_keeps_the_connection(server: str) -> None:
     with pytest.raises(ValueError, match="Expecting value"):
-        pooled.ask_json(server, None, 5000)  # `NULL` comes back
+        pooled.send_json_request(server, None, 5000)  # `NULL` comes back
     assert accepted(server) == 1
 
 
 def test_a_late_answer_is_given_to_nobody(server: str) -> None:
     began = time.monotonic()
     with pytest.raises(zmq.Again):
-        pooled.ask_json(server, {"sleep": 0.5, "n": 1}, 100)
+        pooled.send_json_request(server, {"sleep": 0.5, "n": 1}, 100)
     assert 0.1 <= time.monotonic() - began < 0.4
-    assert pooled.ask_json(server, {"n": 2}, 5000) == {"asked": {"n": 2}, "accepted": 2}
+    assert pooled.send_json_request(server, {"n": 2}, 5000) == {"asked": {"n": 2}, "accepted": 2}
 
 
 def test_a_question_is_never_sent_twice(servers: list[Server]) -> None:
@@ -110,7 +110,7 @@ def test_a_question_is_never_sent_twice(servers: list[Server]) -> None:
 
         def ask() -> None:
             try:
-                pooled.ask(endpoint, b"once", 1500)
+                pooled.send_request(endpoint, b"once", 1500)
             except zmq.Again as error:
                 errors.append(error)
 
@@ -141,10 +141,10 @@ def test_a_peer_that_was_killed_and_came_again_is_found_by_the_next_question(ser
     assert accepted(endpoint) == 1
     servers[0].end()
     with pytest.raises(zmq.Again):
-        pooled.ask(endpoint, b"nobody", 200)
+        pooled.send_request(endpoint, b"nobody", 200)
     servers.append(Server(endpoint))
     servers[1].bound()
-    assert pooled.ask(endpoint, b"again", 5000) == b"AGAIN"
+    assert pooled.send_request(endpoint, b"again", 5000) == b"AGAIN"
 
 
 def test_an_idle_connection_that_ended_is_not_used(servers: list[Server]) -> None:
@@ -154,7 +154,7 @@ def test_an_idle_connection_that_ended_is_not_used(servers: list[Server]) -> Non
     servers[0].end()
     servers.append(Server(endpoint))
     servers[1].bound()
-    assert pooled.ask(endpoint, b"at once", 5000) == b"AT ONCE"
+    assert pooled.send_request(endpoint, b"at once", 5000) == b"AT ONCE"
 
 
 def test_a_peer_that_comes_within_the_time_is_asked(servers: list[Server]) -> None:
@@ -163,7 +163,7 @@ def test_a_peer_that_comes_within_the_time_is_asked(servers: list[Server]) -> No
         endpoint = place.get(zmq.LAST_ENDPOINT).decode()
     coming = threading.Timer(0.3, lambda: servers.append(Server(endpoint)))
     coming.start()
-    assert pooled.ask_json(endpoint, {"n": 1}, 10_000)["asked"] == {"n": 1}
+    assert pooled.send_json_request(endpoint, {"n": 1}, 10_000)["asked"] == {"n": 1}
     coming.join()
 
 
@@ -174,7 +174,7 @@ def test_each_thread_has_its_own_and_leaves_nothing(server: str) -> None:
     def ask(number: int) -> None:
         for turn in range(50):
             asked = {"n": number, "turn": turn}
-            wrong.extend([] if pooled.ask_json(server, asked, 5000)["asked"] == asked else [str(asked)])
+            wrong.extend([] if pooled.send_json_request(server, asked, 5000)["asked"] == asked else [str(asked)])
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
     for thread in threads:
@@ -183,7 +183,7 @@ def test_each_thread_has_its_own_and_leaves_nothing(server: str) -> None:
         thread.join(30)
     assert wrong == []
     assert accepted(server) == 9
-    pooled._drop()
+    pooled._close_all_idle()
     # The process's context, where this is its first use, keeps a few.
     until(lambda: len(os.listdir("/proc/self/fd")) <= before + 12)
 
@@ -202,30 +202,30 @@ def test_a_child_of_a_fork_has_its_own(server: str) -> None:
 
 
 def test_a_bounded_number_is_kept(server: str) -> None:
-    for number in range(2 * pooled.MOST_KEPT):
+    for number in range(2 * pooled.MAX_IDLE):
         host = f"127.0.0.{number + 1}"
         with pytest.raises(zmq.Again):
-            pooled.ask(f"tcp://{host}:9", b"nobody", 0)
-    assert list(pooled._lines()) == []
+            pooled.send_request(f"tcp://{host}:9", b"nobody", 0)
+    assert list(pooled._idle_connections()) == []
     with zmq.Context() as context, context.socket(zmq.REP) as rep:
         rep.bind("tcp://*:*")
         port = rep.get(zmq.LAST_ENDPOINT).decode().rpartition(":")[2]
-        places = [f"tcp://127.0.0.{number + 1}:{port}" for number in range(2 * pooled.MOST_KEPT)]
+        places = [f"tcp://127.0.0.{number + 1}:{port}" for number in range(2 * pooled.MAX_IDLE)]
         echo = threading.Thread(target=lambda: [rep.send(rep.recv()) for _ in places])
         echo.start()
         for place in places:
-            assert pooled.ask(place, b"x", 5000) == b"x"
+            assert pooled.send_request(place, b"x", 5000) == b"x"
         echo.join(10)
-    assert list(pooled._lines()) == places[-pooled.MOST_KEPT :]
+    assert list(pooled._idle_connections()) == places[-pooled.MAX_IDLE :]
 
 
 def test_what_is_wrong_is_told_as_zeromq_tells_it(server: str) -> None:
     with pytest.raises(zmq.ZMQError, match="Invalid argument"):
-        pooled.ask("tcp://nowhere", b"x", 100)
+        pooled.send_request("tcp://nowhere", b"x", 100)
     with pytest.raises(ValueError, match="expected 0 or more milliseconds"):
-        pooled.ask(server, b"x", -1)
+        pooled.send_request(server, b"x", -1)
     with pytest.raises(TypeError):
-        pooled.ask_json(server, object(), 100)
+        pooled.send_json_request(server, object(), 100)
 
 
 def test_inproc_is_answered_at_once() -> None:
@@ -234,17 +234,17 @@ def test_inproc_is_answered_at_once() -> None:
         echo = threading.Thread(target=lambda: [rep.send(rep.recv()) for _ in range(2)])
         echo.start()
         began = time.monotonic()
-        assert [pooled.ask("inproc://pooled", b"x", 5000) for _ in range(2)] == [b"x", b"x"]
+        assert [pooled.send_request("inproc://pooled", b"x", 5000) for _ in range(2)] == [b"x", b"x"]
         assert time.monotonic() - began < 2.0
         echo.join(10)
-    pooled._drop()
+    pooled._close_all_idle()
 
 
 def test_an_argosy_agent_is_asked_too(fleet: LittleFleet) -> None:
     echo = fleet.start("Echo")
     for _ in range(2):
-        assert pooled.ask_json(echo.url, {"action": "add", "a": 1}, 5000) == {"result": 3}
-    pooled._drop()
+        assert pooled.send_json_request(echo.url, {"action": "add", "a": 1}, 5000) == {"result": 3}
+    pooled._close_all_idle()
 
 
 def test_what_was_sent_elsewhere_still_leaves_at_the_end_of_the_program(server: str) -> None:
@@ -275,7 +275,7 @@ def test_it_needs_neither_asyncio_nor_msgspec() -> None:
 
 def test_a_question_is_used_as_the_socket_was(server: str) -> None:
     for number in range(3):
-        with context() as lease, pooled.question(lease) as asked:
+        with context() as lease, pooled.req_socket(lease) as asked:
             asked.setsockopt(zmq.LINGER, 0)
             asked.setsockopt(zmq.RCVTIMEO, 5000)
             asked.SNDTIMEO = 100
@@ -283,7 +283,7 @@ def test_a_question_is_used_as_the_socket_was(server: str) -> None:
             asked.connect(server)
             asked.send_json({"n": number})
             assert asked.recv_json() == {"asked": {"n": number}, "accepted": 1}
-    plain = pooled.question(shared_context())
+    plain = pooled.req_socket(shared_context())
     plain.connect(server)
     plain.send_string("größe")
     assert plain.recv_string().startswith("GR")
@@ -294,7 +294,7 @@ def test_a_question_is_used_as_the_socket_was(server: str) -> None:
 
 
 def test_a_question_keeps_to_its_turns(server: str) -> None:
-    asked = pooled.question(shared_context())
+    asked = pooled.req_socket(shared_context())
     with pytest.raises(zmq.ZMQError) as error:
         asked.send(b"x")
     asked.connect(server)
@@ -315,14 +315,14 @@ def test_a_question_keeps_to_its_turns(server: str) -> None:
 
 
 def test_a_question_that_is_dropped_unanswered_is_answered_to_nobody(server: str) -> None:
-    first = pooled.question(shared_context())
+    first = pooled.req_socket(shared_context())
     first.rcvtimeo = 50
     first.connect(server)
     first.send_json({"sleep": 0.3})
     with pytest.raises(zmq.Again):
         first.recv_json()
     first.close()
-    second = pooled.question(shared_context())
+    second = pooled.req_socket(shared_context())
     second.rcvtimeo = 5000
     second.connect(server)
     second.send_json({"n": 2})
@@ -336,7 +336,7 @@ def test_a_question_waits_for_ever_where_no_time_is_set(servers: list[Server]) -
         endpoint = place.get(zmq.LAST_ENDPOINT).decode()
     coming = threading.Timer(0.3, lambda: servers.append(Server(endpoint)))
     coming.start()
-    asked = pooled.question(shared_context())
+    asked = pooled.req_socket(shared_context())
     asked.connect(endpoint)
     asked.send(b"x")
     assert asked.recv() == b"X"
@@ -351,11 +351,11 @@ def test_a_question_of_anything_but_a_context_is_its_socket() -> None:
         def socket(self, kind: int) -> tuple[str, int]:
             return "patched", kind
 
-    assert pooled.question(Patched()) == ("patched", zmq.REQ)
+    assert pooled.req_socket(Patched()) == ("patched", zmq.REQ)
     lease = context()
     lease.term()
     with pytest.raises(zmq.ZMQError, match="not supported"):
-        pooled.question(lease)
+        pooled.req_socket(lease)
 
 
 def test_the_bytes_of_a_question_are_those_of_a_socket() -> None:
@@ -383,9 +383,9 @@ def test_the_bytes_of_a_question_are_those_of_a_socket() -> None:
                 heard.append([repr(getattr(asked, hear)()).encode()])
                 asked.close()
             answering.join(10)
-            pooled._drop()
+            pooled._close_all_idle()
             return heard
 
-    assert spoken(lambda: pooled.question(shared_context())) == spoken(
+    assert spoken(lambda: pooled.req_socket(shared_context())) == spoken(
         lambda: shared_context().socket(zmq.REQ)
     )

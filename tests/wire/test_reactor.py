@@ -8,15 +8,15 @@ import time
 import pytest
 
 from argosy.wire import vigil
-from argosy.wire.reactor import Act, BlockingReactor, Timer
+from argosy.wire.reactor import Callback, BlockingReactor, Timer
 
 
 def test_timers_ring_in_their_order_and_cancelled_ones_do_not() -> None:
     reactor = BlockingReactor()
     rung: list[str] = []
-    reactor.later(0.02, lambda: rung.append("late"))
-    reactor.later(0.01, lambda: rung.append("early"))
-    reactor.later(0.0, lambda: rung.append("never")).cancel()
+    reactor.call_later(0.02, lambda: rung.append("late"))
+    reactor.call_later(0.01, lambda: rung.append("early"))
+    reactor.call_later(0.0, lambda: rung.append("never")).cancel()
     began = time.monotonic()
     reactor.run_until(lambda: len(rung) == 2)
     assert rung == ["early", "late"]
@@ -26,8 +26,8 @@ def test_timers_ring_in_their_order_and_cancelled_ones_do_not() -> None:
 def test_what_is_soon_comes_before_what_waits() -> None:
     reactor = BlockingReactor()
     done: list[int] = []
-    reactor.soon(lambda: reactor.soon(lambda: done.append(2)))
-    reactor.soon(lambda: done.append(1))
+    reactor.call_soon(lambda: reactor.call_soon(lambda: done.append(2)))
+    reactor.call_soon(lambda: done.append(1))
     reactor.run_until(lambda: len(done) == 2)
     assert done == [1, 2]
 
@@ -36,12 +36,12 @@ def test_descriptors_wake_it() -> None:
     reactor = BlockingReactor()
     read, write = os.pipe()
     got: list[bytes] = []
-    reactor.watch(read, lambda: got.append(os.read(read, 10)))
-    reactor.later(0.01, lambda: os.write(write, b"x"))
+    reactor.add_reader(read, lambda: got.append(os.read(read, 10)))
+    reactor.call_later(0.01, lambda: os.write(write, b"x"))
     reactor.run_until(lambda: got)  # type: ignore[arg-type, return-value]
     assert got == [b"x"]
-    reactor.unwatch(read)
-    reactor.unwatch(read)
+    reactor.remove_reader(read)
+    reactor.remove_reader(read)
     os.close(read)
     os.close(write)
 
@@ -51,9 +51,9 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_s = 100.0
-        self.pending: list[tuple[float, Act]] = []
+        self.pending: list[tuple[float, Callback]] = []
 
-    def later(self, delay_s: float, act: Act) -> Timer:
+    def later(self, delay_s: float, act: Callback) -> Timer:
         entry = (self.now_s + delay_s, act)
         self.pending.append(entry)
         clock = self
@@ -81,10 +81,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def watch(clock: Clock, look: bool = True) -> tuple[vigil.Vigil, list[float]]:
+def watch(clock: Clock, look: bool = True) -> tuple[vigil.PeerWatchdog, list[float]]:
     frozen: list[float] = []
-    made = vigil.Vigil(clock, lambda: look, frozen.append)  # type: ignore[arg-type]
-    made.begin(was_idle=True)
+    made = vigil.PeerWatchdog(clock, lambda: look, frozen.append)  # type: ignore[arg-type]
+    made.start(was_idle=True)
     return made, frozen
 
 
@@ -100,7 +100,7 @@ def test_any_sign_of_life_puts_it_off(clock: Clock) -> None:
     watched, frozen = watch(clock)
     for _ in range(10):
         clock.advance(0.5)
-        watched.heard_us = int(clock.now_s * 1e6)
+        watched.last_received_us = int(clock.now_s * 1e6)
     assert frozen == []
     clock.advance(1.25)
     assert len(frozen) == 1
@@ -116,11 +116,11 @@ def test_a_pause_of_our_own_is_not_held_against_the_peer(clock: Clock) -> None:
 
 def test_who_owes_nothing_is_not_watched(clock: Clock) -> None:
     watched, frozen = watch(clock, look=False)
-    watched.is_awaited = False  # the answer came
+    watched.is_reply_awaited = False  # the answer came
     clock.advance(10)
     assert (frozen, clock.pending) == ([], [])
-    watched.begin(was_idle=True)
-    watched.begin(was_idle=True)
+    watched.start(was_idle=True)
+    watched.start(was_idle=True)
     assert len(clock.pending) == 1
     watched.cancel()
     assert clock.pending == []

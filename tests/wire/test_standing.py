@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from argosy.agent.health import Status
 from argosy.wire.frame import STATES
-from argosy.wire.standing import Standing
+from argosy.wire.standing import PeerHealth
 
 
 def test_each_new_word_is_told_once() -> None:
     heard: list[str] = []
-    standing = Standing(heard.append)
+    standing = PeerHealth(heard.append)
     for code in (2, 2, 0, 3, 255, 6):
-        standing.take(code)
-    standing.lose()
-    standing.lose()
-    standing.take(3)
+        standing.update(code)
+    standing.mark_lost()
+    standing.mark_lost()
+    standing.update(3)
     assert heard == ["ok", "degraded", "lost", "degraded"]
 
 
 def test_a_header_has_every_word_of_the_standard() -> None:
     assert STATES[1:] == tuple(status.value for status in Status)
-    assert Standing().word == "unknown"
+    assert PeerHealth().state == "unknown"

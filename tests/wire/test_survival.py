@@ -15,8 +15,8 @@ import zmq
 
 from argosy.wire import NotSent, OutcomeUnknown, Overloaded, PeerFrozen, TooLarge, WireError, codec, connect
 from argosy.wire.blocking import SyncPeer, named_channel
-from argosy.wire.book import Directory
-from argosy.wire.channel import MOST_STREAMS, MOST_WAITING
+from argosy.wire.book import AddressResolver
+from argosy.wire.channel import MAX_STREAMS, MAX_WAITING
 from argosy.wire.errors import DeadlineExceeded, PeerLost
 from argosy.wire.peer import Peer
 from argosy.wire.reactor import LoopReactor
@@ -35,7 +35,7 @@ def fleet(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
 @asynccontextmanager
 async def peer_of(fleet: LittleFleet, name: str = "Echo") -> AsyncIterator[Peer]:
-    channel = named_channel(name, Directory(fleet.path), LoopReactor(asyncio.get_running_loop()))
+    channel = named_channel(name, AddressResolver(fleet.path), LoopReactor(asyncio.get_running_loop()))
     try:
         yield Peer(channel, 10.0)
     finally:
@@ -291,7 +291,7 @@ def test_too_much_is_refused_by_name(fleet: LittleFleet) -> None:
     fleet.add("Echo")
 
     async def use(peer: Peer) -> list[str]:
-        calls = [asyncio.ensure_future(peer.call("echo", text="x", timeout=0.5)) for _ in range(MOST_WAITING)]
+        calls = [asyncio.ensure_future(peer.call("echo", text="x", timeout=0.5)) for _ in range(MAX_WAITING)]
         await asyncio.sleep(0)
         with pytest.raises(Overloaded, match="4096 calls wait here"):
             await peer.echo(text="one more")
@@ -303,7 +303,7 @@ def test_too_much_is_refused_by_name(fleet: LittleFleet) -> None:
 def test_too_many_streams_are_refused_by_name(fleet: LittleFleet) -> None:
     fleet.start("Echo")
     with connect("Echo") as peer:
-        streams = [peer.stream("count", to=10**9) for _ in range(MOST_STREAMS)]
+        streams = [peer.stream("count", to=10**9) for _ in range(MAX_STREAMS)]
         for each in streams:
             next(each)
         with pytest.raises(Overloaded):
@@ -325,7 +325,7 @@ def test_a_stream_ends_by_name_when_its_source_dies(fleet: LittleFleet) -> None:
 
 def test_too_large_is_told_on_either_side(fleet: LittleFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     fleet.start("Echo")
-    monkeypatch.setattr(codec, "LARGEST_BYTES", 1_000_000)
+    monkeypatch.setattr(codec, "MAX_RECORD_BYTES", 1_000_000)
     with connect("Echo") as peer:
         with pytest.raises(TooLarge, match="at most 1000000 are carried"):
             peer.echo(text="x" * 2_000_000)

@@ -14,7 +14,7 @@ import zmq
 from argosy.wire import codec, frame
 from argosy.wire.lease import shared_context
 from argosy.wire.reactor import LoopReactor
-from argosy.wire.topic import Event, Publisher, Subscriber, decode_event
+from argosy.wire.topic import TopicEvent, Publisher, Subscriber, decode_event
 
 
 class Scene:
@@ -34,8 +34,8 @@ class Scene:
     def subscriber(self, *topics: str) -> tuple[Subscriber, list[tuple[int, object]]]:
         got: list[tuple[int, object]] = []
 
-        def take(event: Event) -> None:
-            got.append((event.number, decode_event(event)))
+        def take(event: TopicEvent) -> None:
+            got.append((event.sequence, decode_event(event)))
 
         made = Subscriber(self.reactor, take)
         made.subscribe(topics, [self.endpoint])
@@ -60,7 +60,7 @@ async def until(true: Callable[[], object]) -> None:
 
 
 async def subscribed(publisher: Publisher, *topics: str) -> None:
-    await until(lambda: publisher._wanted == set(topics))
+    await until(lambda: publisher._subscribed == set(topics))
 
 
 def test_publications_arrive_numbered_and_nothing_else_does(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_account_of_numbers(tmp_path: Path, numbers: list[int | str], missed
     async def main() -> None:
         async with scene(tmp_path) as on:
             subscriber, _ = on.subscriber("t")
-            taken = [subscriber._is_new("t", record(int(n), beacon=isinstance(n, str)), 1) for n in numbers]
+            taken = [subscriber._record_sequence("t", record(int(n), beacon=isinstance(n, str)), 1) for n in numbers]
             assert (subscriber.statistics()["missed"], sum(taken)) == (missed, new)
 
     asyncio.run(main())
@@ -148,8 +148,8 @@ def test_a_second_life_that_was_partly_missed_is_counted(tmp_path: Path) -> None
     async def main() -> None:
         async with scene(tmp_path) as on:
             subscriber, _ = on.subscriber("t")
-            subscriber._is_new("t", record(9), 1)
-            assert subscriber._is_new("t", record(3), 2)
+            subscriber._record_sequence("t", record(9), 1)
+            assert subscriber._record_sequence("t", record(3), 2)
             assert subscriber.statistics()["missed"] == 2
 
     asyncio.run(main())
@@ -165,7 +165,7 @@ def test_noise_is_counted_and_dropped(tmp_path: Path) -> None:
                 noise = [
                     [b"t\0"],
                     [b"t\0", b"x"],
-                    [b"t\0", frame.head(frame.EVENT, 1) + b"\x93"],
+                    [b"t\0", frame.pack_header(frame.EVENT, 1) + b"\x93"],
                     [b"t\0", b"", b""],
                 ]
                 sent = 0

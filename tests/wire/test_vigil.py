@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from argosy.wire import vigil
-from argosy.wire.reactor import Act
-from argosy.wire.vigil import SILENCE_S, Vigil
+from argosy.wire.reactor import Callback
+from argosy.wire.vigil import FREEZE_TIMEOUT_S, PeerWatchdog
 
 
 class Clockwork:
@@ -17,13 +17,13 @@ class Clockwork:
         self.timers: list[_Timer] = []
         monkeypatch.setattr(vigil, "now_us", lambda: self.now_us)
 
-    def watch(self, fd: int, ready: Act) -> None: ...
+    def watch(self, fd: int, ready: Callback) -> None: ...
 
     def unwatch(self, fd: int) -> None: ...
 
-    def soon(self, act: Act) -> None: ...
+    def soon(self, act: Callback) -> None: ...
 
-    def later(self, delay_s: float, act: Act) -> _Timer:
+    def later(self, delay_s: float, act: Callback) -> _Timer:
         self.timers.append(_Timer(self.now_us + int(delay_s * 1e6), act))
         return self.timers[-1]
 
@@ -38,7 +38,7 @@ class Clockwork:
 
 
 class _Timer:
-    def __init__(self, at_us: int, act: Act) -> None:
+    def __init__(self, at_us: int, act: Callback) -> None:
         self.at_us = at_us
         self.act = act
         self.is_off = False
@@ -54,14 +54,14 @@ class Watched:
         self.clock = Clockwork(monkeypatch)
         self.is_owed = False
         self.frozen: list[float] = []
-        self.vigil = Vigil(self.clock, lambda: self.is_owed, self.frozen.append)
+        self.vigil = PeerWatchdog(self.clock, lambda: self.is_owed, self.frozen.append)
 
     def send(self) -> None:
-        self.vigil.begin(not self.is_owed)
+        self.vigil.start(not self.is_owed)
         self.is_owed = True
 
     def hear(self, *, is_owed: bool) -> None:
-        self.vigil.heard_us, self.vigil.is_awaited = self.clock.now_us, False
+        self.vigil.last_received_us, self.vigil.is_reply_awaited = self.clock.now_us, False
         self.is_owed = is_owed
 
 
@@ -76,7 +76,7 @@ def test_a_peer_that_was_owed_nothing_was_not_silent(monkeypatch: pytest.MonkeyP
     on.clock.pass_s(1.2)
     assert on.frozen == []
     on.clock.pass_s(0.1)
-    assert on.frozen == [pytest.approx(SILENCE_S, abs=0.01)]
+    assert on.frozen == [pytest.approx(FREEZE_TIMEOUT_S, abs=0.01)]
 
 
 def test_a_send_does_not_excuse_the_silence_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_a_send_does_not_excuse_the_silence_before_it(monkeypatch: pytest.Monkey
     on.clock.pass_s(1.0)
     on.send()
     on.clock.pass_s(0.26)
-    assert on.frozen == [pytest.approx(SILENCE_S, abs=0.01)]
+    assert on.frozen == [pytest.approx(FREEZE_TIMEOUT_S, abs=0.01)]
 
 
 def test_requests_that_are_over_do_not_excuse_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_requests_that_are_over_do_not_excuse_the_silence(monkeypatch: pytest.Mo
         on.clock.pass_s(0.6)
         on.is_owed = False
     on.clock.pass_s(0.1)
-    assert on.frozen == [pytest.approx(SILENCE_S, abs=0.01)]
+    assert on.frozen == [pytest.approx(FREEZE_TIMEOUT_S, abs=0.01)]
 
 
 def test_a_sign_of_life_ends_the_silence_of_cancelled_requests(monkeypatch: pytest.MonkeyPatch) -> None:

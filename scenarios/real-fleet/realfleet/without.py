@@ -18,18 +18,18 @@ from argosy.agent.compat.base import BaseAgent
 
 def _no_arbiter() -> None:
     """Every bind goes where it says, and the base keeps what it has bound."""
-    post.seat = lambda court: None  # type: ignore[attr-defined]
-    arbiter.seat(None)
+    post.set_arbiter = lambda court: None  # type: ignore[attr-defined]
+    arbiter.set_arbiter(None)
 
 
 def _no_identity() -> None:
     """Each agent object of a process takes the ports, as each old base did."""
 
     def claim(self: Any) -> None:
-        self.post = post.Post(self.agent, self.work, lambda: core.compute_payload(self.agent))
-        post.take_post(self.post)
+        self.post = post.AgentIdentity(self.agent, self.work, lambda: core.compute_health_payload(self.agent))
+        post.set_identity(self.post)
 
-    core.Core._claim_post = claim  # type: ignore[method-assign]
+    core.LegacyAgentState._claim_identity = claim  # type: ignore[method-assign]
 
 
 def _old_hooks() -> None:
@@ -44,7 +44,7 @@ def _old_hooks() -> None:
         threading.Thread(target=self._perform_initialization, daemon=True).start()
         threading.Thread(target=self._health_check_loop, daemon=True).start()
 
-    core.Core._begin_hooks = lambda self: self._initialized.set()  # type: ignore[method-assign]
+    core.LegacyAgentState._start_hooks = lambda self: self._initialized.set()  # type: ignore[method-assign]
     for name in ("_perform_initialization", "_health_check_loop"):
         hooks._WRAPPERS.pop(name)
     BaseAgent.__init__ = constructor  # type: ignore[method-assign]
@@ -53,9 +53,9 @@ def _old_hooks() -> None:
 def _no_discovery() -> None:
     """Lookups find nobody, after as long as the old client needed for that."""
 
-    def look(service_name: str, machine: str | None = None) -> discovery.Answer:
+    def look(service_name: str, machine: str | None = None) -> discovery.DiscoveryResult:
         threading.Event().wait(_OLD_LOOKUP_S)
-        return discovery._unknown(f"service `{service_name}` not found")
+        return discovery._not_found(f"service `{service_name}` not found")
 
     discovery.discover_service = look
 

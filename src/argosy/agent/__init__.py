@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent", "Health", "event", "every", "request", "run", "trace"]
 
-_ROOMS = {
+_MODULES = {
     "Agent": "argosy.agent.agent",
     "Health": "argosy.agent.health",
     "event": "argosy.agent.handlers",
@@ -26,8 +26,8 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module `argosy.agent` has no attribute `{name}`")
-    value = getattr(importlib.import_module(_ROOMS[name]), name)
+    value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value

@@ -26,10 +26,10 @@ import os
 import sys
 from typing import Any, Final, NoReturn
 
-DEVICES: Final = "ARGOSY_DEVICES"
+DEVICES_VARIABLE: Final = "ARGOSY_DEVICES"
 
 # What a stand-in may answer: that there is no device. All of it is false where it is asked as a condition.
-PROBES: Final[dict[str, object]] = {
+DEVICE_CHECKS: Final[dict[str, object]] = {
     "torch.cuda.is_available": False,
     "torch.cuda.device_count": 0,
     "torch.backends.mps.is_available": False,
@@ -37,15 +37,15 @@ PROBES: Final[dict[str, object]] = {
 }
 
 # By package: whether every module that has a stand-in for it uses it behind a question for a device.
-_absent: dict[str, bool] = {}
+_missing: dict[str, bool] = {}
 
 
-def absent() -> tuple[str, ...]:
+def missing_packages() -> tuple[str, ...]:
     """Return the packages whose stand-ins of this process can fail, in the order of their imports."""
-    return tuple(top for top, is_behind in _absent.items() if not (is_behind and _are_devices_absent()))
+    return tuple(top for top, is_behind in _missing.items() if not (is_behind and _has_no_devices()))
 
 
-def stand_in(name: str, *, behind_probes: bool = False) -> Any:
+def placeholder(name: str, *, behind_device_check: bool = False) -> Any:
     """Return what takes the place of the module or name `name`, while its import's error is handled.
 
     behind_probes: the module uses it only where a question for a device was answered with yes.
@@ -58,11 +58,11 @@ def stand_in(name: str, *, behind_probes: bool = False) -> Any:
     top = name.partition(".")[0]
     if (error.name or "").partition(".")[0] != top:
         raise error
-    _absent[top] = behind_probes and _absent.get(top, True)
-    return _StandIn(name)
+    _missing[top] = behind_device_check and _missing.get(top, True)
+    return _Placeholder(name)
 
 
-class _StandIn:
+class _Placeholder:
     """Raises at each use. path: the dotted name that it stands for."""
 
     __slots__ = ("_path",)
@@ -74,48 +74,48 @@ class _StandIn:
     def __repr__(self) -> str:
         return f"<stand-in for {self._path}>"
 
-    def __getattr__(self, name: str) -> _StandIn:
+    def __getattr__(self, name: str) -> _Placeholder:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)  # asked by Python itself, of any object
         path = f"{self._path}.{name}"
-        if _are_devices_absent() and any(f"{probe}.".startswith(f"{path}.") for probe in PROBES):
-            return _StandIn(path)
-        _fail(path)
+        if _has_no_devices() and any(f"{probe}.".startswith(f"{path}.") for probe in DEVICE_CHECKS):
+            return _Placeholder(path)
+        _raise_missing(path)
 
     def __call__(self, *args: object, **kwargs: object) -> Any:
-        if self._path in PROBES and _are_devices_absent():
-            return PROBES[self._path]
-        _fail(self._path)
+        if self._path in DEVICE_CHECKS and _has_no_devices():
+            return DEVICE_CHECKS[self._path]
+        _raise_missing(self._path)
 
     def __setattr__(self, name: str, value: object) -> None:
-        _fail(f"{self._path}.{name}")
+        _raise_missing(f"{self._path}.{name}")
 
     def __bool__(self) -> bool:
-        _fail(self._path)
+        _raise_missing(self._path)
 
     def __iter__(self) -> NoReturn:
-        _fail(self._path)
+        _raise_missing(self._path)
 
     def __getitem__(self, key: object) -> NoReturn:
-        _fail(self._path)
+        _raise_missing(self._path)
 
     def __enter__(self) -> NoReturn:
-        _fail(self._path)
+        _raise_missing(self._path)
 
     def __exit__(self, *args: object) -> None:
-        _fail(self._path)
+        _raise_missing(self._path)
 
     def __instancecheck__(self, instance: object) -> bool:
-        _fail(self._path)
+        _raise_missing(self._path)
 
     def __mro_entries__(self, bases: object) -> NoReturn:
-        _fail(self._path)
+        _raise_missing(self._path)
 
 
-def _are_devices_absent() -> bool:
-    return os.environ.get(DEVICES) == "absent"
+def _has_no_devices() -> bool:
+    return os.environ.get(DEVICES_VARIABLE) == "absent"
 
 
-def _fail(path: str) -> NoReturn:
+def _raise_missing(path: str) -> NoReturn:
     top = path.partition(".")[0]
     raise ModuleNotFoundError(f"`{path}` is used here, and the package `{top}` is not installed", name=top)

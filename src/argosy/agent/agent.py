@@ -10,7 +10,7 @@ from argosy.wire.peer import Peer
 from argosy.wire.trace import trace
 
 
-class Host(Protocol):
+class AgentHost(Protocol):
     """What carries an agent: its process's life, or a test's."""
 
     name: str
@@ -24,7 +24,7 @@ class Host(Protocol):
 
     def report(self, health: Health) -> None: ...
 
-    def reported(self) -> Health: ...
+    def last_reported(self) -> Health: ...
 
 
 class Agent:
@@ -36,7 +36,7 @@ class Agent:
     """
 
     Options: type[Any] | None = None
-    _host: Host
+    _host: AgentHost
 
     @property
     def name(self) -> str:
@@ -64,7 +64,7 @@ class Agent:
 
     def health(self) -> Health:
         """Say how the agent is; the default repeats what was last reported. Must return at once."""
-        return self._host.reported()
+        return self._host.last_reported()
 
     def report(self, status: str, reason: str = "", **facts: Any) -> None:
         """Tell a change of status at once; safe in any thread."""

@@ -11,11 +11,11 @@ from collections.abc import Collection
 from typing import Final
 
 from argosy.source import flow
-from argosy.source.classes import BUILTINS, Class, Place, Tree
+from argosy.source.classes import BUILTINS, ClassDefinition, SymbolRef, SymbolResolver
 
-_TYPING: Final = frozenset(("typing", "typing_extensions"))
-_TYPING_OF_CLASSES: Final = frozenset(("Self", "TypeVar", "ParamSpec", "TypeVarTuple", "Unpack", "Generic"))
-_MAKERS: Final = frozenset(("NewType", "NamedTuple", "TypedDict", "namedtuple", "Enum", "IntEnum", "StrEnum"))
+_TYPING_MODULES: Final = frozenset(("typing", "typing_extensions"))
+_CLASS_ONLY_TYPING_NAMES: Final = frozenset(("Self", "TypeVar", "ParamSpec", "TypeVarTuple", "Unpack", "Generic"))
+_TYPE_FACTORIES: Final = frozenset(("NewType", "NamedTuple", "TypedDict", "namedtuple", "Enum", "IntEnum", "StrEnum"))
 
 _SCALARS: Final = frozenset(("bool", "int", "float", "str"))
 _LISTS: Final = frozenset(
@@ -33,74 +33,74 @@ _LISTS: Final = frozenset(
         "Collection",
     )
 )
-_MAPS: Final = frozenset(("dict", "Dict", "Mapping", "MutableMapping"))
-_ABSTRACT: Final = frozenset((*_TYPING, BUILTINS, "collections.abc"))
+_MAPPINGS: Final = frozenset(("dict", "Dict", "Mapping", "MutableMapping"))
+_PLAIN_MODULES: Final = frozenset((*_TYPING_MODULES, BUILTINS, "collections.abc"))
 
 
-class NotPlainError(Exception):
+class NotPlainTypeError(Exception):
     """A value of this type arrives as something else."""
 
 
-class Speller:
+class AnnotationRenderer:
     """Spells annotations for one file, and keeps what that file has to import.
 
     modules: the modules that were named so far, each with the name to import it under, which begins
     with `_` so that no handler can have it.
     """
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: SymbolResolver) -> None:
         self._tree = tree
         self.modules: dict[str, str] = {}
 
-    def spell(
-        self, annotation: ast.expr | None, home: Class, hidden: Collection[str] = ()
+    def render(
+        self, annotation: ast.expr | None, owner: ClassDefinition, shadowed: Collection[str] = ()
     ) -> tuple[str, list[str]]:
         """Return an annotation as text, and the parts of it that are `Any` because nobody can tell them.
 
         hidden: names that mean something else where the text will stand.
         """
         if annotation is None:
-            return self.name_of(Place("typing", "Any"), hidden), []
-        saying = _Saying(self, home, hidden)
-        text = ast.unparse(saying.say(annotation))
-        return text, saying.unknown
+            return self.qualified_name(SymbolRef("typing", "Any"), shadowed), []
+        rewriter = _AnnotationRewriter(self, owner, shadowed)
+        text = ast.unparse(rewriter.rewrite(annotation))
+        return text, rewriter.unknown
 
-    def reply(self, annotation: ast.expr | None, home: Class, hidden: Collection[str] = ()) -> str | None:
+    def render_reply(self, annotation: ast.expr | None, owner: ClassDefinition, shadowed: Collection[str] = ()) -> str | None:
         """Return the type that a reply has when it arrives, None where only a decoder makes it the one meant.
 
         Structs, dates, enums and the like travel as maps, texts and numbers; sets and tuples as lists.
         """
         if annotation is None:
-            return self.name_of(Place("typing", "Any"), hidden)
+            return self.qualified_name(SymbolRef("typing", "Any"), shadowed)
         try:
-            return ast.unparse(_Arrival(self, home, hidden).say(annotation))
-        except NotPlainError:
+            return ast.unparse(_ReplyTypeRewriter(self, owner, shadowed).rewrite(annotation))
+        except NotPlainTypeError:
             return None
 
-    def place_of(self, written: str, home: Class) -> Place | None:
+    def resolve_name(self, written: str, owner: ClassDefinition) -> SymbolRef | None:
         """Return what a name means in the class's body, else in its module."""
-        inside = Place(home.module, f"{home.node.name}.{written}")
-        found = self._tree.definition(inside)
+        inside = SymbolRef(owner.module, f"{owner.node.name}.{written}")
+        found = self._tree.find_definition(inside)
         if isinstance(found, ast.ClassDef):
             return inside
-        place = self._tree.resolve(home.module, written)
+        place = self._tree.resolve(owner.module, written)
         return place if place and self._is_type(place) else None
 
-    def _is_type(self, place: Place) -> bool:
+    def _is_type(self, place: SymbolRef) -> bool:
         if not self._tree.is_local(place.module):
-            return place.module not in _TYPING or place.name not in _TYPING_OF_CLASSES
-        found = self._tree.definition(place)
+            return place.module not in _TYPING_MODULES or place.name not in _CLASS_ONLY_TYPING_NAMES
+        found = self._tree.find_definition(place)
         if isinstance(found, ast.Assign | ast.AnnAssign):
             return _is_type_value(found.value)
         return isinstance(found, ast.ClassDef)
 
-    def name_of(self, place: Place, hidden: Collection[str]) -> str:
+    def qualified_name(self, place: SymbolRef, shadowed: Collection[str]) -> str:
         """Return how the file names a place; notes the import."""
         is_short = place.module == BUILTINS or (place.module, place.name) in (
             ("typing", "Any"),
             ("typing", "Literal"),
         )
-        if is_short and place.name.partition(".")[0] not in hidden:
+        if is_short and place.name.partition(".")[0] not in shadowed:
             return place.name
         return f"{self._alias(place.module)}.{place.name}"
 
@@ -112,7 +112,7 @@ class Speller:
         return self.modules[module]
 
 
-def items_of(annotation: ast.expr | None) -> ast.expr | None:
+def item_annotation(annotation: ast.expr | None) -> ast.expr | None:
     """Return the type of the items that an async generator is annotated with."""
     annotation = _unquoted(annotation)
     if not isinstance(annotation, ast.Subscript):
@@ -121,111 +121,111 @@ def items_of(annotation: ast.expr | None) -> ast.expr | None:
     return inner.elts[0] if isinstance(inner, ast.Tuple) and inner.elts else inner
 
 
-class _Saying:
+class _AnnotationRewriter:
     """One annotation on its way from one file to another."""
 
-    def __init__(self, speller: Speller, home: Class, hidden: Collection[str]) -> None:
-        self.speller = speller
-        self.home = home
-        self.hidden = hidden
+    def __init__(self, renderer: AnnotationRenderer, owner: ClassDefinition, shadowed: Collection[str]) -> None:
+        self.renderer = renderer
+        self.owner = owner
+        self.shadowed = shadowed
         self.unknown: list[str] = []
 
-    def say(self, node: ast.expr) -> ast.expr:
+    def rewrite(self, node: ast.expr) -> ast.expr:
         """Return the node with every name spelled anew."""
         if isinstance(node, ast.Constant):
             return self.constant(node)
         if isinstance(node, ast.Name | ast.Attribute):
-            place = self.place(node)
-            return self.name(place) if place and place.name else self.give_up(node)
+            place = self.resolve(node)
+            return self.render_name(place) if place and place.name else self.replace_unknown(node)
         if isinstance(node, ast.Subscript):
             return self.subscript(node)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-            return ast.BinOp(self.say(node.left), ast.BitOr(), self.say(node.right))
+            return ast.BinOp(self.rewrite(node.left), ast.BitOr(), self.rewrite(node.right))
         if isinstance(node, ast.List):
-            return ast.List([self.say(each) for each in node.elts], ast.Load())
-        return self.give_up(node)
+            return ast.List([self.rewrite(each) for each in node.elts], ast.Load())
+        return self.replace_unknown(node)
 
     def constant(self, node: ast.Constant) -> ast.expr:
         if node.value is None or node.value is Ellipsis:
             return node
         inner = _unquoted(node)
-        return self.say(inner) if inner is not None else self.give_up(node)
+        return self.rewrite(inner) if inner is not None else self.replace_unknown(node)
 
     def subscript(self, node: ast.Subscript) -> ast.expr:
-        place = self.place(node.value)
+        place = self.resolve(node.value)
         if place is None or not place.name:
-            return self.give_up(node)
+            return self.replace_unknown(node)
         inner = node.slice
         parts = list(inner.elts) if isinstance(inner, ast.Tuple) else [inner]
-        if place.module in _TYPING and place.name == "Annotated":
-            return self.say(parts[0])
-        if place.module in _TYPING and place.name == "Literal":
-            return ast.Subscript(self.name(place), inner) if _are_constants(parts) else self.give_up(node)
-        said = [self.say(each) for each in parts]
-        return ast.Subscript(self.name(place), ast.Tuple(said) if isinstance(inner, ast.Tuple) else said[0])
+        if place.module in _TYPING_MODULES and place.name == "Annotated":
+            return self.rewrite(parts[0])
+        if place.module in _TYPING_MODULES and place.name == "Literal":
+            return ast.Subscript(self.render_name(place), inner) if _are_constants(parts) else self.replace_unknown(node)
+        rewritten = [self.rewrite(each) for each in parts]
+        return ast.Subscript(self.render_name(place), ast.Tuple(rewritten) if isinstance(inner, ast.Tuple) else rewritten[0])
 
-    def place(self, node: ast.expr) -> Place | None:
-        written = flow.dotted(node)
-        return self.speller.place_of(written, self.home) if written else None
+    def resolve(self, node: ast.expr) -> SymbolRef | None:
+        written = flow.dotted_name(node)
+        return self.renderer.resolve_name(written, self.owner) if written else None
 
-    def name(self, place: Place) -> ast.expr:
-        return ast.Name(self.speller.name_of(place, self.hidden))
+    def render_name(self, place: SymbolRef) -> ast.expr:
+        return ast.Name(self.renderer.qualified_name(place, self.shadowed))
 
-    def give_up(self, node: ast.expr) -> ast.expr:
+    def replace_unknown(self, node: ast.expr) -> ast.expr:
         self.unknown.append(ast.unparse(node))
-        return self.name(Place("typing", "Any"))
+        return self.render_name(SymbolRef("typing", "Any"))
 
 
-class _Arrival(_Saying):
+class _ReplyTypeRewriter(_AnnotationRewriter):
     """As above, for what a reply is when it arrives; raises NotPlainError where it is not the same."""
 
-    def say(self, node: ast.expr) -> ast.expr:
+    def rewrite(self, node: ast.expr) -> ast.expr:
         if isinstance(node, ast.Name | ast.Attribute):
-            return self.bare(self.place(node))
-        return super().say(node)
+            return self.plain_type(self.resolve(node))
+        return super().rewrite(node)
 
-    def bare(self, place: Place | None) -> ast.expr:
-        anything = self.name(Place("typing", "Any"))
-        if place is None or place.module not in _ABSTRACT:
-            raise NotPlainError
+    def plain_type(self, place: SymbolRef | None) -> ast.expr:
+        anything = self.render_name(SymbolRef("typing", "Any"))
+        if place is None or place.module not in _PLAIN_MODULES:
+            raise NotPlainTypeError
         if place.name in ("Any", "object"):
             return anything
         if place.name in _LISTS:
-            return ast.Subscript(self.list(), anything)
-        if place.name in _MAPS:
-            return ast.Subscript(self.map(), ast.Tuple([anything, anything]))
+            return ast.Subscript(self.list_type(), anything)
+        if place.name in _MAPPINGS:
+            return ast.Subscript(self.dict_type(), ast.Tuple([anything, anything]))
         if place.name in _SCALARS:
-            return self.name(place)
-        raise NotPlainError
+            return self.render_name(place)
+        raise NotPlainTypeError
 
     def subscript(self, node: ast.Subscript) -> ast.expr:
-        place = self.place(node.value)
-        if place is None or place.module not in _ABSTRACT:
-            raise NotPlainError
+        place = self.resolve(node.value)
+        if place is None or place.module not in _PLAIN_MODULES:
+            raise NotPlainTypeError
         inner = node.slice
         parts = list(inner.elts) if isinstance(inner, ast.Tuple) else [inner]
         if place.name in ("Annotated", "Literal", "Optional", "Union"):
             return super().subscript(node)
         if place.name in _LISTS:
-            return ast.Subscript(self.list(), self.shared(parts))
-        if place.name in _MAPS and len(parts) == 2:
-            return ast.Subscript(self.map(), ast.Tuple([self.say(each) for each in parts]))
-        raise NotPlainError
+            return ast.Subscript(self.list_type(), self.common_item_type(parts))
+        if place.name in _MAPPINGS and len(parts) == 2:
+            return ast.Subscript(self.dict_type(), ast.Tuple([self.rewrite(each) for each in parts]))
+        raise NotPlainTypeError
 
-    def shared(self, parts: list[ast.expr]) -> ast.expr:
+    def common_item_type(self, parts: list_type[ast.expr]) -> ast.expr:
         """Return the one type of a list's items: that of a tuple's parts, where they are all the same."""
-        said = [self.say(part) for part in parts if not _is_ellipsis(part)]
-        texts = {ast.unparse(each) for each in said}
-        return said[0] if len(texts) == 1 else self.name(Place("typing", "Any"))
+        rewritten = [self.rewrite(part) for part in parts if not _is_ellipsis(part)]
+        texts = {ast.unparse(each) for each in rewritten}
+        return rewritten[0] if len(texts) == 1 else self.render_name(SymbolRef("typing", "Any"))
 
-    def list(self) -> ast.expr:
-        return self.name(Place(BUILTINS, "list"))
+    def list_type(self) -> ast.expr:
+        return self.render_name(SymbolRef(BUILTINS, "list"))
 
-    def map(self) -> ast.expr:
-        return self.name(Place(BUILTINS, "dict"))
+    def dict_type(self) -> ast.expr:
+        return self.render_name(SymbolRef(BUILTINS, "dict"))
 
-    def give_up(self, node: ast.expr) -> ast.expr:
-        raise NotPlainError
+    def replace_unknown(self, node: ast.expr) -> ast.expr:
+        raise NotPlainTypeError
 
 
 def _unquoted(node: ast.expr | None) -> ast.expr | None:
@@ -251,6 +251,6 @@ def _is_ellipsis(node: ast.expr) -> bool:
 def _is_type_value(node: ast.expr | None) -> bool:
     """Return whether what is assigned to a name may be a type: an alias, or what makes one."""
     if isinstance(node, ast.Call):
-        return flow.dotted(node.func).rpartition(".")[2] in _MAKERS
+        return flow.dotted_name(node.func).rpartition(".")[2] in _TYPE_FACTORIES
     is_union = isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)
     return is_union or isinstance(node, ast.Name | ast.Attribute | ast.Subscript)

@@ -14,13 +14,13 @@ import threading
 from contextvars import ContextVar
 from typing import Final
 
-speaker: ContextVar[str] = ContextVar("speaker", default="")
+current_agent: ContextVar[str] = ContextVar("speaker", default="")
 """The agent that the current task, callback or thread works for; empty where that is not known."""
 
-BETWEEN: Final = " | "
+SEPARATOR: Final = " | "
 
 
-class Attributed(io.TextIOBase):
+class PrefixedStream(io.TextIOBase):
     """A text stream that writes whole lines, each under the name of its writer.
 
     A line that has not ended yet is kept, by writer, so that two agents never share one.
@@ -30,7 +30,7 @@ class Attributed(io.TextIOBase):
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._open: dict[str, str] = {}
+        self._partial_lines: dict[str, str] = {}
         self._lock = threading.RLock()
         # For programs that write bytes; nobody can tell whose those are.
         self.buffer = open(descriptor, "wb", buffering=0, closefd=False)  # noqa: SIM115 - lives as long as the process
@@ -45,38 +45,38 @@ class Attributed(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Take text; what of it makes whole lines is written at once."""
-        name = speaker.get()
+        name = current_agent.get()
         with self._lock:
-            *lines, rest = (self._open.pop(name, "") + text).split("\n")
+            *lines, rest = (self._partial_lines.pop(name, "") + text).split("\n")
             if rest:
-                self._open[name] = rest
+                self._partial_lines[name] = rest
             if lines:
-                self._put(name, lines)
+                self._write_lines(name, lines)
         return len(text)
 
-    def finish(self) -> None:
+    def flush_partial_lines(self) -> None:
         """Write the lines that have not ended, at the end of the process."""
         with self._lock:
-            for name, rest in self._open.items():
-                self._put(name, [rest])
-            self._open.clear()
+            for name, rest in self._partial_lines.items():
+                self._write_lines(name, [rest])
+            self._partial_lines.clear()
 
-    def _put(self, name: str, lines: list[str]) -> None:
-        head = f"{name}{BETWEEN}" if name else ""
-        data = memoryview("".join(f"{head}{line}\n" for line in lines).encode(errors="backslashreplace"))
+    def _write_lines(self, name: str, lines: list[str]) -> None:
+        prefix = f"{name}{SEPARATOR}" if name else ""
+        data = memoryview("".join(f"{prefix}{line}\n" for line in lines).encode(errors="backslashreplace"))
         while data:
             data = data[os.write(self._descriptor, data) :]
 
 
-def attribute_output() -> None:
+def install_log_prefix() -> None:
     """Put attributed streams in place of standard output and error."""
     sys.stdout.flush()
     sys.stderr.flush()
-    sys.stdout, sys.stderr = Attributed(1), Attributed(2)
+    sys.stdout, sys.stderr = PrefixedStream(1), PrefixedStream(2)
 
 
-def finish_output() -> None:
+def flush_log_prefix() -> None:
     """Write what has been printed without an end of line."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, Attributed):
-            stream.finish()
+        if isinstance(stream, PrefixedStream):
+            stream.flush_partial_lines()

@@ -23,24 +23,24 @@ from typing import Final, NoReturn
 import zmq
 
 from argosy.agent.agent import Agent
-from argosy.agent.attribution import attribute_output, finish_output, speaker
-from argosy.agent.life import Life
-from argosy.agent.lookout import Holdup, Lookout
+from argosy.agent.attribution import install_log_prefix, flush_log_prefix, current_agent
+from argosy.agent.life import AgentRuntime
+from argosy.agent.lookout import BlockedLoop, LoopWatchdog
 from argosy.agent.notify import Notifier
 from argosy.agent.options import parse_options
-from argosy.agent.roll import Seat, decode_call, read_roll
-from argosy.agent.runner import complain, leave, load_class, loop_factory, words_of_syntax
-from argosy.agent.settings import Settings, told_watchdog_s
+from argosy.agent.roll import CellMemberSpec, decode_members_update, read_cell_manifest
+from argosy.agent.runner import print_faults, exit_process, load_class, loop_factory, describe_syntax_error
+from argosy.agent.settings import Settings, read_watchdog_s
 from argosy.fault import ArgosyError, Fault, InputError
-from argosy.wire.book import Directory
-from argosy.wire.lease import release_shared, shared_context
+from argosy.wire.book import AddressResolver
+from argosy.wire.lease import terminate_shared, shared_context
 
-LARGEST_CALL: Final = 1 << 18
+MAX_UPDATE_BYTES: Final = 1 << 18
 # Without a watchdog a standstill is told in the log, and nothing follows from it.
-_STANDSTILL_S: Final = 5.0
+_BLOCKED_LOOP_S: Final = 5.0
 
 
-class Cell:
+class CellHost:
     """The agents of one roll in the running loop.
 
     path: of the roll; it is read again for an agent that joins later.
@@ -48,210 +48,210 @@ class Cell:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._roll = read_roll(path)
-        self._directory = Directory(os.environ["ARGOSY_BOOK"])
-        self._alive: frozenset[str] = frozenset()
-        self._lives: dict[str, Life] = {}
+        self._manifest = read_cell_manifest(path)
+        self._resolver = AddressResolver(os.environ["ARGOSY_BOOK"])
+        self._wanted: frozenset[str] = frozenset()
+        self._runtimes: dict[str, AgentRuntime] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._over: set[str] = set()
-        self._code = 0
+        self._finished: set[str] = set()
+        self._exit_code = 0
 
-    async def live(self) -> int:
+    async def run(self) -> int:
         """Carry agents until told to stop, or until one fails; return the exit code."""
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stop.set)
-        limit_s = told_watchdog_s()
-        self._notifier = Notifier(self._roll.notify, limit_s)
-        self._lookout = Lookout(limit_s / 2 if limit_s else _STANDSTILL_S, self._frozen, self._thawed)
+        limit_s = read_watchdog_s()
+        self._notifier = Notifier(self._manifest.notify, limit_s)
+        self._loop_watchdog = LoopWatchdog(limit_s / 2 if limit_s else _BLOCKED_LOOP_S, self._on_loop_blocked, self._on_loop_unblocked)
         try:
-            with _bound(self._roll.socket) as calls:
-                self._loop.add_reader(calls, self._hear, calls)
-                self._beat()
-                self._look_alive()
+            with _bind_update_socket(self._manifest.socket) as updates:
+                self._loop.add_reader(updates, self._on_update, updates)
+                self._send_heartbeat()
+                self._feed_loop_watchdog()
                 await self._stop.wait()
-                self._loop.remove_reader(calls)
-            await self._end_all()
+                self._loop.remove_reader(updates)
+            await self._stop_all()
         finally:
-            self._lookout.close()
+            self._loop_watchdog.close()
             self._notifier.close()
-        return self._code
+        return self._exit_code
 
     # -- who lives --------------------------------------------------------------------------
 
-    def _hear(self, calls: socket.socket) -> None:
+    def _on_update(self, updates: socket.socket) -> None:
         """Take the calls that wait; the last one counts."""
-        call = None
+        update = None
         with contextlib.suppress(BlockingIOError):
             while True:
-                call = decode_call(calls.recv(LARGEST_CALL)) or call
-        if call is not None:
-            self._follow(call.alive)
+                update = decode_members_update(updates.recv(MAX_UPDATE_BYTES)) or update
+        if update is not None:
+            self._apply_members(update.members)
 
-    def _follow(self, alive: Iterable[str]) -> None:
+    def _apply_members(self, members: Iterable[str]) -> None:
         """Begin the lives that are new, end those that are called no more."""
-        names = tuple(alive)
-        self._alive = frozenset(names)
+        names = tuple(members)
+        self._wanted = frozenset(names)
         for name in names:
-            if name in self._over:
-                self._tell_over(name)
+            if name in self._finished:
+                self._notify_finished(name)
             elif name not in self._tasks:
-                self._begin(name)
-        for name in self._tasks.keys() - self._alive:
-            if name in self._lives:
-                self._lives[name].end()
+                self._start_agent(name)
+        for name in self._tasks.keys() - self._wanted:
+            if name in self._runtimes:
+                self._runtimes[name].request_stop()
 
-    def _begin(self, name: str) -> None:
-        own = contextvars.copy_context()
-        own.run(speaker.set, name)
-        self._tasks[name] = self._loop.create_task(self._carry(name), context=own)
+    def _start_agent(self, name: str) -> None:
+        context = contextvars.copy_context()
+        context.run(current_agent.set, name)
+        self._tasks[name] = self._loop.create_task(self._run_agent(name), context=context)
 
-    async def _carry(self, name: str) -> None:
+    async def _run_agent(self, name: str) -> None:
         """Live one agent's life to its end; one that fails ends the cell."""
-        code, why, is_flaw = 1, "", False
+        code, reason, is_permanent = 1, "", False
         try:
-            life = self._life_of(name)
-            self._lives[name] = life
-            if name not in self._alive:
-                life.end()
-            code = await life.live(signals=())
-            why = life.failure
+            runtime = self._make_runtime(name)
+            self._runtimes[name] = runtime
+            if name not in self._wanted:
+                runtime.request_stop()
+            code = await runtime.run(signals=())
+            reason = runtime.start_failure
         except ArgosyError as error:
-            code, why = complain(error), error.faults[0].message
-            is_flaw = code == InputError.exit_code
+            code, reason = print_faults(error), error.faults[0].message
+            is_permanent = code == InputError.exit_code
         except SyntaxError as error:
             traceback.print_exc()
-            why, is_flaw = words_of_syntax(error), True
+            reason, is_permanent = describe_syntax_error(error), True
         except Exception as error:
             traceback.print_exc()
-            why = f"could not be loaded: {type(error).__name__}: {error}"
+            reason = f"could not be loaded: {type(error).__name__}: {error}"
         finally:
-            self._over.add(name)
+            self._finished.add(name)
         if code and not self._stop.is_set():
-            self._fail(code, f"`{name}` {why}", is_flaw=is_flaw)
+            self._fail(code, f"`{name}` {reason}", is_permanent=is_permanent)
         else:
-            self._tell_over(name)
+            self._notify_finished(name)
 
-    def _life_of(self, name: str) -> Life:
-        seat = self._seat(name)
-        cls = load_class(seat.run)
+    def _make_runtime(self, name: str) -> AgentRuntime:
+        spec = self._member_spec(name)
+        cls = load_class(spec.run)
         if not issubclass(cls, Agent):
-            message = f"`{seat.run}` is an agent of the old kind, which has its process to itself"
+            message = f"`{spec.run}` is an agent of the old kind, which has its process to itself"
             raise InputError(Fault(name, "old-agent", message, "take `cell` from it"))
-        options, port = parse_options(cls.Options, seat.args)
-        entry = self._directory.entry(name)
+        options, port = parse_options(cls.Options, spec.args)
+        address = self._resolver.address(name)
         if port is not None:
             raise InputError(Fault("--port", "cell-port", "in a cell the port is the fleet file's"))
-        book = self._directory.book
-        settings = Settings(name, book.fleet, book.environment, entry, self._directory, seat.notify)
-        return Life(cls, settings, options)
+        book = self._resolver.book
+        settings = Settings(name, book.fleet, book.environment, address, self._resolver, spec.notify)
+        return AgentRuntime(cls, settings, options)
 
-    def _seat(self, name: str) -> Seat:
-        if name not in self._roll.seats:
-            self._roll = read_roll(self._path)
-        if name not in self._roll.seats:
+    def _member_spec(self, name: str) -> CellMemberSpec:
+        if name not in self._manifest.members:
+            self._manifest = read_cell_manifest(self._path)
+        if name not in self._manifest.members:
             message = f"the roll of the cell has no agent `{name}`"
             raise InputError(Fault(self._path, "no-seat", message))
-        return self._roll.seats[name]
+        return self._manifest.members[name]
 
     # -- its end ----------------------------------------------------------------------------
 
-    def _fail(self, code: int, why: str, *, is_flaw: bool) -> None:
+    def _fail(self, code: int, reason: str, *, is_permanent: bool) -> None:
         """End the cell. is_flaw: the next one would end alike."""
-        self._code = code
-        if is_flaw:
-            self._notifier.flawed(why)
+        self._exit_code = code
+        if is_permanent:
+            self._notifier.send_permanent_failure(reason)
         else:
-            self._notifier.say(b"STATUS=" + why.replace("\n", " ").encode())
+            self._notifier.send(b"STATUS=" + reason.replace("\n", " ").encode())
         self._stop.set()
 
-    async def _end_all(self) -> None:
+    async def _stop_all(self) -> None:
         """End every life, each once those in this cell that need it have ended."""
-        holders: dict[str, list[asyncio.Task[None]]] = {name: [] for name in self._tasks}
-        agents = self._directory.book.agents
+        dependents: dict[str, list[asyncio.Task[None]]] = {name: [] for name in self._tasks}
+        agents = self._resolver.book.agents
         for name, task in self._tasks.items():
             for need in agents[name].needs if name in agents else ():
-                if need in holders:
-                    holders[need].append(task)
+                if need in dependents:
+                    dependents[need].append(task)
 
-        async def end(name: str) -> None:
-            if holders[name]:
-                await asyncio.wait(holders[name])
-            if name in self._lives:
-                self._lives[name].end()
+        async def stop_agent(name: str) -> None:
+            if dependents[name]:
+                await asyncio.wait(dependents[name])
+            if name in self._runtimes:
+                self._runtimes[name].request_stop()
             await asyncio.wait((self._tasks[name],))
 
-        self._alive = frozenset()
-        await asyncio.gather(*map(end, self._tasks))
+        self._wanted = frozenset()
+        await asyncio.gather(*map(stop_agent, self._tasks))
 
-    def _tell_over(self, name: str) -> None:
+    def _notify_finished(self, name: str) -> None:
         """Say on the agent's own notify socket that its life in this process is over."""
-        seat = self._roll.seats.get(name)
-        if seat is not None:
-            notifier = Notifier(seat.notify)
-            notifier.say(b"X_ARGOSY_OVER=1")
+        spec = self._manifest.members.get(name)
+        if spec is not None:
+            notifier = Notifier(spec.notify)
+            notifier.send(b"X_ARGOSY_OVER=1")
             notifier.close()
 
     # -- its own life -----------------------------------------------------------------------
 
-    def _beat(self) -> None:
+    def _send_heartbeat(self) -> None:
         """Say that the loop turns; and once more whose life is over, should that have been lost."""
-        self._notifier.beat(ready=True, health="ok")
-        for name in self._over - self._alive:
-            self._tell_over(name)
-        self._loop.call_later(self._notifier.beat_s, self._beat)
+        self._notifier.send_heartbeat(ready=True, health="ok")
+        for name in self._finished - self._wanted:
+            self._notify_finished(name)
+        self._loop.call_later(self._notifier.heartbeat_s, self._send_heartbeat)
 
-    def _look_alive(self) -> None:
-        self._lookout.beat()
-        self._loop.call_later(self._lookout.beat_s, self._look_alive)
+    def _feed_loop_watchdog(self) -> None:
+        self._loop_watchdog.heartbeat()
+        self._loop.call_later(self._loop_watchdog.heartbeat_s, self._feed_loop_watchdog)
 
-    def _frozen(self, holdup: Holdup, seconds: float) -> None:
+    def _on_loop_blocked(self, blocked: BlockedLoop, seconds: float) -> None:
         """Tell what holds the loop: to the supervisor, and with the stack in the log."""
-        words = holdup.words(seconds)
-        self._notifier.say(b"STATUS=" + words.encode())
-        own = contextvars.copy_context()
-        own.run(speaker.set, holdup.agent)
-        own.run(sys.stderr.write, f"{words}\n{holdup.stack}")
+        description = blocked.describe(seconds)
+        self._notifier.send(b"STATUS=" + description.encode())
+        context = contextvars.copy_context()
+        context.run(current_agent.set, blocked.agent)
+        context.run(sys.stderr.write, f"{description}\n{blocked.stack}")
 
-    def _thawed(self, seconds: float) -> None:
+    def _on_loop_unblocked(self, seconds: float) -> None:
         sys.stderr.write(f"the work loop turns again after {seconds:.1f} s\n")
 
 
 @contextlib.contextmanager
-def _bound(path: str) -> Iterator[socket.socket]:
+def _bind_update_socket(path: str) -> Iterator[socket.socket]:
     """Yield the socket for calls; the file of an earlier process is replaced."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as calls:
-        calls.bind(path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as updates:
+        updates.bind(path)
         os.chmod(path, 0o600)
-        yield calls
+        yield updates
 
 
-def main(words: list[str]) -> NoReturn:
+def main(argv: list[str]) -> NoReturn:
     """Run the cell whose roll is named; exits 0 after an ordered stop, else as the agent that failed."""
-    attribute_output()
+    install_log_prefix()
     # Asked for by the supervisor where the interpreter is held by C code and no thread can look.
     faulthandler.register(signal.SIGQUIT, file=sys.stderr.fileno())
     # Each agent has sockets of its own; the default is for 1023 of them.
     shared_context().set(zmq.MAX_SOCKETS, shared_context().get(zmq.SOCKET_LIMIT))
     try:
-        _entitle(words[0])
+        _set_title(argv[0])
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            code = runner.run(Cell(words[0]).live())
+            code = runner.run(CellHost(argv[0]).run())
     except ArgosyError as error:
-        code = complain(error)
+        code = print_faults(error)
     finally:
-        release_shared()
-        finish_output()
-    leave(code)
+        terminate_shared()
+        flush_log_prefix()
+    exit_process(code)
 
 
-def _entitle(path: str) -> None:
+def _set_title(path: str) -> None:
     import setproctitle  # noqa: PLC0415 - argosy's own, and not the light agent's
 
-    setproctitle.setproctitle(f"argosy: cell {read_roll(path).cell}")
+    setproctitle.setproctitle(f"argosy: cell {read_cell_manifest(path).cell}")
 
 
 if __name__ == "__main__":

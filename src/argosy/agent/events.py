@@ -8,48 +8,48 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from argosy.agent.dispatch import Dispatcher
-from argosy.agent.handlers import Topic, marked
+from argosy.agent.dispatch import RequestDispatcher
+from argosy.agent.handlers import TopicMark, marked_methods
 from argosy.agent.settings import Settings
 from argosy.wire import codec
 from argosy.wire.reactor import Reactor
-from argosy.wire.topic import Event, Subscriber, decode_event
+from argosy.wire.topic import TopicEvent, Subscriber, decode_event
 from argosy.wire.trace import trace_id
 
 if TYPE_CHECKING:
-    from argosy.wire.book import Directory
-    from argosy.wire.distant import DistantFeed
+    from argosy.wire.book import AddressResolver
+    from argosy.wire.distant import RemoteSubscription
 
 _log = logging.getLogger("argosy.agent")
 
 
-class Listener:
+class EventSubscriber:
     """Takes the events that one agent's methods are marked for; without such methods it is idle."""
 
-    def __init__(self, dispatcher: Dispatcher, reactor: Reactor, agent: object) -> None:
+    def __init__(self, dispatcher: RequestDispatcher, reactor: Reactor, agent: object) -> None:
         self._dispatcher = dispatcher
         self._reactor = reactor
-        self._takers: dict[str, list[tuple[Callable[..., Any], Any]]] = {}
-        for name, mark in marked(type(agent), Topic):
+        self._handlers: dict[str, list[tuple[Callable[..., Any], Any]]] = {}
+        for name, mark in marked_methods(type(agent), TopicMark):
             method = getattr(agent, name)
-            self._takers.setdefault(mark.topic, []).append((method, taken_type(method)))
+            self._handlers.setdefault(mark.topic, []).append((method, event_value_type(method)))
         self._subscriber: Subscriber | None = None
-        self._distant: list[DistantFeed] = []
+        self._remote_subscriptions: list[RemoteSubscription] = []
 
-    def listen(self, settings: Settings) -> None:
+    def subscribe(self, settings: Settings) -> None:
         """Subscribe to the marked topics at all agents of the fleet."""
-        if self._takers:
-            self._subscriber = Subscriber(self._reactor, self._deliver)
-            self._subscriber.subscribe(self._takers, settings.publishers())
-            if settings.directory and (names := settings.elsewhere()):
-                self._distant = self._feeds(names, settings.directory, settings.name)
+        if self._handlers:
+            self._subscriber = Subscriber(self._reactor, self._on_event)
+            self._subscriber.subscribe(self._handlers, settings.local_topics_endpoints())
+            if settings.resolver and (names := settings.remote_agents()):
+                self._remote_subscriptions = self._subscribe_remote(names, settings.resolver, settings.name)
 
-    def _feeds(self, names: Sequence[str], directory: Directory, caller: str) -> list[DistantFeed]:
-        from argosy.wire.distant import DistantFeed  # noqa: PLC0415 - only where there are other machines
+    def _subscribe_remote(self, names: Sequence[str], resolver: AddressResolver, client_name: str) -> list[RemoteSubscription]:
+        from argosy.wire.distant import RemoteSubscription  # noqa: PLC0415 - only where there are other machines
 
         assert self._subscriber is not None
-        take = self._subscriber.take
-        return [DistantFeed(n, directory, self._reactor, self._takers, take, caller) for n in names]
+        on_message = self._subscriber.on_message
+        return [RemoteSubscription(n, resolver, self._reactor, self._handlers, on_message, client_name) for n in names]
 
     def statistics(self) -> dict[str, int]:
         """Return the subscriber's counts, empty without one."""
@@ -57,24 +57,24 @@ class Listener:
 
     def close(self) -> None:
         """Close the subscription."""
-        for each in self._distant:
+        for each in self._remote_subscriptions:
             each.close()
         if self._subscriber:
             self._subscriber.close()
 
-    def _deliver(self, event: Event) -> None:
-        for method, of in self._takers.get(event.topic, ()):
+    def _on_event(self, event: TopicEvent) -> None:
+        for method, value_type in self._handlers.get(event.topic, ()):
             try:
-                value = decode_event(event, of)
-            except codec.UNREADABLE as error:
+                value = decode_event(event, value_type)
+            except codec.DECODE_ERRORS as error:
                 _log.error(
                     "`%s` of `%s` does not fit `%s`: %s", event.topic, event.publisher, method.__name__, error
                 )
                 continue
-            self._dispatcher.spawn(_take(self._dispatcher, method, value, event))
+            self._dispatcher.spawn(_run_handler(self._dispatcher, method, value, event))
 
 
-async def _take(dispatcher: Dispatcher, method: Callable[..., Any], value: Any, event: Event) -> None:
+async def _run_handler(dispatcher: RequestDispatcher, method: Callable[..., Any], value: Any, event: TopicEvent) -> None:
     trace_id.set(event.trace)
     try:
         if inspect.iscoroutinefunction(method):
@@ -85,7 +85,7 @@ async def _take(dispatcher: Dispatcher, method: Callable[..., Any], value: Any, 
         _log.exception("`%s` failed on `%s` of `%s`", method.__name__, event.topic, event.publisher)
 
 
-def taken_type(method: Callable[..., Any]) -> Any:
+def event_value_type(method: Callable[..., Any]) -> Any:
     """Return the type that an event method's one argument decodes to."""
     names = [p.name for p in inspect.signature(method).parameters.values()]
     if len(names) != 1:

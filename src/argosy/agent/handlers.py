@@ -25,19 +25,19 @@ _astuple = msgspec.structs.astuple
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class Request(msgspec.Struct, frozen=True):
+class RequestMark(msgspec.Struct, frozen=True):
     """A method marked by @request."""
 
     short: bool = False
 
 
-class Topic(msgspec.Struct, frozen=True):
+class TopicMark(msgspec.Struct, frozen=True):
     """A method marked by @event."""
 
     topic: str
 
 
-class Interval(msgspec.Struct, frozen=True):
+class IntervalMark(msgspec.Struct, frozen=True):
     """A method marked by @every."""
 
     seconds: float
@@ -61,7 +61,7 @@ def request(function: Any = None, /, *, short: bool = False) -> Any:
             raise TypeError(
                 f"`{method.__name__}` is answered by every agent itself; give the handler another name"
             )
-        setattr(method, _MARK, Request(short))
+        setattr(method, _MARK, RequestMark(short))
         return method
 
     return mark(function) if function is not None else mark
@@ -69,7 +69,7 @@ def request(function: Any = None, /, *, short: bool = False) -> Any:
 
 def event(topic: str) -> Callable[[F], F]:
     """Mark a method that takes what any agent of the fleet publishes under `topic`."""
-    return _marker(Topic(topic))
+    return _make_marker(TopicMark(topic))
 
 
 def every(interval: str | float) -> Callable[[F], F]:
@@ -78,10 +78,10 @@ def every(interval: str | float) -> Callable[[F], F]:
     interval: seconds, or such as `500ms`, `5s`, `1m`. A run that takes longer than the interval
     skips what it missed; runs never overlap.
     """
-    return _marker(Interval(_seconds(interval)))
+    return _make_marker(IntervalMark(_seconds(interval)))
 
 
-def _marker(mark: object) -> Callable[[F], F]:
+def _make_marker(mark: object) -> Callable[[F], F]:
     def apply(method: F) -> F:
         setattr(method, _MARK, mark)
         return method
@@ -103,7 +103,7 @@ def _seconds(interval: str | float) -> float:
     return seconds
 
 
-def marked(cls: type, kind: type) -> list[tuple[str, Any]]:
+def marked_methods(cls: type, kind: type) -> list[tuple[str, Any]]:
     """Return (method name, mark) of what a class and its bases mark with `kind`.
 
     An override keeps its base's mark, as it keeps its contract.
@@ -141,7 +141,7 @@ class Handler:
         fields = {n: hint for n, hint in hints.items() if is_bytes_like(hint)}
         unpacker = Unpacker(self._struct, fields)
         self.decode, self.from_msgpack = unpacker.decode, unpacker.unpack
-        self.call = _caller_of(method, self._struct, keywords)
+        self.call = _make_caller(method, self._struct, keywords)
 
     def from_json(self, arguments: dict[str, Any]) -> Any:
         """Convert an old speaker's arguments; raises msgspec.ValidationError."""
@@ -152,7 +152,7 @@ class Handler:
         return f"{self.name}{inspect.signature(self.method, eval_str=True)}"
 
 
-def _caller_of(method: Callable[..., Any], struct: Any, keywords: bool) -> Callable[[Any], Any]:
+def _make_caller(method: Callable[..., Any], struct: Any, keywords: bool) -> Callable[[Any], Any]:
     """Return what calls a method with its decoded arguments, decided once and not at each call."""
     if struct is dict:
         return lambda arguments: method(**arguments)
@@ -203,8 +203,8 @@ def _hints(method: Callable[..., Any]) -> dict[str, Any]:
         raise TypeError(f"handler `{getattr(method, '__name__', method)}`: annotation {error}") from error
 
 
-def handlers_of(agent: object) -> dict[str, Handler]:
+def find_handlers(agent: object) -> dict[str, Handler]:
     """Return an agent's request handlers by name; raises TypeError for one that cannot be called."""
     return {
-        name: Handler(name, getattr(agent, name), mark.short) for name, mark in marked(type(agent), Request)
+        name: Handler(name, getattr(agent, name), mark.short) for name, mark in marked_methods(type(agent), RequestMark)
     }

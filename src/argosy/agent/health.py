@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from argosy.agent.absent import absent
+from argosy.agent.absent import missing_packages
 from argosy.wire.standing import LOST, UNKNOWN
 
 
@@ -29,29 +29,29 @@ class Status(enum.StrEnum):
     STOPPING = "stopping"
 
 
-_WORDS = {
+_STATUS_WORDS = {
     Status.STARTING: "starting initializing initialising initialized loading booting pending warming",
     Status.OK: "ok healthy running success up ready active online alive operational pass green true",
     Status.DEGRADED: "degraded warning warn partial limited slow impaired yellow",
     Status.FAILING: "failing error failed fail unhealthy critical down dead offline false red unavailable",
     Status.STOPPING: "stopping stopped shutdown shutting_down terminating exiting",
 }
-_MEANING = {word: status for status, words in _WORDS.items() for word in words.split()}
+_STATUS_BY_WORD = {word: status for status, words in _STATUS_WORDS.items() for word in words.split()}
 
 HEALTH_ACTIONS = frozenset(("health", "health_check", "ping", "status"))
 
 
-def normal_status(word: object) -> Status:
+def normalize_status(status_word: object) -> Status:
     """Return what an old status word means; an unknown word is degraded, never ok."""
-    return word if isinstance(word, Status) else _MEANING.get(_spelt(word), Status.DEGRADED)
+    return status_word if isinstance(status_word, Status) else _STATUS_BY_WORD.get(_normalize_word(status_word), Status.DEGRADED)
 
 
-def is_known_word(word: object) -> bool:
+def is_known_status_word(status_word: object) -> bool:
     """Return whether `normal_status` knows a word, and does not only take the safe side."""
-    return _spelt(word) in _MEANING
+    return _normalize_word(status_word) in _STATUS_BY_WORD
 
 
-def _spelt(word: object) -> str:
+def _normalize_word(word: object) -> str:
     return str(word).strip().lower().replace(" ", "_").replace("-", "_")
 
 
@@ -69,13 +69,13 @@ class Health(msgspec.Struct, kw_only=False):
     needs: dict[str, str] = {}
 
 
-class Figures:
+class AgentMetrics:
     """The automatic figures of one agent; each costs nothing until it is asked for."""
 
     def __init__(self) -> None:
         self.lag_s = 0.0
 
-    def facts(self, counts: dict[str, int]) -> dict[str, Any]:
+    def as_facts(self, counts: dict[str, int]) -> dict[str, Any]:
         """Return the figures under their published names."""
         return {
             "loop_lag_ms": round(self.lag_s * 1000, 3),
@@ -98,51 +98,51 @@ def resident_bytes() -> int:
         return 0
 
 
-def payload(
+def health_document(
     name: str,
     health: Health,
     since: float,
     uptime_s: float,
-    automatic: dict[str, Any],
-    edges: dict[str, dict[str, str]] | None = None,
+    metrics: dict[str, Any],
+    dependencies: dict[str, dict[str, str]] | None = None,
 ) -> dict[str, Any]:
     """Return the standard answer to a question for health; facts cannot displace the standard keys.
 
     since: epoch seconds of the last change of status. edges: the words of what it `needs` and
     `wants`; its own word for a need wins.
     """
-    status = normal_status(health.status)
-    word: dict[str, Any] = {} if status == health.status else {"status_word": str(health.status)}
+    status = normalize_status(health.status)
+    unknown_word: dict[str, Any] = {} if status == health.status else {"status_word": str(health.status)}
     standard: dict[str, Any] = {
         "status": status.value,
         "name": name,
         "uptime": round(uptime_s, 3),
         "pid": os.getpid(),
         "since": since,
-        **automatic,
-        **word,
+        **metrics,
+        **unknown_word,
     }
     if health.reason:
         standard["reason"] = health.reason
-    standard.update(edges or {})
+    standard.update(dependencies or {})
     if health.needs:
-        own = {need: _need_word(word) for need, word in health.needs.items()}
+        own = {need: _dependency_state(word) for need, word in health.needs.items()}
         standard["needs"] = {**standard.get("needs", {}), **own}
     return {**health.facts, **standard}
 
 
-def with_absent(health: Health) -> Health:
+def with_missing_packages(health: Health) -> Health:
     """Return the health of an agent that runs on stand-ins: degraded, with the packages by name."""
-    packages = list(absent())
+    packages = list(missing_packages())
     if not packages:
         return health
     facts = {**health.facts, "absent": packages}
-    if normal_status(health.status) is not Status.OK:
+    if normalize_status(health.status) is not Status.OK:
         return msgspec.structs.replace(health, facts=facts)
     reason = f"without {', '.join(packages)}: what needs it fails"
     return msgspec.structs.replace(health, status=Status.DEGRADED, reason=reason, facts=facts)
 
 
-def _need_word(word: object) -> str:
+def _dependency_state(state: object) -> str:
     """Return the word for a need; besides a status it may be what only a caller can say."""
-    return str(word) if word in (LOST, UNKNOWN) else normal_status(word).value
+    return str(state) if state in (LOST, UNKNOWN) else normalize_status(state).value

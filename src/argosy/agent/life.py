@@ -23,31 +23,31 @@ from typing import Any, Final
 import msgspec
 
 from argosy.agent.agent import Agent
-from argosy.agent.dispatch import Dispatcher
-from argosy.agent.door import Door
-from argosy.agent.events import Listener
-from argosy.agent.handlers import Interval, handlers_of, marked
-from argosy.agent.health import Figures, Health, Status, normal_status, payload, with_absent
-from argosy.agent.needs import Needs
+from argosy.agent.dispatch import RequestDispatcher
+from argosy.agent.door import EndpointBinder
+from argosy.agent.events import EventSubscriber
+from argosy.agent.handlers import IntervalMark, find_handlers, marked_methods
+from argosy.agent.health import AgentMetrics, Health, Status, normalize_status, health_document, with_missing_packages
+from argosy.agent.needs import DependencyHealth
 from argosy.agent.notify import Notifier
-from argosy.agent.reporter import Reporter, hub_of
+from argosy.agent.reporter import MetricsReporter, local_hub
 from argosy.agent.settings import Settings
 from argosy.fault import ArgosyError
 from argosy.wire.blocking import SyncPeer, connect, named_channel, named_peer
-from argosy.wire.book import HUB
-from argosy.wire.callee import Callee
+from argosy.wire.book import HUB_PREFIX
+from argosy.wire.callee import RpcServer
 from argosy.wire.channel import Channel
 from argosy.wire.peer import Peer
 from argosy.wire.reactor import LoopReactor
 from argosy.wire.topic import Publisher
 from argosy.wire.trace import trace_id
 
-DRAIN_S: Final = 2.0
+DRAIN_TIMEOUT_S: Final = 2.0
 
 _log = logging.getLogger("argosy.agent")
 
 
-class Life:
+class AgentRuntime:
     """One agent in the running loop; several may share a process.
 
     It is also the agent's Host. failure: why it could not start, empty where it could.
@@ -60,17 +60,17 @@ class Life:
         self._settings = settings
         self._status = Status.STARTING
         self._since = time.time()
-        self._born_s = time.monotonic()
+        self._started_s = time.monotonic()
         self._reported = Health()
-        self._figures = Figures()
-        self._needs = Needs()
+        self._metrics = AgentMetrics()
+        self._dependency_health = DependencyHealth()
         self._channels: dict[str, Channel] = {}
         self._sync_peers: dict[str, SyncPeer] = {}
-        self._repeaters: list[asyncio.Task[None]] = []
-        self._beat: asyncio.TimerHandle | None = None
-        self._reporter: Reporter | None = None
+        self._interval_tasks: list[asyncio.Task[None]] = []
+        self._heartbeat_timer: asyncio.TimerHandle | None = None
+        self._reporter: MetricsReporter | None = None
         self._stop = asyncio.Event()
-        self.failure = ""
+        self.start_failure = ""
 
     # -- what the agent gets ----------------------------------------------------------------
 
@@ -82,12 +82,12 @@ class Life:
         return Peer(channel)
 
     def _channel_to(self, name: str) -> Channel:
-        directory = self._settings.directory
-        if directory is None or "://" in name:
+        resolver = self._settings.resolver
+        if resolver is None or "://" in name:
             connect(name)  # raises where there is nothing to connect to
-            return Channel(name, lambda: name, self._reactor, caller=self.name)
-        directory.entry(name)
-        return named_channel(name, directory, self._reactor, self.name, self._needs.teller(name))
+            return Channel(name, lambda: name, self._reactor, client_name=self.name)
+        resolver.address(name)
+        return named_channel(name, resolver, self._reactor, self.name, self._dependency_health.observer(name))
 
     def connect(self, name: str) -> SyncPeer:
         """Return another agent for threads; one per name, with a lane per thread."""
@@ -96,11 +96,11 @@ class Life:
         return self._sync_peers[name]
 
     def _sync_peer_to(self, name: str) -> SyncPeer:
-        directory = self._settings.directory
-        if directory is None or "://" in name:
+        resolver = self._settings.resolver
+        if resolver is None or "://" in name:
             return connect(name)
-        directory.entry(name)
-        return named_peer(name, directory, self.name, self._needs.teller(name))
+        resolver.address(name)
+        return named_peer(name, resolver, self.name, self._dependency_health.observer(name))
 
     def publish(self, topic: str, value: object) -> int:
         """Publish under the trace of the current context."""
@@ -112,15 +112,15 @@ class Life:
             self._loop.call_soon_threadsafe(self.report, health)
             return
         self._reported = health
-        self._tell()
+        self._notify_health()
 
-    def reported(self) -> Health:
+    def last_reported(self) -> Health:
         """Return what was last reported."""
         return self._reported
 
     # -- its life ---------------------------------------------------------------------------
 
-    async def live(self, signals: Sequence[int] = (signal.SIGTERM, signal.SIGINT)) -> int:
+    async def run(self, signals: Sequence[int] = (signal.SIGTERM, signal.SIGINT)) -> int:
         """Live until told to stop, by `end` or by one of `signals`; return the exit code.
 
         Raises RefusedError: an endpoint cannot be bound.
@@ -128,61 +128,61 @@ class Life:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         for number in signals:
-            self._loop.add_signal_handler(number, self.end)
-        self._furnish()
+            self._loop.add_signal_handler(number, self.request_stop)
+        self._setup()
         try:
             self._bind()
             return await self._serve()
         finally:
             self._close()
 
-    def end(self) -> None:
+    def request_stop(self) -> None:
         """Stop in order; before `live`, as soon as it begins."""
         self._stop.set()
 
-    def _furnish(self) -> None:
+    def _setup(self) -> None:
         self._reactor = LoopReactor(self._loop)
-        self._dispatcher = Dispatcher(self._loop, self._health_document)
-        self._callee = Callee(self.name, self._reactor, self._dispatcher.deliver)
-        self._publisher = Publisher(self.name, self._callee.incarnation, self._reactor)
+        self._dispatcher = RequestDispatcher(self._loop, self._answer_health)
+        self._server = RpcServer(self.name, self._reactor, self._dispatcher.dispatch)
+        self._publisher = Publisher(self.name, self._server.incarnation, self._reactor)
         self._notifier = Notifier(self._settings.notify, self._settings.watchdog_s)
-        self._listener: Listener | None = None
-        self._door = Door(self._settings, self._reactor)
+        self._event_subscriber: EventSubscriber | None = None
+        self._binder = EndpointBinder(self._settings, self._reactor)
 
     def _bind(self) -> None:
         """Bind what anyone on this machine may use, then what the fleet's machines may."""
-        self._door.bind(self._callee, self._settings.endpoints)
-        self._dispatcher.port_of_topics = self._door.bind_topics(self._publisher)
+        self._binder.bind(self._server, self._settings.endpoints)
+        self._dispatcher.topics_port = self._binder.bind_topics(self._publisher)
 
     async def _serve(self) -> int:
         try:
             agent = self._construct()
         except Exception:
-            return self._cannot_start("constructed")
+            return self._report_start_failure("constructed")
         self._agent = agent
-        self._beat_at = self._loop.time()
-        self._on_beat()
+        self._heartbeat_due_s = self._loop.time()
+        self._on_heartbeat()
         if not await self._start():
             return 0 if self._stop.is_set() else 1
-        self._open()
+        self._become_ready()
         await self._stop.wait()
-        await self._shut()
+        await self._drain_and_stop()
         return 0
 
     def _construct(self) -> Agent:
         agent = self._cls.__new__(self._cls)
         agent._host = self
         agent.__init__()  # type: ignore[misc]
-        self._dispatcher.register(handlers_of(agent))
-        self._listener = Listener(self._dispatcher, self._reactor, agent)
+        self._dispatcher.register(find_handlers(agent))
+        self._event_subscriber = EventSubscriber(self._dispatcher, self._reactor, agent)
         return agent
 
     async def _start(self) -> bool:
         """Run the agent's start until it returns, raises, or the process is told to stop."""
         starting = self._loop.create_task(self._agent.start())
-        told = self._loop.create_task(self._stop.wait())
-        await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
+        stop_waiter = self._loop.create_task(self._stop.wait())
+        await asyncio.wait((starting, stop_waiter), return_when=asyncio.FIRST_COMPLETED)
+        stop_waiter.cancel()
         if not starting.done():
             starting.cancel()
             await asyncio.wait((starting,))
@@ -190,67 +190,67 @@ class Life:
         try:
             starting.result()
         except Exception:
-            self._cannot_start("started")
+            self._report_start_failure("started")
             return False
         return True
 
-    def _cannot_start(self, what: str) -> int:
+    def _report_start_failure(self, phase: str) -> int:
         error = sys.exception()
-        self.failure = f"could not be {what}: {type(error).__name__}: {error}"
-        if isinstance(error, ArgosyError) and self.name.startswith(HUB):  # which explains itself
+        self.start_failure = f"could not be {phase}: {type(error).__name__}: {error}"
+        if isinstance(error, ArgosyError) and self.name.startswith(HUB_PREFIX):  # which explains itself
             sys.stderr.write(f"error: {error}\n")
             return 1
-        sys.stderr.write(f"error: `{self.name}` could not be {what}\n")
+        sys.stderr.write(f"error: `{self.name}` could not be {phase}\n")
         traceback.print_exc()
         return 1
 
-    def _open(self) -> None:
+    def _become_ready(self) -> None:
         """Become ready: callers that wait are welcomed, events are taken, intervals run."""
         self._dispatcher.state = "ok"
         self._status = Status.OK
         self._since = time.time()
-        self._callee.schema = functools.cache(self._dispatcher.schema)
-        self._callee.open()
-        if self._listener:
-            self._listener.listen(self._settings)
-        directory = self._settings.directory
-        if directory and not self.name.startswith(HUB) and (hub := hub_of(directory.book)):
-            self._repeaters.append(self._report_to(*hub))
-        for name, mark in marked(self._cls, Interval):
-            task = self._loop.create_task(self._repeat(getattr(self._agent, name), mark.seconds))
-            self._repeaters.append(task)
-        self._tell()
+        self._server.schema_hash = functools.cache(self._dispatcher.schema_hash)
+        self._server.open()
+        if self._event_subscriber:
+            self._event_subscriber.subscribe(self._settings)
+        resolver = self._settings.resolver
+        if resolver and not self.name.startswith(HUB_PREFIX) and (hub := local_hub(resolver.book)):
+            self._interval_tasks.append(self._start_reporting(*hub))
+        for name, mark in marked_methods(self._cls, IntervalMark):
+            task = self._loop.create_task(self._run_interval(getattr(self._agent, name), mark.seconds))
+            self._interval_tasks.append(task)
+        self._notify_health()
 
-    async def _shut(self) -> None:
+    async def _drain_and_stop(self) -> None:
         """Refuse what is new, let what runs end, then stop the agent."""
         self._set_status(Status.STOPPING)
         self._dispatcher.state = "stopping"
-        self._callee.refuse_new()
-        self._notifier.stopping()
-        for task in self._repeaters:
+        self._server.refuse_new()
+        self._notifier.send_stopping()
+        for task in self._interval_tasks:
             task.cancel()
         try:
             self._agent.stopping()
-            await self._dispatcher.drain(DRAIN_S, lambda: self._callee.in_flight)
+            await self._dispatcher.drain(DRAIN_TIMEOUT_S, lambda: self._server.in_flight)
             await self._agent.stop()
         except Exception:
             _log.exception("`%s` failed to stop in order", self.name)
 
     def _close(self) -> None:
-        if self._beat:
-            self._beat.cancel()
-        if self._listener:
-            self._listener.close()
+        if self._heartbeat_timer:
+            self._heartbeat_timer.cancel()
+        if self._event_subscriber:
+            self._event_subscriber.close()
         for channel in self._channels.values():
             channel.close()
         for peer in self._sync_peers.values():
             peer.close()
         self._publisher.close()
-        self._door.close()
-        self._callee.close()
+        self._binder.close()
+        self._server.close()
         self._notifier.close()
 
-    async def _repeat(self, method: Callable[[], Any], seconds: float) -> None:
+    async def _run_interval(self, method: Callable[[], Any], seconds: float) -> None:
         """Run a method at each multiple of its interval that it leaves free."""
         due_s = self._loop.time() + seconds
         while True:
@@ -260,8 +260,8 @@ class Life:
                 if inspect.iscoroutinefunction(method):
                     await method()
                 else:
-                    own = contextvars.copy_context()
-                    await self._loop.run_in_executor(self._dispatcher.pool, own.run, method)
+                    context = contextvars.copy_context()
+                    await self._loop.run_in_executor(self._dispatcher.pool, context.run, method)
             except Exception:
                 _log.exception("`%s` of `%s` failed", getattr(method, "__name__", method), self.name)
             missed = max(0, math.floor((self._loop.time() - due_s) / seconds))
@@ -269,56 +269,56 @@ class Life:
 
     # -- health -----------------------------------------------------------------------------
 
-    def _on_beat(self) -> None:
+    def _on_heartbeat(self) -> None:
         """Tell that the work loop turns, and measure how late it turned."""
-        self._figures.lag_s = self._callee.lag_s = max(0.0, self._loop.time() - self._beat_at)
-        self._tell()
+        self._metrics.lag_s = self._server.lag_s = max(0.0, self._loop.time() - self._heartbeat_due_s)
+        self._notify_health()
         self._publisher.beacon()
         if self._reporter is not None:
-            self._reporter.look()
-        self._beat_at = self._loop.time() + self._notifier.beat_s
-        self._beat = self._loop.call_later(self._notifier.beat_s, self._on_beat)
+            self._reporter.check_for_hub()
+        self._heartbeat_due_s = self._loop.time() + self._notifier.heartbeat_s
+        self._heartbeat_timer = self._loop.call_later(self._notifier.heartbeat_s, self._on_heartbeat)
 
-    def _tell(self) -> None:
-        health = self._own_health()
+    def _notify_health(self) -> None:
+        health = self._read_health()
         ready = self._status not in (Status.STARTING, Status.STOPPING)
-        self._notifier.beat(ready=ready, health=self._status.value, text=health.reason)
+        self._notifier.send_heartbeat(ready=ready, health=self._status.value, text=health.reason)
 
-    def _own_health(self) -> Health:
+    def _read_health(self) -> Health:
         """Ask the agent, and keep the time of its last change; an error in it is a failing agent."""
         try:
-            health = with_absent(self._agent.health())
+            health = with_missing_packages(self._agent.health())
         except Exception as error:
             health = Health(Status.FAILING, f"health() failed: {type(error).__name__}: {error}")
         if self._status not in (Status.STARTING, Status.STOPPING):
-            self._set_status(normal_status(health.status))
+            self._set_status(normalize_status(health.status))
         return health
 
     def _set_status(self, status: Status) -> None:
         if status != self._status:
             self._status = status
             self._since = time.time()
-            self._callee.tell(status.value)
+            self._server.set_health(status.value)
 
-    async def _health_document(self) -> dict[str, Any]:
-        document = self._document()
+    async def _answer_health(self) -> dict[str, Any]:
+        document = self._health_document()
         document["in_flight"] -= 1  # the question itself
         return document
 
-    def _report_to(self, hub: str, path: str) -> asyncio.Task[None]:
-        life = f"{self._callee.incarnation:016x}"
-        self._reporter = Reporter(self.name, life, path, lambda: self.peer(hub), self._document)
-        self._reporter.look()
+    def _start_reporting(self, hub: str, path: str) -> asyncio.Task[None]:
+        incarnation = f"{self._server.incarnation:016x}"
+        self._reporter = MetricsReporter(self.name, incarnation, path, lambda: self.peer(hub), self._health_document)
+        self._reporter.check_for_hub()
         return self._loop.create_task(self._reporter.run())
 
-    def _document(self) -> dict[str, Any]:
-        health = self._own_health()
+    def _health_document(self) -> dict[str, Any]:
+        health = self._read_health()
         if self._status in (Status.STARTING, Status.STOPPING):
             health = msgspec.structs.replace(health, status=self._status)
-        counts = self._callee.statistics()
-        automatic = self._figures.facts(counts)
-        if heard := self._listener and self._listener.statistics():
-            automatic["missed_events"] = heard["missed"]
-        edges = self._needs.of(self._settings.current_entry())
-        uptime_s = time.monotonic() - self._born_s
-        return payload(self.name, health, self._since, uptime_s, automatic, edges)
+        counts = self._server.statistics()
+        metrics = self._metrics.as_facts(counts)
+        if heard := self._event_subscriber and self._event_subscriber.statistics():
+            metrics["missed_events"] = heard["missed"]
+        dependencies = self._dependency_health.by_kind(self._settings.current_address())
+        uptime_s = time.monotonic() - self._started_s
+        return health_document(self.name, health, self._since, uptime_s, metrics, dependencies)

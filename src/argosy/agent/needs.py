@@ -8,29 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from argosy.wire.book import Entry
+from argosy.wire.book import AgentAddress
 from argosy.wire.standing import UNKNOWN
 
 
-class Needs:
+class DependencyHealth:
     """The last word of each agent that was called; safe in any thread, the latest news counts."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, str] = {}
+        self._states: dict[str, str] = {}
 
-    def teller(self, name: str) -> Callable[[str], object]:
+    def observer(self, name: str) -> Callable[[str], object]:
         """Return what a channel to this agent calls with each new word."""
 
-        def tell(word: str) -> None:
-            self._heard[name] = word
+        def observe(state: str) -> None:
+            self._states[name] = state
 
-        return tell
+        return observe
 
-    def of(self, entry: Entry) -> dict[str, dict[str, str]]:
+    def by_kind(self, address: AgentAddress) -> dict[str, dict[str, str]]:
         """Return the word of each agent that is needed or wanted, under `needs` and `wants`."""
-        edges = {"needs": entry.needs, "wants": entry.wants}
+        kinds = {"needs": address.needs, "wants": address.wants}
         return {
-            edge: {name: self._heard.get(name, UNKNOWN) for name in names}
-            for edge, names in edges.items()
+            edge: {name: self._states.get(name, UNKNOWN) for name in names}
+            for edge, names in kinds.items()
             if names
         }

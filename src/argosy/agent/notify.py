@@ -11,7 +11,7 @@ import errno
 import socket
 from typing import Final
 
-BEAT_S: Final = 2.0
+HEARTBEAT_S: Final = 2.0
 
 
 class Notifier:
@@ -26,31 +26,31 @@ class Notifier:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if path else None
         if self._socket:
             self._socket.setblocking(False)
-        self.beat_s = min(BEAT_S, watchdog_s / 2) if watchdog_s else BEAT_S
-        self.unheard = 0
+        self.heartbeat_s = min(HEARTBEAT_S, watchdog_s / 2) if watchdog_s else HEARTBEAT_S
+        self.unsent = 0
 
-    def beat(self, *, ready: bool, health: str, text: str = "") -> None:
+    def send_heartbeat(self, *, ready: bool, health: str, text: str = "") -> None:
         """Say how it is: READY=1 from the time it is, the health word, the text, and the watchdog."""
-        said = b"READY=1\nX_ARGOSY_HEALTH=" if ready else b"X_ARGOSY_HEALTH="
+        prefix = b"READY=1\nX_ARGOSY_HEALTH=" if ready else b"X_ARGOSY_HEALTH="
         status = b"\nSTATUS=" + text.replace("\n", " ").encode() if text else b""
-        self.say(said + health.encode() + status + self._watchdog)
+        self.send(prefix + health.encode() + status + self._watchdog)
 
-    def stopping(self, text: str = "") -> None:
+    def send_stopping(self, text: str = "") -> None:
         """Say that the process is on its way out."""
-        self.say(b"STOPPING=1\nX_ARGOSY_HEALTH=stopping" + (b"\nSTATUS=" + text.encode() if text else b""))
+        self.send(b"STOPPING=1\nX_ARGOSY_HEALTH=stopping" + (b"\nSTATUS=" + text.encode() if text else b""))
 
-    def flawed(self, why: str) -> None:
+    def send_permanent_failure(self, reason: str) -> None:
         """Say that this process ends by its input or its code (ERRNO=EINVAL): every start would end alike."""
-        self.say(b"ERRNO=%d\nSTATUS=" % errno.EINVAL + why.replace("\n", " ").encode(errors="replace"))
+        self.send(b"ERRNO=%d\nSTATUS=" % errno.EINVAL + reason.replace("\n", " ").encode(errors="replace"))
 
-    def say(self, words: bytes) -> None:
+    def send(self, lines: bytes) -> None:
         """Send lines of `KEY=value`; one that nobody takes is counted, the next beat repeats it."""
         if not self._socket:
             return
         try:
-            self._socket.sendto(words, self._path)
+            self._socket.sendto(lines, self._path)
         except OSError:  # its queue is full, or the supervisor is being replaced
-            self.unheard += 1
+            self.unsent += 1
 
     def close(self) -> None:
         """Close the socket."""

@@ -11,10 +11,10 @@ import os
 import msgspec
 
 from argosy.fault import Fault, InputError, MissingError
-from argosy.wire.wholefile import write_whole
+from argosy.wire.wholefile import write_atomic
 
 
-class Seat(msgspec.Struct, frozen=True):
+class CellMemberSpec(msgspec.Struct, frozen=True):
     """One agent of the cell. run: `module:Class`. notify: the path of its sd_notify socket."""
 
     run: str
@@ -22,33 +22,33 @@ class Seat(msgspec.Struct, frozen=True):
     notify: str = ""
 
 
-class Roll(msgspec.Struct, frozen=True):
+class CellManifest(msgspec.Struct, frozen=True):
     """A cell: its name, where it takes calls, its own notify socket, its agents."""
 
     cell: str
     socket: str
     notify: str
-    seats: dict[str, Seat]
+    members: dict[str, CellMemberSpec]
 
 
-class Call(msgspec.Struct, frozen=True):
+class MembersUpdate(msgspec.Struct, frozen=True):
     """The agents that are to live, in the order in which they were asked for; those not named shall end."""
 
-    alive: tuple[str, ...]
+    members: tuple[str, ...]
 
 
-_calls: msgspec.json.Decoder[Call] = msgspec.json.Decoder(Call)
+_update_decoder: msgspec.json.Decoder[MembersUpdate] = msgspec.json.Decoder(MembersUpdate)
 
 
-def write_roll(path: str | os.PathLike[str], roll: Roll) -> None:
+def write_cell_manifest(path: str | os.PathLike[str], manifest: CellManifest) -> None:
     """Write a roll so that its reader sees the old one or the new one.
 
     Raises OSError: the disk is full.
     """
-    write_whole(path, msgspec.json.encode(roll))
+    write_atomic(path, msgspec.json.encode(manifest))
 
 
-def read_roll(path: str | os.PathLike[str]) -> Roll:
+def read_cell_manifest(path: str | os.PathLike[str]) -> CellManifest:
     """Read a roll.
 
     Raises MissingError: there is no such file; InputError: it is none.
@@ -60,19 +60,19 @@ def read_roll(path: str | os.PathLike[str]) -> Roll:
         fault = Fault(str(path), "no-roll", f"the roll of the cell cannot be read: {error.strerror}")
         raise MissingError(fault) from error
     try:
-        return msgspec.json.decode(data, type=Roll)
+        return msgspec.json.decode(data, type=CellManifest)
     except msgspec.DecodeError as error:
         raise InputError(Fault(str(path), "bad-roll", f"this is not the roll of a cell: {error}")) from error
 
 
-def encode_call(call: Call) -> bytes:
+def encode_members_update(update: MembersUpdate) -> bytes:
     """Return a call as a datagram."""
-    return msgspec.json.encode(call)
+    return msgspec.json.encode(update)
 
 
-def decode_call(data: bytes) -> Call | None:
+def decode_members_update(data: bytes) -> MembersUpdate | None:
     """Return the call in a datagram, None where it holds none."""
     try:
-        return _calls.decode(data)
+        return _update_decoder.decode(data)
     except msgspec.DecodeError:
         return None

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from argosy.agent.agent import Agent
-from argosy.agent.life import Life
+from argosy.agent.life import AgentRuntime
 from argosy.agent.notify import Notifier
 from argosy.agent.options import parse_options
 from argosy.agent.settings import read_settings
-from argosy.agent.untouched import give_back_untouched
+from argosy.agent.untouched import release_zero_pages
 from argosy.fault import ArgosyError, Fault, InputError
-from argosy.wire.lease import release_shared
+from argosy.wire.lease import terminate_shared
 
 
 def run(cls: type[Agent], argv: Sequence[str] | None = None) -> NoReturn:
@@ -25,7 +25,7 @@ def run(cls: type[Agent], argv: Sequence[str] | None = None) -> NoReturn:
     argv: its options, default those of the command line. Exits 0 after an ordered stop, 1 when
     it cannot start, 2 when an option or a variable is wrong.
     """
-    leave(run_agent(cls, sys.argv[1:] if argv is None else argv))
+    exit_process(run_agent(cls, sys.argv[1:] if argv is None else argv))
 
 
 def run_agent(cls: type[Agent], argv: Sequence[str]) -> int:
@@ -35,27 +35,27 @@ def run_agent(cls: type[Agent], argv: Sequence[str]) -> int:
         settings = read_settings(cls.__name__, port=port)
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             # Not `runner.run`: it would handle SIGINT for a moment, until the agent does.
-            return runner.get_loop().run_until_complete(Life(cls, settings, options).live())
+            return runner.get_loop().run_until_complete(AgentRuntime(cls, settings, options).run())
     except ArgosyError as error:
-        return give_up(error)
+        return report_startup_error(error)
     finally:
-        release_shared()
+        terminate_shared()
 
 
-def run_target(words: Sequence[str]) -> NoReturn:
+def run_target(argv: Sequence[str]) -> NoReturn:
     """Run `MODULE:CLASS [ARGS...]`, a class of today or one of the old kind."""
     # What a module reads of the command line while it is imported are the agent's arguments, as in a script.
-    sys.argv[1:] = words[1:]
+    sys.argv[1:] = argv[1:]
     try:
-        cls = load_class(words[0] if words else "")
+        cls = load_class(argv[0] if argv else "")
         if not issubclass(cls, Agent):
             sys.exit(importlib.import_module("argosy.agent.compat.program").run_old(cls))
     except ArgosyError as error:
-        sys.exit(give_up(error))
+        sys.exit(report_startup_error(error))
     except SyntaxError as error:
-        _tell_flaw(words_of_syntax(error))
+        _notify_permanent_failure(describe_syntax_error(error))
         raise
-    run(cls, words[1:])
+    run(cls, argv[1:])
 
 
 def load_class(target: str) -> type[Any]:
@@ -81,8 +81,8 @@ def load_class(target: str) -> type[Any]:
 
 def _agent_bases() -> tuple[type, ...]:
     # Whoever has a subclass of the old base has imported it; new agents need not pay for that.
-    compat = sys.modules.get("argosy.agent.compat")
-    return (Agent, compat.BaseAgent) if compat else (Agent,)
+    legacy = sys.modules.get("argosy.agent.compat")
+    return (Agent, legacy.BaseAgent) if legacy else (Agent,)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -96,44 +96,44 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
     def make() -> asyncio.AbstractEventLoop:
         loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-        give_back_untouched(loop)
+        release_zero_pages(loop)
         return loop
 
     return make
 
 
-def give_up(error: ArgosyError) -> int:
+def report_startup_error(error: ArgosyError) -> int:
     """Write what is wrong; if it is the input, tell the supervisor that a retry would end alike."""
     if error.exit_code == InputError.exit_code:
-        _tell_flaw(_in_words(error.faults[0]))
-    return complain(error)
+        _notify_permanent_failure(_describe_fault(error.faults[0]))
+    return print_faults(error)
 
 
-def words_of_syntax(error: SyntaxError) -> str:
+def describe_syntax_error(error: SyntaxError) -> str:
     """Return where a file does not parse, and why."""
-    place = os.path.relpath(error.filename) if error.filename else "its code"
-    return f"{place}:{error.lineno or 1}:{error.offset or 1}: does not parse: {error.msg}"
+    location = os.path.relpath(error.filename) if error.filename else "its code"
+    return f"{location}:{error.lineno or 1}:{error.offset or 1}: does not parse: {error.msg}"
 
 
-def _tell_flaw(why: str) -> None:
+def _notify_permanent_failure(reason: str) -> None:
     notifier = Notifier(os.environ.get("NOTIFY_SOCKET", ""))
-    notifier.flawed(why)
+    notifier.send_permanent_failure(reason)
     notifier.close()
 
 
-def _in_words(fault: Fault) -> str:
+def _describe_fault(fault: Fault) -> str:
     where = f"{fault.where}: " if fault.where and fault.where not in fault.message else ""
     return where + fault.message
 
 
-def complain(error: ArgosyError) -> int:
+def print_faults(error: ArgosyError) -> int:
     """Write what is wrong to standard error; return the exit code."""
     for fault in error.faults:
-        sys.stderr.write(f"error: {_in_words(fault)}\n" + (f"hint: {fault.hint}\n" if fault.hint else ""))
+        sys.stderr.write(f"error: {_describe_fault(fault)}\n" + (f"hint: {fault.hint}\n" if fault.hint else ""))
     return error.exit_code
 
 
-def leave(code: int) -> NoReturn:
+def exit_process(code: int) -> NoReturn:
     """Exit the process; a handler that still blocks a thread does not hold the process."""
     threads = [t for t in sys.modules["threading"].enumerate() if t.name.startswith("argosy_")]
     if threads:

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.wire.book import Directory, Entry, socket_path
+from argosy.wire.book import AddressResolver, AgentAddress, socket_path
 from argosy.wire.keys import Keyring
 
 # Its place when nobody says otherwise: reachable from this machine only.
-ALONE = Entry(machine="", host="127.0.0.1", bind="127.0.0.1")
+LOOPBACK_ADDRESS = AgentAddress(machine="", host="127.0.0.1", bind="127.0.0.1")
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -24,56 +24,56 @@ class Settings(msgspec.Struct, frozen=True):
     name: str
     fleet: str = ""
     environment: str = "development"
-    entry: Entry = ALONE
-    directory: Directory | None = None
+    address: AgentAddress = LOOPBACK_ADDRESS
+    resolver: AddressResolver | None = None
     notify: str = ""
     watchdog_s: float = 0.0
 
     @property
     def endpoints(self) -> list[str]:
         """What the agent binds: its ports, and its ipc socket in the fleet's runtime folder."""
-        ports = [p for p in (self.entry.port, self.entry.health_port) if p is not None]
-        bound = [f"tcp://{self.entry.bind}:{port}" for port in dict.fromkeys(ports)]
-        path = socket_path(self.directory.book.runtime, self.name) if self.directory else None
+        ports = [p for p in (self.address.port, self.address.health_port) if p is not None]
+        bound = [f"tcp://{self.address.bind}:{port}" for port in dict.fromkeys(ports)]
+        path = socket_path(self.resolver.book.runtime, self.name) if self.resolver else None
         return [*bound, f"ipc://{path}"] if path else bound
 
     @property
     def keyring(self) -> Keyring | None:
         """The keys of the agent's machine, None in a fleet without keys."""
-        folder = self.directory.book.keys if self.directory else ""
-        return Keyring(folder, [self.entry.machine]) if folder else None
+        keys_dir = self.resolver.book.keys if self.resolver else ""
+        return Keyring(keys_dir, [self.address.machine]) if keys_dir else None
 
-    def current_entry(self) -> Entry:
+    def current_address(self) -> AgentAddress:
         """Return the agent's entry as the book has it now; what it binds stays as it was."""
-        found = self.directory.book.agents.get(self.name) if self.directory else None
-        return found or self.entry
+        found = self.resolver.book.agents.get(self.name) if self.resolver else None
+        return found or self.address
 
     @property
-    def topics(self) -> str | None:
+    def topics_endpoint(self) -> str | None:
         """What the agent's publications are bound to, None without a fleet."""
-        path = self.directory and socket_path(self.directory.book.runtime, self.name, topics=True)
+        path = self.resolver and socket_path(self.resolver.book.runtime, self.name, topics=True)
         return f"ipc://{path}" if path else None
 
     @property
-    def topics_afar(self) -> str | None:
+    def remote_topics_endpoint(self) -> str | None:
         """What the agent's publications are bound to for other machines, None when no agent is there."""
-        book = self.directory and self.directory.book
+        book = self.resolver and self.resolver.book
         if book and any(entry.machine not in book.machines for entry in book.agents.values()):
-            return f"tcp://{self.entry.bind}:*"
+            return f"tcp://{self.address.bind}:*"
         return None
 
-    def elsewhere(self) -> list[str]:
+    def remote_agents(self) -> list[str]:
         """Return the agents of other machines that can be asked for their topics."""
-        if not self.directory:
+        if not self.resolver:
             return []
-        book = self.directory.book
+        book = self.resolver.book
         return [n for n, e in book.agents.items() if e.machine not in book.machines and e.port is not None]
 
-    def publishers(self) -> list[str]:
+    def local_topics_endpoints(self) -> list[str]:
         """Return the endpoints of all agents' topics on this machine."""
-        if not self.directory:
+        if not self.resolver:
             return []
-        book = self.directory.book
+        book = self.resolver.book
         here = (name for name, entry in book.agents.items() if entry.machine in book.machines)
         return [f"ipc://{p}" for name in here if (p := socket_path(book.runtime, name, topics=True))]
 
@@ -88,31 +88,31 @@ def read_settings(
     """
     name = environ.get("ARGOSY_AGENT") or default_name
     path = environ.get("ARGOSY_BOOK")
-    directory = Directory(path) if path else None
-    entry = directory.entry(name) if directory else ALONE
-    given = port if port is not None else _number(environ, "ARGOSY_PORT")
-    if given is not None:
-        entry = msgspec.structs.replace(entry, port=given)
+    resolver = AddressResolver(path) if path else None
+    address = resolver.address(name) if resolver else LOOPBACK_ADDRESS
+    port_override = port if port is not None else _read_int(environ, "ARGOSY_PORT")
+    if port_override is not None:
+        address = msgspec.structs.replace(address, port=port_override)
     return Settings(
         name,
         environ.get("ARGOSY_FLEET", ""),
         environ.get("ENV_TYPE") or "development",
-        entry,
-        directory,
+        address,
+        resolver,
         environ.get("NOTIFY_SOCKET", ""),
-        told_watchdog_s(environ),
+        read_watchdog_s(environ),
     )
 
 
-def told_watchdog_s(environ: Mapping[str, str] = os.environ) -> float:
+def read_watchdog_s(environ: Mapping[str, str] = os.environ) -> float:
     """Return the watchdog's interval in seconds, 0 for none.
 
     Raises InputError: the variable is not a number.
     """
-    return (_number(environ, "WATCHDOG_USEC") or 0) / 1e6
+    return (_read_int(environ, "WATCHDOG_USEC") or 0) / 1e6
 
 
-def _number(environ: Mapping[str, str], key: str) -> int | None:
+def _read_int(environ: Mapping[str, str], key: str) -> int | None:
     text = environ.get(key)
     if not text:
         return None

@@ -14,12 +14,12 @@ from typing import Final
 
 import msgspec
 
-from argosy.agent.annotation import Speller, items_of
-from argosy.agent.offer import Argument, Offer
-from argosy.source.classes import BUILTINS, Place, Tree
+from argosy.agent.annotation import AnnotationRenderer, item_annotation
+from argosy.agent.offer import HandlerArgument, HandlerSpec
+from argosy.source.classes import BUILTINS, SymbolRef, SymbolResolver
 from argosy.source.modules import is_standard
 
-MADE_BY: Final = "# Made by "
+GENERATED_BY: Final = "# Made by "
 
 _SCALARS: Final[dict[str, type | tuple[type, ...]]] = {
     "str": str,
@@ -29,15 +29,15 @@ _SCALARS: Final[dict[str, type | tuple[type, ...]]] = {
 }
 
 
-class Offering(msgspec.Struct, frozen=True):
+class AgentService(msgspec.Struct, frozen=True):
     """One agent of the fleet and its handlers. target: its `module:Class`."""
 
     agent: str
     target: str
-    offers: tuple[Offer, ...]
+    handlers: tuple[HandlerSpec, ...]
 
 
-class Flavour(msgspec.Struct, frozen=True):
+class PeerKind(msgspec.Struct, frozen=True):
     """The two ways to ask: for coroutines, and for threads.
 
     taken: what a peer of this kind has itself; a handler of that name is asked by `call`.
@@ -45,14 +45,14 @@ class Flavour(msgspec.Struct, frozen=True):
 
     suffix: str
     keyword: str
-    items: str
-    taken: frozenset[str]
+    stream_type: str
+    reserved_names: frozenset[str]
 
 
-ASYNC: Final = Flavour("Peer", "async def", "_Items", frozenset(("call", "stream", "within", "statistics")))
-SYNC: Final = Flavour("PeerSync", "def", "_ItemsSync", frozenset(("call", "stream", "within", "close")))
+ASYNC: Final = PeerKind("Peer", "async def", "_Items", frozenset(("call", "stream", "within", "statistics")))
+SYNC: Final = PeerKind("PeerSync", "def", "_ItemsSync", frozenset(("call", "stream", "within", "close")))
 
-HEAD: Final = '''\
+PREAMBLE: Final = '''\
 # ruff: noqa
 # fmt: off
 """Typed peers of the fleet `{fleet}`: `peer` for coroutines, `connect` for scripts and threads."""
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 '''
 
 
-class Method(msgspec.Struct, frozen=True):
+class StubMethod(msgspec.Struct, frozen=True):
     """A handler as the file says it.
 
     reply: the type of what arrives; items: of what a stream brings, None for a handler that replies.
@@ -81,48 +81,48 @@ class Method(msgspec.Struct, frozen=True):
 
     name: str
     arguments: tuple[str, ...]
-    names: frozenset[str]
-    reply: str
-    items: str | None
-    meant: str
+    argument_names: frozenset[str]
+    reply_type: str
+    item_type: str | None
+    source_type: str
     summary: str
     notes: tuple[str, ...]
 
 
 def render_stub(
-    fleet: str, command: str, tree: Tree, offerings: Sequence[Offering], left_out: Iterable[tuple[str, str]]
+    fleet: str, command: str, tree: SymbolResolver, services: Sequence[AgentService], left_out: Iterable[tuple[str, str]]
 ) -> str:
     """Return the file's text; the same sources give the same text.
 
     command: what made it. left_out: agents that are not in it, each with the reason.
     """
-    speller = Speller(tree)
+    renderer = AnnotationRenderer(tree)
     classes: list[str] = []
-    for offering, name in zip(offerings, class_names(offerings), strict=True):
-        hidden = frozenset(offer.name for offer in offering.offers)
-        methods = [_method(offer, speller, hidden) for offer in offering.offers]
-        for flavour in (ASYNC, SYNC):
-            classes.append("\n".join(_class(offering, name, methods, flavour, speller, hidden)))
-    lines = [f"{MADE_BY}`{command}`: made anew, not edited."]
+    for service, name in zip(services, class_names(services), strict=True):
+        shadowed = frozenset(offer.name for offer in service.handlers)
+        methods = [_make_method(offer, renderer, shadowed) for offer in service.handlers]
+        for kind in (ASYNC, SYNC):
+            classes.append("\n".join(_render_class(service, name, methods, kind, renderer, shadowed)))
+    lines = [f"{GENERATED_BY}`{command}`: made anew, not edited."]
     lines += [f"# Without `{agent}`: {reason}." for agent, reason in left_out]
-    head = "\n".join(lines) + "\n" + HEAD.format(fleet=fleet) + "".join(_imports(speller, tree))
-    asking = "\n".join(_functions(offerings))
-    return "\n\n\n".join([f'{head}\n_R = TypeVar("_R")', *classes, asking]) + "\n"
+    head = "\n".join(lines) + "\n" + PREAMBLE.format(fleet=fleet) + "".join(_imports(renderer, tree))
+    functions = "\n".join(_render_functions(services))
+    return "\n\n\n".join([f'{head}\n_R = TypeVar("_R")', *classes, functions]) + "\n"
 
 
-def class_names(offerings: Sequence[Offering]) -> list[str]:
+def class_names(services: Sequence[AgentService]) -> list[str]:
     """Return the first part of each agent's class names; two agents never share one."""
     names: list[str] = []
-    for offering in offerings:
-        name = "".join(letter if letter.isalnum() else "_" for letter in offering.agent)
+    for service in services:
+        name = "".join(letter if letter.isalnum() else "_" for letter in service.agent)
         while name in names:
             name += "_"
         names.append(name)
     return names
 
 
-def _imports(speller: Speller, tree: Tree) -> Iterator[str]:
-    for module, name in sorted(speller.modules.items()):
+def _imports(renderer: AnnotationRenderer, tree: SymbolResolver) -> Iterator[str]:
+    for module, name in sorted(renderer.modules.items()):
         is_known = tree.is_local(module) or is_standard(module.partition(".")[0])
         # Whether an installed package has types, or is installed where the checker runs, is not known here.
         remark = "" if is_known else "  # type: ignore[import-not-found, import-untyped, unused-ignore]"
@@ -132,41 +132,41 @@ def _imports(speller: Speller, tree: Tree) -> Iterator[str]:
 # -- one handler ---------------------------------------------------------------------------------------
 
 
-def _method(offer: Offer, speller: Speller, hidden: frozenset[str]) -> Method:
+def _make_method(handler: HandlerSpec, renderer: AnnotationRenderer, shadowed: frozenset[str]) -> StubMethod:
     unknown: list[str] = []
     arguments, names = [], []
-    for argument in offer.arguments():
-        text, strange = speller.spell(argument.annotation, offer.home, hidden)
+    for argument in handler.arguments():
+        text, unresolved = renderer.render(argument.annotation, handler.owner, shadowed)
         unknown += [
-            f"`{argument.name}` is `{part}`, which cannot be told from the sources" for part in strange
+            f"`{argument.name}` is `{part}`, which cannot be told from the sources" for part in unresolved
         ]
         arguments.append(_argument(argument, text))
         names.append(argument.name)
-    returns = offer.node.returns
-    wanted = items_of(returns) if offer.kind == "stream" else returns
-    exact = None if offer.is_wrapped else speller.reply(wanted, offer.home, hidden)
-    anything = speller.name_of(Place("typing", "Any"), hidden)
-    list_ = speller.name_of(Place(BUILTINS, "list"), hidden)
-    if exact is None and offer.is_wrapped:
-        meant = "what its decorator makes of it"
+    returns = handler.node.returns
+    wanted = item_annotation(returns) if handler.kind == "stream" else returns
+    exact_type = None if handler.is_wrapped else renderer.render_reply(wanted, handler.owner, shadowed)
+    anything = renderer.qualified_name(SymbolRef("typing", "Any"), shadowed)
+    list_ = renderer.qualified_name(SymbolRef(BUILTINS, "list"), shadowed)
+    if exact_type is None and handler.is_wrapped:
+        source_type = "what its decorator makes of it"
     else:
-        meant = "" if exact or wanted is None else f"`{ast.unparse(wanted)}`"
-    one = exact or anything
-    is_stream = offer.kind == "stream"
-    return Method(
-        offer.name,
+        source_type = "" if exact_type or wanted is None else f"`{ast.unparse(wanted)}`"
+    one = exact_type or anything
+    is_stream = handler.kind == "stream"
+    return StubMethod(
+        handler.name,
         tuple(sorted(arguments, key=lambda text: text.startswith("**"))),
         frozenset(names),
         f"{list_}[{one}]" if is_stream else one,
         one if is_stream else None,
-        meant,
-        (ast.get_docstring(offer.node) or "").partition("\n")[0],
+        source_type,
+        (ast.get_docstring(handler.node) or "").partition("\n")[0],
         tuple(unknown),
     )
 
 
-def _argument(argument: Argument, annotation: str) -> str:
-    if argument.is_rest:
+def _argument(argument: HandlerArgument, annotation: str) -> str:
+    if argument.is_var_keyword:
         return f"**{argument.name}: {annotation}"
     default = "" if argument.default is None else f" = {_default(argument.default, annotation)}"
     return f"{argument.name}: {annotation}{default}"
@@ -181,71 +181,71 @@ def _default(node: ast.expr, annotation: str) -> str:
     if value is None:
         fits = annotation.endswith("Any") or "None" in annotation or "Optional[" in annotation
     else:
-        kind = _SCALARS.get(annotation.removesuffix(" | None"))
-        fits = kind is not None and isinstance(value, kind)
+        scalar_type = _SCALARS.get(annotation.removesuffix(" | None"))
+        fits = scalar_type is not None and isinstance(value, scalar_type)
     return ast.unparse(node) if fits else "..."
 
 
 # -- one agent -----------------------------------------------------------------------------------------
 
 
-def _class(
-    offering: Offering,
+def _render_class(
+    service: AgentService,
     name: str,
-    methods: Sequence[Method],
-    flavour: Flavour,
-    speller: Speller,
-    hidden: frozenset[str],
+    methods: Sequence[StubMethod],
+    kind: PeerKind,
+    renderer: AnnotationRenderer,
+    shadowed: frozenset[str],
 ) -> Iterator[str]:
     def builtin(word: str) -> str:
-        return speller.name_of(Place(BUILTINS, word), hidden)
+        return renderer.qualified_name(SymbolRef(BUILTINS, word), shadowed)
 
-    number, anything = builtin("float"), speller.name_of(Place("typing", "Any"), hidden)
-    yield f"class {name}{flavour.suffix}(Protocol):"
-    yield f'    """`{offering.agent}`, which runs `{offering.target}`."""\n'
+    number, anything = builtin("float"), renderer.qualified_name(SymbolRef("typing", "Any"), shadowed)
+    yield f"class {name}{kind.suffix}(Protocol):"
+    yield f'    """`{service.agent}`, which runs `{service.target}`."""\n'
     yield f"    def within(self, timeout_s: {number}) -> Self: ..."
-    if flavour is SYNC:
+    if kind is SYNC:
         yield "    def close(self) -> None: ..."
         yield "    def __enter__(self) -> Self: ..."
         yield f"    def __exit__(self, *_: {builtin('object')}) -> None: ..."
-    yield f"    {flavour.keyword} health(self) -> {builtin('dict')}[{builtin('str')}, {anything}]: ..."
+    yield f"    {kind.keyword} health(self) -> {builtin('dict')}[{builtin('str')}, {anything}]: ..."
     for method in methods:
-        if _is_reached(method, flavour):
-            yield from _direct(method, flavour)
+        if _is_reached(method, kind):
+            yield from _render_direct(method, kind)
     yield from _overloads(
-        [_call(method, flavour, number, builtin("type")) for method in methods if _is_called(method, flavour)]
+        [_call_overload(method, kind, number, builtin("type")) for method in methods if _is_called(method, kind)]
     )
     yield from _overloads(
-        [_stream(method, flavour, number, builtin("type")) for method in methods if _is_streamed(method)]
+        [_stream_overload(method, kind, number, builtin("type")) for method in methods if _is_streamed(method)]
     )
 
 
-def _is_reached(method: Method, flavour: Flavour) -> bool:
-    return method.name not in flavour.taken and not method.name.startswith("_")
+def _is_reached(method: StubMethod, kind: PeerKind) -> bool:
+    return method.name not in kind.reserved_names and not method.name.startswith("_")
 
 
-def _is_called(method: Method, flavour: Flavour) -> bool:
+def _is_called(method: StubMethod, kind: PeerKind) -> bool:
     """Return whether a method gets a `call`: one with arguments of `call`'s own names cannot."""
-    is_wanted = bool(method.meant) or not _is_reached(method, flavour)
-    return is_wanted and method.items is None and not method.names & {"timeout", "returns"}
+    is_wanted = bool(method.source_type) or not _is_reached(method, kind)
+    return is_wanted and method.item_type is None and not method.argument_names & {"timeout", "returns"}
 
 
-def _is_streamed(method: Method) -> bool:
-    return method.items is not None and not method.names & {"first", "gap", "returns"}
+def _is_streamed(method: StubMethod) -> bool:
+    return method.item_type is not None and not method.argument_names & {"first", "gap", "returns"}
 
 
-def _direct(method: Method, flavour: Flavour) -> Iterator[str]:
+def _render_direct(method: StubMethod, kind: PeerKind) -> Iterator[str]:
     yield ""
     for note in method.notes:
         yield f"    # {note}"
-    if method.meant:
-        what = "an item is" if method.items else "the reply is"
-        yield f"    # {what} {method.meant}, which arrives undecoded; `returns=` decodes it"
-    signature = _signature(method, flavour, method.name, (), method.reply)
-    yield f"    {flavour.keyword} {signature}{_body(method.summary)}"
+    if method.source_type:
+        what = "an item is" if method.item_type else "the reply is"
+        yield f"    # {what} {method.source_type}, which arrives undecoded; `returns=` decodes it"
+    signature = _signature(method, kind, method.name, (), method.reply_type)
+    yield f"    {kind.keyword} {signature}{_body(method.summary)}"
 
 
-def _signature(method: Method, flavour: Flavour, name: str, before: Sequence[str], reply: str) -> str:
+def _signature(method: StubMethod, kind: PeerKind, name: str, before: Sequence[str], reply: str) -> str:
     arguments = [*before, *method.arguments]
     has_names = any(not text.startswith("**") for text in arguments)
     head = f"method: Literal[{json.dumps(method.name)}], /" if name != method.name or before else ""
@@ -260,17 +260,17 @@ def _body(summary: str) -> str:
     return f'\n        """{text}{" " if text.endswith(chr(34)) else ""}"""'
 
 
-def _call(method: Method, flavour: Flavour, number: str, kind: str) -> str:
-    before = (f"timeout: {number} | None = None", f"returns: {kind}[_R]")
-    return f"{flavour.keyword} {_signature(method, flavour, 'call', before, '_R')} ..."
+def _call_overload(method: StubMethod, kind: PeerKind, number: str, type_name: str) -> str:
+    before = (f"timeout: {number} | None = None", f"returns: {type_name}[_R]")
+    return f"{kind.keyword} {_signature(method, kind, 'call', before, '_R')} ..."
 
 
-def _stream(method: Method, flavour: Flavour, number: str, kind: str) -> str:
+def _stream_overload(method: StubMethod, kind: PeerKind, number: str, type_name: str) -> str:
     before = [f"first: {number} | None = None", f"gap: {number} | None = None"]
-    item = "_R" if method.meant else method.items
-    if method.meant:
-        before.append(f"returns: {kind}[_R]")
-    return f"def {_signature(method, flavour, 'stream', before, f'{flavour.items}[{item}]')} ..."
+    item = "_R" if method.source_type else method.item_type
+    if method.source_type:
+        before.append(f"returns: {type_name}[_R]")
+    return f"def {_signature(method, kind, 'stream', before, f'{kind.stream_type}[{item}]')} ..."
 
 
 def _overloads(signatures: Sequence[str]) -> Iterator[str]:
@@ -284,16 +284,16 @@ def _overloads(signatures: Sequence[str]) -> Iterator[str]:
 _CONNECT: Final = "timeout: float = 10.0, book: str | _os.PathLike[str] | None = None"
 
 
-def _functions(offerings: Sequence[Offering]) -> Iterator[str]:
-    pairs = list(zip(offerings, class_names(offerings), strict=True))
-    yield from _function(
+def _render_functions(services: Sequence[AgentService]) -> Iterator[str]:
+    pairs = list(zip(services, class_names(services), strict=True))
+    yield from _render_function(
         "peer",
         [("agent: _Agent, ", offering.agent, f"{name}Peer", "") for offering, name in pairs],
         '"""Return another agent for coroutines, as `agent.peer(name)` does."""',
         "agent.peer(name)",
     )
     yield "\n"
-    yield from _function(
+    yield from _render_function(
         "connect",
         [("", offering.agent, f"{name}PeerSync", f", *, {_CONNECT}") for offering, name in pairs],
         '"""Return another agent for scripts and threads, as `argosy.wire.connect(name)` does."""',
@@ -301,7 +301,7 @@ def _functions(offerings: Sequence[Offering]) -> Iterator[str]:
     )
 
 
-def _function(
+def _render_function(
     function: str, variants: Sequence[tuple[str, str, str, str]], summary: str, value: str
 ) -> Iterator[str]:
     if len(variants) > 1:

@@ -7,7 +7,7 @@ from typing import Protocol, Self, TypeVar
 T = TypeVar("T", covariant=True)
 
 
-class Items(Protocol[T]):
+class ItemStream(Protocol[T]):
     """What `Peer.stream` returns; leave it early through `async with`."""
 
     def __aiter__(self) -> Self: ...
@@ -21,7 +21,7 @@ class Items(Protocol[T]):
     async def __aexit__(self, *_: object) -> None: ...
 
 
-class ItemsSync(Protocol[T]):
+class SyncItemStream(Protocol[T]):
     """What `SyncPeer.stream` returns; leave it early through `with`."""
 
     def __iter__(self) -> Self: ...

@@ -21,15 +21,15 @@ if _ctypes:
     _madvise.argtypes = (_ctypes.c_void_p, _ctypes.c_size_t, _ctypes.c_int)
 
 
-def give_back_untouched(thing: object) -> None:
+def release_zero_pages(target: object) -> None:
     """Give back the pages in the middle of an object, if they hold nothing but zeros.
 
     The first and the last are left: what it uses lies there.
     """
-    begin = -(-id(thing) // _PAGE) * _PAGE + _PAGE
-    size = (id(thing) + sys.getsizeof(thing)) // _PAGE * _PAGE - _PAGE - begin
+    start = -(-id(target) // _PAGE) * _PAGE + _PAGE
+    size = (id(target) + sys.getsizeof(target)) // _PAGE * _PAGE - _PAGE - start
     if not _ctypes or size <= 0:
         return
-    is_zero = not _memcmp(begin, b"\0", 1) and not _memcmp(begin, begin + 1, size - 1)
+    is_zero = not _memcmp(start, b"\0", 1) and not _memcmp(start, start + 1, size - 1)
     if is_zero:
-        _madvise(begin, size, mmap.MADV_DONTNEED)
+        _madvise(start, size, mmap.MADV_DONTNEED)

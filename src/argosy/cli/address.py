@@ -13,18 +13,18 @@ import os
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, environment_name, take_fleet
+from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
 from argosy.cli.report import print_json
 from argosy.fault import Fault, InputError
 from argosy.fleet.environment import place
 from argosy.fleet.load import load_fleet
-from argosy.fleet.lookup import Reason
+from argosy.fleet.lookup import AddressPart
 from argosy.fleet.placement import Endpoint, Placement
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy address`."""
-    add_fleet(parser, words="AGENT", words_help="the agent or service that is asked for")
+    add_fleet(parser, positionals="AGENT", positionals_help="the agent or service that is asked for")
     parser.add_argument("--from", dest="asker", metavar="AGENT", help="the agent that connects to it")
 
 
@@ -33,19 +33,19 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError: a faulty fleet, no such agent or service, or an address that no peer can use.
     """
-    path, words = take_fleet(args)
-    if len(words) != 1:
-        message = f"`argosy address` takes one agent, found {len(words)}"
+    path, positionals = parse_fleet(args)
+    if len(positionals) != 1:
+        message = f"`argosy address` takes one agent, found {len(positionals)}"
         raise InputError(Fault("", "usage", message, "such as `argosy address Translator`"))
     fleet = load_fleet(path)
     placement = place(fleet, environment_name(args), os.environ)
-    endpoint, reasons = _answer(placement, words[0], args.asker)
+    endpoint, reasons = _resolve(placement, positionals[0], args.asker)
     reasons = (_environment_reason(args, placement.environment), *reasons)
     if args.as_json:
         print_json(
             {
                 "argosy": "address/1",
-                "agent": words[0],
+                "agent": positionals[0],
                 "environment": placement.environment,
                 "endpoint": endpoint.url,
                 "because": [msgspec.to_builtins(reason) for reason in reasons],
@@ -58,19 +58,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _environment_reason(args: argparse.Namespace, name: str) -> Reason:
+def _environment_reason(args: argparse.Namespace, name: str) -> AddressPart:
     """Return where the choice of the environment came from."""
     if args.env:
-        return Reason("environment", name, "option", "--env", f"`{name}`, by `--env`")
+        return AddressPart("environment", name, "option", "--env", f"`{name}`, by `--env`")
     if os.environ.get("ENV_TYPE"):
-        return Reason("environment", name, "variable", "ENV_TYPE", f"$ENV_TYPE is {name}")
-    return Reason("environment", name, "default", "", f"`{name}`, by default")
+        return AddressPart("environment", name, "variable", "ENV_TYPE", f"$ENV_TYPE is {name}")
+    return AddressPart("environment", name, "default", "", f"`{name}`, by default")
 
 
-def _answer(placement: Placement, name: str, asker: str | None) -> tuple[Endpoint, tuple[Reason, ...]]:
+def _resolve(placement: Placement, name: str, client: str | None) -> tuple[Endpoint, tuple[AddressPart, ...]]:
     fleet = placement.lookup.fleet
     services = fleet.environments.get(placement.environment, {})
-    machine = placement.machine_of(asker) if asker else None
+    machine = placement.machine_of(client) if client else None
     if name not in fleet.agents and name in services and name not in fleet.machines:
-        return placement.service(name), placement.service_because(name)
-    return placement.connect(name, machine), placement.because(name, machine)
+        return placement.endpoint_of_service(name), placement.explain_service(name)
+    return placement.endpoint_of(name, machine), placement.explain_endpoint(name, machine)

@@ -14,32 +14,32 @@ FLEET_FILE = "fleet.yaml"
 def add_fleet(
     parser: argparse.ArgumentParser,
     *,
-    words: str | None = None,
-    words_help: str = "",
-    takes_name: bool = False,
+    positionals: str | None = None,
+    positionals_help: str = "",
+    allow_name: bool = False,
 ) -> None:
     """Add FLEET, `--fleet`, `--env` and `--json`.
 
     words: the further positionals as usage shows them (agents, a method); words_help: what they are.
     takes_name: the fleet may also be named as `argosy ls` does.
     """
-    named = ", or its name or ID as `argosy ls` shows it" if takes_name else ""
+    named = ", or its name or ID as `argosy ls` shows it" if allow_name else ""
     parser.add_argument(
         "words",
         nargs="*",
         default=[],  # else argparse counts it among what is required
-        metavar=f"FLEET {words}" if words else "FLEET",
+        metavar=f"FLEET {positionals}" if positionals else "FLEET",
         help="a fleet.yaml or a folder that holds one (with a `/`, ending in .yaml, or `.`; "
-        "default: this folder or a parent)" + ("" if words else named) + (f"\n{words_help}" if words else ""),
+        "default: this folder or a parent)" + ("" if positionals else named) + (f"\n{positionals_help}" if positionals else ""),
     )
     parser.add_argument(
-        "--fleet", metavar="PATH", help=f"FLEET, whatever the path looks like{named if words else ''}"
+        "--fleet", metavar="PATH", help=f"FLEET, whatever the path looks like{named if positionals else ''}"
     )
     parser.add_argument(
         "--env", metavar="NAME", help="the environment (default: $ENV_TYPE, else development)"
     )
     add_json(parser)
-    parser.set_defaults(takes_words=bool(words))
+    parser.set_defaults(takes_words=bool(positionals))
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -47,45 +47,45 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
 
-def take_fleet(args: argparse.Namespace) -> tuple[Path, list[str]]:
+def parse_fleet(args: argparse.Namespace) -> tuple[Path, list[str]]:
     """Return the absolute path of the fleet file and the words that are left.
 
     Raises InputError: no file there, or a word that the verb does not take.
     """
-    chosen, words = split_fleet(args)
-    return find_fleet(chosen), words
+    chosen, positionals = split_fleet(args)
+    return find_fleet(chosen), positionals
 
 
-def split_fleet(args: argparse.Namespace, *, takes_name: bool = False) -> tuple[str | None, list[str]]:
+def split_fleet(args: argparse.Namespace, *, allow_name: bool = False) -> tuple[str | None, list[str]]:
     """Return what names the fleet, None where nothing does, and the words that are left.
 
     takes_name: where the verb takes no other words, any word names a fleet.
     Raises InputError: a fleet is named twice, or a word that the verb does not take.
     """
-    words: list[str] = list(args.words)
+    positionals: list[str] = list(args.words)
     chosen: str | None = args.fleet
-    takes_any = takes_name and not args.takes_words and chosen is None
-    if words and (takes_any or looks_like_fleet(words[0])):
-        word = words.pop(0)
+    allow_any = allow_name and not args.takes_words and chosen is None
+    if positionals and (allow_any or looks_like_fleet(positionals[0])):
+        path = positionals.pop(0)
         if chosen is not None:
-            raise InputError(Fault("--fleet", "usage", f"the fleet is named twice: `{word}` and `{chosen}`"))
-        chosen = word
-    if words and not args.takes_words:
-        raise InputError(Fault(words[0], "usage", f"`{words[0]}` is not understood here", _usage(words[0])))
-    return chosen, words
+            raise InputError(Fault("--fleet", "usage", f"the fleet is named twice: `{path}` and `{chosen}`"))
+        chosen = path
+    if positionals and not args.takes_words:
+        raise InputError(Fault(positionals[0], "usage", f"`{positionals[0]}` is not understood here", _usage_hint(positionals[0])))
+    return chosen, positionals
 
 
-def _usage(word: str) -> str:
+def _usage_hint(argument: str) -> str:
     """Return how a word would be taken as a fleet."""
     rule = "a fleet is taken as one when it has a `/`, ends in .yaml, or is `.`"
-    if os.path.isfile(os.path.join(word, FLEET_FILE)):
-        return f"{rule}: `{word}/`"
-    return f"{rule}; else `--fleet {word}`"
+    if os.path.isfile(os.path.join(argument, FLEET_FILE)):
+        return f"{rule}: `{argument}/`"
+    return f"{rule}; else `--fleet {argument}`"
 
 
-def looks_like_fleet(word: str) -> bool:
+def looks_like_fleet(argument: str) -> bool:
     """Return whether a positional names a fleet: it has a `/`, ends in .yaml, or is `.`."""
-    return "/" in word or word.endswith((".yaml", ".yml")) or word == "."
+    return "/" in argument or argument.endswith((".yaml", ".yml")) or argument == "."
 
 
 def find_fleet(chosen: str | None) -> Path:
@@ -94,7 +94,7 @@ def find_fleet(chosen: str | None) -> Path:
     Raises InputError: there is none, or the way to it cannot be looked at.
     """
     try:
-        return _named(chosen) if chosen is not None else _nearest(Path.cwd())
+        return _fleet_file_at(chosen) if chosen is not None else _find_upward(Path.cwd())
     except OSError as error:  # pathlib passes over what is missing, and over nothing else
         where = str(error.filename or chosen or os.curdir)
         reason = (error.strerror or type(error).__name__).lower()
@@ -103,7 +103,7 @@ def find_fleet(chosen: str | None) -> Path:
         raise InputError(Fault(chosen or where, "unreadable", message, hint)) from error
 
 
-def _named(chosen: str) -> Path:
+def _fleet_file_at(chosen: str) -> Path:
     path = Path(os.path.expanduser(chosen))
     if path.is_dir():
         path = path / FLEET_FILE
@@ -119,13 +119,13 @@ def _named(chosen: str) -> Path:
     return path.absolute()
 
 
-def _nearest(here: Path) -> Path:
-    for folder in (here, *here.parents):
-        if (folder / FLEET_FILE).is_file():
-            return folder / FLEET_FILE
+def _find_upward(start: Path) -> Path:
+    for directory in (start, *start.parents):
+        if (directory / FLEET_FILE).is_file():
+            return directory / FLEET_FILE
     raise InputError(
         Fault(
-            str(here),
+            str(start),
             "no-fleet",
             f"no `{FLEET_FILE}` in this folder or a parent of it",
             "`argosy init` begins one here, `argosy import PATH -o fleet.yaml` writes one of old code; "

@@ -21,21 +21,21 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.cli.arguments import FLEET_FILE, add_json
-from argosy.cli.audit_text import render_text
-from argosy.cli.audit_view import AuditView, as_object
+from argosy.cli.audit_text import render_audit_text
+from argosy.cli.audit_view import AuditView, audit_json
 from argosy.cli.report import paint, print_json
 from argosy.fault import Fault, InputError
-from argosy.refit.audit import Report, audit
-from argosy.refit.baseline import Entry, load_baseline, make_entries, shrunk, sift, write_baseline
-from argosy.refit.cache import default_folder
+from argosy.refit.audit import AuditReport, audit
+from argosy.refit.baseline import BaselineEntry, load_baseline, build_entries, remove_resolved, compare_to_baseline, write_baseline
+from argosy.refit.cache import default_cache_dir
 from argosy.refit.finding import Finding
 
 if TYPE_CHECKING:
-    from argosy.refit.rewrite.refit import Account
+    from argosy.refit.rewrite.refit import RefitReport
 
 _FORMATS = ("table", "json", "sarif", "html")
-_ROOTS = (FLEET_FILE, ".git", "pyproject.toml")
-_QUIET_S = 0.3
+_ROOT_MARKERS = (FLEET_FILE, ".git", "pyproject.toml")
+_PROGRESS_DELAY_S = 0.3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -77,46 +77,46 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError: there is no such path, code, revision or baseline, or the fleet file is faulty.
     """
-    form = "json" if args.as_json else args.format
-    root, only = _root(Path(args.path))
+    output_format = "json" if args.as_json else args.format
+    root, only = _audit_root(Path(args.path))
     if args.write_baseline and args.baseline is None:
         raise InputError(Fault("--write-baseline", "usage", "no file is named", "add `--baseline FILE`"))
-    fleet = _fleet(root, args.fleet)
-    progress = _Progress()
+    fleet = _fleet_file(root, args.fleet)
+    progress = _ReadingProgress()
     report = audit(
         root,
         exclude=args.exclude,
         fleet=fleet,
-        cache=None if args.no_cache else default_folder(),
-        progress=progress.show,
+        cache_dir=None if args.no_cache else default_cache_dir(),
+        on_progress=progress.show,
     )
     progress.clear()
-    select = _codes(args.select, report.titles)
-    asked = _asked(report, select, only, args.since)
-    entries = _baseline(args, report, asked)
-    view = _view(report, asked, entries, select)
-    if form == "html":
-        view = msgspec.structs.replace(view, planned=_planned(root, fleet, args.exclude))
+    select = _parse_codes(args.select, report.rule_titles)
+    selected = _selected_findings(report, select, only, args.since)
+    baseline_entries = _load_or_write_baseline(args, report, selected)
+    view = _make_view(report, selected, baseline_entries, select)
+    if output_format == "html":
+        view = msgspec.structs.replace(view, planned=_planned_refit(root, fleet, args.exclude))
     _warn(view)
-    _RENDERERS[form](view)
+    _RENDERERS[output_format](view)
     # The interpreter's end would look through all of it for garbage, three times.
     gc.freeze()
-    return 1 if view.findings or report.verdict.failures else 0
+    return 1 if view.findings or report.result.failures else 0
 
 
-def _root(path: Path) -> tuple[Path, str]:
+def _audit_root(path: Path) -> tuple[Path, str]:
     """Return the root to audit, and the one file in it that is asked about, or an empty text."""
     if path.is_dir():
         return path, ""
     if not path.is_file():
         raise InputError(Fault(str(path), "no-path", f"there is no file or folder `{path}`"))
     path = path.resolve()
-    roots = (folder for folder in path.parents if any((folder / name).exists() for name in _ROOTS))
+    roots = (folder for folder in path.parents if any((folder / name).exists() for name in _ROOT_MARKERS))
     root = next(roots, path.parent)
     return root, path.relative_to(root).as_posix()
 
 
-def _codes(select: str | None, known: Collection[str]) -> tuple[str, ...]:
+def _parse_codes(select: str | None, known: Collection[str]) -> tuple[str, ...]:
     if select is None:
         return ()
     codes = tuple(filter(None, re.split(r"[,\s]+", select.upper())))
@@ -127,7 +127,7 @@ def _codes(select: str | None, known: Collection[str]) -> tuple[str, ...]:
     return codes
 
 
-def _fleet(root: Path, chosen: str | None) -> Path | None:
+def _fleet_file(root: Path, chosen: str | None) -> Path | None:
     """Return the fleet file to compare with, None where there is none and none is asked for."""
     path = Path(chosen) if chosen else root / FLEET_FILE
     if chosen is None and not path.is_file():
@@ -135,12 +135,12 @@ def _fleet(root: Path, chosen: str | None) -> Path | None:
     return path / FLEET_FILE if path.is_dir() else path
 
 
-def _asked(report: Report, select: tuple[str, ...], only: str, since: str | None) -> list[Finding]:
+def _selected_findings(report: AuditReport, select: tuple[str, ...], only: str, since: str | None) -> list[Finding]:
     changed: frozenset[str] | None = None
     if since is not None:
-        from argosy.refit.revision import changed_since  # noqa: PLC0415 - only this asks another program
+        from argosy.refit.revision import find_changed_files  # noqa: PLC0415 - only this asks another program
 
-        changed = changed_since(report.root, since)
+        changed = find_changed_files(report.root, since)
     return [
         item
         for item in report.findings
@@ -150,102 +150,102 @@ def _asked(report: Report, select: tuple[str, ...], only: str, since: str | None
     ]
 
 
-def _baseline(args: argparse.Namespace, report: Report, asked: Sequence[Finding]) -> tuple[Entry, ...]:
+def _load_or_write_baseline(args: argparse.Namespace, report: AuditReport, selected: Sequence[Finding]) -> tuple[BaselineEntry, ...]:
     """Return what is known, after writing what is to be written."""
     if args.baseline is None:
         return ()
     path = Path(args.baseline)
     if args.write_baseline and not path.exists():
-        entries = make_entries(asked)
+        entries = build_entries(selected)
     else:
         entries = load_baseline(path)
         if args.write_baseline:
-            entries = shrunk(entries, _gone(report, entries))
+            entries = remove_resolved(entries, _fixed_entries(report, entries))
     if args.write_baseline:
         write_baseline(path, entries)
     return entries
 
 
-def _gone(report: Report, entries: Sequence[Entry]) -> list[Entry]:
+def _fixed_entries(report: AuditReport, entries: Sequence[BaselineEntry]) -> list[BaselineEntry]:
     """Return the entries that nothing stands for any more; not those of files that were left out."""
     return [
         entry
-        for entry in sift(report.findings, entries).gone
+        for entry in compare_to_baseline(report.findings, entries).resolved
         if entry.path in report.sizes or not os.path.lexists(os.path.join(report.root, entry.path))
     ]
 
 
-def _view(
-    report: Report, asked: Sequence[Finding], entries: tuple[Entry, ...], select: tuple[str, ...]
+def _make_view(
+    report: AuditReport, selected: Sequence[Finding], entries: tuple[BaselineEntry, ...], select: tuple[str, ...]
 ) -> AuditView:
     # What is known is decided among all findings, so that it does not hang on what is selected.
-    new = set(sift(report.findings, entries).new) if entries else ()
-    shown = [item for item in asked if item in new] if entries else asked
+    new = set(compare_to_baseline(report.findings, entries).new) if entries else ()
+    shown = [item for item in selected if item in new] if entries else selected
     return AuditView(
         name=os.path.basename(report.root) or report.root,
         report=report,
         findings=shown,
-        known=len(asked) - len(shown),
-        unselected=len(report.findings) - len(asked),
-        gone=_gone(report, entries) if entries else (),
-        refused={
-            code: reason for code, reason in report.refused.items() if not select or code.startswith(select)
+        known_count=len(selected) - len(shown),
+        unselected_count=len(report.findings) - len(selected),
+        fixed=_fixed_entries(report, entries) if entries else (),
+        skipped_rules={
+            code: reason for code, reason in report.skipped_rules.items() if not select or code.startswith(select)
         },
-        titles=report.titles,
+        titles=report.rule_titles,
     )
 
 
-def _planned(root: Path, fleet: Path | None, exclude: Sequence[str]) -> Account:
+def _planned_refit(root: Path, fleet: Path | None, exclude: Sequence[str]) -> RefitReport:
     """Return what a refit of the tree would do; the audit has told what is wrong with the fleet file."""
     from argosy.fleet.load import read_fleet  # noqa: PLC0415 - only the page asks
     from argosy.refit.rewrite import plan  # noqa: PLC0415
-    from argosy.refit.rewrite.refit import plan_refit  # noqa: PLC0415
+    from argosy.refit.rewrite.refit import plan_codemods  # noqa: PLC0415
 
     found = read_fleet(fleet)[0] if fleet is not None else None
-    return plan_refit(os.path.realpath(root), plan.chosen(()), fleet=found, exclude=exclude)
+    return plan_codemods(os.path.realpath(root), plan.select_codemods(()), fleet=found, exclude=exclude)
 
 
 def _warn(view: AuditView) -> None:
     """Say on stderr what the audit could not do, and what the baseline could lose."""
     report = view.report
     for path, why in report.unreadable.items():
-        _say("warning", "yellow", f"`{path}` was not read: {why}", "")
-    for failure in report.verdict.failures:
+        _write_note("warning", "yellow", f"`{path}` was not read: {why}", "")
+    for failure in report.result.failures:
         where = f" on `{failure.path}`" if failure.path else ""
         hint = "the findings are not complete; this is a fault of argosy"
-        _say("error", "red", f"rule {failure.code} failed{where}: {failure.message}", hint)
+        _write_note("error", "red", f"rule {failure.code} failed{where}: {failure.message}", hint)
     codes: dict[str, list[str]] = {}
-    for code, reason in view.refused.items():
+    for code, reason in view.skipped_rules.items():
         codes.setdefault(reason, []).append(code)
-    for reason, held in codes.items():
-        _say("note", "cyan", f"{', '.join(held)} not asked: {reason}", "")
-    if report.environments:
-        names = ", ".join(f"`{path}`" for path in report.environments)
-        hint = " ".join(f"--exclude {path}" for path in report.environments)
-        _say("warning", "yellow", f"{names} is a virtual environment, and was audited too", f"`{hint}`")
-    if view.gone:
-        count = sum(entry.count for entry in view.gone)
+    for reason, codes_of_reason in codes.items():
+        _write_note("note", "cyan", f"{', '.join(codes_of_reason)} not asked: {reason}", "")
+    if report.virtual_environments:
+        names = ", ".join(f"`{path}`" for path in report.virtual_environments)
+        hint = " ".join(f"--exclude {path}" for path in report.virtual_environments)
+        _write_note("warning", "yellow", f"{names} is a virtual environment, and was audited too", f"`{hint}`")
+    if view.fixed:
+        count = sum(entry.count for entry in view.fixed)
         message = f"{count} of the baseline {'is' if count == 1 else 'are'} gone"
-        _say("note", "cyan", message, "`--write-baseline` takes them out, for good")
+        _write_note("note", "cyan", message, "`--write-baseline` takes them out, for good")
 
 
-def _say(word: str, colour: str, message: str, hint: str) -> None:
-    sys.stderr.write(f"{paint(word + ':', colour, sys.stderr)} {message}\n")
+def _write_note(label: str, colour: str, message: str, hint: str) -> None:
+    sys.stderr.write(f"{paint(label + ':', colour, sys.stderr)} {message}\n")
     if hint:
         sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {hint}\n")
 
 
-class _Progress:
+class _ReadingProgress:
     """One line on a terminal that says how far the reading is; nothing anywhere else."""
 
     def __init__(self) -> None:
         self._is_live = sys.stderr.isatty()
-        self._next = time.monotonic() + _QUIET_S
+        self._next_update = time.monotonic() + _PROGRESS_DELAY_S
         self._is_shown = False
 
     def show(self, done: int, total: int) -> None:
-        if self._is_live and time.monotonic() >= self._next:
-            self._next = time.monotonic() + 0.1
+        if self._is_live and time.monotonic() >= self._next_update:
+            self._next_update = time.monotonic() + 0.1
             self._is_shown = True
             sys.stderr.write(f"\r\033[Kreading: {done} of {total} files")
             sys.stderr.flush()
@@ -257,11 +257,11 @@ class _Progress:
 
 
 def _print_text(view: AuditView) -> None:
-    sys.stdout.write(render_text(view))
+    sys.stdout.write(render_audit_text(view))
 
 
-def _print_object(view: AuditView) -> None:
-    print_json(as_object(view))
+def _print_json(view: AuditView) -> None:
+    print_json(audit_json(view))
 
 
 def _print_sarif(view: AuditView) -> None:
@@ -271,14 +271,14 @@ def _print_sarif(view: AuditView) -> None:
 
 
 def _print_page(view: AuditView) -> None:
-    from argosy.cli.audit_page import render_page  # noqa: PLC0415
+    from argosy.cli.audit_page import render_audit_page  # noqa: PLC0415
 
-    sys.stdout.write(render_page(view))
+    sys.stdout.write(render_audit_page(view))
 
 
 _RENDERERS: dict[str, Callable[[AuditView], None]] = {
     "table": _print_text,
-    "json": _print_object,
+    "json": _print_json,
     "sarif": _print_sarif,
     "html": _print_page,
 }

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from argosy import __version__
 from argosy.cli.audit_view import AuditView
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Ruled, load_references
+from argosy.refit.rule import RuleReference, load_references
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {"S": "error"}
@@ -24,7 +24,7 @@ def render_sarif(view: AuditView) -> dict[str, object]:
     seen = Counter[tuple[str, str, str]]()
     results: list[object] = []
     for item in view.findings:
-        results.append(_result(item, order, seen[item.key()]))
+        results.append(_sarif_result(item, order, seen[item.key()]))
         seen[item.key()] += 1
     run: dict[str, object] = {
         "tool": {
@@ -32,7 +32,7 @@ def render_sarif(view: AuditView) -> dict[str, object]:
                 "name": "argosy",
                 "semanticVersion": __version__,
                 "version": __version__,
-                "rules": [_rule(code, references) for code in codes],
+                "rules": [_sarif_rule(code, references) for code in codes],
             }
         },
         "columnKind": "unicodeCodePoints",
@@ -40,10 +40,10 @@ def render_sarif(view: AuditView) -> dict[str, object]:
         "results": results,
         "invocations": [
             {
-                "executionSuccessful": not view.report.verdict.failures,
+                "executionSuccessful": not view.report.result.failures,
                 "toolExecutionNotifications": [
                     {"level": "error", "message": {"text": f"{item.code} on {item.path}: {item.message}"}}
-                    for item in view.report.verdict.failures
+                    for item in view.report.result.failures
                 ],
             }
         ],
@@ -51,26 +51,26 @@ def render_sarif(view: AuditView) -> dict[str, object]:
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _rule(code: str, references: Mapping[str, Ruled]) -> dict[str, object]:
+def _sarif_rule(code: str, references: Mapping[str, RuleReference]) -> dict[str, object]:
     found = references[code]
-    title, _, rest = found.doc.strip().partition("\n")
+    title, _, rest = found.docstring.strip().partition("\n")
     return {
         "id": code,
         "name": "".join(word.capitalize() for word in found.rule.title.split()),
         "shortDescription": {"text": f"{title}."},
         "fullDescription": {"text": rest.strip() or title},
-        "help": {"text": found.doc.strip()},
-        "defaultConfiguration": {"level": _level(code)},
+        "help": {"text": found.docstring.strip()},
+        "defaultConfiguration": {"level": _sarif_level(code)},
         "properties": {"action": found.rule.action},
     }
 
 
-def _result(item: Finding, order: Mapping[str, int], before: int) -> dict[str, object]:
-    identity = "\0".join([*item.key(), str(before)])
+def _sarif_result(item: Finding, order: Mapping[str, int], occurrence: int) -> dict[str, object]:
+    identity = "\0".join([*item.key(), str(occurrence)])
     return {
         "ruleId": item.code,
         "ruleIndex": order[item.code],
-        "level": _level(item.code),
+        "level": _sarif_level(item.code),
         "message": {"text": item.message + (f"\n{item.hint}" if item.hint else "")},
         "locations": [
             {
@@ -86,5 +86,5 @@ def _result(item: Finding, order: Mapping[str, int], before: int) -> dict[str, o
     }
 
 
-def _level(code: str) -> str:
+def _sarif_level(code: str) -> str:
     return _LEVELS.get(code[0], "warning")

@@ -5,31 +5,31 @@ from __future__ import annotations
 import sys
 
 from argosy.cli.audit_view import AuditView
-from argosy.cli.report import is_colourful, paint
+from argosy.cli.report import supports_colour, paint
 from argosy.refit.finding import Finding
 
 
-def render_text(view: AuditView) -> str:
+def render_audit_text(view: AuditView) -> str:
     """Return the findings by file and line, in the form that editors and `grep` know."""
-    write = _coloured if is_colourful(sys.stdout) else _plain
+    write = _coloured_line if supports_colour(sys.stdout) else _plain_line
     lines = [write(item) for item in view.findings]
     if view.findings:
-        lines += ["", *_table(view)]
-    return "\n".join([*lines, view.told(), ""])
+        lines += ["", *_count_table(view)]
+    return "\n".join([*lines, view.summary_line(), ""])
 
 
-def _plain(item: Finding) -> str:
+def _plain_line(item: Finding) -> str:
     hint = f" [{item.hint}]" if item.hint else ""
     return f"{item.path}:{item.line}:{item.column}: {item.code} {item.message}{hint}"
 
 
-def _coloured(item: Finding) -> str:
+def _coloured_line(item: Finding) -> str:
     hint = f" {paint('[' + item.hint + ']', 'dim')}" if item.hint else ""
     place = f"{paint(item.path, 'bold')}:{item.line}:{item.column}:"
     return f"{place} {paint(item.code, 'yellow')} {item.message}{hint}"
 
 
-def _table(view: AuditView) -> list[str]:
+def _count_table(view: AuditView) -> list[str]:
     counts = view.counts
     width = max(len(str(count)) for count in counts.values())
     longest = max(len(view.titles.get(code, "")) for code in counts)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.refit.audit import Report
-from argosy.refit.baseline import Entry
+from argosy.refit.audit import AuditReport
+from argosy.refit.baseline import BaselineEntry
 from argosy.refit.finding import Finding
 
 if TYPE_CHECKING:
-    from argosy.refit.rewrite.refit import Account
+    from argosy.refit.rewrite.refit import RefitReport
 
 
 class AuditView(msgspec.Struct, frozen=True):
@@ -26,19 +26,19 @@ class AuditView(msgspec.Struct, frozen=True):
     """
 
     name: str
-    report: Report
+    report: AuditReport
     findings: Sequence[Finding]
-    known: int
-    unselected: int
-    gone: Sequence[Entry]
+    known_count: int
+    unselected_count: int
+    fixed: Sequence[BaselineEntry]
     titles: Mapping[str, str]
-    refused: Mapping[str, str]
-    planned: Account | None = None
+    skipped_rules: Mapping[str, str]
+    planned_refit: RefitReport | None = None
 
     @property
     def unparseable(self) -> list[str]:
         """The files that have no syntax tree; the compiler refuses some others."""
-        faults = self.report.verdict.unparsed
+        faults = self.report.result.unparsed
         return [path for path, fault in faults.items() if fault.stage != "compile"]
 
     @property
@@ -46,58 +46,58 @@ class AuditView(msgspec.Struct, frozen=True):
         """How many findings there are of each code."""
         return dict(sorted(Counter(item.code for item in self.findings).items()))
 
-    def told(self) -> str:
+    def summary_line(self) -> str:
         """Return the closing account in one line; files and findings both add up."""
-        files = self.report.verdict.files
-        touched = {item.path for item in self.findings}
-        mute = [path for path in self.unparseable if path not in touched]
-        python = {path for path in touched if path.endswith(".py")}
+        files = self.report.result.file_count
+        paths_with_findings = {item.path for item in self.findings}
+        unparsed_hidden = [path for path in self.unparseable if path not in paths_with_findings]
+        python = {path for path in paths_with_findings if path.endswith(".py")}
         parts = [f"{len(python)} with findings"]
-        if mute:
-            parts.append(f"{len(mute)} not parsed and not shown")
-        parts.append(f"{files - len(python) - len(mute)} without")
+        if unparsed_hidden:
+            parts.append(f"{len(unparsed_hidden)} not parsed and not shown")
+        parts.append(f"{files - len(python) - len(unparsed_hidden)} without")
         text = f"{_counted(files, 'file')}: {', '.join(parts)}; {_counted(len(self.findings), 'finding')}"
-        if len(touched) > len(python):
-            text += f", {_counted(len(touched) - len(python), 'other file')} among them"
+        if len(paths_with_findings) > len(python):
+            text += f", {_counted(len(paths_with_findings) - len(python), 'other file')} among them"
         more = [
             f"{number} {word}"
             for number, word in (
-                (self.known, "known to the baseline"),
-                (self.unselected, "not selected"),
-                (self.report.verdict.ignored, "silenced by comments"),
+                (self.known_count, "known to the baseline"),
+                (self.unselected_count, "not selected"),
+                (self.report.result.ignored_count, "silenced by comments"),
             )
             if number
         ]
         text += f" ({', '.join(more)})" if more else ""
-        return f"{text}; {_counted(self.report.read, 'file')} read in {self.report.seconds:.2f} s"
+        return f"{text}; {_counted(self.report.files_analyzed, 'file')} read in {self.report.duration_s:.2f} s"
 
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def as_object(view: AuditView) -> dict[str, object]:
+def audit_json(view: AuditView) -> dict[str, object]:
     """Return `audit/1`."""
-    verdict = view.report.verdict
+    verdict = view.report.result
     return {
         "argosy": "audit/1",
-        "files": verdict.files,
+        "files": verdict.file_count,
         "unparseable": view.unparseable,
-        "findings": [_item(item) for item in view.findings],
+        "findings": [_finding_json(item) for item in view.findings],
         "counts": view.counts,
-        "seconds": round(view.report.seconds, 3),
-        "read": view.report.read,
-        "known": view.known,
-        "unselected": view.unselected,
-        "ignored": verdict.ignored,
-        "gone": msgspec.to_builtins(view.gone),
-        "refused": dict(view.refused),
+        "seconds": round(view.report.duration_s, 3),
+        "read": view.report.files_analyzed,
+        "known": view.known_count,
+        "unselected": view.unselected_count,
+        "ignored": verdict.ignored_count,
+        "gone": msgspec.to_builtins(view.fixed),
+        "refused": dict(view.skipped_rules),
         "unreadable": dict(view.report.unreadable),
         "failures": msgspec.to_builtins(verdict.failures),
     }
 
 
-def _item(item: Finding) -> dict[str, object]:
+def _finding_json(item: Finding) -> dict[str, object]:
     return {
         "code": item.code,
         "path": item.path,

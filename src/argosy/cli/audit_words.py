@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 
-def worded(text: str) -> str:
+def render_inline_code(text: str) -> str:
     """Return a message as HTML, with what stands in backticks as code."""
     parts = escape(text).split("`")
     if len(parts) % 2 == 0:

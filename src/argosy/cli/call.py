@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from argosy.agent.dispatch import METHODS
-from argosy.cli.arguments import add_fleet, take_fleet
-from argosy.cli.plaincall import call_plain, describe_plain
+from argosy.agent.dispatch import METHODS_METHOD
+from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.plaincall import call_json, describe_json_protocol
 from argosy.cli.report import paint, print_json, report_error
 from argosy.engine.client import connect as connect_supervisor
-from argosy.engine.folder import folder_of
-from argosy.engine.protocol import PlainJson, Unknown, protocol_of
-from argosy.engine.remains import living_agents
+from argosy.engine.folder import locate_state_dir
+from argosy.engine.protocol import PlainJson, UnknownProtocol, detect_protocol
+from argosy.engine.remains import running_agents
 from argosy.engine.state import State
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.wire.blocking import connect
-from argosy.wire.book import Directory, read_book
+from argosy.wire.book import AddressResolver, read_address_book
 from argosy.wire.errors import NotSent, RemoteError, WireError
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from argosy.engine.folder import Folder
+    from argosy.engine.folder import StateDir
     from argosy.engine.messages import AgentStatus
-    from argosy.engine.protocol import Protocol
+    from argosy.engine.protocol import AgentProtocol
 
 # Nobody would answer, and it may take long until somebody does; after the other states it is back soon.
-_AWAY = frozenset({State.WAITING, State.STARTING, State.BLOCKED, State.EXITED, State.GIVEN_UP})
+_NOT_ANSWERING = frozenset({State.WAITING, State.STARTING, State.BLOCKED, State.EXITED, State.GIVEN_UP})
 
 
-class _AwayError(RefusedError):
+class _AgentUnavailableError(RefusedError):
     """The agent cannot be asked; told as `call/1`, since the question itself was right."""
 
 
@@ -54,8 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy call`."""
     add_fleet(
         parser,
-        words="AGENT [METHOD [name=value...]]",
-        words_help="who is asked; without METHOD its methods are listed",
+        positionals="AGENT [METHOD [name=value...]]",
+        positionals_help="who is asked; without METHOD its methods are listed",
     )
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="end the call after S seconds (default 10)"
@@ -64,69 +64,69 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Call; returns 0 with a reply, 1 with a named error."""
-    path, words = take_fleet(args)
-    if not words:
+    path, positionals = parse_fleet(args)
+    if not positionals:
         raise InputError(
             Fault("AGENT", "usage", "no agent is named", "`argosy call AGENT METHOD name=value`")
         )
-    agent, method, *pairs = words if len(words) > 1 else (words[0], METHODS)
+    agent, method, *pairs = positionals if len(positionals) > 1 else (positionals[0], METHODS_METHOD)
     arguments = parse_arguments(pairs)
-    began = time.monotonic()
-    folder = folder_of(path)
-    book = _book_of(path, folder)
+    started_at = time.monotonic()
+    state_dir = locate_state_dir(path)
+    address_book = _address_book_of(path, state_dir)
     try:
-        _check_there(agent, path, folder)
-        protocol = _protocol_of(agent, folder)
-        if isinstance(protocol, PlainJson) and method == METHODS:
-            return _show_plain(agent, protocol, began, as_json=args.as_json)
-        ask = _asker(agent, protocol, book, args.timeout)
-        reply = ask(method, arguments)
-    except _AwayError as error:
+        _check_available(agent, path, state_dir)
+        protocol = _protocol_of(agent, state_dir)
+        if isinstance(protocol, PlainJson) and method == METHODS_METHOD:
+            return _show_json_protocol(agent, protocol, started_at, as_json=args.as_json)
+        request = _request_function(agent, protocol, address_book, args.timeout)
+        reply = request(method, arguments)
+    except _AgentUnavailableError as error:
         if not args.as_json:
             return report_error(error, as_json=False)
         fault = error.faults[0]
-        _report(fault.code, fault.message, time.monotonic() - began, fault.hint, as_json=True)
+        _report_error(fault.code, fault.message, time.monotonic() - started_at, fault.hint, as_json=True)
         return 1
     except WireError as error:
         code = error.code if isinstance(error, RemoteError) else type(error).__name__
-        hint = _hint_after(error, agent, folder)
-        _report(code, str(error), time.monotonic() - began, hint, as_json=args.as_json)
+        hint = _error_hint(error, agent, state_dir)
+        _report_error(code, str(error), time.monotonic() - started_at, hint, as_json=args.as_json)
         return 1
-    _show(agent, method, reply, time.monotonic() - began, as_json=args.as_json)
+    _show(agent, method, reply, time.monotonic() - started_at, as_json=args.as_json)
     return 0
 
 
-def _asker(
-    agent: str, protocol: Protocol, book: Path, timeout_s: float
+def _request_function(
+    agent: str, protocol: AgentProtocol, address_book: Path, timeout_s: float
 ) -> Callable[[str, dict[str, Any]], Any]:
     if isinstance(protocol, PlainJson):
-        return lambda method, arguments: call_plain(agent, protocol, method, arguments, timeout_s)
+        return lambda method, arguments: call_json(agent, protocol, method, arguments, timeout_s)
 
-    def ask(method: str, arguments: dict[str, Any]) -> Any:
-        with connect(agent, timeout=timeout_s, book=book) as peer:
+    def request(method: str, arguments: dict[str, Any]) -> Any:
+        with connect(agent, timeout=timeout_s, book=address_book) as peer:
             # `call` has two keywords of its own; a method's parameters of these names go the other way.
-            is_taken = bool(arguments.keys() & {"timeout", "returns"})
-            return getattr(peer, method)(**arguments) if is_taken else peer.call(method, **arguments)
+            has_reserved_names = bool(arguments.keys() & {"timeout", "returns"})
+            return getattr(peer, method)(**arguments) if has_reserved_names else peer.call(method, **arguments)
 
-    return ask
+    return request
 
 
 def _show(agent: str, method: str, reply: Any, seconds: float, *, as_json: bool) -> None:
     if as_json:
         print_json({"argosy": "call/1", "reply": reply, "seconds": round(seconds, 6)})
-    elif method == METHODS:
+    elif method == METHODS_METHOD:
         print("\n".join(reply) or f"`{agent}` has no methods of its own; it answers `health`")
     else:
-        print(reply if isinstance(reply, str) else msgspec.json.format(_encode(reply), indent=2).decode())
+        print(reply if isinstance(reply, str) else msgspec.json.format(_encode_reply(reply), indent=2).decode())
 
 
-def _show_plain(agent: str, protocol: PlainJson, began: float, *, as_json: bool) -> int:
+def _show_json_protocol(agent: str, protocol: PlainJson, started_at: float, *, as_json: bool) -> int:
     """Say what a script can be asked, as far as that is known."""
     if as_json:
-        known = [protocol.known] if protocol.known else []
-        print_json({"argosy": "call/1", "reply": known, "seconds": round(time.monotonic() - began, 6)})
+        known = [protocol.probe_method] if protocol.probe_method else []
+        print_json({"argosy": "call/1", "reply": known, "seconds": round(time.monotonic() - started_at, 6)})
     else:
-        print(describe_plain(agent, protocol))
+        print(describe_json_protocol(agent, protocol))
     return 0
 
 
@@ -137,8 +137,8 @@ def parse_arguments(pairs: list[str]) -> dict[str, Any]:
     """
     arguments: dict[str, Any] = {}
     for pair in pairs:
-        name, found, text = pair.partition("=")
-        if not found or not name.isidentifier():
+        name, separator, text = pair.partition("=")
+        if not separator or not name.isidentifier():
             raise InputError(Fault(pair, "usage", f"`{pair}` is not `name=value`"))
         if name in arguments:
             raise InputError(Fault(pair, "usage", f"`{name}` is given twice"))
@@ -149,45 +149,45 @@ def parse_arguments(pairs: list[str]) -> dict[str, Any]:
     return arguments
 
 
-def _check_there(agent: str, path: Path, folder: Folder) -> None:
+def _check_available(agent: str, path: Path, state_dir: StateDir) -> None:
     """Refuse at once what nobody will answer.
 
     Raises _AwayError: the supervisor knows that it will not. Raises RefusedError: it is dead, and nobody
     would start it again. Raises InputError: there is no such agent.
     """
-    status = _status_of(agent, folder)
+    status = _status_of(agent, state_dir)
     if status is not None:
-        if status.state in _AWAY:
-            raise _AwayError(_fault_of(agent, status))
+        if status.state in _NOT_ANSWERING:
+            raise _AgentUnavailableError(_unavailable_fault(agent, status))
         return
-    entry = Directory(folder.book).entry(agent)
-    is_here = entry.machine in read_book(folder.book).machines
-    if is_here and not folder.control.exists() and agent not in living_agents(folder):
+    entry = AddressResolver(state_dir.address_book).address(agent)
+    is_here = entry.machine in read_address_book(state_dir.address_book).machines
+    if is_here and not state_dir.control_socket.exists() and agent not in running_agents(state_dir):
         raise RefusedError(Fault(str(path), "not-running", f"`{agent}` is not running", "`argosy up -d`"))
 
 
-def _protocol_of(agent: str, folder: Folder) -> Protocol:
+def _protocol_of(agent: str, state_dir: StateDir) -> AgentProtocol:
     """Raises _AwayError: it speaks nothing that a call can be made in."""
-    protocol = protocol_of(agent, folder)
-    if isinstance(protocol, Unknown):
+    protocol = detect_protocol(agent, state_dir)
+    if isinstance(protocol, UnknownProtocol):
         message = f"`{agent}` {protocol.reason}; a call needs argosy's wire or plain JSON over ZeroMQ"
-        raise _AwayError(Fault("", "no-protocol", message, protocol.hint))
+        raise _AgentUnavailableError(Fault("", "no-protocol", message, protocol.hint))
     return protocol
 
 
-def _status_of(agent: str, folder: Folder) -> AgentStatus | None:
+def _status_of(agent: str, state_dir: StateDir) -> AgentStatus | None:
     """Return what the supervisor knows of an agent, None where there is none or it does not answer."""
     try:
-        client = connect_supervisor(folder, "call")
+        client = connect_supervisor(state_dir, "call")
         if client is None:
             return None
         with client:
-            return client.report().agents.get(agent)
+            return client.fetch_status().agents.get(agent)
     except RefusedError:  # the agents run on, and may answer
         return None
 
 
-def _fault_of(agent: str, status: AgentStatus) -> Fault:
+def _unavailable_fault(agent: str, status: AgentStatus) -> Fault:
     state, reason = status.state, status.reason
     if status.waiting_on:
         reason = f"for {', '.join(status.waiting_on)}"
@@ -198,32 +198,32 @@ def _fault_of(agent: str, status: AgentStatus) -> Fault:
     elif reason.startswith("given up"):
         message = f"`{agent}` was {reason}"
     else:
-        between = ": " if state in (State.GIVEN_UP, State.BLOCKED) and reason else " "
-        message = f"`{agent}` is {state.value}{between}{reason}".rstrip()
+        separator = ": " if state in (State.GIVEN_UP, State.BLOCKED) and reason else " "
+        message = f"`{agent}` is {state.value}{separator}{reason}".rstrip()
     hint = f"`argosy status`, `argosy logs {agent}`"
     if state in (State.EXITED, State.GIVEN_UP):
         hint = f"`argosy logs {agent}` has its output, `argosy restart {agent}` starts it"
     return Fault("", state.value, message, hint)
 
 
-def _hint_after(error: WireError, agent: str, folder: Folder) -> str:
+def _error_hint(error: WireError, agent: str, state_dir: StateDir) -> str:
     """Return how the agent is now, where that may be the reason."""
-    status = _status_of(agent, folder) if isinstance(error, NotSent) else None
+    status = _status_of(agent, state_dir) if isinstance(error, NotSent) else None
     if status is None or status.state is State.READY:
         return ""
     return f"`{agent}` is {status.state.value} now ({status.reason}); `argosy status`, `argosy logs {agent}`"
 
 
-def _book_of(path: Path, folder: Folder) -> Path:
-    book = folder.book
-    if not book.exists():
+def _address_book_of(path: Path, state_dir: StateDir) -> Path:
+    address_book = state_dir.address_book
+    if not address_book.exists():
         raise RefusedError(
             Fault(str(path), "not-running", "this fleet has not been started here", "`argosy up -d`")
         )
-    return book
+    return address_book
 
 
-def _report(code: str, message: str, seconds: float, hint: str, *, as_json: bool) -> None:
+def _report_error(code: str, message: str, seconds: float, hint: str, *, as_json: bool) -> None:
     if as_json:
         fault = {"code": code, "message": message, **({"hint": hint} if hint else {})}
         print_json({"argosy": "call/1", "error": fault, "seconds": round(seconds, 6)})
@@ -233,6 +233,6 @@ def _report(code: str, message: str, seconds: float, hint: str, *, as_json: bool
         sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {hint}\n")
 
 
-def _encode(reply: Any) -> bytes:
+def _encode_reply(reply: Any) -> bytes:
     # Buffers and other things that JSON has no form for are shown as text.
     return msgspec.json.encode(reply, enc_hook=repr)

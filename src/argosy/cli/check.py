@@ -16,12 +16,12 @@ from typing import IO
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, environment_name, take_fleet
+from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
 from argosy.cli.report import paint, print_json
-from argosy.engine.preflight import Report, preflight
+from argosy.engine.preflight import PreflightReport, run_preflight
 from argosy.fault import Fault, InputError
 from argosy.fleet import Fleet, place, read_fleet
-from argosy.fleet.environment import here
+from argosy.fleet.environment import local_machines
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check one fleet, print what was found, and return the exit code."""
     try:
-        path, _ = take_fleet(args)
+        path, _ = parse_fleet(args)
     except InputError as error:
         if not args.as_json:
             raise
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     fleet, faults = read_fleet(path)
     if fleet is not None:
         faults = [*faults, *_environment_faults(fleet, environment_name(args), faults)]
-    report = preflight(fleet, machines=_machines(fleet, args)) if fleet is not None else None
+    report = run_preflight(fleet, machines=_machines(fleet, args)) if fleet is not None else None
     if args.as_json:
         return _print_json(faults, report)
     return _print_text(faults, report)
@@ -59,18 +59,18 @@ def _environment_faults(fleet: Fleet, environment: str, known: Sequence[Fault]) 
 def _machines(fleet: Fleet, args: argparse.Namespace) -> frozenset[str | None] | None:
     """Return the machines of the fleet that this host is, None where that cannot be known."""
     try:
-        return here(place(fleet, environment_name(args), os.environ), None, os.environ)
+        return local_machines(place(fleet, environment_name(args), os.environ), None, os.environ)
     except InputError:
         return None
 
 
-def _exit_code(faults: Sequence[Fault], report: Report | None) -> int:
+def _exit_code(faults: Sequence[Fault], report: PreflightReport | None) -> int:
     if faults or report is None:
         return 2
     return 1 if report.errors else 0
 
 
-def _print_json(faults: Sequence[Fault], report: Report | None) -> int:
+def _print_json(faults: Sequence[Fault], report: PreflightReport | None) -> int:
     errors = [*faults, *(report.errors if report else ())]
     print_json(
         {
@@ -78,48 +78,48 @@ def _print_json(faults: Sequence[Fault], report: Report | None) -> int:
             "errors": msgspec.to_builtins(errors),
             "warnings": msgspec.to_builtins(report.warnings if report else ()),
             "agents": report.agents if report else 0,
-            "cannot_start": report.cannot_start if report else {},
+            "cannot_start": report.start_obstacles if report else {},
         }
     )
     return _exit_code(faults, report)
 
 
-def _print_text(faults: Sequence[Fault], report: Report | None) -> int:
+def _print_text(faults: Sequence[Fault], report: PreflightReport | None) -> int:
     """Print the file's faults on stderr, as every verb does, and what the check found on stdout."""
     _print_faults(faults, "error", "red", sys.stderr)
     if report is not None:
         sys.stderr.flush()
         _print_faults(report.errors, "error", "red", sys.stdout)
         _print_faults(report.warnings, "warning", "yellow", sys.stdout)
-        sys.stdout.write(closing_line(report, len(faults)) + "\n")
+        sys.stdout.write(summary_line(report, len(faults)) + "\n")
     return _exit_code(faults, report)
 
 
-def _print_faults(faults: Sequence[Fault], word: str, colour: str, stream: IO[str]) -> None:
+def _print_faults(faults: Sequence[Fault], label: str, colour: str, stream: IO[str]) -> None:
     for fault in faults:
         place_ = f"{fault.where}: " if fault.where else ""
-        stream.write(f"{paint(word + ':', colour, stream)} {place_}{fault.code} {fault.message}\n")
+        stream.write(f"{paint(label + ':', colour, stream)} {place_}{fault.code} {fault.message}\n")
         if fault.hint:
             stream.write(f"{paint('hint:', 'cyan', stream)} {fault.hint}\n")
 
 
-def closing_line(report: Report, file_faults: int = 0) -> str:
+def summary_line(report: PreflightReport, file_faults: int = 0) -> str:
     """Return such as `84 agents: 61 can start, 23 cannot (23 do not parse); 2 errors, 12 warnings`."""
-    stopped = len(report.cannot_start)
-    text = f"{_count(report.agents, 'agent')}: {report.agents - stopped} can start"
-    if stopped:
-        text += f", {stopped} cannot"
-        if report.unparsed:
-            text += f" ({len(report.unparsed)} {'does' if len(report.unparsed) == 1 else 'do'} not parse)"
-    told = []
+    cannot_start = len(report.start_obstacles)
+    text = f"{_counted(report.agents, 'agent')}: {report.agents - cannot_start} can start"
+    if cannot_start:
+        text += f", {cannot_start} cannot"
+        if report.unparsed_agents:
+            text += f" ({len(report.unparsed_agents)} {'does' if len(report.unparsed_agents) == 1 else 'do'} not parse)"
+    counts = []
     if file_faults:
-        told.append(f"{_count(file_faults, 'fault')} in the file")
+        counts.append(f"{_counted(file_faults, 'fault')} in the file")
     if report.errors:
-        told.append(f"{_count(len(report.errors), 'error')} in the code")
+        counts.append(f"{_counted(len(report.errors), 'error')} in the code")
     if report.warnings:
-        told.append(_count(len(report.warnings), "warning"))
-    return f"{text}; {', '.join(told)}" if told else f"{text}; no faults"
+        counts.append(_counted(len(report.warnings), "warning"))
+    return f"{text}; {', '.join(counts)}" if counts else f"{text}; no faults"
 
 
-def _count(number: int, what: str) -> str:
+def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.cli.arguments import FLEET_FILE, find_fleet, looks_like_fleet, split_fleet
 from argosy.cli.report import paint
-from argosy.engine.folder import Folder, folder_of
-from argosy.engine.known import homes_elsewhere, known_fleets, moved_from, recorded_fleets, runs
-from argosy.engine.traces import traces_in_proc
+from argosy.engine.folder import StateDir, locate_state_dir
+from argosy.engine.known import find_other_state_homes, list_known_fleets, find_moved_fleet, list_recorded_fleets, is_running
+from argosy.engine.traces import scan_fleet_processes
 from argosy.fault import Fault, InputError
 
 if TYPE_CHECKING:
@@ -25,97 +25,97 @@ if TYPE_CHECKING:
     from argosy.engine.known import KnownFleet
 
 
-class Chosen(NamedTuple):
+class SelectedFleet(NamedTuple):
     """The fleet that is meant. path: its fleet file, which may be gone. name: what to call it."""
 
     path: Path
     name: str
-    folder: Folder
+    state_dir: StateDir
 
 
-def take_chosen(args: argparse.Namespace) -> tuple[Chosen, list[str]]:
+def select_fleet(args: argparse.Namespace) -> tuple[SelectedFleet, list[str]]:
     """Return the fleet that the arguments name, and the words that are left.
 
     Raises InputError: no such fleet, several of one name, or a word that the verb does not take.
     """
-    word, words = split_fleet(args, takes_name=True)
-    if word is None:
-        return _at(find_fleet(None)), words
-    if looks_like_fleet(word) or (args.fleet is not None and os.path.exists(word)):
-        return _by_path(word), words
-    return _by_name(word, args), words
+    name_or_path, positionals = split_fleet(args, allow_name=True)
+    if name_or_path is None:
+        return _fleet_at(find_fleet(None)), positionals
+    if looks_like_fleet(name_or_path) or (args.fleet is not None and os.path.exists(name_or_path)):
+        return _select_by_path(name_or_path), positionals
+    return _select_by_name(name_or_path, args), positionals
 
 
-def _at(path: Path) -> Chosen:
+def _fleet_at(path: Path) -> SelectedFleet:
     """Return the fleet of a file: what runs from where the file was before it was moved, if that does."""
-    folder = folder_of(path)
-    before = None if runs(folder) else moved_from(path, os.environ)
-    if before is None:
-        return Chosen(path, path.parent.name, folder)
-    words = f"fleet `{before.name}` runs from where it was before: {before.path}, moved or deleted"
-    sys.stderr.write(f"{paint('note:', 'cyan', sys.stderr)} {words}\n")
-    return _of(before)
+    state_dir = locate_state_dir(path)
+    previous = None if is_running(state_dir) else find_moved_fleet(path, os.environ)
+    if previous is None:
+        return SelectedFleet(path, path.parent.name, state_dir)
+    message = f"fleet `{previous.name}` runs from where it was before: {previous.path}, moved or deleted"
+    sys.stderr.write(f"{paint('note:', 'cyan', sys.stderr)} {message}\n")
+    return _as_selected(previous)
 
 
-def _by_path(word: str) -> Chosen:
+def _select_by_path(path: str) -> SelectedFleet:
     """Return the fleet of a path, also of one that is gone."""
     try:
-        return _at(find_fleet(word))
+        return _fleet_at(find_fleet(path))
     except InputError as error:
-        known = _recorded_at(Path(os.path.expanduser(word)).absolute())
+        known = _known_fleet_at(Path(os.path.expanduser(path)).absolute())
         if known is not None and error.faults[0].code == "no-fleet":
-            return _of(known)
+            return _as_selected(known)
         raise
 
 
-def _recorded_at(path: Path) -> KnownFleet | None:
+def _known_fleet_at(path: Path) -> KnownFleet | None:
     places = {os.path.normpath(path), os.path.normpath(path / FLEET_FILE)}
-    states = {folder_of(place).state for place in places}
-    for fleet in known_fleets(os.environ):
-        if fleet.folder.state in states or (fleet.path and os.path.normpath(fleet.path) in places):
+    states = {locate_state_dir(place).path for place in places}
+    for fleet in list_known_fleets(os.environ):
+        if fleet.state_dir.path in states or (fleet.path and os.path.normpath(fleet.path) in places):
             return fleet
     return None
 
 
-def _by_name(word: str, args: argparse.Namespace) -> Chosen:
+def _select_by_name(name: str, args: argparse.Namespace) -> SelectedFleet:
     """Return the fleet that is called so; a folder of that name that holds a fleet file is one too."""
-    fleets = _called(word, recorded_fleets(os.environ)) or _called(word, known_fleets(os.environ))
-    here = [_at(find_fleet(word))] if os.path.isfile(os.path.join(word, FLEET_FILE)) else []
-    living = [fleet for fleet in fleets if len(fleets) > 1 and runs(fleet.folder)]
-    found = {each.folder.state: each for each in (*map(_of, living or fleets), *here)}
+    fleets = _fleets_called(name, list_recorded_fleets(os.environ)) or _fleets_called(name, list_known_fleets(os.environ))
+    in_working_directory = [_fleet_at(find_fleet(name))] if os.path.isfile(os.path.join(name, FLEET_FILE)) else []
+    running = [fleet for fleet in fleets if len(fleets) > 1 and is_running(fleet.state_dir)]
+    found = {each.state_dir.path: each for each in (*map(_as_selected, running or fleets), *in_working_directory)}
     if not found:
-        raise InputError(_unknown(word, args))
+        raise InputError(_unknown_fleet(name, args))
     if len(found) > 1:
-        raise InputError(_ambiguous(word, list(found.values()), args))
+        raise InputError(_ambiguous(name, list(found.values()), args))
     return next(iter(found.values()))
 
 
-def _called(word: str, fleets: Sequence[KnownFleet]) -> list[KnownFleet]:
+def _fleets_called(name: str, fleets: Sequence[KnownFleet]) -> list[KnownFleet]:
     """Return the fleets of this name; else the one of this state folder; else those of this folder."""
     return (
-        [fleet for fleet in fleets if fleet.name == word]
-        or [fleet for fleet in fleets if fleet.id == word]
-        or [fleet for fleet in fleets if fleet.path and fleet.path.parent.name == word]
+        [fleet for fleet in fleets if fleet.name == name]
+        or [fleet for fleet in fleets if fleet.id == name]
+        or [fleet for fleet in fleets if fleet.path and fleet.path.parent.name == name]
     )
 
 
-def _of(fleet: KnownFleet) -> Chosen:
-    return Chosen(fleet.path or fleet.folder.state / FLEET_FILE, fleet.name, fleet.folder)
+def _as_selected(fleet: KnownFleet) -> SelectedFleet:
+    return SelectedFleet(fleet.path or fleet.state_dir.path / FLEET_FILE, fleet.name, fleet.state_dir)
 
 
-def _ambiguous(word: str, found: Sequence[Chosen], args: argparse.Namespace) -> Fault:
-    each = ", ".join(f"`{fleet.folder.state.name}` ({fleet.path})" for fleet in found)
-    hint = f"`argosy {args.verb} {found[0].folder.state.name}`; `argosy ls` shows all"
-    return Fault(word, "ambiguous", f"{len(found)} fleets are called `{word}`: {each}", hint)
+def _ambiguous(name: str, found: Sequence[SelectedFleet], args: argparse.Namespace) -> Fault:
+    each = ", ".join(f"`{fleet.state_dir.path.name}` ({fleet.path})" for fleet in found)
+    hint = f"`argosy {args.verb} {found[0].state_dir.path.name}`; `argosy ls` shows all"
+    return Fault(name, "ambiguous", f"{len(found)} fleets are called `{name}`: {each}", hint)
 
 
-def _unknown(word: str, args: argparse.Namespace) -> Fault:
-    message = f"there is no fleet `{word}`: no folder of that name here, and none that has been run"
-    traces = list(traces_in_proc())
-    for home, theirs in homes_elsewhere(os.environ, traces).items():
-        if word in theirs:
-            return Fault(word, "no-fleet", message, f"`XDG_STATE_HOME={home} argosy {args.verb} {word}`")
-    names = [fleet.name for fleet in known_fleets(os.environ, traces)]
-    near = difflib.get_close_matches(word, names, 1)
-    hint = f"did you mean `{near[0]}`?" if near else "`argosy ls` lists the fleets"
-    return Fault(word, "no-fleet", message, hint)
+def _unknown_fleet(name: str, args: argparse.Namespace) -> Fault:
+    message = f"there is no fleet `{name}`: no folder of that name here, and none that has been run"
+    traces = list(scan_fleet_processes())
+    for state_home, names_there in find_other_state_homes(os.environ, traces).items():
+        if name in names_there:
+            return Fault(name, "no-fleet", message, f"`XDG_STATE_HOME={state_home} argosy {args.verb} {name}`")
+    names = [fleet.name for fleet in list_known_fleets(os.environ, traces)]
+    closest = difflib.get_close_matches(name, names, 1)
+    hint = f"did you mean `{closest[0]}`?" if closest else "`argosy ls` lists the fleets"
+    return Fault(name, "no-fleet", message, hint)

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING
 from argosy.cli.arguments import add_json
 from argosy.cli.report import print_json
 from argosy.fault import Fault, InputError
-from argosy.fleet.spelling import suggestion
+from argosy.fleet.spelling import suggest
 
 if TYPE_CHECKING:
-    from argosy.refit.claims.ground import Ground
-    from argosy.refit.claims.spec import Query, Scope
+    from argosy.refit.claims.ground import Codebase
+    from argosy.refit.claims.spec import ClaimQuery, FileScope
 
 ACTIONS = ("check", "count", "queries")
-_SAMPLES = {"FILE": "claims.yaml", "QUERY": "'python.calls zmq.Context'"}
+_EXAMPLES = {"FILE": "claims.yaml", "QUERY": "'python.calls zmq.Context'"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -75,13 +75,13 @@ def run(args: argparse.Namespace) -> int:
     Raises InputError: the file of claims, the query, the fleet or an option is wrong.
     """
     if args.action == "queries":
-        return _queries(args)
+        return _list_queries(args)
     if not args.words or len(args.words) > 2:
-        wanted = "FILE" if args.action == "check" else "QUERY"
-        message = f"`{args.action}` takes {wanted} and perhaps PATH, and has {len(args.words)} words"
-        hint = f"such as `argosy claims {args.action} {_SAMPLES[wanted]} src`"
+        expected = "FILE" if args.action == "check" else "QUERY"
+        message = f"`{args.action}` takes {expected} and perhaps PATH, and has {len(args.words)} words"
+        hint = f"such as `argosy claims {args.action} {_EXAMPLES[expected]} src`"
         raise InputError(Fault("", "usage", message, hint))
-    return _check(args) if args.action == "check" else _count(args)
+    return _check_claims(args) if args.action == "check" else _count_query(args)
 
 
 def _tree(args: argparse.Namespace) -> str:
@@ -94,15 +94,15 @@ def _tree(args: argparse.Namespace) -> str:
     return path
 
 
-def _ground(args: argparse.Namespace, tree: str, fleet: tuple[str, ...]) -> Ground:
-    from argosy.refit.cache import default_folder  # noqa: PLC0415
-    from argosy.refit.claims.ground import Ground  # noqa: PLC0415
+def _target(args: argparse.Namespace, tree: str, fleet: tuple[str, ...]) -> Codebase:
+    from argosy.refit.cache import default_cache_dir  # noqa: PLC0415
+    from argosy.refit.claims.ground import Codebase  # noqa: PLC0415
 
-    return Ground(tree, tuple(args.fleet) or fleet, None if args.no_cache else default_folder())
+    return Codebase(tree, tuple(args.fleet) or fleet, None if args.no_cache else default_cache_dir())
 
 
-def _check(args: argparse.Namespace) -> int:
-    from argosy.cli.claims_view import as_object, render_text  # noqa: PLC0415
+def _check_claims(args: argparse.Namespace) -> int:
+    from argosy.cli.claims_view import claims_json, render_claims_text  # noqa: PLC0415
     from argosy.refit.claims.check import check_claims  # noqa: PLC0415
     from argosy.refit.claims.load import load_claims  # noqa: PLC0415
 
@@ -112,21 +112,21 @@ def _check(args: argparse.Namespace) -> int:
     known = {claim.id: claim for claim in loaded.claims}
     for name in args.only:
         if name not in known:
-            hint = suggestion(name, known, "claims")
+            hint = suggest(name, known, "claims")
             raise InputError(Fault("--only", "unknown-claim", f"there is no claim `{name}`", hint))
-    ground = _ground(args, tree, loaded.fleet)
+    target = _target(args, tree, loaded.fleet)
     chosen = [claim for claim in loaded.claims if not args.only or claim.id in args.only]
-    verdicts = check_claims(chosen, ground)
+    verdicts = check_claims(chosen, target)
     if args.as_json:
-        print_json(as_object(args.words[0], tree, ground, verdicts, time.perf_counter() - started))
+        print_json(claims_json(args.words[0], tree, target, verdicts, time.perf_counter() - started))
     else:
-        sys.stdout.write(render_text(tree, ground, verdicts))
-    return 0 if all(verdict.word == "confirmed" for verdict in verdicts) else 1
+        sys.stdout.write(render_claims_text(tree, target, verdicts))
+    return 0 if all(verdict.status == "confirmed" for verdict in verdicts) else 1
 
 
-def _count(args: argparse.Namespace) -> int:
-    from argosy.cli.claims_view import counted_object, counted_text  # noqa: PLC0415
-    from argosy.refit.claims.check import ask_all  # noqa: PLC0415
+def _count_query(args: argparse.Namespace) -> int:
+    from argosy.cli.claims_view import count_json, count_text  # noqa: PLC0415
+    from argosy.refit.claims.check import run_all_queries  # noqa: PLC0415
     from argosy.refit.claims.kinds import QueryError, check_unit, parse_query  # noqa: PLC0415
 
     tree = _tree(args)
@@ -134,49 +134,49 @@ def _count(args: argparse.Namespace) -> int:
         query = parse_query(args.words[0])
         check_unit(query, args.unit)
     except QueryError as error:
-        hint = suggestion(error.word, error.known, "queries") if error.known else ""
+        hint = suggest(error.unknown, error.known, "queries") if error.known else ""
         raise InputError(
             Fault("QUERY", "query", str(error), hint or "`argosy claims queries` lists them")
         ) from error
     scope = _scope(args, query)
-    ground = _ground(args, tree, ())
-    answer, paths = ask_all([(query, scope)], ground)[query, scope]
-    if answer.trouble:
-        raise InputError(Fault("QUERY", "no-answer", f"`{query}` has no answer here: {answer.trouble}"))
+    target = _target(args, tree, ())
+    answer, paths = run_all_queries([(query, scope)], target)[query, scope]
+    if answer.error:
+        raise InputError(Fault("QUERY", "no-answer", f"`{query}` has no answer here: {answer.error}"))
     if args.as_json:
-        print_json(counted_object(query, answer, args.unit, paths))
+        print_json(count_json(query, answer, args.unit, paths))
     else:
-        sys.stdout.write(counted_text(answer, args.unit, paths))
+        sys.stdout.write(count_text(answer, args.unit, paths))
     return 0
 
 
-def _scope(args: argparse.Namespace, query: Query) -> Scope:
-    from argosy.refit.claims.kinds import all_kinds  # noqa: PLC0415
+def _scope(args: argparse.Namespace, query: ClaimQuery) -> FileScope:
+    from argosy.refit.claims.kinds import query_kinds  # noqa: PLC0415
     from argosy.refit.claims.scopes import UnknownScopeError, make_scope  # noqa: PLC0415
 
     try:
-        scope = make_scope(args.scope or all_kinds()[query.name].scope, {})
+        scope = make_scope(args.scope or query_kinds()[query.name].scope, {})
     except UnknownScopeError as error:
-        message = f"there is no scope `{error.word}`, and it is no glob"
-        hint = suggestion(error.word, error.known, "scopes")
+        message = f"there is no scope `{error.name}`, and it is no glob"
+        hint = suggest(error.name, error.known, "scopes")
         raise InputError(Fault("--in", "scope", message, hint)) from error
-    if scope.fleet and not args.fleet:
+    if scope.includes_fleet and not args.fleet:
         raise InputError(Fault("--in", "no-fleet", "nothing tells the fleet", "add `--fleet FILE`"))
     return scope
 
 
-def _queries(args: argparse.Namespace) -> int:
-    from argosy.refit.claims.kinds import all_kinds  # noqa: PLC0415
+def _list_queries(args: argparse.Namespace) -> int:
+    from argosy.refit.claims.kinds import query_kinds  # noqa: PLC0415
 
-    kinds = all_kinds().values()
+    kinds = query_kinds().values()
     if args.as_json:
         listed = [
-            {"name": kind.name, "argument": kind.argument, "counts": kind.counts, "in": list(kind.scope)}
+            {"name": kind.name, "argument": kind.argument, "counts": kind.description, "in": list(kind.scope)}
             for kind in kinds
         ]
         print_json({"argosy": "claims-queries/1", "queries": listed})
         return 0
-    shown = [(f"{kind.name} {kind.argument}".rstrip(), kind.counts) for kind in kinds]
+    shown = [(f"{kind.name} {kind.argument}".rstrip(), kind.description) for kind in kinds]
     width = max(len(name) for name, _ in shown)
     sys.stdout.write("".join(f"{name:<{width}}  {counts}\n" for name, counts in shown))
     return 0

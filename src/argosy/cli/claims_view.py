@@ -7,133 +7,133 @@ from collections.abc import Sequence
 from typing import Any
 
 from argosy.cli.report import paint
-from argosy.refit.claims.answer import Answer, Spot, bounds, unit_spots
-from argosy.refit.claims.ground import Ground
-from argosy.refit.claims.kinds import all_kinds
-from argosy.refit.claims.spec import Claim, Query, Unit
-from argosy.refit.claims.verdict import Verdict
+from argosy.refit.claims.answer import QueryResult, CodeLocation, count_bounds, locations_by_unit
+from argosy.refit.claims.ground import Codebase
+from argosy.refit.claims.kinds import query_kinds
+from argosy.refit.claims.spec import Claim, ClaimQuery, CountUnit
+from argosy.refit.claims.verdict import ClaimVerdict
 
 _COLOURS = {"confirmed": "dim", "refuted": "red", "uncheckable": "yellow"}
-_SHOWN = 3
+_MAX_SHOWN = 3
 
 
-def as_object(
-    file: str, tree: str, ground: Ground, verdicts: Sequence[Verdict], seconds: float
+def claims_json(
+    file: str, tree: str, target: Codebase, verdicts: Sequence[ClaimVerdict], seconds: float
 ) -> dict[str, Any]:
     """Return `claims/1`."""
     return {
         "argosy": "claims/1",
         "file": file,
         "tree": tree,
-        "claims": [_verdict(verdict, tree, ground) for verdict in verdicts],
+        "claims": [_verdict_json(verdict, tree, target) for verdict in verdicts],
         "counts": _counts(verdicts),
         "seconds": round(seconds, 3),
     }
 
 
-def _verdict(verdict: Verdict, tree: str, ground: Ground) -> dict[str, Any]:
+def _verdict_json(verdict: ClaimVerdict, tree: str, target: Codebase) -> dict[str, Any]:
     claim, measured = verdict.claim, verdict.measured
     return {
         "id": claim.id,
         "where": claim.where,
-        "verdict": verdict.word,
+        "verdict": verdict.status,
         "reason": verdict.reason,
         "text": claim.text,
         "source": claim.source,
-        "claimed": None if claim.range is None else claim.range.shown(),
-        "measured": None if measured is None else measured.least,
-        "at_most": None if measured is None else measured.most,
-        "places": [_spot(spot) for spot in verdict.spots],
-        "wrong_places": {wrong.place: wrong.why for wrong in verdict.wrong},
-        "open_places": list(verdict.open),
+        "claimed": None if claim.range is None else claim.range.describe(),
+        "measured": None if measured is None else measured.minimum,
+        "at_most": None if measured is None else measured.maximum,
+        "places": [_location_json(spot) for spot in verdict.locations],
+        "wrong_places": {wrong.place: wrong.reason for wrong in verdict.refuted_places},
+        "open_places": list(verdict.undecided_places),
         "by_tokens": verdict.by_tokens,
         "unread": list(verdict.unread),
         "needs": claim.measure or None,
         "query": None if claim.query is None else str(claim.query),
-        "rerun": None if claim.query is None else command(claim, claim.query, tree, ground.fleet_paths),
+        "rerun": None if claim.query is None else rerun_command(claim, claim.query, tree, target.fleet_paths),
     }
 
 
-def _spot(spot: Spot) -> dict[str, Any]:
-    return {"path": spot.path, "line": spot.line, "column": spot.column, "symbol": spot.symbol}
+def _location_json(location: CodeLocation) -> dict[str, Any]:
+    return {"path": location.path, "line": location.line, "column": location.column, "symbol": location.symbol}
 
 
-def command(claim: Claim, query: Query, tree: str, fleet: Sequence[str]) -> str:
+def rerun_command(claim: Claim, query: ClaimQuery, tree: str, fleet: Sequence[str]) -> str:
     """Return the command line that asks a claim's query again."""
-    words = ["argosy", "claims", "count", str(query)]
+    arguments = ["argosy", "claims", "count", str(query)]
     if tree != ".":
-        words.append(tree)
-    is_of_fleet = claim.scope.fleet or query.name.startswith(("fleet.", "audit."))
-    words += [word for path in fleet if is_of_fleet for word in ("--fleet", path)]
-    usual = all_kinds()[query.name].scope
-    scope = claim.scope.words()
-    if scope != _usual(usual):
-        words += [word for glob in scope for word in ("--in", glob)]
+        arguments.append(tree)
+    is_of_fleet = claim.scope.includes_fleet or query.name.startswith(("fleet.", "audit."))
+    arguments += [word for path in fleet if is_of_fleet for word in ("--fleet", path)]
+    default_scope = query_kinds()[query.name].scope
+    scope = claim.scope.as_arguments()
+    if scope != _scope_words(default_scope):
+        arguments += [word for glob in scope for word in ("--in", glob)]
     if claim.unit != "place":
-        words += ["--unit", claim.unit]
-    return shlex.join(words)
+        arguments += ["--unit", claim.unit]
+    return shlex.join(arguments)
 
 
-def _usual(names: Sequence[str]) -> tuple[str, ...]:
+def _scope_words(names: Sequence[str]) -> tuple[str, ...]:
     from argosy.refit.claims.scopes import make_scope  # noqa: PLC0415
 
-    return make_scope(names, {}).words()
+    return make_scope(names, {}).as_arguments()
 
 
-def _counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
+def _counts(verdicts: Sequence[ClaimVerdict]) -> dict[str, int]:
     counts = dict.fromkeys(_COLOURS, 0)
     for verdict in verdicts:
-        counts[verdict.word] += 1
+        counts[verdict.status] += 1
     return counts
 
 
-def render_text(tree: str, ground: Ground, verdicts: Sequence[Verdict]) -> str:
+def render_claims_text(tree: str, target: Codebase, verdicts: Sequence[ClaimVerdict]) -> str:
     """Return the verdicts for people: each with its reason, a few places, and the command to ask again."""
-    blocks = ["\n".join(_lines(verdict, tree, ground)) for verdict in verdicts]
+    blocks = ["\n".join(_verdict_lines(verdict, tree, target)) for verdict in verdicts]
     counts = _counts(verdicts)
-    account = ", ".join(f"{count} {word}" for word, count in counts.items())
-    return "\n\n".join([*blocks, f"{len(verdicts)} claims: {account}"]) + "\n"
+    totals = ", ".join(f"{count} {word}" for word, count in counts.items())
+    return "\n\n".join([*blocks, f"{len(verdicts)} claims: {totals}"]) + "\n"
 
 
-def _lines(verdict: Verdict, tree: str, ground: Ground) -> list[str]:
+def _verdict_lines(verdict: ClaimVerdict, tree: str, target: Codebase) -> list[str]:
     claim = verdict.claim
     lines = [
-        f"{paint(verdict.word, _COLOURS[verdict.word])}  {claim.id}: {claim.text}",
+        f"{paint(verdict.status, _COLOURS[verdict.status])}  {claim.id}: {claim.text}",
         f"  by {claim.source}",
         f"  {verdict.reason}",
     ]
-    lines += [f"  not so: {wrong.place}: {wrong.why}" for wrong in verdict.wrong]
+    lines += [f"  not so: {wrong.place}: {wrong.reason}" for wrong in verdict.refuted_places]
     if verdict.by_tokens:
         lines.append(f"  {verdict.by_tokens} of them in files that do not parse, found by their words")
-    if verdict.word != "confirmed" and verdict.spots:
-        more = len(verdict.spots) - _SHOWN
-        shown = ", ".join(spot.shown() for spot in verdict.spots[:_SHOWN])
+    if verdict.status != "confirmed" and verdict.locations:
+        more = len(verdict.locations) - _MAX_SHOWN
+        shown = ", ".join(spot.describe() for spot in verdict.locations[:_MAX_SHOWN])
         lines.append(f"  found: {shown}{f' and {more} more' if more > 0 else ''}")
     if claim.query is not None:
-        lines.append(f"  ask again: {command(claim, claim.query, tree, ground.fleet_paths)}")
+        lines.append(f"  ask again: {rerun_command(claim, claim.query, tree, target.fleet_paths)}")
     return lines
 
 
-def counted_object(query: Query, answer: Answer, unit: Unit, paths: Sequence[str]) -> dict[str, Any]:
+def count_json(query: ClaimQuery, answer: QueryResult, unit: CountUnit, paths: Sequence[str]) -> dict[str, Any]:
     """Return `claims-count/1`."""
-    measured = bounds(answer, unit, paths)
+    measured = count_bounds(answer, unit, paths)
     return {
         "argosy": "claims-count/1",
         "query": str(query),
         "unit": unit,
         "files": len(paths),
-        "measured": measured.least,
-        "at_most": measured.most,
-        "places": [_spot(spot) for spot in unit_spots(answer, unit, paths)],
-        "unread": list(answer.maybe),
+        "measured": measured.minimum,
+        "at_most": measured.maximum,
+        "places": [_location_json(spot) for spot in locations_by_unit(answer, unit, paths)],
+        "unread": list(answer.possible),
     }
 
 
-def counted_text(answer: Answer, unit: Unit, paths: Sequence[str]) -> str:
+def count_text(answer: QueryResult, unit: CountUnit, paths: Sequence[str]) -> str:
     """Return the places, one a line, then how many units were counted."""
-    lines = [spot.shown() for spot in unit_spots(answer, unit, paths)]
-    if answer.maybe:
-        count = len(answer.maybe)
+    lines = [spot.describe() for spot in locations_by_unit(answer, unit, paths)]
+    if answer.possible:
+        count = len(answer.possible)
         lines.append(f"{count} {'file does' if count == 1 else 'files do'} not parse and may hold more")
-    lines.append(bounds(answer, unit, paths).shown())
+    lines.append(count_bounds(answer, unit, paths).describe())
     return "\n".join(lines) + "\n"

@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.report import paint, print_json
-from argosy.engine.cleaning import Kept, Leftover, clean_fleet, clean_strangers
-from argosy.engine.folder import folder_of, runtime_bases, state_home
-from argosy.fleet.units import shown_size
+from argosy.engine.cleaning import DirectoryInUse, StaleDirectory, clean_fleet, clean_unused_directories
+from argosy.engine.folder import locate_state_dir, runtime_bases, state_home
+from argosy.fleet.units import format_size
 
 if TYPE_CHECKING:
     import argparse
@@ -31,22 +31,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Remove, and say what; returns 1 when the fleet that was meant runs."""
     if args.all:
-        done = clean_strangers(state_home(os.environ), runtime_bases(os.environ), is_dry=args.dry_run)
+        results = clean_unused_directories(state_home(os.environ), runtime_bases(os.environ), is_dry_run=args.dry_run)
     else:
-        path, _ = take_fleet(args)
-        done = clean_fleet(folder_of(path), "nothing of this fleet runs", is_dry=args.dry_run)
-    removed = [each for each in done if isinstance(each, Leftover)]
-    kept = [each for each in done if isinstance(each, Kept)]
+        path, _ = parse_fleet(args)
+        results = clean_fleet(locate_state_dir(path), "nothing of this fleet runs", is_dry_run=args.dry_run)
+    removed = [each for each in results if isinstance(each, StaleDirectory)]
+    skipped = [each for each in results if isinstance(each, DirectoryInUse)]
     if args.as_json:
-        print_json(_json(removed, kept, is_dry=args.dry_run))
+        print_json(_clean_json(removed, skipped, is_dry=args.dry_run))
     else:
-        _show(removed, kept, is_dry=args.dry_run)
-    return 1 if kept and not args.all else 0
+        _show(removed, skipped, is_dry=args.dry_run)
+    return 1 if skipped and not args.all else 0
 
 
-def _json(removed: list[Leftover], kept: list[Kept], *, is_dry: bool) -> dict[str, object]:
-    reasons = {str(each.folder): each.why for each in kept}
-    reasons |= {str(path): "it is not argosy's" for each in removed for path in each.others}
+def _clean_json(removed: list[StaleDirectory], skipped: list[DirectoryInUse], *, is_dry: bool) -> dict[str, object]:
+    reasons = {str(each.directory): each.reason for each in skipped}
+    reasons |= {str(path): "it is not argosy's" for each in removed for path in each.unknown_paths}
     return {
         "argosy": "clean/1",
         "dry_run": is_dry,
@@ -56,16 +56,16 @@ def _json(removed: list[Leftover], kept: list[Kept], *, is_dry: bool) -> dict[st
     }
 
 
-def _show(removed: list[Leftover], kept: list[Kept], *, is_dry: bool) -> None:
-    verb = "would remove" if is_dry else "removed"
+def _show(removed: list[StaleDirectory], skipped: list[DirectoryInUse], *, is_dry: bool) -> None:
+    action = "would remove" if is_dry else "removed"
     for each in removed:
         files = sum(not path.is_dir() for path in each.paths) if is_dry else len(each.paths)
-        print(f"{verb} {files} in {each.folder} ({shown_size(each.size_bytes)}): {each.why}")
-        for path in each.others:
+        print(f"{action} {files} in {each.directory} ({format_size(each.size_bytes)}): {each.reason}")
+        for path in each.unknown_paths:
             print(f"kept {path}: it is not argosy's")
-    for found in kept:
-        print(f"kept {found.folder}: {found.why}")
-    for name in sorted({found.fleet for found in kept if found.fleet}):
+    for found in skipped:
+        print(f"kept {found.directory}: {found.reason}")
+    for name in sorted({found.fleet for found in skipped if found.fleet}):
         print(f"{paint('hint:', 'cyan')} `argosy down {name}` stops it")
-    if not removed and not kept:
+    if not removed and not skipped:
         print("nothing is left")

@@ -60,15 +60,15 @@ _FISH: Final = r"""function __argosy_words
 end
 complete -c argosy -f -a '(__argosy_words)'
 """
-_SCRIPTS: Final = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+_SHELL_SCRIPTS: Final = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy completion`."""
-    parser.add_argument("shell", choices=tuple(_SCRIPTS), metavar="|".join(_SCRIPTS), help="the shell")
+    parser.add_argument("shell", choices=tuple(_SHELL_SCRIPTS), metavar="|".join(_SHELL_SCRIPTS), help="the shell")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the script of one shell."""
-    sys.stdout.write(_SCRIPTS[args.shell])
+    sys.stdout.write(_SHELL_SCRIPTS[args.shell])
     return 0

@@ -12,12 +12,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.report import print_json
 from argosy.fault import RefusedError
 from argosy.fleet import load_fleet
-from argosy.image.compose import compose_object, compose_text
-from argosy.image.containers import lay_out
+from argosy.image.compose import build_compose, render_compose
+from argosy.image.containers import plan_containers
 from argosy.image.manifestcheck import check_compose
 from argosy.image.plan import plan_images
 
@@ -29,12 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the file; returns 0. Raises InputError or RefusedError, as loading and laying out do."""
-    path, _ = take_fleet(args)
-    containers = lay_out(plan_images(load_fleet(path)))
-    if faults := check_compose(compose_object(containers)):
+    path, _ = parse_fleet(args)
+    containers = plan_containers(plan_images(load_fleet(path)))
+    if faults := check_compose(build_compose(containers)):
         raise RefusedError(*faults)
     if args.as_json:
-        print_json({"argosy": "compose/1", **compose_object(containers)})
+        print_json({"argosy": "compose/1", **build_compose(containers)})
     else:
-        sys.stdout.write(compose_text(containers))
+        sys.stdout.write(render_compose(containers))
     return 0

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, environment_name, take_fleet
+from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
 from argosy.cli.report import paint, print_json
-from argosy.engine.doctor import Check, examine_fleet, examine_machine
+from argosy.engine.doctor import DiagnosticCheck, diagnose_fleet, diagnose_machine
 from argosy.fault import InputError
-from argosy.fleet.units import counted
+from argosy.fleet.units import format_count
 
 if TYPE_CHECKING:
     import argparse
@@ -33,26 +33,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Look; returns 0 when nothing is wrong. Raises InputError: a fleet is named and is not there."""
     variables = dict(os.environ)
-    checks = list(examine_machine(variables))
+    checks = list(diagnose_machine(variables))
     try:
-        path, _ = take_fleet(args)
+        path, _ = parse_fleet(args)
     except InputError:
         if args.fleet is not None or args.words:
             raise
         checks.append(
-            Check("fleet file", "note", "there is none in this folder or a parent", "`argosy init`")
+            DiagnosticCheck("fleet file", "note", "there is none in this folder or a parent", "`argosy init`")
         )
     else:
-        checks += examine_fleet(path, environment_name(args), args.machine, variables)
-    bad = sum(check.state == "error" for check in checks)
+        checks += diagnose_fleet(path, environment_name(args), args.machine, variables)
+    error_count = sum(check.state == "error" for check in checks)
     if args.as_json:
         print_json({"argosy": "doctor/1", "checks": [msgspec.to_builtins(check) for check in checks]})
-        return bool(bad)
+        return bool(error_count)
     width = max(len(check.name) for check in checks)
     for check in checks:
         print(f"{paint(f'{check.state:<8}', _COLOURS[check.state])} {check.name:<{width}}  {check.message}")
         if check.hint and check.state != "ok":
             print(f"{'':<{9 + width}}  {paint('hint:', 'cyan')} {check.hint}")
     warnings = sum(check.state == "warning" for check in checks)
-    print(f"{len(checks)} looked at: {counted(bad, 'error')}, {counted(warnings, 'warning')}")
-    return bool(bad)
+    print(f"{len(checks)} looked at: {format_count(error_count, 'error')}, {format_count(warnings, 'warning')}")
+    return bool(error_count)

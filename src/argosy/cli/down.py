@@ -17,105 +17,105 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.cli.arguments import add_fleet
-from argosy.cli.chosen import take_chosen
+from argosy.cli.chosen import select_fleet
 from argosy.cli.report import paint, print_json
-from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect, connect_or_start
-from argosy.engine.companion import living_hub
+from argosy.engine.client import SupervisorStoppedError, SupervisorLostError, connect, connect_or_start
+from argosy.engine.companion import is_hub_running
 from argosy.engine.messages import Stop, Stopped
-from argosy.engine.remains import living_agents, remnants
+from argosy.engine.remains import running_agents, find_leftovers
 
 if TYPE_CHECKING:
     import argparse
 
-    from argosy.cli.chosen import Chosen
-    from argosy.engine.client import Client
-    from argosy.engine.folder import Folder
+    from argosy.cli.chosen import SelectedFleet
+    from argosy.engine.client import ControlClient
+    from argosy.engine.folder import StateDir
 
-_END_WITHIN_S = 10.0
+_SHUTDOWN_TIMEOUT_S = 10.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy down`."""
-    add_fleet(parser, takes_name=True)
+    add_fleet(parser, allow_name=True)
     parser.add_argument("--only", metavar="A,B", help="stop these agents and leave the others running")
 
 
 def run(args: argparse.Namespace) -> int:
     """Stop what runs; returns 0 when nothing is left, 1 when something is or a machine was not told."""
-    began = time.monotonic()
-    chosen, _ = take_chosen(args)
-    stopped = _bring_down(chosen, args.only.split(",") if args.only else None)
-    seconds = time.monotonic() - began
+    started_at = time.monotonic()
+    chosen, _ = select_fleet(args)
+    stopped = _stop_fleet(chosen, args.only.split(",") if args.only else None)
+    seconds = time.monotonic() - started_at
     if args.as_json:
         print_json(
             {
                 "argosy": "down/1",
                 "stopped": stopped.stopped,
                 "killed": stopped.killed,
-                "unreached": stopped.unreached,
-                "left": stopped.left,
+                "unreached": stopped.unreachable,
+                "left": stopped.still_running,
                 "seconds": round(seconds, 4),
             }
         )
-        return _code(stopped)
-    for name, why in stopped.left.items():
+        return _exit_code(stopped)
+    for name, why in stopped.still_running.items():
         print(f"{paint('still there', 'red')}  {name}: {why}")
-    for machine, why in stopped.unreached.items():
+    for machine, why in stopped.unreachable.items():
         print(f"{paint('not told', 'red')}  machine {machine}: {why}")
     if not stopped.stopped:
         print("nothing was running")
     else:
         killed = f", {len(stopped.killed)} killed after their grace: {', '.join(stopped.killed)}"
         print(f"{len(stopped.stopped)} stopped in {seconds:.2f} s" + (killed if stopped.killed else ""))
-    return _code(stopped)
+    return _exit_code(stopped)
 
 
-def _code(stopped: Stopped) -> int:
-    return 1 if stopped.unreached or stopped.left else 0
+def _exit_code(stopped: Stopped) -> int:
+    return 1 if stopped.unreachable or stopped.still_running else 0
 
 
-def _bring_down(chosen: Chosen, names: list[str] | None) -> Stopped:
+def _stop_fleet(chosen: SelectedFleet, names: list[str] | None) -> Stopped:
     """Stop these, or all; once more, by the next supervisor, when one dies over it."""
-    folder = chosen.folder
-    ran: set[str] = set()
-    is_again = False
+    state_dir = chosen.state_dir
+    was_running: set[str] = set()
+    is_retry = False
     while True:
         try:
-            client = connect(folder, "down")
-            if client is None and _is_anything_left(folder):
-                client = connect_or_start(chosen.path, chosen.name, folder, "down")
+            client = connect(state_dir, "down")
+            if client is None and _has_leftovers(state_dir):
+                client = connect_or_start(chosen.path, chosen.name, state_dir, "down")
             if client is None:
-                return Stopped(stopped=sorted(ran), killed=[], seconds=0.0)
+                return Stopped(stopped=sorted(was_running), killed=[], seconds=0.0)
             with client:
-                run_now = set(client.report().running())
-                before = sorted(ran - run_now)
-                ran = run_now
-                told = _stop(client, names)
-            return msgspec.structs.replace(told, stopped=[*before, *told.stopped])
-        except SupervisorLeftError:
+                running = set(client.fetch_status().running())
+                before = sorted(was_running - running)
+                was_running = running
+                stopped = _stop(client, names)
+            return msgspec.structs.replace(stopped, stopped=[*before, *stopped.stopped])
+        except SupervisorStoppedError:
             raise
         except SupervisorLostError:
-            if is_again:
+            if is_retry:
                 raise
-            is_again = True
+            is_retry = True
 
 
-def _is_anything_left(folder: Folder) -> bool:
-    living = living_agents(folder)
-    return bool(living or remnants(folder, living) or living_hub(folder))
+def _has_leftovers(state_dir: StateDir) -> bool:
+    running = running_agents(state_dir)
+    return bool(running or find_leftovers(state_dir, running) or is_hub_running(state_dir))
 
 
-def _stop(client: Client, names: list[str] | None) -> Stopped:
+def _stop(client: ControlClient, names: list[str] | None) -> Stopped:
     """Stop; without `names` also wait until a supervisor that goes is gone, and its forker with it."""
     client.send(Stop(names=names))
     while True:
         try:
             answer = client.receive(None)
         except KeyboardInterrupt:
-            client.send(Stop(names=names, is_kill=True))
+            client.send(Stop(names=names, force=True))
             continue
         if isinstance(answer, Stopped):
             break
-    if names is None and not client.welcome.stays and not answer.left:
-        client.await_end(_END_WITHIN_S)
+    if names is None and not client.welcome.is_persistent and not answer.still_running:
+        client.wait_exit(_SHUTDOWN_TIMEOUT_S)
     return answer

@@ -26,26 +26,26 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, environment_name, take_fleet
+from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
 from argosy.cli.report import paint, print_json
-from argosy.engine.drill import LULL_S, Drill, Kind, Restoration, Strike, at_random
-from argosy.engine.drillload import Load, Requests
-from argosy.engine.folder import folder_of
-from argosy.engine.protocol import Wire, protocol_of
+from argosy.engine.drill import PAUSE_RANGE_S, Drill, FaultKind, RestoreReport, DrillFault, random_faults
+from argosy.engine.drillload import DrillLoad, RequestCounts
+from argosy.engine.folder import locate_state_dir
+from argosy.engine.protocol import ArgosyWire, detect_protocol
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.load import load_fleet
-from argosy.fleet.units import counted
-from argosy.wire.book import read_book
+from argosy.fleet.units import format_count
+from argosy.wire.book import read_address_book
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from argosy.engine.folder import Folder
+    from argosy.engine.folder import StateDir
     from argosy.fleet.spec import Fleet
 
-_MOST_ASKED = 8
-_INTERRUPTED = 130
+_MAX_PROBED = 8
+_EXIT_INTERRUPTED = 130
 _PRODUCTION = "production"
 
 
@@ -82,56 +82,56 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class _Account(msgspec.Struct):
+class DrillReport(msgspec.Struct):
     """What a drill has done. left_out: agents that were not struck, with the reason.
 
     failed: agents that were named and could not be struck. unwatched: agents without a `liveness`.
     is_cut: Ctrl-C has ended it.
     """
 
-    strikes: list[Strike] = []
-    requests: Requests = msgspec.field(default_factory=Requests)
-    asked: tuple[str, ...] = ()
+    faults: list[DrillFault] = []
+    requests: RequestCounts = msgspec.field(default_factory=RequestCounts)
+    probed: tuple[str, ...] = ()
     left_out: dict[str, str] = {}
-    failed: list[str] = []
-    unwatched: frozenset[str] = frozenset()
-    restoration: Restoration = Restoration([], {}, [])
-    is_cut: bool = False
+    not_injected: list[str] = []
+    without_liveness: frozenset[str] = frozenset()
+    restoration: RestoreReport = RestoreReport([], {}, [])
+    is_interrupted: bool = False
 
-    def is_well(self) -> bool:
+    def is_successful(self) -> bool:
         """Return whether everything was noticed and is back, and no request was lost."""
-        is_back = not (self.failed or self.restoration.not_restored)
-        return is_back and all(map(Strike.is_well, self.strikes)) and not self.requests.lost
+        is_back = not (self.not_injected or self.restoration.not_restored)
+        return is_back and all(map(DrillFault.is_recovered, self.faults)) and not self.requests.lost
 
 
 def run(args: argparse.Namespace) -> int:
     """Strike; returns 0 when all was noticed, all recovered and no request was lost."""
-    path, _ = take_fleet(args)
+    path, _ = parse_fleet(args)
     _check_times(args)
     fleet = load_fleet(path)
-    folder = folder_of(path)
-    account = _Account(unwatched=frozenset(n for n, each in fleet.agents.items() if not each.liveness))
-    with Drill(folder, args.within, str(path)) as drill:
+    state_dir = locate_state_dir(path)
+    report = DrillReport(without_liveness=frozenset(n for n, each in fleet.agents.items() if not each.liveness))
+    with Drill(state_dir, args.within, str(path)) as drill:
         _check_environment(args, path, drill)
-        for agent, kind in _named(args):
-            drill.check(agent, kind)
-        ways = _ways(drill, fleet, account) if _is_random(args) else {}
-        ready = drill.ready()
-        load = Load(folder.book, _asked(args, drill, folder))
-        account.asked = load.targets
+        for agent, kind in _named_faults(args):
+            drill.check_target(agent, kind)
+        fault_kinds = _random_fault_kinds(drill, fleet, report) if _is_random(args) else {}
+        ready = drill.ready_agents()
+        load = DrillLoad(state_dir.address_book, _agents_to_probe(args, drill, state_dir))
+        report.probed = load.targets
         try:
-            _strike_all(args, drill, ways, account)
+            _inject_all(args, drill, fault_kinds, report)
         except KeyboardInterrupt:
-            account.is_cut = True
+            report.is_interrupted = True
         finally:
             with contextlib.suppress(KeyboardInterrupt):
-                drill.thaw()
-                account.requests = load.end()
-        account.restoration = drill.restore(ready)
-    _tell(args, account)
-    if account.is_cut:
-        return _INTERRUPTED
-    return 0 if account.is_well() else 1
+                drill.resume()
+                report.requests = load.stop()
+        report.restoration = drill.restore(ready)
+    _print_report(args, report)
+    if report.is_interrupted:
+        return _EXIT_INTERRUPTED
+    return 0 if report.is_successful() else 1
 
 
 def _check_times(args: argparse.Namespace) -> None:
@@ -143,128 +143,128 @@ def _check_times(args: argparse.Namespace) -> None:
 
 def _check_environment(args: argparse.Namespace, path: Path, drill: Drill) -> None:
     """Raises InputError: it is production, and not everyone is named; RefusedError: `--yes` is missing."""
-    if _PRODUCTION not in (drill.agents().environment, environment_name(args)):
+    if _PRODUCTION not in (drill.fetch_status().environment, environment_name(args)):
         return
     message = "this is the production environment"
     if _is_random(args):
         hint = "name whom to strike: `argosy drill --kill AGENT --yes`"
-        words = f"{message}, in which nothing is struck at random"
-        raise InputError(Fault(str(path), "production", words, hint))
+        text = f"{message}, in which nothing is struck at random"
+        raise InputError(Fault(str(path), "production", text, hint))
     if not args.yes:
         hint = "`--yes` strikes who is named all the same"
         raise RefusedError(Fault(str(path), "production", message, hint))
 
 
 def _is_random(args: argparse.Namespace) -> bool:
-    return args.minutes is not None or not _named(args)
+    return args.minutes is not None or not _named_faults(args)
 
 
-def _named(args: argparse.Namespace) -> list[tuple[str, Kind]]:
-    named: list[tuple[str, Kind]] = [(agent, "kill") for agent in args.kill]
+def _named_faults(args: argparse.Namespace) -> list[tuple[str, FaultKind]]:
+    named: list[tuple[str, FaultKind]] = [(agent, "kill") for agent in args.kill]
     return [*named, *((agent, "freeze") for agent in args.freeze)]
 
 
-def _ways(drill: Drill, fleet: Fleet, account: _Account) -> dict[str, tuple[Kind, ...]]:
+def _random_fault_kinds(drill: Drill, fleet: Fleet, report: DrillReport) -> dict[str, tuple[FaultKind, ...]]:
     """Return who may be struck at random, and how; note who is left out.
 
     Raises RefusedError: nobody may.
     """
-    home = drill.agents().at_home()
-    ways: dict[str, tuple[Kind, ...]] = {}
+    local_agents = drill.fetch_status().local_agents()
+    fault_kinds: dict[str, tuple[FaultKind, ...]] = {}
     for name, agent in fleet.agents.items():
-        if name not in home:
-            account.left_out[name] = "it does not run on this machine"
+        if name not in local_agents:
+            report.left_out[name] = "it does not run on this machine"
         elif agent.restart == "never":
-            account.left_out[name] = "`restart: never`: it would not come back"
+            report.left_out[name] = "`restart: never`: it would not come back"
         else:
-            ways[name] = ("kill", "freeze") if agent.liveness else ("kill",)
-    if not any(name in ways for name in drill.ready()):
-        reasons = "; ".join(f"`{name}`: {why}" for name, why in account.left_out.items())
+            fault_kinds[name] = ("kill", "freeze") if agent.liveness else ("kill",)
+    if not any(name in fault_kinds for name in drill.ready_agents()):
+        reasons = "; ".join(f"`{name}`: {why}" for name, why in report.left_out.items())
         message = "no agent can be struck at random" + (f": {reasons}" if reasons else ", none is ready")
         raise RefusedError(Fault("", "nobody", message, "`argosy status` shows how they are"))
-    return ways
+    return fault_kinds
 
 
-def _strike_all(
-    args: argparse.Namespace, drill: Drill, ways: dict[str, tuple[Kind, ...]], account: _Account
+def _inject_all(
+    args: argparse.Namespace, drill: Drill, fault_kinds: dict[str, tuple[FaultKind, ...]], report: DrillReport
 ) -> None:
-    for agent, kind in _named(args):
+    for agent, kind in _named_faults(args):
         try:
-            _strike(args, drill, agent, kind, account)
+            _inject(args, drill, agent, kind, report)
         except RefusedError as error:
-            account.left_out[agent] = error.faults[0].message
-            account.failed.append(agent)
-    if ways:
-        lull_s = (args.pause, args.pause) if args.pause else LULL_S
-        chance, seconds = random.Random(args.seed), 60.0 * (args.minutes or 1.0)
-        for agent, kind in at_random(drill, ways, seconds, chance, lull_s):
-            _strike(args, drill, agent, kind, account)
+            report.left_out[agent] = error.faults[0].message
+            report.not_injected.append(agent)
+    if fault_kinds:
+        pause_s = (args.pause, args.pause) if args.pause else PAUSE_RANGE_S
+        rng, seconds = random.Random(args.seed), 60.0 * (args.minutes or 1.0)
+        for agent, kind in random_faults(drill, fault_kinds, seconds, rng, pause_s):
+            _inject(args, drill, agent, kind, report)
 
 
-def _strike(args: argparse.Namespace, drill: Drill, agent: str, kind: Kind, account: _Account) -> None:
-    account.strikes.append(drill.strike(agent, kind, is_watched=agent not in account.unwatched))
+def _inject(args: argparse.Namespace, drill: Drill, agent: str, kind: FaultKind, report: DrillReport) -> None:
+    report.faults.append(drill.inject_fault(agent, kind, has_liveness=agent not in report.without_liveness))
     if not args.as_json:
-        _show(account.strikes[-1])
+        _print_fault(report.faults[-1])
 
 
-def _asked(args: argparse.Namespace, drill: Drill, folder: Folder) -> list[str]:
+def _agents_to_probe(args: argparse.Namespace, drill: Drill, state_dir: StateDir) -> list[str]:
     """Return whom to ask: those that are named, then others that have a process, and speak the wire."""
-    known = read_book(folder.book).agents
-    running = [name for name, status in drill.agents().agents.items() if status.pid and name in known]
-    here = [name for name in running if isinstance(protocol_of(name, folder), Wire)]
-    named = [name for name in [*args.kill, *args.freeze] if name in here]
-    return list(dict.fromkeys([*named, *here]))[:_MOST_ASKED]
+    known = read_address_book(state_dir.address_book).agents
+    running = [name for name, status in drill.fetch_status().agents.items() if status.pid and name in known]
+    wire_agents = [name for name in running if isinstance(detect_protocol(name, state_dir), ArgosyWire)]
+    named = [name for name in [*args.kill, *args.freeze] if name in wire_agents]
+    return list(dict.fromkeys([*named, *wire_agents]))[:_MAX_PROBED]
 
 
-def _show(strike: Strike) -> None:
-    words = [f"{strike.kind:<6} {strike.agent} (pid {strike.pid}):"]
-    if strike.noticed_ms is not None:
-        by = f" ({strike.noticed})" if strike.noticed else ""
-        words.append(f"noticed after {strike.noticed_ms:.1f} ms{by},")
-    if strike.recovered_ms is not None:
-        words.append(f"ready again after {strike.recovered_ms:.1f} ms")
-    if strike.note:
-        words.append(paint(strike.note, "red"))
-    print(" ".join(words).rstrip(","), flush=True)
+def _print_fault(fault: DrillFault) -> None:
+    parts = [f"{fault.kind:<6} {fault.agent} (pid {fault.pid}):"]
+    if fault.noticed_ms is not None:
+        by = f" ({fault.noticed})" if fault.noticed else ""
+        parts.append(f"noticed after {fault.noticed_ms:.1f} ms{by},")
+    if fault.recovered_ms is not None:
+        parts.append(f"ready again after {fault.recovered_ms:.1f} ms")
+    if fault.note:
+        parts.append(paint(fault.note, "red"))
+    print(" ".join(parts).rstrip(","), flush=True)
 
 
-def _tell(args: argparse.Namespace, account: _Account) -> None:
-    restoration = account.restoration
+def _print_report(args: argparse.Namespace, report: DrillReport) -> None:
+    restoration = report.restoration
     if args.as_json:
-        told: dict[str, Any] = {
+        result: dict[str, Any] = {
             "argosy": "drill/1",
-            "faults": [msgspec.to_builtins(strike) for strike in account.strikes],
-            "requests": msgspec.to_builtins(account.requests),
-            "asked": list(account.asked),
-            "left_out": account.left_out,
+            "faults": [msgspec.to_builtins(strike) for strike in report.faults],
+            "requests": msgspec.to_builtins(report.requests),
+            "asked": list(report.probed),
+            "left_out": report.left_out,
             "restored": restoration.restored,
             "not_restored": restoration.not_restored,
         }
-        print_json(told)
+        print_json(result)
         return
-    for name, why in account.left_out.items():
+    for name, why in report.left_out.items():
         print(f"left out {name}: {why}")
-    _tell_counts(account)
-    _tell_restoration(restoration)
+    _print_counts(report)
+    _print_restoration(restoration)
 
 
-def _tell_counts(account: _Account) -> None:
-    well, requests = sum(map(Strike.is_well, account.strikes)), account.requests
+def _print_counts(report: DrillReport) -> None:
+    recovered, requests = sum(map(DrillFault.is_recovered, report.faults)), report.requests
     causes = ", ".join(f"{count} {name}" for name, count in sorted(requests.causes.items()))
     print(
-        f"{counted(len(account.strikes), 'fault')}: {well} noticed and recovered, "
-        f"{len(account.strikes) - well} not; "
-        f"{counted(requests.sent, 'request')}: {requests.answered} answered, "
+        f"{format_count(len(report.faults), 'fault')}: {recovered} noticed and recovered, "
+        f"{len(report.faults) - recovered} not; "
+        f"{format_count(requests.sent, 'request')}: {requests.answered} answered, "
         f"{requests.failed_named} failed by name{f' ({causes})' if causes else ''}, {requests.lost} lost"
     )
 
 
-def _tell_restoration(restoration: Restoration) -> None:
+def _print_restoration(restoration: RestoreReport) -> None:
     """Say whether the fleet is as it was, and name what is not."""
-    missing, back = restoration.not_restored, len(restoration.restored)
+    missing, restored_count = restoration.not_restored, len(restoration.restored)
     stopped = f"; stopped meanwhile: {', '.join(restoration.stopped)}" if restoration.stopped else ""
-    total = back + len(missing) + len(restoration.stopped)
-    print(f"ready before: {counted(total, 'agent')}; ready again: {back}{stopped}", flush=True)
+    total = restored_count + len(missing) + len(restoration.stopped)
+    print(f"ready before: {format_count(total, 'agent')}; ready again: {restored_count}{stopped}", flush=True)
     for name, why in missing.items():
         sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} `{name}` is not ready again: {why}\n")
     if missing:

@@ -14,17 +14,17 @@ from __future__ import annotations
 import argparse
 import sys
 
-from argosy.cli.arguments import add_fleet, take_fleet
-from argosy.cli.graph_edges import Compared, compare_edges, edges_object, edges_text
-from argosy.cli.graph_page import render_page
-from argosy.cli.graph_text import render_dot, render_mermaid, render_text
-from argosy.cli.graph_view import GraphView, graph_object, view_graph
+from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.graph_edges import EdgeComparison, compare_edges, edges_json, edges_text
+from argosy.cli.graph_page import render_graph_page
+from argosy.cli.graph_text import render_dot, render_mermaid, render_graph_text
+from argosy.cli.graph_view import GraphView, graph_json, view_graph
 from argosy.cli.report import print_json, report_error
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.load import read_fleet
 
-_RENDERERS = {"text": render_text, "mermaid": render_mermaid, "dot": render_dot, "html": render_page}
-_CYCLE_CODES = frozenset({"cycle", "self-edge"})
+_RENDERERS = {"text": render_graph_text, "mermaid": render_mermaid, "dot": render_dot, "html": render_graph_page}
+_CYCLE_FAULT_CODES = frozenset({"cycle", "self-edge"})
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,15 +46,15 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError: the file has faults other than cycles. Raises RefusedError: nothing runs for `--real`.
     """
-    path, _ = take_fleet(args)
+    path, _ = parse_fleet(args)
     fleet, faults = read_fleet(path)
-    if fleet is None or any(fault.code not in _CYCLE_CODES for fault in faults):
+    if fleet is None or any(fault.code not in _CYCLE_FAULT_CODES for fault in faults):
         raise InputError(*faults)
     view = view_graph(fleet)
     as_json = args.as_json or args.format == "json"
-    compared = _compared(view, args) if args.code or args.real else None
+    compared = _compare(view, args) if args.code or args.real else None
     if as_json:
-        print_json({**graph_object(view), **(edges_object(compared) if compared else {})})
+        print_json({**graph_json(view), **(edges_json(compared) if compared else {})})
     else:
         sys.stdout.write(_RENDERERS[args.format](view) + (edges_text(compared) if compared else ""))
         sys.stdout.flush()
@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
     return 1 if as_json else report_error(RefusedError(*faults), as_json=False)
 
 
-def _compared(view: GraphView, args: argparse.Namespace) -> Compared:
+def _compare(view: GraphView, args: argparse.Namespace) -> EdgeComparison:
     if not args.as_json and args.format not in ("text", "json"):
         message = f"`--code` and `--real` are told as text or json, not as {args.format}"
         raise InputError(Fault("--format", "usage", message, "leave `--format` out"))
-    return compare_edges(view, is_code=args.code, is_real=args.real)
+    return compare_edges(view, with_sources=args.code, with_processes=args.real)

@@ -11,20 +11,20 @@ from html import escape
 
 import msgspec
 
-from argosy.cli.graph_view import Edge, GraphView
-from argosy.fleet.units import counted
+from argosy.cli.graph_view import GraphEdge, GraphView
+from argosy.fleet.units import format_count
 
 _SWEEPS = 12
-_LETTER = 7.2  # width of a letter at 12 px, about
+_LETTER_WIDTH = 7.2  # width of a letter at 12 px, about
 _BOX_HEIGHT = 22
-_ROW = 30
-_GAP = 90
+_ROW_HEIGHT = 30
+_COLUMN_GAP = 90
 _MARGIN = 20
-_HEAD = 34
+_HEADER_HEIGHT = 34
 _COLOURS = ("#2563a8", "#a8562a", "#3b7d4f", "#7a4a9e", "#8a6d1d", "#a3324f", "#2f7f86", "#5d6470")
 
 
-class Box(msgspec.Struct, frozen=True):
+class GraphBox(msgspec.Struct, frozen=True):
     """Where an agent is drawn: its left upper corner and its width, in pixels."""
 
     x: float
@@ -32,33 +32,33 @@ class Box(msgspec.Struct, frozen=True):
     width: float
 
 
-def render_page(view: GraphView) -> str:
+def render_graph_page(view: GraphView) -> str:
     """Return the whole page."""
-    boxes = layout(view)
+    boxes = layout_graph(view)
     colours = _machine_colours(view)
     return _PAGE.format(
         title=escape(view.fleet.name),
         summary=escape(_summary(view)),
         legend=_legend(colours),
-        svg=_svg(view, boxes, colours),
+        svg=_graph_svg(view, boxes, colours),
     )
 
 
-def layout(view: GraphView) -> dict[str, Box]:
+def layout_graph(view: GraphView) -> dict[str, GraphBox]:
     """Return the box of each agent: a column a level, rows in the order that shortens the edges."""
-    columns = _ordered(view)
+    columns = _order_levels(view)
     tallest = max(map(len, columns), default=0)
-    boxes: dict[str, Box] = {}
+    boxes: dict[str, GraphBox] = {}
     x = float(_MARGIN)
     for column in columns:
-        width = max(len(name) for name in column) * _LETTER + 16
-        top = _MARGIN + _HEAD + (tallest - len(column)) * _ROW / 2
-        boxes.update({name: Box(x, top + row * _ROW, width) for row, name in enumerate(column)})
-        x += width + _GAP
+        width = max(len(name) for name in column) * _LETTER_WIDTH + 16
+        top = _MARGIN + _HEADER_HEIGHT + (tallest - len(column)) * _ROW_HEIGHT / 2
+        boxes.update({name: GraphBox(x, top + row * _ROW_HEIGHT, width) for row, name in enumerate(column)})
+        x += width + _COLUMN_GAP
     return boxes
 
 
-def _ordered(view: GraphView) -> list[list[str]]:
+def _order_levels(view: GraphView) -> list[list[str]]:
     """Return the levels, each in the order that keeps neighbours near."""
     columns = [list(level) for level in view.levels]
     neighbours: dict[str, list[str]] = {name: [] for name in view.graph.agents}
@@ -66,7 +66,7 @@ def _ordered(view: GraphView) -> list[list[str]]:
         if not view.is_redundant(edge):
             neighbours[edge.source].append(edge.target)
             neighbours[edge.target].append(edge.source)
-    row = {name: _centred(index, column) for column in columns for index, name in enumerate(column)}
+    row = {name: _centred_row(index, column) for column in columns for index, name in enumerate(column)}
     for sweep in range(_SWEEPS):
         for column in columns if sweep % 2 == 0 else reversed(columns):
             weight = {
@@ -76,23 +76,23 @@ def _ordered(view: GraphView) -> list[list[str]]:
                 for name in column
             }
             column.sort(key=weight.__getitem__)
-            row.update({name: _centred(index, column) for index, name in enumerate(column)})
+            row.update({name: _centred_row(index, column) for index, name in enumerate(column)})
     return columns
 
 
-def _centred(index: int, column: list[str]) -> float:
+def _centred_row(index: int, column: list[str]) -> float:
     return index - (len(column) - 1) / 2
 
 
 def _summary(view: GraphView) -> str:
     needs = view.needs()
     parts = [
-        counted(len(view.graph.agents), "agent"),
-        counted(len(needs), "need"),
+        format_count(len(view.graph.agents), "agent"),
+        format_count(len(needs), "need"),
         f"{len(view.redundant)} of them redundant",
-        counted(len(view.edges) - len(needs), "want"),
-        counted(len(view.cycles), "cycle"),
-        f"longest chain {counted(len(view.longest_chain), 'agent')}",
+        format_count(len(view.edges) - len(needs), "want"),
+        format_count(len(view.cycles), "cycle"),
+        f"longest chain {format_count(len(view.longest_chain), 'agent')}",
     ]
     return " · ".join(parts)
 
@@ -115,7 +115,7 @@ def _legend(colours: dict[str | None, str]) -> str:
     return machines + lines
 
 
-def _svg(view: GraphView, boxes: dict[str, Box], colours: dict[str | None, str]) -> str:
+def _graph_svg(view: GraphView, boxes: dict[str, GraphBox], colours: dict[str | None, str]) -> str:
     width = max(box.x + box.width for box in boxes.values()) + _MARGIN
     height = max(box.y for box in boxes.values()) + _BOX_HEIGHT + _MARGIN
     heads = {index: boxes[level[0]] for index, level in enumerate(view.levels)}
@@ -124,9 +124,9 @@ def _svg(view: GraphView, boxes: dict[str, Box], colours: dict[str | None, str])
         for level, box in heads.items()
     ]
     # What is drawn later lies above: the weakest edges first, the boxes last.
-    ranked = sorted(view.edges, key=lambda edge: _RANK[_kind(view, edge)])
-    parts += [_path(view, edge, boxes) for edge in ranked]
-    parts += [_node(view, name, box, colours) for name, box in boxes.items()]
+    ranked = sorted(view.edges, key=lambda edge: _RANK[_edge_class(view, edge)])
+    parts += [_edge_path(view, edge, boxes) for edge in ranked]
+    parts += [_node_svg(view, name, box, colours) for name, box in boxes.items()]
     size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
     return f'<svg id="graph" {size} role="img" aria-label="graph of needs">' + "\n".join(parts) + "</svg>"
 
@@ -134,7 +134,7 @@ def _svg(view: GraphView, boxes: dict[str, Box], colours: dict[str | None, str])
 _RANK = {"redundant": 0, "want": 1, "need": 2, "cycle": 3}
 
 
-def _kind(view: GraphView, edge: Edge) -> str:
+def _edge_class(view: GraphView, edge: GraphEdge) -> str:
     if edge.kind == "wants":
         return "want"
     if view.is_in_cycle(edge):
@@ -142,7 +142,7 @@ def _kind(view: GraphView, edge: Edge) -> str:
     return "redundant" if view.is_redundant(edge) else "need"
 
 
-def _path(view: GraphView, edge: Edge, boxes: dict[str, Box]) -> str:
+def _edge_path(view: GraphView, edge: GraphEdge, boxes: dict[str, GraphBox]) -> str:
     """Return a curve from the left of who needs to the right of what is needed; within a level, around."""
     source, target = boxes[edge.source], boxes[edge.target]
     y1, y2 = source.y + _BOX_HEIGHT / 2, target.y + _BOX_HEIGHT / 2
@@ -156,18 +156,18 @@ def _path(view: GraphView, edge: Edge, boxes: dict[str, Box]) -> str:
         curve = f"M{x1:.0f} {y1:.0f}C{x1 + 40:.0f} {y1:.0f} {x2 + bend:.0f} {y2:.0f} {x2:.0f} {y2:.0f}"
     title = escape(f"{edge.source} {edge.kind} {edge.target} ({edge.where})")
     ends = f'data-from="{escape(edge.source)}" data-to="{escape(edge.target)}"'
-    return f'<path class="edge {_kind(view, edge)}" {ends} d="{curve}"><title>{title}</title></path>'
+    return f'<path class="edge {_edge_class(view, edge)}" {ends} d="{curve}"><title>{title}</title></path>'
 
 
-def _node(view: GraphView, name: str, box: Box, colours: dict[str | None, str]) -> str:
+def _node_svg(view: GraphView, name: str, box: GraphBox, colours: dict[str | None, str]) -> str:
     spec = view.fleet.agents[name]
-    dependents = len(view.graph.affected([name])) - 1
+    dependents = len(view.graph.with_dependents([name])) - 1
     facts = [
         name,
         f"machine {spec.machine}" if spec.machine else "",
         f"group {spec.group}" if spec.group else "",
     ]
-    facts += [f"port {spec.port}" if spec.port else "", f"{counted(dependents, 'agent')} rest on it"]
+    facts += [f"port {spec.port}" if spec.port else "", f"{format_count(dependents, 'agent')} rest on it"]
     title = escape("\n".join(fact for fact in facts if fact))
     text = f'<text x="{box.x + 8:.0f}" y="{box.y + 15:.0f}">{escape(name)}</text>'
     rect = (

@@ -6,30 +6,30 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
-from argosy.cli.graph_view import Edge, GraphView
-from argosy.fleet.units import counted
+from argosy.cli.graph_view import GraphEdge, GraphView
+from argosy.fleet.units import format_count
 
 _WIDTH = 100
 
 
-def render_text(view: GraphView) -> str:
+def render_graph_text(view: GraphView) -> str:
     """Return levels, machines, cycles, redundant needs and the longest chain, for people."""
-    sections = [_heading(view), _levels(view), _machines(view), _cycles(view), _redundant(view), _chain(view)]
+    sections = [_heading(view), _level_lines(view), _machine_lines(view), _cycle_lines(view), _redundant_lines(view), _longest_chain_lines(view)]
     return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
 
 
 def _heading(view: GraphView) -> list[str]:
     needs = len(view.needs())
     counts = [
-        counted(len(view.graph.agents), "agent"),
-        counted(needs, "need"),
-        counted(len(view.edges) - needs, "want"),
-        counted(len(view.levels), "level"),
+        format_count(len(view.graph.agents), "agent"),
+        format_count(needs, "need"),
+        format_count(len(view.edges) - needs, "want"),
+        format_count(len(view.levels), "level"),
     ]
     return [f"{view.fleet.name}: {', '.join(counts)}"]
 
 
-def _levels(view: GraphView) -> list[str]:
+def _level_lines(view: GraphView) -> list[str]:
     lines = []
     for index, level in enumerate(view.levels):
         lead = f"level {index:<3} {len(level):>3}  "
@@ -44,24 +44,24 @@ def _levels(view: GraphView) -> list[str]:
     return lines
 
 
-def _machines(view: GraphView) -> list[str]:
+def _machine_lines(view: GraphView) -> list[str]:
     machine_of = {spec.name: spec.machine for spec in view.fleet.agents.values()}
     counts = Counter(name for name in machine_of.values() if name is not None)
     if not counts:
         return []
     across = sum(machine_of[edge.source] != machine_of[edge.target] for edge in view.needs())
     width = max(map(len, counts))
-    lines = [f"  {name:<{width}}  {counted(count, 'agent')}" for name, count in counts.items()]
-    return ["machines", *lines, f"  {counted(across, 'need')} from one machine to another"]
+    lines = [f"  {name:<{width}}  {format_count(count, 'agent')}" for name, count in counts.items()]
+    return ["machines", *lines, f"  {format_count(across, 'need')} from one machine to another"]
 
 
-def _cycles(view: GraphView) -> list[str]:
+def _cycle_lines(view: GraphView) -> list[str]:
     if not view.cycles:
         return ["cycles: none"]
     return ["cycles", *(f"  {' -> '.join((*cycle, cycle[0]))}" for cycle in view.cycles)]
 
 
-def _redundant(view: GraphView) -> list[str]:
+def _redundant_lines(view: GraphView) -> list[str]:
     edges = [edge for edge in view.edges if view.is_redundant(edge)]
     if not edges:
         return ["redundant needs: none"]
@@ -70,8 +70,8 @@ def _redundant(view: GraphView) -> list[str]:
     return [f"redundant needs: {len(edges)} of {len(view.needs())} follow from the others", *lines]
 
 
-def _chain(view: GraphView) -> list[str]:
-    lead = f"longest chain, {counted(len(view.longest_chain), 'agent')}: "
+def _longest_chain_lines(view: GraphView) -> list[str]:
+    lead = f"longest chain, {format_count(len(view.longest_chain), 'agent')}: "
     return textwrap.wrap(
         " -> ".join(view.longest_chain),
         _WIDTH,
@@ -89,7 +89,7 @@ def render_mermaid(view: GraphView) -> str:
     for machine, names in _by_machine(view):
         indent = "  "
         if machine is not None:
-            lines.append(f'  subgraph m_{_word(machine)}["{machine}"]')
+            lines.append(f'  subgraph m_{_mermaid_id(machine)}["{machine}"]')
             indent = "    "
         lines += [f'{indent}{ids[name]}["{name}"]' for name in names]
         if machine is not None:
@@ -99,7 +99,7 @@ def render_mermaid(view: GraphView) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _arrow(edge: Edge) -> str:
+def _arrow(edge: GraphEdge) -> str:
     return "-->" if edge.kind == "needs" else "-.->"
 
 
@@ -127,7 +127,7 @@ def render_dot(view: GraphView) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _dot_style(view: GraphView, edge: Edge) -> str:
+def _dot_style(view: GraphView, edge: GraphEdge) -> str:
     if edge.kind == "wants":
         return " [style=dashed, constraint=false]"
     if view.is_in_cycle(edge):
@@ -142,5 +142,5 @@ def _by_machine(view: GraphView) -> Iterator[tuple[str | None, list[str]]]:
     yield from machines.items()
 
 
-def _word(name: str) -> str:
+def _mermaid_id(name: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in name)

@@ -10,7 +10,7 @@ from argosy.fleet.graph import Graph, build_graph
 from argosy.fleet.spec import Fleet
 
 
-class Edge(msgspec.Struct, frozen=True, rename={"source": "from", "target": "to"}):
+class GraphEdge(msgspec.Struct, frozen=True, rename={"source": "from", "target": "to"}):
     """`source` needs or wants `target`, as `where` (`file:line:column`) says."""
 
     source: str
@@ -24,21 +24,21 @@ class GraphView(msgspec.Struct, frozen=True):
 
     fleet: Fleet
     graph: Graph
-    edges: tuple[Edge, ...]
+    edges: tuple[GraphEdge, ...]
     levels: tuple[tuple[str, ...], ...]
     cycles: tuple[tuple[str, ...], ...]
     redundant: frozenset[tuple[str, str]]
     longest_chain: tuple[str, ...]
 
-    def needs(self) -> list[Edge]:
+    def needs(self) -> list[GraphEdge]:
         """Return the edges that gate the start."""
         return [edge for edge in self.edges if edge.kind == "needs"]
 
-    def is_redundant(self, edge: Edge) -> bool:
+    def is_redundant(self, edge: GraphEdge) -> bool:
         """Return whether another chain of needs implies `edge`."""
         return edge.kind == "needs" and (edge.source, edge.target) in self.redundant
 
-    def is_in_cycle(self, edge: Edge) -> bool:
+    def is_in_cycle(self, edge: GraphEdge) -> bool:
         """Return whether `edge` is part of a reported cycle."""
         return edge.kind == "needs" and any(
             (edge.source, edge.target) in zip(cycle, (*cycle[1:], cycle[0]), strict=True)
@@ -52,7 +52,7 @@ def view_graph(fleet: Fleet) -> GraphView:
     return GraphView(
         fleet=fleet,
         graph=graph,
-        edges=tuple(_edges(fleet)),
+        edges=tuple(_graph_edges(fleet)),
         levels=graph.levels(),
         cycles=graph.cycles(),
         redundant=frozenset(graph.redundant()),
@@ -60,8 +60,8 @@ def view_graph(fleet: Fleet) -> GraphView:
     )
 
 
-def _edges(fleet: Fleet) -> list[Edge]:
-    found: dict[tuple[str, str, str], Edge] = {}
+def _graph_edges(fleet: Fleet) -> list[GraphEdge]:
+    found: dict[tuple[str, str, str], GraphEdge] = {}
     for spec in fleet.agents.values():
         lists: dict[Literal["needs", "wants"], list[str]] = {
             "needs": [need.agent for need in spec.needs],
@@ -70,13 +70,13 @@ def _edges(fleet: Fleet) -> list[Edge]:
         for kind, names in lists.items():
             for index, name in enumerate(names):
                 own, inherited = f"agents.{spec.name}.{kind}.{index}", f"defaults.{kind}.{index}"
-                where = fleet.places.get(own) or fleet.places.get(inherited, spec.where)
+                where = fleet.locations.get(own) or fleet.locations.get(inherited, spec.where)
                 if name in fleet.agents:
-                    found.setdefault((spec.name, name, kind), Edge(spec.name, name, kind, where))
+                    found.setdefault((spec.name, name, kind), GraphEdge(spec.name, name, kind, where))
     return list(found.values())
 
 
-def graph_object(view: GraphView) -> dict[str, Any]:
+def graph_json(view: GraphView) -> dict[str, Any]:
     """Return the object `graph/1`."""
     level_of = {name: index for index, level in enumerate(view.levels) for name in level}
     agents = {

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Iterable
 from typing import Final
 
-WIDEST: Final = 100
+MAX_WIDTH: Final = 100
 
 
-class Formatter(argparse.RawDescriptionHelpFormatter):
+class CommandHelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Argparse's own, with the usage that people read: the options are told below it, not twice.
 
     A positional whose metavar is `FLEET AGENT METHOD` is told in two entries, `FLEET` and `AGENT`, with a
@@ -18,12 +18,12 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str, indent_increment: int = 2, max_help_position: int = 24) -> None:
         # Argparse makes one for each argument that is added: each would ask how wide the terminal is.
-        super().__init__(prog, indent_increment, max_help_position, width=WIDEST)
+        super().__init__(prog, indent_increment, max_help_position, width=MAX_WIDTH)
 
     def format_help(self) -> str:
         import shutil  # noqa: PLC0415 - slow to load, and most commands show no help
 
-        self._width = min(shutil.get_terminal_size().columns - 2, WIDEST)
+        self._width = min(shutil.get_terminal_size().columns - 2, MAX_WIDTH)
         self._max_help_position = min(self._max_help_position, max(self._width - 20, 4))
         return super().format_help()
 
@@ -34,15 +34,15 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
         groups: Iterable[object],
         prefix: str | None,
     ) -> str:
-        words = [word for action in actions if not action.option_strings for word in _usage_of(action)]
-        return " ".join(["usage:", self._prog, *words, "[options]"]) + "\n\n"
+        parts = [word for action in actions if not action.option_strings for word in _usage_parts(action)]
+        return " ".join(["usage:", self._prog, *parts, "[options]"]) + "\n\n"
 
     def _format_action(self, action: argparse.Action) -> str:
-        names, helps = _names_of(action), (action.help or "").split("\n")
+        names, helps = _metavar_names(action), (action.help or "").split("\n")
         if action.option_strings or len(names) == 1:
             return super()._format_action(action)
         return "".join(
-            super(Formatter, self)._format_action(
+            super(CommandHelpFormatter, self)._format_action(
                 argparse.Action([], action.dest, metavar=name, help=text, required=True)
             )
             for name, text in zip(names, helps, strict=True)
@@ -50,18 +50,18 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if not action.option_strings:
-            return _names_of(action)[0]
+            return _metavar_names(action)[0]
         choices = "|".join(map(str, action.choices or ()))
         value = "" if action.nargs == 0 else f" {action.metavar or choices or action.dest.upper()}"
         return ", ".join(action.option_strings) + value
 
 
-def _names_of(action: argparse.Action) -> tuple[str, ...]:
+def _metavar_names(action: argparse.Action) -> tuple[str, ...]:
     return tuple(str(action.metavar or action.dest).split(" ", 1))
 
 
-def _usage_of(action: argparse.Action) -> tuple[str, ...]:
-    first, *others = _names_of(action)
+def _usage_parts(action: argparse.Action) -> tuple[str, ...]:
+    first, *others = _metavar_names(action)
     if action.nargs == "*":
         return f"[{first}]", *others
     if action.nargs == "?":

@@ -21,22 +21,22 @@ from typing import TYPE_CHECKING
 
 import setproctitle
 
-from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.report import print_json
-from argosy.engine.companion import hold_lock, running_hub
-from argosy.engine.folder import folder_of
+from argosy.engine.companion import acquire_hub_lock, find_running_hub
+from argosy.engine.folder import locate_state_dir
 from argosy.extra import install_command
 from argosy.fault import Fault, MissingError
 from argosy.fleet.load import load_fleet
-from argosy.fleet.units import duration_s
-from argosy.hub.grafana import dashboard
+from argosy.fleet.units import parse_duration_s
+from argosy.hub.grafana import make_dashboard
 from argosy.hub.token import read_token, renew_token
-from argosy.wire.book import hub_name, read_book
+from argosy.wire.book import hub_name, read_address_book
 
 if TYPE_CHECKING:
     import argparse
 
-    from argosy.engine.folder import Folder
+    from argosy.engine.folder import StateDir
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -65,76 +65,76 @@ def run(args: argparse.Namespace) -> int:
     Raises MissingError: the fleet was never started here, the extra is missing, or no hub is there to be
     opened. Raises RefusedError: a hub runs already, or the token cannot be read.
     """
-    path, _ = take_fleet(args)
+    path, _ = parse_fleet(args)
     if args.grafana:
-        print(json.dumps(dashboard(load_fleet(path)), indent=2))
+        print(json.dumps(make_dashboard(load_fleet(path)), indent=2))
         return 0
-    folder = folder_of(path)
-    if not folder.book.exists():
+    state_dir = locate_state_dir(path)
+    if not state_dir.address_book.exists():
         message = "the fleet has not been started on this machine, so nothing is known of its addresses"
         raise MissingError(Fault(str(path), "no-book", message, "`argosy up` writes them"))
     if args.open:
-        return _open_page(folder, as_json=args.as_json)
+        return _open_page(state_dir, as_json=args.as_json)
     if args.token or args.renew_token:
-        return _show_token(folder, is_new=args.renew_token, as_json=args.as_json)
+        return _show_token(state_dir, is_new=args.renew_token, as_json=args.as_json)
     fleet = load_fleet(path)
-    machines = read_book(folder.book).machines
-    os.environ |= {"ARGOSY_BOOK": str(folder.book), "ARGOSY_AGENT": hub_name(machines[0] if machines else "")}
-    words = {
-        "store": args.store or str(folder.hub_store),
-        "lock": str(folder.hub_lock),
-        "book": str(folder.book),
+    machines = read_address_book(state_dir.address_book).machines
+    os.environ |= {"ARGOSY_BOOK": str(state_dir.address_book), "ARGOSY_AGENT": hub_name(machines[0] if machines else "")}
+    options = {
+        "store": args.store or str(state_dir.hub_store),
+        "lock": str(state_dir.hub_lock),
+        "book": str(state_dir.address_book),
         "fleet": str(path),
         "page": str(fleet.hub.port),
         "bind": fleet.hub.bind,
     }
     for name in ("detail", "retention"):
         if (kept := getattr(fleet.hub, name)) is not None:
-            words[name] = str(duration_s(kept))
+            options[name] = str(parse_duration_s(kept))
     try:
         hub = importlib.import_module("argosy.hub.hub").Hub
         importlib.import_module("argosy.hub.pageserver")
     except ModuleNotFoundError as error:
         message = f"the hub needs `{error.name}`, which is not installed"
         raise MissingError(Fault("", "no-hub", message, f"`{install_command('hub')}`")) from error
-    hold_lock(folder.hub_lock)
+    acquire_hub_lock(state_dir.hub_lock)
     setproctitle.setproctitle(f"argosy: hub {fleet.name}")
     from argosy.agent.runner import run_agent  # noqa: PLC0415 - it loads the wire
 
-    code: int = run_agent(hub, [word for key, value in words.items() for word in (f"--{key}", value)])
+    code: int = run_agent(hub, [word for key, value in options.items() for word in (f"--{key}", value)])
     return code
 
 
-def _open_page(folder: Folder, *, as_json: bool) -> int:
+def _open_page(state_dir: StateDir, *, as_json: bool) -> int:
     """Print the link to the page, and follow it where there is a display."""
-    mark = running_hub(folder.hub_lock)
-    if not mark or not mark.url:
+    hub_record = find_running_hub(state_dir.hub_lock)
+    if not hub_record or not hub_record.url:
         hint = "`argosy up -d` starts it; `argosy status` tells why it does not run"
         raise MissingError(Fault("hub", "no-hub", "no hub of this fleet listens here", hint))
-    token = read_token(folder.hub_token)
-    url = _link(mark.url, token)
+    token = read_token(state_dir.hub_token)
+    url = _page_url(hub_record.url, token)
     if as_json:
-        print_json({"argosy": "hub/1", "token": token, "url": url, "opened": _follow(folder, url)})
+        print_json({"argosy": "hub/1", "token": token, "url": url, "opened": _open_in_browser(state_dir, url)})
         return 0
     print(url, flush=True)
-    if _follow(folder, url):
+    if _open_in_browser(state_dir, url):
         sys.stderr.write("a browser is opened with it\n")
     return 0
 
 
-def _link(address: str, token: str) -> str:
+def _page_url(address: str, token: str) -> str:
     """Return the link to a page; what is behind the `#` is sent to nobody."""
     return f"{address}/#token={token}"
 
 
-def _follow(folder: Folder, url: str) -> bool:
+def _open_in_browser(state_dir: StateDir, url: str) -> bool:
     """Open a link in the browser; return whether there is a display for one.
 
     By a file that this user alone can read: the words of a command line are there for every user to see.
     """
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
-    path = folder.hub_token.with_name("hub.open.html")
+    path = state_dir.hub_token.with_name("hub.open.html")
     text = f'<!doctype html><meta http-equiv="refresh" content="0; url={url}"><a href="{url}">the hub</a>\n'
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(file, "w") as page:
@@ -142,11 +142,11 @@ def _follow(folder: Folder, url: str) -> bool:
     return webbrowser.open(path.as_uri())
 
 
-def _show_token(folder: Folder, *, is_new: bool, as_json: bool) -> int:
+def _show_token(state_dir: StateDir, *, is_new: bool, as_json: bool) -> int:
     """Print the token on stdout, and on stderr where to open the page with it."""
-    token = renew_token(folder.hub_token) if is_new else read_token(folder.hub_token)
-    mark = running_hub(folder.hub_lock)
-    url = _link(mark.url, token) if mark and mark.url else None
+    token = renew_token(state_dir.hub_token) if is_new else read_token(state_dir.hub_token)
+    hub_record = find_running_hub(state_dir.hub_lock)
+    url = _page_url(hub_record.url, token) if hub_record and hub_record.url else None
     if as_json:
         print_json({"argosy": "hub/1", "token": token, "url": url})
         return 0

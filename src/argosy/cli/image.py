@@ -20,28 +20,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.image_outcome import (
-    build_object,
+    build_json,
     build_text,
-    lock_object,
+    lock_json,
     lock_text,
-    push_object,
+    push_json,
     push_text,
 )
-from argosy.cli.image_view import plan_object, plan_text, proposal_text, why_text
+from argosy.cli.image_view import plan_json, plan_text, proposal_text, import_reasons_text
 from argosy.cli.report import print_json
 from argosy.fault import Fault, InputError
 from argosy.fleet import load_fleet
-from argosy.image.containerfile import containerfile
-from argosy.image.containers import lay_out
+from argosy.image.containerfile import render_containerfile
+from argosy.image.containers import plan_containers
 from argosy.image.lock import read_lock
 from argosy.image.plan import ImagePlan, plan_images
-from argosy.image.push import push_images, read_layout
-from argosy.image.record import FOLDER
-from argosy.image.target import check_tag, read_target
+from argosy.image.push import push_images, read_layout_images
+from argosy.image.record import LAYOUT_FOLDER
+from argosy.image.target import check_tag, parse_target
 from argosy.image.weights import measure_plan
-from argosy.image.workshop import Order, build_images, check_names, lock_images, lock_path
+from argosy.image.workshop import BuildOptions, build_images, check_names, lock_images, lock_path
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -76,73 +76,73 @@ def run(args: argparse.Namespace) -> int:
     Raises InputError: a faulty fleet or lock, an unknown image or package; MissingError: a program, an extra
     or a right that is needed; RefusedError: something cannot be fetched, or is not let in.
     """
-    path, _ = take_fleet(args)
+    fleet_file, _ = parse_fleet(args)
     if args.tag is not None:
         check_tag(args.tag)
-    return _ACTIONS[args.action](plan_images(load_fleet(path)), args)
+    return _ACTIONS[args.action](plan_images(load_fleet(fleet_file)), args)
 
 
 def _plan(plan: ImagePlan, args: argparse.Namespace) -> int:
     if args.package and not args.as_json:
-        print(why_text(plan, args.package))
+        print(import_reasons_text(plan, args.package))
         return 0
     measured = measure_plan(plan)
     if args.as_json:
-        print_json(plan_object(plan, measured))
+        print_json(plan_json(plan, measured))
     else:
         print(proposal_text(plan, measured) if args.propose else plan_text(plan, measured))
     return 0
 
 
 def _lock(plan: ImagePlan, args: argparse.Namespace) -> int:
-    locked = lock_images(plan, _only(args))
+    locked = lock_images(plan, _selected_images(args))
     if args.as_json:
-        print_json(lock_object(locked))
+        print_json(lock_json(locked))
     else:
         print(lock_text(locked))
     return 0
 
 
 def _build(plan: ImagePlan, args: argparse.Namespace) -> int:
-    order = Order(
-        only=_only(args),
+    build_request = BuildOptions(
+        only=_selected_images(args),
         folder=Path(args.target) if args.target else None,
         tag=args.tag or "latest",
         compression="gzip" if args.gzip else "zstd",
-        is_proven=not args.no_proof,
-        base=args.base or "",
+        runs_smoke_test=not args.no_proof,
+        base_reference=args.base or "",
     )
-    outcome = build_images(plan, order, _tell)
+    outcome = build_images(plan, build_request, _print_progress)
     if args.as_json:
-        print_json(build_object(outcome))
+        print_json(build_json(outcome))
     else:
         print(build_text(outcome))
-    return 1 if outcome.unnamed else 0
+    return 1 if outcome.untagged else 0
 
 
 def _push(plan: ImagePlan, args: argparse.Namespace) -> int:
     if not args.to:
         hint = "such as `--to registry.example:5000/team`"
         raise InputError(Fault("--to", "usage", "push needs a registry, and none is given", hint))
-    target = read_target(args.to, args.http)
-    folder = Path(args.target) if args.target else Path(plan.fleet.path).parent / FOLDER
-    images = read_layout(folder, _only(args))
-    done = push_images(folder, images, target, args.tag, _tell)
+    target = parse_target(args.to, args.http)
+    layout_dir = Path(args.target) if args.target else Path(plan.fleet.path).parent / LAYOUT_FOLDER
+    images = read_layout_images(layout_dir, _selected_images(args))
+    done = push_images(layout_dir, images, target, args.tag, _print_progress)
     if args.as_json:
-        print_json(push_object(done))
+        print_json(push_json(done))
     else:
         print(push_text(done))
     return 0
 
 
 def _containerfile(plan: ImagePlan, args: argparse.Namespace) -> int:
-    only = _only(args) or (tuple(plan.images) if len(plan.images) == 1 else ())
+    only = _selected_images(args) or (tuple(plan.images) if len(plan.images) == 1 else ())
     if len(only) != 1:
         listed = ", ".join(f"`{name}`" for name in plan.images)
         raise InputError(Fault("--only", "usage", f"found {len(only)} names, expected one of {listed}"))
     check_names(plan, only)
     path = lock_path(plan)
-    text = containerfile(plan.images[only[0]], lay_out(plan), read_lock(path) if path.exists() else None)
+    text = render_containerfile(plan.images[only[0]], plan_containers(plan), read_lock(path) if path.exists() else None)
     if args.as_json:
         print_json({"argosy": "image-containerfile/1", "image": only[0], "text": text})
     else:
@@ -150,11 +150,11 @@ def _containerfile(plan: ImagePlan, args: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(line: str) -> None:
+def _print_progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _only(args: argparse.Namespace) -> tuple[str, ...]:
+def _selected_images(args: argparse.Namespace) -> tuple[str, ...]:
     return tuple(args.only.split(",")) if args.only is not None else ()
 
 

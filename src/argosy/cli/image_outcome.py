@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from argosy.image.push import Pushed
-from argosy.image.workshop import Locked, Outcome
+from argosy.image.push import PushedImage
+from argosy.image.workshop import LockResult, BuildResult
 
 
-def lock_object(locked: Locked) -> dict[str, Any]:
+def lock_json(locked: LockResult) -> dict[str, Any]:
     """Return `image-lock/1`."""
     return {
         "argosy": "image-lock/1",
@@ -24,7 +24,7 @@ def lock_object(locked: Locked) -> dict[str, Any]:
     }
 
 
-def lock_text(locked: Locked) -> str:
+def lock_text(locked: LockResult) -> str:
     """Return what was written, a line a file."""
     lock = locked.lock
     return "\n".join(
@@ -39,11 +39,11 @@ def lock_text(locked: Locked) -> str:
     )
 
 
-def build_object(outcome: Outcome) -> dict[str, Any]:
+def build_json(result: BuildResult) -> dict[str, Any]:
     """Return `image-build/1`."""
     return {
         "argosy": "image-build/1",
-        "layout": str(outcome.folder),
+        "layout": str(result.folder),
         "images": {
             name: {
                 "digest": entry.digest,
@@ -51,52 +51,52 @@ def build_object(outcome: Outcome) -> dict[str, Any]:
                 "size": entry.unpacked_bytes,
                 "stored": entry.stored_bytes,
                 "layers": len(entry.layers),
-                "named": entry.proof is not None and entry.proof.is_good,
-                "proof": msgspec.to_builtins(entry.proof),
+                "named": entry.smoke_test is not None and entry.smoke_test.is_passed,
+                "proof": msgspec.to_builtins(entry.smoke_test),
             }
             for name, entry in (
-                (item.image.name, outcome.record.images[item.image.name]) for item in outcome.built
+                (item.image.name, result.record.images[item.image.name]) for item in result.built
             )
         },
-        "stored": outcome.record.shared_bytes,
-        "unnamed": outcome.unnamed,
+        "stored": result.record.shared_bytes,
+        "unnamed": result.untagged,
     }
 
 
-def build_text(outcome: Outcome) -> str:
+def build_text(result: BuildResult) -> str:
     """Return the closing account of a build."""
-    images = [outcome.record.images[item.image.name] for item in outcome.built]
-    held = outcome.record.images.values()
-    alone, shared = sum(image.stored_bytes for image in held), outcome.record.shared_bytes
-    named = sum(image.proof is not None and image.proof.is_good for image in images)
+    images = [result.record.images[item.image.name] for item in result.built]
+    all_images = result.record.images.values()
+    unshared_bytes, shared = sum(image.stored_bytes for image in all_images), result.record.shared_bytes
+    named = sum(image.smoke_test is not None and image.smoke_test.is_passed for image in images)
     return (
         f"{len(images)} images built = {named} named + {len(images) - named} without a name; the layout has "
-        f"{len(held)}: {shared / 1e6:.1f} MB stored, {alone / 1e6:.1f} MB if nothing were shared; "
-        f"{outcome.folder}"
+        f"{len(all_images)}: {shared / 1e6:.1f} MB stored, {unshared_bytes / 1e6:.1f} MB if nothing were shared; "
+        f"{result.folder}"
     )
 
 
-def push_object(done: tuple[Pushed, ...]) -> dict[str, Any]:
+def push_json(pushed: tuple[PushedImage, ...]) -> dict[str, Any]:
     """Return `image-push/1`."""
     return {
         "argosy": "image-push/1",
         "images": {
             item.image: {
-                "place": item.place,
+                "place": item.reference,
                 "digest": item.digest,
-                "blobs": {"sent": item.sent, "mounted": item.mounted, "there": item.there},
+                "blobs": {"sent": item.sent, "mounted": item.mounted, "there": item.existing},
                 "sent": item.sent_bytes,
             }
-            for item in done
+            for item in pushed
         },
     }
 
 
-def push_text(done: tuple[Pushed, ...]) -> str:
+def push_text(pushed: tuple[PushedImage, ...]) -> str:
     """Return the closing account of a push."""
-    blobs = sum(item.sent + item.mounted + item.there for item in done)
-    sent = sum(item.sent for item in done)
+    blobs = sum(item.sent + item.mounted + item.existing for item in pushed)
+    sent = sum(item.sent for item in pushed)
     return (
-        f"{len(done)} images pushed and read back with the same digest; {blobs} blobs = {sent} sent "
-        f"({sum(item.sent_bytes for item in done) / 1e6:.1f} MB) + {blobs - sent} not sent again"
+        f"{len(pushed)} images pushed and read back with the same digest; {blobs} blobs = {sent} sent "
+        f"({sum(item.sent_bytes for item in pushed) / 1e6:.1f} MB) + {blobs - sent} not sent again"
     )

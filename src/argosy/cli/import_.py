@@ -19,9 +19,9 @@ from pathlib import Path
 from argosy.cli.arguments import add_json
 from argosy.cli.report import paint, print_json
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers import Plan, account, emit, plan_import
+from argosy.fleet.importers import ImportPlan, summarize_plan, render_fleet_file, plan_import
 from argosy.fleet.load import load_fleet
-from argosy.fleet.places import displayed
+from argosy.fleet.places import format_path
 from argosy.fleet.spec import NAME_PATTERN
 
 
@@ -56,45 +56,45 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output).expanduser() if args.output is not None else None
     if output is not None and output.is_dir():
         output = output / "fleet.yaml"
-    folder = output.absolute().parent if output is not None else Path.cwd()
+    directory = output.absolute().parent if output is not None else Path.cwd()
     paths = [Path(path).expanduser() for path in args.paths]
-    plan = plan_import(paths, folder, _machines(args.machine), _addresses(args.address))
-    text = emit(plan)
+    plan = plan_import(paths, directory, _machines(args.machine), _addresses(args.address))
+    text = render_fleet_file(plan)
     # What is written must be right in itself; only faults of the scripts are left for `check`.
-    load_fleet(output or folder / "fleet.yaml", text)
+    load_fleet(output or directory / "fleet.yaml", text)
     if output is not None:
-        write(output, text, force=args.force)
+        write_fleet_file(output, text, force=args.force)
     if args.as_json:
-        print_json(_json(plan, output, text))
+        print_json(_import_json(plan, output, text))
     else:
-        _tell(plan, output)
+        _print_decisions(plan, output)
         if output is None:
             sys.stdout.write(text)
     return 0
 
 
-def _machines(words: list[str]) -> dict[Path, str]:
+def _machines(options: list[str]) -> dict[Path, str]:
     """Read `NAME=PATH` words."""
-    pairs = _pairs(words, "--machine", "PATH", "mainpc=main/config")
+    pairs = _parse_pairs(options, "--machine", "PATH", "mainpc=main/config")
     return {Path(os.path.normpath(Path(path).expanduser().absolute())): name for name, path in pairs}
 
 
-def _addresses(words: list[str]) -> dict[str, str]:
+def _addresses(options: list[str]) -> dict[str, str]:
     """Read `NAME=ADDRESS` words."""
-    return dict(_pairs(words, "--address", "ADDRESS", "pc2=10.0.0.2"))
+    return dict(_parse_pairs(options, "--address", "ADDRESS", "pc2=10.0.0.2"))
 
 
-def _pairs(words: list[str], option: str, what: str, example: str) -> Iterator[tuple[str, str]]:
+def _parse_pairs(options: list[str], option: str, value_name: str, example: str) -> Iterator[tuple[str, str]]:
     """Yield name and value of each word. Raises InputError: one is no `NAME=...`."""
-    for word in words:
-        name, _, value = word.partition("=")
+    for option_value in options:
+        name, _, value = option_value.partition("=")
         if not value or not re.fullmatch(NAME_PATTERN, name):
-            message = f"`{word}` is not NAME={what}"
+            message = f"`{option_value}` is not NAME={value_name}"
             raise InputError(Fault(option, "usage", message, f"such as `{option} {example}`"))
         yield name, value
 
 
-def write(path: Path, text: str, *, force: bool) -> None:
+def write_fleet_file(path: Path, text: str, *, force: bool) -> None:
     """Write `text` to `path` in one step: another process sees the old file or the new one, never a part.
 
     Raises InputError: a different file is there and `force` is false, or the folder cannot be written to.
@@ -103,16 +103,16 @@ def write(path: Path, text: str, *, force: bool) -> None:
         if path.exists() and path.read_bytes() == text.encode():
             return
         if path.exists() and not force:
-            message = f"`{displayed(path)}` is there already and differs"
+            message = f"`{format_path(path)}` is there already and differs"
             hint = "`--force` overwrites it; another `-o` keeps both"
-            raise InputError(Fault(displayed(path), "exists", message, hint))
-        _replace(path, text)
+            raise InputError(Fault(format_path(path), "exists", message, hint))
+        _write_atomic(path, text)
     except OSError as error:
         message = f"the file cannot be written: {(error.strerror or type(error).__name__).lower()}"
-        raise InputError(Fault(displayed(path), "unwritable", message)) from error
+        raise InputError(Fault(format_path(path), "unwritable", message)) from error
 
 
-def _replace(path: Path, text: str) -> None:
+def _write_atomic(path: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", text=False)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -128,12 +128,12 @@ def _replace(path: Path, text: str) -> None:
         raise
 
 
-def _json(plan: Plan, output: Path | None, text: str) -> dict[str, object]:
+def _import_json(plan: ImportPlan, output: Path | None, text: str) -> dict[str, object]:
     decisions = [{"where": one.where, "what": one.what, "why": one.why} for one in plan.decisions]
     value: dict[str, object] = {
         "argosy": "import/1",
         "agents": len(plan.agents),
-        "edges": plan.edges,
+        "edges": plan.edge_count,
         "machines": list(plan.machines),
         "decisions": decisions,
         "file": None if output is None else str(output),
@@ -141,13 +141,13 @@ def _json(plan: Plan, output: Path | None, text: str) -> dict[str, object]:
     return value if output is not None else {**value, "text": text}
 
 
-def _tell(plan: Plan, output: Path | None) -> None:
+def _print_decisions(plan: ImportPlan, output: Path | None) -> None:
     """Print the decisions and the account on stderr."""
     for decision in plan.decisions:
-        place = f"{decision.where}: " if decision.where else ""
-        sys.stderr.write(f"{paint('decided:', 'yellow', sys.stderr)} {place}{decision.what}\n")
+        location = f"{decision.where}: " if decision.where else ""
+        sys.stderr.write(f"{paint('decided:', 'yellow', sys.stderr)} {location}{decision.what}\n")
         sys.stderr.write(f"  {paint(decision.why, 'dim', sys.stderr)}\n")
-    sys.stderr.write(f"{account(plan)} {len(plan.decisions)} decisions.\n")
+    sys.stderr.write(f"{summarize_plan(plan)} {len(plan.decisions)} decisions.\n")
     if output is not None:
-        name = displayed(output)
+        name = format_path(output)
         sys.stderr.write(f"wrote {name}; next: `argosy check {name}`, then `argosy up {name}`\n")

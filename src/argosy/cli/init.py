@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from argosy.cli.arguments import FLEET_FILE, add_json
 from argosy.cli.report import print_json
 from argosy.fault import Fault, InputError
-from argosy.fleet.addition import WATCHDOG
+from argosy.fleet.addition import DEFAULT_WATCHDOG
 
 if TYPE_CHECKING:
     import argparse
 
-_FLEET = """\
+_FLEET_TEMPLATE = """\
 # `argosy check` tells every fault of this file; docs/fleet-file.md tells every key.
 fleet: {name}
 environments:
@@ -41,7 +41,7 @@ agents:
     needs: [Greeter]            # started when Greeter is ready, stopped before it
     liveness: {{watchdog: {watchdog}}}
 """
-_GREETER = '''\
+_GREETER_TEMPLATE = '''\
 """Greets who asks."""
 
 from argosy.agent import Agent, request, run
@@ -57,7 +57,7 @@ class Greeter(Agent):
 if __name__ == "__main__":
     run(Greeter)
 '''
-_VISITOR = '''\
+_VISITOR_TEMPLATE = '''\
 """Visits Greeter from time to time."""
 
 from argosy.agent import Agent, every, run
@@ -72,7 +72,7 @@ class Visitor(Agent):
 if __name__ == "__main__":
     run(Visitor)
 '''
-_FILES = {"agents/__init__.py": "", "agents/greeter.py": _GREETER, "agents/visitor.py": _VISITOR}
+_TEMPLATE_FILES = {"agents/__init__.py": "", "agents/greeter.py": _GREETER_TEMPLATE, "agents/visitor.py": _VISITOR_TEMPLATE}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +84,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def _holds_something(path: Path) -> bool:
+def _has_content(path: Path) -> bool:
     """Return whether there is a file with more than blanks, or anything else."""
     try:
         return path.exists() and not (path.is_file() and not path.read_bytes().strip())
@@ -94,29 +94,29 @@ def _holds_something(path: Path) -> bool:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files. Raises InputError: one is there already, or cannot be written."""
-    folder = Path(args.folder)
-    name = args.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.absolute().name).strip("-.") or "fleet"
+    directory = Path(args.folder)
+    name = args.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", directory.absolute().name).strip("-.") or "fleet"
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
         if args.name:
             raise InputError(
                 Fault("--name", "usage", f"`{name}` is no name", "letters, digits, `_`, `-`, `.`")
             )
         name = f"fleet-{name}"
-    texts = {FLEET_FILE: _FLEET.format(name=name, watchdog=WATCHDOG), **_FILES}
-    there = [path for path in texts if _holds_something(folder / path)]
-    if there:
-        hint = "`argosy new NAME` adds an agent" if FLEET_FILE in there else "name another folder"
-        raise InputError(Fault(str(folder / there[0]), "exists", f"`{there[0]}` is there already", hint))
+    texts = {FLEET_FILE: _FLEET_TEMPLATE.format(name=name, watchdog=DEFAULT_WATCHDOG), **_TEMPLATE_FILES}
+    existing = [path for path in texts if _has_content(directory / path)]
+    if existing:
+        hint = "`argosy new NAME` adds an agent" if FLEET_FILE in existing else "name another folder"
+        raise InputError(Fault(str(directory / existing[0]), "exists", f"`{existing[0]}` is there already", hint))
     try:
         for path, text in texts.items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(text, "utf-8")
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_text(text, "utf-8")
     except OSError as error:
         message = f"it cannot be written: {(error.strerror or '').lower()}"
         raise InputError(Fault(str(error.filename), "unwritable", message)) from None
     if args.as_json:
-        print_json({"argosy": "init/1", "fleet": name, "written": [str(folder / path) for path in texts]})
+        print_json({"argosy": "init/1", "fleet": name, "written": [str(directory / path) for path in texts]})
         return 0
-    way = "" if args.folder == "." else f"cd {args.folder} && "
-    print(f"wrote {len(texts)} files in {folder}; `{way}argosy up -d`, then `argosy call Greeter greet`")
+    cd_command = "" if args.folder == "." else f"cd {args.folder} && "
+    print(f"wrote {len(texts)} files in {directory}; `{cd_command}argosy up -d`, then `argosy call Greeter greet`")
     return 0

@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.report import print_json
 from argosy.fault import RefusedError
 from argosy.fleet import load_fleet
-from argosy.image.containers import lay_out
-from argosy.image.k8s import k8s_text, manifests
+from argosy.image.containers import plan_containers
+from argosy.image.k8s import render_manifests, build_manifests
 from argosy.image.manifestcheck import check_manifests
 from argosy.image.plan import plan_images
 
@@ -28,12 +28,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the manifests; returns 0. Raises InputError or RefusedError, as loading and laying out do."""
-    path, _ = take_fleet(args)
-    containers = lay_out(plan_images(load_fleet(path)))
-    if faults := check_manifests(manifests(containers)):
+    path, _ = parse_fleet(args)
+    containers = plan_containers(plan_images(load_fleet(path)))
+    if faults := check_manifests(build_manifests(containers)):
         raise RefusedError(*faults)
     if args.as_json:
-        print_json({"argosy": "k8s/1", "items": manifests(containers)})
+        print_json({"argosy": "k8s/1", "items": build_manifests(containers)})
     else:
-        sys.stdout.write(k8s_text(containers))
+        sys.stdout.write(render_manifests(containers))
     return 0

@@ -20,14 +20,14 @@ from typing import Any
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, looks_like_fleet, take_fleet
+from argosy.cli.arguments import add_fleet, looks_like_fleet, parse_fleet
 from argosy.cli.report import paint, print_json
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.load import load_fleet
 from argosy.fleet.spec import Fleet
-from argosy.fleet.spelling import suggestion
-from argosy.wire.keymaking import MachineKeys, faults_of, lay_out, make_keys, renew_key, survey
-from argosy.wire.keys import keys_folder
+from argosy.fleet.spelling import suggest
+from argosy.wire.keymaking import MachineKeys, check_keys, export_keys, make_keys, renew_key, list_keys
+from argosy.wire.keys import default_keys_dir
 
 ACTIONS = ("make", "show", "copy")
 
@@ -35,7 +35,7 @@ ACTIONS = ("make", "show", "copy")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy keys`."""
     parser.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help="what to do")
-    add_fleet(parser, words="[M]", words_help="the machine to lay out keys for")
+    add_fleet(parser, positionals="[M]", positionals_help="the machine to lay out keys for")
     parser.add_argument(
         "--renew",
         metavar="M",
@@ -54,25 +54,25 @@ def run(args: argparse.Namespace) -> int:
     """
     # A FLEET may stand behind the machine: `argosy keys copy pc2 fleets/harbour`.
     args.words.sort(key=lambda word: not looks_like_fleet(word))
-    path, words = take_fleet(args)
-    _check_usage(args, words)
+    path, positionals = parse_fleet(args)
+    _check_usage(args, positionals)
     fleet = load_fleet(path)
     if not fleet.machines:
         message = f"fleet `{fleet.name}` names no machines, and keys are for connections between machines"
         hint = "`machines:` in the fleet file names them"
         raise RefusedError(Fault(str(path), "no-machines", message, hint))
-    folder = keys_folder(fleet.name)
+    key_dir = default_keys_dir(fleet.name)
     if args.action == "make":
-        return _make(fleet, folder, args.renew, as_json=args.as_json)
+        return _make_keys(fleet, key_dir, args.renew, as_json=args.as_json)
     if args.action == "copy":
-        return _copy(fleet, folder, words[0], args.target, as_json=args.as_json)
-    return _show(fleet, folder, as_json=args.as_json)
+        return _lay_out_keys(fleet, key_dir, positionals[0], args.target, as_json=args.as_json)
+    return _show_keys(fleet, key_dir, as_json=args.as_json)
 
 
-def _check_usage(args: argparse.Namespace, words: Sequence[str]) -> None:
+def _check_usage(args: argparse.Namespace, positionals: Sequence[str]) -> None:
     wanted = args.action == "copy"
-    if len(words) != wanted:
-        found = ", ".join(map("`{}`".format, words)) or "none"
+    if len(positionals) != wanted:
+        found = ", ".join(map("`{}`".format, positionals)) or "none"
         expected = "one machine" if wanted else "no machine"
         message = f"`argosy keys {args.action}` takes {expected}, found {found}"
         raise InputError(Fault("", "usage", message, "such as `argosy keys copy pc2`"))
@@ -81,50 +81,50 @@ def _check_usage(args: argparse.Namespace, words: Sequence[str]) -> None:
             raise InputError(Fault(option, "usage", f"`{option}` goes with `argosy keys {action}`"))
 
 
-def _make(fleet: Fleet, folder: str, renew: str | None, *, as_json: bool) -> int:
+def _make_keys(fleet: Fleet, key_dir: str, renew: str | None, *, as_json: bool) -> int:
     if renew is not None:
         _check_machine(fleet, renew)
-        renew_key(folder, renew)
-    made = make_keys(folder, fleet.machines)
+        renew_key(key_dir, renew)
+    created = make_keys(key_dir, fleet.machines)
     if as_json:
-        _print_json("make", folder, survey(folder, tuple(fleet.machines)), made=made, renewed=_listed(renew))
+        _print_keys_json("make", key_dir, list_keys(key_dir, tuple(fleet.machines)), made=created, renewed=_as_list(renew))
         return 0
-    kept = len(fleet.machines) - len(made) - (renew is not None)
-    print(f"{len(made)} made, {int(renew is not None)} renewed, {kept} kept in {folder}")
+    unchanged_count = len(fleet.machines) - len(created) - (renew is not None)
+    print(f"{len(created)} made, {int(renew is not None)} renewed, {unchanged_count} kept in {key_dir}")
     if renew is not None:
         print(f"`{renew}` and the other machines refuse each other until they have the new keys")
-    if made or renew is not None:
+    if created or renew is not None:
         print("each machine needs its own: `argosy keys copy M` lays them out")
         print("agents that run take them at their next start: `argosy down`, then `argosy up`")
     return 0
 
 
-def _copy(fleet: Fleet, folder: str, machine: str, target: str | None, *, as_json: bool) -> int:
+def _lay_out_keys(fleet: Fleet, key_dir: str, machine: str, target: str | None, *, as_json: bool) -> int:
     _check_machine(fleet, machine)
     out = os.path.abspath(target or f"keys-{machine}")
-    files = lay_out(folder, machine, out)
+    files = export_keys(key_dir, machine, out)
     if as_json:
-        _print_json("copy", folder, survey(folder, tuple(fleet.machines)), out=out, files=files)
+        _print_keys_json("copy", key_dir, list_keys(key_dir, tuple(fleet.machines)), out=out, files=files)
         return 0
     print(f"{len(files)} files for `{machine}` in {out}, one of them its secret")
-    there = f"{machine}:.config/argosy/keys/{fleet.name}/"
-    print(f"copy:  rsync -r --mkpath --delete --chmod=D700,F600 {out}/ {there}")
+    remote_path = f"{machine}:.config/argosy/keys/{fleet.name}/"
+    print(f"copy:  rsync -r --mkpath --delete --chmod=D700,F600 {out}/ {remote_path}")
     print(f"then:  rm -r {out}")
     return 0
 
 
-def _show(fleet: Fleet, folder: str, *, as_json: bool) -> int:
+def _show_keys(fleet: Fleet, key_dir: str, *, as_json: bool) -> int:
     machines = tuple(fleet.machines)
-    found = survey(folder, machines)
-    faults = faults_of(folder, machines)
+    found = list_keys(key_dir, machines)
+    faults = check_keys(key_dir, machines)
     if as_json:
-        _print_json("show", folder, found, faults=[msgspec.to_builtins(fault) for fault in faults])
+        _print_keys_json("show", key_dir, found, faults=[msgspec.to_builtins(fault) for fault in faults])
         return 1 if faults else 0
-    print(folder)
+    print(key_dir)
     width = max(map(len, found))
     for name, keys in found.items():
-        holds = "public and secret" if keys.has_secret else "public"
-        print(f"  {name:<{width}}  {keys.fingerprint or '-':<19}  {keys.public or '-':<40}  {holds}")
+        content = "public and secret" if keys.has_secret else "public"
+        print(f"  {name:<{width}}  {keys.fingerprint or '-':<19}  {keys.public or '-':<40}  {content}")
     for fault in faults:
         print(f"{paint(fault.code, 'red', sys.stdout)}  {fault.message}")
         if fault.hint:
@@ -134,15 +134,15 @@ def _show(fleet: Fleet, folder: str, *, as_json: bool) -> int:
 
 def _check_machine(fleet: Fleet, machine: str) -> None:
     if machine not in fleet.machines:
-        hint = suggestion(machine, fleet.machines, "machines")
+        hint = suggest(machine, fleet.machines, "machines")
         message = f"fleet `{fleet.name}` has no machine `{machine}`"
         raise InputError(Fault(fleet.path, "unknown-machine", message, hint))
 
 
-def _listed(name: str | None) -> list[str]:
+def _as_list(name: str | None) -> list[str]:
     return [] if name is None else [name]
 
 
-def _print_json(action: str, folder: str, machines: dict[str, MachineKeys], **more: Any) -> None:
-    told = msgspec.to_builtins(machines)
-    print_json({"argosy": "keys/1", "action": action, "folder": folder, "machines": told, **more})
+def _print_keys_json(action: str, key_dir: str, machines: dict[str, MachineKeys], **more: Any) -> None:
+    machines_json = msgspec.to_builtins(machines)
+    print_json({"argosy": "keys/1", "action": action, "folder": key_dir, "machines": machines_json, **more})

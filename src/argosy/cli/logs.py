@@ -23,35 +23,35 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import msgspec
 
 from argosy.cli.arguments import add_fleet
-from argosy.cli.chosen import take_chosen
-from argosy.cli.logs_elsewhere import Elsewhere
-from argosy.cli.report import is_colourful, paint
-from argosy.cli.stdout import give_up_stdout
-from argosy.engine.celllog import find_sources
-from argosy.engine.logreader import Reader, tail_offset
-from argosy.engine.logwatch import LogWatch, appearance
-from argosy.engine.printable import show_control
-from argosy.engine.roster import read_roster
+from argosy.cli.chosen import select_fleet
+from argosy.cli.logs_elsewhere import RemoteAgents
+from argosy.cli.report import supports_colour, paint
+from argosy.cli.stdout import discard_stdout
+from argosy.engine.celllog import find_log_sources
+from argosy.engine.logreader import LogReader, find_tail_offset
+from argosy.engine.logwatch import LogWatch, wait_for_directory
+from argosy.engine.printable import escape_control
+from argosy.engine.roster import load_applied_plan
 from argosy.fault import ArgosyError, Fault, InputError
-from argosy.fleet.units import shown_size
+from argosy.fleet.units import format_size
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from argosy.cli.logs_elsewhere import Feed
-    from argosy.engine.celllog import Sources
-    from argosy.engine.folder import Folder
-    from argosy.engine.logreader import Line
+    from argosy.cli.logs_elsewhere import RemoteLogFeed
+    from argosy.engine.celllog import LogSources
+    from argosy.engine.folder import StateDir
+    from argosy.engine.logreader import LogLine
 
-_AT_A_TIME_BYTES: Final = 4 * 2**20
-_AGAIN_AFTER_S: Final = 0.5
+_CHUNK_BYTES: Final = 4 * 2**20
+_RECONNECT_S: Final = 0.5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy logs`."""
-    add_fleet(parser, words="[AGENT...]", words_help="agents (default: all)", takes_name=True)
+    add_fleet(parser, positionals="[AGENT...]", positionals_help="agents (default: all)", allow_name=True)
     parser.add_argument("-f", "--follow", action="store_true", help="go on as lines come")
     parser.add_argument("--here", action="store_true", help="this machine's agents only")
     parser.add_argument("-n", "--lines", type=int, metavar="N", help="the last N lines only")
@@ -59,71 +59,71 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the lines; returns 0."""
-    (path, _, folder), names = take_chosen(args)
-    sources = find_sources(folder)
-    elsewhere = Elsewhere(None if args.here else folder)
-    here = [name for name in names if name not in elsewhere.machine_of]
-    logs = _logs_of(sources, here, path, folder) if here or not names else {}
+    (path, _, state_dir), names = select_fleet(args)
+    sources = find_log_sources(state_dir)
+    remote = RemoteAgents(None if args.here else state_dir)
+    local_names = [name for name in names if name not in remote.machine_of]
+    logs = _select_logs(sources, local_names, path, state_dir) if local_names or not names else {}
     if args.lines is not None and args.lines < 0:
         raise InputError(Fault("-n", "usage", f"{args.lines} lines cannot be shown", "give 0 or more"))
     readers = [
-        Reader(name, log, tail_offset(log, args.lines) if args.lines is not None else 0)
+        LogReader(name, log, find_tail_offset(log, args.lines) if args.lines is not None else 0)
         for name, log in logs.items()
     ]
-    feeds = elsewhere.feeds(names, args.lines, is_endless=args.follow)
-    lines = _merged(readers, sources, here)
+    feeds = remote.open_feeds(names, args.lines, follow=args.follow)
+    lines = _merge_lines(readers, sources, local_names)
     if not args.follow:
-        lines = heapq.merge(lines, *(feed.all() for feed in feeds), key=lambda line: line.at_s)
+        lines = heapq.merge(lines, *(feed.read_all() for feed in feeds), key=lambda line: line.at_s)
     if args.lines is not None:
         lines = deque(lines, maxlen=args.lines)
-    silent = [name for name in here if not sources.of(name)]
+    without_lines = [name for name in local_names if not sources.logs_of(name)]
     if not names and not logs and not feeds:
-        silent = ["this fleet"]
-    _tell_silent(silent, is_waiting=args.follow)
-    far = () if names else elsewhere.machine_of
-    width = max((len(name) for name in (*logs, *(names or sources.cells), *far)), default=0)
+        without_lines = ["this fleet"]
+    _warn_without_lines(without_lines, is_waiting=args.follow)
+    remote_agents = () if names else remote.machine_of
+    width = max((len(name) for name in (*logs, *(names or sources.cells), *remote_agents)), default=0)
     if args.follow:
         # asyncio would put a Ctrl-C off until its loop turns again; output that nobody takes holds that.
-        signal.signal(signal.SIGINT, _interrupt)
+        signal.signal(signal.SIGINT, _raise_interrupt)
     try:
         _print(lines, width, as_json=args.as_json)
         if args.follow:
             show = partial(_print, width=width, as_json=args.as_json)
-            is_here = bool(here or not names)
-            asyncio.run(_follow(folder, sources, here if is_here else None, readers, feeds, show))
+            is_here = bool(local_names or not names)
+            asyncio.run(_follow(state_dir, sources, local_names if is_here else None, readers, feeds, show))
     except KeyboardInterrupt:
         if not args.follow:
             raise
-        give_up_stdout()  # the way to end it, also when nobody takes what it says
+        discard_stdout()  # the way to end it, also when nobody takes what it says
     return 0
 
 
-def _interrupt(*_: object) -> NoReturn:
+def _raise_interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _merged(
-    readers: Iterable[Reader], sources: Sources, names: list[str], most_bytes: int | None = None
-) -> Iterable[Line]:
-    every = (sources.read(each, names, most_bytes) for each in readers)
-    return heapq.merge(*every, key=lambda line: line.at_s)
+def _merge_lines(
+    readers: Iterable[LogReader], sources: LogSources, names: list[str], max_bytes: int | None = None
+) -> Iterable[LogLine]:
+    line_iterators = (sources.read(each, names, max_bytes) for each in readers)
+    return heapq.merge(*line_iterators, key=lambda line: line.at_s)
 
 
-def _logs_of(sources: Sources, names: list[str], fleet: Path, folder: Folder) -> dict[str, Path]:
+def _select_logs(sources: LogSources, names: list[str], fleet: Path, state_dir: StateDir) -> dict[str, Path]:
     """Return the logs of the agents asked for; an agent that has not run yet has none.
 
     Raises InputError: the fleet has no agent of that name.
     """
     found: dict[str, Path] = {}
-    absent = []
+    without_log = []
     for name in names:
-        of_it = sources.of(name)
-        found |= of_it
-        if not of_it:
-            absent.append(name)
-    known = _declared(fleet, folder) if absent else frozenset()
+        agent_logs = sources.logs_of(name)
+        found |= agent_logs
+        if not agent_logs:
+            without_log.append(name)
+    known = _declared_agents(fleet, state_dir) if without_log else frozenset()
     faults = []
-    for name in absent:
+    for name in without_log:
         if name not in known:
             near = difflib.get_close_matches(name, {*sources.logs, *sources.cells, *known}, 1)
             hint = f"did you mean `{near[0]}`?" if near else "`argosy status` lists the agents"
@@ -133,31 +133,31 @@ def _logs_of(sources: Sources, names: list[str], fleet: Path, folder: Folder) ->
     return found if names else sources.logs
 
 
-def _declared(fleet: Path, folder: Folder) -> frozenset[str]:
+def _declared_agents(fleet: Path, state_dir: StateDir) -> frozenset[str]:
     """Return the agents that the fleet file has, and those of the plan applied last."""
     from argosy.fleet.load import load_fleet  # noqa: PLC0415 - for names without a log only
 
-    roster = read_roster(folder)
-    applied = frozenset(roster.plan.processes) if roster is not None else frozenset()
+    applied_plan = load_applied_plan(state_dir)
+    applied = frozenset(applied_plan.plan.processes) if applied_plan is not None else frozenset()
     try:
         return applied | frozenset(load_fleet(fleet).agents)
     except ArgosyError:
         return applied  # a faulty file is in nobody's way who reads logs
 
 
-def _tell_silent(names: list[str], *, is_waiting: bool) -> None:
+def _warn_without_lines(names: list[str], *, is_waiting: bool) -> None:
     for name in names:
-        words = "waiting for its first line" if is_waiting else "there are no lines of it"
-        sys.stderr.write(f"{name} has not run here yet: {words}\n")
+        message = "waiting for its first line" if is_waiting else "there are no lines of it"
+        sys.stderr.write(f"{name} has not run here yet: {message}\n")
 
 
 async def _follow(
-    folder: Folder,
-    sources: Sources,
+    state_dir: StateDir,
+    sources: LogSources,
     names: list[str] | None,
-    readers: list[Reader],
-    feeds: list[Feed],
-    show: Callable[[Iterable[Line]], None],
+    readers: list[LogReader],
+    feeds: list[RemoteLogFeed],
+    show: Callable[[Iterable[LogLine]], None],
 ) -> None:
     """Print what comes; of each log so much at a time that a flooded one does not silence the others.
 
@@ -165,84 +165,84 @@ async def _follow(
     """
     loop = asyncio.get_running_loop()
     for feed in feeds:
-        loop.add_reader(feed.fileno(), _show_feed, feed, show, loop)
+        loop.add_reader(feed.fileno(), _print_feed, feed, show, loop)
     if names is None:
         await loop.create_future()  # until somebody interrupts
         return
-    await appearance(folder.logs, loop)  # of a fleet that has not been started here yet
+    await wait_for_directory(state_dir.logs_dir, loop)  # of a fleet that has not been started here yet
     known = {reader.agent: reader for reader in readers}
-    behind: dict[str, Reader] = {}
-    woken = asyncio.Event()
+    pending: dict[str, LogReader] = {}
+    changed = asyncio.Event()
 
-    def grown(logs: list[Path]) -> None:
+    def on_growth(logs: list[Path]) -> None:
         nonlocal sources
         if any(log.stem not in sources.logs for log in logs):
-            sources = find_sources(folder)  # an agent has begun that had no log before
-        wanted = {of_it for name in names for of_it in sources.of(name)}
-        told = [log for log in logs if not names or log.stem in wanted]
-        behind.update({log.stem: known.setdefault(log.stem, Reader(log.stem, log)) for log in told})
-        woken.set()
+            sources = find_log_sources(state_dir)  # an agent has begun that had no log before
+        wanted = {of_it for name in names for of_it in sources.logs_of(name)}
+        wanted_logs = [log for log in logs if not names or log.stem in wanted]
+        pending.update({log.stem: known.setdefault(log.stem, LogReader(log.stem, log)) for log in wanted_logs})
+        changed.set()
 
-    watch = LogWatch(folder.logs, loop, grown)
-    grown([*folder.logs.glob("*.log")])  # also what came before the watch
+    watch = LogWatch(state_dir.logs_dir, loop, on_growth)
+    on_growth([*state_dir.logs_dir.glob("*.log")])  # also what came before the watch
     try:
-        while await woken.wait():
-            woken.clear()
-            show(_merged(behind.values(), sources, names, _AT_A_TIME_BYTES))
-            behind = {name: reader for name, reader in behind.items() if reader.is_behind}
-            if behind:
-                woken.set()
+        while await changed.wait():
+            changed.clear()
+            show(_merge_lines(pending.values(), sources, names, _CHUNK_BYTES))
+            pending = {name: reader for name, reader in pending.items() if reader.is_behind}
+            if pending:
+                changed.set()
             await asyncio.sleep(0)  # let the watch tell of others
     finally:
         watch.close()
 
 
-def _show_feed(feed: Feed, show: Callable[[Iterable[Line]], None], loop: asyncio.AbstractEventLoop) -> None:
+def _print_feed(feed: RemoteLogFeed, show: Callable[[Iterable[LogLine]], None], loop: asyncio.AbstractEventLoop) -> None:
     file = feed.fileno()
-    show(feed.soon())
-    if feed.is_over:
+    show(feed.read_available())
+    if feed.is_closed:
         loop.remove_reader(file)
-    if feed.is_cut:
-        loop.call_later(_AGAIN_AFTER_S, _go_on, feed, show, loop)
+    if feed.is_disconnected:
+        loop.call_later(_RECONNECT_S, _resume_feed, feed, show, loop)
 
 
-def _go_on(feed: Feed, show: Callable[[Iterable[Line]], None], loop: asyncio.AbstractEventLoop) -> None:
+def _resume_feed(feed: RemoteLogFeed, show: Callable[[Iterable[LogLine]], None], loop: asyncio.AbstractEventLoop) -> None:
     """Take the lines of a machine that went out of sight up again, as soon as it is back."""
-    if feed.go_on():
-        loop.add_reader(feed.fileno(), _show_feed, feed, show, loop)
+    if feed.reconnect():
+        loop.add_reader(feed.fileno(), _print_feed, feed, show, loop)
     else:
-        loop.call_later(_AGAIN_AFTER_S, _go_on, feed, show, loop)
+        loop.call_later(_RECONNECT_S, _resume_feed, feed, show, loop)
 
 
-def _print(lines: Iterable[Line], width: int, *, as_json: bool) -> None:
-    is_terminal, is_colour = sys.stdout.isatty(), is_colourful(sys.stdout)
+def _print(lines: Iterable[LogLine], width: int, *, as_json: bool) -> None:
+    is_terminal, is_colour = sys.stdout.isatty(), supports_colour(sys.stdout)
     for line in lines:
         if as_json:
             entry = {
                 "agent": line.agent,
                 "at": line.at_s,
                 "line": line.text,
-                "seam": bool(line.seam),
-                "pid": line.seam or None,
+                "seam": bool(line.process_start_pid),
+                "pid": line.process_start_pid or None,
                 "lost_bytes": line.lost_bytes,
                 "lost_since": line.lost_since_s or None,
             }
             sys.stdout.write(msgspec.json.encode(entry).decode() + "\n")
-        elif line.seam:
-            text = f"{line.agent:<{width}} | --- starts, pid {line.seam} ---"
+        elif line.process_start_pid:
+            text = f"{line.agent:<{width}} | --- starts, pid {line.process_start_pid} ---"
             sys.stdout.write(paint(text, "dim") + "\n")
         elif line.lost_bytes:
-            sys.stdout.write(paint(f"{line.agent:<{width}} | --- {_told_lost(line)} ---", "yellow") + "\n")
+            sys.stdout.write(paint(f"{line.agent:<{width}} | --- {_describe_dropped(line)} ---", "yellow") + "\n")
         else:
-            shown = show_control(line.text, keep_colours=is_colour) if is_terminal else line.text
+            shown = escape_control(line.text, keep_colours=is_colour) if is_terminal else line.text
             sys.stdout.write(f"{line.agent:<{width}} | {shown}\n")
     sys.stdout.flush()
 
 
-def _told_lost(line: Line) -> str:
-    since = f"from {_clock(line.lost_since_s)} " if line.lost_since_s else ""
-    return f"{shown_size(line.lost_bytes)} {since}until {_clock(line.at_s)} dropped by the limits of `logs`"
+def _describe_dropped(line: LogLine) -> str:
+    since = f"from {_format_time(line.lost_since_s)} " if line.lost_since_s else ""
+    return f"{format_size(line.lost_bytes)} {since}until {_format_time(line.at_s)} dropped by the limits of `logs`"
 
 
-def _clock(at_s: float) -> str:
+def _format_time(at_s: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))

@@ -11,22 +11,22 @@ import msgspec
 
 from argosy.cli.report import paint
 from argosy.engine.client import connect
-from argosy.engine.logreader import Line
-from argosy.engine.messages import Output, Relay
-from argosy.engine.roster import read_roster
+from argosy.engine.logreader import LogLine
+from argosy.engine.messages import CommandOutput, RelayCommand
+from argosy.engine.roster import load_applied_plan
 from argosy.fault import ArgosyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from argosy.engine.client import Client
-    from argosy.engine.folder import Folder
+    from argosy.engine.client import ControlClient
+    from argosy.engine.folder import StateDir
 
-_SOON_S = 0.001
-_FIRST_WITHIN_S = 30.0
+_POLL_S = 0.001
+_FIRST_LINE_TIMEOUT_S = 30.0
 
 
-class _Told(msgspec.Struct):
+class _LogLineJson(msgspec.Struct):
     """One object of `argosy logs --json`."""
 
     agent: str
@@ -37,7 +37,7 @@ class _Told(msgspec.Struct):
     lost_since: float | None = None
 
 
-class Shown:
+class ShownLines:
     """Which lines were shown, so that those that come once more after a cut are not shown twice.
 
     An agent's lines come in the order of their times, and several may have the same one.
@@ -45,22 +45,22 @@ class Shown:
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[float, int]] = {}  # by agent: the last time, and how many lines have it
-        self._before: dict[str, tuple[float, int]] = {}
-        self._again: Counter[str] = Counter()
+        self._before_reconnect: dict[str, tuple[float, int]] = {}
+        self._seen_again: Counter[str] = Counter()
 
-    def come_again(self) -> None:
+    def restart(self) -> None:
         """Take note that all lines come from the first one on."""
-        self._before = dict(self._last)
-        self._again.clear()
+        self._before_reconnect = dict(self._last)
+        self._seen_again.clear()
 
-    def is_new(self, line: Line) -> bool:
+    def is_new(self, line: LogLine) -> bool:
         """Return whether a line was not shown yet; from now on it was."""
-        before_s, count = self._before.get(line.agent, (-inf, 0))
+        before_s, count = self._before_reconnect.get(line.agent, (-inf, 0))
         if line.at_s < before_s:
             return False
         if line.at_s == before_s:
-            self._again[line.agent] += 1
-            if self._again[line.agent] <= count:
+            self._seen_again[line.agent] += 1
+            if self._seen_again[line.agent] <= count:
                 return False
         last_s, same = self._last.get(line.agent, (-inf, 0))
         if line.at_s >= last_s:
@@ -68,19 +68,19 @@ class Shown:
         return True
 
 
-_decode = msgspec.json.Decoder(_Told).decode
+_decode_line = msgspec.json.Decoder(_LogLineJson).decode
 
 
-class Elsewhere:
+class RemoteAgents:
     """Which agents are on other machines, by the plan applied last; none without a `folder`."""
 
-    def __init__(self, folder: Folder | None) -> None:
-        self._folder = folder
-        roster = read_roster(folder) if folder else None
-        links = roster.links if roster else None
-        self.machine_of = {name: spec.machine for name, spec in links.agents.items()} if links else {}
+    def __init__(self, state_dir: StateDir | None) -> None:
+        self._state_dir = state_dir
+        applied_plan = load_applied_plan(state_dir) if state_dir else None
+        peer_plan = applied_plan.peering if applied_plan else None
+        self.machine_of = {name: spec.machine for name, spec in peer_plan.agents.items()} if peer_plan else {}
 
-    def feeds(self, names: Sequence[str], count: int | None, *, is_endless: bool) -> list[Feed]:
+    def open_feeds(self, names: Sequence[str], count: int | None, *, follow: bool) -> list[RemoteLogFeed]:
         """Return a feed for each machine that has any of these agents (none for all).
 
         count: the last lines only. is_endless: they go on as lines come, also after the machine was out of
@@ -92,8 +92,8 @@ class Elsewhere:
                 by_machine.setdefault(machine, []).append(name)
         feeds = []
         for machine, agents in by_machine.items():
-            words = ["logs", "--here", "--json", *(["-f"] if is_endless else [])]
-            feed = Feed(self._folder, machine, [*words, *(agents if names else ())], is_endless=is_endless)
+            arguments = ["logs", "--here", "--json", *(["-f"] if follow else [])]
+            feed = RemoteLogFeed(self._state_dir, machine, [*arguments, *(agents if names else ())], follow=follow)
             if feed.open([] if count is None else ["-n", str(count)]):
                 feeds.append(feed)
             else:
@@ -101,35 +101,35 @@ class Elsewhere:
         return feeds
 
 
-class Feed:
+class RemoteLogFeed:
     """The lines of one machine, as they come.
 
     is_over: no more will. is_cut: no more will until it is opened again, by `go_on`.
     """
 
-    def __init__(self, folder: Folder | None, machine: str, words: list[str], *, is_endless: bool) -> None:
-        self.is_over = self.is_cut = False
-        self._folder = folder
+    def __init__(self, state_dir: StateDir | None, machine: str, arguments: list[str], *, follow: bool) -> None:
+        self.is_closed = self.is_disconnected = False
+        self._state_dir = state_dir
         self._machine = machine
-        self._words = words
-        self._is_endless = is_endless
-        self._client: Client | None = None
-        self._rest = b""
-        self._shown = Shown()
-        self._is_missed = False
+        self._arguments = arguments
+        self._follow = follow
+        self._client: ControlClient | None = None
+        self._partial_line = b""
+        self._shown = ShownLines()
+        self._is_failure_reported = False
 
-    def open(self, words: list[str]) -> bool:
+    def open(self, more_arguments: list[str]) -> bool:
         """Ask for the lines, with these words more; return whether a supervisor runs here."""
-        self._client = connect(self._folder, "logs") if self._folder else None
+        self._client = connect(self._state_dir, "logs") if self._state_dir else None
         if self._client is None:
             return False
-        self._client.send(Relay(machine=self._machine, words=[*self._words, *words]))
-        self.is_over = self.is_cut = False
-        self._rest = b""
-        self._shown.come_again()
+        self._client.send(RelayCommand(machine=self._machine, args=[*self._arguments, *more_arguments]))
+        self.is_closed = self.is_disconnected = False
+        self._partial_line = b""
+        self._shown.restart()
         return True
 
-    def go_on(self) -> bool:
+    def reconnect(self) -> bool:
         """Ask for the lines once more, those that were shown left out; return whether anybody was asked."""
         try:
             return self.open([])
@@ -141,51 +141,51 @@ class Feed:
         assert self._client is not None, "it is open"
         return self._client.fileno()
 
-    def all(self) -> Iterator[Line]:
+    def read_all(self) -> Iterator[LogLine]:
         """Yield every line to the end."""
-        while not self.is_over:
-            yield from self._take(_FIRST_WITHIN_S)
+        while not self.is_closed:
+            yield from self._receive(_FIRST_LINE_TIMEOUT_S)
 
-    def soon(self) -> list[Line]:
+    def read_available(self) -> list[LogLine]:
         """Return the lines that are there now."""
-        found: list[Line] = []
-        while not self.is_over:
+        found: list[LogLine] = []
+        while not self.is_closed:
             try:
-                found += self._take(_SOON_S)
+                found += self._receive(_POLL_S)
             except TimeoutError:
                 break
         return found
 
-    def _take(self, within_s: float) -> list[Line]:
+    def _receive(self, timeout_s: float) -> list[LogLine]:
         assert self._client is not None, "it is open"
         try:
-            answer = self._client.receive(within_s)
+            answer = self._client.receive(timeout_s)
         except ArgosyError as error:
-            if not self._is_missed:
+            if not self._is_failure_reported:
                 _warn(self._machine, error.faults[0].message)
-            self._is_missed = True
+            self._is_failure_reported = True
             self.close()
             return []
-        if not isinstance(answer, Output):
+        if not isinstance(answer, CommandOutput):
             return []
         if not answer.data:
             self.close()
             return []
-        self._is_missed = False
-        *lines, self._rest = (self._rest + answer.data).split(b"\n")
-        told = (_line_of(_decode(line)) for line in lines if line)
-        return [line for line in told if self._shown.is_new(line)]
+        self._is_failure_reported = False
+        *lines, self._partial_line = (self._partial_line + answer.data).split(b"\n")
+        lines_received = (_as_line(_decode_line(line)) for line in lines if line)
+        return [line for line in lines_received if self._shown.is_new(line)]
 
     def close(self) -> None:
         """Take no more, of one that is endless for now."""
-        if not self.is_over and self._client is not None:
-            self.is_over = True
-            self.is_cut = self._is_endless
+        if not self.is_closed and self._client is not None:
+            self.is_closed = True
+            self.is_disconnected = self._follow
             self._client.__exit__()
 
 
-def _line_of(told: _Told) -> Line:
-    return Line(told.at, told.agent, told.line, told.pid or 0, told.lost_bytes, told.lost_since or 0.0)
+def _as_line(line: _LogLineJson) -> LogLine:
+    return LogLine(line.at, line.agent, line.line, line.pid or 0, line.lost_bytes, line.lost_since or 0.0)
 
 
 def _warn(machine: str, why: str) -> None:

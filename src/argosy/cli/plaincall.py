@@ -12,13 +12,13 @@ import zmq
 
 from argosy.fault import Fault, InputError
 from argosy.wire.errors import DeadlineExceeded, NotSent, RemoteError
-from argosy.wire.pooled import ask
+from argosy.wire.pooled import send_request
 
 if TYPE_CHECKING:
     from argosy.engine.protocol import PlainJson
 
 
-def call_plain(
+def call_json(
     agent: str, protocol: PlainJson, method: str, arguments: dict[str, Any], timeout_s: float
 ) -> Any:
     """Ask once, and return the answer as it is.
@@ -30,20 +30,20 @@ def call_plain(
         message = '`action` is where the method stands in `{"action": METHOD, ...}`'
         raise InputError(Fault("action", "usage", message, "name another argument"))
     endpoint = protocol.endpoint(method)
-    until_s = time.monotonic() + timeout_s
-    _knock(agent, method, endpoint, timeout_s)
-    question = msgspec.json.encode({"action": method, **arguments})
+    deadline_s = time.monotonic() + timeout_s
+    _check_reachable(agent, method, endpoint, timeout_s)
+    request = msgspec.json.encode({"action": method, **arguments})
     try:
-        answer = ask(endpoint, question, max(int((until_s - time.monotonic()) * 1000), 0))
+        reply = send_request(endpoint, request, max(int((deadline_s - time.monotonic()) * 1000), 0))
     except zmq.Again as error:
         reason = f"no answer to plain JSON at `{endpoint}` within {timeout_s:g} s"
         raise DeadlineExceeded(agent, method, reason) from error
-    return _read(agent, method, answer)
+    return _decode_reply(agent, method, reply)
 
 
-def describe_plain(agent: str, protocol: PlainJson) -> str:
+def describe_json_protocol(agent: str, protocol: PlainJson) -> str:
     """Return in words what is known of what it can be asked."""
-    known = f"it answers `{protocol.known}`, " if protocol.known else ""
+    known = f"it answers `{protocol.probe_method}`, " if protocol.probe_method else ""
     return (
         f"`{agent}` is a script without argosy's library: {known}other methods are not known; "
         f'`argosy call {agent} METHOD name=value` sends {{"action": METHOD, "name": value}} '
@@ -51,31 +51,31 @@ def describe_plain(agent: str, protocol: PlainJson) -> str:
     )
 
 
-def _knock(agent: str, method: str, endpoint: str, timeout_s: float) -> None:
+def _check_reachable(agent: str, method: str, endpoint: str, timeout_s: float) -> None:
     """Raises NotSent: the port takes no connection, so that a question would wait for nobody."""
-    where = urlsplit(endpoint)
-    assert where.hostname is not None, "an endpoint has a host"
-    assert where.port is not None, "and a port"
+    url = urlsplit(endpoint)
+    assert url.hostname is not None, "an endpoint has a host"
+    assert url.port is not None, "and a port"
     try:
-        socket.create_connection((where.hostname, where.port), timeout_s).close()
+        socket.create_connection((url.hostname, url.port), timeout_s).close()
     except OSError as error:
         reason = f"nobody answers at `{endpoint}`: {(error.strerror or str(error)).lower()}"
         raise NotSent(agent, method, reason) from error
 
 
-def _read(agent: str, method: str, answer: bytes) -> Any:
+def _decode_reply(agent: str, method: str, raw_reply: bytes) -> Any:
     try:
-        reply = msgspec.json.decode(answer)
+        reply = msgspec.json.decode(raw_reply)
     except msgspec.DecodeError:
-        return answer.decode(errors="replace")
+        return raw_reply.decode(errors="replace")
     if isinstance(reply, dict) and reply.get("error") and not reply.keys() & {"status", "result"}:
-        raise _error(agent, method, reply["error"])
+        raise _remote_error(agent, method, reply["error"])
     return reply
 
 
-def _error(agent: str, method: str, told: Any) -> RemoteError:
+def _remote_error(agent: str, method: str, error: Any) -> RemoteError:
     """Return the error of an answer: `{"error": {"code", "message"}}`, or any text for it."""
-    if isinstance(told, dict):
-        code, message = str(told.get("code", "error")), str(told.get("message", ""))
+    if isinstance(error, dict):
+        code, message = str(error.get("code", "error")), str(error.get("message", ""))
         return RemoteError(agent, method, code, message)
-    return RemoteError(agent, method, "error", str(told))
+    return RemoteError(agent, method, "error", str(error))

@@ -9,16 +9,16 @@ import time
 from types import TracebackType
 from typing import IO, Self
 
-_EVERY_S = 0.1
+_REFRESH_S = 0.1
 
 
-class Progress:
+class ProgressLine:
     """A line on stderr, written over in place; nothing where stderr is no terminal."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
-        self._out = sys.stderr if stream is None else stream
-        self._is_live = self._out.isatty() and os.environ.get("TERM") != "dumb"
-        self._last = 0.0
+        self._stream = sys.stderr if stream is None else stream
+        self._is_live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._last_shown = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -27,15 +27,15 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._is_live:
-            self._out.write("\r\033[K")
-            self._out.flush()
+            self._stream.write("\r\033[K")
+            self._stream.flush()
 
-    def show(self, what: str, done: int, total: int) -> None:
+    def show(self, activity: str, done: int, total: int) -> None:
         """Say that `done` of `total` is done of `what`; at most ten times a second."""
         now = time.monotonic()
-        if not self._is_live or now - self._last < _EVERY_S:
+        if not self._is_live or now - self._last_shown < _REFRESH_S:
             return
-        self._last = now
+        self._last_shown = now
         columns = shutil.get_terminal_size().columns
-        self._out.write("\r\033[K" + f"{what}: {done} of {total}"[: columns - 1])
-        self._out.flush()
+        self._stream.write("\r\033[K" + f"{activity}: {done} of {total}"[: columns - 1])
+        self._stream.flush()

@@ -22,10 +22,10 @@ from argosy.cli.report import paint, print_json
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet import Fleet, read_fleet
 from argosy.refit.rewrite import plan, repository
-from argosy.refit.rewrite.exchange import Kept
-from argosy.refit.rewrite.refit import Account, apply_refit, plan_refit
-from argosy.refit.rewrite.requirement import Requirement, find_requirement
-from argosy.refit.rewrite.run import locked, undo
+from argosy.refit.rewrite.exchange import Conflict
+from argosy.refit.rewrite.refit import RefitReport, apply_codemods, plan_codemods
+from argosy.refit.rewrite.requirement import MissingRequirement, find_missing_requirement
+from argosy.refit.rewrite.run import lock_tree, undo_run
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,41 +56,41 @@ def run(args: argparse.Namespace) -> int:
     root = Path(args.path)
     if not root.is_dir():
         raise InputError(Fault(str(root), "no-folder", f"there is no folder `{root}`"))
-    whole = os.path.realpath(root)
+    real_root = os.path.realpath(root)
     if args.undo is not None:
-        return _undo(whole, args)
+        return _undo(real_root, args)
     if args.verify and not args.apply:
         raise InputError(Fault("--verify", "usage", "it judges what is written, so it goes with `--apply`"))
-    rewrites = plan.chosen(_codes(args.select))
-    if not rewrites:
-        known = ", ".join(plan.codes())
+    codemods = plan.select_codemods(_parse_codes(args.select))
+    if not codemods:
+        known = ", ".join(plan.codemod_codes())
         raise InputError(
             Fault("--select", "unknown-code", f"no rewrite answers `{args.select}`", f"there are {known}")
         )
-    progress = None if args.as_json or not sys.stderr.isatty() else _progress
-    account = plan_refit(
-        whole, rewrites, fleet=_fleet(root, args.fleet), exclude=args.exclude, progress=progress
+    progress = None if args.as_json or not sys.stderr.isatty() else _show_progress
+    report = plan_codemods(
+        real_root, codemods, fleet=_load_fleet(root, args.fleet), exclude=args.exclude, progress=progress
     )
     if progress:
         sys.stderr.write("\r\033[K")
     if args.apply:
-        if account.after and not args.dirty and (unsaved := repository.unsaved(whole, account.after)):
+        if report.after and not args.dirty and (unsaved := repository.find_uncommitted(real_root, report.after)):
             hint = "commit or stash them, `--exclude` what git ignores; `--dirty` writes all the same"
-            raise RefusedError(Fault(str(root), "dirty", repository.describe(unsaved), hint))
-        account = apply_refit(account, args.verify)
-    requirement = _requirement(account)
+            raise RefusedError(Fault(str(root), "dirty", repository.describe_uncommitted(unsaved), hint))
+        report = apply_codemods(report, args.verify)
+    requirement = _missing_requirement(report)
     if args.as_json:
-        print_json(_as_object(account, requirement))
+        print_json(_refit_json(report, requirement))
     else:
-        print_refit(account, requirement, is_applied=args.apply)
-    return 1 if any(failed for name, (_, failed) in account.gates.items() if name != "input") else 0
+        print_refit(report, requirement, is_applied=args.apply)
+    return 1 if any(failed for name, (_, failed) in report.checks.items() if name != "input") else 0
 
 
-def _codes(select: str | None) -> list[str]:
+def _parse_codes(select: str | None) -> list[str]:
     return [code.strip().upper() for code in (select or "").split(",") if code.strip()]
 
 
-def _fleet(root: Path, chosen: str | None) -> Fleet | None:
+def _load_fleet(root: Path, chosen: str | None) -> Fleet | None:
     path = Path(chosen) if chosen else root / FLEET_FILE
     if chosen is None and not path.is_file():
         return None
@@ -100,61 +100,61 @@ def _fleet(root: Path, chosen: str | None) -> Fleet | None:
     return fleet
 
 
-def _progress(done: int, all_: int) -> None:
-    sys.stderr.write(f"\rrefit: {done} of {all_} files")
+def _show_progress(done: int, total: int) -> None:
+    sys.stderr.write(f"\rrefit: {done} of {total} files")
     sys.stderr.flush()
 
 
-def _requirement(account: Account) -> Requirement | None:
-    if not account.after:
+def _missing_requirement(report: RefitReport) -> MissingRequirement | None:
+    if not report.after:
         return None
-    folders = {"" if "/" not in path else path.rpartition("/")[0] for path in account.after}
-    above = {folder.split("/", 1)[0] for folder in folders}
-    return find_requirement(account.root, {"", *folders, *above})
+    directories = {"" if "/" not in path else path.rpartition("/")[0] for path in report.after}
+    top_directories = {folder.split("/", 1)[0] for folder in directories}
+    return find_missing_requirement(report.root, {"", *directories, *top_directories})
 
 
 def _undo(root: str, args: argparse.Namespace) -> int:
-    with locked(root):
-        done, kept = undo(root, args.undo or None)
-    stuck = {item.path for item in kept}
-    restored = [entry.path for entry in done.files if entry.path not in stuck]
+    with lock_tree(root):
+        undone, conflicts = undo_run(root, args.undo_run or None)
+    conflicting = {item.path for item in conflicts}
+    restored = [entry.path for entry in undone.files if entry.path not in conflicting]
     if args.as_json:
         print_json(
             {
                 "argosy": "refit/1",
-                "run": done.run,
+                "run": undone.run,
                 "restored": restored,
-                "kept": msgspec.to_builtins(kept),
+                "kept": msgspec.to_builtins(conflicts),
             }
         )
     else:
-        _print_kept(kept)
-        sys.stdout.write(f"{done.run}: {len(restored)} of {len(done.files)} files are as they were\n")
-    return 1 if kept else 0
+        _print_conflicts(conflicts)
+        sys.stdout.write(f"{undone.run}: {len(restored)} of {len(undone.files)} files are as they were\n")
+    return 1 if conflicts else 0
 
 
-def _print_kept(kept: list[Kept]) -> None:
-    for item in kept:
+def _print_conflicts(conflicts: list[Conflict]) -> None:
+    for item in conflicts:
         sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {item.path}: {item.reason}\n")
 
 
-def _as_object(account: Account, requirement: Requirement | None) -> dict[str, object]:
+def _refit_json(report: RefitReport, requirement: MissingRequirement | None) -> dict[str, object]:
     return {
         "argosy": "refit/1",
-        "run": account.run,
-        "changed": list(account.after),
-        "sites": account.sites(),
-        "migrated": [msgspec.to_builtins(site) for site in account.migrated],
-        "refused": [msgspec.to_builtins(item) for item in account.refused],
-        "leftovers": [msgspec.to_builtins(item) for item in account.leftovers],
+        "run": report.run,
+        "changed": list(report.after),
+        "sites": report.site_counts(),
+        "migrated": [msgspec.to_builtins(site) for site in report.migrated],
+        "refused": [msgspec.to_builtins(item) for item in report.refused],
+        "leftovers": [msgspec.to_builtins(item) for item in report.unused_imports],
         "gates": {
-            name: {"passed": passed, "failed": failed} for name, (passed, failed) in account.gates.items()
+            name: {"passed": passed, "failed": failed} for name, (passed, failed) in report.checks.items()
         },
-        "files": account.files,
-        "unparseable": dict(account.unparsed),
-        "left_out": dict(account.left_out),
-        "edited": dict(account.edited),
-        "environments": list(account.environments),
+        "files": report.files,
+        "unparseable": dict(report.parse_errors),
+        "left_out": dict(report.unreadable),
+        "edited": dict(report.concurrently_edited),
+        "environments": list(report.virtual_environments),
         "requirement": msgspec.to_builtins(requirement),
-        "seconds": round(account.seconds, 3),
+        "seconds": round(report.seconds, 3),
     }

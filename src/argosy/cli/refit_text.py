@@ -7,90 +7,90 @@ import sys
 from collections import Counter
 
 from argosy.cli.report import paint
-from argosy.fleet.units import counted
-from argosy.refit.rewrite.gates import MEANINGS
-from argosy.refit.rewrite.refit import Account
-from argosy.refit.rewrite.requirement import Requirement
-from argosy.source.text import Source, take_source
+from argosy.fleet.units import format_count
+from argosy.refit.rewrite.gates import CHECK_DESCRIPTIONS
+from argosy.refit.rewrite.refit import RefitReport
+from argosy.refit.rewrite.requirement import MissingRequirement
+from argosy.source.text import SourceText, decode_source
 
-_MOST_PLACES = 20
+_MAX_PLACES = 20
 
 
-def print_refit(account: Account, requirement: Requirement | None, *, is_applied: bool) -> None:
+def print_refit(report: RefitReport, requirement: MissingRequirement | None, *, is_applied: bool) -> None:
     """Print what a refit did, or the diff of what it would do."""
     if not is_applied:
-        for path, after in account.after.items():
-            _print_diff(path, account.before[path], after)
+        for path, after in report.after.items():
+            _print_diff(path, report.before[path], after)
         sys.stdout.flush()
-    lines = [*_refused(account), *_counts(account), _closing_line(account, is_applied=is_applied)]
+    lines = [*_refused_lines(report), *_count_lines(report), _summary_line(report, is_applied=is_applied)]
     lines += [
         f"{item.path}:{item.line} `{item.name}` is imported and not used any more: {item.reason}"
-        for item in account.leftovers
+        for item in report.unused_imports
     ]
-    lines += _needs(account, requirement)
+    lines += _next_step_lines(report, requirement)
     lines += [
-        f"{path} was changed meanwhile and stands rewritten: {why}" for path, why in account.edited.items()
+        f"{path} was changed meanwhile and stands rewritten: {why}" for path, why in report.concurrently_edited.items()
     ]
     # A diff is data, and can be piped on; what is said about it is not.
     stream = sys.stdout if is_applied else sys.stderr
     stream.write("".join(f"{line}\n" for line in lines))
 
 
-def _refused(account: Account) -> list[str]:
+def _refused_lines(report: RefitReport) -> list[str]:
     """Return the refused sites, each by name; a reason that many share is told once."""
-    shared = Counter((item.code, item.reason) for item in account.refused)
+    shared = Counter((item.code, item.reason) for item in report.refused)
     lines = [
         f"{item.path}:{item.line} {item.code} refused: {item.reason}"
-        for item in account.refused
-        if shared[item.code, item.reason] <= _MOST_PLACES
+        for item in report.refused
+        if shared[item.code, item.reason] <= _MAX_PLACES
     ]
     return lines + [
-        f"{counted(count, 'time')} {code} refused: {reason} (--json tells where)"
+        f"{format_count(count, 'time')} {code} refused: {reason} (--json tells where)"
         for (code, reason), count in shared.most_common()
-        if count > _MOST_PLACES
+        if count > _MAX_PLACES
     ]
 
 
-def _counts(account: Account) -> list[str]:
+def _count_lines(report: RefitReport) -> list[str]:
     lines = []
-    for code, counts in account.sites().items():
+    for code, counts in report.site_counts().items():
         found = counts["migrated"] + counts["refused"]
         lines.append(
-            f"{code}: {counted(found, 'site')}, {counts['migrated']} migrated, {counts['refused']} refused"
+            f"{code}: {format_count(found, 'site')}, {counts['migrated']} migrated, {counts['refused']} refused"
         )
-    for name, (passed, failed) in account.gates.items():
+    for name, (passed, failed) in report.checks.items():
         if failed and name != "input":
             lines.append(
-                f"gate `{name}` stopped {failed} of {counted(passed + failed, 'file')}: {MEANINGS[name]}"
+                f"gate `{name}` stopped {failed} of {format_count(passed + failed, 'file')}: {CHECK_DESCRIPTIONS[name]}"
             )
     return lines
 
 
-def _needs(account: Account, requirement: Requirement | None) -> list[str]:
+def _next_step_lines(report: RefitReport, requirement: MissingRequirement | None) -> list[str]:
     lines = []
-    if requirement is not None and requirement.beside:
-        lines.append(f"add `{requirement.add}` beside pyzmq: {', '.join(requirement.beside)}")
+    if requirement is not None and requirement.places:
+        lines.append(f"add `{requirement.specifier}` beside pyzmq: {', '.join(requirement.places)}")
     elif requirement is not None:
-        lines.append(f"the changed files need `{requirement.add}`")
-    if account.run:
-        lines.append(f"undo: argosy refit {account.root} --undo {account.run}")
+        lines.append(f"the changed files need `{requirement.specifier}`")
+    if report.run:
+        lines.append(f"undo: argosy refit {report.root} --undo {report.run}")
     return lines
 
 
-def _closing_line(account: Account, *, is_applied: bool) -> str:
+def _summary_line(report: RefitReport, *, is_applied: bool) -> str:
     """Return the account of the files: changed and unchanged add up to all."""
-    changed, broken = len(account.after), len(account.unparsed)
-    verb = "changed" if is_applied else "would change"
-    unchanged = account.files - changed - broken
-    left = f", {len(account.left_out)} could not be read" if account.left_out else ""
+    changed, broken = len(report.after), len(report.parse_errors)
+    action = "changed" if is_applied else "would change"
+    unchanged = report.files - changed - broken
+    unreadable = f", {len(report.unreadable)} could not be read" if report.unreadable else ""
     return (
-        f"{counted(account.files, 'file')}: {changed} {verb}, {unchanged} stay, "
-        f"{broken} that might concern it do not parse{left}; {account.seconds:.1f} s"
+        f"{format_count(report.files, 'file')}: {changed} {action}, {unchanged} stay, "
+        f"{broken} that might concern it do not parse{unreadable}; {report.seconds:.1f} s"
     )
 
 
 def _print_diff(path: str, before: bytes, after: bytes) -> None:
-    old, new = (_text(data, path) for data in (before, after))
+    old, new = (_decode_lines(data, path) for data in (before, after))
     for line in difflib.unified_diff(old, new, f"a/{path}", f"b/{path}", n=2):
         kind = line[:1] if line[:3] not in ("+++", "---") else ""
         shown = line.rstrip("\r\n")
@@ -98,7 +98,7 @@ def _print_diff(path: str, before: bytes, after: bytes) -> None:
         sys.stdout.write((paint(shown, colour) if colour else shown) + "\n")
 
 
-def _text(data: bytes, path: str) -> list[str]:
-    source = take_source(data, path)
-    text = source.text() if isinstance(source, Source) else data.decode("utf-8", "replace")
+def _decode_lines(data: bytes, path: str) -> list[str]:
+    source = decode_source(data, path)
+    text = source.text() if isinstance(source, SourceText) else data.decode("utf-8", "replace")
     return text.splitlines(keepends=True)

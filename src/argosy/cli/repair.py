@@ -18,12 +18,12 @@ from collections.abc import Sequence
 import msgspec
 
 from argosy.cli.arguments import add_json
-from argosy.cli.progress import Progress
+from argosy.cli.progress import ProgressLine
 from argosy.cli.report import paint, print_json
 from argosy.fault import Fault, InputError, RefusedError
-from argosy.fleet.units import counted
-from argosy.refit.repair.proposal import Proposal, Step
-from argosy.refit.repair.tree import Account, apply_repair, repair_tree
+from argosy.fleet.units import format_count
+from argosy.refit.repair.proposal import RepairProposal, RepairStep
+from argosy.refit.repair.tree import RepairReport, apply_repair, repair_tree
 from argosy.refit.rewrite import repository
 
 
@@ -53,23 +53,23 @@ def run(args: argparse.Namespace) -> int:
     """Look at one tree, print what is proposed, and return the exit code."""
     if not os.path.exists(args.path):
         raise InputError(Fault(args.path, "no-path", f"there is no file or folder `{args.path}`"))
-    with Progress() as progress:
-        account = repair_tree(
-            args.path, exclude=args.exclude, absent=_packages(args.absent), progress=progress.show
+    with ProgressLine() as progress:
+        report = repair_tree(
+            args.path, exclude=args.exclude, missing_packages=_parse_packages(args.absent), progress=progress.show
         )
     if args.apply:
-        account = _applied(account, is_dirty=args.dirty)
+        report = _apply(report, allow_dirty=args.dirty)
     if args.as_json:
-        print_json(_as_object(account))
+        print_json(_repair_json(report))
     else:
-        _print_text(account, is_brief=args.brief or args.apply)
-    is_whole = all(item.parses for item in account.proposals) and not account.unreadable
-    return 0 if is_whole and not account.kept else 1
+        _print_text(report, is_brief=args.brief or args.apply)
+    is_complete = all(item.is_applicable for item in report.proposals) and not report.unreadable
+    return 0 if is_complete and not report.conflicts else 1
 
 
-def _packages(told: Sequence[str]) -> set[str]:
+def _parse_packages(options: Sequence[str]) -> set[str]:
     """Return the names of `--absent a,b --absent c`. Raises InputError: one is no name of a top module."""
-    names = {name.strip() for item in told for name in item.split(",")} - {""}
+    names = {name.strip() for item in options for name in item.split(",")} - {""}
     for name in sorted(names):
         if not name.isidentifier():
             hint = "give it as the code imports it, without what comes after a dot: `--absent torch`"
@@ -77,85 +77,85 @@ def _packages(told: Sequence[str]) -> set[str]:
     return names
 
 
-def _applied(account: Account, *, is_dirty: bool) -> Account:
-    paths = [item.path for item in account.proposals if item.parses]
-    if paths and not is_dirty and (unsaved := repository.unsaved(account.root, paths)):
+def _apply(report: RepairReport, *, allow_dirty: bool) -> RepairReport:
+    paths = [item.path for item in report.proposals if item.is_applicable]
+    if paths and not allow_dirty and (unsaved := repository.find_uncommitted(report.root, paths)):
         hint = "commit or stash them; `--dirty` writes all the same"
-        raise RefusedError(Fault(account.root, "dirty", repository.describe(unsaved), hint))
-    return apply_repair(account)
+        raise RefusedError(Fault(report.root, "dirty", repository.describe_uncommitted(unsaved), hint))
+    return apply_repair(report)
 
 
-def _as_object(account: Account) -> dict[str, object]:
+def _repair_json(report: RepairReport) -> dict[str, object]:
     return {
         "argosy": "repair/1",
-        "read": account.files,
-        "files": {item.path: _item(item) for item in account.proposals},
-        "unreadable": {item.path: item.message for item in account.unreadable},
-        "run": account.run,
-        "changed": list(account.changed),
-        "kept": msgspec.to_builtins(account.kept),
+        "read": report.files,
+        "files": {item.path: _proposal_json(item) for item in report.proposals},
+        "unreadable": {item.path: item.message for item in report.unreadable},
+        "run": report.run,
+        "changed": list(report.changed),
+        "kept": msgspec.to_builtins(report.conflicts),
     }
 
 
-def _item(item: Proposal) -> dict[str, object]:
+def _proposal_json(item: RepairProposal) -> dict[str, object]:
     return {
-        "parses": item.parses,
+        "parses": item.is_applicable,
         "steps": msgspec.to_builtins(item.steps),
         "damage": item.damage.damage.value if item.damage is not None else None,
         "line": item.damage.line if item.damage is not None else item.steps[0].line,
         "column": item.damage.column if item.damage is not None else 1,
         "message": item.damage.message if item.damage is not None else "",
-        "gates": item.gates,
+        "gates": item.checks,
         "undefined": msgspec.to_builtins(item.undefined),
-        "patch": item.diff() if item.parses else "",
+        "patch": item.diff() if item.is_applicable else "",
     }
 
 
-def _print_text(account: Account, *, is_brief: bool) -> None:
+def _print_text(report: RepairReport, *, is_brief: bool) -> None:
     write = sys.stdout.write
-    for failed in account.unreadable:
+    for failed in report.unreadable:
         write(f"{failed.path}:{failed.line}:{failed.column}: cannot be read: {failed.message}\n\n")
-    for item in account.proposals:
-        write("\n".join(_told(item)) + "\n")
-        if item.parses and not is_brief:
+    for item in report.proposals:
+        write("\n".join(_proposal_lines(item)) + "\n")
+        if item.is_applicable and not is_brief:
             write(item.diff())
         write("\n")
-    for kept in account.kept:
-        sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {kept.path}: {kept.reason}\n")
-    write(closing_line(account) + "\n")
-    if account.run is not None:
-        place = "" if account.root == os.getcwd() else f" {account.root}"
-        count = len(account.changed)
-        write(f"{count} written as run {account.run}; `argosy refit{place} --undo` takes them back\n")
+    for conflict in report.conflicts:
+        sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {conflict.path}: {conflict.reason}\n")
+    write(summary_line(report) + "\n")
+    if report.run is not None:
+        place = "" if report.root == os.getcwd() else f" {report.root}"
+        count = len(report.changed)
+        write(f"{count} written as run {report.run}; `argosy refit{place} --undo` takes them back\n")
 
 
-def _told(item: Proposal) -> list[str]:
+def _proposal_lines(item: RepairProposal) -> list[str]:
     damage = item.damage
     if damage is None:
         lines = [f"{item.path}:{item.steps[0].line}:1: parses, and cannot run as it is"]
     else:
-        lines = [f"{item.path}:{damage.line}:{damage.column}: {damage.told()} ({damage.message})"]
-    if item.parses:
-        lines += [_step_told(step) for step in item.steps]
+        lines = [f"{item.path}:{damage.line}:{damage.column}: {damage.describe()} ({damage.message})"]
+    if item.is_applicable:
+        lines += [_step_line(step) for step in item.steps]
     else:
-        lines.append(f"  no proposal: {_why_not(item)}")
+        lines.append(f"  no proposal: {_failure_reason(item)}")
         return lines
     if item.undefined:
         names = ", ".join(f"`{name.name}` (line {name.line})" for name in item.undefined)
         lines.append(f"  left for you to decide, read where nothing has bound them: {names}")
-    kept = min(step.kept for step in item.steps)
-    lines.append(f"  parses, compiles; {kept} tokens proven as they were; no name lost")
+    unchanged_tokens = min(step.unchanged_tokens for step in item.steps)
+    lines.append(f"  parses, compiles; {unchanged_tokens} tokens proven as they were; no name lost")
     return lines
 
 
-def _step_told(step: Step) -> str:
+def _step_line(step: RepairStep) -> str:
     family = f" [{step.family}]" if step.family else ""
-    choices = f" (one of {step.choices} ways)" if step.choices > 1 else ""
-    return f"  line {step.line}: {step.said}{choices}{family}"
+    choices = f" (one of {step.alternatives} ways)" if step.alternatives > 1 else ""
+    return f"  line {step.line}: {step.description}{choices}{family}"
 
 
-def _why_not(item: Proposal) -> str:
-    failed = [gate for gate, holds in item.gates.items() if not holds]
+def _failure_reason(item: RepairProposal) -> str:
+    failed = [gate for gate, holds in item.checks.items() if not holds]
     if not item.steps:
         return "no rule mends this"
     if "parses" in failed:
@@ -163,18 +163,18 @@ def _why_not(item: Proposal) -> str:
     return f"a gate does not hold: {', '.join(failed)}"
 
 
-def closing_line(account: Account) -> str:
+def summary_line(report: RepairReport) -> str:
     """Return such as `989 files: 795 parse (40 with a proposal), 176 would with these, 18 do not`."""
-    broken = [item for item in account.proposals if item.damage is not None]
-    mended: Sequence[Proposal] = [item for item in broken if item.parses]
-    open_names = sum(1 for item in mended if item.undefined)
-    parsed = account.files - len(broken) - len(account.unreadable)
-    better = sum(1 for item in account.proposals if item.damage is None and item.parses)
-    text = f"{counted(account.files, 'file')}: {parsed} parse"
-    if better:
-        text += f" ({better} of them with a proposal)"
-    text += f", {len(mended)} would with these proposals"
+    broken = [item for item in report.proposals if item.damage is not None]
+    repaired: Sequence[RepairProposal] = [item for item in broken if item.is_applicable]
+    open_names = sum(1 for item in repaired if item.undefined)
+    parsed = report.files - len(broken) - len(report.unreadable)
+    improved = sum(1 for item in report.proposals if item.damage is None and item.is_applicable)
+    text = f"{format_count(report.files, 'file')}: {parsed} parse"
+    if improved:
+        text += f" ({improved} of them with a proposal)"
+    text += f", {len(repaired)} would with these proposals"
     if open_names:
         text += f" ({open_names} of them with names for you to decide)"
-    text += f", {len(broken) - len(mended)} without a proposal"
-    return text + (f", {len(account.unreadable)} unreadable" if account.unreadable else "")
+    text += f", {len(broken) - len(repaired)} without a proposal"
+    return text + (f", {len(report.unreadable)} unreadable" if report.unreadable else "")

@@ -21,8 +21,8 @@ def report_error(error: ArgosyError, *, as_json: bool) -> int:
         print_json({"argosy": "error/1", "errors": [msgspec.to_builtins(fault) for fault in error.faults]})
         return error.exit_code
     for fault in error.faults:
-        place = f"{fault.where}: " if fault.where else ""
-        sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {place}{fault.message}\n")
+        location = f"{fault.where}: " if fault.where else ""
+        sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {location}{fault.message}\n")
         if fault.hint:
             sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {fault.hint}\n")
     return error.exit_code
@@ -38,12 +38,12 @@ def print_json(value: dict[str, Any]) -> None:
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2", "bold": "1"}
 
 
-def is_colourful(stream: IO[str]) -> bool:
+def supports_colour(stream: IO[str]) -> bool:
     """Return whether colour may be written to `stream` (a terminal, and NO_COLOR unset)."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and stream.isatty()
 
 
 def paint(text: str, colour: str, stream: IO[str] | None = None) -> str:
     """Return `text` in a colour where `stream` (default stdout) takes colours, else as it is."""
-    is_painted = is_colourful(sys.stdout if stream is None else stream)
-    return f"\033[{_COLOURS[colour]}m{text}\033[0m" if is_painted else text
+    use_colour = supports_colour(sys.stdout if stream is None else stream)
+    return f"\033[{_COLOURS[colour]}m{text}\033[0m" if use_colour else text

@@ -21,43 +21,43 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.report import paint, print_json
 from argosy.cli.restart_code import (
-    Changed,
+    ChangedAgents,
     find_changed,
     find_refused,
-    refused_afar,
-    show_down,
+    refused_remotely,
+    show_failed,
     show_refused,
     unknown_agents,
 )
-from argosy.cli.restart_elsewhere import afar, foretold, merged
-from argosy.cli.rolling import roll, wanted_up
+from argosy.cli.restart_elsewhere import remote_parts, preview_remote_impact, merge_impacts
+from argosy.cli.rolling import rolling_restart, agents_to_restart
 from argosy.engine.client import connect_running
-from argosy.engine.diary import read_diary
-from argosy.engine.folder import folder_of
-from argosy.engine.imprint import leave_imprint
+from argosy.engine.diary import read_event_log
+from argosy.engine.folder import locate_state_dir
+from argosy.engine.imprint import update_source_snapshot
 from argosy.engine.messages import Restart, Restarted
-from argosy.engine.past import read_past
-from argosy.engine.radius import radius_of
-from argosy.engine.roster import read_roster
+from argosy.engine.past import load_timing_history
+from argosy.engine.radius import estimate_impact
+from argosy.engine.roster import load_applied_plan
 from argosy.fault import Fault, InputError, RefusedError
-from argosy.fleet.places import displayed
+from argosy.fleet.places import format_path
 
 if TYPE_CHECKING:
     import argparse
 
-    from argosy.engine.client import Client
-    from argosy.engine.folder import Folder
-    from argosy.engine.messages import Report
-    from argosy.engine.past import Estimate
-    from argosy.engine.radius import Outage, Radius
+    from argosy.engine.client import ControlClient
+    from argosy.engine.folder import StateDir
+    from argosy.engine.messages import FleetStatus
+    from argosy.engine.past import DurationEstimate
+    from argosy.engine.radius import Outage, RestartImpact
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy restart`."""
-    add_fleet(parser, words="AGENT...", words_help="the agents to restart")
+    add_fleet(parser, positionals="AGENT...", positionals_help="the agents to restart")
     parser.add_argument("--changed", action="store_true", help="those whose code changed since they started")
     parser.add_argument(
         "--anyway", action="store_true", help="also those whose code, as `argosy check` knows, cannot start"
@@ -78,79 +78,79 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError: no agent is named, or one that is not here. Raises RefusedError: nothing runs.
     """
-    path, names = take_fleet(args)
+    path, names = parse_fleet(args)
     if not names and not args.changed and not args.rolling:
         hint = "`argosy restart NAME...`, or `--changed` for all whose code changed"
         raise InputError(Fault("AGENT", "usage", "no agent is named", hint))
-    folder = folder_of(path)
-    with connect_running(folder, "restart", path) as client:
-        report = client.report()
-        home = report.at_home()
+    state_dir = locate_state_dir(path)
+    with connect_running(state_dir, "restart", path) as client:
+        report = client.fetch_status()
+        local_agents = report.local_agents()
         changed = None
         if args.changed:
-            changed = find_changed(report, path, folder, names, is_here=args.here)
+            changed = find_changed(report, path, state_dir, names, local_only=args.here)
             names = list(changed.stale)
             _show_changed(changed, is_quiet=args.as_json)
         elif args.rolling and not names:
-            names = [name for name in wanted_up(report) if not args.here or name in home]
-        told = _told(report, folder, changed, names)
-        refused = {} if args.anyway else find_refused(report, path, folder, names) | refused_afar(told)
+            names = [name for name in agents_to_restart(report) if not args.here or name in local_agents]
+        remote_impacts = _remote_impacts(report, state_dir, changed, names)
+        refused = {} if args.anyway else find_refused(report, path, state_dir, names) | refused_remotely(remote_impacts)
         if args.dry_run:
-            own = [name for name in names if name in home or name not in report.agents]
-            radius = _radius(report, folder, path, own)
-            return _foretell(radius, told, changed, refused, as_json=args.as_json)
+            local_names = [name for name in names if name in local_agents or name not in report.agents]
+            impact = _local_impact(report, state_dir, path, local_names)
+            return _preview_impact(impact, remote_impacts, changed, refused, as_json=args.as_json)
         names = [] if args.rolling and refused else [name for name in names if name not in refused]
         if args.rolling:
-            answer = _roll(client, path, names)
+            answer = _rolling_restart(client, path, names)
         elif not names:
             answer = Restarted(restarted=[], not_ready={}, reconnected=[], seconds=0.0)
         else:
             answer = _restart(client, names)
-            leave_imprint(folder.imprint, str(path.parent))
+            update_source_snapshot(state_dir.source_snapshot, str(path.parent))
     _show(answer, changed, refused, as_json=args.as_json)
     return 1 if answer.not_ready or refused else 0
 
 
-def _told(
-    report: Report, folder: Folder, changed: Changed | None, names: list[str]
+def _remote_impacts(
+    report: FleetStatus, state_dir: StateDir, changed: ChangedAgents | None, names: list[str]
 ) -> dict[str, dict[str, Any]]:
     """Return what the other machines foretell of the restart of these."""
-    return changed.told if changed is not None else foretold(folder, afar(report, names, is_all=False), [])
+    return changed.remote_impacts if changed is not None else preview_remote_impact(state_dir, remote_parts(report, names, all_machines=False), [])
 
 
-def _roll(client: Client, path: Path, names: list[str]) -> Restarted:
+def _rolling_restart(client: ControlClient, path: Path, names: list[str]) -> Restarted:
     from argosy.fleet.graph import build_graph  # noqa: PLC0415 - for who asks only
     from argosy.fleet.load import load_fleet  # noqa: PLC0415
 
-    began = time.monotonic()
-    rolled = roll(client, build_graph(load_fleet(path)), names, 0.0)
+    started_at = time.monotonic()
+    result = rolling_restart(client, build_graph(load_fleet(path)), names, 0.0)
     return Restarted(
-        restarted=rolled.restarted,
-        not_ready=rolled.not_as_asked,
+        restarted=result.restarted,
+        not_ready=result.not_restarted,
         reconnected=[],
-        seconds=time.monotonic() - began,
+        seconds=time.monotonic() - started_at,
     )
 
 
-def _restart(client: Client, names: list[str]) -> Restarted:
+def _restart(client: ControlClient, names: list[str]) -> Restarted:
     client.send(Restart(names=names))
     answer = client.receive(None)
     assert isinstance(answer, Restarted), "a restart is answered by its outcome"
     return answer
 
 
-def _show_changed(changed: Changed, *, is_quiet: bool) -> None:
+def _show_changed(changed: ChangedAgents, *, is_quiet: bool) -> None:
     if is_quiet:
         return
     for name, files in changed.stale.items():
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-        print(f"{paint('changed', 'yellow')}  {name}: {displayed(Path(files[0]))}{more}")
+        print(f"{paint('changed', 'yellow')}  {name}: {format_path(Path(files[0]))}{more}")
     if not changed.stale:
         print("no running agent has older code than the tree")
-    show_down(changed.down)
+    show_failed(changed.failed)
 
 
-def _show(answer: Restarted, changed: Changed | None, refused: dict[str, Fault], *, as_json: bool) -> None:
+def _show(answer: Restarted, changed: ChangedAgents | None, refused: dict[str, Fault], *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
@@ -158,15 +158,15 @@ def _show(answer: Restarted, changed: Changed | None, refused: dict[str, Fault],
                 "restarted": answer.restarted,
                 "not_ready": answer.not_ready,
                 "reconnected": answer.reconnected,
-                "mates": answer.mates,
+                "mates": answer.restarted_with_cell,
                 "seconds": round(answer.seconds, 4),
                 "refused": msgspec.to_builtins(refused),
-                **_changed(changed),
+                **_changed_json(changed),
             }
         )
         return
     show_refused(refused)
-    for cell, mates in answer.mates.items():
+    for cell, mates in answer.restarted_with_cell.items():
         print(f"the whole cell `{cell}` was restarted, with {', '.join(f'`{name}`' for name in mates)}")
     for name, reason in answer.not_ready.items():
         print(f"{paint('not ready', 'red')}  {name}: {reason}")
@@ -176,105 +176,105 @@ def _show(answer: Restarted, changed: Changed | None, refused: dict[str, Fault],
     )
 
 
-def _changed(changed: Changed | None) -> dict[str, object]:
+def _changed_json(changed: ChangedAgents | None) -> dict[str, object]:
     if changed is None:
         return {}
-    files = {name: [displayed(Path(file)) for file in files] for name, files in changed.stale.items()}
-    return {"changed": files, "down": changed.down}
+    files = {name: [format_path(Path(file)) for file in files] for name, files in changed.stale.items()}
+    return {"changed": files, "down": changed.failed}
 
 
-def _radius(report: Report, folder: Folder, path: Path, names: list[str]) -> Radius:
+def _local_impact(report: FleetStatus, state_dir: StateDir, path: Path, names: list[str]) -> RestartImpact:
     """Return what a restart of `names` would touch.
 
     Raises InputError: there is no such agent here.
     """
-    roster = read_roster(folder)
-    if roster is None:
-        words = "the plan that this fleet runs by cannot be read"
+    applied_plan = load_applied_plan(state_dir)
+    if applied_plan is None:
+        message = "the plan that this fleet runs by cannot be read"
         raise RefusedError(
-            Fault(str(folder.applied), "no-plan", words, f"`argosy up -d {path}` writes it anew")
+            Fault(str(state_dir.applied_plan), "no-plan", message, f"`argosy up -d {path}` writes it anew")
         )
-    processes = roster.plan.processes
+    processes = applied_plan.plan.processes
     unknown = [name for name in names if name not in processes]
     if unknown:
         raise unknown_agents(unknown)
     running = {name for name, agent in report.agents.items() if agent.pid is not None}
-    return radius_of(names, processes, running, read_past(read_diary(folder.diary)))
+    return estimate_impact(names, processes, running, load_timing_history(read_event_log(state_dir.event_log)))
 
 
-def _foretell(
-    radius: Radius,
-    elsewhere: dict[str, dict[str, Any]],
-    changed: Changed | None,
+def _preview_impact(
+    impact: RestartImpact,
+    remote_impacts: dict[str, dict[str, Any]],
+    changed: ChangedAgents | None,
     refused: dict[str, Fault],
     *,
     as_json: bool,
 ) -> int:
     if as_json:
-        whole = merged([radius_object(radius), *elsewhere.values()])
-        print_json({**whole, "refused": msgspec.to_builtins(refused), **_changed(changed)})
+        merged_json = merge_impacts([impact_json(impact), *remote_impacts.values()])
+        print_json({**merged_json, "refused": msgspec.to_builtins(refused), **_changed_json(changed)})
         return 0
     show_refused(refused)
-    runs_on = [*radius.degraded, *radius.reconnected]
+    runs_on = [*impact.degraded, *impact.reconnecting]
     print(
-        f"{len(radius.outages)} would restart, {radius.seconds:.2f} s in all; "
-        f"{len(runs_on)} that need them would run on; {len(radius.through)} more rest on these"
+        f"{len(impact.outages)} would restart, {impact.seconds:.2f} s in all; "
+        f"{len(runs_on)} that need them would run on; {len(impact.indirectly_affected)} more rest on these"
     )
-    for outage in radius.outages:
-        print(f"  {paint('restart', 'yellow')}  {outage.agent}: {_words(outage)}")
+    for outage in impact.outages:
+        print(f"  {paint('restart', 'yellow')}  {outage.agent}: {_describe_outage(outage)}")
     for name in runs_on:
-        word = "degraded" if name in radius.degraded else "runs on"
-        print(f"  {word:<8} {name}: without what it needs for {radius.waiting_s[name]:.2f} s")
-    if radius.through:
-        print(f"  through these: {', '.join(radius.through)}")
-    for machine, told in elsewhere.items():
-        print(f"machine {machine}: {len(told['outages'])} would restart, {told['seconds']:.2f} s in all")
-        for name, outage in told["outages"].items():
-            away = f"away from {outage['from']:.2f} to {outage['to']:.2f} s"
-            print(f"  {paint('restart', 'yellow')}  {name}: {outage['why']}; {away}")
+        label = "degraded" if name in impact.degraded else "runs on"
+        print(f"  {label:<8} {name}: without what it needs for {impact.unavailable_s[name]:.2f} s")
+    if impact.indirectly_affected:
+        print(f"  through these: {', '.join(impact.indirectly_affected)}")
+    for machine, remote in remote_impacts.items():
+        print(f"machine {machine}: {len(remote['outages'])} would restart, {remote['seconds']:.2f} s in all")
+        for name, outage in remote["outages"].items():
+            outage_text = f"away from {outage['from']:.2f} to {outage['to']:.2f} s"
+            print(f"  {paint('restart', 'yellow')}  {name}: {outage['why']}; {outage_text}")
     return 0
 
 
-def _words(outage: Outage) -> str:
+def _describe_outage(outage: Outage) -> str:
     why = {
         "named": "named",
-        "stop": f"stops with {outage.because}",
-        "restart": f"after {outage.because}",
-        "cell": f"in one process with {outage.because}",
+        "stop": f"stops with {outage.caused_by}",
+        "restart": f"after {outage.caused_by}",
+        "cell": f"in one process with {outage.caused_by}",
     }
     return (
-        f"{why[outage.how]}; away from {outage.from_s:.2f} to {outage.to_s:.2f} s "
-        f"(stop {_measure(outage.stop)}, start {_measure(outage.start)})"
+        f"{why[outage.cause]}; away from {outage.from_s:.2f} to {outage.to_s:.2f} s "
+        f"(stop {_describe_estimate(outage.stop)}, start {_describe_estimate(outage.start)})"
     )
 
 
-def _measure(estimate: Estimate) -> str:
-    how = f"median of {estimate.measured}" if estimate.measured else "not measured"
-    return f"{estimate.seconds:.2f} s, {how}"
+def _describe_estimate(estimate: DurationEstimate) -> str:
+    source = f"median of {estimate.sample_count}" if estimate.sample_count else "not measured"
+    return f"{estimate.seconds:.2f} s, {source}"
 
 
-def radius_object(radius: Radius) -> dict[str, object]:
+def impact_json(impact: RestartImpact) -> dict[str, object]:
     """Return the object `restart/1` of a restart that is not made."""
     return {
         "argosy": "restart/1",
         "dry_run": True,
-        "restarted": sorted(outage.agent for outage in radius.outages),
+        "restarted": sorted(outage.agent for outage in impact.outages),
         "not_ready": {},
-        "reconnected": sorted([*radius.degraded, *radius.reconnected]),
-        "mates": radius.mates,
-        "seconds": round(radius.seconds, 4),
-        "degraded": list(radius.degraded),
-        "through": list(radius.through),
-        "stop_order": radius.stop_order(),
-        "start_order": [outage.agent for outage in radius.outages],
+        "reconnected": sorted([*impact.degraded, *impact.reconnecting]),
+        "mates": impact.cell_members,
+        "seconds": round(impact.seconds, 4),
+        "degraded": list(impact.degraded),
+        "through": list(impact.indirectly_affected),
+        "stop_order": impact.stop_order(),
+        "start_order": [outage.agent for outage in impact.outages],
         "outages": {
             outage.agent: {
-                "why": outage.how,
-                "because": outage.because or None,
+                "why": outage.cause,
+                "because": outage.caused_by or None,
                 "from": round(outage.from_s, 4),
                 "to": round(outage.to_s, 4),
-                "measured": outage.start.measured,
+                "measured": outage.start.sample_count,
             }
-            for outage in radius.outages
+            for outage in impact.outages
         },
     }

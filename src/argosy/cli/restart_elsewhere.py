@@ -8,78 +8,78 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from argosy.cli.report import paint
 from argosy.engine.client import connect
-from argosy.engine.messages import Output, Relay
+from argosy.engine.messages import CommandOutput, RelayCommand
 from argosy.fault import ArgosyError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from argosy.engine.folder import Folder
-    from argosy.engine.messages import Report
+    from argosy.engine.folder import StateDir
+    from argosy.engine.messages import FleetStatus
 
 
-class Afar(NamedTuple):
+class RemotePart(NamedTuple):
     """Agents of another machine; none that are named is all of them."""
 
     machine: str
     names: list[str]
 
 
-def afar(report: Report, names: Collection[str], *, is_all: bool) -> list[Afar]:
+def remote_parts(report: FleetStatus, names: Collection[str], *, all_machines: bool) -> list[RemotePart]:
     """Return which of `names` run on which other machine; is_all: and every other machine without names."""
-    home = report.at_home()
+    local_agents = report.local_agents()
     parts: dict[str, list[str]] = {}
-    if is_all:
+    if all_machines:
         parts = {machine: [] for machine, each in report.machines.items() if each.state != "here"}
     for name in names:
-        if name in report.agents and name not in home:
+        if name in report.agents and name not in local_agents:
             parts.setdefault(report.agents[name].machine or "", []).append(name)
-    return [Afar(machine, there) for machine, there in parts.items()]
+    return [RemotePart(machine, there) for machine, there in parts.items()]
 
 
-def foretold(folder: Folder, parts: Iterable[Afar], words: list[str]) -> dict[str, dict[str, Any]]:
+def preview_remote_impact(state_dir: StateDir, parts: Iterable[RemotePart], options: list[str]) -> dict[str, dict[str, Any]]:
     """Return the object `restart/1` of each machine; one that cannot be asked is told on stderr."""
     found = {}
     for machine, names in parts:
-        told = _ask(folder, machine, ["restart", *names, "--here", "--dry-run", "--json", *words])
-        if told is not None:
-            found[machine] = told
+        impact = _request_impact(state_dir, machine, ["restart", *names, "--here", "--dry-run", "--json", *options])
+        if impact is not None:
+            found[machine] = impact
     return found
 
 
-def _ask(folder: Folder, machine: str, words: list[str]) -> dict[str, Any] | None:
+def _request_impact(state_dir: StateDir, machine: str, arguments: list[str]) -> dict[str, Any] | None:
     data = b""
     try:
-        client = connect(folder, "restart")
+        client = connect(state_dir, "restart")
         if client is None:
             return None
         with client:
-            client.send(Relay(machine=machine, words=words))
-            while isinstance(answer := client.receive(None), Output) and answer.data:
+            client.send(RelayCommand(machine=machine, args=arguments))
+            while isinstance(answer := client.receive(None), CommandOutput) and answer.data:
                 data += answer.data
     except ArgosyError as error:
         _warn(machine, error.faults[0].message)
         return None
-    told: dict[str, Any] = json.loads(data) if data else {"errors": [{"message": "it said nothing"}]}
-    if "errors" in told:
-        _warn(machine, "; ".join(each["message"] for each in told["errors"]))
+    impact: dict[str, Any] = json.loads(data) if data else {"errors": [{"message": "it said nothing"}]}
+    if "errors" in impact:
+        _warn(machine, "; ".join(each["message"] for each in impact["errors"]))
         return None
-    return told
+    return impact
 
 
-def merged(told: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def merge_impacts(impacts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Return several objects `restart/1` as one: each machine restarts its part at the same time."""
-    every = list(told)
-    whole = every[0]
-    for more in every[1:]:
+    all_impacts = list(impacts)
+    combined = all_impacts[0]
+    for more in all_impacts[1:]:
         for key, value in more.items():
             if isinstance(value, dict):
-                whole[key] = {**whole.get(key, {}), **value}
+                combined[key] = {**combined.get(key, {}), **value}
             elif isinstance(value, list):
-                whole[key] = [*whole.get(key, []), *value]
+                combined[key] = [*combined.get(key, []), *value]
             elif key == "seconds":
-                whole[key] = max(whole[key], value)
-    return whole
+                combined[key] = max(combined[key], value)
+    return combined
 
 
 def _warn(machine: str, why: str) -> None:

@@ -15,27 +15,27 @@ from typing import Any
 
 import msgspec
 
-from argosy.fleet.schema import json_schema, schema_of
+from argosy.fleet.schema import fleet_json_schema, json_schema_of
 from argosy.refit.claims.spec import ClaimsKeys
 from argosy.track.spec import TrackKeys
 
-_FILES: dict[str, Callable[[], dict[str, Any]]] = {
-    "fleet": json_schema,
-    "claims": lambda: schema_of(ClaimsKeys, "claims.yaml"),
-    "track": lambda: schema_of(TrackKeys, "track.yaml"),
+_SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
+    "fleet": fleet_json_schema,
+    "claims": lambda: json_schema_of(ClaimsKeys, "claims.yaml"),
+    "track": lambda: json_schema_of(TrackKeys, "track.yaml"),
 }
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy schema`."""
     parser.add_argument(
-        "file", nargs="?", choices=tuple(_FILES), default="fleet", help="of which file (default: fleet)"
+        "file", nargs="?", choices=tuple(_SCHEMAS), default="fleet", help="of which file (default: fleet)"
     )
     parser.add_argument("--json", action="store_true", help="the same: a schema is JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the schema, plain, without the envelope of other verbs: that is what editors read."""
-    schema = _FILES[args.file]()
+    schema = _SCHEMAS[args.file]()
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n")
     return 0

@@ -17,22 +17,22 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import add_fleet, environment_name, looks_like_fleet, take_fleet
-from argosy.engine.linkplan import plan_links
+from argosy.cli.arguments import add_fleet, environment_name, looks_like_fleet, parse_fleet
+from argosy.engine.linkplan import plan_peering
 from argosy.engine.serve import serve
 from argosy.fault import Fault, InputError, MissingError, RefusedError
-from argosy.fleet.environment import here, place
+from argosy.fleet.environment import local_machines, place
 from argosy.fleet.load import load_fleet
-from argosy.wire.keys import folder_in_use, keys_folder
+from argosy.wire.keys import active_keys_dir, default_keys_dir
 
 if TYPE_CHECKING:
     import argparse
 
-    from argosy.engine.linkplan import LinkPlan
+    from argosy.engine.linkplan import PeeringPlan
     from argosy.fleet.placement import Placement
     from argosy.fleet.spec import Fleet
 
-_UNIT = """\
+_SYSTEMD_UNIT = """\
 [Unit]
 Description=argosy: supervisor of fleet {fleet} on {machine}
 After=network-online.target
@@ -51,12 +51,12 @@ KillMode=process
 WantedBy=default.target
 """
 # What decides where state, keys and sockets are: the unit has to see what the shell does.
-_CARRIED = ("ARGOSY_KEYS", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "PATH")
+_PASSED_VARIABLES = ("ARGOSY_KEYS", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "PATH")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy serve`."""
-    add_fleet(parser, words="[install]", words_help="install: write a systemd unit")
+    add_fleet(parser, positionals="[install]", positionals_help="install: write a systemd unit")
     parser.add_argument("--machine", metavar="M", help="be this machine of the fleet")
     parser.add_argument("-o", dest="unit", metavar="FILE", help="with install: write the unit there")
 
@@ -68,46 +68,46 @@ def run(args: argparse.Namespace) -> int:
     another supervisor of the fleet runs here.
     """
     args.words.sort(key=lambda word: not looks_like_fleet(word))
-    path, words = take_fleet(args)
-    if words not in ([], ["install"]):
+    path, positionals = parse_fleet(args)
+    if positionals not in ([], ["install"]):
         raise InputError(
-            Fault(words[0], "usage", f"`{words[0]}` is not understood here", "`argosy serve --help`")
+            Fault(positionals[0], "usage", f"`{positionals[0]}` is not understood here", "`argosy serve --help`")
         )
     fleet = load_fleet(path)
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
-    machines = here(placement, args.machine, variables)
-    links = plan_links(fleet, placement, machines)
-    if links is None:
+    machines = local_machines(placement, args.machine, variables)
+    peer_plan = plan_peering(fleet, placement, machines)
+    if peer_plan is None:
         _check_keys(fleet, placement, machines)
-    if words:
-        return _install(path, fleet, placement, links, args)
+    if positionals:
+        return _install_systemd_unit(path, fleet, placement, peer_plan, args)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
 
     def ready() -> None:
-        where = f", reached at {links.door}" if links else ""
-        print(f"serving {fleet.name} as {_named(machines)}{where} (pid {os.getpid()})", flush=True)
-        _notify(f"READY=1\nSTATUS=serving {fleet.name}{where}")
+        where = f", reached at {peer_plan.listen_endpoint}" if peer_plan else ""
+        print(f"serving {fleet.name} as {_machine_names(machines)}{where} (pid {os.getpid()})", flush=True)
+        _notify_service_manager(f"READY=1\nSTATUS=serving {fleet.name}{where}")
 
-    serve(path, fleet.name, ready, links=links, stays=True)
+    serve(path, fleet.name, ready, peering_plan=peer_plan, is_persistent=True)
     return 0
 
 
-def _named(machines: frozenset[str | None]) -> str:
+def _machine_names(machines: frozenset[str | None]) -> str:
     return ", ".join(sorted(name for name in machines if name)) or "its only machine"
 
 
 def _check_keys(fleet: Fleet, placement: Placement, machines: frozenset[str | None]) -> None:
     """Raise RefusedError where other machines are to reach this one and there are no keys for it."""
     others = [name for name in placement.machines() if name not in machines]
-    if others and not folder_in_use(fleet.name, placement.lookup.variables):
-        folder = keys_folder(fleet.name, placement.lookup.variables)
-        message = f"there are no keys in `{folder}`, and whoever reaches a supervisor may run commands by it"
+    if others and not active_keys_dir(fleet.name, placement.lookup.variables):
+        key_dir = default_keys_dir(fleet.name, placement.lookup.variables)
+        message = f"there are no keys in `{key_dir}`, and whoever reaches a supervisor may run commands by it"
         hint = "`argosy keys make` once, then `argosy keys copy M` lays out what each machine needs"
-        raise RefusedError(Fault(folder, "no-keys", message, hint))
+        raise RefusedError(Fault(key_dir, "no-keys", message, hint))
 
 
-def _notify(text: str) -> None:
+def _notify_service_manager(text: str) -> None:
     """Tell the service manager, where one started this."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
@@ -115,32 +115,32 @@ def _notify(text: str) -> None:
             out.sendto(text.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
-def _install(
-    path: Path, fleet: Fleet, placement: Placement, links: LinkPlan | None, args: argparse.Namespace
+def _install_systemd_unit(
+    path: Path, fleet: Fleet, placement: Placement, peer_plan: PeeringPlan | None, args: argparse.Namespace
 ) -> int:
     """Write the unit, and say how to start it.
 
     Raises MissingError: it cannot be written.
     """
-    chosen = args.machine or (links.machine if links else None)
-    words = [sys.executable, "-m", "argosy", "serve", str(path)]
-    words += ["--machine", chosen] if chosen else []
+    chosen = args.machine or (peer_plan.machine if peer_plan else None)
+    command = [sys.executable, "-m", "argosy", "serve", str(path)]
+    command += ["--machine", chosen] if chosen else []
     variables = "".join(
-        f'Environment="{name}={os.environ[name]}"\n' for name in _CARRIED if os.environ.get(name)
+        f'Environment="{name}={os.environ[name]}"\n' for name in _PASSED_VARIABLES if os.environ.get(name)
     )
-    text = _UNIT.format(
+    text = _SYSTEMD_UNIT.format(
         fleet=fleet.name,
         machine=chosen or "this machine",
-        command=shlex.join(words),
+        command=shlex.join(command),
         environment=placement.environment,
         variables=variables,
     )
     if os.geteuid() == 0:
-        folder, scope = Path("/etc/systemd/system"), ""
+        unit_dir, scope = Path("/etc/systemd/system"), ""
     else:
-        home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-        folder, scope = Path(home) / "systemd" / "user", " --user"
-    unit = Path(args.unit) if args.unit else folder / f"argosy-{fleet.name}.service"
+        config_home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+        unit_dir, scope = Path(config_home) / "systemd" / "user", " --user"
+    unit = Path(args.unit) if args.unit else unit_dir / f"argosy-{fleet.name}.service"
     try:
         unit.parent.mkdir(parents=True, exist_ok=True)
         unit.write_text(text, encoding="utf-8")

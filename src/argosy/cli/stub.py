@@ -15,22 +15,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from argosy.agent.offer import find_offers
-from argosy.agent.stub import MADE_BY, Offering, render_stub
-from argosy.cli.arguments import add_fleet, take_fleet
+from argosy.agent.offer import find_handler_specs
+from argosy.agent.stub import GENERATED_BY, AgentService, render_stub
+from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.report import print_json, report_error
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet import Fleet, load_fleet
 from argosy.fleet.spec import AgentSpec
-from argosy.fleet.spelling import suggestion
-from argosy.source.classes import Tree
-from argosy.source.modules import Finder
+from argosy.fleet.spelling import suggest
+from argosy.source.classes import SymbolResolver
+from argosy.source.modules import ModuleFinder
 from argosy.source.text import Unparsed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy stub`."""
-    add_fleet(parser, words="[AGENT...]", words_help="the agents to write peers of (default: all)")
+    add_fleet(parser, positionals="[AGENT...]", positionals_help="the agents to write peers of (default: all)")
     parser.add_argument("-o", "--output", metavar="FILE", help="the file to write (default: print it)")
 
 
@@ -39,19 +39,19 @@ def run(args: argparse.Namespace) -> int:
 
     Raises InputError: an unknown agent, or one that runs no `module:Class`.
     """
-    path, names = take_fleet(args)
+    path, names = parse_fleet(args)
     fleet = load_fleet(path)
-    chosen = _chosen(fleet, names)
+    chosen = _select_agents(fleet, names)
     root = os.path.dirname(fleet.path)
     paths = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    tree = Tree(Finder([root, *map(os.path.abspath, paths)]))
-    offerings, left_out, unread = _offerings(tree, chosen)
-    if not offerings:
-        raise RefusedError(*unread or [_nothing(fleet)])
-    text = render_stub(fleet.name, _command(args), tree, offerings, left_out)
+    tree = SymbolResolver(ModuleFinder([root, *map(os.path.abspath, paths)]))
+    specs, left_out, unreadable = _service_specs(tree, chosen)
+    if not specs:
+        raise RefusedError(*unreadable or [_no_class_fault(fleet)])
+    text = render_stub(fleet.name, _command_line(args), tree, specs, left_out)
     if args.output:
         _write(Path(args.output), text)
-    agents = [offering.agent for offering in offerings]
+    agents = [offering.agent for offering in specs]
     if args.as_json:
         print_json({"argosy": "stub/1", "agents": agents, "left_out": dict(left_out), "text": text})
     elif args.output:
@@ -59,17 +59,17 @@ def run(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write(text)
         sys.stdout.flush()
-    if unread and not args.as_json:
-        report_error(RefusedError(*unread), as_json=False)
-    return 1 if unread else 0
+    if unreadable and not args.as_json:
+        report_error(RefusedError(*unreadable), as_json=False)
+    return 1 if unreadable else 0
 
 
-def _chosen(fleet: Fleet, names: Sequence[str]) -> list[AgentSpec]:
+def _select_agents(fleet: Fleet, names: Sequence[str]) -> list[AgentSpec]:
     faults = []
     for name in names:
         agent = fleet.agents.get(name)
         if agent is None:
-            hint = suggestion(name, fleet.agents, "agents")
+            hint = suggest(name, fleet.agents, "agents")
             faults.append(Fault(name, "unknown-agent", f"there is no agent `{name}`", hint))
         elif agent.kind != "class":
             message = f"`{name}` runs a {agent.kind}; handlers are read of `module:Class`"
@@ -80,11 +80,11 @@ def _chosen(fleet: Fleet, names: Sequence[str]) -> list[AgentSpec]:
     return [agent for agent in fleet.agents.values() if not wanted or agent.name in wanted]
 
 
-def _offerings(
-    tree: Tree, agents: Sequence[AgentSpec]
-) -> tuple[list[Offering], list[tuple[str, str]], list[Fault]]:
+def _service_specs(
+    tree: SymbolResolver, agents: Sequence[AgentSpec]
+) -> tuple[list[AgentService], list[tuple[str, str]], list[Fault]]:
     """Return what the agents offer, who is left out and why, and the faults among those reasons."""
-    offerings, left_out, unread = [], [], []
+    specs, left_out, unreadable = [], [], []
     for agent in agents:
         if agent.kind != "class":
             left_out.append((agent.name, f"it runs a {agent.kind}"))
@@ -93,15 +93,15 @@ def _offerings(
         module, _, name = target.partition(":")
         cls = tree.find_class(module, name)
         if cls is None:
-            fault = _unread(tree, agent, module, name)
-            unread.append(fault)
+            fault = _unreadable_fault(tree, agent, module, name)
+            unreadable.append(fault)
             left_out.append((agent.name, fault.message))
         else:
-            offerings.append(Offering(agent.name, target, find_offers(tree, cls)))
-    return offerings, left_out, unread
+            specs.append(AgentService(agent.name, target, find_handler_specs(tree, cls)))
+    return specs, left_out, unreadable
 
 
-def _unread(tree: Tree, agent: AgentSpec, module: str, name: str) -> Fault:
+def _unreadable_fault(tree: SymbolResolver, agent: AgentSpec, module: str, name: str) -> Fault:
     parsed = tree.read(module)
     if isinstance(parsed, Unparsed):
         message = f"`{module}` does not parse: line {parsed.line}: {parsed.message}"
@@ -112,14 +112,14 @@ def _unread(tree: Tree, agent: AgentSpec, module: str, name: str) -> Fault:
     return Fault(agent.where, "no-source", message, "`argosy check` tells more")
 
 
-def _nothing(fleet: Fleet) -> Fault:
+def _no_class_fault(fleet: Fleet) -> Fault:
     return Fault(fleet.path, "no-class", "no agent of this fleet is a `module:Class`", "see docs/agent.md")
 
 
-def _command(args: argparse.Namespace) -> str:
-    words = ["argosy", "stub", *args.words]
-    words += ["--fleet", args.fleet] if args.fleet else []
-    return shlex.join([*words, *(["-o", args.output] if args.output else [])])
+def _command_line(args: argparse.Namespace) -> str:
+    arguments = ["argosy", "stub", *args.words]
+    arguments += ["--fleet", args.fleet] if args.fleet else []
+    return shlex.join([*arguments, *(["-o", args.output] if args.output else [])])
 
 
 def _write(path: Path, text: str) -> None:
@@ -128,7 +128,7 @@ def _write(path: Path, text: str) -> None:
     Raises InputError: another file is there, or the folder is not.
     """
     try:
-        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(MADE_BY):
+        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(GENERATED_BY):
             hint = "name another file, or remove that one"
             raise InputError(Fault(str(path), "exists", f"`{path}` was not made by `argosy stub`", hint))
         path.write_text(text, encoding="utf-8")

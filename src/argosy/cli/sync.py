@@ -18,14 +18,14 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import add_fleet, environment_name, take_fleet
+from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
 from argosy.cli.report import paint, print_json
-from argosy.cli.syncroll import NOTHING, Outcome, restart_all
-from argosy.engine.remote import SSH, Target
-from argosy.engine.shipping import CARRIERS, Shipment, ship
-from argosy.engine.version import version_of, write_note
+from argosy.cli.syncroll import NOTHING_RESTARTED, SyncRestartResult, restart_or_rollback
+from argosy.engine.remote import SSH_COMMAND, SshTarget
+from argosy.engine.shipping import TRANSPORTS, Deployment, deploy
+from argosy.engine.version import compute_tree_version, write_tree_version
 from argosy.fault import Fault, InputError, RefusedError
-from argosy.fleet.environment import here, place
+from argosy.fleet.environment import local_machines, place
 from argosy.fleet.load import load_fleet
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="M,N", help="these machines only")
     parser.add_argument("--machine", metavar="M", help="this machine of the fleet")
     parser.add_argument(
-        "--by", default="", choices=list(CARRIERS), help="what brings it (default: the first that both have)"
+        "--by", default="", choices=list(TRANSPORTS), help="what brings it (default: the first that both have)"
     )
-    parser.add_argument("--ssh", default=SSH, metavar="CMD", help="the ssh command with its options")
+    parser.add_argument("--ssh", default=SSH_COMMAND, metavar="CMD", help="the ssh command with its options")
     parser.add_argument("--restart", action="store_true", help="then restart what runs, one after another")
     parser.add_argument(
         "--hold", type=float, default=0.5, metavar="S", help="how long each has to stay ready (default 0.5)"
@@ -52,24 +52,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Bring it; returns 1 when a machine could not be brought, or a restart was taken back."""
-    path, _ = take_fleet(args)
+    path, _ = parse_fleet(args)
     fleet = load_fleet(path)
     targets = _targets(fleet, path, args)
-    version = version_of(path.parent)
-    shipments: dict[str, Shipment] = {}
+    version = compute_tree_version(path.parent)
+    deployments: dict[str, Deployment] = {}
     faults: dict[str, Fault] = {}
     for target in targets:
         try:
-            shipments[target.machine] = ship(path.parent, version, target, args.by)
+            deployments[target.machine] = deploy(path.parent, version, target, args.by)
         except RefusedError as error:
             faults[target.machine] = error.faults[0]
     failed = {machine: f"{fault.message}; {fault.hint}" for machine, fault in faults.items()}
-    write_note(path.parent, version)
-    outcome = NOTHING
+    write_tree_version(path.parent, version)
+    outcome = NOTHING_RESTARTED
     if args.restart and not failed:
-        outcome = restart_all(path, fleet, targets, version.tree, args.hold)
-    rolled = outcome.rolled
-    told = {
+        outcome = restart_or_rollback(path, fleet, targets, version.tree, args.hold)
+    result = outcome.rolling
+    summary = {
         "argosy": "sync/1",
         "version": version.tree,
         "lock": version.lock,
@@ -77,39 +77,39 @@ def run(args: argparse.Namespace) -> int:
         "machines": {
             machine: {
                 "before": each.before.tree if each.before else None,
-                "version": outcome.taken_back.get(machine, version.tree) or None,
+                "version": outcome.rolled_back.get(machine, version.tree) or None,
                 "changed": each.is_new,
-                "by": each.carrier or None,
+                "by": each.transport or None,
                 "lock_changed": each.before is None or each.before.lock != version.lock,
             }
-            for machine, each in shipments.items()
+            for machine, each in deployments.items()
         },
         "failed": failed,
         "codes": {machine: fault.code for machine, fault in faults.items()},
-        "restarted": rolled.restarted,
-        "not_ready": {**rolled.failed, **rolled.still_down},
-        "held_back": rolled.held_back,
-        "rolled_back": list(outcome.taken_back),
-        "not_rolled_back": outcome.not_taken_back,
-        "not_ready_again": outcome.again.not_as_asked,
-        "runs": outcome.runs,
+        "restarted": result.restarted,
+        "not_ready": {**result.failed, **result.still_failing},
+        "held_back": result.skipped,
+        "rolled_back": list(outcome.rolled_back),
+        "not_rolled_back": outcome.not_rolled_back,
+        "not_ready_again": outcome.second_rolling.not_restarted,
+        "runs": outcome.running_versions,
     }
     if args.as_json:
-        print_json(told)
+        print_json(summary)
     else:
-        _show(told, shipments, failed, outcome)
-    return 0 if rolled.is_whole and not failed else 1
+        _show(summary, deployments, failed, outcome)
+    return 0 if result.is_complete and not failed else 1
 
 
-def _targets(fleet: Fleet, path: Path, args: argparse.Namespace) -> list[Target]:
+def _targets(fleet: Fleet, path: Path, args: argparse.Namespace) -> list[SshTarget]:
     """Return where to bring it.
 
     Raises InputError: a machine that the fleet does not have, or is this one.
     """
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
-    mine = here(placement, args.machine, variables)
-    others = [machine for machine in placement.machines() if machine not in mine]
+    own_machines = local_machines(placement, args.machine, variables)
+    others = [machine for machine in placement.machines() if machine not in own_machines]
     chosen = args.only.split(",") if args.only else others
     for machine in chosen:
         if machine not in others:
@@ -118,48 +118,48 @@ def _targets(fleet: Fleet, path: Path, args: argparse.Namespace) -> list[Target]
     found = []
     for machine in chosen:
         labels = fleet.machines[machine].labels
-        host = str(labels.get("ssh") or placement.address_of(machine))
-        folder = str(labels.get("tree") or path.parent)
-        found.append(Target(machine, host, folder, shlex.split(args.ssh)))
+        host = str(labels.get("ssh") or placement.host_of_machine(machine))
+        directory = str(labels.get("tree") or path.parent)
+        found.append(SshTarget(machine, host, directory, shlex.split(args.ssh)))
     return found
 
 
 def _show(
-    told: dict[str, object], shipments: dict[str, Shipment], failed: dict[str, str], outcome: Outcome
+    summary: dict[str, object], deployments: dict[str, Deployment], failed: dict[str, str], outcome: SyncRestartResult
 ) -> None:
-    for machine, each in shipments.items():
+    for machine, each in deployments.items():
         before = each.before.tree if each.before else "unknown"
-        what = f"brought by {each.carrier}, was {before}" if each.is_new else "has it already"
+        what = f"brought by {each.transport}, was {before}" if each.is_new else "has it already"
         print(f"{machine}: {what}")
         if each.before is not None and each.before.lock != each.after.lock:
             print("  its lock has changed too: install from it there before a restart")
     for machine, why in failed.items():
         print(f"{paint('not brought', 'red')}  {machine}: {why}")
-    rolled = outcome.rolled
-    for name, why in rolled.failed.items():
+    result = outcome.rolling
+    for name, why in result.failed.items():
         print(f"{paint('not ready', 'red')}  {name}: {why}")
-    for name, why in rolled.still_down.items():
+    for name, why in result.still_failing.items():
         print(f"{paint('still down', 'red')}  {name}: {why}")
-    for name, why in rolled.held_back.items():
+    for name, why in result.skipped.items():
         print(f"{paint('left as it is', 'yellow')}  {name}: {why}")
-    if rolled.failed:
-        _show_way_back(outcome)
-    restarted = f", {len(rolled.restarted)} restarted" if rolled.restarted else ""
-    print(f"version {told['version']} of {told['files']} files{restarted}")
+    if result.failed:
+        _show_rollback(outcome)
+    restarted = f", {len(result.restarted)} restarted" if result.restarted else ""
+    print(f"version {summary['version']} of {summary['files']} files{restarted}")
 
 
-def _show_way_back(outcome: Outcome) -> None:
-    for machine, version in outcome.taken_back.items():
+def _show_rollback(outcome: SyncRestartResult) -> None:
+    for machine, version in outcome.rolled_back.items():
         print(
             f"{machine}: the tree before is back ({version or 'not noted'}); what was restarted runs it again"
         )
-    for machine, why in outcome.not_taken_back.items():
+    for machine, why in outcome.not_rolled_back.items():
         print(f"{paint('not taken back', 'red')}  {machine}: {why}")
-    for name, why in outcome.again.not_as_asked.items():
+    for name, why in outcome.second_rolling.not_restarted.items():
         print(f"{paint('not ready', 'red')}  {name}, by the tree before: {why}")
     print("the tree on this machine is yours and stays as it is; what runs now:")
     by_version: dict[tuple[str, str], list[str]] = {}
-    for name, each in outcome.runs.items():
+    for name, each in outcome.running_versions.items():
         by_version.setdefault((each["state"], each["version"]), []).append(name)
     for (state, version), names in by_version.items():
         print(f"  {state}, {version or 'version not noted'}: {', '.join(names)}")

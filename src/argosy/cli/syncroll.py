@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.cli.rolling import Rolled, roll, wanted_up
+from argosy.cli.rolling import RollingResult, rolling_restart, agents_to_restart
 from argosy.engine.client import connect_running
-from argosy.engine.folder import folder_of
-from argosy.engine.shipping import settle, take_back
+from argosy.engine.folder import locate_state_dir
+from argosy.engine.shipping import commit, rollback
 from argosy.fault import RefusedError
 from argosy.fleet.graph import build_graph
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from argosy.engine.remote import Target
+    from argosy.engine.remote import SshTarget
     from argosy.fleet.spec import Fleet
 
 
-class Outcome(NamedTuple):
+class SyncRestartResult(NamedTuple):
     """How it went.
 
     taken_back: machine to the version that it has again. not_taken_back: machine to why its tree is still
@@ -28,52 +28,52 @@ class Outcome(NamedTuple):
     state and the version that it runs, for those that were up or should be.
     """
 
-    rolled: Rolled
-    taken_back: dict[str, str]
-    not_taken_back: dict[str, str]
-    again: Rolled
-    runs: dict[str, dict[str, str]]
+    rolling: RollingResult
+    rolled_back: dict[str, str]
+    not_rolled_back: dict[str, str]
+    second_rolling: RollingResult
+    running_versions: dict[str, dict[str, str]]
 
 
-NOTHING = Outcome(Rolled.none(), {}, {}, Rolled.none(), {})
+NOTHING_RESTARTED = SyncRestartResult(RollingResult.empty(), {}, {}, RollingResult.empty(), {})
 
 
-def restart_all(path: Path, fleet: Fleet, targets: Iterable[Target], version: str, hold_s: float) -> Outcome:
+def restart_or_rollback(path: Path, fleet: Fleet, targets: Iterable[SshTarget], version: str, min_ready_s: float) -> SyncRestartResult:
     """Restart what is wanted up; when one that was up falls, give the machines the tree that they had before.
 
     version: of the tree that was brought. The tree before is kept until a roll has succeeded, by whichever
     call it was brought. Raises RefusedError: the fleet does not run.
     """
-    with connect_running(folder_of(path), "sync", path) as client:
+    with connect_running(locate_state_dir(path), "sync", path) as client:
         graph = build_graph(fleet)
-        names = wanted_up(client.report())
-        rolled = roll(client, graph, names, hold_s, version)
-        if rolled.is_whole:
+        names = agents_to_restart(client.fetch_status())
+        rolling = rolling_restart(client, graph, names, min_ready_s, version)
+        if rolling.is_complete:
             for target in targets:
                 with contextlib.suppress(RefusedError):  # kept until the next that succeeds
-                    settle(target)
-        if not rolled.failed:
-            return NOTHING._replace(rolled=rolled)
-        taken_back, not_taken_back = _take_back(targets, version)
-        begun = [*rolled.restarted, *rolled.failed, *rolled.still_down]
-        again = roll(client, graph, [name for name in begun if fleet.agents[name].machine in taken_back], 0.0)
-        agents = client.report().agents
-        runs = {name: {"state": agents[name].state.value, "version": agents[name].version} for name in names}
-        return Outcome(rolled, taken_back, not_taken_back, again, runs)
+                    commit(target)
+        if not rolling.failed:
+            return NOTHING_RESTARTED._replace(rolled=rolling)
+        rolled_back, not_rolled_back = _rollback_all(targets, version)
+        attempted = [*rolling.restarted, *rolling.failed, *rolling.still_failing]
+        second_rolling = rolling_restart(client, graph, [name for name in attempted if fleet.agents[name].machine in rolled_back], 0.0)
+        agents = client.fetch_status().agents
+        running_versions = {name: {"state": agents[name].state.value, "version": agents[name].version} for name in names}
+        return SyncRestartResult(rolling, rolled_back, not_rolled_back, second_rolling, running_versions)
 
 
-def _take_back(targets: Iterable[Target], version: str) -> tuple[dict[str, str], dict[str, str]]:
-    taken_back: dict[str, str] = {}
-    stuck: dict[str, str] = {}
+def _rollback_all(targets: Iterable[SshTarget], version: str) -> tuple[dict[str, str], dict[str, str]]:
+    rolled_back: dict[str, str] = {}
+    not_rolled_back: dict[str, str] = {}
     for target in targets:
         try:
-            there = take_back(target)
+            previous = rollback(target)
         except RefusedError as error:
             fault = error.faults[0]
-            stuck[target.machine] = f"{fault.message}; {fault.hint}"
+            not_rolled_back[target.machine] = f"{fault.message}; {fault.hint}"
             continue
-        if there is None or there.tree != version:
-            taken_back[target.machine] = there.tree if there else ""
+        if previous is None or previous.tree != version:
+            rolled_back[target.machine] = previous.tree if previous else ""
         else:
-            stuck[target.machine] = "no earlier tree is kept there: this one has been restarted by before"
-    return taken_back, stuck
+            not_rolled_back[target.machine] = "no earlier tree is kept there: this one has been restarted by before"
+    return rolled_back, not_rolled_back

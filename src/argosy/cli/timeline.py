@@ -14,20 +14,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import add_fleet, take_fleet
-from argosy.cli.report import is_colourful, print_json
-from argosy.cli.timeline_text import render_text
-from argosy.engine.diary import read_diary
-from argosy.engine.folder import folder_of
-from argosy.engine.roster import read_roster
-from argosy.engine.timeline import Phase, Timeline, as_at_home, last_start
+from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.report import supports_colour, print_json
+from argosy.cli.timeline_text import render_timeline_text
+from argosy.engine.diary import read_event_log
+from argosy.engine.folder import locate_state_dir
+from argosy.engine.roster import load_applied_plan
+from argosy.engine.timeline import StartPhase, StartTimeline, as_local_record, latest_start
 from argosy.fault import Fault, RefusedError
-from argosy.fleet.graph import graph_of
+from argosy.fleet.graph import graph_from_edges
 
 if TYPE_CHECKING:
     import argparse
 
-_PIPE_WIDTH = 100
+_DEFAULT_WIDTH = 100
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,42 +41,42 @@ def run(args: argparse.Namespace) -> int:
 
     Raises RefusedError: this fleet was never started, or FILE cannot be written.
     """
-    path, _ = take_fleet(args)
-    folder = folder_of(path)
-    roster = read_roster(folder)
+    path, _ = parse_fleet(args)
+    state_dir = locate_state_dir(path)
+    applied_plan = load_applied_plan(state_dir)
     timeline = None
-    if roster is not None:
-        needs = {name: spec.need_names() for name, spec in roster.plan.processes.items()}
-        if roster.links is not None:
-            needs |= {name: spec.need_names() for name, spec in roster.links.agents.items()}
-        timeline = last_start(map(as_at_home, read_diary(folder.diary)), graph_of(needs), time.monotonic())
-    if roster is None or timeline is None:
+    if applied_plan is not None:
+        needs = {name: spec.need_names() for name, spec in applied_plan.plan.processes.items()}
+        if applied_plan.peering is not None:
+            needs |= {name: spec.need_names() for name, spec in applied_plan.peering.agents.items()}
+        timeline = latest_start(map(as_local_record, read_event_log(state_dir.event_log)), graph_from_edges(needs), time.monotonic())
+    if applied_plan is None or timeline is None:
         raise RefusedError(
             Fault(str(path), "never-started", "no start of this fleet is known", "`argosy up -d`")
         )
     if args.html:
-        _write_page(Path(args.html), timeline, roster.plan.fleet)
+        _write_page(Path(args.html), timeline, applied_plan.plan.fleet)
     if args.as_json:
-        print_json(timeline_object(timeline, roster.plan.fleet, roster.plan.environment))
+        print_json(timeline_json(timeline, applied_plan.plan.fleet, applied_plan.plan.environment))
     elif not args.html:
         is_terminal = sys.stdout.isatty()
-        width = shutil.get_terminal_size((_PIPE_WIDTH, 24)).columns if is_terminal else _PIPE_WIDTH
-        sys.stdout.write(render_text(timeline, roster.plan.fleet, width, is_rich=is_colourful(sys.stdout)))
+        width = shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns if is_terminal else _DEFAULT_WIDTH
+        sys.stdout.write(render_timeline_text(timeline, applied_plan.plan.fleet, width, is_rich=supports_colour(sys.stdout)))
     return 0
 
 
-def _write_page(path: Path, timeline: Timeline, fleet: str) -> None:
-    from argosy.cli.timeline_page import render_page  # noqa: PLC0415 - for who asks only
+def _write_page(path: Path, timeline: StartTimeline, fleet: str) -> None:
+    from argosy.cli.timeline_page import render_timeline_page  # noqa: PLC0415 - for who asks only
 
     try:
-        path.write_text(render_page(timeline, fleet), encoding="utf-8")
+        path.write_text(render_timeline_page(timeline, fleet), encoding="utf-8")
     except OSError as error:
         message = f"`{path}` cannot be written: {error.strerror}"
         raise RefusedError(Fault("--html", "not-written", message)) from error
     sys.stderr.write(f"written to {path}\n")
 
 
-def timeline_object(timeline: Timeline, fleet: str, environment: str) -> dict[str, object]:
+def timeline_json(timeline: StartTimeline, fleet: str, environment: str) -> dict[str, object]:
     """Return the object `timeline/1`; times are seconds from the start of the fleet."""
     return {
         "argosy": "timeline/1",
@@ -84,17 +84,17 @@ def timeline_object(timeline: Timeline, fleet: str, environment: str) -> dict[st
         "environment": environment,
         "at": timeline.at_s,
         "seconds": round(timeline.seconds, 4),
-        "is_over": timeline.is_over,
+        "is_over": timeline.is_complete,
         "agents": {
             bar.agent: {
                 "ready": None if bar.ready_s is None else round(bar.ready_s, 4),
-                "waited_for": bar.gate or None,
-                "spent": {phase.value: round(bar.spent(phase), 4) for phase in Phase},
+                "waited_for": bar.gating_need or None,
+                "spent": {phase.value: round(bar.time_in(phase), 4) for phase in StartPhase},
                 "stretches": [
-                    [each.phase.value, round(each.from_s, 4), round(each.to_s, 4)] for each in bar.stretches
+                    [each.phase.value, round(each.from_s, 4), round(each.to_s, 4)] for each in bar.spans
                 ],
-                "starts": bar.starts,
-                "end": bar.end or None,
+                "starts": bar.start_count,
+                "end": bar.outcome or None,
             }
             for bar in timeline.bars
         },
@@ -103,7 +103,7 @@ def timeline_object(timeline: Timeline, fleet: str, environment: str) -> dict[st
             for step in timeline.critical_path
         ],
         "critical_path_seconds": round(timeline.critical_path_s, 4),
-        "needs_alone_seconds": round(timeline.needs_alone_s, 4),
+        "needs_alone_seconds": round(timeline.unlimited_seconds, 4),
         "edges": [
             {
                 "from": cost.agent,

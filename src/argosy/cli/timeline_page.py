@@ -9,74 +9,74 @@ from __future__ import annotations
 import time
 from html import escape
 
-from argosy.engine.timeline import Bar, Phase, Timeline
+from argosy.engine.timeline import AgentBar, StartPhase, StartTimeline
 
-_WORDS = {
-    Phase.NEEDS: "waits for needs",
-    Phase.ROOM: "waits for a processor",
-    Phase.START: "starts",
-    Phase.PAUSE: "pauses before a restart",
-    Phase.STOP: "ends",
+_PHASE_LABELS = {
+    StartPhase.NEEDS: "waits for needs",
+    StartPhase.ADMISSION: "waits for a processor",
+    StartPhase.START: "starts",
+    StartPhase.BACKOFF: "pauses before a restart",
+    StartPhase.STOP: "ends",
 }
-_COSTS_SHOWN = 20
-_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600)
-_MOST_TICKS = 8
+_MAX_COSTS = 20
+_TICK_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600)
+_MAX_TICKS = 8
 
 
-def render_page(timeline: Timeline, fleet: str) -> str:
+def render_timeline_page(timeline: StartTimeline, fleet: str) -> str:
     """Return the whole page."""
     critical = {step.agent for step in timeline.critical_path}
     ready = sum(bar.ready_s is not None for bar in timeline.bars)
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(timeline.at_s))
-    so_far = "" if timeline.is_over else " so far"
+    so_far = "" if timeline.is_complete else " so far"
     return _PAGE.format(
         title=escape(fleet),
         summary=f"{ready} of {len(timeline.bars)} agents ready in {timeline.seconds:.3f} s{so_far}, {since}",
-        path=_path(timeline),
-        legend="".join(f'<span><i class="{phase}"></i>{word}</span>' for phase, word in _used(timeline)),
-        ticks=_ticks(timeline.seconds),
-        rows="\n".join(_row(bar, timeline.seconds, bar.agent in critical) for bar in timeline.bars),
-        alone=f"{timeline.needs_alone_s:.3f} s",
-        costs=_costs(timeline),
+        path=_critical_path_html(timeline),
+        legend="".join(f'<span><i class="{phase}"></i>{word}</span>' for phase, word in _phases_used(timeline)),
+        ticks=_ticks_html(timeline.seconds),
+        rows="\n".join(_row_html(bar, timeline.seconds, bar.agent in critical) for bar in timeline.bars),
+        alone=f"{timeline.unlimited_seconds:.3f} s",
+        costs=_costs_html(timeline),
     )
 
 
-def _used(timeline: Timeline) -> list[tuple[Phase, str]]:
-    used = {each.phase for bar in timeline.bars for each in bar.stretches}
-    return [(phase, word) for phase, word in _WORDS.items() if phase in used]
+def _phases_used(timeline: StartTimeline) -> list[tuple[StartPhase, str]]:
+    used = {each.phase for bar in timeline.bars for each in bar.spans}
+    return [(phase, word) for phase, word in _PHASE_LABELS.items() if phase in used]
 
 
-def _row(bar: Bar, seconds: float, is_critical: bool) -> str:
+def _row_html(bar: AgentBar, seconds: float, is_critical: bool) -> str:
     name = escape(bar.agent)
-    mark = ' <b title="on the critical path">critical</b>' if is_critical else ""
-    ready = f"{bar.ready_s:.3f}" if bar.ready_s is not None else f"never<small> {escape(bar.end)}</small>"
+    critical_mark = ' <b title="on the critical path">critical</b>' if is_critical else ""
+    ready = f"{bar.ready_s:.3f}" if bar.ready_s is not None else f"never<small> {escape(bar.outcome)}</small>"
     number = bar.ready_s if bar.ready_s is not None else 1e9
-    attributes = f'data-name="{name}" data-gate="{escape(bar.gate)}"' + (
+    attributes = f'data-name="{name}" data-gate="{escape(bar.gating_need)}"' + (
         ' class="critical"' if is_critical else ""
     )
-    gate = f'<a href="#a-{escape(bar.gate)}">{escape(bar.gate)}</a>' if bar.gate else ""
+    gate = f'<a href="#a-{escape(bar.gating_need)}">{escape(bar.gating_need)}</a>' if bar.gating_need else ""
     times = "".join(
-        f'<td class="n part">{bar.spent(phase):.3f}</td>' for phase in (Phase.NEEDS, Phase.ROOM, Phase.START)
+        f'<td class="n part">{bar.time_in(phase):.3f}</td>' for phase in (StartPhase.NEEDS, StartPhase.ADMISSION, StartPhase.START)
     )
     return (
-        f'<tr id="a-{name}" {attributes} tabindex="0"><th scope="row">{name}{mark}</th>'
+        f'<tr id="a-{name}" {attributes} tabindex="0"><th scope="row">{name}{critical_mark}</th>'
         f'<td class="n" data-n="{number:.6f}">{ready}</td>{times}<td>{gate}</td>'
-        f'<td class="bar" aria-hidden="true"><div>{_stretches(bar, seconds)}</div></td></tr>'
+        f'<td class="bar" aria-hidden="true"><div>{_intervals_html(bar, seconds)}</div></td></tr>'
     )
 
 
-def _stretches(bar: Bar, seconds: float) -> str:
-    whole = max(seconds, 1e-9)
+def _intervals_html(bar: AgentBar, seconds: float) -> str:
+    total = max(seconds, 1e-9)
     return "".join(
-        f'<i class="{each.phase}" style="left:{100 * each.from_s / whole:.2f}%;'
-        f'width:{100 * (each.to_s - each.from_s) / whole:.2f}%" '
-        f'title="{_WORDS[each.phase]} {each.to_s - each.from_s:.3f} s"></i>'
-        for each in bar.stretches
+        f'<i class="{each.phase}" style="left:{100 * each.from_s / total:.2f}%;'
+        f'width:{100 * (each.to_s - each.from_s) / total:.2f}%" '
+        f'title="{_PHASE_LABELS[each.phase]} {each.to_s - each.from_s:.3f} s"></i>'
+        for each in bar.spans
     )
 
 
-def _ticks(seconds: float) -> str:
-    step = next((tick for tick in _TICKS if seconds / tick <= _MOST_TICKS), seconds / _MOST_TICKS or 1)
+def _ticks_html(seconds: float) -> str:
+    step = next((tick for tick in _TICK_STEPS if seconds / tick <= _MAX_TICKS), seconds / _MAX_TICKS or 1)
     count = int(seconds / step + 1e-9)
     return "".join(
         f'<i style="left:{100 * index * step / max(seconds, 1e-9):.2f}%">{index * step:g} s</i>'
@@ -85,7 +85,7 @@ def _ticks(seconds: float) -> str:
     )
 
 
-def _path(timeline: Timeline) -> str:
+def _critical_path_html(timeline: StartTimeline) -> str:
     if not timeline.critical_path:
         return "<p>No agent is ready.</p>"
     steps = "".join(
@@ -95,8 +95,8 @@ def _path(timeline: Timeline) -> str:
     return f"<ol>{steps}</ol>"
 
 
-def _costs(timeline: Timeline) -> str:
-    costly = [cost for cost in timeline.costs if cost.fleet_s >= 0.0005][:_COSTS_SHOWN]
+def _costs_html(timeline: StartTimeline) -> str:
+    costly = [cost for cost in timeline.costs if cost.fleet_s >= 0.0005][:_MAX_COSTS]
     if not costly:
         return "<p>No single need does.</p>"
     rows = "".join(

@@ -16,12 +16,12 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from argosy.cli.arguments import add_fleet, take_fleet
-from argosy.cli.topview import ORDERS, Processors, Row, beyond, make_rows, summary, table, wrapped
-from argosy.engine.client import Client, SupervisorLostError, connect, connect_running
-from argosy.engine.folder import folder_of
+from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.topview import SORT_ORDERS, CpuUsage, TopRow, describe_hidden_rows, make_rows, summary_line, format_table, wrap_lines
+from argosy.engine.client import ControlClient, SupervisorLostError, connect, connect_running
+from argosy.engine.folder import locate_state_dir
 from argosy.engine.logs import last_lines
-from argosy.engine.messages import Changed, Report, Restart, Restarted, Subscribe
+from argosy.engine.messages import AgentStateChanged, FleetStatus, Restart, Restarted, Subscribe
 from argosy.engine.state import READY_STATES, State
 from argosy.fault import ArgosyError, Fault, InputError
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from argosy.engine.folder import Folder
+    from argosy.engine.folder import StateDir
 
-_INTERRUPTED = 130
-_EVERY_S = 1.0
-_AGAIN_S = 0.5
+_EXIT_INTERRUPTED = 130
+_REFRESH_S = 1.0
+_RECEIVE_TIMEOUT_S = 0.5
 _FIRST_ROW = 2
-_FOOT = 4  # lines: how many more there are, the account of the chosen in two, the keys
-_ACCOUNT_LINES = 2
-_HINT = "q leave  enter lines  s order  / filter  r restart"
+_FOOTER_LINES = 4  # lines: how many more there are, the account of the chosen in two, the keys
+_SUMMARY_LINES = 2
+_KEY_HELP = "q leave  enter lines  s order  / filter  r restart"
 _COLOURS = {"good": curses.COLOR_GREEN, "fair": curses.COLOR_YELLOW, "bad": curses.COLOR_RED}
 
 
@@ -48,57 +48,57 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show it. Raises InputError: there is no terminal. Raises RefusedError: nothing runs."""
-    path, _ = take_fleet(args)
+    path, _ = parse_fleet(args)
     if args.as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
         message = "the full-screen view needs a terminal"
         raise InputError(Fault("top", "no-terminal", message, "`argosy status --json` tells it to a program"))
-    screen = _Screen(folder_of(path), path)
+    screen = _Screen(locate_state_dir(path), path)
     os.environ.setdefault("ESCDELAY", "25")
     try:
         curses.wrapper(screen.show)
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return _EXIT_INTERRUPTED
     except curses.error as error:
-        if screen.is_gone:
-            return _INTERRUPTED
+        if screen.is_terminal_closed:
+            return _EXIT_INTERRUPTED
         raise InputError(Fault("TERM", "terminal", f"the terminal cannot be drawn on: {error}")) from None
-    return _INTERRUPTED if screen.is_gone else 0
+    return _EXIT_INTERRUPTED if screen.is_terminal_closed else 0
 
 
 class _Screen:
     """The view of one fleet. is_gone: the terminal under it was closed."""
 
-    def __init__(self, folder: Folder, path: Path) -> None:
-        self._folder = folder
+    def __init__(self, state_dir: StateDir, path: Path) -> None:
+        self._state_dir = state_dir
         self._path = path
-        self._client: Client | None = self._connect()
-        self._report = self._ask()
-        self._processors = Processors()
-        self._cpu: dict[int, float] = {}
-        self._order = ORDERS[0]
-        self._wanted = ""
-        self._chosen = ""
-        self._first = 0
-        self._is_reading = False
+        self._client: ControlClient | None = self._connect()
+        self._report = self._fetch_report()
+        self._cpu_usage = CpuUsage()
+        self._cpu_percent: dict[int, float] = {}
+        self._order = SORT_ORDERS[0]
+        self._filter = ""
+        self._selected = ""
+        self._first_row = 0
+        self._is_showing_log = False
         self._message = ""
-        self.is_gone = False
+        self.is_terminal_closed = False
 
     def show(self, window: curses.window) -> None:
         """Draw and follow until somebody leaves."""
         self._prepare(window)
-        looked_s = 0.0
+        refreshed_s = 0.0
         while True:
-            if time.monotonic() - looked_s >= _EVERY_S:
-                looked_s = time.monotonic()
-                self._look()
-            rows = make_rows(self._report, self._cpu, self._order, self._wanted, time.time())
+            if time.monotonic() - refreshed_s >= _REFRESH_S:
+                refreshed_s = time.monotonic()
+                self._refresh()
+            rows = make_rows(self._report, self._cpu_percent, self._order, self._filter, time.time())
             self._draw(window, rows)
             waited = [sys.stdin, *([self._client] if self._client is not None else [])]
-            wait_s = max(_EVERY_S - (time.monotonic() - looked_s), 0.0)
+            wait_s = max(_REFRESH_S - (time.monotonic() - refreshed_s), 0.0)
             ready, _, _ = select.select(waited, [], [], wait_s)
-            if self._client in ready and self._has_news():
-                looked_s = 0.0
-            if sys.stdin in ready and not self._take_key(window, rows):
+            if self._client in ready and self._receive_event():
+                refreshed_s = 0.0
+            if sys.stdin in ready and not self._handle_key(window, rows):
                 return
 
     def _prepare(self, window: curses.window) -> None:
@@ -109,80 +109,80 @@ class _Screen:
             for number, colour in enumerate(_COLOURS.values(), 1):
                 curses.init_pair(number, colour, -1)
 
-    def _connect(self) -> Client:
-        client = connect_running(self._folder, "top", self._path)
+    def _connect(self) -> ControlClient:
+        client = connect_running(self._state_dir, "top", self._path)
         client.send(Subscribe())
         return client
 
-    def _ask(self) -> Report:
-        client = connect(self._folder, "top")
+    def _fetch_report(self) -> FleetStatus:
+        client = connect(self._state_dir, "top")
         if client is None:
             raise SupervisorLostError
         with client:
-            return client.report()
+            return client.fetch_status()
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         try:
             if self._client is None:
                 self._client = self._connect()
                 self._message = ""
-            self._report = self._ask()
+            self._report = self._fetch_report()
         except ArgosyError as error:
             self._message = error.faults[0].message
-            self._drop()
-        pids = [status.pid for status in self._report.at_home().values() if status.pid]
-        self._cpu = self._processors.look(pids)
+            self._disconnect()
+        pids = [status.pid for status in self._report.local_agents().values() if status.pid]
+        self._cpu_percent = self._cpu_usage.sample(pids)
 
-    def _drop(self) -> None:
+    def _disconnect(self) -> None:
         if self._client is not None:
             with self._client:
                 self._client = None
 
-    def _has_news(self) -> bool:
+    def _receive_event(self) -> bool:
         """Take what the supervisor tells; return whether there is something to draw."""
         assert self._client is not None
         try:
-            return isinstance(self._client.receive(_AGAIN_S), Changed)
+            return isinstance(self._client.receive(_RECEIVE_TIMEOUT_S), AgentStateChanged)
         except TimeoutError:
             return False
         except ArgosyError as error:
             self._message = error.faults[0].message
-            self._drop()
+            self._disconnect()
             return True
 
     # ---- keys
 
-    def _take_key(self, window: curses.window, rows: list[Row]) -> bool:
+    def _handle_key(self, window: curses.window, rows: list[TopRow]) -> bool:
         """Do what a key asks; return whether the view goes on."""
         key = window.getch()
         if key == -1 and select.select([sys.stdin], [], [], 0)[0]:
-            self.is_gone = True
+            self.is_terminal_closed = True
             return False
         names = [row.agent for row in rows]
-        at = names.index(self._chosen) if self._chosen in names else 0
-        page = _room(window.getmaxyx()[0])
+        position = names.index(self._selected) if self._selected in names else 0
+        page = _visible_rows(window.getmaxyx()[0])
         moves = {curses.KEY_UP: -1, curses.KEY_DOWN: 1, ord("k"): -1, ord("j"): 1}
         moves |= {curses.KEY_PPAGE: -page, curses.KEY_NPAGE: page}
         moves |= {curses.KEY_HOME: -len(names), curses.KEY_END: len(names)}
         if key in (ord("q"), 27):
-            if not self._is_reading and key == ord("q"):
+            if not self._is_showing_log and key == ord("q"):
                 return False
-            self._is_reading = False
+            self._is_showing_log = False
         elif key in moves and names:
-            self._chosen = names[min(max(at + moves[key], 0), len(names) - 1)]
+            self._selected = names[min(max(position + moves[key], 0), len(names) - 1)]
         elif key in (10, 13, curses.KEY_ENTER):
-            self._is_reading = not self._is_reading
+            self._is_showing_log = not self._is_showing_log
         elif key == ord("s"):
-            self._order = ORDERS[(ORDERS.index(self._order) + 1) % len(ORDERS)]
+            self._order = SORT_ORDERS[(SORT_ORDERS.index(self._order) + 1) % len(SORT_ORDERS)]
         elif key == ord("/"):
-            self._wanted = self._line(window, "show only: ")
+            self._filter = self._prompt(window, "show only: ")
         elif (
-            key == ord("r") and self._chosen and self._line(window, f"restart {self._chosen}? [y/N] ") == "y"
+            key == ord("r") and self._selected and self._prompt(window, f"restart {self._selected}? [y/N] ") == "y"
         ):
             self._restart()
         return True
 
-    def _line(self, window: curses.window, prompt: str) -> str:
+    def _prompt(self, window: curses.window, prompt: str) -> str:
         """Ask for a word on the last line."""
         height, width = window.getmaxyx()
         window.move(height - 1, 0)
@@ -201,76 +201,76 @@ class _Screen:
             window.nodelay(True)
 
     def _restart(self) -> None:
-        client = connect(self._folder, "top")
+        client = connect(self._state_dir, "top")
         if client is None:
             return
         with client:
             try:
-                answer = client.ask(Restart(names=[self._chosen]))
+                answer = client.request(Restart(names=[self._selected]))
             except ArgosyError as error:
                 self._message = error.faults[0].message
                 return
         if isinstance(answer, Restarted):
-            bad = ", ".join(f"{name}: {why}" for name, why in answer.not_ready.items())
-            self._message = bad or f"restarted {', '.join(answer.restarted)} in {answer.seconds:.2f} s"
+            failures = ", ".join(f"{name}: {why}" for name, why in answer.not_ready.items())
+            self._message = failures or f"restarted {', '.join(answer.restarted)} in {answer.seconds:.2f} s"
 
     # ---- drawing
 
-    def _draw(self, window: curses.window, rows: list[Row]) -> None:
+    def _draw(self, window: curses.window, rows: list[TopRow]) -> None:
         height, width = window.getmaxyx()
         window.erase()
-        self._put(window, 0, summary(self._report, len(rows), self._order, self._wanted), curses.A_BOLD)
-        if self._is_reading and self._chosen:
-            self._draw_lines(window, rows, height, width)
+        self._put_text(window, 0, summary_line(self._report, len(rows), self._order, self._filter), curses.A_BOLD)
+        if self._is_showing_log and self._selected:
+            self._draw_log(window, rows, height, width)
         else:
             self._draw_rows(window, rows, height, width)
         if height > 2:
-            self._put(window, height - 1, self._message or _HINT, curses.A_DIM)
+            self._put_text(window, height - 1, self._message or _KEY_HELP, curses.A_DIM)
         window.refresh()
 
-    def _draw_rows(self, window: curses.window, rows: list[Row], height: int, width: int) -> None:
-        head, lines = table(rows, width - 1)
+    def _draw_rows(self, window: curses.window, rows: list[TopRow], height: int, width: int) -> None:
+        head, lines = format_table(rows, width - 1)
         names = [row.agent for row in rows]
-        if self._chosen not in names:
-            self._chosen = names[0] if names else ""
-        room = _room(height)
-        at = names.index(self._chosen) if names else 0
-        self._first = min(max(self._first, at - room + 1), at)
-        self._put(window, 1, head, curses.A_DIM)
+        if self._selected not in names:
+            self._selected = names[0] if names else ""
+        visible_rows = _visible_rows(height)
+        position = names.index(self._selected) if names else 0
+        self._first_row = min(max(self._first_row, position - visible_rows + 1), position)
+        self._put_text(window, 1, head, curses.A_DIM)
         for offset, (row, line) in enumerate(
-            list(zip(rows, lines, strict=True))[self._first : self._first + room]
+            list(zip(rows, lines, strict=True))[self._first_row : self._first_row + visible_rows]
         ):
-            look = curses.A_REVERSE if row.agent == self._chosen else 0
-            self._put(window, _FIRST_ROW + offset, line, look | _colour(row.state))
-        if height > _FIRST_ROW + _FOOT:
-            below = max(len(rows) - self._first - room, 0)
-            self._put(window, height - _FOOT, beyond(self._first, below), curses.A_DIM)
-            for offset, line in enumerate(wrapped(self._account(rows), width - 1, _ACCOUNT_LINES)):
-                self._put(window, height - 1 - _ACCOUNT_LINES + offset, line, 0)
+            attribute = curses.A_REVERSE if row.agent == self._selected else 0
+            self._put_text(window, _FIRST_ROW + offset, line, attribute | _colour(row.state))
+        if height > _FIRST_ROW + _FOOTER_LINES:
+            below = max(len(rows) - self._first_row - visible_rows, 0)
+            self._put_text(window, height - _FOOTER_LINES, describe_hidden_rows(self._first_row, below), curses.A_DIM)
+            for offset, line in enumerate(wrap_lines(self._summary_of_selected(rows), width - 1, _SUMMARY_LINES)):
+                self._put_text(window, height - 1 - _SUMMARY_LINES + offset, line, 0)
 
-    def _account(self, rows: list[Row]) -> str:
-        return next((row.account for row in rows if row.agent == self._chosen), "")
+    def _summary_of_selected(self, rows: list[TopRow]) -> str:
+        return next((row.summary for row in rows if row.agent == self._selected), "")
 
-    def _draw_lines(self, window: curses.window, rows: list[Row], height: int, width: int) -> None:
-        account = wrapped(self._account(rows), width - 1, max(height // 2, 1))
-        for offset, line in enumerate(account):
-            self._put(window, 1 + offset, line, 0)
-        top = 1 + len(account)
-        self._put(window, top, f"last lines of {self._chosen} (enter or escape: back)", curses.A_DIM)
-        said = last_lines(self._folder.log(self._chosen), 0, max(height - top - 2, 1))
-        for offset, line in enumerate(said):
-            self._put(window, top + 1 + offset, line, 0)
+    def _draw_log(self, window: curses.window, rows: list[TopRow], height: int, width: int) -> None:
+        summary_lines = wrap_lines(self._summary_of_selected(rows), width - 1, max(height // 2, 1))
+        for offset, line in enumerate(summary_lines):
+            self._put_text(window, 1 + offset, line, 0)
+        top = 1 + len(summary_lines)
+        self._put_text(window, top, f"last lines of {self._selected} (enter or escape: back)", curses.A_DIM)
+        log_lines = last_lines(self._state_dir.log_file(self._selected), 0, max(height - top - 2, 1))
+        for offset, line in enumerate(log_lines):
+            self._put_text(window, top + 1 + offset, line, 0)
 
-    def _put(self, window: curses.window, line: int, text: str, look: int) -> None:
+    def _put_text(self, window: curses.window, row: int, text: str, attribute: int) -> None:
         height, width = window.getmaxyx()
-        if line < height:
+        if row < height:
             plain = "".join(char if char.isprintable() else " " for char in text)
-            window.addnstr(line, 0, plain, width - 1, look)
+            window.addnstr(row, 0, plain, width - 1, attribute)
 
 
-def _room(height: int) -> int:
+def _visible_rows(height: int) -> int:
     """Return how many agents are shown at a time."""
-    return max(height - _FIRST_ROW - (_FOOT if height > _FIRST_ROW + _FOOT else 1), 1)
+    return max(height - _FIRST_ROW - (_FOOTER_LINES if height > _FIRST_ROW + _FOOTER_LINES else 1), 1)
 
 
 def _colour(state: State) -> int:

@@ -11,22 +11,22 @@ from typing import Literal
 
 import msgspec
 
-from argosy.engine.messages import AgentStatus, Report
+from argosy.engine.messages import AgentStatus, FleetStatus
 from argosy.engine.process import read_stat
 from argosy.engine.state import State
 
-Order = Literal["trouble", "name", "cpu", "memory", "age"]
-ORDERS: tuple[Order, ...] = ("trouble", "name", "cpu", "memory", "age")
+SortOrder = Literal["trouble", "name", "cpu", "memory", "age"]
+SORT_ORDERS: tuple[SortOrder, ...] = ("trouble", "name", "cpu", "memory", "age")
 
-_TICKS = os.sysconf("SC_CLK_TCK")
-_HEAD = ("", "AGENT", "GROUP", "STATE", "SINCE", "PID", "CPU %", "PSS MiB", "RESTARTS", "NOTE")
-_SHORT_HEAD = ("", "AGENT", "GROUP", "STATE", "SINCE", "PID", "CPU%", "MiB", "RST", "NOTE")
-_NOTE = len(_HEAD) - 1
-_NUMBERS = frozenset(map(_HEAD.index, ("SINCE", "PID", "CPU %", "PSS MiB", "RESTARTS")))
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_HEADER = ("", "AGENT", "GROUP", "STATE", "SINCE", "PID", "CPU %", "PSS MiB", "RESTARTS", "NOTE")
+_SHORT_HEADER = ("", "AGENT", "GROUP", "STATE", "SINCE", "PID", "CPU%", "MiB", "RST", "NOTE")
+_NOTE_COLUMN = len(_HEADER) - 1
+_NUMERIC_COLUMNS = frozenset(map(_HEADER.index, ("SINCE", "PID", "CPU %", "PSS MiB", "RESTARTS")))
 # Columns that a narrow terminal goes without, the least worth first, each as soon as a note that is so long
 # would have less room than this.
-_DROPPED = {
-    _HEAD.index(name): room
+_DROPPABLE_COLUMNS = {
+    _HEADER.index(name): room
     for name, room in {
         "PID": 24,
         "GROUP": 24,
@@ -37,9 +37,9 @@ _DROPPED = {
     }.items()
 }
 _GAP = 2
-_GIVEN_UP = re.compile(r"given up after \d+ restarts?: ")  # the state and the restarts have columns
+_GIVEN_UP_PREFIX = re.compile(r"given up after \d+ restarts?: ")  # the state and the restarts have columns
 # Colour is never the only sign.
-_MARKS = {
+_STATE_SYMBOLS = {
     State.READY: "✔",
     State.DEGRADED: "△",
     State.FAILING: "✘",
@@ -51,7 +51,7 @@ _MARKS = {
     State.WAITING: "…",
     State.EXITED: "-",
 }
-_TROUBLE = {
+_SEVERITY = {
     State.GIVEN_UP: 0,
     State.FAILING: 1,
     State.RESTART_PENDING: 2,
@@ -65,60 +65,60 @@ _TROUBLE = {
 }
 
 
-class Row(msgspec.Struct, frozen=True):
+class TopRow(msgspec.Struct, frozen=True):
     """One agent's line. state: for its colour. account: all there is to say of it, in one sentence."""
 
     agent: str
     state: State
     cells: tuple[str, ...]
-    account: str
+    summary: str
 
 
-class Processors:
+class CpuUsage:
     """How much processor time each process takes, from one look to the next."""
 
     def __init__(self) -> None:
-        self._last: dict[int, tuple[float, int]] = {}
+        self._last_samples: dict[int, tuple[float, int]] = {}
 
-    def look(self, pids: Sequence[int]) -> dict[int, float]:
+    def sample(self, pids: Sequence[int]) -> dict[int, float]:
         """Return the share of a core, in percent, by pid; nothing for those seen for the first time."""
         now, found, seen = time.monotonic(), {}, {}
         for pid in set(pids):
-            ticks = _ticks(pid)
+            ticks = _cpu_ticks(pid)
             if ticks is None:
                 continue
             seen[pid] = (now, ticks)
-            if pid in self._last:
-                then, before = self._last[pid]
-                found[pid] = 100.0 * (ticks - before) / _TICKS / max(now - then, 1e-3)
-        self._last = seen
+            if pid in self._last_samples:
+                earlier, before = self._last_samples[pid]
+                found[pid] = 100.0 * (ticks - before) / _TICKS_PER_S / max(now - earlier, 1e-3)
+        self._last_samples = seen
         return found
 
 
-def _ticks(pid: int) -> int | None:
+def _cpu_ticks(pid: int) -> int | None:
     found = read_stat(pid)
-    return None if found is None else found.ticks
+    return None if found is None else found.cpu_ticks
 
 
-def make_rows(report: Report, cpu: Mapping[int, float], order: Order, wanted: str, now_s: float) -> list[Row]:
+def make_rows(report: FleetStatus, cpu: Mapping[int, float], order: SortOrder, filter_text: str, now_s: float) -> list[TopRow]:
     """Return the rows of the agents whose name, group or state has `wanted` in it, in an order."""
     rows = [
         (name, status)
         for name, status in report.agents.items()
-        if not wanted
-        or any(wanted.lower() in text.lower() for text in (name, status.group or "", status.state.value))
+        if not filter_text
+        or any(filter_text.lower() in text.lower() for text in (name, status.group or "", status.state.value))
     ]
-    rows.sort(key=lambda item: _rank(order, item[0], item[1], cpu))
+    rows.sort(key=lambda item: _sort_key(order, item[0], item[1], cpu))
     return [
-        Row(name, status.state, _cells(name, status, cpu, now_s), _account(name, status, now_s))
+        TopRow(name, status.state, _cells(name, status, cpu, now_s), _agent_summary(name, status, now_s))
         for name, status in rows
     ]
 
 
-def _rank(order: Order, name: str, status: AgentStatus, cpu: Mapping[int, float]) -> tuple[float, str]:
+def _sort_key(order: SortOrder, name: str, status: AgentStatus, cpu: Mapping[int, float]) -> tuple[float, str]:
     match order:
         case "trouble":
-            return _TROUBLE[status.state], name
+            return _SEVERITY[status.state], name
         case "cpu":
             return -cpu.get(status.pid or 0, 0.0), name
         case "memory":
@@ -129,13 +129,13 @@ def _rank(order: Order, name: str, status: AgentStatus, cpu: Mapping[int, float]
 
 
 def _cells(name: str, status: AgentStatus, cpu: Mapping[int, float], now_s: float) -> tuple[str, ...]:
-    note = _GIVEN_UP.sub("", _note(status), count=1)
+    note = _GIVEN_UP_PREFIX.sub("", _note(status), count=1)
     return (
-        _MARKS[status.state],
+        _STATE_SYMBOLS[status.state],
         name,
         status.group or status.machine or "",
         status.state.value,
-        _age(now_s - status.since_s) if status.since_s else "",
+        _format_age(now_s - status.since_s) if status.since_s else "",
         str(status.pid or ""),
         f"{share:.1f}" if (share := cpu.get(status.pid or 0)) is not None else "",
         f"{status.pss_bytes / 2**20:.1f}" if status.pss_bytes else "",
@@ -148,81 +148,81 @@ def _note(status: AgentStatus) -> str:
     return f"waits for {', '.join(status.waiting_on)}" if status.waiting_on else status.reason
 
 
-def _account(name: str, status: AgentStatus, now_s: float) -> str:
-    age = f" for {_age(now_s - status.since_s)}" if status.since_s else ""
+def _agent_summary(name: str, status: AgentStatus, now_s: float) -> str:
+    age = f" for {_format_age(now_s - status.since_s)}" if status.since_s else ""
     facts = [f"{name} ({status.group})" if status.group else name, f"{status.state}{age}"]
     if status.pid:
         facts.append(f"pid {status.pid}")
-    told = ", ".join(facts)
-    return f"{told}: {note}" if (note := _note(status)) else told
+    text = ", ".join(facts)
+    return f"{text}: {note}" if (note := _note(status)) else text
 
 
-def _age(seconds: float) -> str:
+def _format_age(seconds: float) -> str:
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
             return f"{seconds / size:.0f}{unit}"
     return f"{max(seconds, 0):.0f}s"
 
 
-def summary(report: Report, shown: int, order: Order, wanted: str) -> str:
+def summary_line(report: FleetStatus, shown: int, order: SortOrder, filter_text: str) -> str:
     """Return the first line: what is ready, and what is shown."""
-    told = f"{report.fleet} ({report.environment}): {report.count_ready()}, by {order}"
-    return told + (f", {shown} with `{wanted}`" if wanted else "")
+    text = f"{report.fleet} ({report.environment}): {report.describe_readiness()}, by {order}"
+    return text + (f", {shown} with `{filter_text}`" if filter_text else "")
 
 
-def table(rows: Sequence[Row], width: int) -> tuple[str, list[str]]:
+def format_table(rows: Sequence[TopRow], width: int) -> tuple[str, list[str]]:
     """Return the head and the lines, columns aligned, none wider than `width`.
 
     Empty columns are left out; where there is no room for all, those of least worth are, and the note has
     what is left.
     """
     cells = [row.cells for row in rows]
-    head, columns = _fitting(cells, width)
+    head, columns = _fitting_columns(cells, width)
     widths = [max(len(line[index]) for line in (head, *cells)) for index in columns]
     lines = []
     for line in (head, *cells):
         padded = [
-            line[index].rjust(wide) if index in _NUMBERS else line[index].ljust(wide)
+            line[index].rjust(wide) if index in _NUMERIC_COLUMNS else line[index].ljust(wide)
             for index, wide in zip(columns, widths, strict=True)
         ]
-        lines.append(cut((" " * _GAP).join(padded).rstrip(), width))
+        lines.append(truncate((" " * _GAP).join(padded).rstrip(), width))
     return lines[0], lines[1:]
 
 
-def _fitting(cells: Sequence[tuple[str, ...]], width: int) -> tuple[tuple[str, ...], list[int]]:
+def _fitting_columns(cells: Sequence[tuple[str, ...]], width: int) -> tuple[tuple[str, ...], list[int]]:
     """Return the head and the columns that `width` has room for."""
     columns = [
         index
-        for index, name in enumerate(_HEAD)
+        for index, name in enumerate(_HEADER)
         if name in ("", "AGENT", "STATE") or not cells or any(line[index] for line in cells)
     ]
-    if _taken(_HEAD, cells, columns, max(_DROPPED.values())) <= width:
-        return _HEAD, columns
-    for index, room in _DROPPED.items():
-        if _taken(_SHORT_HEAD, cells, columns, room) > width:
+    if _table_width(_HEADER, cells, columns, max(_DROPPABLE_COLUMNS.values())) <= width:
+        return _HEADER, columns
+    for index, note_width in _DROPPABLE_COLUMNS.items():
+        if _table_width(_SHORT_HEADER, cells, columns, note_width) > width:
             columns = [each for each in columns if each != index]
-    return _SHORT_HEAD, columns
+    return _SHORT_HEADER, columns
 
 
-def _taken(head: tuple[str, ...], cells: Sequence[tuple[str, ...]], columns: Sequence[int], room: int) -> int:
+def _table_width(head: tuple[str, ...], cells: Sequence[tuple[str, ...]], columns: Sequence[int], note_width: int) -> int:
     """Return the width of the columns, with no more than `room` for the note."""
     widths = {index: max(len(line[index]) for line in (head, *cells)) for index in columns}
-    if _NOTE in widths:
-        widths[_NOTE] = min(widths[_NOTE], room)
+    if _NOTE_COLUMN in widths:
+        widths[_NOTE_COLUMN] = min(widths[_NOTE_COLUMN], note_width)
     return sum(widths.values()) + _GAP * (len(widths) - 1)
 
 
-def cut(text: str, width: int) -> str:
+def truncate(text: str, width: int) -> str:
     """Return a text that is no longer than `width`; one that was cut ends with a mark."""
     return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"[: max(width, 0)]
 
 
-def wrapped(text: str, width: int, most: int) -> list[str]:
+def wrap_lines(text: str, width: int, max_lines: int) -> list[str]:
     """Return a text as `most` lines or fewer, the last of them marked where it was cut."""
-    return textwrap.wrap(text, max(width, 2), max_lines=most, placeholder=" …") if text else []
+    return textwrap.wrap(text, max(width, 2), max_lines=max_lines, placeholder=" …") if text else []
 
 
-def beyond(above: int, below: int) -> str:
+def describe_hidden_rows(above: int, below: int) -> str:
     """Return what says how many agents are above and below those that are shown."""
     more = [f"{count} more {where}" for count, where in ((above, "above"), (below, "below")) if count]
     keys = "page up, page down" if above and below else "page up" if above else "page down"

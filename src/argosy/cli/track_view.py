@@ -7,39 +7,39 @@ from typing import Any
 
 from argosy.cli.report import paint
 from argosy.fault import Fault
-from argosy.track.contents import shown, summary
-from argosy.track.ledger import Record
-from argosy.track.measuring import Job
-from argosy.track.ratchet import Worse
-from argosy.track.tracker import Tracker
-from argosy.track.verdict import Outlook, Standing
+from argosy.track.contents import format_value, summarize
+from argosy.track.ledger import MeasurementRecord
+from argosy.track.measuring import MeasurementJob
+from argosy.track.ratchet import Regression
+from argosy.track.tracker import MarkdownTracker
+from argosy.track.verdict import ObjectiveStatus, MetricStatus
 
 _COLOURS = {"achieved": "green", "on track": "green", "regressed": "red", "unknown": "red"}
-_SHOWN = 10
+_MAX_SHOWN = 10
 
 
-def as_object(outlooks: Sequence[Outlook]) -> dict[str, Any]:
+def track_json(forecasts: Sequence[ObjectiveStatus]) -> dict[str, Any]:
     """Return `track/1`."""
     return {
         "argosy": "track/1",
-        "metrics": [_metric(standing) for outlook in outlooks for standing in outlook.standings],
-        "objectives": [_objective(outlook) for outlook in outlooks],
+        "metrics": [_metric_json(standing) for outlook in forecasts for standing in outlook.metric_statuses],
+        "objectives": [_objective_json(outlook) for outlook in forecasts],
     }
 
 
-def _metric(standing: Standing) -> dict[str, Any]:
-    metric, record = standing.metric, standing.record
+def _metric_json(status: MetricStatus) -> dict[str, Any]:
+    metric, record = status.metric, status.record
     return {
         "name": metric.name,
-        "baseline": standing.baseline,
-        "current": standing.current,
+        "baseline": status.baseline,
+        "current": status.current,
         "target": metric.target,
-        "status": standing.status,
-        "method": metric.measure.method() if metric.measure is not None else "stated",
-        "because": standing.because,
+        "status": status.status,
+        "method": metric.measure.description() if metric.measure is not None else "stated",
+        "because": status.because,
         "unit": metric.unit,
         "better": metric.better,
-        "best": standing.best.value if standing.best is not None else None,
+        "best": status.best.value if status.best is not None else None,
         "n": max(len(record.values), 1) if record is not None and record.value is not None else 0,
         "spread": record.spread if record is not None else None,
         "commit": record.commit if record is not None else None,
@@ -48,11 +48,11 @@ def _metric(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _objective(outlook: Outlook) -> dict[str, Any]:
+def _objective_json(forecast: ObjectiveStatus) -> dict[str, Any]:
     return {
-        "name": outlook.objective.name,
-        "title": outlook.objective.title,
-        "status": outlook.status,
+        "name": forecast.objective.name,
+        "title": forecast.objective.title,
+        "status": forecast.status,
         "claims": [
             {
                 "text": heard.claim.text,
@@ -60,21 +60,21 @@ def _objective(outlook: Outlook) -> dict[str, Any]:
                 "verdict": heard.verdict,
                 "because": heard.because,
             }
-            for heard in outlook.claims
+            for heard in forecast.claims
         ],
     }
 
 
-def check_object(
-    outlooks: Sequence[Outlook],
-    worse: Sequence[Worse],
-    mended: int,
+def check_json(
+    forecasts: Sequence[ObjectiveStatus],
+    regressions: Sequence[Regression],
+    fixed: int,
     faults: Sequence[Fault],
-    left: Sequence[Job],
+    skipped: Sequence[MeasurementJob],
 ) -> dict[str, Any]:
     """Return `track/1` with what got worse."""
     return {
-        **as_object(outlooks),
+        **track_json(forecasts),
         "worse": [
             {
                 "metric": one.metric,
@@ -84,15 +84,15 @@ def check_object(
                     for item in one.findings
                 ],
             }
-            for one in worse
+            for one in regressions
         ],
-        "mended": mended,
+        "mended": fixed,
         "faults": [{"where": fault.where, "code": fault.code, "message": fault.message} for fault in faults],
-        "not_measured": [job.name() for job in left],
+        "not_measured": [job.display_name() for job in skipped],
     }
 
 
-def render_account(outlooks: Sequence[Outlook], records: Sequence[Record], *, past: bool) -> str:
+def render_run(forecasts: Sequence[ObjectiveStatus], records: Sequence[MeasurementRecord], *, historical: bool) -> str:
     """Return what a run has measured, and how all stands."""
     lines = []
     for record in records:
@@ -100,55 +100,55 @@ def render_account(outlooks: Sequence[Outlook], records: Sequence[Record], *, pa
             lines.append(f"{paint('unknown', 'red')}  {record.metric}: {record.trouble}")
             continue
         role = "" if record.role == "current" else f" ({record.role}, {record.commit[:9] or 'no commit'})"
-        noise = f" ± {shown(record.spread, record.unit)} of {len(record.values)}" if record.values else ""
-        lines.append(f"{record.metric}{role}: {shown(record.value, record.unit)}{noise}")
+        noise = f" ± {format_value(record.spread, record.unit)} of {len(record.values)}" if record.values else ""
+        lines.append(f"{record.metric}{role}: {format_value(record.value, record.unit)}{noise}")
     if not records:
         lines.append("nothing was stale")
-    if not past:
-        lines += ["", *_rows(outlooks), "", summary(outlooks)]
+    if not historical:
+        lines += ["", *_metric_rows(forecasts), "", summarize(forecasts)]
     return "\n".join(lines) + "\n"
 
 
-def _rows(outlooks: Sequence[Outlook]) -> list[str]:
-    standings = [standing for outlook in outlooks for standing in outlook.standings]
-    width = max(len(standing.metric.name) for standing in standings)
+def _metric_rows(forecasts: Sequence[ObjectiveStatus]) -> list[str]:
+    statuses = [standing for outlook in forecasts for standing in outlook.metric_statuses]
+    width = max(len(standing.metric.name) for standing in statuses)
     rows = []
-    for standing in standings:
-        word = paint(f"{standing.status:<9}", _COLOURS.get(standing.status, "dim"))
-        current = "unknown" if standing.current is None else shown(standing.current, standing.metric.unit)
-        rows.append(f"{word}  {standing.metric.name:<{width}}  {current}  {standing.because}")
+    for metric_status in statuses:
+        status_label = paint(f"{metric_status.status:<9}", _COLOURS.get(metric_status.status, "dim"))
+        current = "unknown" if metric_status.current is None else format_value(metric_status.current, metric_status.metric.unit)
+        rows.append(f"{status_label}  {metric_status.metric.name:<{width}}  {current}  {metric_status.because}")
     return rows
 
 
 def render_check(
-    outlooks: Sequence[Outlook],
-    worse: Sequence[Worse],
-    mended: int,
+    forecasts: Sequence[ObjectiveStatus],
+    regressions: Sequence[Regression],
+    fixed: int,
     faults: Sequence[Fault],
-    left: Sequence[Job],
+    skipped: Sequence[MeasurementJob],
 ) -> str:
     """Return what got worse, what can be tightened, and what was not looked at."""
     lines = []
-    for one in worse:
+    for one in regressions:
         lines.append(f"{paint('worse', 'red')}  {one.metric}: {one.because}")
-        lines += [f"  {item.path}:{item.line} {item.code} {item.message}" for item in one.findings[:_SHOWN]]
-        if len(one.findings) > _SHOWN:
-            lines.append(f"  and {len(one.findings) - _SHOWN} more")
+        lines += [f"  {item.path}:{item.line} {item.code} {item.message}" for item in one.findings[:_MAX_SHOWN]]
+        if len(one.findings) > _MAX_SHOWN:
+            lines.append(f"  and {len(one.findings) - _MAX_SHOWN} more")
     lines += [f"{paint('fault', 'red')}  {fault.where}: {fault.message}" for fault in faults]
-    if worse:
+    if regressions:
         lines.append("hint: mend it, or `argosy track accept METRIC --why TEXT`")
-    if left:
-        lines.append(f"not measured: {', '.join(job.name() for job in left)}")
-    if mended:
-        lines.append(f"{mended} known findings are mended; `argosy track run` tightens the lists")
-    lines.append(summary(outlooks))
+    if skipped:
+        lines.append(f"not measured: {', '.join(job.display_name() for job in skipped)}")
+    if fixed:
+        lines.append(f"{fixed} known findings are mended; `argosy track run` tightens the lists")
+    lines.append(summarize(forecasts))
     lines.append(
-        "nothing got worse" if not worse and not faults else f"{len(worse)} worse, {len(faults)} faults"
+        "nothing got worse" if not regressions and not faults else f"{len(regressions)} worse, {len(faults)} faults"
     )
     return "\n".join(lines) + "\n"
 
 
-def imported_object(tracker: Tracker, source: str, output: str | None) -> dict[str, Any]:
+def imported_json(tracker: MarkdownTracker, source: str, output: str | None) -> dict[str, Any]:
     """Return `track-import/1`."""
     return {
         "argosy": "track-import/1",
@@ -164,20 +164,20 @@ def imported_object(tracker: Tracker, source: str, output: str | None) -> dict[s
                 "unit": figure.unit,
                 "status": "unproven",
             }
-            for figure in tracker.figures
+            for figure in tracker.metrics
         ],
-        "contradictions": [{"lines": list(each.lines), "what": each.what} for each in tracker.contradictions],
+        "contradictions": [{"lines": list(each.lines), "what": each.description} for each in tracker.contradictions],
     }
 
 
-def contradictions_text(tracker: Tracker, source: str, output: str | None) -> str:
+def contradictions_text(tracker: MarkdownTracker, source: str, output: str | None) -> str:
     """Return what a person has to know of an old tracker."""
     lines = [
-        f"{source}:{','.join(map(str, each.lines))}: {paint('contradiction', 'red')}: {each.what}"
+        f"{source}:{','.join(map(str, each.lines))}: {paint('contradiction', 'red')}: {each.description}"
         for each in tracker.contradictions
     ]
     where = f", written to {output}" if output else ""
     lines.append(
-        f"{len(tracker.figures)} figures, none proven{where}; {len(tracker.contradictions)} contradictions"
+        f"{len(tracker.metrics)} figures, none proven{where}; {len(tracker.contradictions)} contradictions"
     )
     return "\n".join(lines) + "\n"

@@ -16,43 +16,43 @@ import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
-from argosy.cli.arguments import add_fleet, environment_name, take_fleet
+from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
 from argosy.cli.report import print_json
-from argosy.cli.up_code import refuse_flawed
+from argosy.cli.up_code import refuse_unstartable
 from argosy.cli.upview import UpView
-from argosy.engine.client import SupervisorLeftError, SupervisorLostError, connect_or_start
-from argosy.engine.filemark import mark_of
-from argosy.engine.folder import folder_of
-from argosy.engine.imprint import leave_imprint, own_files
-from argosy.engine.known import is_supervised, moved_from
-from argosy.engine.limits import hard_open_files, unheld
+from argosy.engine.client import SupervisorStoppedError, SupervisorLostError, connect_or_start
+from argosy.engine.filemark import identify_file
+from argosy.engine.folder import locate_state_dir
+from argosy.engine.imprint import update_source_snapshot, list_entry_files
+from argosy.engine.known import has_supervisor, find_moved_fleet
+from argosy.engine.limits import hard_open_files_limit, unenforced_limits
 from argosy.engine.messages import (
-    Account,
+    ApplySummary,
     Apply,
-    Changed,
-    Difference,
-    Sighted,
+    AgentStateChanged,
+    ApplyPreview,
+    MachineStatusChanged,
     Stop,
     Stopped,
     Subscribe,
 )
-from argosy.engine.silence import SupervisorSilentError
+from argosy.engine.silence import SupervisorUnresponsiveError
 from argosy.extra import install_command
 from argosy.fault import Fault, InputError, RefusedError
-from argosy.fleet.environment import here, place
+from argosy.fleet.environment import local_machines, place
 from argosy.fleet.load import load_fleet
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from argosy.engine.client import Client
-    from argosy.engine.folder import Folder
+    from argosy.engine.client import ControlClient
+    from argosy.engine.folder import StateDir
     from argosy.fleet.placement import Placement
     from argosy.fleet.spec import Fleet
 
-INTERRUPTED = 130
-_END_WITHIN_S = 10.0
+EXIT_INTERRUPTED = 130
+_SHUTDOWN_TIMEOUT_S = 10.0
 
 _HUB_PACKAGES = ("starlette", "uvicorn", "zstandard")
 
@@ -88,235 +88,235 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Bring the fleet up; returns 0 only when every required agent is ready."""
-    began = time.monotonic()
+    started_at = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    path, _ = take_fleet(args)
+    path, _ = parse_fleet(args)
     if not 0 < args.timeout < math.inf:
         raise InputError(
             Fault("--timeout", "usage", f"{args.timeout} s is no time to wait", "give seconds above 0")
         )
-    mark = mark_of(path)  # before it is read: who edits it meanwhile has changed it since
+    file_mark = identify_file(path)  # before it is read: who edits it meanwhile has changed it since
     fleet = load_fleet(path)
     variables = dict(os.environ)
     placement = place(fleet, environment_name(args), variables)
-    here(placement, args.machine, variables)
+    local_machines(placement, args.machine, variables)
     view = UpView(is_quiet=args.as_json)
     if args.engine == "ray":
-        _host(fleet, placement, view)
+        _host_on_ray(fleet, placement, view)
     apply = Apply(
         fleet=fleet,
         environment=placement.environment,
         machine=args.machine,
         environ={name.decode(errors="replace"): value for name, value in os.environb.items()},
         only=args.only.split(",") if args.only else None,
-        skip=_unstartable(fleet) if args.startable else {},
+        skip=_agents_that_cannot_start(fleet) if args.startable else {},
         timeout_s=args.timeout,
-        hub=_wants_hub(args, view),
-        file_digest=mark.digest if mark else "",
+        hub=_should_start_hub(args, view),
+        file_digest=file_mark.digest if file_mark else "",
     )
-    return _bring_up(path, fleet.name, apply, view, began, args)
+    return _apply_with_retry(path, fleet.name, apply, view, started_at, args)
 
 
-def _host(fleet: Fleet, placement: Placement, view: UpView) -> None:
+def _host_on_ray(fleet: Fleet, placement: Placement, view: UpView) -> None:
     """Have each machine's supervisor run on its node of the Ray cluster."""
-    from argosy.engine.raycluster import host_fleet  # noqa: PLC0415 - for who has a cluster
+    from argosy.engine.raycluster import start_supervisors_on_ray  # noqa: PLC0415 - for who has a cluster
 
-    for hosted in host_fleet(fleet, placement):
-        what = "started" if hosted.is_new else "is there already"
-        view.say(
-            f"machine {hosted.machine}: its supervisor {what} (pid {hosted.pid}, node {hosted.node[:8]})"
+    for hosted in start_supervisors_on_ray(fleet, placement):
+        action = "started" if hosted.is_new else "is there already"
+        view.print_line(
+            f"machine {hosted.machine}: its supervisor {action} (pid {hosted.pid}, node {hosted.node[:8]})"
         )
 
 
-def _wants_hub(args: argparse.Namespace, view: UpView) -> bool:
+def _should_start_hub(args: argparse.Namespace, view: UpView) -> bool:
     """Return whether a hub is to run; says how to get one where it is not installed."""
     if args.no_hub or os.environ.get("ARGOSY_HUB") == "off":
         return False
     if all(map(find_spec, _HUB_PACKAGES)):
         return True
-    how = install_command("hub")
-    view.say(f"hint: no hub runs beside the fleet; `{how}`, or `--no-hub` and no hint")
+    command = install_command("hub")
+    view.print_line(f"hint: no hub runs beside the fleet; `{command}`, or `--no-hub` and no hint")
     return False
 
 
-def _unstartable(fleet: Fleet) -> dict[str, str]:
+def _agents_that_cannot_start(fleet: Fleet) -> dict[str, str]:
     """Return what cannot start, by what is known beforehand, and what needs it, with the reason."""
-    from argosy.engine.preflight import preflight  # noqa: PLC0415 - reads sources: for who asks only
+    from argosy.engine.preflight import run_preflight  # noqa: PLC0415 - reads sources: for who asks only
 
-    skip = dict(preflight(fleet).cannot_start)
-    grown = True
-    while grown:
-        grown = False
+    skip = dict(run_preflight(fleet).start_obstacles)
+    changed = True
+    while changed:
+        changed = False
         for agent in fleet.agents.values():
             missing = next((need.agent for need in agent.needs if need.agent in skip), None)
             if missing is not None and agent.name not in skip:
                 skip[agent.name] = f"needs `{missing}`, which is left out"
-                grown = True
+                changed = True
     return skip
 
 
-def _bring_up(
-    path: Path, fleet_name: str, apply: Apply, view: UpView, began: float, args: argparse.Namespace
+def _apply_with_retry(
+    path: Path, fleet_name: str, apply: Apply, view: UpView, started_at: float, args: argparse.Namespace
 ) -> int:
-    folder = folder_of(path)
-    _refuse_moved(path, folder)
-    tries = 2
+    state_dir = locate_state_dir(path)
+    _refuse_if_moved(path, state_dir)
+    attempts_left = 2
     while True:
-        tries -= 1
+        attempts_left -= 1
         try:
-            with connect_or_start(path, fleet_name, folder, "up") as client:
-                for fault in unheld(apply.fleet, hard_open_files(), client.welcome.held) if tries else ():
+            with connect_or_start(path, fleet_name, state_dir, "up") as client:
+                for fault in unenforced_limits(apply.fleet, hard_open_files_limit(), client.welcome.enforced_limits) if attempts_left else ():
                     view.warn(fault)
                 if not args.anyway:
-                    refuse_flawed(client.report(), apply, folder)
-                return _converse(client, apply, view, began, args)
-        except SupervisorLeftError:
+                    refuse_unstartable(client.fetch_status(), apply, state_dir)
+                return _apply_and_follow(client, apply, view, started_at, args)
+        except SupervisorStoppedError:
             raise
         except SupervisorLostError:
-            if not tries:
+            if not attempts_left:
                 raise
-            view.say("the supervisor ended; starting the next one, which adopts what runs")
+            view.print_line("the supervisor ended; starting the next one, which adopts what runs")
 
 
-def _refuse_moved(path: Path, folder: Folder) -> None:
+def _refuse_if_moved(path: Path, state_dir: StateDir) -> None:
     """Raise RefusedError where this very fleet runs from the place that its file was moved from."""
-    before = None if is_supervised(folder) else moved_from(path, os.environ)
-    if before is None:
+    previous = None if has_supervisor(state_dir) else find_moved_fleet(path, os.environ)
+    if previous is None:
         return
     raise RefusedError(
         Fault(
             str(path),
             "moved",
-            f"this fleet runs already: as `{before.name}`, from `{before.path}`, moved or deleted since",
-            f"`argosy down {before.name}` stops that, then `argosy up` starts it here",
+            f"this fleet runs already: as `{previous.name}`, from `{previous.path}`, moved or deleted since",
+            f"`argosy down {previous.name}` stops that, then `argosy up` starts it here",
         )
     )
 
 
-def _converse(client: Client, apply: Apply, view: UpView, began: float, args: argparse.Namespace) -> int:
+def _apply_and_follow(client: ControlClient, apply: Apply, view: UpView, started_at: float, args: argparse.Namespace) -> int:
     """Apply, show, and follow; a Ctrl-C on the way stops what it should."""
-    account = None
-    changes: list[str] | None = None
+    summary = None
+    starting: list[str] | None = None
     try:
         client.send(apply)
-        while account is None:
-            answer = view.next_answer(client)
-            if isinstance(answer, Difference):
-                changes = [*(changes or ()), *answer.start, *answer.restart]
+        while summary is None:
+            answer = view.next_message(client)
+            if isinstance(answer, ApplyPreview):
+                starting = [*(starting or ()), *answer.start, *answer.restart]
                 view.show_difference(answer)
-            elif isinstance(answer, Changed):
+            elif isinstance(answer, AgentStateChanged):
                 view.show_change(answer)
-            elif isinstance(answer, Sighted):
+            elif isinstance(answer, MachineStatusChanged):
                 view.show_machine(answer)
-            elif isinstance(answer, Account):
-                account = answer
-        _show_account(account, view, time.monotonic() - began, apply.fleet, args)
-        _leave_imprint(apply.fleet)
-        if not args.detach and account.ready:
+            elif isinstance(answer, ApplySummary):
+                summary = answer
+        _show_summary(summary, view, time.monotonic() - started_at, apply.fleet, args)
+        _save_source_snapshot(apply.fleet)
+        if not args.detach and summary.ready:
             _follow(client, view)
     except KeyboardInterrupt:
-        if args.detach and changes is None:
-            changes = _hear_changes(client)
-        names = changes if args.detach else None
-        _stop(client, view, names)
-        if not client.welcome.stays and not _is_anything_left(client):
-            client.await_end(_END_WITHIN_S)
-        return INTERRUPTED
-    return 0 if set(account.not_ready) <= set(account.optional) and not account.interrupted else 1
+        if args.detach and starting is None:
+            starting = _receive_planned_changes(client)
+        to_stop = starting if args.detach else None
+        _stop(client, view, to_stop)
+        if not client.welcome.is_persistent and not _has_running_agents(client):
+            client.wait_exit(_SHUTDOWN_TIMEOUT_S)
+        return EXIT_INTERRUPTED
+    return 0 if set(summary.not_ready) <= set(summary.optional) and not summary.interrupted else 1
 
 
-def _show_account(
-    account: Account, view: UpView, seconds: float, fleet: Fleet, args: argparse.Namespace
+def _show_summary(
+    summary: ApplySummary, view: UpView, seconds: float, fleet: Fleet, args: argparse.Namespace
 ) -> None:
     if args.as_json:
-        print_json(account_json(account, seconds))
+        print_json(summary_json(summary, seconds))
     else:
-        view.show_account(account, seconds, fleet)
+        view.show_summary(summary, seconds, fleet)
 
 
-def _leave_imprint(fleet: Fleet) -> None:
+def _save_source_snapshot(fleet: Fleet) -> None:
     """Remember the code that the agents run, for `restart --changed`; the account is out already."""
     root = os.path.dirname(fleet.path)
-    named = [file for agent in fleet.agents.values() for file in own_files(agent, root)]
-    leave_imprint(folder_of(fleet.path).imprint, root, named)
+    own_source_files = [file for agent in fleet.agents.values() for file in list_entry_files(agent, root)]
+    update_source_snapshot(locate_state_dir(fleet.path).source_snapshot, root, own_source_files)
 
 
-def _hear_changes(client: Client) -> list[str]:
+def _receive_planned_changes(client: ControlClient) -> list[str]:
     """Return what the apply that was just sent is about to start: no more than that may be stopped."""
     for answer in client.stream():
-        if isinstance(answer, Difference):
+        if isinstance(answer, ApplyPreview):
             return [*answer.start, *answer.restart]
     raise SupervisorLostError
 
 
-def _is_anything_left(client: Client) -> bool:
+def _has_running_agents(client: ControlClient) -> bool:
     """Return whether an agent still runs, so that the supervisor does too."""
     try:
-        report = client.report()
+        report = client.fetch_status()
     except SupervisorLostError:
         return False
     return bool(report.running())
 
 
-def _follow(client: Client, view: UpView) -> None:
+def _follow(client: ControlClient, view: UpView) -> None:
     """Show what changes until the supervisor ends or somebody interrupts."""
     client.send(Subscribe())
-    view.say("the fleet is up; Ctrl-C stops it")
-    is_told = False
+    view.print_line("the fleet is up; Ctrl-C stops it")
+    is_reported = False
     while True:
         try:
-            _show_changes(client, view)
-        except SupervisorLeftError as left:
-            view.say(f"the supervisor was told to end; {left.running} agents run on")
+            _print_changes(client, view)
+        except SupervisorStoppedError as left:
+            view.print_line(f"the supervisor was told to end; {left.running} agents run on")
             return
-        except SupervisorSilentError as silent:  # whoever has stopped it may let it go on
-            if not is_told:
-                view.say(f"{silent.faults[0].message}; {silent.faults[0].hint}")
-            is_told = True
+        except SupervisorUnresponsiveError as silent:  # whoever has stopped it may let it go on
+            if not is_reported:
+                view.print_line(f"{silent.faults[0].message}; {silent.faults[0].hint}")
+            is_reported = True
 
 
-def _show_changes(client: Client, view: UpView) -> NoReturn:
+def _print_changes(client: ControlClient, view: UpView) -> NoReturn:
     """Show what changes, until an error says that no more will be told."""
     for answer in client.stream():
-        if isinstance(answer, Changed):
+        if isinstance(answer, AgentStateChanged):
             view.show_change(answer)
-        elif isinstance(answer, Sighted):
+        elif isinstance(answer, MachineStatusChanged):
             view.show_machine(answer)
     raise AssertionError("a stream ends by an error")
 
 
-def _stop(client: Client, view: UpView, names: list[str] | None) -> None:
+def _stop(client: ControlClient, view: UpView, names: list[str] | None) -> None:
     """Stop in order; a second Ctrl-C kills."""
-    view.say("stopping; Ctrl-C again kills")
+    view.print_line("stopping; Ctrl-C again kills")
     client.send(Stop(names=names))
     while True:
         try:
             for answer in client.stream():
                 if isinstance(answer, Stopped):
-                    view.show_stopped(answer, is_part=names is not None)
+                    view.show_stopped(answer, is_partial=names is not None)
                     return
-                if isinstance(answer, Changed):
+                if isinstance(answer, AgentStateChanged):
                     view.show_change(answer)
         except KeyboardInterrupt:
-            client.send(Stop(names=names, is_kill=True))
+            client.send(Stop(names=names, force=True))
 
 
-def account_json(account: Account, seconds: float) -> dict[str, object]:
+def summary_json(summary: ApplySummary, seconds: float) -> dict[str, object]:
     """Return an account as `up/1`."""
     return {
         "argosy": "up/1",
-        "declared": account.declared,
-        "ready": account.ready,
-        "degraded": account.degraded,
-        "not_ready": account.not_ready,
-        "left_out": account.left_out,
-        "last_lines": account.last_lines,
-        "adopted": account.adopted,
+        "declared": summary.declared,
+        "ready": summary.ready,
+        "degraded": summary.degraded,
+        "not_ready": summary.not_ready,
+        "left_out": summary.left_out,
+        "last_lines": summary.last_lines,
+        "adopted": summary.adopted,
         "seconds": round(seconds, 4),
         "critical_path": [
             {"agent": step.agent, "started": round(step.started, 4), "ready": round(step.ready, 4)}
-            for step in account.critical_path
+            for step in summary.critical_path
         ],
-        "critical_path_seconds": round(account.critical_path_seconds, 4),
-        "hub_trouble": account.hub or None,
+        "critical_path_seconds": round(summary.critical_path_seconds, 4),
+        "hub_trouble": summary.hub or None,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from argosy import __version__
 
-GROUPS: dict[str, dict[str, str]] = {
+COMMAND_GROUPS: dict[str, dict[str, str]] = {
     "run a fleet": {
         "up": "start what is not running, apply a changed file",
         "down": "stop the fleet, or some of it, in reverse order",
@@ -55,10 +55,10 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 
-VERBS: dict[str, str] = {verb: text for group in GROUPS.values() for verb, text in group.items()}
+COMMANDS: dict[str, str] = {verb: text for group in COMMAND_GROUPS.values() for verb, text in group.items()}
 
 # What people type by habit of other tools, and the verb that does it.
-HABITS: dict[str, str] = {
+SUGGESTIONS: dict[str, str] = {
     "ps": "status",
     "list": "ls",
     "start": "up",
@@ -82,15 +82,15 @@ HABITS: dict[str, str] = {
 }
 
 # Words that Python keeps for itself get an underscore in their module's name.
-MODULES: dict[str, str] = {"import": "import_"}
+MODULE_NAMES: dict[str, str] = {"import": "import_"}
 
 
 def help_text() -> str:
     """Return what `argosy --help` prints."""
     lines = ["usage: argosy VERB [options]", "", "Runs, watches and refits fleets of Python agents.", ""]
-    for title, verbs in GROUPS.items():
-        lines.append(f"{title}:")
-        lines += [f"  {verb:<11}{text}" for verb, text in verbs.items()]
+    for group, commands in COMMAND_GROUPS.items():
+        lines.append(f"{group}:")
+        lines += [f"  {verb:<11}{text}" for verb, text in commands.items()]
         lines.append("")
     lines += [f"`argosy VERB --help` tells more; this is argosy {__version__}.", ""]
     return "\n".join(lines)

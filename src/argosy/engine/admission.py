@@ -12,42 +12,42 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.process import read_at_once
+from argosy.engine.process import read_small_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 STARTS_PER_PROCESSOR = 2
-_RECENT_S = 2.0
+_RECENT_START_S = 2.0
 
 
-class Pressure(NamedTuple):
+class CpuPressure(NamedTuple):
     """Processors that this process may use, and tasks of the machine that run or could."""
 
     processors: int
     runnable: int
 
 
-def read_pressure() -> Pressure:
+def read_cpu_pressure() -> CpuPressure:
     """Return the pressure now, this process not counted (proc_loadavg(5))."""
-    runnable, _, _ = read_at_once("/proc/loadavg").split()[3].partition(b"/")
-    return Pressure(len(os.sched_getaffinity(0)), int(runnable) - 1)
+    runnable, _, _ = read_small_file("/proc/loadavg").split()[3].partition(b"/")
+    return CpuPressure(len(os.sched_getaffinity(0)), int(runnable) - 1)
 
 
-def room_for(ages_s: Iterable[float], most: int | None, pressure: Pressure) -> bool:
+def can_start_another(ages_s: Iterable[float], max_starting: int | None, pressure: CpuPressure) -> bool:
     """Return whether one more agent may start.
 
     ages_s: how long each start that is under way has gone on. most: the fleet's `max_starting`.
     """
     ages = list(ages_s)
-    if most is not None and len(ages) >= most:
+    if max_starting is not None and len(ages) >= max_starting:
         return False
     limit = STARTS_PER_PROCESSOR * pressure.processors
-    recent = sum(age < _RECENT_S for age in ages)
+    recent = sum(age < _RECENT_START_S for age in ages)
     return recent < limit or pressure.runnable < limit
 
 
-def chain_lengths(needs: Mapping[str, Iterable[str]]) -> dict[str, int]:
+def dependent_chain_lengths(needs: Mapping[str, Iterable[str]]) -> dict[str, int]:
     """Return, for each agent, how many agents the longest chain has that begins with it and waits for it.
 
     The graph has no cycle (the loader refuses one).

@@ -15,35 +15,35 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # A change smaller than this is not written.
-_NOTABLE = 0.05
+_MIN_WRITTEN_CHANGE = 0.05
 
 
-class Appetite:
+class MemoryHistory:
     """The figures of all agents; read from `path` at once, and written there when one has changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._pids: dict[str, int] = {}
-        self._most: dict[str, int] = {}
+        self._peak_bytes: dict[str, int] = {}
         with contextlib.suppress(OSError, msgspec.DecodeError):
-            self._most = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
-        self._written = dict(self._most)
+            self._peak_bytes = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+        self._written = dict(self._peak_bytes)
 
-    def of(self, agent: str) -> int | None:
+    def peak_bytes(self, agent: str) -> int | None:
         """Return the bytes that an agent needed last time, None when that is not known."""
-        return self._most.get(agent)
+        return self._peak_bytes.get(agent)
 
-    def note(self, agent: str, pid: int, sampled_bytes: int) -> None:
+    def record_sample(self, agent: str, pid: int, sampled_bytes: int) -> None:
         """Take note of a sample of its process."""
-        before = self._most.get(agent, 0) if self._pids.get(agent) == pid else 0
+        before = self._peak_bytes.get(agent, 0) if self._pids.get(agent) == pid else 0
         self._pids[agent] = pid
-        most = self._most[agent] = max(before, sampled_bytes)
-        if abs(most - self._written.get(agent, 0)) > _NOTABLE * most:
+        peak = self._peak_bytes[agent] = max(before, sampled_bytes)
+        if abs(peak - self._written.get(agent, 0)) > _MIN_WRITTEN_CHANGE * peak:
             self._write()
 
     def _write(self) -> None:
-        beside = self._path.with_suffix(".new")
-        self._written = dict(self._most)
+        temporary_path = self._path.with_suffix(".new")
+        self._written = dict(self._peak_bytes)
         with contextlib.suppress(OSError):
-            beside.write_bytes(msgspec.json.encode(self._most))
-            os.replace(beside, self._path)
+            temporary_path.write_bytes(msgspec.json.encode(self._peak_bytes))
+            os.replace(temporary_path, self._path)

@@ -21,39 +21,39 @@ if TYPE_CHECKING:
     from argosy.engine.messages import AgentStatus
     from argosy.engine.unit import Unit
 
-EVERY_S: Final = 1.0
+CHECK_INTERVAL_S: Final = 1.0
 
 
-def words_of_silence(seconds: float) -> str:
+def describe_silence(seconds: float) -> str:
     """Return that an agent has not beaten for so long."""
     return f"silent for {seconds:.0f} s"
 
 
-def in_silence(status: AgentStatus, silent_s: float) -> AgentStatus:
+def with_silence(status: AgentStatus, silent_s: float) -> AgentStatus:
     """Return the status of an agent that has not beaten for so long: nobody knows that it is well."""
     if status.state is State.DEGRADED:
         return msgspec.structs.replace(
-            status, health=Status.DEGRADED.value, reason=words_of_silence(silent_s), silent_s=silent_s
+            status, health=Status.DEGRADED.value, reason=describe_silence(silent_s), silent_s=silent_s
         )
     return msgspec.structs.replace(status, silent_s=silent_s)
 
 
-class SilenceWatch:
+class HeartbeatWatch:
     """Looks at `units()` again and again, until it is closed."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, units: Callable[[], Iterable[Unit]]) -> None:
         self._loop = loop
         self._units = units
-        self._due = loop.time() + EVERY_S
-        self._timer = loop.call_at(self._due, self._look)
+        self._due = loop.time() + CHECK_INTERVAL_S
+        self._timer = loop.call_at(self._due, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now = self._loop.time()
         late_s = now - self._due
         for unit in list(self._units()):
-            unit.look_for_silence(now, late_s if late_s > EVERY_S else 0.0)
-        self._due = self._loop.time() + EVERY_S
-        self._timer = self._loop.call_at(self._due, self._look)
+            unit.check_heartbeat(now, late_s if late_s > CHECK_INTERVAL_S else 0.0)
+        self._due = self._loop.time() + CHECK_INTERVAL_S
+        self._timer = self._loop.call_at(self._due, self._check)
 
     def close(self) -> None:
         """Look no more."""

@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.agent.roll import Roll, Seat, write_roll
+from argosy.agent.roll import CellManifest, CellMemberSpec, write_cell_manifest
 from argosy.fleet.spec import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from argosy.engine.folder import Folder
-    from argosy.engine.plan import Plan, ProcessSpec
+    from argosy.engine.folder import StateDir
+    from argosy.engine.plan import ProcessPlan, ProcessSpec
 
-_HULL = "cell:"
+_CELL_PREFIX = "cell:"
 # Of one agent and not of the process that carries it.
-_OF_ONE_AGENT = frozenset({"ARGOSY_AGENT", "ARGOSY_PORT", "WATCHDOG_USEC"})
+_PER_AGENT_VARIABLES = frozenset({"ARGOSY_AGENT", "ARGOSY_PORT", "WATCHDOG_USEC"})
 # Each agent has sockets of its own; less where the machine grants less.
 _OPEN_FILES = 65536
 
 
-def hull_name(cell: str) -> str:
+def cell_unit_name(cell: str) -> str:
     """Return the name of a cell's process; no agent can have it."""
-    return f"{_HULL}{cell}"
+    return f"{_CELL_PREFIX}{cell}"
 
 
-def cell_of(process: str) -> str | None:
+def cell_of_unit(unit_name: str) -> str | None:
     """Return the cell whose process has this name, None for that of an agent."""
-    return process.removeprefix(_HULL) if process.startswith(_HULL) else None
+    return unit_name.removeprefix(_CELL_PREFIX) if unit_name.startswith(_CELL_PREFIX) else None
 
 
 def members_of(processes: Mapping[str, ProcessSpec]) -> dict[str, list[ProcessSpec]]:
@@ -41,34 +41,34 @@ def members_of(processes: Mapping[str, ProcessSpec]) -> dict[str, list[ProcessSp
     return found
 
 
-def hosts_of(
-    processes: Mapping[str, ProcessSpec], hulls: Mapping[str, ProcessSpec]
+def process_specs(
+    processes: Mapping[str, ProcessSpec], cell_units: Mapping[str, ProcessSpec]
 ) -> dict[str, ProcessSpec]:
     """Return what runs as a process by its name: agents that are in no cell, and the cells."""
-    alone = {name: spec for name, spec in processes.items() if spec.cell is None}
-    return alone | {spec.name: spec for spec in hulls.values()}
+    own_process_specs = {name: spec for name, spec in processes.items() if spec.cell is None}
+    return own_process_specs | {spec.name: spec for spec in cell_units.values()}
 
 
-def plan_hulls(processes: Mapping[str, ProcessSpec], folder: Folder) -> dict[str, ProcessSpec]:
+def plan_cell_units(processes: Mapping[str, ProcessSpec], state_dir: StateDir) -> dict[str, ProcessSpec]:
     """Return the process of each cell, without its digest. The loader has seen to it that its agents agree.
 
     Its watchdog is the shortest of theirs, its time-outs the longest.
     """
-    return {cell: _plan_hull(cell, specs, folder) for cell, specs in members_of(processes).items()}
+    return {cell: _plan_cell_unit(cell, specs, state_dir) for cell, specs in members_of(processes).items()}
 
 
-def _plan_hull(cell: str, specs: list[ProcessSpec], folder: Folder) -> ProcessSpec:
+def _plan_cell_unit(cell: str, specs: list[ProcessSpec], state_dir: StateDir) -> ProcessSpec:
     first = specs[0]
-    name = hull_name(cell)
+    name = cell_unit_name(cell)
     watchdogs = [spec.watchdog_s for spec in specs if spec.watchdog_s]
-    env = {key: value for key, value in first.env.items() if key not in _OF_ONE_AGENT}
-    env["NOTIFY_SOCKET"] = str(folder.notify(name))
+    env = {key: value for key, value in first.env.items() if key not in _PER_AGENT_VARIABLES}
+    env["NOTIFY_SOCKET"] = str(state_dir.notify_socket(name))
     if watchdogs:
         env["WATCHDOG_USEC"] = str(int(min(watchdogs) * 1_000_000))
     return msgspec.structs.replace(
         first,
         name=name,
-        argv=(first.argv[0], "-m", "argosy.agent.cell", str(folder.roll(cell))),
+        argv=(first.argv[0], "-m", "argosy.agent.cell", str(state_dir.cell_manifest(cell))),
         env=env,
         is_sdk=False,
         group=None,
@@ -89,17 +89,17 @@ def _plan_hull(cell: str, specs: list[ProcessSpec], folder: Folder) -> ProcessSp
     )
 
 
-def write_rolls(folder: Folder, plan: Plan) -> None:
+def write_cell_manifests(state_dir: StateDir, plan: ProcessPlan) -> None:
     """Write for each cell whom it may carry.
 
     Raises OSError: the disk is full.
     """
     for cell, specs in members_of(plan.processes).items():
-        roll = Roll(
+        manifest = CellManifest(
             cell=cell,
-            socket=str(folder.calls(cell)),
-            notify=str(folder.notify(hull_name(cell))),
+            socket=str(state_dir.members_socket(cell)),
+            notify=str(state_dir.notify_socket(cell_unit_name(cell))),
             # `python -m argosy.agent TARGET ARGS...`, as each would be run by itself.
-            seats={s.name: Seat(s.argv[3], s.argv[4:], str(folder.notify(s.name))) for s in specs},
+            members={s.name: CellMemberSpec(s.argv[3], s.argv[4:], str(state_dir.notify_socket(s.name))) for s in specs},
         )
-        write_roll(folder.roll(cell), roll)
+        write_cell_manifest(state_dir.cell_manifest(cell), manifest)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 MEMORY: Final = "memory"
 CPU: Final = "cpu"
-_OWN: Final = "supervisor"
+_SUPERVISOR_GROUP: Final = "supervisor"
 _PERIOD_US: Final = 100_000
-_MARKS: Final = ("user.delegate", "trusted.delegate")
+_DELEGATION_XATTRS: Final = ("user.delegate", "trusted.delegate")
 
 
 class ControlGroups:
@@ -35,31 +35,31 @@ class ControlGroups:
     def __init__(self, root: Path, prefix: str) -> None:
         self._root = root
         self._prefix = prefix
-        self._kills_before: dict[str, int] = {}
-        self.held = _enable(root)
+        self._oom_kills_before: dict[str, int] = {}
+        self.enforced_limits = _enable_controllers(root)
 
-    def prepare(self, agent: str, memory_bytes: int | None, cpus: float | None) -> Path:
+    def create(self, agent: str, memory_bytes: int | None, cpus: float | None) -> Path:
         """Make the group of an agent, with those of the limits that are held; return it.
 
         Raises OSError: it cannot be made, or not be limited so.
         """
         limits = {}
-        if memory_bytes is not None and MEMORY in self.held:
+        if memory_bytes is not None and MEMORY in self.enforced_limits:
             limits["memory.max"] = str(memory_bytes)
             limits["memory.oom.group"] = "1"  # half an agent is worth nothing
-        if cpus is not None and CPU in self.held:
+        if cpus is not None and CPU in self.enforced_limits:
             limits["cpu.max"] = f"{max(1000, round(cpus * _PERIOD_US))} {_PERIOD_US}"
         group = self._group(agent)
         self.remove(agent)
         group.mkdir(exist_ok=True)  # where something of the last still runs it is the same group
         for file, value in limits.items():
             (group / file).write_text(value)
-        self._kills_before[agent] = _kills(group)
+        self._oom_kills_before[agent] = _oom_kill_count(group)
         return group
 
-    def was_killed(self, agent: str) -> bool:
+    def was_oom_killed(self, agent: str) -> bool:
         """Return whether the kernel killed it since its start, because it had more than its memory."""
-        return _kills(self._group(agent)) > self._kills_before.get(agent, 0)
+        return _oom_kill_count(self._group(agent)) > self._oom_kills_before.get(agent, 0)
 
     def remove(self, agent: str) -> None:
         """Remove an agent's group; one that still has a process stays."""
@@ -80,13 +80,13 @@ def find_delegated(variables: Mapping[str, str] = os.environ, proc: Path = Path(
         return Path(named) if _is_usable(Path(named)) else None
     own = _own_group(proc)
     # The group of a supervisor before this one is a plain user's too: what was given is the one around it.
-    for group in (own.parent, own) if own is not None and own.name == _OWN else (own,):
-        if group is not None and _is_usable(group) and _is_given(group):
+    for group in (own.parent, own) if own is not None and own.name == _SUPERVISOR_GROUP else (own,):
+        if group is not None and _is_usable(group) and _is_delegated(group):
             return group
     return None
 
 
-def offered(root: Path | None) -> frozenset[str]:
+def available_controllers(root: Path | None) -> frozenset[str]:
     """Return the controllers that can limit below a group; none where there is no group."""
     if root is None:
         return frozenset()
@@ -113,29 +113,29 @@ def _is_usable(group: Path) -> bool:
     return all(os.access(group / file, os.R_OK | os.W_OK) for file in files[:2]) and os.access(group, os.W_OK)
 
 
-def _is_given(group: Path) -> bool:
-    for mark in _MARKS:
+def _is_delegated(group: Path) -> bool:
+    for mark in _DELEGATION_XATTRS:
         with contextlib.suppress(OSError):
             if os.getxattr(group, mark) == b"1":
                 return True
     return os.geteuid() != 0 and group.stat().st_uid == os.geteuid()
 
 
-def _enable(root: Path) -> frozenset[str]:
+def _enable_controllers(root: Path) -> frozenset[str]:
     """Empty the group `root` of processes, and have its controllers limit what is below it."""
-    own = root / _OWN
+    own = root / _SUPERVISOR_GROUP
     own.mkdir(exist_ok=True)
     for pid in (root / "cgroup.procs").read_text().split():
         with contextlib.suppress(OSError):  # it has just ended, or is a thread of the kernel
             (own / "cgroup.procs").write_text(pid)
     control = root / "cgroup.subtree_control"
-    if missing := offered(root) - set(control.read_text().split()):
+    if missing := available_controllers(root) - set(control.read_text().split()):
         with contextlib.suppress(OSError):  # EBUSY: somebody came in meanwhile; it is told as not held
             control.write_text(" ".join(f"+{each}" for each in sorted(missing)))
-    return offered(root) & {word.lstrip("+") for word in control.read_text().split()}
+    return available_controllers(root) & {word.lstrip("+") for word in control.read_text().split()}
 
 
-def _kills(group: Path) -> int:
+def _oom_kill_count(group: Path) -> int:
     try:
         lines = (group / "memory.events").read_text().splitlines()
     except OSError:

@@ -10,16 +10,16 @@ from argosy.engine.state import SETTLED_STATES, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from argosy.engine.crew import Crew
-    from argosy.engine.surroundings import Party
+    from argosy.engine.crew import UnitManager
+    from argosy.engine.surroundings import Dependency
     from argosy.engine.unit import Unit
 
 
 # What agents of other machines may take, whose time to stop is not known here.
-_ELSEWHERE_S = 60.0
+_REMOTE_STOP_TIMEOUT_S = 60.0
 
 
-class Settling:
+class SettleWaiter:
     """Waits until every agent of a scope is ready, or will not come by itself any more.
 
     machines: others that take part, and have not answered yet. is_unattended(): nobody waits for the
@@ -28,32 +28,32 @@ class Settling:
 
     def __init__(
         self,
-        units: Iterable[Party],
+        units: Iterable[Dependency],
         machines: Iterable[str] = (),
         is_unattended: Callable[[], bool] = lambda: False,
     ) -> None:
         self._units = {unit.name: unit for unit in units}
-        self._open: set[str] = set(self._units)
-        self._machines = set(machines)
-        self._woken = asyncio.Event()
+        self._unsettled: set[str] = set(self._units)
+        self._pending_machines = set(machines)
+        self._changed = asyncio.Event()
         self.is_unattended = is_unattended
         self.is_interrupted = False
 
-    def look(self, unit: Party) -> None:
+    def on_transition(self, unit: Dependency) -> None:
         """Take note of a transition."""
         if unit.name in self._units:
-            self._note(unit)
-            if not self._open:
-                self._woken.set()
+            self._update(unit)
+            if not self._unsettled:
+                self._changed.set()
 
-    def answered(self, machine: str) -> None:
+    def on_machine_done(self, machine: str) -> None:
         """Take note that another machine has closed its account, or cannot be asked."""
-        self._machines.discard(machine)
+        self._pending_machines.discard(machine)
         for unit in self._units.values():
-            self._note(unit)
-        self._woken.set()
+            self._update(unit)
+        self._changed.set()
 
-    def exchange(self, unit: Unit) -> None:
+    def replace_unit(self, unit: Unit) -> None:
         """Take a new unit in the place of the one of its name."""
         if unit.name in self._units:
             self._units[unit.name] = unit
@@ -61,36 +61,36 @@ class Settling:
     def interrupt(self) -> None:
         """End the wait now, and any that begins later."""
         self.is_interrupted = True
-        self._woken.set()
+        self._changed.set()
 
-    def wake(self) -> None:
+    def recheck_attended(self) -> None:
         """Find out again whether anybody waits for the outcome."""
-        self._woken.set()
+        self._changed.set()
 
     async def wait(self, timeout_s: float) -> bool:
         """Return True once settled, interrupted or unattended, False at the time-out."""
         for unit in self._units.values():
-            self._note(unit)
+            self._update(unit)
         try:
             async with asyncio.timeout(timeout_s):
                 # A unit may fall again between the last rise and this task's turn: look once more.
-                while (self._open or self._machines) and not (self.is_interrupted or self.is_unattended()):
-                    self._woken.clear()
-                    await self._woken.wait()
+                while (self._unsettled or self._pending_machines) and not (self.is_interrupted or self.is_unattended()):
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             return False
         return True
 
-    def unsettled(self) -> list[Party]:
+    def unsettled(self) -> list[Dependency]:
         """Return the agents that have not settled."""
-        return [unit for unit in self._units.values() if unit.name in self._open]
+        return [unit for unit in self._units.values() if unit.name in self._unsettled]
 
-    def _note(self, unit: Party) -> None:
+    def _update(self, unit: Dependency) -> None:
         # What a machine out of sight has, nobody can wait for.
-        if unit.state in SETTLED_STATES or (not unit.is_in_sight and unit.state is not State.WAITING):
-            self._open.discard(unit.name)
+        if unit.state in SETTLED_STATES or (not unit.is_reachable and unit.state is not State.WAITING):
+            self._unsettled.discard(unit.name)
         else:
-            self._open.add(unit.name)
+            self._unsettled.add(unit.name)
 
 
 class OrderedStop:
@@ -103,23 +103,23 @@ class OrderedStop:
     """
 
     def __init__(
-        self, units: Iterable[Unit], crew: Crew, beside: Iterable[str] = (), slack_s: float = 5.0
+        self, units: Iterable[Unit], unit_manager: UnitManager, stopping_elsewhere: Iterable[str] = (), slack_s: float = 5.0
     ) -> None:
         self._slack_s = slack_s
         self._units = {unit.name: unit for unit in units}
-        self._beside = frozenset(beside)
-        self._crew = crew
-        self._told: set[str] = set()
+        self._stopping_elsewhere = frozenset(stopping_elsewhere)
+        self._unit_manager = unit_manager
+        self._stop_requested: set[str] = set()
         self._done = asyncio.Event()
 
     async def run(self) -> None:
         """Stop them all; returns when none has a process, or nothing helps to end those that are `left`."""
         for unit in self._units.values():
-            unit.wanted = False
-        self._tell(self._units)
-        is_killed, count = False, len(self.left())
-        while not await self._is_done_within(self._slack_s if is_killed else self._patience_s()):
-            before, count = count, len(self.left())
+            unit.desired_up = False
+        self._request_stop(self._units)
+        is_killed, count = False, len(self.still_running())
+        while not await self._is_done_within(self._slack_s if is_killed else self._progress_timeout_s()):
+            before, count = count, len(self.still_running())
             if count < before:
                 continue  # it goes on: a long chain takes its time
             if is_killed:
@@ -127,7 +127,7 @@ class OrderedStop:
             is_killed = True
             self._kill()
 
-    def left(self) -> list[Unit]:
+    def still_running(self) -> list[Unit]:
         """Return those that still have a process."""
         return [unit for unit in self._units.values() if unit.has_process]
 
@@ -139,47 +139,47 @@ class OrderedStop:
             return False
         return True
 
-    def _patience_s(self) -> float:
+    def _progress_timeout_s(self) -> float:
         """Return how long nothing may happen: whoever is told has its own time, and is killed after it."""
-        longest = max((unit.spec.stop_timeout_s for unit in self.left()), default=0.0)
-        return longest + self._slack_s + (_ELSEWHERE_S if self._beside else 0.0)
+        longest = max((unit.spec.stop_timeout_s for unit in self.still_running()), default=0.0)
+        return longest + self._slack_s + (_REMOTE_STOP_TIMEOUT_S if self._stopping_elsewhere else 0.0)
 
     def _kill(self) -> None:
         """Kill what is left, in any order."""
         for unit in self._units.values():
-            self._told.add(unit.name)
+            self._stop_requested.add(unit.name)
             if unit.has_process:
                 unit.kill()
             else:
                 unit.stop()
-        self._tell(())
+        self._request_stop(())
 
-    def look(self, unit: Party) -> None:
+    def on_transition(self, unit: Dependency) -> None:
         """Go on from an agent that may have ended: what it needed may go now; called at each transition."""
-        if (unit.name in self._units or unit.name in self._beside) and not unit.has_process:
-            self._tell(unit.need_names())
+        if (unit.name in self._units or unit.name in self._stopping_elsewhere) and not unit.has_process:
+            self._request_stop(unit.need_names())
 
-    def _tell(self, names: Iterable[str]) -> None:
+    def _request_stop(self, names: Iterable[str]) -> None:
         """Tell those of these, and of what they need, that nobody holds any more."""
         stack = [name for name in names if name in self._units]
         while stack:
             unit = self._units[stack.pop()]
-            if unit.name in self._told or self._holds(unit):
+            if unit.name in self._stop_requested or self._has_running_dependent(unit):
                 continue
-            self._told.add(unit.name)
+            self._stop_requested.add(unit.name)
             unit.stop()
             if not unit.has_process:
                 stack += [need for need in unit.spec.need_names() if need in self._units]
-        if len(self._told) == len(self._units) and not any(unit.has_process for unit in self._units.values()):
+        if len(self._stop_requested) == len(self._units) and not any(unit.has_process for unit in self._units.values()):
             self._done.set()
 
-    def _holds(self, unit: Unit) -> bool:
+    def _has_running_dependent(self, unit: Unit) -> bool:
         """Return whether a dependent of `unit` that is to stop still runs."""
-        if self._beside and any(
-            other.name in self._beside and other.has_process
-            for other in self._crew.distant_dependents_of(unit.name)
+        if self._stopping_elsewhere and any(
+            other.name in self._stopping_elsewhere and other.has_process
+            for other in self._unit_manager.remote_dependents_of(unit.name)
         ):
             return True
         return any(
-            other.name in self._units and other.has_process for other in self._crew.dependents_of(unit.name)
+            other.name in self._units and other.has_process for other in self._unit_manager.dependents_of(unit.name)
         )

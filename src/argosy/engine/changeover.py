@@ -13,135 +13,135 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from argosy.engine.remote import Target, run_there
-from argosy.engine.version import NOTE, Version, decode_note
+from argosy.engine.remote import SshTarget, run_remote
+from argosy.engine.version import VERSION_FILE, TreeVersion, decode_tree_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-INCOMING: Final = ".argosy/incoming/tree"  # in the tree's folder
-PARTIAL: Final = ".argosy-partial"  # beside each file that came in part, a folder that holds it
-SCRATCH: Final = ".argosy/incoming/scratch"  # where files are while they arrive
-_PREVIOUS: Final = ".argosy/previous"
-_CHANGING: Final = ".argosy/changing"
+INCOMING_DIR: Final = ".argosy/incoming/tree"  # in the tree's folder
+PARTIAL_DIR: Final = ".argosy-partial"  # beside each file that came in part, a folder that holds it
+SCRATCH_DIR: Final = ".argosy/incoming/scratch"  # where files are while they arrive
+_PREVIOUS_DIR: Final = ".argosy/previous"
+_SWAP_MARKER: Final = ".argosy/changing"
 _TOOLS: Final = ("rsync", "git")
 
 # A folder where a file has to be: it may hold compiled code, and is else to be empty.
-_CLEAR: Final = (
+_SH_CLEAR: Final = (
     'clear() { if [ -L "$1" ]; then rm -f "$1"; elif [ -d "$1" ]; then'
     ' find "$1" -name __pycache__ -prune -exec rm -rf {} + &&'
     ' find "$1" -depth -type d -exec rmdir {} + ; fi; }; '
 )
-_ASIDE: Final = (
+_SH_SET_ASIDE: Final = (
     'for f; do [ -e "./$f" ] || [ -L "./$f" ] || continue; '
-    f'p="{_PREVIOUS}/tree/$f"; mkdir -p "${{p%/*}}" && mv -f "./$f" "$p" || exit 1; done'
+    f'p="{_PREVIOUS_DIR}/tree/$f"; mkdir -p "${{p%/*}}" && mv -f "./$f" "$p" || exit 1; done'
 )
-_PLACE: Final = (
-    f'{_CLEAR}for f; do p="{_PREVIOUS}/tree/${{f#./}}"; mkdir -p "${{f%/*}}" || exit 1; '
+_SH_PLACE: Final = (
+    f'{_SH_CLEAR}for f; do p="{_PREVIOUS_DIR}/tree/${{f#./}}"; mkdir -p "${{f%/*}}" || exit 1; '
     'if [ -L "$f" ] || { [ -e "$f" ] && [ ! -d "$f" ]; }; then'
     ' mkdir -p "${p%/*}" && { ln "$f" "$p" 2>/dev/null || cp -a "$f" "$p"; };'
-    f' else printf "%s\\0" "$f" >> {_PREVIOUS}/added; fi'
-    f' && clear "$f" && mv -f "{INCOMING}/$f" "$f" || exit 1; done'
+    f' else printf "%s\\0" "$f" >> {_PREVIOUS_DIR}/added; fi'
+    f' && clear "$f" && mv -f "{INCOMING_DIR}/$f" "$f" || exit 1; done'
 )
-_REMOVE: Final = 'for f; do rm -f "$f" || exit 1; done'
-_RETURN: Final = (
-    f'{_CLEAR}for f; do mkdir -p "${{f%/*}}" && clear "$f" && mv -f "{_PREVIOUS}/tree/$f" "$f"'
+_SH_REMOVE: Final = 'for f; do rm -f "$f" || exit 1; done'
+_SH_RETURN: Final = (
+    f'{_SH_CLEAR}for f; do mkdir -p "${{f%/*}}" && clear "$f" && mv -f "{_PREVIOUS_DIR}/tree/$f" "$f"'
     " || exit 1; done"
 )
 
 
-def _files_of(folder: str, script: str) -> str:
+def _sh_for_each_file(directory: str, script: str) -> str:
     """Return the line that runs a script with the files of a folder as arguments, each with `./`."""
-    find = f"find . -name {PARTIAL} -prune -o ! -type d -print0"
-    return f"(cd {folder} && {find}) | xargs -0 sh -c {shlex.quote(script)} sh"
+    find = f"find . -name {PARTIAL_DIR} -prune -o ! -type d -print0"
+    return f"(cd {directory} && {find}) | xargs -0 sh -c {shlex.quote(script)} sh"
 
 
-_BACK: Final = (
-    f"if [ -d {_PREVIOUS}/tree ]; then"
-    f" xargs -0 sh -c {shlex.quote(_REMOVE)} sh < {_PREVIOUS}/added"
-    f" && {_files_of(f'{_PREVIOUS}/tree', _RETURN)}"
-    f" && if [ -e {_PREVIOUS}/note ]; then cp {_PREVIOUS}/note {NOTE}.new && mv -f {NOTE}.new {NOTE};"
-    f" else rm -f {NOTE}; fi"
-    f" && rm -rf {_PREVIOUS}; fi && rm -rf {_CHANGING} .argosy/incoming"
+_SH_ROLLBACK: Final = (
+    f"if [ -d {_PREVIOUS_DIR}/tree ]; then"
+    f" xargs -0 sh -c {shlex.quote(_SH_REMOVE)} sh < {_PREVIOUS_DIR}/added"
+    f" && {_sh_for_each_file(f'{_PREVIOUS_DIR}/tree', _SH_RETURN)}"
+    f" && if [ -e {_PREVIOUS_DIR}/note ]; then cp {_PREVIOUS_DIR}/note {VERSION_FILE}.new && mv -f {VERSION_FILE}.new {VERSION_FILE};"
+    f" else rm -f {VERSION_FILE}; fi"
+    f" && rm -rf {_PREVIOUS_DIR}; fi && rm -rf {_SWAP_MARKER} .argosy/incoming"
 )
-_CHANGE: Final = (
-    f"{{ rm -rf {_PREVIOUS} && mkdir -p {_PREVIOUS}/tree && : > {_PREVIOUS}/added"
-    f" && {{ [ ! -e {NOTE} ] || cp {NOTE} {_PREVIOUS}/note; }} && : > {_CHANGING}"
-    f" && xargs -0 sh -c {shlex.quote(_ASIDE)} sh < .argosy/incoming/gone"
-    f" && {_files_of(INCOMING, _PLACE)}"
-    f" && mv -f .argosy/incoming/note {NOTE} && rm -rf {_CHANGING} .argosy/incoming"
-    f"; }} </dev/null || {{ {_BACK}; exit 1; }}"
+_SH_SWAP: Final = (
+    f"{{ rm -rf {_PREVIOUS_DIR} && mkdir -p {_PREVIOUS_DIR}/tree && : > {_PREVIOUS_DIR}/added"
+    f" && {{ [ ! -e {VERSION_FILE} ] || cp {VERSION_FILE} {_PREVIOUS_DIR}/note; }} && : > {_SWAP_MARKER}"
+    f" && xargs -0 sh -c {shlex.quote(_SH_SET_ASIDE)} sh < .argosy/incoming/gone"
+    f" && {_sh_for_each_file(INCOMING_DIR, _SH_PLACE)}"
+    f" && mv -f .argosy/incoming/note {VERSION_FILE} && rm -rf {_SWAP_MARKER} .argosy/incoming"
+    f"; }} </dev/null || {{ {_SH_ROLLBACK}; exit 1; }}"
 )
 
 
-class Found(NamedTuple):
+class TargetState(NamedTuple):
     """What is at the target. version: None where none is noted. tools: of rsync and git, what is there."""
 
-    version: Version | None
+    version: TreeVersion | None
     tools: frozenset[str]
 
 
-def look(target: Target, version: Version) -> Found:
+def prepare_target(target: SshTarget, version: TreeVersion) -> TargetState:
     """Return what is at the target, and make room beside it for this version where it is another.
 
     What has arrived of it before is kept. A change that was broken off is undone first.
 
     Raises RefusedError: it cannot be reached, or refuses.
     """
-    folder = shlex.quote(target.folder)
-    said = run_there(
+    directory = shlex.quote(target.directory)
+    output = run_remote(
         target,
-        f"mkdir -p {folder}/.argosy && cd {folder} || exit 1;"
-        f" if [ -e {_CHANGING} ]; then {_BACK} || exit 1; fi;"
+        f"mkdir -p {directory}/.argosy && cd {directory} || exit 1;"
+        f" if [ -e {_SWAP_MARKER} ]; then {_SH_ROLLBACK} || exit 1; fi;"
         f" for tool in {' '.join(_TOOLS)}; do command -v $tool >/dev/null && printf '%s ' $tool; done;"
-        f" echo; if [ -f {NOTE} ]; then cat {NOTE}; fi;"
-        f""" if grep -q '"tree":"{version.tree}"' {NOTE} 2>/dev/null; then exit 0; fi;"""
+        f" echo; if [ -f {VERSION_FILE} ]; then cat {VERSION_FILE}; fi;"
+        f""" if grep -q '"tree":"{version.tree}"' {VERSION_FILE} 2>/dev/null; then exit 0; fi;"""
         f' cd .argosy; [ "$(cat incoming/version 2>/dev/null)" = {version.tree} ] || rm -rf incoming;'
         f" mkdir -p incoming/tree incoming/scratch && echo {version.tree} > incoming/version",
     )
-    tools, _, note = said.partition(b"\n")
-    return Found(decode_note(note), frozenset(tools.decode().split()))
+    tools, _, note = output.partition(b"\n")
+    return TargetState(decode_tree_version(note), frozenset(tools.decode().split()))
 
 
-def give_up(target: Target) -> None:
+def discard_incoming(target: SshTarget) -> None:
     """Remove what has arrived.
 
     Raises RefusedError: it cannot be reached, or refuses.
     """
-    run_there(target, f"rm -rf {shlex.quote(target.folder)}/.argosy/incoming")
+    run_remote(target, f"rm -rf {shlex.quote(target.directory)}/.argosy/incoming")
 
 
-def change(target: Target, version: Version, gone: Iterable[str]) -> None:
+def swap_tree(target: SshTarget, version: TreeVersion, removed_files: Iterable[str]) -> None:
     """Put what has arrived in place. gone: files that the version has no more.
 
     Raises RefusedError: it cannot be reached, or refuses; the tree is the old one then, unless the link
     ended after the order was read.
     """
     note = msgspec.json.encode(version)
-    names = b"".join(path.encode(errors="surrogateescape") + b"\0" for path in sorted(gone))
-    run_there(
+    names = b"".join(path.encode(errors="surrogateescape") + b"\0" for path in sorted(removed_files))
+    run_remote(
         target,
-        f"cd {shlex.quote(target.folder)} && head -c {len(note)} > .argosy/incoming/note"
+        f"cd {shlex.quote(target.directory)} && head -c {len(note)} > .argosy/incoming/note"
         " && cat > .argosy/incoming/gone || exit 1;"
         f" [ $(cat .argosy/incoming/note .argosy/incoming/gone | wc -c) -eq {len(note) + len(names)} ]"
-        f" || {{ echo 'Connection closed before the order had arrived' >&2; exit 1; }}; {_CHANGE}",
+        f" || {{ echo 'Connection closed before the order had arrived' >&2; exit 1; }}; {_SH_SWAP}",
         note + names,
     )
 
 
-def change_back(target: Target) -> Version | None:
+def roll_back(target: SshTarget) -> TreeVersion | None:
     """Make the tree at the target what it was before the last change, where that is kept.
 
     Returns the version that is noted then.
     Raises RefusedError: it cannot be reached, or refuses.
     """
-    folder = shlex.quote(target.folder)
-    return decode_note(run_there(target, f"cd {folder} && {_BACK} && if [ -e {NOTE} ]; then cat {NOTE}; fi"))
+    directory = shlex.quote(target.directory)
+    return decode_tree_version(run_remote(target, f"cd {directory} && {_SH_ROLLBACK} && if [ -e {VERSION_FILE} ]; then cat {VERSION_FILE}; fi"))
 
 
-def forget_previous(target: Target) -> None:
+def discard_previous(target: SshTarget) -> None:
     """Remove what was there before the last change.
 
     Raises RefusedError: it cannot be reached, or refuses.
     """
-    run_there(target, f"rm -rf {shlex.quote(target.folder)}/{_PREVIOUS}")
+    run_remote(target, f"rm -rf {shlex.quote(target.directory)}/{_PREVIOUS_DIR}")

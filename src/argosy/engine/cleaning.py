@@ -12,158 +12,158 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.damaged import DAMAGED
-from argosy.engine.folder import Folder, folder_of_state, own_folders
-from argosy.engine.remains import living_agents, remnants
-from argosy.engine.roster import read_roster
-from argosy.engine.sockets import is_listening, rolls_in, sockets_in
-from argosy.engine.traces import traces_in_proc
+from argosy.engine.damaged import DAMAGED_INFIX
+from argosy.engine.folder import StateDir, state_dir_at, list_own_directories
+from argosy.engine.remains import running_agents, find_leftovers
+from argosy.engine.roster import load_applied_plan
+from argosy.engine.sockets import is_listening, find_cell_manifests, find_sockets
+from argosy.engine.traces import scan_fleet_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-_STEMS = ("supervisor", "spawn", "diary", "wills", "applied", "imprint", "appetite", "book", "forkers", "hub")
-_ENDS = (".lock", ".log", ".json", ".new", ".1", ".db", ".db-wal", ".db-shm", ".token", ".html")
-_LOG_ENDS = (".log", ".idx", ".new")
+_STATE_STEMS = ("supervisor", "spawn", "diary", "wills", "applied", "imprint", "appetite", "book", "forkers", "hub")
+_STATE_SUFFIXES = (".lock", ".log", ".json", ".new", ".1", ".db", ".db-wal", ".db-shm", ".token", ".html")
+_LOG_SUFFIXES = (".log", ".idx", ".new")
 # A runtime folder of a fleet that is not known here is not stale before: somebody may be about to use it.
-_SETTLED_S = 60.0
+_MIN_IDLE_S = 60.0
 
 
-class Leftover(NamedTuple):
+class StaleDirectory(NamedTuple):
     """A folder that may go, or has gone. paths: what of it; others: what is not the engine's and stays."""
 
-    folder: Path
-    why: str
+    directory: Path
+    reason: str
     paths: tuple[Path, ...]
-    others: tuple[Path, ...]
+    unknown_paths: tuple[Path, ...]
     size_bytes: int
 
 
-class Kept(NamedTuple):
+class DirectoryInUse(NamedTuple):
     """A folder that is let alone, and why. fleet: the one that runs from it, where that is so."""
 
-    folder: Path
-    why: str
+    directory: Path
+    reason: str
     fleet: str = ""
 
 
-def clean_fleet(folder: Folder, why: str, *, is_dry: bool, name: str = "") -> list[Leftover | Kept]:
+def clean_fleet(state_dir: StateDir, reason: str, *, is_dry_run: bool, name: str = "") -> list[StaleDirectory | DirectoryInUse]:
     """Remove the state of a fleet and its sockets, unless something of it runs; return what was done.
 
     is_dry: only tell. name: of the fleet. Nobody can start the fleet meanwhile.
     """
-    with _undisturbed(folder):
-        there = [path for path in (folder.state, folder.runtime) if path.is_dir()]
-        if running := _what_runs(folder):
-            return [Kept(path, running, name) for path in there]
-        found = (_leftover(path, why, _known(path, folder)) for path in there)
-        return [each if is_dry else _remove(each) for each in found]
+    with _spawn_lock_held(state_dir):
+        existing = [path for path in (state_dir.path, state_dir.runtime_path) if path.is_dir()]
+        if running := _describe_running(state_dir):
+            return [DirectoryInUse(path, running, name) for path in existing]
+        found = (_stale_directory(path, reason, _engine_files(path, state_dir)) for path in existing)
+        return [each if is_dry_run else _remove_directory(each) for each in found]
 
 
-def clean_strangers(home: Path, bases: Iterable[Path], *, is_dry: bool) -> list[Leftover | Kept]:
+def clean_unused_directories(state_home: Path, runtime_bases: Iterable[Path], *, is_dry_run: bool) -> list[StaleDirectory | DirectoryInUse]:
     """Remove what no fleet of this user needs any more; return what was done, and what was let alone.
 
     home: where the state folders are; those whose fleet file is gone are meant. bases: where the
     runtime folders are; those in which nobody listens.
     """
-    done: list[Leftover | Kept] = []
-    for state in own_folders(home):
-        folder = folder_of_state(state)
-        roster = read_roster(folder)
-        if roster is not None and not os.path.exists(roster.plan.path):
-            why, name = f"its fleet file `{roster.plan.path}` is gone", roster.plan.fleet
-            done += clean_fleet(folder, why, is_dry=is_dry, name=name)
-    seen = {each.folder for each in done}
-    users = {trace.runtime: trace.fleet for trace in traces_in_proc() if trace.runtime is not None}
-    for base in bases:
-        for runtime in own_folders(base):
+    done: list[StaleDirectory | DirectoryInUse] = []
+    for state in list_own_directories(state_home):
+        state_dir = state_dir_at(state)
+        applied_plan = load_applied_plan(state_dir)
+        if applied_plan is not None and not os.path.exists(applied_plan.plan.path):
+            reason, name = f"its fleet file `{applied_plan.plan.path}` is gone", applied_plan.plan.fleet
+            done += clean_fleet(state_dir, reason, is_dry_run=is_dry_run, name=name)
+    seen = {each.directory for each in done}
+    users = {trace.runtime_path: trace.fleet for trace in scan_fleet_processes() if trace.runtime_path is not None}
+    for base in runtime_bases:
+        for runtime in list_own_directories(base):
             if runtime in seen:
                 continue
             if runtime in users:
-                done.append(Kept(runtime, f"agents of fleet `{users[runtime]}` live", users[runtime]))
+                done.append(DirectoryInUse(runtime, f"agents of fleet `{users[runtime]}` live", users[runtime]))
                 continue
-            found = _look_at_runtime(runtime)
-            done.append(found if is_dry or isinstance(found, Kept) else _remove(found))
+            found = _inspect_runtime_dir(runtime)
+            done.append(found if is_dry_run or isinstance(found, DirectoryInUse) else _remove_directory(found))
     return done
 
 
 @contextlib.contextmanager
-def _undisturbed(folder: Folder) -> Iterator[None]:
+def _spawn_lock_held(state_dir: StateDir) -> Iterator[None]:
     """Hold what a client needs to start a supervisor."""
     with contextlib.ExitStack() as stack:
-        if folder.state.is_dir():
-            lock = stack.enter_context(open(folder.spawn_lock, "ab"))
+        if state_dir.path.is_dir():
+            lock = stack.enter_context(open(state_dir.spawn_lock, "ab"))
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _what_runs(folder: Folder) -> str:
+def _describe_running(state_dir: StateDir) -> str:
     """Return what of a fleet is alive, in words; empty when nothing is."""
-    with contextlib.suppress(FileNotFoundError), open(folder.lock, "rb") as lock:
+    with contextlib.suppress(FileNotFoundError), open(state_dir.supervisor_lock, "rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return "its supervisor runs"
-    if living := sorted(living_agents(folder)):
+    if living := sorted(running_agents(state_dir)):
         return f"{len(living)} of its agents live: {', '.join(living[:3])}{' …' if len(living) > 3 else ''}"
-    if left := sorted(pid for pids in remnants(folder, ()).values() for pid in pids):
+    if left := sorted(pid for pids in find_leftovers(state_dir, ()).values() for pid in pids):
         return f"what its agents left lives: {', '.join(f'pid {pid}' for pid in left)}"
-    bound = next(filter(is_listening, sockets_in(folder.runtime)), None)
+    bound = next(filter(is_listening, find_sockets(state_dir.runtime_path)), None)
     return f"somebody listens at `{bound}`" if bound else ""
 
 
-def _look_at_runtime(runtime: Path) -> Leftover | Kept:
-    bound = next(filter(is_listening, sockets_in(runtime)), None)
+def _inspect_runtime_dir(runtime: Path) -> StaleDirectory | DirectoryInUse:
+    bound = next(filter(is_listening, find_sockets(runtime)), None)
     if bound is not None:
-        return Kept(runtime, f"somebody listens at `{bound}`")
-    changed_s = max(path.stat().st_mtime for path in (runtime, *_folders_in(runtime)))
-    if time.time() - changed_s < _SETTLED_S:
-        return Kept(runtime, f"it was in use less than {_SETTLED_S:.0f} s ago")
-    return _leftover(runtime, "nobody listens in it", {*sockets_in(runtime), *rolls_in(runtime)})
+        return DirectoryInUse(runtime, f"somebody listens at `{bound}`")
+    changed_s = max(path.stat().st_mtime for path in (runtime, *_engine_subdirectories(runtime)))
+    if time.time() - changed_s < _MIN_IDLE_S:
+        return DirectoryInUse(runtime, f"it was in use less than {_MIN_IDLE_S:.0f} s ago")
+    return _stale_directory(runtime, "nobody listens in it", {*find_sockets(runtime), *find_cell_manifests(runtime)})
 
 
-def _known(place: Path, folder: Folder) -> set[Path]:
+def _engine_files(directory: Path, state_dir: StateDir) -> set[Path]:
     """Return the files in a state or runtime folder that the engine has made."""
-    if place == folder.runtime:
-        return {*sockets_in(place), *rolls_in(place)}
-    files = {path for path in place.iterdir() if _is_ours(path.name)}
-    for inner in (folder.leases, folder.state / "will"):
+    if directory == state_dir.runtime_path:
+        return {*find_sockets(directory), *find_cell_manifests(directory)}
+    files = {path for path in directory.iterdir() if _is_engine_file(path.name)}
+    for inner in (state_dir.leases_dir, state_dir.path / "will"):
         files |= set(inner.glob("*")) | set(inner.glob(".*.new"))
-    files |= {path for path in folder.logs.glob("*") if path.name.endswith(_LOG_ENDS)}
+    files |= {path for path in state_dir.logs_dir.glob("*") if path.name.endswith(_LOG_SUFFIXES)}
     return {path for path in files if path.is_file() and not path.is_symlink()}
 
 
-def _is_ours(name: str) -> bool:
+def _is_engine_file(name: str) -> bool:
     """Return whether the engine makes such a file in a state folder: `diary.1`, `book.json.4120.new`."""
-    stem, dot, end = name.partition(".")
-    is_damaged = name.startswith(f"hub.db{DAMAGED}")
-    return name in ("diary", "wills") or is_damaged or (stem in _STEMS and (dot + end).endswith(_ENDS))
+    stem, dot, suffix = name.partition(".")
+    is_damaged = name.startswith(f"hub.db{DAMAGED_INFIX}")
+    return name in ("diary", "wills") or is_damaged or (stem in _STATE_STEMS and (dot + suffix).endswith(_STATE_SUFFIXES))
 
 
-def _leftover(place: Path, why: str, files: set[Path]) -> Leftover:
-    folders = [*_folders_in(place), place]
-    there = {path for folder in folders for path in folder.iterdir()}
-    others = sorted(there - files - set(folders))
+def _stale_directory(directory: Path, reason: str, files: set[Path]) -> StaleDirectory:
+    directories = [*_engine_subdirectories(directory), directory]
+    found = {path for folder in directories for path in folder.iterdir()}
+    unknown_paths = sorted(found - files - set(directories))
     size = sum(path.lstat().st_blocks * 512 for path in files)
-    return Leftover(place, why, (*sorted(files), *folders), tuple(others), size)
+    return StaleDirectory(directory, reason, (*sorted(files), *directories), tuple(unknown_paths), size)
 
 
-def _folders_in(place: Path) -> list[Path]:
+def _engine_subdirectories(directory: Path) -> list[Path]:
     """Return the folders that the engine makes in a state or runtime folder, those that are there."""
     names = ("lease", "will", "cell", "log", "notify", "z")
-    return [path for name in names if (path := place / name).is_dir() and not path.is_symlink()]
+    return [path for name in names if (path := directory / name).is_dir() and not path.is_symlink()]
 
 
-def _remove(found: Leftover) -> Leftover:
+def _remove_directory(stale: StaleDirectory) -> StaleDirectory:
     """Remove it; return what is gone. A folder that holds anything else stays."""
-    gone = []
-    for path in found.paths:
+    removed = []
+    for path in stale.paths:
         if not path.is_dir():
             path.unlink()
         elif any(path.iterdir()):
             continue
         else:
             path.rmdir()
-        gone.append(path)
-    return found._replace(paths=tuple(gone))
+        removed.append(path)
+    return stale._replace(paths=tuple(removed))

@@ -18,33 +18,33 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from argosy.engine import process
-from argosy.engine.ownlog import last_word, turn_over
-from argosy.engine.plan import handed_on
-from argosy.engine.remains import hub_in_proc
+from argosy.engine.ownlog import last_error_line, rotate_log
+from argosy.engine.plan import inherited_environment
+from argosy.engine.remains import find_hub_process
 from argosy.fault import Fault, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from argosy.engine.diary import Diary
-    from argosy.engine.folder import Folder
+    from argosy.engine.diary import EventLog
+    from argosy.engine.folder import StateDir
 
-_MARK_BYTES: Final = 512  # written over in one piece, blanks and all
-_GRACE_S: Final = 5.0
-_FIRST_PAUSE_S: Final = 0.2
-_MOST_PAUSE_S: Final = 30.0
-_STEADY_S: Final = 60.0  # after which what it was that ended the one before is over
+_RECORD_BYTES: Final = 512  # written over in one piece, blanks and all
+_STOP_TIMEOUT_S: Final = 5.0
+_BACKOFF_FIRST_S: Final = 0.2
+_BACKOFF_MAX_S: Final = 30.0
+_BACKOFF_RESET_S: Final = 60.0  # after which what it was that ended the one before is over
 
 
-class HubMark(msgspec.Struct, frozen=True):
+class HubRecord(msgspec.Struct, frozen=True):
     """What a hub says of itself in its lock file. url: of its page, empty until it listens."""
 
     pid: int
     url: str = ""
 
 
-def running_hub(lock: Path) -> HubMark | None:
+def find_running_hub(lock: Path) -> HubRecord | None:
     """Return the hub that holds this lock, None when nobody does."""
     try:
         file = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
@@ -54,20 +54,20 @@ def running_hub(lock: Path) -> HubMark | None:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         with contextlib.suppress(msgspec.DecodeError):
-            return msgspec.json.decode(os.read(file, 4096), type=HubMark)
+            return msgspec.json.decode(os.read(file, 4096), type=HubRecord)
     finally:
         os.close(file)
     return None
 
 
-def living_hub(folder: Folder) -> bool:
+def is_hub_running(state_dir: StateDir) -> bool:
     """Return whether the fleet has a hub that lives; by /proc where the state folder was deleted."""
-    if folder.lock.exists():
-        return running_hub(folder.hub_lock) is not None
-    return hub_in_proc(folder) is not None
+    if state_dir.supervisor_lock.exists():
+        return find_running_hub(state_dir.hub_lock) is not None
+    return find_hub_process(state_dir) is not None
 
 
-def hold_lock(lock: Path) -> None:
+def acquire_hub_lock(lock: Path) -> None:
     """Become the hub of this lock, for as long as this process lives.
 
     Raises RefusedError: another one is.
@@ -77,24 +77,24 @@ def hold_lock(lock: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(file)
-        mark = running_hub(lock)
-        who = f"pid {mark.pid}, {mark.url}" if mark else "it holds the lock"
-        message = f"the fleet's hub runs already ({who})"
+        record = find_running_hub(lock)
+        holder = f"pid {record.pid}, {record.url}" if record else "it holds the lock"
+        message = f"the fleet's hub runs already ({holder})"
         raise RefusedError(
             Fault(str(lock), "hub-held", message, "`argosy down` ends it with the fleet")
         ) from None
-    say_hub(lock, "", file)
+    write_hub_record(lock, "", file)
 
 
-def say_hub(lock: Path, url: str, file: int | None = None) -> bool:
+def write_hub_record(lock: Path, url: str, file: int | None = None) -> bool:
     """Write who the hub is and where its page is, for the process that holds the lock; return whether there
     is room for it: a lock that is new on a full disk has none.
     """
-    text = msgspec.json.encode(HubMark(os.getpid(), url))
+    text = msgspec.json.encode(HubRecord(os.getpid(), url))
     try:
         target = os.open(lock, os.O_WRONLY | os.O_CLOEXEC) if file is None else file
         try:
-            return os.pwrite(target, text.ljust(_MARK_BYTES), 0) == _MARK_BYTES
+            return os.pwrite(target, text.ljust(_RECORD_BYTES), 0) == _RECORD_BYTES
         finally:
             if file is None:
                 os.close(target)
@@ -102,94 +102,94 @@ def say_hub(lock: Path, url: str, file: int | None = None) -> bool:
         return False
 
 
-class Companion:
+class HubProcess:
     """One fleet's hub, for its supervisor."""
 
-    def __init__(self, folder: Folder, loop: asyncio.AbstractEventLoop, diary: Diary) -> None:
-        self._folder = folder
+    def __init__(self, state_dir: StateDir, loop: asyncio.AbstractEventLoop, event_log: EventLog) -> None:
+        self._state_dir = state_dir
         self._loop = loop
-        self._diary = diary
-        self._words: list[str] = []
+        self._event_log = event_log
+        self._command: list[str] = []
         self._environ: dict[str, str] = {}
         self._pid = 0
         self._pidfd = -1
-        self._gone = asyncio.Event()
-        self._pause_s = _FIRST_PAUSE_S
-        self._losses = 0  # one soon after the other
-        self._loss = ""  # what is known of the last one
-        self._log_began = 0
-        self._began_s = 0.0
-        self._again: asyncio.TimerHandle | None = None
-        self._kill_later: asyncio.TimerHandle | None = None
+        self._exited = asyncio.Event()
+        self._backoff_s = _BACKOFF_FIRST_S
+        self._failure_count = 0  # one soon after the other
+        self._last_failure = ""  # what is known of the last one
+        self._log_start = 0
+        self._started_s = 0.0
+        self._restart_timer: asyncio.TimerHandle | None = None
+        self._kill_timer: asyncio.TimerHandle | None = None
         self._adopt()
 
     def start(self, fleet_path: str, environ: Mapping[str, str]) -> None:
         """Have a hub run from now on; one that runs already is left as it is."""
-        self._words = [sys.executable, "-m", "argosy", "hub", fleet_path]
-        self._environ = handed_on(environ)
+        self._command = [sys.executable, "-m", "argosy", "hub", fleet_path]
+        self._environ = inherited_environment(environ)
         if self._pidfd < 0 and not self._adopt():
             self._spawn()
 
-    def end_lost(self) -> None:
+    def stop_orphaned(self) -> None:
         """End a hub whose lock, and all that it had recorded, was deleted; a start waits until it is gone."""
-        lost = hub_in_proc(self._folder) if self._pidfd < 0 else None
-        pidfd = process.open_process(lost) if lost is not None else None
-        if lost is None or pidfd is None:
+        orphan = find_hub_process(self._state_dir) if self._pidfd < 0 else None
+        pidfd = process.open_process(orphan) if orphan is not None else None
+        if orphan is None or pidfd is None:
             return
-        self._diary.note("hub-lost", pid=lost.pid, text="its state folder was deleted")
-        self._watch(lost.pid, pidfd)
-        self._end()
+        self._event_log.append("hub-lost", pid=orphan.pid, text="its state folder was deleted")
+        self._watch(orphan.pid, pidfd)
+        self._terminate()
 
-    def renew(self, fleet_path: str, environ: Mapping[str, str]) -> None:
+    def replace(self, fleet_path: str, environ: Mapping[str, str]) -> None:
         """Have another hub in the place of the one that runs: all that it had recorded was deleted."""
         if self._pidfd >= 0:
             self.start(fleet_path, environ)
-            self._end()
+            self._terminate()
 
-    def _end(self) -> None:
+    def _terminate(self) -> None:
         process.send_signal(self._pidfd, signal.SIGTERM)
-        self._kill_later = self._loop.call_later(_GRACE_S, process.send_signal, self._pidfd, signal.SIGKILL)
+        self._kill_timer = self._loop.call_later(_STOP_TIMEOUT_S, process.send_signal, self._pidfd, signal.SIGKILL)
 
     async def stop(self) -> None:
         """End the hub, and return when it has ended."""
-        self._words = []
-        if self._again:
-            self._again.cancel()
+        self._command = []
+        if self._restart_timer:
+            self._restart_timer.cancel()
         if self._pidfd < 0 and not self._adopt():
             return
-        gone = self._gone
+        exited = self._exited
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self._pidfd >= 0:
                 signal.pidfd_send_signal(self._pidfd, number)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(gone.wait(), _GRACE_S)
+                await asyncio.wait_for(exited.wait(), _STOP_TIMEOUT_S)
                 return
 
     def close(self) -> None:
         """Let go of the hub, which lives on."""
-        self._words = []
-        if self._again:
-            self._again.cancel()
-        self._forget()
+        self._command = []
+        if self._restart_timer:
+            self._restart_timer.cancel()
+        self._release()
 
     def _adopt(self) -> bool:
         """Watch the hub that an earlier supervisor started, if there is one."""
-        mark = running_hub(self._folder.hub_lock)
-        if mark is None:
+        record = find_running_hub(self._state_dir.hub_lock)
+        if record is None:
             return False
-        pidfd = process.open_pid(mark.pid)
+        pidfd = process.open_pid(record.pid)
         if pidfd is None:
             return False
-        self._watch(mark.pid, pidfd)
+        self._watch(record.pid, pidfd)
         return True
 
     def _spawn(self) -> None:
         try:
-            turn_over(self._folder.hub_log)
-            with open(self._folder.hub_log, "ab") as log:
-                self._log_began = log.tell()
+            rotate_log(self._state_dir.hub_log)
+            with open(self._state_dir.hub_log, "ab") as log:
+                self._log_start = log.tell()
                 started = subprocess.Popen(
-                    self._words,
+                    self._command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -197,59 +197,59 @@ class Companion:
                     start_new_session=True,
                 )
         except OSError as error:
-            self._losses += 1
-            self._loss = f"it cannot be started: {error}"
-            self._diary.note("no-hub", text=self._loss)
-            self._later()
+            self._failure_count += 1
+            self._last_failure = f"it cannot be started: {error}"
+            self._event_log.append("no-hub", text=self._last_failure)
+            self._schedule_restart()
             return
-        self._diary.note("hub", pid=started.pid)
+        self._event_log.append("hub", pid=started.pid)
         pidfd = process.open_pid(started.pid)
         assert pidfd is not None, "a child that was not waited for has its number"
         self._watch(started.pid, pidfd)
         started.returncode = 0  # it is waited for by its pidfd, not by its Popen
 
-    def trouble(self) -> str:
+    def describe_problem(self) -> str:
         """Return why the hub that is to run does not, empty where it does or has only just been started."""
-        if not self._loss or not self._words:
+        if not self._last_failure or not self._command:
             return ""
-        mark = running_hub(self._folder.hub_lock)
-        if mark is not None and mark.url:
+        record = find_running_hub(self._state_dir.hub_lock)
+        if record is not None and record.url:
             return ""
-        times = "once" if self._losses == 1 else f"{self._losses} times"
-        return f"it ended {times}, last with: {self._loss} (`{self._folder.hub_log}` tells more)"
+        times = "once" if self._failure_count == 1 else f"{self._failure_count} times"
+        return f"it ended {times}, last with: {self._last_failure} (`{self._state_dir.hub_log}` tells more)"
 
     def _watch(self, pid: int, pidfd: int) -> None:
         self._pid, self._pidfd = pid, pidfd
-        self._began_s = self._loop.time()
-        self._gone = asyncio.Event()
+        self._started_s = self._loop.time()
+        self._exited = asyncio.Event()
         self._loop.add_reader(pidfd, self._on_exit)
 
     def _on_exit(self) -> None:
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
         pid = self._pid
-        self._forget()
-        self._gone.set()
-        if self._words:
-            if self._loop.time() > self._began_s + _STEADY_S:
-                self._losses, self._pause_s = 0, _FIRST_PAUSE_S
-            self._losses += 1
-            self._loss = last_word(self._folder.hub_log, self._log_began) or "no word in its log"
-            self._diary.note("hub-lost", pid=pid, text=f"{self._loss}; again in {self._pause_s:.1f} s")
-            self._later()
+        self._release()
+        self._exited.set()
+        if self._command:
+            if self._loop.time() > self._started_s + _BACKOFF_RESET_S:
+                self._failure_count, self._backoff_s = 0, _BACKOFF_FIRST_S
+            self._failure_count += 1
+            self._last_failure = last_error_line(self._state_dir.hub_log, self._log_start) or "no word in its log"
+            self._event_log.append("hub-lost", pid=pid, text=f"{self._last_failure}; again in {self._backoff_s:.1f} s")
+            self._schedule_restart()
 
-    def _later(self) -> None:
-        self._again = self._loop.call_later(self._pause_s, self._start_again)
-        self._pause_s = min(_MOST_PAUSE_S, 2 * self._pause_s)
+    def _schedule_restart(self) -> None:
+        self._restart_timer = self._loop.call_later(self._backoff_s, self._restart)
+        self._backoff_s = min(_BACKOFF_MAX_S, 2 * self._backoff_s)
 
-    def _start_again(self) -> None:
-        if self._words and self._pidfd < 0 and not self._adopt():
+    def _restart(self) -> None:
+        if self._command and self._pidfd < 0 and not self._adopt():
             self._spawn()
 
-    def _forget(self) -> None:
+    def _release(self) -> None:
         if self._pidfd >= 0:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
-        if self._kill_later:
-            self._kill_later.cancel()
+        if self._kill_timer:
+            self._kill_timer.cancel()
         self._pid, self._pidfd = 0, -1

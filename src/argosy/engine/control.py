@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from argosy.engine.messages import PROTOCOL, Changed, Hello, Message, Refused, decode_request, encode_line
-from argosy.engine.sockets import peer_of
+from argosy.engine.messages import PROTOCOL, AgentStateChanged, ClientHello, ControlMessage, Refused, decode_request, encode_line
+from argosy.engine.sockets import peer_credentials
 from argosy.fault import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from argosy.engine.messages import Request
+    from argosy.engine.messages import ControlRequest
 
-_LONGEST_LINE = 64 * 1024 * 1024
+_MAX_LINE_BYTES = 64 * 1024 * 1024
 # A client that has not read so much (a stopped `argosy up`, for hours) is cut off.
-_MOST_UNREAD = 8 * 1024 * 1024
-_FLUSH_WITHIN_S = 1.0
+_MAX_UNREAD_BYTES = 8 * 1024 * 1024
+_FLUSH_TIMEOUT_S = 1.0
 
 
-class Asker(Protocol):
+class ClientSession(Protocol):
     """Who asks something, and is answered: a client here, or another machine for one of its own.
 
     origin: that machine, empty for a client here. is_gone: nobody waits for the answer any more.
@@ -42,11 +42,11 @@ class Asker(Protocol):
     is_subscribed: bool
     is_gone: bool
 
-    def send(self, message: Message) -> None:
+    def send(self, message: ControlMessage) -> None:
         """Send a message; one to somebody who has gone is dropped."""
 
 
-class Session:
+class ControlSession:
     """One client. pid: its process. is_subscribed: it wants every transition."""
 
     def __init__(self, writer: asyncio.StreamWriter, pid: int) -> None:
@@ -57,13 +57,13 @@ class Session:
         self.client = self.origin = ""
         self.is_subscribed = self.is_gone = False
 
-    def send(self, message: Message) -> None:
+    def send(self, message: ControlMessage) -> None:
         """Send a message; one to a client that has gone, or reads no more, is dropped.
 
         Transitions of one tick go in one piece, at its end.
         """
         self._unsent.append(encode_line(message))
-        if not isinstance(message, Changed):
+        if not isinstance(message, AgentStateChanged):
             self._flush()
         elif len(self._unsent) == 1:
             self._loop.call_soon(self._flush)
@@ -73,7 +73,7 @@ class Session:
         if not unsent or self._writer.is_closing():
             return
         self._writer.write(b"".join(unsent))
-        if self._writer.transport.get_write_buffer_size() > _MOST_UNREAD:
+        if self._writer.transport.get_write_buffer_size() > _MAX_UNREAD_BYTES:
             self._writer.transport.abort()
 
 
@@ -86,36 +86,36 @@ class ControlServer:
     def __init__(
         self,
         path: Path,
-        handle: Callable[[Asker, Request], Awaitable[None]],
-        on_gone: Callable[[], None],
+        handle: Callable[[ClientSession, ControlRequest], Awaitable[None]],
+        on_disconnect: Callable[[], None],
     ) -> None:
         self._path = path
         self._handle = handle
-        self._on_gone = on_gone
+        self._on_disconnect = on_disconnect
         self._server: asyncio.Server | None = None
-        self._bound: os.stat_result | None = None
+        self._bound_stat: os.stat_result | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
-        self.sessions: set[Session] = set()
+        self.sessions: set[ControlSession] = set()
 
     async def bind(self) -> None:
         """Listen, still under another name."""
-        beside = str(self._path) + ".new"
+        unpublished_path = str(self._path) + ".new"
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
+            os.unlink(unpublished_path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(beside)
-        os.chmod(beside, 0o600)
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_LONGEST_LINE)
+        listener.bind(unpublished_path)
+        os.chmod(unpublished_path, 0o600)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_MAX_LINE_BYTES)
 
     def publish(self) -> None:
         """Take the name that clients know."""
         os.rename(str(self._path) + ".new", self._path)
-        self._bound = os.stat(self._path)
+        self._bound_stat = os.stat(self._path)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pid, uid = peer_of(writer.get_extra_info("socket"))
-        session = Session(writer, pid)
+        pid, uid = peer_credentials(writer.get_extra_info("socket"))
+        session = ControlSession(writer, pid)
         if uid not in (os.getuid(), 0):
             session.send(
                 Refused(faults=[Fault("", "forbidden", f"this fleet belongs to user {os.getuid()}")])
@@ -132,22 +132,22 @@ class ControlServer:
         except (ConnectionResetError, BrokenPipeError):
             pass  # the client died; the fleet runs on
         except ValueError:  # what StreamReader.readline raises beyond its limit
-            fault = Fault("", "protocol", f"a request is longer than {_LONGEST_LINE} bytes")
+            fault = Fault("", "protocol", f"a request is longer than {_MAX_LINE_BYTES} bytes")
             session.send(Refused(faults=[fault]))
         finally:
             self.sessions.discard(session)
             session.is_gone = True
             self._writers.pop(writer, None)
             writer.close()
-            self._on_gone()
+            self._on_disconnect()
 
-    def _dispatch(self, session: Session, line: bytes) -> None:
+    def _dispatch(self, session: ControlSession, line: bytes) -> None:
         try:
             request = decode_request(line)
         except msgspec.DecodeError as error:
             session.send(Refused(faults=[Fault("", "protocol", f"the request was not understood: {error}")]))
             return
-        if isinstance(request, Hello) and request.protocol != PROTOCOL:
+        if isinstance(request, ClientHello) and request.protocol != PROTOCOL:
             fault = Fault(
                 "",
                 "protocol",
@@ -163,7 +163,7 @@ class ControlServer:
     async def close(self) -> None:
         """Stop listening, flush what was sent, remove the socket."""
         with contextlib.suppress(FileNotFoundError):
-            if self._bound is not None and os.path.samestat(os.stat(self._path), self._bound):
+            if self._bound_stat is not None and os.path.samestat(os.stat(self._path), self._bound_stat):
                 os.unlink(self._path)  # and not that of another supervisor
         if self._server is not None:
             self._server.close()
@@ -171,6 +171,6 @@ class ControlServer:
         for writer in serving:
             writer.close()  # what was sent goes out first
         if serving:
-            _, unread = await asyncio.wait(serving.values(), timeout=_FLUSH_WITHIN_S)
+            _, unread = await asyncio.wait(serving.values(), timeout=_FLUSH_TIMEOUT_S)
             for task in unread:
                 task.cancel()

@@ -11,19 +11,19 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from argosy.engine import lease, process
-from argosy.engine.remains import is_daemon, is_stray
+from argosy.engine.remains import is_daemon, is_leftover
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from argosy.engine.folder import Folder
+    from argosy.engine.folder import StateDir
 
-_PATIENCE_S = 1.0
-_LOOK_S = 0.01
+_GRACE_S = 1.0
+_POLL_S = 0.01
 
 
-class Departure:
+class ProcessCleanup:
     """Calls `then()` as soon as nothing of `agent` is left, at once where that is so already.
 
     on_left(text): told whenever something had to be killed. kin: this process's children that are no
@@ -33,58 +33,58 @@ class Departure:
 
     def __init__(
         self,
-        folder: Folder,
+        state_dir: StateDir,
         agent: str,
         loop: asyncio.AbstractEventLoop,
-        then: Callable[[], None],
-        on_left: Callable[[str], None],
-        kin: Callable[[], set[int]],
+        on_gone: Callable[[], None],
+        on_leftover: Callable[[str], None],
+        forker_pids: Callable[[], set[int]],
         *,
         is_adopted: bool = False,
     ) -> None:
-        self._lease = str(folder.lease(agent))
-        self._notify = str(folder.notify(agent))
+        self._lease = str(state_dir.lease_file(agent))
+        self._notify = str(state_dir.notify_socket(agent))
         self._loop = loop
-        self._then, self._on_left, self._kin = then, on_left, kin
-        self._patience = loop.time() + _PATIENCE_S
+        self._on_gone, self._on_leftover, self._forker_pids = on_gone, on_leftover, forker_pids
+        self._kill_at = loop.time() + _GRACE_S
         self._timer: asyncio.TimerHandle | None = None
-        self._elsewhere: list[int] | None = None if is_adopted else []  # None: to be looked for
-        self.is_over = False
+        self._reparented: list[int] | None = None if is_adopted else []  # None: to be looked for
+        self.is_done = False
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Go on if nothing is left, else look again soon; also where there was no descriptor to look with."""
         with contextlib.suppress(OSError):
-            self.is_over = self._is_nothing_left()
-        if self.is_over:
-            self._then()
+            self.is_done = self._is_nothing_left()
+        if self.is_done:
+            self._on_gone()
         else:
-            self._timer = self._loop.call_later(_LOOK_S, self.look)
+            self._timer = self._loop.call_later(_POLL_S, self.poll)
 
     def _is_nothing_left(self) -> bool:
         """Find out, and end in time what is left; raises OSError: there are too few descriptors."""
-        if self._elsewhere is None:
-            self._elsewhere = self._found_elsewhere()
-        candidates = {*process.children(), *self._elsewhere} - self._kin()
-        strays = [pid for pid in candidates if is_stray(pid, self._notify) and process.is_alive(pid)]
-        if not strays and self._elsewhere:
-            self._elsewhere = strays = self._found_elsewhere()  # they may have started others
-        if not strays and lease.is_free(self._lease):
+        if self._reparented is None:
+            self._reparented = self._find_reparented()
+        candidates = {*process.child_pids(), *self._reparented} - self._forker_pids()
+        leftovers = [pid for pid in candidates if is_leftover(pid, self._notify) and process.is_alive(pid)]
+        if not leftovers and self._reparented:
+            self._reparented = leftovers = self._find_reparented()  # they may have started others
+        if not leftovers and lease.is_lease_free(self._lease):
             return True
-        if self._loop.time() > self._patience:
-            self._patience = self._loop.time() + _PATIENCE_S
-            self._end(strays)
+        if self._loop.time() > self._kill_at:
+            self._kill_at = self._loop.time() + _GRACE_S
+            self._kill_leftovers(leftovers)
         return False
 
-    def _found_elsewhere(self) -> list[int]:
-        return [pid for pid in process.all_pids() if is_stray(pid, self._notify) and is_daemon(pid)]
+    def _find_reparented(self) -> list[int]:
+        return [pid for pid in process.all_pids() if is_leftover(pid, self._notify) and is_daemon(pid)]
 
-    def _end(self, strays: list[int]) -> None:
-        for pid in strays:
-            if process.kill_if(pid, lambda pid: is_stray(pid, self._notify)):
-                self._on_left(f"failing: left process {pid}")
-        holders = process.kill_holders(self._lease)
+    def _kill_leftovers(self, leftovers: list[int]) -> None:
+        for pid in leftovers:
+            if process.kill_if(pid, lambda pid: is_leftover(pid, self._notify)):
+                self._on_leftover(f"failing: left process {pid}")
+        holders = process.kill_pids_with_open_file(self._lease)
         if holders:
-            self._on_left(f"failing: child pid {', '.join(map(str, holders))} still holds it")
+            self._on_leftover(f"failing: child pid {', '.join(map(str, holders))} still holds it")
 
     def cancel(self) -> None:
         """Look no more."""

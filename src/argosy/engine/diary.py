@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # What kind of entry a transition of an agent of another machine is, when it was heard here.
-DISTANT = "distant"
+REMOTE_STATE = "distant"
 
 _VERSION = 1
-_LONG_BYTES = 8 * 2**20
+_MAX_BYTES = 8 * 2**20
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class EventLogRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event. at_s: epoch seconds; mono_s: the monotonic clock of this boot. lines: of its output."""
 
     version: int = _VERSION
@@ -45,23 +45,23 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 _encode = msgspec.json.Encoder().encode
 
 
-class Diary:
+class EventLog:
     """Appends events; counts those that could not be written in `lost`.
 
     later(call): has `flush` called when the events of a burst are noted; default at once.
     """
 
-    def __init__(self, path: Path, later: Callable[[Callable[[], None]], object] | None = None) -> None:
-        self.lost = 0
-        self._later = later
-        self._unwritten: list[bytes] = []
+    def __init__(self, path: Path, schedule_flush: Callable[[Callable[[], None]], object] | None = None) -> None:
+        self.dropped_count = 0
+        self._schedule_flush = schedule_flush
+        self._buffered: list[bytes] = []
         self._path = path
         self._is_torn = False
-        self._sequence = _cut_torn_tail(path) or _cut_torn_tail(put_aside(path))
+        self._sequence = _truncate_torn_tail(path) or _truncate_torn_tail(rotated_path(path))
         self._file = _open(path)
         self._length = os.fstat(self._file).st_size
 
-    def note(
+    def append(
         self,
         kind: str,
         *,
@@ -73,7 +73,7 @@ class Diary:
     ) -> None:
         """Append one event, as of now."""
         self._sequence += 1
-        entry = Entry(
+        record = EventLogRecord(
             sequence=self._sequence,
             at_s=time.time(),
             mono_s=time.monotonic(),
@@ -84,40 +84,40 @@ class Diary:
             text=text,
             lines=lines if isinstance(lines, list) else list(lines),
         )
-        body = _encode(entry)
-        self._unwritten.append(b"%08x %s\n" % (crc32(body), body))
-        if self._later is None:
+        body = _encode(record)
+        self._buffered.append(b"%08x %s\n" % (crc32(body), body))
+        if self._schedule_flush is None:
             self.flush()
-        elif len(self._unwritten) == 1:
-            self._later(self.flush)
+        elif len(self._buffered) == 1:
+            self._schedule_flush(self.flush)
 
     def flush(self) -> None:
         """Write what was noted; before somebody is told of it who may look here at once."""
-        lines, self._unwritten = self._unwritten, []
+        lines, self._buffered = self._buffered, []
         if not lines:
             return
         before = b"\n" if self._is_torn else b""
         data = before + b"".join(lines)
         written = self._write(data)
         self._length += written
-        self.lost += data.count(b"\n", max(written, len(before)))
+        self.dropped_count += data.count(b"\n", max(written, len(before)))
         if written:
             self._is_torn = data[written - 1] != ord("\n")
-        if self._length > _LONG_BYTES and not self._is_torn:
-            self._turn_over()
+        if self._length > _MAX_BYTES and not self._is_torn:
+            self._rotate()
 
-    def _turn_over(self) -> None:
+    def _rotate(self) -> None:
         """Go on in a new file; with a full disk in this one."""
         self._length = 0
         try:
-            os.rename(self._path, put_aside(self._path))
+            os.rename(self._path, rotated_path(self._path))
             file = _open(self._path)
         except OSError:
             return
         os.close(self._file)
         self._file = file
 
-    def begin_anew(self) -> None:
+    def reopen(self) -> None:
         """Go on in a new file: the folder was deleted, and is there again."""
         self.flush()
         file = _open(self._path)
@@ -137,7 +137,7 @@ class Diary:
         os.close(self._file)
 
 
-def put_aside(path: Path) -> Path:
+def rotated_path(path: Path) -> Path:
     """Return where the diary at `path` is put when it is long."""
     return path.with_name(path.name + ".1")
 
@@ -146,13 +146,13 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
-def read_diary(path: Path) -> Iterator[Entry]:
+def read_event_log(path: Path) -> Iterator[EventLogRecord]:
     """Yield the events of a diary and of the one put aside, oldest first; damaged lines are passed over."""
-    for each in (put_aside(path), path):
-        yield from _entries_of(each)
+    for each in (rotated_path(path), path):
+        yield from _iter_records(each)
 
 
-class Tail:
+class EventLogFollower:
     """A diary that is followed: each look returns what was written since the one before."""
 
     def __init__(self, path: Path) -> None:
@@ -160,20 +160,20 @@ class Tail:
         self._file = -1  # kept open, so that no other file gets its inode
         self._offset = 0
 
-    def read(self) -> list[Entry]:
+    def read(self) -> list[EventLogRecord]:
         """Return what is new.
 
         All of it at first, and when the file was put aside, cut or deleted: what was returned before comes
         again then.
         """
-        is_same = self._is_same()
+        is_same = self._is_same_file()
         if not is_same and not self._open():
             return []
         data = os.pread(self._file, os.fstat(self._file).st_size - self._offset, self._offset)
-        whole = data.rfind(b"\n") + 1
-        self._offset += whole
-        entries = [entry for line in data[:whole].splitlines() if (entry := _parse(line)) is not None]
-        return entries if is_same else [*_entries_of(put_aside(self._path)), *entries]
+        complete_length = data.rfind(b"\n") + 1
+        self._offset += complete_length
+        records = [entry for line in data[:complete_length].splitlines() if (entry := _parse_record(line)) is not None]
+        return records if is_same else [*_iter_records(rotated_path(self._path)), *records]
 
     def close(self) -> None:
         """Close the file."""
@@ -181,15 +181,15 @@ class Tail:
             os.close(self._file)
         self._file, self._offset = -1, 0
 
-    def _is_same(self) -> bool:
+    def _is_same_file(self) -> bool:
         try:
-            there = os.stat(self._path)
+            current = os.stat(self._path)
         except FileNotFoundError:
             return False
         return (
             self._file >= 0
-            and os.path.samestat(there, os.fstat(self._file))
-            and there.st_size >= self._offset
+            and os.path.samestat(current, os.fstat(self._file))
+            and current.st_size >= self._offset
         )
 
     def _open(self) -> bool:
@@ -201,25 +201,25 @@ class Tail:
         return True
 
 
-def _entries_of(path: Path) -> Iterator[Entry]:
+def _iter_records(path: Path) -> Iterator[EventLogRecord]:
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
         for line in file:
-            entry = _parse(line)
-            if entry is not None:
-                yield entry
+            record = _parse_record(line)
+            if record is not None:
+                yield record
 
 
-def _parse(line: bytes) -> Entry | None:
+def _parse_record(line: bytes) -> EventLogRecord | None:
     crc, _, body = line.rstrip(b"\n").partition(b" ")
     try:
         if int(crc, 16) != crc32(body):
             return None
-        return msgspec.json.decode(body, type=Entry)
+        return msgspec.json.decode(body, type=EventLogRecord)
     except (ValueError, msgspec.DecodeError):
         return None
 
 
-def _cut_torn_tail(path: Path) -> int:
+def _truncate_torn_tail(path: Path) -> int:
     """Cut what follows the last whole line, and return the sequence number of that line."""
     try:
         with open(path, "rb+") as file:
@@ -227,10 +227,10 @@ def _cut_torn_tail(path: Path) -> int:
             size = file.tell()
             file.seek(max(0, size - 65536))
             tail = file.read()
-            whole = tail.rfind(b"\n") + 1
-            if whole < len(tail):
-                file.truncate(size - len(tail) + whole)
+            complete_length = tail.rfind(b"\n") + 1
+            if complete_length < len(tail):
+                file.truncate(size - len(tail) + complete_length)
     except FileNotFoundError:
         return 0
-    entries = [entry for line in tail[:whole].splitlines() if (entry := _parse(line)) is not None]
-    return entries[-1].sequence if entries else 0
+    records = [entry for line in tail[:complete_length].splitlines() if (entry := _parse_record(line)) is not None]
+    return records[-1].sequence if records else 0

@@ -10,72 +10,72 @@ import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.messages import Disrupted
+from argosy.engine.messages import FaultInjected
 from argosy.fault import Fault, RefusedError
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Collection
 
-    from argosy.engine.control import Asker
-    from argosy.engine.crew import Crew
-    from argosy.engine.messages import Disrupt
+    from argosy.engine.control import ClientSession
+    from argosy.engine.crew import UnitManager
+    from argosy.engine.messages import InjectFault
     from argosy.engine.unit import Unit
 
 _SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
 
 
-class _Frozen(NamedTuple):
+class _FrozenUnit(NamedTuple):
     """A unit whose process is stopped, and the timer that lets it go on."""
 
     unit: Unit
     timer: asyncio.TimerHandle
 
 
-class Disruptions:
+class FaultInjector:
     """The faults of the drills that run; at most one frozen process a client."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
-        self._frozen: dict[Asker, _Frozen] = {}
+    def __init__(self, unit_manager: UnitManager) -> None:
+        self._unit_manager = unit_manager
+        self._frozen: dict[ClientSession, _FrozenUnit] = {}
 
-    def begin(self, asker: Asker, request: Disrupt) -> Disrupted:
+    def inject(self, session: ClientSession, request: InjectFault) -> FaultInjected:
         """Kill or freeze one agent's process.
 
         Raises RefusedError: the agent is not of this machine, or not ready, or another machine asks.
         """
-        if asker.origin:
+        if session.origin:
             raise RefusedError(Fault(request.agent, "other-machine", "a drill strikes where it is typed"))
-        unit = self._ready(request.agent)
+        unit = self._find_ready_unit(request.agent)
         pid = unit.pid
         assert pid is not None, "what is ready has a process"
-        self.end(asker)
+        self.resume_for(session)
         if request.kind == "freeze":
-            timer = self._crew.loop.call_later(request.within_s, self.end, asker)
-            self._frozen[asker] = _Frozen(unit.host, timer)
-        self._crew.diary.note("drill", agent=unit.name, pid=pid, text=request.kind)
+            timer = self._unit_manager.loop.call_later(request.max_duration_s, self.resume_for, session)
+            self._frozen[session] = _FrozenUnit(unit.process_unit, timer)
+        self._unit_manager.event_log.append("drill", agent=unit.name, pid=pid, text=request.kind)
         at_s = time.time()
-        unit.host.disrupt(_SIGNALS[request.kind])
-        return Disrupted(agent=unit.name, pid=pid, at_s=at_s)
+        unit.process_unit.inject_fault(_SIGNALS[request.kind])
+        return FaultInjected(agent=unit.name, pid=pid, at_s=at_s)
 
-    def end(self, asker: Asker) -> None:
+    def resume_for(self, session: ClientSession) -> None:
         """Let the process go on that was frozen for this client."""
-        frozen = self._frozen.pop(asker, None)
+        frozen = self._frozen.pop(session, None)
         if frozen is not None:
             frozen.timer.cancel()
-            frozen.unit.thaw()
+            frozen.unit.resume()
 
-    def keep(self, askers: Collection[Asker]) -> None:
+    def resume_all_except(self, sessions: Collection[ClientSession]) -> None:
         """Let everything go on that was frozen for others than these."""
-        for asker in self._frozen.keys() - set(askers):
-            self.end(asker)
+        for session in self._frozen.keys() - set(sessions):
+            self.resume_for(session)
 
-    def _ready(self, name: str) -> Unit:
-        unit = self._crew.units.get(name)
+    def _find_ready_unit(self, name: str) -> Unit:
+        unit = self._unit_manager.units.get(name)
         if unit is None:
             hint = "`argosy status` lists them"
             raise RefusedError(Fault(name, "unknown-agent", f"no agent `{name}` runs here", hint))
-        if not unit.is_ready or not unit.host.is_ready:
+        if not unit.is_ready or not unit.process_unit.is_ready:
             message = f"`{name}` is {unit.state.value}; a drill strikes only what is ready"
             raise RefusedError(Fault(name, "not-ready", message, "`argosy status` tells why it is not ready"))
         return unit

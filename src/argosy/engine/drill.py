@@ -17,30 +17,30 @@ from typing import Literal
 
 import msgspec
 
-from argosy.engine.client import Client, SupervisorLostError, connect_running
-from argosy.engine.folder import Folder
+from argosy.engine.client import ControlClient, SupervisorLostError, connect_running
+from argosy.engine.folder import StateDir
 from argosy.engine.messages import (
     AgentStatus,
-    Answer,
-    Changed,
-    Disrupt,
-    Disrupted,
-    Report,
+    ControlReply,
+    AgentStateChanged,
+    InjectFault,
+    FaultInjected,
+    FleetStatus,
     Restart,
     Restarted,
     Subscribe,
-    Thaw,
+    ResumeProcess,
 )
 from argosy.engine.process import open_pid
 from argosy.engine.state import FINAL_STATES, READY_STATES, State
 from argosy.fault import Fault, InputError, RefusedError
 
-Kind = Literal["kill", "freeze"]
+FaultKind = Literal["kill", "freeze"]
 
-LULL_S = (0.5, 2.0)
+PAUSE_RANGE_S = (0.5, 2.0)
 
 
-class Strike(msgspec.Struct, frozen=True, kw_only=True):
+class DrillFault(msgspec.Struct, frozen=True, kw_only=True):
     """One fault and what came of it.
 
     noticed_ms: from the signal until the supervisor told of it; recovered_ms: until the agent was ready
@@ -48,14 +48,14 @@ class Strike(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     agent: str
-    kind: Kind
+    kind: FaultKind
     pid: int
     noticed_ms: float | None
     recovered_ms: float | None
     noticed: str = ""
     note: str = ""
 
-    def is_well(self) -> bool:
+    def is_recovered(self) -> bool:
         """Return whether it was noticed, and its agent is ready again."""
         return self.noticed_ms is not None and self.recovered_ms is not None
 
@@ -67,150 +67,150 @@ class Drill:
     Raises RefusedError: the fleet is not running.
     """
 
-    def __init__(self, folder: Folder, within_s: float, where: str) -> None:
-        self._folder = folder
-        self._within_s = within_s
+    def __init__(self, state_dir: StateDir, timeout_s: float, where: str) -> None:
+        self._state_dir = state_dir
+        self._timeout_s = timeout_s
         self._where = where
-        self._listener = self._connect()
-        self._listener.send(Subscribe())
-        self._frozen: int | None = None
+        self._client = self._connect()
+        self._client.send(Subscribe())
+        self._frozen_pidfd: int | None = None
 
     def __enter__(self) -> Drill:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.thaw()
-        with self._listener:
+        self.resume()
+        with self._client:
             pass
 
-    def agents(self) -> Report:
+    def fetch_status(self) -> FleetStatus:
         """Return the fleet as it is."""
         with self._connect() as client:
-            return client.report()
+            return client.fetch_status()
 
-    def ready(self) -> list[str]:
+    def ready_agents(self) -> list[str]:
         """Return the agents that are ready."""
-        return [name for name, status in self.agents().agents.items() if status.state in READY_STATES]
+        return [name for name, status in self.fetch_status().agents.items() if status.state in READY_STATES]
 
-    def check(self, agent: str, kind: Kind) -> None:
+    def check_target(self, agent: str, kind: FaultKind) -> None:
         """Raises InputError: there is no such agent on this machine."""
-        report = self.agents()
-        known = report.at_home()
-        if agent in report.agents and agent not in known:
+        report = self.fetch_status()
+        local_agents = report.local_agents()
+        if agent in report.agents and agent not in local_agents:
             machine = report.agents[agent].machine
             message = f"`{agent}` runs on machine `{machine}`; a drill strikes where it is typed"
             hint = f"`argosy drill --{kind} {agent}` on `{machine}`"
             raise InputError(Fault(agent, "other-machine", message, hint))
-        if agent not in known:
+        if agent not in local_agents:
             hint = "`argosy status` lists them"
             raise InputError(Fault(agent, "unknown-agent", f"no agent `{agent}` runs here", hint))
 
-    def strike(self, agent: str, kind: Kind, *, is_watched: bool = True) -> Strike:
+    def inject_fault(self, agent: str, kind: FaultKind, *, has_liveness: bool = True) -> DrillFault:
         """Have the signal sent, and wait for what comes of it.
 
         is_watched: its `liveness` ends it when it is frozen; else its silence is all there is to notice.
         Raises RefusedError: the agent is not ready.
         """
-        sent = self._disrupt(agent, kind)
-        until_s = sent.at_s + self._within_s
-        noticed = self._await(agent, sent.at_s, until_s, _is_down if is_watched else _is_silent)
-        self.thaw()
+        injected = self._request_fault(agent, kind)
+        until_s = injected.at_s + self._timeout_s
+        noticed = self._wait_change(agent, injected.at_s, until_s, _is_down if has_liveness else _is_silent)
+        self.resume()
         recovered_s, note = None, ""
         if noticed is None:
-            note = _unnoticed(kind, self._within_s)
+            note = _describe_unnoticed(kind, self._timeout_s)
         elif noticed.state in FINAL_STATES:
             note = f"{noticed.state.value}: {noticed.reason}"
         else:
-            recovered_s, note = self._await_recovery(agent, noticed.at_s)
-        return Strike(
+            recovered_s, note = self._wait_recovery(agent, noticed.at_s)
+        return DrillFault(
             agent=agent,
             kind=kind,
-            pid=sent.pid,
-            noticed_ms=_after_ms(sent.at_s, noticed.at_s if noticed else None),
-            recovered_ms=_after_ms(sent.at_s, recovered_s),
+            pid=injected.pid,
+            noticed_ms=_elapsed_ms(injected.at_s, noticed.at_s if noticed else None),
+            recovered_ms=_elapsed_ms(injected.at_s, recovered_s),
             noticed=noticed.reason if noticed else "",
             note=note,
         )
 
-    def _await_recovery(self, agent: str, since_s: float) -> tuple[float | None, str]:
+    def _wait_recovery(self, agent: str, since_s: float) -> tuple[float | None, str]:
         """Return when the agent was told to be ready again, or why it never will be."""
-        told = self._await(agent, since_s, time.time() + self._within_s, _is_up)
-        if told is None:
-            return None, f"it was not ready again within {self._within_s:g} s"
-        if told.state in FINAL_STATES:
-            return None, f"{told.state.value}: {told.reason}"
-        return told.at_s, ""
+        change = self._wait_change(agent, since_s, time.time() + self._timeout_s, _is_up)
+        if change is None:
+            return None, f"it was not ready again within {self._timeout_s:g} s"
+        if change.state in FINAL_STATES:
+            return None, f"{change.state.value}: {change.reason}"
+        return change.at_s, ""
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         """Let a process go on that was frozen and is still there, with or without a supervisor."""
         with contextlib.suppress(SupervisorLostError):
-            self._listener.send(Thaw())
-        if self._frozen is not None:
+            self._client.send(ResumeProcess())
+        if self._frozen_pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._frozen, signal.SIGCONT)
-            os.close(self._frozen)
-            self._frozen = None
+                signal.pidfd_send_signal(self._frozen_pidfd, signal.SIGCONT)
+            os.close(self._frozen_pidfd)
+            self._frozen_pidfd = None
 
-    def restore(self, names: Collection[str]) -> Restoration:
+    def restore(self, names: Collection[str]) -> RestoreReport:
         """Wait until these are ready again, and start those that will not come by themselves."""
-        until_s = time.monotonic() + self._within_s
+        until_s = time.monotonic() + self._timeout_s
         tried: set[str] = set()
         is_starting = False
         with self._connect() as client:
             client.send(Subscribe())
             while True:
-                agents = self.agents().agents
-                missing = {name: agents[name] for name in names if _is_missing(agents.get(name))}
+                agents = self.fetch_status().agents
+                missing = {name: agents[name] for name in names if _is_not_ready(agents.get(name))}
                 ended = [name for name, status in missing.items() if _has_ended(status) and name not in tried]
                 if ended and not is_starting:
                     client.send(Restart(names=ended))
                     tried.update(ended)
                     is_starting = True
                 left_s = until_s - time.monotonic()
-                is_hopeless = not is_starting and all(each.state in FINAL_STATES for each in missing.values())
-                if is_hopeless or left_s <= 0:
-                    return _restoration(names, agents, missing)
-                is_starting = not _await_news(client, left_s) and is_starting
+                cannot_recover = not is_starting and all(each.state in FINAL_STATES for each in missing.values())
+                if cannot_recover or left_s <= 0:
+                    return _build_restore_report(names, agents, missing)
+                is_starting = not _wait_event(client, left_s) and is_starting
 
-    def _disrupt(self, agent: str, kind: Kind) -> Disrupted:
-        self._drain()
-        self._listener.send(Disrupt(agent=agent, kind=kind, within_s=self._within_s))
-        answer: Answer = self._listener.receive(self._within_s)
-        while not isinstance(answer, Disrupted):
-            answer = self._listener.receive(self._within_s)
+    def _request_fault(self, agent: str, kind: FaultKind) -> FaultInjected:
+        self._discard_pending()
+        self._client.send(InjectFault(agent=agent, kind=kind, max_duration_s=self._timeout_s))
+        reply: ControlReply = self._client.receive(self._timeout_s)
+        while not isinstance(reply, FaultInjected):
+            reply = self._client.receive(self._timeout_s)
         if kind == "freeze":
-            self._frozen = open_pid(answer.pid)
-        return answer
+            self._frozen_pidfd = open_pid(reply.pid)
+        return reply
 
-    def _await(
-        self, agent: str, since_s: float, until_s: float, is_it: Callable[[Changed], bool]
-    ) -> Changed | None:
+    def _wait_change(
+        self, agent: str, since_s: float, until_s: float, matches: Callable[[AgentStateChanged], bool]
+    ) -> AgentStateChanged | None:
         """Return the first that was told of the agent and `is_it`, or that it has come to its end."""
         while (left_s := until_s - time.time()) > 0:
             try:
-                answer = self._listener.receive(left_s)
+                reply = self._client.receive(left_s)
             except TimeoutError:
                 break
-            if not isinstance(answer, Changed) or answer.agent != agent or answer.at_s < since_s:
+            if not isinstance(reply, AgentStateChanged) or reply.agent != agent or reply.at_s < since_s:
                 continue
-            if answer.state in FINAL_STATES or is_it(answer):
-                return answer
+            if reply.state in FINAL_STATES or matches(reply):
+                return reply
         return None
 
-    def _drain(self) -> None:
+    def _discard_pending(self) -> None:
         """Read what was told before."""
         with contextlib.suppress(TimeoutError):
             while True:
-                self._listener.receive(0.001)
+                self._client.receive(0.001)
 
-    def _connect(self) -> Client:
-        return connect_running(self._folder, "drill", self._where)
+    def _connect(self) -> ControlClient:
+        return connect_running(self._state_dir, "drill", self._where)
 
 
-def _await_news(client: Client, within_s: float) -> bool:
+def _wait_event(client: ControlClient, timeout_s: float) -> bool:
     """Wait until something is told; return whether that is the end of a restart, done or refused."""
     try:
-        return isinstance(client.receive(within_s), Restarted)
+        return isinstance(client.receive(timeout_s), Restarted)
     except TimeoutError:
         return False
     except SupervisorLostError:
@@ -219,7 +219,7 @@ def _await_news(client: Client, within_s: float) -> bool:
         return True
 
 
-class Restoration(msgspec.Struct, frozen=True):
+class RestoreReport(msgspec.Struct, frozen=True):
     """How the agents are that were ready before a drill: together they are all of those.
 
     restored: ready. not_restored: name to reason. stopped: somebody has stopped or removed them meanwhile.
@@ -230,16 +230,16 @@ class Restoration(msgspec.Struct, frozen=True):
     stopped: list[str]
 
 
-def _restoration(
+def _build_restore_report(
     names: Collection[str], agents: Mapping[str, AgentStatus], missing: Mapping[str, AgentStatus]
-) -> Restoration:
+) -> RestoreReport:
     reasons = {name: f"{status.state.value}: {status.reason}" for name, status in missing.items()}
     stopped = [name for name in names if name not in agents or _is_stopped(agents[name])]
     restored = [name for name in names if name not in missing and name not in stopped]
-    return Restoration(restored, reasons, stopped)
+    return RestoreReport(restored, reasons, stopped)
 
 
-def _is_missing(status: AgentStatus | None) -> bool:
+def _is_not_ready(status: AgentStatus | None) -> bool:
     return status is not None and status.state not in READY_STATES and not _is_stopped(status)
 
 
@@ -252,46 +252,46 @@ def _is_stopped(status: AgentStatus) -> bool:
     return status.state is State.EXITED and status.reason == "stopped"
 
 
-def at_random(
+def random_faults(
     drill: Drill,
-    ways: Mapping[str, Sequence[Kind]],
+    kinds_by_agent: Mapping[str, Sequence[FaultKind]],
     seconds: float,
-    chance: random.Random,
-    lull_s: tuple[float, float] = LULL_S,
-) -> Iterator[tuple[str, Kind]]:
+    rng: random.Random,
+    pause_range_s: tuple[float, float] = PAUSE_RANGE_S,
+) -> Iterator[tuple[str, FaultKind]]:
     """Yield whom to strike next and how, until the time is over; only agents that are ready are struck.
 
     ways: who may be struck, and how. lull_s: the least and the most time between two strikes.
     """
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
-        time.sleep(min(chance.uniform(*lull_s), max(end_s - time.monotonic(), 0)))
-        ready = [name for name in drill.ready() if name in ways]
+        time.sleep(min(rng.uniform(*pause_range_s), max(end_s - time.monotonic(), 0)))
+        ready = [name for name in drill.ready_agents() if name in kinds_by_agent]
         if ready and time.monotonic() < end_s:
-            name = chance.choice(sorted(ready))
-            yield name, chance.choice(ways[name])
+            name = rng.choice(sorted(ready))
+            yield name, rng.choice(kinds_by_agent[name])
 
 
-def _is_down(told: Changed) -> bool:
-    return told.state not in READY_STATES
+def _is_down(change: AgentStateChanged) -> bool:
+    return change.state not in READY_STATES
 
 
-def _is_silent(told: Changed) -> bool:
-    return told.is_silent or _is_down(told)
+def _is_silent(change: AgentStateChanged) -> bool:
+    return change.is_silent or _is_down(change)
 
 
-def _is_up(told: Changed) -> bool:
-    return told.state in READY_STATES and not told.is_silent
+def _is_up(change: AgentStateChanged) -> bool:
+    return change.state in READY_STATES and not change.is_silent
 
 
-def _unnoticed(kind: Kind, within_s: float) -> str:
-    told = f"nobody noticed within {within_s:g} s"
+def _describe_unnoticed(kind: FaultKind, timeout_s: float) -> str:
+    message = f"nobody noticed within {timeout_s:g} s"
     return (
-        f"{told}; a `liveness` of it, or a longer `--within`, lets a freeze be seen"
+        f"{message}; a `liveness` of it, or a longer `--within`, lets a freeze be seen"
         if kind == "freeze"
-        else told
+        else message
     )
 
 
-def _after_ms(at_s: float, then_s: float | None) -> float | None:
+def _elapsed_ms(at_s: float, then_s: float | None) -> float | None:
     return None if then_s is None else round(max(then_s - at_s, 0.0) * 1000, 2)

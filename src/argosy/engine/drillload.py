@@ -9,17 +9,17 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.agent.dispatch import METHODS
+from argosy.agent.dispatch import METHODS_METHOD
 from argosy.wire.blocking import SyncPeer, connect
 from argosy.wire.errors import WireError
 
 _DEADLINE_S = 2.0
-_LATE_S = 0.5
-_PAUSE_S = 0.02
-_ASKED_S = 1.0
+_LATE_TOLERANCE_S = 0.5
+_REQUEST_INTERVAL_S = 0.02
+_PROBE_TIMEOUT_S = 1.0
 
 
-class Requests(msgspec.Struct):
+class RequestCounts(msgspec.Struct):
     """The account: sent = answered + failed_named + lost. causes: named errors by class."""
 
     sent: int = 0
@@ -29,63 +29,63 @@ class Requests(msgspec.Struct):
     causes: dict[str, int] = {}
 
 
-class Load:
+class DrillLoad:
     """Asks agents for their health, from a thread for each, until it is ended.
 
     book: the address book of the fleet. agents: whom to ask; those that do not speak the wire are left out.
     """
 
-    def __init__(self, book: Path, agents: Iterable[str]) -> None:
-        self._book = book
-        self._end = threading.Event()
-        self.account = Requests()
+    def __init__(self, address_book: Path, agents: Iterable[str]) -> None:
+        self._address_book = address_book
+        self._stop_event = threading.Event()
+        self.counts = RequestCounts()
         self._lock = threading.Lock()
-        self.targets = tuple(agent for agent in agents if self._speaks(agent))
-        self._threads = [threading.Thread(target=self._ask, args=(agent,)) for agent in self.targets]
+        self.targets = tuple(agent for agent in agents if self._answers_methods(agent))
+        self._threads = [threading.Thread(target=self._send_requests, args=(agent,)) for agent in self.targets]
         for thread in self._threads:
             thread.daemon = True
             thread.start()
 
-    def end(self) -> Requests:
+    def stop(self) -> RequestCounts:
         """Send no more, wait for what was sent, and return the account."""
-        self._end.set()
-        until_s = time.monotonic() + _DEADLINE_S + _LATE_S
+        self._stop_event.set()
+        until_s = time.monotonic() + _DEADLINE_S + _LATE_TOLERANCE_S
         for thread in self._threads:
             thread.join(max(until_s - time.monotonic(), 0))
         with self._lock:
-            account = msgspec.structs.replace(self.account, causes=dict(self.account.causes))
-        account.lost += account.sent - account.answered - account.failed_named - account.lost
-        return account
+            counts = msgspec.structs.replace(self.counts, causes=dict(self.counts.causes))
+        counts.lost += counts.sent - counts.answered - counts.failed_named - counts.lost
+        return counts
 
-    def _speaks(self, agent: str) -> bool:
-        with connect(agent, timeout=_ASKED_S, book=self._book) as peer:
+    def _answers_methods(self, agent: str) -> bool:
+        with connect(agent, timeout=_PROBE_TIMEOUT_S, book=self._address_book) as peer:
             try:
-                peer.call(METHODS)
+                peer.call(METHODS_METHOD)
             except WireError:
                 return False
         return True
 
-    def _ask(self, agent: str) -> None:
-        with connect(agent, timeout=_DEADLINE_S, book=self._book) as peer:
-            self._ask_once(peer)  # also of a drill that is over at once
-            while not self._end.wait(_PAUSE_S):
-                self._ask_once(peer)
+    def _send_requests(self, agent: str) -> None:
+        with connect(agent, timeout=_DEADLINE_S, book=self._address_book) as peer:
+            self._send_request(peer)  # also of a drill that is over at once
+            while not self._stop_event.wait(_REQUEST_INTERVAL_S):
+                self._send_request(peer)
 
-    def _ask_once(self, peer: SyncPeer) -> None:
+    def _send_request(self, peer: SyncPeer) -> None:
         with self._lock:
-            self.account.sent += 1
-        began = time.monotonic()
+            self.counts.sent += 1
+        started = time.monotonic()
         cause = ""
         try:
             peer.call("health")
         except WireError as error:
             cause = type(error).__name__
-        is_late = time.monotonic() - began > _DEADLINE_S + _LATE_S
+        is_late = time.monotonic() - started > _DEADLINE_S + _LATE_TOLERANCE_S
         with self._lock:
             if is_late:
-                self.account.lost += 1
+                self.counts.lost += 1
             elif cause:
-                self.account.failed_named += 1
-                self.account.causes[cause] = self.account.causes.get(cause, 0) + 1
+                self.counts.failed_named += 1
+                self.counts.causes[cause] = self.counts.causes.get(cause, 0) + 1
             else:
-                self.account.answered += 1
+                self.counts.answered += 1

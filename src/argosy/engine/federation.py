@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from argosy.engine.linklost import LinkLostError
+from argosy.engine.linklost import PeerUnreachableError
 from argosy.engine.messages import (
-    Account,
+    ApplySummary,
     Apply,
-    Difference,
-    Output,
+    ApplyPreview,
+    CommandOutput,
     Refused,
-    Relay,
+    RelayCommand,
     Restart,
     Restarted,
     Stop,
@@ -30,16 +30,16 @@ from argosy.fault import Fault, InputError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from argosy.engine.control import Asker
-    from argosy.engine.linkdial import LinkDial
-    from argosy.engine.links import Links
+    from argosy.engine.control import ClientSession
+    from argosy.engine.linkdial import PeerConnection
+    from argosy.engine.links import PeerSet
 
 # Of the time of a whole start, left to a machine to end its late ones and to say so.
-_CLOSING_S: Final = 1.0
-_FOUND_WITHIN_S: Final = 10.0
+_RESERVED_CLOSING_S: Final = 1.0
+_CONNECT_WAIT_S: Final = 10.0
 
 
-class Part:
+class RemoteApply:
     """What the other machines made of an apply. refused: machine to why it did not take part."""
 
     def __init__(self, machines: Iterable[str]) -> None:
@@ -57,163 +57,163 @@ class Part:
 class Federation:
     """Asks the machines that `links` sees."""
 
-    def __init__(self, links: Links) -> None:
-        self._links = links
+    def __init__(self, peers: PeerSet) -> None:
+        self._peers = peers
 
     # ---- up
 
     def apply(
         self,
         request: Apply,
-        abroad: Iterable[str],
-        session: Asker,
-        answered: Callable[[str], None],
-    ) -> Part:
+        remote_agent_names: Iterable[str],
+        session: ClientSession,
+        on_machine_done: Callable[[str], None],
+    ) -> RemoteApply:
         """Have the machines of the agents `abroad` bring them up; `answered` is called for each machine."""
-        names = list(abroad)
-        self._links.await_agents(names, request.order)
-        if request.origin or self._links.plan is None:
-            return Part(())
-        machines = dict.fromkeys(self._links.distants[name].spec.machine for name in names)
-        part = Part(machines)
-        for machine in part.machines:
+        names = list(remote_agent_names)
+        self._peers.expect_apply(names, request.apply_id)
+        if request.origin or self._peers.plan is None:
+            return RemoteApply(())
+        machines = dict.fromkeys(self._peers.remote_agents[name].spec.machine for name in names)
+        remote_apply = RemoteApply(machines)
+        for machine in remote_apply.machines:
             # Before the time of the whole start is over, so that what needs them is told why.
-            self._links.dials[machine].want(min(_FOUND_WITHIN_S, request.timeout_s / 2))
-            task = asyncio.ensure_future(self._apply_at(machine, request, session, part))
-            part.tasks.append(task)
+            self._peers.connections[machine].start_waiting(min(_CONNECT_WAIT_S, request.timeout_s / 2))
+            task = asyncio.ensure_future(self._apply_at(machine, request, session, remote_apply))
+            remote_apply.tasks.append(task)
 
-            def done(_: object, machine: str = machine) -> None:
-                answered(machine)
+            def on_done(_: object, machine: str = machine) -> None:
+                on_machine_done(machine)
 
-            task.add_done_callback(done)
-        return part
+            task.add_done_callback(on_done)
+        return remote_apply
 
-    async def _apply_at(self, machine: str, request: Apply, session: Asker, part: Part) -> None:
-        plan = self._links.plan
+    async def _apply_at(self, machine: str, request: Apply, session: ClientSession, remote_apply: RemoteApply) -> None:
+        plan = self._peers.plan
         assert plan is not None, "there are links"
-        its_own = msgspec.structs.replace(
+        peer_request = msgspec.structs.replace(
             request,
             machine=machine,
             origin=plan.machine,
             environ={},
-            timeout_s=max(request.timeout_s - _CLOSING_S, request.timeout_s / 2),
+            timeout_s=max(request.timeout_s - _RESERVED_CLOSING_S, request.timeout_s / 2),
         )
-        dial = self._links.dials[machine]
-        while await dial.found():
-            with contextlib.suppress(LinkLostError):
-                async for answer in dial.ask(its_own):
-                    if isinstance(answer, Difference):
-                        session.send(msgspec.structs.replace(answer, machine=machine))
-                    elif isinstance(answer, Account):
-                        part.adopted += answer.adopted
-                    elif isinstance(answer, Refused):
-                        part.refused[machine] = "; ".join(map(str, answer.faults))
+        connection = self._peers.connections[machine]
+        while await connection.wait_connected():
+            with contextlib.suppress(PeerUnreachableError):
+                async for reply in connection.request(peer_request):
+                    if isinstance(reply, ApplyPreview):
+                        session.send(msgspec.structs.replace(reply, machine=machine))
+                    elif isinstance(reply, ApplySummary):
+                        remote_apply.adopted += reply.adopted
+                    elif isinstance(reply, Refused):
+                        remote_apply.refused[machine] = "; ".join(map(str, reply.faults))
                 return
-        part.refused[machine] = dial.words
+        remote_apply.refused[machine] = connection.description
 
-    def conclude(self, account: Account, part: Part) -> Account:
+    def merge_summary(self, summary: ApplySummary, remote_apply: RemoteApply) -> ApplySummary:
         """Return the account with what the other machines had to say themselves."""
-        self._links.await_no_more()
-        not_ready = dict(account.not_ready)
+        self._peers.stop_expecting()
+        not_ready = dict(summary.not_ready)
         for name in not_ready:
-            distant = self._links.distants.get(name)
-            if distant is not None and (why := part.refused.get(distant.spec.machine)):
+            remote_agent = self._peers.remote_agents.get(name)
+            if remote_agent is not None and (why := remote_apply.refused.get(remote_agent.spec.machine)):
                 not_ready[name] = why
-        adopted = [*account.adopted, *(name for name in part.adopted if name in account.ready)]
-        return msgspec.structs.replace(account, not_ready=not_ready, adopted=adopted)
+        adopted = [*summary.adopted, *(name for name in remote_apply.adopted if name in summary.ready)]
+        return msgspec.structs.replace(summary, not_ready=not_ready, adopted=adopted)
 
     # ---- down, restart
 
-    async def stop(self, request: Stop, own: Sequence[str]) -> list[Stopped]:
+    async def stop(self, request: Stop, local_names: Sequence[str]) -> list[Stopped]:
         """Have the machines stop their part. own: agents that are stopped here meanwhile."""
-        plan = self._links.plan
+        plan = self._peers.plan
         if request.origin or plan is None:
             return []
-        parts = self._parts(request.names)
-        every = [*own, *(name for names in parts.values() for name in names)]
+        names_by_machine = self._group_by_machine(request.names)
+        every = [*local_names, *(name for names in names_by_machine.values() for name in names)]
 
         async def stop_at(machine: str, names: list[str]) -> Stopped:
-            beside = [name for name in every if name not in names]
-            its_own = msgspec.structs.replace(
+            stopping_elsewhere = [name for name in every if name not in names]
+            peer_request = msgspec.structs.replace(
                 request,
                 names=None if request.names is None else names,
                 origin=plan.machine,
-                beside=beside,
+                beside=stopping_elsewhere,
             )
-            dial = self._links.dials[machine]
+            connection = self._peers.connections[machine]
             try:
-                answer = await _outcome(dial, its_own)
-                assert isinstance(answer, Stopped), "a stop is answered by what was stopped"
+                reply = await _request_last_reply(connection, peer_request)
+                assert isinstance(reply, Stopped), "a stop is answered by what was stopped"
             except RefusedError as error:
-                return Stopped(stopped=[], killed=[], seconds=0.0, unreached={machine: _said(error.faults)})
-            return answer
+                return Stopped(stopped=[], killed=[], seconds=0.0, unreachable={machine: _join_messages(error.faults)})
+            return reply
 
-        return await asyncio.gather(*(stop_at(*part) for part in parts.items()))
+        return await asyncio.gather(*(stop_at(*part) for part in names_by_machine.items()))
 
     async def restart(self, request: Restart) -> list[Restarted]:
         """Have the machines restart their part."""
-        plan = self._links.plan
+        plan = self._peers.plan
         if request.origin or plan is None:
             return []
 
         async def restart_at(machine: str, names: list[str]) -> Restarted:
-            its_own = msgspec.structs.replace(request, names=names, origin=plan.machine)
+            peer_request = msgspec.structs.replace(request, names=names, origin=plan.machine)
             try:
-                answer = await _outcome(self._links.dials[machine], its_own)
-                assert isinstance(answer, Restarted), "a restart is answered by its outcome"
+                reply = await _request_last_reply(self._peers.connections[machine], peer_request)
+                assert isinstance(reply, Restarted), "a restart is answered by its outcome"
             except RefusedError as error:
-                why = _said(error.faults)
+                reason = _join_messages(error.faults)
                 return Restarted(
-                    restarted=[], not_ready=dict.fromkeys(names, why), reconnected=[], seconds=0.0
+                    restarted=[], not_ready=dict.fromkeys(names, reason), reconnected=[], seconds=0.0
                 )
-            return answer
+            return reply
 
-        parts = self._parts(request.names)
+        names_by_machine = self._group_by_machine(request.names)
         return await asyncio.gather(
-            *(restart_at(machine, names) for machine, names in parts.items() if names)
+            *(restart_at(machine, names) for machine, names in names_by_machine.items() if names)
         )
 
-    def _parts(self, names: Iterable[str] | None) -> dict[str, list[str]]:
+    def _group_by_machine(self, names: Iterable[str] | None) -> dict[str, list[str]]:
         """Return which of these each machine runs; None for all, of every machine."""
-        links = self._links
+        peers = self._peers
         if names is None:
-            return {machine: [each.name for each in links.of_machine(machine)] for machine in links.dials}
-        parts: dict[str, list[str]] = {}
+            return {machine: [each.name for each in peers.remote_agents_of(machine)] for machine in peers.connections}
+        names_by_machine: dict[str, list[str]] = {}
         for name in names:
-            if name in links.distants:
-                parts.setdefault(links.distants[name].spec.machine, []).append(name)
-        return parts
+            if name in peers.remote_agents:
+                names_by_machine.setdefault(peers.remote_agents[name].spec.machine, []).append(name)
+        return names_by_machine
 
     # ---- verbs that only read
 
-    async def relay(self, request: Relay, session: Asker) -> None:
+    async def relay(self, request: RelayCommand, session: ClientSession) -> None:
         """Hand on what a verb prints on another machine.
 
         Raises InputError: there is no such machine; LinkLostError: it cannot be seen.
         """
-        dial = self._links.dials.get(request.machine)
-        if dial is None:
+        connection = self._peers.connections.get(request.machine)
+        if connection is None:
             message = f"this supervisor is not linked to a machine `{request.machine}`"
             raise InputError(Fault(request.machine, "unknown-machine", message, "`argosy status` lists them"))
-        async for answer in dial.ask(request):
-            if isinstance(answer, Output | Refused):
-                session.send(answer)
+        async for reply in connection.request(request):
+            if isinstance(reply, CommandOutput | Refused):
+                session.send(reply)
 
 
-async def _outcome(dial: LinkDial, request: Stop | Restart) -> object:
+async def _request_last_reply(connection: PeerConnection, request: Stop | Restart) -> object:
     """Return the last answer to a request.
 
     Raises RefusedError: the machine is not seen, or refuses.
     """
-    if not dial.is_linked:
-        raise RefusedError(Fault(dial.machine, "blind", dial.words))
+    if not connection.is_connected:
+        raise RefusedError(Fault(connection.machine, "blind", connection.description))
     last: object = None
-    async for answer in dial.ask(request):
-        last = answer
+    async for reply in connection.request(request):
+        last = reply
     if isinstance(last, Refused):
         raise RefusedError(*last.faults)
     return last
 
 
-def _said(faults: Iterable[Fault]) -> str:
+def _join_messages(faults: Iterable[Fault]) -> str:
     return "; ".join(fault.message for fault in faults)

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class FileMark(msgspec.Struct, frozen=True):
+class FileIdentity(msgspec.Struct, frozen=True):
     """A file by its place on the disk and by its content."""
 
     device: int
     inode: int
     digest: str
 
-    def has_inode_of(self, other: FileMark) -> bool:
+    def has_same_inode(self, other: FileIdentity) -> bool:
         """Return whether both were at one place on the disk; a deleted file's number is given out again."""
         return (self.device, self.inode) == (other.device, other.inode)
 
 
-def mark_of(path: str | Path, digest: str = "") -> FileMark | None:
+def identify_file(path: str | Path, digest: str = "") -> FileIdentity | None:
     """Return the mark of a file, None where it cannot be read.
 
     digest: of its content as it was applied, where that is known; it may have been edited since.
@@ -32,7 +32,7 @@ def mark_of(path: str | Path, digest: str = "") -> FileMark | None:
     try:
         with open(path, "rb") as file:
             found = os.fstat(file.fileno())
-            return FileMark(
+            return FileIdentity(
                 found.st_dev, found.st_ino, digest or hashlib.file_digest(file, "sha256").hexdigest()
             )
     except OSError:

@@ -18,30 +18,30 @@ import msgspec
 from argosy.agent.agent import Agent
 from argosy.agent.handlers import request
 from argosy.agent.health import Health
-from argosy.agent.life import Life
+from argosy.agent.life import AgentRuntime
 from argosy.agent.options import parse_options
 from argosy.agent.settings import read_settings
-from argosy.wire.book import SOCKET_PATH_BYTES, Book, Entry
-from argosy.wire.lease import release_shared
+from argosy.wire.book import MAX_SOCKET_PATH_BYTES, AddressBook, AgentAddress
+from argosy.wire.lease import terminate_shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _NAME, _MACHINE = "first-life", "here"
 # No socket has a path as long as those below such a folder.
-_NO_FOLDER = "/" + "-" * SOCKET_PATH_BYTES
-_BOOK = Book(
+_NO_RUNTIME_DIR = "/" + "-" * MAX_SOCKET_PATH_BYTES
+_BOOK = AddressBook(
     fleet=_NAME,
     environment="development",
     machines=(_MACHINE,),
-    runtime=_NO_FOLDER,
-    agents={_NAME: Entry(_MACHINE, needs=("another",)), "another": Entry(_MACHINE, port=1, health_port=2)},
+    runtime=_NO_RUNTIME_DIR,
+    agents={_NAME: AgentAddress(_MACHINE, needs=("another",)), "another": AgentAddress(_MACHINE, port=1, health_port=2)},
 )
 # Bound for a moment, on a port that the kernel chooses; nobody listens at the notify socket.
 _ENVIRON = {"ARGOSY_AGENT": _NAME, "ARGOSY_PORT": "0", "NOTIFY_SOCKET": "@argosy-first-life"}
 
 
-class _Model(Agent):
+class _SampleAgent(Agent):
     """What agents have: a handler of either kind, health with facts. Ends as soon as it is ready."""
 
     end: Callable[[], None]
@@ -50,33 +50,33 @@ class _Model(Agent):
         self.end()
 
     @request
-    async def say(self, text: str, times: int = 1) -> dict[str, float]:
+    async def echo(self, text: str, times: int = 1) -> dict[str, float]:
         return {text: float(times)}
 
     @request(short=True)
-    def look(self) -> int:
+    def count(self) -> int:
         return 1
 
     def health(self) -> Health:
         return Health(facts={"looks": 1})
 
 
-def live_first() -> None:
+def run_warmup() -> None:
     """Live it; to be done again, since code is adapted when it runs again."""
     book = os.memfd_create("argosy-book", os.MFD_CLOEXEC)
     try:
         os.write(book, msgspec.json.encode(_BOOK))
-        _live(_ENVIRON | {"ARGOSY_BOOK": f"/proc/self/fd/{book}"})
+        _run_sample_agent(_ENVIRON | {"ARGOSY_BOOK": f"/proc/self/fd/{book}"})
     finally:
         os.close(book)
-    release_shared()
+    terminate_shared()
 
 
-def _live(environ: Mapping[str, str]) -> None:
-    options, port = parse_options(_Model.Options, [])
-    settings = read_settings(_Model.__name__, environ, port)
+def _run_sample_agent(environ: Mapping[str, str]) -> None:
+    options, port = parse_options(_SampleAgent.Options, [])
+    settings = read_settings(_SampleAgent.__name__, environ, port)
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        life = Life(_Model, settings, options)
-        _Model.end = staticmethod(partial(Life.end, life))
-        runner.run(life.live(()))
-    del _Model.end
+        runtime = AgentRuntime(_SampleAgent, settings, options)
+        _SampleAgent.end = staticmethod(partial(AgentRuntime.request_stop, runtime))
+        runner.run(runtime.run(()))
+    del _SampleAgent.end

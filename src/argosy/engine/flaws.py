@@ -14,13 +14,13 @@ from pathlib import Path
 import msgspec
 
 from argosy.engine.plan import command_line
-from argosy.engine.preflight import preflight
+from argosy.engine.preflight import run_preflight
 from argosy.fault import ArgosyError, Fault
 from argosy.fleet.load import load_fleet
 from argosy.fleet.spec import Fleet
 
 
-def find_flaws(
+def find_startup_faults(
     fleet: Fleet, commands: Mapping[str, Sequence[str]], variables: Mapping[str, str]
 ) -> dict[str, Fault]:
     """Return what each of these agents stops at in every start; without those that may start.
@@ -35,18 +35,18 @@ def find_flaws(
         for name, command in commands.items()
         if name in fleet.agents and command_line(fleet.agents[name], root) == tuple(command)
     ]
-    return preflight(fleet, variables=variables, only=names).stopping if names else {}
+    return run_preflight(fleet, variables=variables, agent_names=names).blocking_faults if names else {}
 
 
-def main(words: Sequence[str]) -> int:
+def main(args: Sequence[str]) -> int:
     """Print the flaws of these agents; nothing where the fleet file cannot be read."""
-    path, commands = words
+    path, commands = args
     os.chdir(os.path.dirname(path))  # files are named as from the fleet file's folder
     try:
         fleet = load_fleet(Path(path))
     except ArgosyError:
         return 2
-    found = find_flaws(fleet, msgspec.json.decode(commands, type=dict[str, list[str]]), os.environ)
+    found = find_startup_faults(fleet, msgspec.json.decode(commands, type=dict[str, list[str]]), os.environ)
     sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
     return 0
 

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Sequence
 
-    from argosy.engine.errand import Outcome
+    from argosy.engine.errand import HelperResult
     from argosy.engine.plan import ProcessSpec
 
-_WITHIN_S: Final = 10.0
+_TIMEOUT_S: Final = 10.0
 # What Python raises for a fault. Where a fault is not a fact of one file but depends on where modules are
 # looked for, it is believed only when the process has ended by just that error.
-_RAISED: Final = {
+_EXPECTED_EXCEPTION: Final = {
     "S101": "",
     "S102": "NameError",
     "S103": "Error: ",  # ModuleNotFoundError, ImportError
@@ -34,69 +34,69 @@ _RAISED: Final = {
     "script-missing": "",
 }
 # Python's parser is one thing for each of its versions: what another one may take is not judged here.
-_PARSED: Final = frozenset({"S101"})
+_PARSER_CODES: Final = frozenset({"S101"})
 
 
-class FlawSearch:
+class StartupFaultSearch:
     """Looks for the flaws of agents that did not start. run(command, seconds): runs a command."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        run: Callable[[Sequence[str], float], Awaitable[Outcome]],
+        run_command: Callable[[Sequence[str], float], Awaitable[HelperResult]],
     ) -> None:
         self._loop = loop
-        self._run = run
-        self._asked: dict[str, tuple[ProcessSpec, Callable[[Fault | None], None]]] = {}
+        self._run_command = run_command
+        self._pending: dict[str, tuple[ProcessSpec, Callable[[Fault | None], None]]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def ask(self, fleet_path: str, spec: ProcessSpec, then: Callable[[Fault | None], None]) -> None:
+    def enqueue(self, fleet_path: str, spec: ProcessSpec, on_result: Callable[[Fault | None], None]) -> None:
         """Call `then` with what is wrong with the code of an agent, None when nothing is known."""
-        self._asked[spec.name] = (spec, then)
+        self._pending[spec.name] = (spec, on_result)
         if self._task is None:
-            self._task = self._loop.create_task(self._answer(fleet_path))
+            self._task = self._loop.create_task(self._process_pending(fleet_path))
 
-    async def _answer(self, fleet_path: str) -> None:
+    async def _process_pending(self, fleet_path: str) -> None:
         try:
-            while self._asked:
-                asked, self._asked = self._asked, {}
-                found = await self._look(fleet_path, [spec for spec, _ in asked.values()])
-                for name, (_, then) in asked.items():
-                    then(found.get(name))
+            while self._pending:
+                batch, self._pending = self._pending, {}
+                found = await self._search(fleet_path, [spec for spec, _ in batch.values()])
+                for name, (_, on_result) in batch.items():
+                    on_result(found.get(name))
         finally:
             self._task = None
 
-    async def _look(self, fleet_path: str, specs: Sequence[ProcessSpec]) -> dict[str, Fault]:
+    async def _search(self, fleet_path: str, specs: Sequence[ProcessSpec]) -> dict[str, Fault]:
         commands = msgspec.json.encode({spec.name: spec.argv for spec in specs}).decode()
-        outcome = await self._run(
-            [sys.executable, "-m", "argosy.engine.flaws", fleet_path, commands], _WITHIN_S
+        outcome = await self._run_command(
+            [sys.executable, "-m", "argosy.engine.flaws", fleet_path, commands], _TIMEOUT_S
         )
         try:
-            told = msgspec.json.decode(outcome.output.splitlines()[-1], type=dict[str, Fault])
+            faults = msgspec.json.decode(outcome.output.splitlines()[-1], type=dict[str, Fault])
         except (IndexError, msgspec.MsgspecError):
             return {}
         return {
-            spec.name: told[spec.name]
+            spec.name: faults[spec.name]
             for spec in specs
-            if spec.name in told and (told[spec.name].code not in _PARSED or _is_same_parser(spec.argv[0]))
+            if spec.name in faults and (faults[spec.name].code not in _PARSER_CODES or _is_same_parser(spec.argv[0]))
         }
 
     def close(self) -> None:
         """Ask no more."""
-        self._asked.clear()
+        self._pending.clear()
         if self._task is not None:
             self._task.cancel()
 
 
-def is_borne_out(flaw: Fault, said: str) -> bool:
+def is_confirmed_by(fault: Fault, exit_message: str) -> bool:
     """Return whether an agent whose last words are `said` did end by this flaw."""
-    return flaw.code in _RAISED and _RAISED[flaw.code] in said
+    return fault.code in _EXPECTED_EXCEPTION and _EXPECTED_EXCEPTION[fault.code] in exit_message
 
 
-def words_of_flaw(flaw: Fault) -> str:
+def describe_startup_fault(fault: Fault) -> str:
     """Return a flaw in one line, with what to do about it."""
-    place = f"{flaw.where}: " if flaw.where else ""
-    return f"{place}{flaw.message}" + (f"; {flaw.hint}" if flaw.hint else "")
+    prefix = f"{fault.where}: " if fault.where else ""
+    return f"{prefix}{fault.message}" + (f"; {fault.hint}" if fault.hint else "")
 
 
 def _is_same_parser(python: str) -> bool:

@@ -20,146 +20,146 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Longer agent names are shortened in socket paths, with a digest to keep them apart.
-_LONGEST_STEM = 40
+_MAX_STEM_LENGTH = 40
 # What is left of the 107 bytes after `/argosy/DIGEST/notify/STEM.sock`.
-_LONGEST_BASE = 107 - len("/argosy//notify/.sock") - 12 - _LONGEST_STEM
+_MAX_BASE_LENGTH = 107 - len("/argosy//notify/.sock") - 12 - _MAX_STEM_LENGTH
 
 
-class Folder(NamedTuple):
+class StateDir(NamedTuple):
     """The two folders of one fleet on this machine, and the names inside them."""
 
-    state: Path
-    runtime: Path
+    path: Path
+    runtime_path: Path
 
     @property
-    def lock(self) -> Path:
+    def supervisor_lock(self) -> Path:
         """The lock of the supervisor; its content is the generation."""
-        return _path(self.state, "supervisor.lock")
+        return _join(self.path, "supervisor.lock")
 
     @property
     def spawn_lock(self) -> Path:
         """Held by the client that starts a supervisor."""
-        return _path(self.state, "spawn.lock")
+        return _join(self.path, "spawn.lock")
 
     @property
-    def diary(self) -> Path:
+    def event_log(self) -> Path:
         """What happened, a line an event."""
-        return _path(self.state, "diary")
+        return _join(self.path, "diary")
 
     @property
-    def applied(self) -> Path:
+    def applied_plan(self) -> Path:
         """The fleet as it was applied last."""
-        return _path(self.state, "applied.json")
+        return _join(self.path, "applied.json")
 
     @property
-    def imprint(self) -> Path:
+    def source_snapshot(self) -> Path:
         """What the tree's sources were when agents started."""
-        return _path(self.state, "imprint.json")
+        return _join(self.path, "imprint.json")
 
     @property
-    def appetite(self) -> Path:
+    def memory_history(self) -> Path:
         """How much memory each agent needed last time."""
-        return _path(self.state, "appetite.json")
+        return _join(self.path, "appetite.json")
 
     @property
-    def book(self) -> Path:
+    def address_book(self) -> Path:
         """The addresses of the fleet, for its agents."""
-        return _path(self.state, "book.json")
+        return _join(self.path, "book.json")
 
     @property
-    def wills(self) -> Path:
+    def unit_state(self) -> Path:
         """What only the supervisor knows of each agent."""
-        return _path(self.state, "wills")
+        return _join(self.path, "wills")
 
     @property
-    def forkers(self) -> Path:
+    def forkers_file(self) -> Path:
         """The forkers of the supervisor that rules, or ruled last."""
-        return self.state / "forkers.json"
+        return self.path / "forkers.json"
 
     @property
     def supervisor_log(self) -> Path:
         """What the supervisor itself prints."""
-        return _path(self.state, "supervisor.log")
+        return _join(self.path, "supervisor.log")
 
     @property
     def hub_lock(self) -> Path:
         """Held by the hub that runs; its content says which."""
-        return _path(self.state, "hub.lock")
+        return _join(self.path, "hub.lock")
 
     @property
     def hub_log(self) -> Path:
         """What the hub prints."""
-        return _path(self.state, "hub.log")
+        return _join(self.path, "hub.log")
 
     @property
     def hub_token(self) -> Path:
         """The word that actions on the hub's page need; its owner's alone to read."""
-        return _path(self.state, "hub.token")
+        return _join(self.path, "hub.token")
 
     @property
     def hub_store(self) -> Path:
         """The records of this machine's hub."""
-        return _path(self.state, "hub.db")
+        return _join(self.path, "hub.db")
 
     @property
-    def leases(self) -> Path:
+    def leases_dir(self) -> Path:
         """The folder of the leases."""
-        return _path(self.state, "lease")
+        return _join(self.path, "lease")
 
     @property
-    def logs(self) -> Path:
+    def logs_dir(self) -> Path:
         """The folder of the agents' output."""
-        return _path(self.state, "log")
+        return _join(self.path, "log")
 
     @property
-    def control(self) -> Path:
+    def control_socket(self) -> Path:
         """The socket that clients connect to."""
-        return _path(self.runtime, "control.sock")
+        return _join(self.runtime_path, "control.sock")
 
-    def lease(self, agent: str) -> Path:
+    def lease_file(self, agent: str) -> Path:
         """The lease file of one agent."""
-        return _path(self.leases, agent)
+        return _join(self.leases_dir, agent)
 
-    def will(self, agent: str) -> Path:
+    def legacy_unit_state(self, agent: str) -> Path:
         """What only the supervisor knows of one agent, as earlier versions kept it."""
-        return _path(_path(self.state, "will"), agent)
+        return _join(_join(self.path, "will"), agent)
 
-    def roll(self, cell: str) -> Path:
+    def cell_manifest(self, cell: str) -> Path:
         """The agents that the process of one cell may carry; beside its sockets, as the process outlives a
         state folder that somebody deletes."""
-        return _path(_path(self.runtime, "cell"), cell)
+        return _join(_join(self.runtime_path, "cell"), cell)
 
-    def calls(self, cell: str) -> Path:
+    def members_socket(self, cell: str) -> Path:
         """The socket by which one cell is told who shall live."""
-        return self.runtime / "notify" / f"{short_stem(f'calls:{cell}')}.sock"
+        return self.runtime_path / "notify" / f"{short_stem(f'calls:{cell}')}.sock"
 
-    def log(self, agent: str) -> Path:
+    def log_file(self, agent: str) -> Path:
         """The output of one agent."""
-        return _path(self.logs, f"{agent}.log")
+        return _join(self.logs_dir, f"{agent}.log")
 
-    def notify(self, agent: str) -> Path:
+    def notify_socket(self, agent: str) -> Path:
         """The sd_notify socket of one agent."""
-        return _path(_path(self.runtime, "notify"), f"{short_stem(agent)}.sock")
+        return _join(_join(self.runtime_path, "notify"), f"{short_stem(agent)}.sock")
 
-    def make(self) -> None:
+    def create(self) -> None:
         """Create both folders, readable by their owner alone.
 
         Raises MissingError: a folder cannot be made.
         """
-        for path in (self.state, self.leases, self.logs):
-            _make_private(path)
-        inner = (self.runtime / name for name in ("notify", "z", "cell"))
-        for path in (self.runtime.parent, self.runtime, *inner):
-            _make_private(path)
+        for path in (self.path, self.leases_dir, self.logs_dir):
+            _create_private_directory(path)
+        inner = (self.runtime_path / name for name in ("notify", "z", "cell"))
+        for path in (self.runtime_path.parent, self.runtime_path, *inner):
+            _create_private_directory(path)
 
 
 @functools.lru_cache(4096)
-def _path(folder: Path, name: str) -> Path:
+def _join(directory: Path, name: str) -> Path:
     """Return the path of a file in a folder; asked for the same ones again and again."""
-    return folder / name
+    return directory / name
 
 
-def folder_of(fleet_path: str | Path, variables: Mapping[str, str] | None = None) -> Folder:
+def locate_state_dir(fleet_path: str | Path, variables: Mapping[str, str] | None = None) -> StateDir:
     """Return the folders of the fleet file at `fleet_path`; creates nothing.
 
     The state folder is named for the file's folder and a digest of its real path, so that two
@@ -168,19 +168,19 @@ def folder_of(fleet_path: str | Path, variables: Mapping[str, str] | None = None
     variables = os.environ if variables is None else variables
     path = Path(fleet_path).resolve()
     stem = path.parent.name or "fleet"
-    return folder_of_state(state_home(variables) / f"{stem}-{_digest(str(path))[:10]}", variables)
+    return state_dir_at(state_home(variables) / f"{stem}-{_digest(str(path))[:10]}", variables)
 
 
-def folder_of_state(state: Path, variables: Mapping[str, str] | None = None) -> Folder:
+def state_dir_at(state: Path, variables: Mapping[str, str] | None = None) -> StateDir:
     """Return both folders of the fleet whose state folder is `state`."""
     variables = os.environ if variables is None else variables
-    return Folder(state, runtime_base(variables) / _digest(str(state))[:12])
+    return StateDir(state, runtime_base(variables) / _digest(str(state))[:12])
 
 
-def own_folders(place: Path) -> list[Path]:
+def list_own_directories(parent: Path) -> list[Path]:
     """Return the folders in `place` that are this user's, links aside; none where it may not be looked at."""
     try:
-        with os.scandir(place) as entries:
+        with os.scandir(parent) as entries:
             found = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
@@ -199,10 +199,10 @@ def runtime_base(variables: Mapping[str, str]) -> Path:
 
     One that is missing, of another user, or too long for the path of a socket gives way to /tmp.
     """
-    given = variables.get("XDG_RUNTIME_DIR")
-    is_short = given and len(os.fsencode(given)) <= _LONGEST_BASE
-    if given and is_short and os.path.isdir(given) and os.stat(given).st_uid == os.getuid():
-        return Path(given, "argosy")
+    xdg_runtime_dir = variables.get("XDG_RUNTIME_DIR")
+    is_short = xdg_runtime_dir and len(os.fsencode(xdg_runtime_dir)) <= _MAX_BASE_LENGTH
+    if xdg_runtime_dir and is_short and os.path.isdir(xdg_runtime_dir) and os.stat(xdg_runtime_dir).st_uid == os.getuid():
+        return Path(xdg_runtime_dir, "argosy")
     return _fallback_base()
 
 
@@ -217,16 +217,16 @@ def _fallback_base() -> Path:
 
 def short_stem(agent: str) -> str:
     """Return a file stem for `agent` that is short enough for a socket path."""
-    if len(agent) <= _LONGEST_STEM:
+    if len(agent) <= _MAX_STEM_LENGTH:
         return agent
-    return f"{agent[: _LONGEST_STEM - 9]}-{_digest(agent)[:8]}"
+    return f"{agent[: _MAX_STEM_LENGTH - 9]}-{_digest(agent)[:8]}"
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _make_private(path: Path) -> None:
+def _create_private_directory(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = os.stat(path, follow_symlinks=False)

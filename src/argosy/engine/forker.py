@@ -17,17 +17,17 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from argosy.engine.bootstrap import exec_program, settle
+from argosy.engine.bootstrap import exec_program, setup_child
 from argosy.engine.order import (
     NOT_EXECUTABLE,
-    NOT_LET_GO,
-    Birth,
-    Declined,
-    Exit,
+    NEVER_RELEASED,
+    Spawned,
+    SpawnDeclined,
+    Exited,
     ForkerEvent,
-    NoBirth,
+    SpawnFailed,
     pack_event,
-    receive_order,
+    receive_spawn_request,
 )
 from argosy.engine.process import boot_id, handled_signals, kill_group_of_zombie, next_zombie, open_pid
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from argosy.engine.order import Order
+    from argosy.engine.order import SpawnRequest
 
 
 class Forker:
@@ -52,113 +52,113 @@ class Forker:
 
     def run(self) -> None:
         """Fork and report until the supervisor is gone."""
-        wake, wake_in = os.pipe()
-        self.descriptors |= {wake, wake_in}
-        os.set_blocking(wake, False)
-        os.set_blocking(wake_in, False)
-        signal.set_wakeup_fd(wake_in, warn_on_full_buffer=False)
+        wake_reader, wake_writer = os.pipe()
+        self.descriptors |= {wake_reader, wake_writer}
+        os.set_blocking(wake_reader, False)
+        os.set_blocking(wake_writer, False)
+        signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._handled = handled_signals()
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
-        poll.register(wake, select.POLLIN)
+        poll.register(wake_reader, select.POLLIN)
         while True:
-            ready = dict(poll.poll(self.patience_ms()))
+            ready = dict(poll.poll(self.idle_timeout_ms()))
             if not ready:
-                self.rest()
-            if wake in ready:
-                _drain(wake)
+                self.on_idle()
+            if wake_reader in ready:
+                _drain(wake_reader)
                 self._reap()
-            if self._channel.fileno() in ready and not self._take():
+            if self._channel.fileno() in ready and not self._handle_request():
                 return
 
-    def _take(self) -> bool:
+    def _handle_request(self) -> bool:
         """Carry out one order; return False when the supervisor is gone."""
-        received = receive_order(self._channel)
+        received = receive_spawn_request(self._channel)
         if received is None:
             return False
-        order, output, sent_ns = received
+        spawn_request, output, sent_ns = received
         try:
-            obstacle = self.obstacle(order, output, sent_ns)
-            return self._tell(obstacle) if obstacle else self.bear(order, output)
+            declined = self.check_request(spawn_request, output, sent_ns)
+            return self._send_event(declined) if declined else self.fork_child(spawn_request, output)
         finally:
             os.close(output)
 
-    def patience_ms(self) -> int | None:
+    def idle_timeout_ms(self) -> int | None:
         """Return after how long without an order or an exit to `rest`; None: never."""
         return None
 
-    def rest(self) -> None:
+    def on_idle(self) -> None:
         """Do what waits for a moment in which nothing else is to be done."""
 
-    def obstacle(self, order: Order, output: int, sent_ns: int) -> Declined | None:
+    def check_request(self, spawn_request: SpawnRequest, output: int, sent_ns: int) -> SpawnDeclined | None:
         """Return why an order, sent at this time of CLOCK_MONOTONIC, is not carried out; None: it is."""
         return None
 
-    def become(self, order: Order, lease: int | None) -> NoReturn:
+    def run_child(self, spawn_request: SpawnRequest, lease: int | None) -> NoReturn:
         """In the settled child: turn into the program."""
         try:
-            exec_program(order)
+            exec_program(spawn_request)
         finally:
             os._exit(NOT_EXECUTABLE)  # nothing may unwind into the forker's loop
 
-    def bear(self, order: Order, output: int) -> bool:
+    def fork_child(self, spawn_request: SpawnRequest, output: int) -> bool:
         """Fork a child for this order; return False when the supervisor is gone."""
-        gate, gate_in = os.pipe()
+        gate_reader, gate_writer = os.pipe()
         try:
             pid = os.fork()
         except OSError as error:  # no more processes or memory: others may still be forked later
-            os.close(gate)
-            os.close(gate_in)
-            return self._tell(NoBirth(order.incarnation, error.strerror or str(error)))
+            os.close(gate_reader)
+            os.close(gate_writer)
+            return self._send_event(SpawnFailed(spawn_request.incarnation, error.strerror or str(error)))
         if pid == 0:
-            os.close(gate_in)
-            self.live(lambda: (order, output) if os.read(gate, 1) else None)
+            os.close(gate_writer)
+            self.child_main(lambda: (spawn_request, output) if os.read(gate_reader, 1) else None)
         try:
-            return self.report_birth(order.incarnation, pid, lambda: os.write(gate_in, b"g"))
+            return self.report_spawned(spawn_request.incarnation, pid, lambda: os.write(gate_writer, b"g"))
         finally:
-            os.close(gate)
-            os.close(gate_in)
+            os.close(gate_reader)
+            os.close(gate_writer)
 
-    def live(self, wait: Callable[[], tuple[Order, int] | None]) -> NoReturn:
+    def child_main(self, wait_request: Callable[[], tuple[SpawnRequest, int] | None]) -> NoReturn:
         """In a child: become what it is ordered once it is let go.
 
         wait(): returns the order and its output then; None when the forker has died over it.
         """
-        is_settled = False
+        is_set_up = False
         try:
             signal.set_wakeup_fd(-1)
             self._channel.close()
-            ordered = wait()
-            if ordered is not None:
-                order, output = ordered
-                lease = settle(order, output, self._boot, self._handled)
-                is_settled = True
+            received = wait_request()
+            if received is not None:
+                spawn_request, output = received
+                lease = setup_child(spawn_request, output, self._boot, self._handled)
+                is_set_up = True
         finally:
-            if not is_settled:
-                os._exit(NOT_LET_GO)  # nothing may unwind into the forker's loop
-        self.become(order, lease)
+            if not is_set_up:
+                os._exit(NEVER_RELEASED)  # nothing may unwind into the forker's loop
+        self.run_child(spawn_request, lease)
 
-    def report_birth(self, incarnation: int, pid: int, let_go: Callable[[], object]) -> bool:
+    def report_spawned(self, incarnation: int, pid: int, release: Callable[[], object]) -> bool:
         """Tell of a child, then let it go; return False when the supervisor is gone."""
         pidfd = open_pid(pid)
         assert pidfd is not None, "a child that was not reaped has its number"
         try:
-            if not self._tell(Birth(incarnation, pid), pidfd):
+            if not self._send_event(Spawned(incarnation, pid), pidfd):
                 return False
         finally:
             os.close(pidfd)
         try:
-            let_go()
+            release()
         except (BrokenPipeError, ConnectionResetError):
             return True  # it was killed meanwhile; its exit is reported like any other
         return True
 
-    def forget(self, pid: int) -> bool:
+    def is_unreported(self, pid: int) -> bool:
         """Return whether a child that has ended is one of which nobody was told."""
         return False
 
-    def _tell(self, event: ForkerEvent, *descriptors: int) -> bool:
+    def _send_event(self, event: ForkerEvent, *descriptors: int) -> bool:
         """Send an event; return False when the supervisor is gone."""
         try:
             socket.send_fds(self._channel, [pack_event(event)], descriptors)
@@ -174,11 +174,11 @@ class Forker:
         """
         while (found := next_zombie()) is not None:
             pid, status = found
-            if self.forget(pid):
+            if self.is_unreported(pid):
                 os.waitpid(pid, 0)
                 continue
             kill_group_of_zombie(pid)
-            if not self._tell(Exit(pid, status)):
+            if not self._send_event(Exited(pid, status)):
                 return
             os.waitpid(pid, 0)
 

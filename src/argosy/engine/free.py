@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.process import read_at_once
+from argosy.engine.process import read_small_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,56 +18,56 @@ if TYPE_CHECKING:
 _NO_LIMIT_BYTES = 1 << 60
 
 
-class Free(NamedTuple):
+class AvailableMemory(NamedTuple):
     """How much there is, and how much of that is free now, in bytes."""
 
     total_bytes: int
-    free_bytes: int
+    available_bytes: int
 
 
-def read_free(root: Path = Path("/")) -> Free:
+def read_available_memory(root: Path = Path("/")) -> AvailableMemory:
     """Return the free memory now. root: of /proc and /sys (proc_meminfo(5), cgroup-v2.rst)."""
     top = str(root).rstrip("/")
-    sums = [_of_machine(f"{top}/proc/meminfo"), *_of_groups(top)]
-    return Free(min(each.total_bytes for each in sums), min(each.free_bytes for each in sums))
+    sums = [_machine_memory(f"{top}/proc/meminfo"), *_cgroup_memories(top)]
+    return AvailableMemory(min(each.total_bytes for each in sums), min(each.available_bytes for each in sums))
 
 
-def _of_machine(path: str) -> Free:
+def _machine_memory(path: str) -> AvailableMemory:
     found = {}
-    for line in read_at_once(path).splitlines():
+    for line in read_small_file(path).splitlines():
         key, _, rest = line.partition(b":")
-        if key in _OF_MEMINFO:
+        if key in _MEMINFO_KEYS:
             found[key] = int(rest.split()[0]) * 1024
     swap = found.get(b"SwapTotal", 0), found.get(b"SwapFree", 0)
-    return Free(found[b"MemTotal"] + swap[0], found[b"MemAvailable"] + swap[1])
+    return AvailableMemory(found[b"MemTotal"] + swap[0], found[b"MemAvailable"] + swap[1])
 
 
-def _of_groups(top: str) -> Iterator[Free]:
+def _cgroup_memories(top: str) -> Iterator[AvailableMemory]:
     """Yield the limits of the memory groups this process is in, up to the root."""
-    for line in read_at_once(f"{top}/proc/self/cgroup").decode().splitlines():
+    for line in read_small_file(f"{top}/proc/self/cgroup").decode().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers in ("", "memory"):
-            names = _NAMES_OF_V1 if controllers else _NAMES_OF_V2
+            names = _CGROUP_V1_FILES if controllers else _CGROUP_V2_FILES
             mount = f"{top}/sys/fs/cgroup/memory" if controllers else f"{top}/sys/fs/cgroup"
             parts = [part for part in path.split("/") if part]
             for depth in range(len(parts), -1, -1):
-                if (limited := _of_group("/".join([mount, *parts[:depth]]), *names)) is not None:
+                if (limited := _cgroup_memory("/".join([mount, *parts[:depth]]), *names)) is not None:
                     yield limited
 
 
-_OF_MEMINFO = frozenset({b"MemTotal", b"MemAvailable", b"SwapTotal", b"SwapFree"})
-_NAMES_OF_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", b"total_inactive_file ")
-_NAMES_OF_V2 = ("memory.max", "memory.current", b"inactive_file ")
+_MEMINFO_KEYS = frozenset({b"MemTotal", b"MemAvailable", b"SwapTotal", b"SwapFree"})
+_CGROUP_V1_FILES = ("memory.limit_in_bytes", "memory.usage_in_bytes", b"total_inactive_file ")
+_CGROUP_V2_FILES = ("memory.max", "memory.current", b"inactive_file ")
 
 
-def _of_group(folder: str, limit: str, usage: str, reclaimable: bytes) -> Free | None:
+def _cgroup_memory(group_dir: str, limit: str, usage: str, reclaimable: bytes) -> AvailableMemory | None:
     try:
-        text = read_at_once(f"{folder}/{limit}").strip()
+        text = read_small_file(f"{group_dir}/{limit}").strip()
         if text == b"max" or int(text) >= _NO_LIMIT_BYTES:
             return None
-        used = int(read_at_once(f"{folder}/{usage}"))
-        lines = read_at_once(f"{folder}/memory.stat").splitlines()
+        used = int(read_small_file(f"{group_dir}/{usage}"))
+        lines = read_small_file(f"{group_dir}/memory.stat").splitlines()
     except OSError:  # a group above that is not shown in here, or one without the controller
         return None
-    spare = next((int(line.split()[1]) for line in lines if line.startswith(reclaimable)), 0)
-    return Free(int(text), max(0, int(text) - used + spare))
+    reclaimable_bytes = next((int(line.split()[1]) for line in lines if line.startswith(reclaimable)), 0)
+    return AvailableMemory(int(text), max(0, int(text) - used + reclaimable_bytes))

@@ -13,35 +13,35 @@ from __future__ import annotations
 
 import os
 
-from argosy.engine.lease import lock_within, open_lease
-from argosy.engine.process import read_at_once
+from argosy.engine.lease import try_lock_within, open_lease
+from argosy.engine.process import read_small_file
 
-_WIDTH = 20
+_DIGITS = 20
 _FIRST_BYTES = 6
-_MOST = 2**63  # a lease has 64 bits for it
+_MAX_GENERATION = 2**63  # a lease has 64 bits for it
 
 
 def read_generation(path: str | os.PathLike[str]) -> int:
     """Return the generation in the supervisor's lock file, 0 when there is none."""
     try:
-        return _number_in(read_at_once(path)) or 0
+        return _parse_generation(read_small_file(path)) or 0
     except FileNotFoundError:
         return 0
 
 
-def _number_in(data: bytes) -> int | None:
+def _parse_generation(data: bytes) -> int | None:
     """Return the number at the start of a lock file, None where there is none that could be raised."""
-    digits = data[:_WIDTH]
-    number = int(digits) if digits.isdigit() else _MOST
-    return number if number < _MOST else None
+    digits = data[:_DIGITS]
+    number = int(digits) if digits.isdigit() else _MAX_GENERATION
+    return number if number < _MAX_GENERATION else None
 
 
-def hold(path: str | os.PathLike[str], within_s: float) -> int | None:
+def acquire_lock(path: str | os.PathLike[str], timeout_s: float) -> int | None:
     """Return a descriptor that holds the supervisor's lock, or None when another has it."""
     while True:
         descriptor = open_lease(path)
-        if lock_within(descriptor, within_s):
-            if is_at(path, descriptor):
+        if try_lock_within(descriptor, timeout_s):
+            if is_same_file(path, descriptor):
                 return descriptor
             os.close(descriptor)  # it was removed meanwhile
             continue
@@ -49,7 +49,7 @@ def hold(path: str | os.PathLike[str], within_s: float) -> int | None:
         return None
 
 
-def is_at(path: str | os.PathLike[str], descriptor: int) -> bool:
+def is_same_file(path: str | os.PathLike[str], descriptor: int) -> bool:
     """Return whether `path` names the open file, and not another one or none."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
@@ -62,12 +62,12 @@ def write_generation(descriptor: int, number: int) -> None:
 
     The width is fixed and the write is one piece, so a reader meets the old number or the new.
     """
-    os.pwrite(descriptor, b"%0*d" % (_WIDTH, number), 0)
+    os.pwrite(descriptor, b"%0*d" % (_DIGITS, number), 0)
 
 
 def raise_generation(descriptor: int) -> int:
     """Raise the number in the held lock file by one and return it."""
-    before = _number_in(os.pread(descriptor, _WIDTH, 0))
+    before = _parse_generation(os.pread(descriptor, _DIGITS, 0))
     number = int.from_bytes(os.urandom(_FIRST_BYTES)) + 1 if before is None else before + 1
     write_generation(descriptor, number)
     return number

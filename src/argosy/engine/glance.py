@@ -8,84 +8,84 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.known import KnownFleet, is_supervised, known_fleets
-from argosy.engine.messages import PROTOCOL, Hello, Refused, Report, Status, decode_answer, encode_line
-from argosy.engine.traces import started_s
+from argosy.engine.known import KnownFleet, has_supervisor, list_known_fleets
+from argosy.engine.messages import PROTOCOL, ClientHello, Refused, FleetStatus, GetStatus, decode_reply, encode_line
+from argosy.engine.traces import process_started_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from argosy.engine.messages import Answer
-    from argosy.engine.traces import Trace
+    from argosy.engine.messages import ControlReply
+    from argosy.engine.traces import FleetProcess
 
-_AT_ONCE = 16
+_MAX_CONCURRENT = 16
 
 
-class Supervision(NamedTuple):
+class SupervisorInfo(NamedTuple):
     """A supervisor's process. pid: 0 where this user may not see it; started_s: epoch seconds."""
 
     pid: int
     started_s: float
 
 
-class Glance(NamedTuple):
+class FleetOverview(NamedTuple):
     """What was seen of a fleet. supervisor: None where there is none.
 
     report: what it said, None where it said nothing. trouble: why it said nothing, in words.
     """
 
     fleet: KnownFleet
-    supervisor: Supervision | None
-    report: Report | None
-    trouble: str
+    supervisor: SupervisorInfo | None
+    report: FleetStatus | None
+    problem: str
 
 
-def glance(variables: Mapping[str, str], traces: Sequence[Trace], within_s: float) -> list[Glance]:
+def survey_fleets(variables: Mapping[str, str], processes: Sequence[FleetProcess], timeout_s: float) -> list[FleetOverview]:
     """Return what is seen of every known fleet; each supervisor has `within_s` to answer, all at once."""
-    fleets = known_fleets(variables, traces)
-    pids = {os.path.realpath(trace.state): trace.pid for trace in traces if trace.is_supervisor}
+    fleets = list_known_fleets(variables, processes)
+    pids = {os.path.realpath(trace.state_path): trace.pid for trace in processes if trace.is_supervisor}
     if not fleets:
         return []
-    with ThreadPoolExecutor(min(_AT_ONCE, len(fleets))) as pool:
-        return list(pool.map(lambda fleet: _look(fleet, pids, within_s), fleets))
+    with ThreadPoolExecutor(min(_MAX_CONCURRENT, len(fleets))) as pool:
+        return list(pool.map(lambda fleet: _inspect_fleet(fleet, pids, timeout_s), fleets))
 
 
-def _look(fleet: KnownFleet, pids: Mapping[str, int], within_s: float) -> Glance:
-    pid = pids.get(os.path.realpath(fleet.folder.state))
-    if pid is None and not is_supervised(fleet.folder):
-        return Glance(fleet, None, None, "")
-    supervisor = Supervision(pid or 0, started_s(pid) if pid else 0.0)
+def _inspect_fleet(fleet: KnownFleet, pids: Mapping[str, int], timeout_s: float) -> FleetOverview:
+    pid = pids.get(os.path.realpath(fleet.state_dir.path))
+    if pid is None and not has_supervisor(fleet.state_dir):
+        return FleetOverview(fleet, None, None, "")
+    supervisor = SupervisorInfo(pid or 0, process_started_s(pid) if pid else 0.0)
     try:
-        answer = _ask(fleet.folder.control, within_s)
+        reply = _fetch_status(fleet.state_dir.control_socket, timeout_s)
     except TimeoutError:
-        return Glance(fleet, supervisor, None, f"its supervisor has not answered for {within_s:g} s")
+        return FleetOverview(fleet, supervisor, None, f"its supervisor has not answered for {timeout_s:g} s")
     except OSError as error:
-        return Glance(fleet, supervisor, None, f"its supervisor cannot be asked: {error.strerror}")
-    if isinstance(answer, Refused):
-        return Glance(fleet, supervisor, None, answer.faults[0].message)
-    return Glance(fleet, supervisor, answer, "")
+        return FleetOverview(fleet, supervisor, None, f"its supervisor cannot be asked: {error.strerror}")
+    if isinstance(reply, Refused):
+        return FleetOverview(fleet, supervisor, None, reply.faults[0].message)
+    return FleetOverview(fleet, supervisor, reply, "")
 
 
-def _ask(control: Path, within_s: float) -> Report | Refused:
+def _fetch_status(control: Path, timeout_s: float) -> FleetStatus | Refused:
     """Return what a supervisor reports.
 
     Raises TimeoutError: it says nothing for so long; OSError: nobody listens, or it ended meanwhile.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-        channel.settimeout(within_s)
+        channel.settimeout(timeout_s)
         try:
             channel.connect(str(control))
         except BlockingIOError as error:  # its queue of connections is full
             raise TimeoutError from error
-        channel.sendall(encode_line(Hello(protocol=PROTOCOL, client="ls")) + encode_line(Status()))
-        for answer in _answers(channel, time.monotonic() + within_s):
-            if isinstance(answer, (Report, Refused)):
-                return answer
+        channel.sendall(encode_line(ClientHello(protocol=PROTOCOL, client="ls")) + encode_line(GetStatus()))
+        for reply in _iter_replies(channel, time.monotonic() + timeout_s):
+            if isinstance(reply, (FleetStatus, Refused)):
+                return reply
     raise ConnectionResetError(0, "it ended meanwhile")
 
 
-def _answers(channel: socket.socket, deadline: float) -> Iterator[Answer]:
+def _iter_replies(channel: socket.socket, deadline: float) -> Iterator[ControlReply]:
     buffer = b""
     while True:
         channel.settimeout(max(0.001, deadline - time.monotonic()))
@@ -94,4 +94,4 @@ def _answers(channel: socket.socket, deadline: float) -> Iterator[Answer]:
             return
         *lines, buffer = (buffer + data).split(b"\n")
         for line in lines:
-            yield decode_answer(line)
+            yield decode_reply(line)

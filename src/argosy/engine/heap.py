@@ -12,46 +12,46 @@ from collections.abc import Callable, Iterator
 
 _PAGE_BYTES = 4096
 # The small blocks of CPython's allocator (obmalloc.c), which come in multiples of 16 bytes.
-_STEP, _MOST = 16, 512
+_BLOCK_STEP_BYTES, _MAX_BLOCK_BYTES = 16, 512
 _BYTES_HEADER = 33
-_AT_MOST = 50_000
+_MAX_OBJECTS = 50_000
 # Of the C library: the least chunk, what a chunk has beside what was asked for, and what may be taken in all
 # where another allocator than glibc's lays out blocks in another way.
-_LEAST_CHUNK, _CHUNK_HEADER = 32, 8
-_AT_MOST_BYTES = 32 << 20
+_MIN_CHUNK_BYTES, _CHUNK_HEADER_BYTES = 32, 8
+_MAX_CHUNK_BYTES = 32 << 20
 
 _malloc = ctypes.CDLL(None).malloc
 _malloc.restype, _malloc.argtypes = ctypes.c_size_t, (ctypes.c_size_t,)
 
 
-def fill_holes() -> list[object]:
+def fill_heap_holes() -> list[object]:
     """Take all free small blocks that lie scattered, and return what holds them.
 
     What lies free in the C library's heap below it is taken too, in pieces of up to a page, and for ever.
     """
     kept: list[object] = []
-    for size in range(_STEP, _MOST + 1, _STEP):
-        kept += _fill(size, _maker(size))
+    for size in range(_BLOCK_STEP_BYTES, _MAX_BLOCK_BYTES + 1, _BLOCK_STEP_BYTES):
+        kept += _fill_blocks(size, _block_factory(size))
     _fill_chunks()
     return kept
 
 
-def _maker(size: int) -> Callable[[], object]:
+def _block_factory(size: int) -> Callable[[], object]:
     """Return what makes an object that fills a block of this size."""
-    if size == _STEP:
+    if size == _BLOCK_STEP_BYTES:
         return object
     if size < _BYTES_HEADER:
         return itertools.count(1 << 29).__next__  # an int of one digit
     return lambda: bytes(size - _BYTES_HEADER)
 
 
-def _fill(size: int, make: Callable[[], object]) -> Iterator[object]:
+def _fill_blocks(size: int, make: Callable[[], object]) -> Iterator[object]:
     """Yield objects until a page of them came in a row: that is fresh memory."""
-    in_a_row, before = 0, 0
-    for _ in range(_AT_MOST):
+    in_a_row, previous = 0, 0
+    for _ in range(_MAX_OBJECTS):
         made = make()
-        in_a_row = in_a_row + 1 if id(made) - before == size else 0
-        before = id(made)
+        in_a_row = in_a_row + 1 if id(made) - previous == size else 0
+        previous = id(made)
         yield made
         if in_a_row * size >= _PAGE_BYTES:
             return
@@ -60,10 +60,10 @@ def _fill(size: int, make: Callable[[], object]) -> Iterator[object]:
 def _fill_chunks() -> None:
     """Take the free chunks of each size, from the largest on: what is left of one is a smaller one's."""
     taken = 0
-    for chunk in range(_PAGE_BYTES, _LEAST_CHUNK - 1, -_STEP):
-        in_a_row, before = 0, 0
-        while in_a_row * chunk < _PAGE_BYTES and taken < _AT_MOST_BYTES:
-            made = _malloc(chunk - _CHUNK_HEADER)
-            in_a_row = in_a_row + 1 if made - before == chunk else 0
-            before = made
+    for chunk in range(_PAGE_BYTES, _MIN_CHUNK_BYTES - 1, -_BLOCK_STEP_BYTES):
+        in_a_row, previous = 0, 0
+        while in_a_row * chunk < _PAGE_BYTES and taken < _MAX_CHUNK_BYTES:
+            made = _malloc(chunk - _CHUNK_HEADER_BYTES)
+            in_a_row = in_a_row + 1 if made - previous == chunk else 0
+            previous = made
             taken += chunk

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # As late as this one hears that the health of an agent is another.
-_PAUSE_S = 0.2
+_BATCH_INTERVAL_S = 0.2
 
 
-class Hearing:
+class NotifyBatcher:
     """Calls `drain()` of each socket that has something to read, all in one turn, then pauses."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -40,11 +40,11 @@ class Hearing:
 
     def _listen(self) -> None:
         self._timer = None
-        self._loop.add_reader(self._epoll.fileno(), self._take)
+        self._loop.add_reader(self._epoll.fileno(), self._drain_ready)
 
-    def _take(self) -> None:
+    def _drain_ready(self) -> None:
         self._loop.remove_reader(self._epoll.fileno())
-        self._timer = self._loop.call_later(_PAUSE_S, self._listen)
+        self._timer = self._loop.call_later(_BATCH_INTERVAL_S, self._listen)
         for descriptor, _ in self._epoll.poll(0):
             drain = self._drains.get(descriptor)
             if drain is not None:  # else it was removed by what another said

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from argosy.engine.process import Identity
+    from argosy.engine.process import ProcessIdentity
 
-_STATUS_LOOK_S = 0.01
-_STATUS_LOOKS = 10
+_STATUS_POLL_S = 0.01
+_STATUS_POLL_COUNT = 10
 
 
-class HeldProcess:
+class PidfdProcess:
     """One living process; whoever made it closes it.
 
     A forker tells of the end of its own children; one that is stopped does not, so all are watched here.
@@ -29,9 +29,9 @@ class HeldProcess:
         self._pid = pid
         self._pidfd = pidfd
         self._loop = loop
-        self._look: asyncio.TimerHandle | None = None
+        self._status_timer: asyncio.TimerHandle | None = None
 
-    def identify(self) -> Identity:
+    def identify(self) -> ProcessIdentity:
         """Return who it is; once it is dead its start is 0, as of no process."""
         return process.identify(self._pid, self._pidfd)
 
@@ -41,36 +41,36 @@ class HeldProcess:
         # A stopped process takes the signal only when it goes on.
         process.send_signal(self._pidfd, signal.SIGCONT)
 
-    def signal(self, number: int) -> None:
+    def signal(self, signal_number: int) -> None:
         """Send it, and it alone, a signal."""
-        process.send_signal(self._pidfd, number)
+        process.send_signal(self._pidfd, signal_number)
 
     def kill(self) -> None:
         """Kill its process group."""
         process.kill_group(self._pidfd)
 
-    def watch(self, on_end: Callable[[int | None], None]) -> None:
+    def watch(self, on_exit: Callable[[int | None], None]) -> None:
         """Call `on_end(wait status)` once it has ended; its group is killed then."""
-        self._loop.add_reader(self._pidfd, self._has_ended, on_end)
+        self._loop.add_reader(self._pidfd, self._on_exit, on_exit)
 
-    def _has_ended(self, on_end: Callable[[int | None], None]) -> None:
+    def _on_exit(self, callback: Callable[[int | None], None]) -> None:
         self._loop.remove_reader(self._pidfd)
         process.kill_group(self._pidfd)
-        self._await_status(on_end, _STATUS_LOOKS)
+        self._await_status(callback, _STATUS_POLL_COUNT)
 
-    def _await_status(self, on_end: Callable[[int | None], None], looks: int) -> None:
+    def _await_status(self, on_exit: Callable[[int | None], None], polls_left: int) -> None:
         """Take the exit status, from the zombie or from the kernel once its parent has reaped it."""
-        status = process.exit_status(self._pidfd)
+        status = process.reaped_exit_status(self._pidfd)
         with contextlib.suppress(OSError):  # too few descriptors
             status = process.zombie_status(self._pid) if status is None else status
-        if status is None and looks:
-            self._look = self._loop.call_later(_STATUS_LOOK_S, self._await_status, on_end, looks - 1)
+        if status is None and polls_left:
+            self._status_timer = self._loop.call_later(_STATUS_POLL_S, self._await_status, on_exit, polls_left - 1)
         else:
-            on_end(status)
+            on_exit(status)
 
     def close(self) -> None:
         """Let go of it; it runs on."""
-        if self._look is not None:
-            self._look.cancel()
+        if self._status_timer is not None:
+            self._status_timer.cancel()
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)

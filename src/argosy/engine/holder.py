@@ -8,7 +8,7 @@ from typing import NamedTuple
 from argosy.fault import Fault
 
 
-class Holder(NamedTuple):
+class ChangeLock(NamedTuple):
     """Who is changing the fleet, since when (epoch seconds), from which machine, empty for this one."""
 
     verb: str
@@ -16,13 +16,13 @@ class Holder(NamedTuple):
     since_s: float
     machine: str = ""
 
-    def fault(self) -> Fault:
+    def busy_fault(self) -> Fault:
         """Return what another one is told."""
-        who = f"on machine `{self.machine}`" if self.machine else f"pid {self.pid}"
+        origin = f"on machine `{self.machine}`" if self.machine else f"pid {self.pid}"
         since = time.strftime("%H:%M:%S", time.localtime(self.since_s))
         return Fault(
             "",
             "busy",
-            f"`argosy {self.verb}` ({who}) has been changing this fleet since {since}",
+            f"`argosy {self.verb}` ({origin}) has been changing this fleet since {since}",
             "wait for it, or stop it (Ctrl-C there, or `argosy down` here)",
         )

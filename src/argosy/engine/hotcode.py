@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
 # What a child runs before its program, and no zygote.
-_FIRST = frozenset(
+_CHILD_MODULES = frozenset(
     f"argosy.engine.{name}"
     for name in ("bootstrap", "forker", "generation", "lease", "process", "program", "title", "zygote")
 )
 
 
-def code_run_by(work: Callable[[], object]) -> list[CodeType]:
+def trace_code(work: Callable[[], object]) -> list[CodeType]:
     """Do `work`, and return the code that it ran, in the order of its first calls."""
     ran: dict[int, CodeType] = {}  # not by the code itself: code of two files may be equal
 
@@ -42,16 +42,16 @@ def code_run_by(work: Callable[[], object]) -> list[CodeType]:
     return list(ran.values())
 
 
-def lay_together(ran: list[CodeType], packages: Container[str]) -> None:
+def compact_code(run_code: list[CodeType], packages: Container[str]) -> None:
     """Give functions of these packages, argosy's and the standard library's copies of the code that ran."""
-    hot = {id(code): code for code in ran}
+    hot = {id(code): code for code in run_code}
     functions: dict[int, list[FunctionType]] = {}
     for each in gc.get_objects():
         if type(each) is FunctionType:
             code = each.__code__
-            if str(each.__module__) in _FIRST:
+            if str(each.__module__) in _CHILD_MODULES:
                 hot.setdefault(id(code), code)
-            if id(code) in hot and _is_known(each, packages):
+            if id(code) in hot and _is_compactable(each, packages):
                 functions.setdefault(id(code), []).append(each)
     for code in hot.values():
         _ = code.co_code  # made once and kept: it would lie between the copies
@@ -61,7 +61,7 @@ def lay_together(ran: list[CodeType], packages: Container[str]) -> None:
             function.__code__ = _copy(code, hot, copies)
 
 
-def _is_known(function: FunctionType, packages: Container[str]) -> bool:
+def _is_compactable(function: FunctionType, packages: Container[str]) -> bool:
     top = str(function.__module__).partition(".")[0]
     return top == "argosy" or top in packages or top in sys.stdlib_module_names
 

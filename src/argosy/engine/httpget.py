@@ -6,21 +6,21 @@ import asyncio
 import contextlib
 from urllib.parse import quote
 
-_LARGEST_ANSWER = 1 << 16
+_MAX_REPLY_BYTES = 1 << 16
 # What a path may hold as it is; the rest is escaped, a `%` of an escape is left.
 _PATH_CHARACTERS = "/?&=+:;,@!$'()*~%-._"
 
 
-async def get_status(host: str, port: int, path: str, within_s: float) -> int | None:
+async def get_status(host: str, port: int, path: str, timeout_s: float) -> int | None:
     """Return the status of `GET path`, or None when nobody answers in HTTP within the time."""
     status = None
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection(host, port)
             try:
                 writer.write(_request(host, port, path))
                 status = _status_of(await reader.readline())
-                await _read_on(reader)
+                await _discard_rest(reader)
             finally:
                 writer.close()
     except (OSError, TimeoutError, ValueError):
@@ -44,8 +44,8 @@ def _status_of(line: bytes) -> int | None:
     return int(code) if version.startswith(b"HTTP/") and len(code) == 3 and code.isdigit() else None
 
 
-async def _read_on(reader: asyncio.StreamReader) -> None:
+async def _discard_rest(reader: asyncio.StreamReader) -> None:
     """Take the rest of the answer: many servers complain in their log when it is left in the socket."""
-    taken = 0
-    while taken < _LARGEST_ANSWER and (data := await reader.read(_LARGEST_ANSWER)):
-        taken += len(data)
+    read_bytes = 0
+    while read_bytes < _MAX_REPLY_BYTES and (data := await reader.read(_MAX_REPLY_BYTES)):
+        read_bytes += len(data)

@@ -22,11 +22,11 @@ import msgspec
 from argosy.fleet.spec import AgentSpec
 
 # So many contents of one file are told apart; agents that started before the oldest count as changed.
-_KEPT = 8
-_SKIPPED = frozenset({"__pycache__", "node_modules"})
+_MAX_FINGERPRINTS = 8
+_SKIPPED_DIRS = frozenset({"__pycache__", "node_modules"})
 
 
-class Print(msgspec.Struct, frozen=True):
+class FileFingerprint(msgspec.Struct, frozen=True):
     """A file's content within a time; epoch seconds."""
 
     digest: str
@@ -38,51 +38,51 @@ class Print(msgspec.Struct, frozen=True):
         return self.since_s <= at_s <= self.seen_s
 
 
-class Imprint(msgspec.Struct, frozen=True):
+class SourceSnapshot(msgspec.Struct, frozen=True):
     """Prints of files by absolute path, oldest first."""
 
     version: int = 1
-    files: dict[str, tuple[Print, ...]] = {}
+    files: dict[str, tuple[FileFingerprint, ...]] = {}
 
-    def at(self, path: str, at_s: float) -> Print | None:
+    def fingerprint_at(self, path: str, at_s: float) -> FileFingerprint | None:
         """Return the print of a file that covers a time, or None when it is not known."""
         return next((each for each in self.files.get(path, ()) if each.covers(at_s)), None)
 
 
-def read_imprint(path: Path) -> Imprint:
+def read_source_snapshot(path: Path) -> SourceSnapshot:
     """Return the imprint at `path`; an empty one when there is none that can be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Imprint)
+        return msgspec.json.decode(path.read_bytes(), type=SourceSnapshot)
     except (OSError, msgspec.DecodeError):
-        return Imprint()
+        return SourceSnapshot()
 
 
-def leave_imprint(path: Path, root: str, more: Iterable[str] = ()) -> bool:
+def update_source_snapshot(path: Path, root: str, extra_files: Iterable[str] = ()) -> bool:
     """Add a print of each source below `root`, of the files `more`, and of all that have one already.
 
     Returns whether it was written.
     """
-    before = read_imprint(path)
-    files: Mapping[str, tuple[Print, ...]] = {
-        **before.files,
+    previous = read_source_snapshot(path)
+    files: Mapping[str, tuple[FileFingerprint, ...]] = {
+        **previous.files,
         **{
-            name: _extended(before.files.get(name, ()), taken)
-            for name in dict.fromkeys([*sources_below(root), *more, *before.files])
-            if (taken := take_print(name)) is not None
+            name: _append_fingerprint(previous.files.get(name, ()), taken)
+            for name in dict.fromkeys([*iter_sources(root), *extra_files, *previous.files])
+            if (taken := fingerprint_file(name)) is not None
         },
     }
-    beside = path.with_suffix(".new")
+    temp_path = path.with_suffix(".new")
     try:
-        beside.write_bytes(msgspec.json.encode(Imprint(files=dict(files))))
-        os.replace(beside, path)
+        temp_path.write_bytes(msgspec.json.encode(SourceSnapshot(files=dict(files))))
+        os.replace(temp_path, path)
     except OSError:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temp_path.unlink(missing_ok=True)
         return False
     return True
 
 
-def take_print(path: str) -> Print | None:
+def fingerprint_file(path: str) -> FileFingerprint | None:
     """Return the print of a file now; None when it cannot be read, or is written meanwhile."""
     try:
         with open(path, "rb") as file:
@@ -94,32 +94,32 @@ def take_print(path: str) -> Print | None:
         return None
     if (before.st_ino, before.st_ctime_ns) != (after.st_ino, after.st_ctime_ns):
         return None
-    return Print(digest, after.st_ctime_ns / 1e9, seen_s)
+    return FileFingerprint(digest, after.st_ctime_ns / 1e9, seen_s)
 
 
-def sources_below(root: str) -> Iterator[str]:
+def iter_sources(root: str) -> Iterator[str]:
     """Yield the `*.py` below a folder; hidden folders, caches and virtual environments are passed over."""
-    for folder, folders, names in os.walk(root):
+    for directory, subdirectories, names in os.walk(root):
         if "pyvenv.cfg" in names:
-            folders.clear()
+            subdirectories.clear()
             continue
-        folders[:] = [name for name in folders if name not in _SKIPPED and not name.startswith(".")]
-        yield from (os.path.join(folder, name) for name in names if name.endswith(".py"))
+        subdirectories[:] = [name for name in subdirectories if name not in _SKIPPED_DIRS and not name.startswith(".")]
+        yield from (os.path.join(directory, name) for name in names if name.endswith(".py"))
 
 
-def own_files(agent: AgentSpec, root: str) -> tuple[str, ...]:
+def list_entry_files(agent: AgentSpec, root: str) -> tuple[str, ...]:
     """Return the script of an agent, or the files that its command names; a class has none here."""
     if agent.kind == "script":
         return (os.path.normpath(os.path.join(root, str(agent.run))),)
     if agent.kind == "class":
         return ()
     cwd = os.path.join(root, agent.cwd or "")
-    words = [os.path.normpath(os.path.join(cwd, word)) for word in agent.run if word]
-    return tuple(word for word in words if os.path.isfile(word) and word.startswith(root + os.sep))
+    arguments = [os.path.normpath(os.path.join(cwd, word)) for word in agent.run if word]
+    return tuple(word for word in arguments if os.path.isfile(word) and word.startswith(root + os.sep))
 
 
-def _extended(prints: tuple[Print, ...], taken: Print) -> tuple[Print, ...]:
+def _append_fingerprint(fingerprints: tuple[FileFingerprint, ...], fingerprint: FileFingerprint) -> tuple[FileFingerprint, ...]:
     """Return the prints with a new one; one of the same writing only grows longer."""
-    if prints and (prints[-1].digest, prints[-1].since_s) == (taken.digest, taken.since_s):
-        prints = prints[:-1]
-    return (*prints, taken)[-_KEPT:]
+    if fingerprints and (fingerprints[-1].digest, fingerprints[-1].since_s) == (fingerprint.digest, fingerprint.since_s):
+        fingerprints = fingerprints[:-1]
+    return (*fingerprints, fingerprint)[-_MAX_FINGERPRINTS:]

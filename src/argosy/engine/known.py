@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from argosy.engine.filemark import FileMark, mark_of
+from argosy.engine.filemark import FileIdentity, identify_file
 from argosy.engine.folder import (
-    Folder,
-    folder_of,
-    folder_of_state,
-    own_folders,
+    StateDir,
+    locate_state_dir,
+    state_dir_at,
+    list_own_directories,
     runtime_bases,
     state_home,
 )
-from argosy.engine.remains import living_agents
-from argosy.engine.traces import Trace, traces_in_proc, working_folder
+from argosy.engine.remains import running_agents
+from argosy.engine.traces import FleetProcess, scan_fleet_processes, working_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-FILE = "fleet.yaml"
+FLEET_FILE_NAME = "fleet.yaml"
 
 
 class KnownFleet(NamedTuple):
@@ -37,77 +37,77 @@ class KnownFleet(NamedTuple):
     name: str
     path: Path | None
     environment: str
-    folder: Folder
-    mark: FileMark | None = None
+    state_dir: StateDir
+    file_identity: FileIdentity | None = None
 
     @property
     def id(self) -> str:
         """The name of its state folder, which no other fleet has."""
-        return self.folder.state.name
+        return self.state_dir.path.name
 
     @property
-    def is_file_there(self) -> bool:
+    def has_fleet_file(self) -> bool:
         """Whether its fleet file is where it was."""
         return self.path is not None and self.path.exists()
 
 
-class _Plan(msgspec.Struct):
+class _PlanHeader(msgspec.Struct):
     fleet: str
     path: str
     environment: str
 
 
-class _Applied(msgspec.Struct):
+class _AppliedHeader(msgspec.Struct):
     """What is read of a roster: the rest may be long."""
 
-    plan: _Plan
-    mark: FileMark | None = None
+    plan: _PlanHeader
+    fleet_file: FileIdentity | None = None
 
 
-def recorded_fleets(variables: Mapping[str, str]) -> list[KnownFleet]:
+def list_recorded_fleets(variables: Mapping[str, str]) -> list[KnownFleet]:
     """Return the fleets that have a state folder, by their names; reads files only, a small part of each."""
-    states = own_folders(state_home(variables))
-    found = [fleet for state in states if (fleet := recorded_fleet(state, variables)) is not None]
-    return sorted(found, key=_order)
+    states = list_own_directories(state_home(variables))
+    found = [fleet for state in states if (fleet := read_recorded_fleet(state, variables)) is not None]
+    return sorted(found, key=_sort_key)
 
 
-def known_fleets(variables: Mapping[str, str], traces: Iterable[Trace] | None = None) -> list[KnownFleet]:
+def list_known_fleets(variables: Mapping[str, str], processes: Iterable[FleetProcess] | None = None) -> list[KnownFleet]:
     """Return the fleets that have a state folder, and those that run without one, by their names.
 
     traces: what /proc shows, where that was looked at already.
     """
-    found = {os.path.realpath(fleet.folder.state): fleet for fleet in recorded_fleets(variables)}
+    found = {os.path.realpath(fleet.state_dir.path): fleet for fleet in list_recorded_fleets(variables)}
     home = state_home(variables)
-    for trace in traces_in_proc() if traces is None else traces:
-        place = os.path.realpath(trace.state)
-        known = found.get(place)
-        if os.path.dirname(place) == os.path.realpath(home) and (known is None or known.path is None):
-            found[place] = _of_trace(trace, home / trace.state.name, known, variables)
-    return sorted(found.values(), key=_order)
+    for fleet_process in scan_fleet_processes() if processes is None else processes:
+        resolved = os.path.realpath(fleet_process.state_path)
+        known = found.get(resolved)
+        if os.path.dirname(resolved) == os.path.realpath(home) and (known is None or known.path is None):
+            found[resolved] = _fleet_of_process(fleet_process, home / fleet_process.state_path.name, known, variables)
+    return sorted(found.values(), key=_sort_key)
 
 
-def homes_elsewhere(variables: Mapping[str, str], traces: Iterable[Trace]) -> dict[Path, set[str]]:
+def find_other_state_homes(variables: Mapping[str, str], processes: Iterable[FleetProcess]) -> dict[Path, set[str]]:
     """Return where else running fleets of this user keep their state, with their names.
 
     The folders are what XDG_STATE_HOME is for them.
     """
     here = os.path.realpath(state_home(variables))
     found: dict[Path, set[str]] = {}
-    for trace in traces:
-        if os.path.realpath(trace.state.parent) != here:
-            found.setdefault(trace.state.parent.parent, set()).add(trace.fleet)
+    for fleet_process in processes:
+        if os.path.realpath(fleet_process.state_path.parent) != here:
+            found.setdefault(fleet_process.state_path.parent.parent, set()).add(fleet_process.fleet)
     return found
 
 
-def runs(folder: Folder) -> bool:
+def is_running(state_dir: StateDir) -> bool:
     """Return whether a fleet has a supervisor or living agents."""
-    return is_supervised(folder) or bool(living_agents(folder))
+    return has_supervisor(state_dir) or bool(running_agents(state_dir))
 
 
-def is_supervised(folder: Folder) -> bool:
+def has_supervisor(state_dir: StateDir) -> bool:
     """Return whether somebody holds the supervisor's lock."""
     try:
-        lock = os.open(folder.lock, os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(state_dir.supervisor_lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -119,48 +119,48 @@ def is_supervised(folder: Folder) -> bool:
     return False
 
 
-def moved_from(path: Path, variables: Mapping[str, str]) -> KnownFleet | None:
+def find_moved_fleet(path: Path, variables: Mapping[str, str]) -> KnownFleet | None:
     """Return the running fleet that a fleet file was before it was moved here, None when it was none.
 
     Its file is gone from where it was, and this one has its content or its place on the disk and its
     name, or is in the folder that one of its agents works in.
     """
-    own, mark = folder_of(path, variables).state, mark_of(path)
-    for fleet in recorded_fleets(variables):
-        if fleet.folder.state == own or fleet.is_file_there or not runs(fleet.folder):
+    own, file_identity = locate_state_dir(path, variables).path, identify_file(path)
+    for fleet in list_recorded_fleets(variables):
+        if fleet.state_dir.path == own or fleet.has_fleet_file or not is_running(fleet.state_dir):
             continue
-        if _is_same(fleet, path, mark):
+        if _is_same_fleet(fleet, path, file_identity):
             return fleet
     return None
 
 
-def moved_to(fleet: KnownFleet) -> Path | None:
+def find_moved_file(fleet: KnownFleet) -> Path | None:
     """Return where the file of a running fleet is now, None when it is where it was or nobody knows."""
-    if fleet.is_file_there:
+    if fleet.has_fleet_file:
         return None
-    for identity in living_agents(fleet.folder).values():
-        found = working_folder(identity.pid)
+    for identity in running_agents(fleet.state_dir).values():
+        found = working_directory(identity.pid)
         if found is None or found[1]:
             continue
-        for folder in (found[0], *found[0].parents):
-            file = folder / (fleet.path.name if fleet.path else FILE)
-            mark = mark_of(file)
-            if mark and fleet.mark and (mark.has_inode_of(fleet.mark) or mark.digest == fleet.mark.digest):
+        for directory in (found[0], *found[0].parents):
+            file = directory / (fleet.path.name if fleet.path else FLEET_FILE_NAME)
+            file_identity = identify_file(file)
+            if file_identity and fleet.file_identity and (file_identity.has_same_inode(fleet.file_identity) or file_identity.digest == fleet.file_identity.digest):
                 return file
     return None
 
 
-def _is_same(fleet: KnownFleet, path: Path, mark: FileMark | None) -> bool:
-    if mark and fleet.mark and mark.digest == fleet.mark.digest:
+def _is_same_fleet(fleet: KnownFleet, path: Path, file_identity: FileIdentity | None) -> bool:
+    if file_identity and fleet.file_identity and file_identity.digest == fleet.file_identity.digest:
         return True
-    if mark and fleet.mark and mark.has_inode_of(fleet.mark) and _name_in(path) == fleet.name:
+    if file_identity and fleet.file_identity and file_identity.has_same_inode(fleet.file_identity) and _read_fleet_name(path) == fleet.name:
         return True
-    folders = filter(None, (working_folder(each.pid) for each in living_agents(fleet.folder).values()))
+    working_dirs = filter(None, (working_directory(each.pid) for each in running_agents(fleet.state_dir).values()))
     here = path.parent.resolve()
-    return any(folder == here and not is_deleted for folder, is_deleted in folders)
+    return any(folder == here and not is_deleted for folder, is_deleted in working_dirs)
 
 
-def _name_in(path: Path) -> str:
+def _read_fleet_name(path: Path) -> str:
     """Return the name that a fleet file gives its fleet, empty where it cannot be read."""
     from argosy.fleet.load import read_fleet  # noqa: PLC0415 - loads YAML, for who has moved a fleet
 
@@ -168,40 +168,40 @@ def _name_in(path: Path) -> str:
     return fleet.name if fleet else ""
 
 
-def _order(fleet: KnownFleet) -> tuple[str, str]:
+def _sort_key(fleet: KnownFleet) -> tuple[str, str]:
     return fleet.name, fleet.id
 
 
-def recorded_fleet(state: Path, variables: Mapping[str, str] | None = None) -> KnownFleet | None:
+def read_recorded_fleet(state: Path, variables: Mapping[str, str] | None = None) -> KnownFleet | None:
     """Return the fleet of a state folder, None where that tells of none and nothing runs."""
     variables = os.environ if variables is None else variables
-    folder = _folder_at(state, variables)
+    state_dir = _state_dir_in_use(state, variables)
     try:
-        applied = msgspec.json.decode(folder.applied.read_bytes(), type=_Applied)
+        applied = msgspec.json.decode(state_dir.applied_plan.read_bytes(), type=_AppliedHeader)
     except (OSError, msgspec.DecodeError):
-        return KnownFleet(state.name.rpartition("-")[0], None, "", folder) if runs(folder) else None
+        return KnownFleet(state.name.rpartition("-")[0], None, "", state_dir) if is_running(state_dir) else None
     plan = applied.plan
-    return KnownFleet(plan.fleet, Path(plan.path), plan.environment, folder, applied.mark)
+    return KnownFleet(plan.fleet, Path(plan.path), plan.environment, state_dir, applied.fleet_file)
 
 
-def _folder_at(state: Path, variables: Mapping[str, str]) -> Folder:
+def _state_dir_in_use(state: Path, variables: Mapping[str, str]) -> StateDir:
     """Return both folders of a fleet that may have been started with another XDG_RUNTIME_DIR."""
-    here = folder_of_state(state, variables)
-    if here.control.exists():
+    here = state_dir_at(state, variables)
+    if here.control_socket.exists():
         return here
-    others = [Folder(state, base / here.runtime.name) for base in runtime_bases(variables)]
-    return next((each for each in others if each.control.exists()), here)
+    others = [StateDir(state, base / here.runtime_path.name) for base in runtime_bases(variables)]
+    return next((each for each in others if each.control_socket.exists()), here)
 
 
-def _of_trace(
-    trace: Trace, state: Path, known: KnownFleet | None, variables: Mapping[str, str]
+def _fleet_of_process(
+    fleet_process: FleetProcess, state: Path, known: KnownFleet | None, variables: Mapping[str, str]
 ) -> KnownFleet:
     """Return a fleet whose state folder is gone or tells nothing, as a process of it shows it."""
-    folder = known.folder if known else _folder_at(state, variables)
-    if trace.runtime is not None:
-        folder = Folder(state, trace.runtime)
-    found = working_folder(trace.pid)
-    file = found[0] / FILE if found else None
-    is_it = file is not None and folder_of(file, variables).state.name == state.name
-    environment = trace.environment or (known.environment if known else "")
-    return KnownFleet(trace.fleet, file if is_it else None, environment, folder)
+    state_dir = known.state_dir if known else _state_dir_in_use(state, variables)
+    if fleet_process.runtime_path is not None:
+        state_dir = StateDir(state, fleet_process.runtime_path)
+    found = working_directory(fleet_process.pid)
+    file = found[0] / FLEET_FILE_NAME if found else None
+    is_it = file is not None and locate_state_dir(file, variables).path.name == state.name
+    environment = fleet_process.environment or (known.environment if known else "")
+    return KnownFleet(fleet_process.fleet, file if is_it else None, environment, state_dir)

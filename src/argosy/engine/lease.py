@@ -23,29 +23,29 @@ import time
 from binascii import crc32
 from typing import NamedTuple
 
-from argosy.engine.process import Identity
+from argosy.engine.process import ProcessIdentity
 
 _VERSION = 2
 # version, length of all with the checksum, boot id, incarnation, start time, generation, pid
 _RECORD = struct.Struct("<II16sQQQI")
 _CRC = struct.Struct("<I")
-LENGTH = _RECORD.size + _CRC.size
+RECORD_BYTES = _RECORD.size + _CRC.size
 # Version 1 told no length.
 _RECORD_1 = struct.Struct("<I16sQQQI")
 # A length beyond this is no length.
-_LONGEST = 4096
+_MAX_RECORD_BYTES = 4096
 
 
-class Record(NamedTuple):
+class LeaseRecord(NamedTuple):
     """Who holds, or last held, a lease.
 
     incarnation: a random number of 62 bits, new for every start.
     generation: that of the supervisor that asked for the start.
     """
 
-    boot: bytes
+    boot_id: bytes
     incarnation: int
-    identity: Identity
+    identity: ProcessIdentity
     generation: int
 
 
@@ -54,21 +54,21 @@ def new_incarnation() -> int:
     return int.from_bytes(os.urandom(8)) >> 2
 
 
-def pack(record: Record) -> bytes:
+def pack_record(record: LeaseRecord) -> bytes:
     """Return the record as it stands in the file."""
     body = _RECORD.pack(
         _VERSION,
-        LENGTH,
-        record.boot,
+        RECORD_BYTES,
+        record.boot_id,
         record.incarnation,
-        record.identity.started,
+        record.identity.start_ticks,
         record.generation,
         record.identity.pid,
     )
     return body + _CRC.pack(crc32(body))
 
 
-def unpack(data: bytes) -> Record | None:
+def unpack_record(data: bytes) -> LeaseRecord | None:
     """Return the record in `data`, of this version, of an earlier or a later one; None when it is void.
 
     A record of zeros has the length 0, which is none (its checksum alone would be right).
@@ -77,28 +77,28 @@ def unpack(data: bytes) -> Record | None:
         return None
     version, length = struct.unpack_from("<II", data)
     if version == 1:
-        return _unpack_1(data)
-    if version == 0 or not LENGTH <= length <= min(len(data), _LONGEST) or not _is_whole(data[:length]):
+        return _unpack_version_1(data)
+    if version == 0 or not RECORD_BYTES <= length <= min(len(data), _MAX_RECORD_BYTES) or not _is_checksum_valid(data[:length]):
         return None
     _, _, boot, incarnation, started, generation, pid = _RECORD.unpack_from(data)
-    return Record(boot, incarnation, Identity(pid, started), generation) if pid else None
+    return LeaseRecord(boot, incarnation, ProcessIdentity(pid, started), generation) if pid else None
 
 
-def _unpack_1(data: bytes) -> Record | None:
+def _unpack_version_1(data: bytes) -> LeaseRecord | None:
     body = data[: _RECORD_1.size + _CRC.size]
-    if len(body) < _RECORD_1.size + _CRC.size or not _is_whole(body):
+    if len(body) < _RECORD_1.size + _CRC.size or not _is_checksum_valid(body):
         return None
     _, boot, incarnation, started, generation, pid = _RECORD_1.unpack_from(body)
-    return Record(boot, incarnation, Identity(pid, started), generation) if pid else None
+    return LeaseRecord(boot, incarnation, ProcessIdentity(pid, started), generation) if pid else None
 
 
-def _is_whole(data: bytes) -> bool:
+def _is_checksum_valid(data: bytes) -> bool:
     """Return whether the checksum at the end is right."""
     crc: int = _CRC.unpack(data[-_CRC.size :])[0]
     return crc32(data[: -_CRC.size]) == crc
 
 
-def read_record(path: str | os.PathLike[str]) -> Record | None:
+def read_record(path: str | os.PathLike[str]) -> LeaseRecord | None:
     """Return the record of a lease file, or None; reads again when it meets a write halfway."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -118,7 +118,7 @@ def written_at(path: str | os.PathLike[str]) -> float:
     return os.stat(path).st_mtime
 
 
-def age_s(path: str | os.PathLike[str]) -> float:
+def lease_age_s(path: str | os.PathLike[str]) -> float:
     """Return how many seconds ago a lease was written, 0 where it is gone."""
     try:
         return time.time() - written_at(path)
@@ -126,11 +126,11 @@ def age_s(path: str | os.PathLike[str]) -> float:
         return 0.0
 
 
-def read_record_of(descriptor: int) -> Record | None:
+def read_record_of(descriptor: int) -> LeaseRecord | None:
     """Return the record of an open lease file, as `read_record`."""
     for _ in range(5):
-        data = os.pread(descriptor, _LONGEST, 0)
-        record = unpack(data)
+        data = os.pread(descriptor, _MAX_RECORD_BYTES, 0)
+        record = unpack_record(data)
         if record is not None or not data:
             return record
         time.sleep(0.001)
@@ -153,7 +153,7 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
-def lock_within(descriptor: int, seconds: float) -> bool:
+def try_lock_within(descriptor: int, seconds: float) -> bool:
     """Try for the lock until it is held or `seconds` have passed."""
     deadline = time.monotonic() + seconds
     while not try_lock(descriptor):
@@ -163,14 +163,14 @@ def lock_within(descriptor: int, seconds: float) -> bool:
     return True
 
 
-def write_record(descriptor: int, record: Record) -> None:
+def write_record(descriptor: int, record: LeaseRecord) -> None:
     """Write the record in one piece; the caller holds the lock."""
-    written = os.pwrite(descriptor, pack(record), 0)
-    if written != LENGTH:
+    written = os.pwrite(descriptor, pack_record(record), 0)
+    if written != RECORD_BYTES:
         raise OSError(errno.ENOSPC, "the lease record was cut short")
 
 
-def is_free(path: str | os.PathLike[str]) -> bool:
+def is_lease_free(path: str | os.PathLike[str]) -> bool:
     """Return whether nobody holds the lock of this lease."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from argosy.engine.departure import Departure
-from argosy.engine.held import HeldProcess
-from argosy.engine.lease import is_free, new_incarnation
+from argosy.engine.departure import ProcessCleanup
+from argosy.engine.held import PidfdProcess
+from argosy.engine.lease import is_lease_free, new_incarnation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from argosy.engine.order import Birth
-    from argosy.engine.process import Identity
-    from argosy.engine.surroundings import Surroundings
+    from argosy.engine.order import Spawned
+    from argosy.engine.process import ProcessIdentity
+    from argosy.engine.surroundings import UnitContext
 
 
-class Lifetime:
+class ManagedProcess:
     """One agent's process after another; at most one at a time.
 
     pid: of the process, until nothing of that is left. incarnation: its number, a new one with
@@ -32,129 +32,129 @@ class Lifetime:
     def __init__(
         self,
         name: str,
-        crew: Surroundings,
-        on_end: Callable[[int | None], None],
-        on_left: Callable[[str], None],
+        context: UnitContext,
+        on_exit: Callable[[int | None], None],
+        on_leftover: Callable[[str], None],
     ) -> None:
         self.pid: int | None = None
         self.incarnation = 0
-        self.is_unborn = self.is_adopted = False
+        self.is_spawn_pending = self.is_adopted = False
         self._name = name
-        self._crew = crew
-        self._on_end, self._on_left = on_end, on_left
-        self._identity: Identity | None = None
-        self._held: HeldProcess | None = None
-        self._departure: Departure | None = None
+        self._context = context
+        self._on_exit, self._on_leftover = on_exit, on_leftover
+        self._identity: ProcessIdentity | None = None
+        self._pidfd_process: PidfdProcess | None = None
+        self._cleanup: ProcessCleanup | None = None
 
     @property
-    def is_held(self) -> bool:
+    def is_running(self) -> bool:
         """Whether it lives, as far as one has heard, and takes signals from here."""
-        return self._held is not None
+        return self._pidfd_process is not None
 
     @property
     def is_absent(self) -> bool:
         """Whether there is none, none is to come, and nothing is left of the last."""
-        return self.pid is None and not self.is_unborn
+        return self.pid is None and not self.is_spawn_pending
 
     @property
-    def identity(self) -> Identity | None:
+    def identity(self) -> ProcessIdentity | None:
         """The process, until nothing of that is left; of one that has ended it is that of no process.
 
         Found out when it is asked for first: nobody asks in a start, and the number stays its own meanwhile.
         """
-        if self._identity is None and self._held is not None:
-            self._identity = self._held.identify()
+        if self._identity is None and self._pidfd_process is not None:
+            self._identity = self._pidfd_process.identify()
         return self._identity
 
     @property
-    def is_departing(self) -> bool:
+    def is_cleaning_up(self) -> bool:
         """Whether something of it is left although it has ended."""
-        return self._departure is not None and not self._departure.is_over
+        return self._cleanup is not None and not self._cleanup.is_done
 
     # ---- how one comes
 
-    def order(self) -> None:
+    def begin_spawn(self) -> None:
         """One is about to be ordered: give it a number."""
         self.incarnation = new_incarnation()
-        self.is_unborn = True
+        self.is_spawn_pending = True
 
-    def born(self, birth: Birth, pidfd: int) -> None:
+    def on_spawned(self, spawned: Spawned, pidfd: int) -> None:
         """Watch the process that was forked; takes over the descriptor."""
-        self.is_unborn = self.is_adopted = False
+        self.is_spawn_pending = self.is_adopted = False
         self._identity = None
-        self._hold(birth.pid, pidfd)
+        self._attach(spawned.pid, pidfd)
 
-    def adopt(self, identity: Identity, pidfd: int, incarnation: int) -> None:
+    def adopt(self, identity: ProcessIdentity, pidfd: int, incarnation: int) -> None:
         """Watch a process that an earlier supervisor started; takes over the descriptor."""
         self._identity, self.incarnation = identity, incarnation
         self.is_adopted = True
-        self._hold(identity.pid, pidfd)
+        self._attach(identity.pid, pidfd)
 
-    def adopt_remains(self, pid: int) -> None:
+    def adopt_leftover(self, pid: int) -> None:
         """Be over but for what an earlier process has left: `pid`; to be followed by `depart`."""
         self.pid, self.is_adopted = pid, True
 
-    def share(self, other: Lifetime) -> None:
+    def share_process(self, other: ManagedProcess) -> None:
         """Be in the process of another, who watches it."""
         self.pid, self._identity, self.incarnation = other.pid, other.identity, other.incarnation
 
-    def _hold(self, pid: int, pidfd: int) -> None:
+    def _attach(self, pid: int, pidfd: int) -> None:
         self.pid = pid
-        self._held = HeldProcess(pid, pidfd, self._crew.loop)
-        self._held.watch(self._on_end)
+        self._pidfd_process = PidfdProcess(pid, pidfd, self._context.loop)
+        self._pidfd_process.watch(self._on_exit)
 
     # ---- how it goes
 
-    def signal(self, number: int) -> None:
+    def signal(self, signal_number: int) -> None:
         """Send it, and it alone, a signal."""
-        if self._held is not None:
-            self._held.signal(number)
+        if self._pidfd_process is not None:
+            self._pidfd_process.signal(signal_number)
 
     def terminate(self) -> None:
         """Ask it to end."""
-        if self._held is not None:
-            self._held.terminate()
+        if self._pidfd_process is not None:
+            self._pidfd_process.terminate()
 
     def kill(self) -> None:
         """Kill its process group."""
-        if self._held is not None:
-            self._held.kill()
+        if self._pidfd_process is not None:
+            self._pidfd_process.kill()
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Watch it no more."""
-        if self._held is not None:
+        if self._pidfd_process is not None:
             self._identity = self.identity
-            self._held.close()
-            self._held = None
+            self._pidfd_process.close()
+            self._pidfd_process = None
 
-    def depart(self, then: Callable[[], None]) -> None:
+    def wait_until_gone(self, on_gone: Callable[[], None]) -> None:
         """Call `then()` once nothing is left of it; at once where that is so."""
-        if self._departure is not None:
-            self._departure.cancel()
-        crew = self._crew
-        if not crew.had_process(self._name) and self._is_lease_free():
-            self._departure = None  # none of this supervisor's children was left by one that it never had
-            then()
+        if self._cleanup is not None:
+            self._cleanup.cancel()
+        context = self._context
+        if not context.had_process(self._name) and self._is_lease_free():
+            self._cleanup = None  # none of this supervisor's children was left by one that it never had
+            on_gone()
             return
-        self._departure = Departure(
-            crew.folder, self._name, crew.loop, then, self._on_left, crew.forkers, is_adopted=self.is_adopted
+        self._cleanup = ProcessCleanup(
+            context.state_dir, self._name, context.loop, on_gone, self._on_leftover, context.forker_pids, is_adopted=self.is_adopted
         )
-        self._departure.look()
+        self._cleanup.poll()
 
     def _is_lease_free(self) -> bool:
         try:
-            return is_free(self._crew.folder.lease(self._name))
+            return is_lease_free(self._context.state_dir.lease_file(self._name))
         except OSError:
             return False  # it cannot be seen now, so it is looked at again
 
-    def finish(self) -> None:
+    def mark_gone(self) -> None:
         """Nothing is left of it."""
-        if self._departure is not None:
-            self._departure.cancel()
+        if self._cleanup is not None:
+            self._cleanup.cancel()
         self.pid = self._identity = None
 
     def close(self) -> None:
         """Let go of it; it runs on."""
-        if self._departure is not None:
-            self._departure.cancel()
-        self.let_go()
+        if self._cleanup is not None:
+            self._cleanup.cancel()
+        self.detach()

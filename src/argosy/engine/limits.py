@@ -18,39 +18,39 @@ if TYPE_CHECKING:
     from argosy.fleet.spec import AgentSpec, Fleet
 
 
-_DELEGATED = "in a control group of its own it is: `systemd-run --user --scope -p Delegate=yes argosy up -d`"
+_DELEGATION_HINT = "in a control group of its own it is: `systemd-run --user --scope -p Delegate=yes argosy up -d`"
 
 
-def hard_open_files() -> int | None:
+def hard_open_files_limit() -> int | None:
     """Return the most descriptors that an agent can be given, None when there is no such limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if hard == resource.RLIM_INFINITY else hard
 
 
-def unheld(fleet: Fleet, most_open_files: int | None, held: Collection[str]) -> list[Fault]:
+def unenforced_limits(fleet: Fleet, max_open_files: int | None, enforced_limits: Collection[str]) -> list[Fault]:
     """Return a warning for each limit that is not held as it is declared, with the agents that declare it.
 
     held: what control groups hold.
     """
-    too_many = f"of which the hard limit here is {most_open_files}"
+    too_many = f"of which the hard limit here is {max_open_files}"
 
     def wants_too_many(agent: AgentSpec) -> bool:
-        return most_open_files is not None and (agent.open_files or 0) > most_open_files
+        return max_open_files is not None and (agent.open_files or 0) > max_open_files
 
     found = [
         _warning(
             fleet,
-            lambda agent: agent.memory_bytes is not None and MEMORY not in held,
+            lambda agent: agent.memory_bytes is not None and MEMORY not in enforced_limits,
             "memory-per-process",
             "`memory` bounds what each process of {} reserves (RLIMIT_DATA), not their sum",
-            _DELEGATED,
+            _DELEGATION_HINT,
         ),
         _warning(
             fleet,
-            lambda agent: agent.cpus is not None and CPU not in held,
+            lambda agent: agent.cpus is not None and CPU not in enforced_limits,
             "cpus-not-held",
             "`cpus` of {} is not held",
-            _DELEGATED,
+            _DELEGATION_HINT,
         ),
         _warning(
             fleet,
@@ -64,14 +64,14 @@ def unheld(fleet: Fleet, most_open_files: int | None, held: Collection[str]) -> 
 
 
 def _warning(
-    fleet: Fleet, concerns: Callable[[AgentSpec], bool], code: str, words: str, hint: str
+    fleet: Fleet, applies_to: Callable[[AgentSpec], bool], code: str, message: str, hint: str
 ) -> Fault | None:
-    agents = [agent for agent in fleet.agents.values() if concerns(agent)]
+    agents = [agent for agent in fleet.agents.values() if applies_to(agent)]
     if not agents:
         return None
-    return Fault(agents[0].where, code, words.format(_listed([agent.name for agent in agents])), hint)
+    return Fault(agents[0].where, code, message.format(_format_names([agent.name for agent in agents])), hint)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _format_names(names: Sequence[str]) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:3])
     return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")

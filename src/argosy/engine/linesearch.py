@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-_AT_ONCE = 1 << 18
-_LONGEST_LINE = 1 << 14
+_CHUNK_BYTES = 1 << 18
+_MAX_LINE_BYTES = 1 << 14
 
 
 class LineSearch:
@@ -24,22 +24,22 @@ class LineSearch:
         self._log = log
         self._offset = start
         self._pattern = re.compile(pattern)
-        self._rest = b""
+        self._partial_line = b""
         self.has_matched = False
 
-    def read_on(self) -> bool:
+    def search_next(self) -> bool:
         """Look at the next part of the log; return whether there may be more to read at once.
 
         A line without its line feed is not judged yet, unless it is longer than 16 KiB.
         """
         data = self._next_part()
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()
-        if len(self._rest) > _LONGEST_LINE:
-            lines.append(self._rest)
-            self._rest = b""
+        lines = (self._partial_line + data).split(b"\n")
+        self._partial_line = lines.pop()
+        if len(self._partial_line) > _MAX_LINE_BYTES:
+            lines.append(self._partial_line)
+            self._partial_line = b""
         self.has_matched = self.has_matched or any(map(self._is_match, lines))
-        return len(data) == _AT_ONCE and not self.has_matched
+        return len(data) == _CHUNK_BYTES and not self.has_matched
 
     def _next_part(self) -> bytes:
         try:
@@ -47,7 +47,7 @@ class LineSearch:
                 return b""
             with open(self._log, "rb") as file:
                 file.seek(self._offset)
-                data = file.read(_AT_ONCE)
+                data = file.read(_CHUNK_BYTES)
         except FileNotFoundError:
             return b""
         self._offset += len(data)

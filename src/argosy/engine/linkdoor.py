@@ -14,25 +14,25 @@ import msgspec
 import zmq
 
 from argosy.engine.linkframes import (
-    LINK_PROTOCOL,
-    Ask,
-    Beat,
-    Denied,
-    Figures,
-    Forget,
-    Frame,
-    Leaving,
-    News,
-    Snapshot,
-    Told,
-    Watch,
-    decode_from_dialler,
+    PEER_PROTOCOL,
+    PeerRequest,
+    PeerHeartbeat,
+    PeeringRejected,
+    MemoryReport,
+    CancelPeerRequest,
+    PeerFrame,
+    PeerGoodbye,
+    StatusUpdate,
+    AgentsSnapshot,
+    PeerReply,
+    SubscribeAgents,
+    decode_client_frame,
     encode_frame,
 )
-from argosy.engine.messages import Refused, Relay, decode_request, encode_line
+from argosy.engine.messages import Refused, RelayCommand, decode_request, encode_line
 from argosy.fault import Fault
-from argosy.wire.admission import Admission
-from argosy.wire.binding import bind
+from argosy.wire.admission import CurveAuthenticator
+from argosy.wire.binding import bind_endpoint
 from argosy.wire.keys import Keyring
 from argosy.wire.lease import shared_context
 from argosy.wire.monitor import has_input
@@ -41,50 +41,50 @@ from argosy.wire.reactor import LoopReactor
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from argosy.engine.control import Asker
-    from argosy.engine.linkplan import LinkPlan
-    from argosy.engine.messages import AgentStatus, Message, Request
+    from argosy.engine.control import ClientSession
+    from argosy.engine.linkplan import PeeringPlan
+    from argosy.engine.messages import AgentStatus, ControlMessage, ControlRequest
 
-BEAT_S: Final = 0.5
-FIGURES_EVERY_S: Final = 5.0
-FORGOTTEN_AFTER_S: Final = 5.0
-_MOST_UNSENT: Final = 50_000  # messages to one caller; one that reads no more is forgotten
-_LARGEST_BYTES: Final = 64 * 2**20
+SERVER_HEARTBEAT_INTERVAL_S: Final = 0.5
+MEMORY_REPORT_INTERVAL_S: Final = 5.0
+CLIENT_EXPIRY_S: Final = 5.0
+_SEND_HIGH_WATER_MARK: Final = 50_000  # messages to one caller; one that reads no more is forgotten
+_MAX_MESSAGE_BYTES: Final = 64 * 2**20
 _NOBLOCK: Final = int(zmq.NOBLOCK)
-_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
+_NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 _log = logging.getLogger("argosy.engine")
 
 
-class LinkSession:
+class PeerSession:
     """A request's way back to the machine that asked it. pid: unknown, it is another machine's."""
 
     pid = 0
 
-    def __init__(self, door: LinkDoor, identity: bytes, machine: str, number: int) -> None:
+    def __init__(self, server: PeerServer, identity: bytes, machine: str, request_id: int) -> None:
         self.client = f"`{machine}`"
         self.origin = machine
         self.is_subscribed = self.is_gone = False
-        self._door = door
+        self._server = server
         self._identity = identity
-        self._number = number
+        self._request_id = request_id
 
-    def send(self, message: Message) -> None:
+    def send(self, message: ControlMessage) -> None:
         """Send a message; one to a machine that has gone is dropped."""
-        self._door.send(self._identity, Told(number=self._number, line=encode_line(message)))
+        self._server.send(self._identity, PeerReply(request_id=self._request_id, line=encode_line(message)))
 
 
-class _Caller:
+class _PeerClient:
     """A machine that listens. relays: what runs for it alone, by its numbers."""
 
     def __init__(self, machine: str) -> None:
         self.machine = machine
-        self.heard_at = 0.0
-        self.is_watching = False
-        self.relays: dict[int, asyncio.Task[None]] = {}
+        self.received_at = 0.0
+        self.is_subscribed = False
+        self.relayed_commands: dict[int, asyncio.Task[None]] = {}
 
 
-class LinkDoor:
+class PeerServer:
     """Tells the callers what this machine's agents are, and hands on what they ask.
 
     statuses, version: of this machine's agents, and of its tree. handle: answers a request.
@@ -94,99 +94,99 @@ class LinkDoor:
 
     def __init__(
         self,
-        plan: LinkPlan,
+        plan: PeeringPlan,
         epoch: int,
         loop: asyncio.AbstractEventLoop,
-        statuses: Callable[[], dict[str, AgentStatus]],
-        version: Callable[[], str],
-        handle: Callable[[Asker, Request], Awaitable[None]],
-        on_watch: Callable[[str], None],
+        get_statuses: Callable[[], dict[str, AgentStatus]],
+        get_version: Callable[[], str],
+        handle_request: Callable[[ClientSession, ControlRequest], Awaitable[None]],
+        on_subscribed: Callable[[str], None],
     ) -> None:
         self._plan = plan
         self._loop = loop
         self._epoch = epoch
-        self._number = 0
-        self._statuses = statuses
-        self._version = version
-        self._handle = handle
-        self._on_watch = on_watch
-        self._callers: dict[bytes, _Caller] = {}
+        self._sequence = 0
+        self._get_statuses = get_statuses
+        self._get_version = get_version
+        self._handle_request = handle_request
+        self._on_subscribed = on_subscribed
+        self._clients: dict[bytes, _PeerClient] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         reactor = LoopReactor(loop)
-        self._admission = Admission(
-            f"supervisor of {plan.machine}", Keyring(plan.keys, [plan.machine]), reactor
+        self._authenticator = CurveAuthenticator(
+            f"supervisor of {plan.machine}", Keyring(plan.keys_dir, [plan.machine]), reactor
         )
         self._socket: zmq.Socket[bytes] = shared_context().socket(zmq.ROUTER)
         self._socket.linger = 500  # a farewell may still leave
         self._socket.router_mandatory = True
         self._socket.router_handover = False
-        self._socket.sndhwm = _MOST_UNSENT
+        self._socket.sndhwm = _SEND_HIGH_WATER_MARK
         self._socket.rcvhwm = 0
-        self._socket.maxmsgsize = _LARGEST_BYTES
+        self._socket.maxmsgsize = _MAX_MESSAGE_BYTES
         try:
-            self._admission.guard(self._socket)
-            bind(self._socket, f"supervisor of {plan.machine}", plan.door)
+            self._authenticator.protect(self._socket)
+            bind_endpoint(self._socket, f"supervisor of {plan.machine}", plan.listen_endpoint)
         except BaseException:
-            self._admission.close()
+            self._authenticator.close()
             self._socket.close(0)
             raise
         self._fd: int = self._socket.fileno()
-        loop.add_reader(self._fd, self._drain)
-        self._beat_timer = loop.call_later(BEAT_S, self._beat)
-        self._figures_timer = loop.call_later(FIGURES_EVERY_S, self._tell_figures)
-        self._drain()
+        loop.add_reader(self._fd, self._receive_all)
+        self._heartbeat_timer = loop.call_later(SERVER_HEARTBEAT_INTERVAL_S, self._send_heartbeats)
+        self._memory_timer = loop.call_later(MEMORY_REPORT_INTERVAL_S, self._report_memory)
+        self._receive_all()
 
     def publish(self, agent: str, status: AgentStatus) -> None:
         """Tell all who listen of a transition."""
-        self._number += 1
-        self._broadcast(News(epoch=self._epoch, number=self._number, agent=agent, status=status))
+        self._sequence += 1
+        self._broadcast(StatusUpdate(epoch=self._epoch, sequence=self._sequence, agent=agent, status=status))
 
-    def send(self, identity: bytes, frame: Frame) -> None:
+    def send(self, identity: bytes, frame: PeerFrame) -> None:
         """Send a frame to one caller; forget it when it takes no more."""
-        if identity not in self._callers or self._socket.closed:
+        if identity not in self._clients or self._socket.closed:
             return
         try:
-            self._socket.send(identity, _MORE)
+            self._socket.send(identity, _NOBLOCK_MORE)
             self._socket.send(encode_frame(frame), _NOBLOCK)
         except zmq.ZMQError:  # it has gone, or has not read for so long
-            self._forget(identity)
-        self._loop.call_soon(self._drain)  # the descriptor tells of changes since the last look only
+            self._drop_client(identity)
+        self._loop.call_soon(self._receive_all)  # the descriptor tells of changes since the last look only
 
-    def close(self, running: int) -> None:
+    def close(self, running_agents: int) -> None:
         """Say farewell and close. running: agents that run on."""
-        self._broadcast(Leaving(running=running))
-        for identity in list(self._callers):
-            self._forget(identity)
-        self._beat_timer.cancel()
-        self._figures_timer.cancel()
+        self._broadcast(PeerGoodbye(running_agents=running_agents))
+        for identity in list(self._clients):
+            self._drop_client(identity)
+        self._heartbeat_timer.cancel()
+        self._memory_timer.cancel()
         self._loop.remove_reader(self._fd)
-        self._admission.close()
+        self._authenticator.close()
         self._socket.close()
 
-    def _broadcast(self, frame: Frame) -> None:
-        for identity in [identity for identity, caller in self._callers.items() if caller.is_watching]:
+    def _broadcast(self, frame: PeerFrame) -> None:
+        for identity in [identity for identity, caller in self._clients.items() if caller.is_subscribed]:
             self.send(identity, frame)
 
-    def _beat(self) -> None:
-        self._drain()
+    def _send_heartbeats(self) -> None:
+        self._receive_all()
         now = self._loop.time()
-        for identity, caller in list(self._callers.items()):
-            if now - caller.heard_at > FORGOTTEN_AFTER_S:
-                self._forget(identity)
-        self._broadcast(Beat())
-        self._beat_timer = self._loop.call_later(BEAT_S, self._beat)
+        for identity, client in list(self._clients.items()):
+            if now - client.received_at > CLIENT_EXPIRY_S:
+                self._drop_client(identity)
+        self._broadcast(PeerHeartbeat())
+        self._heartbeat_timer = self._loop.call_later(SERVER_HEARTBEAT_INTERVAL_S, self._send_heartbeats)
 
-    def _tell_figures(self) -> None:
+    def _report_memory(self) -> None:
         agents = {
             name: (status.rss_bytes, status.pss_bytes or 0, status.sampled_s or 0.0)
-            for name, status in self._statuses().items()
+            for name, status in self._get_statuses().items()
             if status.rss_bytes is not None
         }
-        if self._callers:
-            self._broadcast(Figures(agents=agents, version=self._version()))
-        self._figures_timer = self._loop.call_later(FIGURES_EVERY_S, self._tell_figures)
+        if self._clients:
+            self._broadcast(MemoryReport(agents=agents, version=self._get_version()))
+        self._memory_timer = self._loop.call_later(MEMORY_REPORT_INTERVAL_S, self._report_memory)
 
-    def _drain(self) -> None:
+    def _receive_all(self) -> None:
         while not self._socket.closed and has_input(self._socket):
             first = self._socket.recv(_NOBLOCK, copy=False)
             machine = str(first.get("User-Id"))
@@ -197,75 +197,75 @@ class LinkDoor:
                 parts.append(part.bytes)
                 more = part.more
             if len(parts) == 2:
-                self._take(parts[0], machine, parts[1])
+                self._on_client_frame(parts[0], machine, parts[1])
 
-    def _take(self, identity: bytes, machine: str, data: bytes) -> None:
-        caller = self._callers.setdefault(identity, _Caller(machine))
-        caller.heard_at = self._loop.time()
+    def _on_client_frame(self, identity: bytes, machine: str, data: bytes) -> None:
+        client = self._clients.setdefault(identity, _PeerClient(machine))
+        client.received_at = self._loop.time()
         try:
-            frame = decode_from_dialler(data)
+            frame = decode_client_frame(data)
         except msgspec.DecodeError as error:
             _log.warning("`%s` sent what no supervisor sends: %s", machine, error)
-            self.send(identity, Denied(reason=f"not understood: {error}"))
+            self.send(identity, PeeringRejected(reason=f"not understood: {error}"))
             return
         match frame:
-            case Watch():
-                self._welcome(identity, caller, frame)
-            case Ask():
-                self._begin(identity, caller, frame)
-            case Forget():
-                if task := caller.relays.get(frame.number):
+            case SubscribeAgents():
+                self._on_subscribe(identity, client, frame)
+            case PeerRequest():
+                self._on_request(identity, client, frame)
+            case CancelPeerRequest():
+                if task := client.relayed_commands.get(frame.request_id):
                     task.cancel()
-            case Beat():
-                if not caller.is_watching:  # it was forgotten over a pause
-                    self.send(identity, Denied(reason="it was silent for too long"))
-                    self._callers.pop(identity, None)
+            case PeerHeartbeat():
+                if not client.is_subscribed:  # it was forgotten over a pause
+                    self.send(identity, PeeringRejected(reason="it was silent for too long"))
+                    self._clients.pop(identity, None)
 
-    def _welcome(self, identity: bytes, caller: _Caller, watch: Watch) -> None:
+    def _on_subscribe(self, identity: bytes, client: _PeerClient, subscription: SubscribeAgents) -> None:
         plan = self._plan
-        wanted = (LINK_PROTOCOL, plan.fleet, plan.environment)
-        found = (watch.protocol, watch.fleet, watch.environment)
-        for what, mine, its in zip(("link protocol", "fleet", "environment"), wanted, found, strict=True):
-            if mine != its:
-                reason = f"`{plan.machine}` serves {what} `{mine}`, `{caller.machine}` `{its}`"
-                self.send(identity, Denied(reason=reason))
-                self._callers.pop(identity, None)
+        wanted = (PEER_PROTOCOL, plan.fleet, plan.environment)
+        found = (subscription.protocol, subscription.fleet, subscription.environment)
+        for what, expected, actual in zip(("link protocol", "fleet", "environment"), wanted, found, strict=True):
+            if expected != actual:
+                reason = f"`{plan.machine}` serves {what} `{expected}`, `{client.machine}` `{actual}`"
+                self.send(identity, PeeringRejected(reason=reason))
+                self._clients.pop(identity, None)
                 return
-        caller.is_watching = True
+        client.is_subscribed = True
         self.send(
             identity,
-            Snapshot(
+            AgentsSnapshot(
                 epoch=self._epoch,
-                number=self._number,
-                agents=self._statuses(),
-                version=self._version(),
+                sequence=self._sequence,
+                agents=self._get_statuses(),
+                version=self._get_version(),
             ),
         )
-        self._on_watch(caller.machine)
+        self._on_subscribed(client.machine)
 
-    def _begin(self, identity: bytes, caller: _Caller, ask: Ask) -> None:
-        session = LinkSession(self, identity, caller.machine, ask.number)
+    def _on_request(self, identity: bytes, client: _PeerClient, frame: PeerRequest) -> None:
+        session = PeerSession(self, identity, client.machine, frame.request_id)
         try:
-            request = decode_request(ask.line)
+            request = decode_request(frame.line)
         except msgspec.DecodeError as error:
             fault = Fault("", "protocol", f"`{self._plan.machine}` did not understand the request: {error}")
             session.send(Refused(faults=[fault]))
-            self.send(identity, Told(number=ask.number, line=b""))
+            self.send(identity, PeerReply(request_id=frame.request_id, line=b""))
             return
-        task = asyncio.ensure_future(self._handle(session, request))
+        task = asyncio.ensure_future(self._handle_request(session, request))
         self._tasks.add(task)
-        if isinstance(request, Relay):
-            caller.relays[ask.number] = task
+        if isinstance(request, RelayCommand):
+            client.relayed_commands[frame.request_id] = task
 
-        def ended(done: asyncio.Task[None]) -> None:
+        def on_done(done: asyncio.Task[None]) -> None:
             self._tasks.discard(done)
-            caller.relays.pop(ask.number, None)
-            self.send(identity, Told(number=ask.number, line=b""))
+            client.relayed_commands.pop(frame.request_id, None)
+            self.send(identity, PeerReply(request_id=frame.request_id, line=b""))
 
-        task.add_done_callback(ended)
+        task.add_done_callback(on_done)
 
-    def _forget(self, identity: bytes) -> None:
+    def _drop_client(self, identity: bytes) -> None:
         """Forget a caller. What it asked for goes on, but for what only it would read."""
-        caller = self._callers.pop(identity, None)
-        for task in caller.relays.values() if caller else ():
+        client = self._clients.pop(identity, None)
+        for task in client.relayed_commands.values() if client else ():
             task.cancel()

@@ -10,14 +10,14 @@ import msgspec
 
 from argosy.engine.messages import AgentStatus
 
-LINK_PROTOCOL = 1
+PEER_PROTOCOL = 1
 
 
-class Frame(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, kw_only=True):
+class PeerFrame(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, kw_only=True):
     """Base of all frames; the tag is the class name in lower case."""
 
 
-class Watch(Frame, frozen=True):
+class SubscribeAgents(PeerFrame, frozen=True):
     """Tell me of your agents from now on; answered by Snapshot or Denied."""
 
     protocol: int
@@ -25,29 +25,29 @@ class Watch(Frame, frozen=True):
     environment: str
 
 
-class Beat(Frame, frozen=True):
+class PeerHeartbeat(PeerFrame, frozen=True):
     """I am here."""
 
 
-class Snapshot(Frame, frozen=True):
+class AgentsSnapshot(PeerFrame, frozen=True):
     """All agents of the sender after the transition `number` of its `epoch`; version: of its tree."""
 
     epoch: int
-    number: int
+    sequence: int
     agents: dict[str, AgentStatus]
     version: str = ""
 
 
-class News(Frame, frozen=True):
+class StatusUpdate(PeerFrame, frozen=True):
     """One agent of the sender has changed; the numbers of an epoch have no holes."""
 
     epoch: int
-    number: int
+    sequence: int
     agent: str
     status: AgentStatus
 
 
-class Figures(Frame, frozen=True):
+class MemoryReport(PeerFrame, frozen=True):
     """The memory of the sender's agents: resident and proportional bytes, age of the sample in seconds.
 
     version: of its tree.
@@ -57,56 +57,56 @@ class Figures(Frame, frozen=True):
     version: str = ""
 
 
-class Denied(Frame, frozen=True):
+class PeeringRejected(PeerFrame, frozen=True):
     """The sender does not link with the receiver, for this reason."""
 
     reason: str
 
 
-class Leaving(Frame, frozen=True):
+class PeerGoodbye(PeerFrame, frozen=True):
     """The sender's supervisor ends on purpose; so many agents run on without it."""
 
-    running: int
+    running_agents: int
 
 
-class Ask(Frame, frozen=True):
+class PeerRequest(PeerFrame, frozen=True):
     """A request of the control protocol, as its line; `number` is the asker's."""
 
-    number: int
+    request_id: int
     line: bytes
 
 
-class Told(Frame, frozen=True):
+class PeerReply(PeerFrame, frozen=True):
     """An answer to the request `number`, as its line; an empty line ends the answers."""
 
-    number: int
+    request_id: int
     line: bytes
 
 
-class Forget(Frame, frozen=True):
+class CancelPeerRequest(PeerFrame, frozen=True):
     """The asker of the request `number` has gone."""
 
-    number: int
+    request_id: int
 
 
-FromDialler = Watch | Beat | Ask | Forget
-FromDoor = Beat | Snapshot | News | Figures | Denied | Leaving | Told
+PeerClientFrame = SubscribeAgents | PeerHeartbeat | PeerRequest | CancelPeerRequest
+PeerServerFrame = PeerHeartbeat | AgentsSnapshot | StatusUpdate | MemoryReport | PeeringRejected | PeerGoodbye | PeerReply
 
 _encoder = msgspec.msgpack.Encoder()
-_from_dialler: msgspec.msgpack.Decoder[FromDialler] = msgspec.msgpack.Decoder(FromDialler)
-_from_door: msgspec.msgpack.Decoder[FromDoor] = msgspec.msgpack.Decoder(FromDoor)
+_client_frame_decoder: msgspec.msgpack.Decoder[PeerClientFrame] = msgspec.msgpack.Decoder(PeerClientFrame)
+_server_frame_decoder: msgspec.msgpack.Decoder[PeerServerFrame] = msgspec.msgpack.Decoder(PeerServerFrame)
 
 
-def encode_frame(frame: Frame) -> bytes:
+def encode_frame(frame: PeerFrame) -> bytes:
     """Return a frame as bytes."""
     return _encoder.encode(frame)
 
 
-def decode_from_dialler(data: bytes | memoryview) -> FromDialler:
+def decode_client_frame(data: bytes | memoryview) -> PeerClientFrame:
     """Return what a dialler says; raises msgspec.DecodeError when it is nothing of that."""
-    return _from_dialler.decode(data)
+    return _client_frame_decoder.decode(data)
 
 
-def decode_from_door(data: bytes | memoryview) -> FromDoor:
+def decode_server_frame(data: bytes | memoryview) -> PeerServerFrame:
     """Return what a door says; raises msgspec.DecodeError when it is nothing of that."""
-    return _from_door.decode(data)
+    return _server_frame_decoder.decode(data)

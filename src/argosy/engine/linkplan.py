@@ -8,7 +8,7 @@ import msgspec
 
 from argosy.fleet import hosts
 from argosy.fleet.spec import Need
-from argosy.wire.keys import folder_in_use
+from argosy.wire.keys import active_keys_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from argosy.fleet.spec import Fleet
 
 # The door of a machine's supervisor, counted from the port of the hub's page; the hubs exchange at 1.
-_PORT_BESIDE_HUB: Final = 2
+_HUB_PORT_OFFSET: Final = 2
 
 
-class Foreign(msgspec.Struct, frozen=True, kw_only=True):
+class RemoteAgentSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What the fleet file says of an agent of another machine."""
 
     machine: str
@@ -34,7 +34,7 @@ class Foreign(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(need.agent for need in self.needs)
 
 
-class LinkPlan(msgspec.Struct, frozen=True, kw_only=True):
+class PeeringPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The links of one supervisor.
 
     machine: this one. door: where it listens. keys: the folder of the fleet's keys. peers: the other
@@ -44,38 +44,38 @@ class LinkPlan(msgspec.Struct, frozen=True, kw_only=True):
     fleet: str
     environment: str
     machine: str
-    door: str
-    keys: str
+    listen_endpoint: str
+    keys_dir: str
     peers: dict[str, str]
-    agents: dict[str, Foreign]
+    agents: dict[str, RemoteAgentSpec]
 
 
-def plan_links(fleet: Fleet, placement: Placement, here: Iterable[str | None]) -> LinkPlan | None:
+def plan_peering(fleet: Fleet, placement: Placement, local_machines: Iterable[str | None]) -> PeeringPlan | None:
     """Return the links of the machine(s) that this host is; None where it has no peers, or no keys.
 
     Raises InputError: a machine has no address in this environment.
     """
-    mine = [name for name in placement.machines() if name in set(here)]
-    others = [name for name in placement.machines() if name not in mine]
-    own = mine[0] if mine else next((name for name in here if name), None)
-    keys = folder_in_use(fleet.name, placement.lookup.variables)
-    if own is None or not others or not keys:
+    own_machines = [name for name in placement.machines() if name in set(local_machines)]
+    others = [name for name in placement.machines() if name not in own_machines]
+    own = own_machines[0] if own_machines else next((name for name in local_machines if name), None)
+    keys_dir = active_keys_dir(fleet.name, placement.lookup.variables)
+    if own is None or not others or not keys_dir:
         return None
-    port = fleet.hub.port + _PORT_BESIDE_HUB
-    host = placement.address_of(own)
-    return LinkPlan(
+    port = fleet.hub.port + _HUB_PORT_OFFSET
+    host = placement.host_of_machine(own)
+    return PeeringPlan(
         fleet=fleet.name,
         environment=placement.environment,
         machine=own,
         # A host name may stand for an address that the machine does not have.
-        door=_endpoint(host if hosts.is_ip(host) else hosts.WILDCARD, port),
-        keys=keys,
-        peers={name: _endpoint(placement.address_of(name), port) for name in others},
+        listen_endpoint=_endpoint(host if hosts.is_ip(host) else hosts.WILDCARD, port),
+        keys_dir=keys_dir,
+        peers={name: _endpoint(placement.host_of_machine(name), port) for name in others},
         agents={
-            agent.name: Foreign(
+            agent.name: RemoteAgentSpec(
                 machine=agent.machine,
                 group=agent.group,
-                port=placement.connect(agent.name).port if agent.port is not None else None,
+                port=placement.endpoint_of(agent.name).port if agent.port is not None else None,
                 needs=agent.needs,
                 required=agent.required,
             )

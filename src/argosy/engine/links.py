@@ -8,23 +8,23 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from argosy.engine.distant import Distant
-from argosy.engine.linkframes import Figures, News, Snapshot
+from argosy.engine.distant import RemoteAgent
+from argosy.engine.linkframes import MemoryReport, StatusUpdate, AgentsSnapshot
 from argosy.engine.messages import MachineStatus
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Iterable
 
-    from argosy.engine.control import Asker
-    from argosy.engine.linkdial import LinkDial
-    from argosy.engine.linkdoor import LinkDoor
-    from argosy.engine.linkplan import LinkPlan
-    from argosy.engine.messages import AgentStatus, Request
+    from argosy.engine.control import ClientSession
+    from argosy.engine.linkdial import PeerConnection
+    from argosy.engine.linkdoor import PeerServer
+    from argosy.engine.linkplan import PeeringPlan
+    from argosy.engine.messages import AgentStatus, ControlRequest
     from argosy.engine.state import State
 
 
-class Links:
+class PeerSet:
     """All machines but this one, as this supervisor sees them.
 
     statuses, version: of this machine's agents, and of its tree. handle: answers what another machine asks.
@@ -35,25 +35,25 @@ class Links:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        statuses: Callable[[], dict[str, AgentStatus]],
-        version: Callable[[], str],
-        handle: Callable[[Asker, Request], Awaitable[None]],
-        on_heard: Callable[[Distant, State], None],
-        on_sight: Callable[[LinkDial], None],
+        get_statuses: Callable[[], dict[str, AgentStatus]],
+        get_version: Callable[[], str],
+        handle_request: Callable[[ClientSession, ControlRequest], Awaitable[None]],
+        on_remote_change: Callable[[RemoteAgent, State], None],
+        on_reachability_change: Callable[[PeerConnection], None],
     ) -> None:
-        self.plan: LinkPlan | None = None
-        self.distants: dict[str, Distant] = {}
-        self.dials: dict[str, LinkDial] = {}
+        self.plan: PeeringPlan | None = None
+        self.remote_agents: dict[str, RemoteAgent] = {}
+        self.connections: dict[str, PeerConnection] = {}
         self._epoch = secrets.randbits(62)
         self._loop = loop
-        self._statuses = statuses
-        self._version = version
-        self._handle = handle
-        self._on_heard = on_heard
-        self._on_sight = on_sight
-        self._door: LinkDoor | None = None
+        self._get_statuses = get_statuses
+        self._get_version = get_version
+        self._handle_request = handle_request
+        self._on_remote_change = on_remote_change
+        self._forward_reachability_change = on_reachability_change
+        self._server: PeerServer | None = None
 
-    def configure(self, plan: LinkPlan | None) -> None:
+    def configure(self, plan: PeeringPlan | None) -> None:
         """Link as this plan says from now on; what it does not change stays linked.
 
         Raises RefusedError: the door cannot be bound, or this machine has no key.
@@ -61,144 +61,144 @@ class Links:
         before, self.plan = self.plan, plan
         if plan is None:
             self._close_all(0)
-            self.distants.clear()
+            self.remote_agents.clear()
             return
-        ways = (plan.fleet, plan.environment, plan.machine, plan.door, plan.keys, plan.peers)
-        is_same = before is not None and ways == (
+        connection_settings = (plan.fleet, plan.environment, plan.machine, plan.listen_endpoint, plan.keys_dir, plan.peers)
+        is_same = before is not None and connection_settings == (
             before.fleet,
             before.environment,
             before.machine,
-            before.door,
-            before.keys,
+            before.listen_endpoint,
+            before.keys_dir,
             before.peers,
         )
         if not is_same:
             self._close_all(0)
             try:
-                self._open(plan)
+                self._open_connections(plan)
             except BaseException:
                 self.plan = None
                 self._close_all(0)
                 raise
-        self._meet(plan)
+        self._update_remote_agents(plan)
 
-    def _open(self, plan: LinkPlan) -> None:
+    def _open_connections(self, plan: PeeringPlan) -> None:
         # ZeroMQ is for fleets with links alone.
-        from argosy.engine.linkdial import LinkDial  # noqa: PLC0415
-        from argosy.engine.linkdoor import LinkDoor  # noqa: PLC0415
+        from argosy.engine.linkdial import PeerConnection  # noqa: PLC0415
+        from argosy.engine.linkdoor import PeerServer  # noqa: PLC0415
 
         # The door first: whoever is dialled dials back at once.
-        self._door = LinkDoor(
-            plan, self._epoch, self._loop, self._statuses, self._version, self._handle, self._is_watched
+        self._server = PeerServer(
+            plan, self._epoch, self._loop, self._get_statuses, self._get_version, self._handle_request, self._on_peer_subscribed
         )
         for machine in plan.peers:
-            self.dials[machine] = LinkDial(plan, machine, self._loop, self._hear, self._see)
+            self.connections[machine] = PeerConnection(plan, machine, self._loop, self._on_peer_frame, self._on_connection_change)
 
-    def _meet(self, plan: LinkPlan) -> None:
+    def _update_remote_agents(self, plan: PeeringPlan) -> None:
         """Have a distant for each agent elsewhere; known ones keep what was heard of them."""
-        for name in [name for name in self.distants if name not in plan.agents]:
-            del self.distants[name]
+        for name in [name for name in self.remote_agents if name not in plan.agents]:
+            del self.remote_agents[name]
         for name, spec in plan.agents.items():
-            known = self.distants.get(name)
-            if known is None or known.sight is not self.dials[spec.machine]:
-                self.distants[name] = Distant(name, spec, self.dials[spec.machine])
-                if known is not None and known.status is not None and known.spec.machine == spec.machine:
-                    self.distants[name].take_over(known)
+            existing = self.remote_agents.get(name)
+            if existing is None or existing.reachability is not self.connections[spec.machine]:
+                self.remote_agents[name] = RemoteAgent(name, spec, self.connections[spec.machine])
+                if existing is not None and existing.status is not None and existing.spec.machine == spec.machine:
+                    self.remote_agents[name].copy_status_from(existing)
             else:
-                known.spec = spec
+                existing.spec = spec
 
     def publish(self, agent: str, status: AgentStatus) -> None:
         """Tell the other machines of a transition here."""
-        if self._door is not None:
-            self._door.publish(agent, status)
+        if self._server is not None:
+            self._server.publish(agent, status)
 
-    def of_machine(self, machine: str) -> list[Distant]:
+    def remote_agents_of(self, machine: str) -> list[RemoteAgent]:
         """Return the agents of a machine."""
-        return [each for each in self.distants.values() if each.spec.machine == machine]
+        return [each for each in self.remote_agents.values() if each.spec.machine == machine]
 
-    def machines(self) -> dict[str, MachineStatus]:
+    def machine_statuses(self) -> dict[str, MachineStatus]:
         """Return how each other machine is seen."""
         return {
             machine: MachineStatus(
-                state="linked" if dial.is_linked else "blind",
+                state="linked" if dial.is_connected else "blind",
                 since_s=dial.since_s,
                 reason=dial.reason,
                 version=dial.version,
             )
-            for machine, dial in self.dials.items()
+            for machine, dial in self.connections.items()
         }
 
-    def await_agents(self, names: Iterable[str], order: str) -> None:
+    def expect_apply(self, names: Iterable[str], apply_id: str) -> None:
         """Take note that these have been asked for by this order: what they were before says nothing."""
         for name in names:
-            if name in self.distants:
-                self.distants[name].await_order(order)
+            if name in self.remote_agents:
+                self.remote_agents[name].expect_apply(apply_id)
 
-    def await_no_more(self) -> None:
+    def stop_expecting(self) -> None:
         """Take what was heard last for what is."""
-        for distant in self.distants.values():
-            before = distant.state
-            distant.awaited = ""
-            if distant.state is not before:
-                self._on_heard(distant, before)
+        for remote_agent in self.remote_agents.values():
+            before = remote_agent.state
+            remote_agent.pending_apply_id = ""
+            if remote_agent.state is not before:
+                self._on_remote_change(remote_agent, before)
 
-    def condemn(self, machine: str, reason: str) -> None:
+    def mark_machine_failed(self, machine: str, reason: str) -> None:
         """Take a machine that is not seen for gone, since somebody knows; a linked one is what it says."""
-        dial = self.dials.get(machine)
-        if dial is None or dial.is_linked:  # nor is it kept for later: it may be old by then
+        connection = self.connections.get(machine)
+        if connection is None or connection.is_connected:  # nor is it kept for later: it may be old by then
             return
-        before = {distant.name: distant.state for distant in self.of_machine(machine)}
-        dial.condemn(reason)
-        for distant in self.of_machine(machine):
-            if distant.state is not before[distant.name]:
-                self._on_heard(distant, before[distant.name])
+        before = {distant.name: distant.state for distant in self.remote_agents_of(machine)}
+        connection.mark_failed(reason)
+        for remote_agent in self.remote_agents_of(machine):
+            if remote_agent.state is not before[remote_agent.name]:
+                self._on_remote_change(remote_agent, before[remote_agent.name])
 
-    def close(self, running: int) -> None:
+    def close(self, running_agents: int) -> None:
         """End all links. running: agents that run on here."""
-        self._close_all(running)
+        self._close_all(running_agents)
 
-    def _close_all(self, running: int) -> None:
-        for dial in self.dials.values():
-            dial.close()
-        self.dials.clear()
-        if self._door is not None:
-            self._door.close(running)
-            self._door = None
+    def _close_all(self, running_agents: int) -> None:
+        for connection in self.connections.values():
+            connection.close()
+        self.connections.clear()
+        if self._server is not None:
+            self._server.close(running_agents)
+            self._server = None
 
     # ---- hearing
 
-    def _is_watched(self, machine: str) -> None:
+    def _on_peer_subscribed(self, machine: str) -> None:
         """Dial back who has dialled: it is there."""
-        if dial := self.dials.get(machine):
-            dial.hurry()
+        if dial := self.connections.get(machine):
+            dial.dial_now()
 
-    def _hear(self, dial: LinkDial, frame: Snapshot | News | Figures) -> None:
-        if isinstance(frame, Snapshot | Figures):
-            dial.version = frame.version
+    def _on_peer_frame(self, connection: PeerConnection, frame: AgentsSnapshot | StatusUpdate | MemoryReport) -> None:
+        if isinstance(frame, AgentsSnapshot | MemoryReport):
+            connection.version = frame.version
         match frame:
-            case Snapshot():
-                self._take_all(dial.machine, frame)
-            case News():
-                known = self.distants.get(frame.agent)
-                if known is not None and known.spec.machine == dial.machine:
-                    self._take(known, frame.status)
-            case Figures():
+            case AgentsSnapshot():
+                self._apply_snapshot(connection.machine, frame)
+            case StatusUpdate():
+                remote_agent = self.remote_agents.get(frame.agent)
+                if remote_agent is not None and remote_agent.spec.machine == connection.machine:
+                    self._apply_status(remote_agent, frame.status)
+            case MemoryReport():
                 for name, (rss, pss, age_s) in frame.agents.items():
-                    if name in self.distants and self.distants[name].spec.machine == dial.machine:
-                        self.distants[name].measure(rss, pss, age_s)
+                    if name in self.remote_agents and self.remote_agents[name].spec.machine == connection.machine:
+                        self.remote_agents[name].update_memory(rss, pss, age_s)
 
-    def _take_all(self, machine: str, snapshot: Snapshot) -> None:
-        for distant in self.of_machine(machine):
-            if status := snapshot.agents.get(distant.name):
-                self._take(distant, status)
-            elif distant.status is not None:
-                before, distant.status = distant.state, None
-                self._on_heard(distant, before)
+    def _apply_snapshot(self, machine: str, snapshot: AgentsSnapshot) -> None:
+        for remote_agent in self.remote_agents_of(machine):
+            if status := snapshot.agents.get(remote_agent.name):
+                self._apply_status(remote_agent, status)
+            elif remote_agent.status is not None:
+                before, remote_agent.status = remote_agent.state, None
+                self._on_remote_change(remote_agent, before)
 
-    def _take(self, distant: Distant, status: AgentStatus) -> None:
-        before = distant.state
-        distant.hear(status, self._loop.time())
-        self._on_heard(distant, before)
+    def _apply_status(self, remote_agent: RemoteAgent, status: AgentStatus) -> None:
+        before = remote_agent.state
+        remote_agent.update_status(status, self._loop.time())
+        self._on_remote_change(remote_agent, before)
 
-    def _see(self, dial: LinkDial) -> None:
-        self._on_sight(dial)
+    def _on_connection_change(self, connection: PeerConnection) -> None:
+        self._forward_reachability_change(connection)

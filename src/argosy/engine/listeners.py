@@ -14,175 +14,175 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.owner import owner_of
+from argosy.engine.owner import find_owner
 from argosy.engine.ports import (
-    Holder,
-    inode_at,
-    is_free,
-    is_silent,
-    listening_sockets,
-    open_sockets,
-    title_of,
+    PortOwner,
+    socket_inode_at,
+    is_port_free,
+    has_no_listener,
+    list_listening_sockets,
+    iter_open_sockets,
+    command_line_of,
 )
-from argosy.engine.process import all_pids, children, read_stat
+from argosy.engine.process import all_pids, child_pids, read_stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_REST = 10  # what was read serves for so many times as long as that took
-_LEAST_S = 0.005
-_SLICE_S = 0.005
+_REUSE_FACTOR = 10  # what was read serves for so many times as long as that took
+_MIN_REUSE_S = 0.005
+_YIELD_INTERVAL_S = 0.005
 
 
-class _Seat(NamedTuple):
+class _SocketDescriptor(NamedTuple):
     """A descriptor of a process, by its path in /proc, that was seen to be a listening socket."""
 
     pid: int
     path: str
 
 
-class Listeners:
+class PortOwners:
     """The listening sockets of this machine and who holds them, as far as this user may see."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()
+        self._search_lock = asyncio.Lock()
         self._by_port: dict[int, set[int]] = {}
         self._inodes: set[int] = set()
-        self._seats: dict[int, dict[_Seat, None]] = {}
-        self._searched: set[int] = set()  # processes, since the sockets were listed
-        self._sought: set[int] = set()  # inodes, by the last search of all processes
-        self._listed_until = self._sought_until = 0.0
+        self._descriptors: dict[int, dict[_SocketDescriptor, None]] = {}
+        self._searched_pids: set[int] = set()  # processes, since the sockets were listed
+        self._searched_inodes: set[int] = set()  # inodes, by the last search of all processes
+        self._listing_valid_until = self._search_valid_until = 0.0
 
-    async def find(self, port: int, session: int) -> tuple[Holder | None, bool]:
+    async def find_listener(self, port: int, session: int) -> tuple[PortOwner | None, bool]:
         """Return who listens on `port` (None: nobody), and whether that is a process of `session`.
 
         Those who ask at the same time take turns, one in each turn of the loop, and a long search lets the
         loop go on in between.
         """
-        async with self._turn:
+        async with self._search_lock:
             await asyncio.sleep(0)
-            inodes = self._listed(port)
+            inodes = self._listening_inodes(port)
             if not inodes:
                 return None, False
-            own = self._held_in(inodes, session)
+            own = self._pid_in_session(inodes, session)
             if own is None:
-                for pid in _family(session):  # the leader first, the common case
-                    await _paced(self._search([pid]))
-                    own = self._held_in(inodes, session)
+                for pid in _iter_descendants(session):  # the leader first, the common case
+                    await _run_yielding(self._scan_processes([pid]))
+                    own = self._pid_in_session(inodes, session)
                     if own is not None:
                         break
             if own is None:
-                await _paced(self._search_all(inodes))
-                own = self._held_in(inodes, session)
+                await _run_yielding(self._scan_all_processes(inodes))
+                own = self._pid_in_session(inodes, session)
             if own is not None:
-                return Holder(port, own, "" if own == session else title_of(own)), True
-            holder = self._holder(port, inodes)
-            if not holder.pid and not self._listed(port, anew=True):
+                return PortOwner(port, own, "" if own == session else command_line_of(own)), True
+            holder = self._known_owner(port, inodes)
+            if not holder.pid and not self._listening_inodes(port, refresh=True):
                 return None, False  # it has closed meanwhile
             return holder, False
 
-    def holder_of(self, port: int) -> Holder:
+    def owner_of_port(self, port: int) -> PortOwner:
         """Return who listens on `port`; pid 0 also where nobody does."""
-        inodes = self._listed(port) or self._listed(port, anew=True)
-        holder = self._holder(port, inodes)
+        inodes = self._listening_inodes(port) or self._listening_inodes(port, refresh=True)
+        holder = self._known_owner(port, inodes)
         if not holder.pid:
-            for _ in self._search_all(inodes):
+            for _ in self._scan_all_processes(inodes):
                 pass
-            holder = self._holder(port, inodes)
+            holder = self._known_owner(port, inodes)
         return holder
 
-    def obstacle(self, wanted: Iterable[tuple[str, int]], probed: int | None = None) -> str:
+    def port_conflict(self, bindings: Iterable[tuple[str, int]], probe_port: int | None = None) -> str:
         """Return what is in the way of an agent's ports, empty when nothing is.
 
         wanted: (interface, port) pairs that it shall bind. probed: where its probe will knock: whoever
         listens there already is not the agent.
         """
-        for host, port in wanted:
+        for host, port in bindings:
             try:
-                if not is_free(host, port):
-                    return str(self.holder_of(port))
+                if not is_port_free(host, port):
+                    return str(self.owner_of_port(port))
             except OSError as error:
                 return f"port {port} cannot be bound on {host}: {error.strerror}"
-        if probed is None or is_silent(probed) or not self._listed(probed):
+        if probe_port is None or has_no_listener(probe_port) or not self._listening_inodes(probe_port):
             return ""
-        return str(self.holder_of(probed))
+        return str(self.owner_of_port(probe_port))
 
-    def _listed(self, port: int, *, anew: bool = False) -> set[int]:
+    def _listening_inodes(self, port: int, *, refresh: bool = False) -> set[int]:
         """Return the inodes of the sockets that listen on `port`, as they were a moment ago or are now."""
-        began = time.monotonic()
-        if anew or began >= self._listed_until:
+        started = time.monotonic()
+        if refresh or started >= self._listing_valid_until:
             self._by_port = {}
-            for found, inode in listening_sockets():
+            for found, inode in list_listening_sockets():
                 self._by_port.setdefault(found, set()).add(inode)
             self._inodes = {inode for inodes in self._by_port.values() for inode in inodes}
-            self._seats = {inode: seats for inode, seats in self._seats.items() if inode in self._inodes}
-            self._searched.clear()
-            self._listed_until = _rest_until(began)
+            self._descriptors = {inode: seats for inode, seats in self._descriptors.items() if inode in self._inodes}
+            self._searched_pids.clear()
+            self._listing_valid_until = _valid_until(started)
         return self._by_port.get(port, set())
 
-    def _seats_of(self, inodes: Iterable[int]) -> Iterator[int]:
+    def _pids_holding(self, inodes: Iterable[int]) -> Iterator[int]:
         """Yield the processes that are known to hold one of these sockets, and still do."""
         for inode in inodes:
-            for seat in self._seats.get(inode, ()):
-                if inode_at(seat.path) == inode:
-                    yield seat.pid
+            for descriptor in self._descriptors.get(inode, ()):
+                if socket_inode_at(descriptor.path) == inode:
+                    yield descriptor.pid
 
-    def _held_in(self, inodes: Iterable[int], session: int) -> int | None:
+    def _pid_in_session(self, inodes: Iterable[int], session: int) -> int | None:
         """Return a process of `session` that is known to hold one of these sockets."""
-        return next((pid for pid in self._seats_of(inodes) if _is_in(pid, session)), None)
+        return next((pid for pid in self._pids_holding(inodes) if _is_in_session(pid, session)), None)
 
-    def _holder(self, port: int, inodes: Iterable[int]) -> Holder:
-        pid = next(self._seats_of(inodes), 0)
-        owner = owner_of(pid) if pid else None
-        return Holder(port, pid, title_of(pid) if pid else "", str(owner) if owner else "")
+    def _known_owner(self, port: int, inodes: Iterable[int]) -> PortOwner:
+        pid = next(self._pids_holding(inodes), 0)
+        owner = find_owner(pid) if pid else None
+        return PortOwner(port, pid, command_line_of(pid) if pid else "", str(owner) if owner else "")
 
-    def _search(self, pids: Iterable[int]) -> Iterator[None]:
+    def _scan_processes(self, pids: Iterable[int]) -> Iterator[None]:
         """Note which listening sockets these processes hold; yields after each descriptor."""
         for pid in pids:
-            if pid not in self._searched:
-                for path, inode in open_sockets(pid):
+            if pid not in self._searched_pids:
+                for path, inode in iter_open_sockets(pid):
                     if inode in self._inodes:
-                        self._seats.setdefault(inode, {})[_Seat(pid, path)] = None
+                        self._descriptors.setdefault(inode, {})[_SocketDescriptor(pid, path)] = None
                     yield
-                self._searched.add(pid)
+                self._searched_pids.add(pid)
 
-    def _search_all(self, inodes: set[int]) -> Iterator[None]:
+    def _scan_all_processes(self, inodes: set[int]) -> Iterator[None]:
         """Search every process, unless that was done a moment ago and these sockets were there."""
-        began = time.monotonic()
-        if inodes <= self._sought and began < self._sought_until:
+        started = time.monotonic()
+        if inodes <= self._searched_inodes and started < self._search_valid_until:
             return
         sought = self._inodes
-        yield from self._search(all_pids())
-        self._sought, self._sought_until = sought, _rest_until(began)
+        yield from self._scan_processes(all_pids())
+        self._searched_inodes, self._search_valid_until = sought, _valid_until(started)
 
 
-def _rest_until(began: float) -> float:
+def _valid_until(started: float) -> float:
     """Return until when what was read since `began` serves."""
     now = time.monotonic()
-    return now + max(_LEAST_S, _REST * (now - began))
+    return now + max(_MIN_REUSE_S, _REUSE_FACTOR * (now - started))
 
 
-def _is_in(pid: int, session: int) -> bool:
+def _is_in_session(pid: int, session: int) -> bool:
     if pid == session:
         return True
     found = read_stat(pid)
     return found is not None and found.session == session
 
 
-def _family(pid: int) -> Iterator[int]:
+def _iter_descendants(pid: int) -> Iterator[int]:
     """Yield a process and all that descend from it, each before its children are looked for."""
     todo = [pid]
     while todo:
         each = todo.pop()
         yield each
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-            todo.extend(children(each))
+            todo.extend(child_pids(each))
 
 
-async def _paced(steps: Iterable[None]) -> None:
+async def _run_yielding(steps: Iterable[None]) -> None:
     """Take these steps, and give the loop a turn in between."""
-    until = time.monotonic() + _SLICE_S
+    until = time.monotonic() + _YIELD_INTERVAL_S
     for _ in steps:
         if time.monotonic() > until:
             await asyncio.sleep(0)
-            until = time.monotonic() + _SLICE_S
+            until = time.monotonic() + _YIELD_INTERVAL_S

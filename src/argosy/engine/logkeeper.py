@@ -15,10 +15,10 @@ import time
 from typing import TYPE_CHECKING
 
 from argosy.engine.filesystem import punch_hole
-from argosy.engine.logreader import claimed_from
-from argosy.engine.logs import Mark, append_marks, log_size, read_marks, shorten_index
+from argosy.engine.logreader import first_claimed_offset
+from argosy.engine.logs import LogMark, append_marks, log_size, read_marks, shorten_index
 from argosy.engine.logwatch import LogWatch
-from argosy.engine.retention import Limits, plan_cuts
+from argosy.engine.retention import LogLimits, plan_cuts
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,58 +26,58 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOCK_BYTES = 4096
-_AGE_LOOK_S = 60.0
+_AGE_CHECK_INTERVAL_S = 60.0
 
 
 class LogKeeper:
     """Watches the logs in `folder`: notes when they grow, and keeps them within their limits."""
 
-    def __init__(self, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
-        self._folder = folder
+    def __init__(self, log_dir: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self._log_dir = log_dir
         self._loop = loop
-        self._limits = Limits()
+        self._limits = LogLimits()
         self._sizes: dict[str, int] = {}
-        self._held: dict[str, int] = {}
-        self._seams: dict[str, Mark] = {}  # of processes whose output has not been seen yet
+        self._disk_bytes: dict[str, int] = {}
+        self._pending_process_starts: dict[str, LogMark] = {}  # of processes whose output has not been seen yet
         self._age_timer: asyncio.TimerHandle | None = None
-        self._watch = LogWatch(folder, loop, self.grown, self._note_seams)
+        self._watch = LogWatch(log_dir, loop, self.on_growth, self._record_process_starts)
 
-    def begin(self, log: Path, seam: Mark) -> None:
+    def expect_process_output(self, log: Path, process_start: LogMark) -> None:
         """A process begins to write to this log; that is noted with its first output."""
-        self._seams[log.name] = seam
-        if self._sizes.get(log.name, 0) > seam.offset:
-            self._note_seams([log])
+        self._pending_process_starts[log.name] = process_start
+        if self._sizes.get(log.name, 0) > process_start.offset:
+            self._record_process_starts([log])
 
-    def begin_again(self, log: Path, seam: Mark) -> None:
+    def expect_adopted_output(self, log: Path, process_start: LogMark) -> None:
         """A process has begun to write to this log under another supervisor, which may not have noted it."""
-        if not any(mark.pid == seam.pid for mark in read_marks(log)):
-            self._seams[log.name] = seam
-            if log_size(log) > seam.offset:
-                self._note_seams([log])
+        if not any(mark.pid == process_start.pid for mark in read_marks(log)):
+            self._pending_process_starts[log.name] = process_start
+            if log_size(log) > process_start.offset:
+                self._record_process_starts([log])
 
-    def _note_seams(self, logs: Iterable[Path]) -> None:
+    def _record_process_starts(self, logs: Iterable[Path]) -> None:
         """Note whose first output it was that made these grow, before a reader comes to it."""
         for log in logs:
-            seam = self._seams.pop(log.name, None)
-            if seam is not None:
-                append_marks(log, seam)
+            process_start = self._pending_process_starts.pop(log.name, None)
+            if process_start is not None:
+                append_marks(log, process_start)
 
-    def keep(self, limits: Limits) -> None:
+    def set_limits(self, limits: LogLimits) -> None:
         """Hold these limits from now on."""
         self._limits = limits
-        self.grown(sorted(self._folder.glob("*.log")))
+        self.on_growth(sorted(self._log_dir.glob("*.log")))
         if self._age_timer is not None:
             self._age_timer.cancel()
             self._age_timer = None
         if limits.age_s is not None:
-            self._drop_old(limits.age_s)
+            self._trim_by_age(limits.age_s)
 
-    def watch_again(self) -> None:
+    def rewatch(self) -> None:
         """Watch the folder that is there now: the one before was deleted."""
         self._watch.close()
-        self._watch = LogWatch(self._folder, self._loop, self.grown, self._note_seams)
+        self._watch = LogWatch(self._log_dir, self._loop, self.on_growth, self._record_process_starts)
 
-    def grown(self, logs: Iterable[Path]) -> None:
+    def on_growth(self, logs: Iterable[Path]) -> None:
         """Take note of logs that have grown, and cut what is too long."""
         now = time.time()
         for log in logs:
@@ -85,26 +85,26 @@ class LogKeeper:
                 found = log.stat()
             except FileNotFoundError:
                 self._sizes.pop(log.name, None)
-                self._held.pop(log.name, None)
+                self._disk_bytes.pop(log.name, None)
                 continue
             if found.st_size != self._sizes.get(log.name):
                 self._sizes[log.name] = found.st_size
-                self._note_seams([log])
-                append_marks(log, Mark(now, found.st_size))
-            self._held[log.name] = found.st_blocks * 512
-        for name, cut in plan_cuts(self._held, self._limits).items():
+                self._record_process_starts([log])
+                append_marks(log, LogMark(now, found.st_size))
+            self._disk_bytes[log.name] = found.st_blocks * 512
+        for name, cut in plan_cuts(self._disk_bytes, self._limits).items():
             end = self._sizes[name] - cut.keep_bytes
-            self._held[name] = cut_log(self._folder / name, end, is_hard=cut.is_hard)
+            self._disk_bytes[name] = trim_log(self._log_dir / name, end, ignore_readers=cut.ignore_readers)
 
-    def _drop_old(self, age_s: float) -> None:
+    def _trim_by_age(self, age_s: float) -> None:
         """Cut what was written longer ago than `age_s`, by the marks."""
-        self._age_timer = self._loop.call_later(min(age_s / 4, _AGE_LOOK_S), self._drop_old, age_s)
+        self._age_timer = self._loop.call_later(min(age_s / 4, _AGE_CHECK_INTERVAL_S), self._trim_by_age, age_s)
         before = time.time() - age_s
         for name in self._sizes:
-            log = self._folder / name
+            log = self._log_dir / name
             old = [mark.offset for mark in read_marks(log) if mark.at_s < before]
-            if old and self._held.get(name, 0) > _BLOCK_BYTES:
-                self._held[name] = cut_log(log, old[-1], is_hard=False)
+            if old and self._disk_bytes.get(name, 0) > _BLOCK_BYTES:
+                self._disk_bytes[name] = trim_log(log, old[-1], ignore_readers=False)
 
     def close(self) -> None:
         """Stop watching."""
@@ -113,7 +113,7 @@ class LogKeeper:
         self._watch.close()
 
 
-def cut_log(log: Path, end: int, *, is_hard: bool) -> int:
+def trim_log(log: Path, end: int, *, ignore_readers: bool) -> int:
     """Give back the blocks of a log that lie before `end` and that nobody reads; return what it holds then.
 
     is_hard: also those that somebody reads. A file system that cannot do it leaves the log as it is.
@@ -125,18 +125,18 @@ def cut_log(log: Path, end: int, *, is_hard: bool) -> int:
     try:
         before = os.fstat(descriptor)
         block = max(before.st_blksize, _BLOCK_BYTES)
-        end = (end if is_hard else claimed_from(descriptor, end)) // block * block
+        end = (end if ignore_readers else first_claimed_offset(descriptor, end)) // block * block
         if end > 0:
-            _punch(descriptor, end)
-        held = os.fstat(descriptor).st_blocks * 512
-        if held < before.st_blocks * 512:
+            _punch_if_supported(descriptor, end)
+        disk_bytes = os.fstat(descriptor).st_blocks * 512
+        if disk_bytes < before.st_blocks * 512:
             shorten_index(log, end)
-        return held
+        return disk_bytes
     finally:
         os.close(descriptor)
 
 
-def _punch(descriptor: int, end: int) -> None:
+def _punch_if_supported(descriptor: int, end: int) -> None:
     try:
         punch_hole(descriptor, 0, end)
     except OSError as error:

@@ -12,7 +12,7 @@ import struct
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.logs import Mark, read_marks
+from argosy.engine.logs import LogMark, read_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ _CHUNK_BYTES = 4 * 2**20
 _FLOCK = struct.Struct("hhqqi4x")
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """One line of an agent.
 
     seam: the pid of a process that starts here, text empty. lost_bytes: so much was dropped here
@@ -34,12 +34,12 @@ class Line(NamedTuple):
     at_s: float
     agent: str
     text: str
-    seam: int = 0
+    process_start_pid: int = 0
     lost_bytes: int = 0
     lost_since_s: float = 0.0
 
 
-class Reader:
+class LogReader:
     """Reads one agent's log from some offset on, and goes on from there when it has grown.
 
     From its first read to its `close` it claims what it has not read.
@@ -57,14 +57,14 @@ class Reader:
         self._lost_since_s = 0.0
         self._file: int | None = None
 
-    def read(self, most_bytes: int | None = None) -> Iterator[Line]:
+    def read(self, most_bytes: int | None = None) -> Iterator[LogLine]:
         """Yield the whole lines that are there now, each with its time, and the seams between them.
 
         What a process wrote last without ending the line is a line too, once the next has begun.
         most_bytes: go no further after so many.
         """
         self.is_behind = False
-        file = self._opened()
+        file = self._open_current()
         if file is None:
             return
         end = os.fstat(file).st_size
@@ -74,23 +74,23 @@ class Reader:
                 self.is_behind = True
                 break
             marks = read_marks(self._log)
-            if lost := self._pass_hole(file, marks):
+            if lost := self._skip_hole(file, marks):
                 enough, end = enough + lost, os.fstat(file).st_size
-            data = self._take(file, end, marks)
-            if kept_from(file, self._offset) != self._offset:
+            data = self._read_chunk(file, end, marks)
+            if first_kept_offset(file, self._offset) != self._offset:
                 continue  # it was dropped while it was read
             before = self._offset
-            yield from self._lines(data, marks)
+            yield from self._iter_lines(data, marks)
             if self._offset == before:
                 return  # a line without an end
-        claim_from(file, self._offset)
+        claim_unread(file, self._offset)
 
     @property
     def offset(self) -> int:
         """How far it has read."""
         return self._offset
 
-    def _opened(self) -> int | None:
+    def _open_current(self) -> int | None:
         """Return the log that is there now, opened; a new one of that name is read from its beginning."""
         try:
             found = os.stat(self._log)
@@ -103,48 +103,48 @@ class Reader:
             self.close()
             self._offset = 0
         self._file = os.open(self._log, os.O_RDONLY | os.O_CLOEXEC)
-        claim_from(self._file, self._offset)
+        claim_unread(self._file, self._offset)
         return self._file
 
-    def _pass_hole(self, file: int, marks: list[Mark]) -> int:
+    def _skip_hole(self, file: int, marks: list[LogMark]) -> int:
         """Go on after what was dropped; return how much that is. The next line tells of it."""
-        lost = kept_from(file, self._offset) - self._offset
-        if lost and not self._lost_bytes:
+        dropped = first_kept_offset(file, self._offset) - self._offset
+        if dropped and not self._lost_bytes:
             self._lost_since_s = self._at_s or _time_at(marks, self._offset)
-        self._lost_bytes += lost
-        self._offset += lost
-        return lost
+        self._lost_bytes += dropped
+        self._offset += dropped
+        return dropped
 
-    def _take(self, file: int, end: int, marks: list[Mark]) -> bytes:
+    def _read_chunk(self, file: int, end: int, marks: list[LogMark]) -> bytes:
         """Return the next bytes, up to `end`: a whole line at least where there is one."""
-        claim_from(file, self._offset)
+        claim_unread(file, self._offset)
         size = _CHUNK_BYTES
         while True:
             data = os.pread(file, min(size, end - self._offset), self._offset)
-            reach = self._offset + len(data)
-            has_end = b"\n" in data or any(m.pid and self._offset < m.offset <= reach for m in marks)
+            chunk_end = self._offset + len(data)
+            has_end = b"\n" in data or any(m.pid and self._offset < m.offset <= chunk_end for m in marks)
             if has_end or len(data) < size:
                 return data
             size *= 2
 
-    def _lines(self, data: bytes, marks: list[Mark]) -> Iterator[Line]:
-        seams = {mark.offset: mark for mark in marks if mark.pid}
+    def _iter_lines(self, data: bytes, marks: list[LogMark]) -> Iterator[LogLine]:
+        process_starts = {mark.offset: mark for mark in marks if mark.pid}
         offsets = [mark.offset for mark in marks]
-        for raw in _cut(data, sorted(seam - self._offset for seam in seams if seam > self._offset)):
-            seam = seams.get(self._offset)
+        for raw in _split_lines(data, sorted(seam - self._offset for seam in process_starts if seam > self._offset)):
+            process_start = process_starts.get(self._offset)
             # The first mark beyond the line's first byte was made when the line was there.
             beyond = bisect_right(offsets, self._offset)
             at_s = self._at_s = marks[min(beyond, len(marks) - 1)].at_s if marks else 0.0
             if self._lost_bytes:
-                yield self._told_lost(seam.at_s if seam else at_s)
-            if seam is not None:
-                yield Line(seam.at_s, self.agent, "", seam.pid)
+                yield self._dropped_marker(process_start.at_s if process_start else at_s)
+            if process_start is not None:
+                yield LogLine(process_start.at_s, self.agent, "", process_start.pid)
             self._offset += len(raw)
-            yield Line(at_s, self.agent, raw.rstrip(b"\r\n").decode(errors="replace"))
+            yield LogLine(at_s, self.agent, raw.rstrip(b"\r\n").decode(errors="replace"))
 
-    def _told_lost(self, at_s: float) -> Line:
-        lost, self._lost_bytes = self._lost_bytes, 0
-        return Line(at_s, self.agent, "", lost_bytes=lost, lost_since_s=self._lost_since_s)
+    def _dropped_marker(self, at_s: float) -> LogLine:
+        dropped, self._lost_bytes = self._lost_bytes, 0
+        return LogLine(at_s, self.agent, "", lost_bytes=dropped, lost_since_s=self._lost_since_s)
 
     def close(self) -> None:
         """Let go of the log, and of the claim on it."""
@@ -153,46 +153,46 @@ class Reader:
             self._file = None
 
 
-def _time_at(marks: list[Mark], offset: int) -> float:
+def _time_at(marks: list[LogMark], offset: int) -> float:
     """Return when the log had so many bytes, at the latest mark before; 0.0 where there is none."""
     return max((mark.at_s for mark in marks if mark.offset <= offset), default=0.0)
 
 
-def _cut(data: bytes, seams: list[int]) -> Iterator[bytes]:
+def _split_lines(data: bytes, boundaries: list[int]) -> Iterator[bytes]:
     """Yield the pieces of `data` that end with a line feed or where a seam is; not what is left after."""
     start = 0
-    for seam in [*seams, None]:
-        piece = data[start:seam]
+    for boundary in [*boundaries, None]:
+        piece = data[start:boundary]
         end = 0
         while (feed := piece.find(b"\n", end)) >= 0:
             yield piece[end : feed + 1]
             end = feed + 1
-        if seam is None or seam > len(data):
+        if boundary is None or boundary > len(data):
             return
         if end < len(piece):
             yield piece[end:]
-        start = seam
+        start = boundary
 
 
-def claim_from(descriptor: int, offset: int) -> None:
+def claim_unread(descriptor: int, offset: int) -> None:
     """Claim what a log has from `offset` on, and what it will have, instead of an earlier claim."""
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, offset, 0, 0))
     if offset:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, 0, offset, 0))
 
 
-def claimed_from(descriptor: int, end: int) -> int:
+def first_claimed_offset(descriptor: int, end: int) -> int:
     """Return the first offset before `end` that a reader claims, else `end`."""
     while end > 0:
-        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, end, 0)
-        kind, _, start, _, _ = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))
+        query = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, end, 0)
+        kind, _, start, _, _ = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, query))
         if kind == fcntl.F_UNLCK:
             return end
         end = start  # of one of the readers; another may claim more
     return 0
 
 
-def kept_from(descriptor: int, offset: int) -> int:
+def first_kept_offset(descriptor: int, offset: int) -> int:
     """Return the first offset from `offset` on that is kept: past a hole, and the line that it has torn."""
     try:
         start = os.lseek(descriptor, offset, os.SEEK_DATA)
@@ -209,11 +209,11 @@ def kept_from(descriptor: int, offset: int) -> int:
     return start
 
 
-def tail_offset(log: Path, lines: int) -> int:
+def find_tail_offset(log: Path, lines: int) -> int:
     """Return the offset from which a log has its last `lines` lines, as far as they are kept."""
     try:
         with open(log, "rb") as file:
-            start = kept_from(file.fileno(), 0)
+            start = first_kept_offset(file.fileno(), 0)
             position = file.seek(0, os.SEEK_END)
             while position > start:
                 step = min(_BLOCK_BYTES, position - start)

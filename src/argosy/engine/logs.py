@@ -15,19 +15,19 @@ import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.printable import show_control
+from argosy.engine.printable import escape_control
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _MARK = struct.Struct("<dQI")
 _TAIL_BYTES = 4096
-_END = "--- is ended: "
+_END_PREFIX = "--- is ended: "
 # An index of so many marks is thinned out to half of it.
-_MOST_MARKS = 8192
+_MAX_MARKS = 8192
 
 
-class Mark(NamedTuple):
+class LogMark(NamedTuple):
     """At `at_s` (epoch seconds) the file had `offset` bytes; pid is set where a process began to write."""
 
     at_s: float
@@ -40,27 +40,27 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
-def append_end(path: Path, reason: str) -> None:
+def append_end_notice(path: Path, reason: str) -> None:
     """Append a line of the engine's own to a log, why it ends the process; lost on a full disk."""
     with contextlib.suppress(OSError):
         log = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             size = os.fstat(log).st_size
             before = b"" if size == 0 or os.pread(log, 1, size - 1) == b"\n" else b"\n"
-            os.write(log, before + f"{_END}{reason} ---\n".encode())
+            os.write(log, before + f"{_END_PREFIX}{reason} ---\n".encode())
         finally:
             os.close(log)
 
 
-def index_of(log: Path) -> Path:
+def index_path(log: Path) -> Path:
     """Return the path of a log's index."""
     return log.with_suffix(".idx")
 
 
-def append_marks(log: Path, *marks: Mark) -> None:
+def append_marks(log: Path, *marks: LogMark) -> None:
     """Append marks to a log's index; a full disk costs the marks, and a torn one is cut off by the next."""
     try:
-        descriptor = open_log(index_of(log))
+        descriptor = open_log(index_path(log))
         try:
             size = os.fstat(descriptor).st_size
             torn = size % _MARK.size
@@ -71,7 +71,7 @@ def append_marks(log: Path, *marks: Mark) -> None:
             os.close(descriptor)
     except OSError:
         return
-    if size >= _MOST_MARKS * _MARK.size:
+    if size >= _MAX_MARKS * _MARK.size:
         shorten_index(log, 0)
 
 
@@ -81,28 +81,28 @@ def shorten_index(log: Path, start: int) -> None:
     The first stays: it says since when there is the log.
     """
     marks = [mark for at, mark in enumerate(read_marks(log)) if mark.offset >= start or at == 0]
-    while len(marks) > _MOST_MARKS // 2:
+    while len(marks) > _MAX_MARKS // 2:
         thinned = [mark for at, mark in enumerate(marks) if mark.pid or at % 2 or at == 0]
         # Where there is nothing but seams, the oldest go.
-        marks = thinned if len(thinned) < len(marks) else marks[-_MOST_MARKS // 2 :]
-    index = index_of(log)
-    beside = index.with_suffix(".new")
+        marks = thinned if len(thinned) < len(marks) else marks[-_MAX_MARKS // 2 :]
+    index = index_path(log)
+    temp_path = index.with_suffix(".new")
     try:
-        beside.write_bytes(b"".join(_MARK.pack(*mark) for mark in marks))
-        os.replace(beside, index)
+        temp_path.write_bytes(b"".join(_MARK.pack(*mark) for mark in marks))
+        os.replace(temp_path, index)
     except OSError:
         with contextlib.suppress(OSError):
-            beside.unlink()
+            temp_path.unlink()
 
 
-def read_marks(log: Path) -> list[Mark]:
+def read_marks(log: Path) -> list[LogMark]:
     """Return the marks of a log, oldest first; a torn one at the end is passed over."""
     try:
-        data = index_of(log).read_bytes()
+        data = index_path(log).read_bytes()
     except FileNotFoundError:
         return []
     whole = len(data) - len(data) % _MARK.size
-    return [Mark(*fields) for fields in _MARK.iter_unpack(data[:whole])]
+    return [LogMark(*fields) for fields in _MARK.iter_unpack(data[:whole])]
 
 
 def log_size(log: Path) -> int:
@@ -113,7 +113,7 @@ def log_size(log: Path) -> int:
         return 0
 
 
-def telling_line(log: Path, start: int) -> str:
+def most_relevant_line(log: Path, start: int) -> str:
     """Return the line after the byte `start` that tells best how a program ended; empty when there is none.
 
     That is the first of the errors that argosy's own words end with (`error: ...`, `hint: ...`), else the
@@ -130,7 +130,7 @@ def telling_line(log: Path, start: int) -> str:
     return next((line for line in reversed(lines) if not line.startswith("hint: ")), "")
 
 
-def last_lines(log: Path, start: int, most: int = 10) -> list[str]:
+def last_lines(log: Path, start: int, limit: int = 10) -> list[str]:
     """Return the last lines after the byte `start` that have something in them, oldest first.
 
     Shortened, and without what a terminal would act on: they are shown beside what argosy says itself.
@@ -143,5 +143,5 @@ def last_lines(log: Path, start: int, most: int = 10) -> list[str]:
             lines = file.read().replace(b"\0", b"").decode(errors="replace").splitlines()
     except OSError:
         return []
-    said = [line.rstrip() for line in lines if line.strip() and not line.startswith(_END)]
-    return [show_control(line[:200]) for line in said[-most:]]
+    lines_shown = [line.rstrip() for line in lines if line.strip() and not line.startswith(_END_PREFIX)]
+    return [escape_control(line[:200]) for line in lines_shown[-limit:]]

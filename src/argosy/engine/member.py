@@ -8,46 +8,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from argosy.engine.memory import Memory
-from argosy.engine.state import RUNNING_STATES, Event, State
+from argosy.engine.memory import ProcessMemory
+from argosy.engine.state import RUNNING_STATES, UnitEvent, State
 from argosy.engine.unit import Unit
 
 if TYPE_CHECKING:
-    from argosy.engine.cell import Cell, Hull
+    from argosy.engine.cell import ManagedCell, CellUnit
     from argosy.engine.plan import ProcessSpec
-    from argosy.engine.surroundings import Surroundings
+    from argosy.engine.surroundings import UnitContext
 
 
-class Member(Unit):
+class CellMember(Unit):
     """An agent of `cell`."""
 
-    def __init__(self, spec: ProcessSpec, crew: Surroundings, cell: Cell) -> None:
-        super().__init__(spec, crew)
+    def __init__(self, spec: ProcessSpec, context: UnitContext, cell: ManagedCell) -> None:
+        super().__init__(spec, context)
         self.cell = cell
-        self._log = crew.folder.log(cell.hull.name)
-        self._signs.on_over = lambda: cell.over(self)
+        self._log = context.state_dir.log_file(cell.cell_unit.name)
+        self._monitor.on_finished = lambda: cell.on_member_finished(self)
         cell.members[spec.name] = self
 
     # ---- what others ask of it
 
     @property
-    def host(self) -> Unit:
+    def process_unit(self) -> Unit:
         """The unit whose process it lives in: its cell's."""
-        return self.cell.hull
+        return self.cell.cell_unit
 
     def start(self) -> None:
         """Want it up. A start that a person asks for forgives the cell's earlier restarts."""
-        self.cell.forgive()
+        self.cell.reset_restart_budget()
         super().start()
 
     def restart(self, spec: ProcessSpec | None = None) -> None:
         """Restart its cell, and be `spec` from then on when one is given."""
-        self.wanted = True
-        self._next_spec = spec or self._next_spec
-        if self.cell.carries(self):
-            self.cell.bring_down()
+        self.desired_up = True
+        self._pending_spec = spec or self._pending_spec
+        if self.cell.has_attached(self):
+            self.cell.restart_process()
             return
-        self._take_next_spec()
+        self._apply_pending_spec()
         if self.state not in RUNNING_STATES:
             super().start()
 
@@ -58,107 +58,107 @@ class Member(Unit):
 
     # ---- start
 
-    def spawn_now(self) -> None:
+    def start_process(self) -> None:
         """Board the cell; a held port is a failed start like any other."""
-        self.waits_for_room = self.was_killed = False
+        self.awaits_admission = self.was_killed = False
         self.ready_at = self.health = None
         self.lost_needs.clear()
-        self._cause = "exit"
-        self.started_at = self._crew.loop.time()
-        self._mark_log()
-        held = self._crew.listeners.obstacle(self.spec.ports, self.spec.probe_port)
-        if held:
-            self._not_started(held)
+        self._exit_cause = "exit"
+        self.started_at = self._context.loop.time()
+        self._mark_log_start()
+        port_conflict = self._context.listeners.port_conflict(self.spec.ports, self.spec.probe_port)
+        if port_conflict:
+            self._fail_start(port_conflict)
             return
         try:
-            self._signs.listen()
+            self._monitor.listen()
         except OSError as error:
-            self._not_started(f"its notify socket: {error.strerror}")
+            self._fail_start(f"its notify socket: {error.strerror}")
             return
         self.running_digest = self.spec.digest
-        self._timers.arm("deadline", self.spec.start_timeout_s, self._too_late)
-        self.cell.board(self)
+        self._timers.arm("deadline", self.spec.start_timeout_s, self._on_start_timeout)
+        self.cell.attach(self)
 
-    def has_boarded(self, hull: Hull) -> None:
+    def on_attached(self, cell_unit: CellUnit) -> None:
         """The process has been told to begin it."""
-        self._share_process(hull)
-        self._write_will()
-        self._signs.begin(self.spec, hull.pid or 0)
-        self._crew.changed(self)
+        self._share_process(cell_unit)
+        self._save_state()
+        self._monitor.start(self.spec, cell_unit.pid or 0)
+        self._context.on_transition(self)
 
-    def adopt_aboard(self, hull: Hull) -> bool:
+    def adopt_attached(self, cell_unit: CellUnit) -> bool:
         """Take it over with the process of an earlier supervisor; return whether it shall live there."""
-        will = self._crew.wills.read(self.name)
-        if will is not None and not (will.wanted and will.incarnation == hull.incarnation):
+        saved_state = self._context.unit_states.read(self.name)
+        if saved_state is not None and not (saved_state.desired_up and saved_state.incarnation == cell_unit.incarnation):
             return False
-        self._share_process(hull)
-        self.wanted = True
-        self.restarts = will.restarts if will else 0
-        self.running_digest = will.digest if will else self.spec.digest
-        self.started_at = self._crew.loop.time()
+        self._share_process(cell_unit)
+        self.desired_up = True
+        self.restarts = saved_state.restarts if saved_state else 0
+        self.running_digest = saved_state.digest if saved_state else self.spec.digest
+        self.started_at = self._context.loop.time()
         self.state, self.reason = State.STARTING, "adopted, not heard of yet"
-        self._signs.listen()
-        self._timers.arm("deadline", self.spec.start_timeout_s, self._too_late)
-        was_ready = will is not None and will.ready_s is not None
-        self._signs.recognise(self.spec, hull.pid or 0, was_ready=was_ready)
+        self._monitor.listen()
+        self._timers.arm("deadline", self.spec.start_timeout_s, self._on_start_timeout)
+        was_ready = saved_state is not None and saved_state.ready_s is not None
+        self._monitor.start_adopted(self.spec, cell_unit.pid or 0, was_ready=was_ready)
         return True
 
-    def _share_process(self, hull: Hull) -> None:
-        self._life.share(hull.life)
-        self.version = hull.version
-        self.log_start = hull.log_start
+    def _share_process(self, cell_unit: CellUnit) -> None:
+        self._process.share_process(cell_unit.managed_process)
+        self.version = cell_unit.version
+        self.log_start = cell_unit.log_start
 
-    def take_share(self, hull: Hull, sharers: int) -> None:
+    def set_memory_share(self, cell_unit: CellUnit, member_count: int) -> None:
         """Take its share of the process's proportional memory; what is resident is resident for all."""
-        found = hull.memory
-        self.memory = found and Memory(found.rss_bytes, found.pss_bytes // sharers)
-        self.memory_at = hull.memory_at
+        found = cell_unit.memory
+        self.memory = found and ProcessMemory(found.rss_bytes, found.pss_bytes // member_count)
+        self.memory_sampled_at = cell_unit.memory_sampled_at
 
     # ---- end
 
-    def sink(self, why: str, *, is_stopping: bool) -> None:
+    def on_process_stopping(self, reason: str, *, is_stopping: bool) -> None:
         """The process is on its way out, or something of it is left."""
-        self._fire(Event.FROZEN if is_stopping else Event.UNHEALTHY, why)
+        self._fire(UnitEvent.FROZEN if is_stopping else UnitEvent.UNHEALTHY, reason)
 
-    def lost(self, event: Event, why: str) -> None:
+    def on_detached(self, event: UnitEvent, reason: str) -> None:
         """It is not in the process any more; `event` is what its cell will do."""
-        if not self.wanted:
-            event, why = Event.FINISHED, self.reason
-        elif self._cause == "timeout":
-            event, why = Event.GIVE_UP, self.reason
+        if not self.desired_up:
+            event, reason = UnitEvent.FINISHED, self.reason
+        elif self._exit_cause == "timeout":
+            event, reason = UnitEvent.GIVE_UP, self.reason
         self._disarm()
-        self._life.finish()
+        self._process.mark_gone()
         self.health = self.memory = None
-        self.waits_for_room = False
-        self._take_next_spec()
-        if event is Event.RETRY:
+        self.awaits_admission = False
+        self._apply_pending_spec()
+        if event is UnitEvent.RETRY:
             self.restarts += 1
-            self._note_exit(why)
-        self._fire(event, why)
-        self._write_will()
-        self._crew.has_ended(self)
+            self._record_exit(reason)
+        self._fire(event, reason)
+        self._save_state()
+        self._context.on_exit(self)
 
-    def revive(self) -> None:
+    def retry(self) -> None:
         """Its cell starts again."""
         if self.state is State.RESTART_PENDING:
-            self._fire(Event.BACKOFF_OVER, self.reason)
+            self._fire(UnitEvent.BACKOFF_OVER, self.reason)
 
-    def _frozen(self, why: str) -> None:
-        self.cell.hull.fail(f"restarts since `{self.name}` {why}")
+    def _on_frozen(self, reason: str) -> None:
+        self.cell.cell_unit.mark_frozen(f"restarts since `{self.name}` {reason}")
 
     def _terminate(self) -> None:
         self._timers.cancel("deadline")
-        self._signs.attend()
-        if not self.cell.carries(self):
-            self.cell.leave(self)
-            self.lost(Event.FINISHED, self.reason)
-        elif self._cause == "timeout" and self.spec.restart == "always":
-            self._cause = "exit"
-            self.cell.bring_down()
-        elif not self.cell.is_sinking:
+        self._monitor.read_immediately()
+        if not self.cell.has_attached(self):
+            self.cell.detach(self)
+            self.on_detached(UnitEvent.FINISHED, self.reason)
+        elif self._exit_cause == "timeout" and self.spec.restart == "always":
+            self._exit_cause = "exit"
+            self.cell.restart_process()
+        elif not self.cell.is_stopping:
             self._timers.arm("grace", self.spec.stop_timeout_s, self._kill)
-            self.cell.leave(self)
+            self.cell.detach(self)
 
     def _kill(self) -> None:
         self.was_killed = True
-        self.cell.hull.slay()
+        self.cell.cell_unit.kill_process()

@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
     from argosy.engine.unit import Unit
 
-_EVERY_S = 1.0
-_FIRST_S = 0.1
+_SAMPLE_INTERVAL_S = 1.0
+_FIRST_SAMPLE_INTERVAL_S = 0.1
 # The kernel walks all pages of a process for its proportional size: milliseconds for one of a large family.
 # Once each is known, what that takes is at most this share of a processor.
-_SHARE = 0.0005
+_MAX_CPU_SHARE = 0.0005
 # One that has as many resident pages as before is not read again for so long; its share in those that it
 # has in common with others may be another.
-_KNOWN_S = 600.0
+_RESAMPLE_AFTER_S = 600.0
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class Memory(NamedTuple):
+class ProcessMemory(NamedTuple):
     """Resident pages, and resident pages with each shared one divided by its users."""
 
     rss_bytes: int
     pss_bytes: int
 
 
-def read_resident(pid: int) -> int:
+def read_resident_bytes(pid: int) -> int:
     """Return the resident bytes of `pid` by the quick /proc/PID/statm, 0 when it is gone."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
@@ -42,7 +42,7 @@ def read_resident(pid: int) -> int:
         return 0
 
 
-def read_memory(pid: int) -> Memory | None:
+def read_process_memory(pid: int) -> ProcessMemory | None:
     """Return the memory of `pid` from /proc/PID/smaps_rollup, or None when it may not be read."""
     found: dict[bytes, int] = {}
     try:
@@ -55,7 +55,7 @@ def read_memory(pid: int) -> Memory | None:
         return None
     if len(found) != 2:
         return None
-    return Memory(found[b"Rss"], found[b"Pss"])
+    return ProcessMemory(found[b"Rss"], found[b"Pss"])
 
 
 class MemorySampler:
@@ -73,30 +73,30 @@ class MemorySampler:
         self._loop = loop
         self._units = units
         self._on_sample = on_sample
-        self._turn = 0
+        self._next_index = 0
         # Pid and resident bytes of each, when its memory was read last.
-        self._resident: dict[str, tuple[int, int]] = {}
-        self._timer = loop.call_later(_EVERY_S, self._sample)
+        self._last_resident: dict[str, tuple[int, int]] = {}
+        self._timer = loop.call_later(_SAMPLE_INTERVAL_S, self._sample)
 
     def _sample(self) -> None:
         units = [unit for unit in self._units() if unit.pid is not None]
-        is_calm = not any(unit.state is State.STARTING for unit in units)
+        has_no_starting_unit = not any(unit.state is State.STARTING for unit in units)
         took_s = 0.0
         unread = [unit for unit in units if unit.memory is None]
-        if units and is_calm:
-            self._turn = (self._turn + 1) % len(units)
-            unit = unread[0] if unread else units[self._turn]
+        if units and has_no_starting_unit:
+            self._next_index = (self._next_index + 1) % len(units)
+            unit = unread[0] if unread else units[self._next_index]
             pid = unit.pid or 0
-            resident = (pid, read_resident(pid))
-            is_recent = self._loop.time() - unit.memory_at < _KNOWN_S
-            if unit in unread or not is_recent or self._resident.get(unit.name) != resident:
-                self._resident[unit.name] = resident
+            resident = (pid, read_resident_bytes(pid))
+            is_recent = self._loop.time() - unit.memory_sampled_at < _RESAMPLE_AFTER_S
+            if unit in unread or not is_recent or self._last_resident.get(unit.name) != resident:
+                self._last_resident[unit.name] = resident
                 began_s = time.thread_time()
-                unit.memory = read_memory(pid)
+                unit.memory = read_process_memory(pid)
                 took_s = time.thread_time() - began_s
-                unit.memory_at = self._loop.time()
+                unit.memory_sampled_at = self._loop.time()
                 self._on_sample(unit)
-        pause_s = _FIRST_S if is_calm and len(unread) > 1 else max(_EVERY_S, took_s / _SHARE)
+        pause_s = _FIRST_SAMPLE_INTERVAL_S if has_no_starting_unit and len(unread) > 1 else max(_SAMPLE_INTERVAL_S, took_s / _MAX_CPU_SHARE)
         self._timer = self._loop.call_later(pause_s, self._sample)
 
     def close(self) -> None:

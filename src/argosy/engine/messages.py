@@ -18,24 +18,24 @@ PROTOCOL = 1
 # What a new supervisor writes to the descriptor its starter gave; else a line with Refused.
 READY = b"ready"
 # The code of the fault of one that found another ruling.
-HELD = "held"
+SUPERVISOR_ALREADY_RUNNING = "held"
 
 
-class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, kw_only=True):
+class ControlMessage(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, kw_only=True):
     """Base of all messages; the tag is the class name in lower case."""
 
 
 # ---- requests
 
 
-class Hello(Message, frozen=True):
+class ClientHello(ControlMessage, frozen=True):
     """Who is there; answered by Welcome, or Refused when the protocol differs."""
 
     protocol: int
     client: str
 
 
-class Apply(Message, frozen=True):
+class Apply(ControlMessage, frozen=True):
     """Bring the fleet up; answered by Difference, Changed..., Account.
 
     fleet: as the caller has loaded it, without a fault.
@@ -57,11 +57,11 @@ class Apply(Message, frozen=True):
     timeout_s: float = 300.0
     hub: bool = False
     origin: str = ""
-    order: str = ""
+    apply_id: str = ""
     file_digest: str = ""
 
 
-class Stop(Message, frozen=True):
+class Stop(ControlMessage, frozen=True):
     """Stop these agents (None: all) in reverse order; answered by Stopped.
 
     is_kill: without grace or order. origin: the machine that hands it on. beside: agents that are
@@ -69,37 +69,37 @@ class Stop(Message, frozen=True):
     """
 
     names: list[str] | None = None
-    is_kill: bool = False
+    force: bool = False
     origin: str = ""
-    beside: list[str] = []
+    stopping_elsewhere: list[str] = []
 
 
-class Restart(Message, frozen=True):
+class Restart(ControlMessage, frozen=True):
     """Restart these agents in place; answered by Restarted. origin: the machine that hands it on."""
 
     names: list[str]
     origin: str = ""
 
 
-class Status(Message, frozen=True):
+class GetStatus(ControlMessage, frozen=True):
     """What is; answered by Report."""
 
 
-class Subscribe(Message, frozen=True):
+class Subscribe(ControlMessage, frozen=True):
     """Send Changed for every transition from now on."""
 
 
-class Relay(Message, frozen=True):
+class RelayCommand(ControlMessage, frozen=True):
     """Run `argosy WORDS` for this fleet on a machine; answered by Output, the last of them empty.
 
     words: begin with a verb that only reads.
     """
 
     machine: str
-    words: list[str]
+    args: list[str]
 
 
-class Condemn(Message, frozen=True):
+class MarkMachineFailed(ControlMessage, frozen=True):
     """Somebody who knows says that a machine is gone: what is needed of it will not come.
 
     Holds while it is not seen; one that comes back is what it says itself.
@@ -109,7 +109,7 @@ class Condemn(Message, frozen=True):
     reason: str
 
 
-class Disrupt(Message, frozen=True):
+class InjectFault(ControlMessage, frozen=True):
     """Kill or freeze the process of a ready agent of this machine; answered by Disrupted, or Refused.
 
     An end that comes of it counts towards no restart limit. within_s: a frozen process goes on after so
@@ -118,21 +118,21 @@ class Disrupt(Message, frozen=True):
 
     agent: str
     kind: Literal["kill", "freeze"]
-    within_s: float
+    max_duration_s: float
 
 
-class Thaw(Message, frozen=True):
+class ResumeProcess(ControlMessage, frozen=True):
     """Let the process go on that was frozen for this client."""
 
 
-class Shutdown(Message, frozen=True):
+class Shutdown(ControlMessage, frozen=True):
     """End the supervisor; the agents are left as they are."""
 
 
 # ---- answers and events
 
 
-class Welcome(Message, frozen=True):
+class ServerHello(ControlMessage, frozen=True):
     """The supervisor that answers. held: which limits its control groups hold: `memory`, `cpu`.
 
     stays: it does not end when nothing runs.
@@ -141,18 +141,18 @@ class Welcome(Message, frozen=True):
     protocol: int
     pid: int
     started_s: float
-    held: list[str] = []
-    stays: bool = False
+    enforced_limits: list[str] = []
+    is_persistent: bool = False
 
 
-class Refused(Message, frozen=True):
+class Refused(ControlMessage, frozen=True):
     """The request was not carried out."""
 
     faults: list[Fault]
     exit_code: int = 1
 
 
-class Difference(Message, frozen=True):
+class ApplyPreview(ControlMessage, frozen=True):
     """What an apply will change, said before it does. machine: where, empty for the one that was asked."""
 
     start: list[str]
@@ -175,20 +175,20 @@ class MachineStatus(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
 
 
-class Sighted(Message, frozen=True):
+class MachineStatusChanged(ControlMessage, frozen=True):
     """Another machine is linked, or blind, or was waited for in vain."""
 
     machine: str
     status: MachineStatus
 
 
-class Output(Message, frozen=True):
+class CommandOutput(ControlMessage, frozen=True):
     """Some of what a verb that runs elsewhere has printed; nothing when it has ended."""
 
     data: bytes
 
 
-class Changed(Message, frozen=True):
+class AgentStateChanged(ControlMessage, frozen=True):
     """One agent's transition. at_s: wall clock, epoch seconds. last_lines: of one that is given up.
 
     is_silent: it has beaten no more for a while.
@@ -204,7 +204,7 @@ class Changed(Message, frozen=True):
     is_silent: bool = False
 
 
-class Milestone(msgspec.Struct, frozen=True):
+class CriticalPathStep(msgspec.Struct, frozen=True):
     """An agent on the critical path: seconds from the apply to its start and its readiness."""
 
     agent: str
@@ -212,7 +212,7 @@ class Milestone(msgspec.Struct, frozen=True):
     ready: float
 
 
-class Account(Message, frozen=True):
+class ApplySummary(ControlMessage, frozen=True):
     """The closed account of an apply: ready + not_ready + left_out = declared; degraded is part of ready.
 
     optional: those of `not_ready` that are not required. last_lines: what those that were given up
@@ -228,7 +228,7 @@ class Account(Message, frozen=True):
     left_out: dict[str, str]
     adopted: list[str]
     seconds: float
-    critical_path: list[Milestone]
+    critical_path: list[CriticalPathStep]
     critical_path_seconds: float
     interrupted: bool = False
     last_lines: dict[str, list[str]] = {}
@@ -236,7 +236,7 @@ class Account(Message, frozen=True):
     hub: str = ""
 
 
-class Stopped(Message, frozen=True):
+class Stopped(ControlMessage, frozen=True):
     """Which agents were stopped, and which had to be killed.
 
     unreached: machines that could not be told, with the reason; what runs there runs on. left: agents that
@@ -246,11 +246,11 @@ class Stopped(Message, frozen=True):
     stopped: list[str]
     killed: list[str]
     seconds: float
-    unreached: dict[str, str] = {}
-    left: dict[str, str] = {}
+    unreachable: dict[str, str] = {}
+    still_running: dict[str, str] = {}
 
 
-class Restarted(Message, frozen=True):
+class Restarted(ControlMessage, frozen=True):
     """How a restart ended: the agents that are ready again, and the others with the reason.
 
     mates: by cell, the agents that were restarted because they share it with one that was to be.
@@ -260,7 +260,7 @@ class Restarted(Message, frozen=True):
     not_ready: dict[str, str]
     reconnected: list[str]
     seconds: float
-    mates: dict[str, list[str]] = {}
+    restarted_with_cell: dict[str, list[str]] = {}
 
 
 class LastExit(msgspec.Struct, frozen=True):
@@ -270,7 +270,7 @@ class LastExit(msgspec.Struct, frozen=True):
     at_s: float
 
 
-class Disrupted(Message, frozen=True):
+class FaultInjected(ControlMessage, frozen=True):
     """The signal was sent. at_s: wall clock, epoch seconds. pid: of the process that got it."""
 
     agent: str
@@ -305,20 +305,20 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_lines: list[str] = []
     cell: str | None = None
     version: str = ""
-    order: str = ""
+    apply_id: str = ""
     last_exit: LastExit | None = None
     required: bool = True
     has_failed: bool = False
     silent_s: float | None = None
 
 
-class Farewell(Message, frozen=True):
+class ShuttingDown(ControlMessage, frozen=True):
     """The supervisor ends on purpose; so many agents run on without it."""
 
     running: int
 
 
-class Report(Message, frozen=True):
+class FleetStatus(ControlMessage, frozen=True):
     """The fleet now. hub: why the hub that is to run does not."""
 
     fleet: str
@@ -337,56 +337,56 @@ class Report(Message, frozen=True):
             if agent.pid is not None and agent.state is not State.EXITED
         ]
 
-    def count_ready(self) -> str:
+    def describe_readiness(self) -> str:
         """Return how many are ready, and how many of those are degraded."""
         states = [agent.state for agent in self.agents.values()]
         degraded = states.count(State.DEGRADED)
         ready = f"{states.count(State.READY) + degraded} of {len(states)} ready"
         return f"{ready} ({degraded} degraded)" if degraded else ready
 
-    def at_home(self) -> dict[str, AgentStatus]:
+    def local_agents(self) -> dict[str, AgentStatus]:
         """Return the agents of this machine: a pid of another one's is nobody here, or somebody else."""
-        afar = {name for name, machine in self.machines.items() if machine.state != "here"}
-        return {name: agent for name, agent in self.agents.items() if agent.machine not in afar}
+        remote_machines = {name for name, machine in self.machines.items() if machine.state != "here"}
+        return {name: agent for name, agent in self.agents.items() if agent.machine not in remote_machines}
 
 
-Request = Hello | Apply | Stop | Restart | Status | Subscribe | Relay | Condemn | Disrupt | Thaw | Shutdown
-Answer = (
-    Welcome
+ControlRequest = ClientHello | Apply | Stop | Restart | GetStatus | Subscribe | RelayCommand | MarkMachineFailed | InjectFault | ResumeProcess | Shutdown
+ControlReply = (
+    ServerHello
     | Refused
-    | Difference
-    | Changed
-    | Sighted
-    | Account
+    | ApplyPreview
+    | AgentStateChanged
+    | MachineStatusChanged
+    | ApplySummary
     | Stopped
     | Restarted
-    | Disrupted
-    | Output
-    | Farewell
-    | Report
+    | FaultInjected
+    | CommandOutput
+    | ShuttingDown
+    | FleetStatus
 )
 
 _encoder = msgspec.json.Encoder()
-_requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
-_answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
+_request_decoder: msgspec.json.Decoder[ControlRequest] = msgspec.json.Decoder(ControlRequest)
+_reply_decoder: msgspec.json.Decoder[ControlReply] = msgspec.json.Decoder(ControlReply)
 
 
-def encode_line(message: Message) -> bytes:
+def encode_line(message: ControlMessage) -> bytes:
     """Return a message as one line."""
     return _encoder.encode(message) + b"\n"
 
 
-def decode_request(line: bytes) -> Request:
+def decode_request(line: bytes) -> ControlRequest:
     """Return the request in a line.
 
     Raises msgspec.DecodeError: it is none.
     """
-    return _requests.decode(line)
+    return _request_decoder.decode(line)
 
 
-def decode_answer(line: bytes) -> Answer:
+def decode_reply(line: bytes) -> ControlReply:
     """Return the answer in a line.
 
     Raises msgspec.DecodeError: it is none.
     """
-    return _answers.decode(line)
+    return _reply_decoder.decode(line)

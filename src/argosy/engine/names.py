@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType
 
-FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "names.txt")
-_kept: list[str] = []
+NAMES_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "names.txt")
+_interned: list[str] = []
 
 
-def lay_names() -> None:
+def intern_names() -> None:
     """Intern the names of the file, for as long as the process lives; without the file nothing is done."""
     try:
-        with open(FILE, encoding="utf-8") as file:
-            _kept.extend(map(sys.intern, file.read().split()))
+        with open(NAMES_FILE, encoding="utf-8") as file:
+            _interned.extend(map(sys.intern, file.read().split()))
     except OSError:
         return
 
 
-def names_of(codes: Iterable[CodeType]) -> set[str]:
+def names_in_code(codes: Iterable[CodeType]) -> set[str]:
     """Return the names that this code looks up or has; those of one letter are the interpreter's own."""
     found: set[str] = set()
     for code in codes:
@@ -41,20 +41,20 @@ def names_of(codes: Iterable[CodeType]) -> set[str]:
     return {name for name in found if len(name) > 1 and name.isprintable() and " " not in name}
 
 
-def names_of_first_life() -> set[str]:
+def names_in_warmup() -> set[str]:
     """Return the names of a first life, with the packages that are warmed for it."""
-    from argosy.engine.warmth import Warmth  # noqa: PLC0415 - a zygote lays the names before it loads this
-    from argosy.engine.zygote import SURE  # noqa: PLC0415
+    from argosy.engine.warmth import Preloader  # noqa: PLC0415 - a zygote lays the names before it loads this
+    from argosy.engine.zygote import ALWAYS_LOADED  # noqa: PLC0415
 
-    warmth = Warmth((), "")
-    warmth.load([*SURE, "pydantic", "yaml", "psutil", "zmq"])
-    return names_of(warmth.first_life())
+    preloader = Preloader((), "")
+    preloader.load([*ALWAYS_LOADED, "pydantic", "yaml", "psutil", "zmq"])
+    return names_in_code(preloader.trace_warmup())
 
 
 def main() -> None:
     """Write the file anew."""
-    text = "".join(f"{name}\n" for name in sorted(names_of_first_life()))
-    with open(FILE, "w", encoding="utf-8") as file:
+    text = "".join(f"{name}\n" for name in sorted(names_in_warmup()))
+    with open(NAMES_FILE, "w", encoding="utf-8") as file:
         file.write(text)
 
 

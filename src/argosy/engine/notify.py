@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from argosy.engine.hearing import Hearing
+    from argosy.engine.hearing import NotifyBatcher
 
 _CREDENTIALS = struct.Struct("3i")
-_LARGEST = 8192
+_MAX_MESSAGE_BYTES = 8192
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_CREDENTIALS.size)
-_AT_ONCE = 32
+_MAX_PER_DRAIN = 32
 
 
 class NotifySocket:
@@ -37,13 +37,13 @@ class NotifySocket:
         self,
         path: Path,
         loop: asyncio.AbstractEventLoop,
-        hearing: Hearing,
+        batcher: NotifyBatcher,
         on_message: Callable[[int, dict[str, str]], None],
     ) -> None:
         self._path = str(path)
         self._loop = loop
-        self._hearing = hearing
-        self._is_settled = False
+        self._batcher = batcher
+        self._is_batched = False
         self._on_message = on_message
         self._last = b""  # an agent says the same again and again
         self._fields: dict[str, str] = {}
@@ -57,29 +57,29 @@ class NotifySocket:
                 raise
             os.unlink(self._path)  # of a supervisor that was killed
             self._socket.bind(self._path)
-        self._bound = os.stat(self._path)
+        self._bound_stat = os.stat(self._path)
         # By its number: asyncio names what it is given in an error, and a socket asks the kernel who it is.
         loop.add_reader(self._socket.fileno(), self.drain)
 
-    def settle(self) -> None:
+    def batch_reads(self) -> None:
         """Read it together with the others that repeat themselves."""
-        if not self._is_settled:
-            self._is_settled = True
+        if not self._is_batched:
+            self._is_batched = True
             self._loop.remove_reader(self._socket.fileno())
-            self._hearing.add(self._socket.fileno(), self.drain)
+            self._batcher.add(self._socket.fileno(), self.drain)
 
-    def attend(self) -> None:
+    def read_immediately(self) -> None:
         """Read it as soon as there is something."""
-        if self._is_settled:
-            self._is_settled = False
-            self._hearing.remove(self._socket.fileno())
+        if self._is_batched:
+            self._is_batched = False
+            self._batcher.remove(self._socket.fileno())
             self._loop.add_reader(self._socket.fileno(), self.drain)
 
     def drain(self) -> None:
         """Take what waits, but not more than a queue holds: one who floods must not keep the loop."""
-        for _ in range(_AT_ONCE):
+        for _ in range(_MAX_PER_DRAIN):
             try:
-                data, ancillary, _, _ = self._socket.recvmsg(_LARGEST, _ANCILLARY_BYTES)
+                data, ancillary, _, _ = self._socket.recvmsg(_MAX_MESSAGE_BYTES, _ANCILLARY_BYTES)
             except BlockingIOError:
                 return
             for level, kind, value in ancillary:
@@ -91,12 +91,12 @@ class NotifySocket:
 
     def close(self) -> None:
         """Close the socket and remove its file."""
-        self.attend()
+        self.read_immediately()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         # Another supervisor may have bound its own there.
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(self._path), self._bound):
+            if os.path.samestat(os.stat(self._path), self._bound_stat):
                 os.unlink(self._path)
 
 

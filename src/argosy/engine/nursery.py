@@ -14,288 +14,288 @@ from typing import TYPE_CHECKING
 
 from argosy.engine import process
 from argosy.engine.cgroup import MEMORY, ControlGroups, find_delegated
-from argosy.engine.errand import Errands
-from argosy.engine.forkerlink import ForkerLink
+from argosy.engine.errand import HelperRunner
+from argosy.engine.forkerlink import ForkerClient
 from argosy.engine.logs import open_log
-from argosy.engine.order import Exit, NoBirth, Order
-from argosy.engine.orphans import end_orphans, note_forkers
-from argosy.engine.plan import errand_environment, handed_on
-from argosy.engine.zygotes import Zygotes
+from argosy.engine.order import Exited, SpawnFailed, SpawnRequest
+from argosy.engine.orphans import kill_stale_forkers, record_forkers
+from argosy.engine.plan import helper_environment, inherited_environment
+from argosy.engine.zygotes import ZygotePool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from argosy.engine.crew import Crew
-    from argosy.engine.diary import Diary
-    from argosy.engine.errand import Outcome
-    from argosy.engine.order import Birth, Declined, Warm
-    from argosy.engine.plan import Plan
+    from argosy.engine.crew import UnitManager
+    from argosy.engine.diary import EventLog
+    from argosy.engine.errand import HelperResult
+    from argosy.engine.order import Spawned, SpawnDeclined, ZygoteReady
+    from argosy.engine.plan import ProcessPlan
     from argosy.engine.unit import Unit
 
-_BIRTH_PATIENCE_S = 5.0
-_FORKER_PAUSE_S = 0.5
+_SPAWN_TIMEOUT_S = 5.0
+_FORKER_RESTART_DELAY_S = 0.5
 
 
-class Nursery:
+class ProcessLauncher:
     """Bears the processes of one crew's units, and of errands."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
-        self._loop = crew.loop
-        self._unborn: dict[int, Unit] = {}
-        self._errands = Errands(crew.loop, self._send_bare)
-        self._zygotes = Zygotes(crew.loop, self)
-        self._forker: ForkerLink | None = None
+    def __init__(self, unit_manager: UnitManager) -> None:
+        self._unit_manager = unit_manager
+        self._loop = unit_manager.loop
+        self._pending_spawns: dict[int, Unit] = {}
+        self._helpers = HelperRunner(unit_manager.loop, self._send_to_forker)
+        self._zygote_pool = ZygotePool(unit_manager.loop, self)
+        self._forker: ForkerClient | None = None
         self._forker_since = 0.0
         self._is_closing = False
-        self._base: tuple[dict[str, str], dict[str, str]] = ({}, {})
+        self._base_environment: tuple[dict[str, str], dict[str, str]] = ({}, {})
         root = find_delegated()
-        self._groups = ControlGroups(root, crew.folder.state.name) if root is not None else None
-        self._is_resting = False
-        end_orphans(crew.folder)
-        crew.loop.add_signal_handler(signal.SIGCHLD, self._look)
+        self._control_groups = ControlGroups(root, unit_manager.state_dir.path.name) if root is not None else None
+        self._is_forker_delayed = False
+        kill_stale_forkers(unit_manager.state_dir)
+        unit_manager.loop.add_signal_handler(signal.SIGCHLD, self._on_child_change)
 
     @property
-    def diary(self) -> Diary:
+    def event_log(self) -> EventLog:
         """The diary of the crew."""
-        return self._crew.diary
+        return self._unit_manager.event_log
 
     @property
-    def forker(self) -> int | None:
+    def forker_pid(self) -> int | None:
         """The number of the bare forker, None while there is none."""
         return None if self._forker is None else self._forker.pid
 
     @property
-    def zygotes(self) -> set[int]:
+    def zygote_pids(self) -> set[int]:
         """The numbers of the zygotes."""
-        return {link.pid for link in self._zygotes.links()}
+        return {link.pid for link in self._zygote_pool.clients()}
 
     @property
-    def spawned(self) -> dict[str, str]:
+    def exec_reasons(self) -> dict[str, str]:
         """Agent to the reason why no zygote bears it."""
-        return self._zygotes.spawned
+        return self._zygote_pool.exec_reasons
 
     @property
-    def held(self) -> frozenset[str]:
+    def enforced_limits(self) -> frozenset[str]:
         """The limits that control groups hold here: `memory`, `cpu`."""
-        return frozenset() if self._groups is None else self._groups.held
+        return frozenset() if self._control_groups is None else self._control_groups.enforced_limits
 
-    def adopt_plan(self, plan: Plan) -> None:
+    def set_plan(self, plan: ProcessPlan) -> None:
         """Have the zygotes that this plan asks for."""
-        self._zygotes.prepare(plan, self._crew.environ)
+        self._zygote_pool.prepare(plan, self._unit_manager.environ)
 
     # ---- orders
 
     def spawn(self, unit: Unit, output: int) -> None:
         """Have the unit's process forked; takes over the descriptor `output`."""
-        self.diary.note("order", agent=unit.name)
-        self._unborn[unit.incarnation] = unit
-        self._loop.call_later(_BIRTH_PATIENCE_S, self._check_birth, unit.incarnation)
+        self.event_log.append("order", agent=unit.name)
+        self._pending_spawns[unit.incarnation] = unit
+        self._loop.call_later(_SPAWN_TIMEOUT_S, self._check_spawned, unit.incarnation)
         try:
-            order = self._order_of(unit)
+            spawn_request = self._spawn_request_for(unit)
         except OSError as error:
             os.close(output)
-            words = f"its control group `{error.filename}`: {error.strerror}"
-            self._loop.call_soon(self.on_no_birth, NoBirth(unit.incarnation, words))
+            message = f"its control group `{error.filename}`: {error.strerror}"
+            self._loop.call_soon(self.on_spawn_failed, SpawnFailed(unit.incarnation, message))
             return
-        if not self._zygotes.take(order, output, self._starts_many):
-            self._send_bare(order, output)  # without a forker: again when there is one
+        if not self._zygote_pool.submit(spawn_request, output, self._are_many_starting):
+            self._send_to_forker(spawn_request, output)  # without a forker: again when there is one
 
-    def _starts_many(self) -> bool:
+    def _are_many_starting(self) -> bool:
         """Return whether more than one agent is to start now or soon."""
-        unborn = (unit for unit in self._crew.units.values() if unit.wanted and unit.pid is None)
-        return len(list(itertools.islice(unborn, 2))) == 2
+        not_started = (unit for unit in self._unit_manager.units.values() if unit.desired_up and unit.pid is None)
+        return len(list(itertools.islice(not_started, 2))) == 2
 
-    def spawn_bare(self, order: Order) -> None:
+    def spawn_by_exec(self, spawn_request: SpawnRequest) -> None:
         """Have the forker spawn what a zygote did not fork."""
-        if order.incarnation in self._unborn:
+        if spawn_request.incarnation in self._pending_spawns:
             try:
-                self._send_bare(order, open_log(self._crew.folder.log(order.name)))
+                self._send_to_forker(spawn_request, open_log(self._unit_manager.state_dir.log_file(spawn_request.name)))
             except OSError as error:
-                self.on_no_birth(NoBirth(order.incarnation, error.strerror or str(error)))
+                self.on_spawn_failed(SpawnFailed(spawn_request.incarnation, error.strerror or str(error)))
 
-    def _send_bare(self, order: Order, output: int) -> bool:
+    def _send_to_forker(self, spawn_request: SpawnRequest, output: int) -> bool:
         """Have the bare forker fork; takes over the descriptor. Returns False when there is none."""
-        self.have_forker()
+        self.ensure_forker()
         if self._forker is None:
             os.close(output)
             return False
-        self._forker.send(order, output)
+        self._forker.send(spawn_request, output)
         return True
 
-    def _order_of(self, unit: Unit) -> Order:
-        crew, spec, group = self._crew, unit.spec, ""
-        if self._groups is not None:
-            group = str(self._groups.prepare(unit.name, spec.memory_bytes, spec.cpus))
-        return Order(
+    def _spawn_request_for(self, unit: Unit) -> SpawnRequest:
+        crew, spec, group = self._unit_manager, unit.spec, ""
+        if self._control_groups is not None:
+            group = str(self._control_groups.create(unit.name, spec.memory_bytes, spec.cpus))
+        return SpawnRequest(
             name=unit.name,
             incarnation=unit.incarnation,
             generation=crew.generation,
-            lease=str(crew.folder.lease(unit.name)),
-            generation_file=str(crew.folder.lock),
+            lease=str(crew.state_dir.lease_file(unit.name)),
+            generation_file=str(crew.state_dir.supervisor_lock),
             argv=list(spec.argv),
-            env=self._handed_on() | spec.env,
+            env=self._inherited_environment() | spec.env,
             cwd=spec.cwd,
             open_files=spec.open_files or crew.open_files,
-            memory=0 if MEMORY in self.held else spec.memory_bytes or 0,
-            group=group,
+            memory_limit_bytes=0 if MEMORY in self.enforced_limits else spec.memory_bytes or 0,
+            control_group=group,
         )
 
-    def _handed_on(self) -> dict[str, str]:
+    def _inherited_environment(self) -> dict[str, str]:
         """Return what every agent gets of the environment in force; worked out once."""
-        if self._base[0] is not self._crew.environ:
-            self._base = self._crew.environ, handed_on(self._crew.environ)
-        return self._base[1]
+        if self._base_environment[0] is not self._unit_manager.environ:
+            self._base_environment = self._unit_manager.environ, inherited_environment(self._unit_manager.environ)
+        return self._base_environment[1]
 
-    async def run_beside(self, unit: Unit, command: Sequence[str], within_s: float) -> Outcome:
+    async def run_helper(self, unit: Unit, command: Sequence[str], timeout_s: float) -> HelperResult:
         """Run a command in the unit's folder and environment."""
-        env = errand_environment(self._crew.environ, unit.spec)
-        return await self._errands.run(command, env, unit.spec.cwd, within_s)
+        env = helper_environment(self._unit_manager.environ, unit.spec)
+        return await self._helpers.run(command, env, unit.spec.cwd, timeout_s)
 
-    async def run_alone(self, command: Sequence[str], within_s: float) -> Outcome:
+    async def run_engine_helper(self, command: Sequence[str], timeout_s: float) -> HelperResult:
         """Run a command for the engine itself."""
-        return await self._errands.run(command, self._crew.environ, "/", within_s)
+        return await self._helpers.run(command, self._unit_manager.environ, "/", timeout_s)
 
     # ---- births
 
-    def on_birth(self, birth: Birth, pidfd: int) -> None:
+    def on_spawned(self, spawned: Spawned, pidfd: int) -> None:
         """A child was forked."""
-        if self._errands.take_birth(birth, pidfd):
+        if self._helpers.handle_spawned(spawned, pidfd):
             return
-        unit = self._unborn.pop(birth.incarnation, None)
+        unit = self._pending_spawns.pop(spawned.incarnation, None)
         if unit is None:
             # Too late: it was ordered again, or is wanted no more.
             process.send_signal(pidfd, signal.SIGKILL)
             os.close(pidfd)
             return
-        self._crew.log_begins(unit.name, unit.log_start, birth.pid)
-        unit.born(birth, pidfd)
+        self._unit_manager.mark_log_start(unit.name, unit.log_start, spawned.pid)
+        unit.on_spawned(spawned, pidfd)
 
-    def on_no_birth(self, failure: NoBirth) -> None:
+    def on_spawn_failed(self, failure: SpawnFailed) -> None:
         """A child could not be forked."""
-        unit = self._unborn.pop(failure.incarnation, None)
+        unit = self._pending_spawns.pop(failure.incarnation, None)
         if unit is not None:
-            unit.not_born(f"not started, no process could be forked: {failure.reason}")
-        self._errands.take_no_birth(failure.incarnation, failure.reason)
+            unit.on_spawn_failed(f"not started, no process could be forked: {failure.reason}")
+        self._helpers.handle_spawn_failed(failure.incarnation, failure.reason)
 
-    def _check_birth(self, incarnation: int) -> None:
+    def _check_spawned(self, incarnation: int) -> None:
         """Order a child again that nobody has reported; its lease keeps a late twin from running."""
-        if incarnation in self._unborn:
-            self.diary.note("no-birth", agent=self._unborn[incarnation].name)
-            self.order_again(incarnation)
+        if incarnation in self._pending_spawns:
+            self.event_log.append("no-birth", agent=self._pending_spawns[incarnation].name)
+            self.respawn(incarnation)
 
-    def order_again(self, incarnation: int) -> None:
+    def respawn(self, incarnation: int) -> None:
         """Order a child anew that will not be borne."""
-        unit = self._unborn.pop(incarnation, None)
+        unit = self._pending_spawns.pop(incarnation, None)
         if unit is not None:
-            unit.not_born("")
+            unit.on_spawn_failed("")
 
-    def on_word(self, word: Warm | Declined) -> None:
+    def on_zygote_event(self, event: ZygoteReady | SpawnDeclined) -> None:
         """A bare forker says nothing else."""
-        raise AssertionError(f"the forker is no zygote: {word}")
+        raise AssertionError(f"the forker is no zygote: {event}")
 
     # ---- ends
 
-    def was_killed(self, unit: Unit) -> bool:
+    def was_oom_killed(self, unit: Unit) -> bool:
         """Return whether the kernel killed the unit, because it had more than its `memory`."""
-        return self._groups is not None and self._groups.was_killed(unit.name)
+        return self._control_groups is not None and self._control_groups.was_oom_killed(unit.name)
 
-    def clear(self, unit: Unit) -> None:
+    def remove_control_group(self, unit: Unit) -> None:
         """Nothing is left of the unit's process: remove its group."""
-        if self._groups is not None:
-            self._groups.remove(unit.name)
+        if self._control_groups is not None:
+            self._control_groups.remove(unit.name)
 
-    def on_exit(self, end: Exit) -> None:
+    def on_exit(self, exited: Exited) -> None:
         """A child has ended. Told twice when its forker died between telling and reaping."""
-        if self._errands.take_exit(end):
+        if self._helpers.handle_exit(exited):
             return
-        for unit in self._crew.hosts():
-            if unit.pid == end.pid:
-                unit.ended(end.status)
+        for unit in self._unit_manager.process_units():
+            if unit.pid == exited.pid:
+                unit.on_exit(exited.status)
                 return
 
-    def hear(self) -> None:
+    def drain_events(self) -> None:
         """Take what the forker and the zygotes have told: a pid that is unknown now is not the engine's."""
-        for link in self._links():
-            link.drain()
+        for client in self._clients():
+            client.drain()
 
-    def forkers(self) -> set[int]:
+    def forker_pids(self) -> set[int]:
         """Return the numbers of the forker and the zygotes."""
-        return {link.pid for link in self._links()}
+        return {link.pid for link in self._clients()}
 
-    def _links(self) -> Iterator[ForkerLink]:
+    def _clients(self) -> Iterator[ForkerClient]:
         if self._forker is not None:
             yield self._forker
-        yield from self._zygotes.links()
+        yield from self._zygote_pool.clients()
 
-    def _look(self) -> None:
+    def _on_child_change(self) -> None:
         """Find out what has become of this process's children."""
-        for link in self._links():
-            link.look()
+        for client in self._clients():
+            client.check_process()
         self._reap()
 
     def _reap(self) -> None:
         """Take the exits of what has fallen to this process; a forker is reaped by its link."""
-        self.hear()
+        self.drain_events()
         while (found := process.next_zombie()) is not None:
             pid, status = found
-            forker = next((link for link in self._links() if link.pid == pid), None)
+            forker = next((link for link in self._clients() if link.pid == pid), None)
             if forker is not None:
-                forker.look()
+                forker.check_process()
                 continue
             process.kill_group_of_zombie(pid)
             os.waitpid(pid, 0)
-            self.on_exit(Exit(pid, status))
+            self.on_exit(Exited(pid, status))
 
     # ---- the forkers themselves
 
-    def have_forker(self) -> None:
+    def ensure_forker(self) -> None:
         """Start the forker if nothing has asked for it yet: where zygotes bear all agents none is needed."""
-        if self._forker is None and not self._is_resting and not self._is_closing:
+        if self._forker is None and not self._is_forker_delayed and not self._is_closing:
             self._start_forker()
 
     def _start_forker(self) -> None:
         """Start a forker; where it cannot be started, again after a pause."""
         self._forker_since = self._loop.time()
         try:
-            self._forker = ForkerLink(self._loop, self, env=handed_on(os.environ))
+            self._forker = ForkerClient(self._loop, self, env=inherited_environment(os.environ))
         except OSError as error:
-            self.diary.note("no-forker", text=str(error))
-            self._rest(_FORKER_PAUSE_S)
+            self.event_log.append("no-forker", text=str(error))
+            self._delay_forker(_FORKER_RESTART_DELAY_S)
             return
-        self.has_forked()
+        self.record_forkers()
 
     def _replace_forker(self) -> None:
         """Start the next forker, and order again what the one before it has not borne."""
-        self._is_resting = False
+        self._is_forker_delayed = False
         if self._is_closing:
             return
         self._start_forker()
         if self._forker is None:
             return
-        for incarnation in list(self._unborn):
-            if not self._zygotes.holds(incarnation):
-                self.order_again(incarnation)
+        for incarnation in list(self._pending_spawns):
+            if not self._zygote_pool.has_pending(incarnation):
+                self.respawn(incarnation)
 
-    def has_forked(self) -> None:
+    def record_forkers(self) -> None:
         """A forker or zygote was started: the next supervisor has to know of it."""
-        note_forkers(self._crew.folder, [link.pid for link in self._links()])
+        record_forkers(self._unit_manager.state_dir, [link.pid for link in self._clients()])
 
-    def on_forker_lost(self, why: str) -> None:
+    def on_forker_lost(self, reason: str) -> None:
         """Replace a forker that died. Its children have fallen to this process, a subreaper."""
         if self._is_closing:
             return
-        self.diary.note("forker-lost", text=why)
+        self.event_log.append("forker-lost", text=reason)
         self._forker = None
-        self._errands.forker_lost()
+        self._helpers.on_forker_lost()
         self._reap()
         # One that cannot live is not started in a tight loop.
-        has_lived = self._loop.time() - self._forker_since > _FORKER_PAUSE_S
-        self._rest(0.0 if has_lived else _FORKER_PAUSE_S)
+        has_lived = self._loop.time() - self._forker_since > _FORKER_RESTART_DELAY_S
+        self._delay_forker(0.0 if has_lived else _FORKER_RESTART_DELAY_S)
 
-    def _rest(self, seconds: float) -> None:
+    def _delay_forker(self, seconds: float) -> None:
         """Have no forker for a while, then the next."""
-        self._is_resting = True
+        self._is_forker_delayed = True
         self._loop.call_later(seconds, self._replace_forker)
 
     def on_zygote_lost(self) -> None:
@@ -306,6 +306,6 @@ class Nursery:
     def close(self) -> None:
         """End the forker and the zygotes; what they bore runs on."""
         self._is_closing = True
-        self._zygotes.close()
+        self._zygote_pool.close()
         if self._forker is not None:
             self._forker.close()

@@ -10,16 +10,16 @@ import zmq.asyncio
 from argosy.wire.lease import shared_context
 
 
-async def ask_once(endpoint: str, data: bytes, within_s: float) -> bytes | None:
+async def request_once(endpoint: str, data: bytes, timeout_s: float) -> bytes | None:
     """Return the answer to `data`, or None when none comes in time; the socket is thrown away."""
-    asked = zmq.asyncio.Context.shadow(shared_context().underlying).socket(zmq.REQ)
+    req_socket = zmq.asyncio.Context.shadow(shared_context().underlying).socket(zmq.REQ)
     try:
-        asked.linger = 0
-        asked.connect(endpoint)
-        async with asyncio.timeout(within_s):
-            await asked.send(data)
-            return bytes(await asked.recv())
+        req_socket.linger = 0
+        req_socket.connect(endpoint)
+        async with asyncio.timeout(timeout_s):
+            await req_socket.send(data)
+            return bytes(await req_socket.recv())
     except (TimeoutError, zmq.ZMQError):
         return None
     finally:
-        asked.close()
+        req_socket.close()

@@ -18,194 +18,194 @@ from argosy.agent.options import parse_options
 from argosy.fault import Fault, InputError
 from argosy.source import flow
 from argosy.source.binder import find_scopes
-from argosy.source.classes import BUILTINS, Class, Place, Tree
-from argosy.source.index import Index
+from argosy.source.classes import BUILTINS, ClassDefinition, SymbolRef, SymbolResolver
+from argosy.source.index import NodeIndex
 from argosy.source.parse import Parsed
 
-_AGENTS: Final = (Place("argosy.agent", "Agent"), Place("argosy.agent.agent", "Agent"))
-_STRUCT: Final = Place("msgspec", "Struct")
-_ENUMS: Final = {"Enum": enum.Enum, "StrEnum": enum.StrEnum, "IntEnum": enum.IntEnum}
-_SCALARS: Final[dict[str, type]] = {"bool": bool, "int": int, "float": float, "str": str}
-_LISTS: Final[dict[str, Any]] = {"list": list, "set": set, "frozenset": frozenset}
+_AGENT_CLASSES: Final = (SymbolRef("argosy.agent", "Agent"), SymbolRef("argosy.agent.agent", "Agent"))
+_STRUCT_CLASS: Final = SymbolRef("msgspec", "Struct")
+_ENUM_BASES: Final = {"Enum": enum.Enum, "StrEnum": enum.StrEnum, "IntEnum": enum.IntEnum}
+_SCALAR_TYPES: Final[dict[str, type]] = {"bool": bool, "int": int, "float": float, "str": str}
+_COLLECTION_TYPES: Final[dict[str, Any]] = {"list": list, "set": set, "frozenset": frozenset}
 # What a struct may say of itself that changes nothing of how it is filled.
-_HARMLESS: Final = frozenset({"frozen", "kw_only", "eq", "order", "gc", "weakref", "dict", "omit_defaults"})
+_IGNORED_STRUCT_KEYWORDS: Final = frozenset({"frozen", "kw_only", "eq", "order", "gc", "weakref", "dict", "omit_defaults"})
 
 
-class Misfit(NamedTuple):
+class OptionMismatch(NamedTuple):
     """What the agent will say of its command line. at: the word that it is about, None for none."""
 
     fault: Fault
-    at: int | None
+    argument_index: int | None
 
 
-class _UnclearError(Exception):
+class _UndecidableError(Exception):
     """The source leaves a doubt."""
 
 
-def find_misfit(tree: Tree, module: str, class_name: str, words: Sequence[str]) -> Misfit | None:
+def find_option_mismatch(resolver: SymbolResolver, module: str, class_name: str, args: Sequence[str]) -> OptionMismatch | None:
     """Return why the class would refuse these words; None where it takes them, and where nobody can tell."""
-    cls = tree.find_class(module, class_name)
+    cls = resolver.find_class(module, class_name)
     try:
-        fields = None if cls is None else _fields_of(tree, cls)
-    except _UnclearError:
+        fields = None if cls is None else _options_fields(resolver, cls)
+    except _UndecidableError:
         return None
-    if cls is None or (fields is not None and _touches_unknown(fields, words)):
+    if cls is None or (fields is not None and _may_use_unknown_field(fields, args)):
         return None
-    struct = None if fields is None else _made(fields)
+    struct = None if fields is None else _build_struct(fields)
     try:
-        parse_options(struct, words)
+        parse_options(struct, args)
     except InputError as error:
-        return Misfit(error.faults[0], _index_of(error.faults[0].where, words))
+        return OptionMismatch(error.faults[0], _argument_index(error.faults[0].where, args))
     return None
 
 
-class _Unknown:
+class _UnknownType:
     """The type of a field that is not plain."""
 
 
-class _Field(NamedTuple):
+class _OptionField(NamedTuple):
     name: str
     type: Any
     has_default: bool
 
 
-def _fields_of(tree: Tree, cls: Class) -> list[_Field] | None:
+def _options_fields(tree: SymbolResolver, cls: ClassDefinition) -> list[_OptionField] | None:
     """Return the fields of the agent's Options, None when it has none. Raises _UnclearError."""
-    for each in _line_of(tree, cls):
-        found = [node for node in each.node.body if _binds(node, "Options")]
+    for each in _iter_agent_bases(tree, cls):
+        found = [node for node in each.node.body if _is_binding(node, "Options")]
         if len(found) > 1:
-            raise _UnclearError
+            raise _UndecidableError
         if found:
-            return _fields_in(tree, each, found[0])
+            return _fields_of_statement(tree, each, found[0])
     return None
 
 
-def _line_of(tree: Tree, cls: Class) -> Iterator[Class]:
+def _iter_agent_bases(tree: SymbolResolver, cls: ClassDefinition) -> Iterator[ClassDefinition]:
     """Yield a class and its bases down to Agent, where all are of the tree and do nothing unusual."""
-    seen: list[Class] = []
+    seen: list[ClassDefinition] = []
     while True:
         _require(cls not in seen and len(cls.node.bases) == 1)
         _require(not cls.node.keywords and not cls.node.decorator_list)
-        _require(not any(_binds(node, "__init_subclass__") for node in cls.node.body))
+        _require(not any(_is_binding(node, "__init_subclass__") for node in cls.node.body))
         _require(not any(isinstance(node, ast.If | ast.Try | ast.With | ast.For) for node in cls.node.body))
-        _require_untouched(tree, cls)
+        _require_unmodified(tree, cls)
         seen.append(cls)
         yield cls
-        base = _resolved(tree, cls.module, cls.node.bases[0])
-        if base in _AGENTS:
+        base = _resolve(tree, cls.module, cls.node.bases[0])
+        if base in _AGENT_CLASSES:
             return
         following = tree.find_class(base.module, base.name)
         if following is None:
-            raise _UnclearError
+            raise _UndecidableError
         cls = following
 
 
-def _require_untouched(tree: Tree, cls: Class) -> None:
+def _require_unmodified(tree: SymbolResolver, cls: ClassDefinition) -> None:
     """Require that the module binds the class once, and that nothing in it sets an `Options` from outside."""
     parsed = tree.read(cls.module)
     if not isinstance(parsed, Parsed):
-        raise _UnclearError
-    _require_sole(parsed, cls.node)
+        raise _UndecidableError
+    _require_single_binding(parsed, cls.node)
     for node in ast.walk(parsed.tree):
         is_set = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
         _require(not (is_set and isinstance(node, ast.Attribute) and node.attr == "Options"))
         _require(not (isinstance(node, ast.Name) and node.id in ("setattr", "exec", "globals")))
 
 
-def _require_sole(parsed: Parsed, node: ast.ClassDef) -> None:
+def _require_single_binding(parsed: Parsed, node: ast.ClassDef) -> None:
     """Require that this is what its name means in the module, whenever it is asked."""
-    scope = find_scopes(parsed, Index())
+    scope = find_scopes(parsed, NodeIndex())
     _require(node in parsed.tree.body and len(scope.bindings.get(node.name, ())) == 1)
 
 
-def _fields_in(tree: Tree, cls: Class, statement: ast.stmt) -> list[_Field]:
+def _fields_of_statement(tree: SymbolResolver, cls: ClassDefinition, statement: ast.stmt) -> list[_OptionField]:
     if isinstance(statement, ast.ClassDef):
         return _fields_of_struct(tree, cls.module, statement)
     value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
     if not isinstance(value, ast.Name):
-        raise _UnclearError
-    place = tree.resolve(cls.module, value.id)
-    node = tree.definition(place) if place is not None and place.module == cls.module else None
+        raise _UndecidableError
+    symbol = tree.resolve(cls.module, value.id)
+    node = tree.find_definition(symbol) if symbol is not None and symbol.module == cls.module else None
     parsed = tree.read(cls.module)
     if not isinstance(node, ast.ClassDef) or not isinstance(parsed, Parsed):
-        raise _UnclearError
-    _require_sole(parsed, node)
+        raise _UndecidableError
+    _require_single_binding(parsed, node)
     return _fields_of_struct(tree, cls.module, node)
 
 
-def _fields_of_struct(tree: Tree, module: str, node: ast.ClassDef) -> list[_Field]:
-    _require(len(node.bases) == 1 and _resolved(tree, module, node.bases[0]) == _STRUCT)
-    _require(not node.decorator_list and all(each.arg in _HARMLESS for each in node.keywords))
+def _fields_of_struct(tree: SymbolResolver, module: str, node: ast.ClassDef) -> list[_OptionField]:
+    _require(len(node.bases) == 1 and _resolve(tree, module, node.bases[0]) == _STRUCT_CLASS)
+    _require(not node.decorator_list and all(each.arg in _IGNORED_STRUCT_KEYWORDS for each in node.keywords))
     fields = []
     for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             type_ = _type_of(tree, module, statement.annotation)
-            fields.append(_Field(statement.target.id, type_, _has_default(statement.value)))
+            fields.append(_OptionField(statement.target.id, type_, _has_default(statement.value)))
         elif not isinstance(statement, ast.FunctionDef | ast.Pass | ast.Expr):
-            raise _UnclearError
+            raise _UndecidableError
     _require(len({field.name for field in fields}) == len(fields))
     return fields
 
 
 def _has_default(value: ast.expr | None) -> bool:
-    if isinstance(value, ast.Call) and flow.dotted(value.func).rpartition(".")[2] == "field":
+    if isinstance(value, ast.Call) and flow.dotted_name(value.func).rpartition(".")[2] == "field":
         names = {each.arg for each in value.keywords}
         _require(not value.args and names <= {"default", "default_factory"})
         return bool(names)
     return value is not None
 
 
-def _type_of(tree: Tree, module: str, node: ast.expr) -> Any:
+def _type_of(tree: SymbolResolver, module: str, node: ast.expr) -> Any:
     """Return the plain type that an annotation means, `_Unknown` for any other."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         try:
             node = ast.parse(node.value.strip(), mode="eval").body
         except (SyntaxError, ValueError):
-            return _Unknown
+            return _UnknownType
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return _optional(tree, module, [node.left, node.right])
     if isinstance(node, ast.Subscript):
         return _type_of_subscript(tree, module, node)
-    written = flow.dotted(node)
-    place = tree.resolve(module, written) if written else None
-    if place is None:
-        return _Unknown
-    return _SCALARS.get(place.name, _Unknown) if place.module == BUILTINS else _enum_of(tree, place)
+    dotted_name = flow.dotted_name(node)
+    symbol = tree.resolve(module, dotted_name) if dotted_name else None
+    if symbol is None:
+        return _UnknownType
+    return _SCALAR_TYPES.get(symbol.name, _UnknownType) if symbol.module == BUILTINS else _enum_of(tree, symbol)
 
 
-def _optional(tree: Tree, module: str, sides: list[ast.expr]) -> Any:
+def _optional(tree: SymbolResolver, module: str, sides: list[ast.expr]) -> Any:
     """Return the type of `T | None`."""
     inner = [each for each in sides if not (isinstance(each, ast.Constant) and each.value is None)]
-    found = _type_of(tree, module, inner[0]) if len(inner) == 1 else _Unknown
-    return _Unknown if found is _Unknown else Optional[found]  # noqa: UP045 - of a value, not in an annotation
+    found = _type_of(tree, module, inner[0]) if len(inner) == 1 else _UnknownType
+    return _UnknownType if found is _UnknownType else Optional[found]  # noqa: UP045 - of a value, not in an annotation
 
 
-def _type_of_subscript(tree: Tree, module: str, node: ast.Subscript) -> Any:
-    written = flow.dotted(node.value)
-    place = tree.resolve(module, written) if written else None
-    if place is None:
-        return _Unknown
-    if place.module == BUILTINS and place.name in _LISTS:
+def _type_of_subscript(tree: SymbolResolver, module: str, node: ast.Subscript) -> Any:
+    dotted_name = flow.dotted_name(node.value)
+    symbol = tree.resolve(module, dotted_name) if dotted_name else None
+    if symbol is None:
+        return _UnknownType
+    if symbol.module == BUILTINS and symbol.name in _COLLECTION_TYPES:
         item = _type_of(tree, module, node.slice)
-        return _Unknown if item is _Unknown else _LISTS[place.name][item]
-    if place == Place("typing", "Optional"):
+        return _UnknownType if item is _UnknownType else _COLLECTION_TYPES[symbol.name][item]
+    if symbol == SymbolRef("typing", "Optional"):
         return _optional(tree, module, [node.slice])
-    if place == Place("typing", "Literal"):
+    if symbol == SymbolRef("typing", "Literal"):
         parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         values = tuple(each.value if isinstance(each, ast.Constant) else None for each in parts)
         if all(type(value) in (str, int) for value in values):
             return Literal[values]
-    return _Unknown
+    return _UnknownType
 
 
-def _enum_of(tree: Tree, place: Place) -> Any:
+def _enum_of(tree: SymbolResolver, symbol: SymbolRef) -> Any:
     """Return a local enum with plain values, made anew."""
-    node = tree.definition(place) if tree.is_local(place.module) else None
+    node = tree.find_definition(symbol) if tree.is_local(symbol.module) else None
     if not isinstance(node, ast.ClassDef) or len(node.bases) != 1 or node.keywords or node.decorator_list:
-        return _Unknown
-    written = flow.dotted(node.bases[0])
-    base = tree.resolve(place.module, written) if written else None
-    kind = _ENUMS.get(base.name) if base is not None and base.module == "enum" else None
+        return _UnknownType
+    dotted_name = flow.dotted_name(node.bases[0])
+    base = tree.resolve(symbol.module, dotted_name) if dotted_name else None
+    kind = _ENUM_BASES.get(base.name) if base is not None and base.module == "enum" else None
     members: dict[str, object] = {}
     for statement in node.body:
         if isinstance(statement, ast.Expr):
@@ -213,54 +213,54 @@ def _enum_of(tree: Tree, place: Place) -> Any:
         target = statement.targets[0] if isinstance(statement, ast.Assign) else None
         value = statement.value if isinstance(statement, ast.Assign) else None
         if not isinstance(target, ast.Name) or not isinstance(value, ast.Constant):
-            return _Unknown
+            return _UnknownType
         members[target.id] = value.value
     try:
-        return kind(node.name, members) if kind is not None and members else _Unknown
+        return kind(node.name, members) if kind is not None and members else _UnknownType
     except (TypeError, ValueError):
-        return _Unknown
+        return _UnknownType
 
 
-def _made(fields: Sequence[_Field]) -> type[Any]:
+def _build_struct(fields: Sequence[_OptionField]) -> type[Any]:
     """Return a struct that is filled as the one of these fields is."""
     parts: list[Any] = [
-        (field.name, Any if field.type is _Unknown else field.type, None)
+        (field.name, Any if field.type is _UnknownType else field.type, None)
         if field.has_default
-        else (field.name, Any if field.type is _Unknown else field.type)
+        else (field.name, Any if field.type is _UnknownType else field.type)
         for field in fields
     ]
     return msgspec.defstruct("Options", parts, kw_only=True)
 
 
-def _touches_unknown(fields: Sequence[_Field], words: Sequence[str]) -> bool:
+def _may_use_unknown_field(fields: Sequence[_OptionField], args: Sequence[str]) -> bool:
     """Return whether a word may be about a field of which nobody knows how it takes one."""
-    names = {field.name for field in fields if field.type is _Unknown}
-    keys = [word[2:].partition("=")[0].replace("-", "_") for word in words if word.startswith("--")]
-    is_missing = any(field.type is _Unknown and not field.has_default for field in fields)
+    names = {field.name for field in fields if field.type is _UnknownType}
+    keys = [word[2:].partition("=")[0].replace("-", "_") for word in args if word.startswith("--")]
+    is_missing = any(field.type is _UnknownType and not field.has_default for field in fields)
     return is_missing or any(key in names or key.removeprefix("no_") in names for key in keys)
 
 
-def _index_of(where: str, words: Sequence[str]) -> int | None:
+def _argument_index(where: str, args: Sequence[str]) -> int | None:
     name = where.partition("[")[0].partition("=")[0]
     return next(
         (
             at
-            for at, word in enumerate(words)
+            for at, word in enumerate(args)
             if word.partition("=")[0].replace("_", "-") == name.replace("_", "-")
         ),
         None,
     )
 
 
-def _resolved(tree: Tree, module: str, node: ast.expr) -> Place:
-    written = flow.dotted(node)
-    place = tree.resolve(module, written) if written else None
-    if place is None:
-        raise _UnclearError
-    return place
+def _resolve(tree: SymbolResolver, module: str, node: ast.expr) -> SymbolRef:
+    dotted_name = flow.dotted_name(node)
+    symbol = tree.resolve(module, dotted_name) if dotted_name else None
+    if symbol is None:
+        raise _UndecidableError
+    return symbol
 
 
-def _binds(node: ast.stmt, name: str) -> bool:
+def _is_binding(node: ast.stmt, name: str) -> bool:
     if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         return node.name == name
     if isinstance(node, ast.Import | ast.ImportFrom):
@@ -276,4 +276,4 @@ def _binds(node: ast.stmt, name: str) -> bool:
 
 def _require(is_clear: bool) -> None:
     if not is_clear:
-        raise _UnclearError
+        raise _UndecidableError

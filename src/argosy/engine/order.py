@@ -15,31 +15,31 @@ import struct
 import time
 from typing import NamedTuple
 
-LARGEST_MESSAGE = 65536
+MAX_MESSAGE_BYTES = 65536
 _TIME = struct.Struct("=Q")
 
 # Exit code of a child whose lease cannot be used (a full disk, a deleted folder).
 LEASE_UNUSABLE = 113
 # Exit codes of a child that was not to become an agent; they count towards no restart limit.
 LEASE_BUSY = 114
-ALREADY_ALIVE = 115
-OLD_GENERATION = 116
-NOT_LET_GO = 117
-NOT_STARTED = frozenset({LEASE_BUSY, ALREADY_ALIVE, OLD_GENERATION, NOT_LET_GO})
+PROCESS_ALREADY_RUNNING = 115
+STALE_GENERATION = 116
+NEVER_RELEASED = 117
+NOT_STARTED = frozenset({LEASE_BUSY, PROCESS_ALREADY_RUNNING, STALE_GENERATION, NEVER_RELEASED})
 # As a shell has them: found but not executable, not found.
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 # Told in these words, since a full disk may have cost the line in the log.
-WORDS = {
+EXIT_CODE_TEXT = {
     LEASE_UNUSABLE: "could not use its lease",
     LEASE_BUSY: "met a busy lease",
-    ALREADY_ALIVE: "met a living process of its name",
-    OLD_GENERATION: "met a newer supervisor",
-    NOT_LET_GO: "lost its forker before it began",
+    PROCESS_ALREADY_RUNNING: "met a living process of its name",
+    STALE_GENERATION: "met a newer supervisor",
+    NEVER_RELEASED: "lost its forker before it began",
 }
 
 
-class Order(NamedTuple):
+class SpawnRequest(NamedTuple):
     """Everything a child needs to become an agent.
 
     lease, generation_file: paths; without a lease it is an errand and no agent. incarnation,
@@ -57,32 +57,32 @@ class Order(NamedTuple):
     env: dict[str, str]
     cwd: str
     open_files: int = 0
-    memory: int = 0
-    group: str = ""
+    memory_limit_bytes: int = 0
+    control_group: str = ""
 
 
-class Birth(NamedTuple):
+class Spawned(NamedTuple):
     """A child was forked; a pidfd of it comes beside the message."""
 
     incarnation: int
     pid: int
 
 
-class Exit(NamedTuple):
+class Exited(NamedTuple):
     """A child has ended, with this wait status."""
 
     pid: int
     status: int
 
 
-class NoBirth(NamedTuple):
+class SpawnFailed(NamedTuple):
     """A child could not be forked, for this reason."""
 
     incarnation: int
     reason: str
 
 
-class Warm(NamedTuple):
+class ZygoteReady(NamedTuple):
     """A zygote is ready to fork.
 
     loaded: what it imported, with the seconds each took. left_out: module to reason. seconds: since
@@ -94,7 +94,7 @@ class Warm(NamedTuple):
     seconds: float
 
 
-class Declined(NamedTuple):
+class SpawnDeclined(NamedTuple):
     """A zygote did not fork this agent, which is to be spawned.
 
     is_spent: no agent at all can be forked from it any more; it wants to be replaced.
@@ -102,25 +102,25 @@ class Declined(NamedTuple):
 
     incarnation: int
     reason: str
-    is_spent: bool
+    is_exhausted: bool
 
 
-ForkerEvent = Birth | Exit | NoBirth | Warm | Declined
+ForkerEvent = Spawned | Exited | SpawnFailed | ZygoteReady | SpawnDeclined
 _EVENTS: dict[str, type[ForkerEvent]] = {
-    "Birth": Birth,
-    "Exit": Exit,
-    "NoBirth": NoBirth,
-    "Warm": Warm,
-    "Declined": Declined,
+    "Birth": Spawned,
+    "Exit": Exited,
+    "NoBirth": SpawnFailed,
+    "Warm": ZygoteReady,
+    "Declined": SpawnDeclined,
 }
-_NAMES = {kind: name for name, kind in _EVENTS.items()}
+_EVENT_NAMES = {kind: name for name, kind in _EVENTS.items()}
 
 
-def send_order(channel: socket.socket, order: Order, output: int) -> None:
+def send_spawn_request(channel: socket.socket, spawn_request: SpawnRequest, output: int) -> None:
     """Send a start order and the descriptor that becomes the child's output."""
-    data = marshal.dumps(tuple(order))
+    data = marshal.dumps(tuple(spawn_request))
     sent = _TIME.pack(time.monotonic_ns())
-    if len(data) <= LARGEST_MESSAGE - _TIME.size:
+    if len(data) <= MAX_MESSAGE_BYTES - _TIME.size:
         socket.send_fds(channel, [sent, data], [output])
         return
     memory = os.memfd_create("argosy-order", os.MFD_CLOEXEC)
@@ -131,16 +131,16 @@ def send_order(channel: socket.socket, order: Order, output: int) -> None:
         os.close(memory)
 
 
-def receive_order(channel: socket.socket) -> tuple[Order, int, int] | None:
+def receive_spawn_request(channel: socket.socket) -> tuple[SpawnRequest, int, int] | None:
     """Wait for an order and return it as `take_order` does; None: the other end is gone."""
     try:
-        data, descriptors, _, _ = socket.recv_fds(channel, LARGEST_MESSAGE, 2, socket.MSG_CMSG_CLOEXEC)
+        data, descriptors, _, _ = socket.recv_fds(channel, MAX_MESSAGE_BYTES, 2, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         return None
-    return take_order(data, descriptors) if data else None
+    return unpack_spawn_request(data, descriptors) if data else None
 
 
-def take_order(message: bytes, descriptors: list[int]) -> tuple[Order, int, int]:
+def unpack_spawn_request(message: bytes, descriptors: list[int]) -> tuple[SpawnRequest, int, int]:
     """Return the order in a message, the output descriptor beside it, and when it was sent.
 
     The time is of CLOCK_MONOTONIC, in nanoseconds.
@@ -154,12 +154,12 @@ def take_order(message: bytes, descriptors: list[int]) -> tuple[Order, int, int]
         finally:
             os.close(memory)
     (sent_ns,) = _TIME.unpack_from(message)
-    return Order(*marshal.loads(data)), output, sent_ns
+    return SpawnRequest(*marshal.loads(data)), output, sent_ns
 
 
 def pack_event(event: ForkerEvent) -> bytes:
     """Return what a forker tells as a message."""
-    return marshal.dumps((_NAMES[type(event)], *event))
+    return marshal.dumps((_EVENT_NAMES[type(event)], *event))
 
 
 def unpack_event(data: bytes) -> ForkerEvent:

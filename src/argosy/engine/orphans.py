@@ -19,10 +19,10 @@ from argosy.engine import process
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from argosy.engine.folder import Folder
+    from argosy.engine.folder import StateDir
 
 
-class _Forkers(msgspec.Struct, frozen=True):
+class _ForkerRecord(msgspec.Struct, frozen=True):
     """Numbers and start times of one boot. version: later ones add keys."""
 
     boot: str
@@ -30,29 +30,29 @@ class _Forkers(msgspec.Struct, frozen=True):
     version: int = 1
 
 
-def note_forkers(folder: Folder, pids: Iterable[int]) -> None:
+def record_forkers(state_dir: StateDir, pids: Iterable[int]) -> None:
     """Leave to the next supervisor which forkers there are; a full disk costs no more than this."""
-    found = [(pid, stat.started) for pid in pids if (stat := process.read_stat(pid)) is not None]
-    beside = folder.forkers.with_suffix(".new")
+    found = [(pid, stat.start_ticks) for pid in pids if (stat := process.read_stat(pid)) is not None]
+    temporary_path = state_dir.forkers_file.with_suffix(".new")
     try:
-        beside.write_bytes(msgspec.json.encode(_Forkers(process.boot_id().hex(), found)))
-        os.replace(beside, folder.forkers)
+        temporary_path.write_bytes(msgspec.json.encode(_ForkerRecord(process.boot_id().hex(), found)))
+        os.replace(temporary_path, state_dir.forkers_file)
     except OSError:
         with contextlib.suppress(OSError):
-            beside.unlink()
+            temporary_path.unlink()
 
 
-def end_orphans(folder: Folder) -> list[int]:
+def kill_stale_forkers(state_dir: StateDir) -> list[int]:
     """Kill the forkers that an earlier supervisor has left; return their numbers."""
     try:
-        left = msgspec.json.decode(folder.forkers.read_bytes(), type=_Forkers)
+        record = msgspec.json.decode(state_dir.forkers_file.read_bytes(), type=_ForkerRecord)
     except (OSError, msgspec.DecodeError):
         return []
-    ended = []
-    for pid, started in left.forkers if left.boot == process.boot_id().hex() else ():
-        pidfd = process.open_process(process.Identity(pid, started))
+    killed = []
+    for pid, started in record.forkers if record.boot == process.boot_id().hex() else ():
+        pidfd = process.open_process(process.ProcessIdentity(pid, started))
         if pidfd is not None:
             process.send_signal(pidfd, signal.SIGKILL)
             os.close(pidfd)
-            ended.append(pid)
-    return ended
+            killed.append(pid)
+    return killed

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from argosy.engine import process
-from argosy.engine.folder import Folder
-from argosy.engine.known import recorded_fleet
-from argosy.engine.remains import names_of
-from argosy.engine.traces import Trace, trace_of
+from argosy.engine.folder import StateDir
+from argosy.engine.known import read_recorded_fleet
+from argosy.engine.remains import agent_names_of
+from argosy.engine.traces import FleetProcess, inspect_agent_process
 
 
-class Owner(NamedTuple):
+class ProcessOwner(NamedTuple):
     """The agent, the name of its fleet, and its fleet file, None where nobody knows."""
 
     agent: str
@@ -26,22 +26,22 @@ class Owner(NamedTuple):
         return f"agent `{self.agent}` of fleet `{self.fleet}` ({where})"
 
 
-def owner_of(pid: int) -> Owner | None:
+def find_owner(pid: int) -> ProcessOwner | None:
     """Return whose a process is, None when it is no agent's: that of its session's leader.
 
     The leader holds the agent's lease open or was told its notify socket, and has no terminal.
     """
     stat = process.read_stat(pid)
-    trace = trace_of(stat.session) if stat is not None else None
-    agent = _agent_of(trace) if trace is not None else None
+    trace = inspect_agent_process(stat.session) if stat is not None else None
+    agent = _find_agent(trace) if trace is not None else None
     if trace is None or agent is None:
         return None
-    known = recorded_fleet(trace.state)
-    return Owner(agent, known.name if known else trace.fleet, known.path if known else None)
+    record = read_recorded_fleet(trace.state_path)
+    return ProcessOwner(agent, record.name if record else trace.fleet, record.path if record else None)
 
 
-def _agent_of(trace: Trace) -> str | None:
+def _find_agent(trace: FleetProcess) -> str | None:
     """Return the agent, or the process of a cell, that a process is."""
-    if trace.runtime is None:
+    if trace.runtime_path is None:
         return None
-    return next(names_of(trace.pid, Folder(trace.state, trace.runtime)), None)
+    return next(agent_names_of(trace.pid, StateDir(trace.state_path, trace.runtime_path)), None)

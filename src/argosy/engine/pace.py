@@ -6,17 +6,17 @@ import asyncio
 import time
 from typing import Final
 
-_PIECE_S: Final = 0.01
+_MAX_HOLD_S: Final = 0.01
 
 
-class Pace:
+class CooperativeYield:
     """Kept by one piece of work, which asks it for a `pause` after each of its steps."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
 
-    async def pause(self) -> None:
+    async def yield_if_due(self) -> None:
         """Let the loop turn once if the work has held it for 10 ms."""
-        if time.monotonic() - self._since > _PIECE_S:
+        if time.monotonic() - self._since > _MAX_HOLD_S:
             await asyncio.sleep(0)
             self._since = time.monotonic()

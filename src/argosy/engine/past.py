@@ -9,33 +9,33 @@ from typing import NamedTuple
 
 import msgspec
 
-from argosy.engine.diary import Entry
+from argosy.engine.diary import EventLogRecord
 from argosy.engine.state import READY_STATES, State
 
 # So many last starts count: enough for a median, few enough to follow a change of the code.
-REMEMBERED = 9
+MAX_SAMPLES = 9
 
 _READY = frozenset(state.value for state in READY_STATES)
 
 
-class Past(msgspec.Struct, frozen=True):
+class TimingHistory(msgspec.Struct, frozen=True):
     """Seconds from the order of each of the last starts to readiness, and of each stop; oldest first."""
 
     starts_s: tuple[float, ...] = ()
     stops_s: tuple[float, ...] = ()
 
     @property
-    def start_s(self) -> float | None:
+    def median_start_s(self) -> float | None:
         """The median of the last starts, None without one."""
         return median(self.starts_s) if self.starts_s else None
 
     @property
-    def stop_s(self) -> float | None:
+    def median_stop_s(self) -> float | None:
         """The median of the last stops, None without one."""
         return median(self.stops_s) if self.stops_s else None
 
 
-class Span(NamedTuple):
+class TimedSpan(NamedTuple):
     """Seconds that an agent took for one thing."""
 
     agent: str
@@ -43,55 +43,55 @@ class Span(NamedTuple):
     seconds: float
 
 
-def read_past(entries: Iterable[Entry]) -> dict[str, Past]:
+def load_timing_history(records: Iterable[EventLogRecord]) -> dict[str, TimingHistory]:
     """Return the past of every agent that the diary knows.
 
     Only starts that ended in readiness count; those that timed out or crashed tell nothing of the next.
     """
     starts: dict[str, deque[float]] = {}
     stops: dict[str, deque[float]] = {}
-    for span in _spans(entries):
+    for span in _iter_spans(records):
         kept = starts if span.kind == "start" else stops
-        kept.setdefault(span.agent, deque(maxlen=REMEMBERED)).append(span.seconds)
+        kept.setdefault(span.agent, deque(maxlen=MAX_SAMPLES)).append(span.seconds)
     names = dict.fromkeys([*starts, *stops])
-    return {name: Past(tuple(starts.get(name, ())), tuple(stops.get(name, ()))) for name in names}
+    return {name: TimingHistory(tuple(starts.get(name, ())), tuple(stops.get(name, ()))) for name in names}
 
 
-def is_order(entry: Entry) -> bool:
+def is_spawn_request(record: EventLogRecord) -> bool:
     """Return whether the agent's process was ordered here; its birth, where no order was noted."""
-    return entry.kind == "order" or (
-        entry.kind == "state" and entry.state == State.STARTING and entry.pid is not None
+    return record.kind == "order" or (
+        record.kind == "state" and record.state == State.STARTING and record.pid is not None
     )
 
 
-def _spans(entries: Iterable[Entry]) -> Iterator[Span]:
-    ordered: dict[str, float] = {}
+def _iter_spans(records: Iterable[EventLogRecord]) -> Iterator[TimedSpan]:
+    spawn_requested: dict[str, float] = {}
     stopping: dict[str, float] = {}
-    for entry in entries:
-        name = entry.agent
-        if is_order(entry):
+    for record in records:
+        name = record.agent
+        if is_spawn_request(record):
             # The birth follows the order; only the first of both begins the start.
-            if entry.kind == "order" or name not in ordered:
-                ordered[name] = entry.mono_s
-        elif entry.kind == "adopted":
-            ordered.pop(name, None)
-        elif entry.kind == "state":
-            began_s = ordered.pop(name, None) if entry.state != State.STARTING else None
-            if began_s is not None and entry.state in _READY and entry.mono_s >= began_s:
-                yield Span(name, "start", entry.mono_s - began_s)
-            if entry.state == State.STOPPING:
-                stopping.setdefault(name, entry.mono_s)
+            if record.kind == "order" or name not in spawn_requested:
+                spawn_requested[name] = record.mono_s
+        elif record.kind == "adopted":
+            spawn_requested.pop(name, None)
+        elif record.kind == "state":
+            requested_s = spawn_requested.pop(name, None) if record.state != State.STARTING else None
+            if requested_s is not None and record.state in _READY and record.mono_s >= requested_s:
+                yield TimedSpan(name, "start", record.mono_s - requested_s)
+            if record.state == State.STOPPING:
+                stopping.setdefault(name, record.mono_s)
             elif name in stopping:
-                ended_s = entry.mono_s - stopping.pop(name)
+                ended_s = record.mono_s - stopping.pop(name)
                 if ended_s >= 0:  # below zero: another boot
-                    yield Span(name, "stop", ended_s)
+                    yield TimedSpan(name, "stop", ended_s)
 
 
-class Estimate(msgspec.Struct, frozen=True):
+class DurationEstimate(msgspec.Struct, frozen=True):
     """How long a start or a stop will take: the median of `measured` earlier ones, 0 for a default."""
 
     seconds: float
-    measured: int
+    sample_count: int
 
 
 # What a start is taken for that no agent of the fleet has ever shown.
@@ -100,21 +100,21 @@ DEFAULT_START_S = 1.0
 DEFAULT_STOP_S = 0.1
 
 
-def estimate_starts(names: Iterable[str], past: Mapping[str, Past]) -> dict[str, Estimate]:
+def estimate_starts(names: Iterable[str], history: Mapping[str, TimingHistory]) -> dict[str, DurationEstimate]:
     """Return what the start of each agent will take.
 
     One that was never measured is taken for the median of those that were, without any for `DEFAULT_START_S`.
     """
     names = list(names)
-    known = [start_s for name in names if name in past and (start_s := past[name].start_s) is not None]
+    known = [start_s for name in names if name in history and (start_s := history[name].median_start_s) is not None]
     default_s = median(known) if known else DEFAULT_START_S
-    return {name: _estimate(past.get(name, Past()), default_s) for name in names}
+    return {name: _estimate_start(history.get(name, TimingHistory()), default_s) for name in names}
 
 
-def estimate_stop(past: Past) -> Estimate:
+def estimate_stop(history: TimingHistory) -> DurationEstimate:
     """Return what the stop of an agent will take; `DEFAULT_STOP_S` when it was never measured."""
-    return Estimate(DEFAULT_STOP_S if past.stop_s is None else past.stop_s, len(past.stops_s))
+    return DurationEstimate(DEFAULT_STOP_S if history.median_stop_s is None else history.median_stop_s, len(history.stops_s))
 
 
-def _estimate(past: Past, default_s: float) -> Estimate:
-    return Estimate(default_s if past.start_s is None else past.start_s, len(past.starts_s))
+def _estimate_start(history: TimingHistory, default_s: float) -> DurationEstimate:
+    return DurationEstimate(default_s if history.median_start_s is None else history.median_start_s, len(history.starts_s))

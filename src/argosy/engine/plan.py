@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from argosy.engine.cellplan import plan_hulls
+from argosy.engine.cellplan import plan_cell_units
 from argosy.engine.envfile import read_env_file
-from argosy.engine.retention import Limits
+from argosy.engine.retention import LogLimits
 from argosy.fault import InputError
 from argosy.fleet.spec import Liveness, Need, Probe
-from argosy.fleet.units import duration_s, size_bytes
+from argosy.fleet.units import parse_duration_s, parse_size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from argosy.engine.folder import Folder
+    from argosy.engine.folder import StateDir
     from argosy.fleet.placement import Endpoint, Placement
     from argosy.fleet.spec import AgentSpec, Fleet, Logs
 
 # What one service manager tells its child must not reach the children of that child.
-_OF_THE_CALLER = frozenset(
+_CALLER_ONLY_VARIABLES = frozenset(
     {
         "NOTIFY_SOCKET",
         "WATCHDOG_USEC",
@@ -42,10 +42,10 @@ _OF_THE_CALLER = frozenset(
 )
 
 
-class Rhythm(NamedTuple):
+class LivenessSchedule(NamedTuple):
     """How often a running agent is asked for life, and how many failures in a row are too many."""
 
-    every_s: float
+    interval_s: float
     failures: int
 
 
@@ -91,13 +91,13 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     backoff_most_s: float
     open_files: int
     liveness: Probe | None = None
-    rhythm: Rhythm = Rhythm(10.0, 3)
+    liveness_schedule: LivenessSchedule = LivenessSchedule(10.0, 3)
     memory_bytes: int | None = None
     cpus: float | None = None
     gpu_memory_bytes: int = 0
     start: str = "auto"
     cell: str | None = None
-    refusal: str = ""
+    start_error: str = ""
     digest: str = ""
 
     def need_names(self) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(need.agent for need in self.needs)
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     """All processes of this machine, and the agents that are not its to run.
 
     declared: every agent of the fleet file, in its order. left_out: name to reason. hulls: the
@@ -119,28 +119,28 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     declared: tuple[str, ...]
     processes: dict[str, ProcessSpec]
     left_out: dict[str, str]
-    hulls: dict[str, ProcessSpec] = {}
+    cell_processes: dict[str, ProcessSpec] = {}
     max_starting: int | None = None
-    logs: Limits = Limits()
+    logs: LogLimits = LogLimits()
     gpu_memory_bytes: dict[str, int] = {}
     preload: str | tuple[str, ...] = "auto"
 
 
-def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], folder: Folder) -> Plan:
+def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], state_dir: StateDir) -> ProcessPlan:
     """Return the plan of the agents whose machine is one of `here`.
 
     What an agent lacks (its script, folder or env_file) is its own `refusal`; the others can start.
     """
-    mine, site = set(here), _Site(fleet.path)
+    local_machines, directories = set(here), _WorkingDirectories(fleet.path)
     processes: dict[str, ProcessSpec] = {}
     left_out: dict[str, str] = {}
     for agent in fleet.agents.values():
-        if agent.machine is not None and agent.machine not in mine:
+        if agent.machine is not None and agent.machine not in local_machines:
             left_out[agent.name] = f"on machine `{agent.machine}`, not this one"
         else:
-            processes[agent.name] = _plan_process(agent, fleet, placement, folder, site)
-    hulls = plan_hulls(processes, folder)
-    return Plan(
+            processes[agent.name] = _plan_process(agent, fleet, placement, state_dir, directories)
+    cell_processes = plan_cell_units(processes, state_dir)
+    return ProcessPlan(
         fleet=fleet.name,
         path=fleet.path,
         environment=placement.environment,
@@ -150,12 +150,12 @@ def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], f
             name: msgspec.structs.replace(spec, watchdog_s=None) if spec.cell else spec
             for name, spec in processes.items()
         },
-        hulls={name: _digested(spec) for name, spec in hulls.items()},
+        cell_processes={name: _with_digest(spec) for name, spec in cell_processes.items()},
         left_out=left_out,
         max_starting=fleet.max_starting,
-        logs=_limits(fleet.logs),
+        logs=_log_limits(fleet.logs),
         gpu_memory_bytes={
-            name: size_bytes(machine.gpu_memory)
+            name: parse_size_bytes(machine.gpu_memory)
             for name, machine in fleet.machines.items()
             if machine.gpu_memory is not None
         },
@@ -163,54 +163,54 @@ def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], f
     )
 
 
-def _limits(logs: Logs) -> Limits:
-    return Limits(
-        size_bytes=size_bytes(logs.size),
-        age_s=duration_s(logs.age) if logs.age else None,
-        total_bytes=size_bytes(logs.total),
+def _log_limits(logs: Logs) -> LogLimits:
+    return LogLimits(
+        size_bytes=parse_size_bytes(logs.size),
+        age_s=parse_duration_s(logs.age) if logs.age else None,
+        total_bytes=parse_size_bytes(logs.total),
     )
 
 
-def errand_environment(base: Mapping[str, str], spec: ProcessSpec) -> dict[str, str]:
+def helper_environment(base: Mapping[str, str], spec: ProcessSpec) -> dict[str, str]:
     """Return the environment of a command beside an agent: the agent's, but it may not speak for it."""
     env = full_environment(base, spec)
-    return {key: value for key, value in env.items() if key not in _OF_THE_CALLER}
+    return {key: value for key, value in env.items() if key not in _CALLER_ONLY_VARIABLES}
 
 
 def full_environment(base: Mapping[str, str], spec: ProcessSpec) -> dict[str, str]:
     """Return an agent's whole environment: the caller's, less what was for the caller alone, and its own."""
-    return handed_on(base) | spec.env
+    return inherited_environment(base) | spec.env
 
 
-def handed_on(base: Mapping[str, str]) -> dict[str, str]:
+def inherited_environment(base: Mapping[str, str]) -> dict[str, str]:
     """Return what every agent gets of the caller's environment."""
-    kept = {key: value for key, value in base.items() if key not in _OF_THE_CALLER}
-    kept.setdefault("PYTHONUNBUFFERED", "1")
-    return kept
+    inherited = {key: value for key, value in base.items() if key not in _CALLER_ONLY_VARIABLES}
+    inherited.setdefault("PYTHONUNBUFFERED", "1")
+    return inherited
 
 
-class _Site:
+class _WorkingDirectories:
     """The folders that the agents of a fleet file run in; each is looked at once."""
 
     def __init__(self, fleet_path: str) -> None:
         self.root = Path(fleet_path).parent
-        self._folders: dict[str | None, tuple[str, bool]] = {}
+        self._resolved: dict[str | None, tuple[str, bool]] = {}
 
-    def folder(self, cwd: str | None) -> tuple[str, bool]:
+    def resolve(self, cwd: str | None) -> tuple[str, bool]:
         """Return the folder that an agent's `cwd` names, and whether it is there."""
-        if cwd not in self._folders:
+        if cwd not in self._resolved:
             path = self.root / cwd if cwd else self.root
-            self._folders[cwd] = str(path), path.is_dir()
-        return self._folders[cwd]
+            self._resolved[cwd] = str(path), path.is_dir()
+        return self._resolved[cwd]
 
 
 def _plan_process(
-    agent: AgentSpec, fleet: Fleet, placement: Placement, folder: Folder, site: _Site
+    agent: AgentSpec, fleet: Fleet, placement: Placement, state_dir: StateDir, directories: _WorkingDirectories
 ) -> ProcessSpec:
-    root, (cwd, has_cwd) = site.root, site.folder(agent.cwd)
-    interface = placement.bind(agent.name)
-    endpoint = placement.connect(agent.name) if agent.port is not None else None
-    env, refusal = _environment(agent, fleet.name, placement.environment, endpoint, folder, root)
+    root, (cwd, has_cwd) = directories.root, directories.resolve(agent.cwd)
+    interface = placement.bind_address_of(agent.name)
+    endpoint = placement.endpoint_of(agent.name) if agent.port is not None else None
+    env, start_error = _environment(agent, fleet.name, placement.environment, endpoint, state_dir, root)
     declared = [port for port in (endpoint.port if endpoint else None, agent.health_port) if port is not None]
     # An SDK agent binds the interface it is told; what a plain script binds is not known.
     bound_on = interface if agent.kind == "class" else "0.0.0.0"
@@ -229,14 +229,14 @@ def _plan_process(
         probe=agent.ready,
         probe_port=agent.ready.port,
         liveness=_liveness_probe(liveness),
-        rhythm=Rhythm(duration_s(liveness.every), liveness.failures),
+        liveness_schedule=LivenessSchedule(parse_duration_s(liveness.every), liveness.failures),
         memory_bytes=agent.memory_bytes,
         cpus=agent.cpus,
         gpu_memory_bytes=agent.gpu_memory_bytes or 0,
         needs=agent.needs,
         wants=agent.wants,
         required=agent.required,
-        watchdog_s=duration_s(liveness.watchdog) if liveness.watchdog else None,
+        watchdog_s=parse_duration_s(liveness.watchdog) if liveness.watchdog else None,
         start_timeout_s=agent.start_timeout_s,
         stop_timeout_s=agent.stop_timeout_s,
         restart=agent.restart,
@@ -247,12 +247,12 @@ def _plan_process(
         open_files=agent.open_files or 0,
         start=agent.start,
         cell=agent.cell,
-        refusal=refusal or _missing_file(agent, root, cwd, has_cwd=has_cwd),
+        start_error=start_error or _missing_file(agent, root, cwd, has_cwd=has_cwd),
     )
-    return _digested(spec)
+    return _with_digest(spec)
 
 
-def _digested(spec: ProcessSpec) -> ProcessSpec:
+def _with_digest(spec: ProcessSpec) -> ProcessSpec:
     return msgspec.structs.replace(spec, digest=_digest(spec))
 
 
@@ -269,7 +269,7 @@ def _liveness_probe(liveness: Liveness) -> Probe | None:
 
 
 @functools.lru_cache
-def _below(root: Path, name: str) -> str:
+def _fleet_file_path(root: Path, name: str) -> str:
     """Return the path of a file of the fleet; of an interpreter it is asked for each agent."""
     return str(root / name)
 
@@ -281,39 +281,39 @@ def command_line(agent: AgentSpec, root: Path) -> tuple[str, ...]:
     assert isinstance(agent.run, str), "only a command is a list"
     python = agent.python or sys.executable
     if "/" in python:
-        python = _below(root, python)
+        python = _fleet_file_path(root, python)
     if agent.kind == "class":
         return (python, "-m", "argosy.agent", agent.run, *agent.args)
     return (python, str(root / agent.run), *agent.args)
 
 
 def _environment(
-    agent: AgentSpec, fleet: str, environment: str, endpoint: Endpoint | None, folder: Folder, root: Path
+    agent: AgentSpec, fleet: str, environment: str, endpoint: Endpoint | None, state_dir: StateDir, root: Path
 ) -> tuple[dict[str, str], str]:
     """Return the agent's variables, and why its env_file cannot be read (empty when it can)."""
     env: dict[str, str] = {}
-    refusal = ""
+    start_error = ""
     if agent.env_file:
         try:
             env |= read_env_file(root / agent.env_file, agent.where)
         except InputError as error:
-            refusal = str(error.faults[0])
+            start_error = str(error.faults[0])
     env |= agent.env
     env |= {
         "ARGOSY_AGENT": agent.name,
         "ARGOSY_FLEET": fleet,
-        "ARGOSY_BOOK": str(folder.book),
+        "ARGOSY_BOOK": str(state_dir.address_book),
         "ENV_TYPE": environment,
-        "NOTIFY_SOCKET": str(folder.notify(agent.name)),
+        "NOTIFY_SOCKET": str(state_dir.notify_socket(agent.name)),
     }
     if endpoint is not None:
         env["ARGOSY_PORT"] = str(endpoint.port)
     if agent.liveness and agent.liveness.watchdog:
-        env["WATCHDOG_USEC"] = str(int(duration_s(agent.liveness.watchdog) * 1_000_000))
+        env["WATCHDOG_USEC"] = str(int(parse_duration_s(agent.liveness.watchdog) * 1_000_000))
     if agent.kind == "class" and agent.cwd:
         # `python -m` puts the working folder first on sys.path; the modules are beside the fleet file.
         env["PYTHONPATH"] = ":".join(filter(None, [str(root), env.get("PYTHONPATH", "")]))
-    return env, refusal
+    return env, start_error
 
 
 def _missing_file(agent: AgentSpec, root: Path, cwd: str, *, has_cwd: bool) -> str:
@@ -326,11 +326,11 @@ def _missing_file(agent: AgentSpec, root: Path, cwd: str, *, has_cwd: bool) -> s
 
 def _digest(spec: ProcessSpec) -> str:
     """Return what tells one running process from another; needs, policies and times are not of it."""
-    seen: tuple[object, ...] = (spec.argv, spec.env, spec.cwd, spec.ports, spec.open_files)
+    digested: tuple[object, ...] = (spec.argv, spec.env, spec.cwd, spec.ports, spec.open_files)
     if spec.memory_bytes is not None:
-        seen = (*seen, spec.memory_bytes)
+        digested = (*digested, spec.memory_bytes)
     if spec.cpus is not None:
-        seen = (*seen, f"{spec.cpus} cpus")
+        digested = (*digested, f"{spec.cpus} cpus")
     if spec.cell is not None:
-        seen = (*seen, spec.cell)
-    return hashlib.sha256(msgspec.json.encode(seen, order="deterministic")).hexdigest()[:16]
+        digested = (*digested, spec.cell)
+    return hashlib.sha256(msgspec.json.encode(digested, order="deterministic")).hexdigest()[:16]

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine.order import NOT_EXECUTABLE, NOT_FOUND, NOT_STARTED
-from argosy.engine.state import Event
+from argosy.engine.state import UnitEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,46 +17,46 @@ if TYPE_CHECKING:
 FROZEN_GRACE_S = 2.0
 
 
-class Verdict(NamedTuple):
+class ExitDecision(NamedTuple):
     """The event for the state machine, and the seconds to wait before a restart; whether that is one."""
 
-    event: Event
+    event: UnitEvent
     delay_s: float = 0.0
     is_counted: bool = True
 
 
-class Budget:
+class RestartBudget:
     """The restarts of one agent within a window that slides (intensity and period of OTP supervisors).
 
     It slides only for what had become ready: starts that fail count however long each of them takes,
     or on a machine that is busy with many of them they would never be too many.
     """
 
-    def __init__(self, times: int, within_s: float) -> None:
-        self._times = times
-        self._within_s = within_s
-        self._spent: deque[float] = deque()
+    def __init__(self, max_restarts: int, window_s: float) -> None:
+        self._max_restarts = max_restarts
+        self._window_s = window_s
+        self._restart_times: deque[float] = deque()
 
-    def spend(self, now: float, *, was_ready: bool) -> int | None:
+    def record_restart(self, now: float, *, was_ready: bool) -> int | None:
         """Count one restart; return how many that makes within the window, None when it is too many."""
-        while was_ready and self._spent and self._spent[0] <= now - self._within_s:
-            self._spent.popleft()
-        if len(self._spent) >= self._times:
+        while was_ready and self._restart_times and self._restart_times[0] <= now - self._window_s:
+            self._restart_times.popleft()
+        if len(self._restart_times) >= self._max_restarts:
             return None
-        self._spent.append(now)
-        return len(self._spent)
+        self._restart_times.append(now)
+        return len(self._restart_times)
 
     @property
-    def spent(self) -> int:
+    def restart_count(self) -> int:
         """How many restarts count now."""
-        return len(self._spent)
+        return len(self._restart_times)
 
-    def forgive(self) -> None:
+    def reset(self) -> None:
         """Forget all restarts: a person has asked for a start."""
-        self._spent.clear()
+        self._restart_times.clear()
 
 
-class Ending(NamedTuple):
+class ProcessExit(NamedTuple):
     """How a process came to its end.
 
     code: exit code, negative for a signal, None when unknown. cause: "exit", "timeout" (it missed its
@@ -69,16 +69,16 @@ class Ending(NamedTuple):
     code: int | None
     cause: str
     was_ready: bool
-    is_final: bool = False
-    is_drill: bool = False
+    is_permanent: bool = False
+    is_injected: bool = False
 
     @property
-    def may_be_final(self) -> bool:
+    def may_be_permanent(self) -> bool:
         """Whether its code may be what ends every start: a program that got no further than its errors."""
         return self.cause == "exit" and not self.was_ready and self.code in (1, 2)
 
 
-def grace_s(spec: ProcessSpec, cause: str) -> float:
+def stop_grace_s(spec: ProcessSpec, cause: str) -> float:
     """Return how long a process that was told to end may take before it is killed, by the cause of its end.
 
     Whose work loop stands still hardly hears the signal, and is missed meanwhile.
@@ -86,44 +86,44 @@ def grace_s(spec: ProcessSpec, cause: str) -> float:
     return min(spec.stop_timeout_s, FROZEN_GRACE_S) if cause == "frozen" else spec.stop_timeout_s
 
 
-def decide_exit(spec: ProcessSpec, ending: Ending, wanted: bool, budget: Budget, now: float) -> Verdict:
+def decide_exit(spec: ProcessSpec, process_exit: ProcessExit, desired_up: bool, budget: RestartBudget, now: float) -> ExitDecision:
     """Return what follows the end of a process, by its `restart` and its budget."""
-    if not wanted:
-        return Verdict(Event.FINISHED)
-    if ending.code in NOT_STARTED and ending.cause == "exit":
-        return Verdict(Event.RETRY, 0.05, is_counted=False)  # no user code has run: counts towards no limit
-    if ending.is_final and spec.restart != "never":
-        return Verdict(Event.GIVE_UP)
-    if not _shall_restart(spec.restart, ending):
-        is_clean = ending.code == 0 and ending.cause == "exit"
-        return Verdict(Event.FINISHED if is_clean or spec.restart == "never" else Event.GIVE_UP)
-    if ending.is_drill:
-        return Verdict(Event.RETRY)  # the agent is not at fault: spends no restart, and waits for none
-    count = budget.spend(now, was_ready=ending.was_ready)
+    if not desired_up:
+        return ExitDecision(UnitEvent.FINISHED)
+    if process_exit.code in NOT_STARTED and process_exit.cause == "exit":
+        return ExitDecision(UnitEvent.RETRY, 0.05, is_counted=False)  # no user code has run: counts towards no limit
+    if process_exit.is_permanent and spec.restart != "never":
+        return ExitDecision(UnitEvent.GIVE_UP)
+    if not _should_restart(spec.restart, process_exit):
+        is_clean = process_exit.code == 0 and process_exit.cause == "exit"
+        return ExitDecision(UnitEvent.FINISHED if is_clean or spec.restart == "never" else UnitEvent.GIVE_UP)
+    if process_exit.is_injected:
+        return ExitDecision(UnitEvent.RETRY)  # the agent is not at fault: spends no restart, and waits for none
+    count = budget.record_restart(now, was_ready=process_exit.was_ready)
     if count is None:
-        return Verdict(Event.GIVE_UP)
-    return Verdict(Event.RETRY, _delay(spec, count, ending.was_ready))
+        return ExitDecision(UnitEvent.GIVE_UP)
+    return ExitDecision(UnitEvent.RETRY, _backoff_s(spec, count, process_exit.was_ready))
 
 
-def _shall_restart(restart: str, ending: Ending) -> bool:
+def _should_restart(restart: str, process_exit: ProcessExit) -> bool:
     if restart == "always":
         return True
-    if restart == "never" or ending.cause == "timeout":
+    if restart == "never" or process_exit.cause == "timeout":
         return False  # a start that took too long once will take too long again
-    if ending.code in (NOT_FOUND, NOT_EXECUTABLE) and not ending.was_ready:
+    if process_exit.code in (NOT_FOUND, NOT_EXECUTABLE) and not process_exit.was_ready:
         return False  # the program is not there
-    return ending.cause != "exit" or ending.code != 0
+    return process_exit.cause != "exit" or process_exit.code != 0
 
 
-def jittered(delay_s: float, chance: Callable[[], float] = random.random) -> float:
+def with_jitter(delay_s: float, random_fraction: Callable[[], float] = random.random) -> float:
     """Return between half and all of a wait, by `chance` from 0 to 1, so that a crowd comes back one by one.
 
     "Equal jitter" (Brooker, Exponential Backoff And Jitter, 2015).
     """
-    return delay_s * (0.5 + 0.5 * chance())
+    return delay_s * (0.5 + 0.5 * random_fraction())
 
 
-def _delay(spec: ProcessSpec, count: int, was_ready: bool) -> float:
+def _backoff_s(spec: ProcessSpec, count: int, was_ready: bool) -> float:
     """Double from `first` to `most`; what was ready and died once is started again at once."""
     doublings = count - 2 if was_ready else count - 1
     if doublings < 0:

@@ -9,7 +9,7 @@ import re
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.fleet.secret import without_secrets
+from argosy.fleet.secret import redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ _LISTENING = re.compile(
 )
 
 
-class Holder(NamedTuple):
+class PortOwner(NamedTuple):
     """The process that listens on a port; pid 0 when this user may not see it.
 
     owner: the agent and the fleet that it belongs to, in words, where it is one of argosy's.
@@ -29,17 +29,17 @@ class Holder(NamedTuple):
     port: int
     pid: int
     title: str
-    owner: str = ""
+    agent: str = ""
 
     def __str__(self) -> str:
         if not self.pid:
             return f"port {self.port} held by a process of another user"
-        if self.owner:
-            return f"port {self.port} held by pid {self.pid}, {self.owner}"
+        if self.agent:
+            return f"port {self.port} held by pid {self.pid}, {self.agent}"
         return f"port {self.port} held by pid {self.pid}" + (f" ({self.title})" if self.title else "")
 
 
-def is_free(host: str, port: int) -> bool:
+def is_port_free(host: str, port: int) -> bool:
     """Return whether `port` can be bound on the interface `host` now.
 
     Raises OSError: the interface itself is not there (EADDRNOTAVAIL) or the port is forbidden.
@@ -57,15 +57,15 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def is_silent(port: int) -> bool:
+def has_no_listener(port: int) -> bool:
     """Return True where certainly nobody listens on `port`: it can be bound on all interfaces at once."""
     try:
-        return is_free("::", port)  # where the machine has IPv6, that is those of IPv4 too
+        return is_port_free("::", port)  # where the machine has IPv6, that is those of IPv4 too
     except OSError:
         return False
 
 
-def listening_sockets() -> list[tuple[int, int]]:
+def list_listening_sockets() -> list[tuple[int, int]]:
     """Return (port, inode) of every listening TCP socket in this network namespace."""
     found = []
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
@@ -74,18 +74,18 @@ def listening_sockets() -> list[tuple[int, int]]:
     return found
 
 
-def open_sockets(pid: int) -> Iterator[tuple[str, int]]:
+def iter_open_sockets(pid: int) -> Iterator[tuple[str, int]]:
     """Yield path in /proc and inode of each socket that a process has open, as far as this user may see."""
-    folder = f"/proc/{pid}/fd"
+    fd_dir = f"/proc/{pid}/fd"
     with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
-        for name in os.listdir(folder):
-            path = f"{folder}/{name}"
-            inode = inode_at(path)
+        for name in os.listdir(fd_dir):
+            path = f"{fd_dir}/{name}"
+            inode = socket_inode_at(path)
             if inode is not None:
                 yield path, inode
 
 
-def inode_at(path: str) -> int | None:
+def socket_inode_at(path: str) -> int | None:
     """Return the inode of the socket that a descriptor of a process is, by its path in /proc."""
     try:
         target = os.readlink(path)
@@ -94,9 +94,9 @@ def inode_at(path: str) -> int | None:
     return int(target[8:-1]) if target.startswith("socket:[") else None
 
 
-def title_of(pid: int) -> str:
+def command_line_of(pid: int) -> str:
     """Return the command line of a process, secrets taken out; empty where it is not to be seen."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
-        words = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
-        return without_secrets(words)[:80]
+        command_line = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+        return redact_text(command_line)[:80]
     return ""

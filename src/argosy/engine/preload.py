@@ -10,85 +10,85 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.program import Program
-from argosy.engine.sources import assumed_folders
-from argosy.source.closure import Closure, Node, Reach, close, close_module, reach_of
-from argosy.source.facts import Facts, Library, read_outline
-from argosy.source.imports import When
-from argosy.source.modules import Finder, Folders
+from argosy.engine.program import PythonProgram
+from argosy.engine.sources import assumed_sys_path
+from argosy.source.closure import ImportGraph, ImportNode, LoadCertainty, build_import_graph, build_module_import_graph, certainty_of
+from argosy.source.facts import FileFacts, FileFactsCache, read_imports_only
+from argosy.source.imports import ImportCondition
+from argosy.source.modules import ModuleFinder, DirectoryListings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-_SHARED_BY = 2
+_MIN_PROGRAMS = 2
 
 
-class Scouted(NamedTuple):
+class PreloadPlan(NamedTuple):
     """entries: what to load, as Warmth.load takes it. own: code of a program to its local top modules."""
 
     entries: list[str]
-    own: dict[str, list[str]]
+    local_modules: dict[str, list[str]]
 
 
-def scout(programs: Iterable[tuple[Program, Sequence[str]]], root: str) -> Scouted:
+def plan_preload(programs: Iterable[tuple[PythonProgram, Sequence[str]]], root: str) -> PreloadPlan:
     """Return what these programs share.
 
     programs: each with the folders that come first on its sys.path. root: the fleet file's folder.
     """
-    look = _Look(root)
+    scanner = _ProgramScanner(root)
     counts: Counter[str] = Counter()
-    own: dict[str, list[str]] = {}
+    local_modules: dict[str, list[str]] = {}
     for program, roots in programs:
-        found = look.at(program, tuple(roots))
+        found = scanner.scan(program, tuple(roots))
         counts.update(found.entries)
-        own[program.code] = found.own
-    shared = [entry for entry, count in counts.items() if count >= _SHARED_BY]
+        local_modules[program.code_id] = found.local_modules
+    shared = [entry for entry, count in counts.items() if count >= _MIN_PROGRAMS]
     # What most need comes first: a module that is left out then takes the fewest with it.
-    return Scouted(sorted(shared, key=lambda entry: (-counts[entry], entry)), own)
+    return PreloadPlan(sorted(shared, key=lambda entry: (-counts[entry], entry)), local_modules)
 
 
-class _Found(NamedTuple):
+class _ProgramImports(NamedTuple):
     entries: frozenset[str]
-    own: list[str]
+    local_modules: list[str]
 
 
-class _Look:
+class _ProgramScanner:
     """One look at all programs; each file is read once, each module's imports followed once."""
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self._library, self._folders = Library(read_outline), Folders()
-        self._known: dict[tuple[str, tuple[str, ...]], _Found] = {}
+        self._library, self._folders = FileFactsCache(read_imports_only), DirectoryListings()
+        self._known: dict[tuple[str, tuple[str, ...]], _ProgramImports] = {}
 
-    def at(self, program: Program, roots: tuple[str, ...]) -> _Found:
-        name = program.code.partition(":")[0] if program.is_module else program.target
+    def scan(self, program: PythonProgram, roots: tuple[str, ...]) -> _ProgramImports:
+        name = program.code_id.partition(":")[0] if program.is_module else program.target
         if (name, roots) not in self._known:
             closure, finder = self._close(program.is_module, name, roots)
             entries = frozenset(_entries(closure, finder)) if closure is not None else frozenset()
-            own = [module.name for module in closure.tops] if closure is not None else []
-            self._known[name, roots] = _Found(entries, own)
+            local_modules = [module.name for module in closure.top_modules] if closure is not None else []
+            self._known[name, roots] = _ProgramImports(entries, local_modules)
         return self._known[name, roots]
 
-    def _close(self, is_module: bool, name: str, roots: tuple[str, ...]) -> tuple[Closure | None, Finder]:
+    def _close(self, is_module: bool, name: str, roots: tuple[str, ...]) -> tuple[ImportGraph | None, ModuleFinder]:
         if not is_module:
-            finder = Finder(roots, assumed_folders(name, self._root, self._library), self._folders)
-            return close(name, finder, self._library), finder
-        finder = Finder(roots, (), self._folders)
+            finder = ModuleFinder(roots, assumed_sys_path(name, self._root, self._library), self._folders)
+            return build_import_graph(name, finder, self._library), finder
+        finder = ModuleFinder(roots, (), self._folders)
         module = finder.find(name)
-        return (close_module(module, finder, self._library) if module is not None else None), finder
+        return (build_module_import_graph(module, finder, self._library) if module is not None else None), finder
 
 
-def _entries(closure: Closure, finder: Finder) -> Iterator[str]:
+def _entries(closure: ImportGraph, finder: ModuleFinder) -> Iterator[str]:
     for node in closure.nodes.values():
-        if node.reach < Reach.PERHAPS and isinstance(node.facts, Facts):
-            yield from _of_node(node, node.facts, finder)
+        if node.certainty < LoadCertainty.POSSIBLE and isinstance(node.facts, FileFacts):
+            yield from _node_imports(node, node.facts, finder)
 
 
-def _of_node(node: Node, facts: Facts, finder: Finder) -> Iterator[str]:
+def _node_imports(node: ImportNode, facts: FileFacts, finder: ModuleFinder) -> Iterator[str]:
     for item in facts.imports:
-        if item.level or When.TYPING in item.when:
+        if item.level or ImportCondition.TYPING in item.conditions:
             continue
-        is_sure = reach_of(item, is_main=node.module is None) < Reach.PERHAPS
+        is_sure = certainty_of(item, is_main=node.module is None) < LoadCertainty.POSSIBLE
         if is_sure and finder.find(item.module.partition(".")[0]) is None:
             yield item.module
             yield from (f"{item.module}:{name}" for name in item.names if name != "*")

@@ -15,23 +15,23 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.agent.health import Status, normal_status
+from argosy.agent.health import Status, normalize_status
 from argosy.engine.httpget import get_status
 from argosy.engine.linesearch import LineSearch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from argosy.engine.errand import Outcome
-    from argosy.engine.listeners import Listeners
+    from argosy.engine.errand import HelperResult
+    from argosy.engine.listeners import PortOwners
     from argosy.fleet.spec import Probe
 
-_FIRST_S, _MOST_S, _MOST_LOG_S = 0.02, 1.0, 0.1
-ANSWER_WITHIN_S = 2.0
-COMMAND_WITHIN_S = 10.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S, _MAX_LOG_PAUSE_S = 0.02, 1.0, 0.1
+PROBE_REPLY_TIMEOUT_S = 2.0
+PROBE_COMMAND_TIMEOUT_S = 10.0
 
 
-class View(NamedTuple):
+class ProbeTarget(NamedTuple):
     """What a probe sees of an agent.
 
     host: where its ports are. session: the process that was started. log, log_start: its output,
@@ -43,58 +43,58 @@ class View(NamedTuple):
     session: int
     log: Path
     log_start: int
-    run: Callable[[Sequence[str], float], Awaitable[Outcome]]
-    listeners: Listeners
+    run_helper: Callable[[Sequence[str], float], Awaitable[HelperResult]]
+    listeners: PortOwners
 
 
-class Finding(NamedTuple):
+class ProbeResult(NamedTuple):
     """What one look found. status: None of a program that does not answer; words: what was seen."""
 
     status: Status | None
-    words: str = ""
+    description: str = ""
 
 
-async def wait_ready(probe: Probe, port: int | None, view: View, tell: Callable[[str], None]) -> Status:
+async def wait_ready(probe: Probe, port: int | None, target: ProbeTarget, on_finding: Callable[[str], None]) -> Status:
     """Return once the program is ready by `probe`: OK or DEGRADED.
 
     Never gives up: the start deadline is the caller's. tell(words): what was found instead, each time.
     """
     if probe.probe == "alive":
-        tell("it did not live that long")
+        on_finding("it did not live that long")
         await asyncio.sleep(1.0 if probe.seconds is None else probe.seconds)
         return Status.OK
     if probe.probe == "log":
         assert probe.pattern is not None, "the loader refuses a log probe without a pattern"
-        tell(f"no line of its output matched `{probe.pattern}`")
-        await _wait_line(LineSearch(view.log, view.log_start, probe.pattern))
+        on_finding(f"no line of its output matched `{probe.pattern}`")
+        await _wait_line(LineSearch(target.log, target.log_start, probe.pattern))
         return Status.OK
-    async for _ in _backing_off(_MOST_S):
-        finding = await look(probe, port, view)
-        if finding.status in (Status.OK, Status.DEGRADED):
-            return finding.status
-        tell(finding.words)
+    async for _ in _poll_with_backoff(_MAX_PAUSE_S):
+        result = await run_probe(probe, port, target)
+        if result.status in (Status.OK, Status.DEGRADED):
+            return result.status
+        on_finding(result.description)
     raise AssertionError("the loop above has no end")
 
 
-async def look(probe: Probe, port: int | None, view: View) -> Finding:
+async def run_probe(probe: Probe, port: int | None, target: ProbeTarget) -> ProbeResult:
     """Ask once: a zmq, http, tcp or exec probe."""
     if probe.probe == "exec":
-        return await _run(probe, view)
+        return await _run_command(probe, target)
     assert port is not None, "the loader refuses a probe without a port"
-    holder, is_own = await view.listeners.find(port, view.session)
-    if holder is None:
-        return Finding(None, f"port {port} was never opened")
+    owner, is_own = await target.listeners.find_listener(port, target.session)
+    if owner is None:
+        return ProbeResult(None, f"port {port} was never opened")
     if not is_own:
-        return Finding(None, f"{holder}, not by this agent")
+        return ProbeResult(None, f"{owner}, not by this agent")
     if probe.probe == "zmq":
-        return await _ask_health(view.host, port, probe)
+        return await _request_health(target.host, port, probe)
     if probe.probe == "http":
-        return await _ask_http(view.host, port, probe)
-    return await _knock_tcp(view.host, port)
+        return await _request_http(target.host, port, probe)
+    return await _connect_tcp(target.host, port)
 
 
-async def _backing_off(most_s: float) -> AsyncIterator[None]:
-    pause_s = _FIRST_S
+async def _poll_with_backoff(most_s: float) -> AsyncIterator[None]:
+    pause_s = _FIRST_PAUSE_S
     while True:
         yield
         await asyncio.sleep(pause_s)
@@ -103,69 +103,69 @@ async def _backing_off(most_s: float) -> AsyncIterator[None]:
 
 async def _wait_line(search: LineSearch) -> None:
     """Return once a line matches; a log that has not grown costs one system call."""
-    async for _ in _backing_off(_MOST_LOG_S):
-        while search.read_on():
+    async for _ in _poll_with_backoff(_MAX_LOG_PAUSE_S):
+        while search.search_next():
             await asyncio.sleep(0)
         if search.has_matched:
             return
 
 
-async def _run(probe: Probe, view: View) -> Finding:
+async def _run_command(probe: Probe, target: ProbeTarget) -> ProbeResult:
     """Run the probe's command: 0 is ready."""
     command = probe.command or []
-    outcome = await view.run(command, COMMAND_WITHIN_S)
-    if outcome.code == 0:
-        return Finding(Status.OK)
-    return Finding(None, f"its probe `{shlex.join(command)[:120]}` {outcome}")
+    result = await target.run_helper(command, PROBE_COMMAND_TIMEOUT_S)
+    if result.code == 0:
+        return ProbeResult(Status.OK)
+    return ProbeResult(None, f"its probe `{shlex.join(command)[:120]}` {result}")
 
 
-async def _knock_tcp(host: str, port: int) -> Finding:
+async def _connect_tcp(host: str, port: int) -> ProbeResult:
     try:
-        async with asyncio.timeout(ANSWER_WITHIN_S):
+        async with asyncio.timeout(PROBE_REPLY_TIMEOUT_S):
             _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError):
-        return Finding(None, f"port {port} is open and takes no connection on {host}")
+        return ProbeResult(None, f"port {port} is open and takes no connection on {host}")
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
-    return Finding(Status.OK)
+    return ProbeResult(Status.OK)
 
 
-async def _ask_http(host: str, port: int, probe: Probe) -> Finding:
+async def _request_http(host: str, port: int, probe: Probe) -> ProbeResult:
     path = probe.path or "/health"
-    status = await get_status(host, port, path, ANSWER_WITHIN_S)
+    status = await get_status(host, port, path, PROBE_REPLY_TIMEOUT_S)
     if status is None:
-        return Finding(None, f"port {port} is open and does not answer GET {path} on {host}")
+        return ProbeResult(None, f"port {port} is open and does not answer GET {path} on {host}")
     if 200 <= status < 300:
-        return Finding(Status.OK)
-    return Finding(None, f"port {port} answers GET {path} with status {status}")
+        return ProbeResult(Status.OK)
+    return ProbeResult(None, f"port {port} answers GET {path} with status {status}")
 
 
-async def _ask_health(host: str, port: int, probe: Probe) -> Finding:
+async def _request_health(host: str, port: int, probe: Probe) -> ProbeResult:
     """Send the probe's message, by default the standard's, and judge the answer."""
-    from argosy.engine.oldspeaker import ask_once  # noqa: PLC0415 - pyzmq, for fleets that need it
+    from argosy.engine.oldspeaker import request_once  # noqa: PLC0415 - pyzmq, for fleets that need it
 
     message = probe.send if probe.send is not None else {"action": "health"}
     data = message.encode() if isinstance(message, str) else json.dumps(message).encode()
-    answer = await ask_once(f"tcp://{host}:{port}", data, ANSWER_WITHIN_S)
+    answer = await request_once(f"tcp://{host}:{port}", data, PROBE_REPLY_TIMEOUT_S)
     if answer is None:
-        return Finding(None, f"port {port} is open and does not answer the zmq probe")
-    status = judge(answer)
-    said = answer[:120].decode(errors="replace")
-    return Finding(status, f"port {port} answers the zmq probe with {said}")
+        return ProbeResult(None, f"port {port} is open and does not answer the zmq probe")
+    status = status_in_reply(answer)
+    excerpt = answer[:120].decode(errors="replace")
+    return ProbeResult(status, f"port {port} answers the zmq probe with {excerpt}")
 
 
-def judge(answer: bytes) -> Status | None:
+def status_in_reply(reply: bytes) -> Status | None:
     """Return the status in a health answer; any answer without one means that the program answers.
 
     A JSON object that holds an `error` and no status is no sign of health.
     """
     try:
-        payload = json.loads(answer)
+        payload = json.loads(reply)
     except ValueError:
         return Status.OK
     if not isinstance(payload, dict):
         return Status.OK
     if "status" in payload:
-        return normal_status(payload["status"])
+        return normalize_status(payload["status"])
     return None if "error" in payload else Status.OK

@@ -26,9 +26,9 @@ _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
 # linux/pidfd.h, Linux 6.15: PIDFD_GET_INFO, PIDFD_INFO_EXIT, struct pidfd_info in its first version.
 _PIDFD_GET_INFO = 0xC040FF0B
 _PIDFD_INFO_EXIT = 1 << 3
-_SMALL_BYTES = 16384
+_READ_BYTES = 16384
 # What pidfd_open(2) says of a number that no process has: ESRCH; where a thread has it EINVAL or ENOENT.
-_NO_PROCESS = frozenset({errno.ESRCH, errno.ENOENT, errno.EINVAL})
+_NO_PROCESS_ERRNOS = frozenset({errno.ESRCH, errno.ENOENT, errno.EINVAL})
 _PIDFD_INFO = struct.Struct("=QQ11Ii")
 
 
@@ -36,28 +36,28 @@ _PIDFD_INFO = struct.Struct("=QQ11Ii")
 # freshly forked child that copies dozens of pages for nothing.
 _set_action: Callable[[int, Any], object] = sys.modules["_signal"].signal
 _set_mask: Callable[[int, Any], object] = sys.modules["_signal"].pthread_sigmask
-DEFAULT, IGNORE = int(signal.SIG_DFL), int(signal.SIG_IGN)
+DEFAULT_ACTION, IGNORE_ACTION = int(signal.SIG_DFL), int(signal.SIG_IGN)
 
 
-class Identity(NamedTuple):
+class ProcessIdentity(NamedTuple):
     """What makes a process itself: its number, and when it started in clock ticks since boot."""
 
     pid: int
-    started: int
+    start_ticks: int
 
 
-class Stat(NamedTuple):
+class ProcStat(NamedTuple):
     """The fields of /proc/PID/stat that the engine reads.
 
     terminal: the controlling one, 0 for none. ticks: of processor time. started: in ticks since boot.
     """
 
     state: str
-    parent: int
+    parent_pid: int
     session: int
     terminal: int
-    ticks: int
-    started: int
+    cpu_ticks: int
+    start_ticks: int
 
 
 def boot_id() -> bytes:
@@ -66,35 +66,35 @@ def boot_id() -> bytes:
         return bytes.fromhex(file.read().strip().replace("-", ""))
 
 
-def read_at_once(path: str | os.PathLike[str]) -> bytes:
+def read_small_file(path: str | os.PathLike[str]) -> bytes:
     """Return what a small file holds: three calls, where a file object makes ten.
 
     Raises OSError: it cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(descriptor, _SMALL_BYTES)
+        return os.read(descriptor, _READ_BYTES)
     finally:
         os.close(descriptor)
 
 
-def read_stat(pid: int) -> Stat | None:
+def read_stat(pid: int) -> ProcStat | None:
     """Return what /proc says of `pid`, or None where there is no such process.
 
     /proc answers for the number of a thread too: a number that was written down is for `open_process`.
     """
     try:
-        fields = read_at_once(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        fields = read_small_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
     ticks = int(fields[11]) + int(fields[12])
-    return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[4]), ticks, int(fields[19]))
+    return ProcStat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[4]), ticks, int(fields[19]))
 
 
-def close_all_but(kept: int) -> None:
+def close_other_descriptors(keep: int) -> None:
     """Close every descriptor of this process but the standard streams and one."""
-    os.closerange(3, kept)
-    os.closerange(kept + 1, 1 << 20)
+    os.closerange(3, keep)
+    os.closerange(keep + 1, 1 << 20)
 
 
 def open_pid(pid: int) -> int | None:
@@ -106,12 +106,12 @@ def open_pid(pid: int) -> int | None:
     try:
         return os.pidfd_open(pid)
     except OSError as error:
-        if error.errno in _NO_PROCESS:
+        if error.errno in _NO_PROCESS_ERRNOS:
             return None
         raise
 
 
-def open_process(identity: Identity) -> int | None:
+def open_process(identity: ProcessIdentity) -> int | None:
     """Return a pidfd of exactly this process, or None when it is dead.
 
     Opens first and compares the start time after: the other way round, the number could have
@@ -121,13 +121,13 @@ def open_process(identity: Identity) -> int | None:
     if pidfd is None:
         return None
     found = read_stat(identity.pid)
-    if found is None or found.started != identity.started or is_dead(pidfd):
+    if found is None or found.start_ticks != identity.start_ticks or is_dead(pidfd):
         os.close(pidfd)
         return None
     return pidfd
 
 
-def find_process(pid: int) -> Identity | None:
+def find_process(pid: int) -> ProcessIdentity | None:
     """Return the identity of the living process that has this number now, or None when there is none."""
     pidfd = open_pid(pid)
     if pidfd is None:
@@ -136,16 +136,16 @@ def find_process(pid: int) -> Identity | None:
         identity = identify(pid, pidfd)
     finally:
         os.close(pidfd)
-    return identity if identity.started else None
+    return identity if identity.start_ticks else None
 
 
-def identify(pid: int, pidfd: int) -> Identity:
+def identify(pid: int, pidfd: int) -> ProcessIdentity:
     """Return the identity of the process that has this pidfd; once it is dead started is 0, as of no process.
 
     Reads first and looks whether it lives after, as `open_process` does.
     """
     found = read_stat(pid)
-    return Identity(pid, 0 if found is None or is_dead(pidfd) else found.started)
+    return ProcessIdentity(pid, 0 if found is None or is_dead(pidfd) else found.start_ticks)
 
 
 def is_dead(pidfd: int) -> bool:
@@ -155,10 +155,10 @@ def is_dead(pidfd: int) -> bool:
     return bool(poll.poll(0))
 
 
-def send_signal(pidfd: int, number: int) -> bool:
+def send_signal(pidfd: int, signal_number: int) -> bool:
     """Signal one process; return False when it is no more."""
     try:
-        signal.pidfd_send_signal(pidfd, number)
+        signal.pidfd_send_signal(pidfd, signal_number)
     except ProcessLookupError:
         return False
     return True
@@ -175,9 +175,9 @@ def handled_signals() -> list[int]:
     return [number for number in range(1, signal.NSIG) if bits >> (number - 1) & 1]
 
 
-def set_action(number: int, action: Callable[[int, Any], Any] | int) -> None:
+def set_signal_action(signal_number: int, action: Callable[[int, Any], Any] | int) -> None:
     """Set what a signal does: a function, DEFAULT or IGNORE. Raises OSError, ValueError as signal.signal."""
-    _set_action(number, action)
+    _set_action(signal_number, action)
 
 
 def unblock_signals() -> None:
@@ -231,17 +231,17 @@ def kill_group_of_zombie(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)  # it led no group yet, or nobody is left in it
 
 
-def exit_status(pidfd: int) -> int | None:
+def reaped_exit_status(pidfd: int) -> int | None:
     """Return the wait status of a process that another parent has reaped, or None when unknown.
 
     Needs PIDFD_GET_INFO with PIDFD_INFO_EXIT (Linux 6.15); see `zombie_status` for before the reap.
     """
-    asked = bytearray(_PIDFD_INFO.pack(_PIDFD_INFO_EXIT, *([0] * 13)))
+    info = bytearray(_PIDFD_INFO.pack(_PIDFD_INFO_EXIT, *([0] * 13)))
     try:
-        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, asked)
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info)
     except OSError:
         return None
-    mask, *_, code = _PIDFD_INFO.unpack(asked)
+    mask, *_, code = _PIDFD_INFO.unpack(info)
     return code if mask & _PIDFD_INFO_EXIT else None
 
 
@@ -251,7 +251,7 @@ def zombie_status(pid: int) -> int | None:
     Field 52 of /proc/PID/stat (proc_pid_stat(5), Linux 3.5).
     """
     try:
-        fields = read_at_once(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        fields = read_small_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
     return int(fields[49]) if fields[0] == b"Z" else None
@@ -283,7 +283,7 @@ def all_pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def children(pid: int | None = None) -> list[int]:
+def child_pids(pid: int | None = None) -> list[int]:
     """Return the children of a process, by default this one, with those that fell to it or have just ended.
 
     Raises FileNotFoundError, ProcessLookupError: there is no such process.
@@ -292,11 +292,11 @@ def children(pid: int | None = None) -> list[int]:
     threads = f"/proc/{'self' if pid is None else pid}/task"
     for thread in os.listdir(threads):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found.extend(map(int, read_at_once(f"{threads}/{thread}/children").split()))
+            found.extend(map(int, read_small_file(f"{threads}/{thread}/children").split()))
     return found
 
 
-def variables(pid: int) -> dict[str, str]:
+def read_environ(pid: int) -> dict[str, str]:
     """Return the environment that the program of `pid` was started with; empty where it is not to be seen."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
@@ -307,16 +307,16 @@ def variables(pid: int) -> dict[str, str]:
     return {name: value for name, by, value in pairs if by}
 
 
-def kill_holders(path: str) -> list[int]:
+def kill_pids_with_open_file(path: str) -> list[int]:
     """Kill every other process that holds `path` open, as far as /proc lets this user see; return them."""
     try:
-        wanted = os.stat(path)
+        wanted_stat = os.stat(path)
     except FileNotFoundError:
         return []
-    return [pid for pid in all_pids() if pid != os.getpid() and kill_if(pid, lambda pid: _holds(pid, wanted))]
+    return [pid for pid in all_pids() if pid != os.getpid() and kill_if(pid, lambda pid: _has_open(pid, wanted_stat))]
 
 
-def kill_if(pid: int, is_meant: Callable[[int], bool]) -> bool:
+def kill_if(pid: int, matches: Callable[[int], bool]) -> bool:
     """Kill `pid` when `is_meant` says so of it; return whether it did.
 
     It is opened first and judged after, so that the number cannot pass to another in between.
@@ -325,24 +325,24 @@ def kill_if(pid: int, is_meant: Callable[[int], bool]) -> bool:
     if pidfd is None:
         return False
     try:
-        return is_meant(pid) and send_signal(pidfd, signal.SIGKILL)
+        return matches(pid) and send_signal(pidfd, signal.SIGKILL)
     finally:
         os.close(pidfd)
 
 
-def holders_of_file(path: str) -> list[int]:
+def pids_with_open_file(path: str) -> list[int]:
     """Return the other processes that hold `path` open, as far as /proc lets this user see."""
-    wanted = os.stat(path)
-    return [pid for pid in all_pids() if pid != os.getpid() and _holds(pid, wanted)]
+    wanted_stat = os.stat(path)
+    return [pid for pid in all_pids() if pid != os.getpid() and _has_open(pid, wanted_stat)]
 
 
-def _holds(pid: int, wanted: os.stat_result) -> bool:
-    folder = f"/proc/{pid}/fd"
+def _has_open(pid: int, wanted_stat: os.stat_result) -> bool:
+    fd_dir = f"/proc/{pid}/fd"
     try:
-        for name in os.listdir(folder):
+        for name in os.listdir(fd_dir):
             with contextlib.suppress(OSError):  # closed meanwhile
-                found = os.stat(f"{folder}/{name}")
-                if (found.st_ino, found.st_dev) == (wanted.st_ino, wanted.st_dev):
+                found = os.stat(f"{fd_dir}/{name}")
+                if (found.st_ino, found.st_dev) == (wanted_stat.st_ino, wanted_stat.st_dev):
                     return True
     except (PermissionError, FileNotFoundError, ProcessLookupError):
         return False

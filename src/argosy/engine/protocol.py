@@ -13,17 +13,17 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.agent.health import HEALTH_ACTIONS
-from argosy.engine.roster import read_roster
-from argosy.wire.book import read_book, socket_path
+from argosy.engine.roster import load_applied_plan
+from argosy.wire.book import read_address_book, socket_path
 
 if TYPE_CHECKING:
-    from argosy.engine.folder import Folder
+    from argosy.engine.folder import StateDir
     from argosy.engine.plan import ProcessSpec
 
-_LISTENS_WITHIN_S = 1.0
+_CONNECT_TIMEOUT_S = 1.0
 
 
-class Wire(NamedTuple):
+class ArgosyWire(NamedTuple):
     """Argosy's wire."""
 
 
@@ -37,51 +37,51 @@ class PlainJson(NamedTuple):
     host: str
     port: int
     probe_port: int
-    known: str
+    probe_method: str
 
     def endpoint(self, method: str) -> str:
         """Return where a method is asked: health where the probe asks for it."""
-        is_probe = method == self.known or method in HEALTH_ACTIONS
+        is_probe = method == self.probe_method or method in HEALTH_ACTIONS
         return f"tcp://{self.host}:{self.probe_port if is_probe else self.port}"
 
 
-class Unknown(NamedTuple):
+class UnknownProtocol(NamedTuple):
     """Something else, or nothing. reason: what is known of it. hint: how to ask it."""
 
     reason: str
     hint: str
 
 
-Protocol = Wire | PlainJson | Unknown
+AgentProtocol = ArgosyWire | PlainJson | UnknownProtocol
 
 
-def protocol_of(agent: str, folder: Folder) -> Protocol:
+def detect_protocol(agent: str, state_dir: StateDir) -> AgentProtocol:
     """Return what an agent speaks; of one that runs elsewhere, or was never started, the wire is assumed."""
-    roster = read_roster(folder)
-    spec = roster.plan.processes.get(agent) if roster is not None else None
+    applied_plan = load_applied_plan(state_dir)
+    spec = applied_plan.plan.processes.get(agent) if applied_plan is not None else None
     if spec is None or spec.is_sdk:
-        return Wire()
-    path = socket_path(read_book(folder.book).runtime, agent)
-    if path is not None and _listens(path):
-        return Wire()
-    return _plain(spec)
+        return ArgosyWire()
+    path = socket_path(read_address_book(state_dir.address_book).runtime, agent)
+    if path is not None and _is_listening(path):
+        return ArgosyWire()
+    return _detect_by_probe(spec)
 
 
-def _plain(spec: ProcessSpec) -> Protocol:
+def _detect_by_probe(spec: ProcessSpec) -> AgentProtocol:
     """Return what a script without the library speaks, by its probe."""
     kind, port = spec.probe.probe, spec.probe_port
     if kind == "zmq" and port is not None:
-        return PlainJson(spec.host, spec.port or port, port, _asked_by(spec.probe.send))
+        return PlainJson(spec.host, spec.port or port, port, _probe_action(spec.probe.send))
     if kind == "http" and port is not None:
         url = f"http://{spec.host}:{port}{spec.probe.path or '/health'}"
-        return Unknown("is an HTTP server by its probe", f"`curl {url}`")
-    return Unknown(
+        return UnknownProtocol("is an HTTP server by its probe", f"`curl {url}`")
+    return UnknownProtocol(
         f"runs without argosy's library, and its probe is `{kind}`",
         'where it answers {"action": ...} on a REP socket, give it a `port` and `ready: {probe: zmq}`',
     )
 
 
-def _asked_by(send: dict[str, object] | str | None) -> str:
+def _probe_action(send: dict[str, object] | str | None) -> str:
     if isinstance(send, str):
         with contextlib.suppress(ValueError):
             send = json.loads(send)
@@ -90,9 +90,9 @@ def _asked_by(send: dict[str, object] | str | None) -> str:
     return action if isinstance(action, str) else ""
 
 
-def _listens(path: str) -> bool:
+def _is_listening(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(_LISTENS_WITHIN_S)
+        client.settimeout(_CONNECT_TIMEOUT_S)
         try:
             client.connect(path)
         except OSError:

@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from argosy.engine.probe import COMMAND_WITHIN_S, look
+from argosy.engine.probe import PROBE_COMMAND_TIMEOUT_S, run_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from argosy.agent.health import Status
-    from argosy.engine.plan import Rhythm
-    from argosy.engine.probe import View
+    from argosy.engine.plan import LivenessSchedule
+    from argosy.engine.probe import ProbeTarget
     from argosy.fleet.spec import Probe
 
 # A look that took this much longer than any may: this process itself was stopped meanwhile.
 _STALL_S = 1.0
 
 
-async def watch_pulse(probe: Probe, view: View, rhythm: Rhythm, on_alive: Callable[[Status], None]) -> str:
+async def watch_liveness(probe: Probe, target: ProbeTarget, schedule: LivenessSchedule, on_alive: Callable[[Status], None]) -> str:
     """Return, in words, why the agent is no more alive.
 
     on_alive(status): told after each look that found it alive.
@@ -31,14 +31,14 @@ async def watch_pulse(probe: Probe, view: View, rhythm: Rhythm, on_alive: Callab
     failed = 0
     loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(rhythm.every_s)
-        began = loop.time()
-        finding = await look(probe, probe.port, view)
-        if finding.status is not None:
+        await asyncio.sleep(schedule.interval_s)
+        started_at = loop.time()
+        result = await run_probe(probe, probe.port, target)
+        if result.status is not None:
             failed = 0
-            on_alive(finding.status)
-        elif loop.time() - began < COMMAND_WITHIN_S + _STALL_S:
+            on_alive(result.status)
+        elif loop.time() - started_at < PROBE_COMMAND_TIMEOUT_S + _STALL_S:
             failed += 1
-            if failed >= rhythm.failures:
+            if failed >= schedule.failures:
                 times = "once" if failed == 1 else f"{failed} times in a row"
-                return f"failed its liveness probe {times}: {finding.words}"
+                return f"failed its liveness probe {times}: {result.description}"

@@ -14,12 +14,12 @@ from typing import Literal
 
 import msgspec
 
-from argosy.engine.cellplan import hull_name
-from argosy.engine.past import Estimate, Past, estimate_starts, estimate_stop
+from argosy.engine.cellplan import cell_unit_name
+from argosy.engine.past import DurationEstimate, TimingHistory, estimate_starts, estimate_stop
 from argosy.engine.plan import ProcessSpec
-from argosy.fleet.graph import Graph, graph_of
+from argosy.fleet.graph import Graph, graph_from_edges
 
-How = Literal["named", "restart", "stop", "cell"]
+OutageCause = Literal["named", "restart", "stop", "cell"]
 
 
 class Outage(msgspec.Struct, frozen=True):
@@ -30,15 +30,15 @@ class Outage(msgspec.Struct, frozen=True):
     """
 
     agent: str
-    how: How
-    because: str
+    cause: OutageCause
+    caused_by: str
     from_s: float
     to_s: float
-    stop: Estimate
-    start: Estimate
+    stop: DurationEstimate
+    start: DurationEstimate
 
 
-class Radius(msgspec.Struct, frozen=True):
+class RestartImpact(msgspec.Struct, frozen=True):
     """Whom a restart touches.
 
     outages: those that restart, in the order in which they are ready again. degraded, reconnected:
@@ -50,10 +50,10 @@ class Radius(msgspec.Struct, frozen=True):
 
     outages: tuple[Outage, ...]
     degraded: tuple[str, ...]
-    reconnected: tuple[str, ...]
-    through: tuple[str, ...]
-    mates: dict[str, list[str]]
-    waiting_s: dict[str, float]
+    reconnecting: tuple[str, ...]
+    indirectly_affected: tuple[str, ...]
+    cell_members: dict[str, list[str]]
+    unavailable_s: dict[str, float]
 
     @property
     def seconds(self) -> float:
@@ -65,30 +65,30 @@ class Radius(msgspec.Struct, frozen=True):
         return [outage.agent for outage in sorted(self.outages, key=lambda each: each.from_s)]
 
 
-def radius_of(
+def estimate_impact(
     names: Iterable[str],
     processes: Mapping[str, ProcessSpec],
     running: Collection[str],
-    past: Mapping[str, Past],
-) -> Radius:
+    history: Mapping[str, TimingHistory],
+) -> RestartImpact:
     """Return what a restart of `names` touches among those that run.
 
     processes: all of this machine. past: of agents, and of the processes of cells.
     """
-    graph = graph_of({name: spec.need_names() for name, spec in processes.items()})
-    found = _Rehearsal(graph, processes, running, past).of(names)
-    return _radius(graph, processes, running, found)
+    graph = graph_from_edges({name: spec.need_names() for name, spec in processes.items()})
+    outages = _RestartSimulation(graph, processes, running, history).run(names)
+    return _build_impact(graph, processes, running, outages)
 
 
-class _Step(IntEnum):
+class _SimulationStep(IntEnum):
     """What happens; of what happens at one moment, the fall comes first, so that nobody counts on it."""
 
-    FALL = 0
+    DOWN = 0
     READY = 1
-    ENDED = 2
+    EXITED = 2
 
 
-class _Rehearsal:
+class _RestartSimulation:
     """One restart, played through."""
 
     def __init__(
@@ -96,56 +96,56 @@ class _Rehearsal:
         graph: Graph,
         processes: Mapping[str, ProcessSpec],
         running: Collection[str],
-        past: Mapping[str, Past],
+        history: Mapping[str, TimingHistory],
     ) -> None:
         self._graph = graph
         self._processes = processes
         self._running = running
-        self._past = past
+        self._history = history
         cells = {spec.cell for spec in processes.values() if spec.cell is not None}
-        self._starts = estimate_starts(graph.agents, past) | estimate_starts(map(hull_name, cells), past)
-        self._found: dict[str, Outage] = {}
-        self._away: set[str] = set()  # gone and not ready again
-        self._waiting: dict[str, None] = {}  # ended, and without all that it needs
-        self._events: list[tuple[float, _Step, int, str]] = []
-        self._order = {name: at for at, name in enumerate(graph.start_order())}
+        self._starts = estimate_starts(graph.agents, history) | estimate_starts(map(cell_unit_name, cells), history)
+        self._outages: dict[str, Outage] = {}
+        self._unavailable: set[str] = set()  # gone and not ready again
+        self._waiting_to_start: dict[str, None] = {}  # ended, and without all that it needs
+        self._events: list[tuple[float, _SimulationStep, int, str]] = []
+        self._start_index = {name: at for at, name in enumerate(graph.start_order())}
 
-    def of(self, names: Iterable[str]) -> dict[str, Outage]:
+    def run(self, names: Iterable[str]) -> dict[str, Outage]:
         """Return the outages, by agent."""
         # All that are named go down before anything follows from it.
         for name in names:
-            self._fall(name, "named", "", 0.0)
+            self._take_down(name, "named", "", 0.0)
         while self._events:
             at_s, step, _, name = heapq.heappop(self._events)
-            if step is _Step.FALL:
-                self._take_along(name, at_s)
-            elif step is _Step.ENDED:
-                self._waiting[name] = None
-                self._begin(name, at_s)
+            if step is _SimulationStep.DOWN:
+                self._take_down_dependents(name, at_s)
+            elif step is _SimulationStep.EXITED:
+                self._waiting_to_start[name] = None
+                self._start_if_possible(name, at_s)
             else:
-                self._come_back(name, at_s)
-        return self._found
+                self._on_ready(name, at_s)
+        return self._outages
 
-    def _fall(self, name: str, how: How, because: str, at_s: float) -> None:
+    def _take_down(self, name: str, cause: OutageCause, caused_by: str, at_s: float) -> None:
         """Have an agent go down, and all that are in its process."""
-        if name in self._found:
-            if how == "named":
-                self._found[name] = msgspec.structs.replace(self._found[name], how=how, because="")
+        if name in self._outages:
+            if cause == "named":
+                self._outages[name] = msgspec.structs.replace(self._outages[name], how=cause, because="")
             return
         cell = self._processes[name].cell
-        group = (name, *self._mates(name))
-        stop = max(map(self._stop, group), key=lambda each: each.seconds)
-        start = self._starts[name if cell is None else hull_name(cell)]
+        group = (name, *self._cell_members_of(name))
+        stop = max(map(self._stop_estimate, group), key=lambda each: each.seconds)
+        start = self._starts[name if cell is None else cell_unit_name(cell)]
         # The process of a cell comes before its agents.
         ended_s = at_s + stop.seconds + (start.seconds if cell is not None and name in self._running else 0.0)
         for each in group:
-            why: tuple[How, str] = (how, because) if each == name else ("cell", name)
-            self._found[each] = Outage(each, *why, at_s, at_s, stop, start)
-            self._away.add(each)
-            self._push(at_s, _Step.FALL, each)
-            self._push(ended_s, _Step.ENDED, each)
+            cause_and_source: tuple[OutageCause, str] = (cause, caused_by) if each == name else ("cell", name)
+            self._outages[each] = Outage(each, *cause_and_source, at_s, at_s, stop, start)
+            self._unavailable.add(each)
+            self._push(at_s, _SimulationStep.DOWN, each)
+            self._push(ended_s, _SimulationStep.EXITED, each)
 
-    def _mates(self, name: str) -> list[str]:
+    def _cell_members_of(self, name: str) -> list[str]:
         """Return the others in the agent's process; none where it has none yet."""
         cell = self._processes[name].cell
         if cell is None or name not in self._running:
@@ -153,63 +153,63 @@ class _Rehearsal:
         return [
             each
             for each, spec in self._processes.items()
-            if spec.cell == cell and each != name and each in self._running and each not in self._found
+            if spec.cell == cell and each != name and each in self._running and each not in self._outages
         ]
 
-    def _stop(self, name: str) -> Estimate:
-        return estimate_stop(self._past.get(name, Past()))
+    def _stop_estimate(self, name: str) -> DurationEstimate:
+        return estimate_stop(self._history.get(name, TimingHistory()))
 
-    def _take_along(self, name: str, at_s: float) -> None:
+    def _take_down_dependents(self, name: str, at_s: float) -> None:
         for other in self._graph.dependents(name):
-            if self._on_death(other, name) == "stop" and other in self._running:
-                self._fall(other, "stop", name, at_s)
+            if self._death_action(other, name) == "stop" and other in self._running:
+                self._take_down(other, "stop", name, at_s)
 
-    def _begin(self, name: str, at_s: float) -> None:
+    def _start_if_possible(self, name: str, at_s: float) -> None:
         """Start an agent that has ended, if all that it needs is there."""
-        if not self._away.intersection(self._graph.needs[name]):
-            del self._waiting[name]
-            self._push(at_s + self._starts[name].seconds, _Step.READY, name)
+        if not self._unavailable.intersection(self._graph.needs[name]):
+            del self._waiting_to_start[name]
+            self._push(at_s + self._starts[name].seconds, _SimulationStep.READY, name)
 
-    def _come_back(self, name: str, at_s: float) -> None:
-        self._away.discard(name)
-        self._found[name] = msgspec.structs.replace(self._found[name], to_s=at_s)
-        dependents = sorted(self._graph.dependents(name), key=self._order.__getitem__)
+    def _on_ready(self, name: str, at_s: float) -> None:
+        self._unavailable.discard(name)
+        self._outages[name] = msgspec.structs.replace(self._outages[name], to_s=at_s)
+        dependents = sorted(self._graph.dependents(name), key=self._start_index.__getitem__)
         for other in dependents:
-            if self._on_death(other, name) == "restart" and other in self._running:
-                self._fall(other, "restart", name, at_s)
+            if self._death_action(other, name) == "restart" and other in self._running:
+                self._take_down(other, "restart", name, at_s)
         for other in dependents:
-            if other in self._waiting:
-                self._begin(other, at_s)
+            if other in self._waiting_to_start:
+                self._start_if_possible(other, at_s)
 
-    def _on_death(self, name: str, need: str) -> str:
+    def _death_action(self, name: str, need: str) -> str:
         return next(each.on_death for each in self._processes[name].needs if each.agent == need)
 
-    def _push(self, at_s: float, step: _Step, name: str) -> None:
-        heapq.heappush(self._events, (at_s, step, self._order[name], name))
+    def _push(self, at_s: float, step: _SimulationStep, name: str) -> None:
+        heapq.heappush(self._events, (at_s, step, self._start_index[name], name))
 
 
-def _radius(
-    graph: Graph, processes: Mapping[str, ProcessSpec], running: Collection[str], found: Mapping[str, Outage]
-) -> Radius:
+def _build_impact(
+    graph: Graph, processes: Mapping[str, ProcessSpec], running: Collection[str], outages: Mapping[str, Outage]
+) -> RestartImpact:
     degraded: list[str] = []
     reconnected: list[str] = []
     waiting_s: dict[str, float] = {}
     for name in graph.agents:
-        away = {need.agent: need.on_death for need in processes[name].needs if need.agent in found}
-        if name in found or not away or name not in running:
+        unavailable = {need.agent: need.on_death for need in processes[name].needs if need.agent in outages}
+        if name in outages or not unavailable or name not in running:
             continue
-        (degraded if "degrade" in away.values() else reconnected).append(name)
-        waiting_s[name] = max(found[need].to_s - found[need].from_s for need in away)
-    mates: dict[str, list[str]] = {}
-    for name, outage in sorted(found.items()):
-        if outage.how == "cell" and found[outage.because].how == "named":
-            mates.setdefault(processes[name].cell or "", []).append(name)
-    direct = {*found, *degraded, *reconnected}
-    return Radius(
-        outages=tuple(sorted(found.values(), key=lambda outage: outage.to_s)),
+        (degraded if "degrade" in unavailable.values() else reconnected).append(name)
+        waiting_s[name] = max(outages[need].to_s - outages[need].from_s for need in unavailable)
+    cell_members: dict[str, list[str]] = {}
+    for name, outage in sorted(outages.items()):
+        if outage.cause == "cell" and outages[outage.caused_by].cause == "named":
+            cell_members.setdefault(processes[name].cell or "", []).append(name)
+    direct = {*outages, *degraded, *reconnected}
+    return RestartImpact(
+        outages=tuple(sorted(outages.values(), key=lambda outage: outage.to_s)),
         degraded=tuple(degraded),
-        reconnected=tuple(reconnected),
-        through=tuple(name for name in graph.affected(found) if name in running and name not in direct),
-        mates=mates,
-        waiting_s=waiting_s,
+        reconnecting=tuple(reconnected),
+        indirectly_affected=tuple(name for name in graph.with_dependents(outages) if name in running and name not in direct),
+        cell_members=cell_members,
+        unavailable_s=waiting_s,
     )

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from argosy.extra import install_command
 from argosy.fault import Fault, MissingError, RefusedError
-from argosy.wire.keymaking import lay_out
-from argosy.wire.keys import folder_in_use
+from argosy.wire.keymaking import export_keys
+from argosy.wire.keys import active_keys_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from argosy.fleet.placement import Placement
     from argosy.fleet.spec import Fleet
 
-_HOSTED_WITHIN_S: Final = 60.0
+_ACTOR_START_TIMEOUT_S: Final = 60.0
 
 
-class Hosted(NamedTuple):
+class HostedSupervisor(NamedTuple):
     """A machine's supervisor on its node. is_new: it was started for this."""
 
     machine: str
@@ -36,7 +36,7 @@ class Hosted(NamedTuple):
     is_new: bool
 
 
-def host_fleet(fleet: Fleet, placement: Placement) -> list[Hosted]:
+def start_supervisors_on_ray(fleet: Fleet, placement: Placement) -> list[HostedSupervisor]:
     """Have the supervisor of every machine run on its node of the cluster that RAY_ADDRESS names.
 
     Raises MissingError: Ray is not installed; RefusedError: no cluster, no keys, a machine without a node,
@@ -45,7 +45,7 @@ def host_fleet(fleet: Fleet, placement: Placement) -> list[Hosted]:
     if find_spec("ray") is None:
         message = "`--engine ray` needs Ray, which is not installed here"
         raise MissingError(Fault("--engine", "no-ray", message, f"`{install_command('cluster')}`"))
-    keys = folder_in_use(fleet.name, placement.lookup.variables)
+    keys = active_keys_dir(fleet.name, placement.lookup.variables)
     if not keys:
         message = f"fleet `{fleet.name}` has no keys, and its machines' supervisors link by them"
         raise RefusedError(Fault(fleet.path, "no-keys", message, "`argosy keys make`"))
@@ -58,9 +58,9 @@ def host_fleet(fleet: Fleet, placement: Placement) -> list[Hosted]:
         raise RefusedError(Fault("RAY_ADDRESS", "no-cluster", message, hint)) from error
     try:
         machines = placement.machines()
-        found = {machine: placement.address_of(machine) for machine in machines}
+        found = {machine: placement.host_of_machine(machine) for machine in machines}
         nodes = match_nodes(found, ray.nodes())
-        return _host(ray, fleet, placement.environment, keys, nodes)
+        return _start_node_actors(ray, fleet, placement.environment, keys, nodes)
     finally:
         ray.shutdown()
 
@@ -76,17 +76,17 @@ def match_nodes(
     found: dict[str, Mapping[str, Any]] = {}
     faults = []
     for machine, address in addresses.items():
-        signs = (
+        matches = (
             [node for node in alive if f"argosy-{machine}" in node["Resources"]],
             [node for node in alive if node.get("Labels", {}).get("argosy-machine") == machine],
             [node for node in alive if node["NodeManagerAddress"] == address],
         )
-        node = next((each[0] for each in signs if each), None)
+        node = next((each[0] for each in matches if each), None)
         if node is not None:
             found[machine] = node
             continue
-        there = ", ".join(sorted(str(node["NodeManagerAddress"]) for node in alive)) or "none"
-        message = f"no node of the Ray cluster is machine `{machine}` ({address}); its nodes are at {there}"
+        addresses_found = ", ".join(sorted(str(node["NodeManagerAddress"]) for node in alive)) or "none"
+        message = f"no node of the Ray cluster is machine `{machine}` ({address}); its nodes are at {addresses_found}"
         hint = f"""`ray start --resources '{{"argosy-{machine}": 1}}'` makes one that machine"""
         faults.append(Fault(machine, "no-node", message, hint))
     if faults:
@@ -94,19 +94,19 @@ def match_nodes(
     return found
 
 
-def _host(
+def _start_node_actors(
     ray: Any, fleet: Fleet, environment: str, keys: str, nodes: Mapping[str, Mapping[str, Any]]
-) -> list[Hosted]:
-    from argosy.engine.rayhost import Host  # noqa: PLC0415 - for who has Ray
+) -> list[HostedSupervisor]:
+    from argosy.engine.rayhost import RayNodeActor  # noqa: PLC0415 - for who has Ray
 
     strategies = import_module("ray.util.scheduling_strategies")
     ids = {machine: str(node["NodeID"]) for machine, node in nodes.items()}
-    asked = {}
+    pending = {}
     for machine, node in nodes.items():
         gpus = int(node["Resources"].get("GPU", 0))
         path = str(fleet.machines[machine].labels.get("tree") or Path(fleet.path).parent)
         actor = (
-            ray.remote(Host)
+            ray.remote(RayNodeActor)
             .options(
                 name=f"argosy-{fleet.name}-{machine}",
                 namespace="argosy",
@@ -117,26 +117,26 @@ def _host(
             )
             .remote(f"{path}/{Path(fleet.path).name}", fleet.name, machine)
         )
-        asked[machine] = actor.serve.remote(environment, _keys_of(keys, machine), gpus, ids)
+        pending[machine] = actor.serve.remote(environment, _read_machine_keys(keys, machine), gpus, ids)
     hosted = []
-    for machine, answer in asked.items():
+    for machine, reply in pending.items():
         try:
-            told = ray.get(answer, timeout=_HOSTED_WITHIN_S)
+            result = ray.get(reply, timeout=_ACTOR_START_TIMEOUT_S)
         except Exception as error:
             message = f"node of machine `{machine}`: {str(error).strip().splitlines()[-1]}"
             hint = (
                 "argosy and the fleet's tree have to be there (`argosy sync`); `ray list actors` tells more"
             )
             raise RefusedError(Fault(machine, "not-hosted", message, hint)) from error
-        hosted.append(Hosted(machine, ids[machine], told["pid"], told["started"]))
+        hosted.append(HostedSupervisor(machine, ids[machine], result["pid"], result["started"]))
     return hosted
 
 
-def _keys_of(folder: str, machine: str) -> dict[str, bytes]:
+def _read_machine_keys(keys_dir: str, machine: str) -> dict[str, bytes]:
     """Return the files that a machine needs of the fleet's keys; none where its secret is not here."""
     with tempfile.TemporaryDirectory() as name:
         try:
-            lay_out(folder, machine, f"{name}/keys")
+            export_keys(keys_dir, machine, f"{name}/keys")
         except RefusedError:
             return {}
         return {path.name: path.read_bytes() for path in Path(f"{name}/keys").iterdir()}

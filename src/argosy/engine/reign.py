@@ -6,53 +6,53 @@ import os
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from argosy.engine.generation import hold, write_generation
+from argosy.engine.generation import acquire_lock, write_generation
 
 if TYPE_CHECKING:
-    from argosy.engine.folder import Folder
+    from argosy.engine.folder import StateDir
 
 
-class Rule(Enum):
+class Ownership(Enum):
     """What a look found."""
 
     HELD = "held"
-    RENEWED = "renewed"  # the lock was gone with its folder, and both are made anew
+    RECREATED = "renewed"  # the lock was gone with its folder, and both are made anew
     LOST = "lost"  # another supervisor has it
 
 
-class Reign:
+class StateDirOwnership:
     """The hold of one supervisor on its folder: the lock file that was there when it began."""
 
-    def __init__(self, folder: Folder, generation: int) -> None:
-        self._folder = folder
+    def __init__(self, state_dir: StateDir, generation: int) -> None:
+        self._state_dir = state_dir
         self._generation = generation
-        self._lock = os.stat(folder.lock)
-        self._again: int | None = None
+        self._lock_stat = os.stat(state_dir.supervisor_lock)
+        self._new_lock_fd: int | None = None
 
-    def look(self) -> Rule:
+    def check(self) -> Ownership:
         """Find out, and take the lock again where there is none.
 
         Raises OSError, MissingError: the folder cannot be made.
         """
         try:
-            is_mine = os.path.samestat(os.stat(self._folder.lock), self._lock)
-            return Rule.HELD if is_mine else Rule.LOST
+            is_same_file = os.path.samestat(os.stat(self._state_dir.supervisor_lock), self._lock_stat)
+            return Ownership.HELD if is_same_file else Ownership.LOST
         except FileNotFoundError:
-            return self._renew()
+            return self._recreate()
 
-    def _renew(self) -> Rule:
-        self._folder.make()
-        again = hold(self._folder.lock, 0.0)
-        if again is None:
-            return Rule.LOST
+    def _recreate(self) -> Ownership:
+        self._state_dir.create()
+        lock_fd = acquire_lock(self._state_dir.supervisor_lock, 0.0)
+        if lock_fd is None:
+            return Ownership.LOST
         self.close()
-        self._again = again
-        self._lock = os.fstat(again)
-        write_generation(again, self._generation)
-        return Rule.RENEWED
+        self._new_lock_fd = lock_fd
+        self._lock_stat = os.fstat(lock_fd)
+        write_generation(lock_fd, self._generation)
+        return Ownership.RECREATED
 
     def close(self) -> None:
         """Let go of a lock that was taken again."""
-        if self._again is not None:
-            os.close(self._again)
-            self._again = None
+        if self._new_lock_fd is not None:
+            os.close(self._new_lock_fd)
+            self._new_lock_fd = None

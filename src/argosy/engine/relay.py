@@ -7,31 +7,31 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from argosy.engine.messages import Output
+from argosy.engine.messages import CommandOutput
 from argosy.fault import Fault, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from argosy.engine.control import Asker
+    from argosy.engine.control import ClientSession
 
 # What each needs beside it to change nothing, and to be about the machine itself alone.
-_READING: Final = {"logs": {"--here"}, "restart": {"--here", "--dry-run"}}
+_READ_ONLY_COMMANDS: Final = {"logs": {"--here"}, "restart": {"--here", "--dry-run"}}
 _CHUNK_BYTES: Final = 65536
 
 
-async def run_verb(fleet_path: str, words: Sequence[str], session: Asker) -> None:
+async def run_relayed_command(fleet_path: str, args: Sequence[str], session: ClientSession) -> None:
     """Run `argosy WORDS` on this machine's fleet file, and send its output; an empty one is the end.
 
     Ends the process when it is cancelled. Raises InputError: this verb does more than read.
     """
-    if not words or words[0] not in _READING or not _READING[words[0]].issubset(words):
-        found = words[0] if words else ""
-        expected = ", ".join(" ".join([verb, *sorted(needed)]) for verb, needed in _READING.items())
+    if not args or args[0] not in _READ_ONLY_COMMANDS or not _READ_ONLY_COMMANDS[args[0]].issubset(args):
+        found = args[0] if args else ""
+        expected = ", ".join(" ".join([verb, *sorted(needed)]) for verb, needed in _READ_ONLY_COMMANDS.items())
         message = f"`{found}` is not run for other machines; expected one of: {expected}"
         raise InputError(Fault(found, "usage", message))
     process = subprocess.Popen(
-        [sys.executable, "-m", "argosy", *words, "--fleet", fleet_path],
+        [sys.executable, "-m", "argosy", *args, "--fleet", fleet_path],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -41,8 +41,8 @@ async def run_verb(fleet_path: str, words: Sequence[str], session: Asker) -> Non
     pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
     try:
         while data := await reader.read(_CHUNK_BYTES):
-            session.send(Output(data=data))
-        session.send(Output(data=b""))
+            session.send(CommandOutput(data=data))
+        session.send(CommandOutput(data=b""))
     finally:
         process.kill()
         process.returncode = 0  # the supervisor waits for all children, by the kernel's word

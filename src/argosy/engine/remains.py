@@ -9,79 +9,79 @@ from typing import TYPE_CHECKING
 
 from argosy.engine import lease, process
 from argosy.engine.state import RUNNING_STATES
-from argosy.engine.will import read_wills
+from argosy.engine.will import read_unit_states
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
-    from argosy.engine.folder import Folder
+    from argosy.engine.folder import StateDir
 
-DELETED = " (deleted)"
+DELETED_SUFFIX = " (deleted)"
 
 
-def living_agents(folder: Folder) -> dict[str, process.Identity]:
+def running_agents(state_dir: StateDir) -> dict[str, process.ProcessIdentity]:
     """Return the agents of a fleet that live, by its leases; by /proc where that folder was deleted."""
-    return living_leases(folder) if folder.lock.exists() else agents_in_proc(folder)
+    return agents_by_lease(state_dir) if state_dir.supervisor_lock.exists() else agents_by_proc(state_dir)
 
 
-def living_leases(folder: Folder) -> dict[str, process.Identity]:
+def agents_by_lease(state_dir: StateDir) -> dict[str, process.ProcessIdentity]:
     """Return the agents of a state folder whose recorded process lives, with that process."""
     try:
-        names = sorted(os.listdir(folder.leases))
+        names = sorted(os.listdir(state_dir.leases_dir))
     except FileNotFoundError:
         return {}
     boot = process.boot_id()
-    living = {}
+    running = {}
     for name in names:
-        record = lease.read_record(folder.lease(name))
-        if record is None or record.boot != boot:
+        record = lease.read_record(state_dir.lease_file(name))
+        if record is None or record.boot_id != boot:
             continue
         pidfd = process.open_process(record.identity)
         if pidfd is not None:
             os.close(pidfd)
-            living[name] = record.identity
-    return living
+            running[name] = record.identity
+    return running
 
 
-def agents_in_proc(folder: Folder) -> dict[str, process.Identity]:
+def agents_by_proc(state_dir: StateDir) -> dict[str, process.ProcessIdentity]:
     """Return the living agents of a fleet as /proc shows them, whatever has become of their leases.
 
     An agent leads its session, and holds its lease open or was told its notify socket. Of several
     such processes of one agent (a daemon that it started leads a session too) it is the oldest.
     """
-    found: dict[str, process.Identity] = {}
+    found: dict[str, process.ProcessIdentity] = {}
     for pid in process.all_pids():
         stat = process.read_stat(pid)
         if stat is None or stat.session != pid or stat.state == "Z" or pid == os.getpid():
             continue
-        identity = process.Identity(pid, stat.started)
-        for name in names_of(pid, folder):
-            if name not in found or identity.started < found[name].started:
+        identity = process.ProcessIdentity(pid, stat.start_ticks)
+        for name in agent_names_of(pid, state_dir):
+            if name not in found or identity.start_ticks < found[name].start_ticks:
                 found[name] = identity
     return found
 
 
-def names_of(pid: int, folder: Folder) -> Iterator[str]:
+def agent_names_of(pid: int, state_dir: StateDir) -> Iterator[str]:
     """Yield the agents whose lease a process holds open, and the one that it was started as."""
-    leases = f"{folder.leases}/"
+    leases = f"{state_dir.leases_dir}/"
     with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
         for number in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):  # closed meanwhile
-                target = os.readlink(f"/proc/{pid}/fd/{number}").removesuffix(DELETED)
+                target = os.readlink(f"/proc/{pid}/fd/{number}").removesuffix(DELETED_SUFFIX)
                 if target.startswith(leases):
                     yield target.removeprefix(leases)
-    told = process.variables(pid)
-    name = told.get("ARGOSY_AGENT")
-    if name and told.get("NOTIFY_SOCKET") == str(folder.notify(name)):
+    environ = process.read_environ(pid)
+    name = environ.get("ARGOSY_AGENT")
+    if name and environ.get("NOTIFY_SOCKET") == str(state_dir.notify_socket(name)):
         yield name
 
 
-def hub_in_proc(folder: Folder) -> process.Identity | None:
+def find_hub_process(state_dir: StateDir) -> process.ProcessIdentity | None:
     """Return the process that holds the lock of a fleet's hub, by /proc, which knows deleted files too."""
     for pid in process.all_pids():
         stat = process.read_stat(pid)
-        if stat is not None and str(folder.hub_lock) in locked_files(pid):
-            return process.Identity(pid, stat.started)
+        if stat is not None and str(state_dir.hub_lock) in locked_files(pid):
+            return process.ProcessIdentity(pid, stat.start_ticks)
     return None
 
 
@@ -90,57 +90,57 @@ def locked_files(pid: int) -> Iterator[str]:
     with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
         for number in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):  # closed meanwhile
-                name = os.readlink(f"/proc/{pid}/fd/{number}").removesuffix(DELETED)
-                told = process.read_at_once(f"/proc/{pid}/fdinfo/{number}") if name.startswith("/") else b""
-                if any(b"FLOCK" in line and b"WRITE" in line for line in told.splitlines()):
+                name = os.readlink(f"/proc/{pid}/fd/{number}").removesuffix(DELETED_SUFFIX)
+                fdinfo = process.read_small_file(f"/proc/{pid}/fdinfo/{number}") if name.startswith("/") else b""
+                if any(b"FLOCK" in line and b"WRITE" in line for line in fdinfo.splitlines()):
                     yield name
 
 
-def remnants(folder: Folder, living: Container[str], *, is_new: bool | None = None) -> dict[str, list[int]]:
+def find_leftovers(state_dir: StateDir, running: Container[str], *, is_new_state_dir: bool | None = None) -> dict[str, list[int]]:
     """Return what agents left whose end no supervisor has seen: processes that were told their notify socket.
 
     living: agents that are not asked about, since they live. is_new: the state folder was just made, None to
     find out whether there is one. /proc is looked through only where an agent was running by its will and
     its recorded process is dead, or where no records are left.
     """
-    if is_new is None:
-        is_new = not folder.lock.exists()
-    unseen = None if is_new else _unseen_ends(folder)
-    if unseen is not None and not (unseen := {name for name in unseen if name not in living}):
+    if is_new_state_dir is None:
+        is_new_state_dir = not state_dir.supervisor_lock.exists()
+    unobserved = None if is_new_state_dir else _unobserved_exits(state_dir)
+    if unobserved is not None and not (unobserved := {name for name in unobserved if name not in running}):
         return {}
-    place = f"{folder.runtime}/notify/"
-    by_socket = {str(folder.notify(name)): name for name in unseen or ()}
+    notify_prefix = f"{state_dir.runtime_path}/notify/"
+    by_socket = {str(state_dir.notify_socket(name)): name for name in unobserved or ()}
     found: dict[str, list[int]] = {}
     for pid in process.all_pids():
-        told = process.variables(pid) if pid != os.getpid() else {}
-        socket = told.get("NOTIFY_SOCKET", "")
-        if unseen is not None:
+        environ = process.read_environ(pid) if pid != os.getpid() else {}
+        socket = environ.get("NOTIFY_SOCKET", "")
+        if unobserved is not None:
             name = by_socket.get(socket, "")
         else:
-            name = (told.get("ARGOSY_AGENT") or Path(socket).stem) if socket.startswith(place) else ""
-        if name and name not in living and is_daemon(pid):
+            name = (environ.get("ARGOSY_AGENT") or Path(socket).stem) if socket.startswith(notify_prefix) else ""
+        if name and name not in running and is_daemon(pid):
             found.setdefault(name, []).append(pid)
     return found
 
 
-def _unseen_ends(folder: Folder) -> set[str]:
+def _unobserved_exits(state_dir: StateDir) -> set[str]:
     """Return who was running when the supervisor wrote of it last, and has ended since."""
-    wills = read_wills(folder)
+    saved_states = read_unit_states(state_dir)
     try:
-        recorded = os.listdir(folder.leases)
+        recorded = os.listdir(state_dir.leases_dir)
     except FileNotFoundError:
         return set()
-    ran = [name for name in recorded if name not in wills or wills[name].state in RUNNING_STATES]
-    if not ran:
+    were_running = [name for name in recorded if name not in saved_states or saved_states[name].state in RUNNING_STATES]
+    if not were_running:
         return set()
-    living, boot = living_leases(folder), process.boot_id()
-    records = {name: lease.read_record(folder.lease(name)) for name in ran if name not in living}
-    return {name for name, record in records.items() if record is not None and record.boot == boot}
+    running, boot = agents_by_lease(state_dir), process.boot_id()
+    records = {name: lease.read_record(state_dir.lease_file(name)) for name in were_running if name not in running}
+    return {name for name, record in records.items() if record is not None and record.boot_id == boot}
 
 
-def is_stray(pid: int, notify: str) -> bool:
+def is_leftover(pid: int, notify: str) -> bool:
     """Return whether `pid` is what an agent left behind: its environment names the agent's notify socket."""
-    return process.variables(pid).get("NOTIFY_SOCKET") == notify
+    return process.read_environ(pid).get("NOTIFY_SOCKET") == notify
 
 
 def is_daemon(pid: int) -> bool:

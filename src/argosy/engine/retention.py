@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-class Limits(msgspec.Struct, frozen=True):
+class LogLimits(msgspec.Struct, frozen=True):
     """size_bytes: of each log; age_s: of a line, None for no limit; total_bytes: of all logs of the fleet."""
 
     size_bytes: int = 64 * 2**20
@@ -18,33 +18,33 @@ class Limits(msgspec.Struct, frozen=True):
     total_bytes: int = 2**30
 
 
-class Cut(NamedTuple):
+class LogCut(NamedTuple):
     """Keep the newest so many bytes of a log. is_hard: also against those who still read the others."""
 
     keep_bytes: int
-    is_hard: bool
+    ignore_readers: bool
 
 
-def plan_cuts(held: Mapping[str, int], limits: Limits) -> dict[str, Cut]:
+def plan_cuts(disk_bytes: Mapping[str, int], limits: LogLimits) -> dict[str, LogCut]:
     """Return which logs are cut, by the bytes that each holds.
 
     Cut is before the limit, at 3/4 of it, and down to a half: what is written until the next look
     has room, and not every look has to cut. Beyond the total the longest logs are cut, to one length.
     """
     cuts = {
-        name: Cut(limits.size_bytes // 2, is_hard=False)
-        for name, size in held.items()
+        name: LogCut(limits.size_bytes // 2, ignore_readers=False)
+        for name, size in disk_bytes.items()
         if size > limits.size_bytes * 3 // 4
     }
-    if sum(held.values()) > limits.total_bytes * 3 // 4:
-        level = _level(held.values(), limits.total_bytes // 2)
-        for name, size in held.items():
+    if sum(disk_bytes.values()) > limits.total_bytes * 3 // 4:
+        level = _common_level(disk_bytes.values(), limits.total_bytes // 2)
+        for name, size in disk_bytes.items():
             if size > level:
-                cuts[name] = Cut(min(level, limits.size_bytes // 2), is_hard=True)
+                cuts[name] = LogCut(min(level, limits.size_bytes // 2), ignore_readers=True)
     return cuts
 
 
-def _level(sizes: Iterable[int], total: int) -> int:
+def _common_level(sizes: Iterable[int], total: int) -> int:
     """Return the highest level at which sizes cut to it add up to `total` at most."""
     left, rest = total, sorted(sizes)
     for at, size in enumerate(rest):

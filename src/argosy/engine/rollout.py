@@ -13,50 +13,50 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from argosy.engine import descriptors
-from argosy.engine.account import close_account, describe
-from argosy.engine.cell import with_mates
-from argosy.engine.cellplan import write_rolls
-from argosy.engine.change import OrderedStop, Settling
-from argosy.engine.difference import Change, Running, compare, scope_of
-from argosy.engine.filemark import mark_of
-from argosy.engine.linkplan import plan_links
-from argosy.engine.messages import Account, Apply, Restarted, Stopped
-from argosy.engine.plan import Plan, plan_fleet
-from argosy.engine.roster import Roster, draft_roster, write_book_of
+from argosy.engine.account import summarize_apply, describe_not_ready
+from argosy.engine.cell import with_cell_members
+from argosy.engine.cellplan import write_cell_manifests
+from argosy.engine.change import OrderedStop, SettleWaiter
+from argosy.engine.difference import PlanDiff, RunningAgent, diff_plan, select_scope
+from argosy.engine.filemark import identify_file
+from argosy.engine.linkplan import plan_peering
+from argosy.engine.messages import ApplySummary, Apply, Restarted, Stopped
+from argosy.engine.plan import ProcessPlan, plan_fleet
+from argosy.engine.roster import AppliedPlan, stage_applied_plan, write_fleet_address_book
 from argosy.fault import Fault, InputError, MissingError, RefusedError
-from argosy.fleet.environment import here, place
-from argosy.fleet.graph import Graph, build_graph, graph_of
-from argosy.fleet.units import counted
+from argosy.fleet.environment import local_machines, place
+from argosy.fleet.graph import Graph, build_graph, graph_from_edges
+from argosy.fleet.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from argosy.engine.crew import Crew
-    from argosy.engine.folder import Folder
-    from argosy.engine.links import Links
-    from argosy.engine.surroundings import Party
+    from argosy.engine.crew import UnitManager
+    from argosy.engine.folder import StateDir
+    from argosy.engine.links import PeerSet
+    from argosy.engine.surroundings import Dependency
     from argosy.engine.unit import Unit
     from argosy.fleet.placement import Placement
     from argosy.fleet.spec import Fleet
 
-_RESTART_WITHIN_S = 300.0
+_RESTART_TIMEOUT_S = 300.0
 
 
-class Intent(NamedTuple):
+class ApplyPlan(NamedTuple):
     """An apply that has been checked and written down.
 
     scope: the agents of this machine that it is about; abroad: those of linked ones. began: loop time of
     the request. order: its name among the machines.
     """
 
-    plan: Plan
+    plan: ProcessPlan
     scope: list[str]
-    abroad: list[str]
+    remote_scope: list[str]
     skip: dict[str, str]
-    change: Change
+    change: PlanDiff
     timeout_s: float
-    began: float
-    order: str
+    started_at: float
+    apply_id: str
 
 
 class Rollout:
@@ -65,39 +65,39 @@ class Rollout:
     graph: of the fleet in force.
     """
 
-    def __init__(self, crew: Crew, links: Links) -> None:
-        self._crew = crew
-        self._links = links
-        self._folder, self._loop = crew.folder, crew.loop
-        self.graph: Graph = graph_of({})
-        self._settling: Settling | None = None
-        self._unanswered: set[str] = set()
-        self._stops: set[OrderedStop] = set()
-        self._asked_stops = 0
+    def __init__(self, unit_manager: UnitManager, links: PeerSet) -> None:
+        self._unit_manager = unit_manager
+        self._peers = links
+        self._state_dir, self._loop = unit_manager.state_dir, unit_manager.loop
+        self.graph: Graph = graph_from_edges({})
+        self._waiter: SettleWaiter | None = None
+        self._pending_machines: set[str] = set()
+        self._ordered_stops: set[OrderedStop] = set()
+        self._stop_count = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def look(self, unit: Party) -> None:
+    def on_transition(self, unit: Dependency) -> None:
         """Go on with what waits for this agent; called in the middle of each transition."""
-        if self._settling is not None:
-            self._settling.look(unit)
-        for stop in list(self._stops):
-            self._loop.call_soon(stop.look, unit)  # after its own transition
+        if self._waiter is not None:
+            self._waiter.on_transition(unit)
+        for stop in list(self._ordered_stops):
+            self._loop.call_soon(stop.on_transition, unit)  # after its own transition
 
-    def answered(self, machine: str) -> None:
+    def on_machine_done(self, machine: str) -> None:
         """Another machine has closed its account of the change under way, or cannot be asked."""
-        self._unanswered.discard(machine)
-        if self._settling is not None:
-            self._settling.answered(machine)
+        self._pending_machines.discard(machine)
+        if self._waiter is not None:
+            self._waiter.on_machine_done(machine)
 
-    def wake(self) -> None:
+    def recheck_attended(self) -> None:
         """A client has gone: nobody may wait for the change under way any more."""
-        if self._settling is not None:
-            self._settling.wake()
+        if self._waiter is not None:
+            self._waiter.recheck_attended()
 
     # ---- up
 
-    async def prepare(self, request: Apply, pid: int) -> Intent:
+    async def prepare(self, request: Apply, pid: int) -> ApplyPlan:
         """Find what is to be done for the client `pid`, and write down what is about to be in force.
 
         A thousand agents take a while, in which others are answered.
@@ -105,147 +105,147 @@ class Rollout:
         Raises ArgosyError: the fleet cannot be placed or planned here, the plan cannot be written, or a stop
         was asked for meanwhile; nothing has been changed then.
         """
-        began, stops = self._loop.time(), self._asked_stops
+        started_at, stops = self._loop.time(), self._stop_count
         fleet = request.fleet
         variables = {name: os.fsdecode(value) for name, value in request.environ.items()}
         placement = place(fleet, request.environment, variables)
-        machines = here(placement, request.machine, variables)
+        machines = local_machines(placement, request.machine, variables)
         await asyncio.sleep(0)
-        plan = plan_fleet(fleet, placement, machines, self._folder)
+        plan = plan_fleet(fleet, placement, machines, self._state_dir)
         await asyncio.sleep(0)
-        if self._asked_stops != stops:
+        if self._stop_count != stops:
             raise RefusedError(Fault("", "stopped", "`argosy down` came before anything was started"))
-        links = plan_links(fleet, placement, machines)
-        elsewhere = links.agents if links else {}
-        everywhere = scope_of(plan, request.only, request.skip, elsewhere)
+        peering_plan = plan_peering(fleet, placement, machines)
+        remote_agents = peering_plan.agents if peering_plan else {}
+        everywhere = select_scope(plan, request.only, request.skip, remote_agents)
         scope = [name for name in everywhere if name in plan.processes]
-        self._raise_if_too_few(fleet, scope)
-        self._links.configure(links)
+        self._check_descriptors(fleet, scope)
+        self._peers.configure(peering_plan)
         running = {
-            unit.name: Running(unit.running_digest, unit.spec.cell)
-            for unit in self._crew.running()
-            if not (unit.is_remnant and unit.name in plan.processes)
+            unit.name: RunningAgent(unit.running_digest, unit.spec.cell)
+            for unit in self._unit_manager.running_units()
+            if not (unit.is_leftover and unit.name in plan.processes)
         }
-        change = compare(running, plan, scope)
-        self._write_down(request, placement, plan, sorted(name or "" for name in machines), change)
+        change = diff_plan(running, plan, scope)
+        self._persist(request, placement, plan, sorted(name or "" for name in machines), change)
         self.graph = build_graph(fleet)
-        self._crew.environ = variables
-        self._crew.diary.note("apply", text=f"{len(scope)} of {len(plan.declared)} agents, pid {pid}")
-        abroad = [name for name in everywhere if name in elsewhere]
-        return Intent(plan, scope, abroad, request.skip, change, request.timeout_s, began, request.order)
+        self._unit_manager.environ = variables
+        self._unit_manager.event_log.append("apply", text=f"{len(scope)} of {len(plan.declared)} agents, pid {pid}")
+        remote_scope = [name for name in everywhere if name in remote_agents]
+        return ApplyPlan(plan, scope, remote_scope, request.skip, change, request.timeout_s, started_at, request.apply_id)
 
-    async def carry_out(
-        self, intent: Intent, machines: Iterable[str], is_unattended: Callable[[], bool]
-    ) -> Account:
+    async def execute(
+        self, apply_plan: ApplyPlan, machines: Iterable[str], is_unattended: Callable[[], bool]
+    ) -> ApplySummary:
         """Make the fleet so, and return how it came out once it has settled or its time is over.
 
         machines: others that were asked for their part; it has settled when they have `answered` too.
         is_unattended(): nobody waits for the outcome: then it ends once all is begun. Asked again at `wake`.
         """
-        self._unanswered = set(machines)
-        with self._under_way():
-            in_time = await self._make_so(intent, is_unattended)
-        account = close_account(
-            intent.plan,
+        self._pending_machines = set(machines)
+        with self._in_progress():
+            in_time = await self._converge(apply_plan, is_unattended)
+        summary = summarize_apply(
+            apply_plan.plan,
             self.graph,
-            self._crew.units,
-            self._crew.distants,
-            {*intent.scope, *intent.abroad},
-            intent.skip,
-            intent.change.adopted,
-            intent.began,
+            self._unit_manager.units,
+            self._unit_manager.remote_agents,
+            {*apply_plan.scope, *apply_plan.remote_scope},
+            apply_plan.skip,
+            apply_plan.change.adopted,
+            apply_plan.started_at,
             self._loop.time(),
             interrupted=in_time is None,
         )
-        if account.interrupted:
-            told = dict.fromkeys(account.not_ready, "stopped by `argosy down`")
-            account = msgspec.structs.replace(account, not_ready=told, blocked_by={})
-        self._note_account(account)
-        return account
+        if summary.interrupted:
+            reasons = dict.fromkeys(summary.not_ready, "stopped by `argosy down`")
+            summary = msgspec.structs.replace(summary, not_ready=reasons, blocked_by={})
+        self._log_summary(summary)
+        return summary
 
-    def _raise_if_too_few(self, fleet: Fleet, scope: Iterable[str]) -> None:
+    def _check_descriptors(self, fleet: Fleet, scope: Iterable[str]) -> None:
         """Raise MissingError when this process may not have as many descriptors as all of that needs."""
         wanted = set(scope)
-        others = sum(unit.name not in wanted for unit in self._crew.running())
-        descriptors.widen()
-        if fault := descriptors.too_few([fleet.agents[name] for name in wanted], others):
+        others = sum(unit.name not in wanted for unit in self._unit_manager.running_units())
+        descriptors.raise_soft_limit()
+        if fault := descriptors.descriptor_shortage([fleet.agents[name] for name in wanted], others):
             raise MissingError(fault)
 
-    def _write_down(
-        self, request: Apply, placement: Placement, plan: Plan, machines: list[str], change: Change
+    def _persist(
+        self, request: Apply, placement: Placement, plan: ProcessPlan, machines: list[str], change: PlanDiff
     ) -> None:
         """Leave to the next supervisor, and to the agents, what is about to be.
 
         Raises RefusedError: it is not what is there, and the disk is full. Nothing has been changed then.
         """
-        leaving = {name: self._crew.units[name].spec for name in change.stop}
-        hulls = {name: cell.hull.spec for name, cell in self._crew.cells.items()} | plan.hulls
+        leaving = {name: self._unit_manager.units[name].spec for name in change.stop}
+        cell_units = {name: cell.cell_unit.spec for name, cell in self._unit_manager.cells.items()} | plan.cell_processes
         try:
-            self._crew.mend_folder()
-            write_rolls(self._folder, plan)
-            roster = Roster(
+            self._unit_manager.repair_state_dir()
+            write_cell_manifests(self._state_dir, plan)
+            applied_plan = AppliedPlan(
                 plan=plan,
                 machines=machines,
-                leaving=leaving,
-                hulls=hulls,
-                links=self._links.plan,
-                mark=mark_of(plan.path, request.file_digest),
+                stopping=leaving,
+                cell_processes=cell_units,
+                peering=self._peers.plan,
+                fleet_file=identify_file(plan.path, request.file_digest),
             )
-            draft = draft_roster(self._folder, roster)
-            write_book_of(self._folder, request.fleet, placement, machines)
+            draft = stage_applied_plan(self._state_dir, applied_plan)
+            write_fleet_address_book(self._state_dir, request.fleet, placement, machines)
             if draft is not None:
-                os.replace(draft, self._folder.applied)
-            self._crew.papers.keep(self._folder.applied, self._folder.book)
+                os.replace(draft, self._state_dir.applied_plan)
+            self._unit_manager.file_backups.hold(self._state_dir.applied_plan, self._state_dir.address_book)
         except OSError as error:
-            raise _cannot_write(self._folder, error) from error
+            raise _write_error(self._state_dir, error) from error
 
-    async def _make_so(self, intent: Intent, is_unattended: Callable[[], bool]) -> bool | None:
+    async def _converge(self, apply_plan: ApplyPlan, is_unattended: Callable[[], bool]) -> bool | None:
         """Return whether all settled in time, None when somebody interrupted."""
-        units, plan, change = self._crew.units, intent.plan, intent.change
-        self._crew.adopt_plan(plan)
-        parties: list[Party] = [units[name] for name in intent.scope]
-        if self._unanswered:
-            parties += [self._crew.distants[name] for name in intent.abroad]
-        settling = self._settling = Settling(parties, self._unanswered, is_unattended)
+        units, plan, change = self._unit_manager.units, apply_plan.plan, apply_plan.change
+        self._unit_manager.set_plan(plan)
+        dependencies: list[Dependency] = [units[name] for name in apply_plan.scope]
+        if self._pending_machines:
+            dependencies += [self._unit_manager.remote_agents[name] for name in apply_plan.remote_scope]
+        waiter = self._waiter = SettleWaiter(dependencies, self._pending_machines, is_unattended)
         try:
             await asyncio.sleep(0)
             await self._stop_units([units[name] for name in (*change.stop, *change.move)])
             for name in [name for name in units if name not in plan.processes]:
-                self._crew.forget(name)
+                self._unit_manager.remove_unit(name)
             for name in change.move:
-                settling.exchange(self._crew.exchange(name))
-            if not settling.is_interrupted:
-                self._begin(change, plan, intent.order)
-            in_time = await settling.wait(intent.timeout_s)
+                waiter.replace_unit(self._unit_manager.replace_unit(name))
+            if not waiter.is_interrupted:
+                self._start_units(change, plan, apply_plan.apply_id)
+            in_time = await waiter.wait(apply_plan.timeout_s)
         finally:
-            self._settling = None
-        if settling.is_interrupted:
+            self._waiter = None
+        if waiter.is_interrupted:
             return None
         if not in_time:
-            late = [units[party.name] for party in settling.unsettled() if party.name in units]
-            await self._end_the_late(late, intent.timeout_s)
+            unsettled = [units[party.name] for party in waiter.unsettled() if party.name in units]
+            await self._stop_unsettled(unsettled, apply_plan.timeout_s)
         return in_time
 
-    def _begin(self, change: Change, plan: Plan, order: str) -> None:
+    def _start_units(self, change: PlanDiff, plan: ProcessPlan, apply_id: str) -> None:
         for name in {*change.restart, *change.start, *change.adopted, *change.move}:
-            self._crew.units[name].order = order
+            self._unit_manager.units[name].apply_id = apply_id
         for name in change.restart:
-            self._crew.units[name].restart(plan.processes[name])
-        begun = {*change.start, *change.adopted, *change.move}
-        for name in begun:
-            self._crew.units[name].renew(plan.processes[name])
+            self._unit_manager.units[name].restart(plan.processes[name])
+        names = {*change.start, *change.adopted, *change.move}
+        for name in names:
+            self._unit_manager.units[name].set_spec(plan.processes[name])
         # Needs first: an agent that looks at them must not meet one that was not told to start yet.
         for name in self.graph.start_order():
-            if name in begun:
-                self._crew.units[name].start()
+            if name in names:
+                self._unit_manager.units[name].start()
 
-    async def _end_the_late(self, units: list[Unit], timeout_s: float) -> None:
+    async def _stop_unsettled(self, units: list[Unit], timeout_s: float) -> None:
         """Stop what is not ready when the time of the whole apply is over."""
         reasons = {
-            unit.name: f"was {describe(unit)} when the {timeout_s:.0f} s of this start were over"
+            unit.name: f"was {describe_not_ready(unit)} when the {timeout_s:.0f} s of this start were over"
             + (
-                f"; restarted {counted(unit.restarts, 'time')}, the last: {unit.last_end}"
-                if unit.last_end
+                f"; restarted {format_count(unit.restarts, 'time')}, the last: {unit.last_failure}"
+                if unit.last_failure
                 else ""
             )
             for unit in units
@@ -254,12 +254,12 @@ class Rollout:
         for unit in units:
             unit.reason = reasons[unit.name]
 
-    def _note_account(self, account: Account) -> None:
-        text = f"{len(account.ready)} ready, {len(account.not_ready)} not, {len(account.left_out)} left out"
-        self._crew.diary.note("account", text=f"{text}, {account.seconds:.2f} s")
+    def _log_summary(self, summary: ApplySummary) -> None:
+        text = f"{len(summary.ready)} ready, {len(summary.not_ready)} not, {len(summary.left_out)} left out"
+        self._unit_manager.event_log.append("account", text=f"{text}, {summary.seconds:.2f} s")
 
     @contextlib.contextmanager
-    def _under_way(self) -> Iterator[None]:
+    def _in_progress(self) -> Iterator[None]:
         """Have stops wait meanwhile."""
         self._idle.clear()
         try:
@@ -275,32 +275,32 @@ class Rollout:
         is_unattended(): as of `carry_out`.
         Raises InputError: there is no such agent here.
         """
-        began = self._loop.time()
-        named = self._known(names)
-        units = with_mates(named, self._crew.cells)
-        mates = [unit for unit in units if unit not in named]
-        touched = self._followers(units)
-        settling = self._settling = Settling(touched, is_unattended=is_unattended)
+        started_at = self._loop.time()
+        named = self._find_units(names)
+        units = with_cell_members(named, self._unit_manager.cells)
+        cell_members = [unit for unit in units if unit not in named]
+        touched = self._restart_closure(units)
+        waiter = self._waiter = SettleWaiter(touched, is_unattended=is_unattended)
         listed = ", ".join(unit.name for unit in named)
-        self._crew.diary.note("restart", text=listed)
-        with self._under_way():
+        self._unit_manager.event_log.append("restart", text=listed)
+        with self._in_progress():
             for unit in named:
                 unit.restart()
             try:
-                await settling.wait(_RESTART_WITHIN_S)
+                await waiter.wait(_RESTART_TIMEOUT_S)
             finally:
-                self._settling = None
-                self._crew.diary.note("restarted", text=listed)
-        needing = {other.name for unit in touched for other in self._crew.dependents_of(unit.name)}
+                self._waiter = None
+                self._unit_manager.event_log.append("restarted", text=listed)
+        reconnected = {other.name for unit in touched for other in self._unit_manager.dependents_of(unit.name)}
         return Restarted(
             restarted=sorted(unit.name for unit in touched if unit.is_ready),
-            not_ready={unit.name: describe(unit) for unit in touched if not unit.is_ready},
-            reconnected=sorted(needing - {unit.name for unit in touched}),
-            mates=_by_cell(mates),
-            seconds=self._loop.time() - began,
+            not_ready={unit.name: describe_not_ready(unit) for unit in touched if not unit.is_ready},
+            reconnected=sorted(reconnected - {unit.name for unit in touched}),
+            restarted_with_cell=_by_cell(cell_members),
+            seconds=self._loop.time() - started_at,
         )
 
-    def _followers(self, units: Iterable[Unit]) -> set[Unit]:
+    def _restart_closure(self, units: Iterable[Unit]) -> set[Unit]:
         """Return these and all that restart with them, by their `on_death`."""
         found: set[Unit] = set()
         stack = list(units)
@@ -308,54 +308,54 @@ class Rollout:
             unit = stack.pop()
             if unit not in found:
                 found.add(unit)
-                dependents = self._crew.dependents_of(unit.name)
-                following = [other for other in dependents if other.wanted and _follows(other, unit.name)]
-                stack += with_mates(following, self._crew.cells)
+                dependents = self._unit_manager.dependents_of(unit.name)
+                following = [other for other in dependents if other.desired_up and _restarts_with(other, unit.name)]
+                stack += with_cell_members(following, self._unit_manager.cells)
         return found
 
     async def stop(
-        self, names: Iterable[str] | None, *, is_kill: bool, beside: Iterable[str] = ()
+        self, names: Iterable[str] | None, *, force: bool, stopping_elsewhere: Iterable[str] = ()
     ) -> Stopped:
         """End the change that is under way, then stop these agents, None for all, each before what it needs.
 
         beside: agents that are stopped on other machines meanwhile.
         Raises InputError: there is no such agent here.
         """
-        began = self._loop.time()
-        self._asked_stops += 1
-        every = list(self._crew.units.values())
-        units = every if names is None else with_mates(self._known(names), self._crew.cells)
-        ran = [unit for unit in units if unit.has_process]
-        for unit in ran if is_kill else ():
+        started_at = self._loop.time()
+        self._stop_count += 1
+        every = list(self._unit_manager.units.values())
+        units = every if names is None else with_cell_members(self._find_units(names), self._unit_manager.cells)
+        running = [unit for unit in units if unit.has_process]
+        for unit in running if force else ():
             unit.kill()
-        if self._settling is not None:
-            self._settling.interrupt()
+        if self._waiter is not None:
+            self._waiter.interrupt()
         await self._idle.wait()
-        left = await self._stop_units([unit for unit in units if unit.name in self._crew.units], beside)
+        still_running = await self._stop_units([unit for unit in units if unit.name in self._unit_manager.units], stopping_elsewhere)
         return Stopped(
-            stopped=[unit.name for unit in ran if unit not in left],
-            killed=[unit.name for unit in ran if unit.was_killed and unit not in left],
-            seconds=self._loop.time() - began,
-            left={unit.name: f"{unit.reason}; a kill has not ended it (pid {unit.pid})" for unit in left},
+            stopped=[unit.name for unit in running if unit not in still_running],
+            killed=[unit.name for unit in running if unit.was_killed and unit not in still_running],
+            seconds=self._loop.time() - started_at,
+            still_running={unit.name: f"{unit.reason}; a kill has not ended it (pid {unit.pid})" for unit in still_running},
         )
 
-    async def _stop_units(self, units: Iterable[Unit], beside: Iterable[str] = ()) -> list[Unit]:
+    async def _stop_units(self, units: Iterable[Unit], stopping_elsewhere: Iterable[str] = ()) -> list[Unit]:
         """Stop these; return those that nothing ends."""
-        stop = OrderedStop(units, self._crew, beside)
-        self._stops.add(stop)
+        stop = OrderedStop(units, self._unit_manager, stopping_elsewhere)
+        self._ordered_stops.add(stop)
         try:
             await stop.run()
-            return stop.left()
+            return stop.still_running()
         finally:
-            self._stops.discard(stop)
+            self._ordered_stops.discard(stop)
 
-    def _known(self, names: Iterable[str]) -> list[Unit]:
+    def _find_units(self, names: Iterable[str]) -> list[Unit]:
         """Return the units of these names.
 
         Raises InputError: there is no such agent here.
         """
         names = list(names)
-        unknown = [name for name in names if name not in self._crew.units]
+        unknown = [name for name in names if name not in self._unit_manager.units]
         if unknown:
             raise InputError(
                 *(
@@ -363,7 +363,7 @@ class Rollout:
                     for name in unknown
                 )
             )
-        return [self._crew.units[name] for name in names]
+        return [self._unit_manager.units[name] for name in names]
 
 
 def _by_cell(units: Iterable[Unit]) -> dict[str, list[str]]:
@@ -373,12 +373,12 @@ def _by_cell(units: Iterable[Unit]) -> dict[str, list[str]]:
     return found
 
 
-def _follows(unit: Unit, need: str) -> bool:
+def _restarts_with(unit: Unit, need: str) -> bool:
     return any(each.agent == need and each.on_death in ("restart", "stop") for each in unit.spec.needs)
 
 
-def _cannot_write(folder: Folder, error: OSError) -> RefusedError:
-    words = f"the plan of the fleet cannot be written: {error.strerror}; nothing was changed"
+def _write_error(state_dir: StateDir, error: OSError) -> RefusedError:
+    message = f"the plan of the fleet cannot be written: {error.strerror}; nothing was changed"
     return RefusedError(
-        Fault(str(folder.state), "state-folder", words, "free some space, then `argosy up` again")
+        Fault(str(state_dir.path), "state-folder", message, "free some space, then `argosy up` again")
     )

@@ -9,30 +9,30 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from argosy.engine.admission import chain_lengths, read_pressure, room_for
-from argosy.engine.cellplan import hull_name, members_of
-from argosy.engine.free import read_free
-from argosy.engine.memory import read_resident
-from argosy.engine.scarcity import lacks_gpu_memory, lacks_memory, needed_bytes
+from argosy.engine.admission import dependent_chain_lengths, read_cpu_pressure, can_start_another
+from argosy.engine.cellplan import cell_unit_name, members_of
+from argosy.engine.free import read_available_memory
+from argosy.engine.memory import read_resident_bytes
+from argosy.engine.scarcity import gpu_memory_shortage, memory_shortage, memory_to_admit
 from argosy.engine.state import State
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from argosy.engine.appetite import Appetite
-    from argosy.engine.free import Free
-    from argosy.engine.gpu import GpuWatch
-    from argosy.engine.plan import Plan
+    from argosy.engine.appetite import MemoryHistory
+    from argosy.engine.free import AvailableMemory
+    from argosy.engine.gpu import GpuMemoryWatch
+    from argosy.engine.plan import ProcessPlan
     from argosy.engine.unit import Unit
 
 # Nobody tells when the pressure falls or memory becomes free.
-_PRESSURE_AGAIN_S = 0.01
-_MEMORY_AGAIN_S = 0.25
-_FREE_FOR_S = 0.25
+_PRESSURE_RETRY_S = 0.01
+_MEMORY_RETRY_S = 0.25
+_FREE_CACHE_S = 0.25
 
 
-class Room:
+class AdmissionQueue:
     """Lets units in.
 
     units: all of the crew, and the processes of cells, by name. tell(unit): it has something new to say.
@@ -42,148 +42,148 @@ class Room:
         self,
         loop: asyncio.AbstractEventLoop,
         units: Sequence[Mapping[str, Unit]],
-        appetite: Appetite,
-        gpu: GpuWatch,
-        tell: Callable[[Unit], None],
+        memory_history: MemoryHistory,
+        gpu: GpuMemoryWatch,
+        on_wait_reason_change: Callable[[Unit], None],
     ) -> None:
         self._loop = loop
         self._units = units
-        self._appetite = appetite
+        self._memory_history = memory_history
         self._gpu = gpu
-        self._tell = tell
-        self._most_starting: int | None = None
-        self._free: Free | None = None
-        self._free_at = 0.0
-        self._begun: list[Unit] = []  # who starts; those that do not any more are dropped at each look
-        self._lately: dict[str, Unit] = {}  # whose start began since the last look at the memory
+        self._on_wait_reason_change = on_wait_reason_change
+        self._max_starting: int | None = None
+        self._available: AvailableMemory | None = None
+        self._available_at = 0.0
+        self._starting: list[Unit] = []  # who starts; those that do not any more are dropped at each look
+        self._recently_started: dict[str, Unit] = {}  # whose start began since the last look at the memory
         self._gpu_budgets: dict[str, int] = {}
-        self._chains: dict[str, int] = {}
-        self._wanted: dict[str, Unit] = {}  # in the order of asking
+        self._chain_lengths: dict[str, int] = {}
+        self._queued: dict[str, Unit] = {}  # in the order of asking
         self._timer: asyncio.TimerHandle | None = None
-        self._is_soon = False  # it is due after this tick
+        self._is_immediate = False  # it is due after this tick
 
-    def adopt_plan(self, plan: Plan) -> None:
+    def set_plan(self, plan: ProcessPlan) -> None:
         """Go by this plan from now on."""
-        self._most_starting = plan.max_starting
+        self._max_starting = plan.max_starting
         self._gpu_budgets = plan.gpu_memory_bytes
-        self._chains = chain_lengths({name: spec.need_names() for name, spec in plan.processes.items()})
+        self._chain_lengths = dependent_chain_lengths({name: spec.need_names() for name, spec in plan.processes.items()})
         for cell, members in members_of(plan.processes).items():
-            self._chains[hull_name(cell)] = max(self._chains[spec.name] for spec in members)
+            self._chain_lengths[cell_unit_name(cell)] = max(self._chain_lengths[spec.name] for spec in members)
 
-    def adopt_running(self) -> None:
+    def count_running(self) -> None:
         """Count those that have begun without asking: an earlier supervisor let them in."""
-        self._begun = [unit for unit in self._each() if _has_begun(unit)]
+        self._starting = [unit for unit in self._all_units() if _is_starting(unit)]
 
-    def ask(self, unit: Unit) -> None:
+    def request(self, unit: Unit) -> None:
         """Let the unit start in its turn."""
-        self._wanted[unit.name] = unit
-        self.look_soon()
+        self._queued[unit.name] = unit
+        self.schedule()
 
-    def look_soon(self, delay_s: float = 0.0) -> None:
+    def schedule(self, delay_s: float = 0.0) -> None:
         """Look for room after this tick, or so long after it."""
-        if not self._wanted or (self._timer is not None and self._is_soon):
+        if not self._queued or (self._timer is not None and self._is_immediate):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._is_soon = not delay_s
-        self._timer = self._loop.call_later(delay_s, self._let_in)
+        self._is_immediate = not delay_s
+        self._timer = self._loop.call_later(delay_s, self._admit)
 
-    def _let_in(self) -> None:
+    def _admit(self) -> None:
         """Give the room there is to those who wait for it."""
         self._timer = None
         now = self._loop.time()
-        starting = self._begun = [unit for unit in self._begun if _has_begun(unit)]
-        ages = [now - unit.started_at for unit in starting if unit.spec.cell is None]
-        pressure = read_pressure()
-        waiting = self._in_turn(has_room=room_for(ages, self._most_starting, pressure))
-        free: Free | None = None
-        unseen: list[Unit] = []
+        starting = self._starting = [unit for unit in self._starting if _is_starting(unit)]
+        start_ages = [now - unit.started_at for unit in starting if unit.spec.cell is None]
+        pressure = read_cpu_pressure()
+        waiting = self._queue_order(has_room=can_start_another(start_ages, self._max_starting, pressure))
+        available: AvailableMemory | None = None
+        unsampled: list[Unit] = []
         for unit in waiting:
             is_process = unit.spec.cell is None
-            if is_process and not room_for(ages, self._most_starting, pressure):
-                self.look_soon(_PRESSURE_AGAIN_S)
+            if is_process and not can_start_another(start_ages, self._max_starting, pressure):
+                self.schedule(_PRESSURE_RETRY_S)
                 return
-            if free is None:
-                free = self._look_at_memory(now)
-                unseen = [unit for unit in self._lately.values() if unit.is_ready]
-            if not self._fits(unit, free, starting, unseen):
+            if available is None:
+                available = self._read_available(now)
+                unsampled = [unit for unit in self._recently_started.values() if unit.is_ready]
+            if not self._fits(unit, available, starting, unsampled):
                 continue
             if is_process:
-                ages.append(0.0)
+                start_ages.append(0.0)
                 pressure = pressure._replace(runnable=pressure.runnable + 1)
-            del self._wanted[unit.name]
-            unit.spawn_now()
-            if _has_begun(unit):
+            del self._queued[unit.name]
+            unit.start_process()
+            if _is_starting(unit):
                 starting.append(unit)
                 if is_process:
-                    self._lately[unit.name] = unit
+                    self._recently_started[unit.name] = unit
         if self._timer is None:
-            self.look_soon(_MEMORY_AGAIN_S)
+            self.schedule(_MEMORY_RETRY_S)
 
-    def _in_turn(self, *, has_room: bool) -> list[Unit]:
+    def _queue_order(self, *, has_room: bool) -> list[Unit]:
         """Return who waits, by its turn; without room for a process it does not matter whose turn it is."""
-        waiting = [unit for unit in self._wanted.values() if unit.waits_for_room]
+        waiting = [unit for unit in self._queued.values() if unit.awaits_admission]
         waiting = [unit for unit in waiting if unit.state is State.STARTING]
-        self._wanted = {unit.name: unit for unit in waiting}
+        self._queued = {unit.name: unit for unit in waiting}
         # An agent of a cell asks for no process of its own: only its share of a GPU is to be had.
         if has_room or any(unit.spec.cell is not None for unit in waiting):
-            waiting.sort(key=lambda unit: (unit.spec.cell is None, -self._chains.get(unit.name, 1)))
+            waiting.sort(key=lambda unit: (unit.spec.cell is None, -self._chain_lengths.get(unit.name, 1)))
         return waiting
 
-    def _each(self) -> Iterator[Unit]:
+    def _all_units(self) -> Iterator[Unit]:
         return chain.from_iterable(each.values() for each in self._units)
 
-    def _look_at_memory(self, now: float) -> Free:
+    def _read_available(self, now: float) -> AvailableMemory:
         """Return what is free; in a wave of starts what was, and those that began since count beside it."""
-        if self._free is None or now - self._free_at > _FREE_FOR_S:
-            self._free, self._free_at = read_free(), now
-            self._lately = {}
-        return self._free
+        if self._available is None or now - self._available_at > _FREE_CACHE_S:
+            self._available, self._available_at = read_available_memory(), now
+            self._recently_started = {}
+        return self._available
 
-    def _fits(self, unit: Unit, free: Free, starting: Sequence[Unit], unseen: Sequence[Unit]) -> bool:
+    def _fits(self, unit: Unit, available: AvailableMemory, starting: Sequence[Unit], unsampled: Sequence[Unit]) -> bool:
         """Return whether memory suffices beside those that start; says what it waits for when not."""
         if unit.spec.gpu_memory_bytes and not self._gpu.is_fresh():
             return False  # looked at again when the answer is there
-        short = self._lacks_memory(unit, free, [*starting, *unseen]) or self._lacks_gpu(unit, starting)
-        if short and unit.reason != short:
-            unit.reason = short
-            self._tell(unit)
-        elif not short:
+        shortage = self._memory_shortage(unit, available, [*starting, *unsampled]) or self._gpu_shortage(unit, starting)
+        if shortage and unit.reason != shortage:
+            unit.reason = shortage
+            self._on_wait_reason_change(unit)
+        elif not shortage:
             unit.reason = ""
-        return not short
+        return not shortage
 
-    def _lacks_memory(self, unit: Unit, free: Free, starting: Sequence[Unit]) -> str:
+    def _memory_shortage(self, unit: Unit, available: AvailableMemory, starting: Sequence[Unit]) -> str:
         if unit.spec.cell is not None:
             return ""  # its process has asked for it
-        need = self._need(unit)
-        return lacks_memory(need, self._promised(starting, free, need), free)
+        needed_bytes = self._needed_bytes(unit)
+        return memory_shortage(needed_bytes, self._reserved_bytes(starting, available, needed_bytes), available)
 
-    def _need(self, unit: Unit) -> int:
-        return needed_bytes(unit.spec.memory_bytes, self._appetite.of(unit.name))
+    def _needed_bytes(self, unit: Unit) -> int:
+        return memory_to_admit(unit.spec.memory_bytes, self._memory_history.peak_bytes(unit.name))
 
-    def _promised(self, starting: Iterable[Unit], free: Free, need: int) -> int:
+    def _reserved_bytes(self, starting: Iterable[Unit], available: AvailableMemory, needed_bytes: int) -> int:
         """Return what others that start were promised and have not taken yet."""
-        others = [(self._need(other), other.pid) for other in starting if other.spec.cell is None]
-        whole = sum(bytes_ for bytes_, _ in others)
-        if not lacks_memory(need, whole, free):
-            return whole  # the common case, without a look at each process
-        return sum(max(0, bytes_ - (read_resident(pid) if pid else 0)) for bytes_, pid in others)
+        others = [(self._needed_bytes(other), other.pid) for other in starting if other.spec.cell is None]
+        total = sum(bytes_ for bytes_, _ in others)
+        if not memory_shortage(needed_bytes, total, available):
+            return total  # the common case, without a look at each process
+        return sum(max(0, bytes_ - (read_resident_bytes(pid) if pid else 0)) for bytes_, pid in others)
 
-    def _lacks_gpu(self, unit: Unit, starting: Iterable[Unit]) -> str:
-        need, machine = unit.spec.gpu_memory_bytes, unit.spec.machine
-        if not need:
+    def _gpu_shortage(self, unit: Unit, starting: Iterable[Unit]) -> str:
+        needed_bytes, machine = unit.spec.gpu_memory_bytes, unit.spec.machine
+        if not needed_bytes:
             return ""
-        held = sum(
+        held_bytes = sum(
             other.spec.gpu_memory_bytes
-            for other in self._each()
+            for other in self._all_units()
             if other is not unit
             and other.spec.machine == machine
             and other.has_process
-            and not other.waits_for_room
+            and not other.awaits_admission
         )
-        promised = sum(other.spec.gpu_memory_bytes for other in starting)
+        reserved_bytes = sum(other.spec.gpu_memory_bytes for other in starting)
         budget = self._gpu_budgets.get(machine or "")
-        return lacks_gpu_memory(need, held, budget, promised, self._gpu.free_bytes)
+        return gpu_memory_shortage(needed_bytes, held_bytes, budget, reserved_bytes, self._gpu.free_bytes)
 
     def close(self) -> None:
         """Let nobody in any more."""
@@ -192,5 +192,5 @@ class Room:
         self._gpu.close()
 
 
-def _has_begun(unit: Unit) -> bool:
-    return unit.state is State.STARTING and not unit.waits_for_room
+def _is_starting(unit: Unit) -> bool:
+    return unit.state is State.STARTING and not unit.awaits_admission

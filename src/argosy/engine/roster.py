@@ -7,100 +7,100 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from argosy.agent.roll import Roll, read_roll
-from argosy.engine.cellplan import cell_of
-from argosy.engine.filemark import FileMark
-from argosy.engine.linkplan import LinkPlan
-from argosy.engine.plan import Plan, ProcessSpec
+from argosy.agent.roll import CellManifest, read_cell_manifest
+from argosy.engine.cellplan import cell_of_unit
+from argosy.engine.filemark import FileIdentity
+from argosy.engine.linkplan import PeeringPlan
+from argosy.engine.plan import ProcessPlan, ProcessSpec
 from argosy.fault import ArgosyError
 from argosy.fleet.spec import Probe
-from argosy.wire.book import Book, Entry, write_book
-from argosy.wire.keys import folder_in_use
-from argosy.wire.wholefile import holds
+from argosy.wire.book import AddressBook, AgentAddress, write_address_book
+from argosy.wire.keys import active_keys_dir
+from argosy.wire.wholefile import has_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from argosy.engine.folder import Folder
+    from argosy.engine.folder import StateDir
     from argosy.fleet.placement import Placement
     from argosy.fleet.spec import Fleet
 
 
-class Roster(msgspec.Struct, frozen=True):
+class AppliedPlan(msgspec.Struct, frozen=True):
     """What a supervisor ran; machines: those that this host is; links: to the others, None without.
 
     leaving: processes that the plan has no more, which ran when it was written; hulls: of cells that
     ran then. mark: of the fleet file, None where it could not be read.
     """
 
-    plan: Plan
+    plan: ProcessPlan
     machines: list[str]
-    leaving: dict[str, ProcessSpec] = {}
-    hulls: dict[str, ProcessSpec] = {}
-    links: LinkPlan | None = None
-    mark: FileMark | None = None
+    stopping: dict[str, ProcessSpec] = {}
+    cell_processes: dict[str, ProcessSpec] = {}
+    peering: PeeringPlan | None = None
+    fleet_file: FileIdentity | None = None
 
 
-def draft_roster(folder: Folder, roster: Roster) -> Path | None:
+def stage_applied_plan(state_dir: StateDir, applied_plan: AppliedPlan) -> Path | None:
     """Write the roster beside the one in force, readable by its owner alone; return the path to rename.
 
     None when the one in force is the same. Environments may hold secrets. Raises OSError: the disk is full.
     """
-    data = msgspec.json.encode(roster)
-    if holds(folder.applied, data):
+    data = msgspec.json.encode(applied_plan)
+    if has_content(state_dir.applied_plan, data):
         return None
-    beside = folder.applied.with_suffix(".new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    temp_path = state_dir.applied_plan.with_suffix(".new")
+    descriptor = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
     except OSError:
-        beside.unlink(missing_ok=True)
+        temp_path.unlink(missing_ok=True)
         raise
-    return beside
+    return temp_path
 
 
-def read_roster(folder: Folder) -> Roster | None:
+def load_applied_plan(state_dir: StateDir) -> AppliedPlan | None:
     """Return the roster, or None when there is none that can be read."""
     try:
-        return msgspec.json.decode(folder.applied.read_bytes(), type=Roster)
+        return msgspec.json.decode(state_dir.applied_plan.read_bytes(), type=AppliedPlan)
     except (OSError, msgspec.DecodeError):
         return None
 
 
-class Lost(NamedTuple):
+class UnplannedSpecs(NamedTuple):
     """What runs and is in no roster: agents by name, and the processes of cells by cell."""
 
     agents: dict[str, ProcessSpec]
-    hulls: dict[str, ProcessSpec]
+    cell_processes: dict[str, ProcessSpec]
 
 
-def lost_specs(folder: Folder, names: Iterable[str]) -> Lost:
+def specs_missing_from_plan(state_dir: StateDir, names: Iterable[str]) -> UnplannedSpecs:
     """Return what is known of processes that run and are in no roster: they can be stopped, not started.
 
     Of a cell, the agents are those of its roll, where there is one; whoever of them has ended says so.
     """
-    found = Lost({}, {})
+    found = UnplannedSpecs({}, {})
     for name in names:
-        cell = cell_of(name)
-        roll = _roll_of(folder, cell) if cell is not None else None
-        if cell is None or roll is None:
-            found.agents[name] = _lost_spec(name)
+        cell = cell_of_unit(name)
+        manifest = _read_manifest(state_dir, cell) if cell is not None else None
+        if cell is None or manifest is None:
+            found.agents[name] = _stop_only_spec(name)
             continue
-        found.hulls[cell] = _lost_spec(name)
-        found.agents.update((agent, _lost_spec(agent, cell)) for agent in roll.seats)
+        found.cell_processes[cell] = _stop_only_spec(name)
+        found.agents.update((agent, _stop_only_spec(agent, cell)) for agent in manifest.members)
     return found
 
 
-def _roll_of(folder: Folder, cell: str) -> Roll | None:
+def _read_manifest(state_dir: StateDir, cell: str) -> CellManifest | None:
     try:
-        return read_roll(folder.roll(cell))
+        return read_cell_manifest(state_dir.cell_manifest(cell))
     except ArgosyError:
         return None
 
 
-def _lost_spec(agent: str, cell: str | None = None) -> ProcessSpec:
+def _stop_only_spec(agent: str, cell: str | None = None) -> ProcessSpec:
     return ProcessSpec(
         name=agent,
         argv=(),
@@ -127,53 +127,53 @@ def _lost_spec(agent: str, cell: str | None = None) -> ProcessSpec:
         backoff_most_s=0.0,
         open_files=0,
         cell=cell,
-        refusal="nothing is left of what it was started by; `argosy up` knows it",
+        start_error="nothing is left of what it was started by; `argosy up` knows it",
     )
 
 
-def write_book_of(folder: Folder, fleet: Fleet, placement: Placement, machines: Iterable[str]) -> None:
+def write_fleet_address_book(state_dir: StateDir, fleet: Fleet, placement: Placement, machines: Iterable[str]) -> None:
     """Write the addresses of all agents for the agents of this machine.
 
     An agent of the library needs no port to be reached on its own machine; a script does.
     """
-    entries = {}
+    addresses = {}
     for agent in fleet.agents.values():
         if agent.port is None and agent.kind != "class":
             continue
-        endpoint = placement.connect(agent.name) if agent.port is not None else None
-        entries[agent.name] = Entry(
+        endpoint = placement.endpoint_of(agent.name) if agent.port is not None else None
+        addresses[agent.name] = AgentAddress(
             machine=agent.machine or "",
             host=endpoint.host if endpoint else "",
-            bind=placement.bind(agent.name),
+            bind=placement.bind_address_of(agent.name),
             port=endpoint.port if endpoint else None,
             health_port=agent.health_port,
             idempotent=agent.idempotent,
             needs=tuple(need.agent for need in agent.needs),
             wants=agent.wants,
         )
-    write_book(
-        folder.book,
-        Book(
+    write_address_book(
+        state_dir.address_book,
+        AddressBook(
             fleet=fleet.name,
             environment=placement.environment,
             machines=tuple(machines),
-            runtime=str(folder.runtime),
-            keys=folder_in_use(fleet.name, placement.lookup.variables) if fleet.machines else "",
-            agents=entries,
-            hubs=_hubs_of(fleet, placement, tuple(machines)),
+            runtime=str(state_dir.runtime_path),
+            keys=active_keys_dir(fleet.name, placement.lookup.variables) if fleet.machines else "",
+            agents=addresses,
+            hubs=_hub_addresses(fleet, placement, tuple(machines)),
         ),
     )
 
 
-def _hubs_of(fleet: Fleet, placement: Placement, here: tuple[str, ...]) -> dict[str, Entry]:
+def _hub_addresses(fleet: Fleet, placement: Placement, local_machines: tuple[str, ...]) -> dict[str, AgentAddress]:
     """Return where each machine's hub is; machines that are one host have one hub, the first's."""
     port = fleet.hub.port + 1  # beside the page
-    own = here[0] if here else ""
-    elsewhere = [machine for machine in placement.machines() if machine not in here]
-    if not elsewhere:  # nobody afar asks it: two fleets on one host need no port each
-        return {own: Entry(own)}
+    own = local_machines[0] if local_machines else ""
+    remote_machines = [machine for machine in placement.machines() if machine not in local_machines]
+    if not remote_machines:  # nobody afar asks it: two fleets on one host need no port each
+        return {own: AgentAddress(own)}
     hubs = {}
-    for machine in (own, *elsewhere):
-        host = placement.address_of(machine)
-        hubs[machine] = Entry(machine, host=host, bind=host, port=port)
+    for machine in (own, *remote_machines):
+        host = placement.host_of_machine(machine)
+        hubs[machine] = AgentAddress(machine, host=host, bind=host, port=port)
     return hubs

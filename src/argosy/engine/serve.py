@@ -21,22 +21,22 @@ from typing import TYPE_CHECKING
 import setproctitle
 
 from argosy.engine.control import ControlServer
-from argosy.engine.descriptors import widen
-from argosy.engine.filesystem import is_on_network
-from argosy.engine.folder import Folder, folder_of
-from argosy.engine.generation import hold, raise_generation
-from argosy.engine.messages import HELD, READY, Refused, encode_line
-from argosy.engine.process import holders_of_file, reap_own_group
-from argosy.engine.sockets import sweep
-from argosy.engine.supervisor import Post, Supervisor
+from argosy.engine.descriptors import raise_soft_limit
+from argosy.engine.filesystem import is_network_filesystem
+from argosy.engine.folder import StateDir, locate_state_dir
+from argosy.engine.generation import acquire_lock, raise_generation
+from argosy.engine.messages import SUPERVISOR_ALREADY_RUNNING, READY, Refused, encode_line
+from argosy.engine.process import pids_with_open_file, reap_own_group
+from argosy.engine.sockets import remove_dead_sockets
+from argosy.engine.supervisor import SupervisorConfig, Supervisor
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from argosy.engine.linkplan import LinkPlan
+    from argosy.engine.linkplan import PeeringPlan
 
-_LOCK_PATIENCE_S = 1.0
+_LOCK_TIMEOUT_S = 1.0
 _CHILDREN_GONE_S = 2.0
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -46,9 +46,9 @@ def serve(
     fleet_name: str,
     on_ready: Callable[[], None],
     *,
-    folder: Folder | None = None,
-    links: LinkPlan | None = None,
-    stays: bool = False,
+    state_dir: StateDir | None = None,
+    peering_plan: PeeringPlan | None = None,
+    is_persistent: bool = False,
 ) -> None:
     """Supervise the fleet of this file until told to end.
 
@@ -58,51 +58,51 @@ def serve(
     Raises RefusedError: another supervisor holds it. Raises MissingError: the state folder cannot be
     made, or is on a network.
     """
-    folder = folder or folder_of(fleet_path)
-    folder.make()
-    if is_on_network(folder.state):
+    state_dir = state_dir or locate_state_dir(fleet_path)
+    state_dir.create()
+    if is_network_filesystem(state_dir.path):
         raise MissingError(
             Fault(
-                str(folder.state),
+                str(state_dir.path),
                 "nfs",
                 "the state folder is on NFS or SMB, where file locks do not prove that a process lives",
                 "set XDG_STATE_HOME to a folder on a local disk",
             )
         )
-    lock = hold(folder.lock, _LOCK_PATIENCE_S)
+    lock = acquire_lock(state_dir.supervisor_lock, _LOCK_TIMEOUT_S)
     if lock is None:
-        raise RefusedError(_held(folder))
-    folder.make()  # the one before may have swept it away
-    is_new = os.fstat(lock).st_size == 0
+        raise RefusedError(_already_running_fault(state_dir))
+    state_dir.create()  # the one before may have swept it away
+    is_new_state_dir = os.fstat(lock).st_size == 0
     generation = raise_generation(lock)
     os.set_inheritable(lock, False)
     setproctitle.setproctitle(f"argosy: supervisor {fleet_name}")
     # What its forkers leave behind falls to this process instead of to init.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    post = Post(str(fleet_path), stays, links)
-    asyncio.run(_serve(folder, generation, widen(), post, on_ready, is_new=is_new))
+    config = SupervisorConfig(str(fleet_path), is_persistent, peering_plan)
+    asyncio.run(_serve(state_dir, generation, raise_soft_limit(), config, on_ready, is_new_state_dir=is_new_state_dir))
 
 
-def _held(folder: Folder) -> Fault:
-    holders = ", ".join(map(str, holders_of_file(str(folder.lock)))) or "unknown"
-    if _listens(folder):
-        message = f"the supervisor of this fleet runs already (pid {holders})"
+def _already_running_fault(state_dir: StateDir) -> Fault:
+    pids = ", ".join(map(str, pids_with_open_file(str(state_dir.supervisor_lock)))) or "unknown"
+    if _is_listening(state_dir):
+        message = f"the supervisor of this fleet runs already (pid {pids})"
         return Fault(
-            str(folder.lock), HELD, message, "`argosy status` shows what it runs; it needs no second one"
+            str(state_dir.supervisor_lock), SUPERVISOR_ALREADY_RUNNING, message, "`argosy status` shows what it runs; it needs no second one"
         )
     return Fault(
-        str(folder.lock),
-        HELD,
-        f"another supervisor of this fleet runs (pid {holders}) and does not listen at `{folder.control}`",
-        f"`kill {holders}` ends it, its agents run on; then `argosy up` adopts them",
+        str(state_dir.supervisor_lock),
+        SUPERVISOR_ALREADY_RUNNING,
+        f"another supervisor of this fleet runs (pid {pids}) and does not listen at `{state_dir.control_socket}`",
+        f"`kill {pids}` ends it, its agents run on; then `argosy up` adopts them",
     )
 
 
-def _listens(folder: Folder) -> bool:
+def _is_listening(state_dir: StateDir) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.setblocking(False)
         try:
-            client.connect(str(folder.control))
+            client.connect(str(state_dir.control_socket))
         except BlockingIOError:
             return True  # so many wait for it that no more are let in
         except OSError:
@@ -111,59 +111,59 @@ def _listens(folder: Folder) -> bool:
 
 
 async def _serve(
-    folder: Folder,
+    state_dir: StateDir,
     generation: int,
     open_files: int,
-    post: Post,
+    config: SupervisorConfig,
     on_ready: Callable[[], None],
     *,
-    is_new: bool,
+    is_new_state_dir: bool,
 ) -> None:
     loop = asyncio.get_running_loop()
-    supervisor = Supervisor(folder, generation, loop, open_files, post)
-    control = ControlServer(folder.control, supervisor.handle, supervisor.client_gone)
+    supervisor = Supervisor(state_dir, generation, loop, open_files, config)
+    control = ControlServer(state_dir.control_socket, supervisor.handle, supervisor.on_client_disconnected)
     try:
         supervisor.watch_sessions(control.sessions)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, supervisor.ended.set)
+            loop.add_signal_handler(number, supervisor.stop_requested.set)
         await control.bind()
-        await supervisor.adopt(is_new=is_new)
+        await supervisor.adopt(is_new_state_dir=is_new_state_dir)
         control.publish()
         on_ready()
         gc.freeze()  # what is loaded stays; a collection need not look at it
-        await supervisor.ended.wait()
-        supervisor.say_farewell()
+        await supervisor.stop_requested.wait()
+        supervisor.announce_shutdown()
     finally:
         await control.close()
         supervisor.close()
         reap_own_group(_CHILDREN_GONE_S)  # what the zygotes forked for themselves is being killed with them
-        sweep(folder.runtime)
+        remove_dead_sockets(state_dir.runtime_path)
 
 
-def main(words: Sequence[str]) -> int:
+def main(args: Sequence[str]) -> int:
     """Serve the fleet of FILE and NAME, saying at READY_FD that it is ready; returns the exit code.
 
     STATE and RUNTIME are its folders where the file, which may be gone, need not lead to them.
     """
-    path, name, ready = Path(words[0]), words[1], int(words[2])
-    folder = Folder(Path(words[3]), Path(words[4])) if len(words) > 3 else None
+    path, name, ready_fd = Path(args[0]), args[1], int(args[2])
+    state_dir = StateDir(Path(args[3]), Path(args[4])) if len(args) > 3 else None
 
-    with open(ready, "wb", buffering=0) as client:
+    with open(ready_fd, "wb", buffering=0) as ready_pipe:
 
-        def tell(text: bytes) -> None:
+        def report_to_client(data: bytes) -> None:
             with contextlib.suppress(BrokenPipeError):  # the client has died over the start
-                client.write(text)
-            client.close()
+                ready_pipe.write(data)
+            ready_pipe.close()
 
         try:
-            serve(path, name, lambda: tell(READY), folder=folder)
+            serve(path, name, lambda: report_to_client(READY), state_dir=state_dir)
         except ArgosyError as error:
-            tell(encode_line(Refused(faults=list(error.faults), exit_code=error.exit_code)))
+            report_to_client(encode_line(Refused(faults=list(error.faults), exit_code=error.exit_code)))
             return error.exit_code
         except OSError as error:
-            if not client.closed:
-                words = f"the supervisor cannot start: {error.strerror}"
-                tell(encode_line(Refused(faults=[Fault(error.filename or "", "state-folder", words)])))
+            if not ready_pipe.closed:
+                args = f"the supervisor cannot start: {error.strerror}"
+                report_to_client(encode_line(Refused(faults=[Fault(error.filename or "", "state-folder", args)])))
             raise
     return 0
 

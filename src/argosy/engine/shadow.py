@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from argosy.engine.program import parse_command
 
 if TYPE_CHECKING:
-    from argosy.engine.order import Order
+    from argosy.engine.order import SpawnRequest
 
 # Loaded by every interpreter before it looks at the program's folder: nothing there can stand in.
 _BEFORE_ANY_PROGRAM = frozenset(sys.builtin_module_names) | {
@@ -22,63 +22,63 @@ _BEFORE_ANY_PROGRAM = frozenset(sys.builtin_module_names) | {
 }
 
 
-class Shadows:
+class ModuleShadowing:
     """own: `code` of a program to the top modules that its own files are, wherever it finds them.
 
     What it finds is kept for as long as nothing is loaded and no folder changes.
     """
 
     def __init__(self) -> None:
-        self.own: dict[str, list[str]] = {}
-        self._known = 0
-        self._loaded: dict[str, str] = {}
-        self._clashes: dict[str, str] = {}
+        self.local_modules: dict[str, list[str]] = {}
+        self._module_count = 0
+        self._loaded_modules: dict[str, str] = {}
+        self._conflicts: dict[str, str] = {}
         self._folders: dict[str, tuple[int, str]] = {}
 
-    def shadowed(self, order: Order) -> str:
+    def shadowing_reason(self, spawn_request: SpawnRequest) -> str:
         """Return why the agent must not meet what is loaded, or nothing."""
-        program = parse_command(order.argv)
+        program = parse_command(spawn_request.argv)
         if program is None:
             return "it is no program of this interpreter"
-        self._look_again()
-        clash = self._clashes.get(program.code)
+        self._refresh()
+        clash = self._conflicts.get(program.code_id)
         if clash:
             return f"its own module `{clash}` has the name of one that is loaded"
-        extra = [entry for entry in order.env.get("PYTHONPATH", "").split(os.pathsep) if entry]
-        for folder in (program.folder(order.cwd), *extra):
-            why = self._clash_in(folder)
-            if why:
-                return why
+        extra = [entry for entry in spawn_request.env.get("PYTHONPATH", "").split(os.pathsep) if entry]
+        for folder in (program.sys_path_dir(spawn_request.cwd), *extra):
+            reason = self._conflict_in(folder)
+            if reason:
+                return reason
         return ""
 
-    def _look_again(self) -> None:
-        if len(sys.modules) != self._known:
-            self._known = len(sys.modules)
-            self._loaded = _loaded_tops()
+    def _refresh(self) -> None:
+        if len(sys.modules) != self._module_count:
+            self._module_count = len(sys.modules)
+            self._loaded_modules = _loaded_top_modules()
             self._folders.clear()
-            is_loaded = self._loaded.__contains__
-            clashes = {code: next(filter(is_loaded, own), "") for code, own in self.own.items()}
-            self._clashes = {code: name for code, name in clashes.items() if name}
+            is_loaded = self._loaded_modules.__contains__
+            clashes = {code: next(filter(is_loaded, own), "") for code, own in self.local_modules.items()}
+            self._conflicts = {code: name for code, name in clashes.items() if name}
 
-    def _clash_in(self, folder: str) -> str:
+    def _conflict_in(self, folder: str) -> str:
         """Return which file of a folder stands before a loaded module, or nothing."""
         try:
             changed = os.stat(folder).st_mtime_ns
             known = self._folders.get(folder)
             if known is None or known[0] != changed:
-                known = self._folders[folder] = (changed, self._find_clash(folder))
+                known = self._folders[folder] = (changed, self._find_conflict(folder))
         except OSError:
             return ""
         return known[1]
 
-    def _find_clash(self, folder: str) -> str:
-        for name, file in _list(folder).items():
-            if name in self._loaded and not self._loaded[name].startswith(f"{folder}/"):
+    def _find_conflict(self, folder: str) -> str:
+        for name, file in _list_modules(folder).items():
+            if name in self._loaded_modules and not self._loaded_modules[name].startswith(f"{folder}/"):
                 return f"`{file}` stands before the loaded module `{name}`"
         return ""
 
 
-def _loaded_tops() -> dict[str, str]:
+def _loaded_top_modules() -> dict[str, str]:
     """Return the loaded top modules with their files, less those that no program can replace."""
     return {
         name: getattr(module, "__file__", None) or ""
@@ -87,7 +87,7 @@ def _loaded_tops() -> dict[str, str]:
     }
 
 
-def _list(folder: str) -> dict[str, str]:
+def _list_modules(folder: str) -> dict[str, str]:
     found = {}
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -10,27 +10,27 @@ import shutil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from argosy.engine import gitcarrier, rsynccarrier
-from argosy.engine.changeover import change, change_back, forget_previous, give_up, look
+from argosy.engine.changeover import swap_tree, roll_back, discard_previous, discard_incoming, prepare_target
 from argosy.fault import Fault, MissingError, RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from argosy.engine.remote import Target
-    from argosy.engine.version import Version
+    from argosy.engine.remote import SshTarget
+    from argosy.engine.version import TreeVersion
 
-CARRIERS: Final = {"rsync": rsynccarrier.bring, "git": gitcarrier.bring}  # in the order of preference
+TRANSPORTS: Final = {"rsync": rsynccarrier.transfer, "git": gitcarrier.transfer}  # in the order of preference
 
 
-class Shipment(NamedTuple):
+class Deployment(NamedTuple):
     """What was there before, None where that is not known, and what is there now.
 
     carrier: `rsync` or `git`; empty where nothing had to be brought.
     """
 
-    before: Version | None
-    after: Version
-    carrier: str = ""
+    before: TreeVersion | None
+    after: TreeVersion
+    transport: str = ""
 
     @property
     def is_new(self) -> bool:
@@ -38,46 +38,46 @@ class Shipment(NamedTuple):
         return self.before is None or self.before.tree != self.after.tree
 
 
-def ship(root: Path, version: Version, target: Target, by: str = "") -> Shipment:
+def deploy(root: Path, version: TreeVersion, target: SshTarget, transport_name: str = "") -> Deployment:
     """Make the tree at the target the one at `root`. by: the carrier; empty for the first that both have.
 
     Raises MissingError: this machine has no carrier; RefusedError: the target cannot be reached, or refuses.
     """
-    mine = [name for name in CARRIERS if by in ("", name) and shutil.which(name)]
-    if not mine:
-        names = by or " nor ".join(CARRIERS)
-        hint = f"install it (Debian: {by or 'rsync'}), there too"
-        raise MissingError(Fault("sync", f"no-{by or 'rsync'}", f"`{names}` is not installed here", hint))
-    before, tools = look(target, version)
+    local_transports = [name for name in TRANSPORTS if transport_name in ("", name) and shutil.which(name)]
+    if not local_transports:
+        names = transport_name or " nor ".join(TRANSPORTS)
+        hint = f"install it (Debian: {transport_name or 'rsync'}), there too"
+        raise MissingError(Fault("sync", f"no-{transport_name or 'rsync'}", f"`{names}` is not installed here", hint))
+    before, tools = prepare_target(target, version)
     if before is not None and before.tree == version.tree:
-        return Shipment(before, version)
-    carrier = next((name for name in mine if name in tools), "")
-    if not carrier:
-        message = f"`{target.machine}` ({target.host}): {' and '.join(mine)} not installed there"
-        hint = f"install it there (Debian: {mine[0]})"
-        raise RefusedError(Fault(target.machine, f"no-{mine[0]}-there", message, hint))
+        return Deployment(before, version)
+    transport = next((name for name in local_transports if name in tools), "")
+    if not transport:
+        message = f"`{target.machine}` ({target.host}): {' and '.join(local_transports)} not installed there"
+        hint = f"install it there (Debian: {local_transports[0]})"
+        raise RefusedError(Fault(target.machine, f"no-{local_transports[0]}-there", message, hint))
     try:
-        CARRIERS[carrier](root, version, target)
+        TRANSPORTS[transport](root, version, target)
     except RefusedError as error:
         if error.faults[0].code == "disk-full":
-            give_up(target)
+            discard_incoming(target)
         raise
-    change(target, version, set(before.files).difference(version.files) if before else ())
-    return Shipment(before, version, carrier)
+    swap_tree(target, version, set(before.files).difference(version.files) if before else ())
+    return Deployment(before, version, transport)
 
 
-def take_back(target: Target) -> Version | None:
+def rollback(target: SshTarget) -> TreeVersion | None:
     """Make the tree at the target what it was before the last shipment; it stays where that is settled.
 
     Returns the version that is there then, None where none is noted.
     Raises RefusedError: it cannot be reached, or refuses.
     """
-    return change_back(target)
+    return roll_back(target)
 
 
-def settle(target: Target) -> None:
+def commit(target: SshTarget) -> None:
     """Keep the tree that is at the target: what was there before it goes.
 
     Raises RefusedError: it cannot be reached, or refuses.
     """
-    forget_previous(target)
+    discard_previous(target)

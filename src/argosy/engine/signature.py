@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterable
 
 from argosy.engine import inotify
-from argosy.engine.filesystem import is_on_network
+from argosy.engine.filesystem import is_network_filesystem
 
-_SYSTEM = ("/usr/lib/x86_64", "/lib/", "/usr/lib64/", "/memfd:", "/dev/", "/SYSV")
+_SYSTEM_PREFIXES = ("/usr/lib/x86_64", "/lib/", "/usr/lib64/", "/memfd:", "/dev/", "/SYSV")
 
 
-class Signature:
+class LoadedCode:
     """Size, time and number of each file that this process has loaded, and the times of package folders.
 
     A package that is installed or removed changes the folder's time, so it counts too. The files are
@@ -24,28 +24,28 @@ class Signature:
     more: files whose code is kept besides. descriptors: those that it keeps.
     """
 
-    def __init__(self, more: Iterable[str] = ()) -> None:
+    def __init__(self, extra_files: Iterable[str] = ()) -> None:
         files = {path for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))}
-        paths = [path for path in files | _mapped_files() | set(more) if os.path.isabs(path)]
+        paths = [path for path in files | _mapped_files() | set(extra_files) if os.path.isabs(path)]
         folders = [*site.getsitepackages(), site.getusersitepackages()]
         self._watch = _watch(paths)
-        self._files = {path: _look(path) for path in paths}
-        self._folders = {path: _time_of(path) for path in folders}
+        self._files = {path: _file_stamp(path) for path in paths}
+        self._package_dirs = {path: _mtime_of(path) for path in folders}
 
     @property
     def descriptors(self) -> set[int]:
         """Return the descriptors that it keeps."""
         return set() if self._watch is None else {self._watch}
 
-    def changed(self) -> str:
+    def changed_path(self) -> str:
         """Return a path that is not as it was loaded, or nothing."""
-        for path, time in self._folders.items():
-            if _time_of(path) != time:
+        for path, time in self._package_dirs.items():
+            if _mtime_of(path) != time:
                 return path
-        if self._watch is not None and not _has_news(self._watch):
+        if self._watch is not None and not _has_changes(self._watch):
             return ""
         for path, before in self._files.items():
-            if _look(path) != before:
+            if _file_stamp(path) != before:
                 return path
         return ""
 
@@ -54,14 +54,14 @@ def _watch(paths: list[str]) -> int | None:
     """Return a descriptor that tells of changes to these files and their folders, None where none can."""
     folders = {os.path.dirname(path) for path in paths}
     try:
-        if any(map(is_on_network, {os.stat(folder).st_dev: folder for folder in folders}.values())):
+        if any(map(is_network_filesystem, {os.stat(folder).st_dev: folder for folder in folders}.values())):
             return None
-        return inotify.watch([*folders, *paths], inotify.CHANGE)
+        return inotify.open_watch([*folders, *paths], inotify.ANY_CHANGE)
     except OSError:
         return None
 
 
-def _has_news(watch: int) -> bool:
+def _has_changes(watch: int) -> bool:
     has_any = False
     try:
         while os.read(watch, 65536):
@@ -71,7 +71,7 @@ def _has_news(watch: int) -> bool:
     return True
 
 
-def _look(path: str) -> tuple[int, int, int] | None:
+def _file_stamp(path: str) -> tuple[int, int, int] | None:
     try:
         found = os.stat(path)
     except OSError:
@@ -79,8 +79,8 @@ def _look(path: str) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _time_of(path: str) -> int | None:
-    found = _look(path)
+def _mtime_of(path: str) -> int | None:
+    found = _file_stamp(path)
     return found[0] if found else None
 
 
@@ -89,4 +89,4 @@ def _mapped_files() -> set[str]:
     with open("/proc/self/maps") as file:
         fields = [line.split(maxsplit=5) for line in file]
     paths = {each[5].rstrip("\n") for each in fields if len(each) == 6}
-    return {path for path in paths if path.startswith("/") and not path.startswith(_SYSTEM)}
+    return {path for path in paths if path.startswith("/") and not path.startswith(_SYSTEM_PREFIXES)}

@@ -28,7 +28,7 @@ _ESTABLISHED, _LISTEN = "01", "0A"
 Address = tuple[str, int]
 
 
-class Unix(NamedTuple):
+class UnixSocket(NamedTuple):
     """A unix socket. peer: the inode of the other end, 0 without one. name: its path, empty without one."""
 
     inode: int
@@ -36,7 +36,7 @@ class Unix(NamedTuple):
     name: str
 
 
-class Tcp(NamedTuple):
+class TcpSocket(NamedTuple):
     """A TCP socket that listens or is connected."""
 
     inode: int
@@ -45,7 +45,7 @@ class Tcp(NamedTuple):
     is_listening: bool
 
 
-def unix_sockets() -> list[Unix]:
+def list_unix_sockets() -> list[UnixSocket]:
     """Return the unix sockets of this network namespace.
 
     Raises OSError: the kernel does not answer sock_diag.
@@ -56,10 +56,10 @@ def unix_sockets() -> list[Unix]:
     header = _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _REQUEST_AND_DUMP, 1, 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as link:
         link.send(header + body)
-        return list(_answers(link))
+        return list(_iter_replies(link))
 
 
-def _answers(link: socket.socket) -> Iterator[Unix]:
+def _iter_replies(link: socket.socket) -> Iterator[UnixSocket]:
     while True:
         data = link.recv(1 << 20)
         at = 0
@@ -70,11 +70,11 @@ def _answers(link: socket.socket) -> Iterator[Unix]:
             if kind == _ERROR:
                 code = -struct.unpack_from("=i", data, at + _HEADER.size)[0]
                 raise OSError(code, "the kernel refuses sock_diag for unix sockets")
-            yield _unix(data[at + _HEADER.size : at + length])
-            at += _aligned(length)
+            yield _parse_unix_socket(data[at + _HEADER.size : at + length])
+            at += _align(length)
 
 
-def _unix(message: bytes) -> Unix:
+def _parse_unix_socket(message: bytes) -> UnixSocket:
     _, _, _, inode, _, _ = _UNIX_MESSAGE.unpack_from(message)
     peer, name = 0, ""
     at = _UNIX_MESSAGE.size
@@ -85,15 +85,15 @@ def _unix(message: bytes) -> Unix:
             peer = struct.unpack("=I", value)[0]
         elif kind == _ATTRIBUTE_NAME:
             name = value.rstrip(b"\0").decode(errors="replace")
-        at += max(_aligned(length), _ATTRIBUTE.size)
-    return Unix(inode, peer, name)
+        at += max(_align(length), _ATTRIBUTE.size)
+    return UnixSocket(inode, peer, name)
 
 
-def _aligned(length: int) -> int:
+def _align(length: int) -> int:
     return (length + 3) & ~3
 
 
-def tcp_sockets() -> Iterator[Tcp]:
+def iter_tcp_sockets() -> Iterator[TcpSocket]:
     """Yield the TCP sockets of this network namespace that listen or are connected."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -102,17 +102,17 @@ def tcp_sockets() -> Iterator[Tcp]:
                 for line in file:
                     fields = line.split()
                     if fields[3] in (_ESTABLISHED, _LISTEN):
-                        local, remote = _address(fields[1]), _address(fields[2])
-                        yield Tcp(int(fields[9]), local, remote, fields[3] == _LISTEN)
+                        local, remote = _parse_address(fields[1]), _parse_address(fields[2])
+                        yield TcpSocket(int(fields[9]), local, remote, fields[3] == _LISTEN)
         except FileNotFoundError:
             continue
 
 
-def _address(text: str) -> Address:
+def _parse_address(text: str) -> Address:
     """Return host and port of proc_net_tcp's hexadecimal; an IPv4 address in IPv6 as itself."""
     host, _, port = text.partition(":")
-    words = [int(host[at : at + 8], 16) for at in range(0, len(host), 8)]
-    packed = struct.pack(f"={len(words)}I", *words)
+    hex_words = [int(host[at : at + 8], 16) for at in range(0, len(host), 8)]
+    packed = struct.pack(f"={len(hex_words)}I", *hex_words)
     if len(packed) == 16 and packed.startswith(b"\0" * 10 + b"\xff\xff"):
         packed = packed[12:]
     family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6

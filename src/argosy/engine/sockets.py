@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CREDENTIALS = struct.Struct("3i")
-_INNER = ("notify", "z")
-_ROLLS = "cell"
+_SOCKET_DIRS = ("notify", "z")
+_MANIFEST_DIR = "cell"
 
 
-def sockets_in(runtime: Path) -> Iterator[Path]:
+def find_sockets(runtime: Path) -> Iterator[Path]:
     """Yield the socket files of a runtime folder."""
-    for folder in (runtime, *(runtime / name for name in _INNER)):
+    for folder in (runtime, *(runtime / name for name in _SOCKET_DIRS)):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for path in sorted(folder.iterdir()):
                 if stat.S_ISSOCK(path.lstat().st_mode):
                     yield path
 
 
-def rolls_in(runtime: Path) -> Iterator[Path]:
+def find_cell_manifests(runtime: Path) -> Iterator[Path]:
     """Yield the rolls of cells in a runtime folder, and those half written."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        for path in sorted((runtime / _ROLLS).iterdir()):
+        for path in sorted((runtime / _MANIFEST_DIR).iterdir()):
             if stat.S_ISREG(path.lstat().st_mode):
                 yield path
 
@@ -45,29 +45,29 @@ def is_listening(path: Path) -> bool:
     A datagram socket is refused by a stream socket (EPROTOTYPE) before that hears of it, and by
     nobody with ECONNREFUSED (unix(7)).
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asking:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
         try:
-            asking.connect(str(path))
+            client.connect(str(path))
         except OSError as error:
             return error.errno not in (errno.ECONNREFUSED, errno.ENOENT)
     return True
 
 
-def peer_of(channel: socket.socket) -> tuple[int, int]:
+def peer_credentials(channel: socket.socket) -> tuple[int, int]:
     """Return pid and uid of the process at the other end of a stream; of a listener, who made it listen."""
     option = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _ = _CREDENTIALS.unpack(option)
     return pid, uid
 
 
-def sweep(runtime: Path) -> None:
+def remove_dead_sockets(runtime: Path) -> None:
     """Remove the sockets that nobody listens on, such as those of killed agents, and folders left empty."""
-    for path in sockets_in(runtime):
+    for path in find_sockets(runtime):
         if not is_listening(path):
             path.unlink(missing_ok=True)
-    if not any(sockets_in(runtime)):
-        for path in rolls_in(runtime):
+    if not any(find_sockets(runtime)):
+        for path in find_cell_manifests(runtime):
             path.unlink(missing_ok=True)
-    for folder in (*(runtime / name for name in (*_INNER, _ROLLS)), runtime):
+    for folder in (*(runtime / name for name in (*_SOCKET_DIRS, _MANIFEST_DIR)), runtime):
         with contextlib.suppress(OSError):  # somebody is in it
             os.rmdir(folder)

@@ -7,16 +7,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from argosy.engine.imprint import own_files
+from argosy.engine.imprint import list_entry_files
 from argosy.fleet.spec import AgentSpec
-from argosy.source.closure import Closure, close, close_module
-from argosy.source.facts import Facts, Library
-from argosy.source.modules import Finder, Folders
+from argosy.source.closure import ImportGraph, build_import_graph, build_module_import_graph
+from argosy.source.facts import FileFacts, FileFactsCache
+from argosy.source.modules import ModuleFinder, DirectoryListings
 
 _PYTHON = re.compile(r"python[0-9.]*")
 
 
-class Sources(NamedTuple):
+class AgentSources(NamedTuple):
     """What one agent is made of.
 
     own: the files that are the agent itself; a command may have several, or none. closure: None for a
@@ -24,17 +24,17 @@ class Sources(NamedTuple):
     its imports were looked for with. class_name: empty for a script.
     """
 
-    own: tuple[str, ...]
-    closure: Closure | None
-    finder: Finder | None
+    entry_files: tuple[str, ...]
+    import_graph: ImportGraph | None
+    finder: ModuleFinder | None
     class_name: str = ""
 
-    def files(self) -> tuple[str, ...]:
+    def all_files(self) -> tuple[str, ...]:
         """Return all files, its own first."""
-        return tuple(dict.fromkeys([*self.own, *(self.closure.nodes if self.closure else ())]))
+        return tuple(dict.fromkeys([*self.entry_files, *(self.import_graph.nodes if self.import_graph else ())]))
 
 
-class Shelf:
+class AgentSourceCache:
     """Reads the sources of many agents; every file once. Not for several threads.
 
     root: the fleet file's folder. variables: the environment that agents inherit. library: what knows the
@@ -45,56 +45,56 @@ class Shelf:
         self,
         root: str,
         variables: Mapping[str, str],
-        folders: Folders | None = None,
-        library: Library | None = None,
+        listings: DirectoryListings | None = None,
+        facts_cache: FileFactsCache | None = None,
     ) -> None:
         self._root = root
         self._variables = variables
-        self._folders = folders or Folders()
-        self.library = library or Library()
+        self._listings = listings or DirectoryListings()
+        self.facts_cache = facts_cache or FileFactsCache()
 
-    def sources_of(self, agent: AgentSpec) -> Sources:
+    def read_sources(self, agent: AgentSpec) -> AgentSources:
         """Return the sources of one agent; what is missing is left out."""
         cwd = os.path.join(self._root, agent.cwd or "")
-        path = python_path({**self._variables, **agent.env}, cwd)
+        path = pythonpath_entries({**self._variables, **agent.env}, cwd)
         if agent.kind == "class":
-            return self._of_class(agent, cwd, path)
-        own = own_files(agent, self._root)
-        script = own[0] if agent.kind == "script" else script_of(agent.run)
+            return self._read_class_sources(agent, cwd, path)
+        entry_files = list_entry_files(agent, self._root)
+        script = entry_files[0] if agent.kind == "script" else find_script_argument(agent.run)
         if script is None:
-            return Sources(own, None, None)
+            return AgentSources(entry_files, None, None)
         script = os.path.normpath(os.path.join(cwd, script))
-        beside = os.path.dirname(os.path.realpath(script))
-        finder = Finder([beside, *path], assumed_folders(script, self._root, self.library), self._folders)
-        return Sources(own, close(script, finder, self.library), finder)
+        script_dir = os.path.dirname(os.path.realpath(script))
+        finder = ModuleFinder([script_dir, *path], assumed_sys_path(script, self._root, self.facts_cache), self._listings)
+        return AgentSources(entry_files, build_import_graph(script, finder, self.facts_cache), finder)
 
-    def _of_class(self, agent: AgentSpec, cwd: str, path: Iterable[str]) -> Sources:
+    def _read_class_sources(self, agent: AgentSpec, cwd: str, path: Iterable[str]) -> AgentSources:
         name, _, class_name = str(agent.run).partition(":")
-        finder = Finder([self._root, *([cwd] if agent.cwd else []), *path], (), self._folders)
+        finder = ModuleFinder([self._root, *([cwd] if agent.cwd else []), *path], (), self._listings)
         module = finder.find(name)
         if module is None or module.kind != "source":
-            return Sources((), None, finder, class_name)
-        return Sources((module.path,), close_module(module, finder, self.library), finder, class_name)
+            return AgentSources((), None, finder, class_name)
+        return AgentSources((module.path,), build_module_import_graph(module, finder, self.facts_cache), finder, class_name)
 
 
-def assumed_folders(script: str, root: str, library: Library) -> list[str]:
+def assumed_sys_path(script: str, root: str, facts_cache: FileFactsCache) -> list[str]:
     """Return the folders that count as a script's own: what it adds to sys.path, and those above it."""
-    facts = library.facts(script)
-    folders = list(facts.additions.folders) if isinstance(facts, Facts) else []
-    folder = os.path.dirname(script)
-    while folder.startswith(root + os.sep):
-        folders.append(folder)
-        folder = os.path.dirname(folder)
-    return [*folders, root]
+    facts = facts_cache.facts(script)
+    directories = list(facts.path_additions.folders) if isinstance(facts, FileFacts) else []
+    directory = os.path.dirname(script)
+    while directory.startswith(root + os.sep):
+        directories.append(directory)
+        directory = os.path.dirname(directory)
+    return [*directories, root]
 
 
-def python_path(env: Mapping[str, str], cwd: str) -> list[str]:
+def pythonpath_entries(env: Mapping[str, str], cwd: str) -> list[str]:
     """Return the folders of PYTHONPATH for a process in `cwd`."""
     entries = env.get("PYTHONPATH", "").split(os.pathsep)
     return [os.path.normpath(os.path.join(cwd, entry)) for entry in entries if entry]
 
 
-def script_of(run: str | tuple[str, ...]) -> str | None:
+def find_script_argument(run: str | tuple[str, ...]) -> str | None:
     """Return the script of a command such as `python3 -u agent.py`, or None."""
     if isinstance(run, str) or not run or not _PYTHON.fullmatch(os.path.basename(run[0])):
         return None

@@ -12,19 +12,19 @@ import signal
 import socket
 from typing import NamedTuple
 
-from argosy.engine.order import Order, receive_order, send_order
+from argosy.engine.order import SpawnRequest, receive_spawn_request, send_spawn_request
 from argosy.engine.parentdeath import fork_dependent, outlive_parent
 from argosy.engine.process import read_stat
 
 
-class Spare(NamedTuple):
+class PreforkedChild(NamedTuple):
     """The zygote's hold of it."""
 
     pid: int
     channel: socket.socket
 
     @property
-    def number(self) -> int:
+    def fd(self) -> int:
         """The descriptor by which the zygote holds it."""
         return self.channel.fileno()
 
@@ -33,37 +33,37 @@ class Spare(NamedTuple):
         found = read_stat(self.pid)
         return found is not None and found.state in "Tt"
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """End it."""
         os.kill(self.pid, signal.SIGKILL)
         self.channel.close()
 
-    def hand(self, order: Order, output: int) -> None:
+    def assign(self, spawn_request: SpawnRequest, output: int) -> None:
         """Let it go with this order; raises BrokenPipeError or ConnectionResetError: it has died."""
-        send_order(self.channel, order, output)
+        send_spawn_request(self.channel, spawn_request, output)
 
 
-def fork_spare() -> Spare | socket.socket | None:
+def prefork() -> PreforkedChild | socket.socket | None:
     """Return it, in the child its end of the channel; None when there can be no more processes."""
-    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    parent_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         pid = fork_dependent()
     except OSError:
-        ours.close()
-        its.close()
+        parent_end.close()
+        child_end.close()
         return None
     if pid == 0:
-        ours.close()
-        return its
-    its.close()
-    return Spare(pid, ours)
+        parent_end.close()
+        return child_end
+    child_end.close()
+    return PreforkedChild(pid, parent_end)
 
 
-def await_order(channel: socket.socket) -> tuple[Order, int] | None:
+def await_request(channel: socket.socket) -> tuple[SpawnRequest, int] | None:
     """In the child: return the order that it is handed and its output, None when there will be none."""
-    received = receive_order(channel)
+    received = receive_spawn_request(channel)
     if received is None:
         return None
     outlive_parent()  # from now on it is an agent, which outlives its zygote
-    order, output, _ = received
-    return order, output
+    spawn_request, output, _ = received
+    return spawn_request, output

@@ -8,15 +8,15 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from argosy.engine.imprint import Imprint, Print, take_print
+from argosy.engine.imprint import SourceSnapshot, FileFingerprint, fingerprint_file
 from argosy.engine.lease import read_record, written_at
 from argosy.engine.process import find_process
-from argosy.engine.sources import Shelf
+from argosy.engine.sources import AgentSourceCache
 from argosy.fleet.spec import AgentSpec, Fleet
-from argosy.source.modules import Folders
+from argosy.source.modules import DirectoryListings
 
 
-def began_at(pid: int, lease: Path) -> float | None:
+def agent_started_at(pid: int, lease: Path) -> float | None:
     """Return when a process became the agent of this lease, in epoch seconds; None: there is no process.
 
     That is when it wrote its lease: a zygote may have forked it long before. Where another's record or none
@@ -29,11 +29,11 @@ def began_at(pid: int, lease: Path) -> float | None:
         record = read_record(lease)
         if record is not None and record.identity == found:
             return written_at(lease)
-    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.started / os.sysconf("SC_CLK_TCK")
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.start_ticks / os.sysconf("SC_CLK_TCK")
     return time.time() - age_s
 
 
-def last_began_at(lease: Path, until_s: float) -> float:
+def last_started_at(lease: Path, until_s: float) -> float:
     """Return when the last process of an agent that has none any more began, at most `until_s`.
 
     That is when its lease was written, or `until_s` where it never had one.
@@ -43,59 +43,59 @@ def last_began_at(lease: Path, until_s: float) -> float:
     return until_s
 
 
-def stale_agents(
-    fleet: Fleet, started: Mapping[str, float], imprint: Imprint, variables: Mapping[str, str]
+def find_stale_agents(
+    fleet: Fleet, started: Mapping[str, float], snapshot: SourceSnapshot, variables: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
     """Return the agents whose code has changed since they started, each with the files that did.
 
     started: epoch seconds of each agent's last start. variables: the environment that they inherit.
     A file that is gone counts where the agent would still import it.
     """
-    look = _Look(fleet, imprint, variables)
+    scan = _StalenessScan(fleet, snapshot, variables)
     found = {
-        name: look.changed(fleet.agents[name], at_s) for name, at_s in started.items() if name in fleet.agents
+        name: scan.changed_files(fleet.agents[name], at_s) for name, at_s in started.items() if name in fleet.agents
     }
     return {name: files for name, files in found.items() if files}
 
 
-class _Look:
+class _StalenessScan:
     """One look at all agents; each file is read once."""
 
-    def __init__(self, fleet: Fleet, imprint: Imprint, variables: Mapping[str, str]) -> None:
+    def __init__(self, fleet: Fleet, snapshot: SourceSnapshot, variables: Mapping[str, str]) -> None:
         self._root = os.path.dirname(fleet.path)
-        self._imprint = imprint
+        self._snapshot = snapshot
         self._variables = variables
-        self._shelves: dict[frozenset[str], Shelf] = {}
-        self._now: dict[str, Print | None] = {}
-        self._gone = [path for path in imprint.files if not os.path.exists(path)]
+        self._source_caches: dict[frozenset[str], AgentSourceCache] = {}
+        self._current_fingerprints: dict[str, FileFingerprint | None] = {}
+        self._deleted_paths = [path for path in snapshot.files if not os.path.exists(path)]
 
-    def changed(self, agent: AgentSpec, at_s: float) -> tuple[str, ...]:
-        files = self._shelf(at_s).sources_of(agent).files()
+    def changed_files(self, agent: AgentSpec, at_s: float) -> tuple[str, ...]:
+        files = self._source_cache_at(at_s).read_sources(agent).all_files()
         return tuple(path for path in files if self._is_changed(path, at_s))
 
-    def _shelf(self, at_s: float) -> Shelf:
+    def _source_cache_at(self, at_s: float) -> AgentSourceCache:
         """Return a shelf that has the files of today, and those that an agent of that time had."""
-        ghosts = frozenset(path for path in self._gone if self._imprint.at(path, at_s) is not None)
-        if ghosts not in self._shelves:
-            self._shelves[ghosts] = Shelf(self._root, self._variables, _HauntedFolders(ghosts))
-        return self._shelves[ghosts]
+        deleted_since = frozenset(path for path in self._deleted_paths if self._snapshot.fingerprint_at(path, at_s) is not None)
+        if deleted_since not in self._source_caches:
+            self._source_caches[deleted_since] = AgentSourceCache(self._root, self._variables, _ListingsWithDeleted(deleted_since))
+        return self._source_caches[deleted_since]
 
     def _is_changed(self, path: str, at_s: float) -> bool:
-        if path not in self._now:
-            self._now[path] = take_print(path)
-        now, then = self._now[path], self._imprint.at(path, at_s)
+        if path not in self._current_fingerprints:
+            self._current_fingerprints[path] = fingerprint_file(path)
+        now, then = self._current_fingerprints[path], self._snapshot.fingerprint_at(path, at_s)
         if now is None:
             return True
         return now.digest != then.digest if then is not None else now.since_s > at_s
 
 
-class _HauntedFolders(Folders):
+class _ListingsWithDeleted(DirectoryListings):
     """Listings that still have files which are gone."""
 
-    def __init__(self, ghosts: Iterable[str]) -> None:
+    def __init__(self, deleted_paths: Iterable[str]) -> None:
         super().__init__()
-        self._ghosts = [os.path.split(ghost) for ghost in ghosts]
+        self._deleted = [os.path.split(ghost) for ghost in deleted_paths]
 
-    def entries(self, folder: str) -> dict[str, bool]:
-        known = super().entries(folder)
-        return {**known, **{name: False for parent, name in self._ghosts if parent == folder}}
+    def entries_of(self, directory: str) -> dict[str, bool]:
+        known = super().entries_of(directory)
+        return {**known, **{name: False for parent, name in self._deleted if parent == directory}}

@@ -35,13 +35,13 @@ class State(StrEnum):
     BLOCKED = "blocked"
 
 
-class Event(StrEnum):
+class UnitEvent(StrEnum):
     """What can happen to an agent."""
 
     START = "start"  # it is wanted up
     NEEDS_READY = "needs-ready"  # everything it needs is ready
     NEED_FAILED = "need-failed"  # something it needs will not come
-    NEED_REVIVED = "need-revived"  # what blocked it may come after all
+    NEED_POSSIBLE_AGAIN = "need-revived"  # what blocked it may come after all
     READY = "ready"  # it says so, or its probe does
     DEGRADED = "degraded"  # it is ready and says that something is amiss
     SILENT = "silent"  # it beat as long as it was well, and has not for a while
@@ -55,85 +55,85 @@ class Event(StrEnum):
     STOP = "stop"  # it is wanted down
 
 
-class Action(StrEnum):
+class UnitAction(StrEnum):
     """What the unit does on a transition."""
 
     NONE = "none"
     CHECK_NEEDS = "check-needs"  # start at once if everything needed is ready
     SPAWN = "spawn"
-    ANNOUNCE = "announce"  # dependents may go on
-    RETELL = "retell"  # the state stays, its reason may be another
+    NOTIFY_DEPENDENTS = "announce"  # dependents may go on
+    UPDATE_REASON = "retell"  # the state stays, its reason may be another
     TERMINATE = "terminate"  # TERM, then KILL after the grace
     BACK_OFF = "back-off"
-    CONCLUDE = "conclude"  # nothing more will happen by itself: dependents are blocked
+    FINALIZE = "conclude"  # nothing more will happen by itself: dependents are blocked
 
 
 class Transition(NamedTuple):
     """Where an event leads, and what to do on the way."""
 
     state: State
-    action: Action
+    action: UnitAction
 
 
-_S, _E, _A = State, Event, Action
+_S, _E, _A = State, UnitEvent, UnitAction
 
-_ENDS: dict[Event, Transition] = {
-    _E.FINISHED: Transition(_S.EXITED, _A.CONCLUDE),
+_ON_EXIT: dict[UnitEvent, Transition] = {
+    _E.FINISHED: Transition(_S.EXITED, _A.FINALIZE),
     _E.RETRY: Transition(_S.RESTART_PENDING, _A.BACK_OFF),
-    _E.GIVE_UP: Transition(_S.GIVEN_UP, _A.CONCLUDE),
+    _E.GIVE_UP: Transition(_S.GIVEN_UP, _A.FINALIZE),
 }
-_RUNS: dict[Event, Transition] = {
-    **_ENDS,
+_WHILE_RUNNING: dict[UnitEvent, Transition] = {
+    **_ON_EXIT,
     _E.FROZEN: Transition(_S.STOPPING, _A.TERMINATE),
     _E.STOP: Transition(_S.STOPPING, _A.TERMINATE),
 }
-_RESTS: dict[Event, Transition] = {_E.START: Transition(_S.WAITING, _A.CHECK_NEEDS)}
+_AT_REST: dict[UnitEvent, Transition] = {_E.START: Transition(_S.WAITING, _A.CHECK_NEEDS)}
 
-TABLE: dict[State, dict[Event, Transition]] = {
+TRANSITIONS: dict[State, dict[UnitEvent, Transition]] = {
     _S.WAITING: {
         _E.START: Transition(_S.WAITING, _A.CHECK_NEEDS),
         _E.NEEDS_READY: Transition(_S.STARTING, _A.SPAWN),
-        _E.NEED_FAILED: Transition(_S.BLOCKED, _A.CONCLUDE),
-        _E.STOP: Transition(_S.EXITED, _A.CONCLUDE),
+        _E.NEED_FAILED: Transition(_S.BLOCKED, _A.FINALIZE),
+        _E.STOP: Transition(_S.EXITED, _A.FINALIZE),
     },
     _S.STARTING: {
-        **_RUNS,
-        _E.READY: Transition(_S.READY, _A.ANNOUNCE),
-        _E.DEGRADED: Transition(_S.DEGRADED, _A.ANNOUNCE),
+        **_WHILE_RUNNING,
+        _E.READY: Transition(_S.READY, _A.NOTIFY_DEPENDENTS),
+        _E.DEGRADED: Transition(_S.DEGRADED, _A.NOTIFY_DEPENDENTS),
         _E.TIMEOUT: Transition(_S.STOPPING, _A.TERMINATE),
     },
     _S.READY: {
-        **_RUNS,
+        **_WHILE_RUNNING,
         _E.DEGRADED: Transition(_S.DEGRADED, _A.NONE),
         _E.SILENT: Transition(_S.DEGRADED, _A.NONE),
         _E.UNHEALTHY: Transition(_S.FAILING, _A.NONE),
     },
     _S.DEGRADED: {
-        **_RUNS,
+        **_WHILE_RUNNING,
         _E.READY: Transition(_S.READY, _A.NONE),
-        _E.DEGRADED: Transition(_S.DEGRADED, _A.RETELL),
-        _E.SILENT: Transition(_S.DEGRADED, _A.RETELL),
+        _E.DEGRADED: Transition(_S.DEGRADED, _A.UPDATE_REASON),
+        _E.SILENT: Transition(_S.DEGRADED, _A.UPDATE_REASON),
         _E.UNHEALTHY: Transition(_S.FAILING, _A.NONE),
     },
     _S.FAILING: {
-        **_RUNS,
-        _E.READY: Transition(_S.READY, _A.ANNOUNCE),
-        _E.DEGRADED: Transition(_S.DEGRADED, _A.ANNOUNCE),
+        **_WHILE_RUNNING,
+        _E.READY: Transition(_S.READY, _A.NOTIFY_DEPENDENTS),
+        _E.DEGRADED: Transition(_S.DEGRADED, _A.NOTIFY_DEPENDENTS),
     },
     _S.RESTART_PENDING: {
         _E.START: Transition(_S.WAITING, _A.CHECK_NEEDS),
         _E.BACKOFF_OVER: Transition(_S.WAITING, _A.CHECK_NEEDS),
-        _E.GIVE_UP: _ENDS[_E.GIVE_UP],
-        _E.STOP: Transition(_S.EXITED, _A.CONCLUDE),
+        _E.GIVE_UP: _ON_EXIT[_E.GIVE_UP],
+        _E.STOP: Transition(_S.EXITED, _A.FINALIZE),
     },
-    _S.STOPPING: dict(_ENDS),
-    _S.EXITED: dict(_RESTS),
-    _S.GIVEN_UP: dict(_RESTS),
+    _S.STOPPING: dict(_ON_EXIT),
+    _S.EXITED: dict(_AT_REST),
+    _S.GIVEN_UP: dict(_AT_REST),
     _S.BLOCKED: {
-        **_RESTS,
-        _E.NEED_REVIVED: Transition(_S.WAITING, _A.CHECK_NEEDS),
+        **_AT_REST,
+        _E.NEED_POSSIBLE_AGAIN: Transition(_S.WAITING, _A.CHECK_NEEDS),
         _E.NEEDS_READY: Transition(_S.STARTING, _A.SPAWN),
-        _E.STOP: Transition(_S.EXITED, _A.CONCLUDE),
+        _E.STOP: Transition(_S.EXITED, _A.FINALIZE),
     },
 }
 
@@ -143,6 +143,6 @@ SETTLED_STATES = READY_STATES | {State.EXITED, State.GIVEN_UP, State.BLOCKED}
 FINAL_STATES = frozenset({State.EXITED, State.GIVEN_UP, State.BLOCKED})
 
 
-def step(state: State, event: Event) -> Transition:
+def next_transition(state: State, event: UnitEvent) -> Transition:
     """Return where `event` leads from `state`; a late or impossible event leads nowhere."""
-    return TABLE[state].get(event, Transition(state, Action.NONE))
+    return TRANSITIONS[state].get(event, Transition(state, UnitAction.NONE))

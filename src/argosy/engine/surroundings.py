@@ -8,17 +8,17 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-    from argosy.engine.errand import Outcome
-    from argosy.engine.folder import Folder
-    from argosy.engine.hearing import Hearing
-    from argosy.engine.listeners import Listeners
+    from argosy.engine.errand import HelperResult
+    from argosy.engine.folder import StateDir
+    from argosy.engine.hearing import NotifyBatcher
+    from argosy.engine.listeners import PortOwners
     from argosy.engine.state import State
     from argosy.engine.unit import Unit
-    from argosy.engine.will import Wills
+    from argosy.engine.will import UnitStateStore
     from argosy.fault import Fault
 
 
-class Party(Protocol):
+class Dependency(Protocol):
     """An agent of the fleet, as those see it that need it: a unit here, or one of another machine."""
 
     name: str
@@ -32,42 +32,42 @@ class Party(Protocol):
     @property
     def has_process(self) -> bool: ...
     @property
-    def is_in_sight(self) -> bool: ...
+    def is_reachable(self) -> bool: ...
 
     def need_names(self) -> tuple[str, ...]:
         """Return the names of the agents that must be ready first."""
 
 
-class Lack(NamedTuple):
+class FailedDependency(NamedTuple):
     """Why a need will not come. root: the agent at the end of the chain, itself where it needs no other."""
 
     root: str
     reason: str
 
 
-class Needs(NamedTuple):
+class DependencyStatus(NamedTuple):
     """What an agent needs and has not: names not ready yet, and names that will not come."""
 
     waiting_on: list[str]
-    failed: dict[str, Lack]
+    failed: dict[str, FailedDependency]
 
 
-class Surroundings(Protocol):
+class UnitContext(Protocol):
     """What a unit asks, and whom it tells."""
 
     loop: asyncio.AbstractEventLoop
-    folder: Folder
-    wills: Wills
-    listeners: Listeners
-    hearing: Hearing
+    state_dir: StateDir
+    unit_states: UnitStateStore
+    listeners: PortOwners
+    notify_batcher: NotifyBatcher
 
-    def needs_of(self, unit: Unit) -> Needs:
+    def dependency_status(self, unit: Unit) -> DependencyStatus:
         """Return what it still waits for."""
 
     def tree_version(self) -> str:
         """Return the version of the tree now, empty where none is noted."""
 
-    def ask_room(self, unit: Unit) -> None:
+    def request_admission(self, unit: Unit) -> None:
         """Call its `spawn_now` when there is room for its start."""
 
     def adopt(self, unit: Unit) -> bool:
@@ -79,32 +79,32 @@ class Surroundings(Protocol):
     def spawn(self, unit: Unit, output: int) -> None:
         """Have its process forked; takes over the descriptor `output`."""
 
-    async def run_beside(self, unit: Unit, command: Sequence[str], within_s: float) -> Outcome:
+    async def run_helper(self, unit: Unit, command: Sequence[str], timeout_s: float) -> HelperResult:
         """Run a command in its folder and environment, that may not speak for it."""
 
-    def forkers(self) -> set[int]:
+    def forker_pids(self) -> set[int]:
         """Return the process numbers of the forkers and zygotes."""
 
-    def was_out_of_memory(self, unit: Unit) -> bool:
+    def was_oom_killed(self, unit: Unit) -> bool:
         """Return whether the kernel killed its process, because it had more than its `memory`."""
 
-    def find_flaw(self, unit: Unit, then: Callable[[Fault | None], None]) -> None:
+    def find_startup_fault(self, unit: Unit, on_result: Callable[[Fault | None], None]) -> None:
         """Call `then` with what is wrong with its code, None when nothing is known of it."""
 
-    def hear_forker(self) -> None:
+    def drain_fork_events(self) -> None:
         """Take what the forker has told."""
 
-    def changed(self, unit: Unit) -> None:
+    def on_transition(self, unit: Unit) -> None:
         """It has made a transition, or has something new to say."""
 
-    def is_rising(self, unit: Unit) -> None:
+    def on_ready(self, unit: Unit) -> None:
         """It is ready now."""
 
-    def is_falling(self, unit: Unit) -> None:
+    def on_unready(self, unit: Unit) -> None:
         """It was ready and is no more."""
 
-    def has_concluded(self, unit: Unit) -> None:
+    def on_final(self, unit: Unit) -> None:
         """It will not come by itself any more."""
 
-    def has_ended(self, unit: Unit) -> None:
+    def on_exit(self, unit: Unit) -> None:
         """Nothing is left of its process."""

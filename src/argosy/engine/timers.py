@@ -16,14 +16,14 @@ class Timers:
         self._loop = loop
         self._handles: dict[str, asyncio.TimerHandle] = {}
 
-    def arm(self, name: str, delay_s: float, call: Callable[[], None]) -> None:
+    def arm(self, name: str, delay_s: float, callback: Callable[[], None]) -> None:
         """Call `call` after `delay_s`, instead of what `name` was armed with before."""
         self.cancel(name)
-        self._handles[name] = self._loop.call_later(delay_s, self._ring, name, call)
+        self._handles[name] = self._loop.call_later(delay_s, self._expire, name, callback)
 
-    def _ring(self, name: str, call: Callable[[], None]) -> None:
+    def _expire(self, name: str, callback: Callable[[], None]) -> None:
         del self._handles[name]
-        call()
+        callback()
 
     def cancel(self, *names: str) -> None:
         """Forget these timers."""
@@ -32,12 +32,12 @@ class Timers:
             if handle is not None:
                 handle.cancel()
 
-    def take(self, name: str) -> bool:
+    def pop(self, name: str) -> bool:
         """Forget a timer; return whether it was armed."""
         is_armed = name in self._handles
         self.cancel(name)
         return is_armed
 
-    def clear(self) -> None:
+    def cancel_all(self) -> None:
         """Forget all."""
         self.cancel(*list(self._handles))

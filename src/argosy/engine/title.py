@@ -22,7 +22,7 @@ _START_CODE, _END_CODE, _START_STACK = 23, 24, 25
 _START_DATA, _END_DATA, _START_BRK = 42, 43, 44
 
 
-class _Map(ctypes.Structure):
+class _PrctlMmMap(ctypes.Structure):
     """struct prctl_mm_map of linux/prctl.h."""
 
     _fields_ = [
@@ -39,34 +39,34 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.sbrk.restype = ctypes.c_void_p
 
 
-def show_as(argv: Sequence[str], env: Mapping[bytes, bytes]) -> bool:
+def set_process_title(argv: Sequence[str], env: Mapping[bytes, bytes]) -> bool:
     """Have the kernel show this command line and environment; return whether it does."""
-    words = b"\0".join([*map(os.fsencode, argv), b""])
+    command_line = b"\0".join([*map(os.fsencode, argv), b""])
     variables = b"\0".join([*map(b"=".join, env.items()), b""])
-    memory = words + variables
-    wanted = _own_map()
+    memory = command_line + variables
+    wanted = _current_memory_map()
     wanted.brk = _libc.sbrk(0)
     wanted.arg_start = ctypes.cast(ctypes.c_char_p(memory), ctypes.c_void_p).value
-    wanted.arg_end = wanted.env_start = wanted.arg_start + len(words)
+    wanted.arg_end = wanted.env_start = wanted.arg_start + len(command_line)
     wanted.env_end = wanted.env_start + len(variables)
     size = ctypes.c_ulong(ctypes.sizeof(wanted))
     if _libc.prctl(_PR_SET_MM, _PR_SET_MM_MAP, ctypes.byref(wanted), size, 0) != 0:
         return False
-    keep_for_ever(memory)
+    keep_forever(memory)
     return True
 
 
-def keep_for_ever(thing: object) -> None:
+def keep_forever(obj: object) -> None:
     """Let an object live as long as the process, also while the interpreter takes itself apart."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(obj))
 
 
 @functools.cache
-def _own_map() -> _Map:
+def _current_memory_map() -> _PrctlMmMap:
     """Return where the parts of this program lie, the same in every process forked from it."""
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
-    return _Map(
+    return _PrctlMmMap(
         start_code=int(fields[_START_CODE]),
         end_code=int(fields[_END_CODE]),
         start_data=int(fields[_START_DATA]),

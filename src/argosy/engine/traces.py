@@ -11,61 +11,61 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.engine import process
-from argosy.engine.folder import folder_of_state
-from argosy.engine.remains import DELETED, locked_files
+from argosy.engine.folder import state_dir_at
+from argosy.engine.remains import DELETED_SUFFIX, locked_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TITLE = b"argosy: supervisor "
-_CELL = b"argosy: cell "
-_LOCK = "supervisor.lock"
-_LEASES = "lease"
+_SUPERVISOR_TITLE = b"argosy: supervisor "
+_CELL_TITLE = b"argosy: cell "
+_SUPERVISOR_LOCK_NAME = "supervisor.lock"
+_LEASES_DIR_NAME = "lease"
 
 
-class Trace(NamedTuple):
+class FleetProcess(NamedTuple):
     """A process of a fleet. state, runtime: the fleet's folders, runtime None where it is not told."""
 
     pid: int
     fleet: str
-    state: Path
-    runtime: Path | None = None
+    state_path: Path
+    runtime_path: Path | None = None
     environment: str = ""
     is_supervisor: bool = False
 
 
-def traces_in_proc() -> Iterator[Trace]:
+def scan_fleet_processes() -> Iterator[FleetProcess]:
     """Yield the supervisors and the agents of this user."""
     for pid in process.all_pids():
         try:
             if os.stat(f"/proc/{pid}").st_uid == os.getuid():
-                yield from _supervisor(pid)
-                if (agent := trace_of(pid)) is not None:
+                yield from _supervisor_processes(pid)
+                if (agent := inspect_agent_process(pid)) is not None:
                     yield agent
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue  # it has ended, or is not to be seen
 
 
-def started_s(pid: int) -> float:
+def process_started_s(pid: int) -> float:
     """Return when a process began, in epoch seconds, 0 where it has ended."""
     found = process.read_stat(pid)
     if found is None:
         return 0.0
-    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.started / os.sysconf("SC_CLK_TCK")
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.start_ticks / os.sysconf("SC_CLK_TCK")
     return time.time() - age_s
 
 
-def _supervisor(pid: int) -> Iterator[Trace]:
-    title = _title(pid)
-    if not title.startswith(_TITLE):
+def _supervisor_processes(pid: int) -> Iterator[FleetProcess]:
+    title = _read_title(pid)
+    if not title.startswith(_SUPERVISOR_TITLE):
         return
-    name = title.removeprefix(_TITLE).rstrip(b"\0").decode(errors="replace")
-    states = {Path(path).parent for path in locked_files(pid) if os.path.basename(path) == _LOCK}
+    name = title.removeprefix(_SUPERVISOR_TITLE).rstrip(b"\0").decode(errors="replace")
+    states = {Path(path).parent for path in locked_files(pid) if os.path.basename(path) == _SUPERVISOR_LOCK_NAME}
     for state in states:
-        yield Trace(pid, name, state, is_supervisor=True)
+        yield FleetProcess(pid, name, state, is_supervisor=True)
 
 
-def trace_of(pid: int) -> Trace | None:
+def inspect_agent_process(pid: int) -> FleetProcess | None:
     """Return what an agent's process tells of its fleet; None for any other process.
 
     An agent leads its session and has no terminal: a person may have given a shell its variables.
@@ -73,35 +73,35 @@ def trace_of(pid: int) -> Trace | None:
     stat = process.read_stat(pid)
     if stat is None or stat.session != pid or stat.state == "Z" or stat.terminal:
         return None
-    if _title(pid).startswith(_CELL):
-        return _trace_of_cell(pid)
-    told = process.variables(pid)
-    fleet, book, notify = (told.get(name, "") for name in ("ARGOSY_FLEET", "ARGOSY_BOOK", "NOTIFY_SOCKET"))
+    if _read_title(pid).startswith(_CELL_TITLE):
+        return _inspect_cell_process(pid)
+    variables = process.read_environ(pid)
+    fleet, book, notify = (variables.get(name, "") for name in ("ARGOSY_FLEET", "ARGOSY_BOOK", "NOTIFY_SOCKET"))
     if not (fleet and book and notify):
         return None
-    return Trace(pid, fleet, Path(book).parent, Path(notify).parent.parent, told.get("ENV_TYPE", ""))
+    return FleetProcess(pid, fleet, Path(book).parent, Path(notify).parent.parent, variables.get("ENV_TYPE", ""))
 
 
-def _title(pid: int) -> bytes:
+def _read_title(pid: int) -> bytes:
     try:
-        return process.read_at_once(f"/proc/{pid}/cmdline")
+        return process.read_small_file(f"/proc/{pid}/cmdline")
     except OSError:
         return b""  # it has ended, or is not to be seen
 
 
-def _trace_of_cell(pid: int) -> Trace | None:
+def _inspect_cell_process(pid: int) -> FleetProcess | None:
     """Return what the process of a cell tells by its lease; its title is written over its variables."""
     for path in map(Path, locked_files(pid)):
-        if path.parent.name == _LEASES:
+        if path.parent.name == _LEASES_DIR_NAME:
             state = path.parent.parent
-            return Trace(pid, state.name.rpartition("-")[0], state, folder_of_state(state).runtime)
+            return FleetProcess(pid, state.name.rpartition("-")[0], state, state_dir_at(state).runtime_path)
     return None
 
 
-def working_folder(pid: int) -> tuple[Path, bool] | None:
+def working_directory(pid: int) -> tuple[Path, bool] | None:
     """Return the folder that a process is in, and whether it was deleted; None where it is not to be seen."""
     try:
         found = os.readlink(f"/proc/{pid}/cwd")
     except OSError:
         return None
-    return Path(found.removesuffix(DELETED)), found.endswith(DELETED)
+    return Path(found.removesuffix(DELETED_SUFFIX)), found.endswith(DELETED_SUFFIX)

@@ -13,13 +13,13 @@ import msgspec
 
 from argosy.source.git import tree_files
 
-NOTE: Final = ".argosy/version.json"
-_LOCKS: Final = frozenset({"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml"})
+VERSION_FILE: Final = ".argosy/version.json"
+_LOCK_FILES: Final = frozenset({"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml"})
 _LOCK_GLOBS: Final = ("requirements*.txt", "images.*.lock")
-_SHOWN: Final = 12  # characters of a digest
+_DIGEST_LENGTH: Final = 12  # characters of a digest
 
 
-class Version(msgspec.Struct, frozen=True, kw_only=True):
+class TreeVersion(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a tree. tree, lock: digests of all files, and of those that lock packages.
 
     at_s: when it was noted, epoch seconds. files: their paths, relative and sorted.
@@ -31,21 +31,21 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
 
 
-def version_of(root: Path) -> Version:
+def compute_tree_version(root: Path) -> TreeVersion:
     """Return the version of the tree at `root`, as it is now."""
     files = tuple(tree_files(root))
-    return Version(
+    return TreeVersion(
         tree=_digest(root, files),
-        lock=_digest(root, tuple(filter(is_lock, files))),
+        lock=_digest(root, tuple(filter(is_lock_file, files))),
         at_s=time.time(),
         files=files,
     )
 
 
-def is_lock(path: str) -> bool:
+def is_lock_file(path: str) -> bool:
     """Return whether a file says which packages are installed."""
     name = os.path.basename(path)
-    return name in _LOCKS or any(fnmatchcase(name, glob) for glob in _LOCK_GLOBS)
+    return name in _LOCK_FILES or any(fnmatchcase(name, glob) for glob in _LOCK_GLOBS)
 
 
 def _digest(root: Path, files: tuple[str, ...]) -> str:
@@ -60,53 +60,53 @@ def _digest(root: Path, files: tuple[str, ...]) -> str:
         else:
             continue
         whole.update(b"%b\0%b\0%b\n" % (kind, os.fsencode(path), hashlib.sha256(content).digest()))
-    return whole.hexdigest()[:_SHOWN]
+    return whole.hexdigest()[:_DIGEST_LENGTH]
 
 
-def read_note(root: Path) -> Version | None:
+def read_tree_version(root: Path) -> TreeVersion | None:
     """Return the version that is noted in a tree, None where none is."""
     try:
-        return decode_note((root / NOTE).read_bytes())
+        return decode_tree_version((root / VERSION_FILE).read_bytes())
     except OSError:
         return None
 
 
-def decode_note(data: bytes) -> Version | None:
+def decode_tree_version(data: bytes) -> TreeVersion | None:
     """Return a noted version, None for what is none."""
     try:
-        return msgspec.json.decode(data, type=Version)
+        return msgspec.json.decode(data, type=TreeVersion)
     except msgspec.DecodeError:
         return None
 
 
-def write_note(root: Path, version: Version) -> None:
+def write_tree_version(root: Path, version: TreeVersion) -> None:
     """Note which version the tree is.
 
     Raises OSError: it cannot be written.
     """
-    note = root / NOTE
+    note = root / VERSION_FILE
     note.parent.mkdir(exist_ok=True)
-    beside = note.with_suffix(".new")
-    beside.write_bytes(msgspec.json.encode(version))
-    os.replace(beside, note)
+    temp_path = note.with_suffix(".new")
+    temp_path.write_bytes(msgspec.json.encode(version))
+    os.replace(temp_path, note)
 
 
-class NotedVersion:
+class RecordedVersion:
     """The version that is noted in a tree, read again when its note has changed."""
 
     def __init__(self, root: Path) -> None:
-        self._root, self._note = root, str(root / NOTE)
-        self._seen: tuple[int, int] | None = None
+        self._root, self._version_file = root, str(root / VERSION_FILE)
+        self._file_state: tuple[int, int] | None = None
         self._tree = ""
 
-    def now(self) -> str:
+    def current_digest(self) -> str:
         """Return the tree's digest, empty where none is noted."""
         try:
-            stat = os.stat(self._note)
+            stat = os.stat(self._version_file)
         except OSError:
             return ""
         seen = (stat.st_ino, stat.st_mtime_ns)
-        if seen != self._seen:
-            found = read_note(self._root)
-            self._seen, self._tree = seen, found.tree if found else ""
+        if seen != self._file_state:
+            found = read_tree_version(self._root)
+            self._file_state, self._tree = seen, found.tree if found else ""
         return self._tree

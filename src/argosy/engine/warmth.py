@@ -18,128 +18,128 @@ import sysconfig
 import time
 from typing import TYPE_CHECKING
 
-from argosy.engine.heap import fill_holes
-from argosy.engine.hotcode import code_run_by, lay_together
+from argosy.engine.heap import fill_heap_holes
+from argosy.engine.hotcode import trace_code, compact_code
 from argosy.engine.parentdeath import fork_dependent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
     from types import CodeType
 
-_ENOUGH_S = 0.1
+_THREAD_EXIT_WAIT_S = 0.1
 _GPU_LIBRARIES = ("libcuda", "libcudart", "libnvidia", "libamdhip", "libhsa-runtime")
 # Slow to import and known to load CUDA: found out without importing them.
-_KNOWN = dict.fromkeys(
+_NEVER_PRELOADED_GPU = dict.fromkeys(
     ("torch", "tensorflow", "jax", "cupy", "vllm", "onnxruntime"),
     "it loads CUDA, which must not be there before a fork",
 )
-_NEVER = {"antigravity": "it opens a browser", "this": "it prints", "readline": "it takes the terminal"}
-EVERYTHING = b"*"
+_NEVER_PRELOADED = {"antigravity": "it opens a browser", "this": "it prints", "readline": "it takes the terminal"}
+ALL_VARIABLES = b"*"
 _RUNNER = "argosy.agent.runner"
 
 
-class Reads(dict[bytes, bytes]):
+class TrackedEnvironment(dict[bytes, bytes]):
     """The variables of os.environ, and which of them were read; `EVERYTHING` once all were listed."""
 
     def __init__(self, variables: dict[bytes, bytes]) -> None:
         super().__init__(variables)
-        self.names: set[bytes] = set()
+        self.names_read: set[bytes] = set()
 
     def __getitem__(self, name: bytes) -> bytes:
-        self.names.add(name)
+        self.names_read.add(name)
         return super().__getitem__(name)
 
     def __iter__(self) -> Iterator[bytes]:
-        self.names.add(EVERYTHING)
+        self.names_read.add(ALL_VARIABLES)
         return super().__iter__()
 
 
-class Warmth:
+class Preloader:
     """What a zygote has loaded, and what it has left out.
 
     loaded: entry to seconds. left_out: module to reason. reads: the variables that its imports read.
     """
 
-    def __init__(self, own_descriptors: Iterable[int], user_folder: str) -> None:
+    def __init__(self, own_descriptors: Iterable[int], user_dir: str) -> None:
         self.loaded: dict[str, float] = {}
         self.left_out: dict[str, str] = {}
-        self.reads = Reads(os.environ._data)  # type: ignore[attr-defined]
-        self._own = frozenset(own_descriptors)
-        self._user_folder = user_folder
-        self._places = _places()
-        self._fillings: list[object] = []
+        self.environment_reads = TrackedEnvironment(os.environ._data)  # type: ignore[attr-defined]
+        self._own_descriptors = frozenset(own_descriptors)
+        self._user_dir = user_dir
+        self._package_dirs = _find_package_dirs()
+        self._heap_fillers: list[object] = []
 
     def load(self, entries: Iterable[str]) -> None:
         """Import each entry, `module` or `module:name` where the name may be a module of its own."""
-        os.environ._data = self.reads  # type: ignore[attr-defined]
+        os.environ._data = self.environment_reads  # type: ignore[attr-defined]
         try:
             for entry in entries:
                 self._load(entry)
         finally:
-            os.environ._data = dict(self.reads)  # type: ignore[attr-defined]
+            os.environ._data = dict(self.environment_reads)  # type: ignore[attr-defined]
 
-    def load_carefully(self, entries: Iterable[str]) -> None:
+    def load_in_trials(self, entries: Iterable[str]) -> None:
         """As `load`, but try each in a throw-away child first, and leave out what is not fit."""
         for entry in entries:
             top = entry.partition(":")[0].partition(".")[0]
             if top in self.left_out:
                 continue
-            why = _in_child(functools.partial(self._try, entry))
-            if why:
-                self.left_out[top] = why
+            reason = _run_in_child(functools.partial(self._load_and_check, entry))
+            if reason:
+                self.left_out[top] = reason
             else:
                 self.load([entry])
 
-    def _try(self, entry: str, speaking: int) -> str:
+    def _load_and_check(self, entry: str, result_fd: int) -> str:
         self.load([entry])
-        top = entry.partition(":")[0].partition(".")[0]
-        return self.left_out.get(top) or self.unfit(speaking)
+        top_module = entry.partition(":")[0].partition(".")[0]
+        return self.left_out.get(top_module) or self.fork_obstacle(result_fd)
 
     def _load(self, entry: str) -> None:
         module, _, name = entry.partition(":")
         top = module.partition(".")[0]
         if top in self.left_out:
             return
-        why = self._refusal(top)
+        reason = self._exclusion_reason(top)
         began = time.monotonic()
         try:
-            if not why:
+            if not reason:
                 _import(module, name)
-                _WARMERS.get(module, _nothing)()
+                _WARMERS.get(module, _do_nothing)()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a package may raise anything, SystemExit too
-            why = f"it cannot be imported: {type(error).__name__}: {error}"
-        if why:
-            self.left_out[top] = why
+            reason = f"it cannot be imported: {type(error).__name__}: {error}"
+        if reason:
+            self.left_out[top] = reason
         else:
             self.loaded[entry] = time.monotonic() - began
 
-    def _refusal(self, top: str) -> str:
-        if top in _KNOWN or top in _NEVER:
-            return _KNOWN.get(top) or _NEVER[top]
+    def _exclusion_reason(self, top: str) -> str:
+        if top in _NEVER_PRELOADED_GPU or top in _NEVER_PRELOADED:
+            return _NEVER_PRELOADED_GPU.get(top) or _NEVER_PRELOADED[top]
         if top in sys.modules or top in sys.stdlib_module_names or top == "argosy":
             return ""
         spec = importlib.util.find_spec(top)
         origin = spec.origin or "" if spec else ""
         if spec is None:
             return "it is not installed"
-        if not origin.startswith(self._places):
+        if not origin.startswith(self._package_dirs):
             return "it is no installed package"
         return ""
 
-    def unfit(self, *own: int) -> str:
+    def fork_obstacle(self, *own: int) -> str:
         """Return what makes a fork of this process wrong, or nothing; `own`: descriptors that are its own."""
-        _in_child(lambda _: "")
-        threads = threads_within(_ENOUGH_S)
+        _run_in_child(lambda _: "")
+        threads = wait_single_thread(_THREAD_EXIT_WAIT_S)
         if threads > 1:
             return f"it starts threads ({threads - 1})"
-        if EVERYTHING in self.reads.names:
+        if ALL_VARIABLES in self.environment_reads.names_read:
             return "it reads the whole environment while it is imported"
         for number, target in open_descriptors():
-            if number > 2 and number not in self._own and number not in own:
+            if number > 2 and number not in self._own_descriptors and number not in own:
                 return f"it keeps `{target}` open"
-        library = next((name for name in _GPU_LIBRARIES if name in _mapped()), "")
+        library = next((name for name in _GPU_LIBRARIES if name in _memory_maps()), "")
         return f"it loads `{library}`" if library else ""
 
     def freeze(self) -> None:
@@ -152,39 +152,39 @@ class Warmth:
         """
         clear = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache  # the name since 3.13
         clear()
-        ran = self.first_life()
+        run_code = self.trace_warmup()
         gc.collect()
-        self._fillings += fill_holes()
-        lay_together(ran, _LOOKED_THROUGH)
-        del ran
+        self._heap_fillers += fill_heap_holes()
+        compact_code(run_code, _COMPACTABLE_PACKAGES)
+        del run_code
         gc.freeze()  # the last collection need not look at what was looked at
-        self._live_first()
+        self._run_warmup()
         gc.collect()
-        self._fillings += fill_holes()
+        self._heap_fillers += fill_heap_holes()
         gc.disable()
         gc.freeze()
 
-    def first_life(self) -> list[CodeType]:
+    def trace_warmup(self) -> list[CodeType]:
         """Live the first life, and return the code that ran in it."""
-        return code_run_by(self._live_first)
+        return trace_code(self._run_warmup)
 
-    def practise(self) -> None:
+    def warm_up(self) -> None:
         """Live the life of an agent of the library, where there are such: what that writes to is copied."""
         if _RUNNER in self.loaded:
             importlib.import_module("argosy.engine.firstlife").live_first()
 
-    def _live_first(self) -> None:
+    def _run_warmup(self) -> None:
         """Do what agents do: what packages do when they are used, and what every agent does."""
         try:
             for module in dict.fromkeys(entry.partition(":")[0] for entry in self.loaded):
-                _WARMERS.get(module, _nothing)()
-            self.practise()
+                _WARMERS.get(module, _do_nothing)()
+            self.warm_up()
         except Exception as error:  # children only find out more by themselves; it is told in the diary
             self.left_out["a first life"] = f"{type(error).__name__}: {error}"
-        threads_within(_ENOUGH_S)
+        wait_single_thread(_THREAD_EXIT_WAIT_S)
 
 
-def threads_within(seconds: float) -> int:
+def wait_single_thread(seconds: float) -> int:
     """Return how many threads this process has, one as soon as there is but one."""
     deadline = time.monotonic() + seconds
     while (count := len(os.listdir("/proc/self/task"))) > 1 and time.monotonic() < deadline:
@@ -203,12 +203,12 @@ def open_descriptors(known: Container[int] = ()) -> Iterator[tuple[int, str]]:
             continue  # the listing's own
 
 
-def _mapped() -> str:
+def _memory_maps() -> str:
     with open("/proc/self/maps") as file:
         return file.read()
 
 
-def _places() -> tuple[str, ...]:
+def _find_package_dirs() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     found = {paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()}
     return tuple(f"{folder}/" for folder in found)
@@ -223,7 +223,7 @@ def _import(module: str, name: str) -> None:
             return  # a name that its `__getattr__` or a later import brings
 
 
-def _in_child(work: Callable[[int], str]) -> str:
+def _run_in_child(work: Callable[[int], str]) -> str:
     """Return what `work` returns in a child of its own, or how the child ended.
 
     work is told the descriptor by which the child will speak.
@@ -240,12 +240,12 @@ def _in_child(work: Callable[[int], str]) -> str:
             os._exit(0)
     os.close(writing)
     with open(reading, "rb") as file:
-        said = file.read().decode()
+        output = file.read().decode()
     status = os.waitpid(pid, 0)[1]
-    return said if os.WIFEXITED(status) else f"its import ended by signal {os.WTERMSIG(status)}"
+    return output if os.WIFEXITED(status) else f"its import ended by signal {os.WTERMSIG(status)}"
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     """Nothing is loaded lazily."""
 
 
@@ -280,10 +280,10 @@ def _warm_asyncio() -> None:
     asyncio = importlib.import_module("asyncio")
     # Not asyncio.run: it would leave word that this thread had a loop, and get_event_loop would make none.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        runner.run(_pass())
+        runner.run(_complete())
 
 
-async def _pass() -> None:
+async def _complete() -> None:
     return None
 
 
@@ -302,7 +302,7 @@ _WARMERS: dict[str, Callable[[], None]] = {
     "psutil": _warm_psutil,
 }
 # Whose code may be laid together: nobody keeps a code object of them and asks whether it is a function's.
-_LOOKED_THROUGH = frozenset(
+_COMPACTABLE_PACKAGES = frozenset(
     (
         *_WARMERS,
         *("annotated_types", "pydantic_core", "typing_extensions", "typing_inspection", "uvloop", "zmq"),

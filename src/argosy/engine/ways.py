@@ -6,30 +6,30 @@ from collections.abc import Iterable
 
 import msgspec
 
-from argosy.engine.diary import Entry
+from argosy.engine.diary import EventLogRecord
 
 
-class Ways(msgspec.Struct, frozen=True):
+class SpawnReport(msgspec.Struct, frozen=True):
     """What the diary tells of the last start.
 
     zygotes: what each warm interpreter loaded, how fast, and what it left out. spawned: agent to the reason.
     """
 
     zygotes: tuple[str, ...] = ()
-    spawned: dict[str, str] = {}
+    exec_reasons: dict[str, str] = {}
 
 
-def read_ways(entries: Iterable[Entry]) -> Ways:
+def read_spawn_report(entries: Iterable[EventLogRecord]) -> SpawnReport:
     """Return the ways of the last start; a zygote belongs to its supervisor, a spawn to its apply."""
     zygotes: list[str] = []
-    spawned: dict[str, str] = {}
+    exec_reasons: dict[str, str] = {}
     for entry in entries:
         if entry.kind == "supervisor":
             zygotes = []
         if entry.kind == "apply":
-            spawned = {}
+            exec_reasons = {}
         elif entry.kind == "zygote":
             zygotes.append(entry.text)
         elif entry.kind == "spawned":
-            spawned[entry.agent] = entry.text
-    return Ways(tuple(dict.fromkeys(zygotes)), spawned)
+            exec_reasons[entry.agent] = entry.text
+    return SpawnReport(tuple(dict.fromkeys(zygotes)), exec_reasons)

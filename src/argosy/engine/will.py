@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from argosy.engine.folder import Folder
+    from argosy.engine.folder import StateDir
     from argosy.engine.unit import Unit
 
 _PAGE_BYTES = 4096
 # Whoever deletes the whole folder is not to find a new file in it.
-_RESTORED_AFTER_S = 0.5
+_RESTORE_DELAY_S = 0.5
 
 
-class Will(msgspec.Struct, frozen=True, kw_only=True):
+class PersistedUnitState(msgspec.Struct, frozen=True, kw_only=True):
     """The wish and the past of one agent.
 
     wanted: up. digest: of the plan it was started by. incarnation: of the process that
@@ -47,7 +47,7 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
     the tree that it was started from.
     """
 
-    wanted: bool
+    desired_up: bool
     digest: str
     incarnation: int = 0
     restarts: int = 0
@@ -61,10 +61,10 @@ class Will(msgspec.Struct, frozen=True, kw_only=True):
     last_exit: LastExit | None = None
 
 
-def will_of(unit: Unit) -> Will:
+def snapshot(unit: Unit) -> PersistedUnitState:
     """Return what is to be kept of a unit."""
-    return Will(
-        wanted=unit.wanted,
+    return PersistedUnitState(
+        desired_up=unit.desired_up,
         digest=unit.running_digest,
         incarnation=unit.incarnation,
         restarts=unit.restarts,
@@ -78,83 +78,83 @@ def will_of(unit: Unit) -> Will:
     )
 
 
-class _Page(msgspec.Struct, frozen=True):
+class _StatePage(msgspec.Struct, frozen=True):
     agent: str
-    will: Will
+    unit_state: PersistedUnitState
 
 
-class Wills:
+class UnitStateStore:
     """The wills of the agents of `folder`; one supervisor writes them.
 
     on_lost(): called once the whole folder is gone, soon after.
     """
 
-    def __init__(self, folder: Folder, on_lost: Callable[[], None] = lambda: None) -> None:
-        self._folder = folder
+    def __init__(self, state_dir: StateDir, on_lost: Callable[[], None] = lambda: None) -> None:
+        self._state_dir = state_dir
         self._on_lost = on_lost
-        self._numbers: dict[str, int] = {}  # of the pages
-        self._count = 0
+        self._page_numbers: dict[str, int] = {}  # of the pages
+        self._page_count = 0
         self._file: int | None = None
         self._inotify: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def keep(self, loop: asyncio.AbstractEventLoop) -> None:
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have the file put back whenever somebody deletes it; without more watches, at the next writing."""
         self._loop = loop
         with contextlib.suppress(OSError):
-            self._opened()
+            self._open_file()
             self._watch()
 
-    def write(self, agent: str, will: Will) -> bool:
+    def write(self, agent: str, unit_state: PersistedUnitState) -> bool:
         """Write a will; return whether that went through (the disk may be full)."""
-        data = _encode(agent, will)
+        data = _encode(agent, unit_state)
         try:
-            file = self._opened()
-            number = self._numbers.get(agent)
+            file = self._open_file()
+            number = self._page_numbers.get(agent)
             if number is None:
-                number = self._numbers[agent] = self._count
-                self._count += 1
+                number = self._page_numbers[agent] = self._page_count
+                self._page_count += 1
             return os.pwrite(file, data, number * _PAGE_BYTES) == len(data)
         except OSError:
             return False
 
-    def read(self, agent: str) -> Will | None:
+    def read(self, agent: str) -> PersistedUnitState | None:
         """Return the will of an agent, or None when there is none that can be read."""
         try:
-            file = self._opened()
-            if agent not in self._numbers:
-                self._look_through()
-            if agent not in self._numbers:
-                return _read_alone(self._folder.will(agent))
-            page = _decode(os.pread(file, _PAGE_BYTES, self._numbers[agent] * _PAGE_BYTES))
+            file = self._open_file()
+            if agent not in self._page_numbers:
+                self._index_pages()
+            if agent not in self._page_numbers:
+                return _read_legacy_file(self._state_dir.legacy_unit_state(agent))
+            page = _decode(os.pread(file, _PAGE_BYTES, self._page_numbers[agent] * _PAGE_BYTES))
         except OSError:
             return None
-        return page.will if page is not None else None
+        return page.unit_state if page is not None else None
 
-    def _opened(self) -> int:
+    def _open_file(self) -> int:
         if self._file is None:
-            self._file = os.open(self._folder.wills, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self._look_through()
+            self._file = os.open(self._state_dir.unit_state, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._index_pages()
         else:
             self.restore()
         return self._file
 
     def restore(self) -> None:
         """Put the file back where another one, or none, is in its place, and the folder is there."""
-        if self._file is None or self._is_in_place(self._file) or not self._folder.lock.exists():
+        if self._file is None or self._is_in_place(self._file) or not self._state_dir.supervisor_lock.exists():
             return
-        beside = self._folder.wills.with_suffix(".new")
+        temporary_path = self._state_dir.unit_state.with_suffix(".new")
         with contextlib.suppress(OSError):  # a full disk: the wills are here as long as this process lives
-            copy = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            copy = os.open(temporary_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
                 data = os.pread(self._file, os.fstat(self._file).st_size, 0)
                 if os.write(copy, data) != len(data):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(beside))
-                os.replace(beside, self._folder.wills)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(temporary_path))
+                os.replace(temporary_path, self._state_dir.unit_state)
             except OSError:
                 os.close(copy)
-                beside.unlink(missing_ok=True)
+                temporary_path.unlink(missing_ok=True)
                 raise
             os.close(self._file)
             self._file = copy
@@ -162,7 +162,7 @@ class Wills:
 
     def _is_in_place(self, file: int) -> bool:
         try:
-            return os.path.samestat(os.stat(self._folder.wills), os.fstat(file))
+            return os.path.samestat(os.stat(self._state_dir.unit_state), os.fstat(file))
         except FileNotFoundError:
             return False
 
@@ -170,15 +170,15 @@ class Wills:
         """Watch the file that is there now."""
         if self._loop is not None:
             self._unwatch()
-            self._inotify = inotify.watch([self._folder.wills], inotify.UNLINK)
-            self._loop.add_reader(self._inotify, self._has_gone, self._loop)
+            self._inotify = inotify.open_watch([self._state_dir.unit_state], inotify.UNLINK)
+            self._loop.add_reader(self._inotify, self._on_unlinked, self._loop)
 
-    def _has_gone(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _on_unlinked(self, loop: asyncio.AbstractEventLoop) -> None:
         self._unwatch()
-        self._timer = loop.call_later(_RESTORED_AFTER_S, self._look_again)
+        self._timer = loop.call_later(_RESTORE_DELAY_S, self._recheck)
 
-    def _look_again(self) -> None:
-        if not self._folder.lock.exists():
+    def _recheck(self) -> None:
+        if not self._state_dir.supervisor_lock.exists():
             self._on_lost()
         self.restore()
         if self._inotify is None and self._file is not None and self._is_in_place(self._file):
@@ -192,9 +192,9 @@ class Wills:
             os.close(self._inotify)
             self._inotify = None
 
-    def _look_through(self) -> None:
-        self._numbers = {page.agent: number for number, page in _pages_in(self._folder.wills)}
-        self._count = -(-self._folder.wills.stat().st_size // _PAGE_BYTES)
+    def _index_pages(self) -> None:
+        self._page_numbers = {page.agent: number for number, page in _iterate_pages(self._state_dir.unit_state)}
+        self._page_count = -(-self._state_dir.unit_state.stat().st_size // _PAGE_BYTES)
 
     def close(self) -> None:
         """Close the file; what is written after that goes to the one that is there then."""
@@ -204,12 +204,12 @@ class Wills:
             self._file = None
 
 
-def read_wills(folder: Folder) -> dict[str, Will]:
+def read_unit_states(state_dir: StateDir) -> dict[str, PersistedUnitState]:
     """Return the wills of a fleet that can be read, by agent."""
-    return {page.agent: page.will for _, page in _pages_in(folder.wills)}
+    return {page.agent: page.unit_state for _, page in _iterate_pages(state_dir.unit_state)}
 
 
-def _pages_in(path: Path) -> Iterator[tuple[int, _Page]]:
+def _iterate_pages(path: Path) -> Iterator[tuple[int, _StatePage]]:
     """Yield the pages that can be read, with their numbers."""
     try:
         data = path.read_bytes()
@@ -221,29 +221,29 @@ def _pages_in(path: Path) -> Iterator[tuple[int, _Page]]:
             yield number, page
 
 
-def _encode(agent: str, will: Will) -> bytes:
+def _encode(agent: str, unit_state: PersistedUnitState) -> bytes:
     """Return a page, filled up with blanks, which JSON passes over.
 
     Of what is too long for it the oldest lines go, then words of the reason.
     """
-    while len(data := msgspec.json.encode(_Page(agent, will))) > _PAGE_BYTES and (
-        will.last_lines or will.reason
+    while len(data := msgspec.json.encode(_StatePage(agent, unit_state))) > _PAGE_BYTES and (
+        unit_state.last_lines or unit_state.reason
     ):
-        shorter = will.reason if will.last_lines else will.reason[: len(will.reason) // 2]
-        will = msgspec.structs.replace(will, last_lines=will.last_lines[1:], reason=shorter)
+        shorter = unit_state.reason if unit_state.last_lines else unit_state.reason[: len(unit_state.reason) // 2]
+        unit_state = msgspec.structs.replace(unit_state, last_lines=unit_state.last_lines[1:], reason=shorter)
     return data.ljust(_PAGE_BYTES)
 
 
-def _decode(data: bytes) -> _Page | None:
+def _decode(data: bytes) -> _StatePage | None:
     try:
-        return msgspec.json.decode(data, type=_Page)
+        return msgspec.json.decode(data, type=_StatePage)
     except msgspec.DecodeError:
         return None
 
 
-def _read_alone(path: Path) -> Will | None:
+def _read_legacy_file(path: Path) -> PersistedUnitState | None:
     """Return a will in a file of its own, as earlier versions left it."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Will)
+        return msgspec.json.decode(path.read_bytes(), type=PersistedUnitState)
     except (OSError, msgspec.DecodeError):
         return None

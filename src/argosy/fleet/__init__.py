@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argosy.fleet.environment import Placement, address, here, place
+    from argosy.fleet.environment import Placement, address, local_machines, place
     from argosy.fleet.graph import Graph, build_graph
     from argosy.fleet.load import load_fleet, read_fleet
     from argosy.fleet.spec import AgentSpec, Fleet, Need, Probe
@@ -23,7 +23,7 @@ __all__ = [
     "Probe",
     "address",
     "build_graph",
-    "here",
+    "local_machines",
     "load_fleet",
     "place",
     "read_fleet",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from argosy.fleet.spec import AgentSpec, Need
 
 # What a process has once, by the field of an agent: the key a person writes.
-_SHARED: Final = {
+_PROCESS_WIDE_FIELDS: Final = {
     "machine": "machine",
     "python": "python",
     "cwd": "cwd",
@@ -26,10 +26,10 @@ _SHARED: Final = {
     "backoff_first_s": "backoff",
     "backoff_most_s": "backoff",
 }
-_FITTING_PROBES: Final = frozenset({"notify", "zmq", "http", "tcp"})
+_PER_AGENT_PROBES: Final = frozenset({"notify", "zmq", "http", "tcp"})
 
 
-class Discord(NamedTuple):
+class CellConflict(NamedTuple):
     """An agent that cannot be in its cell. key: of the fleet file, where a person would change it."""
 
     agent: str
@@ -38,7 +38,7 @@ class Discord(NamedTuple):
     hint: str
 
 
-class Feud(NamedTuple):
+class RestartLoop(NamedTuple):
     """A need of an agent that closes a circle of cells which restart each other."""
 
     agent: str
@@ -47,39 +47,39 @@ class Feud(NamedTuple):
     hint: str
 
 
-def find_discords(agents: Iterable[AgentSpec]) -> Iterator[Discord]:
+def find_cell_conflicts(agents: Iterable[AgentSpec]) -> Iterator[CellConflict]:
     """Yield what keeps agents from sharing a process, each with the first agent of its cell."""
     first_of: dict[str, AgentSpec] = {}
     for agent in agents:
         if agent.cell is None:
             continue
-        yield from _unfit(agent, agent.cell)
+        yield from _check_member(agent, agent.cell)
         first = first_of.setdefault(agent.cell, agent)
-        told: set[str] = set()
-        for field, key in _SHARED.items():
+        reported: set[str] = set()
+        for field, key in _PROCESS_WIDE_FIELDS.items():
             mine, theirs = getattr(agent, field), getattr(first, field)
-            if mine != theirs and key not in told:
-                told.add(key)
+            if mine != theirs and key not in reported:
+                reported.add(key)
                 values = "" if key == "env" else f" is `{mine}` and not `{theirs}`"
-                yield Discord(
+                yield CellConflict(
                     agent.name,
                     key,
                     f"`{agent.name}` shares cell `{agent.cell}` with `{first.name}`, but its `{key}`"
-                    + (values or f" differs in {_differing(agent.env, first.env)}"),
+                    + (values or f" differs in {_differing_names(agent.env, first.env)}"),
                     f"a cell is one process: give both one `{key}`, or `{agent.name}` another cell",
                 )
 
 
-def _unfit(agent: AgentSpec, cell: str) -> Iterator[Discord]:
+def _check_member(agent: AgentSpec, cell: str) -> Iterator[CellConflict]:
     if agent.kind != "class" and agent.run:
-        yield Discord(
+        yield CellConflict(
             agent.name,
             "cell",
             f"`{agent.name}` is in cell `{cell}` but its `run` is a {agent.kind}",
-            "only `module:Class` agents share a process: " + _as_class(agent),
+            "only `module:Class` agents share a process: " + _class_hint(agent),
         )
-    elif agent.ready.probe not in _FITTING_PROBES:
-        yield Discord(
+    elif agent.ready.probe not in _PER_AGENT_PROBES:
+        yield CellConflict(
             agent.name,
             "ready",
             f"`{agent.name}` is in cell `{cell}`, and the probe `{agent.ready.probe}` is of a whole process",
@@ -87,20 +87,20 @@ def _unfit(agent: AgentSpec, cell: str) -> Iterator[Discord]:
         )
 
 
-def _as_class(agent: AgentSpec) -> str:
+def _class_hint(agent: AgentSpec) -> str:
     if agent.kind == "script":
         module = str(agent.run).removesuffix(".py").replace("/", ".")
         return f"name its class, such as `run: {module}:{agent.name}`"
     return "take `cell` out"
 
 
-def _differing(one: dict[str, str], other: dict[str, str]) -> str:
+def _differing_names(one: dict[str, str], other: dict[str, str]) -> str:
     # Names alone: a value may be a secret.
     names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
     return ", ".join(f"`{name}`" for name in names)
 
 
-def find_feuds(agents: Iterable[AgentSpec]) -> Iterator[Feud]:
+def find_restart_loops(agents: Iterable[AgentSpec]) -> Iterator[RestartLoop]:
     """Yield the needs by which cells would restart each other without end.
 
     The start needs no such check: agents start one by one within their cells, so two cells may need
@@ -114,34 +114,34 @@ def find_feuds(agents: Iterable[AgentSpec]) -> Iterator[Feud]:
         for need in agent.needs
         if need.on_death in ("restart", "stop") and need.agent in known
     ]
-    after: dict[str, set[str]] = {}
+    restarts_after: dict[str, set[str]] = {}
     for agent, need in edges:
-        ours, theirs = _process(agent), _process(known[need.agent])
-        if ours != theirs and theirs in _reached(after, ours):
-            yield _feud(agent, need, known)
+        ours, theirs = _process_label(agent), _process_label(known[need.agent])
+        if ours != theirs and theirs in _reachable_from(restarts_after, ours):
+            yield _restart_loop(agent, need, known)
         elif ours != theirs:
-            after.setdefault(theirs, set()).add(ours)
+            restarts_after.setdefault(theirs, set()).add(ours)
 
 
-def _process(agent: AgentSpec) -> str:
+def _process_label(agent: AgentSpec) -> str:
     return f"cell `{agent.cell}`" if agent.cell is not None else f"`{agent.name}`"
 
 
-def _reached(after: dict[str, set[str]], start: str) -> set[str]:
+def _reachable_from(restarts_after: dict[str, set[str]], start: str) -> set[str]:
     """Return the processes that fall with `start`."""
     found: set[str] = set()
     stack = [start]
     while stack:
-        for each in after.get(stack.pop(), ()):
+        for each in restarts_after.get(stack.pop(), ()):
             if each not in found:
                 found.add(each)
                 stack.append(each)
     return found
 
 
-def _feud(agent: AgentSpec, need: Need, known: dict[str, AgentSpec]) -> Feud:
-    ours, theirs = _process(agent), _process(known[need.agent])
-    return Feud(
+def _restart_loop(agent: AgentSpec, need: Need, known: dict[str, AgentSpec]) -> RestartLoop:
+    ours, theirs = _process_label(agent), _process_label(known[need.agent])
+    return RestartLoop(
         agent.name,
         need.agent,
         f"{ours} and {theirs} would restart each other for ever: `{agent.name}` is to {need.on_death} with "

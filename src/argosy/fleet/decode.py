@@ -13,32 +13,32 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from msgspec import inspect
 
 from argosy.fleet import spec
-from argosy.fleet.document import Mapping, Scalar, Sequence
-from argosy.fleet.scalars import resolve
-from argosy.fleet.secret import without_secrets
-from argosy.fleet.spelling import nearest, suggestion
+from argosy.fleet.document import MappingNode, ScalarNode, SequenceNode
+from argosy.fleet.scalars import resolve_scalar
+from argosy.fleet.secret import redact_text
+from argosy.fleet.spelling import closest_match, suggest
 
 if TYPE_CHECKING:
     from argosy.fleet.document import Node
-    from argosy.fleet.places import FaultList, Place
+    from argosy.fleet.places import FaultList, TextPosition
 
-_PHRASES = {
+_PATTERN_DESCRIPTIONS = {
     spec.NAME_PATTERN: "a name (a letter first, then letters, digits, `_`, `-` and `.`)",
     spec.DURATION_PATTERN: "a duration such as 500ms, 10s or 5m",
     spec.SIZE_PATTERN: "a size such as 512MiB or 2GiB",
 }
-_UNITS = {spec.DURATION_PATTERN: "s", spec.SIZE_PATTERN: "MiB"}
-_LONGEST_SHOWN = 60
+_DEFAULT_UNITS = {spec.DURATION_PATTERN: "s", spec.SIZE_PATTERN: "MiB"}
+_MAX_QUOTED_LENGTH = 60
 
 
-class _Misfit:
+class _InvalidValue:
     """What stands in for a value that did not fit; its fault is recorded."""
 
 
-MISFIT: Final = _Misfit()
+INVALID: Final = _InvalidValue()
 
 
-class Slot(NamedTuple):
+class FieldType(NamedTuple):
     """The type of a value, without its metadata; `any_scalar` lets numbers be text.
 
     attribute: the name of a struct's field, which is not its key where the key is a word of Python's own.
@@ -46,12 +46,12 @@ class Slot(NamedTuple):
     """
 
     type: inspect.Type
-    any_scalar: bool = False
+    accepts_any_scalar: bool = False
     attribute: str = ""
-    phrase: str = ""
+    description: str = ""
 
 
-class Decoder:
+class StructDecoder:
     """Decodes nodes by type.
 
     places: each path (`agents.NAME.port`) and the place of its key, or of a list's item.
@@ -59,134 +59,134 @@ class Decoder:
     """
 
     def __init__(self, faults: FaultList) -> None:
-        self.places: dict[str, Place] = {}
-        self.misfits: set[str] = set()
+        self.positions: dict[str, TextPosition] = {}
+        self.invalid_paths: set[str] = set()
         self._faults = faults
 
-    def fields(self, node: Mapping, cls: type, path: str = "") -> dict[str, Any]:
+    def decode_fields(self, node: MappingNode, cls: type, path: str = "") -> dict[str, Any]:
         """Return the fields of struct `cls`, by attribute, that `node` holds and that fit."""
-        known, required = _fields_of(cls)
+        known, required = _field_types(cls)
         values: dict[str, Any] = {}
         for name, (key, child) in node.entries.items():
             where = f"{path}.{name}" if path else name
-            slot = known.get(name)
-            if slot is None:
-                self._unknown_key(name, key, known, path)
+            field_type = known.get(name)
+            if field_type is None:
+                self._report_unknown_key(name, key, known, path)
                 continue
-            self.places[where] = key.place
-            value = self.value(child, slot, where)
-            if value is MISFIT:
-                self.misfits.add(where)
+            self.positions[where] = key.position
+            value = self.decode_value(child, field_type, where)
+            if value is INVALID:
+                self.invalid_paths.add(where)
             else:
-                values[slot.attribute] = value
+                values[field_type.attribute] = value
         for name in required:
             if name not in node.entries:
                 inside = f"`{path}`" if path else "the file"
-                self._faults.add(node.place, "missing-key", f"{inside} has no `{name}`", f"add `{name}:`")
+                self._faults.add(node.position, "missing-key", f"{inside} has no `{name}`", f"add `{name}:`")
         return values
 
-    def value(self, node: Node, slot: Slot, path: str) -> Any:
+    def decode_value(self, node: Node, field_type: FieldType, path: str) -> Any:
         """Return the value of `node` as the type of `slot` says, or MISFIT."""
-        candidate = _candidate(node, slot.type)
-        if isinstance(candidate, inspect.StructType) and isinstance(node, Mapping):
-            return self._struct(node, candidate, path)
-        if isinstance(candidate, inspect.DictType) and isinstance(node, Mapping):
-            return self._dict(node, candidate, path)
-        if isinstance(candidate, inspect.ListType) and isinstance(node, Sequence):
-            return self._list(node, candidate, path)
-        if isinstance(candidate, inspect.CustomType | inspect.AnyType):
-            return plain(node)
-        if isinstance(node, Scalar) and candidate is not None:
-            value = _scalar(node, candidate, slot.any_scalar or _slot(candidate).any_scalar)
-            if value is not MISFIT:
+        matching = _matching_type(node, field_type.type)
+        if isinstance(matching, inspect.StructType) and isinstance(node, MappingNode):
+            return self._decode_struct(node, matching, path)
+        if isinstance(matching, inspect.DictType) and isinstance(node, MappingNode):
+            return self._decode_dict(node, matching, path)
+        if isinstance(matching, inspect.ListType) and isinstance(node, SequenceNode):
+            return self._decode_list(node, matching, path)
+        if isinstance(matching, inspect.CustomType | inspect.AnyType):
+            return to_plain(node)
+        if isinstance(node, ScalarNode) and matching is not None:
+            value = _decode_scalar(node, matching, field_type.accepts_any_scalar or _field_type(matching).accepts_any_scalar)
+            if value is not INVALID:
                 return value
-        return self._misfit(node, slot, path)
+        return self._report_invalid(node, field_type, path)
 
-    def _struct(self, node: Mapping, wanted: inspect.StructType, path: str) -> Any:
-        values = self.fields(node, wanted.cls, path)
-        known, required = _fields_of(wanted.cls)
-        is_whole = all(known[name].attribute in values for name in required)
-        return wanted.cls(**values) if is_whole else MISFIT
+    def _decode_struct(self, node: MappingNode, expected_type: inspect.StructType, path: str) -> Any:
+        values = self.decode_fields(node, expected_type.cls, path)
+        known, required = _field_types(expected_type.cls)
+        is_complete = all(known[name].attribute in values for name in required)
+        return expected_type.cls(**values) if is_complete else INVALID
 
-    def _dict(self, node: Mapping, wanted: inspect.DictType, path: str) -> Any:
-        keys, values = _slot(wanted.key_type), _slot(wanted.value_type)
+    def _decode_dict(self, node: MappingNode, expected_type: inspect.DictType, path: str) -> Any:
+        keys, values = _field_type(expected_type.key_type), _field_type(expected_type.value_type)
         result = {}
         for name, (key, child) in node.entries.items():
             where = f"{path}.{name}"
-            self.places[where] = key.place
+            self.positions[where] = key.position
             pattern = getattr(keys.type, "pattern", None)
             if pattern and not re.fullmatch(pattern, name):
-                self._faults.add(key.place, "wrong-value", f"`{name}` in `{path}` is not {_PHRASES[pattern]}")
-            value = self.value(child, values, where)
-            if value is MISFIT:
-                self.misfits.add(where)
+                self._faults.add(key.position, "wrong-value", f"`{name}` in `{path}` is not {_PATTERN_DESCRIPTIONS[pattern]}")
+            value = self.decode_value(child, values, where)
+            if value is INVALID:
+                self.invalid_paths.add(where)
             else:
                 result[name] = value
         return result
 
-    def _list(self, node: Sequence, wanted: inspect.ListType, path: str) -> Any:
-        slot = _slot(wanted.item_type)
+    def _decode_list(self, node: SequenceNode, expected_type: inspect.ListType, path: str) -> Any:
+        field_type = _field_type(expected_type.item_type)
         result = []
         for index, child in enumerate(node.items):
             where = f"{path}.{index}"
-            self.places[where] = child.place
-            result.append(self.value(child, slot, where))
-        return MISFIT if any(item is MISFIT for item in result) else result
+            self.positions[where] = child.position
+            result.append(self.decode_value(child, field_type, where))
+        return INVALID if any(item is INVALID for item in result) else result
 
-    def _unknown_key(self, name: str, key: Scalar, known: dict[str, Slot], path: str) -> None:
+    def _report_unknown_key(self, name: str, key: ScalarNode, known: dict[str, FieldType], path: str) -> None:
         inside = f"in `{path}`" if path else "at the top of the file"
         self._faults.add(
-            key.place, "unknown-key", f"unknown key `{name}` {inside}", suggestion(name, known, "known keys")
+            key.position, "unknown-key", f"unknown key `{name}` {inside}", suggest(name, known, "known keys")
         )
 
-    def _misfit(self, node: Node, slot: Slot, path: str) -> _Misfit:
-        code = "wrong-value" if isinstance(node, Scalar) else "wrong-type"
-        message = f"`{path}` is {shown(node)}, expected {slot.phrase or expected(slot.type)}"
-        self._faults.add(node.place, code, message, _hint(node, slot.type, path))
-        return MISFIT
+    def _report_invalid(self, node: Node, field_type: FieldType, path: str) -> _InvalidValue:
+        code = "wrong-value" if isinstance(node, ScalarNode) else "wrong-type"
+        message = f"`{path}` is {describe_node(node)}, expected {field_type.description or describe_type(field_type.type)}"
+        self._faults.add(node.position, code, message, _suggest_fix(node, field_type.type, path))
+        return INVALID
 
 
-def plain(node: Node) -> Any:
+def to_plain(node: Node) -> Any:
     """Return a node as plain Python values (dicts, lists, text, numbers, booleans, None)."""
-    if isinstance(node, Scalar):
-        return resolve(node.text) if node.is_plain else node.text
-    if isinstance(node, Sequence):
-        return [plain(item) for item in node.items]
-    return {name: plain(child) for name, (_, child) in node.entries.items()}
+    if isinstance(node, ScalarNode):
+        return resolve_scalar(node.text) if node.is_plain else node.text
+    if isinstance(node, SequenceNode):
+        return [to_plain(item) for item in node.items]
+    return {name: to_plain(child) for name, (_, child) in node.entries.items()}
 
 
 @cache
-def _fields_of(cls: type) -> tuple[dict[str, Slot], tuple[str, ...]]:
+def _field_types(cls: type) -> tuple[dict[str, FieldType], tuple[str, ...]]:
     """Return the slots of a struct by name, and the names that must be there."""
     info = inspect.type_info(cls)
     assert isinstance(info, inspect.StructType)
     return (
-        {field.encode_name: _slot(field.type)._replace(attribute=field.name) for field in info.fields},
+        {field.encode_name: _field_type(field.type)._replace(attribute=field.name) for field in info.fields},
         tuple(field.encode_name for field in info.fields if field.required),
     )
 
 
-def _slot(wanted: inspect.Type) -> Slot:
+def _field_type(expected_type: inspect.Type) -> FieldType:
     any_scalar, phrase = False, ""
-    while isinstance(wanted, inspect.Metadata):
-        extra = wanted.extra or {}
+    while isinstance(expected_type, inspect.Metadata):
+        extra = expected_type.extra or {}
         any_scalar = any_scalar or bool(extra.get("any_scalar"))
         phrase = phrase or extra.get("phrase", "")
-        wanted = wanted.type
-    return Slot(wanted, any_scalar, phrase=phrase)
+        expected_type = expected_type.type
+    return FieldType(expected_type, any_scalar, description=phrase)
 
 
-def _alternatives(wanted: inspect.Type) -> tuple[inspect.Type, ...]:
-    wanted = _slot(wanted).type
-    return wanted.types if isinstance(wanted, inspect.UnionType) else (wanted,)
+def _alternatives(expected_type: inspect.Type) -> tuple[inspect.Type, ...]:
+    expected_type = _field_type(expected_type).type
+    return expected_type.types if isinstance(expected_type, inspect.UnionType) else (expected_type,)
 
 
-def _candidate(node: Node, wanted: inspect.Type) -> inspect.Type | None:
+def _matching_type(node: Node, expected_type: inspect.Type) -> inspect.Type | None:
     """Return the alternative of a type that the shape of `node` asks for; at most one has each shape."""
-    alternatives = [_slot(one).type for one in _alternatives(wanted)]
-    if isinstance(node, Mapping):
+    alternatives = [_field_type(one).type for one in _alternatives(expected_type)]
+    if isinstance(node, MappingNode):
         shapes: tuple[type, ...] = (inspect.StructType, inspect.DictType)
-    elif isinstance(node, Sequence):
+    elif isinstance(node, SequenceNode):
         shapes = (inspect.ListType,)
     elif _is_null(node):
         shapes = (inspect.NoneType,)
@@ -197,64 +197,64 @@ def _candidate(node: Node, wanted: inspect.Type) -> inspect.Type | None:
 
 
 def _is_null(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.is_plain and resolve(node.text) is None
+    return isinstance(node, ScalarNode) and node.is_plain and resolve_scalar(node.text) is None
 
 
-def _scalar(node: Scalar, wanted: inspect.Type, any_scalar: bool) -> Any:
-    value = resolve(node.text) if node.is_plain else node.text
-    match wanted:
+def _decode_scalar(node: ScalarNode, expected_type: inspect.Type, any_scalar: bool) -> Any:
+    value = resolve_scalar(node.text) if node.is_plain else node.text
+    match expected_type:
         case inspect.NoneType():
-            return None if value is None else MISFIT
+            return None if value is None else INVALID
         case inspect.BoolType():
-            return value if isinstance(value, bool) else MISFIT
+            return value if isinstance(value, bool) else INVALID
         case inspect.LiteralType(values=values):
-            return value if value in values else MISFIT
+            return value if value in values else INVALID
         case inspect.StrType(pattern=pattern):
             if value is None or not (any_scalar or isinstance(value, str)):
-                return MISFIT
-            return node.text if pattern is None or re.fullmatch(pattern, node.text) else MISFIT
+                return INVALID
+            return node.text if pattern is None or re.fullmatch(pattern, node.text) else INVALID
         case inspect.IntType() | inspect.FloatType():
-            return _number(value, wanted)
-    return MISFIT
+            return _decode_number(value, expected_type)
+    return INVALID
 
 
-def _number(value: object, wanted: inspect.IntType | inspect.FloatType) -> Any:
-    kinds: tuple[type, ...] = (int,) if isinstance(wanted, inspect.IntType) else (int, float)
+def _decode_number(value: object, expected_type: inspect.IntType | inspect.FloatType) -> Any:
+    kinds: tuple[type, ...] = (int,) if isinstance(expected_type, inspect.IntType) else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
-        return MISFIT
+        return INVALID
     number: float = value  # type: ignore[assignment]
     fits = (
-        (wanted.ge is None or number >= wanted.ge)
-        and (wanted.gt is None or number > wanted.gt)
-        and (wanted.le is None or number <= wanted.le)
+        (expected_type.ge is None or number >= expected_type.ge)
+        and (expected_type.gt is None or number > expected_type.gt)
+        and (expected_type.le is None or number <= expected_type.le)
         and number - number == 0  # neither infinite nor not a number
     )
-    return value if fits else MISFIT
+    return value if fits else INVALID
 
 
-def shown(node: Node) -> str:
+def describe_node(node: Node) -> str:
     """Return how a message quotes what was found."""
-    if isinstance(node, Mapping):
+    if isinstance(node, MappingNode):
         return "a mapping"
-    if isinstance(node, Sequence):
+    if isinstance(node, SequenceNode):
         return "a list"
     if _is_null(node):
         return "empty"
-    text = without_secrets(node.text)
-    text = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+    text = redact_text(node.text)
+    text = text if len(text) <= _MAX_QUOTED_LENGTH else text[:_MAX_QUOTED_LENGTH] + "…"
     return f"`{text}`" if node.is_plain else f'`"{text}"`'
 
 
-def expected(wanted: inspect.Type) -> str:
+def describe_type(expected_type: inspect.Type) -> str:
     """Return in words what a type takes."""
-    phrases = [_phrase(_slot(one)) for one in _alternatives(wanted)]
+    phrases = [_describe_field_type(_field_type(one)) for one in _alternatives(expected_type)]
     return " or ".join(dict.fromkeys(phrase for phrase in phrases if phrase))
 
 
-def _phrase(slot: Slot) -> str:
-    match slot.type:
+def _describe_field_type(field_type: FieldType) -> str:
+    match field_type.type:
         case inspect.StrType(pattern=pattern):
-            return _PHRASES[pattern] if pattern else "a text"
+            return _PATTERN_DESCRIPTIONS[pattern] if pattern else "a text"
         case inspect.BoolType():
             return "true or false"
         case inspect.LiteralType(values=values):
@@ -274,17 +274,17 @@ def _phrase(slot: Slot) -> str:
     return ""
 
 
-def _hint(node: Node, wanted: inspect.Type, path: str) -> str:
+def _suggest_fix(node: Node, expected_type: inspect.Type, path: str) -> str:
     """Return what to write instead, where that can be told."""
     key = path.rsplit(".", 1)[-1]
-    alternatives = [_slot(one).type for one in _alternatives(wanted)]
-    if not isinstance(node, Scalar):
+    alternatives = [_field_type(one).type for one in _alternatives(expected_type)]
+    if not isinstance(node, ScalarNode):
         return ""
     if _is_null(node):
         return "give it a value, or delete the line"
     for one in alternatives:
         if isinstance(one, inspect.LiteralType):
-            near = nearest(node.text, [str(value) for value in one.values])
+            near = closest_match(node.text, [str(value) for value in one.values])
             return f"did you mean `{near}`?" if near else ""
         if isinstance(one, inspect.BoolType) and node.text.lower() in ("yes", "on", "no", "off"):
             return f"`{key}: {'true' if node.text.lower() in ('yes', 'on') else 'false'}`"
@@ -297,16 +297,16 @@ def _hint(node: Node, wanted: inspect.Type, path: str) -> str:
         ):
             return "write the number without quotes"
         if isinstance(one, inspect.StrType):
-            return _text_hint(node, one, key)
+            return _suggest_text_fix(node, one, key)
     return ""
 
 
 def _is_number(text: str) -> bool:
-    return isinstance(resolve(text), int | float)
+    return isinstance(resolve_scalar(text), int | float)
 
 
-def _text_hint(node: Scalar, wanted: inspect.StrType, key: str) -> str:
-    unit = _UNITS.get(wanted.pattern or "", "")
-    if unit and wanted.pattern and re.search(wanted.pattern, node.text + unit):
+def _suggest_text_fix(node: ScalarNode, expected_type: inspect.StrType, key: str) -> str:
+    unit = _DEFAULT_UNITS.get(expected_type.pattern or "", "")
+    if unit and expected_type.pattern and re.search(expected_type.pattern, node.text + unit):
         return f"add the unit, such as `{key}: {node.text}{unit}`"
-    return f'in quotes it is a text: `"{node.text}"`' if node.is_plain and wanted.pattern is None else ""
+    return f'in quotes it is a text: `"{node.text}"`' if node.is_plain and expected_type.pattern is None else ""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-KNOWN = frozenset(
+INSTRUCTIONS = frozenset(
     {
         *("ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL"),
         *("MAINTAINER", "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"),
@@ -20,101 +20,101 @@ _HEREDOC = re.compile(r"<<-?\s*[\"']?([A-Za-z_]\w*)[\"']?")
 _ESCAPE = re.compile(r"#\s*escape\s*=\s*(\S)\s*$", re.IGNORECASE)
 
 
-class Instruction(msgspec.Struct, frozen=True):
+class DockerfileInstruction(msgspec.Struct, frozen=True):
     """One instruction. word: in capitals. flags: those of its `--name=value`. line: counted from 1."""
 
-    word: str
-    text: str
+    keyword: str
+    arguments: str
     flags: dict[str, str]
     line: int
 
-    def words(self) -> tuple[str, ...] | None:
+    def argv(self) -> tuple[str, ...] | None:
         """Return its list form (`["python", "a.py"]`) or the words of its shell form.
 
         None for what is neither: Docker hands such a text to a shell as it is.
         """
         try:
-            if self.text.startswith("["):
-                return tuple(msgspec.json.decode(self.text, type=list[str]))
-            return tuple(shlex.split(self.text))
+            if self.arguments.startswith("["):
+                return tuple(msgspec.json.decode(self.arguments, type=list[str]))
+            return tuple(shlex.split(self.arguments))
         except (msgspec.DecodeError, ValueError):
             return None
 
     @property
-    def is_damaged_list(self) -> bool:
+    def has_malformed_list(self) -> bool:
         """Whether it looks like a list and is none, so that a shell would be given its brackets."""
-        return self.text.startswith("[") and self.words() is None
+        return self.arguments.startswith("[") and self.argv() is None
 
 
-def read_instructions(text: str) -> Iterator[Instruction]:
+def read_instructions(text: str) -> Iterator[DockerfileInstruction]:
     """Yield the instructions of a Dockerfile; lines of comments within one are left out, as Docker does."""
     lines = text.splitlines()
     escape = "\\"
-    at = 0
-    while at < len(lines):
-        line = lines[at]
-        directive = _ESCAPE.match(line) if at == 0 else None
+    index = 0
+    while index < len(lines):
+        line = lines[index]
+        directive = _ESCAPE.match(line) if index == 0 else None
         if directive is not None:
             escape = directive[1]
         if not line.strip() or line.lstrip().startswith("#"):
-            at += 1
+            index += 1
             continue
-        start = at
+        start = index
         parts: list[str] = []
-        while at < len(lines):
-            line = lines[at]
-            at += 1
+        while index < len(lines):
+            line = lines[index]
+            index += 1
             if line.lstrip().startswith("#") or (parts and not line.strip()):
                 continue
-            goes_on = line.rstrip().endswith(escape)
-            parts.append(line.rstrip().removesuffix(escape) if goes_on else line)
-            if not goes_on:
+            is_continued = line.rstrip().endswith(escape)
+            parts.append(line.rstrip().removesuffix(escape) if is_continued else line)
+            if not is_continued:
                 break
-        made = _made(" ".join(parts), start + 1)
-        at = _after_heredocs(made, lines, at)
-        yield made
+        instruction = _parse_instruction(" ".join(parts), start + 1)
+        index = _skip_heredocs(instruction, lines, index)
+        yield instruction
 
 
-def find_faults(text: str) -> Iterator[tuple[Instruction, str]]:
+def find_dockerfile_faults(text: str) -> Iterator[tuple[DockerfileInstruction, str]]:
     """Yield the instructions that Docker refuses, or takes for something else, each with what is wrong."""
     is_first = True
     for item in read_instructions(text):
         fault = _fault_of(item, is_first=is_first)
         if fault:
             yield item, fault
-        is_first = is_first and item.word == "ARG"
+        is_first = is_first and item.keyword == "ARG"
 
 
-def _fault_of(item: Instruction, *, is_first: bool) -> str:
-    if item.word not in KNOWN:
-        return f"`{item.word[:40]}` is no instruction"
-    if is_first and item.word not in ("FROM", "ARG"):
-        return f"`{item.word}` comes before FROM"
-    if not item.text:
-        return f"`{item.word}` says nothing"
-    if item.word in ("CMD", "ENTRYPOINT", "SHELL") and item.is_damaged_list:
-        return f"`{item.word} {item.text[:40]}` is no list: a shell gets it with its brackets"
+def _fault_of(item: DockerfileInstruction, *, is_first: bool) -> str:
+    if item.keyword not in INSTRUCTIONS:
+        return f"`{item.keyword[:40]}` is no instruction"
+    if is_first and item.keyword not in ("FROM", "ARG"):
+        return f"`{item.keyword}` comes before FROM"
+    if not item.arguments:
+        return f"`{item.keyword}` says nothing"
+    if item.keyword in ("CMD", "ENTRYPOINT", "SHELL") and item.has_malformed_list:
+        return f"`{item.keyword} {item.arguments[:40]}` is no list: a shell gets it with its brackets"
     return ""
 
 
-def _made(text: str, line: int) -> Instruction:
+def _parse_instruction(text: str, line: int) -> DockerfileInstruction:
     match = _INSTRUCTION.match(text)
-    word, rest = (match[1].upper(), match[2].strip()) if match else (text.strip().upper(), "")
+    keyword, rest = (match[1].upper(), match[2].strip()) if match else (text.strip().upper(), "")
     flags: dict[str, str] = {}
     while flag := _FLAG.match(rest):
         flags[flag[1]] = flag[2] or ""
         rest = rest[flag.end() :]
-    return Instruction(word, rest, flags, line)
+    return DockerfileInstruction(keyword, rest, flags, line)
 
 
-def _after_heredocs(made: Instruction, lines: list[str], at: int) -> int:
+def _skip_heredocs(instruction: DockerfileInstruction, lines: list[str], index: int) -> int:
     """Return the line behind the texts that an instruction takes from below itself."""
-    if made.word not in ("RUN", "COPY", "ADD"):
-        return at
-    for end in _HEREDOC.findall(made.text):
-        stop = at
+    if instruction.keyword not in ("RUN", "COPY", "ADD"):
+        return index
+    for end in _HEREDOC.findall(instruction.arguments):
+        stop = index
         while stop < len(lines) and lines[stop].strip() != end:
             stop += 1
         if stop < len(lines):
-            at = stop + 1
-    return at
+            index = stop + 1
+    return index

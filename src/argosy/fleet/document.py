@@ -20,56 +20,56 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from argosy.fleet.places import FLEET_KIND, FaultList, Place
+from argosy.fleet.places import FLEET_FILE_KIND, FaultList, TextPosition
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-MOST_BYTES = 16 * 1024 * 1024
-MOST_NODES = 1_000_000
-MOST_DEPTH = 60
+MAX_BYTES = 16 * 1024 * 1024
+MAX_NODES = 1_000_000
+MAX_DEPTH = 60
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = {"!", _TAG + "str"}
 _KNOWN_TAGS = {None, *_TEXT_TAGS, *(_TAG + kind for kind in ("null", "bool", "int", "float", "seq", "map"))}
 
 
-class Scalar:
+class ScalarNode:
     """One word or text; `is_plain` when it stands without quotes and may mean a number or null."""
 
-    __slots__ = ("is_plain", "place", "text", "weight")
+    __slots__ = ("is_plain", "position", "text", "expanded_size")
 
-    def __init__(self, text: str, is_plain: bool, place: Place) -> None:
+    def __init__(self, text: str, is_plain: bool, position: TextPosition) -> None:
         self.text = text
         self.is_plain = is_plain
-        self.place = place
-        self.weight = 1
+        self.position = position
+        self.expanded_size = 1
 
 
-class Sequence:
+class SequenceNode:
     """A list of nodes."""
 
-    __slots__ = ("items", "place", "weight")
+    __slots__ = ("items", "position", "expanded_size")
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, position: TextPosition) -> None:
         self.items: list[Node] = []
-        self.place = place
-        self.weight = 1
+        self.position = position
+        self.expanded_size = 1
 
 
-class Mapping:
+class MappingNode:
     """Keys (by their text) with their own node and their value's."""
 
-    __slots__ = ("entries", "place", "weight")
+    __slots__ = ("entries", "position", "expanded_size")
 
-    def __init__(self, place: Place) -> None:
-        self.entries: dict[str, tuple[Scalar, Node]] = {}
-        self.place = place
-        self.weight = 1
+    def __init__(self, position: TextPosition) -> None:
+        self.entries: dict[str, tuple[ScalarNode, Node]] = {}
+        self.position = position
+        self.expanded_size = 1
 
 
 if TYPE_CHECKING:
-    Node: TypeAlias = Scalar | Sequence | Mapping
+    Node: TypeAlias = ScalarNode | SequenceNode | MappingNode
 
 
 def read_text(file: Path, faults: FaultList) -> str | None:
@@ -78,16 +78,16 @@ def read_text(file: Path, faults: FaultList) -> str | None:
         data = _read_regular(file)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        faults.add(Place(1, 1), "unreadable", f"the file cannot be read: {reason[0].lower()}{reason[1:]}")
+        faults.add(TextPosition(1, 1), "unreadable", f"the file cannot be read: {reason[0].lower()}{reason[1:]}")
         return None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start]
         start = before.rfind(b"\n") + 1
-        place = Place(before.count(b"\n") + 1, len(before[start:].decode("utf-8", "replace")) + 1)
+        position = TextPosition(before.count(b"\n") + 1, len(before[start:].decode("utf-8", "replace")) + 1)
         faults.add(
-            place,
+            position,
             "not-utf-8",
             f"the byte 0x{data[error.start]:02x} is not UTF-8",
             f"`iconv -f latin1 -t utf-8 {faults.source}` converts a file of an older encoding",
@@ -103,14 +103,14 @@ def _read_regular(file: Path) -> bytes:
     with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
         mode = os.fstat(opened.fileno()).st_mode
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, f"it is {_kind(mode)}, expected a regular file")
-        data = opened.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES // 2**20} MiB")
+            raise OSError(errno.EINVAL, f"it is {_describe_file_type(mode)}, expected a regular file")
+        data = opened.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MAX_BYTES // 2**20} MiB")
     return data
 
 
-def _kind(mode: int) -> str:
+def _describe_file_type(mode: int) -> str:
     if stat.S_ISDIR(mode):
         return "a directory"
     if stat.S_ISFIFO(mode):
@@ -133,10 +133,10 @@ def parse_document(text: str, faults: FaultList) -> Node | None:
 
     Every fault goes to `faults`; a tree that comes back with faults lacks what was faulty.
     """
-    composer = _Composer(faults)
+    composer = _NodeComposer(faults)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
-            if not composer.take(event):
+            if not composer.handle_event(event):
                 return None
     except yaml.MarkedYAMLError as error:
         _report_syntax(error, text, faults)
@@ -147,119 +147,119 @@ def parse_document(text: str, faults: FaultList) -> Node | None:
     except UnicodeEncodeError as error:
         _report_character(error.start, text, faults)
         return None
-    if composer.root is None or _is_nothing(composer.root):
-        lead = "`argosy init` writes a first one; " if faults.kind == FLEET_KIND else ""
-        hint = f"{lead}`{faults.schema}` tells what a {faults.kind} holds"
-        faults.add(Place(1, 1), "empty", "the file is empty", hint)
+    if composer.root is None or _is_empty(composer.root):
+        lead = "`argosy init` writes a first one; " if faults.kind == FLEET_FILE_KIND else ""
+        hint = f"{lead}`{faults.schema_command}` tells what a {faults.kind} holds"
+        faults.add(TextPosition(1, 1), "empty", "the file is empty", hint)
         return None
     return composer.root
 
 
-def _is_nothing(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.is_plain and not node.text
+def _is_empty(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and node.is_plain and not node.text
 
 
-class _Frame:
+class _OpenCollection:
     """A list or mapping that is still open, and the key that waits for its value."""
 
     __slots__ = ("anchor", "key", "merges", "node")
 
-    def __init__(self, node: Sequence | Mapping, anchor: str | None) -> None:
+    def __init__(self, node: SequenceNode | MappingNode, anchor: str | None) -> None:
         self.node = node
         self.anchor = anchor
-        self.key: Scalar | None = None
-        self.merges: list[Mapping] = []
+        self.key: ScalarNode | None = None
+        self.merges: list[MappingNode] = []
 
 
-class _Composer:
+class _NodeComposer:
     """Turns events into nodes, with a stack of its own in place of recursion."""
 
     def __init__(self, faults: FaultList) -> None:
         self.root: Node | None = None
         self._faults = faults
-        self._open: list[_Frame] = []
+        self._open_collections: list[_OpenCollection] = []
         self._anchors: dict[str, Node] = {}
 
-    def take(self, event: yaml.Event) -> bool:
+    def handle_event(self, event: yaml.Event) -> bool:
         """Take one event; False when the text cannot be read on."""
         if isinstance(event, yaml.ScalarEvent):
-            return self._take_scalar(event)
+            return self._handle_scalar(event)
         if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            return self._begin(event)
+            return self._open_collection(event)
         if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            return self._end()
+            return self._close_collection()
         if isinstance(event, yaml.AliasEvent):
-            return self._take_alias(event)
+            return self._handle_alias(event)
         if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
             message = f"a second document begins here; a {self._faults.kind} holds one"
-            self._faults.add(_place(event), "many-documents", message)
+            self._faults.add(_position_of(event), "many-documents", message)
             return False
         return True
 
-    def _take_scalar(self, event: yaml.ScalarEvent) -> bool:
-        place = _place(event)
-        self._check_tag(event.tag, place)
+    def _handle_scalar(self, event: yaml.ScalarEvent) -> bool:
+        position = _position_of(event)
+        self._check_tag(event.tag, position)
         is_plain = event.implicit[0] if event.tag is None else event.tag not in _TEXT_TAGS
-        node = Scalar(event.value, is_plain, place)
+        node = ScalarNode(event.value, is_plain, position)
         if event.anchor is not None:
             self._anchors[event.anchor] = node
-        return self._put(node, place)
+        return self._attach(node, position)
 
-    def _begin(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> bool:
-        place = _place(event)
-        self._check_tag(event.tag, place)
-        if len(self._open) >= MOST_DEPTH:
-            self._faults.add(place, "too-deep", f"nested deeper than {MOST_DEPTH} levels")
+    def _open_collection(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> bool:
+        position = _position_of(event)
+        self._check_tag(event.tag, position)
+        if len(self._open_collections) >= MAX_DEPTH:
+            self._faults.add(position, "too-deep", f"nested deeper than {MAX_DEPTH} levels")
             return False
-        node = Mapping(place) if isinstance(event, yaml.MappingStartEvent) else Sequence(place)
-        self._open.append(_Frame(node, event.anchor))
+        node = MappingNode(position) if isinstance(event, yaml.MappingStartEvent) else SequenceNode(position)
+        self._open_collections.append(_OpenCollection(node, event.anchor))
         return True
 
-    def _end(self) -> bool:
-        frame = self._open.pop()
-        if isinstance(frame.node, Mapping):
-            _merge(frame.node, frame.merges)
+    def _close_collection(self) -> bool:
+        frame = self._open_collections.pop()
+        if isinstance(frame.node, MappingNode):
+            _apply_merges(frame.node, frame.merges)
         if frame.anchor is not None:
             self._anchors[frame.anchor] = frame.node
-        return self._put(frame.node, frame.node.place)
+        return self._attach(frame.node, frame.node.position)
 
-    def _take_alias(self, event: yaml.AliasEvent) -> bool:
-        place = _place(event)
+    def _handle_alias(self, event: yaml.AliasEvent) -> bool:
+        position = _position_of(event)
         node = self._anchors.get(event.anchor or "")
         if node is not None:
-            return self._put(node, place)
-        if any(frame.anchor == event.anchor for frame in self._open):
+            return self._attach(node, position)
+        if any(frame.anchor == event.anchor for frame in self._open_collections):
             message = f"`*{event.anchor}` stands inside its own anchor"
         else:
             message = f"`*{event.anchor}` has no anchor `&{event.anchor}` before it"
-        self._faults.add(place, "alias", message, "text that begins with `*` needs quotes")
+        self._faults.add(position, "alias", message, "text that begins with `*` needs quotes")
         return False
 
-    def _put(self, node: Node, place: Place) -> bool:
+    def _attach(self, node: Node, position: TextPosition) -> bool:
         """Hang `node`, written or repeated at `place`, where it belongs."""
-        if not self._open:
+        if not self._open_collections:
             self.root = node
             return True
-        frame = self._open[-1]
-        frame.node.weight += node.weight
-        if frame.node.weight > MOST_NODES:
+        frame = self._open_collections[-1]
+        frame.node.expanded_size += node.expanded_size
+        if frame.node.expanded_size > MAX_NODES:
             self._faults.add(
-                place, "too-large", f"with its aliases written out this is more than {MOST_NODES:,} values"
+                position, "too-large", f"with its aliases written out this is more than {MAX_NODES:,} values"
             )
             return False
-        if isinstance(frame.node, Sequence):
+        if isinstance(frame.node, SequenceNode):
             frame.node.items.append(node)
         elif frame.key is None:
-            return self._take_key(frame, node, place)
+            return self._attach_key(frame, node, position)
         else:
-            self._put_value(frame, frame.node, node, place)
+            self._attach_value(frame, frame.node, node, position)
         return True
 
-    def _take_key(self, frame: _Frame, node: Node, place: Place) -> bool:
-        if not isinstance(node, Scalar):
-            kind = "a list" if isinstance(node, Sequence) else "a mapping"
+    def _attach_key(self, frame: _OpenCollection, node: Node, position: TextPosition) -> bool:
+        if not isinstance(node, ScalarNode):
+            kind = "a list" if isinstance(node, SequenceNode) else "a mapping"
             self._faults.add(
-                place,
+                position,
                 "key",
                 f"the key is {kind}, expected a word",
                 "text that begins with `{` or `[` needs quotes",
@@ -268,51 +268,51 @@ class _Composer:
         frame.key = node
         return True
 
-    def _put_value(self, frame: _Frame, mapping: Mapping, value: Node, place: Place) -> None:
+    def _attach_value(self, frame: _OpenCollection, mapping: MappingNode, value: Node, position: TextPosition) -> None:
         key = frame.key
         assert key is not None
         frame.key = None
         if key.is_plain and key.text == "<<":
-            self._take_merge(frame, value, place)
+            self._handle_merge(frame, value, position)
         elif key.text in mapping.entries:
             first = mapping.entries[key.text][0]
             self._faults.add(
-                key.place,
+                key.position,
                 "duplicate-key",
-                f"`{key.text}` is here a second time; the first is at {self._faults.where(first.place)}",
+                f"`{key.text}` is here a second time; the first is at {self._faults.format_position(first.position)}",
                 "keep one of them",
             )
         else:
             mapping.entries[key.text] = (key, value)
 
-    def _take_merge(self, frame: _Frame, value: Node, place: Place) -> None:
-        parts = value.items if isinstance(value, Sequence) else [value]
+    def _handle_merge(self, frame: _OpenCollection, value: Node, position: TextPosition) -> None:
+        parts = value.items if isinstance(value, SequenceNode) else [value]
         for part in parts:
-            if isinstance(part, Mapping):
+            if isinstance(part, MappingNode):
                 frame.merges.append(part)
             else:
                 self._faults.add(
-                    place, "merge", "`<<` merges a mapping or a list of mappings", "such as `<<: *base`"
+                    position, "merge", "`<<` merges a mapping or a list of mappings", "such as `<<: *base`"
                 )
 
-    def _check_tag(self, tag: str | None, place: Place) -> None:
+    def _check_tag(self, tag: str | None, position: TextPosition) -> None:
         if tag not in _KNOWN_TAGS:
-            shown = (tag or "").replace(_TAG, "!!")
-            message = f"the tag `{shown}` has no meaning in a {self._faults.kind}"
-            self._faults.add(place, "tag", message, "leave it out")
+            displayed_tag = (tag or "").replace(_TAG, "!!")
+            message = f"the tag `{displayed_tag}` has no meaning in a {self._faults.kind}"
+            self._faults.add(position, "tag", message, "leave it out")
 
 
-def _merge(mapping: Mapping, merges: list[Mapping]) -> None:
+def _apply_merges(mapping: MappingNode, merges: list[MappingNode]) -> None:
     """Add what `mapping` does not say itself; of two merges the earlier wins (YAML merge key, 2005)."""
     for merged in merges:
         for text, entry in merged.entries.items():
             mapping.entries.setdefault(text, entry)
 
 
-def _place(event: yaml.Event) -> Place:
+def _position_of(event: yaml.Event) -> TextPosition:
     mark = event.start_mark
     assert mark is not None  # only hand-made events have none
-    return Place(mark.line + 1, mark.column + 1)
+    return TextPosition(mark.line + 1, mark.column + 1)
 
 
 def _report_syntax(error: yaml.MarkedYAMLError, text: str, faults: FaultList) -> None:
@@ -328,14 +328,14 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, faults: FaultList) ->
     elif error.context and context:
         message = f"{message}, {error.context} that begins in line {context.line + 1}"
         hint = _closing_hint(error.context, context, lines)
-    faults.add(Place(line + 1, column + 1), "yaml", f"not YAML: {message}", hint)
+    faults.add(TextPosition(line + 1, column + 1), "yaml", f"not YAML: {message}", hint)
 
 
-def _closing_hint(what: str, mark: yaml.Mark, lines: list[str]) -> str:
+def _closing_hint(context: str, mark: yaml.Mark, lines: list[str]) -> str:
     """Return how to end what was open; empty for what has no end mark of its own."""
     ends = {"while parsing a flow sequence": "]", "while parsing a flow mapping": "}"}
     opened = lines[mark.line][mark.column : mark.column + 1] if mark.line < len(lines) else ""
-    end = opened if what == "while scanning a quoted scalar" else ends.get(what)
+    end = opened if context == "while scanning a quoted scalar" else ends.get(context)
     if not end or not opened:
         return ""
     comma = "" if end == opened else ", or put a comma between its parts"
@@ -344,7 +344,7 @@ def _closing_hint(what: str, mark: yaml.Mark, lines: list[str]) -> str:
 
 def _report_character(position: int, text: str, faults: FaultList) -> None:
     before = text[:position]
-    place = Place(before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1)
+    fault_position = TextPosition(before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1)
     found = text[position : position + 1]
     message = f"the character U+{ord(found) if found else 0:04X} may not stand in a YAML file"
-    faults.add(place, "yaml", message)
+    faults.add(fault_position, "yaml", message)

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 
 from argosy.fault import Fault, InputError
 from argosy.fleet import hosts
-from argosy.fleet.lookup import Lookup, Reason
+from argosy.fleet.lookup import AddressLookup, AddressPart
 from argosy.fleet.placement import Endpoint, Placement
 from argosy.fleet.spec import Fleet
-from argosy.fleet.spelling import nearest, suggestion
+from argosy.fleet.spelling import closest_match, suggest
 
-__all__ = ["Endpoint", "Placement", "Reason", "address", "environments_of", "here", "place"]
+__all__ = ["Endpoint", "Placement", "AddressPart", "address", "environment_names", "local_machines", "place"]
 
-STANDARD = ("development", "production", "container", "testing")
+STANDARD_ENVIRONMENTS = ("development", "production", "container", "testing")
 
 
 def place(fleet: Fleet, environment: str, variables: Mapping[str, str]) -> Placement:
@@ -32,23 +32,23 @@ def place(fleet: Fleet, environment: str, variables: Mapping[str, str]) -> Place
     Raises InputError: an unknown environment; or every address that is missing, unset or no peer,
     and every port that two agents would share because their machines are one host here.
     """
-    known = environments_of(fleet)
+    known = environment_names(fleet)
     if environment not in known:
-        near = nearest(environment, known)
+        near = closest_match(environment, known)
         hint = f"did you mean `{near}`?" if near else "ENV_TYPE or --env chooses one of them"
         listed = ", ".join(f"`{name}`" for name in known)
         message = f"there is no environment `{environment}`; this fleet has {listed}"
         raise InputError(Fault("ENV_TYPE", "unknown-environment", message, hint))
-    placement = Placement(Lookup(fleet, environment, dict(variables)))
-    faults = _address_faults(placement) or _shared_ports(placement)
+    placement = Placement(AddressLookup(fleet, environment, dict(variables)))
+    faults = _address_faults(placement) or _port_conflicts(placement)
     if faults:
         raise InputError(*faults)
     return placement
 
 
-def environments_of(fleet: Fleet) -> tuple[str, ...]:
+def environment_names(fleet: Fleet) -> tuple[str, ...]:
     """Return the environments that a fleet can be placed in."""
-    return tuple(fleet.environments) or STANDARD
+    return tuple(fleet.environments) or STANDARD_ENVIRONMENTS
 
 
 def address(
@@ -63,14 +63,14 @@ def address(
     found = os.environ if variables is None else variables
     placement = place(fleet, environment or found.get("ENV_TYPE") or "development", found)
     is_service = name not in fleet.agents and name in fleet.environments.get(placement.environment, {})
-    return (placement.service(name) if is_service else placement.connect(name)).url
+    return (placement.endpoint_of_service(name) if is_service else placement.endpoint_of(name)).url
 
 
-def here(
+def local_machines(
     placement: Placement,
-    chosen: str | None,
+    machine: str | None,
     variables: Mapping[str, str],
-    local_addresses: Callable[[str], bool] | None = None,
+    is_local: Callable[[str], bool] | None = None,
 ) -> frozenset[str | None]:
     """Return the machines of the fleet that this host is; {None} in a fleet that names none.
 
@@ -80,27 +80,27 @@ def here(
     local_addresses: answers whether a host is an address of this machine; default: tries to bind it.
     Raises InputError: an unknown machine was chosen, or no address is local.
     """
-    name, option = (chosen, "--machine") if chosen else (variables.get("ARGOSY_MACHINE"), "ARGOSY_MACHINE")
+    name, option = (machine, "--machine") if machine else (variables.get("ARGOSY_MACHINE"), "ARGOSY_MACHINE")
     if name:
         machines = placement.lookup.fleet.machines
         if name not in machines:
-            hint = suggestion(name, machines, "machines")
+            hint = suggest(name, machines, "machines")
             raise InputError(Fault(option, "unknown-machine", f"there is no machine `{name}`", hint))
         return frozenset([name])
     machines_used = placement.machines()
-    if not machines_used or placement.is_one_host():
+    if not machines_used or placement.is_single_host():
         return frozenset(machines_used or [None])
-    return _local(placement, machines_used, local_addresses or hosts.is_here)
+    return _machines_with_local_address(placement, machines_used, is_local or hosts.is_local_host)
 
 
-def _local(
+def _machines_with_local_address(
     placement: Placement, machines: tuple[str, ...], is_local: Callable[[str], bool]
 ) -> frozenset[str | None]:
-    addresses = {name: placement.address_of(name) for name in machines}
+    addresses = {name: placement.host_of_machine(name) for name in machines}
     # A loopback address is local everywhere: it decides only where no real address does.
-    for is_real in (True, False):
+    for is_routable in (True, False):
         found = frozenset(
-            name for name, host in addresses.items() if hosts.is_loopback(host) != is_real and is_local(host)
+            name for name, host in addresses.items() if hosts.is_loopback(host) != is_routable and is_local(host)
         )
         if found:
             return found
@@ -119,33 +119,33 @@ def _address_faults(placement: Placement) -> list[Fault]:
     """Return what is wrong with the addresses of the agents, each fault once."""
     faults: dict[Fault, None] = {}
     for spec in placement.lookup.fleet.agents.values():
-        for look_up in (placement.lookup.agent_host, placement.lookup.agent_port):
+        for resolve in (placement.lookup.host_of_agent, placement.lookup.port_of_agent):
             try:
-                look_up(spec)
+                resolve(spec)
             except InputError as error:
                 faults.update(dict.fromkeys(error.faults))
     return list(faults)
 
 
-def _shared_ports(placement: Placement) -> list[Fault]:
+def _port_conflicts(placement: Placement) -> list[Fault]:
     """Return the ports that agents of two machines share because the machines have one address here.
 
     Ports that clash on one machine are the loader's to tell, but overrides may bring new ones.
     """
     lookup, faults = placement.lookup, []
-    taken: dict[tuple[str, int], tuple[str, str]] = {}
+    claimed: dict[tuple[str, int], tuple[str, str]] = {}
     for spec in lookup.fleet.agents.values():
-        host = lookup.agent_host(spec).value
-        port = lookup.agent_port(spec)
+        host = lookup.host_of_agent(spec).value
+        port = lookup.port_of_agent(spec)
         for key, number in (("port", int(port.value) if port else None), ("health_port", spec.health_port)):
             if number is None:
                 continue
-            holder, held_as = taken.setdefault((host, number), (spec.name, key))
+            holder, holder_key = claimed.setdefault((host, number), (spec.name, key))
             if holder != spec.name:
-                where = lookup.fleet.places.get(f"agents.{spec.name}.{key}", spec.where)
+                where = lookup.fleet.locations.get(f"agents.{spec.name}.{key}", spec.where)
                 message = (
                     f"in `{placement.environment}` `{spec.name}` and `{holder}` are both at {host}, and "
-                    f"the `{key}` {number} of the one is the `{held_as}` of the other"
+                    f"the `{key}` {number} of the one is the `{holder_key}` of the other"
                 )
                 faults.append(Fault(where, "port-used-twice", message, "give one of them another port"))
     return faults

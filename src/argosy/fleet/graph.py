@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Visits of an edge that one question about cycles may take. What grows with the square of a component's
 # size, or worse, is worked out in full up to there and in part beyond: an error has to come in time.
-_MOST_VISITS = 200_000
+_MAX_VISITS = 200_000
 
 
 class UnknownAgentError(RefusedError, KeyError):
@@ -30,7 +30,7 @@ class UnknownAgentError(RefusedError, KeyError):
         super().__init__(Fault(agent, "unknown-agent", f"there is no agent `{agent}` here"))
 
 
-class Step(msgspec.Struct, frozen=True):
+class CriticalStep(msgspec.Struct, frozen=True):
     """One agent on the critical path: it could start at `started_s` and was ready at `ready_s`."""
 
     agent: str
@@ -55,24 +55,24 @@ class Graph(msgspec.Struct, frozen=True):
             raise UnknownAgentError(name)
         return self.needed_by[name]
 
-    def closure(self, names: Iterable[str]) -> tuple[str, ...]:
+    def with_dependencies(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return `names` and all that they need, directly or not, in file order.
 
         Raises UnknownAgentError: the graph has no such agent.
         """
-        return self._reached(names, self.needs)
+        return self._reachable_from(names, self.needs)
 
-    def affected(self, names: Iterable[str]) -> tuple[str, ...]:
+    def with_dependents(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return `names` and all that need them, directly or not, in file order.
 
         Raises UnknownAgentError: the graph has no such agent.
         """
-        return self._reached(names, self.needed_by)
+        return self._reachable_from(names, self.needed_by)
 
     def levels(self) -> tuple[tuple[str, ...], ...]:
         """Return the agents by the longest chain of needs below them; a cycle counts as one agent."""
         depth: dict[str, int] = {}
-        for members in components(self.needs):
+        for members in strongly_connected_components(self.needs):
             inside = set(members)
             below = [depth[need] for one in members for need in self.needs[one] if need not in inside]
             depth.update(dict.fromkeys(members, max(below, default=-1) + 1))
@@ -97,37 +97,37 @@ class Graph(msgspec.Struct, frozen=True):
         that needs itself is a cycle of one. Of agents that wait for each other in a large tangle only
         some ways are returned, at least one.
         """
-        place = {name: index for index, name in enumerate(self.agents)}
+        index_of = {name: index for index, name in enumerate(self.agents)}
         found: set[tuple[str, ...]] = set()
-        for members in components(self.needs):
-            for way in self._ways_round(members):
-                first = way.index(min(way, key=place.__getitem__))
-                found.add(way[first:] + way[:first])
-        return tuple(sorted(found, key=lambda way: (len(way), [place[name] for name in way])))
+        for members in strongly_connected_components(self.needs):
+            for cycle in self._shortest_cycles(members):
+                first = cycle.index(min(cycle, key=index_of.__getitem__))
+                found.add(cycle[first:] + cycle[:first])
+        return tuple(sorted(found, key=lambda way: (len(way), [index_of[name] for name in way])))
 
-    def cut(self, cycle: tuple[str, ...]) -> tuple[str, str]:
+    def best_cut(self, cycle: tuple[str, ...]) -> tuple[str, str]:
         """Return the edge of `cycle` that is best turned into a want.
 
         The one that leaves the fewest cycles; of these the one that leaves the fewest levels (the
         quickest start); of these the last of the way round, as in a graph that is too large for that.
         """
         edges = list(zip(cycle, (*cycle[1:], cycle[0]), strict=True))
-        if len(cycle) * self._visits() > 2 * _MOST_VISITS:
+        if len(cycle) * self._visit_count() > 2 * _MAX_VISITS:
             return edges[-1]
 
         def cost(edge: tuple[str, str]) -> tuple[int, int]:
-            rest = self.without([edge])
+            rest = self.with_edges_as_wants([edge])
             return len(rest.cycles()), len(rest.levels())
 
         return min(reversed(edges), key=cost)
 
-    def cuts(self) -> tuple[tuple[str, str], ...]:
+    def cycle_cuts(self) -> tuple[tuple[str, str], ...]:
         """Return edges that together, turned into wants, leave no cycle."""
-        cuts = self._large_cuts()
-        rest = self.without(cuts)
+        cuts = self._large_component_cuts()
+        rest = self.with_edges_as_wants(cuts)
         while cycles := rest.cycles():
-            cuts.append(rest.cut(cycles[0]))
-            rest = rest.without(cuts[-1:])
+            cuts.append(rest.best_cut(cycles[0]))
+            rest = rest.with_edges_as_wants(cuts[-1:])
         return tuple(cuts)
 
     def redundant(self) -> tuple[tuple[str, str], ...]:
@@ -136,19 +136,19 @@ class Graph(msgspec.Struct, frozen=True):
         Taken out of a graph without cycles, all of them together, they change no order: what stays is its
         transitive reduction (Aho, Garey and Ullman 1972). An edge inside a cycle is never redundant.
         """
-        members = components(self.needs)
-        part = {name: index for index, names in enumerate(members) for name in names}
-        reach: list[int] = []
+        members = strongly_connected_components(self.needs)
+        component_of = {name: index for index, names in enumerate(members) for name in names}
+        reachable: list[int] = []
         redundant: set[tuple[str, str]] = set()
         for index, names in enumerate(members):
-            out = [(one, need) for one in names for need in self.needs[one] if part[need] != index]
+            out = [(one, need) for one in names for need in self.needs[one] if component_of[need] != index]
             # A bit per component: each edge's own, and through how many edges each is reached.
-            once = twice = 0
+            reached_once = reached_twice = 0
             for _, need in out:
-                twice |= once & reach[part[need]]
-                once |= reach[part[need]]
-            redundant.update(edge for edge in out if twice >> part[edge[1]] & 1)
-            reach.append(once | 1 << index)
+                reached_twice |= reached_once & reachable[component_of[need]]
+                reached_once |= reachable[component_of[need]]
+            redundant.update(edge for edge in out if reached_twice >> component_of[edge[1]] & 1)
+            reachable.append(reached_once | 1 << index)
         return tuple(edge for edge in self.edges() if edge in redundant)
 
     def edges(self) -> Iterator[tuple[str, str]]:
@@ -157,59 +157,59 @@ class Graph(msgspec.Struct, frozen=True):
             for need in self.needs[name]:
                 yield name, need
 
-    def without(self, edges: Iterable[tuple[str, str]]) -> Graph:
+    def with_edges_as_wants(self, edges: Iterable[tuple[str, str]]) -> Graph:
         """Return the graph with `edges` turned from needs into wants."""
         gone = set(edges)
         needs = {a: tuple(b for b in self.needs[a] if (a, b) not in gone) for a in self.agents}
         wants = {a: self.wants[a] + tuple(b for b in self.needs[a] if (a, b) in gone) for a in self.agents}
-        return graph_of(needs, wants)
+        return graph_from_edges(needs, wants)
 
-    def only(self, names: Iterable[str]) -> Graph:
+    def subgraph(self, names: Iterable[str]) -> Graph:
         """Return the graph of `names` alone and the edges between them."""
         kept = set(names)
-        return graph_of(
+        return graph_from_edges(
             {a: tuple(b for b in self.needs[a] if b in kept) for a in self.agents if a in kept},
             {a: tuple(b for b in self.wants[a] if b in kept) for a in self.agents if a in kept},
         )
 
     def longest_chain(self) -> tuple[str, ...]:
         """Return the longest chain of needs by count, first to start first; cycles are cut as `cuts` says."""
-        rest = self.without(self.cuts())
+        rest = self.with_edges_as_wants(self.cycle_cuts())
         depth = {name: float(index) for index, level in enumerate(rest.levels()) for name in level}
         return tuple(step.agent for step in critical_path(rest, depth))
 
-    def _ways_round(self, members: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    def _shortest_cycles(self, members: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         """Yield the shortest way round through each member, or through some if that would take too long."""
         inside = set(members)
-        edges = self._edges_of(members)
-        is_large = len(members) * edges > _MOST_VISITS
+        edges = self._edge_count(members)
+        is_large = len(members) * edges > _MAX_VISITS
         covered: set[str] = set()
         visits = 0
         for name in members:
-            if is_large and (name in covered or visits > _MOST_VISITS):
+            if is_large and (name in covered or visits > _MAX_VISITS):
                 continue
             visits += edges
-            if (way := _way_round(name, self.needs, inside)) is not None:
+            if (way := _shortest_cycle_through(name, self.needs, inside)) is not None:
                 covered.update(way)
                 yield way
 
-    def _visits(self) -> int:
+    def _visit_count(self) -> int:
         """Return about how many edges `cycles` visits."""
-        counts = ((len(members), self._edges_of(members)) for members in components(self.needs))
-        return sum(min(size * edges, _MOST_VISITS) if size > 1 else 1 + edges for size, edges in counts)
+        counts = ((len(members), self._edge_count(members)) for members in strongly_connected_components(self.needs))
+        return sum(min(size * edges, _MAX_VISITS) if size > 1 else 1 + edges for size, edges in counts)
 
-    def _edges_of(self, members: Iterable[str]) -> int:
+    def _edge_count(self, members: Iterable[str]) -> int:
         return sum(len(self.needs[name]) for name in members)
 
-    def _large_cuts(self) -> list[tuple[str, str]]:
+    def _large_component_cuts(self) -> list[tuple[str, str]]:
         """Return edges that leave no cycle in the large components: those back up a depth-first search."""
         cuts = []
-        for members in components(self.needs):
-            if len(members) * self._edges_of(members) > _MOST_VISITS:
+        for members in strongly_connected_components(self.needs):
+            if len(members) * self._edge_count(members) > _MAX_VISITS:
                 cuts += _back_edges(members, self.needs)
         return cuts
 
-    def _reached(self, names: Iterable[str], edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    def _reachable_from(self, names: Iterable[str], edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         seen: set[str] = set()
         todo = list(names)
         while todo:
@@ -225,16 +225,16 @@ class Graph(msgspec.Struct, frozen=True):
 def build_graph(fleet: Fleet) -> Graph:
     """Return the graph of a fleet; names that it does not have are left out (the loader tells of them)."""
     agents = fleet.agents.values()
-    return graph_of(
+    return graph_from_edges(
         {agent.name: [need.agent for need in agent.needs] for agent in agents},
         {agent.name: agent.wants for agent in agents},
     )
 
 
-def graph_of(needs: Mapping[str, Iterable[str]], wants: Mapping[str, Iterable[str]] | None = None) -> Graph:
+def graph_from_edges(needs: Mapping[str, Iterable[str]], wants: Mapping[str, Iterable[str]] | None = None) -> Graph:
     """Return the graph of plain names; edges to unknown names are left out, repeated ones kept once."""
     wants = wants or {}
-    kept = {name: _known(needs[name], needs) for name in needs}
+    kept = {name: _known_names(needs[name], needs) for name in needs}
     reverse: dict[str, list[str]] = {name: [] for name in needs}
     for name, needed in kept.items():
         for need in needed:
@@ -242,16 +242,16 @@ def graph_of(needs: Mapping[str, Iterable[str]], wants: Mapping[str, Iterable[st
     return Graph(
         agents=tuple(needs),
         needs=kept,
-        wants={name: _known(wants.get(name, ()), needs) for name in needs},
+        wants={name: _known_names(wants.get(name, ()), needs) for name in needs},
         needed_by={name: tuple(others) for name, others in reverse.items()},
     )
 
 
-def _known(names: Iterable[str], known: Mapping[str, object]) -> tuple[str, ...]:
+def _known_names(names: Iterable[str], known: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name in known))
 
 
-def critical_path(graph: Graph, ready_s: Mapping[str, float]) -> tuple[Step, ...]:
+def critical_path(graph: Graph, ready_s: Mapping[str, float]) -> tuple[CriticalStep, ...]:
     """Return the chain of needs that decided when the fleet was ready, first to start first.
 
     Walks back from the agent that was ready last, each time to the need that was ready
@@ -263,7 +263,7 @@ def critical_path(graph: Graph, ready_s: Mapping[str, float]) -> tuple[Step, ...
     for name in graph.agents:
         if name not in ready_s:
             raise UnknownAgentError(name)
-    steps: list[Step] = []
+    steps: list[CriticalStep] = []
     seen: set[str] = set()
     candidates: tuple[str, ...] = graph.agents
     while candidates:
@@ -272,11 +272,11 @@ def critical_path(graph: Graph, ready_s: Mapping[str, float]) -> tuple[Step, ...
         # In a cycle the walk would come round again: it ends where it would.
         candidates = tuple(need for need in graph.needs[name] if need not in seen)
         started_s = max((ready_s[need] for need in candidates), default=0.0)
-        steps.append(Step(name, started_s, ready_s[name]))
+        steps.append(CriticalStep(name, started_s, ready_s[name]))
     return tuple(reversed(steps))
 
 
-def components(needs: Mapping[str, tuple[str, ...]]) -> list[tuple[str, ...]]:
+def strongly_connected_components(needs: Mapping[str, tuple[str, ...]]) -> list[tuple[str, ...]]:
     """Return the strongly connected components, each after those it needs (Tarjan 1972, no recursion)."""
     found: list[tuple[str, ...]] = []
     number: dict[str, int] = {}
@@ -339,23 +339,23 @@ def _back_edges(members: tuple[str, ...], needs: Mapping[str, tuple[str, ...]]) 
     return found
 
 
-def _way_round(start: str, needs: Mapping[str, tuple[str, ...]], inside: set[str]) -> tuple[str, ...] | None:
+def _shortest_cycle_through(start: str, needs: Mapping[str, tuple[str, ...]], inside: set[str]) -> tuple[str, ...] | None:
     """Return the shortest way from `start` back to it, without its end, by breadth first search."""
-    came_from: dict[str, str] = {}
+    predecessors: dict[str, str] = {}
     queue = deque([start])
     while queue:
         name = queue.popleft()
         for need in needs[name]:
             if need == start:
-                return _walked(start, name, came_from)
-            if need in inside and need not in came_from:
-                came_from[need] = name
+                return _path_back(start, name, predecessors)
+            if need in inside and need not in predecessors:
+                predecessors[need] = name
                 queue.append(need)
     return None
 
 
-def _walked(start: str, end: str, came_from: Mapping[str, str]) -> tuple[str, ...]:
-    way = [end]
-    while way[-1] != start:
-        way.append(came_from[way[-1]])
-    return tuple(reversed(way))
+def _path_back(start: str, end: str, predecessors: Mapping[str, str]) -> tuple[str, ...]:
+    path = [end]
+    while path[-1] != start:
+        path.append(predecessors[path[-1]])
+    return tuple(reversed(path))

@@ -8,31 +8,31 @@ from typing import NamedTuple
 LOOPBACK = "127.0.0.1"
 WILDCARD = "0.0.0.0"
 _WILDCARDS = frozenset({"*", "0.0.0.0", "::", "[::]", "0", ""})
-_VARIABLE = r"\$(?:\{[A-Za-z_]\w*\}|[A-Za-z_]\w*)"
-_HOST = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\*"
-_ADDRESS = re.compile(
-    rf"(?P<host>{_VARIABLE}|{_HOST}|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{{1,5}}|{_VARIABLE}))?"
+_VARIABLE_PATTERN = r"\$(?:\{[A-Za-z_]\w*\}|[A-Za-z_]\w*)"
+_HOST_PATTERN = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\*"
+_ADDRESS_PATTERN = re.compile(
+    rf"(?P<host>{_VARIABLE_PATTERN}|{_HOST_PATTERN}|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{{1,5}}|{_VARIABLE_PATTERN}))?"
 )
 
 
-class Address(NamedTuple):
+class HostPort(NamedTuple):
     """An address as written; each part may be a `$VARIABLE`, and the port may be absent (empty)."""
 
     host: str
     port: str = ""
 
 
-def parse_address(text: str) -> Address | None:
+def parse_address(text: str) -> HostPort | None:
     """Return the parts of `host`, `host:port`, `[v6]:port`, a bare IPv6 address or `$VARIABLE`, else None."""
     if is_ip(text):
-        return Address(text)
-    match = _ADDRESS.fullmatch(text)
+        return HostPort(text)
+    match = _ADDRESS_PATTERN.fullmatch(text)
     if match is None:
         return None
     port = match["port"] or ""
     if port.isdigit() and parse_port(port) is None:
         return None
-    return Address(match["host"].strip("[]"), port)
+    return HostPort(match["host"].strip("[]"), port)
 
 
 def parse_port(text: str) -> int | None:
@@ -45,7 +45,7 @@ def parse_port(text: str) -> int | None:
     return port if 1 <= port <= 65535 else None
 
 
-def variable_of(part: str) -> str | None:
+def referenced_variable(part: str) -> str | None:
     """Return the name in `$NAME` or `${NAME}`, else None."""
     return part[1:].strip("{}") if part.startswith("$") else None
 
@@ -73,7 +73,7 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or (host.startswith("127.") and is_ip(host))
 
 
-def is_here(host: str) -> bool:
+def is_local_host(host: str) -> bool:
     """Return whether `host` is an address of this machine: a UDP socket can be bound to it.
 
     No packet is sent; a name is resolved as the system resolves names.

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.decode import Decoder, shown
-from argosy.fleet.document import Mapping, read_document
-from argosy.fleet.places import FaultList, displayed
+from argosy.fleet.decode import StructDecoder, describe_node
+from argosy.fleet.document import MappingNode, read_document
+from argosy.fleet.places import FaultList, format_path
 from argosy.fleet.resolve import merge_defaults, resolve_agent
-from argosy.fleet.soundness import Scene, check_fleet
+from argosy.fleet.soundness import ValidationContext, validate_fleet
 from argosy.fleet.spec import AgentKeys, Fleet, FleetKeys, Machine
 
 if TYPE_CHECKING:
     from argosy.fleet.document import Node
 
-_START = "such as `agents: {Echo: {run: echo.py}}`"
+_EXAMPLE_HINT = "such as `agents: {Echo: {run: echo.py}}`"
 
 
 def load_fleet(path: str | Path, text: str | None = None) -> Fleet:
@@ -39,47 +39,47 @@ def read_fleet(path: str | Path, text: str | None = None) -> tuple[Fleet | None,
     (a cycle, an unknown name, a port used twice) leave a fleet to look at.
     """
     file = Path(path)
-    faults = FaultList(displayed(file))
+    faults = FaultList(format_path(file))
     root = read_document(file, text, faults)
-    fleet = _build(root, file, faults) if root is not None else None
+    fleet = _validate_document(root, file, faults) if root is not None else None
     return fleet, faults.in_file_order()
 
 
-def _build(root: Node, file: Path, faults: FaultList) -> Fleet | None:
-    if not isinstance(root, Mapping):
-        faults.add(root.place, "wrong-type", f"the file is {shown(root)}, expected a mapping", _START)
+def _validate_document(root: Node, file: Path, faults: FaultList) -> Fleet | None:
+    if not isinstance(root, MappingNode):
+        faults.add(root.position, "wrong-type", f"the file is {describe_node(root)}, expected a mapping", _EXAMPLE_HINT)
         return None
-    decoder = Decoder(faults)
-    values = decoder.fields(root, FleetKeys)
+    decoder = StructDecoder(faults)
+    values = decoder.decode_fields(root, FleetKeys)
     is_sound = not len(faults)
-    _check_agents(root, values, faults)
-    fleet = _fleet(values, file, decoder, faults)
-    names = [path for path in (f"agents.{name}" for name in _names(root)) if path in decoder.places]
+    _check_has_agents(root, values, faults)
+    fleet = _build_fleet(values, file, decoder, faults)
+    names = [path for path in (f"agents.{name}" for name in _declared_agent_names(root)) if path in decoder.positions]
     known = {path.removeprefix("agents.") for path in names}
-    check_fleet(Scene(fleet, faults, decoder.places, decoder.misfits, known))
+    validate_fleet(ValidationContext(fleet, faults, decoder.positions, decoder.invalid_paths, known))
     return fleet if is_sound and fleet.agents else None
 
 
-def _names(root: Mapping) -> list[str]:
+def _declared_agent_names(root: MappingNode) -> list[str]:
     """Return the names under `agents`, those of faulty agents too."""
     entry = root.entries.get("agents")
-    return list(entry[1].entries) if entry is not None and isinstance(entry[1], Mapping) else []
+    return list(entry[1].entries) if entry is not None and isinstance(entry[1], MappingNode) else []
 
 
-def _check_agents(root: Mapping, values: dict[str, Any], faults: FaultList) -> None:
-    if values.get("agents") == {} and not _names(root):
+def _check_has_agents(root: MappingNode, values: dict[str, Any], faults: FaultList) -> None:
+    if values.get("agents") == {} and not _declared_agent_names(root):
         key, _ = root.entries["agents"]
-        faults.add(key.place, "no-agents", "`agents` is empty: a fleet has at least one agent", _START)
+        faults.add(key.position, "no-agents", "`agents` is empty: a fleet has at least one agent", _EXAMPLE_HINT)
 
 
-def _fleet(values: dict[str, Any], file: Path, decoder: Decoder, faults: FaultList) -> Fleet:
+def _build_fleet(values: dict[str, Any], file: Path, decoder: StructDecoder, faults: FaultList) -> Fleet:
     """Return the fleet of the values that fit; what did not fit is left out."""
-    where = {path: faults.where(place) for path, place in decoder.places.items()}
+    locations = {path: faults.format_position(place) for path, place in decoder.positions.items()}
     defaults: AgentKeys = values.pop("defaults", AgentKeys())
     machines = {name: machine or Machine() for name, machine in values.pop("machines", {}).items()}
     only_machine = next(iter(machines)) if len(machines) == 1 else None
     agents = {
-        name: resolve_agent(name, merge_defaults(keys, defaults), where[f"agents.{name}"], only_machine)
+        name: resolve_agent(name, merge_defaults(keys, defaults), locations[f"agents.{name}"], only_machine)
         for name, keys in values.pop("agents", {}).items()
     }
     preload = values.pop("preload", "auto")
@@ -89,6 +89,6 @@ def _fleet(values: dict[str, Any], file: Path, decoder: Decoder, faults: FaultLi
         machines=machines,
         agents=agents,
         preload=tuple(preload) if isinstance(preload, list) else preload,
-        places=where,
+        locations=locations,
         **values,
     )

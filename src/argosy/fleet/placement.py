@@ -6,9 +6,9 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 from argosy.fleet import hosts
-from argosy.fleet.lookup import Lookup, Reason, variable_names
+from argosy.fleet.lookup import AddressLookup, AddressPart, variable_names
 from argosy.fleet.spec import AgentSpec
-from argosy.fleet.spelling import suggestion
+from argosy.fleet.spelling import suggest
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ class Placement(msgspec.Struct, frozen=True):
     ever an answer to the second.
     """
 
-    lookup: Lookup
+    lookup: AddressLookup
 
     @property
     def environment(self) -> str:
@@ -50,14 +50,14 @@ class Placement(msgspec.Struct, frozen=True):
         used = {spec.machine for spec in fleet.agents.values()}
         return tuple(name for name in fleet.machines if name in used)
 
-    def address_of(self, machine: str) -> str:
+    def host_of_machine(self, machine: str) -> str:
         """Return the host of a machine.
 
         Raises InputError: no such machine, or no address of it.
         """
-        return self.lookup.machine_host(machine).value
+        return self.lookup.host_of_machine(machine).value
 
-    def connect(self, agent: str, machine: str | None = None) -> Endpoint:
+    def endpoint_of(self, agent: str, machine: str | None = None) -> Endpoint:
         """Return where a peer reaches an agent.
 
         machine: where the peer is, when that is known; a loopback address of another machine is
@@ -65,13 +65,13 @@ class Placement(msgspec.Struct, frozen=True):
         Raises InputError: no such agent, no port, or an address that no peer can use.
         """
         spec = self._spec(agent)
-        host, port = self.lookup.agent_host(spec), self.lookup.agent_port(spec)
+        host, port = self.lookup.host_of_agent(spec), self.lookup.port_of_agent(spec)
         if port is None:
-            raise InputError(_no_port(spec))
-        self._check_reach(spec, host, machine)
+            raise InputError(_missing_port_fault(spec))
+        self._check_reachable(spec, host, machine)
         return Endpoint(host.value, int(port.value))
 
-    def bind(self, agent: str) -> str:
+    def bind_address_of(self, agent: str) -> str:
         """Return the interface that an agent binds: its own address where that is a literal one.
 
         A host name may stand for an address that its machine does not have (a container's, one
@@ -79,30 +79,30 @@ class Placement(msgspec.Struct, frozen=True):
 
         Raises InputError: no such agent, or no address of it.
         """
-        return self.lookup.interface(self._spec(agent)).value
+        return self.lookup.interface_of_agent(self._spec(agent)).value
 
-    def because(self, agent: str, machine: str | None = None) -> tuple[Reason, ...]:
+    def explain_endpoint(self, agent: str, machine: str | None = None) -> tuple[AddressPart, ...]:
         """Return where each part came from: the agent's machine, host, port and interface.
 
         Raises InputError: as `connect`.
         """
-        self.connect(agent, machine)
+        self.endpoint_of(agent, machine)
         spec, lookup = self._spec(agent), self.lookup
         parts = (
-            lookup.machine(spec),
-            lookup.agent_host(spec),
-            lookup.agent_port(spec),
-            lookup.interface(spec),
+            lookup.machine_of(spec),
+            lookup.host_of_agent(spec),
+            lookup.port_of_agent(spec),
+            lookup.interface_of_agent(spec),
         )
         return tuple(part for part in parts if part is not None)
 
-    def service(self, name: str, port: int | None = None) -> Endpoint:
+    def endpoint_of_service(self, name: str, port: int | None = None) -> Endpoint:
         """Return where a service of the environment is.
 
         port: the usual port of the service, used where neither the file nor `<SERVICE>_PORT` names one.
         Raises InputError: no such service here, an unset variable, or no port.
         """
-        host, found = self.lookup.service(name)
+        host, found = self.lookup.address_of_service(name)
         number = int(found.value) if found is not None else port
         if number is None:
             variable = variable_names(name, "PORT")[0]
@@ -111,23 +111,23 @@ class Placement(msgspec.Struct, frozen=True):
             raise InputError(Fault(host.where, "no-port", message, hint))
         return Endpoint(host.value, number)
 
-    def service_because(self, name: str) -> tuple[Reason, ...]:
+    def explain_service(self, name: str) -> tuple[AddressPart, ...]:
         """Return where the host and the port of a service came from.
 
         Raises InputError: no such service here, or an unset variable.
         """
-        return tuple(part for part in self.lookup.service(name) if part is not None)
+        return tuple(part for part in self.lookup.address_of_service(name) if part is not None)
 
     def _spec(self, agent: str) -> AgentSpec:
         agents = self.lookup.fleet.agents
         if agent not in agents:
-            hint = suggestion(agent, agents, "agents")
+            hint = suggest(agent, agents, "agents")
             raise InputError(Fault(agent, "unknown-agent", f"there is no agent `{agent}`", hint))
         return agents[agent]
 
-    def _check_reach(self, spec: AgentSpec, host: Reason, machine: str | None) -> None:
-        is_away = machine is not None and machine != spec.machine
-        if not is_away or not hosts.is_loopback(host.value) or self.is_one_host():
+    def _check_reachable(self, spec: AgentSpec, host: AddressPart, machine: str | None) -> None:
+        is_remote = machine is not None and machine != spec.machine
+        if not is_remote or not hosts.is_loopback(host.value) or self.is_single_host():
             return
         raise InputError(
             Fault(
@@ -139,12 +139,12 @@ class Placement(msgspec.Struct, frozen=True):
             )
         )
 
-    def is_one_host(self) -> bool:
+    def is_single_host(self) -> bool:
         """Return whether all machines of the fleet are this host (every address is loopback)."""
-        return all(hosts.is_loopback(self.address_of(name)) for name in self.machines())
+        return all(hosts.is_loopback(self.host_of_machine(name)) for name in self.machines())
 
 
-def _no_port(spec: AgentSpec) -> Fault:
+def _missing_port_fault(spec: AgentSpec) -> Fault:
     return Fault(
         spec.where,
         "no-port",

@@ -9,15 +9,15 @@ import msgspec
 from msgspec import UNSET
 
 from argosy.fleet.spec import AgentKeys, AgentSpec, Backoff, Need, Probe, RestartLimit
-from argosy.fleet.units import duration_s, size_bytes
+from argosy.fleet.units import parse_duration_s, parse_size_bytes
 
 if TYPE_CHECKING:
     from argosy.fleet.spec import Liveness
 
-_CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-ALIVE_S = 1.0
-HEALTH_REQUEST: dict[str, object] = {"action": "health"}
-HEALTH_PATH = "/health"
+_CLASS_PATTERN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+DEFAULT_ALIVE_S = 1.0
+DEFAULT_HEALTH_REQUEST: dict[str, object] = {"action": "health"}
+DEFAULT_HEALTH_PATH = "/health"
 # The kinds of probe that ask a port, in `ready` and in `liveness`.
 PORT_PROBES = frozenset({"zmq", "http", "tcp"})
 
@@ -41,11 +41,11 @@ def resolve_agent(name: str, keys: AgentKeys, where: str, only_machine: str | No
     """
     run = keys.run if keys.run is not UNSET else ""
     values: dict[str, Any] = {
-        key: _frozen(getattr(keys, key)) for key in _SAME_KEYS if getattr(keys, key) is not UNSET
+        key: _to_tuple(getattr(keys, key)) for key in _UNCHANGED_KEYS if getattr(keys, key) is not UNSET
     }
     values.setdefault("machine", only_machine)
-    values.update(_times_and_sizes(keys))
-    kind = kind_of(run)
+    values.update(_resolve_quantities(keys))
+    kind = run_kind(run)
     ports = (keys.health_port, keys.port)
     own_port = next((port for port in ports if isinstance(port, int)), None)
     return AgentSpec(
@@ -53,15 +53,15 @@ def resolve_agent(name: str, keys: AgentKeys, where: str, only_machine: str | No
         where=where,
         run=run if isinstance(run, str) else tuple(run),
         kind=kind,
-        needs=tuple(_needs(keys)),
+        needs=tuple(_resolve_needs(keys)),
         ready=resolve_probe(keys.ready if keys.ready is not UNSET else Probe(), kind, own_port),
-        liveness=_liveness(keys.liveness, own_port) if keys.liveness is not UNSET else None,
+        liveness=_resolve_liveness(keys.liveness, own_port) if keys.liveness is not UNSET else None,
         **values,
     )
 
 
 # Keys that an agent has as the file has them.
-_SAME_KEYS = (
+_UNCHANGED_KEYS = (
     "args",
     "env",
     "env_file",
@@ -82,11 +82,11 @@ _SAME_KEYS = (
 )
 
 
-def kind_of(run: str | list[str]) -> Literal["script", "class", "command"]:
+def run_kind(run: str | list[str]) -> Literal["script", "class", "command"]:
     """Return what `run` names: a list is a command, `module:Class` a class, all else a script."""
     if isinstance(run, list):
         return "command"
-    return "class" if _CLASS.fullmatch(run) else "script"
+    return "class" if _CLASS_PATTERN.fullmatch(run) else "script"
 
 
 def resolve_probe(probe: Probe, kind: str, own_port: int | None) -> Probe:
@@ -99,48 +99,48 @@ def resolve_probe(probe: Probe, kind: str, own_port: int | None) -> Probe:
     if chosen in PORT_PROBES and probe.port is None:
         values["port"] = own_port
     if chosen == "zmq" and probe.send is None:
-        values["send"] = HEALTH_REQUEST
+        values["send"] = DEFAULT_HEALTH_REQUEST
     if chosen == "http" and probe.path is None:
-        values["path"] = HEALTH_PATH
+        values["path"] = DEFAULT_HEALTH_PATH
     if chosen == "alive" and probe.seconds is None:
-        values["seconds"] = ALIVE_S
+        values["seconds"] = DEFAULT_ALIVE_S
     return msgspec.structs.replace(probe, **values)
 
 
-def _liveness(liveness: Liveness, own_port: int | None) -> Liveness:
+def _resolve_liveness(liveness: Liveness, own_port: int | None) -> Liveness:
     values: dict[str, Any] = {}
     if liveness.probe in PORT_PROBES and liveness.port is None:
         values["port"] = own_port
     if liveness.probe == "zmq" and liveness.send is None:
-        values["send"] = HEALTH_REQUEST
+        values["send"] = DEFAULT_HEALTH_REQUEST
     if liveness.probe == "http" and liveness.path is None:
-        values["path"] = HEALTH_PATH
+        values["path"] = DEFAULT_HEALTH_PATH
     return msgspec.structs.replace(liveness, **values)
 
 
-def _frozen(value: Any) -> Any:
+def _to_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _needs(keys: AgentKeys) -> list[Need]:
+def _resolve_needs(keys: AgentKeys) -> list[Need]:
     if keys.needs is UNSET:
         return []
     return [need if isinstance(need, Need) else Need(need) for need in keys.needs]
 
 
-def _times_and_sizes(keys: AgentKeys) -> dict[str, Any]:
+def _resolve_quantities(keys: AgentKeys) -> dict[str, Any]:
     """Return the fields in seconds and bytes of the keys that are there."""
     values: dict[str, Any] = {}
     for key in ("start_timeout", "stop_timeout"):
         if (text := getattr(keys, key)) is not UNSET:
-            values[f"{key}_s"] = duration_s(text)
+            values[f"{key}_s"] = parse_duration_s(text)
     for key in ("gpu_memory", "memory"):
         if (text := getattr(keys, key)) is not UNSET:
-            values[f"{key}_bytes"] = size_bytes(text)
+            values[f"{key}_bytes"] = parse_size_bytes(text)
     limit = keys.restart_limit if keys.restart_limit is not UNSET else RestartLimit()
     backoff = keys.backoff if keys.backoff is not UNSET else Backoff()
     values["restart_times"] = limit.times
-    values["restart_within_s"] = duration_s(limit.within)
-    values["backoff_first_s"] = duration_s(backoff.first)
-    values["backoff_most_s"] = duration_s(backoff.most)
+    values["restart_within_s"] = parse_duration_s(limit.within)
+    values["backoff_first_s"] = parse_duration_s(backoff.first)
+    values["backoff_most_s"] = parse_duration_s(backoff.most)
     return values

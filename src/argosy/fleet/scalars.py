@@ -11,7 +11,7 @@ import re
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL_FLOAT = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_WORDS: dict[str, bool | None] = {
+_KEYWORDS: dict[str, bool | None] = {
     "": None,
     "~": None,
     "null": None,
@@ -24,14 +24,14 @@ _WORDS: dict[str, bool | None] = {
     "False": False,
     "FALSE": False,
 }
-_MOST_DIGITS = 4000  # int() refuses longer ones; no number of a fleet comes near
+_MAX_DIGITS = 4000  # int() refuses longer ones; no number of a fleet comes near
 
 
-def resolve(text: str) -> str | int | float | bool | None:
+def resolve_scalar(text: str) -> str | int | float | bool | None:
     """Return the value of a plain scalar; what has no meaning of its own is its text."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if text[0] not in "+-.0123456789" or len(text) > _MOST_DIGITS:
+    if text in _KEYWORDS:
+        return _KEYWORDS[text]
+    if text[0] not in "+-.0123456789" or len(text) > _MAX_DIGITS:
         return text
     if _INT.fullmatch(text):
         return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10)

@@ -24,7 +24,7 @@ class EdgeCost(msgspec.Struct, frozen=True):
     fleet_s: float
 
 
-def ready_times(graph: Graph, takes_s: Mapping[str, float]) -> dict[str, float]:
+def compute_ready_times(graph: Graph, durations_s: Mapping[str, float]) -> dict[str, float]:
     """Return when each agent is ready, in seconds from the start; needs are ready before.
 
     takes_s: seconds from the readiness of the last need to the agent's own.
@@ -32,34 +32,34 @@ def ready_times(graph: Graph, takes_s: Mapping[str, float]) -> dict[str, float]:
     """
     ready: dict[str, float] = {}
     for name in graph.start_order():
-        if name not in takes_s:
+        if name not in durations_s:
             raise UnknownAgentError(name)
         # Within a cycle a need may have no time yet; a start refuses such a file.
-        ready[name] = _last(graph.needs[name], ready) + takes_s[name]
+        ready[name] = _latest_ready_s(graph.needs[name], ready) + durations_s[name]
     return ready
 
 
-def edge_costs(graph: Graph, takes_s: Mapping[str, float]) -> tuple[EdgeCost, ...]:
+def compute_edge_costs(graph: Graph, durations_s: Mapping[str, float]) -> tuple[EdgeCost, ...]:
     """Return the cost of each need, the costliest first: for the fleet, then for the agent.
 
     Each is counted alone: two needs that are ready at the same time cost nothing each, and together all.
     Raises UnknownAgentError: an agent of the graph has no entry in `takes_s`.
     """
-    ready = ready_times(graph, takes_s)
+    ready = compute_ready_times(graph, durations_s)
     whole_s = max(ready.values(), default=0.0)
-    below = _longest_after(graph, takes_s)
+    below = _longest_dependent_chain(graph, durations_s)
     costs = []
     for agent, need in graph.edges():
         others = [other for other in graph.needs[agent] if other != need]
-        agent_s = max(0.0, ready[need] - _last(others, ready))
+        agent_s = max(0.0, ready[need] - _latest_ready_s(others, ready))
         # Only what stands on a longest chain can make the whole sooner.
         is_tight = agent_s > 0 and ready[agent] + below[agent] >= whole_s - 1e-9
-        fleet_s = whole_s - max(_moved(graph, takes_s, ready, agent, agent_s)) if is_tight else 0.0
+        fleet_s = whole_s - max(_ready_times_if_sooner(graph, durations_s, ready, agent, agent_s)) if is_tight else 0.0
         costs.append(EdgeCost(agent, need, agent_s, max(0.0, fleet_s)))
     return tuple(sorted(costs, key=lambda cost: (-cost.fleet_s, -cost.agent_s)))
 
 
-def implied_by(graph: Graph, agent: str, need: str) -> tuple[str, ...]:
+def find_implying_chain(graph: Graph, agent: str, need: str) -> tuple[str, ...]:
     """Return the shortest other chain of needs from `agent` to `need`, both included; empty without one.
 
     It is the proof that the need is redundant: each of the chain waits for the next.
@@ -67,49 +67,49 @@ def implied_by(graph: Graph, agent: str, need: str) -> tuple[str, ...]:
     """
     if agent not in graph.needs:
         raise UnknownAgentError(agent)
-    came_from: dict[str, str] = {}
+    predecessors: dict[str, str] = {}
     queue = deque([agent])
     while queue:
         name = queue.popleft()
         for other in graph.needs[name]:
-            if (name, other) == (agent, need) or other in came_from or other == agent:
+            if (name, other) == (agent, need) or other in predecessors or other == agent:
                 continue
-            came_from[other] = name
+            predecessors[other] = name
             if other == need:
-                return _chain(agent, need, came_from)
+                return _path_from(agent, need, predecessors)
             queue.append(other)
     return ()
 
 
-def _chain(first: str, last: str, came_from: Mapping[str, str]) -> tuple[str, ...]:
-    way = [last]
-    while way[-1] != first:
-        way.append(came_from[way[-1]])
-    return tuple(reversed(way))
+def _path_from(first: str, last: str, predecessors: Mapping[str, str]) -> tuple[str, ...]:
+    path = [last]
+    while path[-1] != first:
+        path.append(predecessors[path[-1]])
+    return tuple(reversed(path))
 
 
-def _last(names: Iterable[str], ready: Mapping[str, float]) -> float:
+def _latest_ready_s(names: Iterable[str], ready: Mapping[str, float]) -> float:
     return max((ready[name] for name in names if name in ready), default=0.0)
 
 
-def _longest_after(graph: Graph, takes_s: Mapping[str, float]) -> dict[str, float]:
+def _longest_dependent_chain(graph: Graph, durations_s: Mapping[str, float]) -> dict[str, float]:
     """Return, for each agent, how long the longest chain takes that waits for it, itself not counted."""
     after: dict[str, float] = {}
     for name in graph.stop_order():
         after[name] = max(
-            (takes_s[other] + after.get(other, 0.0) for other in graph.needed_by[name]), default=0.0
+            (durations_s[other] + after.get(other, 0.0) for other in graph.needed_by[name]), default=0.0
         )
     return after
 
 
-def _moved(
-    graph: Graph, takes_s: Mapping[str, float], ready: Mapping[str, float], agent: str, sooner_s: float
+def _ready_times_if_sooner(
+    graph: Graph, durations_s: Mapping[str, float], ready: Mapping[str, float], agent: str, sooner_s: float
 ) -> Iterable[float]:
     """Return when all are ready if `agent` is so much sooner."""
-    moved = dict(ready)
-    moved[agent] -= sooner_s
-    touched = set(graph.affected([agent])) - {agent}
+    shifted = dict(ready)
+    shifted[agent] -= sooner_s
+    touched = set(graph.with_dependents([agent])) - {agent}
     for name in graph.start_order():
         if name in touched:
-            moved[name] = _last(graph.needs[name], moved) + takes_s[name]
-    return moved.values()
+            shifted[name] = _latest_ready_s(graph.needs[name], shifted) + durations_s[name]
+    return shifted.values()

@@ -13,31 +13,31 @@ from argosy.fleet import spec
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def json_schema() -> dict[str, Any]:
+def fleet_json_schema() -> dict[str, Any]:
     """Return the schema that editors use for completion and checks.
 
     It takes what the loader takes, value by value; what must hold between values (names, ports,
     cycles) is the loader's alone.
     """
-    schema = schema_of(spec.FleetKeys, "fleet.yaml")
+    schema = json_schema_of(spec.FleetKeys, "fleet.yaml")
     schema["$defs"]["FleetKeys"]["properties"]["agents"]["minProperties"] = 1
     return schema
 
 
-def schema_of(cls: type[msgspec.Struct], title: str) -> dict[str, Any]:
+def json_schema_of(cls: type[msgspec.Struct], title: str) -> dict[str, Any]:
     """Return the schema of a file that holds what `cls` says; its structs are of one module."""
     (top,), components = msgspec.json.schema_components(
-        [cls], schema_hook=_anything, ref_template="#/$defs/{name}"
+        [cls], schema_hook=_any_value_schema, ref_template="#/$defs/{name}"
     )
     schema: dict[str, Any] = {"$schema": DIALECT, "title": title, **top, "$defs": components}
     for name, component in components.items():
-        for key, text in descriptions(getattr(sys.modules[cls.__module__], name)).items():
+        for key, text in key_descriptions(getattr(sys.modules[cls.__module__], name)).items():
             component["properties"][key]["description"] = text
-    _finish(schema)
+    _widen_scalars(schema)
     return schema
 
 
-def descriptions(cls: type[msgspec.Struct]) -> dict[str, str]:
+def key_descriptions(cls: type[msgspec.Struct]) -> dict[str, str]:
     """Return the keys of a struct of `spec`, each with its meaning.
 
     A field's own words come before those of its type (`a port from 1 to 65535`).
@@ -51,20 +51,20 @@ def descriptions(cls: type[msgspec.Struct]) -> dict[str, str]:
     }
 
 
-def _anything(cls: type) -> dict[str, Any]:
+def _any_value_schema(cls: type) -> dict[str, Any]:
     """Return the schema of `object`: any value."""
     if cls is not object:
         raise NotImplementedError(cls)
     return {"description": "any value"}
 
 
-def _finish(node: Any) -> None:
+def _widen_scalars(node: Any) -> None:
     """Let texts that may be any scalar be one."""
     if isinstance(node, list):
         for item in node:
-            _finish(item)
+            _widen_scalars(item)
     elif isinstance(node, dict):
         if node.pop("x-any-scalar", False):
             node["type"] = ["string", "number", "boolean"]
         for child in node.values():
-            _finish(child)
+            _widen_scalars(child)

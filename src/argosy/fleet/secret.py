@@ -8,56 +8,56 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-HIDDEN = "***"
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+REDACTED = "***"
+_WORD_PATTERN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PASSWORDS = ("password", "passwd", "pass", "passphrase", "pw")
 _LOGINS = ("credential", "credentials", "auth", "authorization", "bearer", "jwt", "cookie", "dsn")
 _SECRET_WORDS = frozenset({*_PASSWORDS, *_LOGINS, "secret", "secrets", "token", "apikey", "salt"})
 # The last word says that the value is where the secret is, not the secret.
-_PLACES = frozenset(["file", "path", "dir", "folder", "name", "url", "uri", "host", "port"])
-_IN_URL = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)(?=@)")
-_ASSIGNED = re.compile(r"""(--[A-Za-z][\w-]*[= ]|\b[A-Za-z_]\w*(?:=|: ?))([^\s"'`,;]+)""")
+_LOCATION_WORDS = frozenset(["file", "path", "dir", "folder", "name", "url", "uri", "host", "port"])
+_URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):([^/\s@]+)(?=@)")
+_ASSIGNMENT = re.compile(r"""(--[A-Za-z][\w-]*[= ]|\b[A-Za-z_]\w*(?:=|: ?))([^\s"'`,;]+)""")
 # What is shorter may stand in any text by chance.
-_SHORTEST = 6
+_MIN_SECRET_LENGTH = 6
 
 
 def is_secret_name(name: str) -> bool:
     """Return whether a variable or option of this name holds a secret: `API_KEY`, `--db-password`."""
-    words = [word.lower() for word in _WORDS.findall(name)]
-    if not words or words[-1] in _PLACES:
+    words = [word.lower() for word in _WORD_PATTERN.findall(name)]
+    if not words or words[-1] in _LOCATION_WORDS:
         return False
     return (words[-1] == "key" and len(words) > 1) or not _SECRET_WORDS.isdisjoint(words)
 
 
-def without_secrets(text: str) -> str:
+def redact_text(text: str) -> str:
     """Return `text` with what it assigns to secret names, and passwords in URLs, hidden.
 
     Knows `NAME=value`, `NAME: value` and `--name value`.
     """
-    return _ASSIGNED.sub(_hidden, _IN_URL.sub(rf"\1:{HIDDEN}", text))
+    return _ASSIGNMENT.sub(_redact_match, _URL_PASSWORD.sub(rf"\1:{REDACTED}", text))
 
 
-def _hidden(found: re.Match[str]) -> str:
-    return found[1] + HIDDEN if is_secret_name(found[1]) else found[0]
+def _redact_match(found: re.Match[str]) -> str:
+    return found[1] + REDACTED if is_secret_name(found[1]) else found[0]
 
 
-class Veil:
+class Redactor:
     """Hides the secrets of one environment wherever their values stand in a text."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        found = {value for value in _secrets_of(env) if len(value) >= _SHORTEST}
+        found = {value for value in _secret_values(env) if len(value) >= _MIN_SECRET_LENGTH}
         # The longest first: one may be a part of another.
         parts = map(re.escape, sorted(found, key=len, reverse=True))
         self._pattern = re.compile("|".join(parts)) if found else None
 
-    def over(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return `text` without them."""
-        return text if self._pattern is None else self._pattern.sub(HIDDEN, text)
+        return text if self._pattern is None else self._pattern.sub(REDACTED, text)
 
 
-def _secrets_of(env: Mapping[str, str]) -> Iterator[str]:
+def _secret_values(env: Mapping[str, str]) -> Iterator[str]:
     for name, value in env.items():
         if is_secret_name(name):
             yield value
-        for login in _IN_URL.finditer(value):
+        for login in _URL_PASSWORD.finditer(value):
             yield login[2]

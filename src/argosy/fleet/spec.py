@@ -25,7 +25,7 @@ Name = Annotated[
     ),
 ]
 Port = Annotated[int, Meta(ge=1, le=65535, description="a port from 1 to 65535")]
-Count = Annotated[int, Meta(ge=1, description="a whole number from 1")]
+PositiveCount = Annotated[int, Meta(ge=1, description="a whole number from 1")]
 Duration = Annotated[
     str,
     Meta(pattern=DURATION_PATTERN, description="a duration such as 500ms, 10s or 5m"),
@@ -38,7 +38,7 @@ Size = Annotated[
     ),
 ]
 # Where a process takes text (arguments, variables), a number or true is its text as written.
-Text = Annotated[
+ScalarText = Annotated[
     str,
     Meta(
         description="a text; numbers, true and false are taken as written",
@@ -55,13 +55,13 @@ class Machine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gpu_memory: Annotated[
         Size | None, Meta(description="the GPU memory that its agents share; admits them while it holds")
     ] = None
-    labels: Annotated[dict[str, Text], Meta(description="free words about the machine")] = {}
+    labels: Annotated[dict[str, ScalarText], Meta(description="free words about the machine")] = {}
 
 
-class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ThresholdSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A bound of a figure that raises an alert; one of `above` and `below`."""
 
-    figure: Annotated[str, Meta(description="the name of the figure, as /metrics has it without its prefix")]
+    metric: Annotated[str, Meta(description="the name of the figure, as /metrics has it without its prefix")]
     above: Annotated[float | None, Meta(description="raise when it is larger")] = None
     below: Annotated[float | None, Meta(description="raise when it is smaller")] = None
     lasting: Annotated[Duration, Meta(description="how long it has to be beyond the bound")] = "30s"
@@ -83,10 +83,10 @@ class Alerts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slow_start: Annotated[
         bool, Meta(description="whether an agent that is slower to start than its own past is told")
     ] = True
-    thresholds: Annotated[list[Threshold], Meta(description="bounds of figures")] = []
+    thresholds: Annotated[list[ThresholdSpec], Meta(description="bounds of figures")] = []
 
 
-class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecoverySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the hub does by itself about an alert, within a budget; it never deletes anything."""
 
     do: Annotated[
@@ -98,11 +98,11 @@ class Recovery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="the command of `run`; it gets the alert as JSON on its standard input"),
     ] = []
     agents: Annotated[list[Name], Meta(description="whose alerts; default everybody's")] = []
-    figure: Annotated[
+    metric: Annotated[
         str | None,
         Meta(description="of a threshold whose alerts are meant; without it, alerts of agents in trouble"),
     ] = None
-    times: Annotated[Count, Meta(description="the budget of each agent: so often")] = 3
+    times: Annotated[PositiveCount, Meta(description="the budget of each agent: so often")] = 3
     within: Annotated[Duration, Meta(description="the budget of each agent: in this time")] = "1h"
     pause: Annotated[
         Duration, Meta(description="how long to wait for a recovery before it is tried once more")
@@ -115,10 +115,10 @@ class Scrape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: Annotated[Name, Meta(description="whose figures they are")]
     url: Annotated[str, Meta(description="the address of the metrics, as its own machine reaches it")]
     every: Annotated[Duration, Meta(description="the time between two questions")] = "10s"
-    most: Annotated[int, Meta(description="samples that are kept of one answer", ge=1)] = 1000
+    max_samples: Annotated[int, Meta(description="samples that are kept of one answer", ge=1)] = 1000
 
 
-class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class HubSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The observability hub: where it listens, how long it keeps, whom it alerts."""
 
     port: Annotated[
@@ -137,8 +137,8 @@ class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["reads", "all"],
         Meta(description="what needs the hub's token: the page and its data, or /metrics and /healthz too"),
     ] = "reads"
-    most_figures: Annotated[
-        Count,
+    max_metrics: Annotated[
+        PositiveCount,
         Meta(description="names of figures that are kept of one agent at a time; more are dropped, and told"),
     ] = 1000
     detail: Annotated[
@@ -151,7 +151,7 @@ class Hub(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="the address of an OTLP/HTTP receiver, for example http://127.0.0.1:4318"),
     ] = None
     alerts: Annotated[Alerts, Meta(description="when alerts are raised, and where they go")] = Alerts()
-    recovery: Annotated[list[Recovery], Meta(description="what the hub does by itself about alerts")] = []
+    recovery: Annotated[list[RecoverySpec], Meta(description="what the hub does by itself about alerts")] = []
 
 
 class Logs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -196,7 +196,7 @@ class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     path: Annotated[str | None, Meta(description="what http asks for; default /health")] = None
     pattern: Annotated[str | None, Meta(description="the regular expression that log waits for")] = None
-    command: Annotated[list[Text] | None, Meta(description="what exec runs")] = None
+    command: Annotated[list[ScalarText] | None, Meta(description="what exec runs")] = None
     seconds: Annotated[
         Annotated[float, Meta(ge=0)] | None,
         Meta(description="how long alive wants to see the process live; default 1"),
@@ -224,9 +224,9 @@ class Liveness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description='what zmq sends, as JSON; default {"action": "health"}'),
     ] = None
     path: Annotated[str | None, Meta(description="what http asks for; default /health")] = None
-    command: Annotated[list[Text] | None, Meta(description="what exec runs")] = None
+    command: Annotated[list[ScalarText] | None, Meta(description="what exec runs")] = None
     every: Annotated[Duration, Meta(description="the time between two probes")] = "10s"
-    failures: Annotated[Count, Meta(description="so many failures in a row end it")] = 3
+    failures: Annotated[PositiveCount, Meta(description="so many failures in a row end it")] = 3
 
 
 class RestartLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -249,12 +249,12 @@ class AgentKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     # Absent keys stay UNSET, so that a default can be told from a value.
 
     run: Annotated[
-        str | list[Text] | UnsetType,
+        str | list[ScalarText] | UnsetType,
         Meta(description="a script path, `module:Class`, or a command as a list"),
     ] = UNSET
-    args: Annotated[list[Text] | UnsetType, Meta(description="command-line arguments")] = UNSET
+    args: Annotated[list[ScalarText] | UnsetType, Meta(description="command-line arguments")] = UNSET
     env: Annotated[
-        dict[str, Text] | UnsetType,
+        dict[str, ScalarText] | UnsetType,
         Meta(description="variables of the process; merged with those of `defaults`"),
     ] = UNSET
     env_file: Annotated[
@@ -318,7 +318,7 @@ class AgentKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         Annotated[float, Meta(gt=0)] | UnsetType,
         Meta(description="processors; held by a control group, where there is one"),
     ] = UNSET
-    open_files: Annotated[Count | UnsetType, Meta(description="the limit of open files")] = UNSET
+    open_files: Annotated[PositiveCount | UnsetType, Meta(description="the limit of open files")] = UNSET
     idempotent: Annotated[
         list[str] | UnsetType, Meta(description="methods that may be retried without harm")
     ] = UNSET
@@ -341,10 +341,10 @@ class FleetKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     defaults: Annotated[
         AgentKeys, Meta(description="keys that hold for every agent that does not say otherwise")
     ] = AgentKeys()
-    hub: Annotated[Hub, Meta(description="the observability hub")] = Hub()
+    hub: Annotated[HubSpec, Meta(description="the observability hub")] = HubSpec()
     logs: Annotated[Logs, Meta(description="how much of the agents' output is kept")] = Logs()
     max_starting: Annotated[
-        Count | None,
+        PositiveCount | None,
         Meta(description="at most so many starts at once; default: admitted by what is scarce"),
     ] = None
     preload: Annotated[
@@ -411,10 +411,10 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     machines: dict[str, Machine] = {}
     environments: dict[str, dict[str, str]] = {}
-    hub: Hub = Hub()
+    hub: HubSpec = HubSpec()
     logs: Logs = Logs()
     max_starting: int | None = None
     preload: Literal["auto", "none"] | tuple[str, ...] = "auto"
     containers: Literal["group", "agent"] = "group"
     agents: dict[str, AgentSpec]
-    places: dict[str, str] = {}
+    locations: dict[str, str] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 # What the same thing is called elsewhere; no measure of letters finds these.
-_ELSEWHERE = {
+_FOREIGN_KEYS = {
     "command": "run",
     "dependencies": "needs",
     "depends_on": "needs",
@@ -26,11 +26,11 @@ _ELSEWHERE = {
 }
 
 
-def nearest(word: str, known: Collection[str]) -> str | None:
+def closest_match(word: str, known: Collection[str]) -> str | None:
     """Return the known word that `word` was probably meant to be, or None."""
-    elsewhere = _ELSEWHERE.get(word.lower())
-    if elsewhere in known:
-        return elsewhere
+    equivalent = _FOREIGN_KEYS.get(word.lower())
+    if equivalent in known:
+        return equivalent
     import difflib  # noqa: PLC0415  (only a wrong word needs it)
 
     folded = {candidate.lower(): candidate for candidate in known}
@@ -38,13 +38,13 @@ def nearest(word: str, known: Collection[str]) -> str | None:
     return folded[near[0]] if near else None
 
 
-def suggestion(word: str, known: Collection[str], what: str) -> str:
+def suggest(word: str, known: Collection[str], what: str) -> str:
     """Return the hint for an unknown word: the nearest one, else what there is (at most 12 words)."""
-    near = nearest(word, known)
+    near = closest_match(word, known)
     if near is not None:
         return f"did you mean `{near}`?"
     if not known:
         return f"there are no {what}"
-    shown = sorted(known)
-    more = f" and {len(shown) - 12} more" if len(shown) > 12 else ""
-    return f"{what}: " + ", ".join(f"`{one}`" for one in shown[:12]) + more
+    listed = sorted(known)
+    more = f" and {len(listed) - 12} more" if len(listed) > 12 else ""
+    return f"{what}: " + ", ".join(f"`{one}`" for one in listed[:12]) + more

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from argosy.fault import Fault, InputError
 
-_FORM = re.compile(r"(\d+(?:\.\d+)?)([A-Za-z]+)", re.ASCII)
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([A-Za-z]+)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {
     "B": 1,
@@ -22,7 +22,7 @@ _BYTES = {
 }
 
 
-def duration_s(text: str) -> float:
+def parse_duration_s(text: str) -> float:
     """Return the seconds of a duration such as `500ms`, `10s`, `5m`, `1.5h` or `2d`.
 
     Raises InputError: another form.
@@ -33,13 +33,13 @@ def duration_s(text: str) -> float:
     return number * _SECONDS[unit]
 
 
-def written_duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return finite `seconds` as a duration that `duration_s` reads back exactly."""
     number = f"{Decimal(repr(seconds)):f}"
     return f"{number.removesuffix('.0')}s"
 
 
-def size_bytes(text: str) -> int:
+def parse_size_bytes(text: str) -> int:
     """Return the bytes of a size such as `512MiB` (2**20) or `2GB` (10**9).
 
     Raises InputError: another form.
@@ -50,7 +50,7 @@ def size_bytes(text: str) -> int:
     return round(number * _BYTES[unit])
 
 
-def shown_size(size_bytes: int) -> str:
+def format_size(size_bytes: int) -> str:
     """Return a size for people, in the largest binary unit that keeps it at 1 or more."""
     for unit in ("TiB", "GiB", "MiB", "KiB"):
         if size_bytes >= _BYTES[unit]:
@@ -59,10 +59,10 @@ def shown_size(size_bytes: int) -> str:
 
 
 def _split(text: str) -> tuple[float | None, str]:
-    match = _FORM.fullmatch(text)
+    match = _QUANTITY.fullmatch(text)
     return (float(match[1]), match[2]) if match else (None, "")
 
 
-def counted(number: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """Return `1 agent`, `2 agents`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -24,7 +24,7 @@ def host(name: str, *variables: str) -> str:
     for variable in variables:
         if variable in os.environ:
             return os.environ[variable]
-    found: str = importlib.import_module("argosy.fleet.nearest").find_host(name, _caller())
+    found: str = importlib.import_module("argosy.fleet.nearest").find_host(name, _calling_folder())
     return found
 
 
@@ -33,11 +33,11 @@ def endpoint(name: str) -> str:
 
     Raises MissingError, InputError: as `host`; or it has no port.
     """
-    found: str = importlib.import_module("argosy.fleet.nearest").find_endpoint(name, _caller())
+    found: str = importlib.import_module("argosy.fleet.nearest").find_endpoint(name, _calling_folder())
     return found
 
 
-def _caller() -> str:
+def _calling_folder() -> str:
     """Return the folder of the file that asks; empty for one without a file."""
     path = sys._getframe(2).f_globals.get("__file__")
     return os.path.dirname(os.path.abspath(path)) if isinstance(path, str) else ""

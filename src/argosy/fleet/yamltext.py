@@ -6,10 +6,10 @@ import sys
 
 import yaml
 
-from argosy.fleet.scalars import resolve
+from argosy.fleet.scalars import resolve_scalar
 
 
-class _Dumper(yaml.SafeDumper):
+class _QuotingDumper(yaml.SafeDumper):
     """Quotes by the readings of YAML 1.2 too (`0o17`, `1e3`), and keeps every text on one line."""
 
     def ignore_aliases(self, data: object) -> bool:
@@ -19,30 +19,30 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
 
-class _Block(str):
+class _LiteralText(str):
     """A text of several lines that is written as it stands."""
 
     __slots__ = ()
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = '"' if resolve(text) != text or not text.isprintable() else None
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if resolve_scalar(text) != text or not text.isprintable() else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-def _block(dumper: yaml.SafeDumper, text: _Block) -> yaml.ScalarNode:
+def _represent_literal(dumper: yaml.SafeDumper, text: _LiteralText) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="|")
 
 
-_Dumper.add_representer(str, _text)
-_Dumper.add_representer(_Block, _block)
+_QuotingDumper.add_representer(str, _represent_text)
+_QuotingDumper.add_representer(_LiteralText, _represent_literal)
 
 
-def scalar(value: object) -> str:
+def dump_inline(value: object) -> str:
     """Return `value` as YAML on one line."""
     text: str = yaml.dump(
         [value],
-        Dumper=_Dumper,
+        Dumper=_QuotingDumper,
         default_flow_style=True,
         sort_keys=False,
         allow_unicode=True,
@@ -51,11 +51,11 @@ def scalar(value: object) -> str:
     return text.rstrip("\n")[1:-1]
 
 
-def document(value: object) -> str:
+def dump_document(value: object) -> str:
     """Return a mapping or list as a document of YAML, keys in the order of the value."""
     text: str = yaml.dump(
         value,
-        Dumper=_Dumper,
+        Dumper=_QuotingDumper,
         default_flow_style=False,
         sort_keys=False,
         allow_unicode=True,
@@ -64,6 +64,6 @@ def document(value: object) -> str:
     return text
 
 
-def block(text: str) -> str:
+def literal_block(text: str) -> str:
     """Return `text` so that `document` writes its lines as they stand."""
-    return _Block(text)
+    return _LiteralText(text)

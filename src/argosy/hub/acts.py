@@ -15,29 +15,29 @@ from typing import Any, Final
 import msgspec
 
 from argosy.engine.client import connect
-from argosy.engine.folder import Folder
-from argosy.engine.messages import Answer, Message, Restart, Restarted, Stop, Stopped
+from argosy.engine.folder import StateDir
+from argosy.engine.messages import ControlReply, ControlMessage, Restart, Restarted, Stop, Stopped
 from argosy.fault import ArgosyError, Fault, RefusedError
-from argosy.hub.keeper import FullError, Keeper
-from argosy.hub.record import Event
+from argosy.hub.keeper import StoreFullError, StoreWriter
+from argosy.hub.record import HubEvent
 
-MOST_AT_ONCE: Final = 8  # each holds a thread while the supervisor is at it
+MAX_CONCURRENT: Final = 8  # each holds a thread while the supervisor is at it
 
 
-class Acts:
+class ActionExecutor:
     """Carries out orders to agents through this machine's supervisor."""
 
-    def __init__(self, keeper: Keeper, folder: Folder) -> None:
-        self._keeper = keeper
-        self._folder = folder
-        self._under_way = 0
+    def __init__(self, writer: StoreWriter, state_dir: StateDir) -> None:
+        self._writer = writer
+        self._state_dir = state_dir
+        self._running = 0
 
-    async def restart(self, agents: Sequence[str], by: str) -> dict[str, Any]:
+    async def restart(self, agents: Sequence[str], requested_by: str) -> dict[str, Any]:
         """Restart agents, and return who is ready again and who is not.
 
         Raises ArgosyError: it was refused; the record says so too.
         """
-        answer = await self._order("restart", agents, by, Restart(names=list(agents)))
+        answer = await self._execute("restart", agents, requested_by, Restart(names=list(agents)))
         assert isinstance(answer, Restarted), "a restart is answered by its outcome"
         return {
             "restarted": answer.restarted,
@@ -46,44 +46,44 @@ class Acts:
             "seconds": round(answer.seconds, 3),
         }
 
-    async def stop(self, agents: Sequence[str], by: str) -> dict[str, Any]:
+    async def stop(self, agents: Sequence[str], requested_by: str) -> dict[str, Any]:
         """Stop agents, and return which were stopped and which had to be killed; raises as `restart`."""
-        answer = await self._order("stop", agents, by, Stop(names=list(agents)))
+        answer = await self._execute("stop", agents, requested_by, Stop(names=list(agents)))
         assert isinstance(answer, Stopped), "a stop is answered by its outcome"
         return {"stopped": answer.stopped, "killed": answer.killed, "seconds": round(answer.seconds, 3)}
 
-    async def note(self, do: str, agents: Sequence[str], by: str, **more: Any) -> Event:
+    async def record(self, action: str, agents: Sequence[str], requested_by: str, **fields: Any) -> HubEvent:
         """Leave a record of something that is done here, and return it.
 
         Raises FullError: the disk does not take it, so it is not to be done.
         """
-        event = _event(do, agents, by, more)
-        await self._keeper.keep_first([event])
+        event = _action_event(action, agents, requested_by, fields)
+        await self._writer.append_or_raise([event])
         return event
 
-    async def _note_after(self, do: str, agents: Sequence[str], by: str, **more: Any) -> None:
-        with contextlib.suppress(FullError):  # it is done, and who asked for it is to be answered
-            await self._keeper.keep_soon([_event(do, agents, by, more)])
+    async def _record_outcome(self, action: str, agents: Sequence[str], requested_by: str, **fields: Any) -> None:
+        with contextlib.suppress(StoreFullError):  # it is done, and who asked for it is to be answered
+            await self._writer.append_soon([_action_event(action, agents, requested_by, fields)])
 
-    async def _order(self, do: str, agents: Sequence[str], by: str, request: Message) -> Answer:
-        if self._under_way >= MOST_AT_ONCE:
-            message = f"{self._under_way} actions are under way, which is as many as there may be"
+    async def _execute(self, action: str, agents: Sequence[str], requested_by: str, request: ControlMessage) -> ControlReply:
+        if self._running >= MAX_CONCURRENT:
+            message = f"{self._running} actions are under way, which is as many as there may be"
             raise RefusedError(Fault("hub", "too-many-actions", message, "wait until one is over"))
-        self._under_way += 1
+        self._running += 1
         try:
-            await self.note(do, agents, by, outcome="begun")
+            await self.record(action, agents, requested_by, outcome="begun")
             try:
-                answer = await asyncio.to_thread(self._ask, request)
+                answer = await asyncio.to_thread(self._send_to_supervisor, request)
             except ArgosyError as error:
-                await self._note_after(do, agents, by, outcome="refused", text=str(error))
+                await self._record_outcome(action, agents, requested_by, outcome="refused", text=str(error))
                 raise
-            await self._note_after(do, agents, by, outcome="done", result=msgspec.to_builtins(answer))
+            await self._record_outcome(action, agents, requested_by, outcome="done", result=msgspec.to_builtins(answer))
             return answer
         finally:
-            self._under_way -= 1
+            self._running -= 1
 
-    def _ask(self, request: Message) -> Answer:
-        client = connect(self._folder, "hub")
+    def _send_to_supervisor(self, request: ControlMessage) -> ControlReply:
+        client = connect(self._state_dir, "hub")
         if client is None:
             fault = Fault("hub", "not-running", "no supervisor runs on this machine", "`argosy up -d`")
             raise RefusedError(fault)
@@ -92,6 +92,6 @@ class Acts:
             return client.receive(None)
 
 
-def _event(do: str, agents: Sequence[str], by: str, more: dict[str, Any]) -> Event:
-    body = {"do": do, "agents": list(agents), "by": by, **more}
-    return Event(int(time.time() * 1000), "action", agents[0] if len(agents) == 1 else "", body)
+def _action_event(action: str, agents: Sequence[str], requested_by: str, fields: dict[str, Any]) -> HubEvent:
+    body = {"do": action, "agents": list(agents), "by": requested_by, **fields}
+    return HubEvent(int(time.time() * 1000), "action", agents[0] if len(agents) == 1 else "", body)

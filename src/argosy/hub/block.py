@@ -28,12 +28,12 @@ from typing import Any, Final
 
 import zstandard
 
-_HEAD: Final = struct.Struct("<BBBI")
+_HEADER: Final = struct.Struct("<BBBI")
 _ASCENDING: Final = 1  # no value is below the one before it
-_AS_THEY_ARE: Final = 2  # doubles, no planes
-_WORD: Final = 8
-_GAIN: Final = 0.95  # differences, which take time to undo, have to be worth it
-_MOST_SAMPLES: Final = 1 << 24  # 128 MiB: a head that says more is damaged
+_RAW: Final = 2  # doubles, no planes
+_DOUBLE_BYTES: Final = 8
+_MIN_GAIN: Final = 0.95  # differences, which take time to undo, have to be worth it
+_MAX_SAMPLES: Final = 1 << 24  # 128 MiB: a head that says more is damaged
 
 
 def _compressor(level: int) -> zstandard.ZstdCompressor:
@@ -47,8 +47,8 @@ def _compressor(level: int) -> zstandard.ZstdCompressor:
     return zstandard.ZstdCompressor(compression_params=packing)
 
 
-_quick: Final = _compressor(3)
-_thorough: Final = _compressor(9)
+_fast_compressor: Final = _compressor(3)
+_best_compressor: Final = _compressor(9)
 _decompressor = zstandard.ZstdDecompressor(format=zstandard.FORMAT_ZSTD1_MAGICLESS)
 
 _CHUNK: Final = 1 << 16  # of LZMA2 at most
@@ -62,70 +62,70 @@ class DamagedBlockError(ValueError):
     """A block that was not made by `pack`, or not all of it."""
 
 
-def pack(values: array[float], *, is_final: bool = False) -> bytes:
+def encode_block(values: array[float], *, is_final: bool = False) -> bytes:
     """Return `values` (an array of doubles; NaN and infinities too) as a block.
 
     is_final: it will stay, so that it is worth four times the work to save a few bytes of a hundred.
     """
-    compressor = _thorough if is_final else _quick
-    raw, count = _little(values), len(values)
+    compressor = _best_compressor if is_final else _fast_compressor
+    raw, count = _to_little_endian(values), len(values)
     ascending = _ASCENDING if all(map(operator.le, values, islice(values, 1, None))) else 0
-    planes = [raw[place::_WORD] for place in range(_WORD)]
-    moving = [place for place, plane in enumerate(planes) if plane.count(plane[:1]) < count]
-    still = b"".join(planes[place][:1] for place in range(_WORD) if place not in moving)
-    falling = [place for place in moving if _size(_differences(planes[place])) < _GAIN * _size(planes[place])]
-    others = [planes[place] for place in moving if place not in falling]
-    steps = _differences(b"".join(planes[place] for place in falling))
-    frame = _squeezed(
-        compressor, [*(steps[count * n : count * (n + 1)] for n in range(len(falling))), *others]
+    planes = [raw[place::_DOUBLE_BYTES] for place in range(_DOUBLE_BYTES)]
+    varying = [place for place, plane in enumerate(planes) if plane.count(plane[:1]) < count]
+    constant = b"".join(planes[place][:1] for place in range(_DOUBLE_BYTES) if place not in varying)
+    delta_planes = [place for place in varying if _compressed_size(_delta_encode(planes[place])) < _MIN_GAIN * _compressed_size(planes[place])]
+    others = [planes[place] for place in varying if place not in delta_planes]
+    deltas = _delta_encode(b"".join(planes[place] for place in delta_planes))
+    frame = _compress(
+        compressor, [*(deltas[count * n : count * (n + 1)] for n in range(len(delta_planes))), *others]
     )
-    if moving and len(whole := compressor.compress(raw)) < len(frame) + len(still):
-        return _HEAD.pack(ascending | _AS_THEY_ARE, 0, 0, count) + whole
-    return _HEAD.pack(ascending, _mask(moving), _mask(falling), count) + still + frame
+    if varying and len(whole := compressor.compress(raw)) < len(frame) + len(constant):
+        return _HEADER.pack(ascending | _RAW, 0, 0, count) + whole
+    return _HEADER.pack(ascending, _bit_mask(varying), _bit_mask(delta_planes), count) + constant + frame
 
 
-def unpack(block: bytes) -> array[float]:
+def decode_block(block: bytes) -> array[float]:
     """Return what was packed; raises DamagedBlockError."""
-    flags, which, falling, count = _head(block)
-    if flags & _AS_THEY_ARE:
-        return _doubles(_unsqueezed(block[_HEAD.size :], count * _WORD))
-    moving = [place for place in range(_WORD) if which >> place & 1]
-    begin = _HEAD.size + (_WORD - len(moving) if count else 0)
-    planes = _unsqueezed(block[begin:], count * len(moving))
-    if falling:
-        end = count * falling.bit_count()
-        planes = _sums(planes[:end]) + planes[end:]
-        moving.sort(key=lambda place: not falling >> place & 1)
-    still = iter(block[_HEAD.size : begin])
-    words = bytearray(bytes(0 if which >> place & 1 else next(still, 0) for place in range(_WORD)) * count)
-    for number, place in enumerate(moving):
-        words[place::_WORD] = planes[number * count : (number + 1) * count]
-    return _doubles(words)
+    flags, which, delta_mask, count = _read_header(block)
+    if flags & _RAW:
+        return _from_little_endian(_decompress(block[_HEADER.size :], count * _DOUBLE_BYTES))
+    varying = [place for place in range(_DOUBLE_BYTES) if which >> place & 1]
+    begin = _HEADER.size + (_DOUBLE_BYTES - len(varying) if count else 0)
+    planes = _decompress(block[begin:], count * len(varying))
+    if delta_mask:
+        end = count * delta_mask.bit_count()
+        planes = _delta_decode(planes[:end]) + planes[end:]
+        varying.sort(key=lambda place: not delta_mask >> place & 1)
+    constant = iter(block[_HEADER.size : begin])
+    values = bytearray(bytes(0 if which >> place & 1 else next(constant, 0) for place in range(_DOUBLE_BYTES)) * count)
+    for number, place in enumerate(varying):
+        values[place::_DOUBLE_BYTES] = planes[number * count : (number + 1) * count]
+    return _from_little_endian(values)
 
 
 def is_ascending(block: bytes) -> bool:
     """Return whether no value of a block is below the one before it; they are not read for that."""
-    return bool(_head(block)[0] & _ASCENDING)
+    return bool(_read_header(block)[0] & _ASCENDING)
 
 
-def _head(block: bytes) -> tuple[int, int, int, int]:
-    if len(block) < _HEAD.size:
-        raise DamagedBlockError(f"a block has at least {_HEAD.size} bytes, this one {len(block)}")
-    flags, which, falling, count = _HEAD.unpack_from(block)
-    if count > _MOST_SAMPLES or flags & ~(_ASCENDING | _AS_THEY_ARE) or falling & ~which:
+def _read_header(block: bytes) -> tuple[int, int, int, int]:
+    if len(block) < _HEADER.size:
+        raise DamagedBlockError(f"a block has at least {_HEADER.size} bytes, this one {len(block)}")
+    flags, which, delta_mask, count = _HEADER.unpack_from(block)
+    if count > _MAX_SAMPLES or flags & ~(_ASCENDING | _RAW) or delta_mask & ~which:
         raise DamagedBlockError(f"no block begins with the flags {flags} and {count} samples")
-    return flags, which, falling, count
+    return flags, which, delta_mask, count
 
 
-def _mask(places: Sequence[int]) -> int:
+def _bit_mask(places: Sequence[int]) -> int:
     return sum(1 << place for place in places)
 
 
-def _size(plane: bytes) -> int:
-    return len(_quick.compress(plane))
+def _compressed_size(plane: bytes) -> int:
+    return len(_fast_compressor.compress(plane))
 
 
-def _differences(plane: bytes) -> bytes:
+def _delta_encode(plane: bytes) -> bytes:
     """Return each byte less the one before it: as numbers of every other byte, so that none borrows."""
     size = len(plane)
     low = int.from_bytes(b"\xff\x00" * (size // 2 + 1), "little")
@@ -137,24 +137,24 @@ def _differences(plane: bytes) -> bytes:
     return (even | odd << 8).to_bytes(size + 3, "little")[:size]
 
 
-def _sums(steps: bytes) -> bytes:
+def _delta_decode(deltas: bytes) -> bytes:
     """Undo `_differences`."""
     stream = bytearray()
-    for first in range(0, len(steps), _CHUNK):
-        chunk = steps[first : first + _CHUNK]
+    for first in range(0, len(deltas), _CHUNK):
+        chunk = deltas[first : first + _CHUNK]
         stream += (b"\x02" if first else b"\x01") + (len(chunk) - 1).to_bytes(2, "big") + chunk
     return lzma.decompress(bytes(stream) + b"\x00", format=lzma.FORMAT_RAW, filters=_DELTA)
 
 
-def _squeezed(compressor: zstandard.ZstdCompressor, planes: Sequence[bytes]) -> bytes:
-    squeezing = compressor.compressobj()
+def _compress(compressor: zstandard.ZstdCompressor, planes: Sequence[bytes]) -> bytes:
+    compress_stream = compressor.compressobj()
     frame = bytearray()
     for plane in planes:
-        frame += squeezing.compress(plane) + squeezing.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-    return bytes(frame + squeezing.flush())
+        frame += compress_stream.compress(plane) + compress_stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    return bytes(frame + compress_stream.flush())
 
 
-def _unsqueezed(frame: bytes, size: int) -> bytes:
+def _decompress(frame: bytes, size: int) -> bytes:
     try:
         raw: bytes = _decompressor.decompress(frame, max_output_size=size or 1)
     except zstandard.ZstdError as error:
@@ -164,7 +164,7 @@ def _unsqueezed(frame: bytes, size: int) -> bytes:
     return raw
 
 
-def _little(values: array[float]) -> bytes:
+def _to_little_endian(values: array[float]) -> bytes:
     if sys.byteorder == "little":
         return values.tobytes()
     turned = values[:]
@@ -172,7 +172,7 @@ def _little(values: array[float]) -> bytes:
     return turned.tobytes()
 
 
-def _doubles(raw: bytes | bytearray) -> array[float]:
+def _from_little_endian(raw: bytes | bytearray) -> array[float]:
     values = array("d", raw)
     if sys.byteorder == "big":
         values.byteswap()

@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 
 from argosy.engine.process import describe_exit
 
-_FINE: Final = frozenset(("ready", "stopping", "unknown"))
-_NEVER_FINE: Final = frozenset(("failing", "given-up", "blocked"))  # also of one that was never ready
-_BY_NEED: Final = frozenset(("waiting", "degraded", "restart-pending"))  # may be for want of a need alone
+_HEALTHY_STATES: Final = frozenset(("ready", "stopping", "unknown"))
+_FAILED_STATES: Final = frozenset(("failing", "given-up", "blocked"))  # also of one that was never ready
+_DEPENDENCY_STATES: Final = frozenset(("waiting", "degraded", "restart-pending"))  # may be for want of a need alone
 
 
-class Stand(NamedTuple):
+class AgentHealthState(NamedTuple):
     """How an agent is. since_s: epoch seconds, None where nobody said."""
 
     state: str = "unknown"
@@ -27,76 +27,76 @@ class Stand(NamedTuple):
     since_s: float | None = None
 
 
-class Causes:
+class RootCauses:
     """The states of one machine's agents, and what follows from them. needs: of each agent."""
 
     def __init__(self, needs: Mapping[str, Sequence[str]]) -> None:
         self.needs = needs
-        self._stands: dict[str, Stand] = {}
+        self._states: dict[str, AgentHealthState] = {}
         self._were_ready: set[str] = set()
-        self._under: dict[str, str] = {}  # agents in trouble, with the cause that it began with
+        self._root_cause_of: dict[str, str] = {}  # agents in trouble, with the cause that it began with
 
-    def hear(self, agent: str, state: str, reason: str, since_s: float | None = None) -> None:
+    def update(self, agent: str, state: str, reason: str, since_s: float | None = None) -> None:
         """Take an agent's state; one that was stopped, or ended in order, need not be ready any more."""
-        before = self.stand(agent)
+        before = self.state_of(agent)
         if (before.state, state) != ("exited", "exited"):
-            self._stands[agent] = Stand(state, reason, since_s if before.state != state else before.since_s)
+            self._states[agent] = AgentHealthState(state, reason, since_s if before.state != state else before.since_s)
         if state in ("ready", "degraded"):
             self._were_ready.add(agent)
         elif state == "exited" and (before.state in ("stopping", "unknown") or reason == describe_exit(0)):
             self._were_ready.discard(agent)
-        if not self.is_in_trouble(agent) or state in _NEVER_FINE:
-            self._under.pop(agent, None)
-        elif agent not in self._under and (cause := self._root_of(agent)) not in (None, agent):
-            self._under[agent] = str(cause)
+        if not self.is_unhealthy(agent) or state in _FAILED_STATES:
+            self._root_cause_of.pop(agent, None)
+        elif agent not in self._root_cause_of and (cause := self._current_root_of(agent)) not in (None, agent):
+            self._root_cause_of[agent] = str(cause)
 
-    def were_ready(self, agents: Iterable[str]) -> None:
+    def mark_ready(self, agents: Iterable[str]) -> None:
         """Know that agents were ready before anything was heard."""
         self._were_ready.update(agents)
 
-    def stand(self, agent: str) -> Stand:
+    def state_of(self, agent: str) -> AgentHealthState:
         """Return how an agent is."""
-        return self._stands.get(agent, Stand())
+        return self._states.get(agent, AgentHealthState())
 
-    def is_in_trouble(self, agent: str) -> bool:
+    def is_unhealthy(self, agent: str) -> bool:
         """Return whether an agent is not as it should be."""
-        state = self.stand(agent).state
-        return state in _NEVER_FINE or (agent in self._were_ready and state not in _FINE)
+        state = self.state_of(agent).state
+        return state in _FAILED_STATES or (agent in self._were_ready and state not in _HEALTHY_STATES)
 
     def is_stopped(self, agent: str) -> bool:
         """Return whether somebody stopped an agent, or it ended in order."""
-        state = self.stand(agent).state
+        state = self.state_of(agent).state
         return state == "stopping" or (state == "exited" and agent not in self._were_ready)
 
-    def all(self) -> dict[str, tuple[str, ...]]:
+    def dependents_by_cause(self) -> dict[str, tuple[str, ...]]:
         """Return the causes of all trouble, each with the agents that hang on it."""
         found: dict[str, list[str]] = {}
-        for agent in self._stands:
-            cause = self.of(agent) if self.is_in_trouble(agent) else None
+        for agent in self._states:
+            cause = self.cause_of(agent) if self.is_unhealthy(agent) else None
             if cause is not None:
-                hanging = found.setdefault(cause, [])
+                cause_dependents = found.setdefault(cause, [])
                 if cause != agent:
-                    hanging.append(agent)
+                    cause_dependents.append(agent)
         return {cause: tuple(sorted(dependents)) for cause, dependents in found.items()}
 
-    def of(self, agent: str) -> str | None:
+    def cause_of(self, agent: str) -> str | None:
         """Return the cause of an agent's trouble; None where it waits for what was stopped on purpose."""
-        cause = self._root_of(agent)
+        cause = self._current_root_of(agent)
         seen = {cause}
-        while cause is not None and (above := self._under.get(cause)) is not None and above not in seen:
+        while cause is not None and (above := self._root_cause_of.get(cause)) is not None and above not in seen:
             seen.add(above)
             cause = above
         return cause
 
-    def _root_of(self, agent: str) -> str | None:
+    def _current_root_of(self, agent: str) -> str | None:
         """Return the need in trouble now that has no such need itself."""
         seen = {agent}
         while True:
             needs = [need for need in self.needs.get(agent, ()) if need not in seen]
-            above = next((need for need in needs if self.is_in_trouble(need)), None)
+            above = next((need for need in needs if self.is_unhealthy(need)), None)
             if above is None:
-                is_by_need = self.stand(agent).state in _BY_NEED
-                return None if is_by_need and any(map(self.is_stopped, needs)) else agent
+                is_by_dependency = self.state_of(agent).state in _DEPENDENCY_STATES
+                return None if is_by_dependency and any(map(self.is_stopped, needs)) else agent
             seen.add(above)
             agent = above
 

@@ -10,20 +10,20 @@ from collections.abc import Callable
 from typing import Final
 
 from argosy.engine.client import connect
-from argosy.engine.folder import Folder
-from argosy.engine.messages import AgentStatus, Report
+from argosy.engine.folder import StateDir
+from argosy.engine.messages import AgentStatus, FleetStatus
 from argosy.engine.state import State
 from argosy.fault import ArgosyError
-from argosy.hub.keeper import FullError, Keeper
-from argosy.hub.record import Figures
+from argosy.hub.keeper import StoreFullError, StoreWriter
+from argosy.hub.record import MetricSample
 
-EVERY_S: Final = 2.0
-KEPT_EVERY: Final = 5  # one of so many is kept as figures: memory is sampled, not measured at each question
-NAMES: Final = ("process_state", "process_restarts", "process_rss_bytes", "process_pss_bytes")
+POLL_EVERY_S: Final = 2.0
+STORE_EVERY: Final = 5  # one of so many is kept as figures: memory is sampled, not measured at each question
+PROCESS_METRICS: Final = ("process_state", "process_restarts", "process_rss_bytes", "process_pss_bytes")
 STATE_NUMBER: Final = {state: float(number) for number, state in enumerate(State)}
 
 
-class Census:
+class StatusPoller:
     """Asks this machine's supervisor. show: gets each report, or None when nobody supervises.
 
     is_here: whether a machine is this one; agents of others are measured by theirs.
@@ -31,44 +31,44 @@ class Census:
 
     def __init__(
         self,
-        keeper: Keeper,
-        folder: Folder,
-        show: Callable[[Report | None], object],
+        writer: StoreWriter,
+        state_dir: StateDir,
+        on_report: Callable[[FleetStatus | None], object],
         is_here: Callable[[str | None], bool],
     ) -> None:
-        self._keeper = keeper
+        self._writer = writer
         self._is_here = is_here
-        self._folder = folder
-        self._show = show
+        self._state_dir = state_dir
+        self._on_report = on_report
 
     async def run(self) -> None:
         """Ask until cancelled."""
         loop = asyncio.get_running_loop()
-        for number in range(1 << 62):
-            report = await loop.run_in_executor(None, self._ask)
-            self._show(report)
-            if report and number % KEPT_EVERY == 0:
-                figures = [
-                    _figures(name, agent)
+        for poll_count in range(1 << 62):
+            report = await loop.run_in_executor(None, self._poll)
+            self._on_report(report)
+            if report and poll_count % STORE_EVERY == 0:
+                samples = [
+                    _process_sample(name, agent)
                     for name, agent in report.agents.items()
                     if self._is_here(agent.machine)
                 ]
-                with contextlib.suppress(FullError):  # a sample that is measured again
-                    self._keeper.hand_in((), figures)
-            await asyncio.sleep(EVERY_S)
+                with contextlib.suppress(StoreFullError):  # a sample that is measured again
+                    self._writer.submit((), samples)
+            await asyncio.sleep(POLL_EVERY_S)
 
-    def _ask(self) -> Report | None:
+    def _poll(self) -> FleetStatus | None:
         try:
-            client = connect(self._folder, "hub")
+            client = connect(self._state_dir, "hub")
             if client is None:
                 return None
             with client:
-                return client.report()
+                return client.fetch_status()
         except ArgosyError:
             return None
 
 
-def _figures(name: str, agent: AgentStatus) -> Figures:
+def _process_sample(name: str, agent: AgentStatus) -> MetricSample:
     values = array(
         "d",
         [
@@ -78,4 +78,4 @@ def _figures(name: str, agent: AgentStatus) -> Figures:
             float(agent.pss_bytes or 0),
         ],
     )
-    return Figures(name, NAMES, int(time.time() * 1000), values.tobytes())
+    return MetricSample(name, PROCESS_METRICS, int(time.time() * 1000), values.tobytes())

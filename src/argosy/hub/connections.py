@@ -21,57 +21,57 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from argosy.fault import Fault
 from argosy.hub.gate import fault_response
 
-HEADER_S: Final = 10.0
-_LEAST: Final = 16
-_MOST: Final = 2000
+HEADER_TIMEOUT_S: Final = 10.0
+_MIN_CONNECTIONS: Final = 16
+_MAX_CONNECTIONS: Final = 2000
 
 
-def most_connections() -> int:
+def compute_max_connections() -> int:
     """Return how many connections there may be: half of this process's descriptors, as others need some."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST if soft == resource.RLIM_INFINITY else max(_LEAST, min(_MOST, soft // 2))
+    return _MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(_MIN_CONNECTIONS, min(_MAX_CONNECTIONS, soft // 2))
 
 
-class Connection(H11Protocol):
+class LimitedConnection(H11Protocol):
     """One connection of a page server."""
 
-    most = _MOST
-    header_s = HEADER_S
+    max_connections = _MAX_CONNECTIONS
+    header_timeout_s = HEADER_TIMEOUT_S
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a header, and make room where there is none."""
         super().connection_made(transport)
-        self._began_s = self.loop.time()
-        self._given_up = self.loop.call_later(self.header_s, self.give_up)
-        if len(self.connections) > self.most and not _give_up_oldest(self.connections):
-            self.app = _busy
+        self._idle_since_s = self.loop.time()
+        self._header_timer = self.loop.call_later(self.header_timeout_s, self.abort)
+        if len(self.connections) > self.max_connections and not _abort_oldest(self.connections):
+            self.app = _respond_busy
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; the first of a header begin the time that it may take."""
         super().data_received(data)
-        if not self.is_without_question():
-            self._given_up.cancel()
-        elif self._given_up.cancelled():
-            self._began_s = self.loop.time()
-            self._given_up = self.loop.call_later(self.header_s, self.give_up)
+        if not self.is_awaiting_request():
+            self._header_timer.cancel()
+        elif self._header_timer.cancelled():
+            self._idle_since_s = self.loop.time()
+            self._header_timer = self.loop.call_later(self.header_timeout_s, self.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._given_up.cancel()
+        self._header_timer.cancel()
         super().connection_lost(exc)
 
-    def is_without_question(self) -> bool:
+    def is_awaiting_request(self) -> bool:
         """Return whether no header is complete that is not answered."""
         return self.conn.their_state is h11.IDLE and (self.cycle is None or self.cycle.response_complete)
 
-    def give_up(self) -> None:
+    def abort(self) -> None:
         """Close it, whatever waits to be written."""
         self.transport.abort()
 
     @property
-    def began_s(self) -> float:
+    def idle_since_s(self) -> float:
         """Since when it has been without a question."""
-        return self._began_s
+        return self._idle_since_s
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP in the form of every error, and close."""
@@ -88,16 +88,16 @@ class Connection(H11Protocol):
         self.transport.close()
 
 
-def _give_up_oldest(connections: Iterable[Any]) -> bool:
+def _abort_oldest(connections: Iterable[Any]) -> bool:
     """Close the connection that has been without a question longest; return whether there is one."""
-    waiting = [each for each in connections if isinstance(each, Connection) and each.is_without_question()]
+    waiting = [each for each in connections if isinstance(each, LimitedConnection) and each.is_awaiting_request()]
     if len(waiting) < 2:  # only the new one
         return False
-    min(waiting, key=lambda each: each.began_s).give_up()
+    min(waiting, key=lambda each: each.idle_since_s).abort()
     return True
 
 
-async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
+async def _respond_busy(scope: Scope, receive: Receive, send: Send) -> None:
     message = "the hub has as many connections as it may have"
     fault = Fault("hub", "too-many-connections", message, "ask again, or raise `ulimit -n` of the hub")
     await fault_response(HTTPStatus.SERVICE_UNAVAILABLE, fault)(scope, receive, send)

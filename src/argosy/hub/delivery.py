@@ -20,28 +20,28 @@ from typing import Any, Final
 
 import msgspec
 
-from argosy.hub.keeper import Keeper
-from argosy.hub.reading import Happened
-from argosy.hub.record import Event
-from argosy.hub.unkept import Unkept
+from argosy.hub.keeper import StoreWriter
+from argosy.hub.reading import StoredEvent
+from argosy.hub.record import HubEvent
+from argosy.hub.unkept import PendingAlerts
 
-_WITHIN_S: Final = 10.0
-_FIRST_PAUSE_S: Final = 1.0
-_MOST_PAUSE_S: Final = 60.0
+_TIMEOUT_S: Final = 10.0
+_FIRST_BACKOFF_S: Final = 1.0
+_MAX_BACKOFF_S: Final = 60.0
 
 _log = logging.getLogger("argosy.hub")
 
-Send = Callable[[bytes, str], object]  # the alert as JSON, and its key; raises OSError where it was not taken
+SendAlert = Callable[[bytes, str], object]  # the alert as JSON, and its key; raises OSError where it was not taken
 
 
-def by_webhook(url: str) -> Send:
+def webhook_sender(url: str) -> SendAlert:
     """Return what posts an alert to a URL; any answer below 300 takes it."""
 
     def send(body: bytes, key: str) -> None:
         headers = {"content-type": "application/json", "idempotency-key": key}
         try:
             request = urllib.request.Request(url, body, headers, method="POST")
-            with urllib.request.urlopen(request, timeout=_WITHIN_S):
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
                 pass
         except (http.client.HTTPException, ValueError) as error:  # no HTTP that answers, or no URL
             raise OSError(f"{type(error).__name__}: {error}") from error
@@ -49,7 +49,7 @@ def by_webhook(url: str) -> Send:
     return send
 
 
-def by_command(words: Sequence[str], folder: str) -> Send:
+def command_sender(command: Sequence[str], working_dir: str) -> SendAlert:
     """Return what hands an alert to a program on its standard input; exit code 0 takes it.
 
     folder: where it runs. The key is in its environment, as `ARGOSY_ALERT_KEY`.
@@ -58,12 +58,12 @@ def by_command(words: Sequence[str], folder: str) -> Send:
     def send(body: bytes, key: str) -> None:
         try:
             subprocess.run(
-                words,
+                command,
                 input=body,
-                timeout=_WITHIN_S,
+                timeout=_TIMEOUT_S,
                 check=True,
                 capture_output=True,
-                cwd=folder,
+                cwd=working_dir,
                 env={**os.environ, "ARGOSY_ALERT_KEY": key},
             )
         except (subprocess.SubprocessError, ValueError) as error:
@@ -72,92 +72,92 @@ def by_command(words: Sequence[str], folder: str) -> Send:
     return send
 
 
-class Delivery:
+class AlertDelivery:
     """Delivers one machine's alerts to one receiver. unkept: those that are not on the disk yet; name: of the
     receiver; more: what each alert says besides.
     """
 
     def __init__(
         self,
-        keeper: Keeper,
-        unkept: Unkept,
+        writer: StoreWriter,
+        pending: PendingAlerts,
         machine: str,
         name: str,
-        send: Send,
-        more: dict[str, Any] | None = None,
+        send: SendAlert,
+        extra_fields: dict[str, Any] | None = None,
     ) -> None:
         self.failure = ""
-        self._behind = 0  # of what is on the disk
-        self._keeper = keeper
-        self._unkept = unkept
+        self._persisted_waiting = 0  # of what is on the disk
+        self._writer = writer
+        self._pending = pending
         self._machine = machine
         self.name = name
         self._send = send
-        self._more = more or {}
-        self._news = asyncio.Event()
+        self._extra_fields = extra_fields or {}
+        self._wake_event = asyncio.Event()
 
     @property
-    def waiting(self) -> int:
+    def waiting_count(self) -> int:
         """How many alerts the receiver has not taken yet."""
-        return self._behind + self._unkept.count(self.name)
+        return self._persisted_waiting + self._pending.pending_count(self.name)
 
     def wake(self) -> None:
         """Look for alerts that are new."""
-        self._news.set()
+        self._wake_event.set()
 
-    def look(self) -> None:
+    def wake_if_overdue(self) -> None:
         """Wake it where something has waited for the disk for too long."""
-        if self._unkept.due(self.name):
-            self._news.set()
+        if self._pending.overdue(self.name):
+            self._wake_event.set()
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        pause_s = _FIRST_PAUSE_S
+        backoff_s = _FIRST_BACKOFF_S
         while True:
-            self._news.clear()
+            self._wake_event.clear()
             try:
-                async for _ in self._delivered():
-                    pause_s = _FIRST_PAUSE_S
+                async for _ in self._deliver_waiting():
+                    backoff_s = _FIRST_BACKOFF_S
             except (OSError, sqlite3.Error) as error:
                 if not self.failure:
                     _log.warning("alerts wait for %s: %s", self.name, error)
                 self.failure = str(error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(_MOST_PAUSE_S, 2 * pause_s)
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(_MAX_BACKOFF_S, 2 * backoff_s)
                 continue
-            await self._news.wait()
+            await self._wake_event.wait()
 
-    async def _delivered(self) -> AsyncIterator[None]:
+    async def _deliver_waiting(self) -> AsyncIterator[None]:
         """Deliver what there is, and yield after each alert. Raises OSError: it was not taken."""
-        kept = self._unkept.kept
-        happened = await self._keeper.read(lambda reading: reading.alerts(self._machine))
-        waiting = [each for each in happened if each.number > self._keeper.heard(self._source(each))[1]]
-        self._behind = len(waiting)
+        persisted_count = self._pending.persisted_count
+        stored_events = await self._writer.read(lambda reading: reading.alerts(self._machine))
+        waiting = [each for each in stored_events if each.number > self._writer.source_position(self._source_name(each))[1]]
+        self._persisted_waiting = len(waiting)
         for each in waiting:
-            if not self._unkept.has_had(self.name, each.event):
+            if not self._pending.is_delivered(self.name, each.event):
                 await self._deliver(
                     each.event, each.event.body.get("id", f"{each.origin.epoch}-{each.number}")
                 )
-            self._behind -= 1
-            source = self._source(each), each.origin.epoch, each.number
-            await self._keeper.keep_soon((), source)
+            self._persisted_waiting -= 1
+            source = self._source_name(each), each.origin.epoch, each.number
+            await self._writer.append_soon((), source)
             yield
-        for event in self._unkept.due(self.name):
-            if self._unkept.kept != kept:
-                self._news.set()  # what is on the disk by now comes first
+        for event in self._pending.overdue(self.name):
+            if self._pending.persisted_count != persisted_count:
+                self._wake_event.set()  # what is on the disk by now comes first
                 return
             await self._deliver(event, event.body["id"])
             yield
 
-    async def _deliver(self, event: Event, key: str) -> None:
-        said = {name: value for name, value in event.body.items() if name != "had"}
-        body = msgspec.json.encode({**self._more, "machine": self._machine, **said})
+    async def _deliver(self, event: HubEvent, key: str) -> None:
+        fields = {name: value for name, value in event.body.items() if name != "had"}
+        body = msgspec.json.encode({**self._extra_fields, "machine": self._machine, **fields})
         await asyncio.to_thread(self._send, body, key)
         if "id" in event.body:
-            self._unkept.note(self.name, event)
+            self._pending.mark_delivered(self.name, event)
         if self.failure:
             _log.warning("%s takes alerts again", self.name)
             self.failure = ""
 
-    def _source(self, happened: Happened) -> str:
-        return f"delivered to {self.name} of {happened.origin.epoch}"
+    def _source_name(self, stored_event: StoredEvent) -> str:
+        return f"delivered to {self.name} of {stored_event.origin.epoch}"

@@ -10,51 +10,51 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from argosy.engine.state import READY_STATES, State
-from argosy.hub.standing import Standing
+from argosy.hub.standing import AgentSnapshot
 
 CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _COUNTERS: Final = frozenset(("handled", "failed", "missed_events"))
-_AT_ONCE: Final = 500
-_HIDDEN: Final = frozenset(("status", "process_state"))  # told as argosy_agent_state
-_READY: Final = frozenset(state.value for state in READY_STATES)
-_OWN: Final = frozenset(("agent", "machine"))
+_SAMPLES_PER_PIECE: Final = 500
+_HIDDEN_METRICS: Final = frozenset(("status", "process_state"))  # told as argosy_agent_state
+_READY_STATES: Final = frozenset(state.value for state in READY_STATES)
+_RESERVED_LABELS: Final = frozenset(("agent", "machine"))
 _LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\n"])*)"')
 _LABELLED: Final = re.compile(rf"([^{{]+)\{{({_LABEL.pattern}(?:,{_LABEL.pattern})*)\}}")
-_UNFIT: Final = re.compile(r"[^a-zA-Z0-9_]")
+_INVALID_CHARACTERS: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
-def exposition(agents: Iterable[Standing]) -> str:
+def render_openmetrics(agents: Iterable[AgentSnapshot]) -> str:
     """Return the page: states, then each figure of each agent, labelled by `agent` and `machine`.
 
     A figure that is old is left out, as those of a target that cannot be scraped.
     """
-    return "".join(pieces(agents))
+    return "".join(render_pieces(agents))
 
 
-def pieces(agents: Iterable[Standing]) -> Iterator[str]:
+def render_pieces(agents: Iterable[AgentSnapshot]) -> Iterator[str]:
     """Yield the same, piece by piece: of what may take long no more is done before the next is asked for than
     `_AT_ONCE` samples are work. It is the page as it was at the first piece.
     """
     listed, now_s = sorted(agents, key=lambda each: (each.machine, each.agent)), time.monotonic()
-    told = [(each, each.figures, each.old(now_s)) for each in listed]
+    captured = [(each, each.metrics, each.stale_metrics(now_s)) for each in listed]
     yield _states(listed)
     families: dict[str, dict[str, float]] = {}
-    left = _AT_ONCE
-    for each, figures, old in told:
+    left = _SAMPLES_PER_PIECE
+    for each, metrics, stale in captured:
         own = _labels(each)[:-1]
-        for name, value in figures.items():
-            if name not in _HIDDEN and name not in old:
-                base, labels = _named(name)
+        for name, value in metrics.items():
+            if name not in _HIDDEN_METRICS and name not in stale:
+                base, labels = _split_name(name)
                 families.setdefault(base, {}).setdefault(f"{own}{labels}}}", value)
             left -= 1
             if not left:
-                left = _AT_ONCE
+                left = _SAMPLES_PER_PIECE
                 yield ""
     yield from _family_pieces(families)
     yield "# EOF\n"
 
 
-def _states(listed: Sequence[Standing]) -> str:
+def _states(listed: Sequence[AgentSnapshot]) -> str:
     lines = [
         "# TYPE argosy_agent_up gauge",
         "# HELP argosy_agent_up Whether the agent is ready and not silent.",
@@ -78,48 +78,48 @@ def _family_pieces(families: dict[str, dict[str, float]]) -> Iterator[str]:
     lines: list[str] = []
     for base in sorted(families):
         stem = base.removesuffix("_total")
-        is_rising = (
+        is_monotonic = (
             is_counter(base)
             and (stem == base or stem not in families)
             and all(value >= 0 for value in families[base].values())  # as a counter has to be
         )
-        family = "argosy_agent_" + (stem if is_rising else base)
-        lines.append(f"# TYPE {family} {'counter' if is_rising else 'gauge'}")
-        suffix = "_total" if is_rising else ""
+        family = "argosy_agent_" + (stem if is_monotonic else base)
+        lines.append(f"# TYPE {family} {'counter' if is_monotonic else 'gauge'}")
+        suffix = "_total" if is_monotonic else ""
         for labels, value in families[base].items():
             lines.append(f"{family}{suffix}{labels} {_number(value)}")
-            if len(lines) >= _AT_ONCE:
+            if len(lines) >= _SAMPLES_PER_PIECE:
                 yield "\n".join([*lines, ""])
                 lines = []
     yield "\n".join([*lines, ""])
 
 
-def is_up(agent: Standing) -> bool:
+def is_up(agent: AgentSnapshot) -> bool:
     """Return whether an agent is ready, as far as one can hear."""
-    return agent.state in _READY and agent.silent_since is None
+    return agent.state in _READY_STATES and agent.silent_since is None
 
 
 @functools.lru_cache(20_000)
-def _named(figure: str) -> tuple[str, str]:
+def _split_name(metric: str) -> tuple[str, str]:
     """Return the name and the further labels of a figure; those that its agent has too are called
     `exported_…`.
     """
-    found = _LABELLED.fullmatch(figure)
+    found = _LABELLED.fullmatch(metric)
     if found is None:
-        return _UNFIT.sub("_", figure), ""
+        return _INVALID_CHARACTERS.sub("_", metric), ""
     labels = dict(_LABEL.findall(found[2]))
-    texts = [f'{f"exported_{name}" if name in _OWN else name}="{value}"' for name, value in labels.items()]
-    return _UNFIT.sub("_", found[1]), "," + ",".join(texts)
+    texts = [f'{f"exported_{name}" if name in _RESERVED_LABELS else name}="{value}"' for name, value in labels.items()]
+    return _INVALID_CHARACTERS.sub("_", found[1]), "," + ",".join(texts)
 
 
-def is_counter(figure: str) -> bool:
+def is_counter(metric: str) -> bool:
     """Return whether a figure only rises."""
-    base = figure.partition("{")[0]
+    base = metric.partition("{")[0]
     return base in _COUNTERS or base.endswith("_total")
 
 
-def _labels(of: Standing, more: str = "") -> str:
-    return f'{{agent="{_escaped(of.agent)}",machine="{_escaped(of.machine)}"{more}}}'
+def _labels(snapshot: AgentSnapshot, extra: str = "") -> str:
+    return f'{{agent="{_escaped(snapshot.agent)}",machine="{_escaped(snapshot.machine)}"{extra}}}'
 
 
 def _escaped(text: str) -> str:

@@ -34,15 +34,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from argosy.fault import ArgosyError, Fault, RefusedError
-from argosy.hub.owner import is_own
-from argosy.hub.token import cookie_name, cookie_of, is_token
+from argosy.hub.owner import is_own_connection
+from argosy.hub.token import cookie_name, cookie_value, is_token
 
-_POLICY: Final = (
+_CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS: Final = [
-    (b"content-security-policy", _POLICY.encode()),
+    (b"content-security-policy", _CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -52,38 +52,38 @@ _TOKEN_HINT: Final = (
     "`argosy hub --open` opens the page with it; a program sends the header `Authorization: Bearer TOKEN` "
     "with what `argosy hub --token` prints"
 )
-_COOKIE_S: Final = 30 * 86400
-_PASSED_ON: Final = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
+_COOKIE_MAX_AGE_S: Final = 30 * 86400
+_PROXY_HEADERS: Final = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
 
 _log = logging.getLogger("argosy.hub")
 
 
-class Need(enum.Enum):
+class AccessLevel(enum.Enum):
     """What a request needs to be answered, besides a name of the hub."""
 
-    NOTHING = "nothing"  # the parts of the page, which tell nothing; actions see to themselves
+    PUBLIC = "nothing"  # the parts of the page, which tell nothing; actions see to themselves
     OWNER = "owner"  # the token, the cookie, or a connection that a program of the hub's own user made
     TOKEN = "token"  # the token or the cookie, as it may be confidential: who relays does not know it
 
 
 # The first that fits counts.
-_NEEDS: Final = (
-    (re.compile(r"/(enter|page/.*|api/actions/.*|api/token|api/enter)?"), Need.NOTHING),
-    (re.compile(r"/api/events|/api/agents/[^/]+/log"), Need.TOKEN),
-    (re.compile(r"/api/.*|/events"), Need.OWNER),
+_ACCESS_BY_PATH: Final = (
+    (re.compile(r"/(enter|page/.*|api/actions/.*|api/token|api/enter)?"), AccessLevel.PUBLIC),
+    (re.compile(r"/api/events|/api/agents/[^/]+/log"), AccessLevel.TOKEN),
+    (re.compile(r"/api/.*|/events"), AccessLevel.OWNER),
 )
 # For whoever measures, unless the fleet file says else.
-_MEASURING: Final = frozenset(("/metrics", "/healthz"))
+_METRIC_PATHS: Final = frozenset(("/metrics", "/healthz"))
 
 
-def need_of(path: str, *, is_all: bool) -> Need:
+def required_access(path: str, *, is_metrics_guarded: bool) -> AccessLevel:
     """Return what a path needs. is_all: the fleet file asks for the token of those who measure too."""
-    if path in _MEASURING:
-        return Need.TOKEN if is_all else Need.NOTHING
-    return next((need for pattern, need in _NEEDS if pattern.fullmatch(path)), Need.NOTHING)
+    if path in _METRIC_PATHS:
+        return AccessLevel.TOKEN if is_metrics_guarded else AccessLevel.PUBLIC
+    return next((need for pattern, need in _ACCESS_BY_PATH if pattern.fullmatch(path)), AccessLevel.PUBLIC)
 
 
-class GateError(Exception):
+class RequestRefusedError(Exception):
     """A request that is not answered. code: of HTTP."""
 
     def __init__(self, code: int, fault: Fault) -> None:
@@ -99,7 +99,7 @@ def fault_response(code: int, *faults: Fault) -> Response:
     return Response(msgspec.json.encode(body), code, headers, "application/json")
 
 
-class Gate:
+class RequestGuard:
     """In front of everything: refuses foreign names and those whom it does not know, answers for what fails,
     and adds what keeps a browser from doing anything with these pages that they do not do themselves.
 
@@ -107,12 +107,12 @@ class Gate:
     """
 
     def __init__(
-        self, app: ASGIApp, names: Callable[[], Collection[str]], token: Path, is_all: Callable[[], bool]
+        self, app: ASGIApp, host_names: Callable[[], Collection[str]], token: Path, is_metrics_guarded: Callable[[], bool]
     ) -> None:
         self._app = app
-        self._names = names
+        self._host_names = host_names
         self._token = token
-        self._is_all = is_all
+        self._is_metrics_guarded = is_metrics_guarded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_begun = False
@@ -126,23 +126,23 @@ class Gate:
 
         try:
             if scope["type"] == "http":
-                self._check(Request(scope))
+                self._check_access(Request(scope))
             await self._app(scope, receive, send_more)
-        except GateError as error:
+        except RequestRefusedError as error:
             await fault_response(error.code, error.fault)(scope, receive, send_more)
         except Exception as error:
             if has_begun:
                 raise
-            await _failed(scope["path"], error)(scope, receive, send_more)
+            await _failure_response(scope["path"], error)(scope, receive, send_more)
 
-    def _check(self, request: Request) -> None:
-        check_host(request.headers.get("host"), self._names())
-        need = need_of(request.url.path, is_all=self._is_all())
-        if need is Need.TOKEN or (need is Need.OWNER and not is_from_owner(request)):
-            check_sight(request, self._token)
+    def _check_access(self, request: Request) -> None:
+        check_host(request.headers.get("host"), self._host_names())
+        access = required_access(request.url.path, is_metrics_guarded=self._is_metrics_guarded())
+        if access is AccessLevel.TOKEN or (access is AccessLevel.OWNER and not is_from_owner(request)):
+            check_read_access(request, self._token)
 
 
-def _failed(path: str, error: Exception) -> Response:
+def _failure_response(path: str, error: Exception) -> Response:
     if isinstance(error, ArgosyError):  # the store takes nothing, the token cannot be had
         return fault_response(HTTPStatus.SERVICE_UNAVAILABLE, *error.faults)
     _log.error("`%s` cannot be answered", path, exc_info=error)
@@ -152,56 +152,56 @@ def _failed(path: str, error: Exception) -> Response:
     )
 
 
-def check_host(host: str | None, names: Collection[str]) -> None:
+def check_host(host: str | None, host_names: Collection[str]) -> None:
     """Refuse a name that is not this hub's; what is no browser may leave it out. Raises GateError."""
     if host is None:
         return
     name = _name_of(host)
-    known = {"localhost", socket.gethostname().lower(), *(each.lower() for each in names)}
+    known = {"localhost", socket.gethostname().lower(), *(each.lower() for each in host_names)}
     if name in known or _is_address(name):
         return
     message = f"this hub is not called `{host}`"
     hint = f"call it by its address, or add `hub: {{hosts: [{name}]}}` to the fleet file"
-    raise GateError(HTTPStatus.MISDIRECTED_REQUEST, Fault("Host", "foreign-host", message, hint))
+    raise RequestRefusedError(HTTPStatus.MISDIRECTED_REQUEST, Fault("Host", "foreign-host", message, hint))
 
 
-def admit(request: Request, token: Path, where: Literal["loopback", "anywhere", "never"]) -> None:
+def check_action(request: Request, token: Path, policy: Literal["loopback", "anywhere", "never"]) -> None:
     """Let an action through. Raises GateError: it is refused, and why; RefusedError: there is no token."""
-    if where == "never":
-        raise _refused("hub.actions", "no-actions", "the fleet file allows no actions", "`hub: {actions: …}`")
-    if where == "loopback" and not is_near(request):
+    if policy == "never":
+        raise _forbidden("hub.actions", "no-actions", "the fleet file allows no actions", "`hub: {actions: …}`")
+    if policy == "loopback" and not is_from_loopback(request):
         client = request.client.host if request.client else "nobody"
         message = f"actions are taken from this machine only, and this came from {client}"
-        raise _refused("hub.actions", "not-loopback", message, "`hub: {actions: anywhere}` in the fleet file")
+        raise _forbidden("hub.actions", "not-loopback", message, "`hub: {actions: anywhere}` in the fleet file")
     check_origin(request)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         message = "an action is JSON, with `content-type: application/json`"
-        raise GateError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, Fault("Content-Type", "not-json", message))
+        raise RequestRefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, Fault("Content-Type", "not-json", message))
     check_token(request, token)
 
 
 def check_token(request: Request, token: Path) -> None:
     """Raise GateError where a request does not carry the token."""
-    scheme, _, word = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not word.strip():
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not credential.strip():
         fault = Fault("Authorization", "no-token", "this needs the hub's token", _TOKEN_HINT)
-        raise GateError(HTTPStatus.UNAUTHORIZED, fault)
-    if not is_token(token, word.strip()):
+        raise RequestRefusedError(HTTPStatus.UNAUTHORIZED, fault)
+    if not is_token(token, credential.strip()):
         fault = Fault("Authorization", "wrong-token", "this is not the hub's token", _TOKEN_HINT)
-        raise GateError(HTTPStatus.UNAUTHORIZED, fault)
+        raise RequestRefusedError(HTTPStatus.UNAUTHORIZED, fault)
 
 
-def check_sight(request: Request, token: Path) -> None:
+def check_read_access(request: Request, token: Path) -> None:
     """Let who asks see what agents printed: with the token, or the cookie for it. Raises GateError."""
     if not has_cookie(request, token):
         check_token(request, token)
 
 
-def has_sight(request: Request, token: Path) -> bool:
+def can_read(request: Request, token: Path) -> bool:
     """Return whether `check_sight` lets who asks through."""
     try:
-        check_sight(request, token)
-    except (GateError, RefusedError):
+        check_read_access(request, token)
+    except (RequestRefusedError, RefusedError):
         return False
     return True
 
@@ -212,28 +212,28 @@ def has_cookie(request: Request, token: Path) -> bool:
     value = request.cookies.get(name, "")
     return (
         bool(value)
-        and _is_from_here(request)
-        and hmac.compare_digest(value.encode(), cookie_of(token, name).encode())
+        and _is_same_site(request)
+        and hmac.compare_digest(value.encode(), cookie_value(token, name).encode())
     )
 
 
-def give_cookie(request: Request, response: Response, token: Path) -> None:
+def set_cookie(request: Request, response: Response, token: Path) -> None:
     """Have a browser keep the cookie; to be called once it has shown the token."""
     name = cookie_name(token, _port_of(request))
-    response.set_cookie(name, cookie_of(token, name), _COOKIE_S, httponly=True, samesite="strict")
+    response.set_cookie(name, cookie_value(token, name), _COOKIE_MAX_AGE_S, httponly=True, samesite="strict")
 
 
 def is_from_owner(request: Request) -> bool:
     """Return whether a program of this user asks over the loopback interface, by itself: what it passes on
     for others, as a proxy says that it does, is theirs.
     """
-    if any(name in request.headers for name in _PASSED_ON) or not _is_from_here(request):
+    if any(name in request.headers for name in _PROXY_HEADERS) or not _is_same_site(request):
         return False
     client, server = request.client, request.scope.get("server")
-    return bool(client and server and is_own((client.host, client.port), (server[0], server[1])))
+    return bool(client and server and is_own_connection((client.host, client.port), (server[0], server[1])))
 
 
-def _is_from_here(request: Request) -> bool:
+def _is_same_site(request: Request) -> bool:
     """Return whether no browser says that a page of elsewhere asks; following a link is asking oneself."""
     return request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
 
@@ -242,7 +242,7 @@ def _port_of(request: Request) -> int:
     return int((request.scope.get("server") or ("", 0))[1] or 0)
 
 
-def is_near(request: Request) -> bool:
+def is_from_loopback(request: Request) -> bool:
     """Return whether a request comes from this machine."""
     try:
         return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
@@ -257,11 +257,11 @@ def check_origin(request: Request) -> None:
     if site == "same-origin" and (origin is None or urlsplit(origin).netloc == request.headers.get("host")):
         return
     message = f"an action from another page (origin {origin or 'not told'}, {site}) is not carried out"
-    raise _refused("Origin", "foreign-origin", message, "act on the hub's own page")
+    raise _forbidden("Origin", "foreign-origin", message, "act on the hub's own page")
 
 
-def _refused(where: str, code: str, message: str, hint: str) -> GateError:
-    return GateError(HTTPStatus.FORBIDDEN, Fault(where, code, message, hint))
+def _forbidden(where: str, code: str, message: str, hint: str) -> RequestRefusedError:
+    return RequestRefusedError(HTTPStatus.FORBIDDEN, Fault(where, code, message, hint))
 
 
 def _name_of(host: str) -> str:

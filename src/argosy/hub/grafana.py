@@ -12,7 +12,7 @@ _SOURCE: Final = {"type": "prometheus", "uid": "${source}"}
 _COLUMNS: Final = 24
 _HEIGHT: Final = 8
 _SCHEMA: Final = 39  # of Grafana 10 and later
-_FIGURES: Final = (  # title, expression with `%s` for the labels, unit
+_METRIC_PANELS: Final = (  # title, expression with `%s` for the labels, unit
     ("Loop lag", "argosy_agent_loop_lag_ms%s", "ms"),
     ("Requests handled", "rate(argosy_agent_handled_total%s[1m])", "reqps"),
     ("Requests failed", "rate(argosy_agent_failed_total%s[1m])", "reqps"),
@@ -20,7 +20,7 @@ _FIGURES: Final = (  # title, expression with `%s` for the labels, unit
 )
 
 
-def dashboard(fleet: Fleet) -> dict[str, Any]:
+def make_dashboard(fleet: Fleet) -> dict[str, Any]:
     """Return the dashboard: the fleet at a glance, then a row for each group with its agents' figures."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name, spec in fleet.agents.items():
@@ -38,17 +38,17 @@ def dashboard(fleet: Fleet) -> dict[str, Any]:
     y = _HEIGHT
     for group, agents in groups.items():
         panels.append(
-            {"type": "row", "title": group, "collapsed": False, "panels": [], "gridPos": _at(0, y, 24, 1)}
+            {"type": "row", "title": group, "collapsed": False, "panels": [], "gridPos": _grid_position(0, y, 24, 1)}
         )
         y += 1
-        labels = f'{{agent=~"{"|".join(map(_regular, sorted(agents)))}"}}'
+        labels = f'{{agent=~"{"|".join(map(_escape_regex, sorted(agents)))}"}}'
         up = [(f"argosy_agent_up{labels}", "{{agent}}")]
         panels.append(_panel("State", "state-timeline", up, (0, y, _COLUMNS, _HEIGHT)))
         y += _HEIGHT
-        width = _COLUMNS // len(_FIGURES)
-        for number, (title, expression, unit) in enumerate(_FIGURES):
-            asked = [(expression % labels, "{{agent}}")]
-            panels.append(_panel(title, "timeseries", asked, (number * width, y, width, _HEIGHT), unit))
+        width = _COLUMNS // len(_METRIC_PANELS)
+        for number, (title, expression, unit) in enumerate(_METRIC_PANELS):
+            queries = [(expression % labels, "{{agent}}")]
+            panels.append(_panel(title, "timeseries", queries, (number * width, y, width, _HEIGHT), unit))
         y += _HEIGHT
     for number, panel in enumerate(panels, 1):
         panel["id"] = number
@@ -68,13 +68,13 @@ def dashboard(fleet: Fleet) -> dict[str, Any]:
 
 
 def _panel(
-    title: str, kind: str, asked: list[tuple[str, str]], at: tuple[int, int, int, int], unit: str = "none"
+    title: str, kind: str, queries: list[tuple[str, str]], at: tuple[int, int, int, int], unit: str = "none"
 ) -> dict[str, Any]:
     return {
         "type": kind,
         "title": title,
         "datasource": _SOURCE,
-        "gridPos": _at(*at),
+        "gridPos": _grid_position(*at),
         "fieldConfig": {"defaults": {"unit": unit}, "overrides": []},
         "targets": [
             {
@@ -83,14 +83,14 @@ def _panel(
                 "expr": expression,
                 "legendFormat": legend,
             }
-            for number, (expression, legend) in enumerate(asked)
+            for number, (expression, legend) in enumerate(queries)
         ],
     }
 
 
-def _at(x: int, y: int, width: int, height: int) -> dict[str, int]:
+def _grid_position(x: int, y: int, width: int, height: int) -> dict[str, int]:
     return {"x": x, "y": y, "w": width, "h": height}
 
 
-def _regular(name: str) -> str:
+def _escape_regex(name: str) -> str:
     return re.escape(name).replace("\\", "\\\\")  # once for the expression, once for the string it is in

@@ -7,74 +7,74 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from argosy.hub.block import unpack
-from argosy.hub.reading import Reading
-from argosy.hub.record import Batch, Column, Event, EventHead, Figures, Origin, Shape, Stream, Tick
-from argosy.hub.standing import Standings
+from argosy.hub.block import decode_block
+from argosy.hub.reading import StoreReader
+from argosy.hub.record import RecordBatch, ChunkColumn, HubEvent, EventHeader, MetricSample, RecordOrigin, SeriesSchema, RecordStream, SampleRow
+from argosy.hub.standing import CurrentState
 
-_decode_tick = msgspec.msgpack.Decoder(Tick).decode
-_decode_head = msgspec.msgpack.Decoder(EventHead).decode
-_decode_event = msgspec.msgpack.Decoder(Event).decode
+_decode_row = msgspec.msgpack.Decoder(SampleRow).decode
+_decode_header = msgspec.msgpack.Decoder(EventHeader).decode
+_decode_event = msgspec.msgpack.Decoder(HubEvent).decode
 
 
-class Hearing:
+class StateUpdater:
     """Tells standings what is said. home: the machine that an agent is declared on, None if unknown.
 
     on_action: is told each action that another machine's hub handed over.
     """
 
-    on_action: Callable[[str, Event], object] = staticmethod(lambda *_: None)
+    on_action: Callable[[str, HubEvent], object] = staticmethod(lambda *_: None)
 
-    def __init__(self, standings: Standings, reading: Reading, home: Callable[[str], str | None]) -> None:
-        self._standings = standings
-        self._home = home
-        self._shapes: dict[Origin, dict[int, Shape]] = {}
-        for origin, shape in reading.shapes():
-            self._shapes.setdefault(origin, {})[shape.number] = shape
-        for happened in reading.last_states():
-            self.hear(happened.origin.machine, [happened.event], ())
+    def __init__(self, current_state: CurrentState, reader: StoreReader, machine_of: Callable[[str], str | None]) -> None:
+        self._current_state = current_state
+        self._machine_of = machine_of
+        self._schemas: dict[RecordOrigin, dict[int, SeriesSchema]] = {}
+        for origin, schema in reader.schemas():
+            self._schemas.setdefault(origin, {})[schema.schema_id] = schema
+        for stored_event in reader.last_states():
+            self.update(stored_event.origin.machine, [stored_event.event], ())
 
-    def hear(self, machine: str, events: Sequence[Event], figures: Iterable[Figures]) -> None:
+    def update(self, machine: str, events: Sequence[HubEvent], samples: Iterable[MetricSample]) -> None:
         """Tell events and figures of a machine's hub."""
         for event in events:
-            self._standings.hear(self._home(event.subject) or machine, [event])
-        for each in figures:
-            self._standings.hear(self._home(each.agent) or machine, (), [each])
+            self._current_state.update(self._machine_of(event.subject) or machine, [event])
+        for each in samples:
+            self._current_state.update(self._machine_of(each.agent) or machine, (), [each])
 
-    def hear_batch(self, batch: Batch) -> None:
+    def update_from_batch(self, batch: RecordBatch) -> None:
         """Tell what another hub handed over."""
-        if batch.stream is Stream.EVENTS:
+        if batch.stream is RecordStream.EVENTS:
             for row in batch.rows:
-                kind = _decode_head(row).kind
-                if kind in Standings.KINDS:
-                    self.hear(batch.origin.machine, [_decode_event(row)], ())
+                kind = _decode_header(row).kind
+                if kind in CurrentState.KINDS:
+                    self.update(batch.origin.machine, [_decode_event(row)], ())
                 elif kind == "action":
                     self.on_action(batch.origin.machine, _decode_event(row))
             return
-        self._learn(batch.origin, batch.shapes)
+        self._add_schemas(batch.origin, batch.schemas)
         for row in batch.rows:
-            self.hear(batch.origin.machine, (), self._figures(batch.origin, _decode_tick(row)))
-        self._learn(batch.origin, (column.shape for column in batch.columns))
-        if batch.run and not batch.run.step_ms:
-            self.hear(batch.origin.machine, (), map(_last_of, batch.columns))
+            self.update(batch.origin.machine, (), self._samples(batch.origin, _decode_row(row)))
+        self._add_schemas(batch.origin, (column.schema for column in batch.columns))
+        if batch.chunk and not batch.chunk.step_ms:
+            self.update(batch.origin.machine, (), map(_last_sample, batch.columns))
 
-    def _figures(self, origin: Origin, tick: Tick) -> Iterator[Figures]:
-        known = self._learn(origin, tick.shapes)
-        place = 0
-        for number, time_ms in zip(array("I", tick.numbers), array("d", tick.times), strict=True):
-            shape = known.get(number)
-            if shape is None:
+    def _samples(self, origin: RecordOrigin, sample_row: SampleRow) -> Iterator[MetricSample]:
+        known = self._add_schemas(origin, sample_row.schemas)
+        offset = 0
+        for schema_id, time_ms in zip(array("I", sample_row.schema_ids), array("d", sample_row.times), strict=True):
+            schema = known.get(schema_id)
+            if schema is None:
                 return  # nobody knows any more what these are, nor where the next begin
-            end = place + 8 * len(shape.names)
-            yield Figures(shape.agent, shape.names, int(time_ms), tick.values[place:end])
-            place = end
+            end = offset + 8 * len(schema.names)
+            yield MetricSample(schema.agent, schema.names, int(time_ms), sample_row.values[offset:end])
+            offset = end
 
-    def _learn(self, origin: Origin, shapes: Iterable[Shape]) -> dict[int, Shape]:
-        known = self._shapes.setdefault(origin, {})
-        known.update((shape.number, shape) for shape in shapes)
+    def _add_schemas(self, origin: RecordOrigin, schemas: Iterable[SeriesSchema]) -> dict[int, SeriesSchema]:
+        known = self._schemas.setdefault(origin, {})
+        known.update((shape.schema_id, shape) for shape in schemas)
         return known
 
 
-def _last_of(column: Column) -> Figures:
-    values = array("d", [unpack(figure)[-1] for figure in column.figures])
-    return Figures(column.shape.agent, column.shape.names, int(unpack(column.times)[-1]), values.tobytes())
+def _last_sample(column: ChunkColumn) -> MetricSample:
+    values = array("d", [decode_block(figure)[-1] for figure in column.values])
+    return MetricSample(column.schema.agent, column.schema.names, int(decode_block(column.times)[-1]), values.tobytes())

@@ -7,75 +7,75 @@ import os
 from pathlib import Path
 from typing import Final
 
-from argosy.engine.diary import DISTANT, Entry, Tail
-from argosy.hub.keeper import FullError, Keeper
-from argosy.hub.record import Event
+from argosy.engine.diary import REMOTE_STATE, EventLogRecord, EventLogFollower
+from argosy.hub.keeper import StoreFullError, StoreWriter
+from argosy.hub.record import HubEvent
 
-EVERY_S: Final = 0.25
-SOURCE: Final = "diary"
-_AT_ONCE: Final = 500
+POLL_EVERY_S: Final = 0.25
+SOURCE_NAME: Final = "diary"
+_BATCH_SIZE: Final = 500
 
 
-class News:
+class EventLogTail:
     """Follows one diary. How far it has been read is kept with the events themselves."""
 
-    def __init__(self, keeper: Keeper, diary: Path) -> None:
-        self._keeper = keeper
-        self._diary = diary
-        self._tail = Tail(diary)
-        self._seen: tuple[int, int] | None = None
+    def __init__(self, writer: StoreWriter, event_log: Path) -> None:
+        self._writer = writer
+        self._event_log = event_log
+        self._tail = EventLogFollower(event_log)
+        self._last_stat: tuple[int, int] | None = None
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        self._seen = None
+        self._last_stat = None
         try:
             while True:
                 if self._has_changed():
                     self._read()
-                await asyncio.sleep(EVERY_S)
+                await asyncio.sleep(POLL_EVERY_S)
         finally:
             self._tail.close()
 
-    def begin_again(self) -> None:
+    def read_again(self) -> None:
         """Keep all that the diary has once more: what had been kept of it is gone."""
-        self._keeper.forget(SOURCE)
+        self._writer.forget_source(SOURCE_NAME)
         self._tail.close()
-        self._seen = None
+        self._last_stat = None
 
     def _has_changed(self) -> bool:
         try:
-            stat = os.stat(self._diary)
+            stat = os.stat(self._event_log)
         except FileNotFoundError:
             return False
-        before, self._seen = self._seen, (stat.st_ino, stat.st_size)
-        return before != self._seen
+        before, self._last_stat = self._last_stat, (stat.st_ino, stat.st_size)
+        return before != self._last_stat
 
     def _read(self) -> None:
         """Keep what is new; a diary that begins anew (its folder was deleted) is read from its beginning."""
         entries = self._tail.read()
-        life, number = self._keeper.heard(SOURCE)
+        incarnation, sequence = self._writer.source_position(SOURCE_NAME)
         if not entries:
             return
-        if not life or entries[-1].sequence < number:
-            life, number = str(entries[0].at_s), 0
-        new = [entry for entry in entries if entry.sequence > number]
-        for first in range(0, len(new), _AT_ONCE):
-            some = new[first : first + _AT_ONCE]
+        if not incarnation or entries[-1].sequence < sequence:
+            incarnation, sequence = str(entries[0].at_s), 0
+        new = [entry for entry in entries if entry.sequence > sequence]
+        for first in range(0, len(new), _BATCH_SIZE):
+            batch = new[first : first + _BATCH_SIZE]
             try:
-                self._keeper.hand_in(
+                self._writer.submit(
                     # Its own machine's hub tells what became of a distant agent.
-                    [_event(each) for each in some if each.kind != DISTANT],
+                    [_hub_event(each) for each in batch if each.kind != REMOTE_STATE],
                     (),
-                    (SOURCE, life, some[-1].sequence),
-                    soon=True,
+                    (SOURCE_NAME, incarnation, batch[-1].sequence),
+                    is_urgent=True,
                 )
-            except FullError:
-                self._seen = None
+            except StoreFullError:
+                self._last_stat = None
                 self._tail.close()  # the diary keeps it, and is read anew
                 return
 
 
-def _event(entry: Entry) -> Event:
+def _hub_event(entry: EventLogRecord) -> HubEvent:
     body: dict[str, object] = {
         "state": entry.state,
         "pid": entry.pid,
@@ -83,4 +83,4 @@ def _event(entry: Entry) -> Event:
         "lines": entry.lines,
         "mono": entry.mono_s,
     }
-    return Event(int(entry.at_s * 1000), entry.kind, entry.agent, {k: v for k, v in body.items() if v})
+    return HubEvent(int(entry.at_s * 1000), entry.kind, entry.agent, {k: v for k, v in body.items() if v})

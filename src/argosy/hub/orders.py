@@ -17,25 +17,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from argosy.engine.folder import folder_of
+from argosy.engine.folder import locate_state_dir
 from argosy.fault import ArgosyError, Fault, InputError, MissingError
-from argosy.fleet.spelling import suggestion
-from argosy.hub.gate import GateError, admit, fault_response
-from argosy.hub.keeper import FullError
-from argosy.hub.quiet import Asked, word_of
+from argosy.fleet.spelling import suggest
+from argosy.hub.gate import RequestRefusedError, check_action, fault_response
+from argosy.hub.keeper import StoreFullError
+from argosy.hub.quiet import SilenceTarget, silence_record
 
 if TYPE_CHECKING:
-    from argosy.hub.hub import Hub
+    from argosy.hub.hub import HubAgent
 
-MOST_BYTES: Final = 64 * 1024
-_CODES: Final[dict[type[ArgosyError], int]] = {
+MAX_BODY_BYTES: Final = 64 * 1024
+_STATUS_CODES: Final[dict[type[ArgosyError], int]] = {
     InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     MissingError: HTTPStatus.SERVICE_UNAVAILABLE,
-    FullError: HTTPStatus.INSUFFICIENT_STORAGE,
+    StoreFullError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
 
-class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of an order. groups, machines, minutes: of `quiet` and `loud`, for which nothing named is
     all.
     """
@@ -46,129 +46,129 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minutes: Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 60)] = 10.0
 
 
-class Orders:
+class ActionApi:
     """Takes orders for one hub."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: HubAgent) -> None:
         self._hub = hub
-        self._token = folder_of(Path(hub.options.fleet)).hub_token
+        self._token_file = locate_state_dir(Path(hub.options.fleet)).hub_token
 
     def routes(self) -> list[Route]:
         """Return what is served."""
-        acts = {"restart": self._restart, "stop": self._stop, "quiet": self._quiet, "loud": self._loud}
+        handlers = {"restart": self._restart, "stop": self._stop, "quiet": self._silence, "loud": self._unsilence}
         return [
             Route(f"/api/actions/{do}", self._endpoint(act), methods=["POST"], name=do)
-            for do, act in acts.items()
-        ] + [Route("/api/token", self._endpoint(self._nothing), methods=["POST"])]
+            for do, act in handlers.items()
+        ] + [Route("/api/token", self._endpoint(self._check_token), methods=["POST"])]
 
     def _endpoint(
-        self, act: Callable[[Order, str], Awaitable[dict[str, Any]]]
+        self, handler: Callable[[ActionRequest, str], Awaitable[dict[str, Any]]]
     ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            admit(request, self._token, self._hub.actions)
-            order = await _order_in(request)
-            by = request.client.host if request.client else ""
+            check_action(request, self._token_file, self._hub.action_policy)
+            action_request = await _read_request(request)
+            requested_by = request.client.host if request.client else ""
             try:
-                done = await act(order, by)
+                result = await handler(action_request, requested_by)
             except ArgosyError as error:
-                return fault_response(_CODES.get(type(error), HTTPStatus.CONFLICT), *error.faults)
+                return fault_response(_STATUS_CODES.get(type(error), HTTPStatus.CONFLICT), *error.faults)
             return Response(
-                msgspec.json.encode({"argosy": "action/1", **done}), media_type="application/json"
+                msgspec.json.encode({"argosy": "action/1", **result}), media_type="application/json"
             )
 
         return endpoint
 
-    async def _nothing(self, order: Order, by: str) -> dict[str, Any]:
+    async def _check_token(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
         """Only say that the token is the right one."""
         return {"token": "right"}
 
-    async def _restart(self, order: Order, by: str) -> dict[str, Any]:
-        return await self._hub.acts.restart(self._named(order), by)
+    async def _restart(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
+        return await self._hub.action_executor.restart(self._named_agents(action_request), requested_by)
 
-    async def _stop(self, order: Order, by: str) -> dict[str, Any]:
-        return await self._hub.acts.stop(self._named(order), by)
+    async def _stop(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
+        return await self._hub.action_executor.stop(self._named_agents(action_request), requested_by)
 
-    async def _quiet(self, order: Order, by: str) -> dict[str, Any]:
-        until_s = time.time() + 60 * order.minutes
-        asked, _ = await self._say("quiet", order, by, until=until_s)
-        return {**msgspec.to_builtins(asked), "until": until_s}
+    async def _silence(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
+        until_s = time.time() + 60 * action_request.minutes
+        target, _ = await self._record_silence("quiet", action_request, requested_by, until=until_s)
+        return {**msgspec.to_builtins(target), "until": until_s}
 
-    async def _loud(self, order: Order, by: str) -> dict[str, Any]:
-        asked, was_quiet = await self._say("loud", order, by)
-        return {**msgspec.to_builtins(asked), "was_quiet": was_quiet}
+    async def _unsilence(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
+        target, was_silenced = await self._record_silence("loud", action_request, requested_by)
+        return {**msgspec.to_builtins(target), "was_quiet": was_silenced}
 
-    async def _say(self, do: str, order: Order, by: str, **more: float) -> tuple[Asked, bool]:
+    async def _record_silence(self, action: str, action_request: ActionRequest, requested_by: str, **fields: float) -> tuple[SilenceTarget, bool]:
         """Keep a word on what is to be quiet, which tells the other hubs too, and go by it here."""
-        asked = self._asked(order)
-        covered = self._covered(asked)
-        names = {"groups": asked.groups, "machines": asked.machines, "covered": covered}
-        event = await self._hub.acts.note(do, asked.agents, by or "somebody", **names, key=asked.key, **more)
-        word = word_of(event, "")
-        assert word is not None, "it says so"
-        return asked, self._hub.watch.hear_quiet(word)
+        target = self._silence_target(action_request)
+        silenced = self._silenced_agents(target)
+        names = {"groups": target.groups, "machines": target.machines, "covered": silenced}
+        event = await self._hub.action_executor.record(action, target.agents, requested_by or "somebody", **names, key=target.key, **fields)
+        record = silence_record(event, "")
+        assert record is not None, "it says so"
+        return target, self._hub.alert_manager.apply_silence(record)
 
-    def _asked(self, order: Order) -> Asked:
+    def _silence_target(self, action_request: ActionRequest) -> SilenceTarget:
         """Return what an order names, each once. Raises InputError: the fleet has no such thing."""
-        groups = {spec.group for spec in self._hub.declared().values() if spec.group}
+        groups = {spec.group for spec in self._hub.declared_agents().values() if spec.group}
         faults = [
-            *_unknown("agent", order.agents, self._hub.declared()),
-            *_unknown("group", order.groups, groups),
-            *_unknown("machine", order.machines, self._hub.machines()),
+            *_unknown_names("agent", action_request.agents, self._hub.declared_agents()),
+            *_unknown_names("group", action_request.groups, groups),
+            *_unknown_names("machine", action_request.machines, self._hub.machines()),
         ]
         if faults:
             raise InputError(*faults)
-        return Asked(*(tuple(dict.fromkeys(each)) for each in (order.agents, order.groups, order.machines)))
+        return SilenceTarget(*(tuple(dict.fromkeys(each)) for each in (action_request.agents, action_request.groups, action_request.machines)))
 
-    def _covered(self, asked: Asked) -> list[str] | None:
+    def _silenced_agents(self, target: SilenceTarget) -> list[str] | None:
         """Return the agents that are meant, None for all."""
-        if asked == Asked():
+        if target == SilenceTarget():
             return None
-        machines = set(asked.machines)
+        machines = set(target.machines)
         is_here = any(map(self._hub.is_here, machines))
         return [
             name
-            for name, spec in self._hub.declared().items()
-            if name in asked.agents
-            or spec.group in asked.groups
+            for name, spec in self._hub.declared_agents().items()
+            if name in target.agents
+            or spec.group in target.groups
             or spec.machine in machines
             or (spec.machine is None and is_here)
         ]
 
-    def _named(self, order: Order) -> list[str]:
+    def _named_agents(self, action_request: ActionRequest) -> list[str]:
         """Return the agents of an order that needs some, each once. Raises InputError."""
-        if order.groups or order.machines:
+        if action_request.groups or action_request.machines:
             message = "groups and machines are for `quiet` and `loud`"
             raise InputError(Fault("groups", "no-agents", message, "name the agents"))
-        if not order.agents:
+        if not action_request.agents:
             hint = 'such as {"agents": ["Echo"]}'
             raise InputError(Fault("agents", "no-agents", "no agent is named", hint))
-        return list(self._asked(order).agents)
+        return list(self._silence_target(action_request).agents)
 
 
-async def _order_in(request: Request) -> Order:
+async def _read_request(request: Request) -> ActionRequest:
     """Return what a request orders. Raises GateError: it is none."""
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > MOST_BYTES:
-            fault = Fault("body", "too-long", f"an order has at most {MOST_BYTES} bytes")
-            raise GateError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, fault)
+        if len(body) > MAX_BODY_BYTES:
+            fault = Fault("body", "too-long", f"an order has at most {MAX_BODY_BYTES} bytes")
+            raise RequestRefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, fault)
     try:
-        return msgspec.json.decode(bytes(body), type=Order)
+        return msgspec.json.decode(bytes(body), type=ActionRequest)
     except msgspec.DecodeError as error:
         fault = Fault("body", "bad-order", f"this is no order: {error}", 'such as {"agents": ["Echo"]}')
-        raise GateError(HTTPStatus.BAD_REQUEST, fault) from error
+        raise RequestRefusedError(HTTPStatus.BAD_REQUEST, fault) from error
 
 
-def _unknown(what: str, names: Iterable[str], known: Iterable[str]) -> list[Fault]:
-    there = set(known)
+def _unknown_names(what: str, names: Iterable[str], known: Iterable[str]) -> list[Fault]:
+    known_names = set(known)
     return [
         Fault(
             f"{what}s",
             f"unknown-{what}",
             f"the fleet has no {what} `{name}`",
-            suggestion(name, there, f"{what}s"),
+            suggest(name, known_names, f"{what}s"),
         )
         for name in names
-        if name not in there
+        if name not in known_names
     ]

@@ -17,23 +17,23 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from argosy.hub.exposition import is_counter, is_up
-from argosy.hub.standing import Standing
+from argosy.hub.standing import AgentSnapshot
 
-EVERY_S: Final = 10.0
-_WITHIN_S: Final = 5.0
+EXPORT_EVERY_S: Final = 10.0
+_TIMEOUT_S: Final = 5.0
 _CUMULATIVE: Final = 2
 
-_Encode = Callable[[dict[str, Any]], bytes]
+_EncodeRequest = Callable[[dict[str, Any]], bytes]
 
 _log = logging.getLogger("argosy.hub")
 
 
-def by_json(request: dict[str, Any]) -> bytes:
+def encode_json(request: dict[str, Any]) -> bytes:
     """Return a request as JSON."""
     return json.dumps(request).encode()
 
 
-def by_protobuf() -> _Encode | None:
+def protobuf_encoder() -> _EncodeRequest | None:
     """Return what encodes a request by its official messages; None where they are not installed."""
     try:
         from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped] # noqa: PLC0415
@@ -48,7 +48,7 @@ def by_protobuf() -> _Encode | None:
     return encode
 
 
-class Export:
+class OtlpExporter:
     """Sends what `agents` returns to one receiver.
 
     url: without `/v1/metrics`. protobuf: what encodes by it, None for JSON. failure: why the last was not
@@ -59,30 +59,30 @@ class Export:
         self,
         url: str,
         fleet: str,
-        agents: Callable[[], Iterable[Standing]],
-        protobuf: _Encode | None = None,
+        agents: Callable[[], Iterable[AgentSnapshot]],
+        protobuf: _EncodeRequest | None = None,
     ) -> None:
         self._url = url.rstrip("/") + "/v1/metrics"
         self._fleet = fleet
         self._agents = agents
-        self._encode = protobuf or by_json
+        self._encode = protobuf or encode_json
         self._kind = "application/x-protobuf" if protobuf else "application/json"
-        self._began_ns = time.time_ns()
+        self._started_ns = time.time_ns()
         self.failure = ""
 
     async def run(self) -> None:
         """Send until cancelled."""
         while True:
-            await asyncio.sleep(EVERY_S)
-            await asyncio.to_thread(self.send, request_of(self._agents(), self._fleet, self._began_ns))
+            await asyncio.sleep(EXPORT_EVERY_S)
+            await asyncio.to_thread(self.send, export_request(self._agents(), self._fleet, self._started_ns))
 
-    def send(self, said: dict[str, Any]) -> None:
+    def send(self, document: dict[str, Any]) -> None:
         """Post a request; a failure, and its end, are told once."""
         headers = {"content-type": self._kind}
         failure = ""
         try:
-            request = urllib.request.Request(self._url, self._encode(said), headers, method="POST")
-            with urllib.request.urlopen(request, timeout=_WITHIN_S):
+            request = urllib.request.Request(self._url, self._encode(document), headers, method="POST")
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
                 pass
         except (OSError, ValueError, http.client.HTTPException) as error:
             failure = str(error) or type(error).__name__
@@ -91,7 +91,7 @@ class Export:
         self.failure = failure
 
 
-def request_of(agents: Iterable[Standing], fleet: str, began_ns: int) -> dict[str, Any]:
+def export_request(agents: Iterable[AgentSnapshot], fleet: str, started_ns: int) -> dict[str, Any]:
     """Return an ExportMetricsServiceRequest: a resource for each agent."""
     return {
         "resourceMetrics": [
@@ -101,24 +101,24 @@ def request_of(agents: Iterable[Standing], fleet: str, began_ns: int) -> dict[st
                         {"service.name": each.agent, "service.namespace": fleet, "host.name": each.machine}
                     )
                 },
-                "scopeMetrics": [{"scope": {"name": "argosy.hub"}, "metrics": _metrics(each, began_ns)}],
+                "scopeMetrics": [{"scope": {"name": "argosy.hub"}, "metrics": _metrics(each, started_ns)}],
             }
             for each in agents
         ]
     }
 
 
-def _metrics(of: Standing, began_ns: int) -> list[dict[str, Any]]:
-    now_ns = of.figures_ms * 1_000_000 or time.time_ns()
-    up = {"timeUnixNano": str(time.time_ns()), "asInt": str(int(is_up(of)))}
-    old = of.old(time.monotonic())
+def _metrics(snapshot: AgentSnapshot, started_ns: int) -> list[dict[str, Any]]:
+    now_ns = snapshot.metrics_ms * 1_000_000 or time.time_ns()
+    up = {"timeUnixNano": str(time.time_ns()), "asInt": str(int(is_up(snapshot)))}
+    stale = snapshot.stale_metrics(time.monotonic())
     metrics: list[dict[str, Any]] = [{"name": "argosy.agent.up", "gauge": {"dataPoints": [up]}}]
-    for name, value in sorted(of.figures.items()):
-        if name in old:
+    for name, value in sorted(snapshot.metrics.items()):
+        if name in stale:
             continue
         point: dict[str, Any] = {"timeUnixNano": str(now_ns), "asDouble": _double(value)}
         if is_counter(name):
-            point["startTimeUnixNano"] = str(min(began_ns, now_ns))
+            point["startTimeUnixNano"] = str(min(started_ns, now_ns))
             kind = {
                 "sum": {"aggregationTemporality": _CUMULATIVE, "isMonotonic": True, "dataPoints": [point]}
             }
@@ -136,5 +136,5 @@ def _double(value: float) -> float | str:
     return value
 
 
-def _attributes(words: dict[str, str]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": {"stringValue": value}} for key, value in words.items()]
+def _attributes(attributes: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()]

@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
-_TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_PROC_TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED: Final = "01"
-Address = tuple[str, int]
+SocketEndpoint = tuple[str, int]
 
 
-def is_own(client: Address, server: Address) -> bool:
+def is_own_connection(client: SocketEndpoint, server: SocketEndpoint) -> bool:
     """Return whether this process's user made the end `client` of a connection to `server`, both on the
     loopback interface; False where that cannot be told.
     """
@@ -25,25 +25,25 @@ def is_own(client: Address, server: Address) -> bool:
         ends = [(ipaddress.ip_address(host), port) for host, port in (client, server)]
     except ValueError:
         return False
-    return all(host.is_loopback for host, _ in ends) and _owner(*map(_forms, ends)) == os.geteuid()
+    return all(host.is_loopback for host, _ in ends) and _connection_uid(*map(_listed_addresses, ends)) == os.geteuid()
 
 
-def _owner(local: set[str], remote: set[str]) -> int | None:
+def _connection_uid(local: set[str], remote: set[str]) -> int | None:
     """Return the uid of the connection that is listed with these ends."""
-    for table in _TABLES:
+    for table in _PROC_TABLES:
         try:
             lines = table.read_text().splitlines()[1:]
         except OSError:
             continue
         for line in lines:
-            words = line.split()
+            fields = line.split()
             # one that was closed is nobody's, and is listed as root's
-            if words[1] in local and words[2] in remote and words[3] == _ESTABLISHED and words[9] != "0":
-                return int(words[7])
+            if fields[1] in local and fields[2] in remote and fields[3] == _ESTABLISHED and fields[9] != "0":
+                return int(fields[7])
     return None
 
 
-def _forms(end: tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]) -> set[str]:
+def _listed_addresses(end: tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]) -> set[str]:
     """Return how an address may be listed; one of version 4 also as that of a socket of version 6."""
     host, port = end
     packed = [host.packed]
@@ -51,12 +51,12 @@ def _forms(end: tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]) -> se
         packed.append(ipaddress.IPv6Address(f"::ffff:{host}").packed)
     elif host.ipv4_mapped:
         packed.append(host.ipv4_mapped.packed)
-    return {f"{''.join(map(_word, _words(each)))}:{port:04X}" for each in packed}
+    return {f"{''.join(map(_format_word, _split_words(each)))}:{port:04X}" for each in packed}
 
 
-def _words(packed: bytes) -> list[bytes]:
+def _split_words(packed: bytes) -> list[bytes]:
     return [packed[at : at + 4] for at in range(0, len(packed), 4)]
 
 
-def _word(four: bytes) -> str:
+def _format_word(four: bytes) -> str:
     return f"{int.from_bytes(four, sys.byteorder):08X}"

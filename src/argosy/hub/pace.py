@@ -15,101 +15,101 @@ from typing import Final
 
 import msgspec
 
-LEAST: Final = 5  # starts to compare with
-REMEMBERED: Final = 21
-SPREADS: Final = 5.0  # so many standard deviations
+MIN_STARTS: Final = 5  # starts to compare with
+MAX_STARTS: Final = 21
+MAX_DEVIATIONS: Final = 5.0  # so many standard deviations
 SIGMA: Final = 1.4826  # of a normal distribution, for each MAD
-LEAST_SHARE: Final = 0.5  # of the median, and
-LEAST_EXCESS_S: Final = 1.0  # beyond it, whatever the spread
+MIN_EXCESS_SHARE: Final = 0.5  # of the median, and
+MIN_EXCESS_S: Final = 1.0  # beyond it, whatever the spread
 
-_READY: Final = frozenset(("ready", "degraded"))
+_READY_STATES: Final = frozenset(("ready", "degraded"))
 
 
-class Usual(msgspec.Struct, frozen=True):
+class StartLatencyBaseline(msgspec.Struct, frozen=True):
     """What a start usually takes, in seconds. spread_s: the MAD; count: of how many."""
 
     median_s: float
-    spread_s: float
+    mad_s: float
     count: int
 
     @property
     def bound_s(self) -> float:
         """Beyond this a start is slow."""
-        spread_s = SPREADS * SIGMA * self.spread_s
-        return self.median_s + max(spread_s, LEAST_SHARE * self.median_s, LEAST_EXCESS_S)
+        spread_s = MAX_DEVIATIONS * SIGMA * self.mad_s
+        return self.median_s + max(spread_s, MIN_EXCESS_SHARE * self.median_s, MIN_EXCESS_S)
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """The same, for people."""
         return (
-            f"{self.count} earlier starts took {self.median_s:.2f} s in the median, ± {self.spread_s:.2f} s"
+            f"{self.count} earlier starts took {self.median_s:.2f} s in the median, ± {self.mad_s:.2f} s"
         )
 
 
-def usual(took_s: Sequence[float]) -> Usual | None:
+def make_baseline(took_s: Sequence[float]) -> StartLatencyBaseline | None:
     """Return what starts usually take, None where there are too few."""
-    if len(took_s) < LEAST:
+    if len(took_s) < MIN_STARTS:
         return None
     middle = median(took_s)
-    return Usual(middle, median(abs(each - middle) for each in took_s), len(took_s))
+    return StartLatencyBaseline(middle, median(abs(each - middle) for each in took_s), len(took_s))
 
 
-class Slow(msgspec.Struct, frozen=True):
+class SlowStart(msgspec.Struct, frozen=True):
     """A start that takes, or took, longer than usual."""
 
     agent: str
     took_s: float
-    usual: Usual
-    is_over: bool
+    baseline: StartLatencyBaseline
+    is_finished: bool
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What is told."""
-        verb = "was ready after" if self.is_over else "has been starting for"
-        return f"{self.agent} {verb} {self.took_s:.1f} s: {self.usual.words}"
+        verb = "was ready after" if self.is_finished else "has been starting for"
+        return f"{self.agent} {verb} {self.took_s:.1f} s: {self.baseline.description}"
 
 
-class Pace:
+class StartLatencyTracker:
     """The starts of one machine's agents, by any one clock that goes on evenly."""
 
     def __init__(self) -> None:
-        self._ordered: dict[str, tuple[float, bool]] = {}  # when, and whether in a crowd
-        self._past: dict[tuple[str, bool], deque[float]] = {}
-        self._slow: dict[str, Slow] = {}
-        self._is_apply = False
+        self._started: dict[str, tuple[float, bool]] = {}  # when, and whether in a crowd
+        self._durations: dict[tuple[str, bool], deque[float]] = {}
+        self._slow: dict[str, SlowStart] = {}
+        self._is_applying = False
 
-    def hear(self, kind: str, agent: str, state: str, at_s: float) -> None:
+    def on_event(self, kind: str, agent: str, state: str, at_s: float) -> None:
         """Take an event of the engine."""
         if kind == "apply":
-            self._is_apply = True
+            self._is_applying = True
         elif kind in ("account", "supervisor"):
-            self._is_apply = False
+            self._is_applying = False
             if kind == "supervisor":  # and perhaps another boot, whose clock begins anew
-                self._ordered.clear()
+                self._started.clear()
         elif kind == "order":
-            self._ordered[agent] = at_s, self._is_apply
+            self._started[agent] = at_s, self._is_applying
             self._slow.pop(agent, None)
-        elif kind == "state" and state != "starting" and (began := self._ordered.pop(agent, None)):
-            began_s, is_crowd = began
-            if state in _READY and at_s >= began_s:
-                self._on_ready(agent, at_s - began_s, is_crowd)
+        elif kind == "state" and state != "starting" and (began := self._started.pop(agent, None)):
+            started_s, is_fleet_start = began
+            if state in _READY_STATES and at_s >= started_s:
+                self._on_ready(agent, at_s - started_s, is_fleet_start)
 
-    def _on_ready(self, agent: str, took_s: float, is_crowd: bool) -> None:
-        past = self._past.setdefault((agent, is_crowd), deque(maxlen=REMEMBERED))
-        found = usual(past)
-        past.append(took_s)
-        if found and took_s > found.bound_s:
-            self._slow[agent] = Slow(agent, took_s, found, is_over=True)
+    def _on_ready(self, agent: str, took_s: float, is_fleet_start: bool) -> None:
+        durations = self._durations.setdefault((agent, is_fleet_start), deque(maxlen=MAX_STARTS))
+        baseline = make_baseline(durations)
+        durations.append(took_s)
+        if baseline and took_s > baseline.bound_s:
+            self._slow[agent] = SlowStart(agent, took_s, baseline, is_finished=True)
 
-    def slow(self, now_s: float) -> dict[str, Slow]:
+    def slow_starts(self, now_s: float) -> dict[str, SlowStart]:
         """Return the starts that are slow: under way, or over and not forgotten."""
         found = dict(self._slow)
-        for agent, (began_s, is_crowd) in self._ordered.items():
-            before = usual(self._past.get((agent, is_crowd), ()))
-            if before and now_s - began_s > before.bound_s:
-                found[agent] = Slow(agent, now_s - began_s, before, is_over=False)
+        for agent, (started_s, is_fleet_start) in self._started.items():
+            baseline = make_baseline(self._durations.get((agent, is_fleet_start), ()))
+            if baseline and now_s - started_s > baseline.bound_s:
+                found[agent] = SlowStart(agent, now_s - started_s, baseline, is_finished=False)
         return found
 
-    def forget(self, agent: str) -> None:
+    def discard(self, agent: str) -> None:
         """Say no more of a start that is over."""
         self._slow.pop(agent, None)

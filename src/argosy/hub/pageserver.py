@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from argosy.fault import Fault, RefusedError
-from argosy.hub.connections import Connection, most_connections
-from argosy.hub.web import app_of
+from argosy.hub.connections import LimitedConnection, compute_max_connections
+from argosy.hub.web import make_app
 
 if TYPE_CHECKING:
-    from argosy.hub.hub import Hub
+    from argosy.hub.hub import HubAgent
 
-_TRIES: Final = 100
+_MAX_PORTS_TRIED: Final = 100
 _BACKLOG: Final = 64  # that are accepted in one go, before any of them can make room
 _log = logging.getLogger("argosy.hub")
 
@@ -32,19 +32,19 @@ class _Server(uvicorn.Server):
         yield
 
 
-class PageServer:
+class HubHttpServer:
     """Listens from its construction on. url: where. Raises RefusedError: no port is free."""
 
-    def __init__(self, hub: Hub, bind: str, port: int) -> None:
+    def __init__(self, hub: HubAgent, bind: str, port: int) -> None:
         self._socket = _listen(bind, port)
         self._bind = bind
-        self._number = number = self._socket.getsockname()[1]
+        self._port = number = self._socket.getsockname()[1]
         self.url = f"http://{f'[{bind}]' if ':' in bind else bind}:{number}"
         if number != port:
             _log.warning("port %d is taken: the hub's page is at %s", port, self.url)
         self._config = uvicorn.Config(
-            app_of(hub),
-            http=_bounded(),
+            make_app(hub),
+            http=_limited_connection_class(),
             backlog=_BACKLOG,
             log_level="warning",
             lifespan="off",
@@ -59,7 +59,7 @@ class PageServer:
     async def run(self) -> None:
         """Serve until `stop`, at the same address each time that it is run."""
         if self._socket.fileno() < 0:
-            self._socket = _listen(self._bind, self._number)
+            self._socket = _listen(self._bind, self._port)
             self._server = _Server(self._config)
         self._ended.clear()
         try:
@@ -74,16 +74,16 @@ class PageServer:
         await self._ended.wait()
 
 
-def _bounded() -> type[Connection]:
-    class Bounded(Connection):
-        most = most_connections()
+def _limited_connection_class() -> type[LimitedConnection]:
+    class Limited(LimitedConnection):
+        max_connections = compute_max_connections()
 
-    return Bounded
+    return Limited
 
 
 def _listen(bind: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    for number in range(port, min(port + _TRIES, 65536)):
+    for number in range(port, min(port + _MAX_PORTS_TRIED, 65536)):
         listener = socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -13,14 +13,14 @@ from typing import Final
 
 import msgspec
 
-from argosy.hub.record import Event
+from argosy.hub.record import HubEvent
 
-ENGINE: Final = "argosy"
-MOST_S: Final = 900.0  # of a window of the engine; an apply may take its 300 s, and be followed by another
-MOST_ASKED_S: Final = 7 * 86400.0  # of a window of a person
+ENGINE_SOURCE: Final = "argosy"
+MAX_ENGINE_WINDOW_S: Final = 900.0  # of a window of the engine; an apply may take its 300 s, and be followed by another
+MAX_USER_WINDOW_S: Final = 7 * 86400.0  # of a window of a person
 
 
-class Asked(msgspec.Struct, frozen=True):
+class SilenceTarget(msgspec.Struct, frozen=True):
     """What a person named; nothing at all is everything."""
 
     agents: tuple[str, ...] = ()
@@ -35,22 +35,22 @@ class Asked(msgspec.Struct, frozen=True):
         return "quiet " + (", ".join([*sorted(self.agents), *groups, *machines]) or "all")
 
 
-class Word(msgspec.Struct, frozen=True):
+class SilenceRecord(msgspec.Struct, frozen=True):
     """What a person said of what is to be quiet.
 
     agents: whom the names stand for, None for all. said_s, until_s: epoch seconds by the clock of the machine
     `clock` (empty: this one); until_s: None where it is not to be quiet any more.
     """
 
-    asked: Asked
+    target: SilenceTarget
     agents: tuple[str, ...] | None
-    said_s: float
+    created_s: float
     until_s: float | None
-    by: str
-    clock: str = ""
+    requested_by: str
+    clock_machine: str = ""
 
 
-class Window(msgspec.Struct, frozen=True):
+class SilenceWindow(msgspec.Struct, frozen=True):
     """One window. agents: whom it covers, None for all; until_s: when it ends by itself, epoch seconds.
 
     by: `argosy` for what the engine does, else who asked for it; asked: by what names. clock: the machine
@@ -60,9 +60,9 @@ class Window(msgspec.Struct, frozen=True):
     key: str
     agents: frozenset[str] | None
     until_s: float
-    by: str = ENGINE
-    asked: Asked = Asked()
-    clock: str = ""
+    requested_by: str = ENGINE_SOURCE
+    target: SilenceTarget = SilenceTarget()
+    clock_machine: str = ""
 
     def covers(self, agent: str) -> bool:
         """Return whether nothing is to be raised about an agent."""
@@ -70,21 +70,21 @@ class Window(msgspec.Struct, frozen=True):
 
     def covers_machine(self, machine: str) -> bool:
         """Return whether nothing is to be raised about a machine; an order to the engine is about agents."""
-        return machine in self.asked.machines or (self.agents is None and self.by != ENGINE)
+        return machine in self.target.machines or (self.agents is None and self.requested_by != ENGINE_SOURCE)
 
 
-class Quiet:
+class Silences:
     """The windows that one machine's hub goes by.
 
     skews: how far the clocks of others are ahead of the one that `now_s` is of, seconds by machine.
     """
 
     def __init__(self) -> None:
-        self.skews: dict[str, float] = {}
-        self._open: list[Window] = []
-        self._said: dict[str, float] = {}  # when a person last said something of a key
+        self.clock_skews: dict[str, float] = {}
+        self._open: list[SilenceWindow] = []
+        self._last_change_s: dict[str, float] = {}  # when a person last said something of a key
 
-    def open(self, window: Window) -> None:
+    def open(self, window: SilenceWindow) -> None:
         """Open a window; the engine's are closed as often as they are opened."""
         self._open.append(window)
 
@@ -98,55 +98,55 @@ class Quiet:
 
     def close_engine(self) -> None:
         """Close what a supervisor that is gone has left open."""
-        self._open = [window for window in self._open if window.by != ENGINE]
+        self._open = [window for window in self._open if window.requested_by != ENGINE_SOURCE]
 
-    def say(self, key: str, said_s: float, window: Window | None) -> bool:
+    def apply(self, key: str, created_s: float, window: SilenceWindow | None) -> bool:
         """Take a person's word: a window in the place of an earlier one of the same key, or the end of it
         (None). Return whether there was one.
 
         Words come over several hubs, in any order: one that is older than what is known changes nothing.
         """
-        if said_s < self._said.get(key, -math.inf):
+        if created_s < self._last_change_s.get(key, -math.inf):
             return False
-        self._said = {each: at for each, at in self._said.items() if at > said_s - MOST_ASKED_S}
-        self._said[key] = said_s
+        self._last_change_s = {each: at for each, at in self._last_change_s.items() if at > created_s - MAX_USER_WINDOW_S}
+        self._last_change_s[key] = created_s
         was_open = self.close(key)
         if window:
             self.open(window)
         return was_open
 
-    def until_s(self, window: Window) -> float:
+    def local_end_s(self, window: SilenceWindow) -> float:
         """Return when a window ends, by the clock that `now_s` is of."""
-        return window.until_s - self.skews.get(window.clock, 0.0)
+        return window.until_s - self.clock_skews.get(window.clock_machine, 0.0)
 
-    def windows(self, now_s: float) -> list[Window]:
+    def windows(self, now_s: float) -> list[SilenceWindow]:
         """Return what is open."""
-        self._open = [window for window in self._open if self.until_s(window) > now_s]
+        self._open = [window for window in self._open if self.local_end_s(window) > now_s]
         return list(self._open)
 
-    def covered(self, agents: Iterable[str], now_s: float) -> set[str]:
+    def silenced_agents(self, agents: Iterable[str], now_s: float) -> set[str]:
         """Return those about whom nothing is to be raised."""
         windows = self.windows(now_s)
         return {agent for agent in agents if any(window.covers(agent) for window in windows)}
 
-    def covered_machines(self, machines: Iterable[str], now_s: float) -> set[str]:
+    def silenced_machines(self, machines: Iterable[str], now_s: float) -> set[str]:
         """Return the machines about which nothing is to be raised."""
         windows = self.windows(now_s)
         return {each for each in machines if any(window.covers_machine(each) for window in windows)}
 
 
-def word_of(event: Event, clock: str) -> Word | None:
+def silence_record(event: HubEvent, clock_machine: str) -> SilenceRecord | None:
     """Return what an `action` says of what is to be quiet, None for other actions."""
     body = event.body
     if body.get("do") not in ("quiet", "loud"):
         return None
     names = {each: tuple(body.get(each, ())) for each in ("agents", "groups", "machines")}
-    covered = body.get("covered", names["agents"] or None)
-    return Word(
-        Asked(**names),
-        None if covered is None else tuple(covered),
+    silenced = body.get("covered", names["agents"] or None)
+    return SilenceRecord(
+        SilenceTarget(**names),
+        None if silenced is None else tuple(silenced),
         event.time_ms / 1000,
         float(body["until"]) if body["do"] == "quiet" else None,
         str(body.get("by", "")),
-        clock,
+        clock_machine,
     )

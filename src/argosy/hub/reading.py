@@ -18,138 +18,138 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from argosy.hub.block import is_ascending, unpack
+from argosy.hub.block import is_ascending, decode_block
 from argosy.hub.record import (
-    Batch,
-    Event,
-    Origin,
-    Position,
-    Shape,
-    Stream,
+    RecordBatch,
+    HubEvent,
+    RecordOrigin,
+    StreamPosition,
+    SeriesSchema,
+    RecordStream,
     segment_of,
-    ticks_of,
+    rows_of_segment,
 )
-from argosy.hub.tables import block_id, columns_of, run_with, schema, shapes_of
-from argosy.hub.tail import Figure, Tails
+from argosy.hub.tables import block_id, columns_of, chunk_with, create_statements, schemas_of
+from argosy.hub.tail import SeriesLocator, HeadBlocks
 from argosy.hub.whole import check_records
 
-Part = Literal["middle", "least", "greatest"]
-_PARTS: Final[tuple[Part, ...]] = ("middle", "least", "greatest")
-_ROWS: Final = 2000  # of one batch at most
+Aggregate = Literal["middle", "least", "greatest"]
+_AGGREGATES: Final[tuple[Aggregate, ...]] = ("middle", "least", "greatest")
+_MAX_BATCH_ROWS: Final = 2000  # of one batch at most
 
-_decode_event = msgspec.msgpack.Decoder(Event).decode
+_decode_event = msgspec.msgpack.Decoder(HubEvent).decode
 _decode_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 
-class Happened(NamedTuple):
+class StoredEvent(NamedTuple):
     """An event with where it came from."""
 
-    origin: Origin
+    origin: RecordOrigin
     number: int
-    event: Event
+    event: HubEvent
 
 
-class _Piece(NamedTuple):
+class _SampleRun(NamedTuple):
     """Samples that follow each other, in the order of their times."""
 
     times: array[float]
     values: array[float]
 
 
-class Reading:
+class StoreReader:
     """A read-only look at a store. Raises sqlite3.Error where the file cannot be read.
 
     is_alone: nobody else reads or writes the file as long as this does, which takes no room on the disk; a
     file that is missing, or has no tables yet, reads as an empty store.
     """
 
-    def __init__(self, path: Path, *, is_alone: bool = False) -> None:
-        self._base = _open_alone(path) if is_alone else _open(path, "ro")
-        self._base.execute("PRAGMA cache_size = -2048")
-        self._tails = Tails(self._base)
+    def __init__(self, path: Path, *, is_exclusive: bool = False) -> None:
+        self._database = _connect_exclusive(path) if is_exclusive else _connect(path, "ro")
+        self._database.execute("PRAGMA cache_size = -2048")
+        self._head_blocks = HeadBlocks(self._database)
 
     def close(self) -> None:
         """Close the file."""
-        self._base.close()
+        self._database.close()
 
     # -- for other hubs ---------------------------------------------------------------------
 
-    def positions(self) -> list[Position]:
+    def positions(self) -> list[StreamPosition]:
         """Return how far each origin is known here."""
         return [
-            Position(Origin(machine, epoch, began), events, ticks)
-            for machine, epoch, began, events, ticks in self._base.execute(
+            StreamPosition(RecordOrigin(machine, epoch, began), events, ticks)
+            for machine, epoch, began, events, ticks in self._database.execute(
                 "SELECT machine, epoch, began_ms, last_event, last_tick FROM origin"
             )
         ]
 
-    def after(self, positions: Sequence[Position], most_bytes: int = 1 << 20) -> list[Batch]:
+    def records_after(self, positions: Sequence[StreamPosition], max_bytes: int = 1 << 20) -> list[RecordBatch]:
         """Return what follows `positions`, oldest first within each stream; what is not named there, from 1.
 
         About `most_bytes`, and at least one batch where there is one: ask again until nothing comes.
         """
         known = {(p.origin.machine, p.origin.epoch): p for p in positions}
-        batches: list[Batch] = []
-        left = most_bytes
-        rows = self._base.execute(
+        batches: list[RecordBatch] = []
+        left = max_bytes
+        rows = self._database.execute(
             "SELECT id, machine, epoch, began_ms, last_event, last_tick, gone_event, gone_tick FROM origin"
         ).fetchall()
-        for number, machine, epoch, began, last_event, last_tick, gone_event, gone_tick in rows:
-            origin = Origin(machine, epoch, began)
-            at = known.get((machine, epoch), Position(origin, 0, 0))
-            for stream, first, last, gone in (
-                (Stream.EVENTS, at.events + 1, last_event, gone_event),
-                (Stream.TICKS, at.ticks + 1, last_tick, gone_tick),
+        for number, machine, epoch, began, last_event, last_row, dropped_event, dropped_row in rows:
+            origin = RecordOrigin(machine, epoch, began)
+            at = known.get((machine, epoch), StreamPosition(origin, 0, 0))
+            for stream, first, last, dropped in (
+                (RecordStream.EVENTS, at.last_event + 1, last_event, dropped_event),
+                (RecordStream.SAMPLES, at.last_row + 1, last_row, dropped_row),
             ):
-                for batch in self._batches(number, origin, stream, first, last, gone):
+                for batch in self._batches(number, origin, stream, first, last, dropped):
                     batches.append(batch)
-                    left -= _weight(batch)
+                    left -= _batch_bytes(batch)
                     if left <= 0:
                         return batches
         return batches
 
     def _batches(
-        self, key: int, origin: Origin, stream: Stream, first: int, last: int, gone: int
-    ) -> Iterator[Batch]:
-        if first <= gone:
-            shapes = tuple(stored.shape for stored in shapes_of(self._base, key).values())
-            yield Batch(origin, stream, first, gone, is_lost=True, shapes=shapes)
-            first = gone + 1
+        self, key: int, origin: RecordOrigin, stream: RecordStream, first: int, last: int, dropped: int
+    ) -> Iterator[RecordBatch]:
+        if first <= dropped:
+            schemas = tuple(stored.schema for stored in schemas_of(self._database, key).values())
+            yield RecordBatch(origin, stream, first, dropped, is_lost=True, schemas=schemas)
+            first = dropped + 1
         while first <= last:
-            run = run_with(self._base, key, segment_of(first)) if stream is Stream.TICKS else None
-            if run:
-                low, high = run.ticks()
-                batch = Batch(
-                    origin, stream, low, high, run=run, columns=tuple(columns_of(self._base, key, run))
+            chunk = chunk_with(self._database, key, segment_of(first)) if stream is RecordStream.SAMPLES else None
+            if chunk:
+                low, high = chunk.row_range()
+                batch = RecordBatch(
+                    origin, stream, low, high, chunk=chunk, columns=tuple(columns_of(self._database, key, chunk))
                 )
                 check_records(batch)
                 yield batch
                 first = high + 1
                 continue
-            end = min(last, first + _ROWS - 1)
-            if stream is Stream.TICKS:
-                end = min(end, ticks_of(segment_of(first))[1])
-            table = "event" if stream is Stream.EVENTS else "tick"
+            end = min(last, first + _MAX_BATCH_ROWS - 1)
+            if stream is RecordStream.SAMPLES:
+                end = min(end, rows_of_segment(segment_of(first))[1])
+            table = "event" if stream is RecordStream.EVENTS else "tick"
             rows = tuple(
                 row
-                for (row,) in self._base.execute(
+                for (row,) in self._database.execute(
                     f"SELECT row FROM {table} WHERE origin = ? AND number BETWEEN ? AND ? ORDER BY number",
                     (key, first, end),
                 )
             )
             if len(rows) != end - first + 1:
                 return  # sealed or dropped since it was looked up: the next call finds it there
-            batch = Batch(origin, stream, first, end, rows)
+            batch = RecordBatch(origin, stream, first, end, rows)
             check_records(batch)  # what is damaged here is not to go round
             yield batch
             first = end + 1
 
     # -- for people -------------------------------------------------------------------------
 
-    def agents(self) -> dict[tuple[str, str], set[str]]:
+    def metric_names(self) -> dict[tuple[str, str], set[str]]:
         """Return the figures that are known: (machine, agent) to their names."""
         found: dict[tuple[str, str], set[str]] = {}
-        for machine, agent, names in self._base.execute(
+        for machine, agent, names in self._database.execute(
             "SELECT machine, agent, names FROM shape JOIN origin ON origin.id = shape.origin"
         ):
             found.setdefault((machine, agent), set()).update(_decode_names(names))
@@ -158,11 +158,11 @@ class Reading:
     def series(
         self,
         agent: str,
-        figure: str,
+        metric: str,
         from_ms: int,
         to_ms: int,
         machine: str | None = None,
-        part: Part = "middle",
+        aggregate: Aggregate = "middle",
     ) -> tuple[array[float], array[float]]:
         """Return the times (ms) and values of one figure of an agent, oldest first, both ends included.
 
@@ -170,43 +170,43 @@ class Reading:
         never fell, the last value), "least" and "greatest" are its extremes.
         """
         with self._snapshot():  # nothing is sealed between what is and what is not
-            pieces = [
+            runs = [
                 piece
-                for found in self._figures(agent, figure, machine)
+                for found in self._locate(agent, metric, machine)
                 for piece in (
-                    *self._sealed(found, from_ms, to_ms, part),
-                    *self._unsealed(found, from_ms, to_ms),
+                    *self._compacted_samples(found, from_ms, to_ms, aggregate),
+                    *self._head_samples(found, from_ms, to_ms),
                 )
             ]
-        pieces.sort(key=lambda piece: piece.times[0])
+        runs.sort(key=lambda piece: piece.times[0])
         at, values = array("d"), array("d")
-        for piece in pieces:
-            if at and piece.times[0] < at[-1]:  # a clock that was put back, or two lives at once
-                at, values = _in_order(at + piece.times, values + piece.values)
+        for run in runs:
+            if at and run.times[0] < at[-1]:  # a clock that was put back, or two lives at once
+                at, values = _sort_by_time(at + run.times, values + run.values)
             else:
-                at += piece.times
-                values += piece.values
+                at += run.times
+                values += run.values
         return at, values
 
     def events(
-        self, from_ms: int = 0, to_ms: int = 1 << 62, subject: str | None = None, most: int = 1000
-    ) -> list[Happened]:
+        self, from_ms: int = 0, to_ms: int = 1 << 62, subject: str | None = None, limit: int = 1000
+    ) -> list[StoredEvent]:
         """Return what happened, newest first, at most `most`."""
         which, arguments = ("AND subject = ? ", [subject]) if subject is not None else ("", [])
         return [
-            Happened(Origin(machine, epoch, began), number, _decode_event(row))
-            for machine, epoch, began, number, row in self._base.execute(
+            StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(row))
+            for machine, epoch, began, number, row in self._database.execute(
                 "SELECT machine, epoch, began_ms, number, row FROM event JOIN origin ON id = event.origin "
                 f"WHERE time_ms BETWEEN ? AND ? {which}ORDER BY time_ms DESC, origin, number DESC LIMIT ?",
-                [from_ms, to_ms, *arguments, most],
+                [from_ms, to_ms, *arguments, limit],
             )
         ]
 
-    def states_at(self, subjects: Iterable[str], time_ms: int) -> list[Happened]:
+    def states_at(self, subjects: Iterable[str], time_ms: int) -> list[StoredEvent]:
         """Return the last `state` event of each agent up to a time."""
         found = []
         for subject in subjects:
-            row = self._base.execute(
+            row = self._database.execute(
                 "SELECT machine, epoch, began_ms, number, row FROM event JOIN origin ON id = event.origin "
                 "WHERE subject = ? AND time_ms <= ? AND kind = 'state' "
                 "ORDER BY time_ms DESC, number DESC LIMIT 1",
@@ -214,82 +214,82 @@ class Reading:
             ).fetchone()
             if row:
                 machine, epoch, began, number, body = row
-                found.append(Happened(Origin(machine, epoch, began), number, _decode_event(body)))
+                found.append(StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(body)))
         return found
 
-    def of_kinds(
+    def events_of_kinds(
         self,
         kinds: Collection[str],
         from_ms: int,
         to_ms: int,
-        most: int | None = None,
+        limit: int | None = None,
         subject: str | None = None,
-    ) -> list[Happened]:
+    ) -> list[StoredEvent]:
         """Return the events of some kinds, newest first, at most `most`; of one agent where one is named."""
-        rows = [self._of_kind(kind, from_ms, to_ms, most, subject) for kind in dict.fromkeys(kinds)]
+        rows = [self._rows_of_kind(kind, from_ms, to_ms, limit, subject) for kind in dict.fromkeys(kinds)]
         try:
             newest_first = heapq.merge(*rows, key=lambda row: (-row[0], row[1], -row[2]))
             return [
-                Happened(Origin(machine, epoch, began), number, _decode_event(body))
-                for _, _, number, body, machine, epoch, began in islice(newest_first, most)
+                StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(body))
+                for _, _, number, body, machine, epoch, began in islice(newest_first, limit)
             ]
         finally:
             for cursor in rows:
                 cursor.close()
 
-    def _of_kind(
-        self, kind: str, from_ms: int, to_ms: int, most: int | None, subject: str | None
+    def _rows_of_kind(
+        self, kind: str, from_ms: int, to_ms: int, limit: int | None, subject: str | None
     ) -> sqlite3.Cursor:
         """Return the rows of one kind, newest first; an index has them, unless they are log lines."""
         by_kind = "" if kind == "log" else "AND kind != 'log' "
         # A plus keeps a condition from choosing the index: that of an agent has its log lines too.
         agent = "subject" if kind in ("log", "state") else "+subject"
         which, arguments = (f"AND {agent} = ? ", [subject]) if subject is not None else ("", [])
-        return self._base.execute(
+        return self._database.execute(
             "SELECT time_ms, event.origin, number, row, machine, epoch, began_ms FROM event "
             f"JOIN origin ON id = event.origin WHERE kind = ? {by_kind}AND time_ms BETWEEN ? AND ? {which}"
             "ORDER BY time_ms DESC, origin, number DESC LIMIT ?",
-            [kind, from_ms, to_ms, *arguments, -1 if most is None else most],
+            [kind, from_ms, to_ms, *arguments, -1 if limit is None else limit],
         )
 
-    def span_ms(self) -> tuple[int, int]:
+    def time_range_ms(self) -> tuple[int, int]:
         """Return the times of the first and the last event, 0 and 0 without any."""
-        first, last = self._base.execute(  # asked for as one, they are looked for through all events
+        first, last = self._database.execute(  # asked for as one, they are looked for through all events
             "SELECT (SELECT min(time_ms) FROM event), (SELECT max(time_ms) FROM event)"
         ).fetchone()
         return int(first or 0), int(last or 0)
 
-    def alerts(self, machine: str) -> list[Happened]:
+    def alerts(self, machine: str) -> list[StoredEvent]:
         """Return all alerts that a machine's hubs have raised and cleared, oldest first."""
         return [
-            Happened(Origin(machine, epoch, began), number, _decode_event(row))
-            for epoch, began, number, row in self._base.execute(
+            StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(row))
+            for epoch, began, number, row in self._database.execute(
                 "SELECT epoch, began_ms, number, row FROM event JOIN origin ON id = event.origin "
                 "WHERE kind = 'alert' AND machine = ? ORDER BY began_ms, number",
                 (machine,),
             )
         ]
 
-    def heard(self) -> dict[str, tuple[str, int]]:
+    def source_positions(self) -> dict[str, tuple[str, int]]:
         """Return how far each source has been heard: name to (life, number)."""
-        return {name: (life, number) for name, life, number in self._base.execute("SELECT * FROM source")}
+        return {name: (life, number) for name, life, number in self._database.execute("SELECT * FROM source")}
 
-    def last_states(self) -> list[Happened]:
+    def last_states(self) -> list[StoredEvent]:
         """Return the last `state` event of each agent that each origin tells of, oldest first."""
         return [
-            Happened(Origin(machine, epoch, began), number, _decode_event(row))
-            for machine, epoch, began, number, row, _ in self._base.execute(
+            StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(row))
+            for machine, epoch, began, number, row, _ in self._database.execute(
                 "SELECT machine, epoch, began_ms, number, row, max(time_ms) FROM event "
                 "JOIN origin ON id = event.origin WHERE kind = 'state' AND subject > '' "
                 "GROUP BY event.origin, subject ORDER BY 6"
             )
         ]
 
-    def shapes(self) -> list[tuple[Origin, Shape]]:
+    def schemas(self) -> list[tuple[RecordOrigin, SeriesSchema]]:
         """Return all shapes that are known, each with its origin."""
         return [
-            (Origin(machine, epoch, began), Shape(number, agent, _decode_names(names)))
-            for machine, epoch, began, number, agent, names in self._base.execute(
+            (RecordOrigin(machine, epoch, began), SeriesSchema(number, agent, _decode_names(names)))
+            for machine, epoch, began, number, agent, names in self._database.execute(
                 "SELECT machine, epoch, began_ms, number, agent, names FROM shape "
                 "JOIN origin ON origin.id = shape.origin"
             )
@@ -298,97 +298,97 @@ class Reading:
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
         """See the store as it is at one moment."""
-        self._base.execute("BEGIN")
+        self._database.execute("BEGIN")
         try:
             yield
         finally:
-            self._base.execute("ROLLBACK")
+            self._database.execute("ROLLBACK")
 
-    def _figures(self, agent: str, figure: str, machine: str | None) -> Iterator[Figure]:
-        for origin, number, names, series in self._base.execute(
+    def _locate(self, agent: str, metric: str, machine: str | None) -> Iterator[SeriesLocator]:
+        for origin, schema_id, names, series in self._database.execute(
             "SELECT origin, number, names, series FROM shape JOIN origin ON origin.id = shape.origin "
             "WHERE agent = ? AND (? IS NULL OR machine = ?)",
             (agent, machine, machine),
         ).fetchall():
             listed = _decode_names(names)
-            if figure in listed:
-                place = listed.index(figure)
-                yield Figure(origin, number, len(listed), place, series)
+            if metric in listed:
+                index = listed.index(metric)
+                yield SeriesLocator(origin, schema_id, len(listed), index, series)
 
-    def _sealed(self, figure: Figure, from_ms: int, to_ms: int, part: Part) -> Iterator[_Piece]:
-        for step_ms, first_ms, last_ms, times, values in self._base.execute(
+    def _compacted_samples(self, locator: SeriesLocator, from_ms: int, to_ms: int, aggregate: Aggregate) -> Iterator[_SampleRun]:
+        for step_ms, first_ms, last_ms, times, values in self._database.execute(
             "SELECT step_ms, first_ms, last_ms, times.body, figure.body FROM run "
             "JOIN block AS times ON times.id = ? | segment JOIN block AS figure ON figure.id = ? | segment "
             "WHERE origin = ? AND last_ms >= ? AND first_ms <= ? ORDER BY segment",
             (
-                block_id(figure.series, 0),
-                block_id(figure.series + 1 + figure.place, 0),
-                figure.origin,
+                block_id(locator.series, 0),
+                block_id(locator.series + 1 + locator.index, 0),
+                locator.origin,
                 from_ms,
                 to_ms,
             ),
         ):
-            at, numbers = unpack(times), unpack(values)
+            at, numbers = decode_block(times), decode_block(values)
             if step_ms:
-                place = len(at) * _PARTS.index(part)
-                numbers = numbers[place : place + len(at)]
+                offset = len(at) * _AGGREGATES.index(aggregate)
+                numbers = numbers[offset : offset + len(at)]
             if not is_ascending(times):
-                at, numbers = _in_order(at, numbers)
+                at, numbers = _sort_by_time(at, numbers)
             if first_ms < from_ms or last_ms > to_ms:
-                at, numbers = _within(at, numbers, from_ms, to_ms)
+                at, numbers = _clip(at, numbers, from_ms, to_ms)
             if at:
-                yield _Piece(at, numbers)
+                yield _SampleRun(at, numbers)
 
-    def _unsealed(self, figure: Figure, from_ms: int, to_ms: int) -> Iterator[_Piece]:
-        at, values = _within(*_in_order(*self._tails.samples(figure, from_ms, to_ms)), from_ms, to_ms)
+    def _head_samples(self, locator: SeriesLocator, from_ms: int, to_ms: int) -> Iterator[_SampleRun]:
+        at, values = _clip(*_sort_by_time(*self._head_blocks.samples(locator, from_ms, to_ms)), from_ms, to_ms)
         if at:
-            yield _Piece(at, values)
+            yield _SampleRun(at, values)
 
 
-def _open(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, check_same_thread=False)
 
 
-def _open_alone(path: Path) -> sqlite3.Connection:
+def _connect_exclusive(path: Path) -> sqlite3.Connection:
     """Open a store without the index that connections share, which is a file that needs room."""
     if not path.exists():
-        return _empty()
-    base = _open(path, "rw")
+        return _connect_empty()
+    database = _connect(path, "rw")
     try:
-        base.execute("PRAGMA locking_mode = EXCLUSIVE")
-        last_made = base.execute("SELECT name FROM sqlite_master WHERE name = 'source'").fetchone()
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        last_made = database.execute("SELECT name FROM sqlite_master WHERE name = 'source'").fetchone()
         if last_made:
-            base.execute("PRAGMA query_only = ON")
-            return base
+            database.execute("PRAGMA query_only = ON")
+            return database
     except sqlite3.Error:
-        base.close()
+        database.close()
         raise
-    base.close()
-    return _empty()
+    database.close()
+    return _connect_empty()
 
 
-def _empty() -> sqlite3.Connection:
-    base = sqlite3.connect(":memory:", check_same_thread=False)
-    base.executescript(schema())
-    return base
+def _connect_empty() -> sqlite3.Connection:
+    database = sqlite3.connect(":memory:", check_same_thread=False)
+    database.executescript(create_statements())
+    return database
 
 
-def _in_order(at: array[float], values: array[float]) -> tuple[array[float], array[float]]:
+def _sort_by_time(at: array[float], values: array[float]) -> tuple[array[float], array[float]]:
     if all(map(operator.le, at, islice(at, 1, None))):
         return at, values
     order = sorted(range(len(at)), key=at.__getitem__)
     return array("d", [at[index] for index in order]), array("d", [values[index] for index in order])
 
 
-def _within(
+def _clip(
     at: array[float], values: array[float], from_ms: int, to_ms: int
 ) -> tuple[array[float], array[float]]:
     first, last = bisect_left(at, from_ms), bisect_right(at, to_ms)
     return at[first:last], values[first:last]
 
 
-def _weight(batch: Batch) -> int:
+def _batch_bytes(batch: RecordBatch) -> int:
     """Return about how many bytes a batch is."""
     return sum(map(len, batch.rows)) + sum(
-        len(column.times) + sum(map(len, column.figures)) for column in batch.columns
+        len(column.times) + sum(map(len, column.values)) for column in batch.columns
     )

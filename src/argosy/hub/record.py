@@ -12,17 +12,17 @@ from typing import Any, Final
 
 import msgspec
 
-SEGMENT_TICKS: Final = 300  # ticks 1..300 of an origin are its segment 0, whoever keeps them
+SEGMENT_ROWS: Final = 300  # ticks 1..300 of an origin are its segment 0, whoever keeps them
 
 
-class Stream(enum.IntEnum):
+class RecordStream(enum.IntEnum):
     """The two logs of an origin."""
 
     EVENTS = 0
-    TICKS = 1
+    SAMPLES = 1
 
 
-class Origin(msgspec.Struct, frozen=True, array_like=True):
+class RecordOrigin(msgspec.Struct, frozen=True, array_like=True):
     """One life of one machine's hub. began_ms: epoch milliseconds by its clock."""
 
     machine: str
@@ -30,7 +30,7 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
     began_ms: int
 
 
-class Event(msgspec.Struct, frozen=True):
+class HubEvent(msgspec.Struct, frozen=True):
     """Something that happened. time_ms: epoch milliseconds by its origin's clock; subject: an agent, or
     empty.
     """
@@ -41,7 +41,7 @@ class Event(msgspec.Struct, frozen=True):
     body: dict[str, Any] = {}
 
 
-class EventHead(msgspec.Struct, frozen=True):
+class EventHeader(msgspec.Struct, frozen=True):
     """What an event is found by; of its encoded form the rest is skipped."""
 
     time_ms: int
@@ -49,15 +49,15 @@ class EventHead(msgspec.Struct, frozen=True):
     subject: str = ""
 
 
-class Shape(msgspec.Struct, frozen=True, array_like=True):
+class SeriesSchema(msgspec.Struct, frozen=True, array_like=True):
     """The names of the figures that an agent reports together; `number` is its origin's word for it."""
 
-    number: int
+    schema_id: int
     agent: str
     names: tuple[str, ...]
 
 
-class Tick(msgspec.Struct, frozen=True, array_like=True):
+class SampleRow(msgspec.Struct, frozen=True, array_like=True):
     """What arrived since the tick before, so laid out that one agent's figures are found without the others'.
 
     numbers: of the shapes that were reported, unsigned and four bytes each, ascending, a shape as often as it
@@ -66,13 +66,13 @@ class Tick(msgspec.Struct, frozen=True, array_like=True):
     """
 
     time_ms: int
-    shapes: tuple[Shape, ...]
-    numbers: bytes
+    schemas: tuple[SeriesSchema, ...]
+    schema_ids: bytes
     times: bytes
     values: bytes
 
 
-class Figures(msgspec.Struct, frozen=True, array_like=True):
+class MetricSample(msgspec.Struct, frozen=True, array_like=True):
     """What an agent reports of itself at one time (ms): a double, little endian, for each name."""
 
     agent: str
@@ -81,15 +81,15 @@ class Figures(msgspec.Struct, frozen=True, array_like=True):
     values: bytes
 
 
-class Column(msgspec.Struct, frozen=True, array_like=True):
+class ChunkColumn(msgspec.Struct, frozen=True, array_like=True):
     """What a run has of one shape: a block of times (ms) and a block for each figure (see `Run`)."""
 
-    shape: Shape
+    schema: SeriesSchema
     times: bytes
-    figures: tuple[bytes, ...]
+    values: tuple[bytes, ...]
 
 
-class Run(msgspec.Struct, frozen=True, array_like=True):
+class Chunk(msgspec.Struct, frozen=True, array_like=True):
     """One or more segments of an origin's ticks, sealed into blocks: `segments` of them from `segment` on.
 
     step_ms: 0 where every sample is kept; else there is one for each step, and a block holds three numbers
@@ -97,18 +97,18 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
     greatest.
     """
 
-    segment: int
-    segments: int
+    first_segment: int
+    segment_count: int
     step_ms: int
     first_ms: int
     last_ms: int
 
-    def ticks(self) -> tuple[int, int]:
+    def row_range(self) -> tuple[int, int]:
         """Return the first and the last tick in it."""
-        return ticks_of(self.segment)[0], ticks_of(self.segment + self.segments - 1)[1]
+        return rows_of_segment(self.first_segment)[0], rows_of_segment(self.first_segment + self.segment_count - 1)[1]
 
 
-class Batch(msgspec.Struct, frozen=True, array_like=True):
+class RecordBatch(msgspec.Struct, frozen=True, array_like=True):
     """A part of one stream of one origin, as hubs hand it to each other.
 
     Records `first` to `last`, all of them: as `rows` (encoded, in order), or, of ticks that are sealed, a
@@ -116,44 +116,44 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     came for them; `shapes` are then those that later ticks may use.
     """
 
-    origin: Origin
-    stream: Stream
+    origin: RecordOrigin
+    stream: RecordStream
     first: int
     last: int
     rows: tuple[bytes, ...] = ()
-    run: Run | None = None
-    columns: tuple[Column, ...] = ()
+    chunk: Chunk | None = None
+    columns: tuple[ChunkColumn, ...] = ()
     is_lost: bool = False
-    shapes: tuple[Shape, ...] = ()
+    schemas: tuple[SeriesSchema, ...] = ()
 
 
-class Position(msgspec.Struct, frozen=True, array_like=True):
+class StreamPosition(msgspec.Struct, frozen=True, array_like=True):
     """The highest number that a hub has of each stream of an origin."""
 
-    origin: Origin
-    events: int
-    ticks: int
+    origin: RecordOrigin
+    last_event: int
+    last_row: int
 
 
 def segment_of(number: int) -> int:
     """Return the segment that tick `number` belongs to."""
-    return (number - 1) // SEGMENT_TICKS
+    return (number - 1) // SEGMENT_ROWS
 
 
-def ticks_of(segment: int) -> tuple[int, int]:
+def rows_of_segment(segment: int) -> tuple[int, int]:
     """Return the first and the last tick of a segment."""
-    return segment * SEGMENT_TICKS + 1, (segment + 1) * SEGMENT_TICKS
+    return segment * SEGMENT_ROWS + 1, (segment + 1) * SEGMENT_ROWS
 
 
-def gaps_of(batches: Iterable[Batch], at_ms: int) -> list[Event]:
+def gap_events(batches: Iterable[RecordBatch], at_ms: int) -> list[HubEvent]:
     """Return the events for records that their sender had no more when a hub came for them."""
     return [
-        Event(at_ms, "gap", "", {**_whose(batch), "first": batch.first, "last": batch.last})
+        HubEvent(at_ms, "gap", "", {**_origin_fields(batch), "first": batch.first, "last": batch.last})
         for batch in batches
         if batch.is_lost
     ]
 
 
-def _whose(batch: Batch) -> dict[str, Any]:
+def _origin_fields(batch: RecordBatch) -> dict[str, Any]:
     origin = batch.origin
     return {"machine": origin.machine, "epoch": origin.epoch, "stream": batch.stream.name.lower()}

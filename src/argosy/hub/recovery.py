@@ -13,80 +13,80 @@ from typing import Any, Literal
 import msgspec
 
 
-class Rule(msgspec.Struct, frozen=True):
+class RecoveryRule(msgspec.Struct, frozen=True):
     """One entry of `hub: {recovery: …}`, with times in seconds. number: its place there."""
 
-    number: int
-    do: Literal["restart", "restart-dependents", "run"]
+    index: int
+    action: Literal["restart", "restart-dependents", "run"]
     run: tuple[str, ...] = ()
     agents: frozenset[str] = frozenset()
-    figure: str | None = None
-    times: int = 3
+    metric: str | None = None
+    max_attempts: int = 3
     within_s: float = 3600.0
     pause_s: float = 30.0
 
-    def is_for(self, alert: Mapping[str, Any]) -> bool:
+    def matches(self, alert: Mapping[str, Any]) -> bool:
         """Return whether an alert is one of those that it is about."""
-        about = "trouble" if self.figure is None else "threshold"
-        is_kind = alert.get("about") == about and (self.figure is None or alert.get("figure") == self.figure)
-        return is_kind and (not self.agents or alert.get("subject") in self.agents)
+        category = "trouble" if self.metric is None else "threshold"
+        is_category = alert.get("about") == category and (self.metric is None or alert.get("figure") == self.metric)
+        return is_category and (not self.agents or alert.get("subject") in self.agents)
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class RecoveryAttempt(msgspec.Struct, frozen=True):
     """Something to do now. number: the how many-th within the rule's time, from 1; of: how many there may be.
 
     is_last_word: nothing is done, for the budget is used up.
     """
 
-    rule: Rule
+    rule: RecoveryRule
     agent: str
     key: str
     number: int
-    is_last_word: bool = False
+    is_exhausted: bool = False
 
-    def body(self) -> dict[str, Any]:
+    def event_body(self) -> dict[str, Any]:
         """Return it as the body of an event."""
         return {
-            "do": self.rule.do,
-            "rule": self.rule.number,
+            "do": self.rule.action,
+            "rule": self.rule.index,
             "alert": self.key,
             "attempt": self.number,
-            "of": self.rule.times,
+            "of": self.rule.max_attempts,
         }
 
 
-class Recovery:
+class RecoveryPolicy:
     """The rules of one machine, and what has been tried by them."""
 
-    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+    def __init__(self, rules: Sequence[RecoveryRule] = ()) -> None:
         self.rules = rules
-        self._tried: dict[tuple[int, str], list[float]] = {}
-        self._has_ended: set[tuple[int, str]] = set()  # whose budget is known to be used up
+        self._attempt_times: dict[tuple[int, str], list[float]] = {}
+        self._exhausted: set[tuple[int, str]] = set()  # whose budget is known to be used up
 
-    def remember(self, rule: int, agent: str, at_s: float) -> None:
+    def count_attempt(self, rule: int, agent: str, at_s: float) -> None:
         """Count an attempt that was made."""
-        self._tried.setdefault((rule, agent), []).append(at_s)
+        self._attempt_times.setdefault((rule, agent), []).append(at_s)
 
-    def attempts(self, open_: Iterable[Mapping[str, Any]], now_s: float) -> list[Attempt]:
+    def next_attempts(self, active_alerts: Iterable[Mapping[str, Any]], now_s: float) -> list[RecoveryAttempt]:
         """Return what is to be done about the alerts that are open; the first rule for an alert counts."""
         found = []
-        for alert in open_:
-            rule = next((rule for rule in self.rules if rule.is_for(alert)), None)
-            attempt = self._next(rule, str(alert["subject"]), str(alert["key"]), now_s) if rule else None
+        for alert in active_alerts:
+            rule = next((rule for rule in self.rules if rule.matches(alert)), None)
+            attempt = self._next_attempt(rule, str(alert["subject"]), str(alert["key"]), now_s) if rule else None
             if attempt:
                 found.append(attempt)
         return found
 
-    def _next(self, rule: Rule, agent: str, key: str, now_s: float) -> Attempt | None:
-        which = rule.number, agent
-        tried = self._tried[which] = [at for at in self._tried.get(which, ()) if at > now_s - rule.within_s]
-        if tried and now_s < tried[-1] + rule.pause_s:
+    def _next_attempt(self, rule: RecoveryRule, agent: str, key: str, now_s: float) -> RecoveryAttempt | None:
+        budget_key = rule.index, agent
+        attempt_times = self._attempt_times[budget_key] = [at for at in self._attempt_times.get(budget_key, ()) if at > now_s - rule.within_s]
+        if attempt_times and now_s < attempt_times[-1] + rule.pause_s:
             return None
-        if len(tried) < rule.times:
-            self._has_ended.discard(which)
-            tried.append(now_s)
-            return Attempt(rule, agent, key, len(tried))
-        if which in self._has_ended:
+        if len(attempt_times) < rule.max_attempts:
+            self._exhausted.discard(budget_key)
+            attempt_times.append(now_s)
+            return RecoveryAttempt(rule, agent, key, len(attempt_times))
+        if budget_key in self._exhausted:
             return None
-        self._has_ended.add(which)
-        return Attempt(rule, agent, key, len(tried), is_last_word=True)
+        self._exhausted.add(budget_key)
+        return RecoveryAttempt(rule, agent, key, len(attempt_times), is_exhausted=True)

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import parser as plain
 from prometheus_client.openmetrics import parser as openmetrics
 
-from argosy.fleet.units import duration_s
-from argosy.hub.keeper import FullError, Keeper
-from argosy.hub.record import Event, Figures
+from argosy.fleet.units import parse_duration_s
+from argosy.hub.keeper import StoreFullError, StoreWriter
+from argosy.hub.record import HubEvent, MetricSample
 
 if TYPE_CHECKING:
     from argosy.fleet.spec import Scrape
 
-UP: Final = "scrape_up"  # 1 where it answered, else 0
-LEFT_OUT: Final = "scrape_left_out"  # samples beyond `most`
-_WITHIN_S: Final = 5.0
-_MOST_BYTES: Final = 16 << 20
+UP_METRIC: Final = "scrape_up"  # 1 where it answered, else 0
+LEFT_OUT_METRIC: Final = "scrape_left_out"  # samples beyond `most`
+_TIMEOUT_S: Final = 5.0
+_MAX_BYTES: Final = 16 << 20
 _ACCEPT: Final = "application/openmetrics-text; version=1.0.0, text/plain; version=0.0.4; q=0.5"
 
 _log = logging.getLogger("argosy.hub")
@@ -34,47 +34,47 @@ _log = logging.getLogger("argosy.hub")
 class Scraper:
     """Asks one endpoint again and again. Whether it answers is a figure, and each change of that an event."""
 
-    def __init__(self, keeper: Keeper, scrape: Scrape) -> None:
-        self._keeper = keeper
-        self._scrape = scrape
-        self._reason: str | None = None  # why it did not answer last, empty where it did
+    def __init__(self, writer: StoreWriter, spec: Scrape) -> None:
+        self._writer = writer
+        self._spec = spec
+        self._last_error: str | None = None  # why it did not answer last, empty where it did
 
     async def run(self) -> None:
         """Scrape until cancelled."""
-        every_s = duration_s(self._scrape.every)
+        every_s = parse_duration_s(self._spec.every)
         while True:
-            began_s = time.monotonic()
-            events, figures = await asyncio.to_thread(self.ask)
-            with contextlib.suppress(FullError):  # it is asked again
-                self._keeper.hand_in(events, figures)
-            await asyncio.sleep(max(0.0, began_s + every_s - time.monotonic()))
+            started_s = time.monotonic()
+            events, samples = await asyncio.to_thread(self.scrape_once)
+            with contextlib.suppress(StoreFullError):  # it is asked again
+                self._writer.submit(events, samples)
+            await asyncio.sleep(max(0.0, started_s + every_s - time.monotonic()))
 
-    def ask(self) -> tuple[list[Event], list[Figures]]:
+    def scrape_once(self) -> tuple[list[HubEvent], list[MetricSample]]:
         """Return what the endpoint says now."""
         now_ms = int(time.time() * 1000)
         try:
-            found, reason = samples_of(*_fetch(self._scrape.url)), ""
+            found, reason = parse_samples(*_fetch(self._spec.url)), ""
         except (OSError, ValueError, http.client.HTTPException) as error:
             found, reason = {}, str(error) or type(error).__name__
-        kept = dict(list(found.items())[: self._scrape.most])
-        kept |= {UP: float(not reason), LEFT_OUT: float(max(0, len(found) - self._scrape.most))}
+        kept = dict(list(found.items())[: self._spec.max_samples])
+        kept |= {UP_METRIC: float(not reason), LEFT_OUT_METRIC: float(max(0, len(found) - self._spec.max_samples))}
         events = []
-        if reason != self._reason and (reason or self._reason):
-            _log.warning("`%s` of `%s`: %s", self._scrape.url, self._scrape.agent, reason or "it answers")
-            body = {"url": self._scrape.url, "reason": reason}
-            events = [Event(now_ms, "unscraped" if reason else "scraped", self._scrape.agent, body)]
-        self._reason = reason
+        if reason != self._last_error and (reason or self._last_error):
+            _log.warning("`%s` of `%s`: %s", self._spec.url, self._spec.agent, reason or "it answers")
+            body = {"url": self._spec.url, "reason": reason}
+            events = [HubEvent(now_ms, "unscraped" if reason else "scraped", self._spec.agent, body)]
+        self._last_error = reason
         values = array("d", kept.values()).tobytes()
-        return events, [Figures(self._scrape.agent, tuple(kept), now_ms, values)]
+        return events, [MetricSample(self._spec.agent, tuple(kept), now_ms, values)]
 
 
-def samples_of(text: str, is_open: bool) -> dict[str, float]:
+def parse_samples(text: str, is_openmetrics: bool) -> dict[str, float]:
     """Return the samples of an exposition by name, with the labels as Prometheus writes them, sorted.
 
     is_open: OpenMetrics, else Prometheus's own format. Raises ValueError: it is not what it is said to be.
     """
     try:
-        families = (openmetrics if is_open else plain).text_string_to_metric_families(text)
+        families = (openmetrics if is_openmetrics else plain).text_string_to_metric_families(text)
         samples: Iterable[tuple[str, float]] = (
             (sample.name + _labels(sample.labels), float(sample.value))
             for family in families
@@ -101,8 +101,8 @@ def _fetch(url: str) -> tuple[str, bool]:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"`{url}` is no http address")
     request = urllib.request.Request(url, headers={"accept": _ACCEPT})
-    with urllib.request.urlopen(request, timeout=_WITHIN_S) as answer:
-        body = answer.read(_MOST_BYTES + 1)
-        if len(body) > _MOST_BYTES:
-            raise ValueError(f"more than {_MOST_BYTES >> 20} MiB of metrics")
-        return body.decode(), answer.headers.get_content_type() == "application/openmetrics-text"
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+        body = response.read(_MAX_BYTES + 1)
+        if len(body) > _MAX_BYTES:
+            raise ValueError(f"more than {_MAX_BYTES >> 20} MiB of metrics")
+        return body.decode(), response.headers.get_content_type() == "application/openmetrics-text"

@@ -17,183 +17,183 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from argosy.hub.block import is_ascending, pack, unpack
-from argosy.hub.record import Column, Run, Shape, Tick, segment_of, ticks_of
-from argosy.hub.tables import add_run, block_id, columns_of, run_with, runs_of, shapes_of, transaction
+from argosy.hub.block import is_ascending, encode_block, decode_block
+from argosy.hub.record import ChunkColumn, Chunk, SeriesSchema, SampleRow, segment_of, rows_of_segment
+from argosy.hub.tables import add_chunk, block_id, columns_of, chunk_with, chunks_of, schemas_of, transaction
 
-JOINED: Final = 12  # segments, an hour at a tick a second
-STEP_MS: Final = 60_000
-_PIECE_S: Final = 0.02  # of work, before others have their turn
-_LOOK_EVERY_S: Final = 30.0  # for what has become old
+SEGMENTS_PER_CHUNK: Final = 12  # segments, an hour at a tick a second
+DOWNSAMPLE_STEP_MS: Final = 60_000
+_MAX_STEP_S: Final = 0.02  # of work, before others have their turn
+_CHECK_EVERY_S: Final = 30.0  # for what has become old
 
-_decode_tick = msgspec.msgpack.Decoder(Tick).decode
+_decode_row = msgspec.msgpack.Decoder(SampleRow).decode
 
 
-class _Work(NamedTuple):
+class _CompactionJob(NamedTuple):
     """Something that is done in pieces: a run in the making, from those of `sources`."""
 
     origin: int
-    run: Run
-    sources: list[Run]
-    making: Iterator[Column]
-    columns: list[Column]
+    chunk: Chunk
+    sources: list[Chunk]
+    pending_columns: Iterator[ChunkColumn]
+    columns: list[ChunkColumn]
 
 
-class Sealer:
+class Compactor:
     """Keeps one store in shape. detail_s: how old samples may become before one a minute is enough."""
 
-    def __init__(self, base: sqlite3.Connection, detail_s: float) -> None:
-        self._base = base
-        self._detail_s = detail_s
-        self._work: _Work | None = None
-        self._may_join = True
-        self._next_look_s = 0.0
+    def __init__(self, database: sqlite3.Connection, full_detail_s: float) -> None:
+        self._database = database
+        self._full_detail_s = full_detail_s
+        self._job: _CompactionJob | None = None
+        self._can_merge = True
+        self._next_check_s = 0.0
 
     def step(self) -> bool:
         """Do a piece of what is due; return whether anything was."""
-        if self._work is None:
-            if self._seal():
-                self._may_join = True
+        if self._job is None:
+            if self._compact_head():
+                self._can_merge = True
                 return True
-            self._work = self._joining() or self._thinning()
-        return self._work is not None and self._go_on(self._work)
+            self._job = self._merge_job() or self._downsample_job()
+        return self._job is not None and self._continue(self._job)
 
-    def _go_on(self, work: _Work) -> bool:
-        until_s = time.monotonic() + _PIECE_S
-        for column in work.making:
-            work.columns.append(column)
+    def _continue(self, job: _CompactionJob) -> bool:
+        until_s = time.monotonic() + _MAX_STEP_S
+        for column in job.pending_columns:
+            job.columns.append(column)
             if time.monotonic() > until_s:
                 return True
-        self._work = None
-        first, last = work.run.segment, work.run.segment + work.run.segments - 1
-        if runs_of(self._base, work.origin, first, last) == work.sources:  # else they went meanwhile
-            with transaction(self._base):
-                add_run(self._base, work.origin, work.run, work.columns)
+        self._job = None
+        first, last = job.chunk.first_segment, job.chunk.first_segment + job.chunk.segment_count - 1
+        if chunks_of(self._database, job.origin, first, last) == job.sources:  # else they went meanwhile
+            with transaction(self._database):
+                add_chunk(self._database, job.origin, job.chunk, job.columns)
         return True
 
-    def _seal(self) -> bool:
+    def _compact_head(self) -> bool:
         """Seal the oldest whole segment of ticks."""
-        for origin, last in self._base.execute("SELECT id, last_tick FROM origin").fetchall():
-            (first,) = self._base.execute(
+        for origin, last in self._database.execute("SELECT id, last_tick FROM origin").fetchall():
+            (first,) = self._database.execute(
                 "SELECT min(number) FROM tick WHERE origin = ?", (origin,)
             ).fetchone()
-            if first is None or last < ticks_of(segment_of(first))[1]:
+            if first is None or last < rows_of_segment(segment_of(first))[1]:
                 continue
             segment = segment_of(first)
-            rows = self._base.execute(
+            rows = self._database.execute(
                 "SELECT row FROM tick WHERE origin = ? AND number BETWEEN ? AND ? ORDER BY number",
-                (origin, *ticks_of(segment)),
+                (origin, *rows_of_segment(segment)),
             )
-            shapes = {number: stored.shape for number, stored in shapes_of(self._base, origin).items()}
-            columns, first_ms, last_ms = sealed((_decode_tick(row) for (row,) in rows), shapes)
-            with transaction(self._base):
-                add_run(self._base, origin, Run(segment, 1, 0, first_ms, last_ms), columns)
+            schemas = {number: stored.schema for number, stored in schemas_of(self._database, origin).items()}
+            columns, first_ms, last_ms = build_columns((_decode_row(row) for (row,) in rows), schemas)
+            with transaction(self._database):
+                add_chunk(self._database, origin, Chunk(segment, 1, 0, first_ms, last_ms), columns)
             return True
         return False
 
-    def _joining(self) -> _Work | None:
-        if not self._may_join:
+    def _merge_job(self) -> _CompactionJob | None:
+        if not self._can_merge:
             return None
-        found = self._base.execute(
+        found = self._database.execute(
             "SELECT origin, segment / ? FROM run WHERE segments = 1 AND step_ms = 0 "
             "GROUP BY 1, 2 HAVING count(*) = ? LIMIT 1",
-            (JOINED, JOINED),
+            (SEGMENTS_PER_CHUNK, SEGMENTS_PER_CHUNK),
         ).fetchone()
         if found is None:
-            self._may_join = False
+            self._can_merge = False
             return None
-        origin, first = found[0], found[1] * JOINED
-        runs = runs_of(self._base, origin, first, first + JOINED - 1)
-        run = Run(first, JOINED, 0, min(r.first_ms for r in runs), max(r.last_ms for r in runs))
-        return _Work(origin, run, runs, self._joined(origin, runs), [])
+        origin, first = found[0], found[1] * SEGMENTS_PER_CHUNK
+        chunks = chunks_of(self._database, origin, first, first + SEGMENTS_PER_CHUNK - 1)
+        chunk = Chunk(first, SEGMENTS_PER_CHUNK, 0, min(r.first_ms for r in chunks), max(r.last_ms for r in chunks))
+        return _CompactionJob(origin, chunk, chunks, self._merged_columns(origin, chunks), [])
 
-    def _joined(self, origin: int, runs: list[Run]) -> Iterator[Column]:
-        for stored in shapes_of(self._base, origin).values():
+    def _merged_columns(self, origin: int, chunks: list[Chunk]) -> Iterator[ChunkColumn]:
+        for stored_schema in schemas_of(self._database, origin).values():
             blocks = [
-                pack(whole, is_final=True)
-                for series in stored.all_series()
-                if (whole := self._whole(series, runs))
+                encode_block(whole, is_final=True)
+                for series in stored_schema.all_series()
+                if (whole := self._merged_values(series, chunks))
             ]
             if blocks:
-                yield Column(stored.shape, blocks[0], tuple(blocks[1:]))
+                yield ChunkColumn(stored_schema.schema, blocks[0], tuple(blocks[1:]))
 
-    def _whole(self, series: int, runs: list[Run]) -> array[float]:
+    def _merged_values(self, series: int, chunks: list[Chunk]) -> array[float]:
         """Return what a series has in runs that follow each other."""
         values = array("d")
-        for (body,) in self._base.execute(
+        for (body,) in self._database.execute(
             "SELECT body FROM block WHERE id BETWEEN ? AND ? ORDER BY id",
-            (block_id(series, runs[0].segment), block_id(series, runs[-1].segment)),
+            (block_id(series, chunks[0].first_segment), block_id(series, chunks[-1].first_segment)),
         ):
-            values += unpack(body)
+            values += decode_block(body)
         return values
 
-    def _thinning(self) -> _Work | None:
+    def _downsample_job(self) -> _CompactionJob | None:
         now_s = time.monotonic()
-        if now_s < self._next_look_s or math.isinf(self._detail_s):
+        if now_s < self._next_check_s or math.isinf(self._full_detail_s):
             return None
-        found = self._base.execute(
+        found = self._database.execute(
             "SELECT origin, segment FROM run WHERE step_ms = 0 AND last_ms < ? ORDER BY last_ms LIMIT 1",
-            (int((time.time() - self._detail_s) * 1000),),
+            (int((time.time() - self._full_detail_s) * 1000),),
         ).fetchone()
-        run = run_with(self._base, *found) if found else None
-        if run is None:
-            self._next_look_s = now_s + _LOOK_EVERY_S
+        chunk = chunk_with(self._database, *found) if found else None
+        if chunk is None:
+            self._next_check_s = now_s + _CHECK_EVERY_S
             return None
         origin = found[0]
-        thin = Run(run.segment, run.segments, STEP_MS, run.first_ms, run.last_ms)
-        return _Work(origin, thin, [run], map(thinned, columns_of(self._base, origin, run)), [])
+        downsampled = Chunk(chunk.first_segment, chunk.segment_count, DOWNSAMPLE_STEP_MS, chunk.first_ms, chunk.last_ms)
+        return _CompactionJob(origin, downsampled, [chunk], map(downsample_column, columns_of(self._database, origin, chunk)), [])
 
 
-def sealed(ticks: Iterable[Tick], shapes: dict[int, Shape]) -> tuple[list[Column], int, int]:
+def build_columns(sample_rows: Iterable[SampleRow], schemas: dict[int, SeriesSchema]) -> tuple[list[ChunkColumn], int, int]:
     """Return the columns of some ticks, by the number of their shape, each in the order of arrival, and when
     the first and the last were measured (ms).
 
     A shape that nobody knows any more is left out.
     """
     times: dict[int, array[float]] = {}
-    words: dict[int, array[float]] = {}
-    for tick in ticks:
-        at = memoryview(tick.times)
-        place = 0
-        for index, number in enumerate(array("I", tick.numbers)):
-            shape = shapes.get(number)
-            if shape is None:
+    values: dict[int, array[float]] = {}
+    for sample_row in sample_rows:
+        at = memoryview(sample_row.times)
+        offset = 0
+        for index, schema_id in enumerate(array("I", sample_row.schema_ids)):
+            schema = schemas.get(schema_id)
+            if schema is None:
                 break
-            size = 8 * len(shape.names)
-            times.setdefault(number, array("d")).frombytes(at[8 * index : 8 * index + 8])
-            words.setdefault(number, array("d")).frombytes(tick.values[place : place + size])
-            place += size
+            size = 8 * len(schema.names)
+            times.setdefault(schema_id, array("d")).frombytes(at[8 * index : 8 * index + 8])
+            values.setdefault(schema_id, array("d")).frombytes(sample_row.values[offset : offset + size])
+            offset += size
     columns = []
-    for number in sorted(times):
-        width = len(shapes[number].names)
-        figures = tuple(pack(words[number][figure::width]) for figure in range(width))
-        columns.append(Column(shapes[number], pack(times[number]), figures))
+    for schema_id in sorted(times):
+        width = len(schemas[schema_id].names)
+        value_blocks = tuple(encode_block(values[schema_id][figure::width]) for figure in range(width))
+        columns.append(ChunkColumn(schemas[schema_id], encode_block(times[schema_id]), value_blocks))
     if not times:
         return columns, 0, 0
     return columns, int(min(map(min, times.values()))), int(max(map(max, times.values())))
 
 
-def thinned(column: Column) -> Column:
+def downsample_column(column: ChunkColumn) -> ChunkColumn:
     """Return a column with one number for each minute: see `Run.step_ms`."""
-    times = unpack(column.times)
+    times = decode_block(column.times)
     order: Iterable[int] = range(len(times))
     if not is_ascending(column.times):
         order = sorted(order, key=times.__getitem__)
-    steps = [list(group) for _, group in groupby(order, lambda index: times[index] // STEP_MS)]
-    return Column(
-        column.shape,
-        pack(array("d", [times[step[-1]] for step in steps]), is_final=True),
-        tuple(pack(_thinned(figure, steps), is_final=True) for figure in column.figures),
+    steps = [list(group) for _, group in groupby(order, lambda index: times[index] // DOWNSAMPLE_STEP_MS)]
+    return ChunkColumn(
+        column.schema,
+        encode_block(array("d", [times[step[-1]] for step in steps]), is_final=True),
+        tuple(encode_block(_downsample_values(figure, steps), is_final=True) for figure in column.values),
     )
 
 
-def _thinned(figure: bytes, steps: list[list[int]]) -> array[float]:
-    values = unpack(figure)
-    has_never_fallen = is_ascending(figure)
-    middle: Callable[[list[float]], float] = (lambda some: some[-1]) if has_never_fallen else _mean
+def _downsample_values(block: bytes, steps: list[list[int]]) -> array[float]:
+    values = decode_block(block)
+    has_never_fallen = is_ascending(block)
+    aggregate: Callable[[list[float]], float] = (lambda some: some[-1]) if has_never_fallen else _mean
     parts = [[values[index] for index in step] for step in steps]
     numbers = [[value for value in part if not math.isnan(value)] or [math.nan] for part in parts]
-    return array("d", [*map(middle, numbers), *map(min, numbers), *map(max, numbers)])
+    return array("d", [*map(aggregate, numbers), *map(min, numbers), *map(max, numbers)])
 
 
 def _mean(values: list[float]) -> float:

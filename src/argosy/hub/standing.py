@@ -11,31 +11,31 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from argosy.hub.record import Event, Figures
+from argosy.hub.record import HubEvent, MetricSample
 
-_OWN: Final = "loop_lag_ms"  # each agent of the library reports it with its own figures, each second
-_OLD_AFTER_S: Final = 10.0
-_OLD_AFTER_FIRST_S: Final = 60.0  # when nobody knows yet how often it comes
-_MISSED: Final = 4
-FORGET_S: Final = 300.0  # a figure that did not come in for so long is none of now
+_LIBRARY_METRIC: Final = "loop_lag_ms"  # each agent of the library reports it with its own figures, each second
+_STALE_AFTER_S: Final = 10.0
+_STALE_AFTER_FIRST_S: Final = 60.0  # when nobody knows yet how often it comes
+_MAX_MISSED: Final = 4
+EXPIRE_AFTER_S: Final = 300.0  # a figure that did not come in for so long is none of now
 
 
-class _Heard(NamedTuple):
+class _Arrival(NamedTuple):
     """When a figure came last, on the monotonic clock, and was measured; how long after the one before."""
 
-    at_s: float
+    received_s: float
     time_ms: int
-    every_ms: int | None
+    interval_ms: int | None
 
     @property
-    def bound_s(self) -> float:
+    def stale_after_s(self) -> float:
         """The age from which on it is old."""
-        if self.every_ms is None:
-            return _OLD_AFTER_FIRST_S
-        return max(_OLD_AFTER_S, _MISSED * self.every_ms / 1000)
+        if self.interval_ms is None:
+            return _STALE_AFTER_FIRST_S
+        return max(_STALE_AFTER_S, _MAX_MISSED * self.interval_ms / 1000)
 
 
-class Standing(msgspec.Struct):
+class AgentSnapshot(msgspec.Struct):
     """One agent now. since: epoch seconds of its last change by its machine's clock; figures by name, in a
     dict that is replaced, never changed.
 
@@ -49,79 +49,79 @@ class Standing(msgspec.Struct):
     since: float = 0.0
     reason: str = ""
     pid: int | None = None
-    figures: dict[str, float] = {}
-    figures_ms: int = 0
+    metrics: dict[str, float] = {}
+    metrics_ms: int = 0
     reported_ms: int = 0
     silent_since: float | None = None
-    _heard: dict[str, _Heard] = msgspec.field(default_factory=dict)
+    _arrivals: dict[str, _Arrival] = msgspec.field(default_factory=dict)
 
-    def take(self, figures: Figures, now_s: float) -> None:
+    def update(self, sample: MetricSample, now_s: float) -> None:
         """Take figures that arrive at `now_s` on the monotonic clock; not those of long ago."""
-        if figures.time_ms < self.figures_ms - 1000 * FORGET_S:
+        if sample.time_ms < self.metrics_ms - 1000 * EXPIRE_AFTER_S:
             return  # from a hub that catches up
-        is_own = _OWN in figures.names
-        before = self._heard.get(figures.names[0]) if figures.names else None
-        every_ms = figures.time_ms - before.time_ms if before else None
-        heard = _Heard(now_s, figures.time_ms, 0 if is_own else every_ms)
-        self._heard.update(dict.fromkeys(figures.names, heard))
-        self.figures = {**self.figures, **dict(zip(figures.names, array("d", figures.values), strict=True))}
-        self.figures_ms = max(self.figures_ms, figures.time_ms)
-        if is_own:
-            self.reported_ms = max(self.reported_ms, figures.time_ms)
+        is_self_reported = _LIBRARY_METRIC in sample.names
+        previous = self._arrivals.get(sample.names[0]) if sample.names else None
+        interval_ms = sample.time_ms - previous.time_ms if previous else None
+        arrival = _Arrival(now_s, sample.time_ms, 0 if is_self_reported else interval_ms)
+        self._arrivals.update(dict.fromkeys(sample.names, arrival))
+        self.metrics = {**self.metrics, **dict(zip(sample.names, array("d", sample.values), strict=True))}
+        self.metrics_ms = max(self.metrics_ms, sample.time_ms)
+        if is_self_reported:
+            self.reported_ms = max(self.reported_ms, sample.time_ms)
 
-    def old(self, now_s: float) -> dict[str, float]:
+    def stale_metrics(self, now_s: float) -> dict[str, float]:
         """Return the figures that have not come for several times as long as before, each with its age."""
-        ages = {name: (now_s - heard.at_s, heard.bound_s) for name, heard in self._heard.items()}
+        ages = {name: (now_s - heard.received_s, heard.stale_after_s) for name, heard in self._arrivals.items()}
         return {name: age_s for name, (age_s, bound_s) in ages.items() if age_s > bound_s}
 
-    def forget(self, now_s: float) -> None:
+    def expire(self, now_s: float) -> None:
         """Let go of the figures that did not come for `FORGET_S`."""
-        gone = {name for name, heard in self._heard.items() if now_s - heard.at_s >= FORGET_S}
-        if gone:
-            self.figures = {name: each for name, each in self.figures.items() if name not in gone}
-            self._heard = {name: each for name, each in self._heard.items() if name not in gone}
+        expired = {name for name, heard in self._arrivals.items() if now_s - heard.received_s >= EXPIRE_AFTER_S}
+        if expired:
+            self.metrics = {name: each for name, each in self.metrics.items() if name not in expired}
+            self._arrivals = {name: each for name, each in self._arrivals.items() if name not in expired}
 
     def last_seen(self) -> float | None:
         """Return when it was heard last, epoch seconds; None of one that says nothing of itself."""
         return max(self.reported_ms / 1000, self.silent_since or 0.0) or None
 
 
-class Standings:
+class CurrentState:
     """All agents that records have told of; `tell` gets each change of a state."""
 
-    tell: Callable[[dict[str, Any]], object] = staticmethod(lambda _: None)
+    on_change: Callable[[dict[str, Any]], object] = staticmethod(lambda _: None)
 
     KINDS: Final = frozenset(("state",))  # of events that tell something of an agent's standing
 
     def __init__(self) -> None:
-        self.agents: dict[tuple[str, str], Standing] = {}
+        self.agents: dict[tuple[str, str], AgentSnapshot] = {}
 
-    def of(self, machine: str, agent: str) -> Standing:
+    def get_or_add(self, machine: str, agent: str) -> AgentSnapshot:
         """Return an agent's standing, a new one for one that is not known."""
         key = machine, agent
         found = self.agents.get(key)
         if found is None:
-            found = self.agents[key] = Standing(agent, machine)
+            found = self.agents[key] = AgentSnapshot(agent, machine)
         return found
 
-    def hear(self, machine: str, events: Iterable[Event], figures: Iterable[Figures] = ()) -> None:
+    def update(self, machine: str, events: Iterable[HubEvent], samples: Iterable[MetricSample] = ()) -> None:
         """Take what a machine said, in its order; what is older than what is known is told, no more."""
         for event in events:
             if event.kind in self.KINDS and event.subject:
                 self._on_state(machine, event)
         now_s = time.monotonic()
-        for each in figures:
-            self.of(machine, each.agent).take(each, now_s)
+        for each in samples:
+            self.get_or_add(machine, each.agent).update(each, now_s)
 
-    def forget(self) -> None:
+    def expire_metrics(self) -> None:
         """Let go of the figures that did not come in for `FORGET_S`."""
         now_s = time.monotonic()
-        for standing in self.agents.values():
-            standing.forget(now_s)
+        for snapshot in self.agents.values():
+            snapshot.expire(now_s)
 
-    def _on_state(self, machine: str, event: Event) -> None:
-        standing = self.of(machine, event.subject)
-        told = Standing(
+    def _on_state(self, machine: str, event: HubEvent) -> None:
+        snapshot = self.get_or_add(machine, event.subject)
+        reported = AgentSnapshot(
             event.subject,
             machine,
             str(event.body.get("state", "")),
@@ -129,13 +129,13 @@ class Standings:
             str(event.body.get("text", "")),
             event.body.get("pid"),
         )
-        if told.since >= standing.since:
-            standing.state, standing.since = told.state, told.since
-            standing.reason, standing.pid = told.reason, told.pid
-            standing.silent_since = None  # the supervisor's next answer tells whether it is
-        self.tell(said(told))  # also what the supervisor's own answer has overtaken: it happened
+        if reported.since >= snapshot.since:
+            snapshot.state, snapshot.since = reported.state, reported.since
+            snapshot.reason, snapshot.pid = reported.reason, reported.pid
+            snapshot.silent_since = None  # the supervisor's next answer tells whether it is
+        self.on_change(to_document(reported))  # also what the supervisor's own answer has overtaken: it happened
 
-    def correct(
+    def reconcile(
         self,
         machine: str,
         agent: str,
@@ -146,29 +146,29 @@ class Standings:
         silent_since: float | None = None,
     ) -> None:
         """Take a supervisor's own answer, which is right whatever was missed; machine: as it is declared."""
-        standing = self.of(machine, agent)
-        has_changed = (standing.state, standing.pid) != (state, pid)
-        has_stopped = (standing.silent_since is None) != (silent_since is None)
-        standing.state, standing.reason, standing.pid = state, reason, pid
-        standing.silent_since = silent_since
+        snapshot = self.get_or_add(machine, agent)
+        has_changed = (snapshot.state, snapshot.pid) != (state, pid)
+        has_stopped = (snapshot.silent_since is None) != (silent_since is None)
+        snapshot.state, snapshot.reason, snapshot.pid = state, reason, pid
+        snapshot.silent_since = silent_since
         if has_changed:
-            standing.since = since or standing.since
+            snapshot.since = since or snapshot.since
         if has_changed or has_stopped:
-            self.tell(said(standing))
+            self.on_change(to_document(snapshot))
 
-    def all(self) -> list[dict[str, Any]]:
+    def as_documents(self) -> list[dict[str, Any]]:
         """Return all that stands, as it is told."""
-        return [said(each) for each in self.agents.values()]
+        return [to_document(each) for each in self.agents.values()]
 
 
-def said(standing: Standing) -> dict[str, Any]:
+def to_document(snapshot: AgentSnapshot) -> dict[str, Any]:
     """Return a standing as it is told."""
     return {
-        "agent": standing.agent,
-        "machine": standing.machine,
-        "state": standing.state,
-        "since": standing.since,
-        "reason": standing.reason,
-        "pid": standing.pid,
-        "silent_since": standing.silent_since,
+        "agent": snapshot.agent,
+        "machine": snapshot.machine,
+        "state": snapshot.state,
+        "since": snapshot.since,
+        "reason": snapshot.reason,
+        "pid": snapshot.pid,
+        "silent_since": snapshot.silent_since,
     }

@@ -22,41 +22,41 @@ import msgspec
 
 from argosy.fault import Fault
 from argosy.hub.record import (
-    Batch,
-    Event,
-    EventHead,
-    Figures,
-    Origin,
-    Position,
-    Shape,
-    Stream,
-    Tick,
-    gaps_of,
+    RecordBatch,
+    HubEvent,
+    EventHeader,
+    MetricSample,
+    RecordOrigin,
+    StreamPosition,
+    SeriesSchema,
+    RecordStream,
+    SampleRow,
+    gap_events,
 )
-from argosy.hub.seal import Sealer
+from argosy.hub.seal import Compactor
 from argosy.hub.storefile import (
-    UNREADABLE,
-    VERSION,
-    DamagedError,
+    DECODE_ERRORS,
+    STORE_VERSION,
+    StoreDamagedError,
     StoreError,
-    Watched,
+    StoreFileWatch,
     open_store,
-    unopened,
-    what_of,
+    open_error,
+    damage_reason,
 )
-from argosy.hub.tables import add_run, add_shape, drop_runs, runs_of, shapes_of, transaction
+from argosy.hub.tables import add_chunk, add_schema, drop_chunks, chunks_of, schemas_of, transaction
 
-_LAST: Final = {Stream.EVENTS: "last_event", Stream.TICKS: "last_tick"}
-_GONE: Final = {Stream.EVENTS: "gone_event", Stream.TICKS: "gone_tick"}
-DETAIL_S: Final = 3 * 86400.0
+_LAST_COLUMN: Final = {RecordStream.EVENTS: "last_event", RecordStream.SAMPLES: "last_tick"}
+_DROPPED_COLUMN: Final = {RecordStream.EVENTS: "gone_event", RecordStream.SAMPLES: "gone_tick"}
+FULL_DETAIL_S: Final = 3 * 86400.0
 
 _log = logging.getLogger("argosy.hub")
 _encode = msgspec.msgpack.Encoder().encode
-_decode_tick = msgspec.msgpack.Decoder(Tick).decode
-_decode_head = msgspec.msgpack.Decoder(EventHead).decode
+_decode_row = msgspec.msgpack.Decoder(SampleRow).decode
+_decode_header = msgspec.msgpack.Decoder(EventHeader).decode
 
 
-class Store:
+class RecordStore:
     """The one writer of a store. Methods raise sqlite3.Error when the disk is full or broken; nothing is then
     kept.
 
@@ -65,80 +65,80 @@ class Store:
     content. detail_s: how old figures may become before a number a minute is enough.
     """
 
-    def __init__(self, path: Path, machine: str, detail_s: float = DETAIL_S) -> None:
-        self._base = open_store(path)
+    def __init__(self, path: Path, machine: str, full_detail_s: float = FULL_DETAIL_S) -> None:
+        self._database = open_store(path)
         self._path = path
-        self._sealer = Sealer(self._base, detail_s)
-        self._ids: dict[Origin, int] = {}
-        self._numbers: dict[tuple[str, tuple[str, ...]], int] = {}  # of own shapes
+        self._compactor = Compactor(self._database, full_detail_s)
+        self._origin_ids: dict[RecordOrigin, int] = {}
+        self._schema_ids: dict[tuple[str, tuple[str, ...]], int] = {}  # of own shapes
         try:
             self._check_version(path)
             self.origin = self._own_origin(machine)
         except sqlite3.OperationalError as error:
-            self._base.close()
-            raise unopened(path, error) from None
-        except UNREADABLE as error:
-            self._base.close()
-            raise DamagedError(path, what_of(error)) from None
-        self._watched = Watched(path)
+            self._database.close()
+            raise open_error(path, error) from None
+        except DECODE_ERRORS as error:
+            self._database.close()
+            raise StoreDamagedError(path, damage_reason(error)) from None
+        self._file_watch = StoreFileWatch(path)
 
     def check(self) -> None:
         """Raise DamagedError where the file is no longer the one that was opened, or damaged at its head."""
-        self._watched.check()
+        self._file_watch.check()
 
     def close(self) -> None:
         """Close the file; the next writer goes on in this epoch, where the disk takes that word."""
         try:
-            with transaction(self._base):
-                self._set_fact("epoch", self.origin.epoch)
+            with transaction(self._database):
+                self._set_setting("epoch", self.origin.epoch)
         except sqlite3.Error as error:
             _log.warning("the next life of this store begins another epoch: %s", error)
         finally:
-            self._base.close()
+            self._database.close()
 
     # -- own records ------------------------------------------------------------------------
 
-    def write(
+    def append(
         self,
-        events: Sequence[Event],
-        figures: Sequence[Figures] = (),
+        events: Sequence[HubEvent],
+        samples: Sequence[MetricSample] = (),
         sources: dict[str, tuple[str, int]] | None = None,
-    ) -> Position:
+    ) -> StreamPosition:
         """Append what this machine has to say, and return how far its log goes now.
 
         figures: one tick of them. sources: name to (life, number), how far each source has been heard with
         this.
         """
-        origin = self._ids[self.origin]
-        numbers = dict(self._numbers)
-        with transaction(self._base):
-            last_event = self._append(origin, events)
-            _, last_tick = self._lasts(origin)
-            if figures:
-                last_tick += 1
-                tick = _tick_of(figures, numbers)
-                self._add_tick(origin, last_tick, tick, _encode(tick))
-                self._base.execute("UPDATE origin SET last_tick = ? WHERE id = ?", (last_tick, origin))
-            self._base.executemany(
+        origin = self._origin_ids[self.origin]
+        schema_ids = dict(self._schema_ids)
+        with transaction(self._database):
+            last_event = self._append_events(origin, events)
+            _, last_row = self._last_numbers(origin)
+            if samples:
+                last_row += 1
+                sample_row = _make_row(samples, schema_ids)
+                self._add_sample_row(origin, last_row, sample_row, _encode(sample_row))
+                self._database.execute("UPDATE origin SET last_tick = ? WHERE id = ?", (last_row, origin))
+            self._database.executemany(
                 "INSERT INTO source VALUES (?, ?, ?) "
                 "ON CONFLICT (name) DO UPDATE SET life = excluded.life, number = excluded.number",
                 [(name, life, number) for name, (life, number) in (sources or {}).items()],
             )
-        self._numbers = numbers  # now that they are on the disk
-        return Position(self.origin, last_event, last_tick)
+        self._schema_ids = schema_ids  # now that they are on the disk
+        return StreamPosition(self.origin, last_event, last_row)
 
-    def _append(self, origin: int, events: Sequence[Event]) -> int:
+    def _append_events(self, origin: int, events: Sequence[HubEvent]) -> int:
         """Add this machine's next events, and return the number of the last one that there is."""
-        last, _ = self._lasts(origin)
+        last, _ = self._last_numbers(origin)
         numbered = enumerate(events, last + 1)
         self._add_events(origin, ((number, event, _encode(event)) for number, event in numbered))
         last += len(events)
-        self._base.execute("UPDATE origin SET last_event = ? WHERE id = ?", (last, origin))
+        self._database.execute("UPDATE origin SET last_event = ? WHERE id = ?", (last, origin))
         return last
 
     # -- others' records --------------------------------------------------------------------
 
-    def take(self, batches: Iterable[Batch], at_ms: int | None = None) -> list[Batch]:
+    def store_batches(self, batches: Iterable[RecordBatch], at_ms: int | None = None) -> list[RecordBatch]:
         """Keep what other origins said, in one go, and return those batches that were the next of their
         stream.
 
@@ -146,118 +146,118 @@ class Store:
         of this machine, with what is taken in its place: otherwise nobody would ask for it again, nor know.
         at_ms: when that is, now if it is left out.
         """
-        with transaction(self._base):
-            taken = [batch for batch in batches if self._take(batch)]
-            if gaps := gaps_of(taken, int(time.time() * 1000) if at_ms is None else at_ms):
-                self._append(self._ids[self.origin], gaps)
-        return taken
+        with transaction(self._database):
+            stored = [batch for batch in batches if self._store_batch(batch)]
+            if gaps := gap_events(stored, int(time.time() * 1000) if at_ms is None else at_ms):
+                self._append_events(self._origin_ids[self.origin], gaps)
+        return stored
 
-    def _take(self, batch: Batch) -> bool:
+    def _store_batch(self, batch: RecordBatch) -> bool:
         if batch.origin == self.origin:
             return False
-        origin = self._id_of(batch.origin)
-        last = self._lasts(origin)[batch.stream]
-        is_next = batch.first == last + 1 or (batch.run is not None and batch.first <= last < batch.last)
+        origin = self._origin_id(batch.origin)
+        last = self._last_numbers(origin)[batch.stream]
+        is_next = batch.first == last + 1 or (batch.chunk is not None and batch.first <= last < batch.last)
         if not is_next:
             return False
         if batch.is_lost:
-            self._forget(origin, batch)
-        elif batch.run is not None:
-            add_run(self._base, origin, batch.run, batch.columns)
+            self._mark_lost(origin, batch)
+        elif batch.chunk is not None:
+            add_chunk(self._database, origin, batch.chunk, batch.columns)
         else:
-            self._add_rows(origin, batch)
-        self._base.execute(f"UPDATE origin SET {_LAST[batch.stream]} = ? WHERE id = ?", (batch.last, origin))
+            self._add_records(origin, batch)
+        self._database.execute(f"UPDATE origin SET {_LAST_COLUMN[batch.stream]} = ? WHERE id = ?", (batch.last, origin))
         return True
 
-    def _forget(self, origin: int, batch: Batch) -> None:
-        for shape in batch.shapes:
-            add_shape(self._base, origin, shape)
-        self._base.execute(f"UPDATE origin SET {_GONE[batch.stream]} = ? WHERE id = ?", (batch.last, origin))
+    def _mark_lost(self, origin: int, batch: RecordBatch) -> None:
+        for schema in batch.schemas:
+            add_schema(self._database, origin, schema)
+        self._database.execute(f"UPDATE origin SET {_DROPPED_COLUMN[batch.stream]} = ? WHERE id = ?", (batch.last, origin))
 
-    def _add_rows(self, origin: int, batch: Batch) -> None:
+    def _add_records(self, origin: int, batch: RecordBatch) -> None:
         if len(batch.rows) != batch.last - batch.first + 1:
             raise ValueError(f"a batch of {batch.first} to {batch.last} has {len(batch.rows)} rows")
         numbered = enumerate(batch.rows, batch.first)
-        if batch.stream is Stream.EVENTS:
-            self._add_events(origin, ((number, _decode_head(row), row) for number, row in numbered))
+        if batch.stream is RecordStream.EVENTS:
+            self._add_events(origin, ((number, _decode_header(row), row) for number, row in numbered))
         else:
             for number, row in numbered:
-                self._add_tick(origin, number, _decode_tick(row), row)
+                self._add_sample_row(origin, number, _decode_row(row), row)
 
-    def seal(self) -> bool:
+    def compact(self) -> bool:
         """Do a piece of what turns ticks into few bytes; return whether there was anything to do."""
-        return self._sealer.step()
+        return self._compactor.step()
 
     # -- bounds -----------------------------------------------------------------------------
 
     def used_bytes(self) -> int:
         """Return how much of the file is in use; what was freed is used again before the file grows."""
-        (pages,) = self._base.execute("PRAGMA page_count").fetchone()
-        (free,) = self._base.execute("PRAGMA freelist_count").fetchone()
-        (size,) = self._base.execute("PRAGMA page_size").fetchone()
+        (pages,) = self._database.execute("PRAGMA page_count").fetchone()
+        (free,) = self._database.execute("PRAGMA freelist_count").fetchone()
+        (size,) = self._database.execute("PRAGMA page_size").fetchone()
         return int((pages - free) * size)
 
     def oldest_ms(self) -> int | None:
         """Return before when the oldest part of what can be dropped ends: a segment, or a thousand events."""
-        (found,) = self._base.execute(
+        (found,) = self._database.execute(
             "SELECT min(ms) FROM (SELECT min(last_ms) AS ms FROM run "
             "UNION SELECT max(time_ms) FROM (SELECT time_ms FROM event ORDER BY time_ms LIMIT 1000))"
         ).fetchone()
         return None if found is None else int(found) + 1
 
-    def drop_before(self, time_ms: int, most: int = 20) -> int:
+    def drop_before(self, time_ms: int, limit: int = 20) -> int:
         """Drop what ends before a time, the oldest first; return how many rows and runs went.
 
         At most `most` runs, and thousands of events, of each origin: call again while something goes. What
         went is remembered by its number, and told to hubs that ask for it later.
         """
         dropped = 0
-        with transaction(self._base):
-            for (origin,) in self._base.execute("SELECT id FROM origin").fetchall():
-                dropped += self._drop_runs(origin, time_ms, most)
-                dropped += self._drop_events(origin, time_ms, 1000 * most)
+        with transaction(self._database):
+            for (origin,) in self._database.execute("SELECT id FROM origin").fetchall():
+                dropped += self._drop_chunks(origin, time_ms, limit)
+                dropped += self._drop_events(origin, time_ms, 1000 * limit)
         return dropped
 
-    def _drop_runs(self, origin: int, time_ms: int, most: int) -> int:
-        runs = runs_of(self._base, origin)
-        going = list(itertools.takewhile(lambda run: run.last_ms < time_ms, runs[:most]))
-        if going:
-            drop_runs(self._base, origin, going)
-            gone = going[-1].ticks()[1]
-            self._base.execute("UPDATE origin SET gone_tick = ? WHERE id = ?", (gone, origin))
-        return len(going) or (0 if runs else self._drop_rest(origin, time_ms))
+    def _drop_chunks(self, origin: int, time_ms: int, limit: int) -> int:
+        chunks = chunks_of(self._database, origin)
+        expired = list(itertools.takewhile(lambda run: run.last_ms < time_ms, chunks[:limit]))
+        if expired:
+            drop_chunks(self._database, origin, expired)
+            dropped = expired[-1].row_range()[1]
+            self._database.execute("UPDATE origin SET gone_tick = ? WHERE id = ?", (dropped, origin))
+        return len(expired) or (0 if chunks else self._drop_head_rows(origin, time_ms))
 
-    def _drop_rest(self, origin: int, time_ms: int) -> int:
+    def _drop_head_rows(self, origin: int, time_ms: int) -> int:
         """Drop the ticks of a life that ended before its last segment was whole."""
-        found = self._base.execute(
+        found = self._database.execute(
             "SELECT number, row FROM tick WHERE origin = ? ORDER BY number DESC LIMIT 1", (origin,)
         ).fetchone()
-        if found is None or origin == self._ids[self.origin] or _decode_tick(found[1]).time_ms >= time_ms:
+        if found is None or origin == self._origin_ids[self.origin] or _decode_row(found[1]).time_ms >= time_ms:
             return 0
-        self._base.execute("DELETE FROM tick WHERE origin = ?", (origin,))
-        self._base.execute("UPDATE origin SET gone_tick = ? WHERE id = ?", (found[0], origin))
+        self._database.execute("DELETE FROM tick WHERE origin = ?", (origin,))
+        self._database.execute("UPDATE origin SET gone_tick = ? WHERE id = ?", (found[0], origin))
         return 1
 
-    def _drop_events(self, origin: int, time_ms: int, most: int) -> int:
-        (kept,) = self._base.execute(
+    def _drop_events(self, origin: int, time_ms: int, limit: int) -> int:
+        (kept,) = self._database.execute(
             "SELECT min(number) FROM event WHERE origin = ? AND time_ms >= ?", (origin, time_ms)
         ).fetchone()
-        first, last = self._base.execute(
+        first, last = self._database.execute(
             "SELECT min(number), max(number) FROM event WHERE origin = ?", (origin,)
         ).fetchone()
         if first is None:
             return 0
-        gone = min(last if kept is None else kept - 1, first + most - 1)
-        if gone < first:
+        dropped = min(last if kept is None else kept - 1, first + limit - 1)
+        if dropped < first:
             return 0
-        self._base.execute("DELETE FROM event WHERE origin = ? AND number <= ?", (origin, gone))
-        self._base.execute("UPDATE origin SET gone_event = ? WHERE id = ?", (gone, origin))
-        return int(gone - first + 1)
+        self._database.execute("DELETE FROM event WHERE origin = ? AND number <= ?", (origin, dropped))
+        self._database.execute("UPDATE origin SET gone_event = ? WHERE id = ?", (dropped, origin))
+        return int(dropped - first + 1)
 
     # -- rows -------------------------------------------------------------------------------
 
-    def _add_events(self, origin: int, events: Iterable[tuple[int, Event | EventHead, bytes]]) -> None:
-        self._base.executemany(
+    def _add_events(self, origin: int, events: Iterable[tuple[int, HubEvent | EventHeader, bytes]]) -> None:
+        self._database.executemany(
             "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
             (
                 (origin, number, event.time_ms, event.kind, event.subject, row)
@@ -265,112 +265,112 @@ class Store:
             ),
         )
 
-    def _add_tick(self, origin: int, number: int, tick: Tick, row: bytes) -> None:
-        for shape in tick.shapes:
-            add_shape(self._base, origin, shape)
-        self._base.execute("INSERT INTO tick VALUES (?, ?, ?)", (origin, number, row))
+    def _add_sample_row(self, origin: int, number: int, sample_row: SampleRow, row: bytes) -> None:
+        for schema in sample_row.schemas:
+            add_schema(self._database, origin, schema)
+        self._database.execute("INSERT INTO tick VALUES (?, ?, ?)", (origin, number, row))
 
     # -- origins ----------------------------------------------------------------------------
 
-    def _lasts(self, origin: int) -> tuple[int, int]:
-        found = self._base.execute(
+    def _last_numbers(self, origin: int) -> tuple[int, int]:
+        found = self._database.execute(
             "SELECT last_event, last_tick FROM origin WHERE id = ?", (origin,)
         ).fetchone()
         if found is None or not all(isinstance(each, int) for each in found):
-            raise DamagedError(self._path, f"the last numbers of an origin are {found}")
-        events, ticks = found
-        return events, ticks
+            raise StoreDamagedError(self._path, f"the last numbers of an origin are {found}")
+        last_event, last_row = found
+        return last_event, last_row
 
-    def _id_of(self, origin: Origin) -> int:
-        known = self._ids.get(origin)
+    def _origin_id(self, origin: RecordOrigin) -> int:
+        known = self._origin_ids.get(origin)
         if known is not None:
             return known
-        self._base.execute(
+        self._database.execute(
             "INSERT OR IGNORE INTO origin (machine, epoch, began_ms) VALUES (?, ?, ?)",
             (origin.machine, origin.epoch, origin.began_ms),
         )
-        (known,) = self._base.execute(
+        (known,) = self._database.execute(
             "SELECT id FROM origin WHERE machine = ? AND epoch = ?", (origin.machine, origin.epoch)
         ).fetchone()
         return int(known)
 
-    def _own_origin(self, machine: str) -> Origin:
+    def _own_origin(self, machine: str) -> RecordOrigin:
         """Go on in the epoch that was closed, or begin one; in either case it counts as not closed from now
         on.
         """
-        epoch = self._fact("epoch")
-        if epoch and not self._reopen():
+        epoch = self._setting("epoch")
+        if epoch and not self._clear_clean_close():
             epoch = None
-        with transaction(self._base):
+        with transaction(self._database):
             found = (
                 epoch
-                and self._base.execute(
+                and self._database.execute(
                     "SELECT began_ms FROM origin WHERE machine = ? AND epoch = ?", (machine, epoch)
                 ).fetchone()
             )
             if found:
-                origin = Origin(machine, str(epoch), found[0])
+                origin = RecordOrigin(machine, str(epoch), found[0])
             else:
-                origin = Origin(machine, secrets.token_hex(8), int(time.time() * 1000))
-            known = self._ids[origin] = self._id_of(origin)
-            self._numbers = {
-                (stored.shape.agent, stored.shape.names): number
-                for number, stored in shapes_of(self._base, known).items()
+                origin = RecordOrigin(machine, secrets.token_hex(8), int(time.time() * 1000))
+            known = self._origin_ids[origin] = self._origin_id(origin)
+            self._schema_ids = {
+                (stored.schema.agent, stored.schema.names): number
+                for number, stored in schemas_of(self._database, known).items()
             }
         return origin
 
-    def _reopen(self) -> bool:
+    def _clear_clean_close(self) -> bool:
         """Take back that the store was closed; return whether no loss can bring that word back.
 
         It must not stand in the file with its denial in the log beside it: what tears the log would take both
         the denial and the records that follow, and their numbers would be given out again.
         """
-        with transaction(self._base):
-            self._base.execute("DELETE FROM fact WHERE name = 'epoch'")
-        (is_busy, _, _) = self._base.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        with transaction(self._database):
+            self._database.execute("DELETE FROM fact WHERE name = 'epoch'")
+        (is_busy, _, _) = self._database.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
         return not is_busy
 
     def _check_version(self, path: Path) -> None:
-        version = self._fact("version")
+        version = self._setting("version")
         if version is None:
-            with transaction(self._base):
-                self._set_fact("version", VERSION)
+            with transaction(self._database):
+                self._set_setting("version", STORE_VERSION)
         elif not version.isdigit():
-            raise DamagedError(path, f"its version is `{version}`")
-        elif version != VERSION:
-            self._base.close()
+            raise StoreDamagedError(path, f"its version is `{version}`")
+        elif version != STORE_VERSION:
+            self._database.close()
             raise StoreError(
                 Fault(
                     str(path),
                     "store-version",
-                    f"the store is of version {version}, this argosy reads {VERSION}",
+                    f"the store is of version {version}, this argosy reads {STORE_VERSION}",
                     f"move it away: `mv {path} {path}.{version}`",
                 )
             )
 
-    def _fact(self, name: str) -> str | None:
-        found = self._base.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
+    def _setting(self, name: str) -> str | None:
+        found = self._database.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
         return found[0] if found else None
 
-    def _set_fact(self, name: str, value: str) -> None:
-        self._base.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
+    def _set_setting(self, name: str, value: str) -> None:
+        self._database.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
 
 
-def _tick_of(figures: Sequence[Figures], numbers: dict[tuple[str, tuple[str, ...]], int]) -> Tick:
+def _make_row(samples: Sequence[MetricSample], schema_ids: dict[tuple[str, tuple[str, ...]], int]) -> SampleRow:
     """Return what arrived as a tick; a shape that is new is added to `numbers`."""
-    shapes = []
+    schemas = []
     listed = []
-    for each in figures:
+    for each in samples:
         key = each.agent, each.names
-        number = numbers.get(key)
-        if number is None:
-            number = numbers[key] = len(numbers)
-            shapes.append(Shape(number, each.agent, each.names))
-        listed.append((number, each))
+        schema_id = schema_ids.get(key)
+        if schema_id is None:
+            schema_id = schema_ids[key] = len(schema_ids)
+            schemas.append(SeriesSchema(schema_id, each.agent, each.names))
+        listed.append((schema_id, each))
     listed.sort(key=operator.itemgetter(0))
-    return Tick(
+    return SampleRow(
         int(time.time() * 1000),
-        tuple(shapes),
+        tuple(schemas),
         array("I", [number for number, _ in listed]).tobytes(),
         array("d", [each.time_ms for _, each in listed]).tobytes(),
         b"".join([each.values for _, each in listed]),

@@ -10,24 +10,24 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from argosy.hub.record import Column, Run, Shape
+from argosy.hub.record import ChunkColumn, Chunk, SeriesSchema
 
 _SEGMENT_BITS: Final = 20  # of an origin: at a tick a second, ten years
-_LAST_BLOCK: Final = (1 << _SEGMENT_BITS) - 1
+_MAX_SEGMENT: Final = (1 << _SEGMENT_BITS) - 1
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 
-class Stored(NamedTuple):
+class StoredSchema(NamedTuple):
     """A shape with the numbers that its series have here: `series` of its times, then one for each figure."""
 
-    shape: Shape
+    schema: SeriesSchema
     series: int
 
     def all_series(self) -> range:
         """Return the series of its times and of each figure."""
-        return range(self.series, self.series + 1 + len(self.shape.names))
+        return range(self.series, self.series + 1 + len(self.schema.names))
 
 
 def block_id(series: int, segment: int) -> int:
@@ -35,55 +35,55 @@ def block_id(series: int, segment: int) -> int:
     return series << _SEGMENT_BITS | segment
 
 
-def schema() -> str:
+def create_statements() -> str:
     """Return the statements that make the tables which are missing."""
     return resources.files("argosy.hub").joinpath("schema.sql").read_text()
 
 
 @contextmanager
-def transaction(base: sqlite3.Connection) -> Iterator[None]:
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
     """Commit what is done inside, or none of it."""
-    base.execute("BEGIN IMMEDIATE")
+    database.execute("BEGIN IMMEDIATE")
     try:
         yield
-        base.execute("COMMIT")
+        database.execute("COMMIT")
     except BaseException:
-        if base.in_transaction:  # a full disk may have rolled it back already
-            base.execute("ROLLBACK")
+        if database.in_transaction:  # a full disk may have rolled it back already
+            database.execute("ROLLBACK")
         raise
 
 
-def shapes_of(base: sqlite3.Connection, origin: int) -> dict[int, Stored]:
+def schemas_of(database: sqlite3.Connection, origin: int) -> dict[int, StoredSchema]:
     """Return the shapes of an origin by their number."""
     return {
-        number: Stored(Shape(number, agent, _decode_names(names)), series)
-        for number, agent, names, series in base.execute(
+        number: StoredSchema(SeriesSchema(number, agent, _decode_names(names)), series)
+        for number, agent, names, series in database.execute(
             "SELECT number, agent, names, series FROM shape WHERE origin = ? ORDER BY number", (origin,)
         )
     }
 
 
-def add_shape(base: sqlite3.Connection, origin: int, shape: Shape) -> Stored:
+def add_schema(database: sqlite3.Connection, origin: int, schema: SeriesSchema) -> StoredSchema:
     """Return a shape as it is stored, which it is from now on."""
-    found = base.execute(
-        "SELECT series FROM shape WHERE origin = ? AND number = ?", (origin, shape.number)
+    found = database.execute(
+        "SELECT series FROM shape WHERE origin = ? AND number = ?", (origin, schema.schema_id)
     ).fetchone()
     if found:
-        return Stored(shape, found[0])
-    last = base.execute("SELECT series, names FROM shape ORDER BY id DESC LIMIT 1").fetchone()
+        return StoredSchema(schema, found[0])
+    last = database.execute("SELECT series, names FROM shape ORDER BY id DESC LIMIT 1").fetchone()
     series = last[0] + 1 + len(_decode_names(last[1])) if last else 0
-    base.execute(
+    database.execute(
         "INSERT INTO shape (origin, number, agent, names, series) VALUES (?, ?, ?, ?, ?)",
-        (origin, shape.number, shape.agent, _encode(shape.names), series),
+        (origin, schema.schema_id, schema.agent, _encode(schema.names), series),
     )
-    return Stored(shape, series)
+    return StoredSchema(schema, series)
 
 
-def runs_of(base: sqlite3.Connection, origin: int, first: int = 0, last: int = _LAST_BLOCK) -> list[Run]:
+def chunks_of(database: sqlite3.Connection, origin: int, first: int = 0, last: int = _MAX_SEGMENT) -> list[Chunk]:
     """Return the runs of an origin that begin in the segments from `first` to `last`, in order."""
     return [
-        Run(*row)
-        for row in base.execute(
+        Chunk(*row)
+        for row in database.execute(
             "SELECT segment, segments, step_ms, first_ms, last_ms FROM run "
             "WHERE origin = ? AND segment BETWEEN ? AND ? ORDER BY segment",
             (origin, first, last),
@@ -91,61 +91,61 @@ def runs_of(base: sqlite3.Connection, origin: int, first: int = 0, last: int = _
     ]
 
 
-def run_with(base: sqlite3.Connection, origin: int, segment: int) -> Run | None:
+def chunk_with(database: sqlite3.Connection, origin: int, segment: int) -> Chunk | None:
     """Return the run that a segment is in, None where it is not sealed."""
-    found = base.execute(
+    found = database.execute(
         "SELECT segment, segments, step_ms, first_ms, last_ms FROM run "
         "WHERE origin = ? AND segment <= ? ORDER BY segment DESC LIMIT 1",
         (origin, segment),
     ).fetchone()
-    return Run(*found) if found and segment < found[0] + found[1] else None
+    return Chunk(*found) if found and segment < found[0] + found[1] else None
 
 
-def columns_of(base: sqlite3.Connection, origin: int, run: Run) -> Iterator[Column]:
+def columns_of(database: sqlite3.Connection, origin: int, chunk: Chunk) -> Iterator[ChunkColumn]:
     """Yield what a run has, by the number of the shape."""
-    for stored in shapes_of(base, origin).values():
+    for stored_schema in schemas_of(database, origin).values():
         blocks = []
-        for series in stored.all_series():
-            found = base.execute(
-                "SELECT body FROM block WHERE id = ?", (block_id(series, run.segment),)
+        for series in stored_schema.all_series():
+            found = database.execute(
+                "SELECT body FROM block WHERE id = ?", (block_id(series, chunk.first_segment),)
             ).fetchone()
             if found is None:
                 break
             blocks.append(found[0])
         else:
-            yield Column(stored.shape, blocks[0], tuple(blocks[1:]))
+            yield ChunkColumn(stored_schema.schema, blocks[0], tuple(blocks[1:]))
 
 
-def add_run(base: sqlite3.Connection, origin: int, run: Run, columns: Iterable[Column]) -> None:
+def add_chunk(database: sqlite3.Connection, origin: int, chunk: Chunk, columns: Iterable[ChunkColumn]) -> None:
     """Put a run in the place of all that is there of its ticks."""
-    drop_runs(base, origin, runs_of(base, origin, run.segment, run.segment + run.segments - 1))
-    base.execute("DELETE FROM tick WHERE origin = ? AND number BETWEEN ? AND ?", (origin, *run.ticks()))
+    drop_chunks(database, origin, chunks_of(database, origin, chunk.first_segment, chunk.first_segment + chunk.segment_count - 1))
+    database.execute("DELETE FROM tick WHERE origin = ? AND number BETWEEN ? AND ?", (origin, *chunk.row_range()))
     for column in columns:
-        stored = add_shape(base, origin, column.shape)
-        blocks = (column.times, *column.figures)
-        base.executemany(
+        stored_schema = add_schema(database, origin, column.schema)
+        blocks = (column.times, *column.values)
+        database.executemany(
             "INSERT INTO block VALUES (?, ?)",
             [
-                (block_id(series, run.segment), block)
-                for series, block in zip(stored.all_series(), blocks, strict=True)
+                (block_id(series, chunk.first_segment), block)
+                for series, block in zip(stored_schema.all_series(), blocks, strict=True)
             ],
         )
-    base.execute(
+    database.execute(
         "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?)",
-        (origin, run.segment, run.segments, run.step_ms, run.first_ms, run.last_ms),
+        (origin, chunk.first_segment, chunk.segment_count, chunk.step_ms, chunk.first_ms, chunk.last_ms),
     )
 
 
-def drop_runs(base: sqlite3.Connection, origin: int, runs: Iterable[Run]) -> None:
+def drop_chunks(database: sqlite3.Connection, origin: int, chunks: Iterable[Chunk]) -> None:
     """Delete runs and their blocks."""
-    listed = list(runs)
+    listed = list(chunks)
     if not listed:
         return
-    series = [each for stored in shapes_of(base, origin).values() for each in stored.all_series()]
-    base.executemany(
+    series = [each for stored in schemas_of(database, origin).values() for each in stored.all_series()]
+    database.executemany(
         "DELETE FROM block WHERE id = ?",
-        [(block_id(each, run.segment),) for each in series for run in listed],
+        [(block_id(each, run.first_segment),) for each in series for run in listed],
     )
-    base.executemany(
-        "DELETE FROM run WHERE origin = ? AND segment = ?", [(origin, run.segment) for run in listed]
+    database.executemany(
+        "DELETE FROM run WHERE origin = ? AND segment = ?", [(origin, run.first_segment) for run in listed]
     )

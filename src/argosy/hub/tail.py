@@ -13,31 +13,31 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from argosy.hub.record import Tick
-from argosy.hub.tables import shapes_of
+from argosy.hub.record import SampleRow
+from argosy.hub.tables import schemas_of
 
-MOST_BYTES: Final = 16 << 20  # of ticks that are kept; five times the tail of a fleet of a hundred agents
+MAX_CACHED_BYTES: Final = 16 << 20  # of ticks that are kept; five times the tail of a fleet of a hundred agents
 
-_BEGINS: Final = """
+_STATE_QUERY: Final = """
     SELECT gone_tick, (SELECT min(number) FROM tick WHERE origin = id),
         (SELECT sum(segments) FROM run WHERE origin = id)
     FROM origin WHERE id = ?
 """
 
-_decode_tick = msgspec.msgpack.Decoder(Tick).decode
+_decode_row = msgspec.msgpack.Decoder(SampleRow).decode
 
 
-class Figure(NamedTuple):
+class SeriesLocator(NamedTuple):
     """One figure of one shape: where its blocks are, and its place among the values of a tick."""
 
     origin: int
-    number: int
+    schema_id: int
     width: int
-    place: int
+    index: int
     series: int
 
 
-class _Tail:
+class _HeadBlock:
     """The ticks of one origin by their number, as the store has them at `version`.
 
     begins: what changes whenever ticks are sealed or dropped, or shapes come with blocks; through: the
@@ -47,109 +47,109 @@ class _Tail:
 
     def __init__(self) -> None:
         self.version = -1
-        self.begins: tuple[int | None, ...] = ()
-        self.through = 0
+        self.store_state: tuple[int | None, ...] = ()
+        self.last_row = 0
         self.first_ms, self.last_ms = math.inf, -math.inf
-        self.is_whole = True
-        self.ticks: dict[int, Tick] = {}
-        self.weight = 0  # bytes
+        self.is_loaded = True
+        self.rows: dict[int, SampleRow] = {}
+        self.size_bytes = 0  # bytes
         self.widths: dict[int, int] = {}
 
-    def forget(self) -> None:
+    def evict(self) -> None:
         """Keep no ticks, only when they were measured."""
-        self.is_whole, self.ticks, self.weight = False, {}, 0
+        self.is_loaded, self.rows, self.size_bytes = False, {}, 0
 
 
-class Tails:
+class HeadBlocks:
     """The tails of one store, seen through a connection that never writes."""
 
-    def __init__(self, base: sqlite3.Connection) -> None:
-        self._base = base
-        self._tails: dict[int, _Tail] = {}  # the one that was asked for last is the last
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._head_blocks: dict[int, _HeadBlock] = {}  # the one that was asked for last is the last
 
-    def samples(self, figure: Figure, from_ms: int, to_ms: int) -> tuple[array[float], array[float]]:
+    def samples(self, locator: SeriesLocator, from_ms: int, to_ms: int) -> tuple[array[float], array[float]]:
         """Return the times (ms) and values of a figure, in the order of arrival: at least what was measured
         from `from_ms` to `to_ms`. To be called within a transaction.
         """
         at, values = array("d"), array("d")
-        tail = self._tails.pop(figure.origin) if figure.origin in self._tails else _Tail()
-        self._tails[figure.origin] = tail
-        self._renew(tail, figure.origin)
-        if tail.last_ms < from_ms or tail.first_ms > to_ms:
+        head_block = self._head_blocks.pop(locator.origin) if locator.origin in self._head_blocks else _HeadBlock()
+        self._head_blocks[locator.origin] = head_block
+        self._refresh(head_block, locator.origin)
+        if head_block.last_ms < from_ms or head_block.first_ms > to_ms:
             return at, values
-        if not tail.is_whole:
-            self._load(tail, figure.origin)
-        places: dict[bytes, list[tuple[int, int]]] = {}  # ticks that follow each other mostly have the same
-        for tick in tail.ticks.values():
-            found = places.get(tick.numbers)
+        if not head_block.is_loaded:
+            self._load(head_block, locator.origin)
+        offsets: dict[bytes, list[tuple[int, int]]] = {}  # ticks that follow each other mostly have the same
+        for sample_row in head_block.rows.values():
+            found = offsets.get(sample_row.schema_ids)
             if found is None:
-                found = places[tick.numbers] = _places(tick.numbers, figure, tail.widths)
-            for index, place in found:
-                at.frombytes(tick.times[index : index + 8])
-                values.frombytes(tick.values[place : place + 8])
+                found = offsets[sample_row.schema_ids] = _sample_offsets(sample_row.schema_ids, locator, head_block.widths)
+            for index, offset in found:
+                at.frombytes(sample_row.times[index : index + 8])
+                values.frombytes(sample_row.values[offset : offset + 8])
         return at, values
 
-    def _renew(self, tail: _Tail, origin: int) -> None:
+    def _refresh(self, head_block: _HeadBlock, origin: int) -> None:
         """Take what was written since the tail was looked at, and leave what was sealed or dropped."""
-        (version,) = self._base.execute("PRAGMA data_version").fetchone()
-        if version == tail.version:
+        (version,) = self._database.execute("PRAGMA data_version").fetchone()
+        if version == head_block.version:
             return
-        tail.version = version
-        begins = self._base.execute(_BEGINS, (origin,)).fetchone()
-        if begins != tail.begins:
-            tail.begins = begins
-            if tail.ticks:
-                numbers = self._base.execute(
+        head_block.version = version
+        store_state = self._database.execute(_STATE_QUERY, (origin,)).fetchone()
+        if store_state != head_block.store_state:
+            head_block.store_state = store_state
+            if head_block.rows:
+                numbers = self._database.execute(
                     "SELECT number FROM tick WHERE origin = ? AND number <= ? ORDER BY number",
-                    (origin, tail.through),
+                    (origin, head_block.last_row),
                 )
-                tail.ticks = {number: tail.ticks[number] for (number,) in numbers}
-                tail.weight = sum(map(_weight, tail.ticks.values()))
-            shapes = shapes_of(self._base, origin)
-            tail.widths = {number: len(stored.shape.names) for number, stored in shapes.items()}
-        self._read(tail, origin, tail.through)
+                head_block.rows = {number: head_block.rows[number] for (number,) in numbers}
+                head_block.size_bytes = sum(map(_row_bytes, head_block.rows.values()))
+            schemas = schemas_of(self._database, origin)
+            head_block.widths = {number: len(stored.schema.names) for number, stored in schemas.items()}
+        self._read(head_block, origin, head_block.last_row)
 
-    def _load(self, tail: _Tail, origin: int) -> None:
-        tail.is_whole = True
-        self._read(tail, origin, 0)
+    def _load(self, head_block: _HeadBlock, origin: int) -> None:
+        head_block.is_loaded = True
+        self._read(head_block, origin, 0)
 
-    def _read(self, tail: _Tail, origin: int, after: int) -> None:
-        rows = self._base.execute(
+    def _read(self, head_block: _HeadBlock, origin: int, after: int) -> None:
+        rows = self._database.execute(
             "SELECT number, row FROM tick WHERE origin = ? AND number > ? ORDER BY number", (origin, after)
         )
-        new = {number: _decode_tick(row) for number, row in rows}
+        new = {number: _decode_row(row) for number, row in rows}
         if not new:
             return
-        for tick in new.values():
-            tail.widths.update({shape.number: len(shape.names) for shape in tick.shapes})
-        tail.through = max(new)
+        for sample_row in new.values():
+            head_block.widths.update({shape.schema_id: len(shape.names) for shape in sample_row.schemas})
+        head_block.last_row = max(new)
         times = array("d", b"".join([tick.times for tick in new.values()]))
         if times:
-            tail.first_ms, tail.last_ms = min(tail.first_ms, min(times)), max(tail.last_ms, max(times))
-        if tail.is_whole:
-            tail.ticks |= new
-            tail.weight += sum(map(_weight, new.values()))
-            self._bound()
+            head_block.first_ms, head_block.last_ms = min(head_block.first_ms, min(times)), max(head_block.last_ms, max(times))
+        if head_block.is_loaded:
+            head_block.rows |= new
+            head_block.size_bytes += sum(map(_row_bytes, new.values()))
+            self._evict_oldest()
 
-    def _bound(self) -> None:
+    def _evict_oldest(self) -> None:
         """Forget the ticks that were not asked for longest, all but those that are asked for now."""
-        *others, last = self._tails.values()
-        left = MOST_BYTES - last.weight
-        for tail in reversed(others):
-            left -= tail.weight
+        *others, last = self._head_blocks.values()
+        left = MAX_CACHED_BYTES - last.size_bytes
+        for head_block in reversed(others):
+            left -= head_block.size_bytes
             if left < 0:
-                tail.forget()
+                head_block.evict()
 
 
-def _places(numbers: bytes, figure: Figure, widths: dict[int, int]) -> list[tuple[int, int]]:
+def _sample_offsets(schema_ids: bytes, locator: SeriesLocator, widths: dict[int, int]) -> list[tuple[int, int]]:
     """Return where in a tick's times and in its values each sample of a figure is."""
-    found, place = [], 0
-    for index, number in enumerate(array("I", numbers)):
-        if number == figure.number:
-            found.append((8 * index, 8 * (place + figure.place)))
-        place += widths.get(number, 0)
+    found, offset = [], 0
+    for index, schema_id in enumerate(array("I", schema_ids)):
+        if schema_id == locator.schema_id:
+            found.append((8 * index, 8 * (offset + locator.index)))
+        offset += widths.get(schema_id, 0)
     return found
 
 
-def _weight(tick: Tick) -> int:
-    return len(tick.numbers) + len(tick.times) + len(tick.values) + 300  # and what Python adds
+def _row_bytes(sample_row: SampleRow) -> int:
+    return len(sample_row.schema_ids) + len(sample_row.times) + len(sample_row.values) + 300  # and what Python adds

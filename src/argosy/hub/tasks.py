@@ -13,29 +13,29 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
-FIRST_PAUSE_S: Final = 1.0
-MOST_PAUSE_S: Final = 60.0
-CALM_S: Final = 60.0  # after which an error is over
+FIRST_BACKOFF_S: Final = 1.0
+MAX_BACKOFF_S: Final = 60.0
+FAILURE_SHOWN_S: Final = 60.0  # after which an error is over
 
 _log = logging.getLogger("argosy.hub")
 
 
-class _Failure(NamedTuple):
+class _TaskFailure(NamedTuple):
     """Why a task ended. until_s: as long as it is told, monotonic."""
 
     text: str
     until_s: float
 
 
-class Tasks:
+class BackgroundTasks:
     """Some tasks of one event loop. first_pause_s: before the first that ends is begun again."""
 
-    def __init__(self, first_pause_s: float = FIRST_PAUSE_S) -> None:
-        self._first_pause_s = first_pause_s
+    def __init__(self, first_backoff_s: float = FIRST_BACKOFF_S) -> None:
+        self._first_backoff_s = first_backoff_s
         self._running: set[asyncio.Task[None]] = set()
-        self._failures: dict[str, _Failure] = {}
+        self._failures: dict[str, _TaskFailure] = {}
 
-    def begin(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+    def start(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         """Run until cancelled or at its end; whenever it raises, run it anew. name: unique, for people."""
         task = asyncio.ensure_future(self._run(name, run))
         self._running.add(task)
@@ -55,17 +55,17 @@ class Tasks:
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _run(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        pause_s = self._first_pause_s
+        backoff_s = self._first_backoff_s
         while True:
             began_s = time.monotonic()
             try:
                 await run()
                 return
             except Exception as error:  # one that is expected is caught where it is
-                if time.monotonic() > began_s + CALM_S:
-                    pause_s = self._first_pause_s
+                if time.monotonic() > began_s + FAILURE_SHOWN_S:
+                    backoff_s = self._first_backoff_s
                 text = f"{name} ended by {type(error).__name__}: {error}"
-                _log.exception("%s; it is begun again in %.0f s", text, pause_s)
-                self._failures[name] = _Failure(text, time.monotonic() + pause_s + CALM_S)
-            await asyncio.sleep(pause_s)
-            pause_s = min(MOST_PAUSE_S, 2 * pause_s)
+                _log.exception("%s; it is begun again in %.0f s", text, backoff_s)
+                self._failures[name] = _TaskFailure(text, time.monotonic() + backoff_s + FAILURE_SHOWN_S)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(MAX_BACKOFF_S, 2 * backoff_s)

@@ -23,9 +23,9 @@ def read_token(path: Path) -> str:
     """
     try:
         with contextlib.suppress(FileNotFoundError):
-            return _checked(path, path.read_text("ascii"))
-        _write(path, is_new=True)
-        return _checked(path, path.read_text("ascii"))
+            return _require_token(path, path.read_text("ascii"))
+        _write_token(path, is_new=True)
+        return _require_token(path, path.read_text("ascii"))
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(Fault(str(path), "hub-token", f"the token cannot be had: {error}")) from error
 
@@ -33,16 +33,16 @@ def read_token(path: Path) -> str:
 def renew_token(path: Path) -> str:
     """Make another token in place of the one that there is, which is worth nothing from then on."""
     try:
-        _write(path, is_new=False)
+        _write_token(path, is_new=False)
     except OSError as error:
         message = f"the token cannot be written: {error}"
         raise RefusedError(Fault(str(path), "hub-token", message)) from error
     return read_token(path)
 
 
-def is_token(path: Path, word: str) -> bool:
+def is_token(path: Path, candidate: str) -> bool:
     """Return whether a word is the token, in a time that does not tell how near it was."""
-    return hmac.compare_digest(read_token(path).encode(), word.encode("utf-8", "replace"))
+    return hmac.compare_digest(read_token(path).encode(), candidate.encode("utf-8", "replace"))
 
 
 def cookie_name(path: Path, port: int) -> str:
@@ -50,12 +50,12 @@ def cookie_name(path: Path, port: int) -> str:
     return f"argosy-{port}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
-def cookie_of(path: Path, name: str) -> str:
+def cookie_value(path: Path, name: str) -> str:
     """Return the cookie's value, which ends with the token."""
     return hmac.new(read_token(path).encode(), name.encode(), hashlib.sha256).hexdigest()
 
 
-def _checked(path: Path, text: str) -> str:
+def _require_token(path: Path, text: str) -> str:
     if not text.strip():
         raise RefusedError(
             Fault(str(path), "hub-token", "the token is empty", "`argosy hub --renew-token` makes another")
@@ -63,7 +63,7 @@ def _checked(path: Path, text: str) -> str:
     return text.strip()
 
 
-def _write(path: Path, *, is_new: bool) -> None:
+def _write_token(path: Path, *, is_new: bool) -> None:
     """Write a token as a whole; with `is_new` the one that somebody else was quicker to make stays."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -19,86 +19,86 @@ from typing import Final
 
 import msgspec
 
-from argosy.hub.keeper import FullError, Keeper
-from argosy.hub.record import Event
+from argosy.hub.keeper import StoreFullError, StoreWriter
+from argosy.hub.record import HubEvent
 
-WITHIN_S: Final = 2.0
-MOST: Final = 1000  # that the keeper does not take either: the oldest goes; and of whom has had them
+DIRECT_DELIVERY_AFTER_S: Final = 2.0
+MAX_PENDING: Final = 1000  # that the keeper does not take either: the oldest goes; and of whom has had them
 
 _log = logging.getLogger("argosy.hub")
 
 
-class _Alert(msgspec.Struct, eq=False):
+class _PendingAlert(msgspec.Struct, eq=False):
     """One that waits. at_s: since when, monotonic."""
 
-    event: Event
-    at_s: float
-    is_handed_in: bool = False
+    event: HubEvent
+    since_s: float
+    is_submitted: bool = False
 
 
-class Unkept:
+class PendingAlerts:
     """One machine's alerts between their raising and the disk; told of each that gets there by `on_kept`."""
 
-    on_kept: Callable[[], object] = staticmethod(lambda: None)
+    on_persisted: Callable[[], object] = staticmethod(lambda: None)
 
-    def __init__(self, keeper: Keeper) -> None:
-        self.kept = 0  # how many have got to the disk
-        self._keeper = keeper
-        self._waiting: deque[_Alert] = deque()
-        self._had: dict[str, set[str]] = {}  # by id, the receivers that had it from here
+    def __init__(self, writer: StoreWriter) -> None:
+        self.persisted_count = 0  # how many have got to the disk
+        self._writer = writer
+        self._pending: deque[_PendingAlert] = deque()
+        self._receivers_by_id: dict[str, set[str]] = {}  # by id, the receivers that had it from here
 
-    def add(self, events: Sequence[Event]) -> None:
+    def add(self, events: Sequence[HubEvent]) -> None:
         """Take alerts that are new, and hand to the keeper what it takes."""
         now_s = time.monotonic()
         for event in events:
             event.body["id"] = secrets.token_hex(8)
-            self._waiting.append(_Alert(event, now_s))
-        for alert in self._waiting:
-            if alert.is_handed_in:
+            self._pending.append(_PendingAlert(event, now_s))
+        for alert in self._pending:
+            if alert.is_submitted:
                 continue
             try:
-                waiter = self._keeper.hand_in([alert.event], soon=True)
-            except FullError:
+                waiter = self._writer.submit([alert.event], is_urgent=True)
+            except StoreFullError:
                 break  # those after it have to wait for it
-            alert.is_handed_in = True
+            alert.is_submitted = True
             waiter.add_done_callback(functools.partial(self._on_done, alert))
-        self._bound()
+        self._drop_oldest()
 
-    def _on_done(self, alert: _Alert, waiter: asyncio.Future[None]) -> None:
+    def _on_done(self, alert: _PendingAlert, waiter: asyncio.Future[None]) -> None:
         if waiter.cancelled() or waiter.exception():
             return  # the hub ends, and its disk took nothing
-        self._waiting.remove(alert)
-        self.kept += 1
-        self.on_kept()
+        self._pending.remove(alert)
+        self.persisted_count += 1
+        self.on_persisted()
 
-    def _bound(self) -> None:
-        refused = [alert for alert in self._waiting if not alert.is_handed_in]
-        for alert in refused[:-MOST]:
-            self._waiting.remove(alert)
+    def _drop_oldest(self) -> None:
+        unsubmitted = [alert for alert in self._pending if not alert.is_submitted]
+        for alert in unsubmitted[:-MAX_PENDING]:
+            self._pending.remove(alert)
             _log.error("an alert will not be kept, for want of room: %s", alert.event.body.get("text", ""))
 
-    def due(self, name: str) -> list[Event]:
+    def overdue(self, receiver: str) -> list[HubEvent]:
         """Return what has waited for the disk for too long and a receiver has not had, oldest first."""
-        before_s = time.monotonic() - WITHIN_S
-        return [alert.event for alert in self._untold(name) if alert.at_s <= before_s]
+        before_s = time.monotonic() - DIRECT_DELIVERY_AFTER_S
+        return [alert.event for alert in self._undelivered(receiver) if alert.since_s <= before_s]
 
-    def count(self, name: str) -> int:
+    def pending_count(self, receiver: str) -> int:
         """Return how many wait here that a receiver has not had."""
-        return len(self._untold(name))
+        return len(self._undelivered(receiver))
 
-    def _untold(self, name: str) -> list[_Alert]:
-        return [alert for alert in self._waiting if not self.has_had(name, alert.event)]
+    def _undelivered(self, receiver: str) -> list[_PendingAlert]:
+        return [alert for alert in self._pending if not self.is_delivered(receiver, alert.event)]
 
-    def has_had(self, name: str, event: Event) -> bool:
+    def is_delivered(self, receiver: str, event: HubEvent) -> bool:
         """Return whether a receiver has had an alert before it was on the disk."""
-        return name in self._had.get(event.body.get("id", ""), ()) or name in event.body.get("had", ())
+        return receiver in self._receivers_by_id.get(event.body.get("id", ""), ()) or receiver in event.body.get("had", ())
 
-    def note(self, name: str, event: Event) -> None:
+    def mark_delivered(self, receiver: str, event: HubEvent) -> None:
         """Note that a receiver has had an alert; in its body too, for the next life of the hub. That may have
         been written already: then this life knows it.
         """
-        had = self._had.setdefault(event.body["id"], set())
-        had.add(name)
-        event.body["had"] = sorted(had)
-        while len(self._had) > MOST:
-            del self._had[next(iter(self._had))]
+        receivers = self._receivers_by_id.setdefault(event.body["id"], set())
+        receivers.add(receiver)
+        event.body["had"] = sorted(receivers)
+        while len(self._receivers_by_id) > MAX_PENDING:
+            del self._receivers_by_id[next(iter(self._receivers_by_id))]

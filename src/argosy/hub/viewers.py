@@ -16,139 +16,139 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 KEEPALIVE_S: Final = 15.0
-STUCK_S: Final = 20.0
-MOST_VIEWERS: Final = 500
-MOST_WAITING: Final = 500  # changes that wait for one viewer
+SEND_TIMEOUT_S: Final = 20.0
+MAX_SUBSCRIBERS: Final = 500
+MAX_QUEUED: Final = 500  # changes that wait for one viewer
 _RETRY_MS: Final = 1000  # after which a browser asks again when the hub is gone
-_PIECE_BYTES: Final = 32 * 1024
+_CHUNK_BYTES: Final = 32 * 1024
 
 
-class Viewers:
+class SseBroadcaster:
     """All who look. standing: returns what stands now, each a change."""
 
-    def __init__(self, standing: Callable[[], Iterable[dict[str, Any]]]) -> None:
-        self._standing = standing
-        self._lines: set[_Line] = set()
-        self.caught_up = 0  # how often a viewer was given all anew
-        self.cut_off = 0
+    def __init__(self, current_state: Callable[[], Iterable[dict[str, Any]]]) -> None:
+        self._current_state = current_state
+        self._subscribers: set[_Subscriber] = set()
+        self.resync_count = 0  # how often a viewer was given all anew
+        self.disconnect_count = 0
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._subscribers)
 
-    def tell(self, change: dict[str, Any]) -> None:
+    def publish(self, change: dict[str, Any]) -> None:
         """Hand a change to all who look."""
-        if not self._lines:
+        if not self._subscribers:
             return
-        text = encoded(change)
-        for line in self._lines:
-            line.put(text)
+        text = encode_event(change)
+        for subscriber in self._subscribers:
+            subscriber.put(text)
 
-    def open(self) -> _Line:
+    def subscribe(self) -> _Subscriber:
         """Return a line for one more viewer, which `close` ends."""
-        line = _Line()
-        self._lines.add(line)
+        line = _Subscriber()
+        self._subscribers.add(line)
         return line
 
-    def close(self, line: _Line) -> None:
+    def unsubscribe(self, subscriber: _Subscriber) -> None:
         """Forget a viewer."""
-        self._lines.discard(line)
+        self._subscribers.discard(subscriber)
 
-    def all(self) -> bytes:
+    def full_state(self) -> bytes:
         """Return all that stands."""
-        return b"".join(map(encoded, self._standing()))
+        return b"".join(map(encode_event, self._current_state()))
 
     def end(self) -> None:
         """Let all go: the hub ends."""
-        for line in self._lines:
-            line.end()
+        for subscriber in self._subscribers:
+            subscriber.end()
 
 
-class _Line:
+class _Subscriber:
     """What waits for one viewer."""
 
     def __init__(self) -> None:
-        self._waiting: list[bytes] = []
-        self._news = asyncio.Event()
-        self.has_missed = True  # as it begins with all
+        self._queue: list[bytes] = []
+        self._wake_event = asyncio.Event()
+        self.needs_resync = True  # as it begins with all
         self.is_ended = False
 
     def put(self, text: bytes) -> None:
-        if self.has_missed:
+        if self.needs_resync:
             return  # it will be given all anyway
-        self._waiting.append(text)
-        if len(self._waiting) > MOST_WAITING:
-            self.has_missed = True
-            self._waiting.clear()
-        self._news.set()
+        self._queue.append(text)
+        if len(self._queue) > MAX_QUEUED:
+            self.needs_resync = True
+            self._queue.clear()
+        self._wake_event.set()
 
     def end(self) -> None:
         self.is_ended = True
-        self._news.set()
+        self._wake_event.set()
 
     async def wait(self, within_s: float) -> None:
         """Return when something waits, or the time is over."""
         try:
-            await asyncio.wait_for(self._news.wait(), within_s)
+            await asyncio.wait_for(self._wake_event.wait(), within_s)
         except TimeoutError:
             return
 
-    def take(self) -> bytes:
+    def drain(self) -> bytes:
         """Return what waits."""
-        self._news.clear()
-        text = b"".join(self._waiting)
-        self._waiting.clear()
+        self._wake_event.clear()
+        text = b"".join(self._queue)
+        self._queue.clear()
         return text
 
 
-class Stream(Response):
+class SseResponse(Response):
     """The answer to one viewer. stuck_s: how long it may take nothing."""
 
-    def __init__(self, viewers: Viewers, stuck_s: float = STUCK_S) -> None:
+    def __init__(self, broadcaster: SseBroadcaster, send_timeout_s: float = SEND_TIMEOUT_S) -> None:
         super().__init__(None, 200, {"cache-control": "no-store"}, "text/event-stream; charset=utf-8")
-        self._viewers = viewers
-        self._stuck_s = stuck_s
+        self._broadcaster = broadcaster
+        self._send_timeout_s = send_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the viewer leaves, is stuck, or the hub ends."""
-        line = self._viewers.open()
-        leaving = asyncio.ensure_future(_left(receive, line))
+        subscriber = self._broadcaster.subscribe()
+        leaving = asyncio.ensure_future(_end_on_disconnect(receive, subscriber))
         try:
             headers = [each for each in self.raw_headers if each[0] != b"content-length"]
             begin = {"type": "http.response.start", "status": self.status_code, "headers": headers}
-            await asyncio.wait_for(send(begin), self._stuck_s)
+            await asyncio.wait_for(send(begin), self._send_timeout_s)
             await self._send(send, f"retry: {_RETRY_MS}\n\n".encode())
-            while not line.is_ended:
-                await self._send(send, self._next(line))
-                await line.wait(KEEPALIVE_S)
+            while not subscriber.is_ended:
+                await self._send(send, self._next_payload(subscriber))
+                await subscriber.wait(KEEPALIVE_S)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
-            self._viewers.cut_off += 1
+            self._broadcaster.disconnect_count += 1
         finally:
             leaving.cancel()
-            self._viewers.close(line)
+            self._broadcaster.unsubscribe(subscriber)
 
-    def _next(self, line: _Line) -> bytes:
-        if not line.has_missed:
-            return line.take() or b": still here\n\n"
-        line.take()
-        line.has_missed = False
-        self._viewers.caught_up += 1
-        return self._viewers.all()
+    def _next_payload(self, subscriber: _Subscriber) -> bytes:
+        if not subscriber.needs_resync:
+            return subscriber.drain() or b": still here\n\n"
+        subscriber.drain()
+        subscriber.needs_resync = False
+        self._broadcaster.resync_count += 1
+        return self._broadcaster.full_state()
 
     async def _send(self, send: Send, text: bytes) -> None:
         """Send in pieces, each of which has to be taken in time. Raises TimeoutError."""
-        for first in range(0, len(text), _PIECE_BYTES):
-            piece = text[first : first + _PIECE_BYTES]
-            message = {"type": "http.response.body", "body": piece, "more_body": True}
-            await asyncio.wait_for(send(message), self._stuck_s)
+        for first in range(0, len(text), _CHUNK_BYTES):
+            chunk = text[first : first + _CHUNK_BYTES]
+            message = {"type": "http.response.body", "body": chunk, "more_body": True}
+            await asyncio.wait_for(send(message), self._send_timeout_s)
 
 
-async def _left(receive: Receive, line: _Line) -> None:
+async def _end_on_disconnect(receive: Receive, subscriber: _Subscriber) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    line.end()
+    subscriber.end()
 
 
-def encoded(change: dict[str, Any]) -> bytes:
+def encode_event(change: dict[str, Any]) -> bytes:
     """Return a change as a server-sent event."""
     return b"data: " + msgspec.json.encode(change) + b"\n\n"

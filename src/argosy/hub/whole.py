@@ -8,40 +8,40 @@ from typing import Final
 
 import msgspec
 
-from argosy.hub.block import DamagedBlockError, unpack
-from argosy.hub.record import Batch, Event, Stream, Tick
+from argosy.hub.block import DamagedBlockError, decode_block
+from argosy.hub.record import RecordBatch, HubEvent, RecordStream, SampleRow
 
-_WORD: Final = 8
-_decode_event = msgspec.msgpack.Decoder(Event).decode
-_decode_tick = msgspec.msgpack.Decoder(Tick).decode
+_DOUBLE_BYTES: Final = 8
+_decode_event = msgspec.msgpack.Decoder(HubEvent).decode
+_decode_row = msgspec.msgpack.Decoder(SampleRow).decode
 
 
-class ForeignDamageError(ValueError):
+class ReceivedDamageError(ValueError):
     """What another hub handed over cannot be read."""
 
 
-def check_records(batch: Batch) -> None:
+def check_records(batch: RecordBatch) -> None:
     """Raise msgspec.DecodeError or DamagedBlockError where a record of a batch cannot be read."""
     for row in batch.rows:
-        if batch.stream is Stream.EVENTS:
+        if batch.stream is RecordStream.EVENTS:
             _decode_event(row)
         else:
-            _check_tick(_decode_tick(row))
+            _check_row(_decode_row(row))
     for column in batch.columns:
-        for block in (column.times, *column.figures):
-            unpack(block)
+        for block in (column.times, *column.values):
+            decode_block(block)
 
 
-def _check_tick(tick: Tick) -> None:
-    count, rest = divmod(len(tick.numbers), array("I").itemsize)
-    if rest or len(tick.times) != _WORD * count or len(tick.values) % _WORD:
-        raise DamagedBlockError(f"a tick of {count} shapes has {len(tick.times)} bytes of times")
+def _check_row(sample_row: SampleRow) -> None:
+    count, rest = divmod(len(sample_row.schema_ids), array("I").itemsize)
+    if rest or len(sample_row.times) != _DOUBLE_BYTES * count or len(sample_row.values) % _DOUBLE_BYTES:
+        raise DamagedBlockError(f"a tick of {count} shapes has {len(sample_row.times)} bytes of times")
 
 
-def check_foreign(batches: Iterable[Batch]) -> None:
+def check_received(batches: Iterable[RecordBatch]) -> None:
     """Raise ForeignDamageError where what another hub handed over cannot be read."""
     try:
         for batch in batches:
             check_records(batch)
     except (msgspec.DecodeError, DamagedBlockError, UnicodeDecodeError) as error:
-        raise ForeignDamageError(f"a record that it hands over cannot be read: {error}") from None
+        raise ReceivedDamageError(f"a record that it hands over cannot be read: {error}") from None

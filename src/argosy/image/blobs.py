@@ -19,7 +19,7 @@ import msgspec
 
 from argosy.extra import install_command
 from argosy.fault import Fault, MissingError
-from argosy.image.whole import scratch_folder, write_whole
+from argosy.image.whole import temporary_folder, write_atomic
 
 try:
     import zstandard
@@ -54,7 +54,7 @@ class Blob(msgspec.Struct, frozen=True):
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size_bytes}
 
 
-class Entry(msgspec.Struct, frozen=True):
+class LayerEntry(msgspec.Struct, frozen=True):
     """A file, link or folder of a layer.
 
     path: without a leading slash. source: where its bytes are, or `data` has them. target: of a link.
@@ -63,69 +63,69 @@ class Entry(msgspec.Struct, frozen=True):
     path: str
     kind: Literal["file", "link", "folder"]
     source: str = ""
-    data: bytes = b""
+    data: read = b""
     target: str = ""
     mode: int = 0o644
     owner: int = 0
 
-    def bytes(self) -> bytes:
+    def read(self) -> read:
         return Path(self.source).read_bytes() if self.source else self.data
 
 
-class Store:
+class BlobStore:
     """A folder of blobs, with the keys of the inputs that made them."""
 
     def __init__(self, folder: Path, compression: Compression = "zstd") -> None:
         self.folder = folder
         self.compression = compression
-        self._blobs = folder / "blobs" / "sha256"
-        self._keys = folder / "keys"
-        for each in (self._blobs, self._keys):
+        self._blob_folder = folder / "blobs" / "sha256"
+        self._key_folder = folder / "keys"
+        for each in (self._blob_folder, self._key_folder):
             each.mkdir(parents=True, exist_ok=True)
 
     def path_of(self, digest: str) -> Path:
         """Return where a blob is."""
-        return self._blobs / digest.removeprefix("sha256:")
+        return self._blob_folder / digest.removeprefix("sha256:")
 
-    def known(self, key: str) -> Blob | None:
+    def find_blob(self, key: str) -> Blob | None:
         """Return what these inputs made, if it is still there whole."""
         try:
-            blob = msgspec.json.decode((self._keys / self._key(key)).read_bytes(), type=Blob)
-            is_whole = self.path_of(blob.digest).stat().st_size == blob.size_bytes
+            blob = msgspec.json.decode((self._key_folder / self._hash_key(key)).read_bytes(), type=Blob)
+            is_complete = self.path_of(blob.digest).stat().st_size == blob.size_bytes
         except (OSError, msgspec.MsgspecError):
             return None
-        return blob if is_whole else None
+        return blob if is_complete else None
 
-    def layer(self, key: str, entries: Callable[[Path], Iterable[Entry]]) -> Blob:
+    def get_or_build_layer(self, key: str, entries: Callable[[Path], Iterable[LayerEntry]]) -> Blob:
         """Return the layer of these inputs; `entries` is asked only when it is not there.
 
         It gets an empty folder for what it has to make, which goes when the layer is packed.
         """
-        found = self.known(key)
+        found = self.find_blob(key)
         if found is not None:
             return found
-        with scratch_folder(self.folder) as folder:
-            plain, unpacked = pack(entries(folder))
-        packed = compress(plain, self.compression)
+        with temporary_folder(self.folder) as folder:
+            uncompressed, unpacked = pack_layer(entries(folder))
+        packed = compress(uncompressed, self.compression)
         suffix = "+zstd" if self.compression == "zstd" else "+gzip"
-        made = self.add(packed, f"{_LAYER_TYPE}{suffix}")
-        blob = msgspec.structs.replace(made, diff_id=digest_of(plain), unpacked_bytes=unpacked)
-        self.remember(key, blob)
+        made = self.add_blob(packed, f"{_LAYER_TYPE}{suffix}")
+        blob = msgspec.structs.replace(made, diff_id=digest_of(uncompressed), unpacked_bytes=unpacked)
+        self.record_blob(key, blob)
         return blob
 
-    def remember(self, key: str, blob: Blob) -> None:
+    def record_blob(self, key: str, blob: Blob) -> None:
         """Keep that these inputs made this blob, which is in the store."""
-        write_whole(self._keys / self._key(key), msgspec.json.encode(blob))
+        write_atomic(self._key_folder / self._hash_key(key), msgspec.json.encode(blob))
 
-    def add(self, data: bytes, media_type: str) -> Blob:
+    def add_blob(self, data: bytes, media_type: str) -> Blob:
         """Keep some bytes."""
         digest = digest_of(data)
         path = self.path_of(digest)
         if not path.exists():
-            write_whole(path, data)
+            write_atomic(path, data)
         return Blob(media_type, digest, len(data))
 
-    def _key(self, key: str) -> str:
+    def _hash_key(self, key: str) -> str:
         return hashlib.sha256(f"{self.compression}\n{key}".encode()).hexdigest()
 
 
@@ -134,12 +134,12 @@ def digest_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def pack(entries: Iterable[Entry]) -> tuple[bytes, int]:
+def pack_layer(entries: Iterable[LayerEntry]) -> tuple[bytes, int]:
     """Return the archive of some entries and the sum of their sizes; folders on the way are added."""
     found = {entry.path: entry for entry in entries}
     for path in list(found):
-        for folder in _folders_above(path):
-            found.setdefault(folder, Entry(folder, "folder", mode=0o755))
+        for folder in _parent_folders(path):
+            found.setdefault(folder, LayerEntry(folder, "folder", mode=0o755))
     out = io.BytesIO()
     total = 0
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -148,7 +148,7 @@ def pack(entries: Iterable[Entry]) -> tuple[bytes, int]:
             info = tarfile.TarInfo(path)
             info.mode, info.uid, info.gid = entry.mode, entry.owner, entry.owner
             if entry.kind == "file":
-                data = entry.bytes()
+                data = entry.read()
                 info.size = len(data)
                 total += len(data)
                 archive.addfile(info, io.BytesIO(data))
@@ -159,7 +159,7 @@ def pack(entries: Iterable[Entry]) -> tuple[bytes, int]:
     return out.getvalue(), total
 
 
-def _folders_above(path: str) -> Iterator[str]:
+def _parent_folders(path: str) -> Iterator[str]:
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path
@@ -192,14 +192,14 @@ def decompress(data: bytes) -> bytes:
     return data
 
 
-def entries_below(folder: Path, prefix: str = "") -> Iterator[Entry]:
+def entries_in(folder: Path, prefix: str = "") -> Iterator[LayerEntry]:
     """Yield what a folder holds; modes are reduced to who may execute, owners to root."""
     for path in sorted(folder.rglob("*")):
         name = f"{prefix}{path.relative_to(folder).as_posix()}"
         if path.is_symlink():
-            yield Entry(name, "link", target=os.readlink(path), mode=0o777)
+            yield LayerEntry(name, "link", target=os.readlink(path), mode=0o777)
         elif path.is_dir():
-            yield Entry(name, "folder", mode=0o755)
+            yield LayerEntry(name, "folder", mode=0o755)
         elif path.is_file():
             mode = 0o755 if path.stat().st_mode & 0o111 else 0o644
-            yield Entry(name, "file", source=str(path), mode=mode)
+            yield LayerEntry(name, "file", source=str(path), mode=mode)

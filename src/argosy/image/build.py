@@ -16,51 +16,51 @@ from typing import Any, Final
 import msgspec
 
 import argosy
-from argosy.image.base import Given, fitting_entries
-from argosy.image.blobs import CONFIG_TYPE, INDEX_TYPE, MANIFEST_TYPE, Blob, Entry, Store, entries_below
-from argosy.image.bytecode import BytecodeCache, cached_name
-from argosy.image.containers import Containers
-from argosy.image.content import data_files, digest_of_argosy, lay_out_argosy
+from argosy.image.base import BaseImage, base_image_entries
+from argosy.image.blobs import CONFIG_TYPE, INDEX_TYPE, MANIFEST_TYPE, Blob, LayerEntry, BlobStore, entries_in
+from argosy.image.bytecode import BytecodeCache, pyc_path
+from argosy.image.containers import ContainerPlan
+from argosy.image.content import data_files, digest_of_argosy, copy_argosy
 from argosy.image.debian import (
     PYTHON,
-    Fetched,
+    UnpackedPackages,
     base_entries,
-    base_key,
-    compile_below,
+    base_cache_key,
+    compile_tree,
     fetch_packages,
     interpreter,
-    libraries_beside_base,
+    extra_libraries,
     libraries_for,
 )
 from argosy.image.inside import (
     AGENTS_LABEL,
-    APP,
+    APP_DIR,
     FLEET_FILE,
-    HEALTH,
-    PATH,
-    START,
-    STATE,
+    HEALTH_COMMAND,
+    DEFAULT_PATH,
+    ENTRYPOINT,
+    STATE_DIR,
     STOP_SIGNAL,
     USER_ID,
-    VARIABLES,
+    IMAGE_VARIABLES,
 )
-from argosy.image.lock import Lock
-from argosy.image.owntests import used_tests
+from argosy.image.lock import ImageLock
+from argosy.image.owntests import referenced_tests
 from argosy.image.plan import Image
 from argosy.image.sbom import bill_of_materials
-from argosy.image.wheels import Wheel, WheelHouse, unpack
-from argosy.image.whole import write_whole
+from argosy.image.wheels import Wheel, WheelCache, unpack_wheel
+from argosy.image.whole import write_atomic
 
-LayOut = Callable[[Path], None]
-SITE: Final = f"usr/local/lib/python{PYTHON}/dist-packages"
+WriteFiles = Callable[[Path], None]
+SITE_PACKAGES: Final = f"usr/local/lib/python{PYTHON}/dist-packages"
 IMAGE_ANNOTATION: Final = "argosy.image"
-_EPOCH: Final = "1970-01-01T00:00:00Z"
+_CREATED: Final = "1970-01-01T00:00:00Z"
 # What overlay file systems and registries take without asking, with room for the other layers.
-_MOST_LAYERS: Final = 100
-_SECOND_NS: Final = 10**9
+_MAX_LAYERS: Final = 100
+_NS_PER_SECOND: Final = 10**9
 
 
-class Built(msgspec.Struct, frozen=True):
+class BuiltImage(msgspec.Struct, frozen=True):
     """One image that was built.
 
     layers: from the base up. variables: of its configuration. unpacked_bytes: the sum of its files;
@@ -70,7 +70,7 @@ class Built(msgspec.Struct, frozen=True):
     image: Image
     manifest: Blob
     layers: tuple[Blob, ...]
-    bill: bytes
+    sbom: bytes
     variables: dict[str, str] = {}
 
     @property
@@ -82,7 +82,7 @@ class Built(msgspec.Struct, frozen=True):
         return self.manifest.size_bytes + sum(layer.size_bytes for layer in self.layers)
 
 
-class Builder:
+class ImageBuilder:
     """Builds images of one fleet from one lock.
 
     cache: what it may keep, and read again. given: a base in place of the lock's, whose packages then only
@@ -90,25 +90,25 @@ class Builder:
     """
 
     def __init__(
-        self, containers: Containers, lock: Lock, store: Store, cache: Path, given: Given | None = None
+        self, containers: ContainerPlan, lock: ImageLock, store: BlobStore, cache: Path, base_image: BaseImage | None = None
     ) -> None:
-        self.given = given
-        self.site = SITE if given is None else given.site
+        self.base_image = base_image
+        self.site_packages = SITE_PACKAGES if base_image is None else base_image.site_packages
         self.containers = containers
         self.lock = lock
         self.store = store
         self.cache = cache
-        self.house = WheelHouse(cache)
+        self.wheel_cache = WheelCache(cache)
         self.root = Path(containers.fleet.path).parent
-        self._base: Fetched | None = None
+        self._debian_packages: UnpackedPackages | None = None
 
-    def build(self, image: Image) -> Built:
+    def build(self, image: Image) -> BuiltImage:
         """Build one image; raises as what fetches packages and wheels does."""
         wheels = self.lock.wheels_for(image.packages)
-        bill = bill_of_materials(
+        sbom = bill_of_materials(
             image.reference,
             [
-                *(self.lock.base if self.given is None else ()),
+                *(self.lock.base if self.base_image is None else ()),
                 *(item for name in image.system for item in self.lock.system[name]),
             ],
             wheels,
@@ -116,11 +116,11 @@ class Builder:
         layers = (
             *self.base_layers(),
             *(self.system_layer(name) for name in image.system),
-            *self.wheel_layers(wheels, self.tests_for(image, wheels)),
+            *self.wheel_layers(wheels, self.required_tests(image, wheels)),
             self.argosy_layer(),
-            self.app_layer(image, bill),
+            self.app_layer(image, sbom),
         )
-        config = self.store.add(_encoded(self.config(image, layers)), CONFIG_TYPE)
+        config = self.store.add_blob(_encode_json(self.config(image, layers)), CONFIG_TYPE)
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
@@ -129,151 +129,151 @@ class Builder:
             "annotations": {"org.opencontainers.image.title": image.name},
         }
         variables = self.variables(image)
-        return Built(image, self.store.add(_encoded(manifest), MANIFEST_TYPE), layers, bill, variables)
+        return BuiltImage(image, self.store.add_blob(_encode_json(manifest), MANIFEST_TYPE), layers, sbom, variables)
 
     # ---- layers
 
-    def base(self) -> Fetched:
-        if self._base is None:
-            self._base = fetch_packages(self.lock.base, self.cache)
-        return self._base
+    def debian_packages(self) -> UnpackedPackages:
+        if self._debian_packages is None:
+            self._debian_packages = fetch_packages(self.lock.base, self.cache)
+        return self._debian_packages
 
     def base_layers(self) -> tuple[Blob, ...]:
-        if self.given is None:
-            return (self.base_layer(),)
-        entries = tuple(fitting_entries(self.given))
+        if self.base_image is None:
+            return (self.debian_base_layer(),)
+        entries = tuple(base_image_entries(self.base_image))
         key = f"fitting\n{msgspec.json.encode(entries).decode()}"
-        return (*self.given.layers, self.store.layer(key, lambda _: entries))
+        return (*self.base_image.layers, self.store.get_or_build_layer(key, lambda _: entries))
 
-    def base_layer(self) -> Blob:
-        return self.store.layer(base_key(self.lock.base), lambda folder: base_entries(self.base(), folder))
+    def debian_base_layer(self) -> Blob:
+        return self.store.get_or_build_layer(base_cache_key(self.lock.base), lambda folder: base_entries(self.debian_packages(), folder))
 
     def system_layer(self, name: str) -> Blob:
         """Return the layer of a package of Debian: its own files, and the libraries that these need."""
         packages = self.lock.system[name]
         key = "\n".join(["system", name, *(package.sha256 for package in packages)])
 
-        def entries(_: Path) -> Iterator[Entry]:
-            whole = Path(fetch_packages(packages, self.cache).tree)
-            own = Path(fetch_packages(tuple(item for item in packages if item.name == name), self.cache).tree)
+        def entries(_: Path) -> Iterator[LayerEntry]:
+            whole_tree = Path(fetch_packages(packages, self.cache).tree)
+            own_tree = Path(fetch_packages(tuple(item for item in packages if item.name == name), self.cache).tree)
             kept = [
                 entry
-                for entry in entries_below(own)
+                for entry in entries_in(own_tree)
                 if entry.path.startswith(("usr/lib/", "usr/bin/", "usr/share/alsa/"))
             ]
             yield from kept
-            yield from libraries_for([Path(entry.source) for entry in kept if entry.source], whole)
+            yield from libraries_for([Path(entry.source) for entry in kept if entry.source], whole_tree)
 
-        return self.store.layer(key, entries)
+        return self.store.get_or_build_layer(key, entries)
 
-    def tests_for(self, image: Image, wheels: tuple[Wheel, ...]) -> tuple[str, ...]:
+    def required_tests(self, image: Image, wheels: tuple[Wheel, ...]) -> tuple[str, ...]:
         """Return the modules of packages' tests that something in an image asks for."""
-        own = used_tests(image.files, lambda name: (self.root / name).read_bytes())
+        own = referenced_tests(image.files, lambda name: (self.root / name).read_bytes())
         return tuple(sorted({*own, *(word for wheel in wheels for word in wheel.tests)}))
 
     def wheel_layers(self, wheels: tuple[Wheel, ...], tests: tuple[str, ...]) -> Iterator[Blob]:
         """Yield a layer for each wheel; what is beyond the limit of layers shares the last one."""
-        room = _MOST_LAYERS - (len(self.given.layers) if self.given is not None else 0)
-        alone, rest = wheels[:room], wheels[room:]
-        for wheel in alone:
+        layer_limit = _MAX_LAYERS - (len(self.base_image.layers) if self.base_image is not None else 0)
+        own_layer, shared_layer = wheels[:layer_limit], wheels[layer_limit:]
+        for wheel in own_layer:
             yield self.wheel_layer((wheel,), tests)
-        if rest:
-            yield self.wheel_layer(rest, tests)
+        if shared_layer:
+            yield self.wheel_layer(shared_layer, tests)
 
     def wheel_layer(self, wheels: tuple[Wheel, ...], tests: tuple[str, ...]) -> Blob:
         """Return the layer of some wheels. tests: what an image needs of packages' tests."""
 
-        def lay_out(folder: Path) -> None:
-            self.house.fetch(wheels)
+        def write_files(folder: Path) -> None:
+            self.wheel_cache.fetch(wheels)
             for wheel in wheels:
-                unpack(self.house.path_of(wheel), folder, self.site, tests)
+                unpack_wheel(self.wheel_cache.path_of(wheel), folder, self.site_packages, tests)
 
         key = ["wheel without unasked tests", *(wheel.sha256 for wheel in wheels), *tests]
-        return self.compiled_layer("\n".join(key), lay_out)
+        return self.compiled_layer("\n".join(key), write_files)
 
     def argosy_layer(self) -> Blob:
         key = f"argosy\n{argosy.__version__}\n{digest_of_argosy()}"
-        return self.compiled_layer(key, lambda folder: lay_out_argosy(folder, self.site))
+        return self.compiled_layer(key, lambda folder: copy_argosy(folder, self.site_packages))
 
-    def compiled_layer(self, key: str, lay_out: LayOut) -> Blob:
+    def compiled_layer(self, key: str, write_files: WriteFiles) -> Blob:
         """Return the layer of what `lay_out` puts below a folder, with its bytecode."""
 
-        def entries(folder: Path) -> Iterator[Entry]:
-            lay_out(folder)
-            tree = self.base().tree
-            compile_below(interpreter(tree), tree, folder)
-            return chain(entries_below(folder), libraries_beside_base(folder, Path(tree)))
+        def entries(folder: Path) -> Iterator[LayerEntry]:
+            write_files(folder)
+            tree = self.debian_packages().tree
+            compile_tree(interpreter(tree), tree, folder)
+            return chain(entries_in(folder), extra_libraries(folder, Path(tree)))
 
-        return self.store.layer(f"{base_key(self.lock.base)}\n{self.site}\nwith libraries\n{key}", entries)
+        return self.store.get_or_build_layer(f"{base_cache_key(self.lock.base)}\n{self.site_packages}\nwith libraries\n{key}", entries)
 
-    def app_layer(self, image: Image, bill: bytes) -> Blob:
+    def app_layer(self, image: Image, sbom: bytes) -> Blob:
         """Return the layer of the agents' own files, of data that they name, the fleet file, and the bill."""
         files = (*image.files, *data_files(self.root, image.files))
         modules = [name for name in files if name.endswith(".py")]
-        tree = self.base().tree
+        tree = self.debian_packages().tree
         cache = BytecodeCache(self.cache, interpreter(tree), tree)
-        compiled = cache.compiled(self.root, modules)
+        compiled = cache.compile_modules(self.root, modules)
         entries = [
-            *(Entry(f"{APP}/{name}"[1:], "file", source=str(self.root / name)) for name in files),
+            *(LayerEntry(f"{APP_DIR}/{name}"[1:], "file", source=str(self.root / name)) for name in files),
             *(
-                Entry(f"{APP}/{cached_name(name)}"[1:], "file", source=str(path))
+                LayerEntry(f"{APP_DIR}/{pyc_path(name)}"[1:], "file", source=str(path))
                 for name, path in compiled.items()
             ),
-            Entry(FLEET_FILE[1:], "file", data=self.containers.text.encode()),
-            Entry("usr/share/argosy/bill.cdx.json", "file", data=bill),
+            LayerEntry(FLEET_FILE[1:], "file", data=self.containers.fleet_text.encode()),
+            LayerEntry("usr/share/argosy/bill.cdx.json", "file", data=sbom),
         ]
-        whole = hashlib.sha256()
+        digest = hashlib.sha256()
         for entry in entries:
-            whole.update(f"{entry.path} {hashlib.sha256(entry.bytes()).hexdigest()}\n".encode())
-        return self.store.layer(f"app\n{whole.hexdigest()}", lambda _: entries)
+            digest.update(f"{entry.path} {hashlib.sha256(entry.read()).hexdigest()}\n".encode())
+        return self.store.get_or_build_layer(f"app\n{digest.hexdigest()}", lambda _: entries)
 
     # ---- configuration
 
     def variables(self, image: Image) -> dict[str, str]:
         """Return the variables of an image: those of its base, and argosy's, which go before."""
         services = [service for service in self.containers.services if service.image.name == image.name]
-        alone = {"ARGOSY_MACHINE": services[0].name} if len(services) == 1 else {}
-        inherited = self.given.variables if self.given is not None else {}
-        return {"PATH": PATH, **inherited, **VARIABLES, **alone}
+        machine_variable = {"ARGOSY_MACHINE": services[0].name} if len(services) == 1 else {}
+        inherited = self.base_image.variables if self.base_image is not None else {}
+        return {"PATH": DEFAULT_PATH, **inherited, **IMAGE_VARIABLES, **machine_variable}
 
     def config(self, image: Image, layers: tuple[Blob, ...]) -> dict[str, Any]:
         services = [service for service in self.containers.services if service.image.name == image.name]
         ports = sorted({port for service in services for port in service.ports})
         labels = {
             "org.opencontainers.image.title": image.name,
-            "org.opencontainers.image.base.name": "debian" if self.given is None else self.given.name,
-            **({"org.opencontainers.image.base.digest": self.given.digest} if self.given is not None else {}),
+            "org.opencontainers.image.base.name": "debian" if self.base_image is None else self.base_image.name,
+            **({"org.opencontainers.image.base.digest": self.base_image.digest} if self.base_image is not None else {}),
             AGENTS_LABEL: ",".join(image.agents),
             "argosy.fleet": image.project,
             **({"argosy.gpu": image.gpu} if image.gpu else {}),
         }
         return {
-            "created": _EPOCH,
+            "created": _CREATED,
             "architecture": "amd64",
             "os": "linux",
             "config": {
                 "User": f"{USER_ID}:{USER_ID}",
                 "Env": [f"{name}={value}" for name, value in sorted(self.variables(image).items())],
-                "Entrypoint": list(START),
-                "WorkingDir": APP,
-                "Volumes": {STATE: {}},
+                "Entrypoint": list(ENTRYPOINT),
+                "WorkingDir": APP_DIR,
+                "Volumes": {STATE_DIR: {}},
                 "ExposedPorts": {f"{port}/tcp": {} for port in ports},
                 "Labels": labels,
                 "StopSignal": STOP_SIGNAL,
                 "Healthcheck": {
-                    "Test": ["CMD", *HEALTH],
-                    "Interval": 10 * _SECOND_NS,
-                    "Timeout": 5 * _SECOND_NS,
-                    "StartPeriod": int(max(service.start_s for service in services)) * _SECOND_NS,
+                    "Test": ["CMD", *HEALTH_COMMAND],
+                    "Interval": 10 * _NS_PER_SECOND,
+                    "Timeout": 5 * _NS_PER_SECOND,
+                    "StartPeriod": int(max(service.start_s for service in services)) * _NS_PER_SECOND,
                     "Retries": 3,
                 },
             },
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
-            "history": [{"created": _EPOCH, "created_by": "argosy image build"} for _ in layers],
+            "history": [{"created": _CREATED, "created_by": "argosy image build"} for _ in layers],
         }
 
 
-def write_layout(folder: Path, store: Store, built: list[Built], named: list[str], tag: str) -> None:
+def write_layout(folder: Path, store: BlobStore, built: list[BuiltImage], tagged: list[str], tag: str) -> None:
     """Write an OCI layout of these images; blobs are links where they can be.
 
     Images of another name that are there already stay; blobs that nobody refers to go. named: images that get
@@ -281,32 +281,32 @@ def write_layout(folder: Path, store: Store, built: list[Built], named: list[str
     """
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
-    manifests = _kept(folder, {item.image.name for item in built})
+    manifests = _other_descriptors(folder, {item.image.name for item in built})
     for item in built:
         reference = f"{item.image.reference}:{tag}"
-        name = {"org.opencontainers.image.ref.name": reference} if item.image.name in named else {}
+        name = {"org.opencontainers.image.ref.name": reference} if item.image.name in tagged else {}
         annotations = {IMAGE_ANNOTATION: item.image.name, **name}
         manifests.append({**item.manifest.descriptor(), "annotations": annotations})
     before = {each.name for each in blobs.iterdir()}
     try:
-        wanted = {name for item in manifests for name in _carry(item["digest"], store, blobs)}
+        wanted = {name for item in manifests for name in _copy_image(item["digest"], store, blobs)}
     except OSError:
-        _keep_only(before, blobs)
+        _remove_other_blobs(before, blobs)
         raise
-    write_whole(folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    write_atomic(folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}
-    write_whole(folder / "index.json", _encoded(index))
+    write_atomic(folder / "index.json", _encode_json(index))
     # Last: until the index is another one, it means what is there.
-    _keep_only(wanted, blobs)
+    _remove_other_blobs(wanted, blobs)
 
 
-def _keep_only(names: set[str], blobs: Path) -> None:
+def _remove_other_blobs(names: set[str], blobs: Path) -> None:
     for path in blobs.iterdir():
         if path.name not in names:
             path.unlink()
 
 
-def _kept(folder: Path, names: set[str]) -> list[dict[str, Any]]:
+def _other_descriptors(folder: Path, names: set[str]) -> list[dict[str, Any]]:
     """Return the descriptors of images that a layout has beside those of `names`."""
     try:
         index = msgspec.json.decode((folder / "index.json").read_bytes())
@@ -316,26 +316,26 @@ def _kept(folder: Path, names: set[str]) -> list[dict[str, Any]]:
     return [item for item in found if item.get("annotations", {}).get(IMAGE_ANNOTATION) not in {None, *names}]
 
 
-def _carry(digest: str, store: Store, blobs: Path) -> set[str]:
+def _copy_image(digest: str, store: BlobStore, blobs: Path) -> set[str]:
     """Bring an image into a layout; return the names of its blobs."""
     first = blobs / digest.removeprefix("sha256:")
     if not first.exists():
-        _link(store.path_of(digest), first)
+        _link_or_copy(store.path_of(digest), first)
     manifest = msgspec.json.decode(first.read_bytes())
     digests = [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
     for each in digests:
         target = blobs / each.removeprefix("sha256:")
         if not target.exists():
-            _link(store.path_of(each), target)
+            _link_or_copy(store.path_of(each), target)
     return {each.removeprefix("sha256:") for each in (digest, *digests)}
 
 
-def _link(source: Path, target: Path) -> None:
+def _link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:  # another file system
-        write_whole(target, source.read_bytes())
+        write_atomic(target, source.read_bytes())
 
 
-def _encoded(value: object) -> bytes:
+def _encode_json(value: object) -> bytes:
     return msgspec.json.encode(value)

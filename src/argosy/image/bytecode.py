@@ -9,13 +9,13 @@ from pathlib import Path
 
 from argosy.image.commands import run_program
 from argosy.image.debian import PYTHON
-from argosy.image.inside import APP
-from argosy.image.marshalled import canonical
-from argosy.image.whole import scratch_folder, write_whole
+from argosy.image.inside import APP_DIR
+from argosy.image.marshalled import canonicalize_pyc
+from argosy.image.whole import temporary_folder, write_atomic
 
-_TAG = f"cpython-{PYTHON.replace('.', '')}"
+_CACHE_TAG = f"cpython-{PYTHON.replace('.', '')}"
 # Reads pairs of a source and where an image has it; writes beside each source `.pyc`, or nothing.
-_COMPILE = """
+_COMPILE_SCRIPT = """
 import py_compile, sys
 mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
 for line in open(sys.argv[1], encoding="utf-8"):
@@ -36,36 +36,36 @@ class BytecodeCache:
         self.python = python
         self.tree = tree
 
-    def compiled(self, root: Path, names: Iterable[str]) -> dict[str, Path]:
+    def compile_modules(self, root: Path, names: Iterable[str]) -> dict[str, Path]:
         """Return, for each module, a file with its bytecode; a module that does not compile has none.
 
         names: of modules below `root`; an image has them below its application folder.
         """
-        keys = {name: self.key(root, name) for name in names}
-        lacking = [name for name, key in keys.items() if not (self.folder / key).exists()]
-        if lacking:
-            self.make(root, {name: keys[name] for name in lacking})
+        keys = {name: self._key(root, name) for name in names}
+        missing = [name for name, key in keys.items() if not (self.folder / key).exists()]
+        if missing:
+            self._compile_missing(root, {name: keys[name] for name in missing})
         paths = {name: self.folder / key for name, key in keys.items()}
         return {name: path for name, path in paths.items() if path.stat().st_size}
 
-    def key(self, root: Path, name: str) -> str:
-        whole = hashlib.sha256(f"{_TAG}\n{APP}/{name}\n".encode())
-        whole.update((root / name).read_bytes())
-        return whole.hexdigest()
+    def _key(self, root: Path, name: str) -> str:
+        digest = hashlib.sha256(f"{_CACHE_TAG}\n{APP_DIR}/{name}\n".encode())
+        digest.update((root / name).read_bytes())
+        return digest.hexdigest()
 
-    def make(self, root: Path, keys: dict[str, str]) -> None:
+    def _compile_missing(self, root: Path, keys: dict[str, str]) -> None:
         env = {"PYTHONHOME": f"{self.tree}/usr", "PATH": os.defpath, "PYTHONHASHSEED": "0"}
-        with scratch_folder(self.folder) as folder:
-            lines = (f"{root / name}\t{folder / key}\t{APP}/{name}" for name, key in keys.items())
-            work = folder / "work"
-            work.write_text("\n".join(lines) + "\n")
-            run_program([*self.python, "-S", "-c", _COMPILE, str(work)], env=env)
+        with temporary_folder(self.folder) as folder:
+            lines = (f"{root / name}\t{folder / key}\t{APP_DIR}/{name}" for name, key in keys.items())
+            jobs_file = folder / "work"
+            jobs_file.write_text("\n".join(lines) + "\n")
+            run_program([*self.python, "-S", "-c", _COMPILE_SCRIPT, str(jobs_file)], env=env)
             for key in keys.values():
                 data = (folder / key).read_bytes()
-                write_whole(self.folder / key, canonical(data) if data else b"")
+                write_atomic(self.folder / key, canonicalize_pyc(data) if data else b"")
 
 
-def cached_name(name: str) -> str:
+def pyc_path(name: str) -> str:
     """Return where Python looks for the bytecode of `a/b.py`: `a/__pycache__/b.cpython-313.pyc`."""
     folder, _, base = name.rpartition("/")
-    return f"{folder}{'/' if folder else ''}__pycache__/{base.removesuffix('.py')}.{_TAG}.pyc"
+    return f"{folder}{'/' if folder else ''}__pycache__/{base.removesuffix('.py')}.{_CACHE_TAG}.pyc"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 # Brings hundreds of megabytes, by itself or by what it needs.
-_HEAVY_WORDS = """
+_HEAVY_NAMES = """
 accelerate bitsandbytes ctranslate2 cupy-cuda11x cupy-cuda12x datasets diffusers faiss-gpu
 faster-whisper insightface jax keras librosa llama-cpp-python mediapipe moviepy onnxruntime
 onnxruntime-gpu openai-whisper opencv-contrib-python opencv-contrib-python-headless opencv-python
@@ -18,23 +18,23 @@ opencv-python-headless optimum pandas peft pyarrow ray resampy scikit-image scik
 sentence-transformers spacy stanza tensorboard tensorflow tensorflow-cpu tensorflow-gpu timm torch
 torchaudio torchvision transformers trl tts umap-learn xformers xgboost
 """
-HEAVY: Final = frozenset(_HEAVY_WORDS.split())
+HEAVY_PACKAGES: Final = frozenset(_HEAVY_NAMES.split())
 # Computes on a GPU where it is given one; other groups get the build for processors alone.
-_GPU_WORDS = """
+_GPU_NAMES = """
 accelerate bitsandbytes ctranslate2 cupy-cuda11x cupy-cuda12x diffusers faiss-gpu faster-whisper
 insightface jax llama-cpp-python onnxruntime-gpu openai-whisper optimum peft sentence-transformers
 tensorflow tensorflow-gpu torch torchaudio torchvision transformers trl tts xformers
 """
-GPU: Final = frozenset(_GPU_WORDS.split())
+GPU_PACKAGES: Final = frozenset(_GPU_NAMES.split())
 # Compiled for one architecture, with the variable that its build reads; `{}` is the capability: 89, or 8.9.
-COMPILED: Final[Mapping[str, Mapping[str, str]]] = {
+COMPILED_PACKAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "llama-cpp-python": {"CMAKE_ARGS": "-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES={plain}"},
     "xformers": {"TORCH_CUDA_ARCH_LIST": "{dotted}"},
     "bitsandbytes": {"COMPUTE_CAPABILITY": "{plain}"},
     "flash-attn": {"TORCH_CUDA_ARCH_LIST": "{dotted}"},
 }
 # Shared libraries that a wheel loads and does not bring, as Debian calls their packages.
-SYSTEM: Final[Mapping[str, tuple[str, ...]]] = {
+SYSTEM_LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "opencv-contrib-python": ("libgl1", "libglib2.0-0t64"),
     "opencv-python": ("libgl1", "libglib2.0-0t64"),
     "pyaudio": ("libasound2-data", "libportaudio2"),
@@ -47,7 +47,7 @@ SYSTEM: Final[Mapping[str, tuple[str, ...]]] = {
     "selenium": ("chromium", "chromium-driver"),
 }
 # Folders that a package writes to when it is imported, with the variable that moves them.
-CACHES: Final[Mapping[str, tuple[str, ...]]] = {
+CACHE_VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "huggingface-hub": ("HF_HOME",),
     "librosa": ("NUMBA_CACHE_DIR",),
     "matplotlib": ("MPLCONFIGDIR",),
@@ -56,7 +56,7 @@ CACHES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 # The capability by the model's name, as NVIDIA lists it.
-_CAPABILITIES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+_COMPUTE_CAPABILITIES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), capability)
     for pattern, capability in (
         (r"RTX\s*50\d0|RTX\s*PRO\s*[2-6]\d00", "12.0"),
@@ -73,14 +73,14 @@ _CAPABILITIES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 
 
-def architecture_of(gpu: str | None) -> str | None:
+def gpu_architecture(gpu: str | None) -> str | None:
     """Return such as `sm_89` for a GPU's model as people write it (`RTX 4090`); None for an unknown one."""
     if gpu is None:
         return None
-    written = re.search(r"\bsm_(\d{2,3})\b", gpu)
-    if written is not None:
-        return written[0]
-    capability = next((known for pattern, known in _CAPABILITIES if pattern.search(gpu)), None)
+    architecture = re.search(r"\bsm_(\d{2,3})\b", gpu)
+    if architecture is not None:
+        return architecture[0]
+    capability = next((known for pattern, known in _COMPUTE_CAPABILITIES if pattern.search(gpu)), None)
     return None if capability is None else f"sm_{capability.replace('.', '')}"
 
 
@@ -88,5 +88,5 @@ def build_variables(distribution: str, architecture: str) -> dict[str, str]:
     """Return what the build of a package reads, for an architecture such as `sm_89`."""
     plain = architecture.removeprefix("sm_")
     dotted = f"{plain[:-1]}.{plain[-1]}"
-    variables = COMPILED.get(distribution, {})
+    variables = COMPILED_PACKAGES.get(distribution, {})
     return {name: text.format(plain=plain, dotted=dotted) for name, text in variables.items()}

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argosy.engine.client import connect
-from argosy.engine.folder import folder_of
-from argosy.engine.messages import Report
+from argosy.engine.folder import locate_state_dir
+from argosy.engine.messages import FleetStatus
 from argosy.engine.state import READY_STATES, State
 from argosy.fault import ArgosyError
 from argosy.image.inside import FLEET_FILE
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def main(words: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Ask the supervisor of this container; returns 0 or 1."""
-    paths = [word for word in words if word != "--alive"]
+    paths = [word for word in argv if word != "--alive"]
     file = Path(paths[0] if paths else os.environ.get("ARGOSY_FLEET_FILE") or FLEET_FILE)
     try:
-        client = connect(folder_of(file), "checkup")
+        client = connect(locate_state_dir(file), "checkup")
         if client is None:
             sys.stdout.write("no supervisor answers\n")
             return 1
         with client:
-            report = client.report()
+            report = client.fetch_status()
     except ArgosyError as error:
         sys.stdout.write(f"{error.faults[0].message}\n")
         return 1
-    lacking = [] if "--alive" in words else lacks(report)
-    sys.stdout.write(f"{', '.join(lacking[:5])}\n" if lacking else f"ok, {len(report.agents)} agents\n")
-    return 1 if lacking else 0
+    not_ready = [] if "--alive" in argv else agents_not_ready(report)
+    sys.stdout.write(f"{', '.join(not_ready[:5])}\n" if not_ready else f"ok, {len(report.agents)} agents\n")
+    return 1 if not_ready else 0
 
 
-def lacks(report: Report) -> list[str]:
+def agents_not_ready(report: FleetStatus) -> list[str]:
     """Return the agents that are not ready, each with its state; one that ended on its own is not missed.
 
     A report without agents is of a container that has not begun.

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from argosy.fault import Fault, MissingError, RefusedError
 
-_TAIL = 6
+_OUTPUT_LINES = 6
 
 
-def need_program(name: str, hint: str) -> str:
+def require_program(name: str, hint: str) -> str:
     """Return the path of a program. Raises MissingError: it is not there."""
     found = shutil.which(name)
     if found is None:
@@ -23,7 +23,7 @@ def need_program(name: str, hint: str) -> str:
     return found
 
 
-def call_program(
+def run_unchecked(
     command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command, without a stdin, and return how it ended."""
@@ -39,12 +39,12 @@ def run_program(
 
     Raises RefusedError: it failed; with its last lines. Raises OSError: it found no space on a disk.
     """
-    done = call_program(command, cwd=cwd, env=env)
+    done = run_unchecked(command, cwd=cwd, env=env)
     full = os.strerror(errno.ENOSPC)
     if done.returncode and full in done.stderr:
         raise OSError(errno.ENOSPC, f"`{shlex.join(command[:2])}`: {full}")
     if done.returncode:
-        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_TAIL:])
-        message = f"`{shlex.join(command)[:160]}` ended with code {done.returncode}:\n{said}"
+        output = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_OUTPUT_LINES:])
+        message = f"`{shlex.join(command)[:160]}` ended with code {done.returncode}:\n{output}"
         raise RefusedError(Fault("", "program-failed", message, hint))
     return done.stdout

@@ -11,46 +11,46 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
-from argosy.fleet.yamltext import document
-from argosy.image.containers import Containers, Service
+from argosy.fleet.yamltext import dump_document
+from argosy.image.containers import ContainerPlan, ContainerService
 from argosy.image.inside import (
     AGENTS_LABEL,
-    HEALTH,
-    RUN,
-    START,
-    STATE,
+    HEALTH_COMMAND,
+    RUNTIME_DIR,
+    ENTRYPOINT,
+    STATE_DIR,
     STOP_SIGNAL,
-    TEMPORARY,
+    TEMP_DIR,
     USER_ID,
-    VARIABLES,
+    IMAGE_VARIABLES,
 )
 
 NETWORK: Final = "fleet"
-_EVERY_S: Final = 10
-_START_EVERY_S: Final = 1
+_HEALTH_INTERVAL_S: Final = 10
+_START_INTERVAL_S: Final = 1
 
 
-def compose_text(containers: Containers) -> str:
+def render_compose(containers: ContainerPlan) -> str:
     """Return the compose file; the same fleet always gives the same text."""
-    return "\n".join(_head(containers)) + "\n" + document(compose_object(containers))
+    return "\n".join(_header_comments(containers)) + "\n" + dump_document(build_compose(containers))
 
 
-def compose_object(containers: Containers) -> dict[str, Any]:
+def build_compose(containers: ContainerPlan) -> dict[str, Any]:
     """Return the compose file as data."""
     is_spread = len({service.machine for service in containers.services}) > 1
     project = containers.services[0].image.project
     return {
         "name": project,
         "services": {
-            service.name: dict(_service(service, containers, is_spread=is_spread))
+            service.name: dict(_service_keys(service, containers, is_spread=is_spread))
             for service in containers.services
         },
         "networks": {NETWORK: {}},
-        "volumes": {_volume(service): {} for service in containers.services},
+        "volumes": {_volume_name(service): {} for service in containers.services},
     }
 
 
-def _head(containers: Containers) -> Iterator[str]:
+def _header_comments(containers: ContainerPlan) -> Iterator[str]:
     yield f"# Written by `argosy compose` from the fleet `{containers.fleet.name}`."
     machines = [name for name in dict.fromkeys(service.machine for service in containers.services) if name]
     if len(machines) > 1:
@@ -60,58 +60,58 @@ def _head(containers: Containers) -> Iterator[str]:
         yield f"# {note}"
 
 
-def _service(service: Service, containers: Containers, *, is_spread: bool) -> Iterator[tuple[str, Any]]:
+def _service_keys(service: ContainerService, containers: ContainerPlan, *, is_spread: bool) -> Iterator[tuple[str, Any]]:
     image = service.image
     yield "image", f"{image.reference}:${{ARGOSY_TAG:-latest}}"
     yield "hostname", service.name
     if is_spread and service.machine:
         yield "profiles", [service.machine]
-    yield "entrypoint", list(START)
+    yield "entrypoint", list(ENTRYPOINT)
     yield "environment", _environment(service)
     if service.env_files:
         yield "env_file", [{"path": path, "required": False} for path in service.env_files]
-    if service.depends:
-        yield "depends_on", {need: _gate(service, need, containers) for need in service.depends}
+    if service.depends_on:
+        yield "depends_on", {need: _dependency_condition(service, need, containers) for need in service.depends_on}
     yield "healthcheck", _healthcheck(service)
     yield "restart", "unless-stopped" if service.restart else "no"
-    yield from _shelter(service)
+    yield from _security_keys(service)
     if service.ports:
         yield "expose", [str(port) for port in service.ports]
-    deploy = _deploy(service)
+    deploy = _deploy_keys(service)
     if deploy:
         yield "deploy", deploy
     yield "labels", {AGENTS_LABEL: ",".join(service.agents), "argosy.machine": service.machine or ""}
 
 
-def _environment(service: Service) -> dict[str, str | None]:
+def _environment(service: ContainerService) -> dict[str, str | None]:
     plain: dict[str, str | None] = {
-        "ENV_TYPE": VARIABLES["ENV_TYPE"],
-        "ARGOSY_HUB": VARIABLES["ARGOSY_HUB"],
+        "ENV_TYPE": IMAGE_VARIABLES["ENV_TYPE"],
+        "ARGOSY_HUB": IMAGE_VARIABLES["ARGOSY_HUB"],
         "ARGOSY_MACHINE": service.name,
     }
     # Without a value compose takes that of its own environment.
     return plain | dict.fromkeys(service.secrets)
 
 
-def _gate(service: Service, need: str, containers: Containers) -> dict[str, Any]:
-    other = next(each for each in containers.services if each.name == need)
-    gate: dict[str, Any] = {"condition": "service_healthy"}
+def _dependency_condition(service: ContainerService, service_name: str, containers: ContainerPlan) -> dict[str, Any]:
+    other = next(each for each in containers.services if each.name == service_name)
+    condition: dict[str, Any] = {"condition": "service_healthy"}
     # A service of another profile need not be there; then the container itself waits for its agents.
-    return gate if other.machine == service.machine else {**gate, "required": False}
+    return condition if other.machine == service.machine else {**condition, "required": False}
 
 
-def _healthcheck(service: Service) -> dict[str, Any]:
+def _healthcheck(service: ContainerService) -> dict[str, Any]:
     return {
-        "test": ["CMD", *HEALTH],
-        "interval": f"{_EVERY_S}s",
+        "test": ["CMD", *HEALTH_COMMAND],
+        "interval": f"{_HEALTH_INTERVAL_S}s",
         "timeout": "5s",
         "retries": 3,
         "start_period": f"{math.ceil(service.start_s)}s",
-        "start_interval": f"{_START_EVERY_S}s",
+        "start_interval": f"{_START_INTERVAL_S}s",
     }
 
 
-def _shelter(service: Service) -> Iterator[tuple[str, Any]]:
+def _security_keys(service: ContainerService) -> Iterator[tuple[str, Any]]:
     yield "user", f"{USER_ID}:{USER_ID}"
     yield "read_only", True
     yield "cap_drop", ["ALL"]
@@ -119,12 +119,12 @@ def _shelter(service: Service) -> Iterator[tuple[str, Any]]:
     yield "stop_signal", STOP_SIGNAL
     yield "stop_grace_period", f"{math.ceil(service.stop_s)}s"
     owned = f"uid={USER_ID},gid={USER_ID},mode=0700"
-    yield "tmpfs", [f"{RUN}:{owned}", f"{TEMPORARY}:{owned}"]
-    yield "volumes", [{"type": "volume", "source": _volume(service), "target": STATE}]
+    yield "tmpfs", [f"{RUNTIME_DIR}:{owned}", f"{TEMP_DIR}:{owned}"]
+    yield "volumes", [{"type": "volume", "source": _volume_name(service), "target": STATE_DIR}]
     yield "networks", [NETWORK]
 
 
-def _deploy(service: Service) -> dict[str, Any]:
+def _deploy_keys(service: ContainerService) -> dict[str, Any]:
     limits: dict[str, Any] = {}
     if service.cpus is not None:
         limits["cpus"] = f"{service.cpus:g}"
@@ -137,5 +137,5 @@ def _deploy(service: Service) -> dict[str, Any]:
     return {"resources": resources} if resources else {}
 
 
-def _volume(service: Service) -> str:
+def _volume_name(service: ContainerService) -> str:
     return f"state-{service.name}"

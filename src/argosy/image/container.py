@@ -11,24 +11,24 @@ from typing import NoReturn
 
 import msgspec
 
-from argosy.engine.client import Client, SupervisorLeftError, SupervisorLostError, connect_or_start
-from argosy.engine.folder import folder_of
-from argosy.engine.messages import Account, Answer, Apply, Changed, Stop, Stopped, Subscribe
+from argosy.engine.client import ControlClient, SupervisorStoppedError, SupervisorLostError, connect_or_start
+from argosy.engine.folder import locate_state_dir
+from argosy.engine.messages import ApplySummary, ControlReply, Apply, AgentStateChanged, Stop, Stopped, Subscribe
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.fleet import Fleet, load_fleet, place
 from argosy.fleet.spec import AgentSpec
-from argosy.image.gate import gates_of, wait_for
+from argosy.image.gate import remote_dependencies, wait_until_ready
 from argosy.image.inside import FLEET_FILE
 
-_END_WITHIN_S = 10.0
-_FOR_EVER_S = 10.0**9
+_STOP_TIMEOUT_S = 10.0
+_NO_TIMEOUT_S = 10.0**9
 
 
-class _EndedError(Exception):
+class _StopRequestedError(Exception):
     """The container was told to end."""
 
 
-def run_container(path: str | None, *, is_alone: bool = False) -> int:
+def run_container(path: str | None, *, skips_dependencies: bool = False) -> int:
     """Run the agents of ARGOSY_MACHINE until told to end; returns the container's exit code.
 
     path: of the fleet file; default that of an image. is_alone: there is nobody else to wait for.
@@ -36,99 +36,99 @@ def run_container(path: str | None, *, is_alone: bool = False) -> int:
     1 when an agent was given up or could not be started.
     """
     try:
-        signal.signal(signal.SIGTERM, _raise_ended)
-        signal.signal(signal.SIGINT, _raise_ended)
-        return _Container(Path(path or os.environ.get("ARGOSY_FLEET_FILE") or FLEET_FILE)).run(is_alone)
-    except _EndedError:
+        signal.signal(signal.SIGTERM, _raise_stop_requested)
+        signal.signal(signal.SIGINT, _raise_stop_requested)
+        return _ContainerRun(Path(path or os.environ.get("ARGOSY_FLEET_FILE") or FLEET_FILE)).run(skips_dependencies)
+    except _StopRequestedError:
         return 0  # nothing had been started
     except ArgosyError as error:
         for fault in error.faults:
-            _tell(f"error: {fault}")
+            _print_line(f"error: {fault}")
         return error.exit_code
 
 
-def _raise_ended(*_: object) -> NoReturn:
-    raise _EndedError
+def _raise_stop_requested(*_: object) -> NoReturn:
+    raise _StopRequestedError
 
 
-def _tell(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
-class _Container:
+class _ContainerRun:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.fleet = load_fleet(file)
         self.placement = place(self.fleet, os.environ.get("ENV_TYPE") or "container", os.environ)
-        self.machine = _machine(self.fleet)
-        self.folder = folder_of(file)
+        self.machine = _machine_name(self.fleet)
+        self.folder = locate_state_dir(file)
 
-    def run(self, is_alone: bool) -> int:
+    def run(self, skips_dependencies: bool) -> int:
         """Wait for what is needed, bring the agents up, and follow them."""
-        gates = () if is_alone else gates_of(self.fleet, self.placement, self.machine)
-        asyncio.run(wait_for(gates, _tell))
+        dependencies = () if skips_dependencies else remote_dependencies(self.fleet, self.placement, self.machine)
+        asyncio.run(wait_until_ready(dependencies, _print_line))
         while True:
             client = connect_or_start(self.file, self.fleet.name, self.folder, "container")
             try:
                 with client:
                     return self.follow(client)
-            except SupervisorLeftError as left:
+            except SupervisorStoppedError as left:
                 return 1 if left.running else 0
             except SupervisorLostError:
-                _tell("the supervisor ended; starting the next one, which adopts what runs")
+                _print_line("the supervisor ended; starting the next one, which adopts what runs")
 
-    def follow(self, client: Client) -> int:
+    def follow(self, client: ControlClient) -> int:
         """Apply and show what changes, until the end is asked for or nothing is left to run."""
         try:
-            client.send(self.request())
+            client.send(self._apply_request())
             client.send(Subscribe())
             for answer in client.stream():
-                code = self.show(answer)
+                code = self._report(answer)
                 if code is not None:
                     return code
-        except _EndedError:
+        except _StopRequestedError:
             return self.stop(client)
         raise AssertionError("the stream ends by an error")
 
-    def request(self) -> Apply:
+    def _apply_request(self) -> Apply:
         return Apply(
-            fleet=alone(self.fleet, self.machine),
+            fleet=local_fleet(self.fleet, self.machine),
             environment=self.placement.environment,
             machine=self.machine,
             environ={name.decode(errors="replace"): value for name, value in os.environb.items()},
-            timeout_s=_FOR_EVER_S,
+            timeout_s=_NO_TIMEOUT_S,
         )
 
-    def show(self, answer: Answer) -> int | None:
+    def _report(self, message: ControlReply) -> int | None:
         """Tell a transition; return the exit code when nothing of the container will ever run."""
-        if isinstance(answer, Changed):
-            reason = f" ({answer.reason})" if answer.reason else ""
-            _tell("\n".join([f"{answer.agent}: {answer.state}{reason}", *map(_quoted, answer.last_lines)]))
-        elif isinstance(answer, Account):
-            _tell(f"{len(answer.ready)} of {answer.declared - len(answer.left_out)} agents ready")
-            return None if answer.ready or not answer.not_ready else 1
+        if isinstance(message, AgentStateChanged):
+            reason = f" ({message.reason})" if message.reason else ""
+            _print_line("\n".join([f"{message.agent}: {message.state}{reason}", *map(_quote_line, message.last_lines)]))
+        elif isinstance(message, ApplySummary):
+            _print_line(f"{len(message.ready)} of {message.declared - len(message.left_out)} agents ready")
+            return None if message.ready or not message.not_ready else 1
         return None
 
-    def stop(self, client: Client) -> int:
+    def stop(self, client: ControlClient) -> int:
         """Stop in order; a container is given its grace once."""
         client.send(Stop())
         try:
             for answer in client.stream():
                 if isinstance(answer, Stopped):
-                    _tell(f"{len(answer.stopped)} agents stopped, {len(answer.killed)} killed")
+                    _print_line(f"{len(answer.stopped)} agents stopped, {len(answer.killed)} killed")
                     break
         except SupervisorLostError:
             return 1
-        client.await_end(_END_WITHIN_S)
+        client.wait_exit(_STOP_TIMEOUT_S)
         return 0
 
 
-def _quoted(line: str) -> str:
+def _quote_line(line: str) -> str:
     return f"  | {line}"
 
 
-def _machine(fleet: Fleet) -> str:
+def _machine_name(fleet: Fleet) -> str:
     """Return which container this is.
 
     Raises InputError: ARGOSY_MACHINE does not say.
@@ -141,16 +141,16 @@ def _machine(fleet: Fleet) -> str:
     raise InputError(Fault("ARGOSY_MACHINE", "unknown-machine", message, "`-e ARGOSY_MACHINE=NAME`"))
 
 
-def alone(fleet: Fleet, machine: str) -> Fleet:
+def local_fleet(fleet: Fleet, machine: str) -> Fleet:
     """Return the fleet as the supervisor of one container runs it: a need elsewhere has been waited for."""
     agents = {
-        name: _alone(agent, fleet) if agent.machine == machine else agent
+        name: _local_agent(agent, fleet) if agent.machine == machine else agent
         for name, agent in fleet.agents.items()
     }
     return msgspec.structs.replace(fleet, agents=agents)
 
 
-def _alone(agent: AgentSpec, fleet: Fleet) -> AgentSpec:
-    here = tuple(need for need in agent.needs if fleet.agents[need.agent].machine == agent.machine)
-    away = [need.agent for need in agent.needs if fleet.agents[need.agent].machine != agent.machine]
-    return msgspec.structs.replace(agent, needs=here, wants=tuple(dict.fromkeys([*agent.wants, *away])))
+def _local_agent(agent: AgentSpec, fleet: Fleet) -> AgentSpec:
+    local_needs = tuple(need for need in agent.needs if fleet.agents[need.agent].machine == agent.machine)
+    remote_needs = [need.agent for need in agent.needs if fleet.agents[need.agent].machine != agent.machine]
+    return msgspec.structs.replace(agent, needs=local_needs, wants=tuple(dict.fromkeys([*agent.wants, *remote_needs])))

@@ -18,7 +18,7 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 
-_HELPER_WITHIN_S = 30.0
+_HELPER_TIMEOUT_S = 30.0
 
 
 # What a helper program calls a user who has a token for tokens in place of a password.
@@ -37,7 +37,7 @@ class Credentials(msgspec.Struct, frozen=True):
     is_token: bool = False
 
     @property
-    def as_basic(self) -> str:
+    def basic_header(self) -> str:
         """The value of `Authorization` that has them."""
         return f"Basic {base64.b64encode(f'{self.user}:{self.password}'.encode()).decode()}"
 
@@ -45,13 +45,13 @@ class Credentials(msgspec.Struct, frozen=True):
         return f"Credentials(user={self.user!r}, where={self.where!r})"
 
 
-class _Held(msgspec.Struct):
+class _AuthEntry(msgspec.Struct):
     auth: str = ""
     identitytoken: str = ""
 
 
-class _File(msgspec.Struct, rename="camel"):
-    auths: dict[str, _Held] = {}
+class _AuthFile(msgspec.Struct, rename="camel"):
+    auths: dict[str, _AuthEntry] = {}
     cred_helpers: dict[str, str] = {}
     creds_store: str = ""
 
@@ -68,13 +68,13 @@ def find_credentials(names: tuple[str, ...], environ: Mapping[str, str]) -> Cred
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise _faulty(path, error.strerror or "cannot be read") from error
+            raise _credentials_error(path, error.strerror or "cannot be read") from error
         try:
-            file = msgspec.json.decode(text, type=_File)
+            file = msgspec.json.decode(text, type=_AuthFile)
         except msgspec.MsgspecError as error:
-            raise _faulty(path, str(error)) from error
+            raise _credentials_error(path, str(error)) from error
         for name in names:
-            found = _held(file, name, path)
+            found = _lookup(file, name, path)
             if found is not None:
                 return found
     return None
@@ -94,53 +94,53 @@ def credential_files(environ: Mapping[str, str]) -> Iterator[Path]:
     yield Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
 
 
-def _held(file: _File, name: str, path: Path) -> Credentials | None:
+def _lookup(file: _AuthFile, name: str, path: Path) -> Credentials | None:
     """Return what a file has for a name; a helper for that one name goes before what is written."""
     helper = file.cred_helpers.get(name)
-    written = file.auths.get(name, _Held())
-    if helper is None and written.identitytoken:
-        return Credentials(_TOKEN_USER, written.identitytoken, str(path), is_token=True)
-    if helper is None and written.auth:
-        return _decoded(written.auth, name, path)
+    entry = file.auths.get(name, _AuthEntry())
+    if helper is None and entry.identitytoken:
+        return Credentials(_TOKEN_USER, entry.identitytoken, str(path), is_token=True)
+    if helper is None and entry.auth:
+        return _decode(entry.auth, name, path)
     helper = helper or file.creds_store
-    return _asked(helper, name, path) if helper else None
+    return _run_helper(helper, name, path) if helper else None
 
 
-def _decoded(written: str, name: str, path: Path) -> Credentials:
+def _decode(encoded: str, name: str, path: Path) -> Credentials:
     try:
-        user, found, password = base64.b64decode(written, validate=True).decode().partition(":")
+        user, found, password = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         user, found, password = "", "", ""
     if not found:
-        raise _faulty(path, f"`auths.{name}.auth` is not `user:password` in base64")
+        raise _credentials_error(path, f"`auths.{name}.auth` is not `user:password` in base64")
     return Credentials(user, password, str(path))
 
 
-def _asked(helper: str, name: str, path: Path) -> Credentials | None:
+def _run_helper(helper: str, name: str, path: Path) -> Credentials | None:
     """Ask a helper program by the protocol of docker's; None when it knows nothing of that name."""
     program = shutil.which(f"docker-credential-{helper}")
     if program is None:
-        raise _faulty(path, f"`docker-credential-{helper}` keeps the password, and is not on PATH")
+        raise _credentials_error(path, f"`docker-credential-{helper}` keeps the password, and is not on PATH")
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [program, "get"],
             input=name,
             capture_output=True,
             text=True,
             check=False,
-            timeout=_HELPER_WITHIN_S,
+            timeout=_HELPER_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired as error:
-        raise _faulty(path, f"`{program}` did not answer within {_HELPER_WITHIN_S:.0f} s") from error
-    if done.returncode:
+        raise _credentials_error(path, f"`{program}` did not answer within {_HELPER_TIMEOUT_S:.0f} s") from error
+    if completed.returncode:
         return None
     try:
-        told: dict[str, Any] = msgspec.json.decode(done.stdout, type=dict[str, Any])
-        user, secret = str(told["Username"]), str(told["Secret"])
+        reply: dict[str, Any] = msgspec.json.decode(completed.stdout, type=dict[str, Any])
+        user, secret = str(reply["Username"]), str(reply["Secret"])
         return Credentials(user, secret, str(path), is_token=user == _TOKEN_USER)
     except (msgspec.MsgspecError, KeyError) as error:
-        raise _faulty(path, f"`{program}` answers without `Username` and `Secret`") from error
+        raise _credentials_error(path, f"`{program}` answers without `Username` and `Secret`") from error
 
 
-def _faulty(path: Path, message: str) -> InputError:
+def _credentials_error(path: Path, message: str) -> InputError:
     return InputError(Fault(str(path), "credentials-file", message, "`podman login HOST` writes it anew"))

@@ -18,22 +18,22 @@ from typing import Final
 import msgspec
 
 from argosy.fault import Fault, RefusedError
-from argosy.image.blobs import Entry, entries_below
-from argosy.image.commands import call_program, need_program, run_program
+from argosy.image.blobs import LayerEntry, entries_in
+from argosy.image.commands import run_unchecked, require_program, run_program
 from argosy.image.elf import needed_libraries
 from argosy.image.inside import (
-    APP,
-    GROUP_LINE,
+    APP_DIR,
+    USER_GROUP_LINE,
     ROOT_GROUP_LINE,
-    ROOT_LINE,
-    RUN,
-    STATE,
-    TEMPORARY,
+    ROOT_PASSWD_LINE,
+    RUNTIME_DIR,
+    STATE_DIR,
+    TEMP_DIR,
     USER_ID,
-    USER_LINE,
+    USER_PASSWD_LINE,
 )
-from argosy.image.marshalled import canonical
-from argosy.image.whole import growing_folder, scratch_folder
+from argosy.image.marshalled import canonicalize_pyc
+from argosy.image.whole import staged_folder, temporary_folder
 
 PYTHON: Final = "3.13"
 _PYTHON_PACKAGES: Final = (
@@ -41,9 +41,9 @@ _PYTHON_PACKAGES: Final = (
     f"libpython{PYTHON}-minimal",
     f"libpython{PYTHON}-stdlib",
 )
-_PACKAGES: Final = (*_PYTHON_PACKAGES, "ca-certificates", "libgcc-s1", "libstdc++6", "netbase", "tzdata")
+_BASE_PACKAGES: Final = (*_PYTHON_PACKAGES, "ca-certificates", "libgcc-s1", "libstdc++6", "netbase", "tzdata")
 # Loaded by name at run time, or taken for granted by every wheel.
-_ALWAYS: Final = (
+_ALWAYS_INCLUDED: Final = (
     "libgcc_s.so.1",
     "libstdc++.so.6",
     "libz.so.1",
@@ -57,7 +57,7 @@ _ALWAYS: Final = (
     "libnss_files.so.2",
     "ld-linux-x86-64.so.2",
 )
-_WITHOUT: Final = (
+_EXCLUDED_STDLIB: Final = (
     "test",
     "idlelib",
     "tkinter",
@@ -68,12 +68,12 @@ _WITHOUT: Final = (
     "__phello__",
     "turtle.py",
 )
-_HINT: Final = "`apt-get update` first; where there is no apt, `argosy image containerfile` is the way"
+_APT_HINT: Final = "`apt-get update` first; where there is no apt, `argosy image containerfile` is the way"
 _GONE_HINT: Final = "`apt-get update`; `argosy image lock` writes a new lock where versions are gone"
 # Raised when the recipe changes: what an older one made is not used.
-_RECIPE: Final = "7"
+_RECIPE_VERSION: Final = "7"
 # What `ctypes.util.find_library` asks for the libraries that there are.
-_LDCONFIG: Final = b"""#!/usr/bin/python3
+_LDCONFIG_SCRIPT: Final = b"""#!/usr/bin/python3
 # Tells which libraries there are, as `ldconfig -p` does: ctypes.util.find_library asks for them.
 import os
 folder = "/usr/lib/x86_64-linux-gnu"
@@ -82,12 +82,12 @@ for name in sorted(os.listdir(folder)):
         print(f"\\t{name} (libc6,x86-64) => {folder}/{name}")
 """
 # How compileall tells of an error of the system, in the line below the module.
-_NOT_WRITTEN: Final = re.compile(r"^\w+Error: \[Errno (\d+)\]", re.MULTILINE)
+_COMPILEALL_OS_ERROR: Final = re.compile(r"^\w+Error: \[Errno (\d+)\]", re.MULTILINE)
 # Modules from which on it pays to compile on all processors.
-_MANY: Final = 200
+_PARALLEL_THRESHOLD: Final = 200
 
 
-class Package(msgspec.Struct, frozen=True, order=True):
+class DebianPackage(msgspec.Struct, frozen=True, order=True):
     """One package of Debian, as a lock has it."""
 
     name: str
@@ -96,66 +96,66 @@ class Package(msgspec.Struct, frozen=True, order=True):
     file: str
 
 
-class Fetched(msgspec.Struct, frozen=True):
+class UnpackedPackages(msgspec.Struct, frozen=True):
     """Packages in the cache, unpacked into one tree."""
 
-    packages: tuple[Package, ...]
+    packages: tuple[DebianPackage, ...]
     tree: str
 
 
-def find_packages(names: Iterable[str]) -> tuple[Package, ...]:
+def resolve_packages(names: Iterable[str]) -> tuple[DebianPackage, ...]:
     """Return packages with all that they depend on, in the versions that apt would install.
 
     Raises MissingError: there is no apt. Raises RefusedError: apt knows none of that name.
     """
-    need_program("apt-get", _HINT)
+    require_program("apt-get", _APT_HINT)
     command = ["apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts"]
     command += ["--no-breaks", "--no-replaces", "--no-enhances", *names]
     listed = [line for line in run_program(command).splitlines() if line[:1].isalnum()]
-    wanted = sorted({name for name in listed if ":" not in name} - _UNWANTED)
+    wanted = sorted({name for name in listed if ":" not in name} - _EXCLUDED_PACKAGES)
     return read_packages(wanted)
 
 
-def read_packages(names: Iterable[str]) -> tuple[Package, ...]:
+def read_packages(names: Iterable[str]) -> tuple[DebianPackage, ...]:
     """Return these packages and no others, in the versions that apt would install."""
-    return tuple(sorted(_read(run_program(["apt-cache", "show", "--no-all-versions", *names]))))
+    return tuple(sorted(_parse_packages(run_program(["apt-cache", "show", "--no-all-versions", *names]))))
 
 
 # What only a terminal, an installer or a dialog needs.
-_UNWANTED: Final = frozenset(
+_EXCLUDED_PACKAGES: Final = frozenset(
     {"debconf", "cdebconf", "libnewt0.52", "libslang2", "libtextwrap1", "libdebian-installer4"}
 )
 
 
-def _read(text: str) -> Iterator[Package]:
+def _parse_packages(text: str) -> Iterator[DebianPackage]:
     for part in text.strip().split("\n\n"):
         keys = dict(line.split(": ", 1) for line in part.splitlines() if ": " in line and line[:1] != " ")
         if "SHA256" in keys and "Filename" in keys:
-            yield Package(
+            yield DebianPackage(
                 keys["Package"], keys["Version"], keys["SHA256"], os.path.basename(keys["Filename"])
             )
 
 
-def base_packages() -> tuple[Package, ...]:
+def resolve_base_packages() -> tuple[DebianPackage, ...]:
     """Return the packages of the base."""
-    return find_packages(_PACKAGES)
+    return resolve_packages(_BASE_PACKAGES)
 
 
-def fetch_packages(packages: tuple[Package, ...], cache: Path) -> Fetched:
+def fetch_packages(packages: tuple[DebianPackage, ...], cache: Path) -> UnpackedPackages:
     """Return the packages unpacked into one tree, fetched where they are not there yet.
 
     Raises RefusedError: a package is not to be had in its version, or has another digest.
     """
     archives = cache / "debian"
     archives.mkdir(parents=True, exist_ok=True)
-    lacking = [package for package in packages if not (archives / package.sha256).exists()]
-    if lacking:
-        with scratch_folder(archives) as fetch:
-            fetch.chmod(0o755)
-            wanted = [f"{package.name}={package.version}" for package in lacking]
-            command = [need_program("apt-get", _HINT), "-qq", "download", *wanted]
-            run_program(command, cwd=fetch, hint=_GONE_HINT)
-            for file in fetch.iterdir():
+    missing = [package for package in packages if not (archives / package.sha256).exists()]
+    if missing:
+        with temporary_folder(archives) as download_folder:
+            download_folder.chmod(0o755)
+            wanted = [f"{package.name}={package.version}" for package in missing]
+            command = [require_program("apt-get", _APT_HINT), "-qq", "download", *wanted]
+            run_program(command, cwd=download_folder, hint=_GONE_HINT)
+            for file in download_folder.iterdir():
                 file.replace(archives / hashlib.sha256(file.read_bytes()).hexdigest())
     for package in packages:
         if not (archives / package.sha256).exists():
@@ -167,10 +167,10 @@ def fetch_packages(packages: tuple[Package, ...], cache: Path) -> Fetched:
     tree = cache / "trees" / key
     if not tree.exists():
         tree.parent.mkdir(exist_ok=True)
-        with growing_folder(tree) as partial, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with staged_folder(tree) as partial, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             commands = (["dpkg-deb", "-x", str(archives / each.sha256), str(partial)] for each in packages)
             list(pool.map(run_program, commands))
-    return Fetched(packages, str(tree))
+    return UnpackedPackages(packages, str(tree))
 
 
 def interpreter(tree: str) -> list[str]:
@@ -184,74 +184,74 @@ def interpreter(tree: str) -> list[str]:
     ]
 
 
-def base_key(packages: tuple[Package, ...]) -> str:
+def base_cache_key(packages: tuple[DebianPackage, ...]) -> str:
     """Return what the layer of a base depends on."""
-    return "\n".join(["base", _RECIPE, *(package.sha256 for package in packages)])
+    return "\n".join(["base", _RECIPE_VERSION, *(package.sha256 for package in packages)])
 
 
-def base_entries(fetched: Fetched, workshop: Path) -> Iterator[Entry]:
+def base_entries(fetched: UnpackedPackages, work_folder: Path) -> Iterator[LayerEntry]:
     """Yield the files of the base. workshop: an empty folder for what has to be made first."""
     tree = Path(fetched.tree)
-    library = tree / "usr" / "lib" / f"python{PYTHON}"
-    copied = workshop / f"usr/lib/python{PYTHON}"
-    shutil.copytree(library, copied, symlinks=True, ignore=_left_out)
-    compile_below(interpreter(fetched.tree), fetched.tree, workshop)
-    yield from entries_below(workshop)
+    stdlib = tree / "usr" / "lib" / f"python{PYTHON}"
+    copied = work_folder / f"usr/lib/python{PYTHON}"
+    shutil.copytree(stdlib, copied, symlinks=True, ignore=_excluded_names)
+    compile_tree(interpreter(fetched.tree), fetched.tree, work_folder)
+    yield from entries_in(work_folder)
     program = tree / "usr" / "bin" / f"python{PYTHON}"
-    yield Entry(f"usr/bin/python{PYTHON}", "file", source=str(program), mode=0o755)
+    yield LayerEntry(f"usr/bin/python{PYTHON}", "file", source=str(program), mode=0o755)
     for name in ("python3", "python"):
-        yield Entry(f"usr/bin/{name}", "link", target=f"python{PYTHON}", mode=0o777)
+        yield LayerEntry(f"usr/bin/{name}", "link", target=f"python{PYTHON}", mode=0o777)
     seeds = [program, *sorted(copied.rglob("*.so"))]
-    yield from libraries_for(seeds, tree, _ALWAYS)
-    yield from _settings(tree)
+    yield from libraries_for(seeds, tree, _ALWAYS_INCLUDED)
+    yield from _system_files(tree)
 
 
-def _left_out(folder: str, names: list[str]) -> set[str]:
+def _excluded_names(folder: str, names: list[str]) -> set[str]:
     return {
         name
         for name in names
-        if name in (*_WITHOUT, "__pycache__", "tests")
+        if name in (*_EXCLUDED_STDLIB, "__pycache__", "tests")
         or name.startswith(("config-3", "_test", "_ctypes_test", "_tkinter", "_dbm", "readline.", "_curses"))
     }
 
 
-def libraries_for(seeds: Iterable[Path], tree: Path, always: Iterable[str] = ()) -> Iterator[Entry]:
+def libraries_for(seeds: Iterable[Path], tree: Path, always_included: Iterable[str] = ()) -> Iterator[LayerEntry]:
     """Yield the libraries of a tree that some files need, and those that these need, with their links."""
     found: dict[str, Path] = {}
-    todo = [*always, *(name for seed in seeds for name in needed_libraries(seed))]
-    while todo:
-        name = todo.pop()
+    pending = [*always_included, *(name for seed in seeds for name in needed_libraries(seed))]
+    while pending:
+        name = pending.pop()
         path = None if name in found else find_library(name, tree)
         if path is not None:
             found[name] = path
-            todo += needed_libraries(path.resolve())
+            pending += needed_libraries(path.resolve())
     for name, path in sorted(found.items()):
         real = path.resolve()
         folder = path.parent.relative_to(tree).as_posix()
-        yield Entry(
+        yield LayerEntry(
             f"{folder}/{real.name}", "file", source=str(real), mode=0o755 if name.startswith("ld-") else 0o644
         )
         if real.name != name:
-            yield Entry(f"{folder}/{name}", "link", target=real.name, mode=0o777)
+            yield LayerEntry(f"{folder}/{name}", "link", target=real.name, mode=0o777)
     if "ld-linux-x86-64.so.2" in found:
         target = "../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
-        yield Entry("usr/lib64/ld-linux-x86-64.so.2", "link", target=target, mode=0o777)
+        yield LayerEntry("usr/lib64/ld-linux-x86-64.so.2", "link", target=target, mode=0o777)
 
 
-def libraries_beside_base(folder: Path, tree: Path) -> Iterator[Entry]:
+def extra_libraries(folder: Path, tree: Path) -> Iterator[LayerEntry]:
     """Yield the libraries that machine code below `folder` needs, and that the base's packages have beside
     what the base itself loads; `libmvec.so.1` is one."""
     seeds = [path for path in folder.rglob("*.so*") if path.is_file()]
     wanted = {name for seed in seeds for name in needed_libraries(seed)}
     if wanted:
-        held = {entry.path for entry in libraries_for(_base_seeds(tree), tree, _ALWAYS)}
+        base_paths = {entry.path for entry in libraries_for(_base_binaries(tree), tree, _ALWAYS_INCLUDED)}
         found = libraries_for(seeds, tree)
-        yield from (entry for entry in found if entry.path not in held and "ld-linux" not in entry.path)
+        yield from (entry for entry in found if entry.path not in base_paths and "ld-linux" not in entry.path)
 
 
-def _base_seeds(tree: Path) -> list[Path]:
+def _base_binaries(tree: Path) -> list[Path]:
     folder = tree / "usr" / "lib" / f"python{PYTHON}" / "lib-dynload"
-    kept = [path for path in folder.glob("*.so") if not _left_out("", [path.name])]
+    kept = [path for path in folder.glob("*.so") if not _excluded_names("", [path.name])]
     return [tree / "usr" / "bin" / f"python{PYTHON}", *kept]
 
 
@@ -261,55 +261,55 @@ def find_library(name: str, tree: Path) -> Path | None:
     return next((tree / folder / name for folder in folders if (tree / folder / name).exists()), None)
 
 
-def _settings(tree: Path) -> Iterator[Entry]:
+def _system_files(tree: Path) -> Iterator[LayerEntry]:
     """Yield users, names, certificates, zones, and the folders that may be written."""
     for name in ("bin", "sbin", "lib", "lib64"):
-        yield Entry(name, "link", target=f"usr/{name}", mode=0o777)
-    yield Entry("etc/passwd", "file", data=(ROOT_LINE + USER_LINE).encode())
-    yield Entry("etc/group", "file", data=(ROOT_GROUP_LINE + GROUP_LINE).encode())
-    yield Entry("etc/nsswitch.conf", "file", data=b"passwd: files\ngroup: files\nhosts: files dns\n")
+        yield LayerEntry(name, "link", target=f"usr/{name}", mode=0o777)
+    yield LayerEntry("etc/passwd", "file", data=(ROOT_PASSWD_LINE + USER_PASSWD_LINE).encode())
+    yield LayerEntry("etc/group", "file", data=(ROOT_GROUP_LINE + USER_GROUP_LINE).encode())
+    yield LayerEntry("etc/nsswitch.conf", "file", data=b"passwd: files\ngroup: files\nhosts: files dns\n")
     for name in ("services", "protocols", f"python{PYTHON}/sitecustomize.py"):
         if (tree / "etc" / name).is_file():
-            yield Entry(f"etc/{name}", "file", source=str(tree / "etc" / name))
-    yield Entry("usr/sbin/ldconfig", "file", data=_LDCONFIG, mode=0o755)
+            yield LayerEntry(f"etc/{name}", "file", source=str(tree / "etc" / name))
+    yield LayerEntry("usr/sbin/ldconfig", "file", data=_LDCONFIG_SCRIPT, mode=0o755)
     # What an engine mounts its own over.
     for name in ("hosts", "hostname", "resolv.conf"):
-        yield Entry(f"etc/{name}", "file", data=b"")
+        yield LayerEntry(f"etc/{name}", "file", data=b"")
     certificates = sorted((tree / "usr/share/ca-certificates").rglob("*.crt"))
     data = b"".join(path.read_bytes().rstrip(b"\n") + b"\n" for path in certificates)
-    yield Entry("etc/ssl/certs/ca-certificates.crt", "file", data=data)
-    for entry in entries_below(tree / "usr/share/zoneinfo", "usr/share/zoneinfo/"):
+    yield LayerEntry("etc/ssl/certs/ca-certificates.crt", "file", data=data)
+    for entry in entries_in(tree / "usr/share/zoneinfo", "usr/share/zoneinfo/"):
         if not entry.path.startswith(("usr/share/zoneinfo/right", "usr/share/zoneinfo/posix")):
             yield entry
-    yield from standing_entries()
+    yield from standard_entries()
 
 
-def standing_entries() -> Iterator[Entry]:
+def standard_entries() -> Iterator[LayerEntry]:
     """Yield the folders of every image: what may be written, and what an engine mounts over."""
     for path, mode, owner in (
-        (STATE, 0o700, USER_ID),
-        (RUN, 0o700, USER_ID),
-        (TEMPORARY, 0o1777, 0),
-        (APP, 0o755, 0),
+        (STATE_DIR, 0o700, USER_ID),
+        (RUNTIME_DIR, 0o700, USER_ID),
+        (TEMP_DIR, 0o1777, 0),
+        (APP_DIR, 0o755, 0),
     ):
-        yield Entry(path.lstrip("/"), "folder", mode=mode, owner=owner)
+        yield LayerEntry(path.lstrip("/"), "folder", mode=mode, owner=owner)
     for name in ("dev", "proc", "sys"):
-        yield Entry(name, "folder", mode=0o755)
+        yield LayerEntry(name, "folder", mode=0o755)
 
 
-def compile_below(python: list[str], tree: str, folder: Path) -> None:
+def compile_tree(python: list[str], tree: str, folder: Path) -> None:
     """Write bytecode beside every module below `folder`, which becomes the root of an image.
 
     It is never checked against its source: an image does not change, and a look at each would cost time.
     """
-    is_large = sum(1 for _ in folder.rglob("*.py")) > _MANY
-    words = ["-q", "-j", "0" if is_large else "1", "--invalidation-mode", "unchecked-hash"]
-    command = [*python, "-m", "compileall", *words, "-s", str(folder), "-p", "/", str(folder)]
+    is_large = sum(1 for _ in folder.rglob("*.py")) > _PARALLEL_THRESHOLD
+    options = ["-q", "-j", "0" if is_large else "1", "--invalidation-mode", "unchecked-hash"]
+    command = [*python, "-m", "compileall", *options, "-s", str(folder), "-p", "/", str(folder)]
     env = {"PYTHONHOME": f"{tree}/usr", "PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1"}
-    done = call_program(command, env=env)
+    completed = run_unchecked(command, env=env)
     # What does not compile (a template, a test of a parser) has no bytecode; Python says so again when
     # somebody imports it, and the proof imports everything. What could not be written is another matter.
-    if done.returncode and (lost := _NOT_WRITTEN.search(done.stdout)):
+    if completed.returncode and (lost := _COMPILEALL_OS_ERROR.search(completed.stdout)):
         raise OSError(int(lost[1]), os.strerror(int(lost[1])), str(folder))
     for path in folder.rglob("*.pyc"):
-        path.write_bytes(canonical(path.read_bytes()))
+        path.write_bytes(canonicalize_pyc(path.read_bytes()))

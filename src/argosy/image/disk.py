@@ -12,11 +12,11 @@ from pathlib import Path
 
 from argosy.fault import Fault, RefusedError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def on_disk(*folders: Path) -> Iterator[None]:
+def disk_errors_as_faults(*folders: Path) -> Iterator[None]:
     """Name what cannot be read or written in the block. folders: where it writes; they need not be there yet.
 
     Raises RefusedError: a file or a folder was refused.
@@ -31,21 +31,21 @@ def on_disk(*folders: Path) -> Iterator[None]:
 
 def disk_fault(error: OSError, folders: tuple[Path, ...]) -> Fault:
     """Return what a person has to know of a refusal."""
-    number, where, why = error.errno, error.filename, error.strerror
+    number, where, reason = error.errno, error.filename, error.strerror
     if isinstance(error, shutil.Error):  # of a tree: a list of what was refused
-        _, where, why = error.args[0][0]
-        found = re.search(r"\[Errno (\d+)\] ([^:]+)", why)
-        number, why = (int(found[1]), found[2]) if found else (None, why)
-    if number in _FULL:
+        _, where, reason = error.args[0][0]
+        found = re.search(r"\[Errno (\d+)\] ([^:]+)", reason)
+        number, reason = (int(found[1]), found[2]) if found else (None, reason)
+    if number in _DISK_FULL:
         free = ", ".join(f"`{folder}` has {_free_bytes(folder) / 1e6:.1f} MB free" for folder in folders)
-        message = f"{why}; what was half made is gone again, and now {free}"
+        message = f"{reason}; what was half made is gone again, and now {free}"
         hint = "make room there; the same command goes on with what is finished"
         return Fault(str(where or ""), "disk-full", message, hint)
-    return Fault(str(where or ""), "disk", why or str(error))
+    return Fault(str(where or ""), "disk", reason or str(error))
 
 
 def _free_bytes(folder: Path) -> int:
     """Return what may be written to a folder, or will be able to once it is there."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    told = os.statvfs(there)
-    return told.f_bavail * told.f_frsize
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    stats = os.statvfs(existing)
+    return stats.f_bavail * stats.f_frsize

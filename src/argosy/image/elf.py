@@ -14,12 +14,12 @@ def needed_libraries(path: Path) -> tuple[str, ...]:
     """Return the names that a 64-bit little-endian ELF file needs, such as `libc.so.6`; none for others."""
     try:
         data = path.read_bytes()
-        return tuple(_needed(data)) if data[:6] == b"\x7fELF\x02\x01" else ()
+        return tuple(_needed_names(data)) if data[:6] == b"\x7fELF\x02\x01" else ()
     except (OSError, struct.error, ValueError):
         return ()
 
 
-def _needed(data: bytes) -> Iterator[str]:
+def _needed_names(data: bytes) -> Iterator[str]:
     (offset,) = struct.unpack_from("<Q", data, 0x20)
     size, count = struct.unpack_from("<HH", data, 0x36)
     loads: list[tuple[int, int, int]] = []
@@ -40,11 +40,11 @@ def _needed(data: bytes) -> Iterator[str]:
         if tag == 0:
             return
         if tag == _DT_NEEDED:
-            start = _place(table + value, loads)
+            start = _file_offset(table + value, loads)
             yield data[start : data.index(b"\0", start)].decode()
 
 
-def _place(address: int, loads: list[tuple[int, int, int]]) -> int:
+def _file_offset(address: int, loads: list[tuple[int, int, int]]) -> int:
     """Return where in the file an address is loaded from."""
     for base, start, length in loads:
         if base <= address < base + length:

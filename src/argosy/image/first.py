@@ -13,38 +13,38 @@ import os
 import signal
 import sys
 
-_HANDED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def main() -> int:
     """Run the container; returns its exit code."""
     if os.getpid() != 1:
-        return _work()
+        return _run_child()
     # What comes before the child has its own handlers must not kill it unheard.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HANDED_ON)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED_SIGNALS)
     child = os.fork()
     if child == 0:
-        return _work()
-    return watch_over(child)
+        return _run_child()
+    return forward_signals_and_reap(child)
 
 
-def watch_over(child: int) -> int:
+def forward_signals_and_reap(child: int) -> int:
     """Hand signals to `child` and reap everything until it ends; return the exit code that it had.
 
     Signals are blocked on entry: they are waited for, together with the ends of processes.
     """
-    waited_for = {*_HANDED_ON, signal.SIGCHLD}
-    signal.pthread_sigmask(signal.SIG_BLOCK, waited_for)
+    signals = {*_FORWARDED_SIGNALS, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     while True:
-        code = _reap(child)
+        code = _reap_children(child)
         if code is not None:
             return code
-        number = signal.sigwait(waited_for)
-        if number != signal.SIGCHLD:
-            os.kill(child, number)
+        signal_number = signal.sigwait(signals)
+        if signal_number != signal.SIGCHLD:
+            os.kill(child, signal_number)
 
 
-def _reap(child: int) -> int | None:
+def _reap_children(child: int) -> int | None:
     """Take in all that have ended; return the code of `child` when it is among them."""
     code = None
     while True:
@@ -55,16 +55,16 @@ def _reap(child: int) -> int | None:
         if pid == 0:
             return code
         if pid == child:
-            ended = os.waitstatus_to_exitcode(status)
-            code = ended if ended >= 0 else 128 - ended
+            exit_code = os.waitstatus_to_exitcode(status)
+            code = exit_code if exit_code >= 0 else 128 - exit_code
 
 
-def _work() -> int:
+def _run_child() -> int:
     from argosy.image.container import run_container  # noqa: PLC0415 - the parent stays small
 
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HANDED_ON)
-    words = [word for word in sys.argv[1:] if word != "--alone"]
-    return run_container(words[0] if words else None, is_alone=len(words) < len(sys.argv) - 1)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED_SIGNALS)
+    arguments = [word for word in sys.argv[1:] if word != "--alone"]
+    return run_container(arguments[0] if arguments else None, skips_dependencies=len(arguments) < len(sys.argv) - 1)
 
 
 if __name__ == "__main__":

@@ -13,18 +13,18 @@ import msgspec
 
 from argosy.agent.health import Status
 from argosy.engine.httpget import get_status
-from argosy.engine.oldspeaker import ask_once
-from argosy.engine.probe import judge
+from argosy.engine.oldspeaker import request_once
+from argosy.engine.probe import status_in_reply
 from argosy.fleet.placement import Placement
 from argosy.fleet.spec import AgentSpec, Fleet
 
-_ANSWER_WITHIN_S = 2.0
-_FIRST_S, _MOST_S = 0.05, 1.0
-_TELL_EVERY_S = 5.0
-_HEALTH = msgspec.json.encode({"action": "health"})
+_REPLY_TIMEOUT_S = 2.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S = 0.05, 1.0
+_NOTIFY_INTERVAL_S = 5.0
+_HEALTH_REQUEST = msgspec.json.encode({"action": "health"})
 
 
-class Gate(msgspec.Struct, frozen=True):
+class RemoteDependency(msgspec.Struct, frozen=True):
     """One agent elsewhere that has to be ready first."""
 
     agent: str
@@ -32,14 +32,14 @@ class Gate(msgspec.Struct, frozen=True):
     port: int
     kind: str
     path: str = "/health"
-    message: bytes = _HEALTH
+    message: bytes = _HEALTH_REQUEST
 
     @property
-    def place(self) -> str:
+    def label(self) -> str:
         return f"`{self.agent}` ({self.host}:{self.port})"
 
 
-def gates_of(fleet: Fleet, placement: Placement, machine: str) -> tuple[Gate, ...]:
+def remote_dependencies(fleet: Fleet, placement: Placement, machine: str) -> tuple[RemoteDependency, ...]:
     """Return the agents of other machines that agents of `machine` need and that can be asked."""
     names = dict.fromkeys(
         need.agent
@@ -48,10 +48,10 @@ def gates_of(fleet: Fleet, placement: Placement, machine: str) -> tuple[Gate, ..
         for need in agent.needs
         if fleet.agents[need.agent].machine != machine
     )
-    return tuple(gate for name in names if (gate := _gate(fleet.agents[name], placement)) is not None)
+    return tuple(gate for name in names if (gate := _remote_dependency(fleet.agents[name], placement)) is not None)
 
 
-def _gate(agent: AgentSpec, placement: Placement) -> Gate | None:
+def _remote_dependency(agent: AgentSpec, placement: Placement) -> RemoteDependency | None:
     probe = agent.ready
     port = probe.port or (agent.port if agent.kind == "class" else agent.health_port or agent.port)
     if port is None:
@@ -60,9 +60,9 @@ def _gate(agent: AgentSpec, placement: Placement) -> Gate | None:
     message = (
         probe.send if isinstance(probe.send, str) else msgspec.json.encode(probe.send or {"action": "health"})
     )
-    return Gate(
+    return RemoteDependency(
         agent=agent.name,
-        host=placement.lookup.agent_host(agent).value,
+        host=placement.lookup.host_of_agent(agent).value,
         port=port,
         kind=kind if kind in ("zmq", "http") else "tcp",
         path=probe.path or "/health",
@@ -70,44 +70,44 @@ def _gate(agent: AgentSpec, placement: Placement) -> Gate | None:
     )
 
 
-async def wait_for(gates: tuple[Gate, ...], tell: Callable[[str], None]) -> None:
+async def wait_until_ready(dependencies: tuple[RemoteDependency, ...], notify: Callable[[str], None]) -> None:
     """Return once all are ready; never gives up. tell: takes a line when it takes long, and at each end."""
-    waiting = dict.fromkeys(gates)
+    waiting = dict.fromkeys(dependencies)
 
-    async def one(gate: Gate) -> None:
-        pause_s = _FIRST_S
-        while not await is_ready(gate):
+    async def wait_for_one(dependency: RemoteDependency) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while not await is_ready(dependency):
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, _MOST_S)
-        del waiting[gate]
+            pause_s = min(pause_s * 1.5, _MAX_PAUSE_S)
+        del waiting[dependency]
 
-    async def report() -> None:
+    async def report_waiting() -> None:
         while True:
-            await asyncio.sleep(_TELL_EVERY_S)
-            tell(f"waiting for {', '.join(gate.place for gate in waiting)}")
+            await asyncio.sleep(_NOTIFY_INTERVAL_S)
+            notify(f"waiting for {', '.join(gate.label for gate in waiting)}")
 
-    reporter = asyncio.create_task(report())
+    reporter = asyncio.create_task(report_waiting())
     try:
-        await asyncio.gather(*map(one, gates))
+        await asyncio.gather(*map(wait_for_one, dependencies))
     finally:
         reporter.cancel()
 
 
-async def is_ready(gate: Gate) -> bool:
+async def is_ready(dependency: RemoteDependency) -> bool:
     """Ask one agent once; an agent that serves less than it should counts as ready."""
-    if gate.kind == "zmq":
-        answer = await ask_once(f"tcp://{gate.host}:{gate.port}", gate.message, _ANSWER_WITHIN_S)
-        return answer is not None and judge(answer) in (Status.OK, Status.DEGRADED)
-    if gate.kind == "http":
-        status = await get_status(gate.host, gate.port, gate.path, _ANSWER_WITHIN_S)
+    if dependency.kind == "zmq":
+        reply = await request_once(f"tcp://{dependency.host}:{dependency.port}", dependency.message, _REPLY_TIMEOUT_S)
+        return reply is not None and status_in_reply(reply) in (Status.OK, Status.DEGRADED)
+    if dependency.kind == "http":
+        status = await get_status(dependency.host, dependency.port, dependency.path, _REPLY_TIMEOUT_S)
         return status is not None and 200 <= status < 300
-    return await _takes_connection(gate)
+    return await _accepts_connection(dependency)
 
 
-async def _takes_connection(gate: Gate) -> bool:
+async def _accepts_connection(dependency: RemoteDependency) -> bool:
     try:
-        async with asyncio.timeout(_ANSWER_WITHIN_S):
-            _, writer = await asyncio.open_connection(gate.host, gate.port)
+        async with asyncio.timeout(_REPLY_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(dependency.host, dependency.port)
     except (OSError, TimeoutError):
         return False
     writer.close()

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from argosy.fleet.spec import AgentSpec, Fleet
-from argosy.image.catalogue import HEAVY
+from argosy.image.catalogue import HEAVY_PACKAGES
 
-LIGHT = "light"
-_NAMED_BY = 2
+LIGHT_PROFILE = "light"
+_PACKAGES_IN_NAME = 2
 
 
-class Group(msgspec.Struct, frozen=True):
+class ImageGroup(msgspec.Struct, frozen=True):
     """Agents of one machine that share an image. name: fit for images, services and host names."""
 
     name: str
@@ -25,18 +25,18 @@ class Group(msgspec.Struct, frozen=True):
     agents: tuple[str, ...]
 
 
-def group_agents(fleet: Fleet, packages: Mapping[str, Iterable[str]]) -> tuple[Group, ...]:
+def group_agents(fleet: Fleet, packages: Mapping[str, Iterable[str]]) -> tuple[ImageGroup, ...]:
     """Return the images of a fleet; every agent is in exactly one.
 
     packages: the distributions of each agent; they group those that the file puts in no group.
     """
-    words = {agent.name: agent.group or _profile(packages.get(agent.name, ())) for agent in _leaders(fleet)}
-    return _named(fleet, words, {agent.group for agent in fleet.agents.values() if agent.group})
+    profiles = {agent.name: agent.group or _package_profile(packages.get(agent.name, ())) for agent in _process_leaders(fleet)}
+    return _build_groups(fleet, profiles, {agent.group for agent in fleet.agents.values() if agent.group})
 
 
-def propose_groups(fleet: Fleet, packages: Mapping[str, Iterable[str]]) -> tuple[Group, ...]:
+def propose_groups(fleet: Fleet, packages: Mapping[str, Iterable[str]]) -> tuple[ImageGroup, ...]:
     """Return the groups that what is imported would make: one for each machine and set of heavy packages."""
-    return _named(fleet, {agent.name: _profile(packages.get(agent.name, ())) for agent in _leaders(fleet)})
+    return _build_groups(fleet, {agent.name: _package_profile(packages.get(agent.name, ())) for agent in _process_leaders(fleet)})
 
 
 def slug(text: str) -> str:
@@ -45,12 +45,12 @@ def slug(text: str) -> str:
     return plain if plain[:1].isalpha() else f"g{'-' if plain else ''}{plain}"
 
 
-def _leaders(fleet: Fleet) -> list[AgentSpec]:
+def _process_leaders(fleet: Fleet) -> list[AgentSpec]:
     """Return the agents that decide where they go: of a cell its first."""
-    return [agent for agent in fleet.agents.values() if leader_of(agent, fleet) == agent.name]
+    return [agent for agent in fleet.agents.values() if process_leader(agent, fleet) == agent.name]
 
 
-def leader_of(agent: AgentSpec, fleet: Fleet) -> str:
+def process_leader(agent: AgentSpec, fleet: Fleet) -> str:
     """Return the first agent of an agent's process: itself, or the first of its cell."""
     if agent.cell is None:
         return agent.name
@@ -61,33 +61,33 @@ def leader_of(agent: AgentSpec, fleet: Fleet) -> str:
     )
 
 
-def _profile(packages: Iterable[str]) -> str:
+def _package_profile(packages: Iterable[str]) -> str:
     """Return what an agent drags in, in words: the first heavy packages, or `light`."""
-    heavy = sorted(HEAVY & set(packages))
-    more = f"-and-{len(heavy) - _NAMED_BY}" if len(heavy) > _NAMED_BY else ""
-    return "-".join(heavy[:_NAMED_BY]) + more if heavy else LIGHT
+    heavy = sorted(HEAVY_PACKAGES & set(packages))
+    suffix = f"-and-{len(heavy) - _PACKAGES_IN_NAME}" if len(heavy) > _PACKAGES_IN_NAME else ""
+    return "-".join(heavy[:_PACKAGES_IN_NAME]) + suffix if heavy else LIGHT_PROFILE
 
 
-def _named(fleet: Fleet, words: Mapping[str, str], own: Iterable[str] = ()) -> tuple[Group, ...]:
+def _build_groups(fleet: Fleet, profiles: Mapping[str, str], file_groups: Iterable[str] = ()) -> tuple[ImageGroup, ...]:
     """Return a group for each machine and word; the machine is in the name where the word is on several."""
     members: dict[tuple[str | None, str], list[str]] = {}
     for agent in fleet.agents.values():
-        key = (agent.machine, words[leader_of(agent, fleet)])
+        key = (agent.machine, profiles[process_leader(agent, fleet)])
         members.setdefault(key, []).append(agent.name)
     machines: dict[str, set[str | None]] = {}
-    for machine, word in members:
-        machines.setdefault(word, set()).add(machine)
-    groups: list[Group] = []
+    for machine, profile in members:
+        machines.setdefault(profile, set()).add(machine)
+    groups: list[ImageGroup] = []
     taken: set[str] = set()
-    alone = set(own)
-    for (machine, word), agents in members.items():
-        is_shared = len(machines[word]) > 1 or (word not in alone and machine is not None)
-        name = slug(f"{machine}-{word}" if is_shared and machine else word)
-        groups.append(Group(free_name(name, taken), machine, tuple(agents)))
+    reserved = set(file_groups)
+    for (machine, profile), agents in members.items():
+        is_shared = len(machines[profile]) > 1 or (profile not in reserved and machine is not None)
+        name = slug(f"{machine}-{profile}" if is_shared and machine else profile)
+        groups.append(ImageGroup(unique_name(name, taken), machine, tuple(agents)))
     return tuple(groups)
 
 
-def free_name(name: str, taken: set[str]) -> str:
+def unique_name(name: str, taken: set[str]) -> str:
     """Return `name`, with a number where it is taken; from then on it is."""
     found, number = name, 2
     while found in taken:

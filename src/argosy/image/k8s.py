@@ -12,65 +12,65 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
-from argosy.fleet.yamltext import block, document
-from argosy.image.containers import Containers, Service
+from argosy.fleet.yamltext import literal_block, dump_document
+from argosy.image.containers import ContainerPlan, ContainerService
 from argosy.image.grouping import slug
 from argosy.image.inside import (
     AGENTS_LABEL,
-    ALIVE,
+    LIVENESS_COMMAND,
     FLEET_FILE,
-    HEALTH,
-    RUN,
-    START,
-    STATE,
-    TEMPORARY,
+    HEALTH_COMMAND,
+    RUNTIME_DIR,
+    ENTRYPOINT,
+    STATE_DIR,
+    TEMP_DIR,
     USER_ID,
-    VARIABLES,
+    IMAGE_VARIABLES,
 )
 
-Manifest = dict[str, Any]
-_CONFIG: Final = "fleet"
-_PART: Final = "app.kubernetes.io/part-of"
-_NAME: Final = "app.kubernetes.io/name"
-MACHINE: Final = "argosy.machine"
+KubernetesManifest = dict[str, Any]
+_CONFIG_MAP_SUFFIX: Final = "fleet"
+_PART_OF_LABEL: Final = "app.kubernetes.io/part-of"
+_NAME_LABEL: Final = "app.kubernetes.io/name"
+MACHINE_LABEL: Final = "argosy.machine"
 
 
-def k8s_text(containers: Containers) -> str:
+def render_manifests(containers: ContainerPlan) -> str:
     """Return the manifests, a document each; the same fleet always gives the same text."""
-    return "".join(f"---\n{document(manifest)}" for manifest in manifests(containers))
+    return "".join(f"---\n{dump_document(manifest)}" for manifest in build_manifests(containers))
 
 
-def manifests(containers: Containers) -> list[Manifest]:
+def build_manifests(containers: ContainerPlan) -> list[KubernetesManifest]:
     """Return the manifests in the order in which they are to be applied."""
     found = [_config_map(containers)]
     for service in containers.services:
         if service.ports:
             found.append(_service(service))
-    found += [_policy(service, containers) for service in containers.services]
+    found += [_network_policy(service, containers) for service in containers.services]
     found += [_deployment(service, containers) for service in containers.services]
     return found
 
 
-def _labels(service: Service) -> dict[str, str]:
-    labels = {_NAME: service.name, _PART: service.image.project}
-    return {**labels, MACHINE: slug(service.machine)} if service.machine else labels
+def _labels(service: ContainerService) -> dict[str, str]:
+    labels = {_NAME_LABEL: service.name, _PART_OF_LABEL: service.image.project}
+    return {**labels, MACHINE_LABEL: slug(service.machine)} if service.machine else labels
 
 
-def _config_map(containers: Containers) -> Manifest:
+def _config_map(containers: ContainerPlan) -> KubernetesManifest:
     project = containers.services[0].image.project
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": _config_name(project), "labels": {_PART: project}},
-        "data": {"fleet.yaml": block(containers.text)},
+        "metadata": {"name": _config_map_name(project), "labels": {_PART_OF_LABEL: project}},
+        "data": {"fleet.yaml": literal_block(containers.fleet_text)},
     }
 
 
-def _config_name(project: str) -> str:
-    return f"{project}-{_CONFIG}"
+def _config_map_name(project: str) -> str:
+    return f"{project}-{_CONFIG_MAP_SUFFIX}"
 
 
-def _service(service: Service) -> Manifest:
+def _service(service: ContainerService) -> KubernetesManifest:
     """A Service without an address of its own: its name leads to the pod, before it is ready too.
 
     Agents of one fleet may talk to those that are not ready yet; whom to wait for is theirs to know.
@@ -82,16 +82,16 @@ def _service(service: Service) -> Manifest:
         "spec": {
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
-            "selector": {_NAME: service.name, _PART: service.image.project},
+            "selector": {_NAME_LABEL: service.name, _PART_OF_LABEL: service.image.project},
             "ports": [{"name": f"p{port}", "port": port, "protocol": "TCP"} for port in service.ports],
         },
     }
 
 
-def _policy(service: Service, containers: Containers) -> Manifest:
+def _network_policy(service: ContainerService, containers: ContainerPlan) -> KubernetesManifest:
     """Who may reach a service, and whom it may: along the edges of its agents, and the names' server."""
-    names = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
-    callers = {each.name: each.talks_to.get(service.name, ()) for each in containers.services}
+    dns_rule = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+    callers = {each.name: each.connects_to.get(service.name, ()) for each in containers.services}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -105,10 +105,10 @@ def _policy(service: Service, containers: Containers) -> Manifest:
                 if ports
             ],
             "egress": [
-                names,
+                dns_rule,
                 *(
                     {"to": [{"podSelector": _selector(name, service)}], "ports": _policy_ports(ports)}
-                    for name, ports in service.talks_to.items()
+                    for name, ports in service.connects_to.items()
                     if ports
                 ),
             ],
@@ -116,18 +116,18 @@ def _policy(service: Service, containers: Containers) -> Manifest:
     }
 
 
-def _selector(name: str, service: Service) -> dict[str, Any]:
-    return {"matchLabels": {_NAME: name, _PART: service.image.project}}
+def _selector(name: str, service: ContainerService) -> dict[str, Any]:
+    return {"matchLabels": {_NAME_LABEL: name, _PART_OF_LABEL: service.image.project}}
 
 
 def _policy_ports(ports: tuple[int, ...]) -> list[dict[str, Any]]:
     return [{"port": port, "protocol": "TCP"} for port in ports]
 
 
-def _deployment(service: Service, containers: Containers) -> Manifest:
+def _deployment(service: ContainerService, containers: ContainerPlan) -> KubernetesManifest:
     agents = {AGENTS_LABEL: ",".join(service.agents)}
     # A new fleet file starts the pods anew: a file that is mounted by its name is never replaced.
-    digest = hashlib.sha256(containers.text.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(containers.fleet_text.encode()).hexdigest()[:16]
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -136,19 +136,19 @@ def _deployment(service: Service, containers: Containers) -> Manifest:
             "replicas": 1,
             # Two of one agent at a time would be a fault.
             "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": {_NAME: service.name, _PART: service.image.project}},
+            "selector": {"matchLabels": {_NAME_LABEL: service.name, _PART_OF_LABEL: service.image.project}},
             "template": {
                 "metadata": {
                     "labels": _labels(service),
                     "annotations": {**agents, "argosy.fleet-digest": digest},
                 },
-                "spec": dict(_pod(service)),
+                "spec": dict(_pod_spec(service)),
             },
         },
     }
 
 
-def _pod(service: Service) -> Iterator[tuple[str, Any]]:
+def _pod_spec(service: ContainerService) -> Iterator[tuple[str, Any]]:
     yield "automountServiceAccountToken", False
     yield "enableServiceLinks", False
     yield "terminationGracePeriodSeconds", math.ceil(service.stop_s)
@@ -163,12 +163,12 @@ def _pod(service: Service) -> Iterator[tuple[str, Any]]:
         },
     )
     if service.machine:
-        yield "nodeSelector", {MACHINE: slug(service.machine)}
-    yield "containers", [dict(_container(service))]
+        yield "nodeSelector", {MACHINE_LABEL: slug(service.machine)}
+    yield "containers", [dict(_container_spec(service))]
     yield (
         "volumes",
         [
-            {"name": "fleet", "configMap": {"name": _config_name(service.image.project)}},
+            {"name": "fleet", "configMap": {"name": _config_map_name(service.image.project)}},
             {"name": "state", "emptyDir": {}},
             {"name": "run", "emptyDir": {"medium": "Memory"}},
             {"name": "tmp", "emptyDir": {}},
@@ -176,12 +176,12 @@ def _pod(service: Service) -> Iterator[tuple[str, Any]]:
     )
 
 
-def _container(service: Service) -> Iterator[tuple[str, Any]]:
+def _container_spec(service: ContainerService) -> Iterator[tuple[str, Any]]:
     yield "name", service.name
     yield "image", f"{service.image.reference}:latest"
     yield "imagePullPolicy", "IfNotPresent"
-    yield "command", list(START)
-    yield "env", list(_variables(service))
+    yield "command", list(ENTRYPOINT)
+    yield "env", list(_env_variables(service))
     if service.env_files:
         yield (
             "envFrom",
@@ -195,16 +195,16 @@ def _container(service: Service) -> Iterator[tuple[str, Any]]:
             "ports",
             [{"name": f"p{port}", "containerPort": port, "protocol": "TCP"} for port in service.ports],
         )
-    every_s = 1
-    asks = {"exec": {"command": list(HEALTH)}, "timeoutSeconds": 5}
+    period_s = 1
+    exec_probe = {"exec": {"command": list(HEALTH_COMMAND)}, "timeoutSeconds": 5}
     yield (
         "startupProbe",
-        {**asks, "periodSeconds": every_s, "failureThreshold": math.ceil(service.start_s / every_s)},
+        {**exec_probe, "periodSeconds": period_s, "failureThreshold": math.ceil(service.start_s / period_s)},
     )
-    yield "readinessProbe", {**asks, "periodSeconds": 5, "failureThreshold": 2}
+    yield "readinessProbe", {**exec_probe, "periodSeconds": 5, "failureThreshold": 2}
     yield (
         "livenessProbe",
-        {"exec": {"command": list(ALIVE)}, "timeoutSeconds": 5, "periodSeconds": 10, "failureThreshold": 3},
+        {"exec": {"command": list(LIVENESS_COMMAND)}, "timeoutSeconds": 5, "periodSeconds": 10, "failureThreshold": 3},
     )
     resources = _resources(service)
     if resources:
@@ -221,23 +221,23 @@ def _container(service: Service) -> Iterator[tuple[str, Any]]:
         "volumeMounts",
         [
             {"name": "fleet", "mountPath": FLEET_FILE, "subPath": "fleet.yaml", "readOnly": True},
-            {"name": "state", "mountPath": STATE},
-            {"name": "run", "mountPath": RUN},
-            {"name": "tmp", "mountPath": TEMPORARY},
+            {"name": "state", "mountPath": STATE_DIR},
+            {"name": "run", "mountPath": RUNTIME_DIR},
+            {"name": "tmp", "mountPath": TEMP_DIR},
         ],
     )
 
 
-def _variables(service: Service) -> Iterator[dict[str, Any]]:
-    yield {"name": "ENV_TYPE", "value": VARIABLES["ENV_TYPE"]}
-    yield {"name": "ARGOSY_HUB", "value": VARIABLES["ARGOSY_HUB"]}
+def _env_variables(service: ContainerService) -> Iterator[dict[str, Any]]:
+    yield {"name": "ENV_TYPE", "value": IMAGE_VARIABLES["ENV_TYPE"]}
+    yield {"name": "ARGOSY_HUB", "value": IMAGE_VARIABLES["ARGOSY_HUB"]}
     yield {"name": "ARGOSY_MACHINE", "value": service.name}
     for name in service.secrets:
         reference = {"name": f"{service.image.project}-secrets", "key": name}
         yield {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 
-def _resources(service: Service) -> dict[str, Any]:
+def _resources(service: ContainerService) -> dict[str, Any]:
     """Return requests and limits; a GPU is whole, and given to one container alone."""
     limits: dict[str, str] = {}
     requests: dict[str, str] = {}

@@ -8,23 +8,23 @@ from typing import Final, TypeVar
 import msgspec
 
 _REF_NAME: Final = "org.opencontainers.image.ref.name"
-_INDEXES: Final = ("image.index.v1+json", "manifest.list.v2+json")
+_INDEX_MEDIA_TYPES: Final = ("image.index.v1+json", "manifest.list.v2+json")
 
 
-class Platform(msgspec.Struct, frozen=True):
+class OciPlatform(msgspec.Struct, frozen=True):
     """What an image is for."""
 
     architecture: str = "?"
     os: str = "?"
 
 
-class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
+class OciDescriptor(msgspec.Struct, frozen=True, rename="camel"):
     """What an index or a manifest refers to."""
 
     media_type: str
     digest: str
     annotations: dict[str, str] | None = None
-    platform: Platform | None = None
+    platform: OciPlatform | None = None
 
     @property
     def name(self) -> str:
@@ -33,57 +33,57 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def is_index(self) -> bool:
-        return self.media_type.endswith(_INDEXES)
+        return self.media_type.endswith(_INDEX_MEDIA_TYPES)
 
 
-class Index(msgspec.Struct, frozen=True):
+class OciIndex(msgspec.Struct, frozen=True):
     """What is in a layout, or an image for several platforms."""
 
-    manifests: tuple[Descriptor, ...]
+    manifests: tuple[OciDescriptor, ...]
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class OciManifest(msgspec.Struct, frozen=True):
     """One image: a configuration, and layers from the bottom up."""
 
-    config: Descriptor
-    layers: tuple[Descriptor, ...]
+    config: OciDescriptor
+    layers: tuple[OciDescriptor, ...]
 
 
-class Process(msgspec.Struct, frozen=True, rename="pascal"):
+class OciProcess(msgspec.Struct, frozen=True, rename="pascal"):
     """What a container of an image runs with."""
 
     env: tuple[str, ...] | None = None
 
 
-class Layers(msgspec.Struct, frozen=True):
+class OciRootfs(msgspec.Struct, frozen=True):
     """The digests of an image's unpacked layers."""
 
     diff_ids: tuple[str, ...]
 
 
-class Configuration(msgspec.Struct, frozen=True):
+class OciImageConfig(msgspec.Struct, frozen=True):
     """The configuration of an image."""
 
-    rootfs: Layers
+    rootfs: OciRootfs
     architecture: str = "?"
     os: str = "?"
-    config: Process | None = None
+    config: OciProcess | None = None
 
     @property
     def variables(self) -> dict[str, str]:
-        words = (self.config or Process()).env or ()
-        return {name: value for name, _, value in (word.partition("=") for word in words)}
+        entries = (self.config or OciProcess()).env or ()
+        return {name: value for name, _, value in (word.partition("=") for word in entries)}
 
 
-_Read = TypeVar("_Read", Index, Manifest, Configuration)
+_Document = TypeVar("_Document", OciIndex, OciManifest, OciImageConfig)
 
 
-def read_index(folder: Path) -> Index:
+def read_index(folder: Path) -> OciIndex:
     """Return what a layout has; raises OSError or msgspec.MsgspecError when it is none."""
-    return msgspec.json.decode((folder / "index.json").read_bytes(), type=Index)
+    return msgspec.json.decode((folder / "index.json").read_bytes(), type=OciIndex)
 
 
-def read_part(folder: Path, digest: str, kind: type[_Read]) -> _Read:
+def read_document(folder: Path, digest: str, kind: type[_Document]) -> _Document:
     """Return what a digest refers to; raises OSError or msgspec.MsgspecError when the layout is not whole."""
     return msgspec.json.decode(blob_path(folder, digest).read_bytes(), type=kind)
 

@@ -12,16 +12,16 @@ from typing import Final
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.image.debian import PYTHON, Package, base_packages, find_packages
-from argosy.image.plan import RUNTIME, ImagePlan, runtime_packages
-from argosy.image.wheels import Wheel, WheelHouse, closure
-from argosy.image.whole import write_whole
+from argosy.image.debian import PYTHON, DebianPackage, resolve_base_packages, resolve_packages
+from argosy.image.plan import RUNTIME_PACKAGE, ImagePlan, runtime_packages
+from argosy.image.wheels import Wheel, WheelCache, required_closure
+from argosy.image.whole import write_atomic
 
-FILE: Final = "images.lock"
-_VERSION: Final = "image-lock/1"
+LOCK_FILE: Final = "images.lock"
+_LOCK_VERSION: Final = "image-lock/1"
 
 
-class Lock(msgspec.Struct, frozen=True):
+class ImageLock(msgspec.Struct, frozen=True):
     """What images are made of.
 
     asked: the distributions that agents import, from which the rest follows. base: of Debian, in every
@@ -30,76 +30,76 @@ class Lock(msgspec.Struct, frozen=True):
 
     argosy: str
     python: str
-    asked: tuple[str, ...]
-    base: tuple[Package, ...]
-    system: dict[str, tuple[Package, ...]]
+    requested: tuple[str, ...]
+    base: tuple[DebianPackage, ...]
+    system: dict[str, tuple[DebianPackage, ...]]
     wheels: tuple[Wheel, ...]
 
     def wheels_for(self, packages: tuple[str, ...]) -> tuple[Wheel, ...]:
         """Return the wheels of an image, in the order of their names."""
         by_name = {wheel.name: wheel for wheel in self.wheels}
-        names = closure({*packages, *runtime_packages()}, by_name)
+        names = required_closure({*packages, *runtime_packages()}, by_name)
         return tuple(by_name[name] for name in sorted(names))
 
 
-def asked_by(plan: ImagePlan, only: tuple[str, ...] = ()) -> tuple[str, ...]:
+def requested_packages(plan: ImagePlan, only: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the distributions that images hold, without argosy. only: these images; empty for all."""
     images = [image for image in plan.images.values() if not only or image.name in only]
-    found = {name for image in images for name in image.packages} - {RUNTIME}
+    found = {name for image in images for name in image.packages} - {RUNTIME_PACKAGE}
     return tuple(sorted(found | set(runtime_packages())))
 
 
-def make_lock(plan: ImagePlan, cache: Path, only: tuple[str, ...] = ()) -> Lock:
+def resolve_lock(plan: ImagePlan, cache: Path, only: tuple[str, ...] = ()) -> ImageLock:
     """Ask apt and pip for what the images need; raises as they do."""
-    asked = asked_by(plan, only)
+    requested = requested_packages(plan, only)
     images = [image for image in plan.images.values() if not only or image.name in only]
     libraries = sorted({name for image in images for name in image.system})
-    return Lock(
-        argosy=_VERSION,
+    return ImageLock(
+        argosy=_LOCK_VERSION,
         python=PYTHON,
-        asked=asked,
-        base=base_packages(),
-        system={name: find_packages([name]) for name in libraries},
-        wheels=WheelHouse(cache).resolve(asked),
+        requested=requested,
+        base=resolve_base_packages(),
+        system={name: resolve_packages([name]) for name in libraries},
+        wheels=WheelCache(cache).resolve(requested),
     )
 
 
-def write_lock(lock: Lock, path: Path) -> None:
+def write_lock(lock: ImageLock, path: Path) -> None:
     """Write a lock so that a change of one package is a change of one line."""
     value = msgspec.to_builtins(lock)
-    rows = {"base", "wheels"}
+    line_keys = {"base", "wheels"}
     parts = []
     for key, item in value.items():
-        if key in rows:
+        if key in line_keys:
             lines = ",\n".join("  " + msgspec.json.encode(row).decode() for row in item)
             parts.append(f'"{key}": [\n{lines}\n]')
         else:
             parts.append(f'"{key}": {msgspec.json.encode(item).decode()}')
-    write_whole(path, ("{" + ",\n".join(parts) + "}\n").encode())
+    write_atomic(path, ("{" + ",\n".join(parts) + "}\n").encode())
 
 
-def read_lock(path: Path) -> Lock:
+def read_lock(path: Path) -> ImageLock:
     """Return the lock in a file. Raises InputError: there is none, or it is no lock."""
     hint = "`argosy image lock` writes one"
     try:
-        lock = msgspec.json.decode(path.read_bytes(), type=Lock)
+        lock = msgspec.json.decode(path.read_bytes(), type=ImageLock)
     except FileNotFoundError as error:
         raise InputError(Fault(str(path), "no-lock", f"there is no lock `{path}`", hint)) from error
     except msgspec.MsgspecError as error:
         raise InputError(Fault(str(path), "lock", f"no lock of images: {error}", hint)) from error
-    if lock.argosy != _VERSION or lock.python != PYTHON:
+    if lock.argosy != _LOCK_VERSION or lock.python != PYTHON:
         found = f"{lock.argosy} for Python {lock.python}"
-        message = f"found {found}, expected {_VERSION} for Python {PYTHON}"
+        message = f"found {found}, expected {_LOCK_VERSION} for Python {PYTHON}"
         raise InputError(Fault(str(path), "lock", message, hint))
     return lock
 
 
-def check_lock(lock: Lock, plan: ImagePlan, path: Path, only: tuple[str, ...] = ()) -> None:
+def check_lock(lock: ImageLock, plan: ImagePlan, path: Path, only: tuple[str, ...] = ()) -> None:
     """Raise InputError: agents import what the lock does not have."""
-    have = {wheel.name for wheel in lock.wheels}
-    lacking = [name for name in asked_by(plan, only) if name not in have]
+    locked = {wheel.name for wheel in lock.wheels}
+    missing = [name for name in requested_packages(plan, only) if name not in locked]
     images = [image for image in plan.images.values() if not only or image.name in only]
-    lacking += sorted({name for image in images for name in image.system} - lock.system.keys())
-    if lacking:
-        message = f"the lock lacks {', '.join(f'`{name}`' for name in lacking)}"
+    missing += sorted({name for image in images for name in image.system} - lock.system.keys())
+    if missing:
+        message = f"the lock lacks {', '.join(f'`{name}`' for name in missing)}"
         raise InputError(Fault(str(path), "lock-old", message, "`argosy image lock` writes it anew"))

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.image.debian import PYTHON, Package
-from argosy.image.lock import Lock
+from argosy.image.debian import PYTHON, DebianPackage
+from argosy.image.lock import ImageLock
 from argosy.image.plan import Image, ImagePlan
 from argosy.image.wheels import Wheel
-from argosy.image.whole import write_whole
+from argosy.image.whole import write_atomic
 
 
 class MachineLock(msgspec.Struct, frozen=True):
@@ -24,9 +24,9 @@ class MachineLock(msgspec.Struct, frozen=True):
     path: Path
     agents: tuple[str, ...]
     wheels: tuple[Wheel, ...]
-    system: tuple[Package, ...]
+    system: tuple[DebianPackage, ...]
 
-    def text(self) -> str:
+    def requirements_text(self) -> str:
         """Return it as a requirement file with digests; the same lock always gives the same text."""
         count = "1 agent" if len(self.agents) == 1 else f"{len(self.agents)} agents"
         lines = [
@@ -39,7 +39,7 @@ class MachineLock(msgspec.Struct, frozen=True):
         return "\n".join(lines) + "\n"
 
 
-def lock_machines(plan: ImagePlan, lock: Lock, only: tuple[str, ...] = ()) -> tuple[MachineLock, ...]:
+def lock_machines(plan: ImagePlan, lock: ImageLock, only: tuple[str, ...] = ()) -> tuple[MachineLock, ...]:
     """Return the lock of each machine that has agents.
 
     only: the images that the lock is for, empty for all; a machine with another one has none.
@@ -51,7 +51,7 @@ def lock_machines(plan: ImagePlan, lock: Lock, only: tuple[str, ...] = ()) -> tu
             path=folder / f"images.{machine}.lock",
             agents=tuple(name for image in images for name in image.agents),
             wheels=lock.wheels_for(tuple(sorted({name for image in images for name in image.packages}))),
-            system=tuple(_libraries(images, lock)),
+            system=tuple(_system_packages(images, lock)),
         )
         for machine in plan.fleet.machines
         if (images := [image for image in plan.images.values() if image.machine == machine])
@@ -62,10 +62,10 @@ def lock_machines(plan: ImagePlan, lock: Lock, only: tuple[str, ...] = ()) -> tu
 def write_machine_locks(locks: Iterable[MachineLock]) -> None:
     """Write each where it belongs."""
     for each in locks:
-        write_whole(each.path, each.text().encode())
+        write_atomic(each.path, each.requirements_text().encode())
 
 
-def _libraries(images: Iterable[Image], lock: Lock) -> Iterator[Package]:
+def _system_packages(images: Iterable[Image], lock: ImageLock) -> Iterator[DebianPackage]:
     """Yield the packages of Debian that images name; what these need, apt finds by itself."""
     for name in sorted({name for image in images for name in image.system}):
         yield from (package for package in lock.system[name] if package.name == name)

@@ -10,59 +10,59 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from argosy.fault import Fault
-from argosy.fleet.graph import components
-from argosy.image.fleetfile import is_secret
+from argosy.fleet.graph import strongly_connected_components
+from argosy.image.fleetfile import may_be_secret
 
-_LABEL: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_SERVICE: Final = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_SUBDOMAIN: Final = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?")
-_VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_DNS_LABEL: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_SERVICE_NAME: Final = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_DNS_SUBDOMAIN: Final = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?")
+_LABEL_VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _QUANTITY: Final = re.compile(r"\d+(?:\.\d+)?(?:[munkMGTPE]|[KMGTPE]i|[eE]\d+)?")
 _IMAGE: Final = re.compile(
     r"(?:[a-z0-9]+(?:[._-]+[a-z0-9]+)*/)*[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[\w.${}:-]+)?(?:@sha256:[0-9a-f]{64})?"
 )
 _PROBES: Final = ("startupProbe", "readinessProbe", "livenessProbe")
-_HANDLERS: Final = frozenset(("exec", "httpGet", "tcpSocket", "grpc"))
-_GPU: Final = "nvidia.com/gpu"
+_PROBE_HANDLERS: Final = frozenset(("exec", "httpGet", "tcpSocket", "grpc"))
+_GPU_RESOURCE: Final = "nvidia.com/gpu"
 
 
 def check_compose(value: Mapping[str, Any]) -> list[Fault]:
     """Return what is wrong with a compose file."""
     services: Mapping[str, Mapping[str, Any]] = value["services"]
-    faults = [fault for name, service in services.items() for fault in _of_service(name, service, value)]
-    needs = {
+    faults = [fault for name, service in services.items() for fault in _check_service(name, service, value)]
+    dependencies = {
         name: tuple(need for need in service.get("depends_on", ()) if need in services)
         for name, service in services.items()
     }
-    for ring in (members for members in components(needs) if len(members) > 1):
+    for ring in (members for members in strongly_connected_components(dependencies) if len(members) > 1):
         faults.append(Fault(ring[0], "cycle", f"services wait for each other: {', '.join(ring)}"))
     return faults
 
 
-def _of_service(name: str, service: Mapping[str, Any], value: Mapping[str, Any]) -> Iterator[Fault]:
-    yield from _name(name, name, _SERVICE)
-    yield from _image(name, service["image"])
+def _check_service(name: str, service: Mapping[str, Any], value: Mapping[str, Any]) -> Iterator[Fault]:
+    yield from _check_name(name, name, _SERVICE_NAME)
+    yield from _check_image(name, service["image"])
     if not service.get("healthcheck", {}).get("test"):
         yield Fault(name, "healthcheck", "the service has no healthcheck of its own")
-    for need, gate in service.get("depends_on", {}).items():
-        if need not in value["services"]:
-            yield Fault(name, "unknown-service", f"waits for `{need}`, which is no service of the file")
-        elif gate.get("condition") != "service_healthy":
-            yield Fault(name, "gate", f"waits for `{need}` without `service_healthy`")
+    for dependency, condition in service.get("depends_on", {}).items():
+        if dependency not in value["services"]:
+            yield Fault(name, "unknown-service", f"waits for `{dependency}`, which is no service of the file")
+        elif condition.get("condition") != "service_healthy":
+            yield Fault(name, "gate", f"waits for `{dependency}` without `service_healthy`")
     for kind in ("networks", "volumes"):
         for item in service.get(kind, ()):
             source = item["source"] if isinstance(item, dict) else item
             if source not in value.get(kind, {}):
                 yield Fault(name, "unknown-name", f"`{source}` is not among the file's {kind}")
     for key, text in service.get("environment", {}).items():
-        yield from _variable(name, key, text)
+        yield from _check_variable(name, key, text)
 
 
 def check_manifests(manifests: Iterable[Mapping[str, Any]]) -> list[Fault]:
     """Return what is wrong with manifests of Kubernetes."""
     found = list(manifests)
-    faults = [fault for manifest in found for fault in _of_manifest(manifest)]
+    faults = [fault for manifest in found for fault in _check_manifest(manifest)]
     seen: set[tuple[str, str]] = set()
     for manifest in found:
         key = (manifest["kind"], manifest["metadata"]["name"])
@@ -72,25 +72,25 @@ def check_manifests(manifests: Iterable[Mapping[str, Any]]) -> list[Fault]:
     return faults
 
 
-def _of_manifest(manifest: Mapping[str, Any]) -> Iterator[Fault]:
+def _check_manifest(manifest: Mapping[str, Any]) -> Iterator[Fault]:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     where = f"{kind}/{name}"
-    yield from _name(where, name, _SERVICE if kind == "Service" else _SUBDOMAIN)
+    yield from _check_name(where, name, _SERVICE_NAME if kind == "Service" else _DNS_SUBDOMAIN)
     for key, text in manifest["metadata"].get("labels", {}).items():
-        if not _VALUE.fullmatch(text):
+        if not _LABEL_VALUE.fullmatch(text):
             yield Fault(
                 where, "label", f"label `{key}` is `{text}`, expected at most 63 letters, digits, `-_.`"
             )
     if kind == "Deployment":
         for container in manifest["spec"]["template"]["spec"]["containers"]:
-            yield from _of_container(where, container)
+            yield from _check_container(where, container)
 
 
-def _of_container(where: str, container: Mapping[str, Any]) -> Iterator[Fault]:
-    yield from _name(where, container["name"], _LABEL)
-    yield from _image(where, container["image"])
+def _check_container(where: str, container: Mapping[str, Any]) -> Iterator[Fault]:
+    yield from _check_name(where, container["name"], _DNS_LABEL)
+    yield from _check_image(where, container["image"])
     for probe in _PROBES:
-        handlers = sorted(_HANDLERS & set(container.get(probe, {})))
+        handlers = sorted(_PROBE_HANDLERS & set(container.get(probe, {})))
         if len(handlers) != 1:
             found = ", ".join(handlers) or "none"
             yield Fault(where, "probe", f"`{probe}` has the handlers {found}, expected exactly one")
@@ -101,24 +101,24 @@ def _of_container(where: str, container: Mapping[str, Any]) -> Iterator[Fault]:
         for resource, amount in amounts.items():
             if not _QUANTITY.fullmatch(str(amount)):
                 yield Fault(where, "quantity", f"{kind}: `{resource}: {amount}` is no quantity such as 512Mi")
-            elif resource == _GPU and not str(amount).isdigit():
+            elif resource == _GPU_RESOURCE and not str(amount).isdigit():
                 yield Fault(where, "gpu", f"{kind}: `{resource}: {amount}`, expected whole GPUs")
     for variable in container.get("env", ()):
-        yield from _variable(where, variable["name"], variable.get("value"))
+        yield from _check_variable(where, variable["name"], variable.get("value"))
 
 
-def _name(where: str, name: str, pattern: re.Pattern[str]) -> Iterator[Fault]:
+def _check_name(where: str, name: str, pattern: re.Pattern[str]) -> Iterator[Fault]:
     if not pattern.fullmatch(name):
         yield Fault(where, "name", f"`{name}` is no DNS name: lower case, digits and `-`, at most 63")
 
 
-def _image(where: str, reference: str) -> Iterator[Fault]:
+def _check_image(where: str, reference: str) -> Iterator[Fault]:
     if not _IMAGE.fullmatch(reference):
         yield Fault(where, "image", f"`{reference}` is no reference of an image")
 
 
-def _variable(where: str, name: str, value: object) -> Iterator[Fault]:
-    if not _VARIABLE.fullmatch(name):
+def _check_variable(where: str, name: str, value: object) -> Iterator[Fault]:
+    if not _VARIABLE_NAME.fullmatch(name):
         yield Fault(where, "variable", f"`{name}` cannot be the name of a variable in a container")
-    if isinstance(value, str) and is_secret(name, value):
+    if isinstance(value, str) and may_be_secret(name, value):
         yield Fault(where, "secret", f"the value of `{name}` would be in the file")

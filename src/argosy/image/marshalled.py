@@ -10,87 +10,87 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-_REF: Final = 0x80
-_HEADER: Final = 16  # magic number, flags, hash of the source
+_REF_FLAG: Final = 0x80
+_HEADER_BYTES: Final = 16  # magic number, flags, hash of the source
 # Without content; of a fixed length; with a length of one byte; with a length of four.
-_EMPTY: Final = b"0NFTS."
-_FIXED: Final = {b"i"[0]: 4, b"I"[0]: 8, b"g"[0]: 8, b"y"[0]: 16}
-_SHORT: Final = b"zZ"
-_LONG: Final = b"stuaA"
-_PLAIN: Final = {b"Z"[0]: b"z"[0], b"A"[0]: b"a"[0], b"t"[0]: b"u"[0]}
+_NO_CONTENT: Final = b"0NFTS."
+_FIXED_LENGTH: Final = {b"i"[0]: 4, b"I"[0]: 8, b"g"[0]: 8, b"y"[0]: 16}
+_LENGTH_BYTE: Final = b"zZ"
+_LENGTH_WORD: Final = b"stuaA"
+_UNINTERNED: Final = {b"Z"[0]: b"z"[0], b"A"[0]: b"a"[0], b"t"[0]: b"u"[0]}
 _SHARED: Final = frozenset(b"suaz")
 
 # A node: its type; then its bytes, or what it holds. Of code, numbers stand among the objects.
-Node = tuple[int, "bytes | list[Node]"]
-_NUMBER: Final = -1
+MarshalNode = tuple[int, "bytes | list[Node]"]
+_RAW_NUMBER: Final = -1
 
 
-def canonical(data: bytes) -> bytes:
+def canonicalize_pyc(data: bytes) -> bytes:
     """Return a bytecode file (`*.pyc`) that says the same and depends on nothing else.
 
     Raises ValueError: the file has a type that is not known here.
     """
-    node = _Reader(data, _HEADER).read()
-    return data[:_HEADER] + bytes(_Writer().write(node).out)
+    node = _MarshalReader(data, _HEADER_BYTES).read_node()
+    return data[:_HEADER_BYTES] + bytes(_MarshalWriter().write_node(node).out)
 
 
-class _Reader:
+class _MarshalReader:
     def __init__(self, data: bytes, at: int) -> None:
         self.data = data
         self.at = at
-        self.refs: list[Node | None] = []
+        self.refs: list[MarshalNode | None] = []
 
-    def read(self) -> Node:
+    def read_node(self) -> MarshalNode:
         first = self.data[self.at]
         self.at += 1
-        kind = first & ~_REF
+        kind = first & ~_REF_FLAG
         if kind == b"r"[0]:
-            node = self.refs[self.number()]
+            node = self.refs[self.read_number()]
             if node is None:
                 raise ValueError("a value within itself")
             return node
-        place = len(self.refs) if first & _REF else None
+        place = len(self.refs) if first & _REF_FLAG else None
         if place is not None:
             self.refs.append(None)
-        node = self.content(kind)
+        node = self.read_content(kind)
         if place is not None:
             self.refs[place] = node
         return node
 
-    def content(self, kind: int) -> Node:
-        if kind in _EMPTY:
+    def read_content(self, kind: int) -> MarshalNode:
+        if kind in _NO_CONTENT:
             return kind, b""
-        if kind in _FIXED:
-            return kind, self.take(_FIXED[kind])
-        if kind in _SHORT:
-            return _PLAIN.get(kind, kind), self.take(self.take(1)[0])
-        if kind in _LONG:
-            return _PLAIN.get(kind, kind), self.take(self.number())
+        if kind in _FIXED_LENGTH:
+            return kind, self.read_bytes(_FIXED_LENGTH[kind])
+        if kind in _LENGTH_BYTE:
+            return _UNINTERNED.get(kind, kind), self.read_bytes(self.read_bytes(1)[0])
+        if kind in _LENGTH_WORD:
+            return _UNINTERNED.get(kind, kind), self.read_bytes(self.read_number())
         if kind == b"l"[0]:
-            head = self.take(4)
-            return kind, head + self.take(2 * abs(struct.unpack("<i", head)[0]))
+            head = self.read_bytes(4)
+            return kind, head + self.read_bytes(2 * abs(struct.unpack("<i", head)[0]))
         if kind == b")"[0]:
-            return b"("[0], [self.read() for _ in range(self.take(1)[0])]
+            return b"("[0], [self.read_node() for _ in range(self.read_bytes(1)[0])]
         if kind in b"([<>":
-            return kind, [self.read() for _ in range(self.number())]
+            return kind, [self.read_node() for _ in range(self.read_number())]
         if kind == b":"[0]:
-            return kind, [self.read() for _ in range(3)]
+            return kind, [self.read_node() for _ in range(3)]
         if kind == b"c"[0]:
-            return kind, self.code()
+            return kind, self.read_code()
         raise ValueError(f"type {chr(kind)!r} of marshal is not known")
 
-    def code(self) -> list[Node]:
+    def read_code(self) -> list[MarshalNode]:
         """Read five numbers, eight objects, the first line, and two tables."""
-        numbers = [(_NUMBER, self.take(4)) for _ in range(5)]
-        objects = [self.read() for _ in range(8)]
-        line = (_NUMBER, self.take(4))
-        return [*numbers, *objects, line, self.read(), self.read()]
+        numbers = [(_RAW_NUMBER, self.read_bytes(4)) for _ in range(5)]
+        objects = [self.read_node() for _ in range(8)]
+        line = (_RAW_NUMBER, self.read_bytes(4))
+        return [*numbers, *objects, line, self.read_node(), self.read_node()]
 
-    def number(self) -> int:
-        found: int = struct.unpack("<I", self.take(4))[0]
+    def read_number(self) -> int:
+        found: int = struct.unpack("<I", self.read_bytes(4))[0]
         return found
 
-    def take(self, count: int) -> bytes:
+    def read_bytes(self, count: int) -> bytes:
         found = self.data[self.at : self.at + count]
         if len(found) != count:
             raise ValueError("the file is cut off")
@@ -98,27 +98,27 @@ class _Reader:
         return found
 
 
-class _Writer:
+class _MarshalWriter:
     def __init__(self) -> None:
         self.out = bytearray()
         self.known: dict[tuple[int, bytes], int] = {}
 
-    def write(self, node: Node) -> _Writer:
-        kind, held = node
-        if isinstance(held, bytes):
-            self.leaf(kind, held)
+    def write_node(self, node: MarshalNode) -> _MarshalWriter:
+        kind, content = node
+        if isinstance(content, bytes):
+            self.write_leaf(kind, content)
         else:
-            self.out.append(b")"[0] if kind == b"("[0] and len(held) < 256 else kind)
-            if kind == b"("[0] and len(held) < 256:
-                self.out.append(len(held))
+            self.out.append(b")"[0] if kind == b"("[0] and len(content) < 256 else kind)
+            if kind == b"("[0] and len(content) < 256:
+                self.out.append(len(content))
             elif kind in b"([<>":
-                self.out += struct.pack("<I", len(held))
-            for child in held:
-                self.write(child)
+                self.out += struct.pack("<I", len(content))
+            for child in content:
+                self.write_node(child)
         return self
 
-    def leaf(self, kind: int, data: bytes) -> None:
-        if kind == _NUMBER:
+    def write_leaf(self, kind: int, data: bytes) -> None:
+        if kind == _RAW_NUMBER:
             self.out += data
         elif kind not in _SHARED:
             self.out.append(kind)
@@ -127,6 +127,6 @@ class _Writer:
             self.out += b"r" + struct.pack("<I", self.known[kind, data])
         else:
             self.known[kind, data] = len(self.known)
-            self.out.append(kind | _REF)
+            self.out.append(kind | _REF_FLAG)
             self.out += bytes((len(data),)) if kind == b"z"[0] else struct.pack("<I", len(data))
             self.out += data

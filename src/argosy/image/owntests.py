@@ -15,102 +15,102 @@ import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Final
 
-_FOLDERS: Final = frozenset({"test", "tests"})
+_TEST_FOLDERS: Final = frozenset({"test", "tests"})
 _IS_TEST: Final = re.compile(r"(test_.*|.*_tests?|conftest)\.py")
 # What a module has to have in its text to be read at all: parsing all of a large package takes seconds.
-_MENTION: Final = re.compile(rb"""\.tests?\b|\btests?\.\w|\bimport\b[^\n]*\btests?\b|['"/]tests?['"/]""")
-_DOTTED: Final = re.compile(r"\w*(\.\w+)*\.tests?(\.\w+)*|tests?\.\w+(\.\w+)*")
+_TEST_MENTION: Final = re.compile(rb"""\.tests?\b|\btests?\.\w|\bimport\b[^\n]*\btests?\b|['"/]tests?['"/]""")
+_DOTTED_TEST: Final = re.compile(r"\w*(\.\w+)*\.tests?(\.\w+)*|tests?\.\w+(\.\w+)*")
 
 
-def unneeded_files(archive: zipfile.ZipFile, used: Collection[str] = ()) -> frozenset[str]:
+def unused_test_files(archive: zipfile.ZipFile, referenced: Collection[str] = ()) -> frozenset[str]:
     """Return the files of a wheel that only its own tests are. used: modules of tests that others ask for."""
-    folders = _folders_of_tests(archive)
+    folders = _test_folders(archive)
     if not folders:
         return frozenset()
-    return _unneeded(archive, folders, {*used, *_asked_by(archive.namelist(), archive.read)})
+    return _unused_files(archive, folders, {*referenced, *_references_in(archive.namelist(), archive.read)})
 
 
-def tests_of_wheel(archive: zipfile.ZipFile) -> tuple[frozenset[str], tuple[str, ...]]:
+def wheel_tests(archive: zipfile.ZipFile) -> tuple[frozenset[str], tuple[str, ...]]:
     """Return `unneeded_files` and `used_tests` of a wheel, whose modules are read once for both."""
     names = archive.namelist()
-    asked = _asked_by(names, archive.read)
-    return _unneeded(archive, _folders_of_tests(archive), asked), _of_others(names, asked)
+    references = _references_in(names, archive.read)
+    return _unused_files(archive, _test_folders(archive), references), _foreign_references(names, references)
 
 
-def used_tests(names: Iterable[str], read: Callable[[str], bytes]) -> tuple[str, ...]:
+def referenced_tests(names: Iterable[str], read: Callable[[str], bytes]) -> tuple[str, ...]:
     """Return the modules of other packages' tests that the sources of a tree ask for.
 
     names: files, from where packages are imported from; tests among them do not ask. read: their content.
     """
     listed = list(names)
-    return _of_others(listed, _asked_by(listed, read))
+    return _foreign_references(listed, _references_in(listed, read))
 
 
-def _asked_by(names: Iterable[str], read: Callable[[str], bytes]) -> set[str]:
+def _references_in(names: Iterable[str], read: Callable[[str], bytes]) -> set[str]:
     """Return what the sources ask for, those left out that are tests themselves."""
-    sources = [name for name in names if name.endswith(".py") and not _folder_of(name) and not _is_test(name)]
-    return {word for name in sources for word in asked_tests(read(name), name)}
+    sources = [name for name in names if name.endswith(".py") and not _test_folder_of(name) and not _is_test(name)]
+    return {word for name in sources for word in test_references(read(name), name)}
 
 
-def _of_others(names: Iterable[str], asked: Iterable[str]) -> tuple[str, ...]:
+def _foreign_references(names: Iterable[str], references: Iterable[str]) -> tuple[str, ...]:
     """Return the modules among what is asked for that are of none of the packages in `names`."""
     tops = {name.partition("/")[0].removesuffix(".py") for name in names if name.endswith(".py")}
-    return tuple(sorted(word for word in asked if "/" not in word and word.partition(".")[0] not in tops))
+    return tuple(sorted(word for word in references if "/" not in word and word.partition(".")[0] not in tops))
 
 
-def _folders_of_tests(archive: zipfile.ZipFile) -> dict[str, set[str]]:
+def _test_folders(archive: zipfile.ZipFile) -> dict[str, set[str]]:
     """Return the folders that have tests in them, by their names, with all their files."""
     found: dict[str, set[str]] = {}
     for name in archive.namelist():
-        if folder := _folder_of(name):
+        if folder := _test_folder_of(name):
             found.setdefault(folder, set()).add(name)
     return {folder: names for folder, names in found.items() if any(map(_is_test, names))}
 
 
-def _unneeded(
-    archive: zipfile.ZipFile, folders: Mapping[str, set[str]], asked: Iterable[str]
+def _unused_files(
+    archive: zipfile.ZipFile, folders: Mapping[str, set[str]], references: Iterable[str]
 ) -> frozenset[str]:
-    return frozenset().union(*folders.values()) - _kept(archive, folders, asked)
+    return frozenset().union(*folders.values()) - _required_files(archive, folders, references)
 
 
-def _kept(archive: zipfile.ZipFile, found: Mapping[str, set[str]], asked: Iterable[str]) -> set[str]:
+def _required_files(archive: zipfile.ZipFile, folders: Mapping[str, set[str]], references: Iterable[str]) -> set[str]:
     """Return the files in folders of tests that are asked for, and what these ask for in turn."""
     kept: set[str] = set()
-    todo = list(asked)
-    while todo:
-        word = todo.pop()
-        path = word.replace(".", "/")
-        folder = next((each for each in found if f"{path}/".startswith(f"{each}/")), "")
-        if "/" in word:
-            new = found.get(folder, set()) - kept
+    pending = list(references)
+    while pending:
+        reference = pending.pop()
+        path = reference.replace(".", "/")
+        folder = next((each for each in folders if f"{path}/".startswith(f"{each}/")), "")
+        if "/" in reference:
+            new = folders.get(folder, set()) - kept
         else:
-            new = {name for name in found.get(folder, ()) if _is_on_the_way(name, path)} - kept
+            new = {name for name in folders.get(folder, ()) if _is_run_on_import(name, path)} - kept
         if new:
-            new |= {name for name in found[folder] if not name.endswith(".py")}
+            new |= {name for name in folders[folder] if not name.endswith(".py")}
         kept |= new
-        todo += [
+        pending += [
             more
             for name in new
             if name.endswith(".py")
-            for more in asked_tests(archive.read(name), name)
+            for more in test_references(archive.read(name), name)
             if "/" not in more
         ]
     return kept
 
 
-def _is_on_the_way(name: str, path: str) -> bool:
+def _is_run_on_import(name: str, path: str) -> bool:
     """Return whether a file is run when a module, or a name in one, is imported by this path."""
     module = name.removesuffix(".py").removesuffix("/__init__")
     return name.endswith(".py") and (f"{path}/".startswith(f"{module}/"))
 
 
-def asked_tests(data: bytes, path: str) -> Iterator[str]:
+def test_references(data: bytes, path: str) -> Iterator[str]:
     """Yield names of modules, and paths, in a source that may be those of tests.
 
     path: of the source, from where packages are imported from. What does not parse asks for nothing, since
     nothing can import it.
     """
-    if not _folder_of(path) and not _MENTION.search(data):
+    if not _test_folder_of(path) and not _TEST_MENTION.search(data):
         return
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -120,34 +120,34 @@ def asked_tests(data: bytes, path: str) -> Iterator[str]:
     package = path.split("/")[:-1]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from filter(_names_tests, (alias.name for alias in node.names))
+            yield from filter(_has_test_package, (alias.name for alias in node.names))
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) + 1 - node.level] if node.level else []
             module = ".".join([*above, *(node.module or "").split(".")]).strip(".")
-            yield from filter(_names_tests, (module, *(f"{module}.{alias.name}" for alias in node.names)))
+            yield from filter(_has_test_package, (module, *(f"{module}.{alias.name}" for alias in node.names)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield from _in_text(node.value, package)
+            yield from _references_in_text(node.value, package)
 
 
-def _in_text(text: str, package: list[str]) -> Iterator[str]:
+def _references_in_text(text: str, package: list[str]) -> Iterator[str]:
     """Yield what a text may mean: a module, or a path beside the source."""
-    if _DOTTED.fullmatch(text):
+    if _DOTTED_TEST.fullmatch(text):
         yield ".".join([*package, text.lstrip(".")]) if text.startswith(".") else text
-    elif text.strip("/").partition("/")[0] in _FOLDERS:
+    elif text.strip("/").partition("/")[0] in _TEST_FOLDERS:
         yield "/".join([*package, text.strip("/")])
 
 
-def _names_tests(module: str) -> bool:
-    return not _FOLDERS.isdisjoint(module.split(".")[1:])
+def _has_test_package(module: str) -> bool:
+    return not _TEST_FOLDERS.isdisjoint(module.split(".")[1:])
 
 
-def _folder_of(name: str) -> str:
+def _test_folder_of(name: str) -> str:
     """Return the outermost folder of tests that a file is in, if it is in a package at all."""
     parts = name.split("/")
     if parts[0].endswith((".data", ".dist-info")):
         return ""
     for depth in range(1, len(parts) - 1):
-        if parts[depth] in _FOLDERS:
+        if parts[depth] in _TEST_FOLDERS:
             return "/".join(parts[: depth + 1])
     return ""
 

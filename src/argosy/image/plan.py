@@ -15,25 +15,25 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from argosy.fleet.spec import Fleet
-from argosy.image.catalogue import GPU, HEAVY, SYSTEM, architecture_of
-from argosy.image.grouping import Group, group_agents, propose_groups, slug
-from argosy.image.lists import Asked, read_lists
-from argosy.image.reach import Use, reach_fleet
-from argosy.image.statistic import Statistic, find_statistic
-from argosy.source.distributions import brought_by, gives, is_tool, loaders_of, normalized
-from argosy.source.suppliers import ELSEWHERE, Supplier, find_supplier, installed_supplier
+from argosy.image.catalogue import GPU_PACKAGES, HEAVY_PACKAGES, SYSTEM_LIBRARIES, gpu_architecture
+from argosy.image.grouping import ImageGroup, group_agents, propose_groups, slug
+from argosy.image.lists import RequestedPackages, read_requirement_sources
+from argosy.image.reach import PackageUse, find_agent_imports
+from argosy.image.statistic import MetricOnlyImport, find_metric_only_import
+from argosy.source.distributions import bundled_modules, is_provider, is_tool, loaders_of, normalize_name
+from argosy.source.suppliers import NOT_ON_LINUX, DistributionMatch, find_distribution, find_installed_distribution
 
-RUNTIME = "argosy"
+RUNTIME_PACKAGE = "argosy"
 
 
-class Dragged(msgspec.Struct, frozen=True):
+class PulledInPackage(msgspec.Struct, frozen=True):
     """One agent that imports a package. how: who says that the module is the package's."""
 
     agent: str
     package: str
-    how: str
-    use: Use
-    is_statistic: bool = False
+    source: str
+    use: PackageUse
+    is_metric_only: bool = False
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -59,21 +59,21 @@ class Image(msgspec.Struct, frozen=True):
         return f"{self.project}/{self.name}"
 
 
-class Missing(msgspec.Struct, frozen=True):
+class MissingPackage(msgspec.Struct, frozen=True):
     """A package that agents import and no list of the tree installs."""
 
     package: str
     modules: tuple[str, ...]
     agents: tuple[str, ...]
-    first: Use
+    first_use: PackageUse
 
 
-class Question(msgspec.Struct, frozen=True):
+class AmbiguousModule(msgspec.Struct, frozen=True):
     """An imported module of which nobody says which package gives it."""
 
     module: str
     agents: tuple[str, ...]
-    first: Use
+    first_use: PackageUse
 
 
 class ImagePlan(msgspec.Struct, frozen=True):
@@ -88,17 +88,17 @@ class ImagePlan(msgspec.Struct, frozen=True):
 
     fleet: Fleet
     images: dict[str, Image]
-    dragged: tuple[Dragged, ...]
+    pulled_in: tuple[PulledInPackage, ...]
     unused: dict[str, tuple[str, ...]]
     tools: dict[str, tuple[str, ...]]
-    missing: dict[str, Missing]
-    questions: dict[str, Question]
-    elsewhere: dict[str, tuple[str, ...]]
+    missing: dict[str, MissingPackage]
+    ambiguous_modules: dict[str, AmbiguousModule]
+    other_systems: dict[str, tuple[str, ...]]
     unread: dict[str, str]
-    statistics: tuple[tuple[str, str, tuple[Statistic, ...]], ...]
+    metric_only_imports: tuple[tuple[str, str, tuple[MetricOnlyImport, ...]], ...]
     proposed: tuple[Image, ...]
     notes: tuple[str, ...]
-    computing: frozenset[str] = frozenset()
+    gpu_agents: frozenset[str] = frozenset()
 
     @property
     def is_grouped(self) -> bool:
@@ -119,175 +119,175 @@ class _Planner:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.root = os.path.dirname(fleet.path)
-        self.reached = reach_fleet(fleet)
-        self.asked = read_lists(self.root)
-        self.suppliers: dict[str, Supplier | None] = {}
+        self.agent_imports = find_agent_imports(fleet)
+        self.requested = read_requirement_sources(self.root)
+        self.matches: dict[str, DistributionMatch | None] = {}
 
     def plan(self) -> ImagePlan:
-        dragged = tuple(self.drag())
-        packages = _by_agent(self.fleet, dragged)
+        pulled_in = tuple(self.find_pulled_in())
+        packages = _packages_by_agent(self.fleet, pulled_in)
         groups = group_agents(self.fleet, packages)
-        statistics = tuple(self.statistics(dragged))
-        light = {(agent, package) for agent, package, _ in statistics}
-        images = {group.name: self.image(group, packages, light) for group in groups}
-        unused, tools = _unused(self.asked, dragged)
+        statistics = tuple(self.find_metric_only(pulled_in))
+        metric_only_pairs = {(agent, package) for agent, package, _ in statistics}
+        images = {group.name: self.build_image(group, packages, metric_only_pairs) for group in groups}
+        unused, tools = _find_unused(self.requested, pulled_in)
         return ImagePlan(
             fleet=self.fleet,
             images=images,
-            dragged=tuple(
-                msgspec.structs.replace(item, is_statistic=(item.agent, item.package) in light)
-                for item in dragged
+            pulled_in=tuple(
+                msgspec.structs.replace(item, is_statistic=(item.agent, item.package) in metric_only_pairs)
+                for item in pulled_in
             ),
             unused=unused,
             tools=tools,
-            missing=_missing(self.asked, dragged),
-            questions=self.questions(),
-            elsewhere=_elsewhere(dragged),
-            unread={name: item.unread for name, item in self.reached.items() if item.unread},
-            statistics=statistics,
+            missing=_find_missing(self.requested, pulled_in),
+            ambiguous_modules=self.find_ambiguous_modules(),
+            other_systems=_find_other_systems(pulled_in),
+            unread={name: item.unread for name, item in self.agent_imports.items() if item.unread},
+            metric_only_imports=statistics,
             proposed=tuple(
-                self.image(group, packages, light) for group in propose_groups(self.fleet, packages)
+                self.build_image(group, packages, metric_only_pairs) for group in propose_groups(self.fleet, packages)
             ),
-            notes=tuple(self.notes(images)),
-            computing=frozenset(name for name in self.fleet.agents if self.computes(name, packages, light)),
+            notes=tuple(self.collect_notes(images)),
+            gpu_agents=frozenset(name for name in self.fleet.agents if self.needs_gpu(name, packages, metric_only_pairs)),
         )
 
-    def drag(self) -> Iterable[Dragged]:
-        for reached in self.reached.values():
+    def find_pulled_in(self) -> Iterable[PulledInPackage]:
+        for reached in self.agent_imports.values():
             for use in reached.uses:
-                found = self.supplier(use.module)
+                found = self.match_distribution(use.module)
                 if found is not None:
-                    yield Dragged(reached.agent, found.distribution, found.how, use)
+                    yield PulledInPackage(reached.agent, found.distribution, found.source, use)
 
-    def supplier(self, module: str) -> Supplier | None:
-        if module not in self.suppliers:
-            self.suppliers[module] = find_supplier(module, self.asked.places, installed_supplier)
-        return self.suppliers[module]
+    def match_distribution(self, module: str) -> DistributionMatch | None:
+        if module not in self.matches:
+            self.matches[module] = find_distribution(module, self.requested.places, find_installed_distribution)
+        return self.matches[module]
 
-    def image(self, group: Group, packages: Mapping[str, set[str]], light: set[tuple[str, str]]) -> Image:
-        wanted = {name for agent in group.agents for name in packages[agent]}
-        computes = any(self.computes(agent, packages, light) for agent in group.agents)
+    def build_image(self, group: ImageGroup, packages: Mapping[str, set[str]], metric_only: set[tuple[str, str]]) -> Image:
+        required = {name for agent in group.agents for name in packages[agent]}
+        computes = any(self.needs_gpu(agent, packages, metric_only) for agent in group.agents)
         machine = self.fleet.machines.get(group.machine or "")
-        files = {path for agent in group.agents for path in self.reached[agent].files}
+        files = {path for agent in group.agents for path in self.agent_imports[agent].files}
         return Image(
             name=group.name,
             project=slug(self.fleet.name),
             machine=group.machine,
             agents=group.agents,
-            packages=tuple(sorted(wanted | {RUNTIME})),
-            system=tuple(sorted({library for name in wanted for library in SYSTEM.get(name, ())})),
-            gpu=architecture_of(machine.gpu) if computes and machine is not None else None,
+            packages=tuple(sorted(required | {RUNTIME_PACKAGE})),
+            system=tuple(sorted({library for name in required for library in SYSTEM_LIBRARIES.get(name, ())})),
+            gpu=gpu_architecture(machine.gpu) if computes and machine is not None else None,
             files=tuple(sorted(files)),
         )
 
-    def computes(self, agent: str, packages: Mapping[str, set[str]], light: set[tuple[str, str]]) -> bool:
+    def needs_gpu(self, agent: str, packages: Mapping[str, set[str]], metric_only: set[tuple[str, str]]) -> bool:
         """Tell whether an agent needs a GPU: it imports what computes on one, or declares memory of one."""
-        imports = any(name in GPU and (agent, name) not in light for name in packages[agent])
+        imports = any(name in GPU_PACKAGES and (agent, name) not in metric_only for name in packages[agent])
         return imports or bool(self.fleet.agents[agent].gpu_memory_bytes)
 
-    def questions(self) -> dict[str, Question]:
-        found: dict[str, list[tuple[str, Use]]] = {}
-        for reached in self.reached.values():
+    def find_ambiguous_modules(self) -> dict[str, AmbiguousModule]:
+        found: dict[str, list[tuple[str, PackageUse]]] = {}
+        for reached in self.agent_imports.values():
             for use in reached.uses:
-                if self.supplier(use.module) is None:
+                if self.match_distribution(use.module) is None:
                     found.setdefault(use.top, []).append((reached.agent, use))
         return {
-            top: Question(top, _names(agent for agent, _ in places), _first(use for _, use in places))
+            top: AmbiguousModule(top, _unique_names(agent for agent, _ in places), _first_use(use for _, use in places))
             for top, places in sorted(found.items())
         }
 
-    def statistics(self, dragged: Iterable[Dragged]) -> Iterable[tuple[str, str, tuple[Statistic, ...]]]:
+    def find_metric_only(self, pulled_in: Iterable[PulledInPackage]) -> Iterable[tuple[str, str, tuple[MetricOnlyImport, ...]]]:
         """Yield agent, package and files, where all that an agent takes of a heavy package are statistics."""
-        places: dict[tuple[str, str], set[tuple[str, str]]] = {}
-        for item in dragged:
-            if item.package in HEAVY:
-                places.setdefault((item.agent, item.package), set()).add((item.use.path, item.use.top))
-        known: dict[tuple[str, str], Statistic | None] = {}
-        for (agent, package), files in sorted(places.items()):
+        imports: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        for item in pulled_in:
+            if item.package in HEAVY_PACKAGES:
+                imports.setdefault((item.agent, item.package), set()).add((item.use.path, item.use.top))
+        known: dict[tuple[str, str], MetricOnlyImport | None] = {}
+        for (agent, package), files in sorted(imports.items()):
             found = []
             for path, top in sorted(files):
                 if (path, top) not in known:
-                    known[path, top] = find_statistic(os.path.join(self.root, path), top, path)
+                    known[path, top] = find_metric_only_import(os.path.join(self.root, path), top, path)
                 found.append(known[path, top])
             if all(found):
                 yield agent, package, tuple(item for item in found if item is not None)
 
-    def notes(self, images: Mapping[str, Image]) -> Iterable[str]:
+    def collect_notes(self, images: Mapping[str, Image]) -> Iterable[str]:
         """Yield what keeps images that import a GPU package from a GPU, once for each machine."""
-        kept: dict[str, list[str]] = {}
+        without_gpu: dict[str, list[str]] = {}
         for image in images.values():
-            if image.machine is not None and image.gpu is None and GPU & set(image.packages):
-                kept.setdefault(image.machine, []).append(f"`{image.name}`")
-        for name, found in kept.items():
+            if image.machine is not None and image.gpu is None and GPU_PACKAGES & set(image.packages):
+                without_gpu.setdefault(image.machine, []).append(f"`{image.name}`")
+        for name, found in without_gpu.items():
             model = self.fleet.machines[name].gpu
             if model is None:
                 yield f"machine `{name}` states no `gpu`: {', '.join(found)} get builds for processors alone"
-            elif architecture_of(model) is None:
+            elif gpu_architecture(model) is None:
                 yield f"the architecture of `{model}` ({name}) is not known: write `gpu: {model} sm_NN`"
 
 
 @functools.cache
 def runtime_packages() -> tuple[str, ...]:
     """Return the distributions that argosy itself needs, which are in every image."""
-    texts = [text for text in importlib.metadata.requires(RUNTIME) or () if "extra ==" not in text]
+    texts = [text for text in importlib.metadata.requires(RUNTIME_PACKAGE) or () if "extra ==" not in text]
     found = (re.match(r"[A-Za-z0-9._-]+", text) for text in texts)
-    return tuple(normalized(match[0]) for match in found if match)
+    return tuple(normalize_name(match[0]) for match in found if match)
 
 
-def _by_agent(fleet: Fleet, dragged: Iterable[Dragged]) -> dict[str, set[str]]:
+def _packages_by_agent(fleet: Fleet, pulled_in: Iterable[PulledInPackage]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {name: set() for name in fleet.agents}
-    for item in dragged:
-        if item.package not in ELSEWHERE:
+    for item in pulled_in:
+        if item.package not in NOT_ON_LINUX:
             found[item.agent].add(item.package)
     return found
 
 
-def _unused(
-    asked: Asked, dragged: Iterable[Dragged]
+def _find_unused(
+    requested: RequestedPackages, pulled_in: Iterable[PulledInPackage]
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """Return what lists install and no agent imports, and of that what works without an import."""
-    tops = {item.use.top for item in dragged}
-    wanted = {item.package for item in dragged}
-    brought = {module for name in asked.places for module in brought_by(name) if gives(name, tops)}
+    tops = {item.use.top for item in pulled_in}
+    required = {item.package for item in pulled_in}
+    bundled = {module for name in requested.places for module in bundled_modules(name) if is_provider(name, tops)}
     unused: dict[str, tuple[str, ...]] = {}
     tools: dict[str, tuple[str, ...]] = {}
-    for name, places in sorted(asked.places.items()):
-        is_used = name in wanted or gives(name, tops) or name in asked.projects
-        if is_used or gives(name, brought) or any(loader in tops for loader in loaders_of(name)):
+    for name, places in sorted(requested.places.items()):
+        is_used = name in required or is_provider(name, tops) or name in requested.projects
+        if is_used or is_provider(name, bundled) or any(loader in tops for loader in loaders_of(name)):
             continue
         (tools if is_tool(name) else unused)[name] = places
     return unused, tools
 
 
-def _missing(asked: Asked, dragged: Iterable[Dragged]) -> dict[str, Missing]:
-    brought = {module for name in asked.places for module in brought_by(name)}
-    found: dict[str, list[Dragged]] = {}
-    for item in dragged:
-        is_there = item.package in asked.places or item.use.top in brought or item.package in asked.projects
-        if not is_there and item.package not in (RUNTIME, *runtime_packages(), *ELSEWHERE):
+def _find_missing(requested: RequestedPackages, pulled_in: Iterable[PulledInPackage]) -> dict[str, MissingPackage]:
+    bundled = {module for name in requested.places for module in bundled_modules(name)}
+    found: dict[str, list[PulledInPackage]] = {}
+    for item in pulled_in:
+        is_requested = item.package in requested.places or item.use.top in bundled or item.package in requested.projects
+        if not is_requested and item.package not in (RUNTIME_PACKAGE, *runtime_packages(), *NOT_ON_LINUX):
             found.setdefault(item.package, []).append(item)
     return {
-        package: Missing(
+        package: MissingPackage(
             package,
-            _names(item.use.top for item in items),
-            _names(item.agent for item in items),
-            _first(item.use for item in items),
+            _unique_names(item.use.top for item in items),
+            _unique_names(item.agent for item in items),
+            _first_use(item.use for item in items),
         )
         for package, items in sorted(found.items())
     }
 
 
-def _elsewhere(dragged: Iterable[Dragged]) -> dict[str, tuple[str, ...]]:
+def _find_other_systems(pulled_in: Iterable[PulledInPackage]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for item in dragged:
-        if item.package in ELSEWHERE:
+    for item in pulled_in:
+        if item.package in NOT_ON_LINUX:
             found.setdefault(item.package, []).append(item.agent)
-    return {package: _names(agents) for package, agents in sorted(found.items())}
+    return {package: _unique_names(agents) for package, agents in sorted(found.items())}
 
 
-def _names(names: Iterable[str]) -> tuple[str, ...]:
+def _unique_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _first(uses: Iterable[Use]) -> Use:
-    return min(uses, key=lambda use: (bool(use.when), use.path, use.line))
+def _first_use(uses: Iterable[PackageUse]) -> PackageUse:
+    return min(uses, key=lambda use: (bool(use.conditions), use.path, use.line))

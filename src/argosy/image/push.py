@@ -14,14 +14,14 @@ import msgspec
 
 from argosy.extra import install_command
 from argosy.fault import Fault, InputError, MissingError, RefusedError
-from argosy.fleet.spelling import suggestion
+from argosy.fleet.spelling import suggest
 from argosy.image.build import IMAGE_ANNOTATION
-from argosy.image.target import Target
+from argosy.image.target import PushTarget
 
 _REF_NAME: Final = "org.opencontainers.image.ref.name"
 
 
-class Held(msgspec.Struct, frozen=True):
+class LayoutImage(msgspec.Struct, frozen=True):
     """A proven image of a layout. reference: its name without a tag."""
 
     image: str
@@ -31,43 +31,43 @@ class Held(msgspec.Struct, frozen=True):
     media_type: str
 
 
-class Pushed(msgspec.Struct, frozen=True):
+class PushedImage(msgspec.Struct, frozen=True):
     """An image that a registry has now. place: its full name there; digest: as it was read back.
 
     sent, mounted, there: blobs that were sent, mounted from another repository, and there already.
     """
 
     image: str
-    place: str
+    reference: str
     digest: str
     sent: int
     mounted: int
-    there: int
+    existing: int
     sent_bytes: int
 
 
-class Receiver(Protocol):
+class RegistryClient(Protocol):
     """What a push asks of a registry; see `registry.Registry`."""
 
     def has_blob(self, repository: str, digest: str) -> bool: ...
-    def mount_blob(self, repository: str, digest: str, other: str) -> bool: ...
+    def mount_blob(self, repository: str, digest: str, source_repository: str) -> bool: ...
     def send_blob(self, repository: str, path: Path, digest: str) -> None: ...
     def send_manifest(self, repository: str, tag: str, data: bytes, media_type: str) -> None: ...
     def digest_of_tag(self, repository: str, tag: str) -> str: ...
     def close(self) -> None: ...
 
 
-def open_registry(target: Target) -> Receiver:
+def open_registry(target: PushTarget) -> RegistryClient:
     """Return a registry that answers. Raises as `registry.Registry`; MissingError: the extra is not there."""
     try:
-        from argosy.image.registry import Registry  # noqa: PLC0415 - an extra, and slow to import
+        from argosy.image.registry import OrasRegistry  # noqa: PLC0415 - an extra, and slow to import
     except ImportError as error:
         message = f"images are pushed by oras-py, and `{error.name}` is not installed"
         raise MissingError(Fault("", "no-oras", message, f"`{install_command('push')}`")) from error
-    return Registry(target)
+    return OrasRegistry(target)
 
 
-def read_layout(folder: Path, only: tuple[str, ...]) -> list[Held]:
+def read_layout_images(folder: Path, only: tuple[str, ...]) -> list[LayoutImage]:
     """Return the images of a layout that may be pushed. only: these images; empty for all that have a name.
 
     Raises InputError: there is no layout, or no such image. Raises RefusedError: an image that is asked for
@@ -87,7 +87,7 @@ def read_layout(folder: Path, only: tuple[str, ...]) -> list[Held]:
     items.pop("", None)
     for name in only:
         if name not in items:
-            near = suggestion(name, items, "images")
+            near = suggest(name, items, "images")
             raise InputError(Fault("--only", "unknown-image", f"the layout has no image `{name}`", near))
     named = {name: item for name, item in items.items() if item["annotations"].get(_REF_NAME)}
     unnamed = [name for name in only or items if name not in named]
@@ -99,80 +99,80 @@ def read_layout(folder: Path, only: tuple[str, ...]) -> list[Held]:
         )
     if not named:
         raise InputError(Fault(str(folder), "no-layout", "the layout has no image of argosy", hint))
-    return [_held(name, item) for name, item in named.items() if not only or name in only]
+    return [_layout_image(name, item) for name, item in named.items() if not only or name in only]
 
 
-def _held(name: str, item: dict[str, Any]) -> Held:
+def _layout_image(name: str, item: dict[str, Any]) -> LayoutImage:
     reference, _, tag = item["annotations"][_REF_NAME].rpartition(":")
-    return Held(name, reference, tag, item["digest"], item["mediaType"])
+    return LayoutImage(name, reference, tag, item["digest"], item["mediaType"])
 
 
 def push_images(
-    folder: Path, images: list[Held], target: Target, tag: str | None, tell: Callable[[str], None]
-) -> tuple[Pushed, ...]:
+    folder: Path, images: list[LayoutImage], target: PushTarget, tag: str | None, notify: Callable[[str], None]
+) -> tuple[PushedImage, ...]:
     """Push images of a layout, one after the other; raises as the registry does.
 
     tag: instead of the one in the layout. tell: takes a line for each image.
     """
     registry = open_registry(target)
-    brought: dict[str, str] = {}
-    done = []
+    repositories_by_blob: dict[str, str] = {}
+    pushed_images = []
     try:
         for image in images:
             repository = target.repository_of(image.reference)
-            pushed = _push(folder, image, registry, repository, tag or image.tag, brought)
-            pushed = msgspec.structs.replace(pushed, place=f"{target.host}/{pushed.place}")
-            tell(told_push(pushed))
-            done.append(pushed)
+            pushed = _push_image(folder, image, registry, repository, tag or image.tag, repositories_by_blob)
+            pushed = msgspec.structs.replace(pushed, place=f"{target.host}/{pushed.reference}")
+            notify(describe_push(pushed))
+            pushed_images.append(pushed)
     finally:
         registry.close()
-    return tuple(done)
+    return tuple(pushed_images)
 
 
-def told_push(pushed: Pushed) -> str:
+def describe_push(pushed: PushedImage) -> str:
     """Return in a line what a push did; its blobs add up."""
-    total = pushed.sent + pushed.mounted + pushed.there
+    total = pushed.sent + pushed.mounted + pushed.existing
     return (
-        f"{pushed.place} {pushed.digest}: {total} blobs = {pushed.sent} sent "
-        f"({pushed.sent_bytes / 1e6:.1f} MB) + {pushed.mounted} mounted + {pushed.there} there"
+        f"{pushed.reference} {pushed.digest}: {total} blobs = {pushed.sent} sent "
+        f"({pushed.sent_bytes / 1e6:.1f} MB) + {pushed.mounted} mounted + {pushed.existing} there"
     )
 
 
-def _push(
-    folder: Path, image: Held, registry: Receiver, repository: str, tag: str, brought: dict[str, str]
-) -> Pushed:
+def _push_image(
+    folder: Path, image: LayoutImage, registry: RegistryClient, repository: str, tag: str, repositories_by_blob: dict[str, str]
+) -> PushedImage:
     """Push one image. brought: digest to a repository that is known to have it."""
-    data = _path(folder, image.digest).read_bytes()
+    data = _blob_path(folder, image.digest).read_bytes()
     counts = {"sent": 0, "mounted": 0, "there": 0}
     sent_bytes = 0
-    for digest in _digests(data):
-        other = brought.get(digest)
+    for digest in _blob_digests(data):
+        source_repository = repositories_by_blob.get(digest)
         if registry.has_blob(repository, digest):
             counts["there"] += 1
-        elif other is not None and registry.mount_blob(repository, digest, other):
+        elif source_repository is not None and registry.mount_blob(repository, digest, source_repository):
             counts["mounted"] += 1
         else:
-            path = _path(folder, digest)
+            path = _blob_path(folder, digest)
             registry.send_blob(repository, path, digest)
             counts["sent"] += 1
             sent_bytes += path.stat().st_size
-        brought[digest] = repository
+        repositories_by_blob[digest] = repository
     registry.send_manifest(repository, tag, data, image.media_type)
     found = registry.digest_of_tag(repository, tag)
     if found != image.digest:
         message = f"`{repository}:{tag}` gives {found}, expected {image.digest}"
         hint = "somebody else pushes to the same tag, or the registry rewrites manifests"
         raise RefusedError(Fault(repository, "registry-digest", message, hint))
-    return Pushed(image.image, f"{repository}:{tag}", found, sent_bytes=sent_bytes, **counts)
+    return PushedImage(image.image, f"{repository}:{tag}", found, sent_bytes=sent_bytes, **counts)
 
 
-def _digests(manifest: bytes) -> Iterator[str]:
+def _blob_digests(manifest: bytes) -> Iterator[str]:
     """Yield the blobs of a manifest, each once: layers, then the configuration."""
     read = msgspec.json.decode(manifest)
     yield from dict.fromkeys([*(layer["digest"] for layer in read["layers"]), read["config"]["digest"]])
 
 
-def _path(folder: Path, digest: str) -> Path:
+def _blob_path(folder: Path, digest: str) -> Path:
     path = folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
     if not path.is_file():
         message = f"the layout lacks {digest}"

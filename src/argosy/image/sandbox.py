@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from argosy.image.inside import RUN, STATE, TEMPORARY, USER_ID
+from argosy.image.inside import RUNTIME_DIR, STATE_DIR, TEMP_DIR, USER_ID
 
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = (
     1,
@@ -33,7 +33,7 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 
 
-class Cell(msgspec.Struct, frozen=True):
+class SandboxConfig(msgspec.Struct, frozen=True):
     """What is run in which root.
 
     layers: folders beside each other, the lowest first; a single one is taken as it is. root: an empty folder
@@ -50,51 +50,51 @@ class Cell(msgspec.Struct, frozen=True):
     hosts: dict[str, str] = {}
 
 
-def command_of(cell: Cell, *, is_alone: bool = True) -> list[str]:
+def sandbox_command(config: SandboxConfig, *, is_network_isolated: bool = True) -> list[str]:
     """Return the command that runs a cell, for as long as who runs it is there.
 
     is_alone: without any network but its own loopback.
     """
     # `--kill-child` ends the cell with `unshare`, and this ends `unshare` with a builder that was killed.
-    bound = ["setpriv", "--pdeathsig", "KILL"]
+    kill_with_parent = ["setpriv", "--pdeathsig", "KILL"]
     unshare = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
-    own = ["--net"] if is_alone else []
+    network_options = ["--net"] if is_network_isolated else []
     return [
-        *bound,
+        *kill_with_parent,
         *unshare,
-        *own,
+        *network_options,
         sys.executable,
         "-m",
         "argosy.image.sandbox",
-        msgspec.json.encode(cell).decode(),
+        msgspec.json.encode(config).decode(),
     ]
 
 
-def main(words: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Become the command of a cell."""
-    cell = msgspec.json.decode(words[0], type=Cell)
-    _raise_loopback()
-    _mount_all(cell)
-    os.chroot(cell.root)
-    os.chdir(cell.folder)
+    config = msgspec.json.decode(argv[0], type=SandboxConfig)
+    _enable_loopback()
+    _mount_all(config)
+    os.chroot(config.root)
+    os.chdir(config.folder)
     os.setgroups([])
     os.setresgid(USER_ID, USER_ID, USER_ID)
     os.setresuid(USER_ID, USER_ID, USER_ID)
     _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    os.execvpe(cell.command[0], list(cell.command), cell.variables)
+    os.execvpe(config.command[0], list(config.command), config.variables)
 
 
-def _mount_all(cell: Cell) -> None:
+def _mount_all(config: SandboxConfig) -> None:
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
-    root = cell.root
-    if len(cell.layers) == 1:
-        _mount(cell.layers[0], root, None, _MS_BIND)
+    root = config.root
+    if len(config.layers) == 1:
+        _mount(config.layers[0], root, None, _MS_BIND)
         _mount("none", root, None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY)
     else:
         # Without an upper folder an overlay cannot be written to at all. Its options fit in a page: names
         # are taken from the folder that all layers are in.
-        os.chdir(os.path.dirname(cell.layers[0]))
-        lower = ":".join(os.path.basename(layer) for layer in reversed(cell.layers))
+        os.chdir(os.path.dirname(config.layers[0]))
+        lower = ":".join(os.path.basename(layer) for layer in reversed(config.layers))
         _mount("overlay", root, "overlay", _MS_RDONLY, f"lowerdir={lower}")
     _mount("proc", f"{root}/proc", "proc", _MS_NOSUID)
     _mount("tmpfs", f"{root}/dev", "tmpfs", _MS_NOSUID, "mode=0755")
@@ -105,10 +105,10 @@ def _mount_all(cell: Cell) -> None:
     _mount("tmpfs", f"{root}/dev/shm", "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")
     with open(f"{root}/dev/.hosts", "w") as file:
         file.writelines(
-            f"{address} {name}\n" for name, address in {"localhost": "127.0.0.1", **cell.hosts}.items()
+            f"{address} {name}\n" for name, address in {"localhost": "127.0.0.1", **config.hosts}.items()
         )
     _mount(f"{root}/dev/.hosts", f"{root}/etc/hosts", None, _MS_BIND)
-    for place in (RUN, TEMPORARY, *(() if cell.state else (STATE,))):
+    for place in (RUNTIME_DIR, TEMP_DIR, *(() if config.state else (STATE_DIR,))):
         _mount(
             "tmpfs",
             f"{root}{place}",
@@ -116,30 +116,30 @@ def _mount_all(cell: Cell) -> None:
             _MS_NOSUID | _MS_NODEV,
             f"uid={USER_ID},gid={USER_ID},mode=0700",
         )
-    if cell.state:
-        _mount(cell.state, f"{root}{STATE}", None, _MS_BIND)
+    if config.state:
+        _mount(config.state, f"{root}{STATE_DIR}", None, _MS_BIND)
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
-    done = _libc().mount(
+    result = _libc().mount(
         source.encode(), target.encode(), kind.encode() if kind else None, flags, options.encode() or None
     )
-    if done != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"mount {kind or 'bind'}: {os.strerror(number)}", target)
+    if result != 0:
+        error_number = ctypes.get_errno()
+        raise OSError(error_number, f"mount {kind or 'bind'}: {os.strerror(error_number)}", target)
 
 
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def _raise_loopback() -> None:
+def _enable_loopback() -> None:
     """Switch the loopback of a new network namespace on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as query:
         request = struct.pack("16sh22x", b"lo", 0)
-        flags = struct.unpack("16sh22x", fcntl.ioctl(asked, _SIOCGIFFLAGS, request))[1]
+        flags = struct.unpack("16sh22x", fcntl.ioctl(query, _SIOCGIFFLAGS, request))[1]
         if not flags & _IFF_UP:
-            fcntl.ioctl(asked, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | _IFF_UP))
+            fcntl.ioctl(query, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | _IFF_UP))
 
 
 if __name__ == "__main__":

@@ -10,20 +10,20 @@ from urllib.parse import quote
 import msgspec
 
 import argosy
-from argosy.image.debian import Package
+from argosy.image.debian import DebianPackage
 from argosy.image.wheels import Wheel
 
-_SPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # of URLs, RFC 9562
+_UUID_NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # of URLs, RFC 9562
 
 
-def bill_of_materials(image: str, packages: Iterable[Package], wheels: Iterable[Wheel]) -> bytes:
+def bill_of_materials(image: str, packages: Iterable[DebianPackage], wheels: Iterable[Wheel]) -> bytes:
     """Return the bill of an image as JSON: packages of Debian, wheels, and argosy itself."""
-    components = [*map(_of_package, packages), *map(_of_wheel, wheels), _own()]
-    number = uuid.uuid5(_SPACE, msgspec.json.encode([image, components]).decode())
+    components = [*map(_debian_component, packages), *map(_wheel_component, wheels), _argosy_component()]
+    serial_number = uuid.uuid5(_UUID_NAMESPACE, msgspec.json.encode([image, components]).decode())
     value: dict[str, Any] = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{number}",
+        "serialNumber": f"urn:uuid:{serial_number}",
         "version": 1,
         "metadata": {
             "component": {"type": "container", "name": image, "bom-ref": image},
@@ -37,16 +37,16 @@ def bill_of_materials(image: str, packages: Iterable[Package], wheels: Iterable[
     return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
 
 
-def _of_package(package: Package) -> dict[str, Any]:
+def _debian_component(package: DebianPackage) -> dict[str, Any]:
     url = f"pkg:deb/debian/{package.name}@{quote(package.version)}?arch=amd64"
     return _component("library", package.name, package.version, url, package.sha256)
 
 
-def _of_wheel(wheel: Wheel) -> dict[str, Any]:
-    return _component("library", wheel.name, wheel.version, _url_of(wheel), wheel.sha256)
+def _wheel_component(wheel: Wheel) -> dict[str, Any]:
+    return _component("library", wheel.name, wheel.version, _package_url(wheel), wheel.sha256)
 
 
-def _own() -> dict[str, Any]:
+def _argosy_component() -> dict[str, Any]:
     url = f"pkg:pypi/argosy@{argosy.__version__}"
     return {
         "type": "application",
@@ -57,7 +57,7 @@ def _own() -> dict[str, Any]:
     }
 
 
-def _url_of(wheel: Wheel) -> str:
+def _package_url(wheel: Wheel) -> str:
     return f"pkg:pypi/{wheel.name}@{quote(wheel.version)}"
 
 
@@ -73,6 +73,6 @@ def _component(kind: str, name: str, version: str, url: str, sha256: str) -> dic
 
 
 def _dependencies(wheels: Iterable[Wheel]) -> Iterator[dict[str, Any]]:
-    urls = {wheel.name: _url_of(wheel) for wheel in wheels}
+    urls = {wheel.name: _package_url(wheel) for wheel in wheels}
     for wheel in wheels:
         yield {"ref": urls[wheel.name], "dependsOn": [urls[need] for need in wheel.needs if need in urls]}

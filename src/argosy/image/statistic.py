@@ -11,16 +11,16 @@ import msgspec
 
 from argosy.source import flow
 from argosy.source.parse import Parsed, parse
-from argosy.source.text import Source, read_source
+from argosy.source.text import SourceText, read_source
 
-_TORCH = (
+_TORCH_METRICS = (
     r"torch\.(__version__|version(\..*)?|cuda(\.(is_available|device_count|current_device|get_device_name"
     r"|get_device_properties|get_device_capability|memory_\w+|max_memory_\w+|mem_get_info|reset_\w+"
     r"|empty_cache|ipc_collect|utilization|temperature|power_draw|synchronize|memory(\..*)?))?)"
 )
 # What reads a figure of the machine, and computes nothing.
-STATISTICS: Final[Mapping[str, re.Pattern[str]]] = {
-    "torch": re.compile(_TORCH),
+METRIC_NAMES: Final[Mapping[str, re.Pattern[str]]] = {
+    "torch": re.compile(_TORCH_METRICS),
     "tensorflow": re.compile(
         r"tensorflow\.(__version__|config(\.(list_\w+|experimental(\.(get_memory_\w+|list_\w+))?))?"
         r"|test(\.is_gpu_available)?)"
@@ -29,61 +29,61 @@ STATISTICS: Final[Mapping[str, re.Pattern[str]]] = {
     "cupy": re.compile(r"cupy\.(__version__|cuda(\.(runtime(\.\w+)?|Device))?|get_default_memory_pool)"),
 }
 # What tells the same in less than a megabyte.
-INSTEAD: Final = "nvidia-ml-py"
+ALTERNATIVE: Final = "nvidia-ml-py"
 
 
-class Statistic(msgspec.Struct, frozen=True, order=True):
+class MetricOnlyImport(msgspec.Struct, frozen=True, order=True):
     """A file that takes nothing but statistics of a package. takes: the names, sorted."""
 
     path: str
     module: str
-    takes: tuple[str, ...]
+    names_used: tuple[str, ...]
 
 
-def find_statistic(path: str, module: str, shown: str) -> Statistic | None:
+def find_metric_only_import(path: str, module: str, display_path: str) -> MetricOnlyImport | None:
     """Return what a file takes of the top module, when all of it are statistics; None where it takes more.
 
     shown: the file's name in the answer. None too for a file that does not parse: it may take anything.
     """
-    pattern = STATISTICS.get(module)
+    pattern = METRIC_NAMES.get(module)
     source = read_source(path)
-    parsed = parse(source, is_compiled=False) if pattern and isinstance(source, Source) else None
+    parsed = parse(source, is_compiled=False) if pattern and isinstance(source, SourceText) else None
     if pattern is None or not isinstance(parsed, Parsed):
         return None
-    taken = set(_taken(parsed.tree, module))
-    if not all(pattern.fullmatch(name) for name in taken):
+    names_used = set(_find_names_used(parsed.tree, module))
+    if not all(pattern.fullmatch(name) for name in names_used):
         return None
-    return Statistic(shown, module, tuple(sorted(taken)))
+    return MetricOnlyImport(display_path, module, tuple(sorted(names_used)))
 
 
-def _taken(tree: ast.Module, module: str) -> Iterator[str]:
+def _find_names_used(tree: ast.Module, module: str) -> Iterator[str]:
     """Yield the dotted names that a module takes of `module`; the bare module where it is handed on."""
-    names = dict(_bound(tree, module))
+    names = dict(_imported_names(tree, module))
     if "*" in names:
         yield names["*"]
-    inner: set[int] = set()
+    qualified: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            chain = flow.dotted(node)
+            chain = flow.dotted_name(node)
             first, _, rest = chain.partition(".")
-            if id(node) not in inner and first in names:
+            if id(node) not in qualified and first in names:
                 yield f"{names[first]}.{rest}"
-            inner.add(id(node.value))
-        elif _is_read(node) and node.id in names and id(node) not in inner:
+            qualified.add(id(node.value))
+        elif _is_name_load(node) and node.id in names and id(node) not in qualified:
             yield names[node.id]
 
 
-def _is_read(node: ast.AST) -> TypeGuard[ast.Name]:
+def _is_name_load(node: ast.AST) -> TypeGuard[ast.Name]:
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
 
 
-def _bound(tree: ast.Module, module: str) -> Iterator[tuple[str, str]]:
+def _imported_names(tree: ast.Module, module: str) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.partition(".")[0] == module:
                     yield (alias.asname, alias.name) if alias.asname else (module, module)
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            taken = node.module or ""
-            for alias in node.names if taken.partition(".")[0] == module else ():
-                yield alias.asname or alias.name, f"{taken}.{alias.name}"
+            source_module = node.module or ""
+            for alias in node.names if source_module.partition(".")[0] == module else ():
+                yield alias.asname or alias.name, f"{source_module}.{alias.name}"

@@ -12,12 +12,12 @@ from argosy.fault import Fault, InputError
 
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")
 # The names of repositories by the distribution specification.
-_PART: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_REPOSITORY: Final = re.compile(rf"{_PART}(?:/{_PART})*")
+_PATH_COMPONENT: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_REPOSITORY: Final = re.compile(rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*")
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
-class Target(msgspec.Struct, frozen=True):
+class PushTarget(msgspec.Struct, frozen=True):
     """A registry. host: as given; address: host and port that answer. prefix: of repositories, may be empty.
 
     is_plain: without TLS. is_here: it is this machine itself; TLS is then left out unless it wants that.
@@ -27,24 +27,24 @@ class Target(msgspec.Struct, frozen=True):
     address: str
     prefix: str
     is_plain: bool
-    is_here: bool
+    is_loopback: bool
 
     @property
-    def known_as(self) -> tuple[str, ...]:
+    def credential_names(self) -> tuple[str, ...]:
         """The names under which files of credentials have it, the narrowest first.
 
         podman's may be for a part of a registry; docker's older ones are addresses.
         """
         parts = self.prefix.split("/") if self.prefix else []
-        narrow = ("/".join((self.host, *parts[:count])) for count in range(len(parts), 0, -1))
-        return (*narrow, self.host, f"https://{self.host}", f"https://{self.host}/v1/")
+        scoped_names = ("/".join((self.host, *parts[:count])) for count in range(len(parts), 0, -1))
+        return (*scoped_names, self.host, f"https://{self.host}", f"https://{self.host}/v1/")
 
     def repository_of(self, reference: str) -> str:
         """Return the name of an image's repository there."""
         return f"{self.prefix}/{reference}" if self.prefix else reference
 
 
-def read_target(text: str, is_plain: bool = False) -> Target:
+def parse_target(text: str, is_plain: bool = False) -> PushTarget:
     """Read `HOST[:PORT][/PREFIX]`. is_plain: speak without TLS; on this machine itself that is always so.
 
     Raises InputError: it is none.
@@ -58,8 +58,8 @@ def read_target(text: str, is_plain: bool = False) -> Target:
         hint = "no scheme; a prefix has lower case, digits, and `.`, `_`, `-` between them"
         raise InputError(Fault("--to", "registry-name", message, hint))
     address = "localhost:80" if host == "localhost" else host
-    is_here = _is_loopback(name)
-    return Target(host, address, prefix, is_plain or is_here, is_here)
+    is_loopback = _is_loopback(name)
+    return PushTarget(host, address, prefix, is_plain or is_loopback, is_loopback)
 
 
 def check_tag(tag: str) -> None:

@@ -17,12 +17,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from argosy.engine.sources import script_of
+from argosy.engine.sources import find_script_argument
 from argosy.fleet import AgentSpec, load_fleet
 from argosy.image.inside import FLEET_FILE
 
-_WITHIN_S = 60
-_LOADED_AS = "argosy_trial"
+_TIMEOUT_S = 60
+_MODULE_NAME = "argosy_trial"
 
 
 def main(names: Sequence[str]) -> int:
@@ -31,38 +31,38 @@ def main(names: Sequence[str]) -> int:
     fleet = load_fleet(file)
     failed = 0
     for name in names:
-        error = attempt(fleet.agents[name], os.path.dirname(os.path.abspath(file)))
+        error = check_import(fleet.agents[name], os.path.dirname(os.path.abspath(file)))
         failed += bool(error)
         print(json.dumps({"agent": name, "error": error}), flush=True)  # noqa: T201 - what the proof reads
     return 1 if failed else 0
 
 
-def attempt(agent: AgentSpec, root: str) -> str:
+def check_import(agent: AgentSpec, root: str) -> str:
     """Load one agent in a child; return what went wrong, empty when nothing did."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        os._exit(_load_and_tell(agent, root, writing))
+        os._exit(_load_and_report(agent, root, writing))
     os.close(writing)
     with open(reading, encoding="utf-8", errors="replace") as pipe:
-        told = pipe.read().strip()
+        error_text = pipe.read().strip()
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     if code == 0:
         return ""
     if code == -signal.SIGALRM:
-        return f"loading took more than {_WITHIN_S} s"
-    return told or f"loading ended with code {code}"
+        return f"loading took more than {_TIMEOUT_S} s"
+    return error_text or f"loading ended with code {code}"
 
 
-def _load_and_tell(agent: AgentSpec, root: str, writing: int) -> int:
-    signal.alarm(_WITHIN_S)
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 1)
-    os.dup2(quiet, 2)
+def _load_and_report(agent: AgentSpec, root: str, writing: int) -> int:
+    signal.alarm(_TIMEOUT_S)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
     try:
-        _load(agent, root)
+        _load_agent(agent, root)
     except BaseException as error:
         # A script may end the interpreter, or raise what is no Exception: all of it is an answer.
         if isinstance(error, SystemExit) and not error.code:
@@ -73,7 +73,7 @@ def _load_and_tell(agent: AgentSpec, root: str, writing: int) -> int:
     return 0
 
 
-def _load(agent: AgentSpec, root: str) -> None:
+def _load_agent(agent: AgentSpec, root: str) -> None:
     folder = os.path.join(root, agent.cwd or "")
     os.environ.update(agent.env, ARGOSY_AGENT=agent.name)
     for entry in agent.env.get("PYTHONPATH", "").split(os.pathsep):
@@ -85,14 +85,14 @@ def _load(agent: AgentSpec, root: str) -> None:
         sys.path.insert(0, root)
         getattr(importlib.import_module(module), name)
         return
-    script = str(agent.run) if agent.kind == "script" else script_of(agent.run)
+    script = str(agent.run) if agent.kind == "script" else find_script_argument(agent.run)
     if script is None:
         return
     path = os.path.join(root if agent.kind == "script" else folder, script)
     sys.argv = [path, *agent.args]
     sys.path.insert(0, os.path.dirname(path))
     with contextlib.suppress(SystemExit):
-        runpy.run_path(path, run_name=_LOADED_AS)
+        runpy.run_path(path, run_name=_MODULE_NAME)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 
-_WITHIN_S: Final = 10.0
+_CONNECT_TIMEOUT_S: Final = 10.0
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which `ssl` has no name.
 _NO_CHECK_TIME: Final = 0x200000
 # X509_V_ERR_… of OpenSSL.
-_NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
+_NOT_YET_VALID, _EXPIRED, _HOSTNAME_MISMATCH, _ADDRESS_MISMATCH = 9, 10, 62, 64
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -35,12 +35,12 @@ class Certificate(msgspec.Struct, frozen=True):
     subject: str
     issuer: str
     names: tuple[str, ...]
-    since: float
-    until: float
+    not_before: float
+    not_after: float
 
     def __str__(self) -> str:
         names = ", ".join(f"`{name}`" for name in self.names) or f"no host (its subject is `{self.subject}`)"
-        return f"for {names}, issued by `{self.issuer}`, valid from {_day(self.since)} to {_day(self.until)}"
+        return f"for {names}, issued by `{self.issuer}`, valid from {_format_day(self.not_before)} to {_format_day(self.not_after)}"
 
 
 def tls_context(host: str, environ: Mapping[str, str]) -> ssl.SSLContext:
@@ -60,8 +60,8 @@ def tls_context(host: str, environ: Mapping[str, str]) -> ssl.SSLContext:
         try:
             context.load_verify_locations(str(file))
         except (OSError, ssl.SSLError) as error:
-            why = "no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
-            message = f"the certificates of `{host}`'s authority cannot be read: {why}"
+            reason = "no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+            message = f"the certificates of `{host}`'s authority cannot be read: {reason}"
             hint = "`openssl x509 -in FILE` reads one that is good"
             raise InputError(Fault(str(file), "certificate-file", message, hint)) from error
     return context
@@ -81,75 +81,75 @@ def authority_files(host: str, environ: Mapping[str, str]) -> Iterator[Path]:
             yield from sorted(folder.glob("*.crt"))
 
 
-def tls_fault(host: str, place: str, error: BaseException, environ: Mapping[str, str]) -> Fault:
+def tls_fault(host: str, address: str, error: BaseException, environ: Mapping[str, str]) -> Fault:
     """Return what a person has to know of a connection that TLS refused.
 
     host: of the registry, as given. place: who answered, `HOST[:PORT]`. error: of `ssl`.
     """
-    where, number = place or host, getattr(error, "verify_code", None)
+    where, number = address or host, getattr(error, "verify_code", None)
     if not isinstance(error, ssl.SSLCertVerificationError):
-        said = getattr(error, "reason", None) or str(error)
+        reason = getattr(error, "reason", None) or str(error)
         if speaks_tls(where):
             hint = "the registry's own log says more"
-            return Fault(where, "registry-tls", f"TLS was refused: {said}", hint)
-        message = f"what answers does not speak TLS ({said})"
+            return Fault(where, "registry-tls", f"TLS was refused: {reason}", hint)
+        message = f"what answers does not speak TLS ({reason})"
         return Fault(where, "registry-tls", message, "`--http`, only where nobody listens")
     found = peer_certificate(where)
-    shown = f": it is {found}" if found else ""
+    certificate_text = f": it is {found}" if found else ""
     if number in (_EXPIRED, _NOT_YET_VALID):
         state = "has expired" if number == _EXPIRED else "is not valid yet"
-        hint = f"it has to be renewed there; the clock here says {_day(datetime.now(UTC).timestamp())}"
-        return Fault(where, "registry-tls", f"the certificate {state}{shown}", hint)
-    if number in (_OTHER_NAME, _OTHER_ADDRESS):
+        hint = f"it has to be renewed there; the clock here says {_format_day(datetime.now(UTC).timestamp())}"
+        return Fault(where, "registry-tls", f"the certificate {state}{certificate_text}", hint)
+    if number in (_HOSTNAME_MISMATCH, _ADDRESS_MISMATCH):
         hint = "`--to` with a name that the certificate has, or a certificate that has this one"
-        return Fault(where, "registry-tls", f"the certificate is for another host{shown}", hint)
+        return Fault(where, "registry-tls", f"the certificate is for another host{certificate_text}", hint)
     folder = authority_folders(host, environ)[0]
     hint = (
         f"if that is right, `mkdir -p {folder}` and put the authority's certificate there as `ca.crt`, "
         "or name it in `SSL_CERT_FILE`"
     )
-    message = f"the certificate is from nobody trusted here ({error.verify_message}){shown}"
+    message = f"the certificate is from nobody trusted here ({error.verify_message}){certificate_text}"
     return Fault(where, "registry-tls", message, hint)
 
 
-def speaks_tls(place: str) -> bool:
+def speaks_tls(address: str) -> bool:
     """Return whether a TLS handshake succeeds at `HOST[:PORT]`, whatever the certificate."""
-    return _shown(place) is not None
+    return _fetch_raw_certificate(address) is not None
 
 
-def peer_certificate(place: str) -> Certificate | None:
+def peer_certificate(address: str) -> Certificate | None:
     """Return the certificate that is shown at `HOST[:PORT]`, unverified; None when there is none to read."""
-    shown = _shown(place)
-    if shown is None:
+    raw = _fetch_raw_certificate(address)
+    if raw is None:
         return None
     # `ssl` reads a certificate only when it trusts it: this connection trusts it alone, and sends nothing.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     try:
-        context.load_verify_locations(cadata=shown)
+        context.load_verify_locations(cadata=raw)
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VerifyFlags(_NO_CHECK_TIME)
-        with _connected(place, context) as channel:
-            return _certificate(channel.getpeercert() or {})
+        with _connect_tls(address, context) as channel:
+            return _parse_certificate(channel.getpeercert() or {})
     except OSError:
         return None
 
 
-def _shown(place: str) -> bytes | None:
+def _fetch_raw_certificate(address: str) -> bytes | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with _connected(place, context) as channel:
+        with _connect_tls(address, context) as channel:
             return channel.getpeercert(binary_form=True)
     except OSError:
         return None
 
 
-def _connected(place: str, context: ssl.SSLContext) -> ssl.SSLSocket:
-    host, found, port = place.rpartition(":")
+def _connect_tls(address: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+    host, found, port = address.rpartition(":")
     if not found or not port.isdigit():
-        host, port = place, "443"
+        host, port = address, "443"
     host = host.strip("[]")
-    plain = socket.create_connection((host, int(port)), _WITHIN_S)
+    plain = socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_S)
     try:
         return context.wrap_socket(plain, server_hostname=host)
     except BaseException:
@@ -157,13 +157,13 @@ def _connected(place: str, context: ssl.SSLContext) -> ssl.SSLSocket:
         raise
 
 
-def _certificate(told: dict[str, Any]) -> Certificate:
+def _parse_certificate(fields: dict[str, Any]) -> Certificate:
     return Certificate(
-        subject=_common_name(told.get("subject", ())),
-        issuer=_common_name(told.get("issuer", ())),
-        names=tuple(value for _, value in told.get("subjectAltName", ())),
-        since=float(ssl.cert_time_to_seconds(told["notBefore"])),
-        until=float(ssl.cert_time_to_seconds(told["notAfter"])),
+        subject=_common_name(fields.get("subject", ())),
+        issuer=_common_name(fields.get("issuer", ())),
+        names=tuple(value for _, value in fields.get("subjectAltName", ())),
+        not_before=float(ssl.cert_time_to_seconds(fields["notBefore"])),
+        not_after=float(ssl.cert_time_to_seconds(fields["notAfter"])),
     )
 
 
@@ -174,5 +174,5 @@ def _common_name(parts: tuple[tuple[tuple[str, str], ...], ...]) -> str:
     return named[-1] if named else ", ".join(value for _, value in pairs) or "nobody"
 
 
-def _day(seconds: float) -> str:
+def _format_day(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")

@@ -19,9 +19,9 @@ from argosy.extra import install_command
 from argosy.fault import Fault, MissingError, RefusedError
 from argosy.image.commands import run_program
 from argosy.image.debian import PYTHON
-from argosy.image.owntests import tests_of_wheel, unneeded_files
-from argosy.image.whole import scratch_folder
-from argosy.source.distributions import normalized
+from argosy.image.owntests import wheel_tests, unused_test_files
+from argosy.image.whole import temporary_folder
+from argosy.source.distributions import normalize_name
 
 try:
     from packaging.requirements import Requirement
@@ -38,7 +38,7 @@ _PLATFORMS: Final = (
     "manylinux2014",
     "linux",
 )
-_MARKERS: Final = {
+_MARKER_ENVIRONMENT: Final = {
     "implementation_name": "cpython",
     "implementation_version": f"{PYTHON}.0",
     "os_name": "posix",
@@ -75,7 +75,7 @@ class Wheel(msgspec.Struct, frozen=True, order=True):
         return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
 
 
-class WheelHouse:
+class WheelCache:
     """The wheels in the cache, by digest."""
 
     def __init__(self, cache: Path) -> None:
@@ -91,28 +91,28 @@ class WheelHouse:
 
         Raises RefusedError: pip finds none that fit together; MissingError: no pip.
         """
-        wanted = set(names)
+        requested = set(names)
         while True:
-            wheels = self.download(sorted(wanted))
-            lacking = {need for wheel in wheels for need in wheel.needs} - {wheel.name for wheel in wheels}
-            if not lacking:
-                return self.reached(wheels, set(names))
+            wheels = self.download(sorted(requested))
+            missing = {need for wheel in wheels for need in wheel.needs} - {wheel.name for wheel in wheels}
+            if not missing:
+                return self.select_required(wheels, set(names))
             # pip reads markers with the Python that runs it, which may be an older one.
-            wanted |= lacking
+            requested |= missing
 
-    def reached(self, wheels: Iterable[Wheel], names: set[str]) -> tuple[Wheel, ...]:
+    def select_required(self, wheels: Iterable[Wheel], names: set[str]) -> tuple[Wheel, ...]:
         """Return the wheels that some distributions come to."""
         by_name = {wheel.name: wheel for wheel in wheels}
-        return tuple(by_name[name] for name in sorted(closure(names, by_name)))
+        return tuple(by_name[name] for name in sorted(required_closure(names, by_name)))
 
     def download(self, requirements: list[str]) -> tuple[Wheel, ...]:
         if not requirements:
             return ()
-        with scratch_folder(self.folder) as folder:
-            run_program([*_pip(), "download", *_TARGET, "--dest", str(folder), *requirements])
-            return tuple(self.keep(path) for path in sorted(folder.glob("*.whl")))
+        with temporary_folder(self.folder) as folder:
+            run_program([*_pip_command(), "download", *_PIP_TARGET_OPTIONS, "--dest", str(folder), *requirements])
+            return tuple(self.store_wheel(path) for path in sorted(folder.glob("*.whl")))
 
-    def keep(self, path: Path) -> Wheel:
+    def store_wheel(self, path: Path) -> Wheel:
         """Move a wheel into the cache."""
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         target = self.folder / digest / path.name
@@ -122,29 +122,29 @@ class WheelHouse:
 
     def fetch(self, wheels: Iterable[Wheel]) -> None:
         """Have locked wheels in the cache. Raises RefusedError: one is not to be had with its digest."""
-        lacking = [wheel for wheel in wheels if not self.path_of(wheel).is_file()]
-        if not lacking:
+        missing = [wheel for wheel in wheels if not self.path_of(wheel).is_file()]
+        if not missing:
             return
-        with scratch_folder(self.folder) as folder:
-            lines = [wheel.requirement for wheel in lacking]
+        with temporary_folder(self.folder) as folder:
+            lines = [wheel.requirement for wheel in missing]
             (folder / "lock.txt").write_text("\n".join(lines) + "\n")
-            command = [*_pip(), "download", *_TARGET, "--no-deps", "--require-hashes", "--dest", str(folder)]
+            command = [*_pip_command(), "download", *_PIP_TARGET_OPTIONS, "--no-deps", "--require-hashes", "--dest", str(folder)]
             hint = "`argosy image lock` writes a new lock where versions are gone"
             run_program([*command, "-r", str(folder / "lock.txt")], hint=hint)
             for path in folder.glob("*.whl"):
-                self.keep(path)
+                self.store_wheel(path)
 
 
-_COMMAND: Final = re.compile(r"\w[\w.+-]*")
-_DOTTED: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-_TARGET: Final = (
+_COMMAND_NAME: Final = re.compile(r"\w[\w.+-]*")
+_DOTTED_NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+_PIP_TARGET_OPTIONS: Final = (
     *("--quiet", "--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON),
     *("--abi", f"cp{PYTHON.replace('.', '')}", "--abi", "abi3", "--abi", "none"),
     *(word for name in _PLATFORMS for word in ("--platform", f"{name}_x86_64")),
 )
 
 
-def _pip() -> list[str]:
+def _pip_command() -> list[str]:
     """Return the command of pip. Raises MissingError: there is none."""
     try:
         run_program([sys.executable, "-m", "pip", "--version"])
@@ -159,15 +159,15 @@ def _pip() -> list[str]:
     return [sys.executable, "-m", "pip"]
 
 
-def closure(names: Iterable[str], wheels: Mapping[str, Wheel]) -> set[str]:
+def required_closure(names: Iterable[str], wheels: Mapping[str, Wheel]) -> set[str]:
     """Return `names` and all that they need, as far as there are wheels of it."""
     found: set[str] = set()
-    todo = list(names)
-    while todo:
-        name = todo.pop()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
         if name in wheels and name not in found:
             found.add(name)
-            todo += wheels[name].needs
+            pending += wheels[name].needs
     return found
 
 
@@ -177,28 +177,28 @@ def read_wheel(path: Path, digest: str) -> Wheel:
     with zipfile.ZipFile(path) as archive:
         place = next(item for item in archive.namelist() if item.endswith(".dist-info/METADATA"))
         metadata = HeaderParser().parsestr(archive.read(place).decode())
-        left_out, tests = tests_of_wheel(archive)
+        left_out, tests = wheel_tests(archive)
         size = sum(
             item.file_size
             for item in archive.infolist()
-            if item.filename not in left_out and _target(item.filename, "") is not None
+            if item.filename not in left_out and _install_path(item.filename, "") is not None
         )
-    needs = tuple(sorted(set(_needs(metadata.get_all("Requires-Dist") or []))))
-    return Wheel(normalized(name), version, path.name, digest, needs, size, tests)
+    needs = tuple(sorted(set(_required_distributions(metadata.get_all("Requires-Dist") or []))))
+    return Wheel(normalize_name(name), version, path.name, digest, needs, size, tests)
 
 
-def _needs(lines: Iterable[str]) -> Iterator[str]:
+def _required_distributions(lines: Iterable[str]) -> Iterator[str]:
     """Yield the distributions that hold on the image's Python, without extras."""
     if not _has_packaging:
         message = "markers of wheels are read by `packaging`, which is not installed"
         raise MissingError(Fault("", "no-packaging", message, f"`{install_command('image')}`"))
     for line in lines:
         requirement = Requirement(line)
-        if requirement.marker is None or requirement.marker.evaluate({**_MARKERS, "extra": ""}):
-            yield normalized(requirement.name)
+        if requirement.marker is None or requirement.marker.evaluate({**_MARKER_ENVIRONMENT, "extra": ""}):
+            yield normalize_name(requirement.name)
 
 
-def unpack(path: Path, folder: Path, site: str, used: Collection[str] | None = None) -> None:
+def unpack_wheel(path: Path, folder: Path, site: str, referenced_tests: Collection[str] | None = None) -> None:
     """Lay a wheel out below `folder` as an installer would, with its modules in `site`.
 
     Commands of its entry points get a small script each; nothing of it runs.
@@ -206,38 +206,38 @@ def unpack(path: Path, folder: Path, site: str, used: Collection[str] | None = N
     Raises RefusedError, before a byte is written: a name in it leads out of its folder.
     """
     with zipfile.ZipFile(path) as archive:
-        commands = _read_commands(archive, path.name)
+        commands = _read_entry_points(archive, path.name)
         for item in archive.infolist():
-            _check_name(item.filename, path.name)
-        left_out = frozenset[str]() if used is None else unneeded_files(archive, used)
+            _check_member_name(item.filename, path.name)
+        excluded = frozenset[str]() if referenced_tests is None else unused_test_files(archive, referenced_tests)
         for item in archive.infolist():
-            target = _target(item.filename, site)
-            if target is None or item.is_dir() or item.filename in left_out:
+            target = _install_path(item.filename, site)
+            if target is None or item.is_dir() or item.filename in excluded:
                 continue
-            place = folder / target
-            place.parent.mkdir(parents=True, exist_ok=True)
+            destination = folder / target
+            destination.parent.mkdir(parents=True, exist_ok=True)
             data = archive.read(item)
             if target.startswith("usr/local/bin/") and data.startswith(b"#!python"):
                 data = b"#!/usr/bin/python3" + data[data.index(b"\n") :]
-            place.write_bytes(data)
+            destination.write_bytes(data)
             is_program = bool(item.external_attr >> 16 & 0o111) or target.startswith("usr/local/bin/")
-            place.chmod(0o755 if is_program else 0o644)
-    _write_commands(commands, folder / "usr/local/bin")
+            destination.chmod(0o755 if is_program else 0o644)
+    _write_scripts(commands, folder / "usr/local/bin")
 
 
-def _check_name(name: str, wheel: str) -> None:
+def _check_member_name(name: str, wheel: str) -> None:
     """Raises RefusedError: a member's name is absolute or leads upwards."""
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts:
-        _refuse(wheel, f"its member `{name}` leads out of the folder it is unpacked to")
+        _reject_wheel(wheel, f"its member `{name}` leads out of the folder it is unpacked to")
 
 
-def _refuse(wheel: str, message: str) -> NoReturn:
+def _reject_wheel(wheel: str, message: str) -> NoReturn:
     hint = "do not install it; fetch the distribution again from a source that you trust"
     raise RefusedError(Fault(wheel, "unsafe-wheel", f"`{wheel}` is refused: {message}", hint))
 
 
-def _target(name: str, site: str) -> str | None:
+def _install_path(name: str, site: str) -> str | None:
     """Return where a member of a wheel goes."""
     head, _, rest = name.partition("/")
     if not head.endswith(".data"):
@@ -247,7 +247,7 @@ def _target(name: str, site: str) -> str | None:
     return posixpath.join(places[kind], rest) if kind in places else None
 
 
-def _read_commands(archive: zipfile.ZipFile, wheel: str) -> dict[str, tuple[str, str]]:
+def _read_entry_points(archive: zipfile.ZipFile, wheel: str) -> dict[str, tuple[str, str]]:
     """Return the commands of a wheel's entry points: name to module and attribute.
 
     Raises RefusedError: a name is no plain file name, or what it starts is no module and attribute.
@@ -258,8 +258,8 @@ def _read_commands(archive: zipfile.ZipFile, wheel: str) -> dict[str, tuple[str,
             continue
         for name, target in _console_scripts(archive.read(place).decode()):
             module, _, attribute = target.partition("[")[0].strip().partition(":")
-            if not _COMMAND.fullmatch(name) or not all(map(_DOTTED.fullmatch, (module, attribute))):
-                _refuse(wheel, f"its entry point `{name} = {target}` is not `name = module:attribute`")
+            if not _COMMAND_NAME.fullmatch(name) or not all(map(_DOTTED_NAME.fullmatch, (module, attribute))):
+                _reject_wheel(wheel, f"its entry point `{name} = {target}` is not `name = module:attribute`")
             found[name] = module, attribute
     return found
 
@@ -274,7 +274,7 @@ def _console_scripts(text: str) -> Iterator[tuple[str, str]]:
             yield name.strip(), target.strip()
 
 
-def _write_commands(commands: Mapping[str, tuple[str, str]], folder: Path) -> None:
+def _write_scripts(commands: Mapping[str, tuple[str, str]], folder: Path) -> None:
     for name, (module, attribute) in commands.items():
         folder.mkdir(parents=True, exist_ok=True)
         first = attribute.partition(".")[0]

@@ -18,15 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_PREFIX: Final = ".new-"
+_TEMPORARY_PREFIX: Final = ".new-"
 # Between its making and its lock something half made is nobody's.
-_YOUNG_S: Final = 5.0
+_GRACE_S: Final = 5.0
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes) -> None:
     """Write a file that is there whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_PREFIX)
-    with _locked(descriptor), _removed_unless_done(name):
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY_PREFIX)
+    with _flock(descriptor), _removing_on_error(name):
         with open(descriptor, "wb", closefd=False) as file:
             file.write(data)
         os.chmod(name, 0o644)
@@ -34,20 +34,20 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def scratch_folder(beside: Path) -> Iterator[Path]:
+def temporary_folder(beside: Path) -> Iterator[Path]:
     """Give an empty folder in another, for as long as the block runs."""
-    name = tempfile.mkdtemp(dir=beside, prefix=_PREFIX)
-    with _locked(os.open(name, os.O_RDONLY | os.O_DIRECTORY)), _removed(name):
+    name = tempfile.mkdtemp(dir=beside, prefix=_TEMPORARY_PREFIX)
+    with _flock(os.open(name, os.O_RDONLY | os.O_DIRECTORY)), _removing(name):
         yield Path(name)
 
 
 @contextmanager
-def growing_folder(target: Path) -> Iterator[Path]:
+def staged_folder(target: Path) -> Iterator[Path]:
     """Give an empty folder that is `target` once the block has ended well.
 
     When somebody else has made it meanwhile, theirs stays: both made the same.
     """
-    with scratch_folder(target.parent) as folder:
+    with temporary_folder(target.parent) as folder:
         folder.chmod(0o755)
         yield folder
         try:
@@ -58,17 +58,17 @@ def growing_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Wait until nobody else holds a folder, and hold it."""
-    with _locked(os.open(folder, os.O_RDONLY | os.O_DIRECTORY)):
+    with _flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY)):
         yield
 
 
-def sweep(folder: Path) -> None:
+def remove_stale(folder: Path) -> None:
     """Take away what killed processes left half made in a folder."""
-    for path in folder.glob(f"{_PREFIX}*"):
+    for path in folder.glob(f"{_TEMPORARY_PREFIX}*"):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > _YOUNG_S and not _is_locked(path):
+            if time.time() - path.stat().st_mtime > _GRACE_S and not _is_locked(path):
                 _remove(str(path))
 
 
@@ -84,7 +84,7 @@ def _is_locked(path: Path) -> bool:
 
 
 @contextmanager
-def _locked(descriptor: int) -> Iterator[None]:
+def _flock(descriptor: int) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -93,7 +93,7 @@ def _locked(descriptor: int) -> Iterator[None]:
 
 
 @contextmanager
-def _removed(name: str) -> Iterator[None]:
+def _removing(name: str) -> Iterator[None]:
     try:
         yield
     finally:
@@ -101,7 +101,7 @@ def _removed(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _removed_unless_done(name: str) -> Iterator[None]:
+def _removing_on_error(name: str) -> Iterator[None]:
     try:
         yield
     except BaseException:

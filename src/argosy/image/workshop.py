@@ -9,22 +9,22 @@ from pathlib import Path
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.spelling import suggestion
-from argosy.image.base import read_base
-from argosy.image.blobs import Compression, Store
-from argosy.image.build import Builder, Built, write_layout
-from argosy.image.containers import lay_out
-from argosy.image.disk import on_disk
-from argosy.image.lock import FILE as LOCK_FILE
-from argosy.image.lock import Lock, check_lock, make_lock, read_lock, write_lock
+from argosy.fleet.spelling import suggest
+from argosy.image.base import read_base_image
+from argosy.image.blobs import Compression, BlobStore
+from argosy.image.build import ImageBuilder, BuiltImage, write_layout
+from argosy.image.containers import plan_containers
+from argosy.image.disk import disk_errors_as_faults
+from argosy.image.lock import LOCK_FILE as LOCK_FILE
+from argosy.image.lock import ImageLock, check_lock, resolve_lock, read_lock, write_lock
 from argosy.image.machinelock import MachineLock, lock_machines, write_machine_locks
 from argosy.image.plan import ImagePlan
-from argosy.image.proof import Proof, Prover
-from argosy.image.record import FOLDER, Record, write_record
-from argosy.image.whole import held, sweep
+from argosy.image.proof import SmokeTestResult, SmokeTester
+from argosy.image.record import LAYOUT_FOLDER, BuildRecord, write_build_record
+from argosy.image.whole import lock_folder, remove_stale
 
 
-class Order(msgspec.Struct, frozen=True):
+class BuildOptions(msgspec.Struct, frozen=True):
     """What is to be built. only: these images; empty for all. folder: of the layout; see `record.FOLDER`.
 
     base: `LAYOUT[:NAME]` of an image to build upon; empty for the one from Debian's packages.
@@ -34,41 +34,41 @@ class Order(msgspec.Struct, frozen=True):
     folder: Path | None = None
     tag: str = "latest"
     compression: Compression = "zstd"
-    is_proven: bool = True
-    base: str = ""
+    runs_smoke_test: bool = True
+    base_reference: str = ""
 
 
-class Locked(msgspec.Struct, frozen=True):
+class LockResult(msgspec.Struct, frozen=True):
     """What was locked: for the images, and for each machine a part of that."""
 
     path: Path
-    lock: Lock
+    lock: ImageLock
     machines: tuple[MachineLock, ...]
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class BuildResult(msgspec.Struct, frozen=True):
     """What was built. unnamed: images that have no name in the layout, since their proof failed."""
 
     folder: Path
-    built: tuple[Built, ...]
-    proofs: dict[str, Proof]
-    record: Record
+    built: tuple[BuiltImage, ...]
+    smoke_tests: dict[str, SmokeTestResult]
+    record: BuildRecord
 
     @property
-    def unnamed(self) -> tuple[str, ...]:
-        return tuple(name for name, proof in self.proofs.items() if not proof.is_good)
+    def untagged(self) -> tuple[str, ...]:
+        return tuple(name for name, proof in self.smoke_tests.items() if not proof.is_passed)
 
 
-def cache_folder() -> Path:
+def image_cache_folder() -> Path:
     """Return where wheels, packages, layers and bytecode are kept between builds."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(base) / "argosy" / "images"
 
 
-def _swept(cache: Path) -> Path:
+def _clean_cache(cache: Path) -> Path:
     """Take away what killed builds left half made in the cache."""
     for folder in (cache, *cache.glob("*/"), cache / "blobs" / "sha256"):
-        sweep(folder)
+        remove_stale(folder)
     return cache
 
 
@@ -77,88 +77,88 @@ def lock_path(plan: ImagePlan) -> Path:
     return Path(plan.fleet.path).parent / LOCK_FILE
 
 
-def lock_images(plan: ImagePlan, only: tuple[str, ...] = ()) -> Locked:
+def lock_images(plan: ImagePlan, only: tuple[str, ...] = ()) -> LockResult:
     """Write the lock of a plan anew, and that of each machine; raises as apt and pip do."""
     check_names(plan, only)
     path = lock_path(plan)
-    with on_disk(cache_folder(), path.parent):
-        lock = make_lock(plan, _swept(cache_folder()), only)
+    with disk_errors_as_faults(image_cache_folder(), path.parent):
+        lock = resolve_lock(plan, _clean_cache(image_cache_folder()), only)
         write_lock(lock, path)
         machines = lock_machines(plan, lock, only)
         write_machine_locks(machines)
-    return Locked(path, lock, machines)
+    return LockResult(path, lock, machines)
 
 
-def build_images(plan: ImagePlan, order: Order, tell: Callable[[str], None]) -> Outcome:
+def build_images(plan: ImagePlan, options: BuildOptions, notify: Callable[[str], None]) -> BuildResult:
     """Build images, run each, and name those that are good; a missing lock is written first.
 
     tell: takes a line for each step. Raises as what is used does: InputError for names and locks,
     MissingError for programs, RefusedError for what cannot be fetched.
     """
-    check_names(plan, order.only)
-    folder = order.folder or Path(plan.fleet.path).parent / FOLDER
+    check_names(plan, options.only)
+    folder = options.folder or Path(plan.fleet.path).parent / LAYOUT_FOLDER
     _check_folder(folder)
-    with on_disk(cache_folder(), folder):
-        return _build_images(plan, order, folder, tell)
+    with disk_errors_as_faults(image_cache_folder(), folder):
+        return _build_images(plan, options, folder, notify)
 
 
 def _check_folder(folder: Path) -> None:
     """Raise InputError: a layout cannot be written there; told before anything is built."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink())
-    if not there.is_dir():
-        message = f"`{folder}` cannot be a folder: `{there}` is none"
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink())
+    if not existing.is_dir():
+        message = f"`{folder}` cannot be a folder: `{existing}` is none"
         raise InputError(Fault("-o", "layout-folder", message, "`-o DIR` names another"))
-    if not os.access(there, os.W_OK):
-        message = f"`{folder}` cannot be written: no right to write to `{there}`"
+    if not os.access(existing, os.W_OK):
+        message = f"`{folder}` cannot be written: no right to write to `{existing}`"
         raise InputError(Fault("-o", "layout-folder", message, "`-o DIR` names another"))
 
 
-def _build_images(plan: ImagePlan, order: Order, folder: Path, tell: Callable[[str], None]) -> Outcome:
-    store = Store(_swept(cache_folder()), order.compression)
-    containers = lay_out(plan)
-    prover = Prover(store, cache_folder(), containers) if order.is_proven else None
-    given = read_base(order.base, store) if order.base else None
+def _build_images(plan: ImagePlan, options: BuildOptions, folder: Path, notify: Callable[[str], None]) -> BuildResult:
+    store = BlobStore(_clean_cache(image_cache_folder()), options.compression)
+    containers = plan_containers(plan)
+    smoke_tester = SmokeTester(store, image_cache_folder(), containers) if options.runs_smoke_test else None
+    base_image = read_base_image(options.base_reference, store) if options.base_reference else None
     path = lock_path(plan)
     if not path.exists():
-        tell(f"writing `{LOCK_FILE}`: there was none")
-        lock_images(plan, order.only)
+        notify(f"writing `{LOCK_FILE}`: there was none")
+        lock_images(plan, options.only)
     lock = read_lock(path)
-    check_lock(lock, plan, path, order.only)
-    builder = Builder(containers, lock, store, cache_folder(), given)
-    images = [image for image in plan.images.values() if not order.only or image.name in order.only]
+    check_lock(lock, plan, path, options.only)
+    builder = ImageBuilder(containers, lock, store, image_cache_folder(), base_image)
+    images = [image for image in plan.images.values() if not options.only or image.name in options.only]
     built = []
-    proofs: dict[str, Proof] = {}
+    smoke_tests: dict[str, SmokeTestResult] = {}
     for image in images:
         item = builder.build(image)
         built.append(item)
-        tell(f"{image.name}: built, {item.unpacked_bytes / 1e6:.1f} MB, {len(item.layers)} layers")
-        if prover is not None:
-            proofs[image.name] = prover.prove(item)
-            tell(f"{image.name}: {told_proof(proofs[image.name])}")
-    named = [item for item in built if item.image.name in proofs and proofs[item.image.name].is_good]
+        notify(f"{image.name}: built, {item.unpacked_bytes / 1e6:.1f} MB, {len(item.layers)} layers")
+        if smoke_tester is not None:
+            smoke_tests[image.name] = smoke_tester.test_image(item)
+            notify(f"{image.name}: {describe_smoke_test(smoke_tests[image.name])}")
+    tagged = [item for item in built if item.image.name in smoke_tests and smoke_tests[item.image.name].is_passed]
     folder.mkdir(parents=True, exist_ok=True)
-    with held(folder):
-        sweep(folder)
-        write_layout(folder, store, built, [item.image.name for item in named], order.tag)
-        record = write_record(folder, built, proofs)
-    return Outcome(folder, tuple(built), proofs, record)
+    with lock_folder(folder):
+        remove_stale(folder)
+        write_layout(folder, store, built, [item.image.name for item in tagged], options.tag)
+        record = write_build_record(folder, built, smoke_tests)
+    return BuildResult(folder, tuple(built), smoke_tests, record)
 
 
-def told_proof(proof: Proof) -> str:
+def describe_smoke_test(result: SmokeTestResult) -> str:
     """Return a proof in a line."""
-    if proof.is_good:
-        waiting = f", {proof.waiting} agents wait for others" if proof.waiting else ""
+    if result.is_passed:
+        waiting = f", {result.waiting} agents wait for others" if result.waiting else ""
         return (
-            f"proven: {proof.imported} agents imported, {proof.ready} ready{waiting}; healthy after "
-            f"{proof.healthy_s:.2f} s, stopped in {proof.stopped_s:.2f} s"
+            f"proven: {result.imported} agents imported, {result.ready} ready{waiting}; healthy after "
+            f"{result.healthy_s:.2f} s, stopped in {result.stopped_s:.2f} s"
         )
-    failed = [f"`{name}`: {error}" for name, error in proof.failed.items()]
-    return "no name: " + "; ".join([*failed, *proof.faults])
+    failed = [f"`{name}`: {error}" for name, error in result.failed.items()]
+    return "no name: " + "; ".join([*failed, *result.faults])
 
 
 def check_names(plan: ImagePlan, only: tuple[str, ...]) -> None:
     """Raise InputError: one of these is no image of the plan."""
     for name in only:
         if name not in plan.images:
-            hint = suggestion(name, plan.images, "images")
+            hint = suggest(name, plan.images, "images")
             raise InputError(Fault("--only", "unknown-image", f"there is no image `{name}`", hint))

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.refit.cache import Cache, Seen, Verdict, code_key, digest_of, find_unsettled
+from argosy.refit.cache import TreeCache, CachedAudit, AuditResult, code_fingerprint, digest_of, find_racy_files
 from argosy.refit.finding import Finding
-from argosy.refit.hadolint import hadolint_key
-from argosy.refit.walk import take_snapshot
-from argosy.source.collector import collector_paused
-from argosy.source.text import read_data
+from argosy.refit.hadolint import hadolint_fingerprint
+from argosy.refit.walk import scan_tree
+from argosy.source.collector import pause_gc
+from argosy.source.text import read_source_bytes
 
 if TYPE_CHECKING:
-    from argosy.refit.inquiry import Progress
+    from argosy.refit.inquiry import OnProgress
 
 
-class Report(msgspec.Struct, frozen=True):
+class AuditReport(msgspec.Struct, frozen=True):
     """The account of one audit.
 
     sizes: the bytes of every file that was looked at, by path. read: how many had to be read anew.
@@ -35,21 +35,21 @@ class Report(msgspec.Struct, frozen=True):
     """
 
     root: str
-    verdict: Verdict
+    result: AuditResult
     sizes: Mapping[str, int]
-    read: int
+    files_analyzed: int
     unreadable: Mapping[str, str]
-    environments: tuple[str, ...]
-    seconds: float
-    titles: Mapping[str, str]
+    virtual_environments: tuple[str, ...]
+    duration_s: float
+    rule_titles: Mapping[str, str]
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        return self.verdict.findings
+        return self.result.findings
 
     @property
-    def refused(self) -> Mapping[str, str]:
-        return self.verdict.refused
+    def skipped_rules(self) -> Mapping[str, str]:
+        return self.result.skipped_rules
 
 
 def audit(
@@ -57,10 +57,10 @@ def audit(
     *,
     exclude: Sequence[str] = (),
     fleet: str | os.PathLike[str] | None = None,
-    cache: Path | None = None,
+    cache_dir: Path | None = None,
     processes: int | None = None,
-    progress: Progress | None = None,
-) -> Report:
+    on_progress: OnProgress | None = None,
+) -> AuditReport:
     """Return everything that the rules find below `root`.
 
     exclude: globs of what to leave out. fleet: the fleet file to compare with. cache: the folder of
@@ -69,74 +69,74 @@ def audit(
 
     Raises InputError: the fleet file cannot be read, or a value in it does not fit its key.
     """
-    with collector_paused():  # what is remembered of a tree is many small objects, none of them garbage
+    with pause_gc():  # what is remembered of a tree is many small objects, none of them garbage
         path = None if fleet is None else os.path.abspath(fleet)
-        return _audit(os.path.realpath(root), exclude, path, cache, processes, progress)
+        return _audit(os.path.realpath(root), exclude, path, cache_dir, processes, on_progress)
 
 
 def _audit(
-    whole: str,
+    root: str,
     exclude: Sequence[str],
     fleet: str | None,
-    cache: Path | None,
+    cache_dir: Path | None,
     processes: int | None,
-    progress: Progress | None,
-) -> Report:
+    on_progress: OnProgress | None,
+) -> AuditReport:
     started = time.perf_counter()
-    memory = Cache(cache, whole, exclude)
-    key = digest_of([code_key(), *_known_by(fleet), b"hadolint", *hadolint_key(whole)])
-    seen = memory.load("seen", Seen)
-    if seen is None or seen.key != key:
-        seen = None
-        from argosy.refit.inquiry import make_catalogue  # noqa: PLC0415
+    tree_cache = TreeCache(cache_dir, root, exclude)
+    key = digest_of([code_fingerprint(), *_fleet_fingerprint(fleet), b"hadolint", *hadolint_fingerprint(root)])
+    previous = tree_cache.load("seen", CachedAudit)
+    if previous is None or previous.key != key:
+        previous = None
+        from argosy.refit.inquiry import build_rule_catalog  # noqa: PLC0415
 
-        catalogue = make_catalogue(has_fleet=fleet is not None)
+        catalog = build_rule_catalog(has_fleet=fleet is not None)
     else:
-        catalogue = seen.catalogue
-    taken_ns = time.time_ns()
-    snapshot = take_snapshot(whole, catalogue.names, exclude)
-    if seen is not None and seen.holds(whole, snapshot):
-        verdict, read = seen.verdict, 0
+        catalog = previous.catalog
+    scanned_at_ns = time.time_ns()
+    snapshot = scan_tree(root, catalog.file_patterns, exclude)
+    if previous is not None and previous.is_valid(root, snapshot):
+        result, files_analyzed = previous.result, 0
     else:
         # The rules and all that they read with cost more to load than an unchanged tree to look at.
-        from argosy.refit.inquiry import Inquiry  # noqa: PLC0415
-        from argosy.refit.ledger import SpoiltError  # noqa: PLC0415
+        from argosy.refit.inquiry import AnalysisRun  # noqa: PLC0415
+        from argosy.refit.ledger import CacheCorruptError  # noqa: PLC0415
 
-        compared = None
+        audited_fleet = None
         if fleet is not None:
-            from argosy.refit.fleetfile import recall_fleet  # noqa: PLC0415
+            from argosy.refit.fleetfile import load_audited_fleet  # noqa: PLC0415
 
-            compared = recall_fleet(memory, fleet, key)
-        at_once = processes or os.cpu_count() or 1
+            audited_fleet = load_audited_fleet(tree_cache, fleet, key)
+        worker_count = processes or os.cpu_count() or 1
 
-        def inquire(past: Seen | None) -> tuple[Inquiry, int, Verdict]:
-            inquiry = Inquiry(whole, snapshot, compared, key, catalogue, memory)
-            return inquiry, inquiry.read(past, at_once, progress), inquiry.verdict(at_once)
+        def analyze(earlier: CachedAudit | None) -> tuple[AnalysisRun, int, AuditResult]:
+            run = AnalysisRun(root, snapshot, audited_fleet, key, catalog, tree_cache)
+            return run, run.analyze_changed_files(earlier, worker_count, on_progress), run.evaluate_rules(worker_count)
 
         try:
-            inquiry, read, verdict = inquire(seen)
-        except SpoiltError:
-            inquiry, read, verdict = inquire(None)
+            run, files_analyzed, result = analyze(previous)
+        except CacheCorruptError:
+            run, files_analyzed, result = analyze(None)
         # The one is of use only with the other: a process may die between the two.
-        twin = os.urandom(8)
-        inquiry.keep(twin)
-        unsettled = find_unsettled(snapshot, taken_ns)
-        memory.store("seen", Seen(key, twin, catalogue, snapshot, unsettled, inquiry.asked, verdict))
-    return Report(
-        root=whole,
-        verdict=verdict,
-        sizes={path: stamp.size for path, stamp in snapshot.stamps.items()},
-        read=read,
+        pairing_id = os.urandom(8)
+        run.save(pairing_id)
+        racy_files = find_racy_files(snapshot, scanned_at_ns)
+        tree_cache.store("seen", CachedAudit(key, pairing_id, catalog, snapshot, racy_files, run.path_checks, result))
+    return AuditReport(
+        root=root,
+        result=result,
+        sizes={path: stamp.size for path, stamp in snapshot.file_stats.items()},
+        files_analyzed=files_analyzed,
         unreadable=snapshot.unreadable,
-        environments=snapshot.environments,
-        seconds=time.perf_counter() - started,
-        titles=catalogue.titles,
+        virtual_environments=snapshot.virtual_environments,
+        duration_s=time.perf_counter() - started,
+        rule_titles=catalog.titles,
     )
 
 
-def _known_by(fleet: str | None) -> tuple[bytes, ...]:
+def _fleet_fingerprint(fleet: str | None) -> tuple[bytes, ...]:
     """Return what tells a fleet file from another; one that cannot be read is told when it is asked for."""
     if fleet is None:
         return ()
-    data = read_data(fleet)
+    data = read_source_bytes(fleet)
     return (os.fsencode(fleet), data if isinstance(data, bytes) else b"")

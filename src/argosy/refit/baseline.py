@@ -18,10 +18,10 @@ import msgspec
 from argosy.fault import Fault, InputError
 from argosy.refit.finding import Finding
 
-Key = tuple[str, str, str]
+FindingKey = tuple[str, str, str]
 
 
-class Entry(msgspec.Struct, frozen=True, order=True):
+class BaselineEntry(msgspec.Struct, frozen=True, order=True):
     """Findings that are known: `count` of them at one symbol of one file."""
 
     path: str
@@ -30,26 +30,26 @@ class Entry(msgspec.Struct, frozen=True, order=True):
     count: int = 1
 
 
-class _File(msgspec.Struct, frozen=True):
+class _BaselineFile(msgspec.Struct, frozen=True):
     argosy: Literal["baseline/1"]
-    findings: tuple[Entry, ...]
+    findings: tuple[BaselineEntry, ...]
 
 
-class Sifted(msgspec.Struct, frozen=True):
+class BaselineComparison(msgspec.Struct, frozen=True):
     """Findings held against a baseline. gone: entries that nothing was found for any more, or less."""
 
     new: tuple[Finding, ...]
-    known: int
-    gone: tuple[Entry, ...]
+    known_count: int
+    resolved: tuple[BaselineEntry, ...]
 
 
-def load_baseline(path: Path) -> tuple[Entry, ...]:
+def load_baseline(path: Path) -> tuple[BaselineEntry, ...]:
     """Return the entries of a baseline file.
 
     Raises InputError: it cannot be read, or is none.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_File).findings
+        return msgspec.json.decode(path.read_bytes(), type=_BaselineFile).findings
     except OSError as error:
         hint = f"`--baseline {path} --write-baseline` makes one of what is found now"
         raise InputError(
@@ -62,49 +62,49 @@ def load_baseline(path: Path) -> tuple[Entry, ...]:
         ) from None
 
 
-def sift(findings: Iterable[Finding], entries: Sequence[Entry]) -> Sifted:
+def compare_to_baseline(findings: Iterable[Finding], entries: Sequence[BaselineEntry]) -> BaselineComparison:
     """Return which findings a baseline does not know; of several at one symbol the last ones count as new."""
-    left = Counter[Key]()
+    remaining = Counter[FindingKey]()
     for entry in entries:
-        left[entry.path, entry.code, entry.symbol] += entry.count
+        remaining[entry.path, entry.code, entry.symbol] += entry.count
     new: list[Finding] = []
-    known = 0
+    known_count = 0
     for item in findings:
         key = (item.path, item.code, item.symbol)
-        if left[key] > 0:
-            left[key] -= 1
-            known += 1
+        if remaining[key] > 0:
+            remaining[key] -= 1
+            known_count += 1
         else:
             new.append(item)
-    gone = tuple(sorted(Entry(*key, count) for key, count in left.items() if count > 0))
-    return Sifted(tuple(new), known, gone)
+    resolved = tuple(sorted(BaselineEntry(*key, count) for key, count in remaining.items() if count > 0))
+    return BaselineComparison(tuple(new), known_count, resolved)
 
 
-def make_entries(findings: Iterable[Finding]) -> tuple[Entry, ...]:
+def build_entries(findings: Iterable[Finding]) -> tuple[BaselineEntry, ...]:
     """Return the entries that know all of `findings`."""
     counts = Counter((item.path, item.code, item.symbol) for item in findings)
-    return tuple(sorted(Entry(*key, count) for key, count in counts.items()))
+    return tuple(sorted(BaselineEntry(*key, count) for key, count in counts.items()))
 
 
-def shrunk(entries: Sequence[Entry], gone: Sequence[Entry]) -> tuple[Entry, ...]:
+def remove_resolved(entries: Sequence[BaselineEntry], resolved: Sequence[BaselineEntry]) -> tuple[BaselineEntry, ...]:
     """Return a baseline without what has gone."""
-    less = {(entry.path, entry.code, entry.symbol): entry.count for entry in gone}
-    left = ((entry, entry.count - less.get((entry.path, entry.code, entry.symbol), 0)) for entry in entries)
-    return tuple(msgspec.structs.replace(entry, count=count) for entry, count in left if count > 0)
+    resolved_counts = {(entry.path, entry.code, entry.symbol): entry.count for entry in resolved}
+    remaining = ((entry, entry.count - resolved_counts.get((entry.path, entry.code, entry.symbol), 0)) for entry in entries)
+    return tuple(msgspec.structs.replace(entry, count=count) for entry, count in remaining if count > 0)
 
 
-def write_baseline(path: Path, entries: Sequence[Entry]) -> None:
+def write_baseline(path: Path, entries: Sequence[BaselineEntry]) -> None:
     """Write a baseline: one entry a line, sorted, so that two branches merge.
 
     Raises InputError: the file cannot be written.
     """
     lines = ",\n".join("  " + msgspec.json.encode(entry).decode() for entry in entries)
     text = '{"argosy": "baseline/1", "findings": [\n' + lines + "\n]}\n"
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(text, "utf-8")
-        os.replace(beside, path)
+        temporary.write_text(text, "utf-8")
+        os.replace(temporary, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         message = f"the baseline cannot be written: {error.strerror}"
         raise InputError(Fault(str(path), "unwritable", message)) from None

@@ -12,28 +12,28 @@ from argosy.refit import pyzmq
 from argosy.refit.file import PythonFile
 from argosy.source import flow
 from argosy.source.modules import is_standard
-from argosy.source.scopes import Scope
+from argosy.source.scopes import NameScope
 
 
-def find_names(file: PythonFile) -> Iterator[tuple[ast.expr, Scope, str, bool]]:
+def find_context_names(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope, str, bool]]:
     """Yield each expression that takes the class from pyzmq: its scope, the name in full, whether surely."""
     data = file.source.data
     if b"Context" not in data or b"zmq" not in data:
         return
-    modules = Modules(file)
+    modules = PyzmqModules(file)
     for node, scope in file.nodes(ast.Attribute):
         if node.attr == "Context":
-            if (found := pyzmq.named(file, node, scope)) is not None:
+            if (found := pyzmq.resolve_name(file, node, scope)) is not None:
                 yield node, scope, *found
-            elif module := modules.meant(node.value, scope):
+            elif module := modules.resolve(node.value, scope):
                 yield node, scope, f"{module}.Context", False
-    if names := _imported(file):
-        yield from _by_name(file, names)
+    if names := _imported_names(file):
+        yield from _find_by_import(file, names)
     if b'"Context"' in data or b"'Context'" in data:
-        yield from _by_text(file, modules)
+        yield from _find_by_text(file, modules)
 
 
-def find_foreign_names(file: PythonFile) -> Iterator[tuple[ast.expr, Scope, str, bool]]:
+def find_foreign_context_names(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope, str, bool]]:
     """Yield each expression that takes some `Context` from a module which is neither pyzmq's nor Python's.
 
     As `find_names`; the name in full is such as `mine.compat.zmq.Context`, with dots before a relative one.
@@ -41,7 +41,7 @@ def find_foreign_names(file: PythonFile) -> Iterator[tuple[ast.expr, Scope, str,
     if b"Context" not in file.source.data:
         return
     for node, scope in file.nodes(ast.Attribute):
-        if node.attr == "Context" and (origin := _foreign(file, node, scope)):
+        if node.attr == "Context" and (origin := _foreign_origin(file, node, scope)):
             yield node, scope, origin, False
     names = {
         alias.asname or alias.name
@@ -51,44 +51,44 @@ def find_foreign_names(file: PythonFile) -> Iterator[tuple[ast.expr, Scope, str,
     }
     for scope in file.scope.walk() if names else ():
         for use in scope.uses:
-            if use.name in names and use.is_evaluated and (origin := _foreign(file, use.node, scope)):
+            if use.name in names and use.is_evaluated and (origin := _foreign_origin(file, use.node, scope)):
                 yield use.node, scope, origin, False
 
 
-def _foreign(file: PythonFile, node: ast.expr, scope: Scope) -> str:
+def _foreign_origin(file: PythonFile, node: ast.expr, scope: NameScope) -> str:
     origin = file.origin(node, scope)
     if origin is None or not origin.name.endswith(".Context"):
         return ""
-    top = origin.name.partition(".")[0]
-    return "" if top == "zmq" or is_standard(top) else origin.name
+    top_module = origin.name.partition(".")[0]
+    return "" if top_module == "zmq" or is_standard(top_module) else origin.name
 
 
-def handed_on(file: PythonFile) -> dict[str, str]:
+def find_reexports(file: PythonFile) -> dict[str, str]:
     """Return what others can take from a module that is pyzmq's module or class, or another module's.
 
     By the name that it has there: what an import binds it to, such as `zmq`, `zmq.Context`, `mine.zmq`.
     """
-    found: dict[str, str] = {}
-    for name in file.imported & file.scope.bindings.keys():
+    reexports: dict[str, str] = {}
+    for name in file.imported_names & file.scope.bindings.keys():
         origins = [binding.origin for binding in file.scope.bindings[name] if binding.origin]
-        ours = [origin for origin in origins if origin == "zmq" or origin.startswith("zmq.")]
-        if ours and ours[0].rpartition(".")[2] in ("zmq", "Context", "asyncio", "green"):
-            found[name] = ours[0]
+        pyzmq_origins = [origin for origin in origins if origin == "zmq" or origin.startswith("zmq.")]
+        if pyzmq_origins and pyzmq_origins[0].rpartition(".")[2] in ("zmq", "Context", "asyncio", "green"):
+            reexports[name] = pyzmq_origins[0]
         elif origins and origins[0].rpartition(".")[2] in ("zmq", "Context"):
-            found[name] = origins[0]
-    return found
+            reexports[name] = origins[0]
+    return reexports
 
 
-def _by_name(file: PythonFile, names: set[str]) -> Iterator[tuple[ast.expr, Scope, str, bool]]:
+def _find_by_import(file: PythonFile, names: set[str]) -> Iterator[tuple[ast.expr, NameScope, str, bool]]:
     for scope in file.scope.walk():
         for use in scope.uses:
             if use.name in names and use.is_evaluated:
-                found = pyzmq.named(file, use.node, scope)
+                found = pyzmq.resolve_name(file, use.node, scope)
                 if found is not None and found[0].endswith(".Context"):
                     yield use.node, scope, *found
 
 
-def _imported(file: PythonFile) -> set[str]:
+def _imported_names(file: PythonFile) -> set[str]:
     """Return the names that an import may bind to the class."""
     found = {"Context"} if file.scope.has_star else set()
     for node, _ in file.nodes(ast.ImportFrom):
@@ -97,96 +97,96 @@ def _imported(file: PythonFile) -> set[str]:
     return found
 
 
-def _by_text(file: PythonFile, modules: Modules) -> Iterator[tuple[ast.expr, Scope, str, bool]]:
+def _find_by_text(file: PythonFile, modules: PyzmqModules) -> Iterator[tuple[ast.expr, NameScope, str, bool]]:
     """Yield `getattr(zmq, "Context")`, `vars(zmq)["Context"]` and `zmq.__dict__["Context"]`."""
     for text, scope in file.nodes(ast.Constant):
-        around = file.parent(text) if text.value == "Context" else None
-        held: ast.expr | None = None
-        if isinstance(around, ast.Call) and flow.dotted(around.func) == "getattr":
-            held = around.args[0] if len(around.args) > 1 and around.args[1] is text else None
-        elif isinstance(around, ast.Subscript) and around.slice is text:
-            held = _namespace_of(around.value)
-        if held is not None and (module := modules.meant(held, scope)):
-            assert isinstance(around, ast.expr)
-            yield around, scope, f"{module}.Context", False
+        parent = file.parent(text) if text.value == "Context" else None
+        module_node: ast.expr | None = None
+        if isinstance(parent, ast.Call) and flow.dotted_name(parent.func) == "getattr":
+            module_node = parent.args[0] if len(parent.args) > 1 and parent.args[1] is text else None
+        elif isinstance(parent, ast.Subscript) and parent.slice is text:
+            module_node = _namespace_of(parent.value)
+        if module_node is not None and (module := modules.resolve(module_node, scope)):
+            assert isinstance(parent, ast.expr)
+            yield parent, scope, f"{module}.Context", False
 
 
 def _namespace_of(node: ast.expr) -> ast.expr | None:
     """Return the `zmq` of `vars(zmq)` and of `zmq.__dict__`."""
     if isinstance(node, ast.Attribute):
         return node.value if node.attr == "__dict__" else None
-    is_vars = isinstance(node, ast.Call) and flow.dotted(node.func) == "vars" and len(node.args) == 1
+    is_vars = isinstance(node, ast.Call) and flow.dotted_name(node.func) == "vars" and len(node.args) == 1
     return node.args[0] if is_vars else None  # type: ignore[attr-defined]
 
 
-class Modules:
+class PyzmqModules:
     """What in a file stands for a module of pyzmq besides the names that imports bind."""
 
     def __init__(self, file: PythonFile) -> None:
         self.file = file
-        self._found: dict[ast.expr, str] = {}
-        self._given: dict[tuple[int, str], list[tuple[ast.expr, Scope]]] | None = None
+        self._resolved: dict[ast.expr, str] = {}
+        self._assigned: dict[tuple[int, str], list[tuple[ast.expr, NameScope]]] | None = None
 
-    def meant(self, node: ast.expr, scope: Scope) -> str:
+    def resolve(self, node: ast.expr, scope: NameScope) -> str:
         """Return the module of pyzmq that `node` may be, such as `zmq.asyncio`; else empty."""
         if isinstance(node, ast.Call):
-            return self._loaded(node, scope)
+            return self._dynamic_import(node, scope)
         if isinstance(node, ast.Subscript):
             origin = self.file.origin(node.value, scope)
-            return _module_in(node.slice) if origin is not None and origin.name == "sys.modules" else ""
+            return _literal_module(node.slice) if origin is not None and origin.name == "sys.modules" else ""
         if not isinstance(node, ast.Name | ast.Attribute):
             return ""
         origin = self.file.origin(node, scope)
-        if origin is not None and _is_module(origin.name):
+        if origin is not None and _is_pyzmq_module(origin.name):
             return origin.name
-        if isinstance(node, ast.Attribute) and (module := self.meant(node.value, scope)):
+        if isinstance(node, ast.Attribute) and (module := self.resolve(node.value, scope)):
             return f"{module}.{node.attr}"
-        return self._kept(node, scope)
+        return self._stored_module(node, scope)
 
-    def _loaded(self, call: ast.Call, scope: Scope) -> str:
+    def _dynamic_import(self, call: ast.Call, scope: NameScope) -> str:
         """Return the module that `__import__("zmq")` or `importlib.import_module("zmq")` is."""
         if not call.args:
             return ""
-        module = _module_in(call.args[0])
+        module = _literal_module(call.args[0])
         if not module:
             return ""
-        if flow.dotted(call.func) == "__import__":
+        if flow.dotted_name(call.func) == "__import__":
             return "zmq"
         origin = self.file.origin(call.func, scope)
         return module if origin is not None and origin.name == "importlib.import_module" else ""
 
-    def _kept(self, node: ast.Name | ast.Attribute, scope: Scope) -> str:
+    def _stored_module(self, node: ast.Name | ast.Attribute, scope: NameScope) -> str:
         """Return the module that a name or an attribute of self is given somewhere."""
-        if node in self._found:
-            return self._found[node]
-        self._found[node] = ""  # for one that is given itself
+        if node in self._resolved:
+            return self._resolved[node]
+        self._resolved[node] = ""  # for one that is given itself
         if isinstance(node, ast.Name):
             key = (id(scope.owner_of(node.id)), node.id)
-        elif flow.dotted(node.value) in ("self", "cls"):
+        elif flow.dotted_name(node.value) in ("self", "cls"):
             key = (0, node.attr)
         else:
             return ""
-        found = (self.meant(value, at) for value, at in self._values().get(key, ()))
-        self._found[node] = next(filter(None, found), "")
-        return self._found[node]
+        found = (self.resolve(value, at) for value, at in self._assigned_values().get(key, ()))
+        self._resolved[node] = next(filter(None, found), "")
+        return self._resolved[node]
 
-    def _values(self) -> dict[tuple[int, str], list[tuple[ast.expr, Scope]]]:
+    def _assigned_values(self) -> dict[tuple[int, str], list[tuple[ast.expr, NameScope]]]:
         """Return what names are given, by their scope, and what attributes of self are, by 0."""
-        if self._given is None:
-            self._given = {}
+        if self._assigned is None:
+            self._assigned = {}
             for target, value, scope in self._assignments():
                 if isinstance(target, ast.Name):
                     keys = [(id(scope.owner_of(target.id)), target.id)]
                     keys += [(0, target.id)] if scope.kind == "class" else []
-                elif isinstance(target, ast.Attribute) and flow.dotted(target.value) in ("self", "cls"):
+                elif isinstance(target, ast.Attribute) and flow.dotted_name(target.value) in ("self", "cls"):
                     keys = [(0, target.attr)]
                 else:
                     continue
                 for key in keys:
-                    self._given.setdefault(key, []).append((value, scope))
-        return self._given
+                    self._assigned.setdefault(key, []).append((value, scope))
+        return self._assigned
 
-    def _assignments(self) -> Iterator[tuple[ast.expr, ast.expr, Scope]]:
+    def _assignments(self) -> Iterator[tuple[ast.expr, ast.expr, NameScope]]:
         for node, scope in self.file.nodes(ast.Assign):
             yield from ((target, node.value, scope) for target in node.targets)
         for annotated, scope in self.file.nodes(ast.AnnAssign):
@@ -194,10 +194,10 @@ class Modules:
                 yield annotated.target, annotated.value, scope
 
 
-def _module_in(node: ast.expr) -> str:
+def _literal_module(node: ast.expr) -> str:
     text = node.value if isinstance(node, ast.Constant) else None
-    return text if isinstance(text, str) and _is_module(text) else ""
+    return text if isinstance(text, str) and _is_pyzmq_module(text) else ""
 
 
-def _is_module(name: str) -> bool:
+def _is_pyzmq_module(name: str) -> bool:
     return name == "zmq" or name.startswith("zmq.")

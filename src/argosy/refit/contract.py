@@ -16,17 +16,17 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from argosy.source.flow import dotted
+from argosy.source.flow import dotted_name
 from argosy.source.nodes import children
 
-_DEEPEST = 6
+_MAX_DEPTH = 6
 _OS_PATH = frozenset(
     f"os.path.{name}" for name in ("abspath", "dirname", "expanduser", "join", "normpath", "realpath")
 )
-_SAID = {"str": "str", "dict": "dict", "list": "list", "tuple": "tuple", "Dict": "dict", "List": "list"}
+_TYPE_NAMES = {"str": "str", "dict": "dict", "list": "list", "tuple": "tuple", "Dict": "dict", "List": "list"}
 
 
-class Helper(msgspec.Struct, frozen=True, array_like=True):
+class HelperContract(msgspec.Struct, frozen=True, array_like=True):
     """A function of a module, or a method.
 
     keys: the texts that it takes first, None where that is not known; it raises for others. grown_by: the
@@ -35,111 +35,111 @@ class Helper(msgspec.Struct, frozen=True, array_like=True):
     """
 
     line: int
-    keys: tuple[str, ...] | None
-    grown_by: tuple[str, ...]
-    hands_to: str
-    gives: str
+    accepted_keys: tuple[str, ...] | None
+    extended_by: tuple[str, ...]
+    forwards_to: str
+    return_type: str
 
 
-class Helpers(msgspec.Struct, frozen=True, array_like=True):
+class ModuleHelpers(msgspec.Struct, frozen=True, array_like=True):
     """The helpers of a module by qualified name, and its objects: the class of each `name = Class()`."""
 
-    functions: dict[str, Helper]
+    functions: dict[str, HelperContract]
     objects: dict[str, str]
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class AcceptedKeys(msgspec.Struct, frozen=True):
     """Which texts a helper takes. module, name, line: of the function that raises for all others."""
 
     module: str
     name: str
     line: int
     keys: frozenset[str]
-    grown_by: tuple[str, ...]
+    extended_by: tuple[str, ...]
 
 
-Look = Callable[[str], Helpers | None]
-Follow = Callable[[str, str], tuple[str, str] | None]
+HelperLookup = Callable[[str], ModuleHelpers | None]
+NameLookup = Callable[[str, str], tuple[str, str] | None]
 
 
-def read_helpers(tree: ast.Module) -> Helpers:
+def read_helpers(tree: ast.Module) -> ModuleHelpers:
     """Return what is known of a module's functions and of the methods of its classes."""
-    functions: dict[str, Helper] = {}
+    functions: dict[str, HelperContract] = {}
     objects: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
-            functions[node.name] = _read(node, None)
+            functions[node.name] = _read_contract(node, None)
         elif isinstance(node, ast.ClassDef):
             for item in node.body:
                 if isinstance(item, ast.FunctionDef):
-                    functions[f"{node.name}.{item.name}"] = _read(item, node)
+                    functions[f"{node.name}.{item.name}"] = _read_contract(item, node)
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             for target in node.targets:
-                if isinstance(target, ast.Name) and dotted(node.value.func):
-                    objects[target.id] = dotted(node.value.func)
-    return Helpers({name: item for name, item in functions.items() if _is_known(item)}, objects)
+                if isinstance(target, ast.Name) and dotted_name(node.value.func):
+                    objects[target.id] = dotted_name(node.value.func)
+    return ModuleHelpers({name: item for name, item in functions.items() if _is_known(item)}, objects)
 
 
-def accepted(look: Look, follow: Follow, module: str, name: str) -> Accepted | None:
+def find_accepted_keys(lookup: HelperLookup, resolve: NameLookup, module: str, name: str) -> AcceptedKeys | None:
     """Return which texts a function takes first, followed to the one that raises; None where not known.
 
     look: the helpers of a module of the tree. follow: module and name that a name of a module leads to.
     """
-    for _ in range(_DEEPEST):
-        helpers = look(module)
-        made = helpers.functions.get(name) if helpers is not None else None
-        if helpers is None or made is None:
+    for _ in range(_MAX_DEPTH):
+        helpers = lookup(module)
+        contract = helpers.functions.get(name) if helpers is not None else None
+        if helpers is None or contract is None:
             return None
-        if made.keys is not None:
-            return Accepted(module, name, made.line, frozenset(made.keys), made.grown_by)
-        root, _, method = made.hands_to.partition(".")
+        if contract.accepted_keys is not None:
+            return AcceptedKeys(module, name, contract.line, frozenset(contract.accepted_keys), contract.extended_by)
+        root, _, method = contract.forwards_to.partition(".")
         if root == "self" and "." in name:
             name = f"{name.partition('.')[0]}.{method}"
             continue
-        place = _place(look, follow, module, root, method)
-        if place is None:
+        target = _resolve_target(lookup, resolve, module, root, method)
+        if target is None:
             return None
-        module, name = place
+        module, name = target
     return None
 
 
-def _place(look: Look, follow: Follow, module: str, root: str, method: str) -> tuple[str, str] | None:
+def _resolve_target(lookup: HelperLookup, resolve: NameLookup, module: str, root: str, method: str) -> tuple[str, str] | None:
     """Return the function that `root` or `root.method` means: of an object, of a module, or itself."""
-    found = follow(module, root)
+    found = resolve(module, root)
     if found is None:
         return None
-    helpers = look(found[0])
+    helpers = lookup(found[0])
     if not method or helpers is None:
         return found
     cls = helpers.objects.get(found[1])
-    home = follow(found[0], cls) if cls is not None else None
-    return (home[0], f"{home[1]}.{method}") if home is not None else None
+    class_origin = resolve(found[0], cls) if cls is not None else None
+    return (class_origin[0], f"{class_origin[1]}.{method}") if class_origin is not None else None
 
 
-def _is_known(item: Helper) -> bool:
-    return item.keys is not None or bool(item.hands_to) or bool(item.gives)
+def _is_known(item: HelperContract) -> bool:
+    return item.accepted_keys is not None or bool(item.forwards_to) or bool(item.return_type)
 
 
-def _read(made: ast.FunctionDef, owner: ast.ClassDef | None) -> Helper:
-    decorators = {dotted(item) for item in made.decorator_list}
+def _read_contract(function: ast.FunctionDef, owner: ast.ClassDef | None) -> HelperContract:
+    decorators = {dotted_name(item) for item in function.decorator_list}
     is_bound = owner is not None and "staticmethod" not in decorators
-    gives = _gives(made) if decorators <= {"staticmethod", "classmethod"} else ""
-    parameters = [*made.args.posonlyargs, *made.args.args][is_bound:]
-    body = made.body[1:] if ast.get_docstring(made, clean=False) is not None else made.body
+    return_type = _return_type(function) if decorators <= {"staticmethod", "classmethod"} else ""
+    parameters = [*function.args.posonlyargs, *function.args.args][is_bound:]
+    body = function.body[1:] if ast.get_docstring(function, clean=False) is not None else function.body
     if not parameters or not body or decorators:
-        return Helper(made.lineno, None, (), "", gives)
+        return HelperContract(function.lineno, None, (), "", return_type)
     first = parameters[0].arg
-    table = _table_asked(body, first)
+    table = _find_lookup_table(body, first)
     if table is not None:
-        keys, grown_by = _keys(table, owner)
-        return Helper(made.lineno, keys, grown_by, "", gives)
-    call = _call_first(body[0])
-    handed = call.args[0] if call is not None and call.args else None
-    is_handed = isinstance(handed, ast.Name) and handed.id == first
-    return Helper(made.lineno, None, (), dotted(call.func) if call is not None and is_handed else "", gives)
+        keys, extended_by = _table_keys(table, owner)
+        return HelperContract(function.lineno, keys, extended_by, "", return_type)
+    call = _first_call(body[0])
+    forwarded = call.args[0] if call is not None and call.args else None
+    is_forwarded = isinstance(forwarded, ast.Name) and forwarded.id == first
+    return HelperContract(function.lineno, None, (), dotted_name(call.func) if call is not None and is_forwarded else "", return_type)
 
 
-def _table_asked(body: list[ast.stmt], name: str) -> ast.expr | None:
+def _find_lookup_table(body: list[ast.stmt], name: str) -> ast.expr | None:
     """Return what `name` is looked up in, where a function raises for all that is not there.
 
     Two forms: `if name in T: return …` and then `raise`, or `if name not in T: raise` first.
@@ -151,37 +151,37 @@ def _table_asked(body: list[ast.stmt], name: str) -> ast.expr | None:
     if len(test.ops) != 1 or not (isinstance(test.left, ast.Name) and test.left.id == name):
         return None
     if isinstance(test.ops[0], ast.In):
-        is_closed = isinstance(last, ast.Return) and len(body) == 2 and isinstance(body[1], ast.Raise)
+        is_exhaustive = isinstance(last, ast.Return) and len(body) == 2 and isinstance(body[1], ast.Raise)
     else:
-        is_closed = (
+        is_exhaustive = (
             isinstance(test.ops[0], ast.NotIn) and len(first.body) == 1 and isinstance(last, ast.Raise)
         )
-    return test.comparators[0] if is_closed else None
+    return test.comparators[0] if is_exhaustive else None
 
 
-def _call_first(node: ast.stmt) -> ast.Call | None:
+def _first_call(node: ast.stmt) -> ast.Call | None:
     value = node.value if isinstance(node, ast.Return | ast.Assign | ast.Expr) else None
     return value if isinstance(value, ast.Call) else None
 
 
-def _keys(table: ast.expr, owner: ast.ClassDef | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+def _table_keys(table: ast.expr, owner: ast.ClassDef | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """Return the keys of a table, a literal or an attribute that is set once, and who may add some."""
-    name = dotted(table)
+    name = dotted_name(table)
     if not name.startswith("self.") or owner is None:
         return _literal_keys(table), ()
     found: list[ast.expr] = []
-    growing: set[str] = set()
+    extending: set[str] = set()
     for method in owner.body:
         for node in ast.walk(method):
-            if not isinstance(node, ast.Attribute) or dotted(node) != name:
+            if not isinstance(node, ast.Attribute) or dotted_name(node) != name:
                 continue
             if isinstance(node.ctx, ast.Store):
-                found.append(_value_of(method, node))
-            elif _is_changed(method, node):
-                growing.add(getattr(method, "name", "__init__"))
-    if len(found) != 1 or "__init__" in growing:
+                found.append(_assigned_value(method, node))
+            elif _is_mutated(method, node):
+                extending.add(getattr(method, "name", "__init__"))
+    if len(found) != 1 or "__init__" in extending:
         return None, ()
-    return _literal_keys(found[0]), tuple(sorted(growing))
+    return _literal_keys(found[0]), tuple(sorted(extending))
 
 
 def _literal_keys(node: ast.expr) -> tuple[str, ...] | None:
@@ -191,11 +191,11 @@ def _literal_keys(node: ast.expr) -> tuple[str, ...] | None:
         keys = list(node.elts)
     else:
         return None
-    words = [str(key.value) for key in keys if isinstance(key, ast.Constant)]
-    return tuple(words) if len(words) == len(keys) else None
+    literals = [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+    return tuple(literals) if len(literals) == len(keys) else None
 
 
-def _value_of(method: ast.AST, target: ast.Attribute) -> ast.expr:
+def _assigned_value(method: ast.AST, target: ast.Attribute) -> ast.expr:
     """Return what an attribute is set to; itself, which is no table, where that is not told."""
     for node in ast.walk(method):
         if isinstance(node, ast.Assign) and target in node.targets:
@@ -205,36 +205,36 @@ def _value_of(method: ast.AST, target: ast.Attribute) -> ast.expr:
     return target
 
 
-def _is_changed(method: ast.AST, held: ast.Attribute) -> bool:
+def _is_mutated(method: ast.AST, table: ast.Attribute) -> bool:
     """Return whether a table gets or loses keys here, or is handed to something that may do so."""
     for node in ast.walk(method):
-        if isinstance(node, ast.Subscript) and node.value is held:
+        if isinstance(node, ast.Subscript) and node.value is table:
             return not isinstance(node.ctx, ast.Load)
-        if isinstance(node, ast.Attribute) and node.value is held:
+        if isinstance(node, ast.Attribute) and node.value is table:
             return node.attr not in ("get", "items", "keys", "values")
-        if isinstance(node, ast.Compare) and held in node.comparators:
+        if isinstance(node, ast.Compare) and table in node.comparators:
             return False
-        if isinstance(node, ast.For | ast.comprehension) and node.iter is held:
+        if isinstance(node, ast.For | ast.comprehension) and node.iter is table:
             return False
     return True
 
 
-def _gives(made: ast.FunctionDef) -> str:
+def _return_type(function: ast.FunctionDef) -> str:
     """Return the type that a function says or, where it says none, surely returns."""
-    if made.returns is not None:
-        node = made.returns.value if isinstance(made.returns, ast.Subscript) else made.returns
-        said = node.value if isinstance(node, ast.Constant) else dotted(node).rpartition(".")[2]
-        return _SAID.get(str(said), "")
-    last = made.body[-1] if made.body else None
-    if not isinstance(last, ast.Return) or not _kind(last.value):
+    if function.returns is not None:
+        node = function.returns.value if isinstance(function.returns, ast.Subscript) else function.returns
+        type_name = node.value if isinstance(node, ast.Constant) else dotted_name(node).rpartition(".")[2]
+        return _TYPE_NAMES.get(str(type_name), "")
+    last = function.body[-1] if function.body else None
+    if not isinstance(last, ast.Return) or not _literal_type(last.value):
         return ""
-    kinds = {_kind(value) for value in _returned(made)}
-    return kinds.pop() if len(kinds) == 1 else ""
+    types = {_literal_type(value) for value in _returned_values(function)}
+    return types.pop() if len(types) == 1 else ""
 
 
-def _returned(made: ast.FunctionDef) -> Iterator[ast.expr | None]:
+def _returned_values(function: ast.FunctionDef) -> Iterator[ast.expr | None]:
     """Yield what a function's own `return`s give; None for each that tells nothing, also for a generator."""
-    todo: list[ast.AST] = list(made.body)
+    todo: list[ast.AST] = list(function.body)
     while todo:
         node = todo.pop()
         if isinstance(node, ast.Return):
@@ -245,8 +245,8 @@ def _returned(made: ast.FunctionDef) -> Iterator[ast.expr | None]:
             todo += children(node)
 
 
-def _kind(value: ast.expr | None) -> str:
-    if isinstance(value, ast.JoinedStr) or (isinstance(value, ast.Call) and dotted(value.func) in _OS_PATH):
+def _literal_type(value: ast.expr | None) -> str:
+    if isinstance(value, ast.JoinedStr) or (isinstance(value, ast.Call) and dotted_name(value.func) in _OS_PATH):
         return "str"
     if isinstance(value, ast.Tuple):
         return "tuple"

@@ -27,15 +27,15 @@ class FactKind(Generic[T]):
         type_: type[T],
         collect: Callable[[PythonFile], T | None] | None = None,
         *,
-        only: str = "",
-        names: tuple[str, ...] = (),
+        only_filename: str = "",
+        file_patterns: tuple[str, ...] = (),
         collect_text: Callable[[TextFile], T | None] | None = None,
         collect_broken: Callable[[BrokenFile], T | None] | None = None,
     ) -> None:
         self.name = name
         self.collect = collect
-        self.only = only
-        self.names = names
+        self.only_filename = only_filename
+        self.file_patterns = file_patterns
         self.collect_text = collect_text
         self.collect_broken = collect_broken
         self._decoder = msgspec.msgpack.Decoder(type_)

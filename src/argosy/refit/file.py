@@ -8,19 +8,19 @@ from functools import cached_property
 from types import CodeType
 from typing import Any, TypeVar
 
-from argosy.refit.finding import Action, Finding
+from argosy.refit.finding import FindingAction, Finding
 from argosy.source.binder import find_scopes
-from argosy.source.index import Index
+from argosy.source.index import NodeIndex
 from argosy.source.nodes import children
-from argosy.source.order import Early, find_early
-from argosy.source.origin import Origin, find_origin
+from argosy.source.order import UseBeforeDefinition, find_uses_before_definition
+from argosy.source.origin import ImportOrigin, find_import_origin
 from argosy.source.parse import Parsed
-from argosy.source.scopes import Scope
-from argosy.source.text import Source, Unparsed, split_lines
+from argosy.source.scopes import NameScope
+from argosy.source.text import SourceText, Unparsed, split_lines
 
-Node = TypeVar("Node", bound=ast.AST)
-Made = TypeVar("Made")
-Placed = ast.expr | ast.stmt | ast.alias | ast.excepthandler
+NodeT = TypeVar("NodeT", bound=ast.AST)
+DerivedT = TypeVar("DerivedT")
+LocatedNode = ast.expr | ast.stmt | ast.alias | ast.excepthandler
 
 
 class PythonFile:
@@ -36,12 +36,12 @@ class PythonFile:
         self.module = module_name(path)
         self.parsed = parsed
         self.code = code
-        self.index = Index()
+        self.index = NodeIndex()
         self.scope = find_scopes(parsed, self.index)
         self._derived: dict[Callable[[PythonFile], Any], Any] = {}
 
     @property
-    def source(self) -> Source:
+    def source(self) -> SourceText:
         return self.parsed.source
 
     @property
@@ -59,41 +59,41 @@ class PythonFile:
         return split_lines(self.text)
 
     @cached_property
-    def early(self) -> tuple[Early, ...]:
+    def uses_before_definition(self) -> tuple[UseBeforeDefinition, ...]:
         """The names that are read too early, or never bound, when the file is run as a script."""
-        return find_early(self.parsed, self.scope, is_main=True)
+        return find_uses_before_definition(self.parsed, self.scope, is_main=True)
 
     @cached_property
     def parents(self) -> dict[ast.AST, ast.AST]:
         """The node around each node, a level after the other; contexts and operators are left out."""
         found: dict[ast.AST, ast.AST] = {}
-        todo: list[ast.AST] = [self.tree]
-        for node in todo:
+        pending: list[ast.AST] = [self.tree]
+        for node in pending:
             inner = children(node)
             for child in inner:
                 found[child] = node
-            todo += inner
+            pending += inner
         return found
 
-    def nodes(self, kind: type[Node]) -> list[tuple[Node, Scope]]:
+    def nodes(self, node_type: type[NodeT]) -> list[tuple[NodeT, NameScope]]:
         """Return the nodes of one kind with the scope that each is evaluated in, in the order of the source.
 
         kind: one of `source.scopes.INDEXED`; for others walk the tree.
         """
-        return self.index.of(kind)
+        return self.index.of_type(node_type)
 
-    def origin(self, node: ast.expr, scope: Scope) -> Origin | None:
+    def origin(self, node: ast.expr, scope: NameScope) -> ImportOrigin | None:
         """Return what a dotted name imports (`zmq.Context`, whatever it is called here), or None."""
         root = node
         while type(root) is ast.Attribute:
             root = root.value
         # Most names are nothing that was imported: this is asked about every call of a tree.
-        if type(root) is not ast.Name or root.id not in self.imported:
+        if type(root) is not ast.Name or root.id not in self.imported_names:
             return None
-        return find_origin(node, scope)
+        return find_import_origin(node, scope)
 
     @cached_property
-    def imported(self) -> frozenset[str]:
+    def imported_names(self) -> frozenset[str]:
         """The names that an import binds anywhere in the file."""
         return frozenset(
             name
@@ -102,13 +102,13 @@ class PythonFile:
             if any(binding.origin for binding in bindings)
         )
 
-    def derived(self, make: Callable[[PythonFile], Made]) -> Made:
+    def compute_once(self, compute: Callable[[PythonFile], DerivedT]) -> DerivedT:
         """Return what `make` finds in this file; found once for all that ask with the same function."""
-        if make not in self._derived:
-            self._derived[make] = make(self)
-        return self._derived[make]  # type: ignore[no-any-return]
+        if compute not in self._derived:
+            self._derived[compute] = compute(self)
+        return self._derived[compute]  # type: ignore[no-any-return]
 
-    def forget(self) -> None:
+    def clear_derived(self) -> None:
         """Drop what was derived: it refers to this file, and would hold the tree until a collector comes."""
         self._derived.clear()
 
@@ -122,7 +122,7 @@ class PythonFile:
             yield above
             node = above
 
-    def segment(self, node: Placed) -> str:
+    def segment(self, node: LocatedNode) -> str:
         """Return the source of a node."""
         first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
         if self.parsed.lines is not None or last >= len(self.lines) or node.end_col_offset is None:
@@ -131,15 +131,15 @@ class PythonFile:
             return self.lines[first][node.col_offset : node.end_col_offset]
         return ast.get_source_segment(self.text, node) or ""
 
-    def finding(
+    def make_finding(
         self,
-        node: Placed,
+        node: LocatedNode,
         message: str,
-        scope: Scope | None = None,
+        scope: NameScope | None = None,
         *,
         symbol: str = "",
         hint: str = "",
-        action: Action = "",
+        action: FindingAction = "",
     ) -> Finding:
         """Return a finding at a node. symbol: what it is about; empty for the scope's own name."""
         symbol = symbol or (scope.qualified_name() if scope is not None else "")
@@ -156,12 +156,12 @@ class BrokenFile:
     tree all the same.
     """
 
-    def __init__(self, path: str, source: Source | None, fault: Unparsed) -> None:
+    def __init__(self, path: str, source: SourceText | None, unparsed: Unparsed) -> None:
         self.path = path
         self.source = source
-        self.fault = fault
+        self.unparsed = unparsed
 
-    def finding(self, line: int, column: int, message: str, *, symbol: str = "", hint: str = "") -> Finding:
+    def make_finding(self, line: int, column: int, message: str, *, symbol: str = "", hint: str = "") -> Finding:
         """Return a finding at a place, both counted from 1."""
         return Finding(self.path, line, column, "", message, symbol=symbol, hint=hint)
 
@@ -186,7 +186,7 @@ class TextFile:
     def lines(self) -> list[str]:
         return self.text.splitlines()
 
-    def finding(self, line: int, column: int, message: str, *, symbol: str = "", hint: str = "") -> Finding:
+    def make_finding(self, line: int, column: int, message: str, *, symbol: str = "", hint: str = "") -> Finding:
         """Return a finding at a place, both counted from 1."""
         return Finding(self.path, line, column, "", message, symbol=symbol, hint=hint)
 
@@ -197,6 +197,6 @@ def module_name(path: str) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-def words_in(data: bytes, words: Iterable[bytes]) -> bool:
+def has_any(data: bytes, needles: Iterable[bytes]) -> bool:
     """Return whether a source holds one of `words`."""
-    return any(word in data for word in words)
+    return any(word in data for word in needles)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Action = Literal["", "auto", "review", "report"]
+FindingAction = Literal["", "auto", "review", "report"]
 
 
 class Finding(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
@@ -24,7 +24,7 @@ class Finding(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     column: int
     code: str
     message: str
-    action: Action = ""
+    action: FindingAction = ""
     symbol: str = ""
     hint: str = ""
     group: str = ""
@@ -34,7 +34,7 @@ class Finding(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
         return self.path, self.symbol, self.code
 
 
-class Failure(msgspec.Struct, frozen=True, order=True):
+class RuleFailure(msgspec.Struct, frozen=True, order=True):
     """A rule that failed on a file: a fault of argosy, told beside the findings. path: empty for the tree."""
 
     path: str
@@ -42,13 +42,13 @@ class Failure(msgspec.Struct, frozen=True, order=True):
     message: str
 
 
-class Ignore(msgspec.Struct, frozen=True, array_like=True):
+class IgnoreComment(msgspec.Struct, frozen=True, array_like=True):
     """A comment that silences findings. line: 0 for the whole file. codes: empty for all."""
 
     line: int
     codes: tuple[str, ...]
 
-    def covers(self, finding: Finding) -> bool:
+    def is_for(self, finding: Finding) -> bool:
         """Return whether the comment is about `finding`; a letter stands for its family."""
         is_here = self.line in (0, finding.line)
         return is_here and (not self.codes or any(finding.code.startswith(code) for code in self.codes))

@@ -6,10 +6,10 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.spec import Fleet
-from argosy.refit.cache import Cache
+from argosy.refit.cache import TreeCache
 
 
-class FleetFile(msgspec.Struct, frozen=True, array_like=True):
+class AuditedFleet(msgspec.Struct, frozen=True, array_like=True):
     """A fleet file, read. key: tells its content, and the code that read it. faults: between its parts."""
 
     key: bytes
@@ -17,20 +17,20 @@ class FleetFile(msgspec.Struct, frozen=True, array_like=True):
     faults: tuple[Fault, ...]
 
 
-def recall_fleet(memory: Cache, path: str, key: bytes) -> FleetFile:
+def load_audited_fleet(tree_cache: TreeCache, path: str, key: bytes) -> AuditedFleet:
     """Return the fleet file at `path`, from memory where that knows it by `key`.
 
     Raises InputError: the file cannot be read, or a value in it does not fit its key.
     """
-    known = memory.load("fleet", FleetFile)
-    if known is not None and known.key == key:
-        return known
+    cached = tree_cache.load("fleet", AuditedFleet)
+    if cached is not None and cached.key == key:
+        return cached
     # Most trees have no fleet file, and what reads YAML is slow to load.
     from argosy.fleet.load import read_fleet  # noqa: PLC0415
 
     fleet, faults = read_fleet(path)
     if fleet is None:
         raise InputError(*faults)
-    read = FleetFile(key, fleet, tuple(faults))
-    memory.store("fleet", read)
-    return read
+    loaded = AuditedFleet(key, fleet, tuple(faults))
+    tree_cache.store("fleet", loaded)
+    return loaded

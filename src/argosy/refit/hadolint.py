@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.extra import install_command
-from argosy.source.text import read_data
+from argosy.source.text import read_source_bytes
 
 if TYPE_CHECKING:
     import subprocess
 
-CONFIGS = (".hadolint.yaml", ".hadolint.yml")
+CONFIG_NAMES = (".hadolint.yaml", ".hadolint.yml")
 _PROGRAM = "hadolint"
-_WAIT_S = 30.0
+_TIMEOUT_S = 30.0
 
 
-class Remark(msgspec.Struct, frozen=True):
+class HadolintFinding(msgspec.Struct, frozen=True):
     """One thing that it says. code: its own, such as `DL3008`; level: `error`, `warning`, `info`, `style`.
 
     file: by the name that it was given.
@@ -55,17 +55,17 @@ def find_hadolint() -> str:
     The environment of this interpreter comes before PATH, of which relative folders are left out: they would
     lead into the tree.
     """
-    folders = [os.path.dirname(sys.executable), *os.environ.get("PATH", "").split(os.pathsep)]
-    paths = (os.path.join(folder, _PROGRAM) for folder in folders if os.path.isabs(folder))
+    directories = [os.path.dirname(sys.executable), *os.environ.get("PATH", "").split(os.pathsep)]
+    paths = (os.path.join(folder, _PROGRAM) for folder in directories if os.path.isabs(folder))
     return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), "")
 
 
-def missing_hadolint() -> str:
+def describe_missing_hadolint() -> str:
     """Return why no Dockerfile can be shown to it, an empty text where one can."""
     return "" if find_hadolint() else f"`hadolint` is not installed (`{install_command('docker')}`)"
 
 
-def hadolint_key(root: str) -> Iterator[bytes]:
+def hadolint_fingerprint(root: str) -> Iterator[bytes]:
     """Yield what tells this hadolint, and what a tree says to it, from another."""
     program = find_hadolint()
     if program:
@@ -73,10 +73,10 @@ def hadolint_key(root: str) -> Iterator[bytes]:
         yield f"{program} {status.st_size} {status.st_mtime_ns} {status.st_ino}".encode(
             errors="surrogateescape"
         )
-        yield _config_of(root)[1]
+        yield _read_config(root)[1]
 
 
-def ask_hadolint(root: str, texts: Sequence[str]) -> tuple[list[list[Remark]], str]:
+def run_hadolint(root: str, dockerfiles: Sequence[str]) -> tuple[list[list[HadolintFinding]], str]:
     """Return what it says of each Dockerfile's text, and what it cannot read in the tree's own configuration.
 
     It is started once for all of them: to start it takes as long as to have it read one. Nothing where the
@@ -85,54 +85,54 @@ def ask_hadolint(root: str, texts: Sequence[str]) -> tuple[list[list[Remark]], s
     """
     program = find_hadolint()
     if not program:
-        return [[] for _ in texts], ""
-    config, data = _config_of(root)
-    words = [program, "--no-fail", "--format", "json", *(["--config", config] if data else [])]
-    with _laid_out(texts) as paths:
-        done = _run([*words, *paths], texts[0] if paths == ["-"] else "")
+        return [[] for _ in dockerfiles], ""
+    config, data = _read_config(root)
+    command = [program, "--no-fail", "--format", "json", *(["--config", config] if data else [])]
+    with _written_to_files(dockerfiles) as paths:
+        process = _run_process([*command, *paths], dockerfiles[0] if paths == ["-"] else "")
     try:
-        remarks = msgspec.json.decode(done.stdout, type=tuple[Remark, ...])
-        told = [[item for item in remarks if item.file == path or len(paths) == 1] for path in paths]
+        findings = msgspec.json.decode(process.stdout, type=tuple[HadolintFinding, ...])
+        findings_by_file = [[item for item in findings if item.file == path or len(paths) == 1] for path in paths]
     except (msgspec.DecodeError, ValueError) as error:
-        said = done.stderr.decode(errors="replace").strip()[:200]
-        raise HadolintError(program, f"exit code {done.returncode}, {said or error}") from error
-    return told, done.stderr.decode(errors="replace").strip()
+        stderr = process.stderr.decode(errors="replace").strip()[:200]
+        raise HadolintError(program, f"exit code {process.returncode}, {stderr or error}") from error
+    return findings_by_file, process.stderr.decode(errors="replace").strip()
 
 
 @contextlib.contextmanager
-def _laid_out(texts: Sequence[str]) -> Iterator[list[str]]:
+def _written_to_files(dockerfiles: Sequence[str]) -> Iterator[list[str]]:
     """Give texts the names by which the program reads them: its stdin for one, else files of their own."""
-    if len(texts) == 1:
+    if len(dockerfiles) == 1:
         yield ["-"]
         return
     import tempfile  # noqa: PLC0415 - one edit is of one file
 
-    with tempfile.TemporaryDirectory(prefix="argosy-") as folder:
-        paths = [os.path.join(folder, str(number)) for number in range(len(texts))]
-        for path, text in zip(paths, texts, strict=True):
+    with tempfile.TemporaryDirectory(prefix="argosy-") as directory:
+        paths = [os.path.join(directory, str(number)) for number in range(len(dockerfiles))]
+        for path, text in zip(paths, dockerfiles, strict=True):
             with open(path, "wb") as file:
                 file.write(text.encode())
         yield paths
 
 
-def _run(words: Sequence[str], text: str) -> subprocess.CompletedProcess[bytes]:
+def _run_process(command: Sequence[str], stdin_text: str) -> subprocess.CompletedProcess[bytes]:
     import subprocess  # noqa: PLC0415 - only files that have changed are shown to it
 
     # It would look for configuration in its folder and below HOME.
     env = {"PATH": os.defpath, "HOME": "/", "LC_ALL": "C.UTF-8"}
     try:
         return subprocess.run(
-            words, input=text.encode(), capture_output=True, cwd="/", env=env, timeout=_WAIT_S, check=False
+            command, input=stdin_text.encode(), capture_output=True, cwd="/", env=env, timeout=_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise HadolintError(words[0], str(error)) from error
+        raise HadolintError(command[0], str(error)) from error
 
 
-def _config_of(root: str) -> tuple[str, bytes]:
+def _read_config(root: str) -> tuple[str, bytes]:
     """Return the path and the content of what a tree says to hadolint; no content where there is nothing."""
-    for name in CONFIGS:
+    for name in CONFIG_NAMES:
         path = os.path.join(root, name)
-        data = read_data(path)
+        data = read_source_bytes(path)
         if isinstance(data, bytes):
             return path, data
     return "", b""

@@ -11,13 +11,13 @@ from itertools import pairwise
 
 import msgspec
 
-from argosy.refit.outline import Break, Fracture
-from argosy.refit.statements import Statement
+from argosy.refit.outline import BreakKind, StructureBreak
+from argosy.refit.statements import SourceStatement
 
-_MOST = 12
+_MAX_STATEMENTS = 12
 
 
-class Island(msgspec.Struct, frozen=True):
+class InjectedBlock(msgspec.Struct, frozen=True):
     """The statements from `start` up to and without `stop`, by index.
 
     column: where the block that they interrupt goes on. is_only: without them the block would be empty.
@@ -25,28 +25,28 @@ class Island(msgspec.Struct, frozen=True):
 
     start: int
     stop: int
-    column: int
-    is_only: bool
+    resume_column: int
+    is_whole_body: bool
 
 
-def find_island(statements: Sequence[Statement], fracture: Fracture) -> Island | None:
+def find_injected_block(statements: Sequence[SourceStatement], structure_break: StructureBreak) -> InjectedBlock | None:
     """Return the island that a break of the indentation comes from, or None."""
-    at = fracture.at
-    if fracture.kind is Break.EMPTY:
-        return _below_header(statements, at)
-    if fracture.kind is Break.LONELY:
-        return _to_the_return(statements, at)
-    if fracture.kind in (Break.DEEPER, Break.BETWEEN):
-        return _back_from(statements, at)
+    index = structure_break.index
+    if structure_break.kind is BreakKind.EMPTY_BLOCK:
+        return _block_below_header(statements, index)
+    if structure_break.kind is BreakKind.TRY_WITHOUT_HANDLER:
+        return _block_inside_try(statements, index)
+    if structure_break.kind in (BreakKind.UNEXPECTED_INDENT, BreakKind.UNMATCHED_DEDENT):
+        return _block_above(statements, index)
     return None
 
 
-def is_injectable(statement: Statement) -> bool:
+def is_injectable(statement: SourceStatement) -> bool:
     """Return whether this is what rewrites inject: an import, a constant, a change of the path."""
-    if statement.is_opener or statement.stray or statement.crossed:
+    if statement.is_block_header or statement.extra_brackets or statement.crossed_brackets:
         return False
     tokens = statement.tokens
-    if statement.word in ("import", "from"):
+    if statement.keyword in ("import", "from"):
         return True
     if len(tokens) == 1 and tokens[0].kind == "string":
         return True
@@ -58,40 +58,40 @@ def is_injectable(statement: Statement) -> bool:
     return tokens[1].text == "=" or [token.text for token in tokens[:4]] == ["sys", ".", "path", "."]
 
 
-def _below_header(statements: Sequence[Statement], at: int) -> Island | None:
+def _block_below_header(statements: Sequence[SourceStatement], at: int) -> InjectedBlock | None:
     """The island right under a header, which has lost its block, or the first lines of it."""
     header = statements[at - 1] if at else None
-    stop = _run(statements, at)
+    stop = _end_of_run(statements, at)
     if header is None or stop == at:
         return None
-    island, after = statements[at:stop], statements[stop] if stop < len(statements) else None
-    if any(item.indent > header.indent for item in island):
+    injected, after = statements[at:stop], statements[stop] if stop < len(statements) else None
+    if any(item.indent > header.indent for item in injected):
         return None
     if after is not None and after.indent > header.indent:
-        return Island(at, stop, after.indent, False)
-    is_handled = after is not None and after.word in ("except", "finally") and after.indent == header.indent
-    is_import = all(item.word in ("import", "from") for item in island)
-    if header.word == "try" and is_handled and is_import and island[0].indent == 0:
-        return Island(at, stop, header.indent + step_of(statements), True)
+        return InjectedBlock(at, stop, after.indent, False)
+    has_handler = after is not None and after.keyword in ("except", "finally") and after.indent == header.indent
+    is_import = all(item.keyword in ("import", "from") for item in injected)
+    if header.keyword == "try" and has_handler and is_import and injected[0].indent == 0:
+        return InjectedBlock(at, stop, header.indent + indent_width(statements), True)
     return None
 
 
-def _to_the_return(statements: Sequence[Statement], at: int) -> Island | None:
+def _block_inside_try(statements: Sequence[SourceStatement], at: int) -> InjectedBlock | None:
     """The island at `at`, which ended a try whose block goes on after it."""
-    stop = _run(statements, at)
+    stop = _end_of_run(statements, at)
     if stop == at or stop == len(statements) or at == 0:
         return None
     before, after = statements[at - 1], statements[stop]
     if statements[at].indent == 0 and after.indent > statements[at].indent and after.indent <= before.indent:
-        return Island(at, stop, after.indent, False)
+        return InjectedBlock(at, stop, after.indent, False)
     return None
 
 
-def _back_from(statements: Sequence[Statement], at: int) -> Island | None:
+def _block_above(statements: Sequence[SourceStatement], at: int) -> InjectedBlock | None:
     """The island above `at`, where its block goes on."""
     column = statements[at].indent
     start = at
-    while start > 0 and at - start < _MOST:
+    while start > 0 and at - start < _MAX_STATEMENTS:
         before = statements[start - 1]
         if before.indent >= column or not is_injectable(before):
             break
@@ -99,24 +99,24 @@ def _back_from(statements: Sequence[Statement], at: int) -> Island | None:
     if start in (0, at):
         return None
     before = statements[start - 1]
-    is_inside = before.indent >= column or (before.is_opener and before.indent < column)
-    return Island(start, at, column, False) if is_inside else None
+    is_inside_block = before.indent >= column or (before.is_block_header and before.indent < column)
+    return InjectedBlock(start, at, column, False) if is_inside_block else None
 
 
-def _run(statements: Sequence[Statement], at: int) -> int:
+def _end_of_run(statements: Sequence[SourceStatement], at: int) -> int:
     stop = at
-    while stop < len(statements) and stop - at < _MOST and is_injectable(statements[stop]):
+    while stop < len(statements) and stop - at < _MAX_STATEMENTS and is_injectable(statements[stop]):
         if statements[stop].indent != statements[at].indent:
             break
         stop += 1
     return stop
 
 
-def step_of(statements: Sequence[Statement]) -> int:
+def indent_width(statements: Sequence[SourceStatement]) -> int:
     """Return by how much the file indents: its most frequent step below a header."""
     steps: dict[int, int] = {}
     for before, after in pairwise(statements):
-        if before.is_opener and after.indent > before.indent:
+        if before.is_block_header and after.indent > before.indent:
             step = after.indent - before.indent
             steps[step] = steps.get(step, 0) + 1
     return max(steps, key=lambda step: steps[step]) if steps else 4

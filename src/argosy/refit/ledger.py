@@ -13,11 +13,11 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from argosy.refit.cache import Cache, Linked
+from argosy.refit.cache import TreeCache, CrossFileFindings
 from argosy.refit.fact import FactKind
-from argosy.refit.finding import Failure, Finding, Ignore
-from argosy.refit.moves import Moves, find_move, follow
-from argosy.refit.record import Record
+from argosy.refit.finding import RuleFailure, Finding, IgnoreComment
+from argosy.refit.moves import ShiftedFacts, find_line_shift, shift_findings
+from argosy.refit.record import FileResult
 from argosy.source.digest import blake2b
 from argosy.source.text import Unparsed
 
@@ -25,7 +25,7 @@ Raw = msgspec.Raw
 T = TypeVar("T")
 
 
-class Row(msgspec.Struct, frozen=True, array_like=True):
+class FileRow(msgspec.Struct, frozen=True, array_like=True):
     """One file.
 
     digest: of its content. findings: of rules that look at it alone. marks: of its facts, by kind.
@@ -33,10 +33,10 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
 
     digest: bytes
     findings: tuple[Finding, ...]
-    marks: dict[str, bytes]
+    fact_digests: dict[str, bytes]
 
 
-class Stored(msgspec.Struct, array_like=True):
+class StoredFacts(msgspec.Struct, array_like=True):
     """A ledger between two audits.
 
     twin: of the verdict that was kept with it. rows, ignores, failures: by path. facts: the name of what is
@@ -47,41 +47,41 @@ class Stored(msgspec.Struct, array_like=True):
     """
 
     key: bytes
-    twin: bytes
+    pairing_id: bytes
     rows: dict[str, Raw]
-    facts: str
-    linked: str
-    codes: tuple[str, ...]
-    asked: dict[str, dict[str, bool]]
-    failed: tuple[str, ...]
-    base: bytes
-    ignores: dict[str, tuple[Ignore, ...]]
-    failures: dict[str, tuple[Failure, ...]]
-    silenced: tuple[Finding, ...]
-    is_single: bool
+    facts_entry: str
+    cross_file_entry: str
+    cross_file_codes: tuple[str, ...]
+    path_checks: dict[str, dict[str, bool]]
+    failed_rules: tuple[str, ...]
+    base_digest: bytes
+    ignores: dict[str, tuple[IgnoreComment, ...]]
+    failures: dict[str, tuple[RuleFailure, ...]]
+    ignored_findings: tuple[Finding, ...]
+    has_unique_findings: bool
 
 
-def _nothing(key: bytes) -> Stored:
-    return Stored(key, b"", {}, "", "", (), {}, (), b"", {}, {}, (), True)
+def _empty_store(key: bytes) -> StoredFacts:
+    return StoredFacts(key, b"", {}, "", "", (), {}, (), b"", {}, {}, (), True)
 
 
-_ROW: Final = msgspec.msgpack.Decoder(Row)
-_FACTS: Final = msgspec.msgpack.Decoder(dict[str, bytes])
-_LINKED: Final = msgspec.msgpack.Decoder(dict[str, Linked])
+_ROW_DECODER: Final = msgspec.msgpack.Decoder(FileRow)
+_FACTS_DECODER: Final = msgspec.msgpack.Decoder(dict[str, bytes])
+_CROSS_FILE_DECODER: Final = msgspec.msgpack.Decoder(dict[str, CrossFileFindings])
 
 
-def _decoded(decoder: msgspec.msgpack.Decoder[T], raw: Raw) -> T:
+def _decode(decoder: msgspec.msgpack.Decoder[T], raw: Raw) -> T:
     try:
         return decoder.decode(raw)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise SpoiltError(str(error)) from error
+        raise CacheCorruptError(str(error)) from error
 
 
-class SpoiltError(Exception):
+class CacheCorruptError(Exception):
     """What was kept aside is not there, or not as it was written; its text is the name."""
 
 
-class Ledger:
+class FactStore:
     """The files of a tree, and what rules said of them.
 
     memory: where it is kept. stored: the ledger of the audit before, None for an empty one. unparsed: the
@@ -92,24 +92,24 @@ class Ledger:
     def __init__(
         self,
         key: bytes,
-        memory: Cache,
-        stored: Stored | None = None,
+        tree_cache: TreeCache,
+        stored: StoredFacts | None = None,
         unparsed: Mapping[str, Unparsed] | None = None,
         findings: Collection[Finding] = (),
     ) -> None:
-        self._was = _nothing(key) if stored is None else stored
-        self._known = (*findings, *self._was.silenced) if stored is not None else ()
+        self._previous = _empty_store(key) if stored is None else stored
+        self._previous_findings = (*findings, *self._previous.ignored_findings) if stored is not None else ()
         self.unparsed = dict(unparsed or {}) if stored is not None else {}
-        self.ignores = dict(self._was.ignores)
-        self.failures = dict(self._was.failures)
-        self._memory = memory
-        self._changed: dict[str, set[str]] = {}
-        self._moves = Moves()
-        self._rows: dict[str, Raw | Row] = dict(self._was.rows)
-        self._are_facts_new = self._is_linked_new = stored is None
-        self._gone: list[Finding] = []
-        self._came: list[Finding] = []
-        self._is_single = self._was.is_single
+        self.ignores = dict(self._previous.ignores)
+        self.failures = dict(self._previous.failures)
+        self._tree_cache = tree_cache
+        self._changed_files: dict[str, set[str]] = {}
+        self._shifted_facts = ShiftedFacts()
+        self._rows: dict[str, Raw | FileRow] = dict(self._previous.rows)
+        self._has_new_facts = self._has_new_cross_file = stored is None
+        self._removed_findings: list[Finding] = []
+        self._added_findings: list[Finding] = []
+        self._has_unique_findings = self._previous.has_unique_findings
 
     # -- files -----------------------------------------------------------------------------------------
 
@@ -118,85 +118,85 @@ class Ledger:
         """The files, relative to the tree's root."""
         return self._rows.keys()
 
-    def known(self, path: str) -> bytes:
+    def known_digest(self, path: str) -> bytes:
         """Return the digest of a file as it was, empty for one that is new."""
         row = self._row(path)
         return b"" if row is None else row.digest
 
-    def put(self, path: str, record: Record, kinds: Mapping[str, FactKind[Any]] | None = None) -> None:
+    def add_file(self, path: str, result: FileResult, kinds: Mapping[str, FactKind[Any]] | None = None) -> None:
         """Take in what was read of a file. kinds: of its facts, to find what has but moved."""
-        marks = {kind: blake2b(fact, digest_size=16).digest() for kind, fact in record.facts.items()}
-        self._replace(path, marks, record.facts, kinds or {})
-        self._rows[path] = Row(record.digest, record.findings, marks)
-        self._came += record.findings
-        if record.unparsed is not None:
-            self.unparsed[path] = record.unparsed
-        if record.ignores:
-            self.ignores[path] = record.ignores
-        if record.failures:
-            self.failures[path] = record.failures
+        fact_digests = {kind: blake2b(fact, digest_size=16).digest() for kind, fact in result.facts.items()}
+        self._replace_facts(path, fact_digests, result.facts, kinds or {})
+        self._rows[path] = FileRow(result.digest, result.findings, fact_digests)
+        self._added_findings += result.findings
+        if result.unparsed is not None:
+            self.unparsed[path] = result.unparsed
+        if result.ignores:
+            self.ignores[path] = result.ignores
+        if result.failures:
+            self.failures[path] = result.failures
 
-    def drop(self, path: str) -> None:
+    def remove_file(self, path: str) -> None:
         """Forget a file that has gone."""
-        self._replace(path, {}, {}, {})
+        self._replace_facts(path, {}, {}, {})
         del self._rows[path]
 
-    def _replace(
+    def _replace_facts(
         self,
         path: str,
-        marks: Mapping[str, bytes],
+        fact_digests: Mapping[str, bytes],
         facts: Mapping[str, bytes],
         kinds: Mapping[str, FactKind[Any]],
     ) -> None:
         row = self._row(path)
-        old = {} if row is None else row.marks
-        others = {kind for kind in old.keys() | marks.keys() if old.get(kind) != marks.get(kind)}
-        if any(kind in old and kind in marks for kind in others):
-            others -= self._find_moves(path, facts, kinds)
-        for kind in old.keys() | marks.keys():
-            if old.get(kind) != marks.get(kind):
-                self._are_facts_new = True
-                held = self.facts(kind)
-                held.pop(path, None)
+        old = {} if row is None else row.fact_digests
+        changed_kinds = {kind for kind in old.keys() | fact_digests.keys() if old.get(kind) != fact_digests.get(kind)}
+        if any(kind in old and kind in fact_digests for kind in changed_kinds):
+            changed_kinds -= self._find_line_shifts(path, facts, kinds)
+        for kind in old.keys() | fact_digests.keys():
+            if old.get(kind) != fact_digests.get(kind):
+                self._has_new_facts = True
+                facts_by_path = self.facts(kind)
+                facts_by_path.pop(path, None)
                 if kind in facts:
-                    held[path] = facts[kind]
-        for kind in others:
-            self._changed.setdefault(kind, set()).add(path)
-        self._gone += () if row is None else row.findings
-        for kept in (self.unparsed, self.ignores, self.failures):
-            kept.pop(path, None)
+                    facts_by_path[path] = facts[kind]
+        for kind in changed_kinds:
+            self._changed_files.setdefault(kind, set()).add(path)
+        self._removed_findings += () if row is None else row.findings
+        for by_path in (self.unparsed, self.ignores, self.failures):
+            by_path.pop(path, None)
 
-    def _find_moves(
+    def _find_line_shifts(
         self, path: str, facts: Mapping[str, bytes], kinds: Mapping[str, FactKind[Any]]
     ) -> set[str]:
         """Return the kinds of which a file's facts are as they were, but for their lines."""
         found: set[str] = set()
         for name in facts.keys() & kinds.keys():
             kind, old = kinds[name], self.facts(name).get(path)
-            lines = None if old is None else find_move(kind.decode(old), kind.decode(facts[name]))
+            lines = None if old is None else find_line_shift(kind.decode(old), kind.decode(facts[name]))
             if lines is not None:
-                self._moves.add(path, name, lines)
+                self._shifted_facts.add(path, name, lines)
                 found.add(name)
         return found
 
-    def _row(self, path: str) -> Row | None:
+    def _row(self, path: str) -> FileRow | None:
         found = self._rows.get(path)
         if isinstance(found, Raw):
-            found = self._rows[path] = _decoded(_ROW, found)
+            found = self._rows[path] = _decode(_ROW_DECODER, found)
         return found
 
     @functools.cached_property
     def _facts(self) -> dict[str, Raw | dict[str, bytes]]:
-        return self._aside(self._was.facts)
+        return self._load_entry(self._previous.facts_entry)
 
     @functools.cached_property
-    def _linked(self) -> dict[str, Raw | dict[str, Linked]]:
-        return self._aside(self._was.linked)
+    def _cross_file(self) -> dict[str, Raw | dict[str, CrossFileFindings]]:
+        return self._load_entry(self._previous.cross_file_entry)
 
-    def _aside(self, name: str) -> dict[str, Any]:
-        found = self._memory.load(name, dict[str, Raw]) if name else {}
+    def _load_entry(self, name: str) -> dict[str, Any]:
+        found = self._tree_cache.load(name, dict[str, Raw]) if name else {}
         if found is None:
-            raise SpoiltError(name)
+            raise CacheCorruptError(name)
         return found
 
     # -- facts -----------------------------------------------------------------------------------------
@@ -205,122 +205,122 @@ class Ledger:
         """Return the facts of one kind by path, as they are kept."""
         found = self._facts.setdefault(kind, {})
         if isinstance(found, Raw):
-            found = self._facts[kind] = _decoded(_FACTS, found)
+            found = self._facts[kind] = _decode(_FACTS_DECODER, found)
         return found
 
-    def changed(self, kinds: Iterable[str]) -> set[str]:
+    def changed_files(self, kinds: Iterable[str]) -> set[str]:
         """Return the files whose facts of one of these kinds are others than before, wherever they stand."""
-        return {path for kind in kinds for path in self._changed.get(kind, ())}
+        return {path for kind in kinds for path in self._changed_files.get(kind, ())}
 
     # -- what rules said -------------------------------------------------------------------------------
 
-    def is_as_it_was(self, code: str, base: bytes, kinds: Iterable[str]) -> bool:
+    def is_unchanged(self, code: str, base_digest: bytes, kinds: Iterable[str]) -> bool:
         """Return whether all that a rule was asked about is as it was; the disk may say otherwise."""
-        return base == self._was.base and code in self._was.codes and not self.changed(kinds)
+        return base_digest == self._previous.base_digest and code in self._previous.cross_file_codes and not self.changed_files(kinds)
 
     def has_failed(self, code: str) -> bool:
         """Return whether a rule failed somewhere."""
-        return code in self._was.failed
+        return code in self._previous.failed_rules
 
-    def follow(self, code: str, kinds: Collection[str]) -> bool:
+    def shift_lines(self, code: str, kinds: Collection[str]) -> bool:
         """Move along what a rule said, and return whether all of it could be; the rest is forgotten.
 
         kinds: of the facts that it reads.
         """
-        if not self._moves.concern(kinds):
+        if not self._shifted_facts.has_shifted(kinds):
             return True
-        held = self.linked(code)
-        lines = self._moves.lines(kinds)
-        is_whole = True
-        for path, kept in list(held.items()):
-            found = None if lines is None else follow(kept.findings, lines)
-            if found is None:
-                is_whole = False
-                self._gone += kept.findings
-                del held[path]
-                self._is_linked_new = True
+        findings_by_path = self.cross_file_findings(code)
+        lines = self._shifted_facts.merged_lines(kinds)
+        is_complete = True
+        for path, previous in list(findings_by_path.items()):
+            shifted = None if lines is None else shift_findings(previous.findings, lines)
+            if shifted is None:
+                is_complete = False
+                self._removed_findings += previous.findings
+                del findings_by_path[path]
+                self._has_new_cross_file = True
                 continue
-            pairs = [(was, now) for was, now in zip(kept.findings, found, strict=True) if was is not now]
+            pairs = [(was, now) for was, now in zip(previous.findings, shifted, strict=True) if was is not now]
             if pairs:
-                self._gone += (was for was, _ in pairs)
-                self._came += (now for _, now in pairs)
-                held[path] = Linked(tuple(found), kept.asked)
-                self._is_linked_new = True
-        return is_whole
+                self._removed_findings += (was for was, _ in pairs)
+                self._added_findings += (now for _, now in pairs)
+                findings_by_path[path] = CrossFileFindings(tuple(shifted), previous.path_checks)
+                self._has_new_cross_file = True
+        return is_complete
 
-    def asked(self, code: str) -> Mapping[str, bool]:
+    def path_checks(self, code: str) -> Mapping[str, bool]:
         """Return what a rule asked the disk for, and the answers."""
-        return self._was.asked.get(code, {})
+        return self._previous.path_checks.get(code, {})
 
-    def linked(self, code: str) -> dict[str, Linked]:
+    def cross_file_findings(self, code: str) -> dict[str, CrossFileFindings]:
         """Return what a rule said by path, under an empty path what it said of the whole tree."""
-        found = self._linked.setdefault(code, {})
+        found = self._cross_file.setdefault(code, {})
         if isinstance(found, Raw):
-            found = self._linked[code] = _decoded(_LINKED, found)
+            found = self._cross_file[code] = _decode(_CROSS_FILE_DECODER, found)
         return found
 
-    def link(self, code: str, now: dict[str, Linked]) -> None:
+    def record_cross_file(self, code: str, current: dict[str, CrossFileFindings]) -> None:
         """Take in what a rule says now."""
-        was = self.linked(code)
-        self._is_linked_new = self._is_linked_new or now.keys() != was.keys()
-        self._is_linked_new = self._is_linked_new or any(was[path] is not new for path, new in now.items())
-        for path, old in was.items():
-            self._gone += () if now.get(path) is old else old.findings
-        for path, new in now.items():
-            self._came += () if was.get(path) is new else new.findings
-        self._linked[code] = now
+        previous = self.cross_file_findings(code)
+        self._has_new_cross_file = self._has_new_cross_file or current.keys() != previous.keys()
+        self._has_new_cross_file = self._has_new_cross_file or any(previous[path] is not new for path, new in current.items())
+        for path, old in previous.items():
+            self._removed_findings += () if current.get(path) is old else old.findings
+        for path, new in current.items():
+            self._added_findings += () if previous.get(path) is new else new.findings
+        self._cross_file[code] = current
 
     # -- all of it -------------------------------------------------------------------------------------
 
-    def findings(self) -> list[Finding]:
+    def all_findings(self) -> list[Finding]:
         """Return every finding once, those that were told before first."""
-        if self._is_single:
-            gone = set(self._gone)
-            every = [item for item in self._known if item not in gone] if gone else list(self._known)
-            every += self._came
+        if self._has_unique_findings:
+            removed = set(self._removed_findings)
+            every = [item for item in self._previous_findings if item not in removed] if removed else list(self._previous_findings)
+            every += self._added_findings
         else:
-            every = [item for path in self._rows for item in self._own(path)]
+            every = [item for path in self._rows for item in self._file_findings(path)]
             every += [
-                item for code in self._linked for held in self.linked(code).values() for item in held.findings
+                item for code in self._cross_file for held in self.cross_file_findings(code).values() for item in held.findings
             ]
-        single = dict.fromkeys(every)
-        self._is_single = len(single) == len(every)
-        return list(single)
+        unique = dict.fromkeys(every)
+        self._has_unique_findings = len(unique) == len(every)
+        return list(unique)
 
-    def _own(self, path: str) -> tuple[Finding, ...]:
+    def _file_findings(self, path: str) -> tuple[Finding, ...]:
         row = self._row(path)
         return () if row is None else row.findings
 
-    def keep(
+    def save(
         self,
-        twin: bytes,
-        base: bytes,
-        silenced: Iterable[Finding],
-        asked: Mapping[str, Mapping[str, bool]],
-        failed: Iterable[str],
+        pairing_id: bytes,
+        base_digest: bytes,
+        ignored_findings: Iterable[Finding],
+        path_checks: Mapping[str, Mapping[str, bool]],
+        failed_rules: Iterable[str],
     ) -> None:
         """Write down all that is known; `findings` has been asked before."""
-        facts, linked, codes = self._was.facts, self._was.linked, self._was.codes
-        if self._are_facts_new:
-            facts = self._memory.store_anew("facts", self._facts)
-        if self._is_linked_new:
-            linked, codes = self._memory.store_anew("linked", self._linked), tuple(self._linked)
-        self._memory.store(
+        facts_entry, cross_file_entry, cross_file_codes = self._previous.facts_entry, self._previous.cross_file_entry, self._previous.cross_file_codes
+        if self._has_new_facts:
+            facts_entry = self._tree_cache.store_versioned("facts", self._facts)
+        if self._has_new_cross_file:
+            cross_file_entry, cross_file_codes = self._tree_cache.store_versioned("linked", self._cross_file), tuple(self._cross_file)
+        self._tree_cache.store(
             "ledger",
-            Stored(
-                key=self._was.key,
-                twin=twin,
+            StoredFacts(
+                key=self._previous.key,
+                pairing_id=pairing_id,
                 # Each is written as the bytes that it was, or those that it has now.
                 rows=self._rows,  # type: ignore[arg-type]
-                facts=facts,
-                linked=linked,
-                codes=codes,
-                asked={code: dict(answers) for code, answers in asked.items() if answers},
-                failed=tuple(failed),
-                base=base,
+                facts_entry=facts_entry,
+                cross_file_entry=cross_file_entry,
+                cross_file_codes=cross_file_codes,
+                path_checks={code: dict(answers) for code, answers in path_checks.items() if answers},
+                failed_rules=tuple(failed_rules),
+                base_digest=base_digest,
                 ignores=self.ignores,
                 failures=self.failures,
-                silenced=tuple(silenced),
-                is_single=self._is_single,
+                ignored_findings=tuple(ignored_findings),
+                has_unique_findings=self._has_unique_findings,
             ),
         )

@@ -13,52 +13,52 @@ from itertools import pairwise
 
 import msgspec
 
-from argosy.refit.statements import Statement
+from argosy.refit.statements import SourceStatement
 from argosy.refit.tokens import Token
 
 
-class Break(enum.StrEnum):
+class BreakKind(enum.StrEnum):
     """How a structure breaks."""
 
-    STRAY = "stray"  # a closing bracket that nothing opened
-    CROSSED = "crossed"  # a closing bracket of another kind than the opening one
-    UNCLOSED = "unclosed"  # a statement begins while a bracket is open
-    GLUED = "glued"  # two statements on one line
+    EXTRA_BRACKET = "stray"  # a closing bracket that nothing opened
+    CROSSED_BRACKET = "crossed"  # a closing bracket of another kind than the opening one
+    UNCLOSED_BRACKET = "unclosed"  # a statement begins while a bracket is open
+    GLUED_STATEMENTS = "glued"  # two statements on one line
     OPEN_STRING = "open-string"  # a string without an end
     SECOND_BASES = "second-bases"  # class X(A)(B)
-    EMPTY = "empty"  # a header with nothing below it
-    DEEPER = "deeper"  # deeper than what is above, which is no header
-    BETWEEN = "between"  # a column that no block around begins at
-    HANDLER = "handler"  # except, finally, elif or else that belongs to nothing
-    LONELY = "lonely"  # a try without except or finally
+    EMPTY_BLOCK = "empty"  # a header with nothing below it
+    UNEXPECTED_INDENT = "deeper"  # deeper than what is above, which is no header
+    UNMATCHED_DEDENT = "between"  # a column that no block around begins at
+    ORPHAN_CLAUSE = "handler"  # except, finally, elif or else that belongs to nothing
+    TRY_WITHOUT_HANDLER = "lonely"  # a try without except or finally
 
 
-class Fracture(msgspec.Struct, frozen=True):
+class StructureBreak(msgspec.Struct, frozen=True):
     """One break. at: the index of the statement where it shows; token: where exactly, when within it."""
 
-    kind: Break
-    at: int
+    kind: BreakKind
+    index: int
     token: Token
 
 
 # What a continuing header may come after, at its own indentation.
-_AFTER: dict[str, frozenset[str]] = {
+_PREDECESSORS: dict[str, frozenset[str]] = {
     "elif": frozenset({"if", "elif"}),
     "else": frozenset({"if", "elif", "for", "while", "except"}),
     "except": frozenset({"try", "except"}),
     "finally": frozenset({"try", "except", "else"}),
 }
 # Between a value that has ended and a name, these words stand; anything else is another statement.
-_JOINERS = frozenset("and or in is not if else for as async from import lambda await".split())  # noqa: SIM905
+_CONTINUATION_WORDS = frozenset("and or in is not if else for as async from import lambda await".split())  # noqa: SIM905
 
 
-def fractures(statements: Sequence[Statement]) -> Iterator[Fracture]:
+def find_structure_breaks(statements: Sequence[SourceStatement]) -> Iterator[StructureBreak]:
     """Yield the breaks of `statements`, in the order of their lines."""
-    walk = _Walk()
-    for at, statement in enumerate(statements):
-        yield from walk.step(at, statement)
-        yield from _within(at, statement)
-    yield from walk.end(statements)
+    walker = _BlockWalker()
+    for index, statement in enumerate(statements):
+        yield from walker.visit(index, statement)
+        yield from _breaks_within_line(index, statement)
+    yield from walker.finish(statements)
 
 
 class _Block:
@@ -71,24 +71,24 @@ class _Block:
         self.chain = ""
 
 
-class _Walk:
+class _BlockWalker:
     def __init__(self) -> None:
         self.blocks = [_Block(0)]
-        self.header: Statement | None = None
+        self.header: SourceStatement | None = None
 
-    def step(self, at: int, statement: Statement) -> Iterator[Fracture]:
-        yield from self.align(at, statement)
+    def visit(self, index: int, statement: SourceStatement) -> Iterator[StructureBreak]:
+        yield from self.align_block(index, statement)
         block = self.blocks[-1]
-        word = statement.word
-        after = _AFTER.get(word)
-        if after is None:
-            yield from self.leave(block, at, statement)
-        elif block.chain not in after:
-            yield Fracture(Break.HANDLER, at, statement.first)
-        block.chain = word if statement.is_opener or _is_short(statement) else ""
-        self.header = statement if statement.is_opener else None
+        keyword = statement.keyword
+        predecessors = _PREDECESSORS.get(keyword)
+        if predecessors is None:
+            yield from self.close_chain(block, index, statement)
+        elif block.chain not in predecessors:
+            yield StructureBreak(BreakKind.ORPHAN_CLAUSE, index, statement.first_token)
+        block.chain = keyword if statement.is_block_header or _is_one_line_block(statement) else ""
+        self.header = statement if statement.is_block_header else None
 
-    def align(self, at: int, statement: Statement) -> Iterator[Fracture]:
+    def align_block(self, index: int, statement: SourceStatement) -> Iterator[StructureBreak]:
         """Find the statement's block: open one below a header, close those that it leaves."""
         indent = statement.indent
         top = self.blocks[-1]
@@ -96,72 +96,72 @@ class _Walk:
             self.blocks.append(_Block(indent))
             return
         if self.header is not None:
-            yield Fracture(Break.EMPTY, at, statement.first)
+            yield StructureBreak(BreakKind.EMPTY_BLOCK, index, statement.first_token)
         elif indent > top.indent:
-            yield Fracture(Break.DEEPER, at, statement.first)
+            yield StructureBreak(BreakKind.UNEXPECTED_INDENT, index, statement.first_token)
             self.blocks.append(_Block(indent))
             return
         while self.blocks[-1].indent > indent:
-            yield from self.leave(self.blocks.pop(), at, statement)
+            yield from self.close_chain(self.blocks.pop(), index, statement)
         if self.blocks[-1].indent < indent:
-            yield Fracture(Break.BETWEEN, at, statement.first)
+            yield StructureBreak(BreakKind.UNMATCHED_DEDENT, index, statement.first_token)
             self.blocks.append(_Block(indent))
 
-    def leave(self, block: _Block, at: int, statement: Statement) -> Iterator[Fracture]:
+    def close_chain(self, block: _Block, index: int, statement: SourceStatement) -> Iterator[StructureBreak]:
         """The chain of `block` ends here: a try has to have had its handler."""
         if block.chain == "try":
-            yield Fracture(Break.LONELY, at, statement.first)
+            yield StructureBreak(BreakKind.TRY_WITHOUT_HANDLER, index, statement.first_token)
         block.chain = ""
 
-    def end(self, statements: Sequence[Statement]) -> Iterator[Fracture]:
+    def finish(self, statements: Sequence[SourceStatement]) -> Iterator[StructureBreak]:
         if not statements:
             return
-        at, last = len(statements) - 1, statements[-1]
+        index, last = len(statements) - 1, statements[-1]
         if self.header is not None:
-            yield Fracture(Break.EMPTY, at, last.first)
+            yield StructureBreak(BreakKind.EMPTY_BLOCK, index, last.first_token)
         for block in reversed(self.blocks):
-            yield from self.leave(block, at, last)
+            yield from self.close_chain(block, index, last)
 
 
-def _is_short(statement: Statement) -> bool:
+def _is_one_line_block(statement: SourceStatement) -> bool:
     """Return whether this is a header with its block on the same line, as `try: x = 1`."""
-    return statement.word in ("if", "elif", "else", "for", "while", "try", "except", "finally") and any(
+    return statement.keyword in ("if", "elif", "else", "for", "while", "try", "except", "finally") and any(
         token.text == ":" for token in statement.tokens
     )
 
 
-def _within(at: int, statement: Statement) -> Iterator[Fracture]:
+def _breaks_within_line(index: int, statement: SourceStatement) -> Iterator[StructureBreak]:
     """Yield what is broken inside one logical line."""
-    found = [Fracture(Break.STRAY, at, token) for token in statement.stray]
-    found += [Fracture(Break.CROSSED, at, closing) for _, closing in statement.crossed]
-    found += [Fracture(Break.UNCLOSED, at, opening) for opening in statement.unclosed]
-    found += [Fracture(Break.OPEN_STRING, at, token) for token in statement.tokens if token.kind == "open"]
-    found += [Fracture(Break.GLUED, at, token) for token in _seams(statement.tokens)]
-    if statement.word == "class":
-        found += [Fracture(Break.SECOND_BASES, at, token) for token in _second_lists(statement.tokens)]
+    found = [StructureBreak(BreakKind.EXTRA_BRACKET, index, token) for token in statement.extra_brackets]
+    found += [StructureBreak(BreakKind.CROSSED_BRACKET, index, closing) for _, closing in statement.crossed_brackets]
+    found += [StructureBreak(BreakKind.UNCLOSED_BRACKET, index, opening) for opening in statement.unclosed_brackets]
+    found += [StructureBreak(BreakKind.OPEN_STRING, index, token) for token in statement.tokens if token.kind == "open"]
+    found += [StructureBreak(BreakKind.GLUED_STATEMENTS, index, token) for token in _glued_tokens(statement.tokens)]
+    if statement.keyword == "class":
+        found += [StructureBreak(BreakKind.SECOND_BASES, index, token) for token in _second_base_lists(statement.tokens)]
     yield from sorted(found, key=lambda item: item.token.start)
 
 
-def _seams(tokens: Sequence[Token]) -> Iterator[Token]:
+def _glued_tokens(tokens: Sequence[Token]) -> Iterator[Token]:
     """Yield each token that cannot follow the one before it: another statement begins there."""
     for before, token in pairwise(tokens):
-        if _ends_value(before) and _begins_statement(before, token):
+        if _is_value_end(before) and _is_statement_start(before, token):
             yield token
 
 
-def _second_lists(tokens: Sequence[Token]) -> Iterator[Token]:
+def _second_base_lists(tokens: Sequence[Token]) -> Iterator[Token]:
     for before, token in pairwise(tokens):
         if before.text == ")" and token.text == "(":
             yield token
 
 
-def _ends_value(token: Token) -> bool:
+def _is_value_end(token: Token) -> bool:
     return token.text in (")", "]", "}") or token.kind in ("number", "string")
 
 
-def _begins_statement(before: Token, token: Token) -> bool:
+def _is_statement_start(before: Token, token: Token) -> bool:
     if token.kind == "keyword":
-        return token.text not in _JOINERS
+        return token.text not in _CONTINUATION_WORDS
     if token.kind == "string":
         return before.text in (")", "]", "}")
     return token.kind == "name" and token.text not in ("match", "case")

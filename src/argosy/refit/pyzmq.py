@@ -10,54 +10,54 @@ import ast
 
 from argosy.refit.file import PythonFile
 from argosy.source import flow
-from argosy.source.scopes import Scope
+from argosy.source.scopes import NameScope
 
 SOCKET_TYPES = frozenset(
     ("PAIR", "PUB", "SUB", "REQ", "REP", "DEALER", "ROUTER", "XREQ", "XREP", "PULL", "PUSH", "XPUB", "XSUB")
 ) | {"STREAM", "SERVER", "CLIENT", "RADIO", "DISH", "GATHER", "SCATTER", "DGRAM", "PEER", "CHANNEL"}
-LEASE = "argosy.wire.context"
+CONTEXT_FUNCTION = "argosy.wire.context"
 
 
-def may_name(data: bytes) -> bool:
+def can_reference_pyzmq(data: bytes) -> bool:
     """Return whether a source can name anything of pyzmq."""
     return b"zmq" in data
 
 
-def is_shared_context(file: PythonFile, node: ast.expr, scope: Scope) -> bool:
+def is_shared_context(file: PythonFile, node: ast.expr, scope: NameScope) -> bool:
     """Return whether `node` is `zmq.Context.instance()`, the one that all of a process share."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "instance"
-        and constant(file, node.func.value, scope).endswith("Context")
+        and resolve_constant(file, node.func.value, scope).endswith("Context")
     )
 
 
-def constant(file: PythonFile, node: ast.expr, scope: Scope) -> str:
+def resolve_constant(file: PythonFile, node: ast.expr, scope: NameScope) -> str:
     """Return what of pyzmq `node` names, without the package: `REQ`, `Context`; else empty."""
-    found = named(file, node, scope)
+    found = resolve_name(file, node, scope)
     return found[0].rpartition(".")[2] if found else ""
 
 
-def named(file: PythonFile, node: ast.expr, scope: Scope) -> tuple[str, bool] | None:
+def resolve_name(file: PythonFile, node: ast.expr, scope: NameScope) -> tuple[str, bool] | None:
     """Return the name in full of what `node` takes from pyzmq, and whether imports alone say so."""
     origin = file.origin(node, scope)
     if origin is not None:
-        return (origin.name, origin.is_sole) if origin.name.startswith("zmq.") else None
-    written = flow.dotted(node)
-    if not written:
+        return (origin.name, origin.is_only_binding) if origin.name.startswith("zmq.") else None
+    written_name = flow.dotted_name(node)
+    if not written_name:
         return None
-    first, _, rest = written.partition(".")
+    first, _, rest = written_name.partition(".")
     owner = scope.owner_of(first)
     if owner is None:
-        is_star = file.scope.has_star and not rest and _has_star_import(file)
-        return (f"zmq.{written}", False) if is_star else None
+        is_star_import = file.scope.has_star and not rest and _has_star_import(file)
+        return (f"zmq.{written_name}", False) if is_star_import else None
     origins = [binding.origin for binding in owner.bindings[first]]
     if rest and any(name == "zmq" or name.startswith("zmq.") for name in origins):
         return f"zmq.{rest}", False
     # Of one name that imports bind to different things, one of them pyzmq's.
-    taken = next((name for name in origins if name.startswith("zmq.")), "")
-    return (taken, False) if taken and not rest else None
+    pyzmq_origin = next((name for name in origins if name.startswith("zmq.")), "")
+    return (pyzmq_origin, False) if pyzmq_origin and not rest else None
 
 
 def _has_star_import(file: PythonFile) -> bool:

@@ -12,218 +12,218 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from argosy.refit.fact import FactKind
-from argosy.refit.facts.faults import FAULTS
+from argosy.refit.facts.faults import PARSE_FAILURES
 from argosy.refit.file import BrokenFile, PythonFile, TextFile
-from argosy.refit.finding import Failure, Finding, Ignore
-from argosy.refit.record import Record
-from argosy.refit.rule import Rule, fact_kinds
-from argosy.refit.walk import Names
-from argosy.source.collector import collector_paused
+from argosy.refit.finding import RuleFailure, Finding, IgnoreComment
+from argosy.refit.record import FileResult
+from argosy.refit.rule import Rule, collect_fact_kinds
+from argosy.refit.walk import FilePatterns
+from argosy.source.collector import pause_gc
 from argosy.source.digest import blake2b
-from argosy.source.parse import build, parse
-from argosy.source.text import Source, Unparsed, read_data, take_source
+from argosy.source.parse import compile_parsed, parse
+from argosy.source.text import SourceText, Unparsed, read_source_bytes, decode_source
 
-_IGNORE = re.compile(r"#\s*argosy:\s*ignore(-file)?\b(?:\s*\[([^\]]*)\])?")
-_MARK = b"argosy:"
-Job = tuple[str, bytes]
-_CODES = re.compile(r"[A-Za-z]\d*")
+_IGNORE_COMMENT = re.compile(r"#\s*argosy:\s*ignore(-file)?\b(?:\s*\[([^\]]*)\])?")
+_IGNORE_MARKER = b"argosy:"
+FileJob = tuple[str, bytes]
+_CODE_PATTERN = re.compile(r"[A-Za-z]\d*")
 
 T = TypeVar("T")
 
 
-class Reader:
+class FileAnalyzer:
     """Reads files by the rules that there are; one for each process. kinds: those of the rules, if None."""
 
     def __init__(
         self, root: str, rules: Sequence[Rule], kinds: Sequence[FactKind[Any]] | None = None
     ) -> None:
         self.root = root
-        self.kinds = fact_kinds(rules) if kinds is None else kinds
+        self.kinds = collect_fact_kinds(rules) if kinds is None else kinds
         self.file_rules = [
-            (rule, rule.file, frozenset(rule.words)) for rule in rules if rule.file is not None
+            (rule, rule.check_file, frozenset(rule.required_words)) for rule in rules if rule.check_file is not None
         ]
-        self.words = frozenset().union(*(words for _, _, words in self.file_rules))
-        self.broken_rules = [(rule, rule.broken) for rule in rules if rule.broken is not None]
-        self.text_rules = [(rule, rule.text, Names(rule.names)) for rule in rules if rule.text is not None]
-        self.texts_rules = [(rule, rule.texts, Names(rule.names)) for rule in rules if rule.texts is not None]
+        self.required_words = frozenset().union(*(words for _, _, words in self.file_rules))
+        self.broken_rules = [(rule, rule.check_broken) for rule in rules if rule.check_broken is not None]
+        self.text_rules = [(rule, rule.check_text, FilePatterns(rule.file_patterns)) for rule in rules if rule.check_text is not None]
+        self.batch_rules = [(rule, rule.check_texts, FilePatterns(rule.file_patterns)) for rule in rules if rule.check_texts is not None]
         self.text_kinds = [
-            (kind, kind.collect_text, Names(kind.names))
+            (kind, kind.collect_text, FilePatterns(kind.file_patterns))
             for kind in self.kinds
             if kind.collect_text is not None
         ]
 
-    def read(self, path: str, known: bytes = b"") -> Record | None:
+    def analyze(self, path: str, known_digest: bytes = b"") -> FileResult | None:
         """Return what there is to keep of one file, None when its digest is still `known`; never raises."""
-        return self.read_together([(path, known)])[0]
+        return self.analyze_batch([(path, known_digest)])[0]
 
-    def read_together(self, jobs: Sequence[Job]) -> list[Record | None]:
+    def analyze_batch(self, jobs: Sequence[FileJob]) -> list[FileResult | None]:
         """Return what there is to keep of each of several files; rules that can look at them in one go."""
-        begun = [self._begin(path, known) for path, known in jobs]
-        texts = [item for item in begun if isinstance(item, _Text)]
-        for rule, check, names in self.texts_rules:
-            fit = [item for item in texts if names.fit(item.work.path, os.path.basename(item.work.path))]
-            _run_together(rule, check, fit)
-        return [item.record() if isinstance(item, _Text) else item for item in begun]
+        partial_results = [self._analyze_alone(path, known) for path, known in jobs]
+        pending_texts = [item for item in partial_results if isinstance(item, _PendingText)]
+        for rule, check, patterns in self.batch_rules:
+            matching = [item for item in pending_texts if patterns.is_match(item.builder.path, os.path.basename(item.builder.path))]
+            _run_batch_rule(rule, check, matching)
+        return [item.build() if isinstance(item, _PendingText) else item for item in partial_results]
 
-    def are_together(self, path: str) -> bool:
+    def is_batched(self, path: str) -> bool:
         """Return whether a rule looks at the file at `path` in one go with others."""
-        return any(names.fit(path, os.path.basename(path)) for _, _, names in self.texts_rules)
+        return any(names.is_match(path, os.path.basename(path)) for _, _, names in self.batch_rules)
 
-    def _begin(self, path: str, known: bytes) -> Record | _Text | None:
-        data = read_data(os.path.join(self.root, path))
+    def _analyze_alone(self, path: str, known_digest: bytes) -> FileResult | _PendingText | None:
+        data = read_source_bytes(os.path.join(self.root, path))
         if isinstance(data, Unparsed):
-            return self.refuse(path, data.message)
+            return self.unreadable_result(path, data.message)
         digest = blake2b(data, digest_size=16).digest()
-        if digest == known:
+        if digest == known_digest:
             return None
-        with collector_paused():
+        with pause_gc():
             return (
-                self._python(path, data, digest) if path.endswith(".py") else self._text(path, data, digest)
+                self._analyze_python(path, data, digest) if path.endswith(".py") else self._analyze_text(path, data, digest)
             )
 
-    def refuse(self, path: str, reason: str) -> Record:
+    def unreadable_result(self, path: str, reason: str) -> FileResult:
         """Return what there is to keep of a file that could not be read."""
-        work = _Work(path)
-        fault = Unparsed(path, 1, 1, reason, "read")
+        builder = _ResultBuilder(path)
+        unparsed = Unparsed(path, 1, 1, reason, "read")
         if path.endswith(".py"):
-            self._broken(work, None, fault)
-        return work.record(b"", fault, ())
+            self._check_broken(builder, None, unparsed)
+        return builder.build(b"", unparsed, ())
 
-    def _python(self, path: str, data: bytes, digest: bytes) -> Record:
-        work = _Work(path)
-        source = take_source(data, os.path.join(self.root, path))
-        parsed = parse(source, is_compiled=False) if isinstance(source, Source) else source
-        built = parsed if isinstance(parsed, Unparsed) else build(parsed)
-        fault, code = (built, None) if isinstance(built, Unparsed) else (None, built)
-        if fault is not None:
-            fault = msgspec.structs.replace(fault, path=path)
-            self._broken(work, source if isinstance(source, Source) else None, fault)
+    def _analyze_python(self, path: str, data: bytes, digest: bytes) -> FileResult:
+        builder = _ResultBuilder(path)
+        source = decode_source(data, os.path.join(self.root, path))
+        parsed = parse(source, is_compiled=False) if isinstance(source, SourceText) else source
+        compiled = parsed if isinstance(parsed, Unparsed) else compile_parsed(parsed)
+        unparsed, code = (compiled, None) if isinstance(compiled, Unparsed) else (None, compiled)
+        if unparsed is not None:
+            unparsed = msgspec.structs.replace(unparsed, path=path)
+            self._check_broken(builder, source if isinstance(source, SourceText) else None, unparsed)
         file = (
-            None if isinstance(parsed, Unparsed) else work.attempt("", lambda: PythonFile(path, parsed, code))
+            None if isinstance(parsed, Unparsed) else builder.run_guarded("", lambda: PythonFile(path, parsed, code))
         )
         if file is not None:
-            held = {word for word in self.words if word in data}
+            present_words = {word for word in self.required_words if word in data}
             for rule, check, words in self.file_rules:
-                if not words or not words.isdisjoint(held):
-                    work.run(rule, check, file)
+                if not words or not words.isdisjoint(present_words):
+                    builder.run_rule(rule, check, file)
             name = os.path.basename(path)
             for kind in self.kinds:
-                if kind.collect is not None and kind.only in ("", name):
-                    work.collect(kind, kind.collect, file)
-            file.forget()
-        return work.record(digest, fault, find_ignores(data))
+                if kind.collect is not None and kind.only_filename in ("", name):
+                    builder.collect_fact(kind, kind.collect, file)
+            file.clear_derived()
+        return builder.build(digest, unparsed, find_ignore_comments(data))
 
-    def _broken(self, work: _Work, source: Source | None, fault: Unparsed) -> None:
-        file = BrokenFile(work.path, source, fault)
-        work.facts[FAULTS.name] = FAULTS.encode(fault)
+    def _check_broken(self, builder: _ResultBuilder, source: SourceText | None, unparsed: Unparsed) -> None:
+        file = BrokenFile(builder.path, source, unparsed)
+        builder.facts[PARSE_FAILURES.name] = PARSE_FAILURES.encode(unparsed)
         for rule, check in self.broken_rules:
-            work.run(rule, check, file)
-        if fault.stage != "compile":
+            builder.run_rule(rule, check, file)
+        if unparsed.stage != "compile":
             for kind in self.kinds:
                 if kind.collect_broken is not None:
-                    work.collect(kind, kind.collect_broken, file)
+                    builder.collect_fact(kind, kind.collect_broken, file)
 
-    def _text(self, path: str, data: bytes, digest: bytes) -> _Text:
-        work = _Work(path)
+    def _analyze_text(self, path: str, data: bytes, digest: bytes) -> _PendingText:
+        builder = _ResultBuilder(path)
         file = TextFile(self.root, path, data)
         name = os.path.basename(path)
-        for rule, check, names in self.text_rules:
-            if names.fit(path, name):
-                work.run(rule, check, file)
-        for kind, collect, names in self.text_kinds:
-            if names.fit(path, name):
-                work.collect(kind, collect, file)
-        return _Text(work, file, digest)
+        for rule, check, patterns in self.text_rules:
+            if patterns.is_match(path, name):
+                builder.run_rule(rule, check, file)
+        for kind, collect, patterns in self.text_kinds:
+            if patterns.is_match(path, name):
+                builder.collect_fact(kind, collect, file)
+        return _PendingText(builder, file, digest)
 
 
-class _Work:
+class _ResultBuilder:
     """What comes together while one file is read; a rule that fails does not stop the others."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.findings: list[Finding] = []
         self.facts: dict[str, bytes] = {}
-        self.failures: list[Failure] = []
+        self.failures: list[RuleFailure] = []
 
-    def attempt(self, code: str, work: Callable[[], T]) -> T | None:
+    def run_guarded(self, code: str, function: Callable[[], T]) -> T | None:
         try:
-            return work()
+            return function()
         except Exception as error:  # a rule that fails is told, and stops neither the others nor the audit
-            self.failures.append(Failure(self.path, code, describe(error)))
+            self.failures.append(RuleFailure(self.path, code, describe_error(error)))
             return None
 
-    def run(self, rule: Rule, check: Callable[[T], Iterable[Finding]], file: T) -> None:
-        self.findings += self.attempt(rule.code, lambda: rule.stamp(check(file))) or ()
+    def run_rule(self, rule: Rule, check: Callable[[T], Iterable[Finding]], file: T) -> None:
+        self.findings += self.run_guarded(rule.code, lambda: rule.complete_findings(check(file))) or ()
 
-    def collect(self, kind: FactKind[Any], collect: Callable[[T], object], file: T) -> None:
-        kept = self.attempt(kind.name, lambda: _encoded(kind, collect(file)))
-        if kept is not None:
-            self.facts[kind.name] = kept
+    def collect_fact(self, kind: FactKind[Any], collect: Callable[[T], object], file: T) -> None:
+        encoded = self.run_guarded(kind.name, lambda: _encode_fact(kind, collect(file)))
+        if encoded is not None:
+            self.facts[kind.name] = encoded
 
-    def record(self, digest: bytes, fault: Unparsed | None, ignores: tuple[Ignore, ...]) -> Record:
-        return Record(digest, fault, tuple(self.findings), self.facts, ignores, tuple(self.failures))
+    def build(self, digest: bytes, unparsed: Unparsed | None, ignores: tuple[IgnoreComment, ...]) -> FileResult:
+        return FileResult(digest, unparsed, tuple(self.findings), self.facts, ignores, tuple(self.failures))
 
 
-class _Text(NamedTuple):
+class _PendingText(NamedTuple):
     """A text of which all is read but what rules say that look at several."""
 
-    work: _Work
+    builder: _ResultBuilder
     file: TextFile
     digest: bytes
 
-    def record(self) -> Record:
-        return self.work.record(self.digest, None, find_ignores(self.file.data, is_python=False))
+    def build(self) -> FileResult:
+        return self.builder.build(self.digest, None, find_ignore_comments(self.file.data, is_python=False))
 
 
-def _run_together(
-    rule: Rule, check: Callable[[Sequence[TextFile]], Sequence[Iterable[Finding]]], texts: Sequence[_Text]
+def _run_batch_rule(
+    rule: Rule, check: Callable[[Sequence[TextFile]], Sequence[Iterable[Finding]]], pending_texts: Sequence[_PendingText]
 ) -> None:
     """Have a rule look at several texts; one that fails for all is told at the first."""
-    if texts:
-        told = texts[0].work.attempt(rule.code, lambda: check([item.file for item in texts]))
-        for item, found in zip(texts, told or (), strict=False):
-            item.work.run(rule, lambda _, found=found: found, item.file)  # type: ignore[misc]
+    if pending_texts:
+        findings_by_file = pending_texts[0].builder.run_guarded(rule.code, lambda: check([item.file for item in pending_texts]))
+        for item, found in zip(pending_texts, findings_by_file or (), strict=False):
+            item.builder.run_rule(rule, lambda _, found=found: found, item.file)  # type: ignore[misc]
 
 
-def _encoded(kind: FactKind[Any], fact: object) -> bytes | None:
+def _encode_fact(kind: FactKind[Any], fact: object) -> bytes | None:
     return None if fact is None else kind.encode(fact)
 
 
-def describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Return an error with the place that raised it."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    place = ""
+    location = ""
     if trace is not None:
-        place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"
-    return f"{type(error).__name__}: {error}{place}"
+        location = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})"
+    return f"{type(error).__name__}: {error}{location}"
 
 
-def find_ignores(data: bytes, *, is_python: bool = True) -> tuple[Ignore, ...]:
+def find_ignore_comments(data: bytes, *, is_python: bool = True) -> tuple[IgnoreComment, ...]:
     """Return the comments that silence findings.
 
     `# argosy: ignore[Z301, S] why` is about its own line, or about the next one when it stands alone;
     without codes about all; `ignore-file` about the whole file.
     """
-    if _MARK not in data:
+    if _IGNORE_MARKER not in data:
         return ()
-    comments = _comments(data) if is_python else None
+    comments = _tokenized_comments(data) if is_python else None
     lines = data.decode("utf-8", "replace").splitlines()
     if comments is None:
         comments = iter([(number, line) for number, line in enumerate(lines, 1) if "#" in line])
-    found: list[Ignore] = []
+    found: list[IgnoreComment] = []
     for number, comment in comments:
-        match = _IGNORE.search(comment)
+        match = _IGNORE_COMMENT.search(comment)
         if match is None:
             continue
         is_alone = number <= len(lines) and lines[number - 1].lstrip().startswith("#")
-        codes = tuple(code.upper() for code in _CODES.findall(match[2] or ""))
-        found.append(Ignore(0 if match[1] else number + is_alone, codes))
+        codes = tuple(code.upper() for code in _CODE_PATTERN.findall(match[2] or ""))
+        found.append(IgnoreComment(0 if match[1] else number + is_alone, codes))
     return tuple(found)
 
 
-def _comments(data: bytes) -> Iterator[tuple[int, str]] | None:
+def _tokenized_comments(data: bytes) -> Iterator[tuple[int, str]] | None:
     """Return the comments of a source with their lines, None where it cannot be cut into tokens."""
     try:
         tokens = list(tokenize.tokenize(io.BytesIO(data).readline))

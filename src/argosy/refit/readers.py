@@ -8,60 +8,60 @@ from typing import Final
 
 import msgspec
 
-from argosy.refit.desks import Work, work_through
-from argosy.refit.reader import Job, Reader
-from argosy.refit.record import Record
+from argosy.refit.desks import JobFunction, map_in_processes
+from argosy.refit.reader import FileJob, FileAnalyzer
+from argosy.refit.record import FileResult
 from argosy.refit.rule import Rule
 
-_BATCH = 12
+_BATCH_SIZE = 12
 # What is read in one go.
-Jobs = tuple[Job, ...]
-Done = Callable[[str, "Record | None"], None]
+JobBatch = tuple[FileJob, ...]
+OnFileResult = Callable[[str, "Record | None"], None]
 # Called in each process; what it returns need not be sent there.
-Load = Callable[[], Sequence[Rule]]
+RuleLoader = Callable[[], Sequence[Rule]]
 
 
-def read_files(root: str, jobs: Sequence[Job], processes: int, done: Done, load: Load) -> None:
+def analyze_files(root: str, jobs: Sequence[FileJob], processes: int, on_result: OnFileResult, load_rules: RuleLoader) -> None:
     """Read files in several processes and hand each record to `done` as it comes.
 
     jobs: relative paths, each with the digest that is known of it. A file that a process dies on is told as
     one that cannot be read. load: returns the rules; a function of a module, or a partial of one.
     """
-    reader = Reader("", load())
-    texts = tuple(job for job in jobs if reader.are_together(job[0]))
-    alone = [(job,) for job in jobs if job not in set(texts)]
-    dead: list[Jobs] = []
+    analyzer = FileAnalyzer("", load_rules())
+    batched = tuple(job for job in jobs if analyzer.is_batched(job[0]))
+    single_batches = [(job,) for job in jobs if job not in set(batched)]
+    crashed: list[JobBatch] = []
 
-    def take(group: Jobs, answer: bytes | int) -> None:
+    def on_answer(group: JobBatch, answer: bytes | int) -> None:
         if isinstance(answer, int) and len(group) > 1:
-            dead.extend((job,) for job in group)
+            crashed.extend((job,) for job in group)
         elif isinstance(answer, int):
             reason = f"cannot be read: it made the reader end (exit code {answer})"
-            done(group[0][0], reader.refuse(group[0][0], reason))
+            on_result(group[0][0], analyzer.unreadable_result(group[0][0], reason))
         else:
-            for (path, _), record in zip(group, _RECORDS.decode(answer), strict=True):
-                done(path, record)
+            for (path, _), result in zip(group, _RESULTS_DECODER.decode(answer), strict=True):
+                on_result(path, result)
 
-    def work(groups: Sequence[Jobs]) -> None:
-        data = [msgspec.msgpack.encode(group) for group in groups]
-        work_through(
-            data, processes, partial(_load, root, load), lambda at, answer: take(groups[at], answer), _BATCH
+    def run_batches(batches: Sequence[JobBatch]) -> None:
+        data = [msgspec.msgpack.encode(group) for group in batches]
+        map_in_processes(
+            data, processes, partial(_setup_worker, root, load_rules), lambda at, answer: on_answer(batches[at], answer), _BATCH_SIZE
         )
 
     # A program is waited for while the other process reads: it is asked first.
-    work([texts, *alone] if texts else alone)
-    if dead:
-        work(dead)
+    run_batches([batched, *single_batches] if batched else single_batches)
+    if crashed:
+        run_batches(crashed)
 
 
-_RECORDS: Final = msgspec.msgpack.Decoder(list[Record | None])
-_JOBS: Final = msgspec.msgpack.Decoder(Jobs)
+_RESULTS_DECODER: Final = msgspec.msgpack.Decoder(list[FileResult | None])
+_JOBS_DECODER: Final = msgspec.msgpack.Decoder(JobBatch)
 
 
-def _load(root: str, load: Load) -> Work:
-    reader = Reader(root, load())
+def _setup_worker(root: str, load_rules: RuleLoader) -> JobFunction:
+    analyzer = FileAnalyzer(root, load_rules())
 
-    def read(jobs: bytes) -> bytes:
-        return msgspec.msgpack.encode(reader.read_together(_JOBS.decode(jobs)))
+    def analyze(jobs: bytes) -> bytes:
+        return msgspec.msgpack.encode(analyzer.analyze_batch(_JOBS_DECODER.decode(jobs)))
 
-    return read
+    return analyze

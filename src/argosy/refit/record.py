@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from argosy.refit.finding import Failure, Finding, Ignore
+from argosy.refit.finding import RuleFailure, Finding, IgnoreComment
 from argosy.source.text import Unparsed
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True):
+class FileResult(msgspec.Struct, frozen=True, array_like=True):
     """All that an audit needs of a file for as long as it stays as it is.
 
     digest: of its content. unparsed: why Python cannot run it, None for one that it can; a tree there is
@@ -19,5 +19,5 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     unparsed: Unparsed | None
     findings: tuple[Finding, ...] = ()
     facts: dict[str, bytes] = {}
-    ignores: tuple[Ignore, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    ignores: tuple[IgnoreComment, ...] = ()
+    failures: tuple[RuleFailure, ...] = ()

@@ -6,7 +6,7 @@ from argosy.fault import Fault, InputError, MissingError
 from argosy.source.git import run_git
 
 
-def changed_since(root: str, revision: str) -> frozenset[str]:
+def find_changed_files(root: str, revision: str) -> frozenset[str]:
     """Return the files below `root` that are not as where `revision` and HEAD parted, relative to `root`.
 
     Untracked files count, ignored ones do not; what is committed, staged or only written is the same.
@@ -14,28 +14,28 @@ def changed_since(root: str, revision: str) -> frozenset[str]:
     Raises InputError: `root` is in no work tree of git, or git does not know the revision.
     Raises MissingError: there is no git.
     """
-    commit = _git(
+    commit = _run_git(
         root, revision, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"
     ).strip()
     try:
-        base = _git(root, revision, "merge-base", commit, "HEAD").strip()
+        base = _run_git(root, revision, "merge-base", commit, "HEAD").strip()
     except InputError:
         base = commit  # no common past, or no HEAD yet
-    listed = _git(root, revision, "diff", "--name-only", "-z", "--no-ext-diff", "--relative", base, "--", ".")
-    others = _git(root, revision, "ls-files", "-z", "--others", "--exclude-standard")
-    return frozenset(filter(None, (listed + others).split("\0")))
+    listed = _run_git(root, revision, "diff", "--name-only", "-z", "--no-ext-diff", "--relative", base, "--", ".")
+    untracked = _run_git(root, revision, "ls-files", "-z", "--others", "--exclude-standard")
+    return frozenset(filter(None, (listed + untracked).split("\0")))
 
 
-def _git(root: str, revision: str, *words: str) -> str:
+def _run_git(root: str, revision: str, *arguments: str) -> str:
     try:
-        done = run_git(root, *words)
+        process = run_git(root, *arguments)
     except FileNotFoundError:
         message = "`--since` needs git, and there is none on PATH"
         raise MissingError(
             Fault("--since", "no-git", message, "install git, or leave `--since` out")
         ) from None
-    if done.returncode:
-        told = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
-        message = f"git cannot tell what changed since `{revision}`: {told}"
+    if process.returncode:
+        error_line = process.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
+        message = f"git cannot tell what changed since `{revision}`: {error_line}"
         raise InputError(Fault("--since", "no-revision", message, "name a commit, a branch or a tag"))
-    return done.stdout.decode("utf-8", "surrogateescape")
+    return process.stdout.decode("utf-8", "surrogateescape")

@@ -14,13 +14,13 @@ import msgspec
 from argosy.refit import rules as shelf
 from argosy.refit.fact import FactKind
 from argosy.refit.file import BrokenFile, PythonFile, TextFile
-from argosy.refit.finding import Action, Finding
-from argosy.refit.sketch import RuleSketch, sketch_rule
-from argosy.refit.tree import Tree
+from argosy.refit.finding import FindingAction, Finding
+from argosy.refit.sketch import RuleManifest, describe_rule
+from argosy.refit.tree import SourceTree
 
 NO_FLEET = "no fleet file"
 
-_MARK = re.compile(r"#\s*<--")
+_EXPECTED_MARK = re.compile(r"#\s*<--")
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,34 +39,34 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     title: str
-    action: Action
-    words: tuple[bytes, ...] = ()
-    file: Callable[[PythonFile], Iterable[Finding]] | None = None
-    broken: Callable[[BrokenFile], Iterable[Finding]] | None = None
-    names: tuple[str, ...] = ()
-    text: Callable[[TextFile], Iterable[Finding]] | None = None
-    texts: Callable[[Sequence[TextFile]], Sequence[Iterable[Finding]]] | None = None
-    needs: tuple[FactKind[Any], ...] = ()
-    sees: tuple[FactKind[Any], ...] = ()
-    link: Callable[[Tree, str], Iterable[Finding]] | None = None
-    tree: Callable[[Tree], Iterable[Finding]] | None = None
-    is_for_fleet: bool = False
-    lacks: Callable[[], str] | None = None
+    action: FindingAction
+    required_words: tuple[bytes, ...] = ()
+    check_file: Callable[[PythonFile], Iterable[Finding]] | None = None
+    check_broken: Callable[[BrokenFile], Iterable[Finding]] | None = None
+    file_patterns: tuple[str, ...] = ()
+    check_text: Callable[[TextFile], Iterable[Finding]] | None = None
+    check_texts: Callable[[Sequence[TextFile]], Sequence[Iterable[Finding]]] | None = None
+    fact_kinds: tuple[FactKind[Any], ...] = ()
+    shared_fact_kinds: tuple[FactKind[Any], ...] = ()
+    check_links: Callable[[SourceTree, str], Iterable[Finding]] | None = None
+    check_tree: Callable[[SourceTree], Iterable[Finding]] | None = None
+    is_fleet_rule: bool = False
+    find_missing_tool: Callable[[], str] | None = None
 
-    def refusal(self, *, has_fleet: bool) -> str:
+    def unavailable_reason(self, *, has_fleet: bool) -> str:
         """Return why it cannot be asked, an empty text where it can."""
-        if self.is_for_fleet and not has_fleet:
+        if self.is_fleet_rule and not has_fleet:
             return NO_FLEET
-        return self.lacks() if self.lacks is not None else ""
+        return self.find_missing_tool() if self.find_missing_tool is not None else ""
 
-    def stamp(self, found: Iterable[Finding]) -> list[Finding]:
+    def complete_findings(self, found: Iterable[Finding]) -> list[Finding]:
         """Return findings with this rule's code, and its action where they have none of their own."""
         return [
             msgspec.structs.replace(item, code=self.code, action=item.action or self.action) for item in found
         ]
 
 
-class Case(msgspec.Struct, frozen=True):
+class RuleCase(msgspec.Struct, frozen=True):
     """A source, or a small tree of them, and the places where its rule must find something.
 
     source: one file's text or bytes; it gets the name `case.py`. files: several, by path, in its place.
@@ -76,71 +76,71 @@ class Case(msgspec.Struct, frozen=True):
 
     source: str | bytes = ""
     files: Mapping[str, str | bytes] = {}
-    lines: tuple[int, ...] | None = None
+    expected_lines: tuple[int, ...] | None = None
     fleet: str | None = None
 
-    def tree(self) -> dict[str, bytes]:
+    def files_by_path(self) -> dict[str, bytes]:
         """Return the case's files by path."""
         files = dict(self.files) or {"case.py": self.source}
         return {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
 
-    def expected(self) -> set[tuple[str, int]]:
+    def expected_places(self) -> set[tuple[str, int]]:
         """Return path and line of every place that is marked."""
-        if self.lines is not None:
-            return {(next(iter(self.tree())), line) for line in self.lines}
+        if self.expected_lines is not None:
+            return {(next(iter(self.files_by_path())), line) for line in self.expected_lines}
         return {
             (path, number)
-            for path, data in self.tree().items()
+            for path, data in self.files_by_path().items()
             for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1)
-            if _MARK.search(line)
+            if _EXPECTED_MARK.search(line)
         }
 
 
-class Ruled(msgspec.Struct, frozen=True):
+class RuleReference(msgspec.Struct, frozen=True):
     """A rule's module, read: the rule, its reference, its cases."""
 
     rule: Rule
-    doc: str
-    must: tuple[Case, ...]
-    must_not: tuple[Case, ...]
+    docstring: str
+    must_find: tuple[RuleCase, ...]
+    must_not_find: tuple[RuleCase, ...]
 
 
 def load_rules() -> tuple[Rule, ...]:
     """Return every rule, in the order of their codes."""
-    return tuple(sorted((module.RULE for module in _modules()), key=lambda rule: rule.code))
+    return tuple(sorted((module.RULE for module in _rule_modules()), key=lambda rule: rule.code))
 
 
-def load_askable(*, has_fleet: bool) -> tuple[Rule, ...]:
+def load_available_rules(*, has_fleet: bool) -> tuple[Rule, ...]:
     """Return every rule that can be asked here, in the order of their codes."""
-    return tuple(rule for rule in load_rules() if not rule.refusal(has_fleet=has_fleet))
+    return tuple(rule for rule in load_rules() if not rule.unavailable_reason(has_fleet=has_fleet))
 
 
-def sketch_askable(*, has_fleet: bool) -> tuple[RuleSketch, ...]:
+def build_rule_manifests(*, has_fleet: bool) -> tuple[RuleManifest, ...]:
     """Return what is to be known of every rule that can be asked here, in the order of their codes."""
-    modules = {module.RULE.code: module.__name__ for module in _modules()}
-    return tuple(sketch_rule(rule, modules[rule.code]) for rule in load_askable(has_fleet=has_fleet))
+    modules = {module.RULE.code: module.__name__ for module in _rule_modules()}
+    return tuple(describe_rule(rule, modules[rule.code]) for rule in load_available_rules(has_fleet=has_fleet))
 
 
-def load_references() -> tuple[Ruled, ...]:
+def load_references() -> tuple[RuleReference, ...]:
     """Return every rule with its docstring and its cases, in the order of their codes.
 
     Raises AttributeError: a rule's module lacks MUST or MUST_NOT.
     """
     found = [
-        Ruled(module.RULE, module.__doc__ or "", tuple(module.MUST), tuple(module.MUST_NOT))
-        for module in _modules()
+        RuleReference(module.RULE, module.__doc__ or "", tuple(module.MUST), tuple(module.MUST_NOT))
+        for module in _rule_modules()
     ]
     return tuple(sorted(found, key=lambda item: item.rule.code))
 
 
-def fact_kinds(rules: Iterable[Rule]) -> tuple[FactKind[Any], ...]:
+def collect_fact_kinds(rules: Iterable[Rule]) -> tuple[FactKind[Any], ...]:
     """Return the kinds of facts that `rules` read, each once."""
-    kinds = {kind.name: kind for rule in rules for kind in (*rule.needs, *rule.sees)}
+    kinds = {kind.name: kind for rule in rules for kind in (*rule.fact_kinds, *rule.shared_fact_kinds)}
     return tuple(kinds.values())
 
 
 @functools.cache
-def _modules() -> list[ModuleType]:
+def _rule_modules() -> list[ModuleType]:
     import pkgutil  # noqa: PLC0415 - one edit concerns few rules, each of which is known by its module
 
     names = [item.name for item in pkgutil.iter_modules(shelf.__path__)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from argosy.refit.rule import Rule
 
 
-class RuleSketch(msgspec.Struct, frozen=True, array_like=True):
+class RuleManifest(msgspec.Struct, frozen=True, array_like=True):
     """What is to be known of a rule.
 
     module: holds it as RULE. words: as the rule has them; is_file: whether it looks at Python files alone.
@@ -25,10 +25,10 @@ class RuleSketch(msgspec.Struct, frozen=True, array_like=True):
 
     code: str
     module: str
-    words: tuple[bytes, ...]
-    is_file: bool
-    is_joint: bool
-    kinds: tuple[str, ...]
+    required_words: tuple[bytes, ...]
+    has_file_check: bool
+    is_cross_file: bool
+    fact_kinds: tuple[str, ...]
 
     def load(self) -> Rule:
         """Return the rule."""
@@ -36,12 +36,12 @@ class RuleSketch(msgspec.Struct, frozen=True, array_like=True):
         return rule
 
 
-class KindSketch(msgspec.Struct, frozen=True, array_like=True):
+class FactManifest(msgspec.Struct, frozen=True, array_like=True):
     """Where a kind of facts that Python files yield is: a module and its attribute. only: as in the kind."""
 
     module: str
     attribute: str
-    only: str
+    only_filename: str
 
     def load(self) -> FactKind[Any]:
         """Return the kind of facts."""
@@ -49,19 +49,19 @@ class KindSketch(msgspec.Struct, frozen=True, array_like=True):
         return kind
 
 
-def sketch_rule(rule: Rule, module: str) -> RuleSketch:
+def describe_rule(rule: Rule, module: str) -> RuleManifest:
     """Return what is to be known of a rule that `module` holds."""
-    is_joint = rule.link is not None or rule.tree is not None
-    kinds = tuple(kind.name for kind in (*rule.needs, *rule.sees))
-    return RuleSketch(rule.code, module, rule.words, rule.file is not None, is_joint, kinds)
+    is_cross_file = rule.check_links is not None or rule.check_tree is not None
+    kinds = tuple(kind.name for kind in (*rule.fact_kinds, *rule.shared_fact_kinds))
+    return RuleManifest(rule.code, module, rule.required_words, rule.check_file is not None, is_cross_file, kinds)
 
 
-def sketch_kinds(kinds: Iterable[FactKind[Any]]) -> tuple[KindSketch, ...]:
+def describe_fact_kinds(kinds: Iterable[FactKind[Any]]) -> tuple[FactManifest, ...]:
     """Return where the kinds are that Python files yield: each is an attribute where its `collect` is."""
     found = []
     for kind in kinds:
         if kind.collect is not None:
             module = importlib.import_module(kind.collect.__module__)
             (attribute,) = (name for name, value in vars(module).items() if value is kind)
-            found.append(KindSketch(module.__name__, attribute, kind.only))
+            found.append(FactManifest(module.__name__, attribute, kind.only_filename))
     return tuple(found)

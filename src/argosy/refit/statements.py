@@ -10,22 +10,22 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from argosy.refit.tokens import Token, scan
+from argosy.refit.tokens import Token, tokenize_leniently
 
-OPENERS = frozenset(
+BLOCK_KEYWORDS = frozenset(
     "if elif else for while try except finally with def class async match case".split()  # noqa: SIM905
 )
-OPENING = frozenset("([{")
-CLOSING = frozenset(")]}")
-_PAIRS = {")": "(", "]": "[", "}": "{"}
+OPENING_BRACKETS = frozenset("([{")
+CLOSING_BRACKETS = frozenset(")]}")
+_BRACKET_PAIRS = {")": "(", "]": "[", "}": "{"}
 # What begins a line and is never the middle of an expression.
-_STARTERS = frozenset(
+_STATEMENT_KEYWORDS = frozenset(
     "def class import return raise try while with pass break continue global nonlocal assert del".split()  # noqa: SIM905
 )
-_TAB = 8
+_TAB_WIDTH = 8
 
 
-class Statement(msgspec.Struct, frozen=True):
+class SourceStatement(msgspec.Struct, frozen=True):
     """One logical line: its tokens without space and comments, never empty.
 
     indent: its column as Python counts it, tabs to the next multiple of 8. margin: the very white
@@ -35,17 +35,17 @@ class Statement(msgspec.Struct, frozen=True):
 
     tokens: tuple[Token, ...]
     indent: int
-    margin: str
-    stray: tuple[Token, ...]
-    crossed: tuple[tuple[Token, Token], ...]
-    unclosed: tuple[Token, ...]
+    leading_space: str
+    extra_brackets: tuple[Token, ...]
+    crossed_brackets: tuple[tuple[Token, Token], ...]
+    unclosed_brackets: tuple[Token, ...]
 
     @property
-    def first(self) -> Token:
+    def first_token(self) -> Token:
         return self.tokens[0]
 
     @property
-    def last(self) -> Token:
+    def last_token(self) -> Token:
         return self.tokens[-1]
 
     @property
@@ -61,10 +61,10 @@ class Statement(msgspec.Struct, frozen=True):
     @property
     def start(self) -> int:
         """The offset of its margin, which is that of its line."""
-        return self.tokens[0].start - len(self.margin)
+        return self.tokens[0].start - len(self.leading_space)
 
     @property
-    def word(self) -> str:
+    def keyword(self) -> str:
         """The keyword that it begins with, `def` for `async def`; else empty."""
         first = self.tokens[0]
         if first.text == "async" and len(self.tokens) > 1:
@@ -75,110 +75,110 @@ class Statement(msgspec.Struct, frozen=True):
         return first.text if is_soft else ""
 
     @property
-    def is_opener(self) -> bool:
+    def is_block_header(self) -> bool:
         """Whether a block has to follow."""
-        return self.tokens[-1].text == ":" and self.word in OPENERS
+        return self.tokens[-1].text == ":" and self.keyword in BLOCK_KEYWORDS
 
-    def text(self) -> str:
+    def normalized_text(self) -> str:
         """Return its tokens, one space between them: for comparing and showing."""
         return " ".join(token.text for token in self.tokens)
 
 
-def read_statements(text: str) -> list[Statement]:
+def read_statements(text: str) -> list[SourceStatement]:
     """Return the statements of `text`, in their order."""
-    return list(divide(scan(text)))
+    return list(split_statements(tokenize_leniently(text)))
 
 
-def divide(tokens: Sequence[Token]) -> Iterator[Statement]:
+def split_statements(tokens: Sequence[Token]) -> Iterator[SourceStatement]:
     """Yield the statements that `tokens`, all of a file, make."""
-    reader = _Reader()
-    for at, token in enumerate(tokens):
+    builder = _StatementBuilder()
+    for index, token in enumerate(tokens):
         kind = token.kind
         if kind == "newline":
-            if reader.end_line():
-                yield reader.finish()
+            if builder.end_line():
+                yield builder.finish()
         elif kind == "space":
-            if reader.is_line_start:
-                reader.next_margin += token.text
+            if builder.is_line_start:
+                builder.next_leading_space += token.text
         elif kind != "comment":
-            if reader.is_line_start:
-                if reader.opened and _begins_statement(tokens, at):
-                    yield reader.finish()
-                reader.begin()
-            reader.take(token)
-    if reader.taken:
-        yield reader.finish()
+            if builder.is_line_start:
+                if builder.open_brackets and _is_statement_start(tokens, index):
+                    yield builder.finish()
+                builder.begin()
+            builder.add_token(token)
+    if builder.tokens:
+        yield builder.finish()
 
 
-class _Reader:
+class _StatementBuilder:
     def __init__(self) -> None:
         self.is_line_start = True
-        self.margin = self.next_margin = ""
+        self.leading_space = self.next_leading_space = ""
         self.clear()
 
     def clear(self) -> None:
-        self.taken: list[Token] = []
-        self.opened: list[Token] = []
-        self.stray: list[Token] = []
-        self.crossed: list[tuple[Token, Token]] = []
+        self.tokens: list[Token] = []
+        self.open_brackets: list[Token] = []
+        self.extra_brackets: list[Token] = []
+        self.crossed_brackets: list[tuple[Token, Token]] = []
 
     def begin(self) -> None:
-        if not self.taken:
-            self.margin = self.next_margin
+        if not self.tokens:
+            self.leading_space = self.next_leading_space
         self.is_line_start = False
 
     def end_line(self) -> bool:
         """Take the end of a line, and return whether a statement ends there."""
-        self.is_line_start, self.next_margin = True, ""
-        return bool(self.taken) and not self.opened
+        self.is_line_start, self.next_leading_space = True, ""
+        return bool(self.tokens) and not self.open_brackets
 
-    def take(self, token: Token) -> None:
-        self.taken.append(token)
+    def add_token(self, token: Token) -> None:
+        self.tokens.append(token)
         if token.kind != "operator":
             return
-        if token.text in OPENING:
-            self.opened.append(token)
-        elif token.text in _PAIRS:
-            if not self.opened:
-                self.stray.append(token)
+        if token.text in OPENING_BRACKETS:
+            self.open_brackets.append(token)
+        elif token.text in _BRACKET_PAIRS:
+            if not self.open_brackets:
+                self.extra_brackets.append(token)
             else:
-                opening = self.opened.pop()
-                if opening.text != _PAIRS[token.text]:
-                    self.crossed.append((opening, token))
+                opening = self.open_brackets.pop()
+                if opening.text != _BRACKET_PAIRS[token.text]:
+                    self.crossed_brackets.append((opening, token))
 
-    def finish(self) -> Statement:
-        statement = Statement(
-            tuple(self.taken),
-            width(self.margin),
-            self.margin,
-            tuple(self.stray),
-            tuple(self.crossed),
-            tuple(self.opened),
+    def finish(self) -> SourceStatement:
+        statement = SourceStatement(
+            tuple(self.tokens),
+            indent_column(self.leading_space),
+            self.leading_space,
+            tuple(self.extra_brackets),
+            tuple(self.crossed_brackets),
+            tuple(self.open_brackets),
         )
         self.clear()
         return statement
 
 
-def width(margin: str) -> int:
+def indent_column(leading_space: str) -> int:
     """Return the column that white space leads to."""
     column = 0
-    for char in margin:
-        column = 0 if char == "\f" else column + 1 if char != "\t" else column // _TAB * _TAB + _TAB
+    for char in leading_space:
+        column = 0 if char == "\f" else column + 1 if char != "\t" else column // _TAB_WIDTH * _TAB_WIDTH + _TAB_WIDTH
     return column
 
 
-def _begins_statement(tokens: Sequence[Token], at: int) -> bool:
-    token = tokens[at]
+def _is_statement_start(tokens: Sequence[Token], index: int) -> bool:
+    token = tokens[index]
     if token.kind != "keyword":
         return False
-    if token.text in _STARTERS:
+    if token.text in _STATEMENT_KEYWORDS:
         return True
     # `from` may go on a `yield` in brackets; with an `import` in the line it cannot.
-    return token.text == "from" and any(item.text == "import" for item in _rest_of_line(tokens, at))
+    return token.text == "from" and any(item.text == "import" for item in _rest_of_line(tokens, index))
 
 
-def _rest_of_line(tokens: Sequence[Token], at: int) -> Iterator[Token]:
-    for token in tokens[at:]:
+def _rest_of_line(tokens: Sequence[Token], index: int) -> Iterator[Token]:
+    for token in tokens[index:]:
         if token.kind == "newline":
             return
         yield token

@@ -13,17 +13,17 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from argosy.refit.facts.imported import IMPORTED, Imported
+from argosy.refit.facts.imported import EXTERNAL_IMPORTS, ExternalImports
 from argosy.refit.facts.installs import INSTALLS
-from argosy.refit.tree import Tree
-from argosy.source.distributions import givers
-from argosy.source.installs import Installs
+from argosy.refit.tree import SourceTree
+from argosy.source.distributions import find_providers
+from argosy.source.installs import FileInstalls
 from argosy.source.requirements import Requirements
 
-_SHARE = 3
+_MIN_SHARE_DIVISOR = 3
 
 
-class Supply(msgspec.Struct, frozen=True):
+class RequirementList(msgspec.Struct, frozen=True):
     """One list of requirements.
 
     path: of its file. files: Python files that it is for. included: the lists that it names, and theirs.
@@ -32,146 +32,146 @@ class Supply(msgspec.Struct, frozen=True):
     """
 
     path: str
-    asked: Requirements
+    requirements: Requirements
     files: frozenset[str]
-    included: tuple[str, ...] = ()
-    is_image: bool = False
-    is_whole: bool = False
+    includes: tuple[str, ...] = ()
+    is_dockerfile: bool = False
+    is_self_contained: bool = False
 
 
-def find_supplies(tree: Tree) -> tuple[Supply, ...]:
+def find_requirement_lists(tree: SourceTree) -> tuple[RequirementList, ...]:
     """Return the lists of a tree, in the order of their paths, for `tree.derived`."""
-    return _Finder(tree).find()
+    return _RequirementListFinder(tree).find()
 
 
-class _Finder:
-    def __init__(self, tree: Tree) -> None:
+class _RequirementListFinder:
+    def __init__(self, tree: SourceTree) -> None:
         self.tree = tree
         self.installs = tree.facts(INSTALLS)
-        self.imported = tree.facts(IMPORTED)
-        self.python = sorted({*tree.paths, *tree.unparsed})
-        self.homes = _homes(self.python)
-        self.users: dict[str, list[str]] = {}
-        self.targets: dict[str, list[str]] = {}
+        self.imported = tree.facts(EXTERNAL_IMPORTS)
+        self.python_files = sorted({*tree.paths, *tree.unparsed})
+        self.files_by_name = _files_by_import_name(self.python_files)
+        self.included_by: dict[str, list[str]] = {}
+        self.includes: dict[str, list[str]] = {}
 
-    def find(self) -> tuple[Supply, ...]:
-        images = {path: held for path, held in self.installs.items() if held.copied is not None}
-        contexts = {path: context_of(self.tree, path, held) for path, held in images.items()}
-        holds = {path: self.held_by(contexts[path], held) for path, held in images.items()}
-        for path, held in self.installs.items():
-            for name in held.asked.includes:
-                targets = self.included(path, contexts.get(path), held, name)
-                self.targets.setdefault(path, []).extend(targets)
+    def find(self) -> tuple[RequirementList, ...]:
+        dockerfiles = {path: held for path, held in self.installs.items() if held.copies is not None}
+        contexts = {path: find_build_context(self.tree, path, held) for path, held in dockerfiles.items()}
+        image_files = {path: self.files_in_image(contexts[path], held) for path, held in dockerfiles.items()}
+        for path, installs in self.installs.items():
+            for name in installs.requirements.includes:
+                targets = self.resolve_include(path, contexts.get(path), installs, name)
+                self.includes.setdefault(path, []).extend(targets)
                 for target in targets:
-                    self.users.setdefault(target, []).append(path)
+                    self.included_by.setdefault(target, []).append(path)
         files: dict[str, frozenset[str]] = {}
         for path in self.installs:
-            self.files_of(path, holds, files, ())
+            self.covered_files(path, image_files, files, ())
         return tuple(
-            Supply(
+            RequirementList(
                 path,
-                held.asked,
+                held.requirements,
                 files[path],
-                self.all_included(path),
-                path in images,
-                held.is_plain and holds.get(path) != frozenset(self.python),
+                self.all_includes(path),
+                path in dockerfiles,
+                held.has_plain_base and image_files.get(path) != frozenset(self.python_files),
             )
             for path, held in self.installs.items()
         )
 
-    def all_included(self, path: str) -> tuple[str, ...]:
+    def all_includes(self, path: str) -> tuple[str, ...]:
         found: dict[str, None] = {}
-        todo = list(self.targets.get(path, ()))
-        while todo:
-            target = todo.pop()
+        pending = list(self.includes.get(path, ()))
+        while pending:
+            target = pending.pop()
             if target not in found and target in self.installs:
                 found[target] = None
-                todo += self.targets.get(target, ())
+                pending += self.includes.get(target, ())
         return tuple(found)
 
-    def included(self, path: str, context: str | None, held: Installs, name: str) -> list[str]:
+    def resolve_include(self, path: str, context: str | None, installs: FileInstalls, name: str) -> list[str]:
         """Return the files of the tree that an include means."""
         if name == ".":
-            folder = posixpath.dirname(path) if context is None else context
-            return [joined(folder, item) for item in ("pyproject.toml", "setup.py", "setup.cfg")]
+            directory = posixpath.dirname(path) if context is None else context
+            return [join_context(directory, item) for item in ("pyproject.toml", "setup.py", "setup.cfg")]
         if context is None:
             return [posixpath.normpath(posixpath.join(posixpath.dirname(path), name))]
         base = posixpath.basename(name)
         found: list[str] = []
-        for copied in held.copied or ():
-            for source in copied.sources:
+        for copy in installs.copies or ():
+            for source in copy.sources:
                 named = posixpath.basename(source) == base
-                renamed = len(copied.sources) == 1 and posixpath.basename(copied.target) == base
+                renamed = len(copy.sources) == 1 and posixpath.basename(copy.target) == base
                 if named or renamed:
-                    found.append(joined(context, source))
+                    found.append(join_context(context, source))
         # With the whole context copied it lies where it lay.
-        return found or [joined(context, name)]
+        return found or [join_context(context, name)]
 
-    def files_of(
+    def covered_files(
         self,
         path: str,
-        holds: Mapping[str, frozenset[str]],
+        image_files: Mapping[str, frozenset[str]],
         files: dict[str, frozenset[str]],
-        below: tuple[str, ...],
+        visiting: tuple[str, ...],
     ) -> frozenset[str]:
         if path in files:
             return files[path]
-        if path in below or path not in self.installs:
+        if path in visiting or path not in self.installs:
             return frozenset()
-        if path in holds:
-            found = holds[path]
+        if path in image_files:
+            found = image_files[path]
         else:
-            users = [self.files_of(user, holds, files, (*below, path)) for user in self.users.get(path, ())]
-            found = frozenset().union(*users) if users else self.near(path)
-        if not below:
+            users = [self.covered_files(user, image_files, files, (*visiting, path)) for user in self.included_by.get(path, ())]
+            found = frozenset().union(*users) if users else self.nearest_users(path)
+        if not visiting:
             files[path] = found
         return found
 
-    def near(self, path: str) -> frozenset[str]:
+    def nearest_users(self, path: str) -> frozenset[str]:
         """Return the files of the nearest folder above a list that uses a third of it, and their closure."""
-        names = [item.name for item in self.installs[path].asked.packages]
-        folder = posixpath.dirname(path)
-        while folder:
-            inside = [item for item in self.python if item.startswith(f"{folder}/")]
-            found = self.closure(inside)
-            taken, _ = imports_of(self.imported, found)
-            used = givers(names, taken)
-            if inside and sum(name in used for name in names) * _SHARE >= len(names):
+        names = [item.name for item in self.installs[path].requirements.packages]
+        directory = posixpath.dirname(path)
+        while directory:
+            inside = [item for item in self.python_files if item.startswith(f"{directory}/")]
+            found = self.import_closure(inside)
+            imported_tops, _ = find_imported_modules(self.imported, found)
+            used = find_providers(names, imported_tops)
+            if inside and sum(name in used for name in names) * _MIN_SHARE_DIVISOR >= len(names):
                 return found
-            folder = posixpath.dirname(folder)
-        return frozenset(self.python)
+            directory = posixpath.dirname(directory)
+        return frozenset(self.python_files)
 
-    def held_by(self, context: str, held: Installs) -> frozenset[str]:
+    def files_in_image(self, context: str, installs: FileInstalls) -> frozenset[str]:
         """Return the files that an image holds; all of them where that cannot be told."""
-        sources = [source for copied in held.copied or () for source in copied.sources]
+        sources = [source for copied in installs.copies or () for source in copied.sources]
         if not sources or any("$" in source for source in sources):
-            return frozenset(self.python)
+            return frozenset(self.python_files)
         found: set[str] = set()
         for source in sources:
-            found.update(within(self.python, joined(context, source)))
-        return frozenset(found) or frozenset(self.python)
+            found.update(files_within(self.python_files, join_context(context, source)))
+        return frozenset(found) or frozenset(self.python_files)
 
-    def closure(self, paths: Iterable[str]) -> frozenset[str]:
+    def import_closure(self, paths: Iterable[str]) -> frozenset[str]:
         """Return files with those of the tree's own packages that they import, and so on."""
         found: set[str] = set()
-        todo = list(paths)
-        while todo:
-            path = todo.pop()
+        pending = list(paths)
+        while pending:
+            path = pending.pop()
             if path in found:
                 continue
             found.add(path)
             imported = self.imported.get(path)
-            for item in imported.taken if imported is not None else ():
-                todo += [home for home in self.homes.get(item.top, ()) if home not in found]
+            for item in imported.packages if imported is not None else ():
+                pending += [home for home in self.files_by_name.get(item.top, ()) if home not in found]
         return frozenset(found)
 
 
-def local_tops(tree: Tree) -> frozenset[str]:
+def local_top_modules(tree: SourceTree) -> frozenset[str]:
     """Return the names of modules and packages anywhere in the tree: an import of one may mean it."""
-    return frozenset(_homes({*tree.paths, *tree.unparsed}))
+    return frozenset(_files_by_import_name({*tree.paths, *tree.unparsed}))
 
 
-def _homes(paths: Iterable[str]) -> dict[str, list[str]]:
+def _files_by_import_name(paths: Iterable[str]) -> dict[str, list[str]]:
     """Return the files by each name that an import may reach them by: their own, or a folder's above."""
     found: dict[str, list[str]] = {}
     for path in paths:
@@ -181,45 +181,45 @@ def _homes(paths: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def context_of(tree: Tree, path: str, held: Installs) -> str:
+def find_build_context(tree: SourceTree, path: str, installs: FileInstalls) -> str:
     """Return the folder that a Dockerfile is built from: the nearest that has most of its sources."""
-    sources = [source for copied in held.copied or () for source in copied.sources if "$" not in source]
-    best, most = posixpath.dirname(path), -1
-    folder = best
+    sources = [source for copied in installs.copies or () for source in copied.sources if "$" not in source]
+    best_directory, best_count = posixpath.dirname(path), -1
+    directory = best_directory
     while True:
-        count = sum(tree.has(joined(folder, source)) for source in sources if source.strip("./"))
-        if count > most:
-            best, most = folder, count
-        if not folder:
+        count = sum(tree.has_path(join_context(directory, source)) for source in sources if source.strip("./"))
+        if count > best_count:
+            best_directory, best_count = directory, count
+        if not directory:
             # Without a source of its own name, a context is the root: there its tree is.
-            return best if most > 0 else ""
-        folder = posixpath.dirname(folder)
+            return best_directory if best_count > 0 else ""
+        directory = posixpath.dirname(directory)
 
 
-def joined(context: str, source: str) -> str:
+def join_context(context: str, source: str) -> str:
     """Return a path in a build context, relative to the root; empty for the root itself."""
-    whole = posixpath.normpath(posixpath.join(context or ".", source.lstrip("/") or "."))
-    return "" if whole == "." else whole
+    normalized = posixpath.normpath(posixpath.join(context or ".", source.lstrip("/") or "."))
+    return "" if normalized == "." else normalized
 
 
-def within(paths: Collection[str], place: str) -> list[str]:
+def files_within(paths: Collection[str], location: str) -> list[str]:
     """Return the files that a place holds: a folder, a file, or what fits a glob."""
-    if any(char in place for char in "*?["):
+    if any(char in location for char in "*?["):
         return [
             path
             for path in paths
-            if fnmatch.fnmatchcase(path, place) or fnmatch.fnmatchcase(path, place + "/*")
+            if fnmatch.fnmatchcase(path, location) or fnmatch.fnmatchcase(path, location + "/*")
         ]
-    return [path for path in paths if not place or path == place or path.startswith(f"{place}/")]
+    return [path for path in paths if not location or path == location or path.startswith(f"{location}/")]
 
 
-def imports_of(imported: Mapping[str, Imported], files: Iterable[str]) -> tuple[set[str], set[str]]:
+def find_imported_modules(imported: Mapping[str, ExternalImports], files: Iterable[str]) -> tuple[set[str], set[str]]:
     """Return the modules that some files import, and those that their texts name besides."""
-    taken: set[str] = set()
-    named: set[str] = set()
+    top_modules: set[str] = set()
+    modules_in_text: set[str] = set()
     for path in files:
-        held = imported.get(path)
-        if held is not None:
-            taken.update(item.top for item in held.taken)
-            named.update(held.named)
-    return taken, named
+        file_imports = imported.get(path)
+        if file_imports is not None:
+            top_modules.update(item.top_module for item in file_imports.packages)
+            modules_in_text.update(file_imports.packages_in_text)
+    return top_modules, modules_in_text

@@ -13,42 +13,42 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from argosy.refit.file import PythonFile
-from argosy.refit.sockets import SELF, class_of, function_of
+from argosy.refit.sockets import SELF_NAMES, enclosing_class, enclosing_function
 from argosy.source import flow
-from argosy.source.scopes import Scope
+from argosy.source.scopes import NameScope
 
-MAIN = "main"
-_THREADS = frozenset({"threading.Thread", "threading.Timer", "multiprocessing.pool.ThreadPool"})
+MAIN_THREAD = "main"
+_THREAD_CLASSES = frozenset({"threading.Thread", "threading.Timer", "multiprocessing.pool.ThreadPool"})
 # Libraries that call back in a thread of their own.
-_CALLERS = ("sounddevice.", "pyaudio.", "watchdog.", "pynput.", "paho.", "schedule.")
-_ROUTES = frozenset({"route", "get", "post", "put", "delete"})
+_CALLBACK_LIBRARIES = ("sounddevice.", "pyaudio.", "watchdog.", "pynput.", "paho.", "schedule.")
+_ROUTE_DECORATORS = frozenset({"route", "get", "post", "put", "delete"})
 
 
-class Thread(msgspec.Struct, frozen=True):
+class ThreadEntry(msgspec.Struct, frozen=True):
     """One entry into a group from a thread: the function that it begins with, and the line that starts it."""
 
     name: str
     line: int
 
 
-class Group:
+class FunctionGroup:
     """The functions of one class, or of the module.
 
     owner: the class's scope or the module's. threads: those that begin in it. calls: by function, the
     functions of the same group that it calls. functions: by name.
     """
 
-    def __init__(self, owner: Scope) -> None:
+    def __init__(self, owner: NameScope) -> None:
         self.owner = owner
-        self.functions: dict[str, Scope] = {
+        self.functions: dict[str, NameScope] = {
             child.name: child
             for child in owner.children
             if child.kind == "function" and child.name != "<lambda>"
         }
         self.calls: dict[str, set[str]] = {}
-        self.threads: dict[str, Thread] = {}
+        self.threads: dict[str, ThreadEntry] = {}
 
-    def member(self, scope: Scope | None) -> str:
+    def function_at(self, scope: NameScope | None) -> str:
         """Return the function of the group that a scope is in, by name; empty outside of them.
 
         An inner function that is a thread of its own counts by its own name.
@@ -61,53 +61,53 @@ class Group:
             scope = scope.parent
         return ""
 
-    def reach(self, start: str) -> set[str]:
+    def reachable_from(self, start: str) -> set[str]:
         """Return the functions that run when one is called, itself included; not those of other threads."""
-        found, todo = {start}, [start]
-        while todo:
-            for name in self.calls.get(todo.pop(), ()):
+        found, pending = {start}, [start]
+        while pending:
+            for name in self.calls.get(pending.pop(), ()):
                 if name not in found:
                     found.add(name)
-                    todo.append(name)
+                    pending.append(name)
         return found
 
-    def runners(self) -> Mapping[str, set[str]]:
+    def functions_by_thread(self) -> Mapping[str, set[str]]:
         """Return by thread what runs in it: each by its first function, and `main`."""
-        found = {name: self.reach(name) for name in self.threads}
+        by_thread = {name: self.reachable_from(name) for name in self.threads}
         called = set().union(*self.calls.values()) if self.calls else set()
         roots = [
             name
             for name in self.functions
             if name not in self.threads and name not in called and self.is_public(name)
         ]
-        found[MAIN] = set().union(*(self.reach(name) for name in roots)) if roots else set()
-        return found
+        by_thread[MAIN_THREAD] = set().union(*(self.reachable_from(name) for name in roots)) if roots else set()
+        return by_thread
 
     def is_public(self, name: str) -> bool:
         return not name.startswith("_") or (name.startswith("__") and name.endswith("__"))
 
 
-def find_groups(file: PythonFile) -> list[Group]:
+def find_threaded_groups(file: PythonFile) -> list[FunctionGroup]:
     """Return the groups of a file that have threads; computed once for all that ask."""
-    return file.derived(_find)
+    return file.compute_once(_find_groups)
 
 
-def _find(file: PythonFile) -> list[Group]:
-    groups: dict[int, Group] = {}
-    for scope, name, line in _starts(file):
-        group = groups.setdefault(id(scope), Group(scope))
-        group.threads.setdefault(name, Thread(name, line))
+def _find_groups(file: PythonFile) -> list[FunctionGroup]:
+    groups: dict[int, FunctionGroup] = {}
+    for scope, name, line in _find_thread_starts(file):
+        group = groups.setdefault(id(scope), FunctionGroup(scope))
+        group.threads.setdefault(name, ThreadEntry(name, line))
     found = list(groups.values())
     for group in found:
         _add_calls(file, group)
     return found
 
 
-def _starts(file: PythonFile) -> Iterator[tuple[Scope, str, int]]:
+def _find_thread_starts(file: PythonFile) -> Iterator[tuple[NameScope, str, int]]:
     """Yield each function that a thread begins with: its group, its name, the line that hands it over."""
     for call, scope in file.nodes(ast.Call):
-        for target in _targets(file, call, scope):
-            yield from _entry(target, scope, call.lineno)
+        for target in _thread_targets(file, call, scope):
+            yield from _entry_points(target, scope, call.lineno)
     for cls, scope in file.nodes(ast.ClassDef):
         origins = [file.origin(base, scope) for base in cls.bases]
         names = {origin.name for origin in origins if origin is not None}
@@ -115,19 +115,19 @@ def _starts(file: PythonFile) -> Iterator[tuple[Scope, str, int]]:
         if names & {"threading.Thread"} and inner is not None:
             yield inner, "run", cls.lineno
     for node, scope in file.nodes(ast.FunctionDef):
-        owner = class_of(scope)
+        owner = enclosing_class(scope)
         is_inner = scope.kind == "function" and any(map(_is_route, node.decorator_list))
         if is_inner and owner is not None:
             yield owner, node.name, node.lineno
 
 
-def _targets(file: PythonFile, call: ast.Call, scope: Scope) -> Iterator[ast.expr]:
+def _thread_targets(file: PythonFile, call: ast.Call, scope: NameScope) -> Iterator[ast.expr]:
     """Yield the functions that a call hands to another thread."""
     func = call.func
     origin = file.origin(func, scope)
-    name = origin.name if origin is not None else flow.dotted(func)
+    name = origin.name if origin is not None else flow.dotted_name(func)
     method = func.attr if isinstance(func, ast.Attribute) else name
-    if name in _THREADS:
+    if name in _THREAD_CLASSES:
         at = 1
         yield from (item.value for item in call.keywords if item.arg in ("target", "function"))
         yield from call.args[at : at + 1]
@@ -137,13 +137,13 @@ def _targets(file: PythonFile, call: ast.Call, scope: Scope) -> Iterator[ast.exp
         yield call.args[1]
     elif name in ("asyncio.to_thread", "thread.start_new_thread", "_thread.start_new_thread") and call.args:
         yield call.args[0]
-    elif name.startswith(_CALLERS):
+    elif name.startswith(_CALLBACK_LIBRARIES):
         yield from (item.value for item in call.keywords if item.arg in ("callback", "stream_callback"))
 
 
-def _entry(target: ast.expr, scope: Scope, line: int) -> Iterator[tuple[Scope, str, int]]:
-    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id in SELF:
-        owner = class_of(scope)
+def _entry_points(target: ast.expr, scope: NameScope, line: int) -> Iterator[tuple[NameScope, str, int]]:
+    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id in SELF_NAMES:
+        owner = enclosing_class(scope)
         if owner is not None:
             yield owner, target.attr, line
     elif isinstance(target, ast.Name):
@@ -152,31 +152,31 @@ def _entry(target: ast.expr, scope: Scope, line: int) -> Iterator[tuple[Scope, s
             return
         if owner.kind == "module":
             yield owner, target.id, line
-        elif (cls := class_of(owner)) is not None:
+        elif (cls := enclosing_class(owner)) is not None:
             yield cls, target.id, line
 
 
 def _is_route(node: ast.expr) -> bool:
     func = node.func if isinstance(node, ast.Call) else node
-    return isinstance(node, ast.Call) and isinstance(func, ast.Attribute) and func.attr in _ROUTES
+    return isinstance(node, ast.Call) and isinstance(func, ast.Attribute) and func.attr in _ROUTE_DECORATORS
 
 
-def _add_calls(file: PythonFile, group: Group) -> None:
+def _add_calls(file: PythonFile, group: FunctionGroup) -> None:
     for call, scope in file.nodes(ast.Call):
-        name = _called(call.func, group, scope)
+        name = _called_function(call.func, group, scope)
         if name:
-            member = group.member(function_of(scope))
+            member = group.function_at(enclosing_function(scope))
             if member:
                 group.calls.setdefault(member, set()).add(name)
 
 
-def _called(func: ast.expr, group: Group, scope: Scope) -> str:
+def _called_function(func: ast.expr, group: FunctionGroup, scope: NameScope) -> str:
     """Return the function of the group that a call calls, empty for another."""
     if group.owner.kind == "class":
-        is_own = (
-            isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id in SELF
+        is_own_method = (
+            isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id in SELF_NAMES
         )
-        if is_own and class_of(scope) is group.owner:
+        if is_own_method and enclosing_class(scope) is group.owner:
             return func.attr if func.attr in group.functions else ""  # type: ignore[attr-defined]
         return ""
     is_name = isinstance(func, ast.Name) and func.id in group.functions

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal[
+TokenKind = Literal[
     "name", "keyword", "number", "string", "open", "operator", "comment", "newline", "space", "odd"
 ]
 
@@ -44,13 +44,13 @@ _PATTERN = re.compile(
 _KEYWORDS = frozenset(keyword.kwlist)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # What may hold a line end.
-_LONG = frozenset({"newline", "string", "open", "space"})
+_MULTILINE_KINDS = frozenset({"newline", "string", "open", "space"})
 
 
 class Token(msgspec.Struct, frozen=True):
     """One token. start, end: offsets into the text, in characters. line: counted from 1; column: from 0."""
 
-    kind: Kind
+    kind: TokenKind
     text: str
     start: int
     line: int
@@ -68,7 +68,7 @@ class Token(msgspec.Struct, frozen=True):
 
 # A proof looks at the two texts of a step, and the next step begins with the second of them.
 @functools.lru_cache(maxsize=8)
-def scan(text: str) -> tuple[Token, ...]:
+def tokenize_leniently(text: str) -> tuple[Token, ...]:
     """Return the tokens of `text`, which they cover without a gap."""
     found: list[Token] = []
     line, line_start = 1, 0
@@ -77,7 +77,7 @@ def scan(text: str) -> tuple[Token, ...]:
         if kind == "word" or kind == "name":
             kind = "keyword" if value in _KEYWORDS else "name"
         found.append(Token(kind, value, start, line, start - line_start))  # type: ignore[arg-type]
-        if kind in _LONG and ("\n" in value or "\r" in value):
+        if kind in _MULTILINE_KINDS and ("\n" in value or "\r" in value):
             ends = list(_LINE_END.finditer(value))
             line, line_start = line + len(ends), start + ends[-1].end()
     return tuple(found)

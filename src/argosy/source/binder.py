@@ -12,33 +12,33 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from argosy.source.index import Index
+from argosy.source.index import NodeIndex
 from argosy.source.nodes import children
 from argosy.source.parse import Parsed
-from argosy.source.scopes import Binding, How, Scope, Use, has_lazy_annotations
+from argosy.source.scopes import Binding, BindingKind, NameScope, NameUse, has_lazy_annotations
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
-def find_scopes(parsed: Parsed, index: Index | None = None) -> Scope:
+def find_scopes(parsed: Parsed, index: NodeIndex | None = None) -> NameScope:
     """Return the module's scope, with all others below it. index: an empty one, to be filled."""
-    return _Binder(parsed.tree, {} if index is None else index.places).build()
+    return _Binder(parsed.tree, {} if index is None else index.nodes).build()
 
 
 class _Binder:
     """Walks a tree with a stack of (node, scope); what comes first in the source comes off first."""
 
-    def __init__(self, tree: ast.Module, index: dict[type[ast.AST], list[tuple[Any, Scope]]]) -> None:
+    def __init__(self, tree: ast.Module, index: dict[type[ast.AST], list[tuple[Any, NameScope]]]) -> None:
         self.tree = tree
         self.index = index
-        self.module = Scope("module", "", tree, None)
-        self.todo: list[tuple[ast.AST, Scope]] = []
+        self.module = NameScope("module", "", tree, None)
+        self.pending: list[tuple[ast.AST, NameScope]] = []
         self.lazy_annotations = has_lazy_annotations(tree)
 
-    def build(self) -> Scope:
+    def build(self) -> NameScope:
         self.push(self.tree.body, self.module)
-        todo, push_children, name = self.todo, self.push_children, self.name
-        kept_of, visit_of = self.index.get, _VISITS.get
+        todo, push_children, name = self.pending, self.push_children, self.visit_name
+        kept_of, visit_of = self.index.get, _VISITORS.get
         while todo:
             place = todo.pop()
             node, scope = place
@@ -55,53 +55,53 @@ class _Binder:
                 visit(self, node, scope)
             else:
                 push_children(node, scope)
-        _settle_declared(self.module)
+        _apply_global_and_nonlocal(self.module)
         return self.module
 
-    def push(self, nodes: Sequence[ast.AST], scope: Scope) -> None:
-        self.todo.extend((node, scope) for node in reversed(nodes))
+    def push(self, nodes: Sequence[ast.AST], scope: NameScope) -> None:
+        self.pending.extend((node, scope) for node in reversed(nodes))
 
-    def push_children(self, node: ast.AST, scope: Scope) -> None:
-        self.todo += [(item, scope) for item in reversed(children(node))]
+    def push_children(self, node: ast.AST, scope: NameScope) -> None:
+        self.pending += [(item, scope) for item in reversed(children(node))]
 
-    def bind(self, scope: Scope, name: str, how: How, line: int, origin: str = "") -> None:
-        scope.bindings.setdefault(name, []).append(Binding(how, line, origin))
+    def bind(self, scope: NameScope, name: str, kind: BindingKind, line: int, origin: str = "") -> None:
+        scope.bindings.setdefault(name, []).append(Binding(kind, line, origin))
 
-    def name(self, node: ast.Name, scope: Scope) -> None:
+    def visit_name(self, node: ast.Name, scope: NameScope) -> None:
         name = node.id
         if type(node.ctx) is ast.Load:
-            scope.uses.append(Use(name, node, True))
+            scope.uses.append(NameUse(name, node, True))
             if name == "exec":
                 self.module.is_dynamic = True
         else:
-            how: How = "assignment" if type(node.ctx) is ast.Store else "delete"
-            self.bind(scope, name, how, node.lineno)
+            kind: BindingKind = "assignment" if type(node.ctx) is ast.Store else "delete"
+            self.bind(scope, name, kind, node.lineno)
 
-    def call(self, node: ast.Call, scope: Scope) -> None:
-        todo = self.todo
+    def visit_call(self, node: ast.Call, scope: NameScope) -> None:
+        todo = self.pending
         if node.keywords:
             todo += [(item.value, scope) for item in reversed(node.keywords)]
         if node.args:
             todo += [(item, scope) for item in reversed(node.args)]
         todo.append((node.func, scope))
 
-    def expression(self, node: ast.Expr, scope: Scope) -> None:
-        self.todo.append((node.value, scope))
+    def visit_expression(self, node: ast.Expr, scope: NameScope) -> None:
+        self.pending.append((node.value, scope))
 
-    def attribute(self, node: ast.Attribute, scope: Scope) -> None:
-        if node.attr in ("update", "setdefault") and _is_globals(node.value):
+    def visit_attribute(self, node: ast.Attribute, scope: NameScope) -> None:
+        if node.attr in ("update", "setdefault") and _is_globals_call(node.value):
             self.module.is_dynamic = True
-        self.todo.append((node.value, scope))
+        self.pending.append((node.value, scope))
 
-    def subscript(self, node: ast.Subscript, scope: Scope) -> None:
-        if isinstance(node.ctx, ast.Store) and _is_globals(node.value):
+    def visit_subscript(self, node: ast.Subscript, scope: NameScope) -> None:
+        if isinstance(node.ctx, ast.Store) and _is_globals_call(node.value):
             self.module.is_dynamic = True
-        self.todo += [(node.slice, scope), (node.value, scope)]
+        self.pending += [(node.slice, scope), (node.value, scope)]
 
-    def leaf(self, node: ast.AST, scope: Scope) -> None:
+    def visit_leaf(self, node: ast.AST, scope: NameScope) -> None:
         """Constants and operators hold no names."""
 
-    def imported(self, node: ast.Import | ast.ImportFrom, scope: Scope) -> None:
+    def visit_import(self, node: ast.Import | ast.ImportFrom, scope: NameScope) -> None:
         for alias in node.names:
             if alias.name == "*":
                 self.module.has_star = True
@@ -113,144 +113,144 @@ class _Binder:
                 origin = f"{source}{'.' if node.module else ''}{alias.name}"
                 self.bind(scope, alias.asname or alias.name, "import", node.lineno, origin)
 
-    def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
+    def visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: NameScope) -> None:
         self.bind(scope, node.name, "def", node.lineno)
-        outer = self.parameters(node, scope)
-        inner = Scope("function", node.name, node, outer)
+        outer = self.type_parameter_scope(node, scope)
+        inner = NameScope("function", node.name, node, outer)
         self.push(node.body, inner)
-        self.arguments(node.args, inner, outer)
-        self.annotate(node.returns, outer)
+        self.bind_arguments(node.args, inner, outer)
+        self.visit_annotation(node.returns, outer)
         self.push(node.decorator_list, scope)
 
-    def lambda_(self, node: ast.Lambda, scope: Scope) -> None:
-        inner = Scope("function", "<lambda>", node, scope)
-        self.todo.append((node.body, inner))
-        self.arguments(node.args, inner, scope)
+    def visit_lambda(self, node: ast.Lambda, scope: NameScope) -> None:
+        inner = NameScope("function", "<lambda>", node, scope)
+        self.pending.append((node.body, inner))
+        self.bind_arguments(node.args, inner, scope)
 
-    def arguments(self, args: ast.arguments, inner: Scope, outer: Scope) -> None:
+    def bind_arguments(self, args: ast.arguments, inner: NameScope, outer: NameScope) -> None:
         every = [*args.posonlyargs, *args.args, *args.kwonlyargs]
         every += [extra for extra in (args.vararg, args.kwarg) if extra is not None]
         for arg in every:
             self.bind(inner, arg.arg, "parameter", arg.lineno)
-            self.annotate(arg.annotation, outer)
+            self.visit_annotation(arg.annotation, outer)
         defaults = [*args.defaults, *(item for item in args.kw_defaults if item is not None)]
         # Defaults are evaluated outside the type parameters too, but a name found there is the same.
         self.push(defaults, outer)
 
-    def parameters(self, node: ast.AST, scope: Scope) -> Scope:
+    def type_parameter_scope(self, node: ast.AST, scope: NameScope) -> NameScope:
         """Return the scope of PEP 695 type parameters, or `scope` where there are none."""
         params: list[ast.AST] = getattr(node, "type_params", [])
         if not params:
             return scope
-        inner = Scope("parameters", "", node, scope)
+        inner = NameScope("parameters", "", node, scope)
         for param in params:
             self.bind(inner, getattr(param, "name", ""), "parameter", getattr(param, "lineno", 0))
             self.push_children(param, inner)
         return inner
 
-    def class_(self, node: ast.ClassDef, scope: Scope) -> None:
+    def visit_class(self, node: ast.ClassDef, scope: NameScope) -> None:
         self.bind(scope, node.name, "class", node.lineno)
-        outer = self.parameters(node, scope)
-        inner = Scope("class", node.name, node, outer)
+        outer = self.type_parameter_scope(node, scope)
+        inner = NameScope("class", node.name, node, outer)
         self.push(node.body, inner)
         self.push([*node.bases, *node.keywords], outer)
         self.push(node.decorator_list, scope)
 
-    def alias_(self, node: ast.AST, scope: Scope) -> None:
+    def visit_type_alias(self, node: ast.AST, scope: NameScope) -> None:
         """`type X = ...` of PEP 695: its value is evaluated only when somebody asks."""
         name = getattr(node, "name", None)
         if isinstance(name, ast.Name):
             self.bind(scope, name.id, "assignment", name.lineno)
-        self.annotate(getattr(node, "value", None), self.parameters(node, scope), is_lazy=True)
+        self.visit_annotation(getattr(node, "value", None), self.type_parameter_scope(node, scope), is_lazy=True)
 
-    def comprehension(self, node: Comprehension, scope: Scope) -> None:
-        inner = Scope("comprehension", "", node, scope)
+    def visit_comprehension(self, node: Comprehension, scope: NameScope) -> None:
+        inner = NameScope("comprehension", "", node, scope)
         first, *others = node.generators
         # Targets before conditions and elements: a stack takes the last first.
         if isinstance(node, ast.DictComp):
             self.push([node.key, node.value], inner)
         else:
-            self.todo.append((node.elt, inner))
+            self.pending.append((node.elt, inner))
         for generator in others:
             self.push([generator.target, generator.iter, *generator.ifs], inner)
         self.push([first.target, *first.ifs], inner)
-        self.todo.append((first.iter, scope))
+        self.pending.append((first.iter, scope))
 
-    def walrus(self, node: ast.NamedExpr, scope: Scope) -> None:
+    def visit_named_expression(self, node: ast.NamedExpr, scope: NameScope) -> None:
         owner = scope
         while owner.kind == "comprehension" and owner.parent is not None:
             owner = owner.parent
         self.bind(owner, node.target.id, "assignment", node.lineno)
-        self.todo.append((node.value, scope))
+        self.pending.append((node.value, scope))
 
-    def annotated(self, node: ast.AnnAssign, scope: Scope) -> None:
+    def visit_annotated_assignment(self, node: ast.AnnAssign, scope: NameScope) -> None:
         # Only module and class variables have their annotations computed.
-        self.annotate(node.annotation, scope, is_lazy=scope.kind == "function")
+        self.visit_annotation(node.annotation, scope, is_lazy=scope.kind == "function")
         self.push([node.target] if node.value is None else [node.target, node.value], scope)
 
-    def annotate(self, node: ast.expr | None, scope: Scope, *, is_lazy: bool = False) -> None:
+    def visit_annotation(self, node: ast.expr | None, scope: NameScope, *, is_lazy: bool = False) -> None:
         if node is None:
             return
         if not (is_lazy or self.lazy_annotations):
-            self.todo.append((node, scope))
+            self.pending.append((node, scope))
             return
         for child in ast.walk(node):
             if isinstance(child, ast.Name):
-                scope.uses.append(Use(child.id, child, False))
+                scope.uses.append(NameUse(child.id, child, False))
 
-    def handler(self, node: ast.ExceptHandler, scope: Scope) -> None:
+    def visit_handler(self, node: ast.ExceptHandler, scope: NameScope) -> None:
         if node.name:
             self.bind(scope, node.name, "assignment", node.lineno)
         self.push_children(node, scope)
 
-    def pattern(self, node: ast.MatchAs | ast.MatchStar | ast.MatchMapping, scope: Scope) -> None:
+    def visit_pattern(self, node: ast.MatchAs | ast.MatchStar | ast.MatchMapping, scope: NameScope) -> None:
         name = node.rest if isinstance(node, ast.MatchMapping) else node.name
         if name:
             self.bind(scope, name, "assignment", node.lineno)
         self.push_children(node, scope)
 
-    def declared(self, node: ast.Global | ast.Nonlocal, scope: Scope) -> None:
+    def visit_declaration(self, node: ast.Global | ast.Nonlocal, scope: NameScope) -> None:
         names = scope.global_names if isinstance(node, ast.Global) else scope.nonlocal_names
         names.update(node.names)
 
 
 # A table instead of methods looked up by name: an audit spends its time in this loop.
-_VISITS: dict[type[ast.AST], Callable[[_Binder, Any, Scope], None]] = {
-    ast.Attribute: _Binder.attribute,
-    ast.Call: _Binder.call,
-    ast.Expr: _Binder.expression,
-    ast.Subscript: _Binder.subscript,
-    ast.Import: _Binder.imported,
-    ast.ImportFrom: _Binder.imported,
-    ast.FunctionDef: _Binder.function,
-    ast.AsyncFunctionDef: _Binder.function,
-    ast.Lambda: _Binder.lambda_,
-    ast.ClassDef: _Binder.class_,
-    ast.ListComp: _Binder.comprehension,
-    ast.SetComp: _Binder.comprehension,
-    ast.DictComp: _Binder.comprehension,
-    ast.GeneratorExp: _Binder.comprehension,
-    ast.NamedExpr: _Binder.walrus,
-    ast.AnnAssign: _Binder.annotated,
-    ast.ExceptHandler: _Binder.handler,
-    ast.MatchAs: _Binder.pattern,
-    ast.MatchStar: _Binder.pattern,
-    ast.MatchMapping: _Binder.pattern,
-    ast.Global: _Binder.declared,
-    ast.Nonlocal: _Binder.declared,
-    ast.Constant: _Binder.leaf,
-    ast.Load: _Binder.leaf,
-    ast.Store: _Binder.leaf,
+_VISITORS: dict[type[ast.AST], Callable[[_Binder, Any, NameScope], None]] = {
+    ast.Attribute: _Binder.visit_attribute,
+    ast.Call: _Binder.visit_call,
+    ast.Expr: _Binder.visit_expression,
+    ast.Subscript: _Binder.visit_subscript,
+    ast.Import: _Binder.visit_import,
+    ast.ImportFrom: _Binder.visit_import,
+    ast.FunctionDef: _Binder.visit_function,
+    ast.AsyncFunctionDef: _Binder.visit_function,
+    ast.Lambda: _Binder.visit_lambda,
+    ast.ClassDef: _Binder.visit_class,
+    ast.ListComp: _Binder.visit_comprehension,
+    ast.SetComp: _Binder.visit_comprehension,
+    ast.DictComp: _Binder.visit_comprehension,
+    ast.GeneratorExp: _Binder.visit_comprehension,
+    ast.NamedExpr: _Binder.visit_named_expression,
+    ast.AnnAssign: _Binder.visit_annotated_assignment,
+    ast.ExceptHandler: _Binder.visit_handler,
+    ast.MatchAs: _Binder.visit_pattern,
+    ast.MatchStar: _Binder.visit_pattern,
+    ast.MatchMapping: _Binder.visit_pattern,
+    ast.Global: _Binder.visit_declaration,
+    ast.Nonlocal: _Binder.visit_declaration,
+    ast.Constant: _Binder.visit_leaf,
+    ast.Load: _Binder.visit_leaf,
+    ast.Store: _Binder.visit_leaf,
 }
 if sys.version_info >= (3, 12):
-    _VISITS[ast.TypeAlias] = _Binder.alias_
+    _VISITORS[ast.TypeAlias] = _Binder.alias_
 
 
-def _is_globals(node: ast.expr) -> bool:
+def _is_globals_call(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "globals"
 
 
-def _settle_declared(module: Scope) -> None:
+def _apply_global_and_nonlocal(module: NameScope) -> None:
     """Move what a scope binds under `global` to the module, and drop what `nonlocal` says is elsewhere."""
     for scope in list(module.walk()):
         if scope is module:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 # Distribution, as pip normalises its name: the modules at its top.
-_MODULES: Mapping[str, tuple[str, ...]] = {
+_MODULES_BY_DISTRIBUTION: Mapping[str, tuple[str, ...]] = {
     "absl-py": ("absl",),
     "antlr4-python3-runtime": ("antlr4",),
     "apache-airflow": ("airflow",),
@@ -201,7 +201,7 @@ _LOADED_BY: Mapping[str, tuple[str, ...]] = {
 
 
 # What a distribution brings along, and its users import as if it were theirs.
-_BRINGS: Mapping[str, tuple[str, ...]] = {
+_BUNDLED_MODULES: Mapping[str, tuple[str, ...]] = {
     "aiohttp": ("yarl", "multidict"),
     "boto3": ("botocore",),
     "celery": ("kombu", "billiard"),
@@ -231,78 +231,78 @@ _BRINGS: Mapping[str, tuple[str, ...]] = {
     "transformers": ("huggingface_hub", "tokenizers", "safetensors", "numpy"),
 }
 # Packages whose top belongs to nobody: `google-cloud-storage` is `google.cloud.storage`.
-_SHARED = frozenset({"azure", "backports", "google", "jaraco", "opentelemetry", "sphinxcontrib", "zope"})
+_NAMESPACE_PACKAGES = frozenset({"azure", "backports", "google", "jaraco", "opentelemetry", "sphinxcontrib", "zope"})
 
 
 @functools.cache
-def normalized(name: str) -> str:
+def normalize_name(name: str) -> str:
     """Return a distribution's name as pip compares it: `Flask_Cors` is `flask-cors`."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def modules_of(distribution: str) -> tuple[str, ...]:
+def modules_of_distribution(distribution: str) -> tuple[str, ...]:
     """Return the modules that a distribution gives, by the table, else the one of its own name."""
-    known = _MODULES.get(distribution)
+    known = _MODULES_BY_DISTRIBUTION.get(distribution)
     return known if known is not None else (distribution.replace("-", "_"),)
 
 
 @functools.cache
-def inverse() -> Mapping[str, tuple[str, ...]]:
+def distributions_by_module() -> Mapping[str, tuple[str, ...]]:
     """Return, for each module of the table, the distributions that give it."""
     found: dict[str, list[str]] = {}
-    for distribution, modules in _MODULES.items():
+    for distribution, modules in _MODULES_BY_DISTRIBUTION.items():
         for module in modules:
             found.setdefault(module, []).append(distribution)
     return {module: tuple(names) for module, names in found.items()}
 
 
-def givers(distributions: Iterable[str], modules: Collection[str]) -> set[str]:
+def find_providers(distributions: Iterable[str], modules: Collection[str]) -> set[str]:
     """Return the distributions, by their normalised names, that give one of some modules.
 
     modules: at the top; where the table is silent, upper and lower case are the same.
     """
-    words = {normalized(module) for module in modules}
-    return {name for name in distributions if _is_given(name, modules, words)}
+    normalized_modules = {normalize_name(module) for module in modules}
+    return {name for name in distributions if _is_providing(name, modules, normalized_modules)}
 
 
-def gives(distribution: str, modules: Collection[str]) -> bool:
+def is_provider(distribution: str, modules: Collection[str]) -> bool:
     """Return whether a distribution gives one of some modules, as `givers` has them."""
-    return bool(givers((distribution,), modules))
+    return bool(find_providers((distribution,), modules))
 
 
-def _is_given(distribution: str, modules: Collection[str], words: Collection[str]) -> bool:
-    known = _MODULES.get(distribution)
+def _is_providing(distribution: str, modules: Collection[str], normalized_modules: Collection[str]) -> bool:
+    known = _MODULES_BY_DISTRIBUTION.get(distribution)
     if known is not None:
         return any(module in modules for module in known)
     first = distribution.partition("-")[0]
-    return first in modules if first in _SHARED else distribution in words
+    return first in modules if first in _NAMESPACE_PACKAGES else distribution in normalized_modules
 
 
-def given_by(distributions: Iterable[str], modules: Iterable[str]) -> set[str]:
+def modules_provided_by(distributions: Iterable[str], modules: Iterable[str]) -> set[str]:
     """Return the modules, at the top, that one of some distributions gives."""
-    whole: set[str] = set()
-    words: set[str] = set()
+    exact: set[str] = set()
+    normalized_names: set[str] = set()
     for name in distributions:
-        known = _MODULES.get(name)
+        known = _MODULES_BY_DISTRIBUTION.get(name)
         first = name.partition("-")[0]
         if known is not None:
-            whole.update(known)
-        elif first in _SHARED:
-            whole.add(first)
+            exact.update(known)
+        elif first in _NAMESPACE_PACKAGES:
+            exact.add(first)
         else:
-            words.add(name)
-    return {module for module in modules if module in whole or normalized(module) in words}
+            normalized_names.add(name)
+    return {module for module in modules if module in exact or normalize_name(module) in normalized_names}
 
 
-def may_give(distribution: str, module: str) -> bool:
+def can_provide(distribution: str, module: str) -> bool:
     """Return whether a name looks as if it could give a module: where it does, nothing is to be said."""
-    word = normalized(module)
+    word = normalize_name(module)
     return word in distribution.split("-") or word.replace("-", "") in distribution.replace("-", "")
 
 
-def brought_by(distribution: str) -> tuple[str, ...]:
+def bundled_modules(distribution: str) -> tuple[str, ...]:
     """Return the modules that come with a distribution, and that its users import as well."""
-    return _BRINGS.get(distribution, ())
+    return _BUNDLED_MODULES.get(distribution, ())
 
 
 def is_tool(distribution: str) -> bool:

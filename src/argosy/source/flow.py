@@ -5,27 +5,27 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.source.text import Marks
+from argosy.source.text import LineMarks
 
-ANYTHING = "BaseException"
+ANY_EXCEPTION = "BaseException"
 
-_EXITS = frozenset({"exit", "quit", "sys.exit", "os._exit"})
-_ROOTS = {
+_EXIT_CALLS = frozenset({"exit", "quit", "sys.exit", "os._exit"})
+_BASE_EXCEPTIONS = {
     "ImportError": "Exception",
     "ModuleNotFoundError": "ImportError",
     "NameError": "Exception",
     "SyntaxError": "Exception",
-    "Exception": ANYTHING,
+    "Exception": ANY_EXCEPTION,
 }
 
 
-def statements(body: list[ast.stmt], marks: Marks) -> Iterator[ast.stmt]:
+def marked_statements(body: list[ast.stmt], marks: LineMarks) -> Iterator[ast.stmt]:
     """Yield the statements of `body` on the lines that are marked, and those within them, in their order."""
     todo: list[ast.AST] = list(reversed(body))
     while todo:
         node = todo.pop()
         if isinstance(node, ast.stmt):
-            if not marks.touch(node.lineno, node.end_lineno):
+            if not marks.is_marked(node.lineno, node.end_lineno):
                 continue
             yield node
         for field in ("finalbody", "orelse", "handlers", "cases", "body"):
@@ -40,7 +40,7 @@ def is_caught(error: str, caught: frozenset[str]) -> bool:
     while name is not None:
         if name in caught:
             return True
-        name = _ROOTS.get(name)
+        name = _BASE_EXCEPTIONS.get(name)
     return False
 
 
@@ -48,7 +48,7 @@ def caught_by(node: ast.Try | ast.TryStar) -> frozenset[str]:
     """Return the exceptions after which the program goes on; a handler that exits or raises stops none."""
     names: set[str] = set()
     for handler in node.handlers:
-        if not ends(handler.body):
+        if not always_exits(handler.body):
             names.update(_exception_names(handler.type))
     return frozenset(names)
 
@@ -58,36 +58,36 @@ def suppressed_by(node: ast.With | ast.AsyncWith) -> frozenset[str]:
     names: set[str] = set()
     for item in node.items:
         call = item.context_expr
-        if isinstance(call, ast.Call) and dotted(call.func).split(".")[-1] == "suppress":
+        if isinstance(call, ast.Call) and dotted_name(call.func).split(".")[-1] == "suppress":
             for argument in call.args:
                 names.update(_exception_names(argument))
     return frozenset(names)
 
 
-def ends(body: list[ast.stmt]) -> bool:
+def always_exits(body: list[ast.stmt]) -> bool:
     """Return whether the last statement leaves for good: raises, or ends the process."""
-    return bool(body) and is_end(body[-1])
+    return bool(body) and is_exit(body[-1])
 
 
-def is_end(node: ast.stmt) -> bool:
+def is_exit(node: ast.stmt) -> bool:
     """Return whether nothing after `node` runs: it raises or ends the process, on every path through it."""
     if isinstance(node, ast.Raise):
         return True
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        return dotted(node.value.func) in _EXITS
+        return dotted_name(node.value.func) in _EXIT_CALLS
     if isinstance(node, ast.If):
-        return _all_branches_end(node)
+        return _all_branches_exit(node)
     if isinstance(node, ast.Try | ast.TryStar):
-        is_left = ends(node.body) or ends(node.orelse)
-        return ends(node.finalbody) or (is_left and all(ends(handler.body) for handler in node.handlers))
-    return isinstance(node, ast.With | ast.AsyncWith) and ends(node.body) and not suppressed_by(node)
+        has_exit = always_exits(node.body) or always_exits(node.orelse)
+        return always_exits(node.finalbody) or (has_exit and all(always_exits(handler.body) for handler in node.handlers))
+    return isinstance(node, ast.With | ast.AsyncWith) and always_exits(node.body) and not suppressed_by(node)
 
 
-def _all_branches_end(node: ast.If) -> bool:
+def _all_branches_exit(node: ast.If) -> bool:
     # A chain of elif is as deep as it is long in the tree: walked, not recursed into.
-    while ends(node.body):
+    while always_exits(node.body):
         if len(node.orelse) != 1 or not isinstance(node.orelse[0], ast.If):
-            return ends(node.orelse)
+            return always_exits(node.orelse)
         node = node.orelse[0]
     return False
 
@@ -102,25 +102,25 @@ def is_main_test(test: ast.expr) -> bool:
     )
 
 
-def is_never(test: ast.expr) -> bool:
+def is_always_false(test: ast.expr) -> bool:
     """Return whether `test` is false in every run: a false constant, or TYPE_CHECKING."""
     return (isinstance(test, ast.Constant) and not test.value) or is_typing_test(test)
 
 
-def is_always(test: ast.expr) -> bool:
+def is_always_true(test: ast.expr) -> bool:
     """Return whether `test` is true in every run."""
     return isinstance(test, ast.Constant) and bool(test.value)
 
 
 def is_typing_test(test: ast.expr) -> bool:
     """Return whether `test` is TYPE_CHECKING, by whichever way it was imported."""
-    return dotted(test).split(".")[-1] == "TYPE_CHECKING"
+    return dotted_name(test).split(".")[-1] == "TYPE_CHECKING"
 
 
 def is_platform_test(test: ast.expr) -> bool:
     """Return whether `test` asks for the operating system."""
     for node in ast.walk(test):
-        if isinstance(node, ast.Attribute) and dotted(node) in (
+        if isinstance(node, ast.Attribute) and dotted_name(node) in (
             "sys.platform",
             "os.name",
             "platform.system",
@@ -129,7 +129,7 @@ def is_platform_test(test: ast.expr) -> bool:
     return False
 
 
-def dotted(node: ast.expr | None) -> str:
+def dotted_name(node: ast.expr | None) -> str:
     """Return `a.b.c` for a chain of names, or an empty text for anything else."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
@@ -143,7 +143,7 @@ def dotted(node: ast.expr | None) -> str:
 
 def _exception_names(node: ast.expr | None) -> list[str]:
     if node is None:
-        return [ANYTHING]
+        return [ANY_EXCEPTION]
     if isinstance(node, ast.Tuple):
-        return [dotted(item).split(".")[-1] for item in node.elts]
-    return [dotted(node).split(".")[-1]]
+        return [dotted_name(item).split(".")[-1] for item in node.elts]
+    return [dotted_name(node).split(".")[-1]]

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # No tree's own: what git ignores nearly everywhere, and what holds copies of others' files.
-_SKIPPED: Final = frozenset(
+_SKIPPED_FOLDERS: Final = frozenset(
     {".git", ".argosy", "__pycache__", ".venv", "node_modules", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 )
 
 
 def run_git(
     folder: str | os.PathLike[str],
-    *words: str,
+    *arguments: str,
     data: bytes = b"",
     variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
@@ -38,7 +38,7 @@ def run_git(
     }
     env |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}  # looking changes nothing; messages are read
     env |= variables or {}
-    return subprocess.run(["git", *safe, *words], cwd=folder, env=env, input=data, capture_output=True)
+    return subprocess.run(["git", *safe, *arguments], cwd=folder, env=env, input=data, capture_output=True)
 
 
 def tree_files(root: str | os.PathLike[str]) -> list[str]:
@@ -51,7 +51,7 @@ def tree_files(root: str | os.PathLike[str]) -> list[str]:
         return sorted(path for path in listed if os.path.lexists(root / path) and not _is_skipped(path))
     found = []
     for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if name not in _SKIPPED]
+        folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS]
         found += [os.path.relpath(os.path.join(folder, name), root) for name in names]
         found += [
             os.path.relpath(os.path.join(folder, name), root)
@@ -72,4 +72,4 @@ def _listed_by_git(root: Path) -> list[str] | None:
 
 
 def _is_skipped(path: str) -> bool:
-    return not _SKIPPED.isdisjoint(path.split("/"))
+    return not _SKIPPED_FOLDERS.isdisjoint(path.split("/"))

@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 
 from argosy.source import flow
-from argosy.source.index import Index
+from argosy.source.index import NodeIndex
 from argosy.source.parse import Parsed
-from argosy.source.text import Marks, find_marks
+from argosy.source.text import LineMarks, find_marked_lines
 
 
-class When(enum.StrEnum):
+class ImportCondition(enum.StrEnum):
     """A circumstance of an import; one without any runs whenever its module is loaded."""
 
     LAZY = "lazy"  # in a function
@@ -42,128 +42,128 @@ class Import(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     line: int
     column: int
-    when: frozenset[When] = frozenset()
+    conditions: frozenset[ImportCondition] = frozenset()
     caught: frozenset[str] = frozenset()
 
     @property
     def is_star(self) -> bool:
         return self.names == ("*",)
 
-    def written(self) -> str:
+    def written_name(self) -> str:
         """Return the module's name with its leading dots."""
         return "." * self.level + self.module
 
 
-def find_imports(parsed: Parsed, index: Index | None = None) -> tuple[Import, ...]:
+def find_imports(parsed: Parsed, index: NodeIndex | None = None) -> tuple[Import, ...]:
     """Return the imports of a file, in the order of its lines.
 
     index: filled by `find_scopes`; what has no import in it is then left out of the walk.
     """
-    found = list(_Walk(parsed, index).block(parsed.tree.body, frozenset(), frozenset()))
+    found = list(_ImportCollector(parsed, index).block(parsed.tree.body, frozenset(), frozenset()))
     return tuple(sorted(found, key=lambda item: (item.line, item.column)))
 
 
-_CALLS = (re.compile(b"import_module"), re.compile(b"__import__"))
+_IMPORT_CALL_PATTERNS = (re.compile(b"import_module"), re.compile(b"__import__"))
 
 
-class _Walk:
+class _ImportCollector:
     """One pass over the statements; expressions are looked at only where an import call is near."""
 
-    def __init__(self, parsed: Parsed, index: Index | None) -> None:
+    def __init__(self, parsed: Parsed, index: NodeIndex | None) -> None:
         self.parsed = parsed
-        self.calls = find_marks(parsed.source.data, *_CALLS)
-        self.marks: Marks | None = None
+        self.calls = find_marked_lines(parsed.source.data, *_IMPORT_CALL_PATTERNS)
+        self.marks: LineMarks | None = None
         if index is not None:
-            nodes = [*index.of(ast.Import), *index.of(ast.ImportFrom)]
-            self.marks = self.calls.plus(node.lineno for node, _ in nodes)
+            nodes = [*index.of_type(ast.Import), *index.of_type(ast.ImportFrom)]
+            self.marks = self.calls.with_lines(node.lineno for node, _ in nodes)
 
-    def block(self, body: list[ast.stmt], when: frozenset[When], caught: frozenset[str]) -> Iterator[Import]:
+    def block(self, body: list[ast.stmt], conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Import]:
         for node in body:
             if isinstance(node, ast.Import | ast.ImportFrom):
-                yield from self.imported(node, when, caught)
-            elif (split := _SPLITS.get(type(node))) is not None and self.may_hold_imports(node):
-                for part in split(node, when, caught):
+                yield from self.import_statement(node, conditions, caught)
+            elif (split := _BLOCK_SPLITTERS.get(type(node))) is not None and self.can_contain_imports(node):
+                for part in split(node, conditions, caught):
                     yield from self.block(*part)
-            if self.calls.touch(node.lineno, node.end_lineno):
-                yield from self.called(node, when, caught)
+            if self.calls.is_marked(node.lineno, node.end_lineno):
+                yield from self.import_calls(node, conditions, caught)
 
-    def may_hold_imports(self, node: ast.stmt) -> bool:
-        return self.marks is None or self.marks.touch(node.lineno, node.end_lineno)
+    def can_contain_imports(self, node: ast.stmt) -> bool:
+        return self.marks is None or self.marks.is_marked(node.lineno, node.end_lineno)
 
-    def imported(
-        self, node: ast.Import | ast.ImportFrom, when: frozenset[When], caught: frozenset[str]
+    def import_statement(
+        self, node: ast.Import | ast.ImportFrom, conditions: frozenset[ImportCondition], caught: frozenset[str]
     ) -> Iterator[Import]:
         column = self.parsed.column(node)
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, 0, (), node.lineno, column, when, caught)
+                yield Import(alias.name, 0, (), node.lineno, column, conditions, caught)
         else:
             names = tuple(alias.name for alias in node.names)
-            yield Import(node.module or "", node.level, names, node.lineno, column, when, caught)
+            yield Import(node.module or "", node.level, names, node.lineno, column, conditions, caught)
 
-    def called(self, node: ast.stmt, when: frozenset[When], caught: frozenset[str]) -> Iterator[Import]:
+    def import_calls(self, node: ast.stmt, conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Import]:
         """Yield the imports by call in the expressions of one statement, not in statements within it."""
         todo = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr | ast.withitem)]
         while todo:
             child = todo.pop()
-            if isinstance(child, ast.Call) and (module := _called_module(child)):
-                lazy = when | {When.DYNAMIC}
+            if isinstance(child, ast.Call) and (module := _module_of_call(child)):
+                lazy = conditions | {ImportCondition.DYNAMIC}
                 yield Import(module, 0, (), child.lineno, self.parsed.column(child), lazy, caught)
             todo.extend(item for item in ast.iter_child_nodes(child) if isinstance(item, ast.expr))
 
 
-Part = tuple[list[ast.stmt], frozenset[When], frozenset[str]]
+Block = tuple[list[ast.stmt], frozenset[ImportCondition], frozenset[str]]
 
 
 def _in_function(
-    node: ast.FunctionDef | ast.AsyncFunctionDef, when: frozenset[When], caught: frozenset[str]
-) -> Iterator[Part]:
+    node: ast.FunctionDef | ast.AsyncFunctionDef, conditions: frozenset[ImportCondition], caught: frozenset[str]
+) -> Iterator[Block]:
     # A handler around a def does not surround its calls.
-    yield node.body, (when | {When.LAZY}) - {When.GUARDED}, frozenset()
+    yield node.body, (conditions | {ImportCondition.LAZY}) - {ImportCondition.GUARDED}, frozenset()
 
 
-def _in_class(node: ast.ClassDef, when: frozenset[When], caught: frozenset[str]) -> Iterator[Part]:
-    yield node.body, when, caught
+def _in_class(node: ast.ClassDef, conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Block]:
+    yield node.body, conditions, caught
 
 
-def _in_branches(node: ast.If, when: frozenset[When], caught: frozenset[str]) -> Iterator[Part]:
+def _in_branches(node: ast.If, conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Block]:
     # A chain of elif is as deep as it is long in the tree: walked, not recursed into.
     rest: list[ast.stmt] = [node]
     while len(rest) == 1 and isinstance(rest[0], ast.If):
         branch = rest[0]
-        yield branch.body, when | _circumstance(branch.test), caught
+        yield branch.body, conditions | _condition_of(branch.test), caught
         if not flow.is_main_test(branch.test) and not flow.is_typing_test(branch.test):
-            when = when | (_circumstance(branch.test) or {When.CONDITIONAL})
+            conditions = conditions | (_condition_of(branch.test) or {ImportCondition.CONDITIONAL})
         rest = branch.orelse
-    yield rest, when, caught
+    yield rest, conditions, caught
 
 
 def _in_loop(
-    node: ast.For | ast.AsyncFor | ast.While, when: frozenset[When], caught: frozenset[str]
-) -> Iterator[Part]:
-    yield node.body + node.orelse, when | {When.CONDITIONAL}, caught
+    node: ast.For | ast.AsyncFor | ast.While, conditions: frozenset[ImportCondition], caught: frozenset[str]
+) -> Iterator[Block]:
+    yield node.body + node.orelse, conditions | {ImportCondition.CONDITIONAL}, caught
 
 
-def _in_cases(node: ast.Match, when: frozenset[When], caught: frozenset[str]) -> Iterator[Part]:
+def _in_cases(node: ast.Match, conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Block]:
     for case in node.cases:
-        yield case.body, when | {When.CONDITIONAL}, caught
+        yield case.body, conditions | {ImportCondition.CONDITIONAL}, caught
 
 
-def _in_with(node: ast.With | ast.AsyncWith, when: frozenset[When], caught: frozenset[str]) -> Iterator[Part]:
-    yield node.body, *_guard(when, caught, flow.suppressed_by(node))
+def _in_with(node: ast.With | ast.AsyncWith, conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Block]:
+    yield node.body, *_guarded_conditions(conditions, caught, flow.suppressed_by(node))
 
 
-def _in_try(node: ast.Try | ast.TryStar, when: frozenset[When], caught: frozenset[str]) -> Iterator[Part]:
-    yield node.body, *_guard(when, caught, flow.caught_by(node))
-    rare = when | {When.CONDITIONAL}
+def _in_try(node: ast.Try | ast.TryStar, conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Block]:
+    yield node.body, *_guarded_conditions(conditions, caught, flow.caught_by(node))
+    rare = conditions | {ImportCondition.CONDITIONAL}
     for handler in node.handlers:
         yield handler.body, rare, caught
-    yield node.orelse, rare if node.handlers else when, caught
-    yield node.finalbody, when, caught
+    yield node.orelse, rare if node.handlers else conditions, caught
+    yield node.finalbody, conditions, caught
 
 
 # The blocks of a statement, with what is known about when each runs.
-_SPLITS: dict[type[ast.stmt], Callable[[Any, frozenset[When], frozenset[str]], Iterator[Part]]] = {
+_BLOCK_SPLITTERS: dict[type[ast.stmt], Callable[[Any, frozenset[ImportCondition], frozenset[str]], Iterator[Block]]] = {
     ast.FunctionDef: _in_function,
     ast.AsyncFunctionDef: _in_function,
     ast.ClassDef: _in_class,
@@ -179,28 +179,28 @@ _SPLITS: dict[type[ast.stmt], Callable[[Any, frozenset[When], frozenset[str]], I
 }
 
 
-def _circumstance(test: ast.expr) -> frozenset[When]:
-    if flow.is_always(test):
+def _condition_of(test: ast.expr) -> frozenset[ImportCondition]:
+    if flow.is_always_true(test):
         return frozenset()
     if flow.is_typing_test(test):
-        return frozenset({When.TYPING})
+        return frozenset({ImportCondition.TYPING})
     if flow.is_main_test(test):
-        return frozenset({When.MAIN})
+        return frozenset({ImportCondition.MAIN})
     if flow.is_platform_test(test):
-        return frozenset({When.PLATFORM})
-    return frozenset({When.CONDITIONAL})
+        return frozenset({ImportCondition.PLATFORM})
+    return frozenset({ImportCondition.CONDITIONAL})
 
 
-def _guard(
-    when: frozenset[When], caught: frozenset[str], more: frozenset[str]
-) -> tuple[frozenset[When], frozenset[str]]:
-    both = caught | more
+def _guarded_conditions(
+    conditions: frozenset[ImportCondition], caught: frozenset[str], added: frozenset[str]
+) -> tuple[frozenset[ImportCondition], frozenset[str]]:
+    both = caught | added
     is_guarded = flow.is_caught("ModuleNotFoundError", both)
-    return (when | {When.GUARDED} if is_guarded else when), both
+    return (conditions | {ImportCondition.GUARDED} if is_guarded else conditions), both
 
 
-def _called_module(node: ast.Call) -> str:
-    if flow.dotted(node.func) not in ("importlib.import_module", "import_module", "__import__"):
+def _module_of_call(node: ast.Call) -> str:
+    if flow.dotted_name(node.func) not in ("importlib.import_module", "import_module", "__import__"):
         return ""
     first = node.args[0] if node.args else None
     text = first.value if isinstance(first, ast.Constant) else None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from typing import Any, TypeVar
 
-from argosy.source.scopes import Scope
+from argosy.source.scopes import NameScope
 
 Node = TypeVar("Node", bound=ast.AST)
 
 # Each kind costs every file a little.
-INDEXED: tuple[type[ast.AST], ...] = (
+INDEXED_TYPES: tuple[type[ast.AST], ...] = (
     ast.AnnAssign,
     ast.Assign,
     ast.AsyncFunctionDef,
@@ -38,17 +38,17 @@ INDEXED: tuple[type[ast.AST], ...] = (
 )
 
 
-class Index:
+class NodeIndex:
     """The nodes of a module by kind, in the order of the source, each with the scope that evaluates it.
 
     Has the kinds of INDEXED, filled by `binder.find_scopes`. Annotations that nobody computes are left out.
     """
 
-    __slots__ = ("places",)
+    __slots__ = ("nodes",)
 
     def __init__(self) -> None:
-        self.places: dict[type[ast.AST], list[tuple[Any, Scope]]] = {kind: [] for kind in INDEXED}
+        self.nodes: dict[type[ast.AST], list[tuple[Any, NameScope]]] = {kind: [] for kind in INDEXED_TYPES}
 
-    def of(self, kind: type[Node]) -> list[tuple[Node, Scope]]:
+    def of_type(self, kind: type[Node]) -> list[tuple[Node, NameScope]]:
         """Return the nodes of one kind. Raises KeyError: it is none of INDEXED."""
-        return self.places[kind]
+        return self.nodes[kind]

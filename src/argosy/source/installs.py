@@ -13,24 +13,24 @@ from typing import Protocol
 import msgspec
 
 from argosy.source import requirements
-from argosy.source.requirements import Requirement, Requirements
+from argosy.source.requirements import PackageRequirement, Requirements
 
-DOCKERFILES = (
+DOCKERFILE_PATTERNS = (
     *("Dockerfile", "Dockerfile[.-]*", "*.Dockerfile", "*.dockerfile"),
     *("Containerfile", "Containerfile[.-]*"),
 )
-LISTS = (
+INSTALL_FILE_PATTERNS = (
     *("*requirements*.txt", "*requirements*.in", "requirements/*.txt", "requirements/*.in", "pyproject.toml"),
     *("setup.cfg", "Pipfile", "environment*.yml", "environment*.yaml"),
 )
-_ASIDE = re.compile(r"dev|test|lint|doc|typ(?:es|ing)|check|ci\b|bench|build|constraint", re.IGNORECASE)
-_PLAIN = re.compile(
+_DEVELOPMENT_NAME = re.compile(r"dev|test|lint|doc|typ(?:es|ing)|check|ci\b|bench|build|constraint", re.IGNORECASE)
+_PLAIN_BASE_IMAGE = re.compile(
     r"(?:docker\.io/)?(?:library/)?"
     r"(?:python|debian|ubuntu|alpine|fedora|nvidia/cuda|ghcr\.io/astral-sh/uv)(?:[:@]|$)"
 )
 
 
-class Copied(msgspec.Struct, frozen=True, array_like=True):
+class CopyInstruction(msgspec.Struct, frozen=True, array_like=True):
     """One COPY or ADD from the build context. sources: as written, without the flags."""
 
     sources: tuple[str, ...]
@@ -38,81 +38,81 @@ class Copied(msgspec.Struct, frozen=True, array_like=True):
     line: int
 
 
-class Installs(msgspec.Struct, frozen=True, array_like=True):
+class FileInstalls(msgspec.Struct, frozen=True, array_like=True):
     """What one file installs.
 
     copied: what a Dockerfile takes from its context, None for other files. is_plain: it begins with an image
     of a Linux or of Python alone, so that nothing else brings packages.
     """
 
-    asked: Requirements
-    copied: tuple[Copied, ...] | None = None
-    is_plain: bool = False
+    requirements: Requirements
+    copies: tuple[CopyInstruction, ...] | None = None
+    has_plain_base: bool = False
 
 
-class Instruction(Protocol):
+class DockerfileInstructionLike(Protocol):
     """An instruction of a Dockerfile: its word in capitals, its text, flags and line."""
 
     @property
-    def word(self) -> str: ...
+    def keyword(self) -> str: ...
     @property
-    def text(self) -> str: ...
+    def arguments(self) -> str: ...
     @property
     def flags(self) -> Mapping[str, str]: ...
     @property
     def line(self) -> int: ...
-    def words(self) -> tuple[str, ...] | None:
+    def argv(self) -> tuple[str, ...] | None:
         """Return the words of its text; None for what is no list of words."""
 
 
-_READERS: dict[str, Callable[[str], Requirements]] = {
+_READERS_BY_NAME: dict[str, Callable[[str], Requirements]] = {
     "pyproject.toml": requirements.read_pyproject,
     "setup.cfg": requirements.read_setup_cfg,
     "Pipfile": requirements.read_pipfile,
 }
 
 
-def read_list(path: str, text: str) -> Installs:
+def read_install_file(path: str, text: str) -> FileInstalls:
     """Return what a file of one of the LISTS names installs; a list by name for testing has helpers only."""
     name = os.path.basename(path)
-    if name in _READERS:
-        return Installs(_READERS[name](text))
+    if name in _READERS_BY_NAME:
+        return FileInstalls(_READERS_BY_NAME[name](text))
     if name.endswith((".yml", ".yaml")):
-        return Installs(requirements.read_conda(text))
+        return FileInstalls(requirements.read_conda(text))
     asked = requirements.read_requirements(text)
-    if _ASIDE.search(name.replace("requirements", "")):
-        return Installs(Requirements((), asked.packages, asked.includes, asked.is_open))
-    return Installs(asked)
+    if _DEVELOPMENT_NAME.search(name.replace("requirements", "")):
+        return FileInstalls(Requirements((), asked.packages, asked.includes, asked.has_unnamed))
+    return FileInstalls(asked)
 
 
-def read_image(instructions: Iterable[Instruction]) -> Installs:
+def read_dockerfile_installs(instructions: Iterable[DockerfileInstructionLike]) -> FileInstalls:
     """Return what a Dockerfile installs by pip, and what it takes from its context."""
-    packages: list[Requirement] = []
+    packages: list[PackageRequirement] = []
     includes: list[str] = []
-    copied: list[Copied] = []
+    copies: list[CopyInstruction] = []
     bases: list[str] = []
     stages: set[str] = set()
     is_open = False
     for item in instructions:
-        if item.word == "FROM":
-            words = item.text.split()
+        if item.keyword == "FROM":
+            words = item.arguments.split()
             bases += [base for base in words[:1] if base.lower() not in stages]
             stages |= {words[2].lower()} if len(words) > 2 else set()
-        elif item.word == "RUN":
-            asked = requirements.read_pip_lines(item.text, item.line)
+        elif item.keyword == "RUN":
+            asked = requirements.read_pip_lines(item.arguments, item.line)
             packages += asked.packages
             includes += asked.includes
-            is_open = is_open or asked.is_open
-        elif item.word in ("COPY", "ADD") and "from" not in item.flags:
-            taken = _copied(item)
+            is_open = is_open or asked.has_unnamed
+        elif item.keyword in ("COPY", "ADD") and "from" not in item.flags:
+            taken = _parse_copy(item)
             if taken is not None:
-                copied.append(taken)
-    is_plain = bool(bases) and all(map(_PLAIN.match, bases))
-    return Installs(Requirements(tuple(packages), (), tuple(includes), is_open), tuple(copied), is_plain)
+                copies.append(taken)
+    has_plain_base = bool(bases) and all(map(_PLAIN_BASE_IMAGE.match, bases))
+    return FileInstalls(Requirements(tuple(packages), (), tuple(includes), is_open), tuple(copies), has_plain_base)
 
 
-def _copied(item: Instruction) -> Copied | None:
-    words = item.words()
-    if words is None or len(words) < 2 or "<<" in item.text:
+def _parse_copy(item: DockerfileInstructionLike) -> CopyInstruction | None:
+    words = item.argv()
+    if words is None or len(words) < 2 or "<<" in item.arguments:
         return None
-    return Copied(words[:-1], words[-1], item.line)
+    return CopyInstruction(words[:-1], words[-1], item.line)

@@ -10,15 +10,15 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["source", "binary", "namespace"]
+ModuleKind = Literal["source", "binary", "namespace"]
 
-_SUFFIXES: tuple[tuple[str, Kind], ...] = (
+_SUFFIXES: tuple[tuple[str, ModuleKind], ...] = (
     *((suffix, "binary") for suffix in importlib.machinery.EXTENSION_SUFFIXES),
     *((suffix, "source") for suffix in importlib.machinery.SOURCE_SUFFIXES),
     *((suffix, "binary") for suffix in importlib.machinery.BYTECODE_SUFFIXES),
 )
 # Loaded before a script's folder is on the path, so that nothing beside the script can stand in.
-_ALREADY_LOADED = frozenset(sys.builtin_module_names) | {
+_PRELOADED_MODULES = frozenset(sys.builtin_module_names) | {
     "_collections_abc",
     "_sitebuiltins",
     "abc",
@@ -41,7 +41,7 @@ class Module(msgspec.Struct, frozen=True):
     """
 
     name: str
-    kind: Kind
+    kind: ModuleKind
     path: str
     folders: tuple[str, ...] = ()
 
@@ -50,7 +50,7 @@ class Module(msgspec.Struct, frozen=True):
         return bool(self.folders)
 
 
-class Folders:
+class DirectoryListings:
     """Listings of folders, each read once; what one check shares between its finders.
 
     entries: those that are known already, by absolute path: name to is-a-folder.
@@ -59,7 +59,7 @@ class Folders:
     def __init__(self, entries: dict[str, dict[str, bool]] | None = None) -> None:
         self._entries: dict[str, dict[str, bool]] = entries or {}
 
-    def entries(self, folder: str) -> dict[str, bool]:
+    def entries_of(self, folder: str) -> dict[str, bool]:
         """Return name to is-a-folder; a folder that cannot be read is empty."""
         known = self._entries.get(folder)
         if known is None:
@@ -72,24 +72,24 @@ class Folders:
         return known
 
     def has_file(self, folder: str, name: str) -> bool:
-        return self.entries(folder).get(name) is False
+        return self.entries_of(folder).get(name) is False
 
     def has_folder(self, folder: str, name: str) -> bool:
-        return self.entries(folder).get(name) is True
+        return self.entries_of(folder).get(name) is True
 
-    def holds_python(self, folder: str, depth: int = 2) -> bool:
+    def has_python_files(self, folder: str, depth: int = 2) -> bool:
         """Return whether there is a `*.py` in `folder` or at most `depth` folders down."""
-        entries = self.entries(folder)
+        entries = self.entries_of(folder)
         if any(not is_folder and name.endswith(".py") for name, is_folder in entries.items()):
             return True
         return depth > 0 and any(
-            self.holds_python(os.path.join(folder, name), depth - 1)
+            self.has_python_files(os.path.join(folder, name), depth - 1)
             for name, is_folder in entries.items()
             if is_folder and name.isidentifier()
         )
 
 
-class Finder:
+class ModuleFinder:
     """Finds local modules below the roots of one program.
 
     roots: what is surely on its sys.path before the standard library, in order.
@@ -97,25 +97,25 @@ class Finder:
     """
 
     def __init__(
-        self, roots: Sequence[str], assumed: Sequence[str] = (), folders: Folders | None = None
+        self, roots: Sequence[str], assumed_roots: Sequence[str] = (), folders: DirectoryListings | None = None
     ) -> None:
         self.roots = tuple(dict.fromkeys(roots))
-        self.assumed = tuple(root for root in dict.fromkeys(assumed) if root not in self.roots)
-        self.folders = folders or Folders()
-        self._known: dict[str, Module | None] = {}
+        self.assumed_roots = tuple(root for root in dict.fromkeys(assumed_roots) if root not in self.roots)
+        self.folders = folders or DirectoryListings()
+        self._cache: dict[str, Module | None] = {}
 
     def find(self, name: str) -> Module | None:
         """Return the local module `name`, or None: it is not local, or not there."""
-        if name not in self._known:
+        if name not in self._cache:
             head, _, tail = name.rpartition(".")
             if head:
                 parent = self.find(head)
-                self._known[name] = self.find_in(parent, tail) if parent is not None else None
+                self._cache[name] = self.find_submodule(parent, tail) if parent is not None else None
             else:
-                self._known[name] = self._find_top(name)
-        return self._known[name]
+                self._cache[name] = self._find_top(name)
+        return self._cache[name]
 
-    def find_in(self, package: Module, name: str) -> Module | None:
+    def find_submodule(self, package: Module, name: str) -> Module | None:
         """Return the submodule `name` of `package`."""
         return self._search(f"{package.name}.{name}", name, package.folders)
 
@@ -129,7 +129,7 @@ class Finder:
         return os.path.dirname(inside)
 
     def _find_top(self, name: str) -> Module | None:
-        if name in _ALREADY_LOADED:
+        if name in _PRELOADED_MODULES:
             return None
         found = self._search(name, name, self.roots)
         if found is not None and found.kind != "namespace":
@@ -137,7 +137,7 @@ class Finder:
         if is_standard(name):
             return None
         # A folder without `__init__` is taken only when no root has better.
-        return self._search(name, name, self.roots + self.assumed)
+        return self._search(name, name, self.roots + self.assumed_roots)
 
     def _search(self, name: str, last: str, folders: Sequence[str]) -> Module | None:
         portions: list[str] = []

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 # Fields that hold no node with names in it, whichever class has them.
-_PLAIN = frozenset(
+_IGNORED_FIELDS = frozenset(
     {
         *("ctx", "op", "ops", "id", "attr", "kind", "level", "module", "asname", "simple", "is_async"),
         *("conversion", "type_comment", "type_ignores"),
@@ -24,11 +24,11 @@ def node_fields(kind: type[ast.AST]) -> tuple[str, ...]:
     """Return the fields of a class of nodes that may hold nodes."""
     fields = _FIELDS.get(kind)
     if fields is None:
-        fields = _FIELDS[kind] = tuple(field for field in kind._fields if field not in _PLAIN)
+        fields = _FIELDS[kind] = tuple(field for field in kind._fields if field not in _IGNORED_FIELDS)
     return fields
 
 
-def _any(node: ast.AST) -> list[ast.AST]:
+def _generic_children(node: ast.AST) -> list[ast.AST]:
     found: list[ast.AST] = []
     for field in node_fields(type(node)):
         value = getattr(node, field, None)
@@ -39,12 +39,12 @@ def _any(node: ast.AST) -> list[ast.AST]:
     return found
 
 
-def _given(*nodes: ast.AST | None) -> list[ast.AST]:
+def _without_none(*nodes: ast.AST | None) -> list[ast.AST]:
     return [node for node in nodes if node is not None]
 
 
 # In the order of the fields, as all of them are.
-_WITHIN: dict[type[ast.AST], Callable[[Any], Sequence[ast.AST]]] = {
+_CHILDREN_OF: dict[type[ast.AST], Callable[[Any], Sequence[ast.AST]]] = {
     ast.Assign: lambda node: [*node.targets, node.value],
     ast.Attribute: lambda node: (node.value,),
     ast.AugAssign: lambda node: (node.target, node.value),
@@ -60,7 +60,7 @@ _WITHIN: dict[type[ast.AST], Callable[[Any], Sequence[ast.AST]]] = {
     ast.ExceptHandler: lambda node: node.body if node.type is None else [node.type, *node.body],
     ast.Expr: lambda node: (node.value,),
     ast.For: lambda node: [node.target, node.iter, *node.body, *node.orelse],
-    ast.FormattedValue: lambda node: _given(node.value, node.format_spec),
+    ast.FormattedValue: lambda node: _without_none(node.value, node.format_spec),
     ast.If: lambda node: [node.test, *node.body, *node.orelse],
     ast.IfExp: lambda node: (node.test, node.body, node.orelse),
     ast.JoinedStr: lambda node: node.values,
@@ -76,16 +76,16 @@ _WITHIN: dict[type[ast.AST], Callable[[Any], Sequence[ast.AST]]] = {
     ast.alias: lambda node: (),
     ast.arg: lambda node: () if node.annotation is None else (node.annotation,),
     ast.keyword: lambda node: (node.value,),
-    ast.withitem: lambda node: _given(node.context_expr, node.optional_vars),
+    ast.withitem: lambda node: _without_none(node.context_expr, node.optional_vars),
 }
 
 
 def children(node: ast.AST) -> Sequence[ast.AST]:
     """Return the nodes right below `node`, in the order of its fields; not to be changed."""
-    return _WITHIN.get(type(node), _any)(node)
+    return _CHILDREN_OF.get(type(node), _generic_children)(node)
 
 
-def walk(root: ast.AST) -> Iterator[ast.AST]:
+def walk_breadth_first(root: ast.AST) -> Iterator[ast.AST]:
     """Yield `root` and the nodes below it, a level after the other."""
     todo = [root]
     for node in todo:

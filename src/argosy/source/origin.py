@@ -7,10 +7,10 @@ import ast
 import msgspec
 
 from argosy.source import flow
-from argosy.source.scopes import Scope
+from argosy.source.scopes import NameScope
 
 
-class Origin(msgspec.Struct, frozen=True):
+class ImportOrigin(msgspec.Struct, frozen=True):
     """Where an expression comes from.
 
     name: the dotted name in full, such as `zmq.Context`; with leading dots for a relative import.
@@ -18,15 +18,15 @@ class Origin(msgspec.Struct, frozen=True):
     """
 
     name: str
-    is_sole: bool
+    is_only_binding: bool
 
 
-def find_origin(node: ast.expr, scope: Scope) -> Origin | None:
+def find_import_origin(node: ast.expr, scope: NameScope) -> ImportOrigin | None:
     """Return what a name or a dotted name in `scope` was imported as, None when no import binds it.
 
     Where imports of different things bind one name, nobody can tell: None too.
     """
-    dotted = flow.dotted(node)
+    dotted = flow.dotted_name(node)
     if not dotted:
         return None
     first, _, rest = dotted.partition(".")
@@ -38,4 +38,4 @@ def find_origin(node: ast.expr, scope: Scope) -> Origin | None:
     if len(origins) != 1:
         return None
     origin = origins.pop()
-    return Origin(f"{origin}.{rest}" if rest else origin, all(binding.origin for binding in bindings))
+    return ImportOrigin(f"{origin}.{rest}" if rest else origin, all(binding.origin for binding in bindings))

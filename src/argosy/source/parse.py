@@ -8,7 +8,7 @@ from types import CodeType
 
 import msgspec
 
-from argosy.source.text import Source, Stage, Unparsed, split_lines
+from argosy.source.text import SourceText, FailureStage, Unparsed, split_lines
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -18,7 +18,7 @@ class Parsed(msgspec.Struct, frozen=True):
     bytes and characters are the same.
     """
 
-    source: Source
+    source: SourceText
     tree: ast.Module
     lines: tuple[bytes, ...] | None
 
@@ -33,7 +33,7 @@ class Parsed(msgspec.Struct, frozen=True):
         return len(self.lines[node.lineno - 1][: node.col_offset].decode("utf-8", "replace")) + 1
 
 
-def parse(source: Source, *, is_compiled: bool = True) -> Parsed | Unparsed:
+def parse(source: SourceText, *, is_compiled: bool = True) -> Parsed | Unparsed:
     """Return the tree of `source`, or where and why there is none; never raises.
 
     The compiler refuses what the parser takes (`return` outside a function, `await` outside an
@@ -51,13 +51,13 @@ def parse(source: Source, *, is_compiled: bool = True) -> Parsed | Unparsed:
         try:
             tree = ast.parse(source.data, source.path)
         except Exception as error:  # codecs, deep nesting: what hostile bytes raise is documented nowhere
-            return _unparsed(source, error, "parse")
-    parsed = Parsed(source, tree, None if source.data.isascii() else _lines(source))
-    built = build(parsed) if is_compiled else None
+            return _unparsed_from_error(source, error, "parse")
+    parsed = Parsed(source, tree, None if source.data.isascii() else _encoded_lines(source))
+    built = compile_parsed(parsed) if is_compiled else None
     return built if isinstance(built, Unparsed) else parsed
 
 
-def build(parsed: Parsed) -> CodeType | Unparsed:
+def compile_parsed(parsed: Parsed) -> CodeType | Unparsed:
     """Return the module's code, never to be run, or what the compiler refuses in its tree; never raises."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -68,10 +68,10 @@ def build(parsed: Parsed) -> CodeType | Unparsed:
                 # Taking a tree back costs more depth than the text itself: a sum of 1500 terms compiles.
                 return compile(parsed.source.data, parsed.path, "exec", dont_inherit=True)
         except Exception as error:
-            return _unparsed(parsed.source, error, "compile")
+            return _unparsed_from_error(parsed.source, error, "compile")
 
 
-def _unparsed(source: Source, error: Exception, stage: Stage) -> Unparsed:
+def _unparsed_from_error(source: SourceText, error: Exception, stage: FailureStage) -> Unparsed:
     if isinstance(error, SyntaxError):
         return Unparsed(
             source.path, max(error.lineno or 1, 1), max(error.offset or 1, 1), error.msg or "syntax", stage
@@ -81,5 +81,5 @@ def _unparsed(source: Source, error: Exception, stage: Stage) -> Unparsed:
     return Unparsed(source.path, 1, 1, f"{type(error).__name__}: {error}", stage)
 
 
-def _lines(source: Source) -> tuple[bytes, ...]:
+def _encoded_lines(source: SourceText) -> tuple[bytes, ...]:
     return tuple(line.encode("utf-8", "replace") for line in split_lines(source.text()))

@@ -14,12 +14,12 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["module", "function", "class", "comprehension", "parameters"]
-How = Literal["import", "def", "class", "assignment", "parameter", "delete"]
-Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+ScopeKind = Literal["module", "function", "class", "comprehension", "parameters"]
+BindingKind = Literal["import", "def", "class", "assignment", "parameter", "delete"]
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 # Bound in every module, or on some platform, or by a common habit (gettext installs `_`).
-GIVEN = frozenset(dir(builtins)) | {
+PREDEFINED_NAMES = frozenset(dir(builtins)) | {
     "__annotations__",
     "__builtins__",
     "__cached__",
@@ -34,12 +34,12 @@ GIVEN = frozenset(dir(builtins)) | {
 class Binding(msgspec.Struct, frozen=True):
     """One place that binds a name. origin: what an import imports, as `zmq.Context` or `.near.thing`."""
 
-    how: How
+    kind: BindingKind
     line: int
     origin: str = ""
 
 
-class Use(msgspec.Struct, frozen=True):
+class NameUse(msgspec.Struct, frozen=True):
     """One place that reads a name. is_evaluated: false for an annotation that nobody computes."""
 
     name: str
@@ -47,7 +47,7 @@ class Use(msgspec.Struct, frozen=True):
     is_evaluated: bool
 
 
-class Scope:
+class NameScope:
     """A block of names. Filled by `binder.find_scopes`, then only read.
 
     Holds its children, not its parent, so that a tree goes when its module's scope does.
@@ -71,14 +71,14 @@ class Scope:
         "uses",
     )
 
-    def __init__(self, kind: Kind, name: str, node: ast.AST, parent: Scope | None) -> None:
+    def __init__(self, kind: ScopeKind, name: str, node: ast.AST, parent: NameScope | None) -> None:
         self.kind = kind
         self.name = name
         self.node = node
         self._parent = None if parent is None else weakref.ref(parent)
-        self.children: list[Scope] = []
+        self.children: list[NameScope] = []
         self.bindings: dict[str, list[Binding]] = {}
-        self.uses: list[Use] = []
+        self.uses: list[NameUse] = []
         self.global_names: set[str] = set()
         self.nonlocal_names: set[str] = set()
         self.has_star = False
@@ -87,11 +87,11 @@ class Scope:
             parent.children.append(self)
 
     @property
-    def parent(self) -> Scope | None:
+    def parent(self) -> NameScope | None:
         """The scope around this one; None for the module."""
         return None if self._parent is None else self._parent()
 
-    def walk(self) -> Iterator[Scope]:
+    def walk(self) -> Iterator[NameScope]:
         """Yield this scope and all within it."""
         todo = [self]
         while todo:
@@ -102,7 +102,7 @@ class Scope:
     def qualified_name(self) -> str:
         """Return such as `Translator.start`; empty for the module."""
         parts: list[str] = []
-        scope: Scope | None = self
+        scope: NameScope | None = self
         while scope is not None and scope.parent is not None:
             if scope.kind in ("function", "class"):
                 parts.append(scope.name)
@@ -111,16 +111,16 @@ class Scope:
 
     def is_in_function(self) -> bool:
         """Return whether this scope runs only when a function is called."""
-        scope: Scope | None = self
+        scope: NameScope | None = self
         while scope is not None:
             if scope.kind == "function":
                 return True
             scope = scope.parent
         return False
 
-    def owner_of(self, name: str) -> Scope | None:
+    def owner_of(self, name: str) -> NameScope | None:
         """Return the scope whose `name` a use here reads; None when no scope of the module binds it."""
-        scope: Scope | None = self
+        scope: NameScope | None = self
         while scope is not None and scope.parent is not None:
             if name in scope.global_names:
                 break

@@ -13,12 +13,12 @@ from typing import Literal
 
 import msgspec
 
-from argosy.source.distributions import gives, inverse, normalized
+from argosy.source.distributions import is_provider, distributions_by_module, normalize_name
 
-How = Literal["asked", "table", "installed"]
+MatchSource = Literal["asked", "table", "installed"]
 
 # Where several distributions give one module: what a machine without a screen, and without a GPU, needs.
-_PREFERRED: Mapping[str, str] = {
+_PREFERRED_DISTRIBUTIONS: Mapping[str, str] = {
     "Levenshtein": "levenshtein",
     "PIL": "pillow",
     "cupy": "cupy-cuda12x",
@@ -33,7 +33,7 @@ _PREFERRED: Mapping[str, str] = {
     "tensorflow": "tensorflow",
 }
 # Parts of tops that belong to nobody.
-_PARTS: Mapping[str, str] = {
+_NAMESPACE_DISTRIBUTIONS: Mapping[str, str] = {
     "google.auth": "google-auth",
     "google.cloud.bigquery": "google-cloud-bigquery",
     "google.cloud.pubsub": "google-cloud-pubsub",
@@ -49,7 +49,7 @@ _PARTS: Mapping[str, str] = {
     "opentelemetry.sdk": "opentelemetry-sdk",
 }
 # Called as they are imported, and looked at: each of these gives the module of its own name.
-_SAME_WORDS = """
+_SAME_NAME_TEXT = """
 accelerate aiofiles aiohttp aioredis aiosqlite alembic anthropic anyio apscheduler argosy arrow asyncpg
 bidict bitsandbytes blinker bokeh boto3 botocore bottle cachetools celery certifi cffi chardet
 charset_normalizer click cloudpickle colorama coloredlogs croniter cryptography ctranslate2 cython dask
@@ -73,65 +73,65 @@ tqdm traitlets transformers trio trl tts typer typing_extensions tzdata tzlocal 
 uvicorn uvloop wandb watchdog watchfiles webdriver_manager webrtcvad websockets werkzeug wikipedia wrapt
 xformers xgboost xlrd xmltodict yarl yfinance zeroconf zstandard
 """
-_SAME = frozenset(_SAME_WORDS.split())
+_SAME_NAME = frozenset(_SAME_NAME_TEXT.split())
 # Nothing of these exists for Linux.
-ELSEWHERE = frozenset({"pywin32", "pyobjc-core", "pyobjc", "wmi", "pywinauto", "comtypes", "windows-curses"})
+NOT_ON_LINUX = frozenset({"pywin32", "pyobjc-core", "pyobjc", "wmi", "pywinauto", "comtypes", "windows-curses"})
 
 
-class Supplier(msgspec.Struct, frozen=True):
+class DistributionMatch(msgspec.Struct, frozen=True):
     """The distribution that gives a module, by its normalised name, and who says so."""
 
     distribution: str
-    how: How
+    source: MatchSource
 
 
-def find_supplier(
+def find_distribution(
     module: str,
-    asked: Collection[str],
-    installed: Callable[[str], str | None] | None = None,
-) -> Supplier | None:
+    declared: Collection[str],
+    find_installed: Callable[[str], str | None] | None = None,
+) -> DistributionMatch | None:
     """Return what gives the dotted `module`, or None: then only a person can tell.
 
     asked: the distributions that the tree's lists name, normalised. installed: from a top module to the
     distribution whose record has it; None to ask nobody.
     """
     top = module.partition(".")[0]
-    part = _part_of(module)
-    named = sorted(name for name in asked if gives(name, (top,)))
-    if part is not None and (part in asked or not named):
-        return Supplier(part, "asked" if part in asked else "table")
+    part = _namespace_distribution(module)
+    named = sorted(name for name in declared if is_provider(name, (top,)))
+    if part is not None and (part in declared or not named):
+        return DistributionMatch(part, "asked" if part in declared else "table")
     if named:
-        preferred = _PREFERRED.get(top)
-        return Supplier(preferred if preferred in named else named[0], "asked")
-    known = inverse().get(top, ())
-    if top in _PREFERRED or len(known) == 1:
-        return Supplier(_PREFERRED.get(top) or known[0], "table")
-    if top in _SAME or top.lower() in _SAME:
-        return Supplier(normalized(top), "table")
-    found = installed(top) if installed is not None else None
-    return Supplier(found, "installed") if found is not None else None
+        preferred = _PREFERRED_DISTRIBUTIONS.get(top)
+        return DistributionMatch(preferred if preferred in named else named[0], "asked")
+    known = distributions_by_module().get(top, ())
+    if top in _PREFERRED_DISTRIBUTIONS or len(known) == 1:
+        return DistributionMatch(_PREFERRED_DISTRIBUTIONS.get(top) or known[0], "table")
+    if top in _SAME_NAME or top.lower() in _SAME_NAME:
+        return DistributionMatch(normalize_name(top), "table")
+    found = find_installed(top) if find_installed is not None else None
+    return DistributionMatch(found, "installed") if found is not None else None
 
 
-def is_shared(module: str) -> bool:
+def is_namespace(module: str) -> bool:
     """Return whether many distributions put modules under its top, so that the top tells none of them."""
-    tops = {part.partition(".")[0] for part in _PARTS}
-    return module.partition(".")[0] in tops and _part_of(module) is None
+    tops = {part.partition(".")[0] for part in _NAMESPACE_DISTRIBUTIONS}
+    return module.partition(".")[0] in tops and _namespace_distribution(module) is None
 
 
-def _part_of(module: str) -> str | None:
+def _namespace_distribution(module: str) -> str | None:
     while module:
-        if module in _PARTS:
-            return _PARTS[module]
+        if module in _NAMESPACE_DISTRIBUTIONS:
+            return _NAMESPACE_DISTRIBUTIONS[module]
         module = module.rpartition(".")[0]
     return None
 
 
-def installed_supplier(top: str) -> str | None:
+def find_installed_distribution(top: str) -> str | None:
     """Return the one distribution here whose record has the top module `top`; None for none or several."""
-    found = {normalized(name) for name in _installed().get(top, ())}
+    found = {normalize_name(name) for name in _installed_distributions().get(top, ())}
     return found.pop() if len(found) == 1 else None
 
 
 @functools.cache
-def _installed() -> Mapping[str, list[str]]:
+def _installed_distributions() -> Mapping[str, list[str]]:
     return importlib.metadata.packages_distributions()

@@ -15,40 +15,40 @@ import msgspec
 
 from argosy.source import flow
 from argosy.source.parse import Parsed
-from argosy.source.text import find_marks
+from argosy.source.text import find_marked_lines
 
-_ADDS = (re.compile(rb"sys\.path"), re.compile(b"addsitedir"))
+_ADDITION_PATTERNS = (re.compile(rb"sys\.path"), re.compile(b"addsitedir"))
 
 
-class Additions(msgspec.Struct, frozen=True):
+class PathAdditions(msgspec.Struct, frozen=True):
     """Folders that a file adds to sys.path. is_complete: all of them could be told."""
 
     folders: tuple[str, ...] = ()
     is_complete: bool = True
 
 
-def find_additions(parsed: Parsed) -> Additions:
+def find_path_additions(parsed: Parsed) -> PathAdditions:
     """Return what a file adds to sys.path, anywhere in it."""
-    marks = find_marks(parsed.source.data, *_ADDS)
+    marks = find_marked_lines(parsed.source.data, *_ADDITION_PATTERNS)
     if not marks:
-        return Additions()
+        return PathAdditions()
     values = _module_values(parsed.tree)
     folders: list[str] = []
     is_complete = True
-    for node in flow.statements(parsed.tree.body, marks):
-        for item in _added(node):
+    for node in flow.marked_statements(parsed.tree.body, marks):
+        for item in _added_expressions(node):
             folder = _evaluate(item, os.path.abspath(parsed.path), values, 0) if item is not None else None
             if folder is None:
                 is_complete = False
             else:
                 folders.append(os.path.normpath(folder))
-    return Additions(tuple(dict.fromkeys(folders)), is_complete)
+    return PathAdditions(tuple(dict.fromkeys(folders)), is_complete)
 
 
-def _added(node: ast.stmt) -> list[ast.expr | None]:
+def _added_expressions(node: ast.stmt) -> list[ast.expr | None]:
     """Return the expressions that `node` adds to sys.path; None for one that is out of reach."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        return _added_by_call(node.value)
+        return _expressions_added_by_call(node.value)
     if isinstance(node, ast.Assign | ast.AugAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(_is_sys_path(target) for target in targets):
@@ -56,8 +56,8 @@ def _added(node: ast.stmt) -> list[ast.expr | None]:
     return []
 
 
-def _added_by_call(call: ast.Call) -> list[ast.expr | None]:
-    name = flow.dotted(call.func)
+def _expressions_added_by_call(call: ast.Call) -> list[ast.expr | None]:
+    name = flow.dotted_name(call.func)
     if name in ("sys.path.insert", "sys.path.append", "site.addsitedir"):
         return [call.args[-1] if call.args else None]
     if name == "sys.path.extend":
@@ -68,7 +68,7 @@ def _added_by_call(call: ast.Call) -> list[ast.expr | None]:
 def _is_sys_path(node: ast.expr) -> bool:
     if isinstance(node, ast.Subscript):
         node = node.value
-    return flow.dotted(node) == "sys.path"
+    return flow.dotted_name(node) == "sys.path"
 
 
 def _elements(node: ast.expr) -> list[ast.expr | None]:
@@ -76,7 +76,7 @@ def _elements(node: ast.expr) -> list[ast.expr | None]:
         return list(node.elts)
     if isinstance(node, ast.BinOp):
         return [*_elements(node.left), *_elements(node.right)]
-    return [] if flow.dotted(node) == "sys.path" else [None]
+    return [] if flow.dotted_name(node) == "sys.path" else [None]
 
 
 def _module_values(tree: ast.Module) -> dict[str, ast.expr]:
@@ -93,29 +93,29 @@ def _evaluate(node: ast.expr, file: str, values: dict[str, ast.expr], depth: int
     if depth > 20:
         return None
 
-    def again(inner: ast.expr) -> str | None:
+    def evaluate(inner: ast.expr) -> str | None:
         return _evaluate(inner, file, values, depth + 1)
 
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else None
     if isinstance(node, ast.Name):
-        return file if node.id == "__file__" else again(values[node.id]) if node.id in values else None
+        return file if node.id == "__file__" else evaluate(values[node.id]) if node.id in values else None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        left, right = again(node.left), again(node.right)
+        left, right = evaluate(node.left), evaluate(node.right)
         return None if left is None or right is None else os.path.join(left, right)
     if isinstance(node, ast.Attribute):
-        folder = again(node.value) if node.attr == "parent" else None
+        folder = evaluate(node.value) if node.attr == "parent" else None
         return None if folder is None else os.path.dirname(folder)
     if isinstance(node, ast.Subscript):
-        return _ancestor(node, again)
-    return _call(node, again) if isinstance(node, ast.Call) else None
+        return _evaluate_ancestor(node, evaluate)
+    return _evaluate_call(node, evaluate) if isinstance(node, ast.Call) else None
 
 
-def _ancestor(node: ast.Subscript, again: Callable[[ast.expr], str | None]) -> str | None:
+def _evaluate_ancestor(node: ast.Subscript, evaluate: Callable[[ast.expr], str | None]) -> str | None:
     """`PATH.parents[2]`"""
     if not (isinstance(node.value, ast.Attribute) and node.value.attr == "parents"):
         return None
-    folder, index = again(node.value.value), node.slice
+    folder, index = evaluate(node.value.value), node.slice
     if folder is None or not isinstance(index, ast.Constant) or not isinstance(index.value, int):
         return None
     for _ in range(index.value + 1):
@@ -123,23 +123,23 @@ def _ancestor(node: ast.Subscript, again: Callable[[ast.expr], str | None]) -> s
     return folder
 
 
-_SAME = frozenset({"str", "Path", "pathlib.Path", "os.fspath", "PurePath"})
-_NORMAL = frozenset({"abspath", "realpath", "normpath"})
-_METHODS = frozenset({"resolve", "absolute", "as_posix", "expanduser"})
+_PATH_WRAPPERS = frozenset({"str", "Path", "pathlib.Path", "os.fspath", "PurePath"})
+_NORMALIZERS = frozenset({"abspath", "realpath", "normpath"})
+_PATH_METHODS = frozenset({"resolve", "absolute", "as_posix", "expanduser"})
 
 
-def _call(node: ast.Call, again: Callable[[ast.expr], str | None]) -> str | None:
-    name = flow.dotted(node.func)
+def _evaluate_call(node: ast.Call, evaluate: Callable[[ast.expr], str | None]) -> str | None:
+    name = flow.dotted_name(node.func)
     last = name.rpartition(".")[2]
     if name.endswith(("path.join", "joinpath")) or (last == "join" and name.startswith("os.")):
-        parts = [again(item) for item in node.args]
+        parts = [evaluate(item) for item in node.args]
         known = [part for part in parts if part is not None]
         return os.path.join(*known) if known and len(known) == len(parts) else None
-    if len(node.args) == 1 and (name in _SAME or last in _NORMAL or last == "dirname"):
-        inner = again(node.args[0])
-        if inner is None or name in _SAME:
+    if len(node.args) == 1 and (name in _PATH_WRAPPERS or last in _NORMALIZERS or last == "dirname"):
+        inner = evaluate(node.args[0])
+        if inner is None or name in _PATH_WRAPPERS:
             return inner
         return os.path.dirname(inner) if last == "dirname" else os.path.normpath(inner)
-    if isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS and not node.args:
-        return again(node.func.value)
+    if isinstance(node.func, ast.Attribute) and node.func.attr in _PATH_METHODS and not node.args:
+        return evaluate(node.func.value)
     return None

@@ -15,12 +15,12 @@ from typing import Literal
 import msgspec
 
 Newline = Literal["", "\n", "\r\n", "\r", "mixed"]
-Stage = Literal["read", "parse", "compile"]
+FailureStage = Literal["read", "parse", "compile"]
 
 _BOM = b"\xef\xbb\xbf"
 
 
-class Source(msgspec.Struct, frozen=True):
+class SourceText(msgspec.Struct, frozen=True):
     """A file's bytes and how they are text.
 
     encoding: a codec for the bytes after the mark. newline: what ends its lines, `mixed` for
@@ -45,16 +45,16 @@ class Unparsed(msgspec.Struct, frozen=True):
     line: int
     column: int
     message: str
-    stage: Stage
+    stage: FailureStage
 
 
-def read_source(path: str | os.PathLike[str]) -> Source | Unparsed:
+def read_source(path: str | os.PathLike[str]) -> SourceText | Unparsed:
     """Return the source at `path`; a file that cannot be read is data too."""
-    data = read_data(path)
-    return data if isinstance(data, Unparsed) else take_source(data, os.fspath(path))
+    data = read_source_bytes(path)
+    return data if isinstance(data, Unparsed) else decode_source(data, os.fspath(path))
 
 
-def read_data(path: str | os.PathLike[str]) -> bytes | Unparsed:
+def read_source_bytes(path: str | os.PathLike[str]) -> bytes | Unparsed:
     """Return the bytes of a file, or why they cannot be read; never raises, never waits."""
     name = os.fspath(path)
     try:
@@ -68,7 +68,7 @@ def read_data(path: str | os.PathLike[str]) -> bytes | Unparsed:
         return Unparsed(name, 1, 1, f"cannot be read: {reason.lower()}", "read")
 
 
-def take_source(data: bytes, path: str) -> Source | Unparsed:
+def decode_source(data: bytes, path: str) -> SourceText | Unparsed:
     """Return `data` as the source of `path`, by the rules of PEP 263 and PEP 3120."""
     try:
         # A carriage return alone ends a line for Python, and not for a file of bytes.
@@ -78,35 +78,35 @@ def take_source(data: bytes, path: str) -> Source | Unparsed:
     except (SyntaxError, ValueError, LookupError) as error:
         return Unparsed(path, 1, 1, str(error), "read")
     has_bom = data.startswith(_BOM)
-    return Source(path, data, "utf-8" if has_bom else encoding, has_bom, _newline(data))
+    return SourceText(path, data, "utf-8" if has_bom else encoding, has_bom, _detect_newline(data))
 
 
-class Marks:
+class LineMarks:
     """The lines of a source that hold something of interest, for readers that skip the others.
 
     Lines are counted as Python counts them, from 1.
     """
 
     def __init__(self, lines: Iterable[int]) -> None:
-        self._each = frozenset(lines)
-        self._lines = sorted(self._each)
+        self._line_set = frozenset(lines)
+        self._lines = sorted(self._line_set)
 
     def __bool__(self) -> bool:
         return bool(self._lines)
 
-    def plus(self, lines: Iterable[int]) -> Marks:
+    def with_lines(self, lines: Iterable[int]) -> LineMarks:
         """Return these marks and some more."""
-        return Marks([*self._lines, *lines])
+        return LineMarks([*self._lines, *lines])
 
-    def touch(self, first: int, last: int | None) -> bool:
+    def is_marked(self, first: int, last: int | None) -> bool:
         """Return whether one of the lines from `first` to `last` is marked; None is for `first` alone."""
         if last is None or last == first:
-            return first in self._each
+            return first in self._line_set
         at = bisect_left(self._lines, first)
         return at < len(self._lines) and self._lines[at] <= last
 
 
-def find_marks(data: bytes, *patterns: re.Pattern[bytes]) -> Marks:
+def find_marked_lines(data: bytes, *patterns: re.Pattern[bytes]) -> LineMarks:
     """Return the lines of a source in which one of `patterns` begins a match.
 
     Several that begin with a literal each are found ten times as fast as one with alternatives.
@@ -115,13 +115,13 @@ def find_marks(data: bytes, *patterns: re.Pattern[bytes]) -> Marks:
     for pattern in patterns:
         line, at = 1, 0
         for match in pattern.finditer(data):
-            line += _count_ends(data, at, match.start())
+            line += _count_line_ends(data, at, match.start())
             at = match.start()
             found.append(line)
-    return Marks(found)
+    return LineMarks(found)
 
 
-def _count_ends(data: bytes, start: int, stop: int) -> int:
+def _count_line_ends(data: bytes, start: int, stop: int) -> int:
     ends = data.count(b"\n", start, stop)
     if b"\r" in data:
         ends += data.count(b"\r", start, stop) - data.count(b"\r\n", start, stop)
@@ -133,7 +133,7 @@ def split_lines(text: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def _newline(data: bytes) -> Newline:
+def _detect_newline(data: bytes) -> Newline:
     crlf = data.count(b"\r\n")
     kinds: dict[Newline, int] = {
         "\r\n": crlf,

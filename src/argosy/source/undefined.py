@@ -9,23 +9,23 @@ import msgspec
 
 from argosy.source import flow
 from argosy.source.parse import Parsed
-from argosy.source.scopes import GIVEN, Scope, Use
+from argosy.source.scopes import PREDEFINED_NAMES, NameScope, NameUse
 
 # Bound by Python in a function of a class, and in a class body.
-_GIVEN_TO_CLASSES = frozenset({"__class__", "__module__", "__qualname__"})
+_CLASS_PREDEFINED_NAMES = frozenset({"__class__", "__module__", "__qualname__"})
 
 
-class Undefined(msgspec.Struct, frozen=True):
+class UndefinedName(msgspec.Struct, frozen=True):
     """A name that is read and never bound. uses: how often in this file; the place is of the first."""
 
     name: str
     line: int
     column: int
     scope: str
-    uses: int
+    use_count: int
 
 
-def find_undefined(parsed: Parsed, module: Scope) -> tuple[Undefined, ...]:
+def find_undefined(parsed: Parsed, module: NameScope) -> tuple[UndefinedName, ...]:
     """Return the names that functions read and nothing binds, each once, with the place of its first use.
 
     What runs with the module itself is `order`'s question. Empty where a star import or exec may
@@ -41,22 +41,22 @@ def find_undefined(parsed: Parsed, module: Scope) -> tuple[Undefined, ...]:
         if name not in first or _position(use.node) < _position(first[name][0]):
             first[name] = (use.node, scope.qualified_name())
     found = [
-        Undefined(name, node.lineno, parsed.column(node), where, count[name])
+        UndefinedName(name, node.lineno, parsed.column(node), where, count[name])
         for name, (node, where) in first.items()
     ]
     return tuple(sorted(found, key=lambda item: (item.line, item.column)))
 
 
-def _unbound_uses(parsed: Parsed, module: Scope) -> Iterator[tuple[Use, Scope]]:
-    tested = _tested_uses(parsed.tree) if b"NameError" in parsed.source.data else set()
+def _unbound_uses(parsed: Parsed, module: NameScope) -> Iterator[tuple[NameUse, NameScope]]:
+    tested = _uses_tested_by_handler(parsed.tree) if b"NameError" in parsed.source.data else set()
     # What the module binds is bound for all within it, however it is found.
-    known = GIVEN | _GIVEN_TO_CLASSES | module.bindings.keys()
+    known = PREDEFINED_NAMES | _CLASS_PREDEFINED_NAMES | module.bindings.keys()
     for scope in module.walk():
         if not scope.is_in_function():
             continue
         for use in scope.uses:
-            is_asked = use.is_evaluated and use.name not in known and use.node not in tested
-            if is_asked and scope.owner_of(use.name) is None:
+            is_unbound = use.is_evaluated and use.name not in known and use.node not in tested
+            if is_unbound and scope.owner_of(use.name) is None:
                 yield use, scope
 
 
@@ -64,7 +64,7 @@ def _position(node: ast.Name) -> tuple[int, int]:
     return node.lineno, node.col_offset
 
 
-def _tested_uses(tree: ast.Module) -> set[ast.Name]:
+def _uses_tested_by_handler(tree: ast.Module) -> set[ast.Name]:
     found: set[ast.Name] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Try) and "NameError" in flow.caught_by(node):

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from argosy.track.verdict import Outlook
+from argosy.track.verdict import ObjectiveStatus
 
-_LETTER = 6.6
+_LETTER_WIDTH = 6.6
 _COLOURS = {"good": "#2b7a3d", "fair": "#8a6100", "bad": "#a3262a"}
 
 
-def render_badge(title: str, outlooks: Sequence[Outlook]) -> str:
+def render_badge(title: str, objective_statuses: Sequence[ObjectiveStatus]) -> str:
     """Return the badge: green when all are achieved, red when one has regressed."""
-    achieved = sum(outlook.status == "achieved" for outlook in outlooks)
-    regressed = sum(outlook.status == "regressed" for outlook in outlooks)
-    told = f"{achieved} of {len(outlooks)} achieved" + (f", {regressed} regressed" if regressed else "")
-    colour = _COLOURS["bad" if regressed else "good" if achieved == len(outlooks) else "fair"]
-    left, right = (round(len(text) * _LETTER) + 12 for text in (title, told))
-    label = escape(f"{title}: {told}")
+    achieved = sum(outlook.status == "achieved" for outlook in objective_statuses)
+    regressed = sum(outlook.status == "regressed" for outlook in objective_statuses)
+    message = f"{achieved} of {len(objective_statuses)} achieved" + (f", {regressed} regressed" if regressed else "")
+    colour = _COLOURS["bad" if regressed else "good" if achieved == len(objective_statuses) else "fair"]
+    left, right = (round(len(text) * _LETTER_WIDTH) + 12 for text in (title, message))
+    label = escape(f"{title}: {message}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
         f'aria-label="{label}"><title>{label}</title><rect width="{left}" height="20" fill="#444"/>'
         f'<rect x="{left}" width="{right}" height="20" fill="{colour}"/>'
         '<g fill="#fff" font-family="Verdana,sans-serif" font-size="11" text-anchor="middle">'
         f'<text x="{left / 2:g}" y="14">{escape(title)}</text>'
-        f'<text x="{left + right / 2:g}" y="14">{escape(told)}</text></g></svg>\n'
+        f'<text x="{left + right / 2:g}" y="14">{escape(message)}</text></g></svg>\n'
     )

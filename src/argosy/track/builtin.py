@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 
-class Builtin(msgspec.Struct, frozen=True):
+class BuiltinMeasure(msgspec.Struct, frozen=True):
     """A built-in measure.
 
     of: what it is about. is_portable: two machines give the same value. is_live: it changes with time alone,
@@ -16,43 +16,43 @@ class Builtin(msgspec.Struct, frozen=True):
     """
 
     name: str
-    of: Literal["tree", "fleet"]
+    subject: Literal["tree", "fleet"]
     unit: str
     is_portable: bool
-    doc: str
+    description: str
     is_live: bool = False
 
     @property
-    def rooms(self) -> tuple[str, ...]:
-        if self.of == "tree":
+    def packages(self) -> tuple[str, ...]:
+        if self.subject == "tree":
             return ("fleet", "refit", "source")
         return ("agent", "engine", "fleet", "wire")
 
 
-_ALL = (
-    Builtin("audit.CODE.count", "tree", "findings", True, "findings of a rule (`Z301`) or a family (`A`)"),
-    Builtin("audit.all.count", "tree", "findings", True, "findings of all rules"),
-    Builtin("audit.files.count", "tree", "files", True, "Python files"),
-    Builtin("audit.unparseable.count", "tree", "files", True, "Python files that do not parse"),
-    Builtin("fleet.declared", "fleet", "agents", True, "agents that the fleet file has"),
-    Builtin("fleet.ready", "fleet", "agents", True, "agents that are ready after `argosy up`"),
-    Builtin("fleet.contexts", "fleet", "contexts", True, "ZeroMQ contexts of the running fleet"),
-    Builtin("fleet.threads", "fleet", "threads", False, "threads of the running fleet's agents"),
-    Builtin("fleet.pss", "fleet", "bytes", False, "proportional memory of the running fleet's agents"),
-    Builtin(
+_BUILTINS = (
+    BuiltinMeasure("audit.CODE.count", "tree", "findings", True, "findings of a rule (`Z301`) or a family (`A`)"),
+    BuiltinMeasure("audit.all.count", "tree", "findings", True, "findings of all rules"),
+    BuiltinMeasure("audit.files.count", "tree", "files", True, "Python files"),
+    BuiltinMeasure("audit.unparseable.count", "tree", "files", True, "Python files that do not parse"),
+    BuiltinMeasure("fleet.declared", "fleet", "agents", True, "agents that the fleet file has"),
+    BuiltinMeasure("fleet.ready", "fleet", "agents", True, "agents that are ready after `argosy up`"),
+    BuiltinMeasure("fleet.contexts", "fleet", "contexts", True, "ZeroMQ contexts of the running fleet"),
+    BuiltinMeasure("fleet.threads", "fleet", "threads", False, "threads of the running fleet's agents"),
+    BuiltinMeasure("fleet.pss", "fleet", "bytes", False, "proportional memory of the running fleet's agents"),
+    BuiltinMeasure(
         "start.seconds", "fleet", "s", False, "from the command to the account: `argosy up -d`, from cold"
     ),
-    Builtin("image.size", "fleet", "bytes", True, "what all built images take, shared layers once", True),
-    Builtin("image.largest", "fleet", "bytes", True, "the largest built image, unpacked", True),
-    Builtin("image.unproven", "fleet", "images", True, "built images that no run has proven", True),
-    Builtin("hub.lost", "fleet", "records", True, "records that the hub of the running fleet lacks", True),
+    BuiltinMeasure("image.size", "fleet", "bytes", True, "what all built images take, shared layers once", True),
+    BuiltinMeasure("image.largest", "fleet", "bytes", True, "the largest built image, unpacked", True),
+    BuiltinMeasure("image.unproven", "fleet", "images", True, "built images that no run has proven", True),
+    BuiltinMeasure("hub.lost", "fleet", "records", True, "records that the hub of the running fleet lacks", True),
 )
 _CODE = re.compile(r"audit\.([A-Z]\d{0,3})\.count")
 
 
-def find_builtin(name: str) -> Builtin | None:
+def find_builtin(name: str) -> BuiltinMeasure | None:
     """Return the built-in measure of a name such as `audit.Z301.count`, None when there is none."""
-    known = {builtin.name: builtin for builtin in _ALL}
+    known = {builtin.name: builtin for builtin in _BUILTINS}
     if name in known and name != "audit.CODE.count":
         return known[name]
     return known["audit.CODE.count"] if _CODE.fullmatch(name) else None
@@ -64,11 +64,11 @@ def audit_code(name: str) -> str:
     return found[1] if found else ""
 
 
-def shown_builtins() -> tuple[str, ...]:
+def builtin_names() -> tuple[str, ...]:
     """Return the names, as help and hints list them."""
-    return tuple(builtin.name for builtin in _ALL)
+    return tuple(builtin.name for builtin in _BUILTINS)
 
 
-def all_builtins() -> tuple[Builtin, ...]:
+def all_builtins() -> tuple[BuiltinMeasure, ...]:
     """Return them all."""
-    return _ALL
+    return _BUILTINS

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from argosy.fleet.units import shown_size
-from argosy.track.ledger import Ledger
+from argosy.fleet.units import format_size
+from argosy.track.ledger import MeasurementLedger
 from argosy.track.spec import Metric, Track
-from argosy.track.verdict import Outlook, Standing, Status, end_of, is_met
+from argosy.track.verdict import ObjectiveStatus, MetricStatus, Status, due_date, is_met
 
 STATUS_ORDER: tuple[Status, ...] = (
     "achieved",
@@ -24,11 +24,11 @@ STATUS_ORDER: tuple[Status, ...] = (
     "unproven",
 )
 _PRIORITIES = {"high": 0, "medium": 1, "low": 2}
-_MOST_KEPT = 12
-_SHORT = 9
+_MAX_TREND_VALUES = 12
+_SHORT_COMMIT = 9
 
 
-class Cell(msgspec.Struct, frozen=True):
+class TableCell(msgspec.Struct, frozen=True):
     """A cell of a table. status: it is a status word. series: it is a trend, and these are its values."""
 
     text: str
@@ -36,51 +36,51 @@ class Cell(msgspec.Struct, frozen=True):
     series: tuple[float, ...] = ()
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True):
+class ReportSection(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the report: paragraphs, then a table, then a list."""
 
     title: str
     paragraphs: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
-    rows: tuple[tuple[Cell, ...], ...] = ()
+    rows: tuple[tuple[TableCell, ...], ...] = ()
     items: tuple[str, ...] = ()
 
 
-class Report(msgspec.Struct, frozen=True):
+class TrackReport(msgspec.Struct, frozen=True):
     """A whole report."""
 
     title: str
     lead: tuple[str, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[ReportSection, ...]
 
 
-def make_report(track: Track, outlooks: Sequence[Outlook], ledger: Ledger) -> Report:
+def make_report(track: Track, objective_statuses: Sequence[ObjectiveStatus], ledger: MeasurementLedger) -> TrackReport:
     """Return what there is to say about a tracker."""
     parts = (
-        _objectives(outlooks),
-        _impact(outlooks),
-        _metrics(outlooks),
-        _roadmap(track, outlooks),
-        _achievements(outlooks),
-        _next_actions(outlooks),
-        _evidence(outlooks, ledger),
+        _objectives(objective_statuses),
+        _impact(objective_statuses),
+        _metrics(objective_statuses),
+        _roadmap(track, objective_statuses),
+        _achievements(objective_statuses),
+        _next_actions(objective_statuses),
+        _evidence(objective_statuses, ledger),
     )
-    lead = [summary(outlooks)]
+    lead = [summarize(objective_statuses)]
     if track.about:
         lead.append(" ".join(track.about.split()))
-    return Report(track.title, tuple(lead), tuple(part for part in parts if part is not None))
+    return TrackReport(track.title, tuple(lead), tuple(part for part in parts if part is not None))
 
 
-def summary(outlooks: Sequence[Outlook]) -> str:
+def summarize(objective_statuses: Sequence[ObjectiveStatus]) -> str:
     """Return the account in one line: every objective and every metric is in it once."""
-    metrics = [standing for outlook in outlooks for standing in outlook.standings]
+    metrics = [standing for outlook in objective_statuses for standing in outlook.metric_statuses]
     return (
-        f"{_plural(len(outlooks), 'objective')}: {_counted(outlook.status for outlook in outlooks)}; "
-        f"{_plural(len(metrics), 'metric')}: {_counted(standing.status for standing in metrics)}."
+        f"{_plural(len(objective_statuses), 'objective')}: {_format_counts(outlook.status for outlook in objective_statuses)}; "
+        f"{_plural(len(metrics), 'metric')}: {_format_counts(standing.status for standing in metrics)}."
     )
 
 
-def _counted(words: Iterable[Status]) -> str:
+def _format_counts(words: Iterable[Status]) -> str:
     counts = Counter(words)
     return ", ".join(f"{counts[word]} {word}" for word in STATUS_ORDER if counts[word])
 
@@ -89,59 +89,59 @@ def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _objectives(outlooks: Sequence[Outlook]) -> Section:
+def _objectives(objective_statuses: Sequence[ObjectiveStatus]) -> ReportSection:
     rows = []
-    for outlook in outlooks:
-        evidence = "; ".join(_now(standing) for standing in outlook.standings)
+    for objective_status in objective_statuses:
+        evidence = "; ".join(_current_text(standing) for standing in objective_status.metric_statuses)
         claims = "; ".join(
             f"“{heard.claim.text}” ({heard.claim.source}): **{heard.verdict}**, {heard.because}"
-            for heard in outlook.claims
+            for heard in objective_status.claims
         )
         rows.append(
             (
-                Cell(outlook.objective.title),
-                Cell(outlook.status, status=outlook.status),
-                Cell(evidence),
-                Cell(claims or "none"),
+                TableCell(objective_status.objective.title),
+                TableCell(objective_status.status, status=objective_status.status),
+                TableCell(evidence),
+                TableCell(claims or "none"),
             )
         )
-    return Section(
+    return ReportSection(
         title="Objectives",
         header=("objective", "status", "measured", "claimed"),
         rows=tuple(rows),
     )
 
 
-def _now(standing: Standing) -> str:
-    name = _short_name(standing.metric)
-    if standing.current is None:
-        return f"{name}: {standing.status}"
-    return f"{name}: {shown(standing.current, standing.metric.unit)}{_word(standing)}"
+def _current_text(metric_status: MetricStatus) -> str:
+    name = _short_name(metric_status.metric)
+    if metric_status.current is None:
+        return f"{name}: {metric_status.status}"
+    return f"{name}: {format_value(metric_status.current, metric_status.metric.unit)}{_status_suffix(metric_status)}"
 
 
-def _word(standing: Standing) -> str:
-    return f" ({standing.status})" if standing.status in ("stale", "unproven") else ""
+def _status_suffix(metric_status: MetricStatus) -> str:
+    return f" ({metric_status.status})" if metric_status.status in ("stale", "unproven") else ""
 
 
-def _impact(outlooks: Sequence[Outlook]) -> Section | None:
+def _impact(objective_statuses: Sequence[ObjectiveStatus]) -> ReportSection | None:
     rows = []
-    for standing in _standings(outlooks):
-        if standing.baseline is None or standing.current is None or standing.metric.measure is None:
+    for metric_status in _metric_statuses(objective_statuses):
+        if metric_status.baseline is None or metric_status.current is None or metric_status.metric.measure is None:
             continue
-        if standing.status == "stale":
+        if metric_status.status == "stale":
             continue
-        metric = standing.metric
+        metric = metric_status.metric
         rows.append(
             (
-                Cell(_title(outlooks, metric)),
-                Cell(_shown_baseline(standing)),
-                Cell(shown(standing.current, metric.unit)),
-                Cell(_change(standing.baseline, standing.current)),
+                TableCell(_metric_title(objective_statuses, metric)),
+                TableCell(_baseline_text(metric_status)),
+                TableCell(format_value(metric_status.current, metric.unit)),
+                TableCell(_change(metric_status.baseline, metric_status.current)),
             )
         )
     if not rows:
         return None
-    return Section(
+    return ReportSection(
         title="Total impact",
         paragraphs=("What was measured now, against its baseline. *Stated* baselines were not measured.",),
         header=("what", "before", "now", "change"),
@@ -161,183 +161,183 @@ def _change(before: float, now: float) -> str:
     return f"{share:+.1f} %"
 
 
-def _metrics(outlooks: Sequence[Outlook]) -> Section:
+def _metrics(objective_statuses: Sequence[ObjectiveStatus]) -> ReportSection:
     rows = []
-    for standing in _standings(outlooks):
-        metric = standing.metric
-        values = tuple(one.value for one in standing.history[-_MOST_KEPT:] if one.value is not None)
+    for metric_status in _metric_statuses(objective_statuses):
+        metric = metric_status.metric
+        values = tuple(one.value for one in metric_status.history[-_MAX_TREND_VALUES:] if one.value is not None)
         rows.append(
             (
-                Cell(metric.name),
-                Cell(_shown_baseline(standing)),
-                Cell(_current(standing)),
-                Cell(_target(metric)),
-                Cell(standing.status, status=standing.status),
-                Cell("" if len(values) < 2 else " ", series=values if len(values) > 1 else ()),
-                Cell(standing.because),
+                TableCell(metric.name),
+                TableCell(_baseline_text(metric_status)),
+                TableCell(_current(metric_status)),
+                TableCell(_target(metric)),
+                TableCell(metric_status.status, status=metric_status.status),
+                TableCell("" if len(values) < 2 else " ", series=values if len(values) > 1 else ()),
+                TableCell(metric_status.because),
             )
         )
-    return Section(
+    return ReportSection(
         title="Success metrics",
         header=("metric", "baseline", "current", "target", "status", "trend", "because"),
         rows=tuple(rows),
     )
 
 
-def _current(standing: Standing) -> str:
-    if standing.current is None:
+def _current(metric_status: MetricStatus) -> str:
+    if metric_status.current is None:
         return "unknown"
-    told = shown(standing.current, standing.metric.unit)
-    record = standing.record
+    text = format_value(metric_status.current, metric_status.metric.unit)
+    record = metric_status.record
     if record is not None and len(record.values) > 1:
-        told += f" ± {shown(record.spread, standing.metric.unit)} (median of {len(record.values)})"
-    return told
+        text += f" ± {format_value(record.spread, metric_status.metric.unit)} (median of {len(record.values)})"
+    return text
 
 
-def _shown_baseline(standing: Standing) -> str:
-    baseline = standing.metric.baseline
+def _baseline_text(metric_status: MetricStatus) -> str:
+    baseline = metric_status.metric.baseline
     if baseline is None:
         return "none"
-    if standing.baseline is None:
+    if metric_status.baseline is None:
         return "unknown"
-    told = shown(standing.baseline, standing.metric.unit)
+    text = format_value(metric_status.baseline, metric_status.metric.unit)
     if baseline.stated is not None:
-        return f"{told} (*stated*{f', {baseline.source}' if baseline.source else ''})"
-    return f"{told} at {baseline.at[:_SHORT]}" if baseline.at else told
+        return f"{text} (*stated*{f', {baseline.source}' if baseline.source else ''})"
+    return f"{text} at {baseline.commit[:_SHORT_COMMIT]}" if baseline.commit else text
 
 
 def _target(metric: Metric) -> str:
     if metric.target is None:
         return "none"
-    return f"{'≤' if metric.better == 'lower' else '≥'} {shown(metric.target, metric.unit)}"
+    return f"{'≤' if metric.better == 'lower' else '≥'} {format_value(metric.target, metric.unit)}"
 
 
-def _roadmap(track: Track, outlooks: Sequence[Outlook]) -> Section | None:
-    slotted = [outlook for outlook in outlooks if outlook.objective.weeks is not None]
+def _roadmap(track: Track, objective_statuses: Sequence[ObjectiveStatus]) -> ReportSection | None:
+    slotted = [outlook for outlook in objective_statuses if outlook.objective.weeks is not None]
     if not slotted or not track.start:
         return None
     start = datetime.date.fromisoformat(track.start)
     rows = []
-    for outlook in sorted(slotted, key=lambda each: (each.objective.weeks or (0, 0), each.objective.name)):
-        first, last = outlook.objective.weeks or (0, 0)
+    for objective_status in sorted(slotted, key=lambda each: (each.objective.weeks or (0, 0), each.objective.name)):
+        first, last = objective_status.objective.weeks or (0, 0)
         weeks = f"{first}" if first == last else f"{first} to {last}"
         begins = start + datetime.timedelta(days=7 * (first - 1))
         rows.append(
             (
-                Cell(weeks),
-                Cell(f"{begins} to {end_of(track, outlook.objective)}"),
-                Cell(outlook.objective.title),
-                Cell(outlook.objective.owner or "none"),
-                Cell(outlook.status, status=outlook.status),
+                TableCell(weeks),
+                TableCell(f"{begins} to {due_date(track, objective_status.objective)}"),
+                TableCell(objective_status.objective.title),
+                TableCell(objective_status.objective.owner or "none"),
+                TableCell(objective_status.status, status=objective_status.status),
             )
         )
-    return Section(
+    return ReportSection(
         title="Roadmap", header=("week", "dates", "objective", "owner", "status"), rows=tuple(rows)
     )
 
 
-def _achievements(outlooks: Sequence[Outlook]) -> Section | None:
+def _achievements(objective_statuses: Sequence[ObjectiveStatus]) -> ReportSection | None:
     items = []
-    for outlook in outlooks:
-        for standing in outlook.standings:
-            record = standing.record
-            if standing.status != "achieved" or record is None or standing.current is None:
+    for objective_status in objective_statuses:
+        for metric_status in objective_status.metric_statuses:
+            record = metric_status.record
+            if metric_status.status != "achieved" or record is None or metric_status.current is None:
                 continue
-            metric = standing.metric
-            before = "" if standing.baseline is None else f"from {_shown_baseline(standing)} "
+            metric = metric_status.metric
+            before = "" if metric_status.baseline is None else f"from {_baseline_text(metric_status)} "
             items.append(
-                f"{outlook.objective.title}: {_short_name(metric)} {before}to "
-                f"{shown(standing.current, metric.unit)}, target {_target(metric)}."
+                f"{objective_status.objective.title}: {_short_name(metric)} {before}to "
+                f"{format_value(metric_status.current, metric.unit)}, target {_target(metric)}."
             )
     if not items:
         return None
-    return Section(title="Key achievements", items=tuple(items))
+    return ReportSection(title="Key achievements", items=tuple(items))
 
 
-def _next_actions(outlooks: Sequence[Outlook]) -> Section | None:
+def _next_actions(objective_statuses: Sequence[ObjectiveStatus]) -> ReportSection | None:
     ranked: list[tuple[tuple[float, float, str], str]] = []
-    for outlook in outlooks:
-        objective = outlook.objective
-        for standing in outlook.standings:
-            told = _action(standing)
-            if not told:
+    for objective_status in objective_statuses:
+        objective = objective_status.objective
+        for metric_status in objective_status.metric_statuses:
+            action = _next_action(metric_status)
+            if not action:
                 continue
             rank = (
                 _PRIORITIES[objective.priority],
-                -_gap(standing) / objective.effort_h,
-                standing.metric.name,
+                -_remaining_share(metric_status) / objective.effort_hours,
+                metric_status.metric.name,
             )
             owner = f", {objective.owner}" if objective.owner else ""
-            effort = _effort(objective.effort_h)
-            ranked.append((rank, f"{told} ({objective.priority} priority, {effort}{owner})"))
+            effort = _effort(objective.effort_hours)
+            ranked.append((rank, f"{action} ({objective.priority} priority, {effort}{owner})"))
     if not ranked:
         return None
-    return Section(
+    return ReportSection(
         title="Next actions",
         paragraphs=("By priority, then by what is missing for the effort it takes.",),
         items=tuple(text for _, text in sorted(ranked)),
     )
 
 
-def _action(standing: Standing) -> str:
-    metric = standing.metric
-    match standing.status:
+def _next_action(metric_status: MetricStatus) -> str:
+    metric = metric_status.metric
+    match metric_status.status:
         case "unproven":
             return f"attach a measure to `{metric.name}`"
         case "unknown":
-            return f"get `{metric.name}` measured: {standing.because}"
+            return f"get `{metric.name}` measured: {metric_status.because}"
         case "stale":
             return f"measure `{metric.name}` again: `argosy track run`"
         case "regressed":
-            return f"find out why `{metric.name}` is {standing.because}"
+            return f"find out why `{metric.name}` is {metric_status.because}"
         case "at risk" | "on track":
-            assert standing.current is not None
+            assert metric_status.current is not None
             return (
-                f"bring `{metric.name}` from {shown(standing.current, metric.unit)} to {_target(metric)}: "
-                f"{standing.because}"
+                f"bring `{metric.name}` from {format_value(metric_status.current, metric.unit)} to {_target(metric)}: "
+                f"{metric_status.because}"
             )
     return ""
 
 
-def _gap(standing: Standing) -> float:
+def _remaining_share(metric_status: MetricStatus) -> float:
     """Return what is missing to the target as a share of the way; 1 where it cannot be told."""
-    metric = standing.metric
-    if standing.current is None or metric.target is None:
+    metric = metric_status.metric
+    if metric_status.current is None or metric.target is None:
         return 1.0
-    if is_met(metric, standing.current):
+    if is_met(metric, metric_status.current):
         return 0.0
-    way = abs((standing.baseline if standing.baseline is not None else standing.current) - metric.target)
-    return min(abs(standing.current - metric.target) / (way or 1.0), 1.0)
+    distance = abs((metric_status.baseline if metric_status.baseline is not None else metric_status.current) - metric.target)
+    return min(abs(metric_status.current - metric.target) / (distance or 1.0), 1.0)
 
 
 def _effort(hours: float) -> str:
     return f"{hours / 40:g} w" if hours >= 40 else f"{hours / 8:g} d" if hours >= 8 else f"{hours:g} h"
 
 
-def _evidence(outlooks: Sequence[Outlook], ledger: Ledger) -> Section:
+def _evidence(objective_statuses: Sequence[ObjectiveStatus], ledger: MeasurementLedger) -> ReportSection:
     rows = []
     machines: dict[str, str] = {}
-    for standing in _standings(outlooks):
-        for record, told in ((standing.record, "current"), (standing.baseline_record, "baseline")):
+    for metric_status in _metric_statuses(objective_statuses):
+        for record, role in ((metric_status.record, "current"), (metric_status.baseline_record, "baseline")):
             if record is None:
                 continue
             machines[record.machine_id] = record.machine
-            commit = (record.commit[:_SHORT] or "no commit") + ("+" if record.is_dirty else "")
+            commit = (record.commit[:_SHORT_COMMIT] or "no commit") + ("+" if record.is_dirty else "")
             rows.append(
                 (
-                    Cell(record.metric + (" (baseline)" if told == "baseline" else "")),
-                    Cell(f"`{record.method}`"),
-                    Cell(commit),
-                    Cell(record.at),
-                    Cell(record.machine_id),
-                    Cell(f"{max(len(record.values), 1)}"),
-                    Cell(f"{record.seconds:g} s"),
+                    TableCell(record.metric + (" (baseline)" if role == "baseline" else "")),
+                    TableCell(f"`{record.method}`"),
+                    TableCell(commit),
+                    TableCell(record.at),
+                    TableCell(record.machine_id),
+                    TableCell(f"{max(len(record.values), 1)}"),
+                    TableCell(f"{record.seconds:g} s"),
                 )
             )
     notes = [f"`{one.metric}` accepted as it was on {one.at}: {one.why}" for one in ledger.accepted]
     notes += [f"machine {name}: {text}" for name, text in sorted(machines.items())]
     notes += [f"{fault.where}: {fault.message}" for fault in ledger.damaged]
-    return Section(
+    return ReportSection(
         title="Evidence",
         paragraphs=(
             "Each value with the command that gives it again (`argosy track run`); a `+` behind a commit "
@@ -349,13 +349,13 @@ def _evidence(outlooks: Sequence[Outlook], ledger: Ledger) -> Section:
     )
 
 
-def _standings(outlooks: Sequence[Outlook]) -> list[Standing]:
-    return [standing for outlook in outlooks for standing in outlook.standings]
+def _metric_statuses(objective_statuses: Sequence[ObjectiveStatus]) -> list[MetricStatus]:
+    return [standing for outlook in objective_statuses for standing in outlook.metric_statuses]
 
 
-def _title(outlooks: Sequence[Outlook], metric: Metric) -> str:
+def _metric_title(objective_statuses: Sequence[ObjectiveStatus], metric: Metric) -> str:
     name = metric.name.partition(".")[0]
-    title = next(outlook.objective.title for outlook in outlooks if outlook.objective.name == name)
+    title = next(outlook.objective.title for outlook in objective_statuses if outlook.objective.name == name)
     return f"{title}: {_short_name(metric)}"
 
 
@@ -363,9 +363,9 @@ def _short_name(metric: Metric) -> str:
     return metric.name.partition(".")[2]
 
 
-def shown(value: float, unit: str) -> str:
+def format_value(value: float, unit: str) -> str:
     """Return a value with its unit, for people."""
     if unit == "bytes":
-        return shown_size(round(value)) if value >= 0 else f"-{shown_size(round(-value))}"
+        return format_size(round(value)) if value >= 0 else f"-{format_size(round(-value))}"
     text = f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"
     return f"{text} {unit}".rstrip()

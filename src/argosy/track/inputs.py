@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 import argosy
-from argosy.refit.claims.scopes import make_scope, select
+from argosy.refit.claims.scopes import make_scope, select_files
 from argosy.source.git import tree_files
 from argosy.track.builtin import find_builtin
 from argosy.track.spec import Measure
@@ -26,7 +26,7 @@ from argosy.track.spec import Measure
 _VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
 
 
-class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
+class InputDigests(msgspec.Struct, frozen=True, omit_defaults=True):
     """Digests of what a measure hangs on.
 
     inside: of the files of the tracker's folder, and of how it is measured. outside: by glob, of what
@@ -36,97 +36,97 @@ class Inputs(msgspec.Struct, frozen=True, omit_defaults=True):
     inside: str
     outside: dict[str, str] = {}
 
-    def is_as(self, earlier: Inputs) -> bool:
+    def matches(self, earlier: InputDigests) -> bool:
         """Return whether nothing has changed since `earlier`, as far as it can be seen here."""
-        gone = [name for name, digest in self.outside.items() if not digest]
-        seen = {name: digest for name, digest in self.outside.items() if name not in gone}
-        then = {name: digest for name, digest in earlier.outside.items() if name not in gone}
+        missing = [name for name, digest in self.outside.items() if not digest]
+        seen = {name: digest for name, digest in self.outside.items() if name not in missing}
+        then = {name: digest for name, digest in earlier.outside.items() if name not in missing}
         return self.inside == earlier.inside and seen == then
 
 
-class InputReader:
+class InputDigester:
     """Digests inputs in one folder, each file once.
 
     folder: of the tracker. left_out: paths in it that are no input: the ledger and the report.
     """
 
-    def __init__(self, folder: str, left_out: Iterable[str], variables: Mapping[str, str]) -> None:
-        self._folder = folder
+    def __init__(self, directory: str, excluded: Iterable[str], variables: Mapping[str, str]) -> None:
+        self._directory = directory
         self._variables = variables
-        self._left_out = tuple(os.path.relpath(path, folder) for path in left_out)
+        self._excluded = tuple(os.path.relpath(path, directory) for path in excluded)
         self._listed: dict[str, tuple[str, ...]] = {}
         self._digests: dict[str, str] = {}
 
-    def of(self, measure: Measure) -> Inputs:
+    def digest(self, measure: Measure) -> InputDigests:
         """Return the digests of what a measure hangs on.
 
         Raises UnknownScopeError: a glob is none.
         """
-        made = _Digest()
-        made.add(measure.method(), *(f"{name}={value}" for name, value in measure.env))
+        made = _Hasher()
+        made.add(measure.description(), *(f"{name}={value}" for name, value in measure.env))
         builtin = find_builtin(measure.builtin)
         if builtin is not None:
-            made.add(code_digest(builtin.rooms))
+            made.add(code_digest(builtin.packages))
         outside: dict[str, str] = {}
-        for root, globs in self._where(measure):
-            if root == self._folder or root.startswith(self._folder + os.sep):
-                made.add(self._tree(root, tuple(globs)))
+        for root, globs in self._input_roots(measure):
+            if root == self._directory or root.startswith(self._directory + os.sep):
+                made.add(self._tree_digest(root, tuple(globs)))
             else:
-                outside[root] = self._tree(root, tuple(globs)) if os.path.isdir(root) else ""
-        for word in measure.inputs:
-            if "$" in word or os.path.isabs(word):
-                outside[word] = self._outer(word)
-        return Inputs(made.text(), outside)
+                outside[root] = self._tree_digest(root, tuple(globs)) if os.path.isdir(root) else ""
+        for pattern in measure.inputs:
+            if "$" in pattern or os.path.isabs(pattern):
+                outside[pattern] = self._external_digest(pattern)
+        return InputDigests(made.hexdigest(), outside)
 
-    def _where(self, measure: Measure) -> list[tuple[str, list[str]]]:
+    def _input_roots(self, measure: Measure) -> list[tuple[str, list[str]]]:
         inner = [word for word in measure.inputs if "$" not in word and not os.path.isabs(word)]
         if inner or measure.inputs:
-            return [(self._folder, inner)] if inner else []
+            return [(self._directory, inner)] if inner else []
         if measure.builtin and measure.tree:
             return [(self._absolute(measure.tree), ["**/*.py", "*.py"])]
         if measure.fleet:
             path = self._absolute(measure.fleet)
             return [(path if os.path.isdir(path) else os.path.dirname(path), [])]
-        return [(self._folder, [])]
+        return [(self._directory, [])]
 
     def _absolute(self, path: str) -> str:
-        return os.path.normpath(os.path.join(self._folder, expanded(path, self._variables)))
+        return os.path.normpath(os.path.join(self._directory, expand_variables(path, self._variables)))
 
-    def _tree(self, root: str, globs: tuple[str, ...]) -> str:
+    def _tree_digest(self, root: str, globs: tuple[str, ...]) -> str:
         """Return the digest of the files below `root` that `globs` name; all without globs."""
         if root not in self._listed:
-            self._listed[root] = tuple(path for path in tree_files(root) if not self._is_left_out(root, path))
+            self._listed[root] = tuple(path for path in tree_files(root) if not self._is_excluded(root, path))
         paths: Iterable[str] = self._listed[root]
         if globs:
-            paths = select(make_scope(globs, {}), paths, ())
-        made = _Digest()
+            paths = select_files(make_scope(globs, {}), paths, ())
+        made = _Hasher()
         for path in sorted(paths):
-            made.add(path, self._file(os.path.join(root, path)))
-        return made.text()
+            made.add(path, self._file_digest(os.path.join(root, path)))
+        return made.hexdigest()
 
-    def _outer(self, word: str) -> str:
-        found = sorted(glob.glob(expanded(word, self._variables), recursive=True))
+    def _external_digest(self, pattern: str) -> str:
+        found = sorted(glob.glob(expand_variables(pattern, self._variables), recursive=True))
         if not found:
             return ""
-        made = _Digest()
+        made = _Hasher()
         for path in found:
             if os.path.isdir(path):
-                made.add(self._tree(path, ()))
+                made.add(self._tree_digest(path, ()))
             else:
-                made.add(os.path.basename(path), self._file(path))
-        return made.text()
+                made.add(os.path.basename(path), self._file_digest(path))
+        return made.hexdigest()
 
-    def _is_left_out(self, root: str, path: str) -> bool:
-        inside = os.path.relpath(os.path.join(root, path), self._folder)
-        return any(inside == one or inside.startswith(one + os.sep) for one in self._left_out)
+    def _is_excluded(self, root: str, path: str) -> bool:
+        inside = os.path.relpath(os.path.join(root, path), self._directory)
+        return any(inside == one or inside.startswith(one + os.sep) for one in self._excluded)
 
-    def _file(self, path: str) -> str:
+    def _file_digest(self, path: str) -> str:
         if path not in self._digests:
             self._digests[path] = _digest_file(path)
         return self._digests[path]
 
 
-def expanded(text: str, variables: Mapping[str, str]) -> str:
+def expand_variables(text: str, variables: Mapping[str, str]) -> str:
     """Return a text with `$NAME` and `${NAME}` filled in; one that is not set stays as it is."""
     return _VARIABLE.sub(lambda found: variables.get(found[1] or found[2], found[0]), text)
 
@@ -138,27 +138,27 @@ def unset_variables(text: str, variables: Mapping[str, str]) -> list[str]:
 
 
 @cache
-def code_digest(rooms: tuple[str, ...]) -> str:
+def code_digest(packages: tuple[str, ...]) -> str:
     """Return what tells some rooms of this argosy from another's, by the content of their sources."""
-    made = _Digest()
+    made = _Hasher()
     root = Path(argosy.__file__).parent
-    for room in rooms:
-        for path in sorted((root / room).rglob("*.py")):
+    for package in packages:
+        for path in sorted((root / package).rglob("*.py")):
             made.add(path.relative_to(root).as_posix(), _digest_file(str(path)))
-    return made.text()
+    return made.hexdigest()
 
 
-class _Digest:
+class _Hasher:
     def __init__(self) -> None:
-        self._made = hashlib.blake2b(digest_size=10)
+        self._hash = hashlib.blake2b(digest_size=10)
 
     def add(self, *parts: str) -> None:
         for part in parts:
             data = part.encode("utf-8", "surrogateescape")
-            self._made.update(len(data).to_bytes(8, "little") + data)
+            self._hash.update(len(data).to_bytes(8, "little") + data)
 
-    def text(self) -> str:
-        return self._made.hexdigest()
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
 
 
 def _digest_file(path: str) -> str:

@@ -16,12 +16,12 @@ from typing import Literal
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.track.inputs import Inputs
+from argosy.track.inputs import InputDigests
 
 Role = Literal["current", "baseline", "past"]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MeasurementRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One value that was measured, or the trouble that came of trying.
 
     metric: `objective.metric`. value: None with a `trouble`. values: of each repeat. spread: their noise,
@@ -44,20 +44,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_dirty: bool
     machine_id: str
     machine: str
-    inputs: Inputs
+    inputs: InputDigests
     trouble: str = ""
     digest: str = ""
 
-    def sealed(self) -> Record:
+    def with_digest(self) -> MeasurementRecord:
         """Return it with the digest of itself."""
         return msgspec.structs.replace(self, digest=_digest(msgspec.structs.replace(self, digest="")))
 
-    def is_whole(self) -> bool:
+    def is_intact(self) -> bool:
         """Return whether it is as it was written."""
-        return self == self.sealed()
+        return self == self.with_digest()
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+class AcceptedRegression(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody's word that a metric may be as it was measured then, from now on; `why` tells the reason."""
 
     argosy: Literal["accepted/1"] = "accepted/1"
@@ -66,72 +66,72 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     at: str
 
 
-class _Kind(msgspec.Struct):
+class _RecordKind(msgspec.Struct):
     argosy: str = ""
 
 
-class Ledger(msgspec.Struct, frozen=True):
+class MeasurementLedger(msgspec.Struct, frozen=True):
     """All records, oldest first. damaged: places of lines that no run has written so."""
 
-    records: tuple[Record, ...] = ()
-    accepted: tuple[Accepted, ...] = ()
+    records: tuple[MeasurementRecord, ...] = ()
+    accepted: tuple[AcceptedRegression, ...] = ()
     damaged: tuple[Fault, ...] = ()
 
-    def of(self, metric: str, role: Role) -> list[Record]:
+    def of(self, metric: str, role: Role) -> list[MeasurementRecord]:
         """Return the records of one metric in one role, oldest first."""
         return [record for record in self.records if record.metric == metric and record.role == role]
 
-    def with_records(self, more: Iterable[Record]) -> Ledger:
+    def with_records(self, more: Iterable[MeasurementRecord]) -> MeasurementLedger:
         """Return it with what was just measured."""
         return msgspec.structs.replace(self, records=(*self.records, *more))
 
-    def with_accepted(self, one: Accepted) -> Ledger:
+    def with_accepted(self, one: AcceptedRegression) -> MeasurementLedger:
         """Return it with what was just accepted."""
         return msgspec.structs.replace(self, accepted=(*self.accepted, one))
 
 
-def read_ledger(folder: str) -> Ledger:
+def read_ledger(directory: str) -> MeasurementLedger:
     """Return what the ledger in a folder holds; an empty one where there is none yet."""
-    records: list[Record] = []
-    accepted: list[Accepted] = []
+    records: list[MeasurementRecord] = []
+    accepted: list[AcceptedRegression] = []
     damaged: list[Fault] = []
-    for path in sorted(Path(folder, "records").glob("*.jsonl")):
+    for path in sorted(Path(directory, "records").glob("*.jsonl")):
         for number, line in enumerate(path.read_bytes().splitlines(), 1):
             if not line.strip():
                 continue
             where = f"{os.path.relpath(path)}:{number}"
             try:
-                if msgspec.json.decode(line, type=_Kind).argosy == "accepted/1":
-                    accepted.append(msgspec.json.decode(line, type=Accepted))
+                if msgspec.json.decode(line, type=_RecordKind).argosy == "accepted/1":
+                    accepted.append(msgspec.json.decode(line, type=AcceptedRegression))
                     continue
-                record = msgspec.json.decode(line, type=Record)
+                record = msgspec.json.decode(line, type=MeasurementRecord)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 hint = "`git checkout` the file; records are only ever added, by `argosy track run`"
                 damaged.append(Fault(where, "bad-record", f"this is no record: {error}", hint))
                 continue
-            if record.is_whole():
+            if record.is_intact():
                 records.append(record)
             else:
                 message = f"the record of `{record.metric}` is not as it was measured"
                 hint = f"`git checkout {os.path.relpath(path)}`, or measure again"
                 damaged.append(Fault(where, "changed-record", message, hint))
     records.sort(key=lambda record: record.at)
-    return Ledger(tuple(records), tuple(accepted), tuple(damaged))
+    return MeasurementLedger(tuple(records), tuple(accepted), tuple(damaged))
 
 
-class RunFile:
+class LedgerRunFile:
     """The file of one run, which begins with its first record; what is in it stays, however the run ends."""
 
-    def __init__(self, folder: str) -> None:
-        self._place = Path(folder, "records")
+    def __init__(self, directory: str) -> None:
+        self._directory = Path(directory, "records")
         self._path: Path | None = None
 
-    def add(self, row: Record | Accepted) -> Path:
+    def append(self, row: MeasurementRecord | AcceptedRegression) -> Path:
         """Write one record, and return the file. Raises InputError: it cannot be written."""
         if self._path is None:
-            self._path = self._place / f"{row.at.replace(':', '-')}-{secrets.token_hex(4)}.jsonl"
+            self._path = self._directory / f"{row.at.replace(':', '-')}-{secrets.token_hex(4)}.jsonl"
         try:
-            self._place.mkdir(parents=True, exist_ok=True)
+            self._directory.mkdir(parents=True, exist_ok=True)
             with open(self._path, "ab", buffering=0) as file:
                 file.write(msgspec.json.encode(row) + b"\n")
         except OSError as error:
@@ -140,5 +140,5 @@ class RunFile:
         return self._path
 
 
-def _digest(record: Record) -> str:
+def _digest(record: MeasurementRecord) -> str:
     return hashlib.blake2b(msgspec.json.encode(record), digest_size=8).hexdigest()

@@ -18,14 +18,14 @@ from argosy.fault import Fault, InputError, MissingError
 from argosy.source.git import run_git
 
 
-class Revision(msgspec.Struct, frozen=True):
+class TreeRevision(msgspec.Struct, frozen=True):
     """A state of the tree. commit: full, empty outside of git. is_dirty: files differ from it."""
 
     commit: str
     is_dirty: bool
 
 
-class MachineKind(msgspec.Struct, frozen=True):
+class MachineIdentity(msgspec.Struct, frozen=True):
     """What makes two machines the same for a measured time or size. id: a digest of `text`."""
 
     id: str
@@ -33,18 +33,18 @@ class MachineKind(msgspec.Struct, frozen=True):
 
 
 @cache
-def machine_kind() -> MachineKind:
+def identify_machine() -> MachineIdentity:
     """Return what this machine is: processor, cores, memory, system, interpreter."""
-    model = _first("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
-    memory_kib = int((_first("/proc/meminfo", "MemTotal") or "0").split()[0])
+    model = _first_value("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
+    memory_kib = int((_first_value("/proc/meminfo", "MemTotal") or "0").split()[0])
     text = (
         f"{os.cpu_count()} x {model}, {round(memory_kib / 2**20)} GiB, {platform.system()} "
         f"{platform.release().split('-')[0]}, {platform.python_implementation()} {platform.python_version()}"
     )
-    return MachineKind(hashlib.blake2b(text.encode(), digest_size=4).hexdigest(), text)
+    return MachineIdentity(hashlib.blake2b(text.encode(), digest_size=4).hexdigest(), text)
 
 
-def _first(path: str, key: str) -> str:
+def _first_value(path: str, key: str) -> str:
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             name, _, value = line.partition(":")
@@ -53,24 +53,24 @@ def _first(path: str, key: str) -> str:
     return ""
 
 
-def revision(folder: str, left_out: tuple[str, ...] = ()) -> Revision:
+def read_revision(directory: str, excluded: tuple[str, ...] = ()) -> TreeRevision:
     """Return the commit of a folder, and whether files differ from it; those in `left_out` do not count."""
     try:
-        commit = _git(folder, "rev-parse", "HEAD").strip()
-        without = [f":(exclude){os.path.relpath(path, folder)}" for path in left_out]
-        changed = _git(folder, "status", "--porcelain", "--", ".", *without)
+        commit = _git_output(directory, "rev-parse", "HEAD").strip()
+        without = [f":(exclude){os.path.relpath(path, directory)}" for path in excluded]
+        changed = _git_output(directory, "status", "--porcelain", "--", ".", *without)
     except (subprocess.CalledProcessError, OSError):
-        return Revision("", True)
-    return Revision(commit, bool(changed.strip()))
+        return TreeRevision("", True)
+    return TreeRevision(commit, bool(changed.strip()))
 
 
-def commit_of(folder: str, name: str) -> str:
+def resolve_commit(directory: str, name: str) -> str:
     """Return the full commit that a name stands for.
 
     Raises InputError: git knows no such commit. Raises MissingError: there is no git.
     """
     try:
-        return _git(folder, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").strip()
+        return _git_output(directory, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").strip()
     except FileNotFoundError:
         hint = "install git, or leave commits out"
         raise MissingError(
@@ -79,35 +79,35 @@ def commit_of(folder: str, name: str) -> str:
     except subprocess.CalledProcessError:
         hint = "name a commit, a branch or a tag; a shallow clone gets its past by `git fetch --unshallow`"
         raise InputError(
-            Fault(name, "no-commit", f"git knows no commit `{name}` in `{folder}`", hint)
+            Fault(name, "no-commit", f"git knows no commit `{name}` in `{directory}`", hint)
         ) from None
 
 
 @contextlib.contextmanager
-def worktree(folder: str, commit: str) -> Iterator[str]:
+def worktree(directory: str, commit: str) -> Iterator[str]:
     """Have the folder as it was at a commit, in a work tree of its own; gone again at the end.
 
     Raises InputError: the folder was not there at that commit.
     """
-    top = _git(folder, "rev-parse", "--show-toplevel").strip()
-    inside = os.path.relpath(os.path.realpath(folder), os.path.realpath(top))
+    top = _git_output(directory, "rev-parse", "--show-toplevel").strip()
+    inside = os.path.relpath(os.path.realpath(directory), os.path.realpath(top))
     place = tempfile.mkdtemp(prefix="argosy-track-")
-    then = os.path.join(place, "tree")
+    checkout = os.path.join(place, "tree")
     try:
-        _git(folder, "worktree", "add", "--detach", "--quiet", then, commit)
-        found = os.path.normpath(os.path.join(then, inside))
+        _git_output(directory, "worktree", "add", "--detach", "--quiet", checkout, commit)
+        found = os.path.normpath(os.path.join(checkout, inside))
         if not os.path.isdir(found):
             message = f"`{inside}` was not there at {commit[:12]}"
             raise InputError(Fault(commit[:12], "no-folder", message, "name a later commit"))
         yield found
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):
-            _git(folder, "worktree", "remove", "--force", then)
+            _git_output(directory, "worktree", "remove", "--force", checkout)
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _git(folder: str, *words: str) -> str:
+def _git_output(directory: str, *arguments: str) -> str:
     """Return what git says. Raises CalledProcessError: it fails; FileNotFoundError: there is none."""
-    done = run_git(folder, *words)
+    done = run_git(directory, *arguments)
     done.check_returncode()
     return done.stdout.decode("utf-8", "surrogateescape")

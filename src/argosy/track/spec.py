@@ -11,30 +11,30 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from argosy.fleet.spec import Count, Duration, Name, Text
+from argosy.fleet.spec import PositiveCount, Duration, Name, ScalarText
 
 DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 SLOT_PATTERN = r"^\d{1,3}(-\d{1,3})?$"
 EFFORT_PATTERN = r"^\d+(\.\d+)?(h|d|w)$"
 TOLERANCE_PATTERN = r"^\d+(\.\d+)?\s?%?$"
 
-Better = Literal["lower", "higher"]
+Direction = Literal["lower", "higher"]
 Priority = Literal["high", "medium", "low"]
-Words = Annotated[
-    str | list[Text],
+CommandWords = Annotated[
+    str | list[ScalarText],
     Meta(description="a command: a list of words, or a text that is split like a shell's; no shell runs it"),
 ]
 Globs = Annotated[
-    list[Text],
+    list[ScalarText],
     Meta(description="globs of files, by the tracker's folder (`**` crosses folders); `$NAME` outside of it"),
 ]
 
 
-class ReadKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ParserKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a command's output becomes a number; exactly one of these."""
 
     json: Annotated[
-        str | list[Text],
+        str | list[ScalarText],
         Meta(
             description="the way to a value in the JSON that it prints: keys with dots between, or a list of "
             "keys; a list or mapping counts as its length"
@@ -48,31 +48,31 @@ class ReadKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class MeasureKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A command that several metrics read."""
 
-    run: Annotated[Words, Meta(description="the command, run in the tracker's folder")]
+    run: Annotated[CommandWords, Meta(description="the command, run in the tracker's folder")]
     inputs: Annotated[Globs, Meta(description="what its output hangs on; default every file")] = []
     timeout: Annotated[Duration, Meta(description="how long it may take; default 10m")] = "10m"
-    env: Annotated[dict[Name, Text], Meta(description="variables for it")] = {}
+    env: Annotated[dict[Name, ScalarText], Meta(description="variables for it")] = {}
 
 
-class WayKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MethodKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a figure is got: measured in one of three ways, or stated by somebody."""
 
     measure: Annotated[
         str, Meta(description="a built-in measure, such as `audit.Z301.count`; `argosy track measures` lists")
     ] = ""
     uses: Annotated[str, Meta(description="a name of `measures`, with `read`")] = ""
-    run: Annotated[Words, Meta(description="a command of its own, with `read`")] = ""
-    read: Annotated[ReadKeys | None, Meta(description="how the output becomes a number")] = None
+    run: Annotated[CommandWords, Meta(description="a command of its own, with `read`")] = ""
+    read: Annotated[ParserKeys | None, Meta(description="how the output becomes a number")] = None
     stated: Annotated[
         float | None, Meta(description="no measure: a figure that somebody gave; it is told as that")
     ] = None
-    source: Annotated[Text, Meta(description="with `stated`: who gave it, and where")] = ""
-    tree: Annotated[Text, Meta(description="for `audit.*`: the folder to read (default: the tracker's)")] = ""
-    fleet: Annotated[Text, Meta(description="for `fleet.*` and others: the fleet file")] = ""
+    source: Annotated[ScalarText, Meta(description="with `stated`: who gave it, and where")] = ""
+    tree: Annotated[ScalarText, Meta(description="for `audit.*`: the folder to read (default: the tracker's)")] = ""
+    fleet: Annotated[ScalarText, Meta(description="for `fleet.*` and others: the fleet file")] = ""
     inputs: Globs = []
 
 
-class BaselineKeys(WayKeys, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BaselineKeys(MethodKeys, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a metric is compared with: measured at a commit, measured in another way, or only stated.
 
     What it says of the way stands in place of the metric's own.
@@ -81,15 +81,15 @@ class BaselineKeys(WayKeys, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     at: Annotated[str, Meta(description="a commit, branch or tag: the same measure, there")] = ""
 
 
-class MetricKeys(WayKeys, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MetricKeys(MethodKeys, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One number: how it is measured, where it was, where it is to go."""
 
     timeout: Annotated[Duration, Meta(description="how long it may take; default 10m")] = "10m"
-    unit: Annotated[Text, Meta(description="the unit, for people; default by the measure")] = ""
-    better: Annotated[Better, Meta(description="which way is good; default `lower`")] = "lower"
+    unit: Annotated[ScalarText, Meta(description="the unit, for people; default by the measure")] = ""
+    better: Annotated[Direction, Meta(description="which way is good; default `lower`")] = "lower"
     target: Annotated[float | None, Meta(description="where it is to go")] = None
     tolerance: Annotated[
-        Text,
+        ScalarText,
         Meta(
             pattern=TOLERANCE_PATTERN,
             description="how much worse than its best it may be: a number in its unit, or `5 %`",
@@ -97,7 +97,7 @@ class MetricKeys(WayKeys, frozen=True, kw_only=True, forbid_unknown_fields=True)
             extra_json_schema={"x-any-scalar": True},
         ),
     ] = "0"
-    repeat: Annotated[Count, Meta(description="how often it is measured; the median counts")] = 1
+    repeat: Annotated[PositiveCount, Meta(description="how often it is measured; the median counts")] = 1
     portable: Annotated[
         bool | None,
         Meta(description="whether two machines give the same; default by the measure, false for a command"),
@@ -105,11 +105,11 @@ class MetricKeys(WayKeys, frozen=True, kw_only=True, forbid_unknown_fields=True)
     baseline: Annotated[BaselineKeys | None, Meta(description="what it is compared with")] = None
 
 
-class ClaimedKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ObjectiveClaimKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What somebody said of an objective, to be held against what is measured."""
 
-    text: Annotated[Text, Meta(description="the claim, in words")]
-    source: Annotated[Text, Meta(description="who claims it, and where")]
+    text: Annotated[ScalarText, Meta(description="the claim, in words")]
+    source: Annotated[ScalarText, Meta(description="who claims it, and where")]
     metric: Annotated[str, Meta(description="the metric that tells; default the first")] = ""
     value: Annotated[
         float | None, Meta(description="the figure that is claimed; without it, that the target is met")
@@ -119,10 +119,10 @@ class ClaimedKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class ObjectiveKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing that is to become true."""
 
-    title: Annotated[Text, Meta(description="what is to become true")]
-    why: Annotated[Text, Meta(description="what it is good for")] = ""
+    title: Annotated[ScalarText, Meta(description="what is to become true")]
+    why: Annotated[ScalarText, Meta(description="what it is good for")] = ""
     slot: Annotated[
-        Text,
+        ScalarText,
         Meta(
             pattern=SLOT_PATTERN,
             description="the weeks of the roadmap, counted from `start`: `3` or `2-4`",
@@ -139,16 +139,16 @@ class ObjectiveKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             extra={"phrase": "an effort such as `4h`, `3d` or `2w`"},
         ),
     ] = "1d"
-    owner: Annotated[Text, Meta(description="who answers for it")] = ""
-    claimed: Annotated[list[ClaimedKeys], Meta(description="what was said of it")] = []
+    owner: Annotated[ScalarText, Meta(description="who answers for it")] = ""
+    claimed: Annotated[list[ObjectiveClaimKeys], Meta(description="what was said of it")] = []
     metrics: Annotated[dict[Name, MetricKeys], Meta(description="the numbers that tell, by name")]
 
 
 class TrackKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The top of a tracker file."""
 
-    track: Annotated[Text, Meta(description="what is tracked: the title of the report")]
-    about: Annotated[Text, Meta(description="a paragraph for the head of the report")] = ""
+    track: Annotated[ScalarText, Meta(description="what is tracked: the title of the report")]
+    about: Annotated[ScalarText, Meta(description="a paragraph for the head of the report")] = ""
     start: Annotated[
         str,
         Meta(
@@ -157,20 +157,20 @@ class TrackKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             extra={"phrase": "a date such as 2026-11-02"},
         ),
     ] = ""
-    report: Annotated[Text, Meta(description="where the report is written; default TRACK.md")] = "TRACK.md"
-    ledger: Annotated[Text, Meta(description="the folder of what was measured; default `track`")] = "track"
+    report: Annotated[ScalarText, Meta(description="where the report is written; default TRACK.md")] = "TRACK.md"
+    ledger: Annotated[ScalarText, Meta(description="the folder of what was measured; default `track`")] = "track"
     measures: Annotated[dict[Name, MeasureKeys], Meta(description="commands that several metrics read")] = {}
     objectives: Annotated[dict[Name, ObjectiveKeys], Meta(description="the objectives, by name")]
 
 
-class Read(msgspec.Struct, frozen=True):
+class OutputParser(msgspec.Struct, frozen=True):
     """How an output becomes a number. kind: json, match, lines or exit. path: keys, for json."""
 
     kind: Literal["json", "match", "lines", "exit"]
     path: tuple[str, ...] = ()
     pattern: str = ""
 
-    def shown(self) -> str:
+    def description(self) -> str:
         """Return it for people."""
         if self.kind == "json":
             return "json " + ".".join(self.path)
@@ -186,28 +186,28 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
 
     builtin: str = ""
     command: tuple[str, ...] = ()
-    read: Read | None = None
+    parser: OutputParser | None = None
     tree: str = ""
     fleet: str = ""
     inputs: tuple[str, ...] = ()
     timeout_s: float = 600.0
     env: tuple[tuple[str, str], ...] = ()
 
-    def method(self) -> str:
+    def description(self) -> str:
         """Return it in one line, for people and for the ledger."""
         if self.builtin:
             of = " of " + (self.fleet or self.tree) if self.fleet or self.tree else ""
             return self.builtin + of
         words = " ".join(self.command)
-        return f"{words} ({self.read.shown()})" if self.read else words
+        return f"{words} ({self.parser.description()})" if self.parser else words
 
 
-class Baseline(msgspec.Struct, frozen=True, kw_only=True):
+class MetricBaseline(msgspec.Struct, frozen=True, kw_only=True):
     """What a metric is compared with. stated: a figure of `source`; else `measure`, at commit `at`."""
 
     stated: float | None = None
     source: str = ""
-    at: str = ""
+    commit: str = ""
     measure: Measure | None = None
 
 
@@ -217,7 +217,7 @@ class Tolerance(msgspec.Struct, frozen=True):
     amount: float = 0.0
     share: float = 0.0
 
-    def of(self, value: float) -> float:
+    def around(self, value: float) -> float:
         """Return the tolerance around `value`, in its unit."""
         return max(self.amount, self.share * abs(value))
 
@@ -231,15 +231,15 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     stated: float | None
     source: str
     unit: str
-    better: Better
+    better: Direction
     target: float | None
     tolerance: Tolerance
     repeat: int
     is_portable: bool
-    baseline: Baseline | None
+    baseline: MetricBaseline | None
 
 
-class Claim(msgspec.Struct, frozen=True):
+class ObjectiveClaim(msgspec.Struct, frozen=True):
     """What somebody said. value: None when the claim is that the target of `metric` is met."""
 
     text: str
@@ -256,9 +256,9 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True):
     why: str
     weeks: tuple[int, int] | None
     priority: Priority
-    effort_h: float
+    effort_hours: float
     owner: str
-    claims: tuple[Claim, ...]
+    claims: tuple[ObjectiveClaim, ...]
     metrics: tuple[Metric, ...]
 
 
@@ -268,7 +268,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     about: str
     start: str
-    folder: str
+    directory: str
     report: str
     ledger: str
     objectives: tuple[Objective, ...]

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from argosy.track.tracker import Figure, Tracker
+from argosy.track.tracker import MarkdownMetric, MarkdownTracker
 
-STARTER = """\
+TEMPLATE = """\
 # yaml-language-server: $schema=./track.schema.json
 # `argosy schema track` prints the schema. `argosy track run` measures what is stale, `report` shows it.
 track: {title}
@@ -39,7 +39,7 @@ objectives:
   #   metrics:
   #     failed: {{run: "python -m pytest -q", read: {{match: '(\\d+) failed'}}, unit: tests, target: 0}}
 """
-_FLEET = """\
+_FLEET_TEMPLATE = """\
   start:
     title: The fleet is up in a second
     metrics:
@@ -49,48 +49,48 @@ _FLEET = """\
 """
 
 
-def starter(title: str, *, has_fleet: bool) -> str:
+def render_template(title: str, *, has_fleet: bool) -> str:
     """Return a tracker file to begin with. has_fleet: a fleet file lies beside it."""
-    text = STARTER.format(title=yaml.safe_dump(title).strip().removesuffix("\n..."))
-    return text + (_FLEET if has_fleet else "")
+    text = TEMPLATE.format(title=yaml.safe_dump(title).strip().removesuffix("\n..."))
+    return text + (_FLEET_TEMPLATE if has_fleet else "")
 
 
-def imported(tracker: Tracker, source: str) -> str:
+def render_imported(tracker: MarkdownTracker, source: str) -> str:
     """Return a tracker file of an old tracker's figures: each stated, none proven, contradictions on top."""
     objectives: dict[str, Any] = {}
     names: dict[str, str] = {}
-    for figure in tracker.figures:
-        heading = figure.heading or tracker.title
-        name = names.setdefault(heading, _unique(heading, objectives))
+    for metric in tracker.metrics:
+        heading = metric.heading or tracker.title
+        name = names.setdefault(heading, _unique_name(heading, objectives))
         objective = objectives.setdefault(name, {"title": heading, "metrics": {}})
         metrics: dict[str, Any] = objective["metrics"]
-        metrics[_unique(figure.name, metrics)] = _metric(figure, source)
+        metrics[_unique_name(metric.name, metrics)] = _metric_document(metric, source)
     head = [f"# Read from {source}. Every figure is somebody's word: give it a `measure`, `run` or `uses`."]
     for each in tracker.contradictions:
-        head += _comment(f"{source}:{', '.join(map(str, each.lines))}: {each.what}")
+        head += _comment_lines(f"{source}:{', '.join(map(str, each.lines))}: {each.description}")
     body = yaml.safe_dump(
         {"track": tracker.title, "objectives": objectives}, sort_keys=False, allow_unicode=True, width=110
     )
     return "\n".join(head) + "\n\n" + body
 
 
-def _metric(figure: Figure, source: str) -> dict[str, Any]:
-    where = f"{source}:{figure.line}: {figure.quote}"
-    known = [value for value in (figure.current, figure.baseline, figure.target) if value is not None]
+def _metric_document(markdown_metric: MarkdownMetric, source: str) -> dict[str, Any]:
+    where = f"{source}:{markdown_metric.line}: {markdown_metric.quote}"
+    known = [value for value in (markdown_metric.current, markdown_metric.baseline, markdown_metric.target) if value is not None]
     metric: dict[str, Any] = {"stated": known[0], "source": where}
-    if figure.unit:
-        metric["unit"] = figure.unit
-    goal = figure.target if figure.target is not None else figure.current
-    if figure.baseline is not None and goal is not None:
-        metric["better"] = "higher" if goal > figure.baseline else "lower"
-    if figure.target is not None:
-        metric["target"] = figure.target
-    if figure.baseline is not None:
-        metric["baseline"] = {"stated": figure.baseline, "source": f"{source}:{figure.line}"}
+    if markdown_metric.unit:
+        metric["unit"] = markdown_metric.unit
+    goal = markdown_metric.target if markdown_metric.target is not None else markdown_metric.current
+    if markdown_metric.baseline is not None and goal is not None:
+        metric["better"] = "higher" if goal > markdown_metric.baseline else "lower"
+    if markdown_metric.target is not None:
+        metric["target"] = markdown_metric.target
+    if markdown_metric.baseline is not None:
+        metric["baseline"] = {"stated": markdown_metric.baseline, "source": f"{source}:{markdown_metric.line}"}
     return metric
 
 
-def _unique(text: str, taken: Iterable[str]) -> str:
+def _unique_name(text: str, taken: Iterable[str]) -> str:
     plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-") or "figure"
     name = plain if plain[0].isalpha() else f"n{plain}"
     known, number, wanted = set(taken), 2, name
@@ -99,7 +99,7 @@ def _unique(text: str, taken: Iterable[str]) -> str:
     return name
 
 
-def _comment(text: str) -> list[str]:
+def _comment_lines(text: str) -> list[str]:
     words, lines, line = text.split(), [], "# contradiction:"
     for word in words:
         if len(line) + len(word) > 105:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-State = Literal["done", "open", ""]
+CompletionState = Literal["done", "open", ""]
 
 _NUMBER = re.compile(
     r"(?<![\w.])[~≈]?[<>≤≥]?\s?\$?(?P<low>\d[\d,_]*(?:\.\d+)?)"
@@ -39,17 +39,17 @@ _COLUMNS = {
     "target": ("target", "goal", "objective value"),
     "status": ("status", "state", "progress"),
 }
-_STOP = frozenset(
+_STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
         "the a an of in to and for with by on all per from into is are was were be new our now it its this "
         "that complete completed done achieved success successful next target pending status phase week day",
     )
 )
-_MOST_WORDS = 60
+_MAX_WORDS = 60
 
 
-class Figure(msgspec.Struct, frozen=True, kw_only=True):
+class MarkdownMetric(msgspec.Struct, frozen=True, kw_only=True):
     """A figure of a tracker. current: what it says is so. line: from 1. quote: its line, plain.
 
     heading: the title that it stands under. state: whether the tracker calls it done or open.
@@ -63,21 +63,21 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     baseline: float | None = None
     target: float | None = None
     unit: str = ""
-    state: State = ""
+    state: CompletionState = ""
 
 
 class Contradiction(msgspec.Struct, frozen=True, order=True):
     """Two things that a tracker says and that cannot both be so. lines: where it says them."""
 
     lines: tuple[int, ...]
-    what: str
+    description: str
 
 
-class Tracker(msgspec.Struct, frozen=True):
+class MarkdownTracker(msgspec.Struct, frozen=True):
     """What a tracker says. title: of the whole."""
 
     title: str
-    figures: tuple[Figure, ...]
+    metrics: tuple[MarkdownMetric, ...]
     contradictions: tuple[Contradiction, ...]
 
 
@@ -89,32 +89,32 @@ class Quantity(msgspec.Struct, frozen=True):
     text: str
 
 
-def read_tracker(text: str) -> Tracker:
+def parse_markdown_tracker(text: str) -> MarkdownTracker:
     """Return the figures of a Markdown text and its contradictions."""
-    figures = tuple(_figures(text.splitlines()))
-    statements = tuple(_statements(text.splitlines()))
+    metrics = tuple(_find_metrics(text.splitlines()))
+    statements = tuple(_find_statements(text.splitlines()))
     title = next(
-        (_plain(line.lstrip("# ")) for line in text.splitlines() if line.startswith("# ")), "tracker"
+        (_strip_markdown(line.lstrip("# ")) for line in text.splitlines() if line.startswith("# ")), "tracker"
     )
-    return Tracker(title, figures, tuple(sorted(set(_contradictions(figures, statements)))))
+    return MarkdownTracker(title, metrics, tuple(sorted(set(_find_contradictions(metrics, statements)))))
 
 
-def quantity(text: str) -> Quantity | None:
+def parse_quantity(text: str) -> Quantity | None:
     """Return the first number of a text, None when it has none; `3-5 min` is 4 min, `462/464` is 462."""
-    for found in _NUMBER.finditer(_plain(text)):
-        low = _float(found["low"])
+    for found in _NUMBER.finditer(_strip_markdown(text)):
+        low = _parse_float(found["low"])
         value = low
         if found["high"] and "/" not in (found["more"] or ""):
-            value = (low + _float(found["high"])) / 2
+            value = (low + _parse_float(found["high"])) / 2
         return Quantity(value, found["unit"] or "", found[0].strip())
     return None
 
 
-def _float(digits: str) -> float:
+def _parse_float(digits: str) -> float:
     return float(digits.replace(",", "").replace("_", ""))
 
 
-def _figures(lines: Sequence[str]) -> Iterator[Figure]:
+def _find_metrics(lines: Sequence[str]) -> Iterator[MarkdownMetric]:
     heading, heading_state = "", ""
     columns: dict[str, int] = {}
     fenced = False
@@ -124,23 +124,23 @@ def _figures(lines: Sequence[str]) -> Iterator[Figure]:
         if fenced:
             continue
         if line.startswith("#"):
-            heading, heading_state, columns = _title(line), _state(line), {}
+            heading, heading_state, columns = _title(line), _completion_state(line), {}
         if line.lstrip().startswith("|"):
             cells = _cells(line)
             if not columns:
-                columns = _head(cells)
-            elif not _is_rule(cells):
-                yield from _row(cells, columns, heading, number, line)
+                columns = _header_columns(cells)
+            elif not _is_separator(cells):
+                yield from _row_metric(cells, columns, heading, number, line)
             continue
         columns = {}
-        found = _sentence(line, heading, number)
+        found = _sentence_metric(line, heading, number)
         if found is not None:
             yield found if found.state else msgspec.structs.replace(found, state=heading_state)
 
 
 def _title(line: str) -> str:
     """Return a heading without its number and what it says of its state."""
-    plain = _plain(line.lstrip("# "))
+    plain = _strip_markdown(line.lstrip("# "))
     bare = _DONE.sub(" ", _OPEN.sub(" ", re.sub(r"^\d+[.)]\s+", "", plain)))
     return " ".join(bare.split()).strip(" .:,-\u2013()") or plain
 
@@ -149,14 +149,14 @@ def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
-def _is_rule(cells: Sequence[str]) -> bool:
+def _is_separator(cells: Sequence[str]) -> bool:
     return all(re.fullmatch(r":?-+:?", cell) for cell in cells if cell)
 
 
-def _head(cells: Sequence[str]) -> dict[str, int]:
+def _header_columns(cells: Sequence[str]) -> dict[str, int]:
     columns = {"name": 0}
     for index, cell in enumerate(cells[1:], 1):
-        word = _plain(cell).lower()
+        word = _strip_markdown(cell).lower()
         for column, names in _COLUMNS.items():
             if column not in columns and any(word.startswith(name) for name in names):
                 columns[column] = index
@@ -164,45 +164,45 @@ def _head(cells: Sequence[str]) -> dict[str, int]:
     return columns
 
 
-def _row(
+def _row_metric(
     cells: Sequence[str], columns: dict[str, int], heading: str, number: int, line: str
-) -> Iterator[Figure]:
+) -> Iterator[MarkdownMetric]:
     def cell(column: str) -> str:
         index = columns.get(column, -1)
         return cells[index] if 0 <= index < len(cells) else ""
 
-    if len(columns) < 2 or not _plain(cells[0]):
+    if len(columns) < 2 or not _strip_markdown(cells[0]):
         return
-    current, baseline, target = (quantity(cell(column)) for column in ("current", "baseline", "target"))
-    sides = _sides(cell("current"))
+    current, baseline, target = (parse_quantity(cell(column)) for column in ("current", "baseline", "target"))
+    sides = _arrow_sides(cell("current"))
     if sides is not None:
         baseline, current = baseline or sides[0], sides[1]
     if current is None and baseline is None and target is None:
         return
     known = current or baseline or target
-    yield Figure(
-        name=_plain(cells[0]),
+    yield MarkdownMetric(
+        name=_strip_markdown(cells[0]),
         heading=heading,
         line=number,
-        quote=_plain(line.replace("|", " ")),
+        quote=_strip_markdown(line.replace("|", " ")),
         current=current.value if current else None,
         baseline=baseline.value if baseline else None,
         target=target.value if target else None,
         unit=known.unit if known else "",
-        state=_state(cell("status") or line),
+        state=_completion_state(cell("status") or line),
     )
 
 
-def _sentence(line: str, heading: str, number: int) -> Figure | None:
+def _sentence_metric(line: str, heading: str, number: int) -> MarkdownMetric | None:
     """Return the figure of a heading or a list item; of other lines only that of an arrow."""
-    plain = re.sub(r"^\d+[.)]\s+", "", _plain(line.lstrip("#-*+ \t")))
+    plain = re.sub(r"^\d+[.)]\s+", "", _strip_markdown(line.lstrip("#-*+ \t")))
     is_item = bool(re.match(r"\s*(?:#{1,6}\s|[-*+]\s|\d+[.)]\s)", line))
-    sides = _sides(plain)
+    sides = _arrow_sides(plain)
     if sides is None and not is_item:
         return None
-    name = _name_of(plain) or heading
+    name = _subject_of(plain) or heading
     if sides is not None:
-        return Figure(
+        return MarkdownMetric(
             name=name,
             heading=heading,
             line=number,
@@ -210,45 +210,45 @@ def _sentence(line: str, heading: str, number: int) -> Figure | None:
             baseline=sides[0].value,
             current=sides[1].value,
             unit=sides[1].unit or sides[0].unit,
-            state=_state(line),
+            state=_completion_state(line),
         )
-    found = quantity(plain)
+    found = parse_quantity(plain)
     if found is None or not re.search(r"[A-Za-z]", plain):
         return None
-    return Figure(
+    return MarkdownMetric(
         name=name,
         heading=heading,
         line=number,
         quote=plain,
         current=found.value,
         unit=found.unit,
-        state=_state(line),
+        state=_completion_state(line),
     )
 
 
-def _sides(text: str) -> tuple[Quantity, Quantity] | None:
+def _arrow_sides(text: str) -> tuple[Quantity, Quantity] | None:
     """Return what stands before and behind an arrow, where both are numbers."""
     parts = _ARROW.split(text, maxsplit=1)
     if len(parts) != 2:
         return None
     before = None
     for found in _NUMBER.finditer(parts[0]):
-        before = quantity(found[0])
-    after = quantity(parts[1])
+        before = parse_quantity(found[0])
+    after = parse_quantity(parts[1])
     if before is None or after is None:
         return None
     # A number far behind the arrow is about something else: `15 -> next target in week 3`.
-    if len(_words(parts[1][: parts[1].find(after.text)])) > 1:
+    if len(_subject_words(parts[1][: parts[1].find(after.text)])) > 1:
         return None
     return before, after
 
 
-def _name_of(plain: str) -> str:
+def _subject_of(plain: str) -> str:
     """Return what a sentence is about: what stands before its colon or first number."""
     head = re.split(r":\s|\s[-\u2013\u2014]\s", plain, maxsplit=1)[0]
-    if not _words(head) or head == plain:
+    if not _subject_words(head) or head == plain:
         head = _NUMBER.split(plain, maxsplit=1)[0]
-    head = head if _words(head) else plain
+    head = head if _subject_words(head) else plain
     return " ".join(_DONE.sub(" ", _OPEN.sub(" ", head)).split()[:12]).strip(" .:,-\u2013()")
 
 
@@ -258,75 +258,75 @@ class _Statement(msgspec.Struct, frozen=True):
     words: frozenset[str]
     name: str
     line: int
-    state: State
+    state: CompletionState
 
 
-def _statements(lines: Sequence[str]) -> Iterator[_Statement]:
+def _find_statements(lines: Sequence[str]) -> Iterator[_Statement]:
     for number, line in enumerate(lines, 1):
         if not re.match(r"\s*(?:#{1,6}\s|[-*+]\s|\d+[.)]\s|\|)", line):
             continue
-        state = _state(line)
+        state = _completion_state(line)
         subject = _cells(line)[0] if line.lstrip().startswith("|") else line.lstrip("#-*+ \t")
-        name = _name_of(_plain(subject))
-        words = _words(name)
-        if state and words and len(words) <= _MOST_WORDS:
+        name = _subject_of(_strip_markdown(subject))
+        words = _subject_words(name)
+        if state and words and len(words) <= _MAX_WORDS:
             yield _Statement(frozenset(words), name, number, state)
 
 
-def _contradictions(figures: Iterable[Figure], statements: Sequence[_Statement]) -> Iterator[Contradiction]:
+def _find_contradictions(metrics: Iterable[MarkdownMetric], statements: Sequence[_Statement]) -> Iterator[Contradiction]:
     for one, other in combinations(statements, 2):
-        if {one.state, other.state} == {"done", "open"} and _is_same(one.words, other.words):
+        if {one.state, other.state} == {"done", "open"} and _is_same_subject(one.words, other.words):
             done, left = (one, other) if one.state == "done" else (other, one)
-            told = f"“{done.name}” is done, and “{left.name}” is still to be done"
-            yield Contradiction((done.line, left.line), told)
-    kept = [figure for figure in figures if figure.current is not None]
-    for figure in kept:
-        if figure.state != "done":
+            description = f"“{done.name}” is done, and “{left.name}” is still to be done"
+            yield Contradiction((done.line, left.line), description)
+    kept = [figure for figure in metrics if figure.current is not None]
+    for metric in kept:
+        if metric.state != "done":
             continue
-        if figure.baseline is not None and figure.baseline == figure.current:
-            told = f"“{figure.name}” is done, and is what it was: {figure.quote}"
-            yield Contradiction((figure.line,), told)
-        elif _misses(figure):
-            told = f"“{figure.name}” is done, and is not at its target: {figure.quote}"
-            yield Contradiction((figure.line,), told)
+        if metric.baseline is not None and metric.baseline == metric.current:
+            description = f"“{metric.name}” is done, and is what it was: {metric.quote}"
+            yield Contradiction((metric.line,), description)
+        elif _misses_target(metric):
+            description = f"“{metric.name}” is done, and is not at its target: {metric.quote}"
+            yield Contradiction((metric.line,), description)
     for here, there in combinations(kept, 2):
         if here.unit != there.unit or here.current == there.current:
             continue
-        names = frozenset(_words(here.name)), frozenset(_words(there.name))
+        names = frozenset(_subject_words(here.name)), frozenset(_subject_words(there.name))
         if len(names[0]) > 1 and names[0] == names[1]:
-            told = f"“{here.name}” is {here.current:g} {here.unit}".rstrip() + f", and {there.current:g}"
-            yield Contradiction((here.line, there.line), told)
+            description = f"“{here.name}” is {here.current:g} {here.unit}".rstrip() + f", and {there.current:g}"
+            yield Contradiction((here.line, there.line), description)
 
 
-def _misses(figure: Figure) -> bool:
+def _misses_target(metric: MarkdownMetric) -> bool:
     """Return whether a figure lies between its baseline and its target, so that the target is not met."""
-    if figure.target is None or figure.baseline is None or figure.current is None:
+    if metric.target is None or metric.baseline is None or metric.current is None:
         return False
-    if figure.target == figure.baseline:
+    if metric.target == metric.baseline:
         return False
-    return (figure.current - figure.target) * (figure.baseline - figure.target) > 0
+    return (metric.current - metric.target) * (metric.baseline - metric.target) > 0
 
 
-def _is_same(one: frozenset[str], other: frozenset[str]) -> bool:
+def _is_same_subject(one: frozenset[str], other: frozenset[str]) -> bool:
     """Return whether two subjects are one: most words of the shorter name are in the longer."""
     both = len(one & other)
     return both >= min(2, len(one), len(other)) and both / min(len(one), len(other)) >= 0.6
 
 
-def _state(text: str) -> State:
+def _completion_state(text: str) -> CompletionState:
     if _NEGATED.search(text) or _OPEN.search(text):
         return "open"
     return "done" if _DONE.search(text) else ""
 
 
-def _words(text: str) -> set[str]:
+def _subject_words(text: str) -> set[str]:
     """Return the words that tell a subject: small, without hyphens and plurals."""
     plain = re.sub(r"(?<=\w)[-_](?=\w)", "", _DONE.sub(" ", _OPEN.sub(" ", text)).lower())
     words = re.findall(r"[a-z][a-z0-9]+", plain)
-    return {word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP} - _STOP
+    return {word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP_WORDS} - _STOP_WORDS
 
 
-def _plain(text: str) -> str:
+def _strip_markdown(text: str) -> str:
     """Return a line without the marks of Markdown."""
     text = re.sub(r"!?\[([^\]]{2,})\]\([^)]*\)", r"\1", text)
     return " ".join(re.sub(r"[*`_]{1,3}(?=\S)|(?<=\S)[*`_]{1,3}(?!\w)|~~", "", text).split())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 _BARS = "▁▂▃▄▅▆▇█"
-LEAST_POINTS = 3
+MIN_POINTS = 3
 _DAY_S = 86400.0
 
 
@@ -19,12 +19,12 @@ def slope_per_day(points: Sequence[tuple[float, float]]) -> float | None:
     points: (epoch seconds, value).
     """
     slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(points, 2) if a[0] != b[0]]
-    if len(points) < LEAST_POINTS or not slopes:
+    if len(points) < MIN_POINTS or not slopes:
         return None
     return statistics.median(slopes) * _DAY_S
 
 
-def reached_on(points: Sequence[tuple[float, float]], target: float) -> float | None:
+def predicted_time(points: Sequence[tuple[float, float]], target: float) -> float | None:
     """Return the epoch second at which the trend meets `target`; None when it never does, or is not known."""
     slope = slope_per_day(points)
     if not slope:
@@ -34,9 +34,9 @@ def reached_on(points: Sequence[tuple[float, float]], target: float) -> float | 
     return last_s + days * _DAY_S if days >= 0 else None
 
 
-def sparkline(values: Sequence[float], most: int = 12) -> str:
+def sparkline(values: Sequence[float], max_values: int = 12) -> str:
     """Return the last `most` values as bars; equal values are bars of half height."""
-    shown = values[-most:]
+    shown = values[-max_values:]
     if not shown:
         return ""
     low, high = min(shown), max(shown)

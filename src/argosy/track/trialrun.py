@@ -17,12 +17,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from argosy.engine.memory import read_memory
-from argosy.track.command import TroubleError
+from argosy.engine.memory import read_process_memory
+from argosy.track.command import MeasurementError
 
-_REAPER = "ZMQbg/Reaper"  # libzmq names one such thread in each context (src/ctx.cpp)
-_UP_WITHIN_S = 300.0
-_LOOPBACK_UP = """
+_REAPER_THREAD = "ZMQbg/Reaper"  # libzmq names one such thread in each context (src/ctx.cpp)
+_UP_TIMEOUT_S = 300.0
+_LOOPBACK_UP_CODE = """
 import fcntl, os, socket, struct, sys
 with socket.socket() as probe:
     fcntl.ioctl(probe, 0x8914, struct.pack("16sh", b"lo", 0x1 | 0x40))
@@ -46,25 +46,25 @@ def measure_fleet(fleet: str, variables: Mapping[str, str], timeout_s: float) ->
         "ARGOSY_HUB": "off",
     }
     try:
-        return _started(fleet, env, timeout_s)
+        return _measure_started(fleet, env, timeout_s)
     finally:
         try:
-            _argosy(["down", fleet], env, 120.0, apart=False)
+            _run_argosy(["down", fleet], env, 120.0, is_isolated=False)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _started(fleet: str, env: Mapping[str, str], timeout_s: float) -> dict[str, float]:
-    wait_s = min(timeout_s, _UP_WITHIN_S)
-    up = _argosy(["up", fleet, "-d", "--no-hub", "--timeout", f"{wait_s:g}"], env, wait_s + 30, apart=True)
-    status = _argosy(["status", fleet], env, 60.0, apart=False)
+def _measure_started(fleet: str, env: Mapping[str, str], timeout_s: float) -> dict[str, float]:
+    wait_s = min(timeout_s, _UP_TIMEOUT_S)
+    up = _run_argosy(["up", fleet, "-d", "--no-hub", "--timeout", f"{wait_s:g}"], env, wait_s + 30, is_isolated=True)
+    status = _run_argosy(["status", fleet], env, 60.0, is_isolated=False)
     pids = {row["pid"] for row in status["agents"].values() if row.get("pid")}
     found = {"fleet.contexts": 0.0, "fleet.threads": 0.0, "fleet.pss": 0.0}
     for pid in pids:
         names = _thread_names(pid)
-        memory = read_memory(pid)
+        memory = read_process_memory(pid)
         found["fleet.threads"] += len(names)
-        found["fleet.contexts"] += sum(name.startswith(_REAPER) for name in names)
+        found["fleet.contexts"] += sum(name.startswith(_REAPER_THREAD) for name in names)
         found["fleet.pss"] += memory.pss_bytes if memory is not None else 0
     return {
         **found,
@@ -81,39 +81,39 @@ def _thread_names(pid: int) -> list[str]:
         return []
 
 
-def _argosy(words: list[str], env: Mapping[str, str], timeout_s: float, *, apart: bool) -> dict[str, Any]:
-    command = [sys.executable, "-m", "argosy", *words, "--json"]
-    if apart:
-        command = [*_own_network(), *command]
+def _run_argosy(arguments: list[str], env: Mapping[str, str], timeout_s: float, *, is_isolated: bool) -> dict[str, Any]:
+    command = [sys.executable, "-m", "argosy", *arguments, "--json"]
+    if is_isolated:
+        command = [*_isolated_network_command(), *command]
     try:
         done = subprocess.run(
             command, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s
         )
     except subprocess.TimeoutExpired:
-        raise TroubleError(f"`argosy {words[0]}` was not done after {timeout_s:g} s") from None
+        raise MeasurementError(f"`argosy {arguments[0]}` was not done after {timeout_s:g} s") from None
     try:
-        told: dict[str, Any] = json.loads(done.stdout)
+        document: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        said = done.stderr.decode("utf-8", "replace").strip()[-300:]
-        raise TroubleError(f"`argosy {words[0]}` ended with {done.returncode}: {said}") from None
-    if "errors" in told and told.get("argosy") == "error/1":
-        first = told["errors"][0]
-        raise TroubleError(f"{first['where']}: {first['message']}")
-    return told
+        error_tail = done.stderr.decode("utf-8", "replace").strip()[-300:]
+        raise MeasurementError(f"`argosy {arguments[0]}` ended with {done.returncode}: {error_tail}") from None
+    if "errors" in document and document.get("argosy") == "error/1":
+        first = document["errors"][0]
+        raise MeasurementError(f"{first['where']}: {first['message']}")
+    return document
 
 
 @cache
-def _own_network() -> tuple[str, ...]:
+def _isolated_network_command() -> tuple[str, ...]:
     """Return the words that run a command in a network of its own; none where that is not allowed."""
     if shutil.which("unshare") is None:
         return ()
-    ways = (
+    candidates = (
         [("unshare", "--net")]
         if os.geteuid() == 0
         else [("unshare", "--user", "--map-current-user", "--net")]
     )
-    for way in ways:
-        words = (*way, "--", sys.executable, "-c", _LOOPBACK_UP)
-        if subprocess.run([*words, "true"], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0:
-            return words
+    for candidate in candidates:
+        command = (*candidate, "--", sys.executable, "-c", _LOOPBACK_UP_CODE)
+        if subprocess.run([*command, "true"], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0:
+            return command
     return ()

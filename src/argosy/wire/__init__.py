@@ -36,13 +36,13 @@ __all__ = [
     "context",
 ]
 
-_ROOMS = {"Peer": "peer", "connect": "blocking", "context": "lease"}
+_MODULES = {"Peer": "peer", "connect": "blocking", "context": "lease"}
 
 
 def __getattr__(name: str) -> Any:
     # Loaded at first use: `argosy.wire.context` alone needs neither asyncio nor msgspec.
     if name not in __all__:
         raise AttributeError(f"module `argosy.wire` has no attribute `{name}`")
-    value = getattr(importlib.import_module(f"argosy.wire.{_ROOMS.get(name, 'errors')}"), name)
+    value = getattr(importlib.import_module(f"argosy.wire.{_MODULES.get(name, 'errors')}"), name)
     globals()[name] = value
     return value

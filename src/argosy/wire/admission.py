@@ -29,22 +29,22 @@ from zmq.utils import z85
 from argosy.fault import Fault, RefusedError
 from argosy.wire.keys import Keyring
 from argosy.wire.lease import shared_context
-from argosy.wire.monitor import Monitor, has_input
+from argosy.wire.monitor import SocketMonitor, has_input
 from argosy.wire.reactor import Reactor
 
-QUIET_S: Final = 10.0  # between two lines about one address and reason
-MOST_KNOWN: Final = 256  # addresses whose last line is remembered
+LOG_INTERVAL_S: Final = 10.0  # between two lines about one address and reason
+MAX_LOGGED_PEERS: Final = 256  # addresses whose last line is remembered
 ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 ZAP_VERSION: Final = b"1.0"
 
 _ACCEPTED: Final = int(zmq.EVENT_ACCEPTED)
 _DISCONNECTED: Final = int(zmq.EVENT_DISCONNECTED)
-_FAILED: Final = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
-_LEFT: Final = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
-_MONITORED: Final = _ACCEPTED | _DISCONNECTED | _FAILED | _LEFT
-_NO_KEY: Final = "it showed no key"
+_HANDSHAKE_FAILED: Final = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+_HANDSHAKE_ABORTED: Final = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
+_MONITORED: Final = _ACCEPTED | _DISCONNECTED | _HANDSHAKE_FAILED | _HANDSHAKE_ABORTED
+_NO_KEY_REASON: Final = "it showed no key"
 _REASONS: Final = {
-    int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH): _NO_KEY,
+    int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH): _NO_KEY_REASON,
     int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC): "it expects another key of this machine",
 }
 _numbers = itertools.count(1)
@@ -52,90 +52,90 @@ _numbers = itertools.count(1)
 _log = logging.getLogger("argosy.wire")
 
 
-class _Peer(NamedTuple):
+class _RemoteAddress(NamedTuple):
     """Who connected; is_here: from an address of this machine."""
 
     address: str
-    is_here: bool
+    is_local: bool
 
 
-_NOBODY: Final = _Peer("an unknown address (it left at once)", False)
+_UNKNOWN_ADDRESS: Final = _RemoteAddress("an unknown address (it left at once)", False)
 
 
-class Refusals:
+class RejectionLog:
     """Counts who was refused, and logs it: one line at once, then one per `QUIET_S` and address."""
 
     def __init__(self, agent: str, now_s: Callable[[], float] = time.monotonic) -> None:
         self.count = 0
         self._agent = agent
         self._now_s = now_s
-        self._told: dict[tuple[str, str], tuple[float, int]] = {}
+        self._last_logged: dict[tuple[str, str], tuple[float, int]] = {}
 
-    def note(self, address: str, reason: str) -> None:
+    def record(self, address: str, reason: str) -> None:
         """Take one refused peer."""
         self.count += 1
-        said_s, unsaid = self._told.get((address, reason), (-QUIET_S, 0))
+        logged_s, suppressed = self._last_logged.get((address, reason), (-LOG_INTERVAL_S, 0))
         now_s = self._now_s()
-        if now_s - said_s < QUIET_S:
-            self._told[address, reason] = said_s, unsaid + 1
+        if now_s - logged_s < LOG_INTERVAL_S:
+            self._last_logged[address, reason] = logged_s, suppressed + 1
             return
-        self._told.pop((address, reason), None)
-        while len(self._told) >= MOST_KNOWN:
-            del self._told[next(iter(self._told))]
-        self._told[address, reason] = now_s, 0
-        more = f" ({unsaid} more times since the last line)" if unsaid else ""
+        self._last_logged.pop((address, reason), None)
+        while len(self._last_logged) >= MAX_LOGGED_PEERS:
+            del self._last_logged[next(iter(self._last_logged))]
+        self._last_logged[address, reason] = now_s, 0
+        more = f" ({suppressed} more times since the last line)" if suppressed else ""
         _log.warning("`%s` refused a peer at %s: %s%s", self._agent, address, reason, more)
 
 
-class Admission:
+class CurveAuthenticator:
     """The door of one agent's sockets to other machines.
 
     Raises RefusedError: this machine has no key, or something else in this process answers ZAP.
     """
 
     def __init__(self, agent: str, keyring: Keyring, reactor: Reactor) -> None:
-        self.refusals = Refusals(agent)
+        self.rejections = RejectionLog(agent)
         self._keyring = keyring
-        self._pair = keyring.own()
+        self._pair = keyring.own_pair()
         self._reactor = reactor
         self._domain = f"argosy.{next(_numbers)}".encode()
-        self._watches: list[_Watch] = []
-        self._gate = _gate_of(reactor)
-        self._gate.doors[self._domain] = self._admit
+        self._handshake_monitors: list[_HandshakeMonitor] = []
+        self._zap_handler = _get_zap_handler(reactor)
+        self._zap_handler.authenticators[self._domain] = self._authenticate
 
-    def guard(self, bound: zmq.Socket[Any]) -> None:
+    def protect(self, bound: zmq.Socket[Any]) -> None:
         """Let the endpoints that this socket binds from now on take the fleet's keys alone."""
-        self._watches.append(_Watch(bound, self._reactor, self.refusals))
+        self._handshake_monitors.append(_HandshakeMonitor(bound, self._reactor, self.rejections))
         bound.curve_server = 1
         bound.curve_secretkey = self._pair.secret
         bound.zap_domain = self._domain
         bound.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
-    def _admit(self, address: str, public: bytes) -> str | None:
+    def _authenticate(self, address: str, public: bytes) -> str | None:
         """Return the machine whose key this is; one that is none of the fleet's is noted."""
-        name = self._keyring.name_of(public)
+        name = self._keyring.machine_of_key(public)
         if name is None:
-            self.refusals.note(address, f"its key is not one of this fleet's (`{public.decode()}`)")
+            self.rejections.record(address, f"its key is not one of this fleet's (`{public.decode()}`)")
         return name
 
     def close(self) -> None:
         """Stop watching; to be called before the guarded sockets are closed."""
-        for watch in self._watches:
-            watch.close()
-        self._gate.doors.pop(self._domain, None)
-        self._gate.close_if_idle()
+        for monitor in self._handshake_monitors:
+            monitor.close()
+        self._zap_handler.authenticators.pop(self._domain, None)
+        self._zap_handler.close_if_idle()
 
     def statistics(self) -> dict[str, int]:
         """Return how many connections were refused."""
-        return {"refused": self.refusals.count}
+        return {"refused": self.rejections.count}
 
 
-class Gate:
+class ZapHandler:
     """Answers ZAP for one context; `doors` are asked by domain."""
 
     def __init__(self, context: zmq.Context[Any], reactor: Reactor) -> None:
         self.context = context
-        self.doors: dict[bytes, Callable[[str, bytes], str | None]] = {}
+        self.authenticators: dict[bytes, Callable[[str, bytes], str | None]] = {}
         self._reactor = reactor
         self._socket: zmq.Socket[bytes] = context.socket(zmq.REP)
         self._socket.linger = 0
@@ -148,13 +148,13 @@ class Gate:
                 Fault(ZAP_ENDPOINT, "zap-taken", message, "argosy needs `zmq.auth` left out there")
             ) from error
         self._fd: int = self._socket.fileno()
-        reactor.watch(self._fd, self._on_readable)
+        reactor.add_reader(self._fd, self._on_readable)
         self._on_readable()  # the descriptor tells of changes since the last look only
 
     def close_if_idle(self) -> None:
         """Close when no door is left."""
-        if not self.doors and not self._socket.closed:
-            self._reactor.unwatch(self._fd)
+        if not self.authenticators and not self._socket.closed:
+            self._reactor.remove_reader(self._fd)
             self._socket.unbind(ZAP_ENDPOINT)  # at once; after `close` it is taken for a while yet
             self._socket.close(0)
 
@@ -166,77 +166,77 @@ class Gate:
     def _on_readable(self) -> None:
         # To the end each time, for the same reason.
         while not self._socket.closed and has_input(self._socket):
-            self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
+            self._socket.send_multipart(self._authenticate_request(self._socket.recv_multipart()))
 
-    def _answer(self, question: list[bytes]) -> list[bytes]:
-        _, number, domain, address, _, mechanism, *credentials = question
-        door = self.doors.get(domain)
+    def _authenticate_request(self, zap_request: list[bytes]) -> list[bytes]:
+        _, number, domain, address, _, mechanism, *credentials = zap_request
+        authenticate = self.authenticators.get(domain)
         name = None
-        if door and mechanism == b"CURVE" and len(credentials) == 1:
-            name = door(address.decode("utf-8", "replace"), z85.encode(credentials[0]))
+        if authenticate and mechanism == b"CURVE" and len(credentials) == 1:
+            name = authenticate(address.decode("utf-8", "replace"), z85.encode(credentials[0]))
         if name is None:
             return [ZAP_VERSION, number, b"400", b"this key is not known here", b"", b""]
         return [ZAP_VERSION, number, b"200", b"", name.encode(), b""]
 
 
-_gate: Gate | None = None
+_zap_handler: ZapHandler | None = None
 
 
-def _gate_of(reactor: Reactor) -> Gate:
+def _get_zap_handler(reactor: Reactor) -> ZapHandler:
     """Return the gate of this process's context, made when the first door needs it."""
-    global _gate
+    global _zap_handler
     context = shared_context()  # another one after a fork
-    if _gate is None or _gate.closed or _gate.context is not context:
-        _gate = Gate(context, reactor)
-    return _gate
+    if _zap_handler is None or _zap_handler.closed or _zap_handler.context is not context:
+        _zap_handler = ZapHandler(context, reactor)
+    return _zap_handler
 
 
-class _Watch:
+class _HandshakeMonitor:
     """Hears from a bound socket whose handshake failed, and notes it with its address."""
 
-    def __init__(self, bound: zmq.Socket[Any], reactor: Reactor, refusals: Refusals) -> None:
+    def __init__(self, bound: zmq.Socket[Any], reactor: Reactor, rejections: RejectionLog) -> None:
         self._reactor = reactor
-        self._refusals = refusals
-        self._peers: dict[int, _Peer] = {}
+        self._rejections = rejections
+        self._peers: dict[int, _RemoteAddress] = {}
         self._failure = ""
-        self._is_early = False
-        self._monitor = Monitor(bound, _MONITORED)
-        reactor.watch(self._monitor.fd, self._on_readable)
+        self._has_left_early = False
+        self._monitor = SocketMonitor(bound, _MONITORED)
+        reactor.add_reader(self._monitor.fd, self._on_readable)
         self._on_readable()  # the descriptor tells of changes since the last look only
 
     def close(self) -> None:
-        self._reactor.unwatch(self._monitor.fd)
+        self._reactor.remove_reader(self._monitor.fd)
         self._monitor.close()
 
     def _on_readable(self) -> None:
         while told := self._monitor.read():
-            self._take(*told)
+            self._on_event(*told)
 
-    def _take(self, event: int, value: int) -> None:
+    def _on_event(self, event: int, value: int) -> None:
         if event == _ACCEPTED:
-            self._peers[value] = _peer_of(value)
-        elif event == _FAILED:
+            self._peers[value] = _remote_address(value)
+        elif event == _HANDSHAKE_FAILED:
             self._failure = _REASONS.get(value, "it does not speak ZeroMQ as it should")
-            self._is_early = False
-        elif event == _LEFT:
-            self._failure, self._is_early = _NO_KEY, True
+            self._has_left_early = False
+        elif event == _HANDSHAKE_ABORTED:
+            self._failure, self._has_left_early = _NO_KEY_REASON, True
         elif event == _DISCONNECTED:
-            peer, failure = self._peers.pop(value, _NOBODY), self._failure
+            peer, failure = self._peers.pop(value, _UNKNOWN_ADDRESS), self._failure
             self._failure = ""
-            if failure and not (self._is_early and peer.is_here):
-                self._refusals.note(peer.address, failure)
+            if failure and not (self._has_left_early and peer.is_local):
+                self._rejections.record(peer.address, failure)
 
 
-def _peer_of(descriptor: int) -> _Peer:
+def _remote_address(descriptor: int) -> _RemoteAddress:
     """Return who is at the other end of a connection of this process."""
     try:
         connection = socket.socket(fileno=descriptor)
     except OSError:
-        return _NOBODY
+        return _UNKNOWN_ADDRESS
     try:
         peer, own = connection.getpeername(), connection.getsockname()
-        return _Peer(str(peer[0]), peer[0] == own[0]) if isinstance(peer, tuple) else _NOBODY
+        return _RemoteAddress(str(peer[0]), peer[0] == own[0]) if isinstance(peer, tuple) else _UNKNOWN_ADDRESS
     except OSError:
-        return _NOBODY
+        return _UNKNOWN_ADDRESS
     finally:
         connection.detach()  # the descriptor is ZeroMQ's

@@ -14,94 +14,94 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from argosy.wire.codec import MESSAGE_BYTES
+from argosy.wire.codec import MAX_MESSAGE_BYTES
 
-TOTAL_BYTES: Final = 4 * MESSAGE_BYTES  # claimed by all unfinished messages of a process
-STALLED_S: Final = 5.0
+MAX_CLAIMED_BYTES: Final = 4 * MAX_MESSAGE_BYTES  # claimed by all unfinished messages of a process
+STALL_TIMEOUT_S: Final = 5.0
 
-_FIRST_BYTES: Final = 64 * 1024
+_INITIAL_BYTES: Final = 64 * 1024
 _GROWTH: Final = 32  # what one read brings, 64 KiB, makes room for 2 MiB: arrays of 1 MiB never grow
 
 
-class ArrivingMessage:
+class IncomingMessage:
     """The frames of one message, each in memory of its own so that arrays are aligned.
 
     claimed_bytes: the size of the whole message by its head.
     """
 
     def __init__(self, sizes: Iterable[int]) -> None:
-        self._missing = deque(sizes)
-        self.claimed_bytes = sum(self._missing)
+        self._remaining_sizes = deque(sizes)
+        self.claimed_bytes = sum(self._remaining_sizes)
         self.frames: list[memoryview] = []
         self._memory = bytearray()
         self._filled = 0
         self._progress_s = time.monotonic()
-        self._keep_full()
+        self._finish_full_frames()
 
     @property
     def is_complete(self) -> bool:
         """Whether every byte of every frame is there."""
-        return not self._missing
+        return not self._remaining_sizes
 
     @property
     def is_stalled(self) -> bool:
         """Whether nothing has come for STALLED_S."""
-        return time.monotonic() - self._progress_s > STALLED_S
+        return time.monotonic() - self._progress_s > STALL_TIMEOUT_S
 
-    def room(self, coming_bytes: int = 0) -> memoryview:
+    def writable_space(self, expected_bytes: int = 0) -> memoryview:
         """Return where the next bytes belong; release it before the next call.
 
         coming_bytes: what is known to be there, so that the memory for it is taken in one step.
         """
         held = len(self._memory)
         if self._filled == held:
-            wanted = max(_FIRST_BYTES, _GROWTH * max(held, coming_bytes))
-            self._memory.extend(bytes(min(self._missing[0], wanted) - held))
+            wanted = max(_INITIAL_BYTES, _GROWTH * max(held, expected_bytes))
+            self._memory.extend(bytes(min(self._remaining_sizes[0], wanted) - held))
         return memoryview(self._memory)[self._filled :]
 
     def advance(self, count: int) -> None:
         """Take note that so many bytes of the room are filled."""
         self._filled += count
         self._progress_s = time.monotonic()
-        self._keep_full()
+        self._finish_full_frames()
 
-    def take(self, data: memoryview) -> int:
+    def consume(self, data: memoryview) -> int:
         """Copy what has arrived, and return how much of it belongs to this message."""
-        taken = 0
-        while self._missing and taken < len(data):
-            with self.room(len(data) - taken) as room:
-                part = data[taken : taken + len(room)]
+        consumed = 0
+        while self._remaining_sizes and consumed < len(data):
+            with self.writable_space(len(data) - consumed) as room:
+                part = data[consumed : consumed + len(room)]
                 room[: len(part)] = part
-            taken += len(part)
+            consumed += len(part)
             self.advance(len(part))
-        return taken
+        return consumed
 
-    def _keep_full(self) -> None:
+    def _finish_full_frames(self) -> None:
         """Move on from each frame that is full, empty ones included."""
-        while self._missing and self._filled == self._missing[0]:
-            self._missing.popleft()
+        while self._remaining_sizes and self._filled == self._remaining_sizes[0]:
+            self._remaining_sizes.popleft()
             self.frames.append(memoryview(self._memory))
             self._memory, self._filled = bytearray(), 0
 
 
-class ArrivalBudget:
+class ReceiveBudget:
     """What all unfinished messages of a process claim; may be used by several threads.
 
     The first message is always admitted, so that one is never larger than the total.
     """
 
-    def __init__(self, total_bytes: int = TOTAL_BYTES) -> None:
+    def __init__(self, total_bytes: int = MAX_CLAIMED_BYTES) -> None:
         self._total_bytes = total_bytes
         self._lock = threading.Lock()
-        self._claimed: dict[ArrivingMessage, int] = {}
+        self._claimed: dict[IncomingMessage, int] = {}
         self._refused_s = 0.0
 
     @property
-    def is_short(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether a message was refused within the last second: it waits."""
         return time.monotonic() - self._refused_s < 1
 
-    def admit(self, message: ArrivingMessage) -> bool:
+    def admit(self, message: IncomingMessage) -> bool:
         """Count a message's claim; False when there is no room for it now."""
         with self._lock:
             claimed = sum(self._claimed.values())
@@ -111,10 +111,10 @@ class ArrivalBudget:
             self._claimed[message] = message.claimed_bytes
             return True
 
-    def release(self, message: ArrivingMessage) -> None:
+    def release(self, message: IncomingMessage) -> None:
         """Give back the claim of a message that is complete, or that never will be."""
         with self._lock:
             self._claimed.pop(message, None)
 
 
-BUDGET: Final = ArrivalBudget()
+RECEIVE_BUDGET: Final = ReceiveBudget()

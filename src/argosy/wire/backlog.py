@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from argosy.wire import codec
-from argosy.wire.call import Call
-from argosy.wire.frame import Bytes
+from argosy.wire.call import PendingCall
+from argosy.wire.frame import BytesLike
 
-_MESSAGES: Final = 4  # on their way at once, where there are so many calls
+_MAX_MESSAGES_IN_FLIGHT: Final = 4  # on their way at once, where there are so many calls
 
 
 class Backlog:
@@ -19,49 +19,49 @@ class Backlog:
     calls: those that wait. batch: how many make a full message.
     """
 
-    __slots__ = ("_bytes", "_has_buffers", "batch", "calls")
+    __slots__ = ("_bytes", "_has_buffers", "batch_size", "calls")
 
     def __init__(self) -> None:
-        self.calls: deque[Call] = deque()
-        self.batch = codec.LEAST_BATCH
+        self.calls: deque[PendingCall] = deque()
+        self.batch_size = codec.MIN_BATCH
         self._bytes = 0
         self._has_buffers = False
 
-    def add(self, call: Call) -> bool:
+    def add(self, call: PendingCall) -> bool:
         """Add a call behind the others; tell whether there is a full message now."""
         self.calls.append(call)
         self._bytes += len(call.record)
         if call.buffers:
             self._has_buffers = True
-        return len(self.calls) >= self.batch or self._bytes >= codec.BATCH_BYTES
+        return len(self.calls) >= self.batch_size or self._bytes >= codec.MAX_BATCH_BYTES
 
-    def take(self, room: int) -> tuple[Sequence[Call], Sequence[Bytes]]:
+    def take(self, limit: int) -> tuple[Sequence[PendingCall], Sequence[BytesLike]]:
         """Take the calls of one message, at most `room`, and the buffers of the one that has some.
 
         A message has at most a batch of calls, ends with the one that fills BATCH_BYTES, and a
         call with buffers goes alone.
         """
         waiting = self.calls
-        room = min(room, self.batch)
-        if len(waiting) <= room and self._bytes <= codec.BATCH_BYTES and not self._has_buffers:
-            whole = tuple(waiting)
+        limit = min(limit, self.batch_size)
+        if len(waiting) <= limit and self._bytes <= codec.MAX_BATCH_BYTES and not self._has_buffers:
+            all_calls = tuple(waiting)
             waiting.clear()
-            return whole, ()
+            return all_calls, ()
         calls = [waiting.popleft()]
         if buffers := calls[0].buffers:
             return calls, buffers
         size = len(calls[0].record)
-        while waiting and len(calls) < room and size < codec.BATCH_BYTES and not waiting[0].buffers:
+        while waiting and len(calls) < limit and size < codec.MAX_BATCH_BYTES and not waiting[0].buffers:
             calls.append(waiting.popleft())
             size += len(calls[-1].record)
         return calls, ()
 
-    def put_back(self, calls: Iterable[Call]) -> None:
+    def put_back(self, calls: Iterable[PendingCall]) -> None:
         """Let calls go once more, in their order, before those that were never sent."""
         self.calls.extendleft(sorted(calls, key=lambda c: c.id, reverse=True))
-        self.count(0)
+        self.recount(0)
 
-    def count(self, in_flight: int) -> None:
+    def recount(self, in_flight: int) -> None:
         """Count anew what waits, after some were taken; in_flight: how many calls are on the lane.
 
         The more there are the larger is a message, since each wakes the peer.
@@ -69,4 +69,4 @@ class Backlog:
         waiting = self.calls
         self._bytes = sum(len(c.record) for c in waiting) if waiting else 0
         self._has_buffers = any(c.buffers for c in waiting) if waiting else False
-        self.batch = min(max(codec.LEAST_BATCH, in_flight // _MESSAGES), codec.MOST_BATCH)
+        self.batch_size = min(max(codec.MIN_BATCH, in_flight // _MAX_MESSAGES_IN_FLIGHT), codec.MAX_BATCH)

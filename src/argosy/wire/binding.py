@@ -10,7 +10,7 @@ import zmq
 from argosy.fault import Fault, RefusedError
 
 
-def bind(socket: zmq.Socket[Any], name: str, endpoint: str) -> str:
+def bind_endpoint(socket: zmq.Socket[Any], name: str, endpoint: str) -> str:
     """Bind a socket of the agent `name`, and return the endpoint as it was bound.
 
     The folder of an ipc socket is made. Raises RefusedError that names what could not be bound.
@@ -20,13 +20,13 @@ def bind(socket: zmq.Socket[Any], name: str, endpoint: str) -> str:
             os.makedirs(os.path.dirname(endpoint[6:]), 0o700, exist_ok=True)
         socket.bind(endpoint)
     except (zmq.ZMQError, OSError) as error:
-        raise RefusedError(cannot_bind(name, endpoint, error)) from error
+        raise RefusedError(bind_fault(name, endpoint, error)) from error
     last = socket.get(zmq.LAST_ENDPOINT)
     assert isinstance(last, bytes)
     return last.rstrip(b"\0").decode()
 
 
-def cannot_bind(name: str, endpoint: str, error: OSError | zmq.ZMQError) -> Fault:
+def bind_fault(name: str, endpoint: str, error: OSError | zmq.ZMQError) -> Fault:
     """Return the fault of an endpoint that could not be bound, with who may hold it."""
     reason = (error.strerror or str(error)).lower()
     if not endpoint.startswith("tcp://"):

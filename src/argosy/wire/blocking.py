@@ -15,40 +15,40 @@ from typing import Any
 
 from argosy.fault import Fault, InputError
 from argosy.wire import codec
-from argosy.wire.book import Directory
-from argosy.wire.call import Answer, unreadable
+from argosy.wire.book import AddressResolver
+from argosy.wire.call import EncodedReply, undecodable_reply
 from argosy.wire.channel import Channel
-from argosy.wire.keys import secure
+from argosy.wire.keys import apply_keys
 from argosy.wire.peer import DEFAULT_TIMEOUT_S
 from argosy.wire.reactor import BlockingReactor, Reactor
-from argosy.wire.stream import Inbox, SyncStream
+from argosy.wire.stream import ItemBuffer, SyncReplyStream
 from argosy.wire.trace import trace_id
 
-_WHERE = ("tcp://", "ipc://", "inproc://")
+_ENDPOINT_SCHEMES = ("tcp://", "ipc://", "inproc://")
 
 # Counts forks: what a thread had before one is its parent's. Asking for the pid is a system call.
-_life = 0
+_fork_count = 0
 
 
-def _begin_life() -> None:
-    global _life
-    _life += 1
+def _count_fork() -> None:
+    global _fork_count
+    _fork_count += 1
 
 
-os.register_at_fork(after_in_child=_begin_life)
+os.register_at_fork(after_in_child=_count_fork)
 
 
-class _Slot:
+class _ReplySlot:
     """Where one blocking call ends."""
 
-    __slots__ = ("answer", "error")
+    __slots__ = ("reply", "error")
 
     def __init__(self) -> None:
-        self.answer: Answer | None = None
+        self.reply: EncodedReply | None = None
         self.error: BaseException | None = None
 
     def done(self) -> bool:
-        return self.answer is not None or self.error is not None
+        return self.reply is not None or self.error is not None
 
     def take_error(self) -> BaseException:
         """Hand the error over: kept here, its traceback would keep this frame, and this slot, alive."""
@@ -56,87 +56,87 @@ class _Slot:
         assert error is not None
         return error
 
-    def set_result(self, answer: Answer, /) -> None:
-        self.answer = answer
+    def set_result(self, reply: EncodedReply, /) -> None:
+        self.reply = reply
 
     def set_exception(self, error: BaseException, /) -> None:
         self.error = error
 
 
-class _Line:
+class _ThreadChannel:
     """One thread's channel and the reactor that turns it; closed when its thread ends."""
 
-    def __init__(self, make: Callable[[BlockingReactor], Channel]) -> None:
+    def __init__(self, make_channel: Callable[[BlockingReactor], Channel]) -> None:
         self.reactor = BlockingReactor()
-        self.channel = make(self.reactor)
-        self.unpackers = codec.Unpackers()
-        self.life = _life
+        self.channel = make_channel(self.reactor)
+        self.unpackers = codec.UnpackerCache()
+        self.fork_count = _fork_count
 
     def close(self) -> None:
-        if self.life == _life:
+        if self.fork_count == _fork_count:
             self.channel.close()
 
     __del__ = close
 
 
-class _Lines(threading.local):
+class _ThreadChannels(threading.local):
     """Each thread's line to one peer, once it has one."""
 
-    line: _Line | None = None
+    current: _ThreadChannel | None = None
 
 
-class _Asker:
+class _SyncCaller:
     """Asks one peer from any thread; apart from SyncPeer for the reason that `peer` gives.
 
     make: makes a thread's channel. lines: those that there are.
     """
 
-    __slots__ = ("_lines", "_make", "_timeout_s")
+    __slots__ = ("_thread_channels", "_make_channel", "_timeout_s")
 
-    def __init__(self, make: Callable[[BlockingReactor], Channel], timeout_s: float, lines: _Lines) -> None:
-        self._make = make
+    def __init__(self, make_channel: Callable[[BlockingReactor], Channel], timeout_s: float, thread_channels: _ThreadChannels) -> None:
+        self._make_channel = make_channel
         self._timeout_s = timeout_s
-        self._lines = lines
+        self._thread_channels = thread_channels
 
-    def ask(
+    def call(
         self, method: str, arguments: dict[str, Any], timeout: float | None = None, returns: Any = Any
     ) -> Any:
-        line = self._lines.line
-        if line is None or line.life != _life:
-            line = self.new_line()
-        slot = _Slot()
+        thread_channel = self._thread_channels.current
+        if thread_channel is None or thread_channel.fork_count != _fork_count:
+            thread_channel = self.new_thread_channel()
+        slot = _ReplySlot()
         limit_s = self._timeout_s if timeout is None else timeout
-        channel = line.channel
-        call = channel.submit(method, arguments, limit_s, slot, trace_id.get())
+        channel = thread_channel.channel
+        pending = channel.submit(method, arguments, limit_s, slot, trace_id.get())
         try:
-            channel.wait_briefly(call)
-            line.reactor.run_until(slot.done)
+            channel.wait_briefly(pending)
+            thread_channel.reactor.run_until(slot.done)
         except BaseException:  # Ctrl-C and the like: the peer need not go on
-            channel.cancel(call)
+            channel.cancel(pending)
             raise
         if slot.error is not None:
             raise slot.take_error()
-        assert slot.answer is not None
-        raw, buffers = slot.answer
+        assert slot.reply is not None
+        raw, buffers = slot.reply
         try:
-            unpacker = line.unpackers.of(returns)
+            unpacker = thread_channel.unpackers.get(returns)
             return unpacker.unpack(raw, buffers) if buffers else unpacker.decode(raw)
-        except codec.UNREADABLE as error:
-            raise unreadable(channel.peer, method, error) from error
+        except codec.DECODE_ERRORS as error:
+            raise undecodable_reply(channel.peer, method, error) from error
 
-    def line(self) -> _Line:
+    def thread_channel(self) -> _ThreadChannel:
         """Return this thread's line, made at its first use and after a fork."""
-        line = self._lines.line
-        return self.new_line() if line is None or line.life != _life else line
+        current = self._thread_channels.current
+        return self.new_thread_channel() if current is None or current.fork_count != _fork_count else current
 
-    def new_line(self) -> _Line:
-        line = self._lines.line = _Line(self._make)
-        return line
+    def new_thread_channel(self) -> _ThreadChannel:
+        current = self._thread_channels.current = _ThreadChannel(self._make_channel)
+        return current
 
     def close(self) -> None:
-        line, self._lines.line = self._lines.line, None
-        if line:
-            line.close()
+        current, self._thread_channels.current = self._thread_channels.current, None
+        if current:
+            current.close()
 
 
 class SyncPeer:
@@ -144,21 +144,21 @@ class SyncPeer:
 
     def __init__(
         self,
-        make: Callable[[BlockingReactor], Channel],
+        make_channel: Callable[[BlockingReactor], Channel],
         timeout_s: float,
-        lines: _Lines | None = None,
+        thread_channels: _ThreadChannels | None = None,
     ) -> None:
-        self._make = make
+        self._make_channel = make_channel
         self._timeout_s = timeout_s
-        self._lines = lines or _Lines()
-        self._asker = _Asker(make, timeout_s, self._lines)
-        self._ask = self._asker.ask
+        self._thread_channels = thread_channels or _ThreadChannels()
+        self._sync_caller = _SyncCaller(make_channel, timeout_s, self._thread_channels)
+        self._call = self._sync_caller.call
 
     def call(
         self, method: str, /, *, timeout: float | None = None, returns: Any = Any, **arguments: Any
     ) -> Any:
         """Ask for one method, wait, and return its result; keywords and errors as in `Peer.call`."""
-        return self._ask(method, arguments, timeout, returns)
+        return self._call(method, arguments, timeout, returns)
 
     def stream(
         self,
@@ -169,27 +169,27 @@ class SyncPeer:
         gap: float | None = None,
         returns: Any = Any,
         **arguments: Any,
-    ) -> SyncStream:
+    ) -> SyncReplyStream:
         """Ask for a method that yields, and return its items for `for`; as `Peer.stream`."""
-        line = self._asker.line()
+        thread_channel = self._sync_caller.thread_channel()
         first_s = self._timeout_s if first is None else first
-        inbox = Inbox(line.channel, self._timeout_s if gap is None else gap, returns)
-        inbox.call = line.channel.submit(method, arguments, first_s, inbox, trace_id.get(), inbox)
-        return SyncStream(inbox, line.reactor.run_until)
+        item_buffer = ItemBuffer(thread_channel.channel, self._timeout_s if gap is None else gap, returns)
+        item_buffer.call = thread_channel.channel.submit(method, arguments, first_s, item_buffer, trace_id.get(), item_buffer)
+        return SyncReplyStream(item_buffer, thread_channel.reactor.run_until)
 
     def within(self, timeout_s: float) -> SyncPeer:
         """Return the same peer, on the same lanes, with another default time-out."""
-        return SyncPeer(self._make, timeout_s, self._lines)
+        return SyncPeer(self._make_channel, timeout_s, self._thread_channels)
 
     def close(self) -> None:
         """Close this thread's lane; those of other threads close when their threads end."""
-        self._asker.close()
+        self._sync_caller.close()
 
     def __enter__(self) -> SyncPeer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
 
@@ -197,13 +197,13 @@ class SyncPeer:
         if method.startswith("_"):
             raise AttributeError(method)
 
-        ask_for = self._ask
+        call = self._call
 
-        def ask(**arguments: Any) -> Any:
-            return ask_for(method, arguments)
+        def call_method(**arguments: Any) -> Any:
+            return call(method, arguments)
 
-        self.__dict__[method] = ask  # found at once from now on
-        return ask
+        self.__dict__[method] = call_method  # found at once from now on
+        return call_method
 
 
 def connect(
@@ -216,30 +216,30 @@ def connect(
     book: path of the book; default the variable ARGOSY_BOOK, which the engine sets.
     Raises InputError: no such agent, or no book to find it in.
     """
-    if peer.startswith(_WHERE):
+    if peer.startswith(_ENDPOINT_SCHEMES):
         return SyncPeer(lambda reactor: Channel(peer, lambda: peer, reactor), timeout)
-    directory = Directory(_book_path(peer, book))
-    directory.entry(peer)
-    return named_peer(peer, directory, timeout_s=timeout)
+    resolver = AddressResolver(_book_path(peer, book))
+    resolver.address(peer)
+    return named_peer(peer, resolver, timeout_s=timeout)
 
 
 def named_peer(
     peer: str,
-    directory: Directory,
-    caller: str = "",
-    heard: Callable[[str], object] | None = None,
+    resolver: AddressResolver,
+    client_name: str = "",
+    on_health: Callable[[str], object] | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
 ) -> SyncPeer:
     """Return an agent of the book; caller and heard as in `named_channel`."""
-    return SyncPeer(lambda reactor: named_channel(peer, directory, reactor, caller, heard), timeout_s)
+    return SyncPeer(lambda reactor: named_channel(peer, resolver, reactor, client_name, on_health), timeout_s)
 
 
 def named_channel(
     peer: str,
-    directory: Directory,
+    resolver: AddressResolver,
     reactor: Reactor,
-    caller: str = "",
-    heard: Callable[[str], object] | None = None,
+    client_name: str = "",
+    on_health: Callable[[str], object] | None = None,
 ) -> Channel:
     """Return a channel to an agent of the book, dialled where the book says at that time.
 
@@ -247,12 +247,12 @@ def named_channel(
     """
     return Channel(
         peer,
-        lambda: directory.endpoint(peer),
+        lambda: resolver.endpoint(peer),
         reactor,
-        caller=caller,
-        idempotent=lambda: directory.idempotent(peer),
-        secure=partial(secure, directory, peer),
-        heard=heard,
+        client_name=client_name,
+        get_idempotent=lambda: resolver.idempotent_methods(peer),
+        apply_keys=partial(apply_keys, resolver, peer),
+        on_health=on_health,
     )
 
 

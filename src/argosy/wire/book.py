@@ -11,13 +11,13 @@ import os
 import msgspec
 
 from argosy.fault import Fault, InputError, MissingError
-from argosy.wire.wholefile import write_whole
+from argosy.wire.wholefile import write_atomic
 
-HUB = "hub@"  # and a machine's name; no agent's name has an `@`
-SOCKET_PATH_BYTES = 107  # sun_path of Linux, without its final zero
+HUB_PREFIX = "hub@"  # and a machine's name; no agent's name has an `@`
+MAX_SOCKET_PATH_BYTES = 107  # sun_path of Linux, without its final zero
 
 
-class Entry(msgspec.Struct, frozen=True):
+class AgentAddress(msgspec.Struct, frozen=True):
     """Where one agent is.
 
     host: what others connect to; bind: the interface it binds itself.
@@ -35,7 +35,7 @@ class Entry(msgspec.Struct, frozen=True):
     wants: tuple[str, ...] = ()
 
 
-class Book(msgspec.Struct, frozen=True):
+class AddressBook(msgspec.Struct, frozen=True):
     """A fleet as its agents see it.
 
     machines: the machines that are this one. runtime: the folder of the fleet's sockets.
@@ -46,17 +46,17 @@ class Book(msgspec.Struct, frozen=True):
     environment: str
     machines: tuple[str, ...]
     runtime: str
-    agents: dict[str, Entry]
+    agents: dict[str, AgentAddress]
     keys: str = ""
-    hubs: dict[str, Entry] = {}
+    hubs: dict[str, AgentAddress] = {}
 
 
 def hub_name(machine: str) -> str:
     """Return the name under which a machine's hub is found in the book."""
-    return HUB + machine
+    return HUB_PREFIX + machine
 
 
-def read_book(path: str | os.PathLike[str]) -> Book:
+def read_address_book(path: str | os.PathLike[str]) -> AddressBook:
     """Read a book.
 
     Raises MissingError: there is no such file; InputError: it is not a book.
@@ -68,80 +68,80 @@ def read_book(path: str | os.PathLike[str]) -> Book:
         fault = Fault(str(path), "no-book", f"the fleet's address book cannot be read: {error.strerror}")
         raise MissingError(fault) from error
     try:
-        return msgspec.json.decode(text, type=Book)
+        return msgspec.json.decode(text, type=AddressBook)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise InputError(Fault(str(path), "bad-book", f"this is not an address book: {error}")) from error
 
 
-def write_book(path: str | os.PathLike[str], book: Book) -> None:
+def write_address_book(path: str | os.PathLike[str], book: AddressBook) -> None:
     """Write a book so that readers see the old one or the new one, never a part."""
-    write_whole(path, msgspec.json.encode(book))
+    write_atomic(path, msgspec.json.encode(book))
 
 
 def socket_path(runtime: str, name: str, *, topics: bool = False) -> str | None:
     """Return the path of an agent's ipc socket, None when it is too long for one."""
     path = f"{runtime}/z/{name}{'.t' if topics else ''}"
-    return path if len(os.fsencode(path)) <= SOCKET_PATH_BYTES else None
+    return path if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES else None
 
 
-class Directory:
+class AddressResolver:
     """A book that is read again when its file has changed, asked for endpoints."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(path)
-        self._seen: tuple[int, int, int] | None = None
+        self._file_state: tuple[int, int, int] | None = None
         self._book = self._read()
 
     @property
-    def book(self) -> Book:
+    def book(self) -> AddressBook:
         """The book as it is on disk now; the last good one when it cannot be read."""
         try:
             stat = os.stat(self._path)
-            if (stat.st_ino, stat.st_mtime_ns, stat.st_size) != self._seen:
+            if (stat.st_ino, stat.st_mtime_ns, stat.st_size) != self._file_state:
                 self._book = self._read()
         except OSError:
             # The folder of a fleet that is being stopped may go first; what was true stays in use.
             return self._book
         return self._book
 
-    def _read(self) -> Book:
-        book = read_book(self._path)
+    def _read(self) -> AddressBook:
+        book = read_address_book(self._path)
         stat = os.stat(self._path)
-        self._seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        self._file_state = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         return book
 
-    def entry(self, name: str) -> Entry:
+    def address(self, name: str) -> AgentAddress:
         """Return an agent's entry; raises InputError with the nearest name when there is none."""
         book = self.book
-        found = book.hubs.get(name.removeprefix(HUB)) if name.startswith(HUB) else book.agents.get(name)
+        found = book.hubs.get(name.removeprefix(HUB_PREFIX)) if name.startswith(HUB_PREFIX) else book.agents.get(name)
         if found is None:
-            raise InputError(_unknown(book, name, self._path))
+            raise InputError(_unknown_agent_fault(book, name, self._path))
         return found
 
-    def idempotent(self, name: str) -> tuple[str, ...]:
+    def idempotent_methods(self, name: str) -> tuple[str, ...]:
         """Return an agent's idempotent methods, none for one that has left the book."""
         found = self.book.agents.get(name)
         return found.idempotent if found else ()
 
     def endpoint(self, name: str) -> str:
         """Return what to connect to now: ipc when its socket is there, else tcp, else ipc."""
-        book, entry = self.book, self.entry(name)
-        path = socket_path(book.runtime, name) if entry.machine in book.machines else None
-        if path and (entry.port is None or os.path.exists(path)):
+        book, address = self.book, self.address(name)
+        path = socket_path(book.runtime, name) if address.machine in book.machines else None
+        if path and (address.port is None or os.path.exists(path)):
             return f"ipc://{path}"
-        if entry.port is None:
-            raise InputError(_unreachable(name, entry, self._path))
-        return f"tcp://{entry.host}:{entry.port}"
+        if address.port is None:
+            raise InputError(_no_port_fault(name, address, self._path))
+        return f"tcp://{address.host}:{address.port}"
 
 
-def _unknown(book: Book, name: str, path: str) -> Fault:
+def _unknown_agent_fault(book: AddressBook, name: str, path: str) -> Fault:
     import difflib  # noqa: PLC0415 - only for the message of a mistake
 
-    near = difflib.get_close_matches(name, book.agents, 1)
-    hint = f"did you mean `{near[0]}`?" if near else f"it has {len(book.agents)} agents, see `{path}`"
+    nearest = difflib.get_close_matches(name, book.agents, 1)
+    hint = f"did you mean `{nearest[0]}`?" if nearest else f"it has {len(book.agents)} agents, see `{path}`"
     return Fault(path, "unknown-agent", f"fleet `{book.fleet}` has no agent `{name}`", hint)
 
 
-def _unreachable(name: str, entry: Entry, path: str) -> Fault:
-    message = f"`{name}` is on `{entry.machine}` and declares no port, so it cannot be reached from here"
+def _no_port_fault(name: str, address: AgentAddress, path: str) -> Fault:
+    message = f"`{name}` is on `{address.machine}` and declares no port, so it cannot be reached from here"
     return Fault(path, "no-port", message, f"give `{name}` a `port` in the fleet file")

@@ -12,17 +12,17 @@ import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Final
 
-from argosy.wire.frame import Bytes, now_us
+from argosy.wire.frame import BytesLike, now_us
 
 if TYPE_CHECKING:
-    from argosy.wire.inquiry import ArgosyInquiry, Caller, Key
+    from argosy.wire.inquiry import MsgpackRequest, ConnectedClient, ClientKey
     from argosy.wire.reactor import Reactor, Timer
 
-BEAT_S: Final = 0.5
+HEARTBEAT_S: Final = 0.5
 IDLE_PROBE_S: Final = 300.0
 
 
-class Callers:
+class ClientTable:
     """The table of callers; `known` is for reading.
 
     make_beat(oldest_s): encodes a beat; oldest_s is how long the caller's oldest request has been here.
@@ -33,37 +33,37 @@ class Callers:
     def __init__(
         self,
         reactor: Reactor,
-        make_beat: Callable[[float], Bytes],
-        on_forgotten: Callable[[Collection[ArgosyInquiry]], object],
+        encode_heartbeat: Callable[[float], BytesLike],
+        on_removed: Callable[[Collection[MsgpackRequest]], object],
         on_sent: Callable[[], object],
     ) -> None:
-        self.known: dict[Key, Caller] = {}
+        self.clients: dict[ClientKey, ConnectedClient] = {}
         self._reactor = reactor
-        self._make_beat, self._on_forgotten, self._on_sent = make_beat, on_forgotten, on_sent
-        self._busy: dict[Key, Caller] = {}
-        self._beat: Timer | None = None
+        self._encode_heartbeat, self._on_removed, self._on_sent = encode_heartbeat, on_removed, on_sent
+        self._busy: dict[ClientKey, ConnectedClient] = {}
+        self._heartbeat_timer: Timer | None = None
         self._next_probe_s = time.monotonic() + IDLE_PROBE_S
 
-    def add(self, caller: Caller) -> None:
+    def add(self, client: ConnectedClient) -> None:
         """Know this one from now on."""
-        self.known[caller.key] = caller
+        self.clients[client.key] = client
 
-    def keep_beating(self, caller: Caller) -> None:
+    def start_heartbeat(self, client: ConnectedClient) -> None:
         """Tell it regularly that the work loop turns, for as long as it has something in flight.
 
         What was cancelled is followed by one beat more: each request gets a sign of life.
         """
-        self._busy[caller.key] = caller
-        if not self._beat:
-            self._beat = self._reactor.later(BEAT_S, self._on_beat)
+        self._busy[client.key] = client
+        if not self._heartbeat_timer:
+            self._heartbeat_timer = self._reactor.call_later(HEARTBEAT_S, self._on_heartbeat)
 
-    def forget(self, caller: Caller) -> None:
+    def remove(self, client: ConnectedClient) -> None:
         """Drop one that has gone, and what is being done for it."""
-        self.known.pop(caller.key, None)
-        self._busy.pop(caller.key, None)
-        caller.outbox, caller.due = [], []
-        inquiries, caller.inquiries = caller.inquiries, {}
-        self._on_forgotten(inquiries.values())
+        self.clients.pop(client.key, None)
+        self._busy.pop(client.key, None)
+        client.pending_records, client.unsent_messages = [], []
+        requests, client.requests = client.requests, {}
+        self._on_removed(requests.values())
 
     def probe_idle(self) -> None:
         """Find those that went without a word, when it is time; so seldom that an idle lane never fills."""
@@ -71,29 +71,29 @@ class Callers:
         if now_s < self._next_probe_s:
             return
         self._next_probe_s = now_s + IDLE_PROBE_S
-        for caller in list(self.known.values()):
-            is_idle = not caller.inquiries and now_s - caller.heard_s > IDLE_PROBE_S
-            if is_idle and self._beat_to(caller) is False:
-                self.forget(caller)
+        for client in list(self.clients.values()):
+            is_idle = not client.requests and now_s - client.last_received_s > IDLE_PROBE_S
+            if is_idle and self._send_heartbeat(client) is False:
+                self.remove(client)
 
     def close(self) -> None:
         """Beat no more."""
-        if self._beat:
-            self._beat.cancel()
+        if self._heartbeat_timer:
+            self._heartbeat_timer.cancel()
 
-    def _on_beat(self) -> None:
-        self._beat = None
-        for key, caller in list(self._busy.items()):
-            if not caller.inquiries and not caller.owes_beat:
+    def _on_heartbeat(self) -> None:
+        self._heartbeat_timer = None
+        for key, client in list(self._busy.items()):
+            if not client.requests and not client.owes_heartbeat:
                 del self._busy[key]
-            elif not caller.due and self._beat_to(caller) is False:  # with messages due it is full
-                self.forget(caller)
+            elif not client.unsent_messages and self._send_heartbeat(client) is False:  # with messages due it is full
+                self.remove(client)
         if self._busy:
-            self._beat = self._reactor.later(BEAT_S, self._on_beat)
+            self._heartbeat_timer = self._reactor.call_later(HEARTBEAT_S, self._on_heartbeat)
         self._on_sent()
 
-    def _beat_to(self, caller: Caller) -> bool | None:
-        since_us = min((i.since_us for i in caller.inquiries.values()), default=0)
-        oldest_s = (now_us() - since_us) / 1e6 if since_us else 0.0
-        caller.owes_beat = False
-        return caller.way.send(self._make_beat(oldest_s))
+    def _send_heartbeat(self, client: ConnectedClient) -> bool | None:
+        received_us = min((i.received_us for i in client.requests.values()), default=0)
+        oldest_request_s = (now_us() - received_us) / 1e6 if received_us else 0.0
+        client.owes_heartbeat = False
+        return client.path.send(self._encode_heartbeat(oldest_request_s))

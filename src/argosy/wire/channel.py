@@ -19,21 +19,21 @@ from typing import Any, Final
 
 from argosy.wire import codec, errors, frame
 from argosy.wire.backlog import Backlog
-from argosy.wire.call import MOST_TRIES, Answer, Call, Flow, Maker, Sink, read_failure, remote_error
+from argosy.wire.call import MAX_TRIES, EncodedReply, PendingCall, StreamReceiver, CallFactory, ReplyTarget, read_failure, remote_error
 from argosy.wire.dialer import Dialer
 from argosy.wire.frame import now_us
-from argosy.wire.lane import Lane, Secure
-from argosy.wire.link import Link
+from argosy.wire.lane import ZmqConnection, ApplyKeys
+from argosy.wire.link import UnixConnection
 from argosy.wire.reactor import Reactor, Timer
-from argosy.wire.standing import Standing
-from argosy.wire.vigil import Vigil
+from argosy.wire.standing import PeerHealth
+from argosy.wire.vigil import PeerWatchdog
 
-MOST_WAITING: Final = 4096
-MOST_STREAMS: Final = 64
-DRAIN_MESSAGES: Final = 256  # in one go, so that a flood does not keep the loop from its timers
+MAX_WAITING: Final = 4096
+MAX_STREAMS: Final = 64
+MAX_DRAIN_MESSAGES: Final = 256  # in one go, so that a flood does not keep the loop from its timers
 
 _RESULT: Final = codec.RESULT
-_FAR_US: Final = 20_000  # a deadline that no brief wait reaches
+_MIN_BRIEF_WAIT_US: Final = 20_000  # a deadline that no brief wait reaches
 _CLOSED: Final = "this side closed the channel"
 
 
@@ -49,42 +49,42 @@ class Channel:
     def __init__(
         self,
         peer: str,
-        where: Callable[[], str],
+        get_endpoint: Callable[[], str],
         reactor: Reactor,
         *,
-        caller: str = "",
-        idempotent: Callable[[], tuple[str, ...]] = tuple,
-        secure: Secure | None = None,
-        heard: Callable[[str], object] | None = None,
+        client_name: str = "",
+        get_idempotent: Callable[[], tuple[str, ...]] = tuple,
+        apply_keys: ApplyKeys | None = None,
+        on_health: Callable[[str], object] | None = None,
     ) -> None:
         self.peer = peer
-        self._standing = Standing(heard)
+        self._peer_health = PeerHealth(on_health)
         self._reactor = reactor
-        hello = codec.Hello(frame.VERSION, caller)
+        hello = codec.Hello(frame.VERSION, client_name)
         self._incarnation = frame.new_incarnation()
-        self._idempotent = idempotent
-        self._maker = Maker(peer)
+        self._get_idempotent = get_idempotent
+        self._factory = CallFactory(peer)
         self._is_shared = reactor.is_shared
         self._backlog = Backlog()
         self._waiting = self._backlog.calls
-        self._sent: dict[int, Call] = {}
-        self._streams = 0
+        self._in_flight: dict[int, PendingCall] = {}
+        self._open_streams = 0
         self._dialer = Dialer(
-            where,
-            secure,
+            get_endpoint,
+            apply_keys,
             reactor,
-            greet=lambda: codec.single(frame.HELLO, self._incarnation, hello),
-            wanted=lambda: bool(self._waiting) and not self._is_closed,
-            readable=lambda: self._on_readable(is_told=True),
-            lost=self._on_lost,
-            standing=self._standing,
+            make_hello=lambda: codec.encode_single(frame.HELLO, self._incarnation, hello),
+            is_wanted=lambda: bool(self._waiting) and not self._is_closed,
+            on_readable=lambda: self._on_readable(is_readable=True),
+            on_lost=self._on_lost,
+            peer_health=self._peer_health,
         )
         self._welcome: codec.Welcome | None = None
-        self._vigil = Vigil(reactor, self._look, self._on_frozen)
-        self._flushing = False
-        self._alarm: Timer | None = None
-        self._alarm_us = 0
-        self._late = 0
+        self._watchdog = PeerWatchdog(reactor, self._drain_all, self._on_frozen)
+        self._is_flush_due = False
+        self._deadline_timer: Timer | None = None
+        self._next_deadline_us = 0
+        self._late_replies = 0
         self._is_closed = False
 
     # -- what callers use -------------------------------------------------------------------
@@ -94,198 +94,198 @@ class Channel:
         method: str,
         arguments: Mapping[str, Any],
         timeout_s: float,
-        sink: Sink,
+        target: ReplyTarget,
         trace: str,
-        flow: Flow | None = None,
-    ) -> Call:
+        receiver: StreamReceiver | None = None,
+    ) -> PendingCall:
         """Take one request; its sink gets an Answer or an error of `errors` within `timeout_s`.
 
         flow: takes the items of a streamed reply; `timeout_s` is then until the first of them.
         Raises Overloaded: too many calls wait already; TooLarge: it cannot be carried;
         TypeError: an argument has no encoding.
         """
-        if len(self._waiting) >= MOST_WAITING or self._is_closed or (flow and self._streams >= MOST_STREAMS):
-            raise self._no_room(method)
-        call = self._maker.make(method, arguments, timeout_s, sink, trace, flow)
+        if len(self._waiting) >= MAX_WAITING or self._is_closed or (receiver and self._open_streams >= MAX_STREAMS):
+            raise self._overload_error(method)
+        call = self._factory.make_call(method, arguments, timeout_s, target, trace, receiver)
         is_full = self._backlog.add(call)
-        if not self._alarm_us or call.deadline_us < self._alarm_us:
-            self._set_alarm(call.deadline_us)
+        if not self._next_deadline_us or call.deadline_us < self._next_deadline_us:
+            self._set_deadline_timer(call.deadline_us)
         # A thread that blocks makes one call at a time: there is nothing to wait for. What ended
         # an idle ZeroMQ lane is seen first.
-        if is_full or (not self._is_shared and isinstance(self._dialer.lane, Link)):
+        if is_full or (not self._is_shared and isinstance(self._dialer.connection, UnixConnection)):
             self._flush()
-        elif not self._flushing:
+        elif not self._is_flush_due:
             self._flush_soon()
         return call
 
-    def cancel(self, call: Call) -> None:
+    def cancel(self, call: PendingCall) -> None:
         """Forget a call whose caller has gone; the peer is told when it was sent."""
-        if self._sent.pop(call.id, None):
-            self._streams -= call.flow is not None
-            self._send_after_waiting(frame.CANCEL, [call.id])
+        if self._in_flight.pop(call.id, None):
+            self._open_streams -= call.receiver is not None
+            self._send_control(frame.CANCEL, [call.id])
         elif call in self._waiting:
             self._waiting.remove(call)
 
-    def give_credit(self, call: Call, amount_bytes: int) -> None:
+    def grant_credit(self, call: PendingCall, amount_bytes: int) -> None:
         """Tell the peer that a stream's consumer has taken so much."""
-        if call.id in self._sent:
-            self._send_after_waiting(frame.CREDIT, [(call.id, amount_bytes)])
+        if call.id in self._in_flight:
+            self._send_control(frame.CREDIT, [(call.id, amount_bytes)])
 
-    def wait_briefly(self, call: Call) -> None:
+    def wait_briefly(self, call: PendingCall) -> None:
         """Take what comes within a few milliseconds, which most answers do; for a thread that blocks."""
-        lane = self._dialer.lane
-        if self._sent and isinstance(lane, Link) and call.deadline_us - now_us() > _FAR_US and lane.wait():
+        connection = self._dialer.connection
+        if self._in_flight and isinstance(connection, UnixConnection) and call.deadline_us - now_us() > _MIN_BRIEF_WAIT_US and connection.wait():
             self._on_readable()
 
     def close(self) -> None:
         """End every call by name and close the lane."""
         self._is_closed = True
-        self._drop_lane(_CLOSED)
+        self._drop_connection(_CLOSED)
         self._dialer.close(_CLOSED)
         while self._waiting:
-            self._waiting.popleft().give_up(self.peer, _CLOSED)
-        if self._alarm:
-            self._alarm.cancel()
+            self._waiting.popleft().fail_unsent(self.peer, _CLOSED)
+        if self._deadline_timer:
+            self._deadline_timer.cancel()
 
     def statistics(self) -> dict[str, int]:
         """Return counts of calls waiting and in flight, late replies, lanes used."""
-        calls = {"waiting": len(self._waiting), "in_flight": len(self._sent)}
-        return {**calls, "late": self._late, "lanes": self._dialer.dials}
+        calls = {"waiting": len(self._waiting), "in_flight": len(self._in_flight)}
+        return {**calls, "late": self._late_replies, "lanes": self._dialer.dial_count}
 
-    def _no_room(self, method: str) -> errors.WireError:
+    def _overload_error(self, method: str) -> errors.WireError:
         if self._is_closed:
             return errors.NotSent(self.peer, method, _CLOSED)
-        what = f"{len(self._waiting)} calls wait here and {self._streams} streams are open"
+        what = f"{len(self._waiting)} calls wait here and {self._open_streams} streams are open"
         return errors.Overloaded(self.peer, method, what)
 
     # -- sending ----------------------------------------------------------------------------
 
     def _flush_soon(self) -> None:
-        if not self._flushing:
-            self._flushing = True
-            self._reactor.soon(self._flush_tick)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self._reactor.call_soon(self._on_flush)
 
-    def _flush_tick(self) -> None:
-        self._flushing = False
+    def _on_flush(self) -> None:
+        self._is_flush_due = False
         self._flush()
 
     def _flush(self) -> None:
         """Send what waits and may be sent; then look once, where that is needed, whether something came."""
-        lane = self._dialer.lane
+        connection = self._dialer.connection
         if not self._waiting or self._is_closed:
             return
-        if not self._welcome or not lane:
-            self._dialer.need()
+        if not self._welcome or not connection:
+            self._dialer.ensure_connection()
             return
-        was_idle = not self._sent
-        room = self._welcome.credit - len(self._sent)
-        while self._waiting and room > 0:
-            taken = self._send_batch(lane, room)
-            if not taken:
+        was_idle = not self._in_flight
+        free_slots = self._welcome.credit - len(self._in_flight)
+        while self._waiting and free_slots > 0:
+            sent_count = self._send_batch(connection, free_slots)
+            if not sent_count:
                 break
-            room -= taken
-        self._backlog.count(len(self._sent))
-        self._vigil.begin(was_idle)
-        if lane.is_edge_triggered:
+            free_slots -= sent_count
+        self._backlog.recount(len(self._in_flight))
+        self._watchdog.start(was_idle)
+        if connection.is_edge_triggered:
             self._on_readable()
 
-    def _send_batch(self, lane: Lane | Link, room: int) -> int:
+    def _send_batch(self, connection: ZmqConnection | UnixConnection, free_slots: int) -> int:
         """Send one message of at most `room` calls.
 
         Returns how many went; none when the peer has just gone, and they wait as before.
         """
-        calls, buffers = self._backlog.take(room)
+        calls, buffers = self._backlog.take(free_slots)
         records = [call.record for call in calls]
-        if not lane.send(codec.body(frame.CALL, self._incarnation, records, len(buffers)), buffers):
+        if not connection.send(codec.encode_batch(frame.CALL, self._incarnation, records, len(buffers)), buffers):
             self._backlog.put_back(calls)
             return 0
-        sent = self._sent
+        sent = self._in_flight
         for call in calls:
             sent[call.id] = call
-            if call.flow:
-                self._streams += 1
+            if call.receiver:
+                self._open_streams += 1
         return len(calls)
 
-    def _send_after_waiting(self, kind: int, value: object) -> None:
+    def _send_control(self, kind: int, value: object) -> None:
         """Send a message about calls in flight, behind those that wait to be sent."""
         if self._welcome:
             self._flush()
-        if self._welcome and (lane := self._dialer.lane):
-            lane.send(codec.single(kind, self._incarnation, value))
+        if self._welcome and (lane := self._dialer.connection):
+            lane.send(codec.encode_single(kind, self._incarnation, value))
             if lane.is_edge_triggered:
-                self._reactor.soon(self._on_readable)
+                self._reactor.call_soon(self._on_readable)
 
     # -- the lane ---------------------------------------------------------------------------
 
     def _on_lost(self, reason: str, error: type[errors.OutcomeUnknown] = errors.PeerLost) -> None:
         """The lane has ended; what arrived before is taken first."""
-        lane = self._dialer.lane
-        self._drain(is_last=True)
-        if lane is self._dialer.lane:
-            self._drop_lane(reason, error)
-            self._dialer.again()
+        connection = self._dialer.connection
+        self._drain(is_thorough=True)
+        if connection is self._dialer.connection:
+            self._drop_connection(reason, error)
+            self._dialer.schedule_redial()
 
-    def _drop_lane(self, reason: str, error: type[errors.OutcomeUnknown] = errors.PeerLost) -> None:
+    def _drop_connection(self, reason: str, error: type[errors.OutcomeUnknown] = errors.PeerLost) -> None:
         """Close the lane; what was sent on it ends, or waits again when it may be repeated."""
         self._welcome = None
-        self._vigil.cancel()
+        self._watchdog.cancel()
         self._dialer.drop(reason)
-        lost, self._sent = self._sent, {}
-        self._streams = 0
-        repeatable = self._idempotent() if lost and not self._is_closed else ()
+        lost, self._in_flight = self._in_flight, {}
+        self._open_streams = 0
+        repeatable = self._get_idempotent() if lost and not self._is_closed else ()
         for call in lost.values():
             call.tries += 1
-        again = {i for i, c in lost.items() if c.method in repeatable and c.tries < MOST_TRIES and not c.flow}
-        self._backlog.put_back(lost[number] for number in again)
-        for number in lost.keys() - again:
+        retried = {i for i, c in lost.items() if c.method in repeatable and c.tries < MAX_TRIES and not c.receiver}
+        self._backlog.put_back(lost[number] for number in retried)
+        for number in lost.keys() - retried:
             lost[number].fail(error(self.peer, lost[number].method, reason))
 
     # -- receiving --------------------------------------------------------------------------
 
-    def _on_readable(self, *, is_told: bool = False) -> None:
+    def _on_readable(self, *, is_readable: bool = False) -> None:
         """Take what is there; more than a tick's worth is left for the next one."""
-        if self._drain(DRAIN_MESSAGES, is_told=is_told):
-            self._reactor.soon(self._on_readable)
+        if self._drain(MAX_DRAIN_MESSAGES, is_readable=is_readable):
+            self._reactor.call_soon(self._on_readable)
         if self._waiting and self._welcome:
             self._flush_soon()
 
-    def _drain(self, most: int = 1 << 30, *, is_told: bool = False, is_last: bool = False) -> bool:
+    def _drain(self, limit: int = 1 << 30, *, is_readable: bool = False, is_thorough: bool = False) -> bool:
         """Take messages; tell whether it stopped at `most`.
 
         Once nothing is owed no more is looked for: the look after the next send finds it.
         is_last: what comes next is judged by what has arrived, so each look is a thorough one.
         """
-        lane = self._dialer.lane
-        for _ in range(most):
-            is_told = is_told or is_last
-            message = lane.receive(is_told=is_told) if lane and lane is self._dialer.lane else None
+        connection = self._dialer.connection
+        for _ in range(limit):
+            is_readable = is_readable or is_thorough
+            message = connection.receive(is_readable=is_readable) if connection and connection is self._dialer.connection else None
             if message is None:
                 return False
-            is_told = False
+            is_readable = False
             try:
-                self._take(message)
-            except codec.UNREADABLE:
-                self._drop_lane("it sent what cannot be read")
-                self._dialer.again()
-            if not self._sent and not self._waiting and self._welcome and lane and lane.is_edge_triggered:
+                self._on_message(message)
+            except codec.DECODE_ERRORS:
+                self._drop_connection("it sent what cannot be read")
+                self._dialer.schedule_redial()
+            if not self._in_flight and not self._waiting and self._welcome and connection and connection.is_edge_triggered:
                 return False
         return True
 
-    def _take(self, message: list[memoryview]) -> None:
-        head = frame.read_head(message[0])
-        if head is None:
+    def _on_message(self, message: list[memoryview]) -> None:
+        header = frame.unpack_header(message[0])
+        if header is None:
             return
-        kind, _, state, _, _ = head
-        vigil = self._vigil
-        vigil.heard_us, vigil.is_awaited = now_us(), False
-        if state != self._standing.code:
-            self._standing.take(state)
+        kind, _, state, _, _ = header
+        watchdog = self._watchdog
+        watchdog.last_received_us, watchdog.is_reply_awaited = now_us(), False
+        if state != self._peer_health.code:
+            self._peer_health.update(state)
         if kind == frame.REPLY:
             self._on_replies(codec.read_replies(message[0]), message[1:])
         elif kind == frame.WELCOME:
             self._on_welcome(codec.read_welcome(message[0]))
-        elif kind == frame.BEAT:
-            self._dialer.on_beat()
+        elif kind == frame.HEARTBEAT:
+            self._dialer.on_heartbeat()
         elif kind == frame.STALE:
             self._on_stale(codec.read_ids(message[0]))
 
@@ -296,34 +296,34 @@ class Channel:
 
     def _on_stale(self, ids: list[int]) -> None:
         """The peer has forgotten this lane: these were not executed, and the next lane may carry them."""
-        unsent = [call for number in ids if (call := self._sent.pop(number, None))]
-        self._drop_lane("it had forgotten this connection")
+        unsent = [call for number in ids if (call := self._in_flight.pop(number, None))]
+        self._drop_connection("it had forgotten this connection")
         self._backlog.put_back(unsent)
-        self._dialer.again()
+        self._dialer.schedule_redial()
 
     def _on_replies(self, records: list[codec.ReplyRecord], buffers: list[memoryview]) -> None:
         """Hand results over; what is not just that is looked at one by one."""
-        take = self._sent.pop
+        pop_call = self._in_flight.pop
         for record in records:
             if record.tag != _RESULT:
                 self._on_reply(record, buffers)
-            elif (call := take(record.id, None)) and call.flow is None:
+            elif (call := pop_call(record.id, None)) and call.receiver is None:
                 try:
-                    call.sink.set_result((record.value, buffers))
+                    call.target.set_result((record.value, buffers))
                 except InvalidStateError:  # cancelled in this tick: a rare case, so it is not asked before
                     continue
             else:
-                self._on_odd_result(call, (record.value, buffers))
+                self._on_unexpected_result(call, (record.value, buffers))
 
-    def _on_odd_result(self, call: Call | None, answer: Answer) -> None:
+    def _on_unexpected_result(self, call: PendingCall | None, reply: EncodedReply) -> None:
         """Take a result that nobody waits for any more, or that was asked for as a stream."""
-        if call is None or call.flow is None:
-            self._late += 1
+        if call is None or call.receiver is None:
+            self._late_replies += 1
             return
-        self._streams -= 1
-        call.flow.item(answer)
-        if not call.sink.done():
-            call.sink.set_result(answer)
+        self._open_streams -= 1
+        call.receiver.add_item(reply)
+        if not call.target.done():
+            call.target.set_result(reply)
 
     def _on_reply(self, record: codec.ReplyRecord, buffers: list[memoryview]) -> None:
         tag = record.tag
@@ -332,73 +332,73 @@ class Channel:
             return
         # Read before the call leaves the table: what cannot be read ends the lane and every call on it.
         failure = None if tag == codec.END else read_failure(record.value)
-        call = self._sent.pop(record.id, None)
+        call = self._in_flight.pop(record.id, None)
         if call is None:
-            self._late += 1
+            self._late_replies += 1
             return
-        self._streams -= call.flow is not None
+        self._open_streams -= call.receiver is not None
         if failure is None:
-            if not call.sink.done():
-                call.sink.set_result((record.value, buffers))
+            if not call.target.done():
+                call.target.set_result((record.value, buffers))
         elif tag == codec.REFUSED and failure.code == codec.STOPPING:
             self._on_stopping(call)
         else:
             call.fail(remote_error(self.peer, call.method, tag, failure))
 
     def _on_item(self, record: codec.ReplyRecord, buffers: list[memoryview]) -> None:
-        call = self._sent.get(record.id)
-        if call and call.flow:
-            call.deadline_us = now_us() + call.flow.gap_us
-            call.flow.item((record.value, buffers))
+        call = self._in_flight.get(record.id)
+        if call and call.receiver:
+            call.deadline_us = now_us() + call.receiver.gap_us
+            call.receiver.add_item((record.value, buffers))
         else:
-            self._late += 1
+            self._late_replies += 1
 
-    def _on_stopping(self, call: Call) -> None:
+    def _on_stopping(self, call: PendingCall) -> None:
         """It was not executed and its peer is going: the next incarnation may still do it in time."""
         self._backlog.put_back([call])
-        self._dialer.why_not = "it is stopping"
+        self._dialer.failure_reason = "it is stopping"
         # Nothing more goes out on this lane, and it stays until its peer ends it: replies may still
         # come, and a new one would find the peer stopping again, and again.
         self._welcome = None
 
     # -- deadlines and silence --------------------------------------------------------------
 
-    def _set_alarm(self, deadline_us: int) -> None:
-        if self._alarm:
-            self._alarm.cancel()
-        self._alarm_us = deadline_us
+    def _set_deadline_timer(self, deadline_us: int) -> None:
+        if self._deadline_timer:
+            self._deadline_timer.cancel()
+        self._next_deadline_us = deadline_us
         delay_s = max(0.0, (deadline_us - now_us()) / 1e6)
-        self._alarm = self._reactor.later(delay_s, self._on_alarm)
+        self._deadline_timer = self._reactor.call_later(delay_s, self._on_deadline)
 
-    def _on_alarm(self) -> None:
+    def _on_deadline(self) -> None:
         """End what is past its deadline; a reply that has arrived is taken before."""
-        self._alarm, self._alarm_us = None, 0
-        self._drain(is_last=True)
+        self._deadline_timer, self._next_deadline_us = None, 0
+        self._drain(is_thorough=True)
         now = now_us()
-        self._end_overdue(now)
+        self._expire_overdue(now)
         for call in [c for c in self._waiting if c.deadline_us <= now]:
             self._waiting.remove(call)
-            call.give_up(self.peer, self._dialer.why_not)
-        if rest := [c.deadline_us for c in (*self._sent.values(), *self._waiting)]:
-            self._set_alarm(min(rest))
+            call.fail_unsent(self.peer, self._dialer.failure_reason)
+        if rest := [c.deadline_us for c in (*self._in_flight.values(), *self._waiting)]:
+            self._set_deadline_timer(min(rest))
 
-    def _end_overdue(self, now: int) -> None:
-        overdue = [c for c in self._sent.values() if c.deadline_us <= now]
+    def _expire_overdue(self, now: int) -> None:
+        overdue = [c for c in self._in_flight.values() if c.deadline_us <= now]
         ended = []
         for call in overdue:
-            if call.flow and call.flow.is_behind():
-                call.deadline_us = now + call.flow.gap_us
+            if call.receiver and call.receiver.has_backlog():
+                call.deadline_us = now + call.receiver.gap_us
                 continue
-            del self._sent[call.id]
-            self._streams -= call.flow is not None
+            del self._in_flight[call.id]
+            self._open_streams -= call.receiver is not None
             ended.append(call.id)
             call.fail(errors.DeadlineExceeded(self.peer, call.method, "its deadline passed"))
         if ended:
-            self._send_after_waiting(frame.CANCEL, ended)
+            self._send_control(frame.CANCEL, ended)
 
-    def _look(self) -> bool:
-        self._drain(is_last=True)
-        return bool(self._sent)
+    def _drain_all(self) -> bool:
+        self._drain(is_thorough=True)
+        return bool(self._in_flight)
 
-    def _on_frozen(self, quiet_s: float) -> None:
-        self._on_lost(f"it gave no sign of life for {quiet_s:.1f} s", errors.PeerFrozen)
+    def _on_frozen(self, silent_s: float) -> None:
+        self._on_lost(f"it gave no sign of life for {silent_s:.1f} s", errors.PeerFrozen)

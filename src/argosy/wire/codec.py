@@ -20,21 +20,21 @@ import msgspec
 from msgspec import Raw
 from msgspec.msgpack import Ext
 
-from argosy.wire.frame import HEADER_BYTES, Bytes, head
+from argosy.wire.frame import HEADER_BYTES, BytesLike, pack_header
 
-BUFFER_BYTES: Final = 64 * 1024  # below that pyzmq copies anyway
-BATCH_BYTES: Final = 64 * 1024
-LEAST_BATCH: Final = 16  # records in one message, of those that are there to be sent
-MOST_BATCH: Final = 64
-LARGEST_BYTES: Final = 256 * 1024 * 1024  # of one call or reply, its buffers included
-MESSAGE_BYTES: Final = LARGEST_BYTES + 1024 * 1024  # with what leaves together with it
+BUFFER_THRESHOLD_BYTES: Final = 64 * 1024  # below that pyzmq copies anyway
+MAX_BATCH_BYTES: Final = 64 * 1024
+MIN_BATCH: Final = 16  # records in one message, of those that are there to be sent
+MAX_BATCH: Final = 64
+MAX_RECORD_BYTES: Final = 256 * 1024 * 1024  # of one call or reply, its buffers included
+MAX_MESSAGE_BYTES: Final = MAX_RECORD_BYTES + 1024 * 1024  # with what leaves together with it
 
 EXTENSION: Final = 1
 INLINE: Final = -1
 BYTES_LIKE: Final = (bytes, bytearray, memoryview)
 
 # What bytes that were not made by a Packer may raise.
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 # Tags of a ReplyRecord.
 RESULT: Final = 0
@@ -80,7 +80,7 @@ class EventRecord(msgspec.Struct, array_like=True, gc=False):
     beacon: the number is repeated and the value is not sent.
     """
 
-    number: int
+    sequence: int
     publisher: str
     value: Raw
     trace: str = ""
@@ -100,16 +100,16 @@ class Welcome(msgspec.Struct, array_like=True):
     protocol: int
     name: str
     credit: int
-    largest_bytes: int
+    max_record_bytes: int
     schema: str = ""
 
 
-class Beat(msgspec.Struct, array_like=True):
+class HeartbeatRecord(msgspec.Struct, array_like=True):
     """A sign of life from the work loop: its state, its lag, the age of its oldest handler."""
 
     state: str
     lag_s: float
-    oldest_s: float
+    oldest_request_s: float
 
 
 class Packer:
@@ -120,27 +120,27 @@ class Packer:
     set aside until then is to be taken.
     """
 
-    def __init__(self, *, apart: bool = True) -> None:
-        self.frames: list[Bytes] = []
-        self._apart = apart
-        self.pack: Final = msgspec.msgpack.Encoder(enc_hook=self._foreign).encode
+    def __init__(self, *, separate_buffers: bool = True) -> None:
+        self.frames: list[BytesLike] = []
+        self._separate_buffers = separate_buffers
+        self.pack: Final = msgspec.msgpack.Encoder(enc_hook=self._encode_hook).encode
 
-    def take_frames(self) -> list[Bytes]:
+    def take_frames(self) -> list[BytesLike]:
         """Return and forget the buffers that were set aside."""
         frames, self.frames = self.frames, []
         return frames
 
-    def lift(self, value: Any) -> Any:
+    def extract_buffer(self, value: Any) -> Any:
         """Return a large bytes-like value as a reference to a frame of its own, others as they are."""
-        if isinstance(value, BYTES_LIKE) and len(value) >= BUFFER_BYTES:
-            return self._reference("", (memoryview(value).nbytes,), value)
+        if isinstance(value, BYTES_LIKE) and len(value) >= BUFFER_THRESHOLD_BYTES:
+            return self._encode_buffer("", (memoryview(value).nbytes,), value)
         return value
 
-    def lift_arguments(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    def extract_argument_buffers(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return arguments with their large bytes-like values lifted."""
-        return {name: self.lift(each) for name, each in arguments.items()}
+        return {name: self.extract_buffer(each) for name, each in arguments.items()}
 
-    def _foreign(self, value: Any) -> Any:
+    def _encode_hook(self, value: Any) -> Any:
         interface = getattr(value, "__array_interface__", None)
         if interface is None:
             raise TypeError(f"`{type(value).__name__}` has no encoding on the wire")
@@ -149,18 +149,18 @@ class Packer:
             raise TypeError(f"arrays of dtype `{value.dtype}` have no encoding on the wire")
         if not value.flags.c_contiguous:
             value = value.copy(order="C")
-        return self._reference(dtype, value.shape, value.reshape(-1).view("u1"))
+        return self._encode_buffer(dtype, value.shape, value.reshape(-1).view("u1"))
 
-    def _reference(self, dtype: str, shape: tuple[int, ...], data: Any) -> Ext:
-        if not self._apart or memoryview(data).nbytes < BUFFER_BYTES:
-            place: tuple[object, ...] = (INLINE, dtype, shape, memoryview(data))
+    def _encode_buffer(self, dtype: str, shape: tuple[int, ...], data: Any) -> Ext:
+        if not self._separate_buffers or memoryview(data).nbytes < BUFFER_THRESHOLD_BYTES:
+            reference: tuple[object, ...] = (INLINE, dtype, shape, memoryview(data))
         else:
             self.frames.append(data)
-            place = (len(self.frames) - 1, dtype, shape)
-        return Ext(EXTENSION, msgspec.msgpack.encode(place))
+            reference = (len(self.frames) - 1, dtype, shape)
+        return Ext(EXTENSION, msgspec.msgpack.encode(reference))
 
 
-class _Place(msgspec.Struct, array_like=True):
+class _BufferReference(msgspec.Struct, array_like=True):
     """What stands in a record for a buffer."""
 
     index: int
@@ -169,7 +169,7 @@ class _Place(msgspec.Struct, array_like=True):
     inline: bytes = b""
 
 
-_decode_place = msgspec.msgpack.Decoder(_Place).decode
+_decode_reference = msgspec.msgpack.Decoder(_BufferReference).decode
 
 
 def wire_type(hint: Any) -> Any:
@@ -190,107 +190,107 @@ class Unpacker:
     `fields` says which type each such field really has.
     """
 
-    def __init__(self, of: Any = Any, fields: Mapping[str, type] | None = None) -> None:
-        self._frames: Sequence[Bytes] = ()
+    def __init__(self, target_type: Any = Any, fields: Mapping[str, type] | None = None) -> None:
+        self._frames: Sequence[BytesLike] = ()
         self._fields = fields
-        self._bytes: type | None = of if of in BYTES_LIKE else None
-        wanted = wire_type(of)
-        self.decode: Final = msgspec.msgpack.Decoder(wanted, ext_hook=self._buffer, dec_hook=_same).decode
+        self._bytes: type | None = target_type if target_type in BYTES_LIKE else None
+        expected_type = wire_type(target_type)
+        self.decode: Final = msgspec.msgpack.Decoder(expected_type, ext_hook=self._decode_buffer, dec_hook=_check_instance).decode
 
-    def unpack(self, raw: Raw | Bytes, frames: Sequence[Bytes] = ()) -> Any:
+    def unpack(self, raw: Raw | BytesLike, frames: Sequence[BytesLike] = ()) -> Any:
         """Decode one value whose buffers are in `frames`."""
         if not frames:
             return self.decode(raw)
         self._frames = frames
         try:
-            return self._with_bytes(self.decode(raw))
+            return self._resolve_references(self.decode(raw))
         finally:
             self._frames = ()
 
-    def _with_bytes(self, value: Any) -> Any:
+    def _resolve_references(self, value: Any) -> Any:
         """Put large bytes-like values where their references stand."""
         if self._bytes and isinstance(value, Ext):
-            return self._bytes(self._buffer(value.code, memoryview(value.data)))
-        for name, wanted in (self._fields or {}).items():
+            return self._bytes(self._decode_buffer(value.code, memoryview(value.data)))
+        for name, expected_type in (self._fields or {}).items():
             reference = getattr(value, name)
             if isinstance(reference, Ext):
-                setattr(value, name, wanted(self._buffer(reference.code, memoryview(reference.data))))
+                setattr(value, name, expected_type(self._decode_buffer(reference.code, memoryview(reference.data))))
         return value
 
-    def _buffer(self, code: int, data: memoryview) -> Any:
+    def _decode_buffer(self, code: int, data: memoryview) -> Any:
         if code != EXTENSION:
             raise msgspec.ValidationError(f"extension {code} is unknown")
-        place = _decode_place(data)
-        if place.index == INLINE:
-            return _shaped(memoryview(place.inline), place)
-        if not 0 <= place.index < len(self._frames):
-            raise msgspec.ValidationError(f"buffer {place.index} of {len(self._frames)} is not there")
-        return _shaped(memoryview(self._frames[place.index]).toreadonly(), place)
+        reference = _decode_reference(data)
+        if reference.index == INLINE:
+            return _as_array(memoryview(reference.inline), reference)
+        if not 0 <= reference.index < len(self._frames):
+            raise msgspec.ValidationError(f"buffer {reference.index} of {len(self._frames)} is not there")
+        return _as_array(memoryview(self._frames[reference.index]).toreadonly(), reference)
 
 
-def _shaped(data: memoryview, place: _Place) -> Any:
+def _as_array(data: memoryview, reference: _BufferReference) -> Any:
     """Return a buffer as what was sent; every size is checked before it is used."""
-    if not place.dtype:
+    if not reference.dtype:
         return data
     numpy = sys.modules.get("numpy") or __import__("numpy")
     try:
-        dtype = numpy.dtype(place.dtype)
+        dtype = numpy.dtype(reference.dtype)
     except TypeError as error:
-        raise msgspec.ValidationError(f"`{place.dtype}` is no dtype") from error
-    if dtype.hasobject or min(place.shape, default=0) < 0:
-        raise msgspec.ValidationError(f"a buffer cannot be `{place.dtype}` of shape {place.shape}")
-    if dtype.itemsize * math.prod(place.shape) != data.nbytes:
+        raise msgspec.ValidationError(f"`{reference.dtype}` is no dtype") from error
+    if dtype.hasobject or min(reference.shape, default=0) < 0:
+        raise msgspec.ValidationError(f"a buffer cannot be `{reference.dtype}` of shape {reference.shape}")
+    if dtype.itemsize * math.prod(reference.shape) != data.nbytes:
         raise msgspec.ValidationError(
-            f"{data.nbytes} bytes are not `{place.dtype}` of shape {place.shape}",
+            f"{data.nbytes} bytes are not `{reference.dtype}` of shape {reference.shape}",
         )
-    return numpy.frombuffer(data, dtype).reshape(place.shape)
+    return numpy.frombuffer(data, dtype).reshape(reference.shape)
 
 
-def _same(wanted: type, value: Any) -> Any:
+def _check_instance(expected_type: type, value: Any) -> Any:
     """Accept what arrived where a handler names a type that msgspec does not know, such as an array."""
-    if isinstance(wanted, type) and isinstance(value, wanted):
+    if isinstance(expected_type, type) and isinstance(value, expected_type):
         return value
-    name = getattr(wanted, "__name__", wanted)
+    name = getattr(expected_type, "__name__", expected_type)
     raise msgspec.ValidationError(f"Expected `{name}`, got `{type(value).__name__}`")
 
 
-class Unpackers:
+class UnpackerCache:
     """The decoders of one thread, each made once."""
 
     def __init__(self) -> None:
-        self._made: dict[Any, Unpacker] = {}
+        self._unpackers: dict[Any, Unpacker] = {}
 
-    def of(self, wanted: Any) -> Unpacker:
+    def get(self, expected_type: Any) -> Unpacker:
         """Return the decoder of a type; one that cannot be a key, such as some annotations, is made anew."""
         try:
-            return self._made[wanted]
+            return self._unpackers[expected_type]
         except TypeError:
-            return Unpacker(wanted)
+            return Unpacker(expected_type)
         except KeyError:
-            made = self._made[wanted] = Unpacker(wanted)
-            return made
+            unpacker = self._unpackers[expected_type] = Unpacker(expected_type)
+            return unpacker
 
 
-unpackers = Unpackers()  # of the thread of the loop
+unpackers = UnpackerCache()  # of the thread of the loop
 
 
-def body(kind: int, incarnation: int, records: Sequence[bytes], buffers: int = 0, state: int = 0) -> bytes:
+def encode_batch(kind: int, incarnation: int, records: Sequence[bytes], buffers: int = 0, state: int = 0) -> bytes:
     """Return a body that holds encoded records."""
     count = len(records)
     if count == 1:
-        return head(kind, incarnation, buffers, state) + b"\x91" + records[0]
+        return pack_header(kind, incarnation, buffers, state) + b"\x91" + records[0]
     array = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
-    return b"".join((head(kind, incarnation, buffers, state), array, *records))
+    return b"".join((pack_header(kind, incarnation, buffers, state), array, *records))
 
 
-def single(kind: int, incarnation: int, value: object, state: int = 0) -> bytes:
+def encode_single(kind: int, incarnation: int, value: object, state: int = 0) -> bytes:
     """Return a body that holds one value."""
-    return head(kind, incarnation, 0, state) + msgspec.msgpack.encode(value)
+    return pack_header(kind, incarnation, 0, state) + msgspec.msgpack.encode(value)
 
 
-def reader(of: Any) -> Callable[[memoryview], Any]:
+def make_decoder(target_type: Any) -> Callable[[memoryview], Any]:
     """Return a function that decodes what stands behind the header of a body as `of`."""
-    decode = msgspec.msgpack.Decoder(of).decode
+    decode = msgspec.msgpack.Decoder(target_type).decode
 
     def read(message: memoryview) -> Any:
         return decode(message[HEADER_BYTES:])
@@ -298,11 +298,11 @@ def reader(of: Any) -> Callable[[memoryview], Any]:
     return read
 
 
-read_calls = reader(list[CallRecord])
-read_replies = reader(list[ReplyRecord])
-read_ids = reader(list[int])
-read_credits = reader(list[tuple[int, int]])
-read_hello = reader(Hello)
-read_welcome = reader(Welcome)
-read_beat = reader(Beat)
-read_event = reader(EventRecord)
+read_calls = make_decoder(list[CallRecord])
+read_replies = make_decoder(list[ReplyRecord])
+read_ids = make_decoder(list[int])
+read_credits = make_decoder(list[tuple[int, int]])
+read_hello = make_decoder(Hello)
+read_welcome = make_decoder(Welcome)
+read_heartbeat = make_decoder(HeartbeatRecord)
+read_event = make_decoder(EventRecord)

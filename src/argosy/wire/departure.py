@@ -25,70 +25,70 @@ import zmq
 from zmq.backend import Socket as Plain
 from zmq.backend import zmq_poll
 
-_SWEPT: Final = 4  # looked at for each that comes, so that they do not pile up where no lease ends
+_SWEEP_COUNT: Final = 4  # looked at for each that comes, so that they do not pile up where no lease ends
 
 _numbers = itertools.count()
 _lock = threading.RLock()  # a signal handler may close a socket while its thread does
-_kept: deque[Departure] = deque()
-_inherited: list[Departure] = []  # through a fork; to collect them would warn of open sockets
+_closing: deque[ClosingSocket] = deque()
+_inherited: list[ClosingSocket] = []  # through a fork; to collect them would warn of open sockets
 
 
-class Departure:
+class ClosingSocket:
     """One closed socket, until it is destroyed."""
 
-    __slots__ = ("_news", "endpoints", "is_over", "is_watched")
+    __slots__ = ("_monitor", "endpoints", "is_destroyed", "is_watched")
 
     def __init__(self, socket: zmq.Socket[Any], endpoints: Collection[str]) -> None:
         address = f"inproc://argosy.wire.departure/{next(_numbers)}"
-        self._news: Any = Plain(socket.context, zmq.PAIR)
-        self.endpoints = frozenset(map(named, endpoints))
-        self.is_over = self.is_watched = False
+        self._monitor: Any = Plain(socket.context, zmq.PAIR)
+        self.endpoints = frozenset(map(bind_key, endpoints))
+        self.is_destroyed = self.is_watched = False
         try:
-            self._news.set(zmq.LINGER, 0)
-            self._news.connect(address)  # before there is a monitor, which could not send without it
+            self._monitor.set(zmq.LINGER, 0)
+            self._monitor.connect(address)  # before there is a monitor, which could not send without it
             socket.monitor(address, zmq.EVENT_MONITOR_STOPPED)
         except BaseException:
-            self._news.close(0)
+            self._monitor.close(0)
             raise
 
     @property
-    def news(self) -> Any:
+    def monitor(self) -> Any:
         """What is readable once the socket is destroyed; only for the thread that watches."""
-        return self._news
+        return self._monitor
 
-    def look(self) -> bool:
+    def check_destroyed(self) -> bool:
         """Return whether the socket is destroyed; not while another thread watches."""
-        if not self.is_over and self._news.get(zmq.EVENTS) & zmq.POLLIN:
-            self.drop()
-        return self.is_over
+        if not self.is_destroyed and self._monitor.get(zmq.EVENTS) & zmq.POLLIN:
+            self.stop_monitoring()
+        return self.is_destroyed
 
-    def drop(self) -> None:
+    def stop_monitoring(self) -> None:
         """Listen no more."""
-        self.is_over = True
-        self._news.close(0)
+        self.is_destroyed = True
+        self._monitor.close(0)
 
 
-class Departures:
+class ClosingSockets:
     """The closed sockets of one lease."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self._mine: deque[Departure] = deque()
+        self._sockets: deque[ClosingSocket] = deque()
 
     def add(self, socket: zmq.Socket[Any], endpoints: Collection[str]) -> None:
         """Notice a socket that the calling thread is about to close, with what it has bound."""
         if self._pid != os.getpid():
             return  # it was inherited through a fork, and closing it does nothing
         try:
-            made = Departure(socket, endpoints)
+            closing_socket = ClosingSocket(socket, endpoints)
         except zmq.ZMQError:
             return  # no room for two more sockets: it leaves unseen
         with _lock:
-            _kept.append(made)
-            self._mine.append(made)
+            _closing.append(closing_socket)
+            self._sockets.append(closing_socket)
             _sweep()
-            while self._mine and self._mine[0].is_over:
-                self._mine.popleft()
+            while self._sockets and self._sockets[0].is_destroyed:
+                self._sockets.popleft()
 
     def wait(self) -> None:
         """Return when all are destroyed, for which their lingers are waited, for ever where that is -1.
@@ -96,31 +96,31 @@ class Departures:
         A signal that is handled ends the wait as it ends that of `zmq.Context.term`.
         """
         with _lock:
-            watched = [each for each in self._mine if not each.is_watched and not each.look()]
+            watched = [each for each in self._sockets if not each.is_watched and not each.check_destroyed()]
             for each in watched:
                 each.is_watched = True
         try:
             if watched:
-                _watch(watched)
+                _wait_until_destroyed(watched)
         finally:
             with _lock:
                 for each in watched:
                     each.is_watched = False
 
 
-def _watch(left: list[Departure]) -> None:
+def _wait_until_destroyed(left: list[ClosingSocket]) -> None:
     left = list(left)
-    with _signals() as bell:
-        bells: list[Any] = [] if bell < 0 else [(bell, zmq.POLLIN)]
+    with _signal_wakeup_fd() as wakeup_fd:
+        wakeup: list[Any] = [] if wakeup_fd < 0 else [(wakeup_fd, zmq.POLLIN)]
         while left:
-            ready = zmq_poll([*((each.news, zmq.POLLIN) for each in left), *bells], -1)
-            if any(source == bell for source, _ in ready):
+            ready = zmq_poll([*((each.monitor, zmq.POLLIN) for each in left), *wakeup], -1)
+            if any(source == wakeup_fd for source, _ in ready):
                 return
-            left = [each for each in left if not each.look()]
+            left = [each for each in left if not each.check_destroyed()]
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[int]:
+def _signal_wakeup_fd() -> Iterator[int]:
     """Yield a descriptor that is readable once Python has a signal to handle; -1 where none is handled.
 
     That is told to whoever wanted to know before as well, such as the loop of asyncio.
@@ -128,59 +128,59 @@ def _signals() -> Iterator[int]:
     if threading.current_thread() is not threading.main_thread():
         yield -1
         return
-    bell, ringer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    before = signal.set_wakeup_fd(ringer, warn_on_full_buffer=False)
+    read_fd, write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    previous_fd = signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
     try:
-        yield bell
+        yield read_fd
     finally:
-        signal.set_wakeup_fd(before)
-        _hand_on(bell, before)
-        os.close(bell)
-        os.close(ringer)
+        signal.set_wakeup_fd(previous_fd)
+        _forward_wakeup(read_fd, previous_fd)
+        os.close(read_fd)
+        os.close(write_fd)
 
 
-def _hand_on(bell: int, before: int) -> None:
+def _forward_wakeup(read_fd: int, previous_fd: int) -> None:
     with contextlib.suppress(BlockingIOError):
-        told = os.read(bell, 4096)
-        if before >= 0:
-            os.write(before, told)
+        received = os.read(read_fd, 4096)
+        if previous_fd >= 0:
+            os.write(previous_fd, received)
 
 
-def named(endpoint: str) -> str:
+def bind_key(endpoint: str) -> str:
     """Return what is taken by who binds an endpoint: of TCP the port, of whatever address."""
     scheme, _, port = endpoint.rpartition(":")
     return f"tcp:{port}" if scheme.startswith("tcp://") else endpoint
 
 
-def holds(endpoint: str) -> bool:
+def is_held_by_closing(endpoint: str) -> bool:
     """Return whether a socket that is on its way out had bound an endpoint."""
     with _lock:
-        for each in _kept:
+        for each in _closing:
             if not each.is_watched:
-                each.look()
-        return any(named(endpoint) in each.endpoints and not each.is_over for each in _kept)
+                each.check_destroyed()
+        return any(bind_key(endpoint) in each.endpoints and not each.is_destroyed for each in _closing)
 
 
-def abandon() -> None:
+def stop_all_monitoring() -> None:
     """Listen no more, since the context itself is about to end."""
     with _lock:
-        for each in [each for each in _kept if not each.is_watched]:
-            _kept.remove(each)
-            each.drop()
+        for each in [each for each in _closing if not each.is_watched]:
+            _closing.remove(each)
+            each.stop_monitoring()
 
 
 def _sweep() -> None:
-    for _ in range(min(_SWEPT, len(_kept))):
-        each = _kept.popleft()
-        if each.is_watched or not each.look():
-            _kept.append(each)
+    for _ in range(min(_SWEEP_COUNT, len(_closing))):
+        each = _closing.popleft()
+        if each.is_watched or not each.check_destroyed():
+            _closing.append(each)
 
 
-def _renew() -> None:
+def _reset_after_fork() -> None:
     global _lock
     _lock = threading.RLock()  # another thread may have held it at the fork
-    _inherited.extend(_kept)
-    _kept.clear()
+    _inherited.extend(_closing)
+    _closing.clear()
 
 
-os.register_at_fork(after_in_child=_renew)
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -14,15 +14,15 @@ from typing import Final
 import zmq
 
 from argosy.fault import ArgosyError
-from argosy.wire.doorway import connect_link
-from argosy.wire.lane import Lane, Secure
-from argosy.wire.link import Link
-from argosy.wire.reactor import Act, Reactor, Timer
-from argosy.wire.standing import Standing
+from argosy.wire.doorway import connect_unix
+from argosy.wire.lane import ZmqConnection, ApplyKeys
+from argosy.wire.link import UnixConnection
+from argosy.wire.reactor import Callback, Reactor, Timer
+from argosy.wire.standing import PeerHealth
 
-FIRST_REDIAL_S: Final = 0.01
-MOST_REDIAL_S: Final = 1.0
-GREETING_S: Final = 2.0
+MIN_REDIAL_S: Final = 0.01
+MAX_REDIAL_S: Final = 1.0
+HELLO_TIMEOUT_S: Final = 2.0
 
 
 class Dialer:
@@ -37,116 +37,116 @@ class Dialer:
 
     def __init__(
         self,
-        where: Callable[[], str],
-        secure: Secure | None,
+        get_endpoint: Callable[[], str],
+        apply_keys: ApplyKeys | None,
         reactor: Reactor,
         *,
-        greet: Callable[[], bytes],
-        wanted: Callable[[], bool],
-        readable: Act,
-        lost: Callable[[str], object],
-        standing: Standing,
+        make_hello: Callable[[], bytes],
+        is_wanted: Callable[[], bool],
+        on_readable: Callback,
+        on_lost: Callable[[str], object],
+        peer_health: PeerHealth,
     ) -> None:
-        self.lane: Lane | Link | None = None
-        self.why_not = "it was not dialled yet"
-        self.dials = 0
-        self._where = where
-        self._secure = secure
+        self.connection: ZmqConnection | UnixConnection | None = None
+        self.failure_reason = "it was not dialled yet"
+        self.dial_count = 0
+        self._get_endpoint = get_endpoint
+        self._apply_keys = apply_keys
         self._reactor = reactor
-        self._greet = greet
-        self._wanted = wanted
-        self._readable = readable
-        self._lost = lost
-        self._standing = standing
-        self._wait_s = 0.0
-        self._redial: Timer | None = None
-        self._greeting: Timer | None = None
+        self._make_hello = make_hello
+        self._is_wanted = is_wanted
+        self._on_readable = on_readable
+        self._on_lost = on_lost
+        self._peer_health = peer_health
+        self._redial_delay_s = 0.0
+        self._redial_timer: Timer | None = None
+        self._hello_timer: Timer | None = None
 
-    def need(self) -> None:
+    def ensure_connection(self) -> None:
         """Dial, unless there is a lane or a dial is due."""
-        if not self.lane and not self._redial:
+        if not self.connection and not self._redial_timer:
             self._dial()
 
-    def again(self) -> None:
+    def schedule_redial(self) -> None:
         """Dial in a while, longer each time, if a lane is wanted then."""
-        self._standing.lose()
-        if self._redial or not self._wanted():
+        self._peer_health.mark_lost()
+        if self._redial_timer or not self._is_wanted():
             return
-        wait_s = self._wait_s * random.uniform(0.75, 1.0)
-        self._wait_s = min(MOST_REDIAL_S, 2 * self._wait_s or FIRST_REDIAL_S)
-        self._redial = self._reactor.later(wait_s, self._dial)
+        delay_s = self._redial_delay_s * random.uniform(0.75, 1.0)
+        self._redial_delay_s = min(MAX_REDIAL_S, 2 * self._redial_delay_s or MIN_REDIAL_S)
+        self._redial_timer = self._reactor.call_later(delay_s, self._dial)
 
     def on_welcome(self) -> None:
         """The peer takes calls."""
-        self._cancel_greeting()
-        self._wait_s = 0.0
+        self._cancel_hello_timer()
+        self._redial_delay_s = 0.0
 
-    def on_beat(self) -> None:
+    def on_heartbeat(self) -> None:
         """The peer is there; before its welcome that means that it is starting or stopping."""
-        if self._greeting:
-            self._cancel_greeting()
-            is_stopping = self._standing.word == "stopping"
-            self.why_not = "it is stopping" if is_stopping else "it is there and still starting"
+        if self._hello_timer:
+            self._cancel_hello_timer()
+            is_stopping = self._peer_health.state == "stopping"
+            self.failure_reason = "it is stopping" if is_stopping else "it is there and still starting"
 
     def drop(self, reason: str) -> None:
         """Close the lane, if there is one."""
-        self.why_not = reason
-        self._cancel_greeting()
-        lane, self.lane = self.lane, None
-        if lane:
-            if isinstance(lane, Lane):
-                self._reactor.unwatch(lane.fd)
-                self._reactor.unwatch(lane.monitor_fd)
-            lane.close()
+        self.failure_reason = reason
+        self._cancel_hello_timer()
+        connection, self.connection = self.connection, None
+        if connection:
+            if isinstance(connection, ZmqConnection):
+                self._reactor.remove_reader(connection.fd)
+                self._reactor.remove_reader(connection.monitor_fd)
+            connection.close()
 
     def close(self, reason: str) -> None:
         """Close the lane and dial no more."""
         self.drop(reason)
-        if self._redial:
-            self._redial.cancel()
-            self._redial = None
+        if self._redial_timer:
+            self._redial_timer.cancel()
+            self._redial_timer = None
 
     def _dial(self) -> None:
-        self._redial = None
-        if not self._wanted():
+        self._redial_timer = None
+        if not self._is_wanted():
             return
         try:
-            endpoint = self._where()
-            self.lane = lane = connect_link(endpoint, self._reactor) or Lane(endpoint, self._secure)
+            endpoint = self._get_endpoint()
+            self.connection = connection = connect_unix(endpoint, self._reactor) or ZmqConnection(endpoint, self._apply_keys)
         except (ArgosyError, zmq.ZMQError) as error:  # a key or an entry of the book may still come
-            self.why_not = str(error).partition("\n")[0]
-            self.again()
+            self.failure_reason = str(error).partition("\n")[0]
+            self.schedule_redial()
             return
-        self.dials += 1
-        if self.dials == 1:  # later on, why the last lane ended tells more
-            self.why_not = f"`{lane.endpoint}` did not answer"
-        self._greeting = self._reactor.later(GREETING_S, self._on_silence)
-        if isinstance(lane, Link):
-            self._reactor.watch(lane.fd, self._on_link)
-            lane.send(self._greet())
+        self.dial_count += 1
+        if self.dial_count == 1:  # later on, why the last lane ended tells more
+            self.failure_reason = f"`{connection.endpoint}` did not answer"
+        self._hello_timer = self._reactor.call_later(HELLO_TIMEOUT_S, self._on_hello_timeout)
+        if isinstance(connection, UnixConnection):
+            self._reactor.add_reader(connection.fd, self._on_unix_readable)
+            connection.send(self._make_hello())
             return
-        self._reactor.watch(lane.fd, self._readable)
-        self._reactor.watch(lane.monitor_fd, self._on_ending)
-        lane.send(self._greet())
+        self._reactor.add_reader(connection.fd, self._on_readable)
+        self._reactor.add_reader(connection.monitor_fd, self._check_ended)
+        connection.send(self._make_hello())
         # A descriptor tells of what comes after its socket was found empty, and not before.
-        self._reactor.soon(self._readable)
-        self._reactor.soon(self._on_ending)
+        self._reactor.call_soon(self._on_readable)
+        self._reactor.call_soon(self._check_ended)
 
-    def _on_link(self) -> None:
+    def _on_unix_readable(self) -> None:
         """Take what came; the end of a link comes after it on the same descriptor."""
-        self._readable()
-        self._on_ending()
+        self._on_readable()
+        self._check_ended()
 
-    def _on_ending(self) -> None:
-        lane = self.lane
-        reason = lane.ending() if lane else ""
-        if reason and lane:
-            self._lost(f"{reason} (`{lane.endpoint}`)")
+    def _check_ended(self) -> None:
+        connection = self.connection
+        reason = connection.end_reason() if connection else ""
+        if reason and connection:
+            self._on_lost(f"{reason} (`{connection.endpoint}`)")
 
-    def _on_silence(self) -> None:
-        self._lost("it accepts the connection and says nothing")
+    def _on_hello_timeout(self) -> None:
+        self._on_lost("it accepts the connection and says nothing")
 
-    def _cancel_greeting(self) -> None:
-        if self._greeting:
-            self._greeting.cancel()
-            self._greeting = None
+    def _cancel_hello_timer(self) -> None:
+        if self._hello_timer:
+            self._hello_timer.cancel()
+            self._hello_timer = None

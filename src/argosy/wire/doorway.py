@@ -10,21 +10,21 @@ from functools import partial
 from typing import Final
 
 from argosy.fault import RefusedError
-from argosy.wire.arrival import BUDGET
-from argosy.wire.binding import cannot_bind
-from argosy.wire.book import SOCKET_PATH_BYTES
-from argosy.wire.link import READ_BYTES, Link
+from argosy.wire.arrival import RECEIVE_BUDGET
+from argosy.wire.binding import bind_fault
+from argosy.wire.book import MAX_SOCKET_PATH_BYTES
+from argosy.wire.link import READ_BYTES, UnixConnection
 from argosy.wire.outbox import Outbox
 from argosy.wire.reactor import Reactor, Timer
 
-MOST_UNSENT_BYTES: Final = 16 * 1024 * 1024
-BACKLOG: Final = 1024
-RETRY_ACCEPT_S: Final = 0.1
-RETRY_ROOM_S: Final = 0.1
-DRAIN_MESSAGES: Final = 128  # in one go, so that a flood does not starve handlers and timers
+MAX_UNSENT_BYTES: Final = 16 * 1024 * 1024
+LISTEN_BACKLOG: Final = 1024
+ACCEPT_RETRY_S: Final = 0.1
+BUDGET_RETRY_S: Final = 0.1
+MAX_DRAIN_MESSAGES: Final = 128  # in one go, so that a flood does not starve handlers and timers
 
 
-class Doorway:
+class UnixListener:
     """A listening Unix socket, mode 0600, and the links of those who came in by it.
 
     take: called with each message and the link that it came by. gone: called when a link has ended.
@@ -38,16 +38,16 @@ class Doorway:
         path: str,
         reactor: Reactor,
         outbox: Outbox,
-        take: Callable[[Link, list[memoryview]], object],
-        gone: Callable[[Link], object],
+        on_message: Callable[[UnixConnection, list[memoryview]], object],
+        on_closed: Callable[[UnixConnection], object],
     ) -> None:
         self._path = path
         self._reactor = reactor
         self._outbox = outbox
-        self._take = take
-        self._gone = gone
-        self._links: set[Link] = set()
-        self._unfinished: set[Link] = set()
+        self._on_message = on_message
+        self._on_closed = on_closed
+        self._connections: set[UnixConnection] = set()
+        self._unfinished: set[UnixConnection] = set()
         self._unfinished_timer: Timer | None = None
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -58,38 +58,38 @@ class Doorway:
             self._inode = os.stat(path).st_ino
         except OSError as error:
             self._listener.close()
-            raise RefusedError(cannot_bind(name, path, error)) from error
-        self._listener.listen(BACKLOG)
+            raise RefusedError(bind_fault(name, path, error)) from error
+        self._listener.listen(LISTEN_BACKLOG)
         self._listener.setblocking(False)
-        self._watch()
+        self._start_accepting()
 
-    def drop(self, link: Link) -> None:
+    def drop(self, connection: UnixConnection) -> None:
         """Close a link that has ended, or is of no more use."""
-        if link in self._links:
-            self._links.discard(link)
-            self._unfinished.discard(link)
-            link.close()
-            self._gone(link)
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self._unfinished.discard(connection)
+            connection.close()
+            self._on_closed(connection)
 
     def close(self) -> None:
         """Listen no more, close the links; the path goes, unless another process has taken it over."""
-        self._reactor.unwatch(self._listener.fileno())
+        self._reactor.remove_reader(self._listener.fileno())
         self._listener.close()
         if self._unfinished_timer:
             self._unfinished_timer.cancel()
-        for link in self._links:
-            link.close(linger=True)
-        self._links.clear()
+        for connection in self._connections:
+            connection.close(linger=True)
+        self._connections.clear()
         try:
             if os.stat(self._path).st_ino == self._inode:
                 os.unlink(self._path)
         except FileNotFoundError:
             return
 
-    def _watch(self) -> None:
-        self._reactor.watch(self._listener.fileno(), self._on_listener)
+    def _start_accepting(self) -> None:
+        self._reactor.add_reader(self._listener.fileno(), self._on_acceptable)
 
-    def _on_listener(self) -> None:
+    def _on_acceptable(self) -> None:
         while True:
             try:
                 stream, _ = self._listener.accept()
@@ -98,88 +98,88 @@ class Doorway:
             except ConnectionError:
                 continue
             except OSError:  # no descriptor is free: callers wait in the backlog meanwhile
-                self._reactor.unwatch(self._listener.fileno())
-                self._reactor.later(RETRY_ACCEPT_S, self._again)
+                self._reactor.remove_reader(self._listener.fileno())
+                self._reactor.call_later(ACCEPT_RETRY_S, self._resume_accepting)
                 return
             # A stranger: until it has been welcomed, a HELLO is all that it may send.
-            link = Link(
+            connection = UnixConnection(
                 stream,
                 self._reactor,
-                most_unsent_bytes=MOST_UNSENT_BYTES,
-                largest_bytes=READ_BYTES,
-                budget=BUDGET,
+                max_unsent_bytes=MAX_UNSENT_BYTES,
+                max_message_bytes=READ_BYTES,
+                budget=RECEIVE_BUDGET,
             )
-            self._links.add(link)
-            self._watch_link(link)
+            self._connections.add(connection)
+            self._watch_connection(connection)
 
-    def _watch_link(self, link: Link) -> None:
-        self._reactor.watch(link.fd, partial(self._on_readable, link, is_told=True))
+    def _watch_connection(self, connection: UnixConnection) -> None:
+        self._reactor.add_reader(connection.fd, partial(self._on_readable, connection, is_readable=True))
 
-    def _again(self) -> None:
+    def _resume_accepting(self) -> None:
         if self._listener.fileno() >= 0:
-            self._watch()
+            self._start_accepting()
 
-    def _on_readable(self, link: Link, *, is_told: bool = False) -> None:
+    def _on_readable(self, connection: UnixConnection, *, is_readable: bool = False) -> None:
         """Take what is there, and send what was answered on the spot; then see whether it has ended."""
-        if link not in self._links:  # it may have been dropped within this tick
+        if connection not in self._connections:  # it may have been dropped within this tick
             return
         is_held = self._outbox.hold()
         try:
-            is_more = self._take_some(link, is_told)
+            is_more = self._receive_batch(connection, is_readable)
         finally:
             if is_held and self._outbox.release():
-                self._outbox.look_soon()
+                self._outbox.poll_router_soon()
         if is_more:
-            self._reactor.soon(partial(self._on_readable, link))
-        elif link.ending():
-            self.drop(link)
-        elif link.is_unfinished:
-            self._keep_unfinished(link)
+            self._reactor.call_soon(partial(self._on_readable, connection))
+        elif connection.end_reason():
+            self.drop(connection)
+        elif connection.is_unfinished:
+            self._track_unfinished(connection)
         else:
-            self._unfinished.discard(link)
+            self._unfinished.discard(connection)
 
-    def _keep_unfinished(self, link: Link) -> None:
+    def _track_unfinished(self, connection: UnixConnection) -> None:
         """Look at the link again soon, also when nothing comes; not read while it waits for room."""
-        if link.awaits_room:
-            self._reactor.unwatch(link.fd)
-        self._unfinished.add(link)
+        if connection.is_waiting_for_budget:
+            self._reactor.remove_reader(connection.fd)
+        self._unfinished.add(connection)
         if not self._unfinished_timer:
-            self._unfinished_timer = self._reactor.later(RETRY_ROOM_S, self._on_unfinished)
+            self._unfinished_timer = self._reactor.call_later(BUDGET_RETRY_S, self._on_unfinished)
 
     def _on_unfinished(self) -> None:
         """Try those again that wait for room, and end those that hold room and send nothing."""
         self._unfinished_timer = None
-        for link in tuple(self._unfinished):
-            if link.awaits_room:
-                self._watch_link(link)
-                self._on_readable(link, is_told=True)
-            elif link.is_stalled and BUDGET.is_short:
-                self.drop(link)
+        for connection in tuple(self._unfinished):
+            if connection.is_waiting_for_budget:
+                self._watch_connection(connection)
+                self._on_readable(connection, is_readable=True)
+            elif connection.is_stalled and RECEIVE_BUDGET.is_exhausted:
+                self.drop(connection)
         if self._unfinished and not self._unfinished_timer:
-            self._unfinished_timer = self._reactor.later(RETRY_ROOM_S, self._on_unfinished)
+            self._unfinished_timer = self._reactor.call_later(BUDGET_RETRY_S, self._on_unfinished)
 
-    def _take_some(self, link: Link, is_told: bool) -> bool:
+    def _receive_batch(self, connection: UnixConnection, is_readable: bool) -> bool:
         """Take messages; tell whether it stopped before the last."""
-        for _ in range(DRAIN_MESSAGES):
-            message = link.receive(is_told=is_told)
+        for _ in range(MAX_DRAIN_MESSAGES):
+            message = connection.receive(is_readable=is_readable)
             if message is None:
                 return False
-            is_told = False
-            self._take(link, message)
+            is_readable = False
+            self._on_message(connection, message)
         return True
 
 
-def doorway_path(endpoint: str) -> str | None:
+def unix_listener_path(endpoint: str) -> str | None:
     """Return where the neighbours of an ipc endpoint come in, None for another one or too long a path."""
     if not endpoint.startswith("ipc:///"):
         return None
     path = f"{endpoint[6:]}.u"
-    return path if len(os.fsencode(path)) <= SOCKET_PATH_BYTES else None
+    return path if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES else None
 
 
-def connect_link(endpoint: str, reactor: Reactor) -> Link | None:
+def connect_unix(endpoint: str, reactor: Reactor) -> UnixConnection | None:
     """Return a link to who listens beside an ipc endpoint, None where nobody does."""
-    path = doorway_path(endpoint)
+    path = unix_listener_path(endpoint)
     if not path:
         return None
     try:
@@ -191,7 +191,7 @@ def connect_link(endpoint: str, reactor: Reactor) -> Link | None:
     except OSError:
         stream.close()
         return None
-    return Link(stream, reactor, endpoint)
+    return UnixConnection(stream, reactor, endpoint)
 
 
 def _unlink_socket(path: str) -> None:

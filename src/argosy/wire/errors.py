@@ -26,7 +26,7 @@ class WireError(Exception):
     All three are constructor arguments, so that an error survives pickling and copying.
     """
 
-    says = "`{method}` of `{peer}` failed: {reason}"
+    message_template = "`{method}` of `{peer}` failed: {reason}"
 
     def __init__(self, peer: str, method: str, reason: str) -> None:
         super().__init__(peer, method, reason)
@@ -35,25 +35,25 @@ class WireError(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        return self.says.format(peer=self.peer, method=self.method, reason=self.reason)
+        return self.message_template.format(peer=self.peer, method=self.method, reason=self.reason)
 
 
 class NotSent(WireError, ConnectionError):
     """The request was not executed: it never left, or the peer put it aside unread."""
 
-    says = "`{method}` was not sent to `{peer}`: {reason}"
+    message_template = "`{method}` was not sent to `{peer}`: {reason}"
 
 
 class Overloaded(NotSent):
     """The request was not executed because too many wait already."""
 
-    says = "`{method}` was not sent to `{peer}`, which has too much to do: {reason}"
+    message_template = "`{method}` was not sent to `{peer}`, which has too much to do: {reason}"
 
 
 class OutcomeUnknown(WireError):
     """The request was sent and no reply came: it may have been executed or not."""
 
-    says = "`{method}` was sent to `{peer}` and has no reply: {reason}"
+    message_template = "`{method}` was sent to `{peer}` and has no reply: {reason}"
 
 
 class PeerLost(OutcomeUnknown, ConnectionError):
@@ -75,7 +75,7 @@ class RemoteError(WireError):
     message: the exception's text.
     """
 
-    says = "`{method}` of `{peer}` failed: {reason}"
+    message_template = "`{method}` of `{peer}` failed: {reason}"
 
     def __init__(self, peer: str, method: str, code: str, message: str) -> None:
         super().__init__(peer, method, f"{code}: {message}" if message else code)
@@ -95,4 +95,4 @@ class BadArgument(RemoteError, ValueError):
 class TooLarge(WireError, ValueError):
     """The message is larger than the wire carries; nothing was executed when it was the request."""
 
-    says = "`{method}` of `{peer}` is too large: {reason}"
+    message_template = "`{method}` of `{peer}` is too large: {reason}"

@@ -30,7 +30,7 @@ CALL: Final = 3  # caller: list of CallRecord
 REPLY: Final = 4  # callee: list of ReplyRecord
 CANCEL: Final = 5  # caller: list of ids
 CREDIT: Final = 6  # caller: list of [id, bytes]
-BEAT: Final = 7  # callee: alive, to callers with something in flight
+HEARTBEAT: Final = 7  # callee: alive, to callers with something in flight
 STALE: Final = 8  # callee: I do not know you, these ids were not executed
 EVENT: Final = 9  # publisher: one EventRecord
 KINDS: Final = frozenset(range(HELLO, EVENT + 1))
@@ -38,7 +38,7 @@ KINDS: Final = frozenset(range(HELLO, EVENT + 1))
 # What a callee says of itself in each header, as `Status` of the health standard.
 STATES: Final = ("", "starting", "ok", "degraded", "failing", "stopping")
 
-ENVELOPE_FRAMES: Final = 8  # the longest REQ envelope that is looked through
+MAX_ENVELOPE_FRAMES: Final = 8  # the longest REQ envelope that is looked through
 
 _LAYOUT = struct.Struct("<3sBBHBQQ")
 _pack = _LAYOUT.pack
@@ -46,7 +46,7 @@ _unpack_from = _LAYOUT.unpack_from
 _monotonic_ns = time.monotonic_ns
 
 # Buffers of the body's size and of what pyzmq hands out on receipt.
-Bytes = bytes | bytearray | memoryview
+BytesLike = bytes | bytearray | memoryview
 
 
 def now_us() -> int:
@@ -59,12 +59,12 @@ def new_incarnation() -> int:
     return int.from_bytes(os.urandom(8), "little")
 
 
-def head(kind: int, incarnation: int, buffers: int = 0, state: int = 0) -> bytes:
+def pack_header(kind: int, incarnation: int, buffers: int = 0, state: int = 0) -> bytes:
     """Return a header, stamped now."""
     return _pack(MAGIC, VERSION, kind, buffers, state, incarnation, _monotonic_ns() // 1000)
 
 
-def read_head(body: Bytes) -> tuple[int, int, int, int, int] | None:
+def unpack_header(body: BytesLike) -> tuple[int, int, int, int, int] | None:
     """Return (kind, buffers, state, incarnation, stamp in us) of a message's first frame.
 
     None when it is not argosy's own; kind is 0 when the layout is of another version: nothing
@@ -78,13 +78,13 @@ def read_head(body: Bytes) -> tuple[int, int, int, int, int] | None:
     return (kind if version == VERSION else 0), buffers, state, incarnation, stamp_us
 
 
-def split_json(frames: Sequence[Bytes]) -> tuple[Sequence[Bytes], Bytes] | None:
+def split_json_envelope(frames: Sequence[BytesLike]) -> tuple[Sequence[BytesLike], BytesLike] | None:
     """Return (envelope, JSON) of an old speaker's message, None when it is neither.
 
     A REQ sends `[empty][json]`, with REQ_CORRELATE `[4 bytes][empty][json]`; a DEALER may send
     the JSON alone. The answer goes back in the same envelope.
     """
-    for index, frame in enumerate(frames[:ENVELOPE_FRAMES]):
+    for index, frame in enumerate(frames[:MAX_ENVELOPE_FRAMES]):
         if len(frame) == 0:
             after = frames[index + 1 :]
             return (frames[: index + 1], after[0]) if len(after) == 1 else None

@@ -13,16 +13,16 @@ import msgspec
 from msgspec import Raw
 
 from argosy.wire import codec, frame
-from argosy.wire.link import Link
+from argosy.wire.link import UnixConnection
 from argosy.wire.reply import json_error
 
 _monotonic_ns: Final = time.monotonic_ns
 
 # What tells callers apart: the identity that a ROUTER gave them, or their own connection.
-Key = bytes | Link
+ClientKey = bytes | UnixConnection
 
 
-class Decoder(Protocol):
+class ArgumentDecoder(Protocol):
     """Turns the arguments of a request into what a handler takes.
 
     decode: as `from_msgpack`, of arguments without buffers.
@@ -36,7 +36,7 @@ class Decoder(Protocol):
     def from_json(self, arguments: dict[str, Any]) -> Any: ...
 
 
-class Inquiry(Protocol):
+class IncomingRequest(Protocol):
     """One request to be answered: `reply`, `fail` or `refuse` ends it, what comes later is ignored.
 
     abort: set by who runs the handler, called when the caller cancels or has gone.
@@ -44,17 +44,17 @@ class Inquiry(Protocol):
 
     method: str
     trace: str
-    abort: Callable[[], object] | None
-    is_over: bool
+    on_cancel: Callable[[], object] | None
+    is_finished: bool
 
     @property
     def wants_stream(self) -> bool:
         """True when items may be sent one by one; else a handler that yields is answered as a list."""
 
-    def arguments(self, decoder: Decoder) -> Any:
+    def decode_arguments(self, decoder: ArgumentDecoder) -> Any:
         """Decode the arguments; raises msgspec.DecodeError with the path of what does not fit."""
 
-    def expired(self) -> bool:
+    def is_expired(self) -> bool:
         """Tell whether the caller has given up by its own clock."""
 
     def reply(self, value: object) -> None:
@@ -67,26 +67,26 @@ class Inquiry(Protocol):
         """End as not executed."""
 
 
-class Desk(Protocol):
+class ReplySender(Protocol):
     """Who takes the answers."""
 
-    def answer(self, inquiry: ArgosyInquiry, tag: int, value: object) -> None: ...
+    def send_reply(self, request: MsgpackRequest, tag: int, value: object) -> None: ...
 
-    def item(self, inquiry: ArgosyInquiry, value: object) -> int: ...
+    def send_item(self, request: MsgpackRequest, value: object) -> int: ...
 
-    def answer_json(
-        self, inquiry: JsonInquiry | None, route: Sequence[bytes], document: dict[str, Any]
+    def send_json_reply(
+        self, request: JsonRequest | None, envelope: Sequence[bytes], document: dict[str, Any]
     ) -> None: ...
 
 
-class Way(Protocol):
+class ReplyPath(Protocol):
     """How a callee reaches one caller."""
 
-    def send(self, body: frame.Bytes, buffers: Sequence[frame.Bytes] = (), /) -> bool | None:
+    def send(self, body: frame.BytesLike, buffers: Sequence[frame.BytesLike] = (), /) -> bool | None:
         """Send one message now: True, False when its receiver has gone, None when its queue is full."""
 
 
-class Caller:
+class ConnectedClient:
     """One lane as its callee sees it.
 
     key: tells it from others. way: its messages go that way.
@@ -99,34 +99,34 @@ class Caller:
     """
 
     __slots__ = (
-        *("batch", "due", "full_since_s", "heard_s", "inquiries", "is_routed", "key", "least_us", "name"),
-        *("outbox", "owes_beat", "way"),
+        *("batch_size", "unsent_messages", "full_since_s", "last_received_s", "requests", "uses_router", "key", "min_offset_us", "name"),
+        *("pending_records", "owes_heartbeat", "path"),
     )
 
-    def __init__(self, key: Key, way: Way, name: str, least_us: int) -> None:
+    def __init__(self, key: ClientKey, path: ReplyPath, name: str, min_offset_us: int) -> None:
         self.key = key
-        self.way = way
-        self.is_routed = isinstance(key, bytes)
+        self.path = path
+        self.uses_router = isinstance(key, bytes)
         self.name = name
-        self.least_us = least_us
-        self.inquiries: dict[int, ArgosyInquiry] = {}
-        self.batch = codec.LEAST_BATCH
-        self.outbox: list[bytes] = []
-        self.due: list[tuple[bytes, Sequence[frame.Bytes]]] = []
-        self.heard_s = time.monotonic()
+        self.min_offset_us = min_offset_us
+        self.requests: dict[int, MsgpackRequest] = {}
+        self.batch_size = codec.MIN_BATCH
+        self.pending_records: list[bytes] = []
+        self.unsent_messages: list[tuple[bytes, Sequence[frame.BytesLike]]] = []
+        self.last_received_s = time.monotonic()
         self.full_since_s = 0.0
-        self.owes_beat = False
+        self.owes_heartbeat = False
 
 
-class ArgosyInquiry(msgspec.Struct, eq=False, weakref=False):
+class MsgpackRequest(msgspec.Struct, eq=False, weakref=False):
     """A request that came as a CallRecord; a struct, since one is made per request.
 
     deadline_us: on this process's clock. credit: bytes of items that may be sent now.
     since_us: when it arrived. on_credit: called once when credit has come.
     """
 
-    desk: Desk
-    caller: Caller
+    sender: ReplySender
+    client: ConnectedClient
     id: int
     method: str
     deadline_us: int
@@ -135,36 +135,36 @@ class ArgosyInquiry(msgspec.Struct, eq=False, weakref=False):
     trace: str
     credit: int
     wants_stream: bool
-    since_us: int
+    received_us: int
     on_credit: Callable[[], object] | None = None
-    abort: Callable[[], object] | None = None
-    is_over: bool = False
+    on_cancel: Callable[[], object] | None = None
+    is_finished: bool = False
 
-    def arguments(self, decoder: Decoder) -> Any:
+    def decode_arguments(self, decoder: ArgumentDecoder) -> Any:
         if self.buffers:
             return decoder.from_msgpack(self.raw, self.buffers)
         decode = decoder.decode
         return decode(self.raw)
 
-    def expired(self) -> bool:
+    def is_expired(self) -> bool:
         return _monotonic_ns() // 1000 > self.deadline_us
 
     def reply(self, value: object) -> None:
-        self.desk.answer(self, codec.RESULT, value)
+        self.sender.send_reply(self, codec.RESULT, value)
 
     def fail(self, code: str, message: str) -> None:
-        self.desk.answer(self, codec.ERROR, (code, message))
+        self.sender.send_reply(self, codec.ERROR, (code, message))
 
     def refuse(self, code: str, message: str) -> None:
-        self.desk.answer(self, codec.REFUSED, (code, message))
+        self.sender.send_reply(self, codec.REFUSED, (code, message))
 
-    def item(self, value: object) -> None:
+    def send_item(self, value: object) -> None:
         """Send one item of a stream; more only once `credit` is above 0."""
-        self.credit -= self.desk.item(self, value)
+        self.credit -= self.sender.send_item(self, value)
 
-    def end(self) -> None:
+    def end_stream(self) -> None:
         """End a stream."""
-        self.desk.answer(self, codec.END, None)
+        self.sender.send_reply(self, codec.END, None)
 
     def add_credit(self, amount_bytes: int) -> None:
         """Take what the consumer gives back, and wake who waits for it."""
@@ -173,50 +173,50 @@ class ArgosyInquiry(msgspec.Struct, eq=False, weakref=False):
         if wake:
             wake()
 
-    def drop(self) -> None:
+    def cancel(self) -> None:
         """The caller has cancelled or gone: stop what runs for it."""
-        self.is_over = True
-        if self.abort:
-            self.abort()
+        self.is_finished = True
+        if self.on_cancel:
+            self.on_cancel()
 
 
-class JsonInquiry:
+class JsonRequest:
     """A request of an old speaker: `{"action": M, ...}`, answered in its own envelope."""
 
-    __slots__ = ("_arguments", "_desk", "_route", "abort", "is_over", "method", "trace", "wants_stream")
+    __slots__ = ("_arguments", "_sender", "_envelope", "on_cancel", "is_finished", "method", "trace", "wants_stream")
 
-    def __init__(self, desk: Desk, route: Sequence[bytes], action: str, arguments: dict[str, Any]) -> None:
-        self._desk = desk
-        self._route = route
+    def __init__(self, sender: ReplySender, envelope: Sequence[bytes], action: str, arguments: dict[str, Any]) -> None:
+        self._sender = sender
+        self._envelope = envelope
         self.method = action
         self.trace = str(arguments.pop("trace", ""))
         self._arguments = arguments
         self.wants_stream = False
-        self.abort: Callable[[], object] | None = None
-        self.is_over = False
+        self.on_cancel: Callable[[], object] | None = None
+        self.is_finished = False
 
-    def arguments(self, decoder: Decoder) -> Any:
+    def decode_arguments(self, decoder: ArgumentDecoder) -> Any:
         return decoder.from_json(self._arguments)
 
-    def expired(self) -> bool:
+    def is_expired(self) -> bool:
         return False  # an old speaker tells no deadline
 
     def reply(self, value: object) -> None:
-        self.answer({"result": value})
+        self.send_document({"result": value})
 
     def fail(self, code: str, message: str) -> None:
-        self.answer(json_error(code, message))
+        self.send_document(json_error(code, message))
 
     refuse = fail
 
-    def answer(self, document: dict[str, Any]) -> None:
+    def send_document(self, document: dict[str, Any]) -> None:
         """End with a document as it is, as health does."""
-        if not self.is_over:
-            self.is_over = True
-            self._desk.answer_json(self, self._route, document)
+        if not self.is_finished:
+            self.is_finished = True
+            self._sender.send_json_reply(self, self._envelope, document)
 
 
-class LetterError(Exception):
+class MalformedRequestError(Exception):
     """An old speaker's message that is no request; it is answered with the code and the text."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -225,17 +225,17 @@ class LetterError(Exception):
 
 
 # What a callee makes of an old speaker's message: gets the desk, the way back and the text.
-ReadLetter = Callable[[Desk, Sequence[bytes], frame.Bytes], JsonInquiry]
+ParseJsonRequest = Callable[[ReplySender, Sequence[bytes], frame.BytesLike], JsonRequest]
 
 
-def read_letter(desk: Desk, route: Sequence[bytes], text: frame.Bytes) -> JsonInquiry:
+def parse_json_request(sender: ReplySender, envelope: Sequence[bytes], text: frame.BytesLike) -> JsonRequest:
     """Read `{"action": M, ...}`; raises LetterError when it is anything else."""
     try:
         document = msgspec.json.decode(text, type=dict[str, Any])
-    except codec.UNREADABLE as error:
-        raise LetterError("not-json", str(error)) from error
+    except codec.DECODE_ERRORS as error:
+        raise MalformedRequestError("not-json", str(error)) from error
     action = document.pop("action", None)
     if not isinstance(action, str):
         message = "the request needs a text under `action`: a method's name, or `health`"
-        raise LetterError("no-action", message)
-    return JsonInquiry(desk, route, action, document)
+        raise MalformedRequestError("no-action", message)
+    return JsonRequest(sender, envelope, action, document)

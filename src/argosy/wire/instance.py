@@ -16,34 +16,34 @@ import zmq
 import zmq.sugar.socket
 from zmq.sugar.context import Context as _Context
 
-from argosy.wire.departure import Departures
-from argosy.wire.ending import End, close_all
-from argosy.wire.lease import enlist, shared_context
+from argosy.wire.departure import ClosingSockets
+from argosy.wire.ending import ShutdownSignal, close_sockets
+from argosy.wire.lease import register_socket, shared_context
 
 _lock = threading.Lock()
-_given: list[Instance] = []
-_original: list[Callable[..., Any]] = []
+_instances: list[SharedInstance] = []
+_original_instance: list[Callable[..., Any]] = []
 
 
-class Instance(_Context[Any]):  # not `zmq.Context`, which a test may have patched
+class SharedInstance(_Context[Any]):  # not `zmq.Context`, which a test may have patched
     """A shadow of the process's context that can be ended without ending that one."""
 
     closed: bool
-    _departures: Departures
-    _end: End
+    _closing: ClosingSockets
+    _shutdown: ShutdownSignal
     _pid: int
 
     def __init__(self) -> None:
         super().__init__(shadow=shared_context())
-        self.__dict__["_departures"] = Departures()
-        self.__dict__["_end"] = End()
+        self.__dict__["_departures"] = ClosingSockets()
+        self.__dict__["_end"] = ShutdownSignal()
         self.__dict__["_pid"] = os.getpid()
 
     def socket(self, *args: Any, **options: Any) -> Any:
         """Open a socket as `zmq.Context.socket` does; raises ZMQError(ENOTSUP) when this has ended."""
         opened = super().socket(*args, **options)
         if isinstance(opened, zmq.sugar.socket.Socket):
-            enlist(opened, self._departures, self._end)
+            register_socket(opened, self._closing, self._shutdown)
         return opened
 
     def term(self) -> None:
@@ -54,7 +54,7 @@ class Instance(_Context[Any]):  # not `zmq.Context`, which a test may have patch
         """
         if not self.closed:
             self.closed = True
-            self._departures.wait()
+            self._closing.wait()
 
     def destroy(self, linger: int | None = None) -> None:
         """Close what was opened through this with `linger` in milliseconds, default each socket's own."""
@@ -62,27 +62,27 @@ class Instance(_Context[Any]):  # not `zmq.Context`, which a test may have patch
             return
         self.closed = True
         if self._pid == os.getpid():
-            self._end.come()
-            close_all(list(self._sockets), linger)
-            self._departures.wait()
+            self._shutdown.trigger()
+            close_sockets(list(self._sockets), linger)
+            self._closing.wait()
 
 
-def share_instance() -> None:
+def install_shared_instance() -> None:
     """Let `zmq.Context.instance()` be a share of the process's context from now on.
 
     Nothing changes where somebody has taken pyzmq's own already, nor for its subclasses.
     """
-    if _original or getattr(_Context, "_instance", None) is not None:
+    if _original_instance or getattr(_Context, "_instance", None) is not None:
         return
-    _original.append(vars(_Context)["instance"].__func__)
-    _Context.instance = classmethod(_instance)  # type: ignore[assignment]
+    _original_instance.append(vars(_Context)["instance"].__func__)
+    _Context.instance = classmethod(_shared_instance)  # type: ignore[assignment]
 
 
-def _instance(kind: Any, io_threads: int = 1) -> Any:
+def _shared_instance(kind: Any, io_threads: int = 1) -> Any:
     """Return the context that all who ask in this process have in common."""
     if kind is not _Context:
-        return _original[0](kind, io_threads)
+        return _original_instance[0](kind, io_threads)
     with _lock:
-        if not _given or _given[0].closed or _given[0]._pid != os.getpid():
-            _given[:] = [Instance()]
-        return _given[0]
+        if not _instances or _instances[0].closed or _instances[0]._pid != os.getpid():
+            _instances[:] = [SharedInstance()]
+        return _instances[0]

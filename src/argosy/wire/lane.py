@@ -13,10 +13,10 @@ from typing import Final
 import zmq
 from zmq.backend import Socket as Plain
 
-from argosy.wire.codec import MESSAGE_BYTES
-from argosy.wire.frame import Bytes
+from argosy.wire.codec import MAX_MESSAGE_BYTES
+from argosy.wire.frame import BytesLike
 from argosy.wire.lease import shared_context
-from argosy.wire.monitor import Monitor, has_input
+from argosy.wire.monitor import SocketMonitor, has_input
 
 DAY_MS: Final = 24 * 3600 * 1000
 
@@ -25,7 +25,7 @@ _NOBLOCK: Final = int(zmq.NOBLOCK)
 _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 # The names of what a monitor tells, by event; each ends the lane.
-_ENDINGS: Final = {
+_END_REASONS: Final = {
     int(zmq.EVENT_DISCONNECTED): "its connection ended",
     int(zmq.EVENT_CONNECT_RETRIED): "nobody answers there",
     int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL): "its handshake failed",
@@ -33,14 +33,14 @@ _ENDINGS: Final = {
     int(zmq.EVENT_HANDSHAKE_FAILED_AUTH): "it does not accept this machine's key",
 }
 _MISMATCH: Final = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
-_MONITORED: Final = sum(_ENDINGS)
-_NOTHING: Final = (0, 0)
+_MONITORED: Final = sum(_END_REASONS)
+_NO_EVENT: Final = (0, 0)
 
 # Gives a socket the keys that an endpoint asks for, before it connects.
-Secure = Callable[[zmq.Socket[bytes], str], None]
+ApplyKeys = Callable[[zmq.Socket[bytes], str], None]
 
 
-class Lane:
+class ZmqConnection:
     """One connection to one incarnation; `receive` and `ending` never block.
 
     is_edge_triggered: its descriptor may be silent while a message is there; a look after each
@@ -51,13 +51,13 @@ class Lane:
 
     is_edge_triggered = True
 
-    def __init__(self, endpoint: str, secure: Secure | None = None) -> None:
+    def __init__(self, endpoint: str, apply_keys: ApplyKeys | None = None) -> None:
         self.endpoint = endpoint
-        self.socket = _dealer()
-        self._monitor = Monitor(self.socket, _MONITORED)
+        self.socket = _make_dealer()
+        self._monitor = SocketMonitor(self.socket, _MONITORED)
         try:
-            if secure:
-                secure(self.socket, endpoint)
+            if apply_keys:
+                apply_keys(self.socket, endpoint)
             self.socket.connect(endpoint)
         except BaseException:
             self.close()
@@ -65,7 +65,7 @@ class Lane:
         self.fd: int = self.socket.fileno()
         self.monitor_fd: int = self._monitor.fd
 
-    def send(self, body: Bytes, buffers: Sequence[Bytes] = ()) -> bool:
+    def send(self, body: BytesLike, buffers: Sequence[BytesLike] = ()) -> bool:
         """Queue one message; the queue has no bound of its own, its owner's limits are the bound.
 
         Returns False when the connection has ended, which the monitor tells: nothing was sent.
@@ -81,16 +81,16 @@ class Lane:
         Plain.send(self.socket, buffers[-1], _NOBLOCK, False)
         return True
 
-    def receive(self, *, is_told: bool = False) -> list[memoryview] | None:
+    def receive(self, *, is_readable: bool = False) -> list[memoryview] | None:
         """Return the frames of the next message, None when there is none; as `receive`."""
-        return receive(self.socket, is_told)
+        return receive_frames(self.socket, is_readable)
 
-    def ending(self) -> str:
+    def end_reason(self) -> str:
         """Return why the lane has ended, empty while it has not."""
-        event, value = self._monitor.read() or _NOTHING
+        event, value = self._monitor.read() or _NO_EVENT
         if value == _MISMATCH:
             return "one side asks for keys that the other does not have"
-        return _ENDINGS.get(event, "")
+        return _END_REASONS.get(event, "")
 
     def close(self) -> None:
         """Close at once; what is unsent is dropped."""
@@ -98,7 +98,7 @@ class Lane:
         self.socket.close(0)
 
 
-def receive(socket: Plain, is_told: bool = False) -> list[memoryview] | None:
+def receive_frames(socket: Plain, is_readable: bool = False) -> list[memoryview] | None:
     """Return the frames of a socket's next message without a copy, None when there is none.
 
     Asking for EVENTS costs half of a failed receive, and also makes ZeroMQ look at its mailbox,
@@ -106,7 +106,7 @@ def receive(socket: Plain, is_told: bool = False) -> list[memoryview] | None:
 
     is_told: its descriptor has just told of something, nearly always a message: it is not asked.
     """
-    if not (is_told or has_input(socket)):
+    if not (is_readable or has_input(socket)):
         return None
     try:
         frame = socket.recv(_NOBLOCK, False)
@@ -119,12 +119,12 @@ def receive(socket: Plain, is_told: bool = False) -> list[memoryview] | None:
     return frames
 
 
-def _dealer() -> zmq.Socket[bytes]:
+def _make_dealer() -> zmq.Socket[bytes]:
     socket: zmq.Socket[bytes] = shared_context().socket(zmq.DEALER)
     socket.linger = 0
     socket.sndhwm = 0
     socket.rcvhwm = 0
     socket.reconnect_ivl = DAY_MS
     socket.immediate = 0
-    socket.maxmsgsize = MESSAGE_BYTES
+    socket.maxmsgsize = MAX_MESSAGE_BYTES
     return socket

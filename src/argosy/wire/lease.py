@@ -24,21 +24,21 @@ import zmq
 import zmq.sugar.context
 import zmq.sugar.socket
 
-from argosy.wire.departure import Departures, abandon
-from argosy.wire.ending import End, attend, attending, close_all, is_leaving
-from argosy.wire.port import wait_free, wait_until
+from argosy.wire.departure import ClosingSockets, stop_all_monitoring
+from argosy.wire.ending import ShutdownSignal, attach_shutdown, guarded_methods, close_sockets, is_endpoint_closing
+from argosy.wire.port import wait_until_free, wait_until
 
 # Not by `zmq.Context`: this module may be loaded while a test has that patched.
 _RealContext = zmq.sugar.context.Context
 _RealSocket = zmq.sugar.socket.Socket
 _lock = threading.Lock()
-_enlisting = threading.RLock()  # a signal handler may end a lease while its thread opens a socket
+_registration_lock = threading.RLock()  # a signal handler may end a lease while its thread opens a socket
 _shared: dict[type, zmq.Context[Any]] = {}
 # Contexts inherited through a fork are kept referenced: collecting one would try to close it.
 _inherited: list[zmq.Context[Any]] = []
 
 # An own context has room for 1023 sockets; here each that leaves has two more beside it for a moment.
-_MOST_SOCKETS: Final = 4095
+_MAX_SOCKETS: Final = 4095
 
 
 def shared_context() -> zmq.Context[Any]:
@@ -52,20 +52,20 @@ def _shared_of(kind: type[zmq.Context[Any]]) -> zmq.Context[Any]:
         with _lock:
             found = _shared.get(kind)
             if found is None or found.closed:
-                found = _made(kind)
+                found = _make_context(kind)
                 _shared[kind] = found
     return found
 
 
-def _made(kind: type[zmq.Context[Any]]) -> zmq.Context[Any]:
-    made = kind(1)
-    made.set(zmq.MAX_SOCKETS, min(_MOST_SOCKETS, made.get(zmq.SOCKET_LIMIT)))
-    return made
+def _make_context(kind: type[zmq.Context[Any]]) -> zmq.Context[Any]:
+    new_context = kind(1)
+    new_context.set(zmq.MAX_SOCKETS, min(_MAX_SOCKETS, new_context.get(zmq.SOCKET_LIMIT)))
+    return new_context
 
 
 def _drop_after_fork() -> None:
-    global _lock, _enlisting
-    _lock, _enlisting = threading.Lock(), threading.RLock()  # another thread may have held them at the fork
+    global _lock, _registration_lock
+    _lock, _registration_lock = threading.Lock(), threading.RLock()  # another thread may have held them at the fork
     _inherited.extend(_shared.values())
     _shared.clear()
 
@@ -73,21 +73,21 @@ def _drop_after_fork() -> None:
 os.register_at_fork(after_in_child=_drop_after_fork)
 
 
-def release_shared(limit_s: float = 1.0) -> bool:
+def terminate_shared(limit_s: float = 1.0) -> bool:
     """Terminate the process's context at the end of a program; tell whether it ended in time.
 
     Waits at most `limit_s`, since a socket that someone left open would hold it for ever.
     """
     held = [_shared.pop(kind) for kind in list(_shared)]
-    ending = threading.Thread(target=_term_all, args=(held,), name="argosy-term", daemon=True)
+    terminator = threading.Thread(target=_term_all, args=(held,), name="argosy-term", daemon=True)
     if held:
-        ending.start()
-        ending.join(limit_s)
-    return not ending.is_alive()
+        terminator.start()
+        terminator.join(limit_s)
+    return not terminator.is_alive()
 
 
 def _term_all(contexts: list[zmq.Context[Any]]) -> None:
-    abandon()
+    stop_all_monitoring()
     for each in contexts:
         each.term()
 
@@ -101,58 +101,58 @@ def context(io_threads: int | None = None) -> Any:
     kind = zmq.Context
     if not (isinstance(kind, type) and issubclass(kind, _RealContext)):
         return kind() if io_threads is None else kind(io_threads)
-    return Lease(_shared_of(kind))
+    return ContextHandle(_shared_of(kind))
 
 
-def _wait_for_leaving(endpoint: str) -> bool:
+def _wait_for_release(endpoint: str) -> bool:
     """Wait until an endpoint can be bound that a closed socket of a lease still holds.
 
     Return False where none does, or not in time.
     """
-    if not is_leaving(endpoint):
+    if not is_endpoint_closing(endpoint):
         return False
     if endpoint.startswith("inproc://"):
-        return wait_until(lambda: not is_leaving(endpoint))
-    return wait_free([endpoint])
+        return wait_until(lambda: not is_endpoint_closing(endpoint))
+    return wait_until_free([endpoint])
 
 
 @functools.cache
-def _noting(kind: Any) -> type[zmq.Socket[Any]]:
+def _guarded_class(kind: Any) -> type[zmq.Socket[Any]]:
     """Return the class of sockets that notice the end of their lease, and note what they bind."""
-    attentive = attending(kind)
+    guarded = guarded_methods(kind)
 
     def bind(self: zmq.Socket[Any], address: str) -> Any:
         try:
-            result = attentive["bind"](self, address)
+            result = guarded["bind"](self, address)
         except zmq.ZMQError as error:
-            if error.errno != zmq.EADDRINUSE or not _wait_for_leaving(address):
+            if error.errno != zmq.EADDRINUSE or not _wait_for_release(address):
                 raise
-            result = attentive["bind"](self, address)
+            result = guarded["bind"](self, address)
         last = self.get(zmq.LAST_ENDPOINT)
         assert isinstance(last, bytes)
         self.__dict__["_lease_usage"].bound.add(last.decode())
         return result
 
     bind.__doc__ = kind.bind.__doc__
-    shown = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "_repr_cls": "zmq.Socket"}
-    return type(kind.__name__, (kind,), {**shown, **attentive, "bind": bind})
+    identity = {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "_repr_cls": "zmq.Socket"}
+    return type(kind.__name__, (kind,), {**identity, **guarded, "bind": bind})
 
 
-def enlist(opened: zmq.Socket[Any], departures: Departures, end: End) -> None:
+def register_socket(opened: zmq.Socket[Any], closing: ClosingSockets, shutdown: ShutdownSignal) -> None:
     """Let a socket notice `end`, and be noted in `departures` when it is closed."""
-    attend(opened, end, departures)
-    made: Any = type(opened)
-    object.__setattr__(opened, "__class__", _noting(made))
+    attach_shutdown(opened, shutdown, closing)
+    socket_class: Any = type(opened)
+    object.__setattr__(opened, "__class__", _guarded_class(socket_class))
 
 
-class Lease:
+class ContextHandle:
     """A user's share of the context: everything that is not written here is the context's own."""
 
     def __init__(self, shared: zmq.Context[Any]) -> None:
         self._context = shared
         self._sockets: weakref.WeakSet[zmq.Socket[Any]] = weakref.WeakSet()
-        self._departures = Departures()
-        self._end = End()
+        self._closing = ClosingSockets()
+        self._shutdown = ShutdownSignal()
         self._closed = False
         self._pid = os.getpid()
 
@@ -169,14 +169,14 @@ class Lease:
             raise zmq.ZMQError(zmq.ENOTSUP)
         if self._pid != os.getpid():  # the lease was inherited through a fork
             self._context, self._pid = _shared_of(type(self._context)), os.getpid()
-            self._sockets, self._departures, self._end = weakref.WeakSet(), Departures(), End()
+            self._sockets, self._closing, self._shutdown = weakref.WeakSet(), ClosingSockets(), ShutdownSignal()
         if socket_class is not None:  # a test that patches `socket` sees the arguments it was given
             options["socket_class"] = socket_class
         opened: zmq.Socket[Any] = self._context.socket(socket_type, **options)
         if isinstance(opened, _RealSocket):
-            enlist(opened, self._departures, self._end)
+            register_socket(opened, self._closing, self._shutdown)
             opened.__dict__["_lease"] = self  # which ends when the last of its sockets is forgotten
-            with _enlisting:
+            with _registration_lock:
                 if self.closed:  # meanwhile, by another thread
                     opened.close(0)
                     raise zmq.ZMQError(zmq.ENOTSUP)
@@ -190,33 +190,33 @@ class Lease:
         `ContextTerminated` from its next operation on; then it is closed. What they have sent is
         waited for as long as their linger says, which is for ever by default; a handled signal ends that.
         """
-        self._finish(None, is_asked=True)
+        self._close(None, wait_for_owners=True)
 
     def destroy(self, linger: int | None = None) -> None:
         """Close what this lease opened with the given linger in milliseconds, default each socket's own.
 
         A socket on which another thread waits is closed by that thread, once it was woken. Waits as `term`.
         """
-        self._finish(linger, is_asked=False)
+        self._close(linger, wait_for_owners=False)
 
-    def _finish(self, linger: int | None, *, is_asked: bool) -> None:
-        with _enlisting:
+    def _close(self, linger: int | None, *, wait_for_owners: bool) -> None:
+        with _registration_lock:
             if self._closed:
                 return
             self._closed = True
             opened = list(self._sockets)
         if self._pid != os.getpid():
             return
-        self._end.come()
-        close_all(opened, linger, is_asked=is_asked)
-        self._departures.wait()
+        self._shutdown.trigger()
+        close_sockets(opened, linger, wait_for_owners=wait_for_owners)
+        self._closing.wait()
 
     def __del__(self) -> None:
         """End as a context does that is collected; at the end of the interpreter that does nothing."""
         if not getattr(zmq.sugar.context, "_exiting", False):
             self.destroy()
 
-    def __enter__(self) -> Lease:
+    def __enter__(self) -> ContextHandle:
         return self
 
     def __exit__(

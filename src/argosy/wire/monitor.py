@@ -26,7 +26,7 @@ def has_input(socket: Plain) -> bool:
     return bool(events & _POLLIN)
 
 
-class Monitor:
+class SocketMonitor:
     """The events of one socket of the process's context, from now on.
 
     events: the sum of those that are wanted. Read to the end each time `fd` is readable: it tells

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from argosy.wire import codec, frame
-from argosy.wire.inquiry import Caller, Key
+from argosy.wire.inquiry import ConnectedClient, ClientKey
 from argosy.wire.reactor import Reactor, Timer
 
 FULL_RETRY_S: Final = 0.01
@@ -31,40 +31,40 @@ class Outbox:
         self,
         incarnation: int,
         reactor: Reactor,
-        look: Callable[[], object],
-        gone: Callable[[Caller], object],
+        poll_router: Callable[[], object],
+        on_gone: Callable[[ConnectedClient], object],
     ) -> None:
         self.state = 0
         self._incarnation = incarnation
         self._reactor = reactor
-        self._look = look
-        self._gone = gone
-        self._dirty: dict[Key, Caller] = {}
-        self._flushing = False
-        self._needs_look = False
-        self._retry: Timer | None = None
+        self._poll_router = poll_router
+        self._on_gone = on_gone
+        self._clients_to_flush: dict[ClientKey, ConnectedClient] = {}
+        self._is_flush_due = False
+        self._needs_poll = False
+        self._retry_timer: Timer | None = None
         self._is_closed = False
 
-    def put(self, caller: Caller, record: bytes, buffers: Sequence[frame.Bytes]) -> None:
+    def put(self, client: ConnectedClient, record: bytes, buffers: Sequence[frame.BytesLike]) -> None:
         """Add a reply record to those of this tick; one with buffers ends the message before it.
 
         A message as large as its caller's own leaves at once: it works on that while the rest is made.
         """
         if buffers:
-            self._close_batch(caller)
-            whole = codec.body(frame.REPLY, self._incarnation, [record], len(buffers), self.state)
-            caller.due.append((whole, buffers))
+            self._seal_batch(client)
+            message = codec.encode_batch(frame.REPLY, self._incarnation, [record], len(buffers), self.state)
+            client.unsent_messages.append((message, buffers))
         else:
-            records = caller.outbox
+            records = client.pending_records
             records.append(record)
             count = len(records)
-            if count >= caller.batch:
-                self._send_to(caller)
+            if count >= client.batch_size:
+                self._send_to(client)
                 return
             if count > 1:  # the first one has said that there is something to send
                 return
-        self._dirty[caller.key] = caller
-        if not self._flushing:
+        self._clients_to_flush[client.key] = client
+        if not self._is_flush_due:
             self.flush_soon()
 
     def hold(self) -> bool:
@@ -72,96 +72,96 @@ class Outbox:
 
         There must be none where a flush is due anyhow.
         """
-        was_due, self._flushing = self._flushing, True
+        was_due, self._is_flush_due = self._is_flush_due, True
         return not was_due
 
     def release(self) -> bool:
         """Send what was put since `hold`; True when a look at the ROUTER has to follow."""
-        self._flushing = False
-        self._send_dirty()
-        needs_look, self._needs_look = self._needs_look, False
-        return needs_look
+        self._is_flush_due = False
+        self._send_pending()
+        needs_poll, self._needs_poll = self._needs_poll, False
+        return needs_poll
 
-    def look_soon(self) -> None:
+    def poll_router_soon(self) -> None:
         """Something has left through the ROUTER: look at the end of this tick."""
-        self._needs_look = True
+        self._needs_poll = True
         self.flush_soon()
 
     def flush_soon(self) -> None:
         """Flush at the end of this tick."""
-        if not self._flushing:
-            self._flushing = True
-            self._reactor.soon(self._flush_tick)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self._reactor.call_soon(self._on_flush)
 
-    def _flush_tick(self) -> None:
-        self._flushing = False
+    def _on_flush(self) -> None:
+        self._is_flush_due = False
         self.flush()
 
     def flush(self) -> None:
         """Send what waits for each caller, then look once if that is needed."""
         if self._is_closed:  # it may have been due at the end of a tick
             return
-        self._send_dirty()
-        if self._needs_look:
-            self._needs_look = False
-            self._look()
+        self._send_pending()
+        if self._needs_poll:
+            self._needs_poll = False
+            self._poll_router()
 
-    def _send_dirty(self) -> None:
-        if self._dirty:
-            dirty, self._dirty = self._dirty, {}
-            for caller in dirty.values():
-                self._send_to(caller)
+    def _send_pending(self) -> None:
+        if self._clients_to_flush:
+            dirty, self._clients_to_flush = self._clients_to_flush, {}
+            for client in dirty.values():
+                self._send_to(client)
 
     def close(self) -> None:
         """Send what still waits and stop the timer."""
         self.flush()
         self._is_closed = True
-        if self._retry:
-            self._retry.cancel()
+        if self._retry_timer:
+            self._retry_timer.cancel()
 
-    def _send_to(self, caller: Caller) -> None:
+    def _send_to(self, client: ConnectedClient) -> None:
         """Send a caller what is due."""
-        self._needs_look = self._needs_look or caller.is_routed
-        if not caller.due:
-            if not caller.outbox:
+        self._needs_poll = self._needs_poll or client.uses_router
+        if not client.unsent_messages:
+            if not client.pending_records:
                 return
-            whole = codec.body(frame.REPLY, self._incarnation, caller.outbox, 0, self.state)
-            caller.outbox = []
-            if not (sent := caller.way.send(whole)):
-                caller.due.append((whole, ()))
-                self._on_unsent(caller, sent)
+            message = codec.encode_batch(frame.REPLY, self._incarnation, client.pending_records, 0, self.state)
+            client.pending_records = []
+            if not (sent := client.path.send(message)):
+                client.unsent_messages.append((message, ()))
+                self._on_unsent(client, sent)
             return
-        self._close_batch(caller)
-        for index, (whole, buffers) in enumerate(caller.due):
-            sent = caller.way.send(whole, buffers)
+        self._seal_batch(client)
+        for index, (message, buffers) in enumerate(client.unsent_messages):
+            sent = client.path.send(message, buffers)
             if not sent:
-                del caller.due[:index]
-                self._on_unsent(caller, sent)
+                del client.unsent_messages[:index]
+                self._on_unsent(client, sent)
                 return
-        caller.due.clear()
-        caller.full_since_s = 0.0
+        client.unsent_messages.clear()
+        client.full_since_s = 0.0
 
-    def _close_batch(self, caller: Caller) -> None:
-        if caller.outbox:
-            caller.due.append((codec.body(frame.REPLY, self._incarnation, caller.outbox, 0, self.state), ()))
-            caller.outbox = []
+    def _seal_batch(self, client: ConnectedClient) -> None:
+        if client.pending_records:
+            client.unsent_messages.append((codec.encode_batch(frame.REPLY, self._incarnation, client.pending_records, 0, self.state), ()))
+            client.pending_records = []
 
-    def _on_unsent(self, caller: Caller, sent: bool | None) -> None:
+    def _on_unsent(self, client: ConnectedClient, sent: bool | None) -> None:
         if sent is None:
-            self._on_full(caller)
+            self._on_full(client)
         else:
-            self._gone(caller)
+            self._on_gone(client)
 
-    def _on_full(self, caller: Caller) -> None:
+    def _on_full(self, client: ConnectedClient) -> None:
         now_s = time.monotonic()
-        caller.full_since_s = caller.full_since_s or now_s
-        if now_s - caller.full_since_s > FULL_LIMIT_S:
-            self._gone(caller)
+        client.full_since_s = client.full_since_s or now_s
+        if now_s - client.full_since_s > FULL_LIMIT_S:
+            self._on_gone(client)
             return
-        self._dirty[caller.key] = caller
-        if not self._retry:
-            self._retry = self._reactor.later(FULL_RETRY_S, self._on_retry)
+        self._clients_to_flush[client.key] = client
+        if not self._retry_timer:
+            self._retry_timer = self._reactor.call_later(FULL_RETRY_S, self._on_retry)
 
     def _on_retry(self) -> None:
-        self._retry = None
+        self._retry_timer = None
         self.flush()

@@ -11,15 +11,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from argosy.wire import codec
-from argosy.wire.call import Answer, unreadable
+from argosy.wire.call import EncodedReply, undecodable_reply
 from argosy.wire.channel import Channel
-from argosy.wire.stream import Inbox, Stream
+from argosy.wire.stream import ItemBuffer, ReplyStream
 from argosy.wire.trace import trace_id
 
 DEFAULT_TIMEOUT_S: Final = 10.0
 
 
-class _Asker:
+class _AsyncCaller:
     """Asks one channel from the coroutines of one loop.
 
     Apart from Peer, which has `__getattr__`: reading anything of such an object is slow.
@@ -30,9 +30,9 @@ class _Asker:
     def __init__(self, channel: Channel, timeout_s: float) -> None:
         self._channel = channel
         self._timeout_s = timeout_s
-        self._new_future: Callable[[], asyncio.Future[Answer]] | None = None
+        self._new_future: Callable[[], asyncio.Future[EncodedReply]] | None = None
 
-    async def ask(
+    async def call(
         self, method: str, arguments: dict[str, Any], timeout: float | None = None, returns: Any = Any
     ) -> Any:
         # Asking for the loop asks the kernel for the process, in Python 3.11 at each call.
@@ -41,20 +41,20 @@ class _Asker:
             new_future = self._new_future = asyncio.get_running_loop().create_future
         future = new_future()
         limit_s = self._timeout_s if timeout is None else timeout
-        call = self._channel.submit(method, arguments, limit_s, future, trace_id.get())
+        pending = self._channel.submit(method, arguments, limit_s, future, trace_id.get())
         try:
             raw, buffers = await future
         except asyncio.CancelledError:
-            self._channel.cancel(call)
+            self._channel.cancel(pending)
             raise
         try:
-            unpacker = codec.unpackers.of(returns)
+            unpacker = codec.unpackers.get(returns)
             if buffers:
                 return unpacker.unpack(raw, buffers)
             decode = unpacker.decode
             return decode(raw)
-        except codec.UNREADABLE as error:
-            raise unreadable(self._channel.peer, method, error) from error
+        except codec.DECODE_ERRORS as error:
+            raise undecodable_reply(self._channel.peer, method, error) from error
 
 
 class Peer:
@@ -63,7 +63,7 @@ class Peer:
     def __init__(self, channel: Channel, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._channel = channel
         self._timeout_s = timeout_s
-        self._ask = _Asker(channel, timeout_s).ask
+        self._call = _AsyncCaller(channel, timeout_s).call
 
     def call(
         self, method: str, /, *, timeout: float | None = None, returns: Any = Any, **arguments: Any
@@ -77,7 +77,7 @@ class Peer:
         returns: the type to decode the result as.
         Raises an error of `argosy.wire.errors`; TypeError when an argument has no encoding.
         """
-        return self._ask(method, arguments, timeout, returns)
+        return self._call(method, arguments, timeout, returns)
 
     def stream(
         self,
@@ -88,16 +88,16 @@ class Peer:
         gap: float | None = None,
         returns: Any = Any,
         **arguments: Any,
-    ) -> Stream:
+    ) -> ReplyStream:
         """Ask for a method that yields, and return its items for `async for`.
 
         first, gap: seconds until the first item, and between two; default the peer's time-out.
         returns: the type to decode each item as.
         """
         first_s = self._timeout_s if first is None else first
-        inbox = Inbox(self._channel, self._timeout_s if gap is None else gap, returns)
-        inbox.call = self._channel.submit(method, arguments, first_s, inbox, trace_id.get(), inbox)
-        return Stream(inbox)
+        item_buffer = ItemBuffer(self._channel, self._timeout_s if gap is None else gap, returns)
+        item_buffer.call = self._channel.submit(method, arguments, first_s, item_buffer, trace_id.get(), item_buffer)
+        return ReplyStream(item_buffer)
 
     def within(self, timeout_s: float) -> Peer:
         """Return the same peer with another default time-out."""
@@ -111,13 +111,13 @@ class Peer:
         if method.startswith("_"):
             raise AttributeError(method)
 
-        ask_for = self._ask
+        call = self._call
 
-        def ask(**arguments: Any) -> Awaitable[Any]:
-            return ask_for(method, arguments)
+        def call_method(**arguments: Any) -> Awaitable[Any]:
+            return call(method, arguments)
 
-        self.__dict__[method] = ask  # found at once from now on
-        return ask
+        self.__dict__[method] = call_method  # found at once from now on
+        return call_method
 
     def __repr__(self) -> str:
         return f"<Peer {self._channel.peer}>"

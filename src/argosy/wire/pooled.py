@@ -24,21 +24,21 @@ import zmq
 import zmq.sugar.context
 from zmq.utils import jsonapi
 
-from argosy.wire.lease import Lease, shared_context
-from argosy.wire.monitor import Monitor, has_input
+from argosy.wire.lease import ContextHandle, shared_context
+from argosy.wire.monitor import SocketMonitor, has_input
 
-MOST_KEPT: Final = 8  # connections of one thread; the one that was used longest ago goes
-REDIAL_MS: Final = 100  # ZeroMQ's own interval
+MAX_IDLE: Final = 8  # connections of one thread; the one that was used longest ago goes
+REDIAL_INTERVAL_MS: Final = 100  # ZeroMQ's own interval
 DAY_MS: Final = 24 * 3600 * 1000
 
-_OPENED: Final = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-_ENDED: Final = int(zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED)
+_CONNECTED_EVENTS: Final = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+_DISCONNECTED_EVENTS: Final = int(zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RETRIED)
 _RealContext: Final = zmq.sugar.context.Context
 _OPTIONS: Final = {int(zmq.RCVTIMEO): "rcvtimeo", int(zmq.SNDTIMEO): "sndtimeo", int(zmq.LINGER): "linger"}
-_kept = threading.local()
+_thread_local = threading.local()
 
 
-def ask(endpoint: str, message: bytes, timeout_ms: int) -> bytes:
+def send_request(endpoint: str, message: bytes, timeout_ms: int) -> bytes:
     """Send one message to a REP socket and return its answer, of which only the first frame is kept.
 
     timeout_ms: how long to wait for it, in milliseconds as RCVTIMEO has it.
@@ -47,40 +47,40 @@ def ask(endpoint: str, message: bytes, timeout_ms: int) -> bytes:
     """
     if timeout_ms < 0:
         raise ValueError(f"`timeout_ms` is {timeout_ms}, expected 0 or more milliseconds")
-    line = _take(endpoint)
+    connection = _acquire(endpoint)
     try:
-        line.socket.send(message)
-        answer = _answer(line, message, timeout_ms)
+        connection.socket.send(message)
+        reply = _receive_reply(connection, message, timeout_ms)
     except BaseException:
-        line.close()
+        connection.close()
         raise
-    _keep(line)
-    return answer
+    _release(connection)
+    return reply
 
 
-def ask_json(endpoint: str, document: Any, timeout_ms: int) -> Any:
+def send_json_request(endpoint: str, document: Any, timeout_ms: int) -> Any:
     """Send one JSON document and return the one that comes back, as `send_json` and `recv_json` do.
 
     Raises as `ask`; TypeError: the document has no encoding; ValueError: the answer is no JSON.
     """
-    return jsonapi.loads(ask(endpoint, jsonapi.dumps(document), timeout_ms))
+    return jsonapi.loads(send_request(endpoint, jsonapi.dumps(document), timeout_ms))
 
 
-def question(context: Any) -> Any:
+def req_socket(context: Any) -> Any:
     """Return what stands for `context.socket(zmq.REQ)` in a function that asks one question and closes it.
 
     context: a lease or a plain context. Of anything else, such as what a test has put in its place or
     an asyncio context, a socket is made as ever.
     Raises zmq.ZMQError(ENOTSUP): the context has ended.
     """
-    if isinstance(context, Lease) or type(context) is _RealContext:
+    if isinstance(context, ContextHandle) or type(context) is _RealContext:
         if context.closed:
             raise zmq.ZMQError(zmq.ENOTSUP)
-        return Question()
+        return PooledReqSocket()
     return context.socket(zmq.REQ)
 
 
-class Question:
+class PooledReqSocket:
     """A REQ socket as far as one who connects, asks, hears and closes can tell.
 
     Keeps what REQ sockets keep: an answer before the next question (EFSM), `zmq.Again` after `rcvtimeo`
@@ -90,9 +90,9 @@ class Question:
     def __init__(self) -> None:
         self.rcvtimeo = self.sndtimeo = self.linger = -1
         self.closed = False
-        self._line: _Line | None = None
+        self._connection: _PooledConnection | None = None
         self._endpoint = ""
-        self._asked: bytes | None = None
+        self._pending: bytes | None = None
 
     RCVTIMEO = property(lambda self: self.rcvtimeo, lambda self, value: setattr(self, "rcvtimeo", value))
     SNDTIMEO = property(lambda self: self.sndtimeo, lambda self, value: setattr(self, "sndtimeo", value))
@@ -109,32 +109,32 @@ class Question:
 
     def connect(self, endpoint: str) -> None:
         """Take a connection; raises zmq.ZMQError: this is no endpoint, or the question is closed."""
-        self._check()
+        self._check_open()
         self._endpoint = endpoint
-        self._line = _take(endpoint)
+        self._connection = _acquire(endpoint)
 
     def send(self, message: bytes) -> None:
         """Ask. Raises zmq.ZMQError(EFSM): the last question has no answer yet, or nothing is connected."""
-        self._check()
-        if self._asked is not None or not self._endpoint:
+        self._check_open()
+        if self._pending is not None or not self._endpoint:
             raise zmq.ZMQError(zmq.EFSM)
-        self._line = self._line or _take(self._endpoint)
-        self._line.socket.send(message)
-        self._asked = bytes(message)
+        self._connection = self._connection or _acquire(self._endpoint)
+        self._connection.socket.send(message)
+        self._pending = bytes(message)
 
     def recv(self) -> bytes:
         """Return the answer's first frame.
 
         Raises zmq.Again: there was none in time; zmq.ZMQError(EFSM): none is due.
         """
-        self._check()
-        line, asked = self._line, self._asked
-        if line is None or asked is None:
+        self._check_open()
+        connection, pending = self._connection, self._pending
+        if connection is None or pending is None:
             raise zmq.ZMQError(zmq.EFSM)
-        answer = _answer(line, asked, None if self.rcvtimeo < 0 else self.rcvtimeo)
-        self._asked = self._line = None
-        _keep(line)
-        return answer
+        reply = _receive_reply(connection, pending, None if self.rcvtimeo < 0 else self.rcvtimeo)
+        self._pending = self._connection = None
+        _release(connection)
+        return reply
 
     def send_json(self, document: Any) -> None:
         """Ask with a JSON document."""
@@ -156,17 +156,17 @@ class Question:
 
     def close(self, linger: int | None = None) -> None:
         """Be done. A connection with an answer outstanding is thrown away, another one is kept."""
-        line, self._line, self.closed = self._line, None, True
-        if line and self._asked is None:
-            _keep(line)
-        elif line:
-            line.close()
+        connection, self._connection, self.closed = self._connection, None, True
+        if connection and self._pending is None:
+            _release(connection)
+        elif connection:
+            connection.close()
 
-    def _check(self) -> None:
+    def _check_open(self) -> None:
         if self.closed:
             raise zmq.ZMQError(zmq.ENOTSOCK)
 
-    def __enter__(self) -> Question:
+    def __enter__(self) -> PooledReqSocket:
         return self
 
     def __exit__(
@@ -175,7 +175,7 @@ class Question:
         self.close()
 
 
-class _Line:
+class _PooledConnection:
     """One REQ socket and what is known of its one connection; closed when its thread ends."""
 
     def __init__(self, endpoint: str) -> None:
@@ -185,14 +185,14 @@ class _Line:
         self.pid = os.getpid()
 
     def _dial(self) -> None:
-        self.is_open = self.has_ended = False
-        self.socket, self._monitor = _connected(self.endpoint)
+        self.is_open = self.is_disconnected = False
+        self.socket, self._monitor = _open_socket(self.endpoint)
 
-    def look(self) -> None:
+    def read_events(self) -> None:
         """Take what has happened to the connection since the last look."""
         while told := self._monitor.read():
-            self.is_open = self.is_open or told[0] == _OPENED
-            self.has_ended = self.has_ended or bool(told[0] & _ENDED)
+            self.is_open = self.is_open or told[0] == _CONNECTED_EVENTS
+            self.is_disconnected = self.is_disconnected or bool(told[0] & _DISCONNECTED_EVENTS)
 
     def wait(self, timeout_ms: int) -> None:
         """Wait until something arrives, or something happens to the connection."""
@@ -200,7 +200,7 @@ class _Line:
         poller.register(self.socket, zmq.POLLIN)
         poller.register(self._monitor.socket, zmq.POLLIN)
         poller.poll(timeout_ms)
-        self.look()
+        self.read_events()
 
     def redial(self) -> None:
         """Begin again with a new socket."""
@@ -216,12 +216,12 @@ class _Line:
     __del__ = close
 
 
-def _connected(endpoint: str) -> tuple[zmq.Socket[bytes], Monitor]:
+def _open_socket(endpoint: str) -> tuple[zmq.Socket[bytes], SocketMonitor]:
     socket: zmq.Socket[bytes] = shared_context().socket(zmq.REQ)
     try:
         socket.linger = 0
         socket.reconnect_ivl = DAY_MS
-        monitor = Monitor(socket, _OPENED | _ENDED)
+        monitor = SocketMonitor(socket, _CONNECTED_EVENTS | _DISCONNECTED_EVENTS)
     except BaseException:
         socket.close(0)
         raise
@@ -234,57 +234,57 @@ def _connected(endpoint: str) -> tuple[zmq.Socket[bytes], Monitor]:
     return socket, monitor
 
 
-def _answer(line: _Line, message: bytes, timeout_ms: int | None) -> bytes:
+def _receive_reply(connection: _PooledConnection, message: bytes, timeout_ms: int | None) -> bytes:
     """Wait for what was asked; a connection that was never made is dialled again, with the same message.
 
     timeout_ms: None to wait for ever.
     """
-    until_s = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
+    deadline_s = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
     # An inproc connection has no events: there only the answer itself ends the wait.
-    while not (line.is_open or has_input(line.socket)) and (left_ms := _left_ms(until_s)):
-        line.wait(left_ms)
-        if line.has_ended and not line.is_open:
-            time.sleep(min(REDIAL_MS, left_ms) / 1000)
-            line.redial()
-            line.socket.send(message)
-    line.socket.rcvtimeo = -1 if until_s is None else _left_ms(until_s)
-    return line.socket.recv_multipart()[0]
+    while not (connection.is_open or has_input(connection.socket)) and (left_ms := _left_ms(deadline_s)):
+        connection.wait(left_ms)
+        if connection.is_disconnected and not connection.is_open:
+            time.sleep(min(REDIAL_INTERVAL_MS, left_ms) / 1000)
+            connection.redial()
+            connection.socket.send(message)
+    connection.socket.rcvtimeo = -1 if deadline_s is None else _left_ms(deadline_s)
+    return connection.socket.recv_multipart()[0]
 
 
-def _left_ms(until_s: float | None) -> int:
-    if until_s is None:
+def _left_ms(deadline_s: float | None) -> int:
+    if deadline_s is None:
         return DAY_MS
     # Rounded up: a wait of 0 ms just before the end would turn on the spot.
-    return max(0, -int((time.monotonic() - until_s) * 1000 // 1))
+    return max(0, -int((time.monotonic() - deadline_s) * 1000 // 1))
 
 
-def _lines() -> dict[str, _Line]:
+def _idle_connections() -> dict[str, _PooledConnection]:
     """Return this thread's connections, the one used last at the end."""
-    lines: dict[str, _Line] = _kept.__dict__.setdefault("lines", {})
-    return lines
+    connections: dict[str, _PooledConnection] = _thread_local.__dict__.setdefault("lines", {})
+    return connections
 
 
-def _take(endpoint: str) -> _Line:
+def _acquire(endpoint: str) -> _PooledConnection:
     """Return a connection that nobody else uses, kept or new."""
-    line = _lines().pop(endpoint, None)
-    if line and line.pid == os.getpid():  # else it was inherited through a fork
-        line.look()
-        if not line.has_ended:
-            return line
-        line.close()
-    return _Line(endpoint)
+    connection = _idle_connections().pop(endpoint, None)
+    if connection and connection.pid == os.getpid():  # else it was inherited through a fork
+        connection.read_events()
+        if not connection.is_disconnected:
+            return connection
+        connection.close()
+    return _PooledConnection(endpoint)
 
 
 @atexit.register
-def _drop() -> None:
+def _close_all_idle() -> None:
     """Close this thread's: what other sockets still have to deliver waits for nobody's open ones."""
-    lines = _lines()
-    while lines:
-        lines.popitem()[1].close()
+    connections = _idle_connections()
+    while connections:
+        connections.popitem()[1].close()
 
 
-def _keep(line: _Line) -> None:
-    lines = _lines()
-    lines[line.endpoint] = line
-    while len(lines) > MOST_KEPT:
-        lines.pop(next(iter(lines))).close()
+def _release(connection: _PooledConnection) -> None:
+    connections = _idle_connections()
+    connections[connection.endpoint] = connection
+    while len(connections) > MAX_IDLE:
+        connections.pop(next(iter(connections))).close()

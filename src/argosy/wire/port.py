@@ -10,30 +10,30 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 
-FIRST_WAIT_S = 0.0005
-MOST_WAIT_S = 0.02
+MIN_WAIT_S = 0.0005
+MAX_WAIT_S = 0.02
 
 
-def wait_free(endpoints: Iterable[str], limit_s: float = 1.0) -> bool:
+def wait_until_free(endpoints: Iterable[str], limit_s: float = 1.0) -> bool:
     """Wait until every TCP or ipc endpoint can be bound again; tell whether it was so in time."""
     left = list(endpoints)
 
-    def are_free() -> bool:
+    def is_all_free() -> bool:
         left[:] = [each for each in left if not _is_free(each)]
         return not left
 
-    return wait_until(are_free, limit_s)
+    return wait_until(is_all_free, limit_s)
 
 
-def wait_until(is_so: Callable[[], bool], limit_s: float = 1.0) -> bool:
+def wait_until(condition: Callable[[], bool], limit_s: float = 1.0) -> bool:
     """Ask at growing intervals until it is so; tell whether it was in time."""
     until = time.monotonic() + limit_s
-    pause_s = FIRST_WAIT_S
-    while not is_so():
+    pause_s = MIN_WAIT_S
+    while not condition():
         if time.monotonic() >= until:
             return False
         time.sleep(pause_s)
-        pause_s = min(2 * pause_s, MOST_WAIT_S)
+        pause_s = min(2 * pause_s, MAX_WAIT_S)
     return True
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-Act = Callable[[], object]
+Callback = Callable[[], object]
 
 
 class Timer(Protocol):
@@ -30,22 +30,22 @@ class Reactor(Protocol):
 
     is_shared: bool
 
-    def watch(self, fd: int, ready: Act) -> None:
+    def add_reader(self, fd: int, callback: Callback) -> None:
         """Call `ready` whenever the descriptor is readable."""
 
-    def unwatch(self, fd: int) -> None:
+    def remove_reader(self, fd: int) -> None:
         """Forget the descriptor."""
 
-    def watch_writable(self, fd: int, ready: Act) -> None:
+    def add_writer(self, fd: int, callback: Callback) -> None:
         """Call `ready` whenever the descriptor takes more."""
 
-    def unwatch_writable(self, fd: int) -> None:
+    def remove_writer(self, fd: int) -> None:
         """Forget that."""
 
-    def later(self, delay_s: float, act: Act) -> Timer:
+    def call_later(self, delay_s: float, callback: Callback) -> Timer:
         """Call `act` once, in so many seconds."""
 
-    def soon(self, act: Act) -> None:
+    def call_soon(self, callback: Callback) -> None:
         """Call `act` at the end of this tick."""
 
 
@@ -57,40 +57,40 @@ class LoopReactor:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
 
-    def watch(self, fd: int, ready: Act) -> None:
-        self.loop.add_reader(fd, ready)
+    def add_reader(self, fd: int, callback: Callback) -> None:
+        self.loop.add_reader(fd, callback)
 
-    def unwatch(self, fd: int) -> None:
+    def remove_reader(self, fd: int) -> None:
         self.loop.remove_reader(fd)
 
-    def watch_writable(self, fd: int, ready: Act) -> None:
-        self.loop.add_writer(fd, ready)
+    def add_writer(self, fd: int, callback: Callback) -> None:
+        self.loop.add_writer(fd, callback)
 
-    def unwatch_writable(self, fd: int) -> None:
+    def remove_writer(self, fd: int) -> None:
         self.loop.remove_writer(fd)
 
-    def later(self, delay_s: float, act: Act) -> Timer:
-        return self.loop.call_later(delay_s, act)
+    def call_later(self, delay_s: float, callback: Callback) -> Timer:
+        return self.loop.call_later(delay_s, callback)
 
-    def soon(self, act: Act) -> None:
-        self.loop.call_soon(act)
+    def call_soon(self, callback: Callback) -> None:
+        self.loop.call_soon(callback)
 
 
-class _Alarm:
+class _ScheduledCallback:
     """A timer of a BlockingReactor; ordered by its time, then by its age."""
 
-    __slots__ = ("act", "at", "number")
+    __slots__ = ("callback", "due_s", "number")
 
-    def __init__(self, at: float, number: int, act: Act) -> None:
-        self.at = at
+    def __init__(self, due_s: float, number: int, callback: Callback) -> None:
+        self.due_s = due_s
         self.number = number
-        self.act: Act | None = act
+        self.callback: Callback | None = callback
 
     def cancel(self) -> None:
-        self.act = None
+        self.callback = None
 
-    def __lt__(self, other: _Alarm) -> bool:
-        return (self.at, self.number) < (other.at, other.number)
+    def __lt__(self, other: _ScheduledCallback) -> bool:
+        return (self.due_s, self.number) < (other.due_s, other.number)
 
 
 class BlockingReactor:
@@ -100,25 +100,25 @@ class BlockingReactor:
 
     def __init__(self) -> None:
         self._poll = select.poll()
-        self._readable: dict[int, Act] = {}
-        self._writable: dict[int, Act] = {}
-        self._alarms: list[_Alarm] = []
-        self._soon: list[Act] = []
+        self._readable: dict[int, Callback] = {}
+        self._writable: dict[int, Callback] = {}
+        self._timers: list[_ScheduledCallback] = []
+        self._next_tick: list[Callback] = []
         self._count = 0
 
-    def watch(self, fd: int, ready: Act) -> None:
-        self._readable[fd] = ready
+    def add_reader(self, fd: int, callback: Callback) -> None:
+        self._readable[fd] = callback
         self._register(fd)
 
-    def unwatch(self, fd: int) -> None:
+    def remove_reader(self, fd: int) -> None:
         if self._readable.pop(fd, None):
             self._register(fd)
 
-    def watch_writable(self, fd: int, ready: Act) -> None:
-        self._writable[fd] = ready
+    def add_writer(self, fd: int, callback: Callback) -> None:
+        self._writable[fd] = callback
         self._register(fd)
 
-    def unwatch_writable(self, fd: int) -> None:
+    def remove_writer(self, fd: int) -> None:
         if self._writable.pop(fd, None):
             self._register(fd)
 
@@ -131,47 +131,47 @@ class BlockingReactor:
         else:
             self._poll.unregister(fd)
 
-    def later(self, delay_s: float, act: Act) -> Timer:
+    def call_later(self, delay_s: float, callback: Callback) -> Timer:
         self._count += 1
-        alarm = _Alarm(time.monotonic() + delay_s, self._count, act)
-        heapq.heappush(self._alarms, alarm)
-        return alarm
+        timer = _ScheduledCallback(time.monotonic() + delay_s, self._count, callback)
+        heapq.heappush(self._timers, timer)
+        return timer
 
-    def soon(self, act: Act) -> None:
-        self._soon.append(act)
+    def call_soon(self, callback: Callback) -> None:
+        self._next_tick.append(callback)
 
-    def run_until(self, done: Callable[[], bool]) -> None:
+    def run_until(self, is_done: Callable[[], bool]) -> None:
         """Turn events until `done` is true; what is due at once first looks at what has happened."""
-        if self._soon:
-            self._turn(0)
-        while not done():
-            self._turn(self._patience_ms())
+        if self._next_tick:
+            self._run_once(0)
+        while not is_done():
+            self._run_once(self._poll_timeout_ms())
 
-    def _turn(self, timeout_ms: float | None) -> None:
-        for fd, what in self._poll.poll(timeout_ms):
-            if what != select.POLLOUT and (readable := self._readable.get(fd)):
+    def _run_once(self, timeout_ms: float | None) -> None:
+        for fd, events in self._poll.poll(timeout_ms):
+            if events != select.POLLOUT and (readable := self._readable.get(fd)):
                 readable()
-            if what & select.POLLOUT and (writable := self._writable.get(fd)):
+            if events & select.POLLOUT and (writable := self._writable.get(fd)):
                 writable()
-        if self._alarms:
-            self._ring()
-        if self._soon:
-            acts, self._soon = self._soon, []
-            for act in acts:
-                act()
+        if self._timers:
+            self._run_due_timers()
+        if self._next_tick:
+            callbacks, self._next_tick = self._next_tick, []
+            for callback in callbacks:
+                callback()
 
-    def _patience_ms(self) -> float | None:
-        if self._soon:
+    def _poll_timeout_ms(self) -> float | None:
+        if self._next_tick:
             return 0
-        while self._alarms and self._alarms[0].act is None:
-            heapq.heappop(self._alarms)
-        if not self._alarms:
+        while self._timers and self._timers[0].callback is None:
+            heapq.heappop(self._timers)
+        if not self._timers:
             return None
-        return max(0.0, (self._alarms[0].at - time.monotonic()) * 1000)
+        return max(0.0, (self._timers[0].due_s - time.monotonic()) * 1000)
 
-    def _ring(self) -> None:
+    def _run_due_timers(self) -> None:
         now = time.monotonic()
-        while self._alarms and self._alarms[0].at <= now:
-            act = heapq.heappop(self._alarms).act
-            if act:
-                act()
+        while self._timers and self._timers[0].due_s <= now:
+            callback = heapq.heappop(self._timers).callback
+            if callback:
+                callback()

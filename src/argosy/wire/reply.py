@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from argosy.wire import codec
-from argosy.wire.frame import Bytes
+from argosy.wire.frame import BytesLike
 
-_UNENCODABLE: Final = (TypeError, ValueError, OverflowError, RecursionError)
+_ENCODE_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 class ReplyEncoder:
@@ -18,26 +18,26 @@ class ReplyEncoder:
 
     def __init__(self) -> None:
         self._packer = codec.Packer()
-        self._json = msgspec.json.Encoder(enc_hook=_listed)
+        self._json = msgspec.json.Encoder(enc_hook=_array_to_list)
 
-    def encode(self, number: int, tag: int, value: object) -> tuple[bytes, Sequence[Bytes]]:
+    def encode(self, number: int, tag: int, value: object) -> tuple[bytes, Sequence[BytesLike]]:
         """Return the record of a reply to the request `number`, and the buffers that travel beside it."""
         packer = self._packer
         pack = packer.pack
-        if isinstance(value, codec.BYTES_LIKE) and len(value) >= codec.BUFFER_BYTES:
-            value = packer.lift(value)
+        if isinstance(value, codec.BYTES_LIKE) and len(value) >= codec.BUFFER_THRESHOLD_BYTES:
+            value = packer.extract_buffer(value)
         try:
             record = pack((number, tag, value))
-        except _UNENCODABLE as error:
+        except _ENCODE_ERRORS as error:
             packer.take_frames()
             return pack((number, codec.ERROR, ("unencodable-result", str(error)))), ()
-        buffers: Sequence[Bytes] = ()
+        buffers: Sequence[BytesLike] = ()
         total = len(record)
         if packer.frames:
             buffers = packer.take_frames()
             total += sum(memoryview(b).nbytes for b in buffers)
-        if total > codec.LARGEST_BYTES:
-            reason = f"its reply has {total} bytes, at most {codec.LARGEST_BYTES} are carried"
+        if total > codec.MAX_RECORD_BYTES:
+            reason = f"its reply has {total} bytes, at most {codec.MAX_RECORD_BYTES} are carried"
             return pack((number, codec.REFUSED, (codec.TOO_LARGE, reason))), ()
         return record, buffers
 
@@ -45,7 +45,7 @@ class ReplyEncoder:
         """Return the text of a reply to an old speaker."""
         try:
             return self._json.encode(document)
-        except _UNENCODABLE as error:
+        except _ENCODE_ERRORS as error:
             return self._json.encode(json_error("unencodable-result", str(error)))
 
 
@@ -54,7 +54,7 @@ def json_error(code: str, message: str) -> dict[str, Any]:
     return {"error": {"code": code, "message": message}}
 
 
-def _listed(value: Any) -> Any:
+def _array_to_list(value: Any) -> Any:
     """Give old speakers what JSON has no word for: arrays as lists."""
     listed = getattr(value, "tolist", None)
     if listed is None:

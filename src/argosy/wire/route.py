@@ -12,13 +12,13 @@ from typing import Final
 import zmq
 from zmq.backend import Socket as Plain
 
-from argosy.wire.frame import Bytes
+from argosy.wire.frame import BytesLike
 
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
-class Route:
+class RouterPath:
     """The way to the caller that a ROUTER knows by an identity."""
 
     __slots__ = ("_identity", "_socket")
@@ -27,7 +27,7 @@ class Route:
         self._socket = socket
         self._identity = identity
 
-    def send(self, body: Bytes, buffers: Sequence[Bytes] = ()) -> bool | None:
+    def send(self, body: BytesLike, buffers: Sequence[BytesLike] = ()) -> bool | None:
         """Send one message now: True, False when its receiver has gone, None when its queue is full."""
         try:
             Plain.send(self._socket, self._identity, _MORE)
@@ -47,10 +47,10 @@ class Route:
         return True
 
 
-def send_envelope(socket: Plain, route: Sequence[bytes], text: bytes) -> bool:
+def send_envelope(socket: Plain, envelope: Sequence[bytes], text: bytes) -> bool:
     """Send an old speaker's answer; False when it has gone or does not read."""
     try:
-        for part in route:
+        for part in envelope:
             Plain.send(socket, part, _MORE)
     except zmq.ZMQError as error:
         if error.errno in (zmq.EHOSTUNREACH, zmq.EAGAIN):

@@ -16,32 +16,32 @@ LOST: Final = "lost"  # it could not be dialled, or its connection ended
 UNKNOWN: Final = "unknown"  # it was never asked
 
 
-class Standing:
+class PeerHealth:
     """The last word about one peer.
 
     tell: called with each new word, in the thread of the channel.
     """
 
-    __slots__ = ("_tell", "code", "word")
+    __slots__ = ("_on_change", "code", "state")
 
-    def __init__(self, tell: Callable[[str], object] | None = None) -> None:
-        self._tell = tell
+    def __init__(self, on_change: Callable[[str], object] | None = None) -> None:
+        self._on_change = on_change
         self.code = 0
-        self.word = UNKNOWN
+        self.state = UNKNOWN
 
-    def take(self, code: int) -> None:
+    def update(self, code: int) -> None:
         """Take the state that a message tells; 0, and what no version of ours says, tells nothing."""
         if 0 < code < len(STATES):
             self.code = code
-            self._become(STATES[code])
+            self._set_state(STATES[code])
 
-    def lose(self) -> None:
+    def mark_lost(self) -> None:
         """The peer is not to be reached."""
         self.code = 0
-        self._become(LOST)
+        self._set_state(LOST)
 
-    def _become(self, word: str) -> None:
-        if word != self.word:
-            self.word = word
-            if self._tell:
-                self._tell(word)
+    def _set_state(self, state: str) -> None:
+        if state != self.state:
+            self.state = state
+            if self._on_change:
+                self._on_change(state)

@@ -17,8 +17,8 @@ def trace() -> str:
     return trace_id.get() or begin_trace()
 
 
-def begin_trace(given: str = "") -> str:
+def begin_trace(existing_id: str = "") -> str:
     """Set a new correlation id, or the given one, for this context and return it."""
-    value = given or os.urandom(8).hex()
+    value = existing_id or os.urandom(8).hex()
     trace_id.set(value)
     return value

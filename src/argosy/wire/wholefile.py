@@ -8,25 +8,25 @@ from __future__ import annotations
 import os
 
 
-def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Have a file hold these bytes, exchanged in one step.
 
     Raises OSError: it would change, and the disk is full.
     """
-    if holds(path, data):
+    if has_content(path, data):
         return
-    draft = f"{os.fspath(path)}.{os.getpid()}.new"
+    temp_path = f"{os.fspath(path)}.{os.getpid()}.new"
     try:
-        with open(draft, "wb") as file:
+        with open(temp_path, "wb") as file:
             file.write(data)
-        os.replace(draft, path)
+        os.replace(temp_path, path)
     except OSError:
-        if os.path.lexists(draft):
-            os.unlink(draft)
+        if os.path.lexists(temp_path):
+            os.unlink(temp_path)
         raise
 
 
-def holds(path: str | os.PathLike[str], data: bytes) -> bool:
+def has_content(path: str | os.PathLike[str], data: bytes) -> bool:
     """Return whether a file has exactly these bytes."""
     try:
         with open(path, "rb") as file:

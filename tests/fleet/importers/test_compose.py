@@ -94,7 +94,7 @@ def test_edges_of_the_list_and_the_map_form(sample: Imported) -> None:
     assert [need.agent for need in web.needs] == ["registry", "seed"]
     assert web.wants == ("extra",)
     assert [need.agent for need in sample.fleet.agents["extra"].needs] == ["registry"]
-    assert sample.plan.edges == 5
+    assert sample.plan.edge_count == 5
     assert sample.decision("`web` needs `seed` to be ready").where == "docker-compose.yml:36:7"
 
 

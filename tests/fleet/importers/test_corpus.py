@@ -22,7 +22,7 @@ def imported(corpus: Path) -> Imported:
 def test_agents_edges_and_machines(imported: Imported) -> None:
     agents = imported.fleet.agents
     assert len(agents) == 84
-    assert imported.plan.edges == 148
+    assert imported.plan.edge_count == 148
     assert imported.plan.machines == ("main_pc_code", "pc2_code")
     assert Counter(agent.machine for agent in agents.values()) == {"main_pc_code": 58, "pc2_code": 26}
     assert len({agent.group for agent in agents.values()}) == 12

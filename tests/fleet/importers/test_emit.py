@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from argosy.fleet import Fleet, load_fleet
-from argosy.fleet.importers import Decision, Plan, account, emit, plan_import
-from argosy.fleet.importers.emit import scalar
-from argosy.fleet.importers.found import FoundAgent, PlannedAgent
+from argosy.fleet.importers import ImportDecision, ImportPlan, summarize_plan, render_fleet_file, plan_import
+from argosy.fleet.importers.emit import dump_inline
+from argosy.fleet.importers.found import ImportedAgent, PlannedAgent
 from fleet.importers.tree import Tree
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -29,9 +29,9 @@ def load(text: str) -> Fleet:
 
 
 @st.composite
-def found_agents(draw: st.DrawFn) -> FoundAgent:
+def found_agents(draw: st.DrawFn) -> ImportedAgent:
     run = draw(st.one_of(st.just("a b/c:d.py"), st.lists(WORD, min_size=1, max_size=3).map(tuple)))
-    return FoundAgent(
+    return ImportedAgent(
         name="A",
         where="x:1:1",
         run=run,
@@ -40,37 +40,37 @@ def found_agents(draw: st.DrawFn) -> FoundAgent:
         group=draw(st.one_of(st.none(), WORD)),
         required=draw(st.booleans()),
         restart=draw(st.sampled_from([None, "always", "never", "on-failure"])),
-        alive_s=draw(st.one_of(st.none(), st.floats(0, 100))),
+        start_grace_s=draw(st.one_of(st.none(), st.floats(0, 100))),
         stop_timeout_s=draw(st.one_of(st.none(), st.floats(0.01, 1e6))),
         cpus=draw(st.one_of(st.none(), st.floats(0.01, 64))),
     )
 
 
 @given(found_agents(), WORD, WORD)
-def test_any_text_survives(found: FoundAgent, what: str, cwd: str) -> None:
-    plan = Plan(
+def test_any_text_survives(found: ImportedAgent, what: str, cwd: str) -> None:
+    plan = ImportPlan(
         fleet="f",
         sources=(what,),
         machines=("m",),
         environments={"testing": {"m": "127.0.0.1"}},
         agents=(PlannedAgent("A", "m", found),),
-        edges=0,
-        decisions=(Decision(what, what, what), Decision(what, what, what, "A")),
+        edge_count=0,
+        decisions=(ImportDecision(what, what, what), ImportDecision(what, what, what, "A")),
         env={"SHARED": what},
         cwd=cwd,
     )
-    agent = load(emit(plan)).agents["A"]
+    agent = load(render_fleet_file(plan)).agents["A"]
     assert (agent.run, agent.args, agent.group) == (found.run, found.args, found.group)
     assert agent.env == {"SHARED": what, **found.env}
     assert (agent.required, agent.cwd, agent.cpus) == (found.required, cwd, found.cpus)
     assert agent.stop_timeout_s == (10.0 if found.stop_timeout_s is None else found.stop_timeout_s)
-    assert agent.ready.seconds == (1.0 if found.alive_s is None else found.alive_s)
+    assert agent.ready.seconds == (1.0 if found.start_grace_s is None else found.start_grace_s)
 
 
 @given(WORD)
 def test_a_text_stays_on_one_line(text: str) -> None:
-    assert "\n" not in scalar(text)
-    assert "\n" not in scalar({text: [text]})
+    assert "\n" not in dump_inline(text)
+    assert "\n" not in dump_inline({text: [text]})
 
 
 @st.composite
@@ -101,15 +101,15 @@ def test_whatever_rows_say_the_fleet_file_has_no_fault(
     for path, content in zip(paths, (one, two), strict=True):
         path.write_text(json.dumps({"services": content}, ensure_ascii=False), encoding="utf-8")
     plan = plan_import(paths, tmp_path)
-    fleet = load(emit(plan))
+    fleet = load(render_fleet_file(plan))
     assert len(fleet.agents) == len({str(row["name"]).strip() for row in one}) + len(
         {str(row["name"]).strip() for row in two}
     )
     needs = sum(len(agent.needs) for agent in fleet.agents.values())
     wants = sum(len(agent.wants) for agent in fleet.agents.values())
-    assert f"{needs} needs + {wants} wants + {plan.edges - needs - wants} left out" in account(plan)
-    assert needs + wants <= plan.edges
-    assert emit(plan_import(paths, tmp_path)) == emit(plan)
+    assert f"{needs} needs + {wants} wants + {plan.edge_count - needs - wants} left out" in summarize_plan(plan)
+    assert needs + wants <= plan.edge_count
+    assert render_fleet_file(plan_import(paths, tmp_path)) == render_fleet_file(plan)
 
 
 def test_an_agent_of_the_library_gets_a_watchdog_and_a_script_none(tree: Tree) -> None:

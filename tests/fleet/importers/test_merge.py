@@ -69,7 +69,7 @@ def test_the_cut_leaves_the_quickest_start() -> None:
     # `a` stands on a chain of three; whoever waits for it starts late.
     needs = {"a": ("b", "x"), "b": ("c",), "c": ("a",), "x": ("y",), "y": ("z",), "z": ()}
     (cut,) = plan_cuts(needs)
-    assert (cut.of, cut.to, cut.levels) == ("c", "a", 4)
+    assert (cut.agent, cut.need, cut.levels) == ("c", "a", 4)
     assert cut.cycle == ("c", "a", "b")
     assert cut.others == (("a", "b", 6), ("b", "c", 5))
 
@@ -85,7 +85,7 @@ def test_a_cycle_is_cut_where_the_comment_says(tree: Tree) -> None:
     assert len(cut) == 1
     assert f"`{cut[0][0]}` waits for itself" in decision.what
     assert "# s.yaml:" in imported.text
-    assert imported.plan.edges == 3
+    assert imported.plan.edge_count == 3
 
 
 def test_paths_are_relative_to_the_folder_of_the_fleet_file(tree: Tree) -> None:

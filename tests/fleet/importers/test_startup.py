@@ -86,7 +86,7 @@ def test_agents_by_name(groups: Imported) -> None:
 
 
 def test_edges_that_lead_nowhere_are_counted_and_told(groups: Imported) -> None:
-    assert groups.plan.edges == 4
+    assert groups.plan.edge_count == 4
     assert [need.agent for need in groups.fleet.agents["Voice"].needs] == ["Twin"]
     assert groups.decision("`Twin` names `Registry` twice").where == "config/startup.yaml:17:32"
     assert groups.decision("`Nobody` is left out").where == "config/startup.yaml:21:28"

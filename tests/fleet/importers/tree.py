@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from argosy.fleet import Fleet, load_fleet
-from argosy.fleet.importers import Decision, Plan, emit, plan_import
+from argosy.fleet.importers import ImportDecision, ImportPlan, render_fleet_file, plan_import
 
 
 class Imported(NamedTuple):
     """A plan, the text that it was written to, and the fleet that was loaded from that."""
 
-    plan: Plan
+    plan: ImportPlan
     text: str
     fleet: Fleet
 
-    def decision(self, *words: str) -> Decision:
+    def decision(self, *words: str) -> ImportDecision:
         """Return the only decision whose `what` and `why` hold all `words`."""
         found = [one for one in self.plan.decisions if all(word in f"{one.what} {one.why}" for word in words)]
         assert len(found) == 1, f"{words}: {found or self.plan.decisions}"
@@ -52,7 +52,7 @@ class Tree:
         """Import `paths`, and load what was written."""
         named = {self.folder / path: name for name, path in (machines or {}).items()}
         plan = plan_import([self.folder / path for path in paths], self.folder, named, addresses)
-        text = emit(plan)
+        text = render_fleet_file(plan)
         return Imported(plan, text, load_fleet(self.folder / "fleet.yaml", text))
 
 

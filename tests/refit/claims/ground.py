@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from argosy.refit.claims.answer import Answer, bounds, unit_spots
-from argosy.refit.claims.check import ask_all, check_claims
-from argosy.refit.claims.ground import Ground
-from argosy.refit.claims.kinds import all_kinds, parse_query
+from argosy.refit.claims.answer import QueryResult, count_bounds, locations_by_unit
+from argosy.refit.claims.check import run_all_queries, check_claims
+from argosy.refit.claims.ground import Codebase
+from argosy.refit.claims.kinds import query_kinds, parse_query
 from argosy.refit.claims.load import load_claims
 from argosy.refit.claims.scopes import make_scope
-from argosy.refit.claims.spec import Unit
-from argosy.refit.claims.verdict import Verdict
+from argosy.refit.claims.spec import CountUnit
+from argosy.refit.claims.verdict import ClaimVerdict
 
 LOOP = """\
     def {name}(self):
@@ -75,23 +75,23 @@ def plant(root: Path, files: dict[str, str] = FILES) -> Path:
     return root
 
 
-def ask(root: Path, query: str, *scope: str, unit: Unit = "place") -> tuple[str, list[str]]:
+def ask(root: Path, query: str, *scope: str, unit: CountUnit = "place") -> tuple[str, list[str]]:
     """Return how many a query counts, as it is shown, and where."""
     answer, paths = answered(root, query, *scope)
-    assert not answer.trouble, answer.trouble
-    spots = unit_spots(answer, unit, paths)
-    return bounds(answer, unit, paths).shown(), [spot.shown() for spot in spots]
+    assert not answer.error, answer.error
+    spots = locations_by_unit(answer, unit, paths)
+    return count_bounds(answer, unit, paths).describe(), [spot.describe() for spot in spots]
 
 
-def answered(root: Path, query: str, *scope: str, fleet: tuple[str, ...] = FLEET) -> tuple[Answer, list[str]]:
+def answered(root: Path, query: str, *scope: str, fleet: tuple[str, ...] = FLEET) -> tuple[QueryResult, list[str]]:
     parsed = parse_query(query)
-    where = make_scope(scope or all_kinds()[parsed.name].scope, {})
-    answer, paths = ask_all([(parsed, where)], Ground(root, fleet, None))[parsed, where]
+    where = make_scope(scope or query_kinds()[parsed.name].scope, {})
+    answer, paths = run_all_queries([(parsed, where)], Codebase(root, fleet, None))[parsed, where]
     return answer, list(paths)
 
 
-def judged(root: Path, claim: str, top: str = "fleet: config/startup_config.yaml\n") -> Verdict:
+def judged(root: Path, claim: str, top: str = "fleet: config/startup_config.yaml\n") -> ClaimVerdict:
     """Return the verdict on one claim: `{count: …, is: …}` in YAML, without what is the same in all."""
     text = f"{top}claims:\n  it: {{text: a claim, source: a test, {claim.strip().removeprefix('{')}\n"
     loaded = load_claims(root / "claims.yaml", text)
-    return check_claims(loaded.claims, Ground(root, loaded.fleet, None))[0]
+    return check_claims(loaded.claims, Codebase(root, loaded.fleet, None))[0]

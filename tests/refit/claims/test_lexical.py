@@ -10,61 +10,61 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import argosy
-from argosy.refit.claims.kinds import all_kinds
-from argosy.refit.claims.lexical import Outline
+from argosy.refit.claims.kinds import query_kinds
+from argosy.refit.claims.lexical import TokenOutline
 from argosy.refit.file import PythonFile
 from argosy.source import flow
 from argosy.source.parse import Parsed, parse
-from argosy.source.text import Source
+from argosy.source.text import SourceText
 
 ROOT = Path(argosy.__file__).parent
 # Every eighth of argosy's own files: all of them read alike too, and take half a minute.
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))[::8]
 
 
-def both(path: str, data: bytes) -> tuple[PythonFile, Outline]:
-    parsed = parse(Source(path, data, "utf-8", False, "\n"))
+def both(path: str, data: bytes) -> tuple[PythonFile, TokenOutline]:
+    parsed = parse(SourceText(path, data, "utf-8", False, "\n"))
     assert isinstance(parsed, Parsed)
-    return PythonFile(path, parsed), Outline(path, data.decode())
+    return PythonFile(path, parsed), TokenOutline(path, data.decode())
 
 
 def test_calls_and_imports_are_those_of_the_tree() -> None:
     for path in FILES:
         file, outline = both(path, (ROOT / path).read_bytes())
         nodes = [node for node in ast.walk(file.tree) if isinstance(node, ast.Call)]
-        called = Counter(outline.resolved(name) for node in nodes if (name := flow.dotted(node.func)))
-        assert Counter(name for name, _ in outline.calls()) == called, path
+        called = Counter(outline.resolve_name(name) for node in nodes if (name := flow.dotted_name(node.func)))
+        assert Counter(name for name, _ in outline.find_calls()) == called, path
         lines = [node.lineno for node in ast.walk(file.tree) if isinstance(node, ast.Import | ast.ImportFrom)]
         assert sorted(statement.line for statement, _ in outline.imports) == sorted(lines), path
 
 
 def test_what_is_called_of_an_f_string_within_another_is_no_name_in_it() -> None:
-    outline = Outline("a.py", """x = f"{b64(f'{self.user}:{self.word}'.encode())}"\n""")
-    assert [name for name, _ in outline.calls()] == ["b64"]
+    outline = TokenOutline("a.py", """x = f"{b64(f'{self.user}:{self.word}'.encode())}"\n""")
+    assert [name for name, _ in outline.find_calls()] == ["b64"]
 
 
 def test_names_and_bases_are_those_of_the_tree() -> None:
-    classes = all_kinds()["python.classes"].reading
-    functions = all_kinds()["python.functions"].reading
+    classes = query_kinds()["python.classes"].matcher
+    functions = query_kinds()["python.functions"].matcher
     assert classes is not None
     assert functions is not None
     for path in FILES:
         file, outline = both(path, (ROOT / path).read_bytes())
-        named = {item.line: item.name for item in functions.file(file, "*")}
-        assert {item.line: item.name for item in functions.broken(outline, "*")} == named
-        lengths = {item.line: item.lines for item in functions.file(file, "*")}
-        assert {item.line: item.lines for item in functions.broken(outline, "*")} == lengths
-        bases = {item.line: item.more for item in classes.file(file, "") if item.more != ("def",)}
-        by_words = {item.line: item.more for item in classes.broken(outline, "") if item.more != ("def",)}
+        named = {item.line: item.name for item in functions.match_file(file, "*")}
+        assert {item.line: item.name for item in functions.match_tokens(outline, "*")} == named
+        lengths = {item.line: item.lines for item in functions.match_file(file, "*")}
+        assert {item.line: item.lines for item in functions.match_tokens(outline, "*")} == lengths
+        bases = {item.line: item.details for item in classes.match_file(file, "") if item.details != ("def",)}
+        by_words = {item.line: item.details for item in classes.match_tokens(outline, "") if item.details != ("def",)}
         assert by_words == bases, path
 
 
 @given(st.text(alphabet=st.sampled_from("ab.()[]{}:,=#'\"\\\n\t @*") | st.characters(), max_size=120))
 def test_any_text_can_be_read(text: str) -> None:
-    outline = Outline("a/b.py", text)
-    for kind in all_kinds().values():
-        if kind.reading is not None:
-            kind.reading.broken(outline, "a")
+    outline = TokenOutline("a/b.py", text)
+    for kind in query_kinds().values():
+        if kind.matcher is not None:
+            kind.matcher.match_tokens(outline, "a")
     lines = text.count("\n") + text.count("\r") + 1
     assert all(1 <= item.line <= lines and item.column >= 1 for item in outline.definitions)
 
@@ -74,7 +74,7 @@ PIECES = ["class A(B):", "def f(x=(1,", "2)):", "    pass", "import a.b as c", "
 
 @given(st.lists(st.sampled_from([*PIECES, "'''", ")"]), max_size=12))
 def test_pieces_of_programs_can_be_read(pieces: list[str]) -> None:
-    outline = Outline("p/__init__.py", "\n".join(pieces))
+    outline = TokenOutline("p/__init__.py", "\n".join(pieces))
     found = [item.kind for item in outline.definitions]
     assert set(found) <= {"class", "def"}
     if "'''" not in pieces:

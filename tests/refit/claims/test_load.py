@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fault import InputError
-from argosy.fleet.schema import schema_of
-from argosy.refit.claims.kinds import all_kinds
-from argosy.refit.claims.load import load_claims, parse_range, read_claims
-from argosy.refit.claims.spec import ClaimKeys, ClaimsKeys, Query, Range, Scope
+from argosy.fleet.schema import json_schema_of
+from argosy.refit.claims.kinds import query_kinds
+from argosy.refit.claims.load import load_claims, parse_count_range, read_claims
+from argosy.refit.claims.spec import ClaimKeys, ClaimsKeys, ClaimQuery, CountRange, FileScope
 
 GOOD = """\
 about: a fleet
@@ -35,11 +35,11 @@ def test_a_file_of_claims_is_read() -> None:
     claims = load_claims("c.yaml", GOOD)
     loops, agents, files, size = claims.claims
     assert (claims.about, claims.fleet) == ("a fleet", ("fleet.yaml",))
-    assert (loops.id, loops.query, loops.range) == ("loops", Query("python.same", "_loop"), Range(41, 41))
-    assert loops.scope == Scope(("agents/*.py",), ("agents/old.py",))
+    assert (loops.id, loops.query, loops.range) == ("loops", ClaimQuery("python.same", "_loop"), CountRange(41, 41))
+    assert loops.scope == FileScope(("agents/*.py",), ("agents/old.py",))
     assert loops.where.endswith("c.yaml:6:3")
-    assert (agents.scope, agents.range, agents.places) == (Scope(), Range(84, None), ("One",))
-    assert (files.scope, files.unit) == (Scope(("tools/**",), (), True), "file")
+    assert (agents.scope, agents.range, agents.places) == (FileScope(), CountRange(84, None), ("One",))
+    assert (files.scope, files.unit) == (FileScope(("tools/**",), (), True), "file")
     assert (size.query, size.measure) == (None, "memory of a context")
 
 
@@ -98,21 +98,21 @@ def test_all_faults_come_at_once() -> None:
     ],
 )
 def test_how_many(text: str, least: int, most: int | None) -> None:
-    assert parse_range(text) == Range(least, most)
+    assert parse_count_range(text) == CountRange(least, most)
 
 
 @given(st.integers(0, 10**15), st.integers(0, 10**15))
 def test_what_a_range_shows_is_read_back(one: int, other: int) -> None:
     least, most = sorted((one, other))
-    for made in (Range(least, most), Range(least, None), Range(0, most), Range(most, most)):
-        assert parse_range(made.shown()) == made
+    for made in (CountRange(least, most), CountRange(least, None), CountRange(0, most), CountRange(most, most)):
+        assert parse_count_range(made.describe()) == made
 
 
 @pytest.mark.parametrize(
     "text", ["", "x", "-3", "3.5", "41 loops", "1,00", "at least", "5 to 3", "3 to", "²", "9" * 30]
 )
 def test_what_is_no_number_of_things(text: str) -> None:
-    assert parse_range(text) is None
+    assert parse_count_range(text) is None
 
 
 words = st.sampled_from(
@@ -132,7 +132,7 @@ words = st.sampled_from(
         "-1",
     ]
 )
-queries = st.sampled_from(sorted(all_kinds())).flatmap(
+queries = st.sampled_from(sorted(query_kinds())).flatmap(
     lambda name: st.sampled_from(["", "zmq", "a.b", "(", "x.py:f"]).map(lambda word: f"{name} {word}".strip())
 )
 leaves = words | queries | st.integers() | st.text(max_size=8) | st.none() | st.booleans() | st.floats()
@@ -177,7 +177,7 @@ def test_any_text_is_a_file_with_faults_or_claims(text: str) -> None:
 def test_the_schema_takes_what_the_loader_takes() -> None:
     import jsonschema  # noqa: PLC0415
 
-    schema = schema_of(ClaimsKeys, "claims.yaml")
+    schema = json_schema_of(ClaimsKeys, "claims.yaml")
     check = jsonschema.Draft202012Validator(schema)
     check.check_schema(schema)
     assert not list(check.iter_errors(yaml.safe_load(GOOD)))

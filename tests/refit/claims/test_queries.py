@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from argosy.fault import InputError
-from argosy.refit.claims.answer import bounds
-from argosy.refit.claims.kinds import QueryError, all_kinds, parse_query
+from argosy.refit.claims.answer import count_bounds
+from argosy.refit.claims.kinds import QueryError, query_kinds, parse_query
 from refit.claims.ground import FILES, answered, ask, plant
 
 
@@ -174,22 +174,22 @@ def test_a_query_without_an_answer_says_why(
     tree: Path, query: str, scope: tuple[str, ...], said: str
 ) -> None:
     answer, _ = answered(tree, query, *scope)
-    assert said in answer.trouble
+    assert said in answer.error
 
 
 def test_every_kind_is_told_and_has_a_scope_or_is_about_the_fleet() -> None:
-    for name, kind in all_kinds().items():
+    for name, kind in query_kinds().items():
         assert kind.name == name
-        assert kind.counts
+        assert kind.description
         assert bool(kind.scope) != name.startswith("fleet.")
         assert kind.answer is not None
 
 
 def test_every_query_is_in_the_docs() -> None:
     text = (Path(__file__).resolve().parents[3] / "docs" / "claims.md").read_text()
-    for name, kind in all_kinds().items():
+    for name, kind in query_kinds().items():
         if not name.startswith("audit."):
-            assert f"| `{f'{name} {kind.argument}'.strip()}` | {kind.counts} |" in text
+            assert f"| `{f'{name} {kind.argument}'.strip()}` | {kind.description} |" in text
 
 
 FLEET_FILE = """\
@@ -220,9 +220,9 @@ agents:
 def test_a_fleet_file_tells_the_fleet_too(tmp_path: Path, query: str, count: str, places: list[str]) -> None:
     plant(tmp_path, {**FILES, "fleet.yaml": FLEET_FILE})
     answer, paths = answered(tmp_path, query, fleet=("fleet.yaml",))
-    assert not answer.trouble
-    spots = [spot.shown() for spot in answer.spots]
-    assert (bounds(answer, "place", paths).shown(), [place for place in places if place not in spots]) == (
+    assert not answer.error
+    spots = [spot.describe() for spot in answer.locations]
+    assert (count_bounds(answer, "place", paths).describe(), [place for place in places if place not in spots]) == (
         count,
         [],
     ), spots

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.refit.claims.answer import Bounds
-from argosy.refit.claims.scopes import select
-from argosy.refit.claims.spec import Range, Scope
-from argosy.refit.claims.verdict import compare
+from argosy.refit.claims.answer import CountBounds
+from argosy.refit.claims.scopes import select_files
+from argosy.refit.claims.spec import CountRange, FileScope
+from argosy.refit.claims.verdict import compare_counts
 from refit.claims.ground import judged, plant
 
 
@@ -44,12 +44,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_how_many(tree: Path, claim: str, word: str, reason: str) -> None:
     verdict = judged(tree, claim)
-    assert (verdict.word, reason in verdict.reason) == (word, True), verdict.reason
+    assert (verdict.status, reason in verdict.reason) == (word, True), verdict.reason
 
 
 def test_a_fleet_query_without_a_fleet_is_open(tree: Path) -> None:
     verdict = judged(tree, "{count: fleet.agents, is: 5}", top="")
-    assert (verdict.word, "nothing tells the fleet" in verdict.reason) == ("uncheckable", True)
+    assert (verdict.status, "nothing tells the fleet" in verdict.reason) == ("uncheckable", True)
 
 
 @pytest.mark.parametrize(
@@ -71,20 +71,20 @@ def test_a_fleet_query_without_a_fleet_is_open(tree: Path) -> None:
 )
 def test_places(tree: Path, place: str, why: str) -> None:
     verdict = judged(tree, f'{{count: python.functions _health_loop, places: ["{place}"]}}')
-    assert [wrong.why for wrong in verdict.wrong] == ([why] if why else [])
-    assert verdict.word == ("refuted" if why else "confirmed")
-    assert verdict.measured == Bounds(3, 3)
+    assert [wrong.reason for wrong in verdict.refuted_places] == ([why] if why else [])
+    assert verdict.status == ("refuted" if why else "confirmed")
+    assert verdict.measured == CountBounds(3, 3)
 
 
 def test_a_right_number_with_a_wrong_place_is_refuted(tree: Path) -> None:
     verdict = judged(tree, "{count: python.functions _health_loop, is: 3, places: [agents/three.py, one.py]}")
-    assert (verdict.word, verdict.reason) == ("refuted", "claimed 3, counted 3; 1 of 2 places hold")
+    assert (verdict.status, verdict.reason) == ("refuted", "claimed 3, counted 3; 1 of 2 places hold")
     assert verdict.by_tokens == 1
 
 
 def test_a_place_in_a_file_that_cannot_be_read_is_open(tree: Path) -> None:
     verdict = judged(tree, "{count: audit.Z301, is: at least 1, places: [agents/broken.py]}")
-    assert (verdict.word, verdict.open) == ("uncheckable", ("agents/broken.py",))
+    assert (verdict.status, verdict.undecided_places) == ("uncheckable", ("agents/broken.py",))
     assert verdict.reason.endswith("0 of 1 places hold; 1 may lie in files that do not parse")
 
 
@@ -100,7 +100,7 @@ def test_a_place_in_a_file_that_cannot_be_read_is_open(tree: Path) -> None:
     ],
 )
 def test_places_of_numbers_that_are_no_places(tree: Path, claim: str, word: str) -> None:
-    assert judged(tree, claim).word == word
+    assert judged(tree, claim).status == word
 
 
 counts = st.integers(0, 6)
@@ -111,12 +111,12 @@ ends = st.none() | st.integers(0, 6)
 def test_words_are_those_of_all_numbers_that_may_be_meant(
     least: int, most: int | None, claimed_least: int, claimed_most: int | None
 ) -> None:
-    measured = Bounds(least, None if most is None else least + most)
-    claimed = Range(claimed_least, None if claimed_most is None else claimed_least + claimed_most)
-    possible = range(least, 30 if measured.most is None else measured.most + 1)
-    truths = {claimed.least <= each and (claimed.most is None or each <= claimed.most) for each in possible}
+    measured = CountBounds(least, None if most is None else least + most)
+    claimed = CountRange(claimed_least, None if claimed_most is None else claimed_least + claimed_most)
+    possible = range(least, 30 if measured.maximum is None else measured.maximum + 1)
+    truths = {claimed.minimum <= each and (claimed.maximum is None or each <= claimed.maximum) for each in possible}
     word = "confirmed" if truths == {True} else "refuted" if truths == {False} else "uncheckable"
-    assert compare(claimed, measured) == word
+    assert compare_counts(claimed, measured) == word
 
 
 names = st.sampled_from(["a", "b", "ab", "x.py", "a.py"])
@@ -128,12 +128,12 @@ globs = st.lists(names | st.sampled_from(["*", "?", "*.py", "a*", "**"]), min_si
 
 @given(globs, st.lists(paths, max_size=6))
 def test_a_glob_without_folders_below_means_what_pathlib_means(glob: str, some: list[str]) -> None:
-    chosen = set(select(Scope((glob,)), some, ()))
+    chosen = set(select_files(FileScope((glob,)), some, ()))
     for path in some:
         parts = path.split("/")
         heads = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
         assert (path in chosen) == any(_matches(glob.split("/"), head.split("/")) for head in heads)
-    assert not set(select(Scope(("**",), (glob,)), some, ())) & chosen
+    assert not set(select_files(FileScope(("**",), (glob,)), some, ())) & chosen
 
 
 def _matches(glob: list[str], path: list[str]) -> bool:

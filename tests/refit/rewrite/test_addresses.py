@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fleet import Fleet, load_fleet
-from argosy.refit.rewrite.evaluate import Profile, difference
-from argosy.refit.rewrite.index import Index
-from argosy.refit.rewrite.plan import Outcome, chosen, refit_file
-from argosy.source.scopes import Scope
+from argosy.refit.rewrite.evaluate import AddressProfile, evaluation_difference
+from argosy.refit.rewrite.index import TreeIndex
+from argosy.refit.rewrite.plan import FileOutcome, select_codemods, rewrite_file
+from argosy.source.scopes import NameScope
 
 FLEET = """\
 fleet: harbour
@@ -35,10 +35,10 @@ def fleet() -> Fleet:
     return load_fleet("fleet.yaml", FLEET)
 
 
-def refit(source: str, fleet: Fleet | None) -> Outcome:
+def refit(source: str, fleet: Fleet | None) -> FileOutcome:
     data = source.encode()
-    outcome = refit_file("it.py", data, Index({"it.py": data}, fleet), chosen(["A"]))
-    assert [reason for reason in outcome.gates.values() if reason] == []
+    outcome = rewrite_file("it.py", data, TreeIndex({"it.py": data}, fleet), select_codemods(["A"]))
+    assert [reason for reason in outcome.checks.values() if reason] == []
     return outcome
 
 
@@ -177,7 +177,7 @@ def test_what_runs_gets_what_it_got(fleet: Fleet, tmp_path: Path) -> None:
 
 
 NAMES = st.sampled_from(["A_HOST", "B_HOST"])
-PROFILE = Profile({"pc2": "10.0.0.2", "main": "10.0.0.1"}, {})
+PROFILE = AddressProfile({"pc2": "10.0.0.2", "main": "10.0.0.1"}, {})
 CALLS = {"10.0.0.2": "pc2", "10.0.0.1": "main"}
 
 
@@ -203,8 +203,8 @@ def reads(draw: st.DrawFn, depth: int = 2) -> str:
     )
 
 
-def scope() -> Scope:
-    return Scope("module", "", ast.parse(""), None)
+def scope() -> NameScope:
+    return NameScope("module", "", ast.parse(""), None)
 
 
 @given(reads(), st.sampled_from(sorted(CALLS)))
@@ -218,13 +218,13 @@ def test_the_evaluator_agrees_with_python(text: str, literal: str) -> None:
             tree = ast.parse(changed, mode="eval").body
         except SyntaxError:
             return  # the same quotes within an f-string
-        told = difference(ast.parse(old, mode="eval").body, tree, scope(), PROFILE)
+        told = evaluation_difference(ast.parse(old, mode="eval").body, tree, scope(), PROFILE)
         assert (told is None) == _agree(old, changed), told
 
 
 def _agree(old: str, new: str) -> bool:
     class Whereabouts:
-        host = staticmethod(lambda name, *variables: PROFILE.hosts[name])
+        host = staticmethod(lambda name, *variables: PROFILE.host_by_name[name])
 
     class Package:
         fleet = type("fleet", (), {"whereabouts": Whereabouts})
@@ -249,11 +249,11 @@ def test_a_context_becomes_a_lease_beside_an_address(fleet: Fleet) -> None:
         '    context = zmq.Context()\n    s = context.socket(zmq.REQ)\n    s.connect(f"tcp://{PC2}:1")\n'
     )
     data = source.encode()
-    outcome = refit_file("it.py", data, Index({"it.py": data}, fleet), chosen(["A", "Z301"]))
-    assert [reason for reason in outcome.gates.values() if reason] == []
+    outcome = rewrite_file("it.py", data, TreeIndex({"it.py": data}, fleet), select_codemods(["A", "Z301"]))
+    assert [reason for reason in outcome.checks.values() if reason] == []
     assert outcome.refused == ()
     assert {site.code for site in outcome.migrated} == {"A402", "Z301"}
-    again = refit_file(
-        "it.py", outcome.after or b"", Index({"it.py": outcome.after or b""}, fleet), chosen([])
+    again = rewrite_file(
+        "it.py", outcome.after or b"", TreeIndex({"it.py": outcome.after or b""}, fleet), select_codemods([])
     )
     assert again.after is None

@@ -6,15 +6,15 @@ import textwrap
 
 import pytest
 
-from argosy.refit.rewrite.index import Index
-from argosy.refit.rewrite.plan import Outcome, chosen, refit_file
+from argosy.refit.rewrite.index import TreeIndex
+from argosy.refit.rewrite.plan import FileOutcome, select_codemods, rewrite_file
 
 
-def refit(source: str, others: dict[str, str] | None = None, path: str = "agents/it.py") -> Outcome:
+def refit(source: str, others: dict[str, str] | None = None, path: str = "agents/it.py") -> FileOutcome:
     """Return what becomes of a file in a tree of others."""
     files = {name: textwrap.dedent(text).encode() for name, text in {path: source, **(others or {})}.items()}
-    outcome = refit_file(path, files[path], Index(files), chosen(["Z301"]))
-    assert [reason for reason in outcome.gates.values() if reason] == []
+    outcome = rewrite_file(path, files[path], TreeIndex(files), select_codemods(["Z301"]))
+    assert [reason for reason in outcome.checks.values() if reason] == []
     return outcome
 
 

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.refit.rewrite.change import Inserted, Removed, Replaced, place_of, replaced
-from argosy.refit.rewrite.edit import Edit, apply, line_before, line_moves, rewrite
-from argosy.refit.rewrite.index import Index
-from argosy.refit.rewrite.plan import REWRITES, refit_file
-from argosy.refit.rewrite.text import Text, UnfaithfulError
-from argosy.source.text import Source, take_source
+from argosy.refit.rewrite.change import Insertion, Deletion, Replacement, position_of, replace_node
+from argosy.refit.rewrite.edit import TextEdit, apply_edits, line_before_shifts, line_shifts, apply_changes
+from argosy.refit.rewrite.index import TreeIndex
+from argosy.refit.rewrite.plan import CODEMODS, rewrite_file
+from argosy.refit.rewrite.text import EncodedText, UnsafeEditError
+from argosy.source.text import SourceText, decode_source
 from refit.rewrite.source_writer import marked_programs, written
 
 
-def source_of(data: bytes) -> Source:
-    source = take_source(data, "it.py")
-    assert isinstance(source, Source)
+def source_of(data: bytes) -> SourceText:
+    source = decode_source(data, "it.py")
+    assert isinstance(source, SourceText)
     return source
 
 
@@ -27,8 +27,8 @@ def source_of(data: bytes) -> Source:
 def test_a_context_is_exchanged_and_every_other_byte_kept(program: tuple[str, str, str, bool]) -> None:
     marked, encoding, newline, is_ended = program
     before = written(marked.replace("@", "zmq.Context()"), encoding, newline, is_ended)
-    outcome = refit_file("it.py", before, Index({"it.py": before}), REWRITES)
-    assert {name: reason for name, reason in outcome.gates.items() if reason} == {}
+    outcome = rewrite_file("it.py", before, TreeIndex({"it.py": before}), CODEMODS)
+    assert {name: reason for name, reason in outcome.checks.items() if reason} == {}
     if "@" not in marked:
         assert outcome.after is None
         return
@@ -36,7 +36,7 @@ def test_a_context_is_exchanged_and_every_other_byte_kept(program: tuple[str, st
     expected = marked.replace("@", "argosy.wire.context()").replace("import zmq\n", imported)
     assert outcome.refused == ()
     assert outcome.after == written(expected, encoding, newline, is_ended)
-    again = refit_file("it.py", outcome.after, Index({"it.py": outcome.after}), REWRITES)
+    again = rewrite_file("it.py", outcome.after, TreeIndex({"it.py": outcome.after}), CODEMODS)
     assert (again.after, again.migrated) == (None, ())
 
 
@@ -44,7 +44,7 @@ def test_a_context_is_exchanged_and_every_other_byte_kept(program: tuple[str, st
 def test_sites_are_told_by_the_lines_of_the_file_on_disk(program: tuple[str, str, str, bool]) -> None:
     marked, encoding, newline, is_ended = program
     before = written(marked.replace("@", "zmq.Context()"), encoding, newline, is_ended)
-    outcome = refit_file("it.py", before, Index({"it.py": before}), REWRITES)
+    outcome = rewrite_file("it.py", before, TreeIndex({"it.py": before}), CODEMODS)
     lines = [number for number, line in enumerate(marked.split("\n"), 1) for _ in range(line.count("@"))]
     assert [site.line for site in outcome.migrated] == lines
 
@@ -53,8 +53,8 @@ def test_sites_are_told_by_the_lines_of_the_file_on_disk(program: tuple[str, str
 def test_edits_are_what_slicing_says(text: str, data: st.DataObject) -> None:
     source = source_of(b"") if not text else source_of(text.encode("utf-8", "surrogatepass"))
     try:
-        whole = Text(source)
-    except UnfaithfulError:
+        whole = EncodedText(source)
+    except UnsafeEditError:
         return
     size = len(whole.text)
     cuts = sorted(data.draw(st.sets(st.integers(0, size), max_size=6)))
@@ -64,36 +64,36 @@ def test_edits_are_what_slicing_says(text: str, data: st.DataObject) -> None:
     for start, stop, new in pairs:
         expected += whole.text[at:start] + new
         at = stop
-    edits = [Edit(start, stop, new) for start, stop, new in pairs]
-    assert apply(whole, edits[::-1]) == whole.head + (expected + whole.text[at:]).encode()
+    edits = [TextEdit(start, stop, new) for start, stop, new in pairs]
+    assert apply_edits(whole, edits[::-1]) == whole.bom + (expected + whole.text[at:]).encode()
 
 
 def test_overlapping_edits_are_refused() -> None:
-    text = Text(source_of(b"abcdef"))
-    for edits in ([Edit(0, 3, "x"), Edit(2, 4, "y")], [Edit(1, 1, "x"), Edit(1, 1, "y")]):
-        with pytest.raises(UnfaithfulError, match="overlap"):
-            apply(text, edits)
+    text = EncodedText(source_of(b"abcdef"))
+    for edits in ([TextEdit(0, 3, "x"), TextEdit(2, 4, "y")], [TextEdit(1, 1, "x"), TextEdit(1, 1, "y")]):
+        with pytest.raises(UnsafeEditError, match="overlap"):
+            apply_edits(text, edits)
 
 
 def test_bytes_that_do_not_come_back_are_refused() -> None:
     # In this encoding a redundant escape to ASCII is lost on the way back.
     data = b"# coding: iso2022_jp\nx = 1 \x1b(B\n"
-    with pytest.raises(UnfaithfulError, match="come back"):
-        Text(source_of(data))
+    with pytest.raises(UnsafeEditError, match="come back"):
+        EncodedText(source_of(data))
 
 
 def test_a_new_text_that_the_encoding_has_not_is_refused() -> None:
     source = source_of("# coding: latin-1\nx = 'é'\n".encode("latin-1"))
     (node,) = (n for n in ast.walk(ast.parse(source.data)) if isinstance(n, ast.Constant))
-    with pytest.raises(UnfaithfulError, match=r"latin-1|iso-8859-1"):
-        rewrite(source, [replaced(node, "'日'")])
+    with pytest.raises(UnsafeEditError, match=r"latin-1|iso-8859-1"):
+        apply_changes(source, [replace_node(node, "'日'")])
 
 
 def test_a_place_that_holds_something_else_is_refused() -> None:
     source = source_of(b"x = zmq.Context()\n")
     call = ast.parse(source.data).body[0].value.func  # type: ignore[attr-defined]
-    with pytest.raises(UnfaithfulError, match="was expected"):
-        rewrite(source, [Replaced(place_of(call), "other.Context", "new")])
+    with pytest.raises(UnsafeEditError, match="was expected"):
+        apply_changes(source, [Replacement(position_of(call), "other.Context", "new")])
 
 
 @pytest.mark.parametrize(
@@ -112,24 +112,24 @@ def test_a_place_that_holds_something_else_is_refused() -> None:
 def test_a_statement_is_put_behind_another(before: str, after: str) -> None:
     tree = ast.parse(before)
     anchor = next(n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom))
-    assert rewrite(source_of(before.encode()), [Inserted(place_of(anchor), "import n")]).decode() == after
+    assert apply_changes(source_of(before.encode()), [Insertion(position_of(anchor), "import n")]).decode() == after
 
 
 def test_a_statement_goes_with_its_lines() -> None:
     before = "x = 1\ny = f(\n    2,\n)  # gone too\n# stays\nz = 3"
     for number, after in ((1, "x = 1\n# stays\nz = 3"), (2, "x = 1\ny = f(\n    2,\n)  # gone too\n# stays")):
         statement = ast.parse(before).body[number]
-        assert rewrite(source_of(before.encode()), [Removed(place_of(statement))]).decode() == after
+        assert apply_changes(source_of(before.encode()), [Deletion(position_of(statement))]).decode() == after
     shared = ast.parse("x = 1; y = 2\n").body[0]
-    with pytest.raises(UnfaithfulError, match="shares its line"):
-        rewrite(source_of(b"x = 1; y = 2\n"), [Removed(place_of(shared))])
+    with pytest.raises(UnsafeEditError, match="shares its line"):
+        apply_changes(source_of(b"x = 1; y = 2\n"), [Deletion(position_of(shared))])
 
 
 def test_lines_are_followed_back_through_changes() -> None:
     before = "import a\nx = 1\ny = (\n 1)\nz = 2\n"
     body = ast.parse(before).body
-    changes = [Inserted(place_of(body[0]), "import n"), Removed(place_of(body[2]))]
+    changes = [Insertion(position_of(body[0]), "import n"), Deletion(position_of(body[2]))]
     source = source_of(before.encode())
-    assert rewrite(source, changes) == b"import a\nimport n\nx = 1\nz = 2\n"
-    moves = line_moves(source, changes)
-    assert [line_before(moves, line) for line in (1, 3, 4)] == [1, 2, 5]
+    assert apply_changes(source, changes) == b"import a\nimport n\nx = 1\nz = 2\n"
+    moves = line_shifts(source, changes)
+    assert [line_before_shifts(moves, line) for line in (1, 3, 4)] == [1, 2, 5]

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from argosy.refit.rewrite import gates, names
-from argosy.refit.rewrite.change import Change, Inserted, Removed, place_of, replaced
-from argosy.refit.rewrite.edit import rewrite
-from argosy.refit.rewrite.gates import GATES, MEANINGS, Case, Step, run_gates
-from argosy.refit.rewrite.view import View
+from argosy.refit.rewrite.change import Change, Insertion, Deletion, position_of, replace_node
+from argosy.refit.rewrite.edit import apply_changes
+from argosy.refit.rewrite.gates import POST_CHECKS, CHECK_DESCRIPTIONS, CheckInput, RewriteStep, run_checks
+from argosy.refit.rewrite.view import SourceView
 from argosy.source.parse import Parsed, parse
-from argosy.source.text import Source, Unparsed, take_source
+from argosy.source.text import SourceText, Unparsed, decode_source
 
 BEFORE = """\
 import threading
@@ -41,23 +41,23 @@ def find(kind: type[ast.AST], text: str) -> Find:
     return look
 
 
-def case(changes: list[Change], spoil: Callable[[bytes], bytes] = bytes, again: int = 0) -> Case:
-    source = take_source(BEFORE.encode(), "agent.py")
-    assert isinstance(source, Source)
+def case(changes: list[Change], spoil: Callable[[bytes], bytes] = bytes, again: int = 0) -> CheckInput:
+    source = decode_source(BEFORE.encode(), "agent.py")
+    assert isinstance(source, SourceText)
     parsed = parse(source)
     assert isinstance(parsed, Parsed)
-    steps = [Step(parsed, tuple(changes))]
-    return Case(View("agent.py", parsed), output(spoil(rewrite(source, changes))), steps, lambda view: again)
+    steps = [RewriteStep(parsed, tuple(changes))]
+    return CheckInput(SourceView("agent.py", parsed), output(spoil(apply_changes(source, changes))), steps, lambda view: again)
 
 
-def output(made: bytes) -> View | Unparsed:
-    source = take_source(made, "agent.py")
-    after = parse(source, is_compiled=False) if isinstance(source, Source) else source
-    return View("agent.py", after) if isinstance(after, Parsed) else after
+def output(made: bytes) -> SourceView | Unparsed:
+    source = decode_source(made, "agent.py")
+    after = parse(source, is_compiled=False) if isinstance(source, SourceText) else source
+    return SourceView("agent.py", after) if isinstance(after, Parsed) else after
 
 
-def vetoes(made: Case) -> list[str]:
-    return [name for name, reason in run_gates(made).items() if reason]
+def vetoes(made: CheckInput) -> list[str]:
+    return [name for name, reason in run_checks(made).items() if reason]
 
 
 def tree() -> ast.Module:
@@ -70,15 +70,15 @@ IMPORT = find(ast.Import, "import zmq")
 
 def good() -> list[Change]:
     return [
-        replaced(LEASED(tree()), "argosy.wire.context"),
-        Inserted(place_of(IMPORT(tree())), "import argosy.wire"),
+        replace_node(LEASED(tree()), "argosy.wire.context"),
+        Insertion(position_of(IMPORT(tree())), "import argosy.wire"),
     ]
 
 
 def test_what_is_right_passes_every_gate() -> None:
-    told = run_gates(case(good()))
-    assert told == dict.fromkeys(GATES, "")
-    assert set(MEANINGS) == {"input", *GATES, "verify"}
+    told = run_checks(case(good()))
+    assert told == dict.fromkeys(POST_CHECKS, "")
+    assert set(CHECK_DESCRIPTIONS) == {"input", *POST_CHECKS, "verify"}
 
 
 @pytest.mark.parametrize(
@@ -98,29 +98,29 @@ def test_an_output_that_the_editor_spoiled(gate: str, spoil: Callable[[bytes], b
 
 
 def import_only() -> list[Change]:
-    return [Inserted(place_of(IMPORT(tree())), "import argosy.wire")]
+    return [Insertion(position_of(IMPORT(tree())), "import argosy.wire")]
 
 
 def no_import() -> list[Change]:
-    return [replaced(LEASED(tree()), "argosy.wire.context")]
+    return [replace_node(LEASED(tree()), "argosy.wire.context")]
 
 
 def import_twice() -> list[Change]:
-    return [*good(), Inserted(place_of(find(ast.Import, "import threading")(tree())), "import argosy.wire")]
+    return [*good(), Insertion(position_of(find(ast.Import, "import threading")(tree())), "import argosy.wire")]
 
 
 def method_gone() -> list[Change]:
-    return [Removed(place_of(find(ast.FunctionDef, "def work")(tree())))]
+    return [Deletion(position_of(find(ast.FunctionDef, "def work")(tree())))]
 
 
 def context_none() -> list[Change]:
     call = find(ast.Call, "zmq.Context()")(tree())
-    return [replaced(call, "None")]
+    return [replace_node(call, "None")]
 
 
 def late_import() -> list[Change]:
     target = find(ast.Assign, "self.thread")(tree())
-    return [replaced(LEASED(tree()), "argosy.wire.context"), Inserted(place_of(target), "import argosy.wire")]
+    return [replace_node(LEASED(tree()), "argosy.wire.context"), Insertion(position_of(target), "import argosy.wire")]
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_what_a_base_has_has_not_gone() -> None:
     stopped = case(method_gone())
     (unknown,) = ast.parse("class Unknown: ...").body
     assert isinstance(unknown, ast.ClassDef)
-    assert list(stopped.inherited(unknown)) == []
-    stopped.inherited = lambda owner: {"work"} if owner.name == "Agent" else ()
+    assert list(stopped.inherited_members(unknown)) == []
+    stopped.inherited_members = lambda owner: {"work"} if owner.name == "Agent" else ()
     assert vetoes(stopped) == []
 
 
@@ -185,16 +185,16 @@ class A:
 )
 def test_pyflakes_is_shown_all_that_may_have_lost_a_name(made: str, apart: set[str]) -> None:
     before, after = output(APART.encode()), output(made.encode())
-    assert isinstance(before, View)
-    assert isinstance(after, View)
-    assert gates._apart(before, after, {"one"}) == apart
+    assert isinstance(before, SourceView)
+    assert isinstance(after, SourceView)
+    assert gates._unaffected_functions(before, after, {"one"}) == apart
 
 
 def test_functions_apart_are_as_they_were_afterwards() -> None:
     parsed = ast.parse("import os\ndef f():\n    return lost\ndef g():\n    return gone\n")
     was = ast.dump(parsed)
-    assert names.second_opinion(parsed) == {"lost", "gone"}
-    assert names.second_opinion(parsed, parsed.body[1:2]) == {"gone"}
+    assert names.pyflakes_undefined(parsed) == {"lost", "gone"}
+    assert names.pyflakes_undefined(parsed, parsed.body[1:2]) == {"gone"}
     assert ast.dump(parsed) == was
 
 
@@ -203,13 +203,13 @@ def test_a_plan_that_never_ends_is_stopped() -> None:
 
 
 def test_names_that_were_unbound_before_may_stay_so() -> None:
-    source = take_source(b"import zmq\nc = zmq.Context()\ndef f():\n    return lost\n", "it.py")
-    assert isinstance(source, Source)
+    source = decode_source(b"import zmq\nc = zmq.Context()\ndef f():\n    return lost\n", "it.py")
+    assert isinstance(source, SourceText)
     parsed = parse(source)
     assert isinstance(parsed, Parsed)
     changes: list[Change] = [
-        replaced(find(ast.Attribute, "zmq.Context")(parsed.tree), "argosy.wire.context"),
-        Inserted(place_of(parsed.tree.body[0]), "import argosy.wire"),
+        replace_node(find(ast.Attribute, "zmq.Context")(parsed.tree), "argosy.wire.context"),
+        Insertion(position_of(parsed.tree.body[0]), "import argosy.wire"),
     ]
-    made = output(rewrite(source, changes))
-    assert vetoes(Case(View("it.py", parsed), made, [Step(parsed, tuple(changes))], lambda v: 0)) == []
+    made = output(apply_changes(source, changes))
+    assert vetoes(CheckInput(SourceView("it.py", parsed), made, [RewriteStep(parsed, tuple(changes))], lambda v: 0)) == []

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argosy.fleet import load_fleet
-from argosy.refit.rewrite.index import Index
-from argosy.refit.rewrite.plan import Outcome, chosen, refit_file
+from argosy.refit.rewrite.index import TreeIndex
+from argosy.refit.rewrite.plan import FileOutcome, select_codemods, rewrite_file
 
 HEAD = (
     "from argosy.agent.compat import BaseAgent\nimport logging\nimport threading\nimport time\nimport zmq\n\n"
@@ -73,11 +73,11 @@ CLEANUP = """
 """
 
 
-def refit(source: str, others: dict[str, str] | None = None, path: str = "agents/it.py") -> Outcome:
+def refit(source: str, others: dict[str, str] | None = None, path: str = "agents/it.py") -> FileOutcome:
     files = {name: text.encode() for name, text in {path: source, **(others or {})}.items()}
-    index = Index(files)
-    outcome = refit_file(path, files[path], index, chosen(["H201"]))
-    assert [reason for reason in outcome.gates.values() if reason] == []
+    index = TreeIndex(files)
+    outcome = rewrite_file(path, files[path], index, select_codemods(["H201"]))
+    assert [reason for reason in outcome.checks.values() if reason] == []
     return outcome
 
 
@@ -133,7 +133,7 @@ def test_what_stays_is_as_it_was_to_the_byte(newline: str, indent: str, encoding
     plain = refit(agent()).after
     assert plain is not None
     before = written(agent())
-    made = refit_file("it.py", before, Index({"it.py": before}), chosen(["H201"]))
+    made = rewrite_file("it.py", before, TreeIndex({"it.py": before}), select_codemods(["H201"]))
     assert made.after == written(plain.decode())
 
 
@@ -791,12 +791,12 @@ def test_a_fleet_file_that_says_otherwise_is_heard(tmp_path: Path) -> None:
     fleet = load_fleet(path)
     source = "HEALTH = 6000\n" + GIVEN.replace("{self.health_port}", "{HEALTH}")
     files = {"agents/it.py": source.encode()}
-    outcome = refit_file("agents/it.py", files["agents/it.py"], Index(files, fleet), chosen(["H201"]))
+    outcome = rewrite_file("agents/it.py", files["agents/it.py"], TreeIndex(files, fleet), select_codemods(["H201"]))
     assert [item.reason for item in outcome.refused] == [
         "condition 4: its port 6000 is not the health port 6001 of `A`"
     ]
-    outcome = refit_file(
-        "agents/b.py", source.encode(), Index({"agents/b.py": source.encode()}, fleet), chosen(["H201"])
+    outcome = rewrite_file(
+        "agents/b.py", source.encode(), TreeIndex({"agents/b.py": source.encode()}, fleet), select_codemods(["H201"])
     )
     assert [item.reason for item in outcome.refused] == [
         "condition 4: the fleet file declares no health port for `B`"

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import zmq
 
-from argosy.refit.rewrite.index import Index
-from argosy.refit.rewrite.plan import chosen, refit_file
+from argosy.refit.rewrite.index import TreeIndex
+from argosy.refit.rewrite.plan import select_codemods, rewrite_file
 
 LIMIT_S = 30.0
 MAIN = """
@@ -220,7 +220,7 @@ def test_what_is_answered_before_and_after(
     program.write_text(source + MAIN.format(name=name))
     before = answers(tmp_path)
     files = {path.name: path.read_bytes() for path in tmp_path.glob("*.py")}
-    outcome = refit_file("agent.py", files["agent.py"], Index(files), chosen(["H201"]))
+    outcome = rewrite_file("agent.py", files["agent.py"], TreeIndex(files), select_codemods(["H201"]))
     assert outcome.refused == ()
     assert outcome.after is not None
     assert (before[0]["status"] == "HEALTHY") == ("HEALTHY" in source), "its own loop did not answer before"

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from argosy.refit.desks import can_fork
 from argosy.refit.rewrite import plan, refit
-from argosy.refit.rewrite.refit import Account, apply_refit, plan_refit
-from argosy.refit.rewrite.run import list_runs, undo
+from argosy.refit.rewrite.refit import RefitReport, apply_codemods, plan_codemods
+from argosy.refit.rewrite.run import list_runs, undo_run
 from refit.rewrite.source_writer import WORDS, marked_programs, written
 
 OLD_NS = 1_000_000_007_000_000_000
-CONTEXTS = plan.chosen(("Z301",))
-BOTH = plan.chosen(("Z301", "Z306"))
+CONTEXTS = plan.select_codemods(("Z301",))
+BOTH = plan.select_codemods(("Z301", "Z306"))
 OWN = b"import zmq\n\n\ndef ask():\n    own = zmq.Context()\n    own.socket(zmq.REQ)\n    own.term()\n"
 
 # What a tree of strangers holds beside programs, and Python does not run: it stays, and stops no other file.
@@ -51,11 +51,11 @@ def state(root: Path) -> dict[str, tuple[bytes, int, int]]:
     }
 
 
-def planned(root: Path) -> Account:
-    return plan_refit(str(root), CONTEXTS, processes=1)
+def planned(root: Path) -> RefitReport:
+    return plan_codemods(str(root), CONTEXTS, processes=1)
 
 
-def sites(account: Account) -> int:
+def sites(account: RefitReport) -> int:
     return len(account.migrated) + len(account.refused)
 
 
@@ -86,7 +86,7 @@ def test_a_tree_is_rewritten_once_and_comes_back(
         lay(root, contents, modes)
         before = state(root)
         account = planned(root)
-        done = apply_refit(account)
+        done = apply_codemods(account)
         assert (sites(done), set(done.after)) == (sites(account), set(account.after))
         assert not [path for path in done.after if path.startswith("odd")]
         now = state(root)
@@ -99,7 +99,7 @@ def test_a_tree_is_rewritten_once_and_comes_back(
         # What a second look finds is what the first one refused.
         assert len(again.refused) == len(done.refused)
         if done.run is not None:
-            assert undo(str(root), None)[1] == []
+            assert undo_run(str(root), None)[1] == []
         assert state(root) == before
 
 
@@ -137,16 +137,16 @@ def test_several_rewrites_of_one_place_settle_and_come_back(
         root = Path(folder)
         lay(root, {"ask.py": written(text, encoding, newline, is_ended)}, [0o640])
         before = state(root)
-        account = plan_refit(str(root), BOTH, processes=1)
+        account = plan_codemods(str(root), BOTH, processes=1)
         assert sorted(site.code for site in account.migrated) == ["Z301", "Z306"], account.refused
-        done = apply_refit(account)
+        done = apply_codemods(account)
         now = (root / "ask.py").read_bytes()
         # Line for line: what is not named by a rewrite is as it was.
         kept = [line for line in before["ask.py"][0].split(newline.encode()) if b"zmq." not in line]
         assert [line for line in now.split(newline.encode()) if line in kept] == kept
-        assert not plan_refit(str(root), BOTH, processes=1).after
+        assert not plan_codemods(str(root), BOTH, processes=1).after
         assert done.run is not None
-        assert undo(str(root), None)[1] == []
+        assert undo_run(str(root), None)[1] == []
         assert state(root) == before
 
 
@@ -195,7 +195,7 @@ def test_what_changes_between_plan_and_writing_stays_and_the_account_closes(
     assert len(account.after) == 3
     do(tmp_path / "b" / "two.py")
     mine = state(tmp_path)
-    done = apply_refit(account)
+    done = apply_codemods(account)
     assert set(done.after) == {"a/one.py", "c/three.py"}
     assert sites(done) == sites(account)
     assert [item.path for item in done.refused] == ["b/two.py"]
@@ -205,7 +205,7 @@ def test_what_changes_between_plan_and_writing_stays_and_the_account_closes(
         path: held for path, held in mine.items() if path[0] == "b"
     }
     assert now["a/one.py"][0] == account.after["a/one.py"]
-    assert undo(str(tmp_path), None)[1] == []
+    assert undo_run(str(tmp_path), None)[1] == []
     assert state(tmp_path) == mine
 
 
@@ -215,10 +215,10 @@ def test_what_changes_between_writing_and_undo_stays_and_is_told(
 ) -> None:
     lay(tmp_path, {"a/one.py": OWN, "b/two.py": OWN, "c/three.py": OWN}, [0o644])
     before = state(tmp_path)
-    apply_refit(planned(tmp_path))
+    apply_codemods(planned(tmp_path))
     do(tmp_path / "b" / "two.py")
     mine = state(tmp_path)
-    _, kept = undo(str(tmp_path), None)
+    _, kept = undo_run(str(tmp_path), None)
     assert [item.path for item in kept] == ["b/two.py"]
     now = state(tmp_path)
     for path, held in now.items():
@@ -232,7 +232,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     lay(tmp_path, {"a/one.py": OWN, "b/two.py": OWN}, [0o644])
     (tmp_path / "b").chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
-        done = apply_refit(planned(tmp_path))
+        done = apply_codemods(planned(tmp_path))
         assert set(done.after) == {"a/one.py"}
         assert [item.path for item in done.refused] == ["b/two.py"]
     finally:
@@ -243,7 +243,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
     """Make the planning of `m17.py` do something else; processes are forked from this one, and have it."""
 
     def planned_or(path: str, *rest: object) -> object:
-        return what() if path == "m17.py" else plan.refit_file(path, *rest)  # type: ignore[arg-type]
+        return what() if path == "m17.py" else plan.rewrite_file(path, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(refit, "refit_file", planned_or)
 
@@ -252,8 +252,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
 def test_a_process_that_dies_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lay(tmp_path, {f"m{number}.py": OWN for number in range(60)}, [0o644])
     spoil(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    account = plan_refit(str(tmp_path), CONTEXTS, processes=2)
-    assert account.unparsed == {"m17.py": "it made the process that read it end (exit code -9)"}
+    account = plan_codemods(str(tmp_path), CONTEXTS, processes=2)
+    assert account.parse_errors == {"m17.py": "it made the process that read it end (exit code -9)"}
     assert sorted(account.after) == sorted(f"m{number}.py" for number in range(60) if number != 17)
 
 
@@ -263,7 +263,7 @@ def test_a_rewrite_that_fails_costs_one_file(
 ) -> None:
     lay(tmp_path, {f"m{number}.py": OWN for number in range(60)}, [0o644])
     spoil(monkeypatch, lambda: 1 / 0)
-    account = plan_refit(str(tmp_path), CONTEXTS, processes=processes)
-    assert "ZeroDivisionError: division by zero (test_hostile.py:" in account.unparsed["m17.py"]
-    assert account.gates["plan"] == (59, 1)
+    account = plan_codemods(str(tmp_path), CONTEXTS, processes=processes)
+    assert "ZeroDivisionError: division by zero (test_hostile.py:" in account.parse_errors["m17.py"]
+    assert account.checks["plan"] == (59, 1)
     assert len(account.after) == 59

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from argosy.refit.rewrite.index import Index
-from argosy.refit.rewrite.plan import Outcome, chosen, refit_file
+from argosy.refit.rewrite.index import TreeIndex
+from argosy.refit.rewrite.plan import FileOutcome, select_codemods, rewrite_file
 
 
-def refit(source: str, others: dict[str, str] | None = None, path: str = "agents/it.py") -> Outcome:
+def refit(source: str, others: dict[str, str] | None = None, path: str = "agents/it.py") -> FileOutcome:
     """Return what becomes of a file in a tree of others; its context always becomes a lease."""
     files = {name: text.encode() for name, text in {path: source, **(others or {})}.items()}
-    outcome = refit_file(path, files[path], Index(files), chosen(["Z301"]))
-    assert [reason for reason in outcome.gates.values() if reason] == []
+    outcome = rewrite_file(path, files[path], TreeIndex(files), select_codemods(["Z301"]))
+    assert [reason for reason in outcome.checks.values() if reason] == []
     assert (len(outcome.migrated), outcome.refused) == (1, ())
     assert outcome.after is not None
-    again = refit_file(path, outcome.after, Index({**files, path: outcome.after}), chosen(["Z301"]))
+    again = rewrite_file(path, outcome.after, TreeIndex({**files, path: outcome.after}), select_codemods(["Z301"]))
     assert again.after is None
     return outcome
 
@@ -43,7 +43,7 @@ def test_an_import_goes_with_what_used_it(source: str) -> None:
     outcome = refit(source)
     assert outcome.after is not None
     assert outcome.after.decode() == GOES[source].replace("@", "argosy.wire.context")
-    assert outcome.leftovers == ()
+    assert outcome.unused_imports == ()
 
 
 STAYS = {
@@ -67,8 +67,8 @@ def test_an_import_stays_where_somebody_might_miss_it_and_is_told(source: str) -
     assert outcome.after is not None
     kept = [line for line in source.splitlines() if "import Context" in line or "# ours" in line]
     assert all(line in outcome.after.decode() for line in kept)
-    assert outcome.leftovers
-    assert all(STAYS[source] in item.reason and item.name == "Context" for item in outcome.leftovers)
+    assert outcome.unused_imports
+    assert all(STAYS[source] in item.reason and item.name == "Context" for item in outcome.unused_imports)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_an_import_stays_where_somebody_might_miss_it_and_is_told(source: str) -
 )
 def test_an_import_that_others_take_from_the_module_stays(other: str, reason: str) -> None:
     outcome = refit("from zmq import Context\nc = Context()\n", {"agents/other.py": other})
-    assert [item.reason for item in outcome.leftovers] == [f"`agents/other.py` {reason}"]
+    assert [item.reason for item in outcome.unused_imports] == [f"`agents/other.py` {reason}"]
 
 
 def test_a_package_keeps_what_it_imports() -> None:
     outcome = refit("from zmq import Context\nc = Context()\n", path="agents/__init__.py")
-    assert [item.reason for item in outcome.leftovers] == ["it is a package's, for others to take"]
+    assert [item.reason for item in outcome.unused_imports] == ["it is a package's, for others to take"]
 
 
 def test_what_nothing_used_before_is_no_business_of_a_refit() -> None:

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fleet import load_fleet
-from argosy.refit.rewrite.change import Change, Inserted, Removed, place_of, replaced
-from argosy.refit.rewrite.contexts import plan_contexts
-from argosy.refit.rewrite.edit import rewrite
-from argosy.refit.rewrite.index import Index
-from argosy.refit.rewrite.plan import REWRITES
-from argosy.refit.rewrite.proof import disproof, first_difference
-from argosy.refit.rewrite.strays import first_stray
-from argosy.refit.rewrite.view import View
+from argosy.refit.rewrite.change import Change, Insertion, Deletion, position_of, replace_node
+from argosy.refit.rewrite.contexts import plan_context_replacement
+from argosy.refit.rewrite.edit import apply_changes
+from argosy.refit.rewrite.index import TreeIndex
+from argosy.refit.rewrite.plan import CODEMODS
+from argosy.refit.rewrite.proof import find_deviation, first_difference
+from argosy.refit.rewrite.strays import first_unexpected_token
+from argosy.refit.rewrite.view import SourceView
 from argosy.refit.rule import load_references
 from argosy.source.parse import Parsed, parse
-from argosy.source.text import Source, split_lines, take_source
+from argosy.source.text import SourceText, split_lines, decode_source
 from refit.rewrite.source_writer import marked_programs, written
 
 BEFORE = "import zmq  # wire\nctx = zmq.Context()  # mine\nx = 1  # one\ny = f'{x}' if x else \"\"\n"
@@ -30,18 +30,18 @@ def changes() -> list[Change]:
     body = ast.parse(BEFORE).body
     assert isinstance(body[1], ast.Assign)
     assert isinstance(body[1].value, ast.Call)
-    return [replaced(body[1].value.func, "lease"), Inserted(place_of(body[0]), "import n")]
+    return [replace_node(body[1].value.func, "lease"), Insertion(position_of(body[0]), "import n")]
 
 
 GOOD = "import zmq  # wire\nimport n\nctx = lease()  # mine\nx = 1  # one\ny = f'{x}' if x else \"\"\n"
 
 
 def stray(before: str, after: str, made: list[Change]) -> str | None:
-    return first_stray(before, after, made, ast.parse(before))
+    return first_unexpected_token(before, after, made, ast.parse(before))
 
 
 def judge(after: str) -> tuple[str | None, str | None]:
-    return disproof(ast.parse(BEFORE), ast.parse(after), changes()), stray(BEFORE, after, changes())
+    return find_deviation(ast.parse(BEFORE), ast.parse(after), changes()), stray(BEFORE, after, changes())
 
 
 def test_what_was_planned_is_accepted() -> None:
@@ -80,15 +80,15 @@ def test_a_comment_that_is_not_as_it_was_is_a_stray(after: str) -> None:
 
 def test_the_comments_of_a_removed_statement_go_with_it() -> None:
     before = "# above\nx = f(\n    1,  # inner\n)  # behind\n# below\ny = 2\n"
-    removed: list[Change] = [Removed(place_of(ast.parse(before).body[0]))]
+    removed: list[Change] = [Deletion(position_of(ast.parse(before).body[0]))]
     assert stray(before, "# above\n# below\ny = 2\n", removed) is None
     assert stray(before, "# above\ny = 2\n", removed) is not None
-    assert disproof(ast.parse(before), ast.parse("y = 2\n"), removed) is None
+    assert find_deviation(ast.parse(before), ast.parse("y = 2\n"), removed) is None
 
 
 def test_a_change_that_finds_no_node_is_told() -> None:
-    stranger = [Removed(place_of(ast.parse("\n\n\n\nz = 1").body[0]))]
-    told = disproof(ast.parse(BEFORE), ast.parse(BEFORE), stranger)
+    stranger = [Deletion(position_of(ast.parse("\n\n\n\nz = 1").body[0]))]
+    told = find_deviation(ast.parse(BEFORE), ast.parse(BEFORE), stranger)
     assert told == "no Assign stands at line 5, column 1"
 
 
@@ -106,8 +106,8 @@ def test_a_deep_tree_is_no_recursion() -> None:
 
 
 def parsed(data: bytes) -> Parsed | None:
-    source = take_source(data, "it.py")
-    made = parse(source) if isinstance(source, Source) else source
+    source = decode_source(data, "it.py")
+    made = parse(source) if isinstance(source, SourceText) else source
     return made if isinstance(made, Parsed) else None
 
 
@@ -138,32 +138,32 @@ def test_windows_find_what_the_whole_file_shows(
     text = program[0].replace("@", "zmq.Context()")
     file = parsed(written(text, *program[1:]))
     assert file is not None
-    made = plan_contexts(View("it.py", file), Index({"it.py": file.source.data})).changes
-    source = take_source(rewrite(file.source, made), "it.py")
-    assert isinstance(source, Source)
+    made = plan_context_replacement(SourceView("it.py", file), TreeIndex({"it.py": file.source.data})).changes
+    source = decode_source(apply_changes(file.source, made), "it.py")
+    assert isinstance(source, SourceText)
     before, after = file.source.text(), source.text()
-    assert first_stray(before, after, made, file.tree) is None
+    assert first_unexpected_token(before, after, made, file.tree) is None
     spoilt = "\n".join(damaged(split_lines(after), dice))
-    assert first_stray(before, spoilt, made, file.tree) == first_stray(before, spoilt, made, WHOLE)
+    assert first_unexpected_token(before, spoilt, made, file.tree) == first_unexpected_token(before, spoilt, made, WHOLE)
     for text in (after, spoilt):
         whole = parsed(text.encode(file.source.encoding))
         if (
             whole is not None and whole.source.text() == text
         ):  # the line that names the encoding may be spoilt
             lines = split_lines(before), split_lines(text)
-            told = disproof(file.tree, whole.tree, made)
-            assert disproof(file.tree, whole.tree, made, lines) == told
+            told = find_deviation(file.tree, whole.tree, made)
+            assert find_deviation(file.tree, whole.tree, made, lines) == told
 
 
 def test_a_new_statement_is_not_taken_for_the_text_in_its_place() -> None:
     before, after = "x = 1\ny = 2\n", "x = 1\ny = 2\nx = 1\n"
-    change: list[Change] = [Inserted(place_of(ast.parse(before).body[1]), "z = 1")]
+    change: list[Change] = [Insertion(position_of(ast.parse(before).body[1]), "z = 1")]
     lines = before.split("\n"), after.split("\n")
-    told = disproof(ast.parse(before), ast.parse(after), change, lines)
+    told = find_deviation(ast.parse(before), ast.parse(after), change, lines)
     assert told is not None
-    assert told == disproof(ast.parse(before), ast.parse(after), change)
+    assert told == find_deviation(ast.parse(before), ast.parse(after), change)
     good = "x = 1\ny = 2\nz = 1\n"
-    assert disproof(ast.parse(before), ast.parse(good), change, (lines[0], good.split("\n"))) is None
+    assert find_deviation(ast.parse(before), ast.parse(good), change, (lines[0], good.split("\n"))) is None
 
 
 @pytest.mark.parametrize(
@@ -180,17 +180,17 @@ def test_a_new_statement_is_not_taken_for_the_text_in_its_place() -> None:
 def test_a_window_ends_where_a_statement_does(before: str) -> None:
     tree = ast.parse(before)
     call = next(node for node in ast.walk(tree) if isinstance(node, ast.Call) and not node.args)
-    change: list[Change] = [replaced(call.func, "lease")]
+    change: list[Change] = [replace_node(call.func, "lease")]
     after = before.replace("zmq.Context", "lease").split("\n")
-    assert first_stray(before, "\n".join(after), change, tree) is None
+    assert first_unexpected_token(before, "\n".join(after), change, tree) is None
     for number, line in enumerate(after):
         spoilt = "\n".join([*after[:number], f"{line} # more", *after[number + 1 :]])
-        assert first_stray(before, spoilt, change, tree) == first_stray(before, spoilt, change, WHOLE)
+        assert first_unexpected_token(before, spoilt, change, tree) == first_unexpected_token(before, spoilt, change, WHOLE)
 
 
 def test_a_comparison_leaves_the_tree_as_it_was() -> None:
     tree = ast.parse(BEFORE)
-    assert disproof(tree, ast.parse(GOOD), changes()) is None
+    assert find_deviation(tree, ast.parse(GOOD), changes()) is None
     assert ast.dump(tree, include_attributes=True) == ast.dump(ast.parse(BEFORE), include_attributes=True)
 
 
@@ -207,15 +207,15 @@ def test_planning_changes_no_tree() -> None:
     """The gates compare the trees that were planned on, so planning must only have looked at them."""
     fleet, looked = load_fleet("fleet.yaml", FLEET), 0
     for ruled in load_references():
-        for case in (*ruled.must, *ruled.must_not):
-            files = case.tree()
-            index = Index(files, fleet)
+        for case in (*ruled.must_find, *ruled.must_not_find):
+            files = case.files_by_path()
+            index = TreeIndex(files, fleet)
             for path, data in files.items():
                 if not path.endswith(".py") or (file := parsed(data)) is None:
                     continue
                 was = ast.dump(file.tree, include_attributes=True)
-                for each in REWRITES:
-                    each.plan(View(path, file), index)
+                for each in CODEMODS:
+                    each.plan(SourceView(path, file), index)
                 assert ast.dump(file.tree, include_attributes=True) == was
                 looked += 1
     assert looked > 300

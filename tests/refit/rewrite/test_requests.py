@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from argosy.refit.rewrite.index import Index
-from argosy.refit.rewrite.plan import Outcome, chosen, refit_file
+from argosy.refit.rewrite.index import TreeIndex
+from argosy.refit.rewrite.plan import FileOutcome, select_codemods, rewrite_file
 
 ASK = """\
 import json
@@ -32,10 +32,10 @@ def ask(context, peer):
 """
 
 
-def refit(source: str, codes: str = "Z306", others: dict[str, str] | None = None) -> Outcome:
+def refit(source: str, codes: str = "Z306", others: dict[str, str] | None = None) -> FileOutcome:
     files = {name: text.encode() for name, text in {"it.py": source, **(others or {})}.items()}
-    outcome = refit_file("it.py", files["it.py"], Index(files), chosen(codes.split(",")))
-    assert [reason for reason in outcome.gates.values() if reason] == []
+    outcome = rewrite_file("it.py", files["it.py"], TreeIndex(files), select_codemods(codes.split(",")))
+    assert [reason for reason in outcome.checks.values() if reason] == []
     return outcome
 
 
@@ -47,7 +47,7 @@ def test_the_making_and_nothing_else_is_exchanged() -> None:
     assert (
         outcome.after == expected.replace("import zmq\n", "import zmq\nimport argosy.wire.pooled\n").encode()
     )
-    assert refit(outcome.after.decode()) == Outcome("it.py", is_asked=False)
+    assert refit(outcome.after.decode()) == FileOutcome("it.py", is_relevant=False)
 
 
 MIGRATED = {

@@ -16,7 +16,7 @@ import pytest
 from argosy.fault import InputError, RefusedError
 from argosy.refit.rewrite import exchange
 from argosy.refit.rewrite import run as runs
-from argosy.refit.rewrite.run import Run, list_runs, locked, undo
+from argosy.refit.rewrite.run import Transaction, list_runs, lock_tree, undo_run
 from rig.needs import require
 
 OLD_NS = 1_000_000_007_000_000_000
@@ -43,9 +43,9 @@ def state(root: Path) -> dict[str, tuple[bytes, int, int]]:
     }
 
 
-def apply(root: Path, contents: dict[str, tuple[bytes, bytes]]) -> Run:
-    with locked(str(root)):
-        made = Run(str(root))
+def apply(root: Path, contents: dict[str, tuple[bytes, bytes]]) -> Transaction:
+    with lock_tree(str(root)):
+        made = Transaction(str(root))
         assert made.apply(contents) == []
     return made
 
@@ -59,13 +59,13 @@ def test_files_are_exchanged_and_put_back(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / path).stat().st_mode) == 0o750
         assert (tmp_path / path).stat().st_mtime_ns > OLD_NS
     assert [(run.run, run.state) for run in list_runs(str(tmp_path))] == [(made.name, "applied")]
-    done, kept = undo(str(tmp_path), None)
+    done, kept = undo_run(str(tmp_path), None)
     assert (done.run, kept) == (made.name, [])
     assert state(tmp_path) == before
     with pytest.raises(InputError, match="no run is left"):
-        undo(str(tmp_path), None)
+        undo_run(str(tmp_path), None)
     with pytest.raises(InputError, match="there is no run"):
-        undo(str(tmp_path), "other")
+        undo_run(str(tmp_path), "other")
 
 
 def test_the_newest_run_that_is_not_undone_is_undone(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_the_newest_run_that_is_not_undone_is_undone(tmp_path: Path) -> None:
     manifest.write_text(manifest.read_text().replace(first.name, "20000101-000000-0000"))
     apply(tmp_path, {path: (new, b"newer")})
     for content in (new, old):
-        assert undo(str(tmp_path), None)[1] == []
+        assert undo_run(str(tmp_path), None)[1] == []
         assert (tmp_path / path).read_bytes() == content
 
 
@@ -87,7 +87,7 @@ def test_a_file_changed_since_stays_and_is_told(tmp_path: Path) -> None:
     mine, gone, other = contents
     (tmp_path / mine).write_bytes(b"my own")
     (tmp_path / gone).unlink()
-    _, kept = undo(str(tmp_path), None)
+    _, kept = undo_run(str(tmp_path), None)
     assert [(item.path, item.reason) for item in kept] == [
         (mine, "it has changed since"),
         (gone, "it has gone since"),
@@ -101,7 +101,7 @@ def test_a_file_changed_while_it_was_planned_is_not_written(tmp_path: Path) -> N
     contents = make(tmp_path)
     mine = next(iter(contents))
     (tmp_path / mine).write_bytes(b"my own")
-    kept = Run(str(tmp_path)).apply(contents)
+    kept = Transaction(str(tmp_path)).apply(contents)
     assert [(item.path, item.reason) for item in kept] == [(mine, "it changed while it was being read")]
     assert (tmp_path / mine).read_bytes() == b"my own"
 
@@ -112,7 +112,7 @@ def test_links_are_not_broken(tmp_path: Path) -> None:
     os.link(tmp_path / hard, tmp_path / "second")
     (tmp_path / soft).rename(tmp_path / "aside")
     (tmp_path / soft).symlink_to(tmp_path / "aside")
-    kept = Run(str(tmp_path)).apply(contents)
+    kept = Transaction(str(tmp_path)).apply(contents)
     assert [item.path for item in kept] == [hard, soft]
     assert "hard links" in kept[0].reason
     assert (tmp_path / plain).read_bytes() == contents[plain][1]
@@ -122,8 +122,8 @@ def test_a_run_that_changes_nothing_leaves_nothing(tmp_path: Path) -> None:
     contents = make(tmp_path, 1)
     for path in contents:
         (tmp_path / path).write_bytes(b"my own")
-    with locked(str(tmp_path)):
-        Run(str(tmp_path)).apply(contents)
+    with lock_tree(str(tmp_path)):
+        Transaction(str(tmp_path)).apply(contents)
     assert not (tmp_path / ".argosy").exists()
 
 
@@ -141,16 +141,16 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         real(source, target)
 
     monkeypatch.setattr(os, "replace", replace)
-    with pytest.raises(KeyboardInterrupt), locked(str(tmp_path)):
-        Run(str(tmp_path)).apply(contents)
+    with pytest.raises(KeyboardInterrupt), lock_tree(str(tmp_path)):
+        Transaction(str(tmp_path)).apply(contents)
     assert "" in calls
     assert state(tmp_path) == before
     assert not (tmp_path / ".argosy").exists()
 
 
 def test_two_refits_do_not_meet(tmp_path: Path) -> None:
-    with locked(str(tmp_path)), pytest.raises(RefusedError, match="another refit"):
-        with locked(str(tmp_path)):
+    with lock_tree(str(tmp_path)), pytest.raises(RefusedError, match="another refit"):
+        with lock_tree(str(tmp_path)):
             pass
 
 
@@ -193,8 +193,8 @@ def test_a_run_killed_at_any_step_is_undone_whole(tmp_path: Path) -> None:
         assert all(content in (contents[path][0], whole[path]) for path, content in now.items())
         seen.add(sum(content == whole[path] for path, content in now.items()))
         if list_runs(root):
-            assert undo(root, None)[1] == []
-        runs._sweep(root)
+            assert undo_run(root, None)[1] == []
+        runs._remove_stale_runs(root)
         assert state(tmp_path) == before
         for run in list_runs(root):
             assert run.state == "undone"
@@ -209,7 +209,7 @@ def test_an_undo_makes_do_with_the_room_that_it_frees(
     contents = make(tmp_path)
     before = state(tmp_path)
     apply(tmp_path, contents)
-    real = exchange.write
+    real = exchange.write_file
 
     def write(path: str, content: bytes, mode: int) -> None:
         if path.endswith(".tmp") and list(tmp_path.glob("d*/.*.tmp")):
@@ -217,7 +217,7 @@ def test_an_undo_makes_do_with_the_room_that_it_frees(
         real(path, content, mode)
 
     monkeypatch.setattr(exchange, "write", write)
-    assert undo(str(tmp_path), None)[1] == []
+    assert undo_run(str(tmp_path), None)[1] == []
     assert state(tmp_path) == before
 
 
@@ -227,9 +227,9 @@ def test_an_undo_killed_at_any_step_is_done_again(tmp_path: Path) -> None:
     before = state(tmp_path)
     for step in range(1000):
         apply(tmp_path, contents)
-        was_killed = dies_at(step, lambda: undo(root, None))
+        was_killed = dies_at(step, lambda: undo_run(root, None))
         if list_runs(root)[-1].state != "undone":
-            assert undo(root, None)[1] == []
+            assert undo_run(root, None)[1] == []
         assert state(tmp_path) == before
         if not was_killed:
             break

@@ -6,8 +6,8 @@ import textwrap
 
 import pytest
 
-from argosy.refit.rewrite.index import Index
-from argosy.refit.rewrite.plan import Outcome, chosen, refit_file
+from argosy.refit.rewrite.index import TreeIndex
+from argosy.refit.rewrite.plan import FileOutcome, select_codemods, rewrite_file
 
 AGENTS = {
     f"agents/a{number}.py": f"from core.thing import Thing\nclass A{number}(Thing):\n    pass\n"
@@ -77,15 +77,15 @@ def look_twice(name):
 """
 
 
-def refit(source: str, others: dict[str, str], path: str = "core/thing.py") -> Outcome:
+def refit(source: str, others: dict[str, str], path: str = "core/thing.py") -> FileOutcome:
     """Return what becomes of a file in a tree of others."""
     files = {name: textwrap.dedent(text).encode() for name, text in {path: source, **others}.items()}
-    outcome = refit_file(path, files[path], Index(files), chosen(["B"]))
-    assert [reason for reason in outcome.gates.values() if reason] == []
+    outcome = rewrite_file(path, files[path], TreeIndex(files), select_codemods(["B"]))
+    assert [reason for reason in outcome.checks.values() if reason] == []
     return outcome
 
 
-def after(outcome: Outcome) -> str:
+def after(outcome: FileOutcome) -> str:
     assert outcome.after is not None, outcome.refused
     return outcome.after.decode()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.refit.rewrite.verify import find_guilty
+from argosy.refit.rewrite.verify import bisect_failures
 
 numbers = st.integers(0, 12)
 
@@ -22,7 +22,7 @@ def test_files_that_fail_alone_are_found(count: int, bad: set[int]) -> None:
         asked.append(tuple(chosen))
         return not guilty & {*chosen}
 
-    kept, found = find_guilty(paths, is_good)
+    kept, found = bisect_failures(paths, is_good)
     assert {*found} == guilty
     assert sorted([*kept, *found]) == sorted(paths)
     if not guilty:
@@ -40,7 +40,7 @@ def test_files_that_fail_only_together_lose_one_of_them(count: int, sets: set[fr
     def is_good(chosen: Sequence[str]) -> bool:
         return not any(each <= {*chosen} for each in together)
 
-    kept, found = find_guilty(paths, is_good)
+    kept, found = bisect_failures(paths, is_good)
     assert sorted([*kept, *found]) == sorted(paths)
     assert is_good(kept)
     # None is taken back in vain: with any of them the command fails again.

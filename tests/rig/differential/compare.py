@@ -13,14 +13,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from argosy.refit.rewrite.index import Index
-from argosy.refit.rewrite.plan import chosen, refit_file
+from argosy.refit.rewrite.index import TreeIndex
+from argosy.refit.rewrite.plan import select_codemods, rewrite_file
 from rig.differential.program import Program, shorter, write
 
 _PATH: Final = "program.py"
 _TESTS: Final = Path(__file__).resolve().parents[2]
 _OWN, _LEASE = "zmq.Context()", "argosy.wire.context()"
-_REWRITES: Final = chosen(["Z301"])
+_REWRITES: Final = select_codemods(["Z301"])
 
 
 ALIKE: Final = ("same", "varies", "refused")
@@ -62,7 +62,7 @@ def rewrite(program: Program, *, is_forced: bool = False) -> Rewritten:
     """Return both forms of a program. is_forced: exchange also what a refit refuses."""
     own = write(program)
     data = own.encode()
-    outcome = refit_file(_PATH, data, Index({_PATH: data}), _REWRITES)
+    outcome = rewrite_file(_PATH, data, TreeIndex({_PATH: data}), _REWRITES)
     refused = outcome.refused[0].reason if outcome.refused else ""
     if refused and is_forced:
         return Rewritten(own, "import argosy.wire\n" + own.replace(_OWN, _LEASE), "")

@@ -23,33 +23,33 @@ from typing import Any, Final, Protocol
 import msgspec
 import zmq
 
-from argosy.wire.port import wait_free
+from argosy.wire.port import wait_until_free
 
 _log = logging.getLogger("argosy.agent")
 
-_REQUESTS: Final = frozenset((int(zmq.REP), int(zmq.ROUTER)))
+_REQUEST_SOCKET_TYPES: Final = frozenset((int(zmq.REP), int(zmq.ROUTER)))
 
 
-class Way(enum.Enum):
+class BindAction(enum.Enum):
     """What happens to a bind."""
 
-    PASS = "pass"
-    GIVE = "give"
-    MOVE = "move"
+    ALLOW = "pass"
+    YIELD = "give"
+    REDIRECT = "move"
 
 
-class Ruling(msgspec.Struct, frozen=True):
+class BindDecision(msgspec.Struct, frozen=True):
     """The decision on one bind. port: the one to give up, or to move to, 0 for any free one."""
 
-    way: Way
+    action: BindAction
     port: int = 0
     reason: str = ""
 
 
-PASS: Final = Ruling(Way.PASS)
+ALLOW: Final = BindDecision(BindAction.ALLOW)
 
 
-class Claims(msgspec.Struct, frozen=True):
+class PortAssignment(msgspec.Struct, frozen=True):
     """The ports of an agent: its own, those of others on its machine, and whether it uses its main one.
 
     in_fleet: the ports are declared, and not just what the constructor said.
@@ -57,111 +57,111 @@ class Claims(msgspec.Struct, frozen=True):
 
     main: int
     health: int | None
-    others: Mapping[int, str]
-    in_fleet: bool
+    other_agents: Mapping[int, str]
+    is_declared: bool
 
 
-def rule(claims: Claims, port: int, *, takes_requests: bool, main_is_free: bool) -> Ruling:
+def decide_bind(ports: PortAssignment, port: int, *, takes_requests: bool, main_is_free: bool) -> BindDecision:
     """Decide on a bind of the agent's.
 
     takes_requests: the socket is of a kind that answers. main_is_free: no socket of the agent's
     is on its main port yet, so that a request socket on a wrong port is meant to be there.
     """
-    if port in (claims.main, claims.health):
-        return Ruling(Way.GIVE, port)
-    if port in claims.others:
-        to = claims.main if takes_requests and main_is_free else 0
-        return Ruling(Way.MOVE, to, f"port {port} is declared for `{claims.others[port]}`")
-    if claims.in_fleet and takes_requests and port == claims.main + 1:
-        return Ruling(Way.MOVE, 0, f"the health port is {claims.health}, not {port}")
-    return PASS
+    if port in (ports.main, ports.health):
+        return BindDecision(BindAction.YIELD, port)
+    if port in ports.other_agents:
+        target_port = ports.main if takes_requests and main_is_free else 0
+        return BindDecision(BindAction.REDIRECT, target_port, f"port {port} is declared for `{ports.other_agents[port]}`")
+    if ports.is_declared and takes_requests and port == ports.main + 1:
+        return BindDecision(BindAction.REDIRECT, 0, f"the health port is {ports.health}, not {port}")
+    return ALLOW
 
 
-class Court(Protocol):
+class PortArbiter(Protocol):
     """Who rules for this process, and makes room."""
 
-    def ruling(self, port: int, takes_requests: bool) -> Ruling: ...
+    def decide(self, port: int, takes_requests: bool) -> BindDecision: ...
 
-    def give_way(self, port: int, lent: bool) -> None: ...
+    def release_port(self, port: int, is_temporary: bool) -> None: ...
 
-    def moved(self, port: int, to: str, reason: str) -> None: ...
-
-
-_seat: list[Court] = []
-_busy = threading.local()
-_installed: list[Callable[..., Any]] = []
+    def on_redirected(self, port: int, endpoint: str, reason: str) -> None: ...
 
 
-def seat(court: Court | None) -> None:
+_arbiters: list[PortArbiter] = []
+_exempt_state = threading.local()
+_original_bind: list[Callable[..., Any]] = []
+
+
+def set_arbiter(arbiter: PortArbiter | None) -> None:
     """Let `court` rule over this process's binds from now on; None lets all pass."""
-    _seat[:] = [court] if court else []
-    if court and not _installed:
-        _installed.append(zmq.Socket.bind)
+    _arbiters[:] = [arbiter] if arbiter else []
+    if arbiter and not _original_bind:
+        _original_bind.append(zmq.Socket.bind)
         zmq.Socket.bind = _bind  # type: ignore[method-assign]
         sys.addaudithook(_on_audit)
 
 
-class exempt:  # noqa: N801 - reads as a statement: `with exempt():`
+class exempt_binds:  # noqa: N801 - reads as a statement: `with exempt():`
     """Binds of argosy's own in this thread pass."""
 
     def __enter__(self) -> None:
-        self._was = getattr(_busy, "on", False)
-        _busy.on = True
+        self._previous = getattr(_exempt_state, "on", False)
+        _exempt_state.on = True
 
     def __exit__(self, *_: object) -> None:
-        _busy.on = self._was
+        _exempt_state.on = self._previous
 
 
 def _bind(self: zmq.Socket[Any], addr: str) -> Any:
     """Bind a ZeroMQ socket where the court says."""
-    court = _court()
+    arbiter = _active_arbiter()
     port = _port(addr)
-    if court is None or not port:
-        return _installed[0](self, addr)
-    with exempt():
-        ruling = court.ruling(port, int(self.type) in _REQUESTS)
-        if ruling.way is Way.PASS:
-            return _installed[0](self, addr)
-        if ruling.port:
-            court.give_way(ruling.port, lent=False)
-        if ruling.way is Way.GIVE:
-            _leave(self, port)
-            return _installed[0](self, addr)
-        result = _installed[0](self, f"{addr.rpartition(':')[0]}:{ruling.port or '*'}")
-        court.moved(port, _told(self), ruling.reason)
+    if arbiter is None or not port:
+        return _original_bind[0](self, addr)
+    with exempt_binds():
+        decision = arbiter.decide(port, int(self.type) in _REQUEST_SOCKET_TYPES)
+        if decision.action is BindAction.ALLOW:
+            return _original_bind[0](self, addr)
+        if decision.port:
+            arbiter.release_port(decision.port, is_temporary=False)
+        if decision.action is BindAction.YIELD:
+            _unbind_from(self, port)
+            return _original_bind[0](self, addr)
+        result = _original_bind[0](self, f"{addr.rpartition(':')[0]}:{decision.port or '*'}")
+        arbiter.on_redirected(port, _bound_endpoint(self), decision.reason)
         return result
 
 
 def _on_audit(event: str, arguments: tuple[Any, ...]) -> None:
     if event != "socket.bind":
         return
-    court = _court()
-    if court is None:
+    arbiter = _active_arbiter()
+    if arbiter is None:
         return
     plain, address = arguments
     if plain.type != socket.SOCK_STREAM or not isinstance(address, tuple) or not address[1]:
         return
-    with exempt():
-        ruling = court.ruling(address[1], True)
-        if ruling.way is Way.GIVE:
-            court.give_way(ruling.port, lent=True)
-        elif ruling.way is Way.MOVE:
-            _log.warning("a plain socket binds port %d, although %s", address[1], ruling.reason)
+    with exempt_binds():
+        decision = arbiter.decide(address[1], True)
+        if decision.action is BindAction.YIELD:
+            arbiter.release_port(decision.port, is_temporary=True)
+        elif decision.action is BindAction.REDIRECT:
+            _log.warning("a plain socket binds port %d, although %s", address[1], decision.reason)
 
 
-def _court() -> Court | None:
-    return _seat[0] if _seat and not getattr(_busy, "on", False) else None
+def _active_arbiter() -> PortArbiter | None:
+    return _arbiters[0] if _arbiters and not getattr(_exempt_state, "on", False) else None
 
 
-def _leave(bound: zmq.Socket[Any], port: int) -> None:
+def _unbind_from(bound: zmq.Socket[Any], port: int) -> None:
     """Let a socket go from a port that it has already, as the base's own has; it is bound there anew."""
-    last = _told(bound)
+    last = _bound_endpoint(bound)
     if _port(last) == port:
         bound.unbind(last)
-        wait_free([last])  # the context's own thread lets go of it, in its own time
+        wait_until_free([last])  # the context's own thread lets go of it, in its own time
 
 
-def _told(bound: zmq.Socket[Any]) -> str:
+def _bound_endpoint(bound: zmq.Socket[Any]) -> str:
     """Return the endpoint that a socket has got."""
     endpoint = bound.get(zmq.LAST_ENDPOINT)
     return endpoint.decode() if isinstance(endpoint, bytes) else str(endpoint)

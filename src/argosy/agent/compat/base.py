@@ -13,13 +13,13 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, Final
 
-from argosy.agent.compat.asking import ask, endpoint_of
-from argosy.agent.compat.core import core_of
-from argosy.agent.compat.given import command_line, number, read_arguments
-from argosy.agent.compat.hooks import base, hook_class
+from argosy.agent.compat.asking import request_agent, agent_address
+from argosy.agent.compat.core import state_of
+from argosy.agent.compat.given import parse_command_line, parse_port, parse_constructor_arguments
+from argosy.agent.compat.hooks import base_method, wrap_hooks
 from argosy.agent.compat.ports import free_port
 
-JOIN_S: Final = 2.0  # all of an agent's threads together, at its end
+JOIN_TIMEOUT_S: Final = 2.0  # all of an agent's threads together, at its end
 
 logger = logging.getLogger("argosy.agent")
 
@@ -39,29 +39,29 @@ class BaseAgent:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        hook_class(cls)
+        wrap_hooks(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        given = read_arguments(type(self).__name__, args, kwargs, getattr(self, "config", None))
-        core = core_of(self)
-        claims = core.furnish(given)
-        self.args = SimpleNamespace(**{"host": None, "port": None, **command_line()})
-        self.name = given.name
-        self.port = claims.main
-        self.health_check_port = claims.health or claims.main + 1
+        arguments = parse_constructor_arguments(type(self).__name__, args, kwargs, getattr(self, "config", None))
+        state = state_of(self)
+        ports = state.setup(arguments)
+        self.args = SimpleNamespace(**{"host": None, "port": None, **parse_command_line()})
+        self.name = arguments.name
+        self.port = ports.main
+        self.health_check_port = ports.health or ports.main + 1
         self.health_port = self.health_check_port
-        self.config = {} if given.config is None else given.config
-        self.strict_port = given.strict_port
-        self.context = core.lease
-        self.health_context = core.lease
+        self.config = {} if arguments.config is None else arguments.config
+        self.strict_port = arguments.strict_port
+        self.context = state.context
+        self.health_context = state.context
         self.running = True
         self.is_initialized = threading.Event()
         self.initialization_error: str | None = None
         self.start_time = time.time()
-        self.logger = logging.getLogger(given.name)
+        self.logger = logging.getLogger(arguments.name)
         self.health_thread: threading.Thread | None = None
         self._cleanup_called = False
-        self.capabilities = given.capabilities or self._get_default_capabilities()
+        self.capabilities = arguments.capabilities or self._get_default_capabilities()
 
     def __init_base__(self) -> None:
         """Make up for a subclass's constructor that never called this class's; keeps what it set."""
@@ -74,28 +74,28 @@ class BaseAgent:
     @property
     def socket(self) -> Any:
         """A REP socket on the main port; whoever uses it answers there instead of the base."""
-        return core_of(self).socket("socket")
+        return state_of(self).socket("socket")
 
     @socket.setter
     def socket(self, value: Any) -> None:
-        core_of(self).sockets["socket"] = value
+        state_of(self).sockets["socket"] = value
 
     @property
     def health_socket(self) -> Any:
         """A REP socket that nobody can reach: the base answers on the health port."""
-        return core_of(self).socket("health_socket")
+        return state_of(self).socket("health_socket")
 
     @health_socket.setter
     def health_socket(self, value: Any) -> None:
-        core_of(self).sockets["health_socket"] = value
+        state_of(self).sockets["health_socket"] = value
 
     # -- the work loop and its end -----------------------------------------------------------------
 
-    @base
+    @base_method
     def run(self) -> None:
         """Handle requests in the main thread until `running` is false, then clean up."""
         try:
-            core_of(self).serve()
+            state_of(self).serve()
         except KeyboardInterrupt:
             logger.info("`%s` was interrupted", self.name)
         finally:
@@ -104,22 +104,22 @@ class BaseAgent:
     def stop(self) -> None:
         """End the work loop; `run` cleans up."""
         self.running = False
-        core_of(self).wake()
+        state_of(self).wake()
 
     def shutdown(self) -> None:
         """Stop, and clean up."""
         self.stop()
         self.cleanup()
 
-    @base
+    @base_method
     def cleanup(self) -> None:
         """Join the agent's threads (2 s in all) and close what the base opened; once."""
         if self._cleanup_called:
             return
         self._cleanup_called = True
         self.running = False
-        _join(self)
-        core_of(self).close()
+        _join_threads(self)
+        state_of(self).close()
 
     # -- requests and health -----------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class BaseAgent:
             return self._get_health_status()
         return {"status": "error", "error": f"Unknown action: {action}"}
 
-    @base
+    @base_method
     def _get_health_status(self) -> dict[str, Any]:
         """Return the agent's payload; what it says is merged into the health standard."""
         return {
@@ -143,13 +143,13 @@ class BaseAgent:
             "active_threads": threading.active_count(),
         }
 
-    @base
+    @base_method
     def health_check(self) -> dict[str, Any]:
         """Return the payload, for old code that asks its own agent."""
         document: dict[str, Any] = self._get_health_status()
         return document
 
-    @base
+    @base_method
     def _perform_initialization(self) -> None:
         """Prepare, apart from the constructor: called once, in a thread, when that has returned.
 
@@ -161,7 +161,7 @@ class BaseAgent:
 
     def get_agent_endpoint(self, agent_name: str) -> tuple[str, int]:
         """Return (host, port) as the fleet declares them; raises RuntimeError for an unknown agent."""
-        return endpoint_of(agent_name)
+        return agent_address(agent_name)
 
     def send_request_to_agent(
         self,
@@ -177,7 +177,7 @@ class BaseAgent:
 
         timeout: milliseconds, as ever. retry_delay: seconds. Raises RuntimeError: no answer.
         """
-        return ask(self.name, agent_name, request, host, number(port), timeout, retries, retry_delay)
+        return request_agent(self.name, agent_name, request, host, parse_port(port), timeout, retries, retry_delay)
 
     def send_event(self, event_type: str, data: Any = None, propagate: bool = False) -> None:
         """Publish `data` under the topic `event_type`; reaches whoever subscribes. Never waits."""
@@ -194,13 +194,13 @@ class BaseAgent:
         **more: Any,
     ) -> None:
         """Log an error and publish it under the topic `errors`. Never waits, never raises."""
-        word = str(getattr(severity, "value", severity)).lower()
-        logger.error("`%s` reports %s (%s): %s", self.name, error_type, word, message)
+        severity_name = str(getattr(severity, "value", severity)).lower()
+        logger.error("`%s` reports %s (%s): %s", self.name, error_type, severity_name, message)
         report = {
             "agent": self.name,
             "error_type": str(error_type),
             "message": str(message),
-            "severity": word,
+            "severity": severity_name,
             "context": context,
             "stack_trace": stack_trace,
             "related_task_id": related_task_id,
@@ -210,9 +210,9 @@ class BaseAgent:
         self._publish("errors", {key: value for key, value in report.items() if value is not None})
 
     def _publish(self, topic: str, value: Any) -> None:
-        post = core_of(self).post
-        if post:
-            post.publish(topic, value)
+        identity = state_of(self).identity
+        if identity:
+            identity.publish(topic, value)
 
     # -- what argosy does now ------------------------------------------------------------------------
 
@@ -222,7 +222,7 @@ class BaseAgent:
     def _start_health_check(self) -> None:
         """Nothing: health is answered from the constructor on."""
 
-    @base
+    @base_method
     def _health_check_loop(self) -> None:
         """Nothing: an override that does work of its own is run in a thread."""
 
@@ -262,9 +262,9 @@ class BaseAgent:
             return default
 
 
-def _join(agent: BaseAgent) -> None:
+def _join_threads(agent: BaseAgent) -> None:
     """Wait for the threads that an agent keeps under `..._thread`, `..._threads` or `_background_threads`."""
-    until_s = time.monotonic() + JOIN_S
+    until_s = time.monotonic() + JOIN_TIMEOUT_S
     for key, value in list(vars(agent).items()):
         if key.endswith(("_thread", "_threads")):
             for each in value if isinstance(value, list | tuple) else [value]:
@@ -276,4 +276,4 @@ def _join(agent: BaseAgent) -> None:
                     each.join(max(0.0, until_s - time.monotonic()))
 
 
-hook_class(BaseAgent)
+wrap_hooks(BaseAgent)

@@ -5,30 +5,30 @@ from __future__ import annotations
 import os
 
 
-class Bell:
+class WakeupPipe:
     """A pipe that holds at most a byte or so; rung any number of times, it is heard once."""
 
     def __init__(self) -> None:
-        self.fd, self._end = os.pipe()
+        self.fd, self._write_fd = os.pipe()
         os.set_blocking(self.fd, False)
-        os.set_blocking(self._end, False)
-        self._is_rung = False
+        os.set_blocking(self._write_fd, False)
+        self._is_set = False
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Make the descriptor readable; safe in any thread and in a signal handler."""
-        if not self._is_rung:
-            self._is_rung = True
-            os.write(self._end, b"\0")
+        if not self._is_set:
+            self._is_set = True
+            os.write(self._write_fd, b"\0")
 
-    def silence(self) -> None:
+    def clear(self) -> None:
         """Make it unreadable again; to be called before what it announced is taken."""
         try:
             os.read(self.fd, 64)
         except BlockingIOError:
             pass
-        self._is_rung = False  # after the read, or a ring in between would be lost with its byte
+        self._is_set = False  # after the read, or a ring in between would be lost with its byte
 
     def close(self) -> None:
         """Close both ends; a later ring is an error of its caller."""
         os.close(self.fd)
-        os.close(self._end)
+        os.close(self._write_fd)

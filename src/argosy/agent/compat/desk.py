@@ -13,33 +13,33 @@ import msgspec
 
 from argosy.agent.health import HEALTH_ACTIONS
 from argosy.wire import codec, frame
-from argosy.wire.inquiry import Desk, Inquiry, JsonInquiry
+from argosy.wire.inquiry import ReplySender, IncomingRequest, JsonRequest
 
 # What the old way of asking adds to each request of its own accord.
-_LETTERHEAD: Final = frozenset(("action", "trace", "source_agent", "request_id", "timestamp"))
+_STANDARD_KEYS: Final = frozenset(("action", "trace", "source_agent", "request_id", "timestamp"))
 
 
-class OldInquiry(JsonInquiry):
+class LegacyRequest(JsonRequest):
     """A request of an old speaker; `document` is what it sent, None when that is no JSON."""
 
     __slots__ = ("document",)
 
-    def __init__(self, desk: Desk, route: Sequence[bytes], document: Any) -> None:
+    def __init__(self, sender: ReplySender, envelope: Sequence[bytes], document: Any) -> None:
         fields = document if isinstance(document, dict) else {}
-        super().__init__(desk, route, str(fields.get("action", "")), dict(fields))
+        super().__init__(sender, envelope, str(fields.get("action", "")), dict(fields))
         self.document = document
 
 
-def read_old_letter(desk: Desk, route: Sequence[bytes], text: frame.Bytes) -> OldInquiry:
+def parse_legacy_request(sender: ReplySender, envelope: Sequence[bytes], text: frame.BytesLike) -> LegacyRequest:
     """Take any message of an old speaker as a request."""
     try:
         document = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
         document = None
-    return OldInquiry(desk, route, document)
+    return LegacyRequest(sender, envelope, document)
 
 
-class _Anything:
+class _PassThroughDecoder:
     """Takes a request's arguments as they are."""
 
     def __init__(self) -> None:
@@ -51,34 +51,34 @@ class _Anything:
         return arguments
 
 
-_ANYTHING: Final = _Anything()
+_PASS_THROUGH: Final = _PassThroughDecoder()
 
 
-def asks_health(inquiry: Inquiry) -> bool:
+def is_health_request(request: IncomingRequest) -> bool:
     """Tell whether a request asks for health and for nothing else."""
-    if inquiry.method not in HEALTH_ACTIONS:
+    if request.method not in HEALTH_ACTIONS:
         return False
-    return not isinstance(inquiry, OldInquiry) or _LETTERHEAD.issuperset(inquiry.document)
+    return not isinstance(request, LegacyRequest) or _STANDARD_KEYS.issuperset(request.document)
 
 
-def document_of(inquiry: Inquiry) -> Any:
+def request_document(request: IncomingRequest) -> Any:
     """Return a request as `handle_request` expects it; raises msgspec.DecodeError."""
-    if isinstance(inquiry, OldInquiry):
-        return inquiry.document
-    return {**inquiry.arguments(_ANYTHING), "action": inquiry.method}
+    if isinstance(request, LegacyRequest):
+        return request.document
+    return {**request.decode_arguments(_PASS_THROUGH), "action": request.method}
 
 
-def give(inquiry: Inquiry, document: Any) -> None:
+def send_result(request: IncomingRequest, document: Any) -> None:
     """Answer with what `handle_request` returned, or with a health document; bare values as `result`."""
-    if not isinstance(inquiry, OldInquiry):
-        inquiry.reply(document)
+    if not isinstance(request, LegacyRequest):
+        request.reply(document)
     else:
-        inquiry.answer(document if isinstance(document, dict) else {"result": document})
+        request.send_document(document if isinstance(document, dict) else {"result": document})
 
 
-def complain(inquiry: Inquiry, code: str, message: str) -> None:
+def send_error(request: IncomingRequest, code: str, message: str) -> None:
     """Answer with an error, for old speakers in their own words."""
-    if isinstance(inquiry, OldInquiry):
-        inquiry.answer({"status": "error", "error": message})
+    if isinstance(request, LegacyRequest):
+        request.send_document({"status": "error", "error": message})
     else:
-        inquiry.fail(code, message)
+        request.fail(code, message)

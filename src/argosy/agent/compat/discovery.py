@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import zmq
 
-from argosy.agent.compat.asking import RECEIVE_MS, endpoint_of, machine_of
-from argosy.wire.lease import Lease, context
+from argosy.agent.compat.asking import DEFAULT_TIMEOUT_MS, agent_address, agent_machine
+from argosy.wire.lease import ContextHandle, context
 
 __all__ = [
-    "Answer",
+    "DiscoveryResult",
     "ServiceDiscoveryClient",
     "connect_to_service",
     "discover_service",
@@ -27,12 +27,12 @@ __all__ = [
 ]
 
 SUCCESS: Final = "SUCCESS"
-_EVERYWHERE: Final = ("*", "0.0.0.0", "::", "")
+_WILDCARD_HOSTS: Final = ("*", "0.0.0.0", "::", "")
 
 _log = logging.getLogger("argosy.agent")
 
 
-class Answer(dict[str, Any]):
+class DiscoveryResult(dict[str, Any]):
     """What a lookup returns: a registry's answer as a dict, which unpacks into (found, answer).
 
     The lookup's signature says it returns a pair, and some callers unpack one or take its first item. Most
@@ -63,17 +63,17 @@ class ServiceDiscoveryClient:
 
     def __init__(self, sdt_port: int | None = None) -> None:
         self.sdt_port = sdt_port
-        self.timeout = RECEIVE_MS
-        self._lease: Lease | None = None
+        self.timeout = DEFAULT_TIMEOUT_MS
+        self._context: ContextHandle | None = None
 
     @property
-    def context(self) -> Lease:
+    def context(self) -> ContextHandle:
         """A lease on the process's context, for sockets to what was found."""
-        if self._lease is None or self._lease.closed:
-            self._lease = context()
-        return self._lease
+        if self._context is None or self._context.closed:
+            self._context = context()
+        return self._context
 
-    def discover_service(self, service_name: str, machine: str | None = None) -> Answer:
+    def discover_service(self, service_name: str, machine: str | None = None) -> DiscoveryResult:
         """See the function of this name."""
         return discover_service(service_name, machine)
 
@@ -88,11 +88,11 @@ class ServiceDiscoveryClient:
         address = get_service_address(service_name, machine)
         if address is None:
             return None
-        made: zmq.Socket[bytes] = self.context.socket(socket_type)
-        made.linger = 0
-        made.rcvtimeo = self.timeout
-        made.connect(address)
-        return made
+        new_socket: zmq.Socket[bytes] = self.context.socket(socket_type)
+        new_socket.linger = 0
+        new_socket.rcvtimeo = self.timeout
+        new_socket.connect(address)
+        return new_socket
 
 
 _clients: list[ServiceDiscoveryClient] = []
@@ -105,32 +105,32 @@ def get_service_discovery_client() -> ServiceDiscoveryClient:
     return _clients[0]
 
 
-def discover_service(service_name: str, machine: str | None = None) -> Answer:
+def discover_service(service_name: str, machine: str | None = None) -> DiscoveryResult:
     """Return the answer as a registry gave it, with `ip`, `host` and `port` under `payload`; see `Answer`.
 
     machine: where the agent has to be; one of the fleet's names for machines counts, any other word does not.
     """
     try:
-        host, port = endpoint_of(service_name)
+        host, port = agent_address(service_name)
     except RuntimeError as error:
         _log.warning("%s", error)
-        return _unknown(f"service `{service_name}` not found: {error}")
-    place, known = machine_of(service_name)
-    if machine in known and machine != place:
-        return _unknown(f"service `{service_name}` not found on `{machine}`: it is declared on `{place}`")
-    host = "127.0.0.1" if host in _EVERYWHERE else host
-    payload = {"name": service_name, "ip": host, "host": host, "port": port, "location": place}
-    return Answer(payload, status=SUCCESS, payload=payload)
+        return _not_found(f"service `{service_name}` not found: {error}")
+    machine_name, known = agent_machine(service_name)
+    if machine in known and machine != machine_name:
+        return _not_found(f"service `{service_name}` not found on `{machine}`: it is declared on `{machine_name}`")
+    host = "127.0.0.1" if host in _WILDCARD_HOSTS else host
+    payload = {"name": service_name, "ip": host, "host": host, "port": port, "location": machine_name}
+    return DiscoveryResult(payload, status=SUCCESS, payload=payload)
 
 
-def _unknown(message: str) -> Answer:
-    return Answer(status="error", message=message)
+def _not_found(message: str) -> DiscoveryResult:
+    return DiscoveryResult(status="error", message=message)
 
 
 def get_service_address(service_name: str, machine: str | None = None) -> str | None:
     """Return what to connect to, such as `tcp://10.0.0.4:5595`; None for an agent that is not declared."""
-    answer = discover_service(service_name, machine)
-    return f"tcp://{answer['ip']}:{answer['port']}" if answer else None
+    result = discover_service(service_name, machine)
+    return f"tcp://{result['ip']}:{result['port']}" if result else None
 
 
 def connect_to_service(
@@ -148,10 +148,10 @@ def register_service(
     additional_info: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Tell whether others find `name`: the fleet file says where it is, and not this call."""
-    answer = discover_service(name)
-    if not answer:
-        return dict(answer)
-    declared = answer["payload"]["port"]
+    result = discover_service(name)
+    if not result:
+        return dict(result)
+    declared = result["payload"]["port"]
     if port is not None and str(port) != str(declared):
         _log.warning("`%s` registers port %s, and its fleet declares %s, which holds", name, port, declared)
-    return {"status": SUCCESS, "message": f"`{name}` is declared", "payload": answer["payload"]}
+    return {"status": SUCCESS, "message": f"`{name}` is declared", "payload": result["payload"]}

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 
-class Given(msgspec.Struct, frozen=True):
+class ConstructorArguments(msgspec.Struct, frozen=True):
     """The arguments of one BaseAgent constructor; None is what was left out."""
 
     name: str
@@ -20,31 +20,31 @@ class Given(msgspec.Struct, frozen=True):
     capabilities: Any = None
 
 
-def read_arguments(
+def parse_constructor_arguments(
     default_name: str, args: Sequence[Any], keywords: Mapping[str, Any], config: Any = None
-) -> Given:
+) -> ConstructorArguments:
     """Sort a constructor's arguments by keyword, and positional ones by what they are.
 
     Text is the name, the first number the port, the second the health port, anything else the
     configuration. Keywords that mean nothing here are left to the subclass.
     config: what the subclass had set before it called; its `health_check_port` counts.
     """
-    words = [a for a in args if isinstance(a, str) and not a.isdecimal()]
-    numbers = [n for a in args if not isinstance(a, bool) and (n := number(a)) is not None]
+    texts = [a for a in args if isinstance(a, str) and not a.isdecimal()]
+    numbers = [n for a in args if not isinstance(a, bool) and (n := parse_port(a)) is not None]
     others = [a for a in args if a is not None and not isinstance(a, str | int)]
     config = keywords.get("config") or next(iter(others), None) or config
-    health = number(keywords.get("health_check_port")) or number(keywords.get("health_port"))
-    return Given(
-        str(keywords.get("name") or next(iter(words), "") or default_name),
-        number(keywords.get("port")) or next(iter(numbers), None),
-        health or next(iter(numbers[1:]), None) or number(_entry(config, "health_check_port")),
+    health = parse_port(keywords.get("health_check_port")) or parse_port(keywords.get("health_port"))
+    return ConstructorArguments(
+        str(keywords.get("name") or next(iter(texts), "") or default_name),
+        parse_port(keywords.get("port")) or next(iter(numbers), None),
+        health or next(iter(numbers[1:]), None) or parse_port(_config_value(config, "health_check_port")),
         config,
         bool(keywords.get("strict_port", True)),
         keywords.get("capabilities"),
     )
 
 
-def number(value: Any) -> int | None:
+def parse_port(value: Any) -> int | None:
     """Return a port given as a number or as its text; None for everything else, 0 included."""
     try:
         return int(value) or None
@@ -52,25 +52,25 @@ def number(value: Any) -> int | None:
         return None
 
 
-def _entry(config: Any, key: str) -> Any:
+def _config_value(config: Any, key: str) -> Any:
     return config.get(key) if isinstance(config, Mapping) else getattr(config, key, None)
 
 
-def command_line(argv: Sequence[str] | None = None) -> dict[str, Any]:
+def parse_command_line(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Return the `--key value` and `--key=value` of a command line; a key without a value is True.
 
     Values under keys that end in `port` become numbers. Words that are no option are left out.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    found: dict[str, Any] = {}
-    while words:
-        word = words.pop(0)
+    remaining = list(sys.argv[1:] if argv is None else argv)
+    options: dict[str, Any] = {}
+    while remaining:
+        word = remaining.pop(0)
         if not word.startswith("--") or word == "--":
             continue
         key, has_value, text = word[2:].partition("=")
         value: Any = text if has_value else True
-        if not has_value and words and not words[0].startswith("--"):
-            value = words.pop(0)
+        if not has_value and remaining and not remaining[0].startswith("--"):
+            value = remaining.pop(0)
         key = key.replace("-", "_")
-        found[key] = number(value) if key.endswith("port") and value is not True else value
-    return found
+        options[key] = parse_port(value) if key.endswith("port") and value is not True else value
+    return options

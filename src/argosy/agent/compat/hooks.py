@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from argosy.agent.compat.core import core_of
+from argosy.agent.compat.core import state_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,13 +18,13 @@ _MARK: Final = "_is_hooked"
 _IS_COROUTINE: Final = 0x80  # of a code object's flags
 
 
-def base(method: F) -> F:
+def base_method(method: F) -> F:
     """Mark a method as the base's own, so that an override can be told from it."""
     method._is_base = True  # type: ignore[attr-defined]
     return method
 
 
-def hook_class(cls: type) -> None:
+def wrap_hooks(cls: type) -> None:
     """Wrap the known hooks of a class, its own and those that a mixin brings."""
     for name, wrap in _WRAPPERS.items():
         method = getattr(cls, name, None)
@@ -34,48 +34,48 @@ def hook_class(cls: type) -> None:
             setattr(cls, name, wrapped)
 
 
-def _constructor(_: str, method: Callable[..., None]) -> Callable[..., None]:
+def _wrap_constructor(_: str, method: Callable[..., None]) -> Callable[..., None]:
     def construct(self: Any, *args: Any, **keywords: Any) -> None:
-        with core_of(self).constructing():
+        with state_of(self).constructing():
             method(self, *args, **keywords)
 
     return construct
 
 
-def _run(_: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_run(_: str, method: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, *args: Any, **keywords: Any) -> Any:
-        with core_of(self).running():
+        with state_of(self).running():
             return method(self, *args, **keywords)
 
     async def run_as_task(self: Any, *args: Any, **keywords: Any) -> Any:
-        with core_of(self).running():
+        with state_of(self).running():
             return await method(self, *args, **keywords)
 
     code = getattr(method, "__code__", None)
     return run_as_task if code and code.co_flags & _IS_COROUTINE else run
 
 
-def _cleanup(_: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_cleanup(_: str, method: Callable[..., Any]) -> Callable[..., Any]:
     def cleanup(self: Any, *args: Any, **keywords: Any) -> Any:
-        core_of(self).cleaning()
+        state_of(self).on_cleanup()
         return method(self, *args, **keywords)
 
     return cleanup
 
 
-def _once(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    def begin(self: Any, *args: Any, **keywords: Any) -> Any:
-        core = core_of(self)
-        core.wait_for_fields()
-        return core.once[name].call(lambda: method(self, *args, **keywords))
+def _wrap_once(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    def call_once(self: Any, *args: Any, **keywords: Any) -> Any:
+        state = state_of(self)
+        state.wait_for_fields()
+        return state.run_once[name].call(lambda: method(self, *args, **keywords))
 
-    return begin
+    return call_once
 
 
 _WRAPPERS: Final = {
-    "__init__": _constructor,
-    "run": _run,
-    "cleanup": _cleanup,
-    "_perform_initialization": _once,
-    "_health_check_loop": _once,
+    "__init__": _wrap_constructor,
+    "run": _wrap_run,
+    "cleanup": _wrap_cleanup,
+    "_perform_initialization": _wrap_once,
+    "_health_check_loop": _wrap_once,
 }

@@ -13,7 +13,7 @@ from argosy.fault import Fault, InputError
 _REQUIRED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def run_old(cls: type[BaseAgent]) -> int:
+def run_legacy(cls: type[BaseAgent]) -> int:
     """Construct an old agent, run it to its end, and return the exit code.
 
     Raises InputError: its constructor requires what the fleet does not tell, or a variable is wrong.
@@ -31,13 +31,13 @@ def required_arguments(cls: type[BaseAgent], settings: Settings) -> dict[str, An
 
     Raises InputError: it requires something that is neither a name nor a declared port.
     """
-    entry = settings.entry
-    told = {
+    address = settings.address
+    known_values = {
         "name": settings.name,
         "agent_name": settings.name,
-        "port": entry.port,
-        "health_check_port": entry.health_port,
-        "health_port": entry.health_port,
+        "port": address.port,
+        "health_check_port": address.health_port,
+        "health_port": address.health_port,
     }
     required = [
         name
@@ -45,22 +45,22 @@ def required_arguments(cls: type[BaseAgent], settings: Settings) -> dict[str, An
         if parameter.kind in _REQUIRED and parameter.default is parameter.empty
     ]
     for name in required:
-        if told.get(name) is None:
-            raise InputError(_lacking(cls, name, is_known=name in told))
-    return {name: told[name] for name in required}
+        if known_values.get(name) is None:
+            raise InputError(_missing_argument_fault(cls, name, is_known=name in known_values))
+    return {name: known_values[name] for name in required}
 
 
-def _lacking(cls: type, name: str, *, is_known: bool) -> Fault:
-    place = f"{cls.__module__}:{cls.__name__}"
+def _missing_argument_fault(cls: type, name: str, *, is_known: bool) -> Fault:
+    location = f"{cls.__module__}:{cls.__name__}"
     message = f"the constructor of `{cls.__name__}` requires `{name}`"
     if is_known:
         key = "port" if name == "port" else "health_port"
         return Fault(
-            place, "no-port", f"{message}, and none is declared", f"declare `{key}:` in the fleet file"
+            location, "no-port", f"{message}, and none is declared", f"declare `{key}:` in the fleet file"
         )
     file = f"{cls.__module__.replace('.', '/')}.py"
     return Fault(
-        place,
+        location,
         "bad-constructor",
         f"{message}, which no fleet file tells; known are `name`, `port` and `health_check_port`",
         f"give `{name}` a default, or name the script: `run: {file}`",

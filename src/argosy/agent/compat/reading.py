@@ -15,22 +15,22 @@ from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any, Final
 
-WAIT_S: Final = 2.0
-_SOCKET: Final = "socket"
-_READ: Final = frozenset(
+THREAD_START_WAIT_S: Final = 2.0
+_SOCKET_ATTRIBUTE: Final = "socket"
+_READ_METHODS: Final = frozenset(
     ("recv", "recv_string", "recv_json", "recv_multipart", "recv_pyobj", "poll", "register")
 )
 
 
-class Readers:
+class SocketReaders:
     """The methods of one agent that read its socket. Asked by the base's loop, in the loop's thread."""
 
     def __init__(self, agent: Any) -> None:
-        self._codes = frozenset(_reading(type(agent)))
-        self._until_s = time.monotonic() + WAIT_S
+        self._codes = frozenset(_reading_code(type(agent)))
+        self._until_s = time.monotonic() + THREAD_START_WAIT_S
         self._is_read = False
 
-    def may_read(self) -> bool:
+    def is_read_by_agent(self) -> bool:
         """Tell whether a thread of the agent reads the socket, or may be about to."""
         if not self._codes or self._is_read:
             return self._is_read
@@ -38,7 +38,7 @@ class Readers:
         return self._is_read or time.monotonic() < self._until_s
 
 
-def _reading(cls: type) -> Iterator[CodeType]:
+def _reading_code(cls: type) -> Iterator[CodeType]:
     """Yield the code of the methods that take `socket` of something and read; functions inside them too."""
     for each in cls.__mro__:
         if each.__module__.startswith("argosy."):
@@ -46,15 +46,15 @@ def _reading(cls: type) -> Iterator[CodeType]:
         for value in vars(each).values():
             code = getattr(getattr(value, "__wrapped__", value), "__code__", None)
             if isinstance(code, CodeType):
-                yield from _with_inner(code)
+                yield from _with_nested(code)
 
 
-def _with_inner(code: CodeType) -> Iterator[CodeType]:
-    if _SOCKET in code.co_names and _READ & set(code.co_names):
+def _with_nested(code: CodeType) -> Iterator[CodeType]:
+    if _SOCKET_ATTRIBUTE in code.co_names and _READ_METHODS & set(code.co_names):
         yield code
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
-            yield from _with_inner(inner)
+            yield from _with_nested(inner)
 
 
 def _other_frames() -> Iterator[FrameType]:

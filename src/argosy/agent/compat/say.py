@@ -14,94 +14,94 @@ from typing import Any, Final
 
 import msgspec
 
-PATIENCE_S: Final = 0.1  # probes give up after 0.2 s
+MAX_WAIT_S: Final = 0.1  # probes give up after 0.2 s
 REFRESH_S: Final = 10.0  # a payload that nobody asks for
-MOST_DUTY: Final = 20  # of its own accord it is asked at most 1/20 of the time
+MAX_DUTY: Final = 20  # of its own accord it is asked at most 1/20 of the time
 
-Later = Callable[[float, Callable[[], object]], object]
+CallLater = Callable[[float, Callable[[], object]], object]
 
 
-class Said(msgspec.Struct, frozen=True):
+class HealthSample(msgspec.Struct, frozen=True):
     """One payload. error: what it raised; then `facts` are those of the last that did not."""
 
     facts: dict[str, Any]
-    at_s: float
-    took_s: float
+    measured_s: float
+    duration_s: float
     error: str = ""
 
 
-class Speaker:
+class HealthWorker:
     """Asks one agent for its payload; every method but the computation is for the responder's thread.
 
     compute: the user's code. post: runs an act in the responder's thread. later: a timer there.
     """
 
-    def __init__(self, compute: Callable[[], Any], post: Callable[[Any], object], later: Later) -> None:
+    def __init__(self, compute: Callable[[], Any], post: Callable[[Any], object], call_later: CallLater) -> None:
         self._compute = compute
         self._post = post
-        self._later = later
-        self._is_asked = False
+        self._call_later = call_later
+        self._is_computing = False
         self._waiting: list[Callable[[], object]] = []
-        self.said: Said | None = None
+        self.latest: HealthSample | None = None
 
-    def ask(self, answer: Callable[[], object]) -> None:
+    def request(self, on_done: Callable[[], object]) -> None:
         """Call `answer` when there is a new payload, or after `PATIENCE_S` without one."""
-        said = self.said
-        if not self._is_asked and said and time.monotonic() - said.at_s < said.took_s:
-            answer()  # a slow payload is not asked again before it has rested as long
+        latest = self.latest
+        if not self._is_computing and latest and time.monotonic() - latest.measured_s < latest.duration_s:
+            on_done()  # a slow payload is not asked again before it has rested as long
             return
-        self._waiting.append(answer)
-        self._later(PATIENCE_S, lambda: self._give_up(answer))
-        self._begin()
+        self._waiting.append(on_done)
+        self._call_later(MAX_WAIT_S, lambda: self._on_timeout(on_done))
+        self._start()
 
     def refresh(self) -> None:
         """Ask for a payload that nobody waits for, unless the last one is fresh or is slow."""
-        said = self.said
-        rest_s = max(REFRESH_S, MOST_DUTY * said.took_s) if said else 0.0
-        if not said or time.monotonic() - said.at_s > rest_s:
-            self._begin()
+        latest = self.latest
+        rest_s = max(REFRESH_S, MAX_DUTY * latest.duration_s) if latest else 0.0
+        if not latest or time.monotonic() - latest.measured_s > rest_s:
+            self._start()
 
-    def _begin(self) -> None:
-        if not self._is_asked:
-            self._is_asked = True
+    def _start(self) -> None:
+        if not self._is_computing:
+            self._is_computing = True
             threading.Thread(target=self._run, name="argosy-payload", daemon=True).start()
 
     def _run(self) -> None:
-        began_s = time.monotonic()
-        facts, error = self.said.facts if self.said else {}, ""
+        started_s = time.monotonic()
+        facts, error = self.latest.facts if self.latest else {}, ""
         try:
-            facts = plain(self._compute())
+            facts = to_jsonable(self._compute())
         except Exception as raised:
             error = f"its health payload raised {type(raised).__name__}: {raised}"
         now_s = time.monotonic()
-        said = Said(facts, now_s, now_s - began_s, error)
-        self._post(lambda: self._take(said))
+        sample = HealthSample(facts, now_s, now_s - started_s, error)
+        self._post(lambda: self._on_sample(sample))
 
-    def _take(self, said: Said) -> None:
-        self.said = said
-        self._is_asked = False
+    def _on_sample(self, sample: HealthSample) -> None:
+        self.latest = sample
+        self._is_computing = False
         waiting, self._waiting = self._waiting, []
-        for answer in waiting:
-            answer()
+        for on_done in waiting:
+            on_done()
 
-    def _give_up(self, answer: Callable[[], object]) -> None:
-        if answer in self._waiting:
-            self._waiting.remove(answer)
-            answer()
+    def _on_timeout(self, on_done: Callable[[], object]) -> None:
+        if on_done in self._waiting:
+            self._waiting.remove(on_done)
+            on_done()
 
 
-def plain(value: Any) -> dict[str, Any]:
+def to_jsonable(value: Any) -> dict[str, Any]:
     """Return a payload as JSON can say it: odd values as text, a bare value under `payload`."""
     document = value if isinstance(value, dict) else {"payload": value}
     if isinstance(value, str | bool):
         document["status"] = value
-    made = msgspec.to_builtins(
-        {str(key): each for key, each in document.items()}, str_keys=True, enc_hook=_as_text
+    document_copy = msgspec.to_builtins(
+        {str(key): each for key, each in document.items()}, str_keys=True, enc_hook=_encode_hook
     )
-    assert isinstance(made, dict)
-    return made
+    assert isinstance(document_copy, dict)
+    return document_copy
 
 
-def _as_text(value: Any) -> Any:
+def _encode_hook(value: Any) -> Any:
     listed = getattr(value, "tolist", None)
     return listed() if callable(listed) else str(value)

@@ -12,17 +12,17 @@ from typing import Any, Final
 
 import msgspec
 
-from argosy.agent.compat.responder import Responder
-from argosy.agent.compat.say import Speaker
-from argosy.agent.compat.work import SETTLE_S, Stage, Verdict, Work
-from argosy.agent.health import Figures, Health, Status, normal_status, payload, with_absent
+from argosy.agent.compat.responder import ResponderThread
+from argosy.agent.compat.say import HealthWorker
+from argosy.agent.compat.work import SETTLE_TIME_S, MainThreadStage, MainThreadHealth, MainThreadProgress
+from argosy.agent.health import AgentMetrics, Health, Status, normalize_status, health_document, with_missing_packages
 
-LOOK_S: Final = 0.25  # while the main thread is between its constructor and its work loop
+RECHECK_S: Final = 0.25  # while the main thread is between its constructor and its work loop
 
-_ENDS: Final = frozenset((Status.STOPPING, Status.FAILING))
+_FINAL_STATUSES: Final = frozenset((Status.STOPPING, Status.FAILING))
 
 
-class Standing:
+class HealthReporter:
     """One agent's health, told to whoever asks and to the notify socket.
 
     moves: binds that went elsewhere, reported with the health, as are guests: other agents of this process.
@@ -33,116 +33,116 @@ class Standing:
 
     def __init__(
         self,
-        work: Work,
-        speaker: Speaker,
-        responder: Responder,
-        moves: Mapping[str, str],
-        guests: Mapping[str, None],
-        settled: Callable[[], object],
-        leave: Callable[[], object],
-        edges: Callable[[], dict[str, dict[str, str]]],
+        progress: MainThreadProgress,
+        health_worker: HealthWorker,
+        responder: ResponderThread,
+        moved_binds: Mapping[str, str],
+        other_agents: Mapping[str, None],
+        on_settled: Callable[[], object],
+        on_leaving: Callable[[], object],
+        get_dependencies: Callable[[], dict[str, dict[str, str]]],
     ) -> None:
-        self._work = work
-        self._speaker = speaker
+        self._progress = progress
+        self._health_worker = health_worker
         self._responder = responder
-        self._moves = moves
-        self._guests = guests
-        self._settled = settled
-        self._leave = leave
-        self._edges = edges
+        self._moved_binds = moved_binds
+        self._other_agents = other_agents
+        self._on_settled = on_settled
+        self._on_leaving = on_leaving
+        self._get_dependencies = get_dependencies
         self._status = Status.STARTING
         self._since = time.time()
-        self._born_s = self._beaten_s = time.monotonic()
-        self._figures = Figures()
+        self._started_s = self._heartbeat_s = time.monotonic()
+        self._metrics = AgentMetrics()
         self._is_open = False
         self.is_leaving = False
 
-    def when_known(self, answer: Callable[[dict[str, Any]], object]) -> None:
+    def with_document(self, on_document: Callable[[dict[str, Any]], object]) -> None:
         """Call `answer` with the health document, at once or as soon as the agent's payload is there."""
-        if self._work.verdict().status is Status.OK:
-            self._speaker.ask(lambda: answer(self.document()))
+        if self._progress.health().status is Status.OK:
+            self._health_worker.request(lambda: on_document(self.document()))
         else:
-            answer(self.document())
+            on_document(self.document())
 
     def document(self) -> dict[str, Any]:
         """Return the standard answer."""
-        health = self._health(self._work.verdict())
-        self._figures.lag_s = self._work.lag_s()
+        health = self._update_health(self._progress.health())
+        self._metrics.lag_s = self._progress.lag_s()
         counts = self._responder.statistics()
         counts["in_flight"] = max(0, counts["in_flight"] - 1)  # the question itself
-        automatic = self._figures.facts(counts)
-        uptime_s = time.monotonic() - self._born_s
-        return payload(self._responder.name, health, self._since, uptime_s, automatic, self._edges())
+        metrics = self._metrics.as_facts(counts)
+        uptime_s = time.monotonic() - self._started_s
+        return health_document(self._responder.name, health, self._since, uptime_s, metrics, self._get_dependencies())
 
-    def _health(self, verdict: Verdict) -> Health:
+    def _update_health(self, main_thread: MainThreadHealth) -> Health:
         """Return the agent's health, and keep the time of its last change."""
-        is_ok = verdict.status is Status.OK
-        health = with_absent(self._own_health()) if is_ok else Health(verdict.status, verdict.reason)
-        noted = {"moved_binds": dict(self._moves), "other_agents": list(self._guests)}
+        is_ok = main_thread.status is Status.OK
+        health = with_missing_packages(self._agent_health()) if is_ok else Health(main_thread.status, main_thread.reason)
+        noted = {"moved_binds": dict(self._moved_binds), "other_agents": list(self._other_agents)}
         if reported := {key: value for key, value in noted.items() if value}:
             health = msgspec.structs.replace(health, facts={**health.facts, **reported})
-        status = normal_status(health.status)
+        status = normalize_status(health.status)
         if status != self._status:
             self._status, self._since = status, time.time()
-            self._responder.tell(status.value)
+            self._responder.set_health(status.value)
         return health
 
-    def _own_health(self) -> Health:
-        said, trouble = self._speaker.said, self._work.trouble()
-        if said is None:
-            return Health(Status.DEGRADED if trouble else Status.OK, trouble)
-        facts = {**said.facts, "payload_age": round(time.monotonic() - said.at_s, 3)}
-        if said.error:
-            return Health(Status.FAILING, said.error, facts)
-        word = facts.get("status", Status.OK)
-        if trouble and normal_status(word) is Status.OK:
-            word = Status.DEGRADED
-        return Health(word, trouble or str(facts.get("reason", "")), facts)
+    def _agent_health(self) -> Health:
+        sample, problem = self._health_worker.latest, self._progress.initialization_problem()
+        if sample is None:
+            return Health(Status.DEGRADED if problem else Status.OK, problem)
+        facts = {**sample.facts, "payload_age": round(time.monotonic() - sample.measured_s, 3)}
+        if sample.error:
+            return Health(Status.FAILING, sample.error, facts)
+        status_word = facts.get("status", Status.OK)
+        if problem and normalize_status(status_word) is Status.OK:
+            status_word = Status.DEGRADED
+        return Health(status_word, problem or str(facts.get("reason", "")), facts)
 
-    def on_beat(self) -> None:
+    def on_heartbeat(self) -> None:
         """Tell the supervisor, now and with every beat from now on."""
-        if self._work.verdict().status is Status.OK:
-            self._speaker.refresh()
-        self.tell()
-        self._beaten_s = time.monotonic()
-        self._responder.later(self._responder.notifier.beat_s, self.on_beat)
+        if self._progress.health().status is Status.OK:
+            self._health_worker.refresh()
+        self.notify()
+        self._heartbeat_s = time.monotonic()
+        self._responder.call_later(self._responder.notifier.heartbeat_s, self.on_heartbeat)
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Tell the supervisor how the agent stands, and act on a step of its main thread."""
-        verdict = self._work.verdict()
-        health = self._health(verdict)
-        if verdict.status in _ENDS:
-            self._tell_end(verdict.status, health.reason)
+        main_thread = self._progress.health()
+        health = self._update_health(main_thread)
+        if main_thread.status in _FINAL_STATUSES:
+            self._notify_end(main_thread.status, health.reason)
             return
-        is_ready = verdict.status is Status.OK
+        is_ready = main_thread.status is Status.OK
         if is_ready and not self._is_open:
             self._is_open = True
             self._responder.open()
-            self._responder.later(SETTLE_S, self._settled)
-        self._tell_life(is_ready, health)
-        if self._work.stage is Stage.CONSTRUCTED:
-            self._responder.later(LOOK_S, self._look)
+            self._responder.call_later(SETTLE_TIME_S, self._on_settled)
+        self._notify_alive(is_ready, health)
+        if self._progress.stage is MainThreadStage.CONSTRUCTED:
+            self._responder.call_later(RECHECK_S, self._recheck)
 
-    def _tell_life(self, is_ready: bool, health: Health) -> None:
+    def _notify_alive(self, is_ready: bool, health: Health) -> None:
         """Repeat the state; the watchdog is fed only when the work loop has turned since the last beat."""
-        word = normal_status(health.status).value
-        if not is_ready or self._work.has_turned_since(self._beaten_s):
-            self._responder.notifier.beat(ready=is_ready, health=word, text=health.reason)
+        status_word = normalize_status(health.status).value
+        if not is_ready or self._progress.has_iterated_since(self._heartbeat_s):
+            self._responder.notifier.send_heartbeat(ready=is_ready, health=status_word, text=health.reason)
         else:
-            self._responder.notifier.say(f"READY=1\nX_ARGOSY_HEALTH={word}".encode())
+            self._responder.notifier.send(f"READY=1\nX_ARGOSY_HEALTH={status_word}".encode())
 
-    def _look(self) -> None:
+    def _recheck(self) -> None:
         """Look again at a main thread that is between its constructor and its work loop."""
         if not self._is_open and not self.is_leaving:
-            self.tell()
+            self.notify()
 
-    def _tell_end(self, status: Status, reason: str) -> None:
+    def _notify_end(self, status: Status, reason: str) -> None:
         """The main thread has left: whoever waits is told so, and the supervisor with every beat."""
         notifier, text = self._responder.notifier, reason.replace("\n", " ")
         if not self.is_leaving:
             self.is_leaving = True
             self._responder.refuse_new()
-            self._leave()
-            notifier.stopping(text)
+            self._on_leaving()
+            notifier.send_stopping(text)
         if status is Status.FAILING:
-            notifier.say(f"X_ARGOSY_HEALTH=failing\nSTATUS={text}".encode())
+            notifier.send(f"X_ARGOSY_HEALTH=failing\nSTATUS={text}".encode())

@@ -27,14 +27,14 @@ import msgspec
 
 from argosy.agent.health import Status
 
-SETTLE_S: Final = 1.0  # as long as the `alive` probe waits
-LEAVE_S: Final = 10.0  # the default time to stop; who takes longer hangs
-TURN_S: Final = 0.5  # an idle work loop turns so often
+SETTLE_TIME_S: Final = 1.0  # as long as the `alive` probe waits
+LEAVE_TIMEOUT_S: Final = 10.0  # the default time to stop; who takes longer hangs
+ITERATION_S: Final = 0.5  # an idle work loop turns so often
 
-_ENDINGS: Final = frozenset(("cleanup", "term", "destroy"))
+_CLEANUP_FUNCTIONS: Final = frozenset(("cleanup", "term", "destroy"))
 
 
-class Stage(enum.Enum):
+class MainThreadStage(enum.Enum):
     """How far the main thread has come."""
 
     CONSTRUCTING = "constructing"
@@ -44,102 +44,102 @@ class Stage(enum.Enum):
     FAILED = "failed"
 
 
-_ENDS: Final = frozenset((Stage.LEAVING, Stage.FAILED))
+_FINAL_STAGES: Final = frozenset((MainThreadStage.LEAVING, MainThreadStage.FAILED))
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class MainThreadHealth(msgspec.Struct, frozen=True):
     """What the main thread's place means: a health word, and why where it is not ok."""
 
     status: Status
     reason: str = ""
 
 
-class Work:
+class MainThreadProgress:
     """The main thread's way through one agent; written there, read by the responder.
 
     changed: called after each step, in the thread that made it.
     """
 
-    def __init__(self, agent: Any, changed: Callable[[], object]) -> None:
+    def __init__(self, agent: Any, on_change: Callable[[], object]) -> None:
         self._agent = agent
-        self._changed = changed
-        self._at: tuple[Stage, str, float] = (Stage.CONSTRUCTING, "", time.monotonic())
+        self._on_change = on_change
+        self._position: tuple[MainThreadStage, str, float] = (MainThreadStage.CONSTRUCTING, "", time.monotonic())
         self._was_running = False
-        self.loops = False
-        self.turned_s = 0.0
-        self.waits_for = ""
+        self.is_in_base_loop = False
+        self.last_iteration_s = 0.0
+        self.waiting_reason = ""
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> MainThreadStage:
         """The stage reached."""
-        return self._at[0]
+        return self._position[0]
 
-    def move(self, stage: Stage, reason: str = "") -> None:
+    def advance(self, stage: MainThreadStage, reason: str = "") -> None:
         """Take a step; an ending is not taken back, and its first reason is kept.
 
         A program that is constructed again after a failure starts anew with another `Work`.
         """
-        now, why, _ = self._at
-        if now in _ENDS and (why or stage not in _ENDS):
+        current, previous_reason, _ = self._position
+        if current in _FINAL_STAGES and (previous_reason or stage not in _FINAL_STAGES):
             return
-        since_s = self._at[2] if now is stage else time.monotonic()
-        self._at = stage, reason, since_s
-        self._changed()
+        since_s = self._position[2] if current is stage else time.monotonic()
+        self._position = stage, reason, since_s
+        self._on_change()
 
-    def turn(self) -> None:
+    def on_iteration(self) -> None:
         """Say that the base's own loop has come round."""
-        self.turned_s = time.monotonic()
+        self.last_iteration_s = time.monotonic()
 
     def lag_s(self) -> float:
         """Return how long the base's loop is late, because a request still holds it; else 0."""
-        return max(0.0, time.monotonic() - self.turned_s - TURN_S) if self.loops else 0.0
+        return max(0.0, time.monotonic() - self.last_iteration_s - ITERATION_S) if self.is_in_base_loop else 0.0
 
-    def has_turned_since(self, moment_s: float) -> bool:
+    def has_iterated_since(self, moment_s: float) -> bool:
         """Tell whether the work loop gave a sign of life since then.
 
         A `run` of the agent's own gives none; of it is known that the main thread is inside.
         """
-        return not self.loops or self.turned_s >= moment_s
+        return not self.is_in_base_loop or self.last_iteration_s >= moment_s
 
-    def trouble(self) -> str:
+    def initialization_problem(self) -> str:
         """Return what the agent notes of a failed initialisation, empty when it went well."""
         error = getattr(self._agent, "initialization_error", None)
         return f"its initialisation failed: {error}" if error else ""
 
-    def verdict(self) -> Verdict:
+    def health(self) -> MainThreadHealth:
         """Return what the main thread's place means now."""
-        stage, reason, since_s = self._at
+        stage, reason, since_s = self._position
         if reason:
-            return Verdict(Status.FAILING, reason)
+            return MainThreadHealth(Status.FAILING, reason)
         if not threading.main_thread().is_alive():
-            return Verdict(Status.FAILING, "its main thread has ended, and other threads hold the process")
-        if stage is Stage.LEAVING:
-            return _leaving(time.monotonic() - since_s)
-        if stage is Stage.CONSTRUCTED and self._has_settled(since_s):
-            self._at = Stage.WORKING, "", time.monotonic()
-            stage = Stage.WORKING
-        if stage is not Stage.WORKING:
-            waits = "its constructor has not returned" if stage is Stage.CONSTRUCTING else self.waits_for
-            return Verdict(Status.STARTING, waits or "`run` has not been entered")
-        return self._working()
+            return MainThreadHealth(Status.FAILING, "its main thread has ended, and other threads hold the process")
+        if stage is MainThreadStage.LEAVING:
+            return _leaving_health(time.monotonic() - since_s)
+        if stage is MainThreadStage.CONSTRUCTED and self._has_settled(since_s):
+            self._position = MainThreadStage.WORKING, "", time.monotonic()
+            stage = MainThreadStage.WORKING
+        if stage is not MainThreadStage.WORKING:
+            waits = "its constructor has not returned" if stage is MainThreadStage.CONSTRUCTING else self.waiting_reason
+            return MainThreadHealth(Status.STARTING, waits or "`run` has not been entered")
+        return self._working_health()
 
-    def _working(self) -> Verdict:
+    def _working_health(self) -> MainThreadHealth:
         running = getattr(self._agent, "running", True)
         if running is False and self._was_running:
-            return Verdict(Status.STOPPING, "`running` is false")
+            return MainThreadHealth(Status.STOPPING, "`running` is false")
         self._was_running = self._was_running or running is True
-        return Verdict(Status.OK)
+        return MainThreadHealth(Status.OK)
 
     def _has_settled(self, since_s: float) -> bool:
-        if self.waits_for or time.monotonic() - since_s < SETTLE_S:
+        if self.waiting_reason or time.monotonic() - since_s < SETTLE_TIME_S:
             return False
-        return not any(_goes_on(frame) for frame in _main_frames())
+        return not any(_is_unsettled(frame) for frame in _main_frames())
 
 
-def _leaving(for_s: float) -> Verdict:
-    if for_s < LEAVE_S:
-        return Verdict(Status.STOPPING, "it has left its work loop")
-    return Verdict(Status.FAILING, f"it left its work loop {for_s:.0f} s ago and has not ended")
+def _leaving_health(for_s: float) -> MainThreadHealth:
+    if for_s < LEAVE_TIMEOUT_S:
+        return MainThreadHealth(Status.STOPPING, "it has left its work loop")
+    return MainThreadHealth(Status.FAILING, f"it left its work loop {for_s:.0f} s ago and has not ended")
 
 
 def _main_frames() -> Iterator[FrameType]:
@@ -150,17 +150,17 @@ def _main_frames() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _goes_on(frame: FrameType) -> bool:
+def _is_unsettled(frame: FrameType) -> bool:
     """Tell whether a frame will call a `run`, or is an ending: then the main thread is not settled."""
     names = frame.f_code.co_names
     if str(frame.f_globals.get("__name__")).partition(".")[0] in sys.stdlib_module_names:
         return False  # `asyncio.run` has a `run` of its own inside
-    if frame.f_code.co_name in _ENDINGS:
+    if frame.f_code.co_name in _CLEANUP_FUNCTIONS:
         return True
-    return "run" in names and "asyncio" not in names and not _goes_round(frame)
+    return "run" in names and "asyncio" not in names and not _is_in_plain_loop(frame)
 
 
-def _goes_round(frame: FrameType) -> bool:
+def _is_in_plain_loop(frame: FrameType) -> bool:
     """Tell whether a frame is inside a loop that calls no `run`: a main block that waits in its own way."""
     import dis  # noqa: PLC0415 - only for the rare program whose text has both
 

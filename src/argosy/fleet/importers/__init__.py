@@ -14,21 +14,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers.emit import account, emit
-from argosy.fleet.importers.found import Decision, Plan
-from argosy.fleet.importers.merge import merge
-from argosy.fleet.importers.reader import KINDS
+from argosy.fleet.importers.emit import summarize_plan, render_fleet_file
+from argosy.fleet.importers.found import ImportDecision, ImportPlan
+from argosy.fleet.importers.merge import merge_sources
+from argosy.fleet.importers.reader import SUPPORTED_FORMATS
 from argosy.fleet.importers.search import find_sources
 
-__all__ = ["KINDS", "Decision", "Plan", "account", "emit", "plan_import"]
+__all__ = ["SUPPORTED_FORMATS", "ImportDecision", "ImportPlan", "summarize_plan", "render_fleet_file", "plan_import"]
 
 
 def plan_import(
     paths: Sequence[Path],
     folder: Path,
-    machines: Mapping[Path, str] | None = None,
-    addresses: Mapping[str, str] | None = None,
-) -> Plan:
+    machine_overrides: Mapping[Path, str] | None = None,
+    address_overrides: Mapping[str, str] | None = None,
+) -> ImportPlan:
     """Return the fleet that the files and folders at `paths` describe together.
 
     folder: the folder of the fleet file to be; its paths are relative to it.
@@ -38,13 +38,13 @@ def plan_import(
     Raises InputError: a path is missing, unreadable, of no known shape, an address is none, or nothing at
         all was found.
     """
-    findings = find_sources(tuple(paths))
-    if not any(source.agents for source in findings.sources):
-        read = ", ".join(f"`{source.path.name}`" for source in findings.sources)
-        services = sum(len(source.services) for source in findings.sources)
+    found = find_sources(tuple(paths))
+    if not any(source.agents for source in found.sources):
+        read = ", ".join(f"`{source.path.name}`" for source in found.sources)
+        services = sum(len(source.services) for source in found.sources)
         message = f"no agent was found in {read}: of its {services} services none says what it runs"
         raise InputError(
-            Fault(str(paths[0]), "nothing-found", message, "understood are: " + "; ".join(KINDS))
+            Fault(str(paths[0]), "nothing-found", message, "understood are: " + "; ".join(SUPPORTED_FORMATS))
         )
-    chosen = {path.absolute(): name for path, name in (machines or {}).items()}
-    return merge(findings, folder.absolute(), chosen, addresses or {})
+    overrides = {path.absolute(): name for path, name in (machine_overrides or {}).items()}
+    return merge_sources(found, folder.absolute(), overrides, address_overrides or {})

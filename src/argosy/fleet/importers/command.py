@@ -11,13 +11,13 @@ import shlex
 
 import msgspec
 
-_PYTHON = re.compile(r"^(?:.*/)?python(?:\d+(?:\.\d+)?)?$")
+_PYTHON_EXECUTABLE = re.compile(r"^(?:.*/)?python(?:\d+(?:\.\d+)?)?$")
 _ASSIGNMENT = re.compile(r"^([A-Za-z_]\w*)=(.*)$", re.DOTALL)
 # What a shell would act upon outside quotes; `#` and `=` are harmless in the middle of a word.
-_SHELL = re.compile(r"[$`|&;<>()*?\[\]{}~\n]")
+_SHELL_SYNTAX = re.compile(r"[$`|&;<>()*?\[\]{}~\n]")
 
 
-class Command(msgspec.Struct, frozen=True):
+class CommandLine(msgspec.Struct, frozen=True):
     """What to run; `notes` are (what, why) pairs that the reader of the file should be told."""
 
     run: str | tuple[str, ...]
@@ -27,58 +27,58 @@ class Command(msgspec.Struct, frozen=True):
     notes: tuple[tuple[str, str], ...] = ()
 
 
-def read_words(words: tuple[str, ...]) -> Command:
+def parse_argv(argv: tuple[str, ...]) -> CommandLine:
     """Return what the words of an exec-style command run; nothing in them is for a shell.
 
     Raises ValueError: there is no word to run.
     """
-    words, env = _strip_prefix(words)
-    if not words:
+    argv, env = _strip_prefix(argv)
+    if not argv:
         raise ValueError("the command has no word to run")
-    if words[0].endswith(".py"):
-        note = (f"`{words[0]}` runs with a Python interpreter", "its first line chose one until now")
-        return Command(words[0], words[1:], env, notes=(note,))
-    if not _PYTHON.match(words[0]):
-        return Command(words, env=env)
-    rest = words[1:]
+    if argv[0].endswith(".py"):
+        note = (f"`{argv[0]}` runs with a Python interpreter", "its first line chose one until now")
+        return CommandLine(argv[0], argv[1:], env, notes=(note,))
+    if not _PYTHON_EXECUTABLE.match(argv[0]):
+        return CommandLine(argv, env=env)
+    rest = argv[1:]
     if rest[:1] == ("-u",):
         rest, env = rest[1:], {**env, "PYTHONUNBUFFERED": "1"}
     if not rest or not rest[0].endswith(".py") or rest[0].startswith("-"):
-        return Command(words, env={name: value for name, value in env.items() if name != "PYTHONUNBUFFERED"})
-    python = None if words[0] in ("python", "python3") else words[0]
-    return Command(rest[0], rest[1:], env, python)
+        return CommandLine(argv, env={name: value for name, value in env.items() if name != "PYTHONUNBUFFERED"})
+    python = None if argv[0] in ("python", "python3") else argv[0]
+    return CommandLine(rest[0], rest[1:], env, python)
 
 
-def read_shell(text: str) -> Command:
+def parse_shell_command(text: str) -> CommandLine:
     """Return what a line written for a shell runs: without a shell where it needs none.
 
     Raises ValueError: the quotes do not match, or there is nothing to run.
     """
-    words = tuple(shlex.split(text))
+    argv = tuple(shlex.split(text))
     if _needs_shell(text):
         note = (
             "the command runs through `sh -c`",
             "it uses what only a shell understands; the shell, not the program, is what argosy watches",
         )
-        return Command(("sh", "-c", text), notes=(note,))
-    return read_words(words)
+        return CommandLine(("sh", "-c", text), notes=(note,))
+    return parse_argv(argv)
 
 
 def _needs_shell(text: str) -> bool:
     unquoted = re.sub(r"'[^']*'", "", text)
     in_double = "".join(re.findall(r'"(?:[^"\\]|\\.)*"', unquoted))
     outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", unquoted)
-    return bool(_SHELL.search(outside) or re.search(r"[$`]", in_double))
+    return bool(_SHELL_SYNTAX.search(outside) or re.search(r"[$`]", in_double))
 
 
-def _strip_prefix(words: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
+def _strip_prefix(argv: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
     """Take `exec`, `env` and `NAME=value` off the front; return what is left and the variables."""
     env: dict[str, str] = {}
-    while words:
-        assignment = _ASSIGNMENT.match(words[0])
+    while argv:
+        assignment = _ASSIGNMENT.match(argv[0])
         if assignment:
             env[assignment[1]] = assignment[2]
-        elif not (words[0] in ("exec", "env") and len(words) > 1 and not words[1].startswith("-")):
+        elif not (argv[0] in ("exec", "env") and len(argv) > 1 and not argv[1].startswith("-")):
             break
-        words = words[1:]
-    return words, env
+        argv = argv[1:]
+    return argv, env

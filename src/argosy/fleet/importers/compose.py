@@ -12,25 +12,25 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers.command import Command, read_words
-from argosy.fleet.importers.container import Container
-from argosy.fleet.importers.found import Decision, FoundAgent, FoundEdge, Service, Source
-from argosy.fleet.importers.intake import Data, Intake, Steps
+from argosy.fleet.importers.command import CommandLine, parse_argv
+from argosy.fleet.importers.container import ContainerPaths
+from argosy.fleet.importers.found import ImportDecision, ImportedAgent, ImportedEdge, ExternalService, ImportSource
+from argosy.fleet.importers.intake import PlainData, InputFile, KeyPath
 from argosy.fleet.importers.interpolate import Interpolation, read_env_file
-from argosy.fleet.importers.leftover import tell_leftovers
-from argosy.fleet.importers.peers import tell_peers
-from argosy.fleet.importers.row import as_port, has_script
+from argosy.fleet.importers.leftover import unsupported_key_decisions
+from argosy.fleet.importers.peers import hostname_decisions
+from argosy.fleet.importers.row import parse_port_value, has_script
 
-KIND = "a Docker Compose file (`services: {NAME: {command: ...}}`)"
+COMPOSE_FORMAT = "a Docker Compose file (`services: {NAME: {command: ...}}`)"
 
-_TAKEN = frozenset(
+_SUPPORTED_KEYS = frozenset(
     {
         *("command", "entrypoint", "working_dir", "environment", "env_file", "depends_on", "links"),
         *("ports", "expose", "restart", "stop_grace_period", "mem_limit", "cpus", "deploy", "profiles"),
         *("build", "image", "volumes"),
     }
 )
-_RESTARTS: Mapping[str, Literal["on-failure", "always", "never"]] = {
+_RESTART_POLICIES: Mapping[str, Literal["on-failure", "always", "never"]] = {
     "no": "never",
     "false": "never",
     "always": "always",
@@ -41,7 +41,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([bkmg])?(?:i?b)?$", re.IGNORECASE)
 _UNITS = {"": "B", "b": "B", "k": "KiB", "m": "MiB", "g": "GiB"}
-_REASONS = {
+_UNSUPPORTED_REASONS = {
     "healthcheck": "it runs inside the container; the probe under `ready` is chosen from the ports",
     "networks": "addresses come from the environment of the fleet file",
     "container_name": "the agent is called what the service is called",
@@ -49,9 +49,9 @@ _REASONS = {
 }
 
 
-def is_compose(intake: Intake) -> bool:
+def is_compose(input_file: InputFile) -> bool:
     """Return whether the file has `services` that say an image, a build or a command."""
-    services = intake.mapping().get("services")
+    services = input_file.top_mapping().get("services")
     if not isinstance(services, dict) or not services:
         return False
     return all(isinstance(one, dict) and not has_script(one) for one in services.values()) and any(
@@ -62,117 +62,117 @@ def is_compose(intake: Intake) -> bool:
     )
 
 
-def read_compose(intake: Intake) -> Source:
+def read_compose(input_file: InputFile) -> ImportSource:
     """Return the services of a Compose file, in its order.
 
     Raises InputError: a command whose quotes do not match.
     """
-    interpolation = Interpolation(read_env_file(intake.path.parent / ".env"))
-    services = interpolation.fill(intake.mapping()["services"])
-    agents: list[FoundAgent] = []
-    others: list[Service] = []
-    decisions: list[Decision] = []
-    holders: list[tuple[str, Steps, Mapping[str, object]]] = []
+    interpolation = Interpolation(read_env_file(input_file.path.parent / ".env"))
+    services = interpolation.substitute(input_file.top_mapping()["services"])
+    agents: list[ImportedAgent] = []
+    external_services: list[ExternalService] = []
+    decisions: list[ImportDecision] = []
+    agent_keys: list[tuple[str, KeyPath, Mapping[str, object]]] = []
     for name, keys in services.items() if isinstance(services, dict) else ():
-        reader = _ServiceReader(intake, name, keys if isinstance(keys, dict) else {})
+        reader = _ServiceReader(input_file, name, keys if isinstance(keys, dict) else {})
         found = reader.read()
-        if isinstance(found, Service):
-            others.append(found)
+        if isinstance(found, ExternalService):
+            external_services.append(found)
         else:
             agents.append(found)
-            holders.append((name, ("services", name), reader.keys))
+            agent_keys.append((name, ("services", name), reader.keys))
         decisions += reader.decisions
-    return Source(
-        path=intake.path,
-        kind=KIND,
+    return ImportSource(
+        path=input_file.path,
+        kind=COMPOSE_FORMAT,
         agents=tuple(agents),
-        services=tuple(others),
+        services=tuple(external_services),
         decisions=(
             *decisions,
-            *tell_leftovers(intake, holders, _TAKEN, _reason),
-            *_tell_variables(intake, interpolation),
-            *_tell_sections(intake),
-            *tell_peers(intake, agents),
+            *unsupported_key_decisions(input_file, agent_keys, _SUPPORTED_KEYS, _unsupported_reason),
+            *_variable_decisions(input_file, interpolation),
+            *_section_decisions(input_file),
+            *hostname_decisions(input_file, agents),
         ),
     )
 
 
-def _reason(key: str) -> str:
-    return _REASONS.get(key, "it is about the container, not about the process in it")
+def _unsupported_reason(key: str) -> str:
+    return _UNSUPPORTED_REASONS.get(key, "it is about the container, not about the process in it")
 
 
-def _tell_variables(intake: Intake, interpolation: Interpolation) -> Iterator[Decision]:
-    where = intake.where(("services",))
-    for name, text in interpolation.defaulted.items():
-        yield Decision(
+def _variable_decisions(input_file: InputFile, interpolation: Interpolation) -> Iterator[ImportDecision]:
+    where = input_file.location_of(("services",))
+    for name, text in interpolation.defaults_used.items():
+        yield ImportDecision(
             where, f"`${name}` is written as its default `{text}`", "`.env` beside the file does not set it"
         )
-    for name in sorted(interpolation.unset):
+    for name in sorted(interpolation.unset_names):
         why = "`.env` beside the file does not set it, and it has no default; Compose does the same"
-        yield Decision(where, f"`${name}` is filled in as nothing", why)
+        yield ImportDecision(where, f"`${name}` is filled in as nothing", why)
 
 
-def _tell_sections(intake: Intake) -> Iterator[Decision]:
+def _section_decisions(input_file: InputFile) -> Iterator[ImportDecision]:
     for key in ("include", "secrets", "configs"):
-        if key in intake.mapping():
+        if key in input_file.top_mapping():
             why = (
                 "name an included file on the command line to read it as well"
                 if key == "include"
-                else _reason(key)
+                else _unsupported_reason(key)
             )
-            yield Decision(intake.where((key,)), f"`{key}` is not taken over", why)
+            yield ImportDecision(input_file.location_of((key,)), f"`{key}` is not taken over", why)
 
 
 class _ServiceReader:
     """Reads one service and keeps the decisions that this took."""
 
-    def __init__(self, intake: Intake, name: str, keys: Mapping[str, Data]) -> None:
+    def __init__(self, input_file: InputFile, name: str, keys: Mapping[str, PlainData]) -> None:
         self.keys = keys
-        self.decisions: list[Decision] = []
-        self._intake = intake
+        self.decisions: list[ImportDecision] = []
+        self._input_file = input_file
         self._name = name
-        self._steps: Steps = ("services", name)
-        self._container = Container(intake.path.parent, keys)
+        self._key_path: KeyPath = ("services", name)
+        self._container = ContainerPaths(input_file.path.parent, keys)
 
-    def read(self) -> FoundAgent | Service:
+    def read(self) -> ImportedAgent | ExternalService:
         """Return the agent that the service is, or the service itself when nothing says what it runs."""
-        words = self._words()
+        argv = self._container_argv()
         ports = self._ports()
-        where = self._intake.where(self._steps)
-        if not words or words[0].startswith("-"):
-            self._decide(
+        where = self._input_file.location_of(self._key_path)
+        if not argv or argv[0].startswith("-"):
+            self._add_decision(
                 "image",
                 f"`{self._name}` is no agent: nothing here says what it runs; it gets an address instead",
                 "its image knows; start it as you do today",
             )
-            return Service(self._name, where, ports[0] if ports else None)
+            return ExternalService(self._name, where, ports[0] if ports else None)
         try:
-            command = read_words(words)
+            command = parse_argv(argv)
         except ValueError as error:
-            raise self._bad_command("command", words, error) from error
+            raise self._bad_command("command", argv, error) from error
         for what, why in command.notes:
-            self._decide("command", what, why)
+            self._add_decision("command", what, why)
         return self._agent(command, ports, where)
 
-    def _agent(self, command: Command, ports: list[int], where: str) -> FoundAgent:
+    def _agent(self, command: CommandLine, ports: list[int], where: str) -> ImportedAgent:
         run = command.run
         if len(ports) > 1:
             rest = ", ".join(map(str, ports[1:]))
-            self._decide(
+            self._add_decision(
                 "ports", f"`port` of `{self._name}` is {ports[0]}", f"the first it lists; it has {rest} too"
             )
-        self._tell_image()
-        return FoundAgent(
+        self._add_image_decision()
+        return ImportedAgent(
             name=self._name,
             where=where,
-            run=self._container.script(run) if isinstance(run, str) else run,
+            run=self._container.host_script(run) if isinstance(run, str) else run,
             args=command.args,
             env={**command.env, **self._environment()},
             env_file=self._env_file(),
-            cwd=self._container.folder(),
+            cwd=self._container.host_working_dir(),
             python=command.python,
             port=ports[0] if ports else None,
-            edges=tuple(self._edges()),
+            edges=tuple(self._dependency_edges()),
             required=self._required(),
             restart=self._restart(),
             stop_timeout_s=self._stop_timeout(),
@@ -180,21 +180,21 @@ class _ServiceReader:
             cpus=self._cpus(),
         )
 
-    def _decide(self, key: str, what: str, why: str) -> None:
-        self.decisions.append(Decision(self._intake.where((*self._steps, key)), what, why, self._name))
+    def _add_decision(self, key: str, what: str, why: str) -> None:
+        self.decisions.append(ImportDecision(self._input_file.location_of((*self._key_path, key)), what, why, self._name))
 
-    def _words(self) -> tuple[str, ...]:
+    def _container_argv(self) -> tuple[str, ...]:
         """Return what the container runs: entry point and command, else what its Dockerfile says."""
-        entry, command = self._split("entrypoint"), self._split("command")
+        entry, command = self._split_command("entrypoint"), self._split_command("command")
         if entry or (command and not command[0].startswith("-")):
             return (*entry, *command)
-        words = self._container.process.words
-        if words:
-            what = f"`{self._name}` runs `{shlex.join(words)}`"
-            self._decide("build", what, f"the Dockerfile `{self._container.dockerfile}` says so")
-        return (*words, *command)
+        argv = self._container.process.argv
+        if argv:
+            what = f"`{self._name}` runs `{shlex.join(argv)}`"
+            self._add_decision("build", what, f"the Dockerfile `{self._container.dockerfile}` says so")
+        return (*argv, *command)
 
-    def _split(self, key: str) -> tuple[str, ...]:
+    def _split_command(self, key: str) -> tuple[str, ...]:
         value = self.keys.get(key)
         if isinstance(value, list):
             return tuple(str(word) for word in value)
@@ -205,24 +205,24 @@ class _ServiceReader:
 
     def _bad_command(self, key: str, found: object, error: ValueError) -> InputError:
         message = f"the `{key}` of `{self._name}` cannot be read: {str(error).lower()}: `{found}`"
-        return InputError(Fault(self._intake.where((*self._steps, key)), "bad-command", message))
+        return InputError(Fault(self._input_file.location_of((*self._key_path, key)), "bad-command", message))
 
-    def _tell_image(self) -> None:
+    def _add_image_decision(self) -> None:
         if "image" in self.keys and "build" not in self.keys:
             what = (
                 f"`{self._name}` ran in the image `{self.keys['image']}` and runs on the machine itself now"
             )
-            self._decide("image", what, "what its command needs must be installed there")
+            self._add_decision("image", what, "what its command needs must be installed there")
 
     def _ports(self) -> list[int]:
         """Return the ports that the process itself listens on: those inside its container."""
         value = self.keys.get("ports") or self.keys.get("expose") or []
         ports: list[int] = []
         for item in value if isinstance(value, list) else [value]:
-            ports += self._port(item)
+            ports += self._parse_port(item)
         return list(dict.fromkeys(ports))
 
-    def _port(self, item: Data) -> list[int]:
+    def _parse_port(self, item: PlainData) -> list[int]:
         if isinstance(item, dict):
             inside, outside, protocol = (
                 item.get("target"),
@@ -233,28 +233,28 @@ class _ServiceReader:
             text, _, protocol = str(item).partition("/")
             *before, inside = text.split(":")
             outside = before[-1] if before else None
-        port = as_port(str(inside).partition("-")[0])
+        port = parse_port_value(str(inside).partition("-")[0])
         if port is None or protocol not in ("", "tcp"):
-            self._decide("ports", f"the port `{item}` is left out", "a port is a TCP port from 1 to 65535")
+            self._add_decision("ports", f"the port `{item}` is left out", "a port is a TCP port from 1 to 65535")
             return []
         if outside not in (None, "", inside, str(inside)):
             what = f"`{self._name}` listens on {port}, published as {outside}"
-            self._decide("ports", what, "without a container there is no other number outside")
+            self._add_decision("ports", what, "without a container there is no other number outside")
         return [port]
 
     def _environment(self) -> dict[str, str]:
         value = self.keys.get("environment")
         if isinstance(value, dict):
-            pairs = [(name, None if one is None else self._text(name, one)) for name, one in value.items()]
+            pairs = [(name, None if one is None else self._variable_text(name, one)) for name, one in value.items()]
         else:
             texts = [str(one).partition("=") for one in value] if isinstance(value, list) else []
             pairs = [(name, text if sign else None) for name, sign, text in texts]
         # A name without a value is handed on from the one who starts the fleet; agents inherit it anyway.
         return {name.strip(): text for name, text in pairs if text is not None}
 
-    def _text(self, name: str, value: Data) -> str:
+    def _variable_text(self, name: str, value: PlainData) -> str:
         """Return the value of a variable: filled in where it is text, as written where it is a number."""
-        return value if isinstance(value, str) else self._intake.written((*self._steps, "environment", name))
+        return value if isinstance(value, str) else self._input_file.scalar_text((*self._key_path, "environment", name))
 
     def _env_file(self) -> str | None:
         value = self.keys.get("env_file")
@@ -262,29 +262,29 @@ class _ServiceReader:
         paths = [str(item.get("path", "")) if isinstance(item, dict) else str(item) for item in items]
         if len(paths) > 1:
             what = f"`env_file` of `{self._name}` is `{paths[-1]}` alone"
-            self._decide(
+            self._add_decision(
                 "env_file", what, f"a fleet file takes one; of {len(paths)} the last wins in Compose too"
             )
-        return str(self._intake.path.parent / paths[-1]) if paths else None
+        return str(self._input_file.path.parent / paths[-1]) if paths else None
 
-    def _edges(self) -> Iterator[FoundEdge]:
+    def _dependency_edges(self) -> Iterator[ImportedEdge]:
         value = self.keys.get("depends_on")
         for at, item in enumerate(value if isinstance(value, list) else []):
-            yield FoundEdge(str(item), self._intake.where((*self._steps, "depends_on", at)))
+            yield ImportedEdge(str(item), self._input_file.location_of((*self._key_path, "depends_on", at)))
         for to, how in value.items() if isinstance(value, dict) else ():
-            yield self._edge_of(to, how if isinstance(how, dict) else {})
+            yield self._dependency_edge(to, how if isinstance(how, dict) else {})
         links = self.keys.get("links")
         for at, item in enumerate(links if isinstance(links, list) else []):
-            yield FoundEdge(str(item).partition(":")[0], self._intake.where((*self._steps, "links", at)))
+            yield ImportedEdge(str(item).partition(":")[0], self._input_file.location_of((*self._key_path, "links", at)))
 
-    def _edge_of(self, to: str, how: Mapping[str, Data]) -> FoundEdge:
-        where = self._intake.where((*self._steps, "depends_on", to))
-        if how.get("condition") == "service_completed_successfully":
+    def _dependency_edge(self, to: str, options: Mapping[str, PlainData]) -> ImportedEdge:
+        where = self._input_file.location_of((*self._key_path, "depends_on", to))
+        if options.get("condition") == "service_completed_successfully":
             what = f"`{self._name}` needs `{to}` to be ready; Compose waits until it has ended well"
-            self.decisions.append(Decision(where, what, "an agent is expected to go on running", self._name))
-        if how.get("required") is False:
-            return FoundEdge(to, where, "want")
-        return FoundEdge(to, where)
+            self.decisions.append(ImportDecision(where, what, "an agent is expected to go on running", self._name))
+        if options.get("required") is False:
+            return ImportedEdge(to, where, "want")
+        return ImportedEdge(to, where)
 
     def _required(self) -> bool:
         profiles = self.keys.get("profiles")
@@ -292,7 +292,7 @@ class _ServiceReader:
             return True
         names = ", ".join(f"`{one}`" for one in profiles) if isinstance(profiles, list) else f"`{profiles}`"
         what = f"`{self._name}` starts only with the profile {names} today and gets `required: false`"
-        self._decide("profiles", what, "argosy starts every agent of the file: take it out, or use `--only`")
+        self._add_decision("profiles", what, "argosy starts every agent of the file: take it out, or use `--only`")
         return False
 
     def _restart(self) -> Literal["on-failure", "always", "never"] | None:
@@ -300,18 +300,18 @@ class _ServiceReader:
         if value is None:
             return None
         word = str(value).lower().partition(":")[0]
-        if word not in _RESTARTS:
-            self._decide(
-                "restart", f"`restart: {value}` is not taken over", f"known are {', '.join(_RESTARTS)}"
+        if word not in _RESTART_POLICIES:
+            self._add_decision(
+                "restart", f"`restart: {value}` is not taken over", f"known are {', '.join(_RESTART_POLICIES)}"
             )
-        return _RESTARTS.get(word)
+        return _RESTART_POLICIES.get(word)
 
     def _stop_timeout(self) -> float | None:
         parts = _DURATION.findall(str(self.keys.get("stop_grace_period", "")))
         return sum(float(number) * _SECONDS[unit] for number, unit in parts) if parts else None
 
-    def _limits(self) -> Mapping[str, Data]:
-        value: Data = dict(self.keys)
+    def _limits(self) -> Mapping[str, PlainData]:
+        value: PlainData = dict(self.keys)
         for key in ("deploy", "resources", "limits"):
             value = value.get(key) if isinstance(value, dict) else None
         return value if isinstance(value, dict) else {}

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from argosy.fleet.graph import Graph, graph_of
+from argosy.fleet.graph import Graph, graph_from_edges
 
 
-class Cut(msgspec.Struct, frozen=True):
+class CycleCut(msgspec.Struct, frozen=True):
     """One edge turned from a need into a want.
 
     cycle: the shortest way round that it breaks, begun at `of`; each needs the next.
@@ -24,34 +24,34 @@ class Cut(msgspec.Struct, frozen=True):
     others: the other edges of the cycle, each with the levels that its cut would leave.
     """
 
-    of: str
-    to: str
+    agent: str
+    need: str
     cycle: tuple[str, ...]
     levels: int
     others: tuple[tuple[str, str, int], ...]
 
 
-def plan_cuts(needs: Mapping[str, tuple[str, ...]]) -> tuple[Cut, ...]:
+def plan_cuts(needs: Mapping[str, tuple[str, ...]]) -> tuple[CycleCut, ...]:
     """Return the cuts after which `needs` has no cycle, in the order they are made, shortest cycle first.
 
     needs: for each agent, in file order, the agents it needs; none needs itself.
     """
-    graph = graph_of(needs)
-    cuts: list[Cut] = []
+    graph = graph_from_edges(needs)
+    cuts: list[CycleCut] = []
     while cycles := graph.cycles():
-        cuts.append(_cut(graph, cycles[0]))
-        graph = graph.without([(cuts[-1].of, cuts[-1].to)])
+        cuts.append(_make_cut(graph, cycles[0]))
+        graph = graph.with_edges_as_wants([(cuts[-1].agent, cuts[-1].need)])
     return tuple(cuts)
 
 
-def _cut(graph: Graph, cycle: tuple[str, ...]) -> Cut:
-    of, to = graph.cut(cycle)
-    at = cycle.index(of)
-    way = cycle[at:] + cycle[:at]
-    edges = zip(way[1:], (*way[2:], of), strict=True)
-    others = tuple((one, other, _levels(graph, one, other)) for one, other in edges)
-    return Cut(of, to, way, _levels(graph, of, to), others)
+def _make_cut(graph: Graph, cycle: tuple[str, ...]) -> CycleCut:
+    agent, need = graph.best_cut(cycle)
+    at = cycle.index(agent)
+    path = cycle[at:] + cycle[:at]
+    edges = zip(path[1:], (*path[2:], agent), strict=True)
+    others = tuple((one, other, _levels_after_cut(graph, one, other)) for one, other in edges)
+    return CycleCut(agent, need, path, _levels_after_cut(graph, agent, need), others)
 
 
-def _levels(graph: Graph, of: str, to: str) -> int:
-    return len(graph.without([(of, to)]).levels())
+def _levels_after_cut(graph: Graph, agent: str, need: str) -> int:
+    return len(graph.with_edges_as_wants([(agent, need)]).levels())

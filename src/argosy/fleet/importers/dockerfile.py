@@ -6,36 +6,36 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.fleet.dockerfile import Instruction, read_instructions
+from argosy.fleet.dockerfile import DockerfileInstruction, read_instructions
 
 
-class Process(msgspec.Struct, frozen=True):
+class ContainerProcess(msgspec.Struct, frozen=True):
     """What the last stage of a Dockerfile runs, and where."""
 
-    words: tuple[str, ...] = ()
-    folder: str | None = None
+    argv: tuple[str, ...] = ()
+    working_dir: str | None = None
 
 
-def read_process(path: Path) -> Process:
+def read_container_process(path: Path) -> ContainerProcess:
     """Return the process that the image of a Dockerfile runs; an empty one where there is no file."""
     if not path.is_file():
-        return Process()
+        return ContainerProcess()
     entry: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     folder: str | None = None
     for item in read_instructions(path.read_text(encoding="utf-8", errors="replace")):
-        if item.word == "FROM":
+        if item.keyword == "FROM":
             entry, command, folder = (), (), None
-        elif item.word == "WORKDIR":
-            folder = item.text
-        elif item.word == "ENTRYPOINT":
-            entry, command = _words(item), ()
-        elif item.word == "CMD":
-            command = _words(item)
-    return Process((*entry, *command), folder)
+        elif item.keyword == "WORKDIR":
+            folder = item.arguments
+        elif item.keyword == "ENTRYPOINT":
+            entry, command = _argv_of(item), ()
+        elif item.keyword == "CMD":
+            command = _argv_of(item)
+    return ContainerProcess((*entry, *command), folder)
 
 
-def _words(item: Instruction) -> tuple[str, ...]:
-    words = item.words()
+def _argv_of(item: DockerfileInstruction) -> tuple[str, ...]:
+    argv = item.argv()
     # Docker itself takes a list it cannot read for the shell form.
-    return ("sh", "-c", item.text) if words is None else words
+    return ("sh", "-c", item.arguments) if argv is None else argv

@@ -12,10 +12,10 @@ from typing import Literal
 
 import msgspec
 
-from argosy.fleet.resolve import kind_of
+from argosy.fleet.resolve import run_kind
 
 
-class Decision(msgspec.Struct, frozen=True):
+class ImportDecision(msgspec.Struct, frozen=True):
     """Something the source leaves open, or says in a way a fleet file cannot.
 
     where: `file:line:column` in the source.
@@ -30,15 +30,15 @@ class Decision(msgspec.Struct, frozen=True):
     agent: str = ""
 
 
-class FoundEdge(msgspec.Struct, frozen=True):
+class ImportedEdge(msgspec.Struct, frozen=True):
     """A dependency as the source spells it; `kind` says whether it gates the start."""
 
-    to: str
+    target: str
     where: str
     kind: Literal["need", "want"] = "need"
 
 
-class FoundAgent(msgspec.Struct, frozen=True, kw_only=True):
+class ImportedAgent(msgspec.Struct, frozen=True, kw_only=True):
     """One agent as one place of one source describes it.
 
     run: a script path, relative to the source's root unless absolute, `module:Class`, or a command.
@@ -60,10 +60,10 @@ class FoundAgent(msgspec.Struct, frozen=True, kw_only=True):
     host: str | None = None
     port: int | None = None
     health_port: int | None = None
-    edges: tuple[FoundEdge, ...] = ()
+    edges: tuple[ImportedEdge, ...] = ()
     required: bool = True
     restart: Literal["on-failure", "always", "never"] | None = None
-    alive_s: float | None = None
+    start_grace_s: float | None = None
     stop_timeout_s: float | None = None
     memory: str | None = None
     cpus: float | None = None
@@ -71,17 +71,17 @@ class FoundAgent(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def script(self) -> str | None:
         """The path of its script, None where it runs a class or a command."""
-        return self.run if isinstance(self.run, str) and kind_of(self.run) == "script" else None
+        return self.run if isinstance(self.run, str) and run_kind(self.run) == "script" else None
 
     @property
-    def is_of_library(self) -> bool:
+    def is_library_agent(self) -> bool:
         """Whether it is an agent of the library, which beats: a class, or run by argosy's module."""
         if isinstance(self.run, str):
             return self.script is None
         return ("-m", "argosy.agent") in pairwise(self.run)
 
 
-class NamedPort(msgspec.Struct, frozen=True):
+class ForeignPort(msgspec.Struct, frozen=True):
     """A port that a source names under a key such as `error_bus_port`, outside an agent's own ports."""
 
     key: str
@@ -89,7 +89,7 @@ class NamedPort(msgspec.Struct, frozen=True):
     where: str
 
 
-class Service(msgspec.Struct, frozen=True):
+class ExternalService(msgspec.Struct, frozen=True):
     """Something agents talk to that the source gives no command for, such as a database image."""
 
     name: str
@@ -97,7 +97,7 @@ class Service(msgspec.Struct, frozen=True):
     port: int | None = None
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class ImportSource(msgspec.Struct, frozen=True, kw_only=True):
     """One file, read.
 
     kind: the shape it was recognised by, in words.
@@ -106,12 +106,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Path
     kind: str
-    agents: tuple[FoundAgent, ...]
+    agents: tuple[ImportedAgent, ...]
     env: dict[str, str] = {}
     env_where: str = ""
-    named_ports: tuple[NamedPort, ...] = ()
-    services: tuple[Service, ...] = ()
-    decisions: tuple[Decision, ...] = ()
+    named_ports: tuple[ForeignPort, ...] = ()
+    services: tuple[ExternalService, ...] = ()
+    decisions: tuple[ImportDecision, ...] = ()
 
 
 class PlannedAgent(msgspec.Struct, frozen=True):
@@ -123,12 +123,12 @@ class PlannedAgent(msgspec.Struct, frozen=True):
 
     name: str
     machine: str
-    found: FoundAgent
+    imported: ImportedAgent
     needs: tuple[str, ...] = ()
     wants: tuple[str, ...] = ()
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class ImportPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A whole fleet, decided, not yet written.
 
     edges: dependencies as found, each counted once, before any was cut or left out.
@@ -140,7 +140,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     machines: tuple[str, ...]
     environments: dict[str, dict[str, str]]
     agents: tuple[PlannedAgent, ...]
-    edges: int
-    decisions: tuple[Decision, ...]
+    edge_count: int
+    decisions: tuple[ImportDecision, ...]
     env: dict[str, str] = {}
     cwd: str | None = None

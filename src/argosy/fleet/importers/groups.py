@@ -6,16 +6,16 @@ script, under a key that is its name.
 
 from __future__ import annotations
 
-from argosy.fleet.importers.intake import Data, walk
-from argosy.fleet.importers.row import Row, group_of, has_script
+from argosy.fleet.importers.intake import PlainData, walk_values
+from argosy.fleet.importers.row import AgentRow, group_of, has_script
 
-KIND = "agents by name (`agent_groups: {GROUP: {NAME: {script_path: ...}}}`)"
+NAMED_AGENTS_FORMAT = "agents by name (`agent_groups: {GROUP: {NAME: {script_path: ...}}}`)"
 
 
-def find_named(data: Data) -> list[Row]:
+def find_named_agents(data: PlainData) -> list[AgentRow]:
     """Return every row that stands under its name, in file order."""
-    rows: list[Row] = []
-    for steps, value in walk(data, until=has_script):
-        if isinstance(value, dict) and has_script(value) and steps and isinstance(steps[-1], str):
-            rows.append(Row(steps[-1], steps, value, group_of(steps[:-1])))
+    rows: list[AgentRow] = []
+    for key_path, value in walk_values(data, stop_at=has_script):
+        if isinstance(value, dict) and has_script(value) and key_path and isinstance(key_path[-1], str):
+            rows.append(AgentRow(key_path[-1], key_path, value, group_of(key_path[:-1])))
     return rows

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.decode import plain
-from argosy.fleet.document import Mapping, Scalar, Sequence, parse_document
-from argosy.fleet.places import FaultList, displayed
+from argosy.fleet.decode import to_plain
+from argosy.fleet.document import MappingNode, ScalarNode, SequenceNode, parse_document
+from argosy.fleet.places import FaultList, format_path
 
 if TYPE_CHECKING:
     from argosy.fleet.document import Node
 
-Steps: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 """The way from the top of a document to a value: keys and list positions."""
 
-Data: TypeAlias = "str | int | float | bool | list[Data] | dict[str, Data] | None"
+PlainData: TypeAlias = "str | int | float | bool | list[Data] | dict[str, Data] | None"
 
 
-class Intake:
+class InputFile:
     """One file, read but not yet recognised.
 
     path: absolute. name: how messages call it. data: its YAML, None while it is not parsed.
@@ -29,9 +29,9 @@ class Intake:
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
-        self.name = displayed(path)
+        self.display_name = format_path(path)
         self.text = text
-        self.data: Data = None
+        self.data: PlainData = None
         self._root: Node | None = None
 
     def parse(self) -> None:
@@ -39,75 +39,75 @@ class Intake:
 
         Raises InputError: every fault of the text, each with its place.
         """
-        faults = FaultList(self.name)
+        faults = FaultList(self.display_name)
         self._root = parse_document(self.text, faults)
         if self._root is None or len(faults):
             raise InputError(*faults.in_file_order())
-        self.data = plain(self._root)
+        self.data = to_plain(self._root)
 
-    def mapping(self) -> AnyMapping[str, Data]:
+    def top_mapping(self) -> AnyMapping[str, PlainData]:
         """Return the top of the document where it is a mapping, else an empty one."""
         return self.data if isinstance(self.data, dict) else {}
 
-    def written(self, steps: Steps) -> str:
+    def scalar_text(self, key_path: KeyPath) -> str:
         """Return a scalar as it is written (`1.10`, `0755`); empty for null, and for what is no scalar."""
         node = self._root
-        for step in steps:
-            if isinstance(node, Mapping) and str(step) in node.entries:
+        for step in key_path:
+            if isinstance(node, MappingNode) and str(step) in node.entries:
                 node = node.entries[str(step)][1]
-            elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
+            elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.items):
                 node = node.items[step]
             else:
                 return ""
-        return node.text if isinstance(node, Scalar) and plain(node) is not None else ""
+        return node.text if isinstance(node, ScalarNode) and to_plain(node) is not None else ""
 
-    def where(self, steps: Steps) -> str:
+    def location_of(self, key_path: KeyPath) -> str:
         """Return `file:line:column` of the key or list item that `steps` lead to, as far as they lead."""
         node = self._root
-        place = node.place if node is not None else None
-        for step in steps:
-            if isinstance(node, Mapping) and str(step) in node.entries:
+        place = node.position if node is not None else None
+        for step in key_path:
+            if isinstance(node, MappingNode) and str(step) in node.entries:
                 key, node = node.entries[str(step)]
-                place = key.place
-            elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
+                place = key.position
+            elif isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.items):
                 node = node.items[step]
-                place = node.place
+                place = node.position
             else:
                 break
-        return self.name if place is None else f"{self.name}:{place.line}:{place.column}"
+        return self.display_name if place is None else f"{self.display_name}:{place.line}:{place.column}"
 
 
-def read_file(path: Path) -> Intake:
+def read_input_file(path: Path) -> InputFile:
     """Return the file at `path`, not yet parsed.
 
     Raises InputError: it cannot be read, or is not UTF-8 text.
     """
     try:
-        return Intake(path.absolute(), path.read_bytes().decode("utf-8-sig"))
+        return InputFile(path.absolute(), path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise InputError(
-            Fault(displayed(path), "unreadable", f"the file cannot be read: {error.strerror}")
+            Fault(format_path(path), "unreadable", f"the file cannot be read: {error.strerror}")
         ) from error
     except UnicodeDecodeError as error:
         found = f"byte {error.start} is 0x{error.object[error.start]:02X}"
         raise InputError(
-            Fault(displayed(path), "encoding", f"the file is not UTF-8 text: {found}")
+            Fault(format_path(path), "encoding", f"the file is not UTF-8 text: {found}")
         ) from error
 
 
-def walk(
-    value: Data, steps: Steps = (), *, until: Callable[[Data], bool] | None = None
-) -> Iterator[tuple[Steps, Data]]:
+def walk_values(
+    value: PlainData, key_path: KeyPath = (), *, stop_at: Callable[[PlainData], bool] | None = None
+) -> Iterator[tuple[KeyPath, PlainData]]:
     """Yield `value` and every value below it with the way there, in file order.
 
     until: goes no deeper where it holds.
     """
-    yield steps, value
-    if until is not None and until(value):
+    yield key_path, value
+    if stop_at is not None and stop_at(value):
         return
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from walk(inner, (*steps, key), until=until)
+            yield from walk_values(inner, (*key_path, key), stop_at=stop_at)
     elif isinstance(value, list):
         for at, inner in enumerate(value):
-            yield from walk(inner, (*steps, at), until=until)
+            yield from walk_values(inner, (*key_path, at), stop_at=stop_at)

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from argosy.fleet.importers.intake import Data
+from argosy.fleet.importers.intake import PlainData
 
 _VARIABLE = re.compile(r"\$(?:\$|([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?[-?+])([^{}]*))?\})")
-_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
+_ENV_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 
 
 class Interpolation:
@@ -24,15 +24,15 @@ class Interpolation:
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
-        self.unset: set[str] = set()
-        self.defaulted: dict[str, str] = {}
+        self.unset_names: set[str] = set()
+        self.defaults_used: dict[str, str] = {}
 
-    def fill(self, value: Data) -> Data:
+    def substitute(self, value: PlainData) -> PlainData:
         """Return `value` with the variables of every text in it filled in."""
         if isinstance(value, dict):
-            return {key: self.fill(inner) for key, inner in value.items()}
+            return {key: self.substitute(inner) for key, inner in value.items()}
         if isinstance(value, list):
-            return [self.fill(inner) for inner in value]
+            return [self.substitute(inner) for inner in value]
         return _VARIABLE.sub(self._replace, value) if isinstance(value, str) else value
 
     def _replace(self, match: re.Match[str]) -> str:
@@ -47,9 +47,9 @@ class Interpolation:
         if is_set:
             return value or ""
         if kind.endswith("-"):
-            self.defaulted[name] = text
+            self.defaults_used[name] = text
             return text
-        self.unset.add(name)
+        self.unset_names.add(name)
         return ""
 
 
@@ -59,7 +59,7 @@ def read_env_file(path: Path) -> dict[str, str]:
         return {}
     variables: dict[str, str] = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        match = _LINE.match(line)
+        match = _ENV_LINE.match(line)
         if match:
             value = match[2]
             if value[:1] in ("'", '"') and value[-1:] == value[:1] and len(value) > 1:

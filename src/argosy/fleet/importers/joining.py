@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from argosy.fleet.importers.found import Decision, FoundAgent
-from argosy.fleet.importers.names import fleet_name, unlike
-from argosy.fleet.secret import without_secrets
+from argosy.fleet.importers.found import ImportDecision, ImportedAgent
+from argosy.fleet.importers.names import to_fleet_name, make_unique
+from argosy.fleet.secret import redact_text
 
 # What two rows of one agent may say, with the word for it in a startup config.
-_FACTS = {
+_FIELD_LABELS = {
     "run": "script or command",
     "args": "arguments",
     "env_file": "`env_file`",
@@ -27,80 +27,80 @@ _FACTS = {
     "memory": "memory",
     "cpus": "cpus",
 }
-_UNSAID: tuple[object, ...] = (None, (), {}, True)
+_UNSET_VALUES: tuple[object, ...] = (None, (), {}, True)
 
 
-class Placed(msgspec.Struct, frozen=True):
+class PlacedAgent(msgspec.Struct, frozen=True):
     """An agent on its machine, with the name that the fleet file gives it."""
 
     name: str
     machine: str
-    found: FoundAgent
+    imported: ImportedAgent
 
 
-class Joined(msgspec.Struct, frozen=True):
+class DeduplicatedAgents(msgspec.Struct, frozen=True):
     """All agents, each once, and the decisions that this took."""
 
-    agents: tuple[Placed, ...]
-    decisions: tuple[Decision, ...]
+    agents: tuple[PlacedAgent, ...]
+    decisions: tuple[ImportDecision, ...]
 
 
-def join(found: Sequence[tuple[str, FoundAgent]]) -> Joined:
+def deduplicate(found: Sequence[tuple[str, ImportedAgent]]) -> DeduplicatedAgents:
     """Return the agents of (machine, agent) pairs; rows of one name on one machine are one agent."""
-    rows: dict[tuple[str, str], list[FoundAgent]] = {}
+    rows: dict[tuple[str, str], list[ImportedAgent]] = {}
     for machine, agent in found:
         rows.setdefault((machine, agent.name), []).append(agent)
-    decisions: list[Decision] = []
-    taken: dict[str, Placed] = {}
+    decisions: list[ImportDecision] = []
+    taken: dict[str, PlacedAgent] = {}
     for (machine, _), (first, *others) in rows.items():
-        name = _name(first, machine, taken)
-        decisions += _tell_name(name, first, taken)
+        name = _choose_name(first, machine, taken)
+        decisions += _rename_decisions(name, first, taken)
         for other in others:
-            decisions += _tell_merge(name, first, other)
-            first = _merge(first, other)
-        taken[name] = Placed(name, machine, first)
-    return Joined(tuple(taken.values()), tuple(decisions))
+            decisions += _merge_decisions(name, first, other)
+            first = _merge_rows(first, other)
+        taken[name] = PlacedAgent(name, machine, first)
+    return DeduplicatedAgents(tuple(taken.values()), tuple(decisions))
 
 
-def _merge(first: FoundAgent, other: FoundAgent) -> FoundAgent:
+def _merge_rows(first: ImportedAgent, other: ImportedAgent) -> ImportedAgent:
     """Return one agent of two rows: what the first says holds, the other adds what it leaves unsaid."""
-    added = {key: getattr(other, key) for key in _FACTS if getattr(first, key) in _UNSAID}
-    known = {edge.to for edge in first.edges}
-    edges = (*first.edges, *(edge for edge in other.edges if edge.to not in known))
+    added = {key: getattr(other, key) for key in _FIELD_LABELS if getattr(first, key) in _UNSET_VALUES}
+    known = {edge.target for edge in first.edges}
+    edges = (*first.edges, *(edge for edge in other.edges if edge.target not in known))
     return msgspec.structs.replace(first, **added, env={**other.env, **first.env}, edges=edges)
 
 
-def _tell_merge(name: str, first: FoundAgent, other: FoundAgent) -> Iterator[Decision]:
+def _merge_decisions(name: str, first: ImportedAgent, other: ImportedAgent) -> Iterator[ImportDecision]:
     on = f" on port {first.port}" if first.port is not None and first.port == other.port else ""
     what = f"`{first.name}` stands in two rows{on}, here and in {first.where}; they are one agent"
-    yield Decision(other.where, what, "one name on one machine; the dependencies of both are kept", name)
-    for key, word in _FACTS.items():
+    yield ImportDecision(other.where, what, "one name on one machine; the dependencies of both are kept", name)
+    for key, label in _FIELD_LABELS.items():
         mine, theirs = getattr(first, key), getattr(other, key)
-        if mine not in _UNSAID and theirs not in _UNSAID and mine != theirs:
+        if mine not in _UNSET_VALUES and theirs not in _UNSET_VALUES and mine != theirs:
             what = (
-                f"the {word} of `{first.name}` is {_shown(mine)} in {first.where} and {_shown(theirs)} here"
+                f"the {label} of `{first.name}` is {_quote_value(mine)} in {first.where} and {_quote_value(theirs)} here"
             )
-            yield Decision(other.where, what, f"the first row holds: {_shown(mine)}", name)
+            yield ImportDecision(other.where, what, f"the first row holds: {_quote_value(mine)}", name)
 
 
-def _shown(value: object) -> str:
+def _quote_value(value: object) -> str:
     text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return f"`{without_secrets(text)}`"
+    return f"`{redact_text(text)}`"
 
 
-def _name(agent: FoundAgent, machine: str, taken: Mapping[str, Placed]) -> str:
-    name = fleet_name(agent.name)
-    holder = taken.get(name)
+def _choose_name(agent: ImportedAgent, machine: str, used_names: Mapping[str, PlacedAgent]) -> str:
+    name = to_fleet_name(agent.name)
+    holder = used_names.get(name)
     if holder is not None and holder.machine != machine:
         name = f"{name}-{machine}"
-    return unlike(name, taken)
+    return make_unique(name, used_names)
 
 
-def _tell_name(name: str, agent: FoundAgent, taken: Mapping[str, Placed]) -> Iterator[Decision]:
+def _rename_decisions(name: str, agent: ImportedAgent, agents_by_name: Mapping[str, PlacedAgent]) -> Iterator[ImportDecision]:
     if name == agent.name:
         return
-    holder = taken.get(fleet_name(agent.name))
+    holder = agents_by_name.get(to_fleet_name(agent.name))
     why = "a name has a letter first, then letters, digits, `_`, `-` and `.`"
     if holder is not None:
-        why = f"`{holder.name}` is taken ({holder.found.where}), and a fleet has each name once"
-    yield Decision(agent.where, f"`{agent.name}` is called `{name}`", why, name)
+        why = f"`{holder.name}` is taken ({holder.imported.where}), and a fleet has each name once"
+    yield ImportDecision(agent.where, f"`{agent.name}` is called `{name}`", why, name)

@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from argosy.fleet.importers.found import Decision
-from argosy.fleet.importers.intake import Intake, Steps
+from argosy.fleet.importers.found import ImportDecision
+from argosy.fleet.importers.intake import InputFile, KeyPath
 
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 
 
-def tell_leftovers(
-    intake: Intake,
-    holders: Sequence[tuple[str, Steps, Mapping[str, object]]],
-    taken: AbstractSet[str],
+def unsupported_key_decisions(
+    input_file: InputFile,
+    agent_keys: Sequence[tuple[str, KeyPath, Mapping[str, object]]],
+    supported_keys: AbstractSet[str],
     reason: Callable[[str], str],
-) -> Iterator[Decision]:
+) -> Iterator[ImportDecision]:
     """Yield one decision for each key outside `taken`.
 
     holders: for each agent its name, the way to it, and its keys. reason: why a key is left.
     """
-    users: dict[str, list[tuple[str, Steps]]] = {}
-    for name, steps, keys in holders:
+    users: dict[str, list[tuple[str, KeyPath]]] = {}
+    for name, key_path, keys in agent_keys:
         for key in keys:
-            if key not in taken:
-                users.setdefault(key, []).append((name, steps))
-    for key, having in users.items():
-        names = ", ".join(f"`{name}`" for name, _ in having[:_MOST_NAMED])
-        more = f" and {len(having) - _MOST_NAMED} more" if len(having) > _MOST_NAMED else ""
-        yield Decision(
-            intake.where((*having[0][1], key)), f"`{key}` of {names}{more} is not taken over", reason(key)
+            if key not in supported_keys:
+                users.setdefault(key, []).append((name, key_path))
+    for key, users_of_key in users.items():
+        names = ", ".join(f"`{name}`" for name, _ in users_of_key[:_MAX_NAMED])
+        more = f" and {len(users_of_key) - _MAX_NAMED} more" if len(users_of_key) > _MAX_NAMED else ""
+        yield ImportDecision(
+            input_file.location_of((*users_of_key[0][1], key)), f"`{key}` of {names}{more} is not taken over", reason(key)
         )

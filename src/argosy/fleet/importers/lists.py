@@ -6,22 +6,22 @@ name and something to run.
 
 from __future__ import annotations
 
-from argosy.fleet.importers.intake import Data, walk
-from argosy.fleet.importers.row import Row, group_of, has_command, has_script
+from argosy.fleet.importers.intake import PlainData, walk_values
+from argosy.fleet.importers.row import AgentRow, group_of, has_command, has_script
 
-KIND = "agents in a list (`services: [{name: NAME, script_path: ...}]`)"
+LISTED_AGENTS_FORMAT = "agents in a list (`services: [{name: NAME, script_path: ...}]`)"
 
 
-def find_listed(data: Data) -> list[Row]:
+def find_listed_agents(data: PlainData) -> list[AgentRow]:
     """Return every row of every such list, in file order."""
-    rows: list[Row] = []
-    for steps, value in walk(data, until=_is_row):
-        if steps and isinstance(steps[-1], int) and isinstance(value, dict) and _is_row(value):
-            rows.append(Row(str(value["name"]).strip(), steps, value, group_of(steps[:-1])))
+    rows: list[AgentRow] = []
+    for key_path, value in walk_values(data, stop_at=_is_agent_row):
+        if key_path and isinstance(key_path[-1], int) and isinstance(value, dict) and _is_agent_row(value):
+            rows.append(AgentRow(str(value["name"]).strip(), key_path, value, group_of(key_path[:-1])))
     return rows
 
 
-def _is_row(value: Data) -> bool:
+def _is_agent_row(value: PlainData) -> bool:
     if not isinstance(value, dict) or not (has_script(value) or has_command(value)):
         return False
     name = value.get("name")

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.fleet.importers.addresses import settle_addresses
-from argosy.fleet.importers.edges import Edges, settle_edges
-from argosy.fleet.importers.found import Decision, FoundAgent, Plan, PlannedAgent, Source
-from argosy.fleet.importers.joining import Placed, join
-from argosy.fleet.importers.locate import relative, relative_paths, working_folder
-from argosy.fleet.importers.names import fleet_name
-from argosy.fleet.importers.ports import settle_ports, tell_named_ports
-from argosy.fleet.importers.search import Findings
-from argosy.fleet.importers.sites import Site, place_sources, usual_folder
-from argosy.fleet.importers.variables import Shared, mend_path, share
-from argosy.fleet.places import displayed
+from argosy.fleet.importers.addresses import resolve_addresses
+from argosy.fleet.importers.edges import ResolvedEdges, resolve_edges
+from argosy.fleet.importers.found import ImportDecision, ImportedAgent, ImportPlan, PlannedAgent, ImportSource
+from argosy.fleet.importers.joining import PlacedAgent, deduplicate
+from argosy.fleet.importers.locate import relative_path, relative_paths, working_dir_of
+from argosy.fleet.importers.names import to_fleet_name
+from argosy.fleet.importers.ports import resolve_port_conflicts, foreign_port_decisions
+from argosy.fleet.importers.search import FoundSources
+from argosy.fleet.importers.sites import PlacedSource, place_sources, most_common_working_dir
+from argosy.fleet.importers.variables import SharedVariables, fix_python_path, split_shared_variables
+from argosy.fleet.places import format_path
 
 
-def merge(findings: Findings, folder: Path, chosen: Mapping[Path, str], told: Mapping[str, str]) -> Plan:
+def merge_sources(found: FoundSources, folder: Path, machine_overrides: Mapping[Path, str], address_overrides: Mapping[str, str]) -> ImportPlan:
     """Return the plan of the fleet that the sources make together.
 
     folder: the absolute folder of the fleet file to be; its paths are relative to it.
@@ -29,89 +29,89 @@ def merge(findings: Findings, folder: Path, chosen: Mapping[Path, str], told: Ma
 
     Raises InputError: `chosen` names a path that holds no source, or `told` an address that is none.
     """
-    sites = place_sources(findings.sources, chosen)
-    cwd = usual_folder(sites)
-    shared = share(sites)
-    joined = join(_relative_agents(sites, shared, folder, cwd))
-    agents, clashes = settle_ports(joined.agents)
-    services = [service for site in sites for service in site.source.services]
-    edges = settle_edges(agents, {service.name for service in services})
-    machines = tuple(dict.fromkeys(site.machine for site in sites))
-    addresses = settle_addresses(machines, agents, services, displayed(sites[0].source.path), told)
+    placed = place_sources(found.sources, machine_overrides)
+    cwd = most_common_working_dir(placed)
+    shared = split_shared_variables(placed)
+    joined = deduplicate(_relocate_agents(placed, shared, folder, cwd))
+    agents, port_decisions = resolve_port_conflicts(joined.agents)
+    services = [service for site in placed for service in site.source.services]
+    edges = resolve_edges(agents, {service.name for service in services})
+    machines = tuple(dict.fromkeys(site.machine for site in placed))
+    addresses = resolve_addresses(machines, agents, services, format_path(placed[0].source.path), address_overrides)
     decisions = [
-        *findings.decisions,
-        *_of_sites(sites, agents),
+        *found.decisions,
+        *_source_decisions(placed, agents),
         *shared.decisions,
         *joined.decisions,
-        *clashes,
+        *port_decisions,
         *edges.decisions,
         *addresses.decisions,
-        *_tell_folder(sites[0].source, cwd, folder),
+        *_working_dir_decisions(placed[0].source, cwd, folder),
     ]
-    return Plan(
-        fleet=fleet_name(cwd.name or "fleet"),
-        sources=tuple(displayed(site.source.path) for site in sites),
+    return ImportPlan(
+        fleet=to_fleet_name(cwd.name or "fleet"),
+        sources=tuple(format_path(site.source.path) for site in placed),
         machines=machines,
         environments=addresses.environments,
-        agents=_planned(agents, edges, machines),
-        edges=edges.count,
-        decisions=_in_order(decisions, findings.sources),
-        env=shared.everywhere,
-        cwd=None if cwd == folder else relative(cwd, folder),
+        agents=_plan_agents(agents, edges, machines),
+        edge_count=edges.found_count,
+        decisions=_sort_decisions(decisions, found.sources),
+        env=shared.fleet_wide,
+        cwd=None if cwd == folder else relative_path(cwd, folder),
     )
 
 
-def _relative_agents(
-    sites: Sequence[Site], shared: Shared, folder: Path, cwd: Path
-) -> list[tuple[str, FoundAgent]]:
+def _relocate_agents(
+    placed: Sequence[PlacedSource], shared: SharedVariables, folder: Path, cwd: Path
+) -> list[tuple[str, ImportedAgent]]:
     """Return every agent found, with its machine, its variables and its paths as the fleet file has them."""
     return [
-        (site.machine, relative_paths(_with_env(agent, env, site.root), site.root, folder, cwd))
-        for site, env in zip(sites, shared.by_source, strict=True)
+        (site.machine, relative_paths(_with_source_env(agent, env, site.root), site.root, folder, cwd))
+        for site, env in zip(placed, shared.by_source, strict=True)
         for agent in site.source.agents
     ]
 
 
-def _with_env(agent: FoundAgent, env: Mapping[str, str], root: Path) -> FoundAgent:
-    own = mend_path(agent.env, root, working_folder(agent, root))
+def _with_source_env(agent: ImportedAgent, env: Mapping[str, str], root: Path) -> ImportedAgent:
+    own = fix_python_path(agent.env, root, working_dir_of(agent, root))
     return msgspec.structs.replace(agent, env={**env, **own})
 
 
-def _of_sites(sites: Sequence[Site], agents: Sequence[Placed]) -> Iterator[Decision]:
+def _source_decisions(placed: Sequence[PlacedSource], agents: Sequence[PlacedAgent]) -> Iterator[ImportDecision]:
     """Yield what each source decided, with the names that its agents have in the fleet file."""
-    names = {(agent.machine, agent.found.name): agent.name for agent in agents}
-    for site in sites:
-        if site.decision is not None:
-            yield site.decision
-        for decision in site.source.decisions:
-            name = names.get((site.machine, decision.agent), "")
+    names = {(agent.machine, agent.imported.name): agent.name for agent in agents}
+    for placed_source in placed:
+        if placed_source.decision is not None:
+            yield placed_source.decision
+        for decision in placed_source.source.decisions:
+            name = names.get((placed_source.machine, decision.agent), "")
             yield msgspec.structs.replace(decision, agent=name)
-        yield from tell_named_ports(site.source.named_ports, site.machine, agents)
+        yield from foreign_port_decisions(placed_source.source.named_ports, placed_source.machine, agents)
 
 
-def _tell_folder(source: Source, cwd: Path, folder: Path) -> Iterator[Decision]:
+def _working_dir_decisions(source: ImportSource, cwd: Path, folder: Path) -> Iterator[ImportDecision]:
     if cwd != folder:
-        what = f"agents work in `{relative(cwd, folder)}`, seen from the fleet file's folder"
-        yield Decision(displayed(source.path), what, "their scripts may open files by paths relative to it")
+        what = f"agents work in `{relative_path(cwd, folder)}`, seen from the fleet file's folder"
+        yield ImportDecision(format_path(source.path), what, "their scripts may open files by paths relative to it")
 
 
-def _planned(agents: Sequence[Placed], edges: Edges, machines: Sequence[str]) -> tuple[PlannedAgent, ...]:
+def _plan_agents(agents: Sequence[PlacedAgent], edges: ResolvedEdges, machines: Sequence[str]) -> tuple[PlannedAgent, ...]:
     """Return the agents by machine and group, both in the order in which they first appear."""
-    groups = list(dict.fromkeys(agent.found.group for agent in agents))
+    groups = list(dict.fromkeys(agent.imported.group for agent in agents))
     ordered = sorted(
-        agents, key=lambda agent: (machines.index(agent.machine), groups.index(agent.found.group))
+        agents, key=lambda agent: (machines.index(agent.machine), groups.index(agent.imported.group))
     )
     return tuple(
-        PlannedAgent(one.name, one.machine, one.found, edges.needs[one.name], edges.wants[one.name])
+        PlannedAgent(one.name, one.machine, one.imported, edges.needs[one.name], edges.wants[one.name])
         for one in ordered
     )
 
 
-def _in_order(decisions: Sequence[Decision], sources: Sequence[Source]) -> tuple[Decision, ...]:
+def _sort_decisions(decisions: Sequence[ImportDecision], sources: Sequence[ImportSource]) -> tuple[ImportDecision, ...]:
     """Return the decisions by file in the order of the sources, then by line and column."""
-    order = {displayed(source.path): at for at, source in enumerate(sources)}
+    order = {format_path(source.path): at for at, source in enumerate(sources)}
 
-    def key(decision: Decision) -> tuple[int, int, int]:
+    def key(decision: ImportDecision) -> tuple[int, int, int]:
         name, *numbers = decision.where.rsplit(":", 2)
         if len(numbers) == 2 and all(number.isdecimal() for number in numbers):
             return order.get(name, -1), int(numbers[0]), int(numbers[1])

@@ -6,11 +6,11 @@ import re
 from pathlib import PurePath
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers.command import Command, read_shell
-from argosy.fleet.importers.found import Decision, FoundAgent, Source
-from argosy.fleet.importers.intake import Intake
+from argosy.fleet.importers.command import CommandLine, parse_shell_command
+from argosy.fleet.importers.found import ImportDecision, ImportedAgent, ImportSource
+from argosy.fleet.importers.intake import InputFile
 
-KIND = "a Procfile (lines of `name: command`)"
+PROCFILE_FORMAT = "a Procfile (lines of `name: command`)"
 
 # A YAML or INI file can be made of such lines too; what it calls itself settles it.
 _OTHER_FORMATS = frozenset(
@@ -21,29 +21,29 @@ _LINE = re.compile(r"^([A-Za-z0-9_.-]+):\s*(\S.*?)\s*$")
 _FIRST_PORT, _PORT_STEP = 5000, 100
 
 
-def is_procfile(intake: Intake) -> bool:
+def is_procfile(input_file: InputFile) -> bool:
     """Return whether every line that says something is `name: command`."""
-    if PurePath(intake.name).suffix.lower() in _OTHER_FORMATS:
+    if PurePath(input_file.display_name).suffix.lower() in _OTHER_FORMATS:
         return False
-    lines = [line for line in intake.text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [line for line in input_file.text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     return bool(lines) and all(_LINE.match(line) for line in lines)
 
 
-def read_procfile(intake: Intake) -> Source:
+def read_procfile(input_file: InputFile) -> ImportSource:
     """Return the processes of a Procfile, in its order.
 
     Raises InputError: a command whose quotes do not match.
     """
-    agents: list[FoundAgent] = []
-    decisions: list[Decision] = []
-    for number, line in enumerate(intake.text.splitlines(), 1):
+    agents: list[ImportedAgent] = []
+    decisions: list[ImportDecision] = []
+    for number, line in enumerate(input_file.text.splitlines(), 1):
         match = None if line.lstrip().startswith("#") else _LINE.match(line)
         if match is None:
             continue
-        where = f"{intake.name}:{number}:1"
-        command = _command(match[2], where, match[1])
-        decisions += [Decision(where, what, why, match[1]) for what, why in command.notes]
-        agent = FoundAgent(
+        where = f"{input_file.display_name}:{number}:1"
+        command = _parse_command(match[2], where, match[1])
+        decisions += [ImportDecision(where, what, why, match[1]) for what, why in command.notes]
+        agent = ImportedAgent(
             name=match[1],
             where=where,
             run=command.run,
@@ -55,12 +55,12 @@ def read_procfile(intake: Intake) -> Source:
             agent, decision = _with_port(agent, _FIRST_PORT + _PORT_STEP * len(agents))
             decisions.append(decision)
         agents.append(agent)
-    return Source(path=intake.path, kind=KIND, agents=tuple(agents), decisions=tuple(decisions))
+    return ImportSource(path=input_file.path, kind=PROCFILE_FORMAT, agents=tuple(agents), decisions=tuple(decisions))
 
 
-def _command(text: str, where: str, name: str) -> Command:
+def _parse_command(text: str, where: str, name: str) -> CommandLine:
     try:
-        return read_shell(text)
+        return parse_shell_command(text)
     except ValueError as error:
         raise InputError(
             Fault(
@@ -71,9 +71,9 @@ def _command(text: str, where: str, name: str) -> Command:
         ) from error
 
 
-def _with_port(agent: FoundAgent, port: int) -> tuple[FoundAgent, Decision]:
+def _with_port(agent: ImportedAgent, port: int) -> tuple[ImportedAgent, ImportDecision]:
     env = {"PORT": str(port), **agent.env}
-    found = FoundAgent(
+    found = ImportedAgent(
         name=agent.name,
         where=agent.where,
         run=agent.run,
@@ -84,4 +84,4 @@ def _with_port(agent: FoundAgent, port: int) -> tuple[FoundAgent, Decision]:
     )
     what = f"`{agent.name}` uses `$PORT` and gets {port}"
     why = f"as foreman and honcho do: {_FIRST_PORT}, and {_PORT_STEP} more for each process further down"
-    return found, Decision(agent.where, what, why, agent.name)
+    return found, ImportDecision(agent.where, what, why, agent.name)

@@ -9,75 +9,75 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.importers import compose, groups, lists, procfile, startup, supervisord
-from argosy.fleet.importers.found import Source
-from argosy.fleet.importers.intake import Intake
+from argosy.fleet.importers.found import ImportSource
+from argosy.fleet.importers.intake import InputFile
 
 
-class Importer(msgspec.Struct, frozen=True):
+class FormatReader(msgspec.Struct, frozen=True):
     """A shape: how a file of it is told from others, and how it is read."""
 
-    recognise: Callable[[Intake], bool]
-    read: Callable[[Intake], Source]
+    is_match: Callable[[InputFile], bool]
+    read: Callable[[InputFile], ImportSource]
 
 
 # By the text alone, then by the data in it. The first that recognises a file reads it.
-_BY_TEXT = (
-    Importer(supervisord.is_supervisord, supervisord.read_supervisord),
-    Importer(procfile.is_procfile, procfile.read_procfile),
+_TEXT_FORMATS = (
+    FormatReader(supervisord.is_supervisord, supervisord.read_supervisord),
+    FormatReader(procfile.is_procfile, procfile.read_procfile),
 )
-_BY_DATA = (
-    Importer(compose.is_compose, compose.read_compose),
-    Importer(startup.is_startup, startup.read_startup),
+_DATA_FORMATS = (
+    FormatReader(compose.is_compose, compose.read_compose),
+    FormatReader(startup.is_startup_config, startup.read_startup_config),
 )
-KINDS = (groups.KIND, lists.KIND, compose.KIND, procfile.KIND, supervisord.KIND)
+SUPPORTED_FORMATS = (groups.NAMED_AGENTS_FORMAT, lists.LISTED_AGENTS_FORMAT, compose.COMPOSE_FORMAT, procfile.PROCFILE_FORMAT, supervisord.SUPERVISORD_FORMAT)
 _YAML = frozenset({".yaml", ".yml", ".json"})
 
 
-def read_source(intake: Intake) -> Source:
+def read_import_source(input_file: InputFile) -> ImportSource:
     """Return what a file says about agents.
 
     Raises InputError: its text has faults, it is a fleet file already, or it has none of the known shapes.
     """
-    is_yaml = PurePath(intake.name).suffix.lower() in _YAML
-    for importer in () if is_yaml else _BY_TEXT:
-        if importer.recognise(intake):
-            return importer.read(intake)
-    if not intake.text.strip():
-        raise InputError(Fault(intake.name, "nothing-found", "the file is empty", _hint()))
+    is_yaml = PurePath(input_file.display_name).suffix.lower() in _YAML
+    for importer in () if is_yaml else _TEXT_FORMATS:
+        if importer.is_match(input_file):
+            return importer.read(input_file)
+    if not input_file.text.strip():
+        raise InputError(Fault(input_file.display_name, "nothing-found", "the file is empty", _supported_formats_hint()))
     try:
-        intake.parse()
+        input_file.parse()
     except InputError:
         if is_yaml:
             raise
-        raise _unknown(intake) from None
-    for importer in _BY_DATA:
-        if importer.recognise(intake):
-            return importer.read(intake)
-    if is_fleet(intake):
+        raise _unknown_format_error(input_file) from None
+    for importer in _DATA_FORMATS:
+        if importer.is_match(input_file):
+            return importer.read(input_file)
+    if is_fleet_file(input_file):
         message = "this is a fleet file already"
         raise InputError(
             Fault(
-                intake.name, "fleet-file", message, f"`argosy check {intake.name}` tells whether it is right"
+                input_file.display_name, "fleet-file", message, f"`argosy check {input_file.display_name}` tells whether it is right"
             )
         )
-    raise _unknown(intake)
+    raise _unknown_format_error(input_file)
 
 
-def is_fleet(intake: Intake) -> bool:
+def is_fleet_file(input_file: InputFile) -> bool:
     """Return whether the data is that of a fleet file."""
-    top = intake.mapping()
+    top = input_file.top_mapping()
     return isinstance(top.get("fleet"), str) and isinstance(top.get("agents"), dict)
 
 
-def _unknown(intake: Intake) -> InputError:
-    top = ", ".join(f"`{key}`" for key in list(intake.mapping())[:8])
+def _unknown_format_error(input_file: InputFile) -> InputError:
+    top = ", ".join(f"`{key}`" for key in list(input_file.top_mapping())[:8])
     found = f"; it has the keys {top}" if top else ""
     return InputError(
         Fault(
-            intake.name, "unknown-format", f"nothing in this file says which agents there are{found}", _hint()
+            input_file.display_name, "unknown-format", f"nothing in this file says which agents there are{found}", _supported_formats_hint()
         )
     )
 
 
-def _hint() -> str:
-    return "understood are: " + "; ".join(KINDS)
+def _supported_formats_hint() -> str:
+    return "understood are: " + "; ".join(SUPPORTED_FORMATS)

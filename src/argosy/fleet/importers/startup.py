@@ -9,67 +9,67 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.fleet.importers import groups, lists
-from argosy.fleet.importers.found import Decision, NamedPort, Source
-from argosy.fleet.importers.intake import Data, Intake, Steps, walk
-from argosy.fleet.importers.leftover import tell_leftovers
-from argosy.fleet.importers.row import TAKEN, Row, RowReader, as_port
+from argosy.fleet.importers.found import ImportDecision, ForeignPort, ImportSource
+from argosy.fleet.importers.intake import PlainData, InputFile, KeyPath, walk_values
+from argosy.fleet.importers.leftover import unsupported_key_decisions
+from argosy.fleet.importers.row import SUPPORTED_ROW_KEYS, AgentRow, AgentRowReader, parse_port_value
 
 _ENVIRONMENT = ("environment", "env")
 
 
-def is_startup(intake: Intake) -> bool:
+def is_startup_config(input_file: InputFile) -> bool:
     """Return whether the file has agents by name or in lists."""
-    return bool(groups.find_named(intake.data) or lists.find_listed(intake.data))
+    return bool(groups.find_named_agents(input_file.data) or lists.find_listed_agents(input_file.data))
 
 
-def read_startup(intake: Intake) -> Source:
+def read_startup_config(input_file: InputFile) -> ImportSource:
     """Return the agents of the file, those by name before those in lists.
 
     Raises InputError: a command whose quotes do not match.
     """
-    named, listed = groups.find_named(intake.data), lists.find_listed(intake.data)
+    named, listed = groups.find_named_agents(input_file.data), lists.find_listed_agents(input_file.data)
     rows = [*named, *listed]
-    reader = RowReader(intake)
+    reader = AgentRowReader(input_file)
     agents = tuple(reader.read(row) for row in rows)
-    env_at = _environment(intake)
-    env = None if env_at is None else _value(intake, env_at)
-    return Source(
-        path=intake.path,
-        kind=" and ".join([*([groups.KIND] if named else []), *([lists.KIND] if listed else [])]),
+    env_at = _find_environment(input_file)
+    env = None if env_at is None else _value_at(input_file, env_at)
+    return ImportSource(
+        path=input_file.path,
+        kind=" and ".join([*([groups.NAMED_AGENTS_FORMAT] if named else []), *([lists.LISTED_AGENTS_FORMAT] if listed else [])]),
         agents=agents,
-        env={name: intake.written((*env_at, name)) for name in env}
+        env={name: input_file.scalar_text((*env_at, name)) for name in env}
         if env_at and isinstance(env, dict)
         else {},
-        env_where="" if env_at is None else intake.where(env_at),
-        named_ports=tuple(_named_ports(intake)),
+        env_where="" if env_at is None else input_file.location_of(env_at),
+        named_ports=tuple(_named_ports(input_file)),
         decisions=(
             *reader.decisions,
-            *_strays(intake, rows),
-            *tell_leftovers(intake, [(row.name, row.path, row.keys) for row in rows], TAKEN, _reason),
-            *_unread(intake, rows, env_at),
+            *_incomplete_row_decisions(input_file, rows),
+            *unsupported_key_decisions(input_file, [(row.name, row.path, row.keys) for row in rows], SUPPORTED_ROW_KEYS, _unsupported_reason),
+            *_unread_section_decisions(input_file, rows, env_at),
         ),
     )
 
 
-def _environment(intake: Intake) -> Steps | None:
+def _find_environment(input_file: InputFile) -> KeyPath | None:
     """Return where variables for every agent stand: at the top, or one level below it."""
-    top = intake.mapping()
-    ways: list[Steps] = [(key,) for key in _ENVIRONMENT]
-    ways += [(key, inner) for key in top for inner in _ENVIRONMENT]
-    for steps in ways:
-        value = _value(intake, steps)
+    top = input_file.top_mapping()
+    candidates: list[KeyPath] = [(key,) for key in _ENVIRONMENT]
+    candidates += [(key, inner) for key in top for inner in _ENVIRONMENT]
+    for key_path in candidates:
+        value = _value_at(input_file, key_path)
         if (
             isinstance(value, dict)
             and value
             and not any(isinstance(one, (dict, list)) for one in value.values())
         ):
-            return steps
+            return key_path
     return None
 
 
-def _value(intake: Intake, steps: Steps) -> Data:
-    value = intake.data
-    for step in steps:
+def _value_at(input_file: InputFile, key_path: KeyPath) -> PlainData:
+    value = input_file.data
+    for step in key_path:
         if isinstance(value, dict):
             value = value.get(str(step))
         else:
@@ -77,57 +77,57 @@ def _value(intake: Intake, steps: Steps) -> Data:
     return value
 
 
-def _named_ports(intake: Intake) -> Iterator[NamedPort]:
+def _named_ports(input_file: InputFile) -> Iterator[ForeignPort]:
     """Yield every port under a key that ends in `_port`, but for the agents' own."""
-    for steps, value in walk(intake.data):
-        key = str(steps[-1]) if steps else ""
-        port = as_port(value)
+    for key_path, value in walk_values(input_file.data):
+        key = str(key_path[-1]) if key_path else ""
+        port = parse_port_value(value)
         if port is not None and key.endswith("_port") and key not in ("health_check_port", "health_port"):
-            yield NamedPort(key, port, intake.where(steps))
+            yield ForeignPort(key, port, input_file.location_of(key_path))
 
 
-def _strays(intake: Intake, rows: list[Row]) -> Iterator[Decision]:
+def _incomplete_row_decisions(input_file: InputFile, rows: list[AgentRow]) -> Iterator[ImportDecision]:
     """Yield a decision for each neighbour of a row that is no row."""
-    taken = {row.path for row in rows}
-    for holder in dict.fromkeys(row.path[:-1] for row in rows):
-        value = _value(intake, holder)
+    row_paths = {row.path for row in rows}
+    for parent in dict.fromkeys(row.path[:-1] for row in rows):
+        value = _value_at(input_file, parent)
         pairs = (
             value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         )
         for key, item in pairs:
-            if (*holder, key) not in taken and not _holds(taken, (*holder, key)) and holder:
-                name = (item.get("name") if isinstance(item, dict) else None) or _label(key)
+            if (*parent, key) not in row_paths and not _contains_rows(row_paths, (*parent, key)) and parent:
+                name = (item.get("name") if isinstance(item, dict) else None) or _row_label(key)
                 missing = "a name and something to run" if isinstance(value, list) else "something to run"
-                yield Decision(
-                    intake.where((*holder, key)), f"`{name}` is left out", f"a row needs {missing}"
+                yield ImportDecision(
+                    input_file.location_of((*parent, key)), f"`{name}` is left out", f"a row needs {missing}"
                 )
 
 
-def _label(key: str | int) -> str:
+def _row_label(key: str | int) -> str:
     return f"row {key + 1}" if isinstance(key, int) else key
 
 
-def _holds(taken: set[Steps], steps: Steps) -> bool:
-    return any(path[: len(steps)] == steps for path in taken)
+def _contains_rows(row_paths: set[KeyPath], key_path: KeyPath) -> bool:
+    return any(path[: len(key_path)] == key_path for path in row_paths)
 
 
-def _reason(key: str) -> str:
+def _unsupported_reason(key: str) -> str:
     if "priority" in key:
         return "an order is not a dependency: write what an agent waits for under `needs`"
     return "a fleet file has no such key; scripts that read this file still find it there"
 
 
-def _unread(intake: Intake, rows: list[Row], env_at: Steps | None) -> Iterator[Decision]:
+def _unread_section_decisions(input_file: InputFile, rows: list[AgentRow], env_at: KeyPath | None) -> Iterator[ImportDecision]:
     """Yield one decision that names the parts of the file which are about no agent."""
     holders = {row.path[0] for row in rows if row.path} | ({env_at[0]} if env_at else set())
-    ways: list[Steps] = [(key,) for key in intake.mapping() if key not in holders]
+    unread: list[KeyPath] = [(key,) for key in input_file.top_mapping() if key not in holders]
     if env_at is not None and len(env_at) > 1:
-        beside = _value(intake, env_at[:1])
-        ways += [(env_at[0], key) for key in beside if key != env_at[1]] if isinstance(beside, dict) else []
-    if ways:
-        names = ", ".join("`" + ".".join(map(str, steps)) + "`" for steps in ways)
-        yield Decision(
-            intake.where(ways[0]),
+        beside = _value_at(input_file, env_at[:1])
+        unread += [(env_at[0], key) for key in beside if key != env_at[1]] if isinstance(beside, dict) else []
+    if unread:
+        names = ", ".join("`" + ".".join(map(str, steps)) + "`" for steps in unread)
+        yield ImportDecision(
+            input_file.location_of(unread[0]),
             f"not taken over: {names}",
             "none of it says what to start; limits, time-outs and addresses can be written into this file",
         )

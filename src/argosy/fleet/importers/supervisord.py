@@ -12,22 +12,22 @@ from typing import Literal
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers.command import Command, read_words
-from argosy.fleet.importers.found import Decision, FoundAgent, Source
-from argosy.fleet.importers.intake import Intake
+from argosy.fleet.importers.command import CommandLine, parse_argv
+from argosy.fleet.importers.found import ImportDecision, ImportedAgent, ImportSource
+from argosy.fleet.importers.intake import InputFile
 
-KIND = "a supervisord.conf (sections `[program:NAME]`)"
+SUPERVISORD_FORMAT = "a supervisord.conf (sections `[program:NAME]`)"
 
 _PROGRAM = re.compile(r"^\[program:([^\]]+)\]", re.MULTILINE)
 _HEADER = re.compile(r"^\[([^\]]+)\]")
 _KEY = re.compile(r"^([A-Za-z_]\w*)\s*[=:]")
 _EXPANSION = re.compile(r"%(?:\((\w+)\)(0?\d*[sd])|%)")
-_RESTARTS: Mapping[str, Literal["on-failure", "always", "never"]] = {
+_RESTART_POLICIES: Mapping[str, Literal["on-failure", "always", "never"]] = {
     "unexpected": "on-failure",
     **dict.fromkeys(("true", "yes", "on", "1"), "always"),
     **dict.fromkeys(("false", "no", "off", "0"), "never"),
 }
-_TAKEN = frozenset(
+_SUPPORTED_KEYS = frozenset(
     {
         *("command", "directory", "environment", "autostart", "autorestart", "startsecs", "stopwaitsecs"),
         *("numprocs", "numprocs_start", "process_name", "priority", "user"),
@@ -40,40 +40,40 @@ class _Program(msgspec.Struct, frozen=True):
 
     name: str
     keys: dict[str, str]
-    places: dict[str, str]
+    locations: dict[str, str]
     where: str
 
-    def place(self, key: str) -> str:
-        return self.places.get(key, self.where)
+    def location_of(self, key: str) -> str:
+        return self.locations.get(key, self.where)
 
 
-def is_supervisord(intake: Intake) -> bool:
+def is_supervisord(input_file: InputFile) -> bool:
     """Return whether the file has a `[program:NAME]` section."""
-    return _PROGRAM.search(intake.text) is not None
+    return _PROGRAM.search(input_file.text) is not None
 
 
-def read_supervisord(intake: Intake) -> Source:
+def read_supervisord(input_file: InputFile) -> ImportSource:
     """Return the programs of a supervisord.conf, in its order.
 
     Raises InputError: the file is no INI file, or a program's value cannot be read.
     """
-    parser = _parse(intake)
-    places = _places(intake)
+    parser = _parse_ini(input_file)
+    locations = _find_positions(input_file)
     groups = _groups(parser)
-    agents: list[FoundAgent] = []
-    decisions: list[Decision] = _unread_sections(parser, places)
+    agents: list[ImportedAgent] = []
+    decisions: list[ImportDecision] = _unsupported_section_decisions(parser, locations)
     for section in parser.sections():
         if not section.startswith("program:"):
             continue
-        program = _program(section, parser, places)
-        found = _read_program(program, intake, groups.get(program.name))
+        program = _make_program(section, parser, locations)
+        found = _read_program(program, input_file, groups.get(program.name))
         agents += found
-        decisions += _decide(program, found)
-    env = _environment(parser, places, intake)
-    where = places["supervisord", "environment"] if env else ""
-    return Source(
-        path=intake.path,
-        kind=KIND,
+        decisions += _program_decisions(program, found)
+    env = _environment(parser, locations, input_file)
+    where = locations["supervisord", "environment"] if env else ""
+    return ImportSource(
+        path=input_file.path,
+        kind=SUPERVISORD_FORMAT,
         agents=tuple(agents),
         env=env,
         env_where=where,
@@ -81,18 +81,18 @@ def read_supervisord(intake: Intake) -> Source:
     )
 
 
-def _parse(intake: Intake) -> configparser.RawConfigParser:
+def _parse_ini(input_file: InputFile) -> configparser.RawConfigParser:
     # The same dialect that supervisor reads: `;` and `#` begin a comment after a space.
     parser = configparser.RawConfigParser(
         inline_comment_prefixes=(";", "#"), strict=False, allow_no_value=True
     )
     try:
-        parser.read_string(intake.text, intake.name)
+        parser.read_string(input_file.text, input_file.display_name)
     except configparser.Error as error:
         number = getattr(error, "lineno", None) or next((n for n, _ in getattr(error, "errors", [])), 1)
         raise InputError(
             Fault(
-                f"{intake.name}:{number}:1",
+                f"{input_file.display_name}:{number}:1",
                 "syntax",
                 "this line is neither `[section]` nor `key = value`",
                 "a value goes on over several lines when the further ones are indented",
@@ -101,27 +101,27 @@ def _parse(intake: Intake) -> configparser.RawConfigParser:
     return parser
 
 
-def _places(intake: Intake) -> dict[tuple[str, str], str]:
+def _find_positions(input_file: InputFile) -> dict[tuple[str, str], str]:
     """Return where each section (key "") and each key of it first stands."""
-    places: dict[tuple[str, str], str] = {}
+    locations: dict[tuple[str, str], str] = {}
     section = ""
-    for number, line in enumerate(intake.text.splitlines(), 1):
-        where = f"{intake.name}:{number}:1"
+    for number, line in enumerate(input_file.text.splitlines(), 1):
+        where = f"{input_file.display_name}:{number}:1"
         header, key = _HEADER.match(line), _KEY.match(line)
         if header:
             section = header[1]
-            places.setdefault((section, ""), where)
+            locations.setdefault((section, ""), where)
         elif key:
-            places.setdefault((section, key[1].lower()), where)
-    return places
+            locations.setdefault((section, key[1].lower()), where)
+    return locations
 
 
-def _program(
-    section: str, parser: configparser.RawConfigParser, places: dict[tuple[str, str], str]
+def _make_program(
+    section: str, parser: configparser.RawConfigParser, locations: dict[tuple[str, str], str]
 ) -> _Program:
     keys = {key: value or "" for key, value in parser.items(section)}
-    own = {key: where for (name, key), where in places.items() if name == section and key}
-    return _Program(section.partition(":")[2].strip(), keys, own, places[section, ""])
+    own = {key: where for (name, key), where in locations.items() if name == section and key}
+    return _Program(section.partition(":")[2].strip(), keys, own, locations[section, ""])
 
 
 def _groups(parser: configparser.RawConfigParser) -> dict[str, str]:
@@ -134,35 +134,35 @@ def _groups(parser: configparser.RawConfigParser) -> dict[str, str]:
     return groups
 
 
-def _unread_sections(
-    parser: configparser.RawConfigParser, places: dict[tuple[str, str], str]
-) -> list[Decision]:
+def _unsupported_section_decisions(
+    parser: configparser.RawConfigParser, locations: dict[tuple[str, str], str]
+) -> list[ImportDecision]:
     reasons = {
         "eventlistener": "argosy has no event listeners; its hub tells what happens",
         "fcgi-program": "argosy hands no FastCGI socket to a process",
         "include": "name the included files on the command line to read them as well",
     }
     return [
-        Decision(places[section, ""], f"the section `[{section}]` is not taken over", reasons[kind])
+        ImportDecision(locations[section, ""], f"the section `[{section}]` is not taken over", reasons[kind])
         for section in parser.sections()
         if (kind := section.partition(":")[0]) in reasons
     ]
 
 
 def _environment(
-    parser: configparser.RawConfigParser, places: dict[tuple[str, str], str], intake: Intake
+    parser: configparser.RawConfigParser, locations: dict[tuple[str, str], str], input_file: InputFile
 ) -> dict[str, str]:
     """Return what `environment` of the `[supervisord]` section sets for every program."""
     text = parser.get("supervisord", "environment", fallback="") or ""
     if not text:
         return {}
-    where = places["supervisord", "environment"]
-    return _pairs(_expand(text, _names(intake, "supervisord", None), where), where)
+    where = locations["supervisord", "environment"]
+    return _parse_environment(_expand_names(text, _expansion_names(input_file, "supervisord", None), where), where)
 
 
-def _names(intake: Intake, program: str, group: str | None) -> dict[str, str | int]:
+def _expansion_names(input_file: InputFile, program: str, group: str | None) -> dict[str, str | int]:
     return {
-        "here": str(intake.path.parent),
+        "here": str(input_file.path.parent),
         "program_name": program,
         "group_name": group or program,
         "process_num": 0,
@@ -170,7 +170,7 @@ def _names(intake: Intake, program: str, group: str | None) -> dict[str, str | i
     }
 
 
-def _expand(text: str, names: Mapping[str, str | int], where: str) -> str:
+def _expand_names(text: str, names: Mapping[str, str | int], where: str) -> str:
     """Replace `%(name)s` as supervisor does, but for `%(ENV_X)s`, which stays for a person to see."""
 
     def replace(match: re.Match[str]) -> str:
@@ -189,7 +189,7 @@ def _expand(text: str, names: Mapping[str, str | int], where: str) -> str:
     return _EXPANSION.sub(replace, text)
 
 
-def _pairs(text: str, where: str) -> dict[str, str]:
+def _parse_environment(text: str, where: str) -> dict[str, str]:
     """Read `KEY="value",KEY2=value` as supervisor does."""
     lexer = shlex.shlex(text)
     lexer.wordchars += "/.+-():$%{}@~*?&^!<>"
@@ -215,103 +215,103 @@ def _pairs(text: str, where: str) -> dict[str, str]:
     return pairs
 
 
-def _read_program(program: _Program, intake: Intake, group: str | None) -> list[FoundAgent]:
-    count = _number(program, "numprocs", 1)
-    first = _number(program, "numprocs_start", 0)
+def _read_program(program: _Program, input_file: InputFile, group: str | None) -> list[ImportedAgent]:
+    count = _read_number(program, "numprocs", 1)
+    first = _read_number(program, "numprocs_start", 0)
     pattern = program.keys.get("process_name", "%(program_name)s")
-    agents: list[FoundAgent] = []
+    agents: list[ImportedAgent] = []
     for number in range(first, first + count):
-        names = {**_names(intake, program.name, group), "process_num": number, "numprocs": count}
-        name = _expand(pattern, names, program.place("process_name"))
+        names = {**_expansion_names(input_file, program.name, group), "process_num": number, "numprocs": count}
+        name = _expand_names(pattern, names, program.location_of("process_name"))
         agents.append(_read_process(program, name, names, group))
     if len({agent.name for agent in agents}) < len(agents):
         message = f"the {count} processes of `{program.name}` are all called `{agents[0].name}`"
         hint = "`process_name = %(program_name)s_%(process_num)02d` tells them apart"
-        raise InputError(Fault(program.place("numprocs"), "bad-value", message, hint))
+        raise InputError(Fault(program.location_of("numprocs"), "bad-value", message, hint))
     return agents
 
 
 def _read_process(
     program: _Program, name: str, names: Mapping[str, str | int], group: str | None
-) -> FoundAgent:
+) -> ImportedAgent:
     def text(key: str) -> str:
-        return _expand(program.keys.get(key, ""), names, program.place(key))
+        return _expand_names(program.keys.get(key, ""), names, program.location_of(key))
 
-    command = _command(program, text("command"))
+    command = _parse_command(program, text("command"))
     folder = text("directory") or None
     run = command.run
     if isinstance(run, str) and folder:
         run = str(PurePosixPath(folder) / run)
-    stop = _number(program, "stopwaitsecs", 0)
-    alive = _number(program, "startsecs", 0)
-    return FoundAgent(
+    stop = _read_number(program, "stopwaitsecs", 0)
+    alive = _read_number(program, "startsecs", 0)
+    return ImportedAgent(
         name=name,
         where=program.where,
         run=run,
         args=command.args,
-        env={**command.env, **_pairs(text("environment"), program.place("environment"))},
+        env={**command.env, **_parse_environment(text("environment"), program.location_of("environment"))},
         cwd=folder,
         python=command.python,
         group=group,
         required=_is_true(program.keys.get("autostart", "true")),
-        restart=_restart(program),
-        alive_s=float(alive) if alive else None,
+        restart=_restart_policy(program),
+        start_grace_s=float(alive) if alive else None,
         stop_timeout_s=float(stop) if stop else None,
     )
 
 
-def _command(program: _Program, text: str) -> Command:
+def _parse_command(program: _Program, text: str) -> CommandLine:
     try:
         # supervisor starts without a shell: what looks like shell syntax is plain text to it.
-        return read_words(tuple(shlex.split(text)))
+        return parse_argv(tuple(shlex.split(text)))
     except ValueError as error:
         raise InputError(
             Fault(
-                program.place("command"),
+                program.location_of("command"),
                 "bad-command",
                 f"the command of `[program:{program.name}]` cannot be read: {str(error).lower()}: `{text}`",
             )
         ) from error
 
 
-def _number(program: _Program, key: str, otherwise: int) -> int:
+def _read_number(program: _Program, key: str, default: int) -> int:
     text = program.keys.get(key, "").strip()
     if not text:
-        return otherwise
+        return default
     if not text.isdecimal():
         raise InputError(
-            Fault(program.place(key), "bad-value", f"`{key}` is `{text}`; a whole number was expected")
+            Fault(program.location_of(key), "bad-value", f"`{key}` is `{text}`; a whole number was expected")
         )
     return int(text)
 
 
-def _restart(program: _Program) -> Literal["on-failure", "always", "never"] | None:
+def _restart_policy(program: _Program) -> Literal["on-failure", "always", "never"] | None:
     text = program.keys.get("autorestart", "").strip().lower()
     if not text:
         return None
-    if text not in _RESTARTS:
+    if text not in _RESTART_POLICIES:
         raise InputError(
             Fault(
-                program.place("autorestart"),
+                program.location_of("autorestart"),
                 "bad-value",
                 f"`autorestart` is `{text}`; expected true, false or unexpected",
             )
         )
-    return _RESTARTS[text]
+    return _RESTART_POLICIES[text]
 
 
 def _is_true(text: str) -> bool:
     return text.strip().lower() not in ("false", "no", "off", "0")
 
 
-def _decide(program: _Program, found: list[FoundAgent]) -> list[Decision]:
+def _program_decisions(program: _Program, found: list[ImportedAgent]) -> list[ImportDecision]:
     """Return what a person should know about one program, each told at its key."""
     name = found[0].name if found else program.name
 
-    def decide(key: str, what: str, why: str) -> Decision:
-        return Decision(program.place(key), what, why, name)
+    def decide(key: str, what: str, why: str) -> ImportDecision:
+        return ImportDecision(program.location_of(key), what, why, name)
 
-    decisions: list[Decision] = []
+    decisions: list[ImportDecision] = []
     if "priority" in program.keys:
         what = f"`priority = {program.keys['priority']}` of `{program.name}` is not taken over"
         why = "it is an order, not a dependency: write what it waits for under `needs`"
@@ -329,8 +329,8 @@ def _decide(program: _Program, found: list[FoundAgent]) -> list[Decision]:
             f"`{agent.name}`" for agent in found
         )
         decisions.append(decide("numprocs", what, "each is an agent of its own"))
-    decisions += [decide("environment", what, why) for what, why in _unexpanded(program)]
-    others = sorted(set(program.keys) - _TAKEN)
+    decisions += [decide("environment", what, why) for what, why in _unexpanded_decisions(program)]
+    others = sorted(set(program.keys) - _SUPPORTED_KEYS)
     if others:
         what = f"of `{program.name}` not taken over: " + ", ".join(f"`{key}`" for key in others)
         decisions.append(
@@ -339,7 +339,7 @@ def _decide(program: _Program, found: list[FoundAgent]) -> list[Decision]:
     return decisions
 
 
-def _unexpanded(program: _Program) -> list[tuple[str, str]]:
+def _unexpanded_decisions(program: _Program) -> list[tuple[str, str]]:
     left = sorted(
         {
             match[0]

@@ -7,22 +7,22 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from argosy.refit.addresses.environment import Read, environment_read
-from argosy.refit.addresses.shapes import joined_text, last_name, text_of
-from argosy.refit.addresses.text import Address, read_address
-from argosy.source.scopes import Scope
-from argosy.source.text import Marks, Source, find_marks
+from argosy.refit.addresses.environment import EnvironmentRead, find_environment_read
+from argosy.refit.addresses.shapes import fstring_template, last_name, string_literal
+from argosy.refit.addresses.text import LiteralAddress, parse_address_text
+from argosy.source.scopes import NameScope
+from argosy.source.text import LineMarks, SourceText, find_marked_lines
 
-_QUICK = re.compile(r"\d\.\d|localhost|//\*|//\[|::", re.IGNORECASE)
-_MARKS = (re.compile(rb"\.(?<=\d\.)\d"), re.compile(b"localhost"), re.compile(rb"//[*\[]"), re.compile(b"::"))
+_CANDIDATE_TEXT = re.compile(r"\d\.\d|localhost|//\*|//\[|::", re.IGNORECASE)
+_CANDIDATE_BYTES = (re.compile(rb"\.(?<=\d\.)\d"), re.compile(b"localhost"), re.compile(rb"//[*\[]"), re.compile(b"::"))
 
 
-def find_near(source: Source) -> Marks:
+def find_candidate_lines(source: SourceText) -> LineMarks:
     """Return the lines that have what one must have for one of its texts to be an address."""
-    return find_marks(source.data.lower(), *_MARKS)
+    return find_marked_lines(source.data.lower(), *_CANDIDATE_BYTES)
 
 
-class Leaf(NamedTuple):
+class AddressLiteral(NamedTuple):
     """A literal within an expression.
 
     port: the literal port in it or beside it. read: the variable that it stands in for, with `choice`, the
@@ -30,86 +30,86 @@ class Leaf(NamedTuple):
     """
 
     node: ast.Constant | ast.JoinedStr
-    address: Address
+    address: LiteralAddress
     port: int | None
-    read: Read | None = None
-    choice: ast.expr | None = None
+    environment_read: EnvironmentRead | None = None
+    conditional: ast.expr | None = None
 
 
-def leaves(value: ast.expr | None, scope: Scope) -> Iterator[Leaf]:
+def find_address_literals(value: ast.expr | None, scope: NameScope) -> Iterator[AddressLiteral]:
     """Yield the addresses that an expression may come to; what calls return is not followed."""
-    look = _LOOKS.get(type(value))
-    if look is not None:
-        yield from look(value, scope)
+    handler = _HANDLERS.get(type(value))
+    if handler is not None:
+        yield from handler(value, scope)
 
 
-def _constant(value: ast.Constant, scope: Scope) -> Iterator[Leaf]:
+def _in_constant(value: ast.Constant, scope: NameScope) -> Iterator[AddressLiteral]:
     if isinstance(value.value, str):
-        yield from _read(value, value.value)
+        yield from _parse_text(value, value.value)
 
 
-def _joined(value: ast.JoinedStr, scope: Scope) -> Iterator[Leaf]:
-    yield from _read(value, joined_text(value))
+def _in_fstring(value: ast.JoinedStr, scope: NameScope) -> Iterator[AddressLiteral]:
+    yield from _parse_text(value, fstring_template(value))
 
 
-def _read(node: ast.Constant | ast.JoinedStr, text: str) -> Iterator[Leaf]:
-    address = read_address(text) if _QUICK.search(text) else None
+def _parse_text(node: ast.Constant | ast.JoinedStr, text: str) -> Iterator[AddressLiteral]:
+    address = parse_address_text(text) if _CANDIDATE_TEXT.search(text) else None
     if address is not None:
-        yield Leaf(node, address, address.port)
+        yield AddressLiteral(node, address, address.port)
 
 
-def _either(value: ast.BoolOp, scope: Scope) -> Iterator[Leaf]:
-    reads = filter(None, (_read_of(item, scope) for item in value.values[:-1]))
-    read = next(reads, None) if isinstance(value.op, ast.Or) else None
+def _in_bool_op(value: ast.BoolOp, scope: NameScope) -> Iterator[AddressLiteral]:
+    reads = filter(None, (_environment_read_of(item, scope) for item in value.values[:-1]))
+    environment_read = next(reads, None) if isinstance(value.op, ast.Or) else None
     for item in value.values:
-        yield from _chosen(item, scope, read, value)
+        yield from _in_branch(item, scope, environment_read, value)
 
 
-def _condition(value: ast.IfExp, scope: Scope) -> Iterator[Leaf]:
-    read = _read_of(value.body, scope) or _read_of(value.orelse, scope)
-    yield from _chosen(value.body, scope, read, value)
-    yield from _chosen(value.orelse, scope, read, value)
+def _in_conditional(value: ast.IfExp, scope: NameScope) -> Iterator[AddressLiteral]:
+    environment_read = _environment_read_of(value.body, scope) or _environment_read_of(value.orelse, scope)
+    yield from _in_branch(value.body, scope, environment_read, value)
+    yield from _in_branch(value.orelse, scope, environment_read, value)
 
 
-def _chosen(item: ast.expr, scope: Scope, read: Read | None, choice: ast.expr) -> Iterator[Leaf]:
-    for leaf in leaves(item, scope):
-        yield leaf._replace(read=read, choice=choice) if read is not None else leaf
+def _in_branch(item: ast.expr, scope: NameScope, environment_read: EnvironmentRead | None, conditional: ast.expr) -> Iterator[AddressLiteral]:
+    for leaf in find_address_literals(item, scope):
+        yield leaf._replace(read=environment_read, choice=conditional) if environment_read is not None else leaf
 
 
-def _elements(value: ast.Tuple | ast.List, scope: Scope) -> Iterator[Leaf]:
+def _in_sequence(value: ast.Tuple | ast.List, scope: NameScope) -> Iterator[AddressLiteral]:
     second = value.elts[1] if len(value.elts) == 2 else None
     port = second.value if isinstance(second, ast.Constant) and type(second.value) is int else None
     for item in value.elts:
-        for leaf in leaves(item, scope):
+        for leaf in find_address_literals(item, scope):
             yield leaf._replace(port=port) if leaf.port is None else leaf
 
 
-def _sum(value: ast.BinOp, scope: Scope) -> Iterator[Leaf]:
-    yield from leaves(value.left, scope)
+def _in_sum(value: ast.BinOp, scope: NameScope) -> Iterator[AddressLiteral]:
+    yield from find_address_literals(value.left, scope)
 
 
-def _formatted(value: ast.Call, scope: Scope) -> Iterator[Leaf]:
+def _in_format_call(value: ast.Call, scope: NameScope) -> Iterator[AddressLiteral]:
     if isinstance(value.func, ast.Attribute) and value.func.attr == "format":
-        yield from leaves(value.func.value, scope)
+        yield from find_address_literals(value.func.value, scope)
 
 
-def _read_of(node: ast.expr, scope: Scope) -> Read | None:
+def _environment_read_of(node: ast.expr, scope: NameScope) -> EnvironmentRead | None:
     """Return what an expression reads of the environment: a call, or `os.environ["NAME"]`."""
     if isinstance(node, ast.Call):
-        return environment_read(node, scope)
+        return find_environment_read(node, scope)
     if isinstance(node, ast.Subscript) and last_name(node.value) == "environ":
-        variable = text_of(node.slice)
-        return Read(variable, None, node) if variable else None
+        variable = string_literal(node.slice)
+        return EnvironmentRead(variable, None, node) if variable else None
     return None
 
 
-_LOOKS: dict[type, Callable[[Any, Scope], Iterator[Leaf]]] = {
-    ast.Constant: _constant,
-    ast.JoinedStr: _joined,
-    ast.BoolOp: _either,
-    ast.IfExp: _condition,
-    ast.Tuple: _elements,
-    ast.List: _elements,
-    ast.BinOp: _sum,
-    ast.Call: _formatted,
+_HANDLERS: dict[type, Callable[[Any, NameScope], Iterator[AddressLiteral]]] = {
+    ast.Constant: _in_constant,
+    ast.JoinedStr: _in_fstring,
+    ast.BoolOp: _in_bool_op,
+    ast.IfExp: _in_conditional,
+    ast.Tuple: _in_sequence,
+    ast.List: _in_sequence,
+    ast.BinOp: _in_sum,
+    ast.Call: _in_format_call,
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_HOSTS = frozenset(
+_NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_HOST_WORDS = frozenset(
     {
         *("host", "hosts", "hostname", "hostnames", "ip", "ips", "ipaddr", "ipaddress", "addr", "addrs"),
         *(
@@ -35,9 +35,9 @@ _HOSTS = frozenset(
         ),
     }
 )
-_BINDS = frozenset({"bind", "binding", "listen", "listening", "interface", "iface"})
+_BIND_WORDS = frozenset({"bind", "binding", "listen", "listening", "interface", "iface"})
 # Lists of who may come, templates and tests of a text: an address there is compared, not used.
-_COMPARED = frozenset(
+_COMPARISON_WORDS = frozenset(
     {
         *("allow", "allowed", "allowlist", "whitelist", "white", "blacklist", "black", "block", "blocked"),
         *("blocklist", "deny", "denied", "trusted", "trust", "exclude", "excluded", "ignore", "ignored"),
@@ -71,7 +71,7 @@ _CONNECT_CALLS = frozenset(
     }
 )
 # What only shows, compares, edits or stands in for a text.
-_IDLE_CALLS = frozenset(
+_INERT_CALLS = frozenset(
     {
         *(
             "print",
@@ -96,39 +96,39 @@ _IDLE_CALLS = frozenset(
 
 
 @lru_cache(4096)
-def words_of(name: str) -> frozenset[str]:
+def split_name_words(name: str) -> frozenset[str]:
     """Return the words of a name in lower case: `redisHost` and `REDIS_HOST` have the same two."""
-    return frozenset(word.lower() for word in _WORDS.findall(name))
+    return frozenset(word.lower() for word in _NAME_WORD.findall(name))
 
 
-def names_host(name: str) -> bool:
+def is_host_name(name: str) -> bool:
     """Return whether what `name` holds is the address of something."""
-    words = words_of(name)
-    return bool(words & _HOSTS) and not words & _COMPARED
+    words = split_name_words(name)
+    return bool(words & _HOST_WORDS) and not words & _COMPARISON_WORDS
 
 
-def names_interface(name: str) -> bool:
+def is_bind_name(name: str) -> bool:
     """Return whether what `name` holds is where to listen."""
-    return bool(words_of(name) & _BINDS)
+    return bool(split_name_words(name) & _BIND_WORDS)
 
 
-def names_comparison(name: str) -> bool:
+def is_comparison_name(name: str) -> bool:
     """Return whether what `name` holds is something to compare with, or no address at all."""
-    return bool(words_of(name) & _COMPARED)
+    return bool(split_name_words(name) & _COMPARISON_WORDS)
 
 
-def is_bind(call: str) -> bool:
+def is_bind_call(function_name: str) -> bool:
     """Return whether a function of this name takes an address to listen on."""
-    return call in _BIND_CALLS or call.endswith(("Server", "ServerFactory"))
+    return function_name in _BIND_CALLS or function_name.endswith(("Server", "ServerFactory"))
 
 
-def is_connect(call: str) -> bool:
+def is_connect_call(function_name: str) -> bool:
     """Return whether a function of this name takes the address of a peer."""
-    return call in _CONNECT_CALLS
+    return function_name in _CONNECT_CALLS
 
 
-def is_idle(call: str) -> bool:
+def is_inert_call(function_name: str) -> bool:
     """Return whether a function of this name connects to nothing: it prints, compares, raises."""
     return (
-        call in _IDLE_CALLS or call.endswith(("Error", "Exception", "Warning")) or call.startswith("assert")
+        function_name in _INERT_CALLS or function_name.endswith(("Error", "Exception", "Warning")) or function_name.startswith("assert")
     )

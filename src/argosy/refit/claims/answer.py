@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
-from argosy.refit.claims.spec import Unit
+from argosy.refit.claims.spec import CountUnit
 
 
-class Spot(msgspec.Struct, frozen=True, order=True):
+class CodeLocation(msgspec.Struct, frozen=True, order=True):
     """One place that was counted.
 
     path: relative to the tree. line, column: from 1; 0 for the whole file. symbol: what stands there.
@@ -22,69 +22,69 @@ class Spot(msgspec.Struct, frozen=True, order=True):
     symbol: str = ""
     by_tokens: bool = False
 
-    def shown(self) -> str:
+    def describe(self) -> str:
         """Return `path:line symbol`, as far as there is one."""
         place = f"{self.path}:{self.line}" if self.line else self.path
         return f"{place} {self.symbol}".rstrip()
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class CountBounds(msgspec.Struct, frozen=True):
     """How many there are: at least so many, and at most; None where nobody can tell."""
 
-    least: int
-    most: int | None
+    minimum: int
+    maximum: int | None
 
     @property
     def is_exact(self) -> bool:
-        return self.least == self.most
+        return self.minimum == self.maximum
 
-    def shown(self) -> str:
+    def describe(self) -> str:
         """Return `15`, `15 to 21` or `at least 15`."""
-        if self.most is None:
-            return f"at least {self.least}"
-        return str(self.least) if self.is_exact else f"{self.least} to {self.most}"
+        if self.maximum is None:
+            return f"at least {self.minimum}"
+        return str(self.minimum) if self.is_exact else f"{self.minimum} to {self.maximum}"
 
 
-class Answer(msgspec.Struct, frozen=True):
+class QueryResult(msgspec.Struct, frozen=True):
     """What was found.
 
     maybe: files that may hold more, and how many at most; None without a bound. total: the number, where
     it is not the number of places. trouble: why the query has no answer here, else empty.
     """
 
-    spots: tuple[Spot, ...] = ()
-    maybe: Mapping[str, int | None] = {}
-    total: Bounds | None = None
-    trouble: str = ""
+    locations: tuple[CodeLocation, ...] = ()
+    possible: Mapping[str, int | None] = {}
+    total: CountBounds | None = None
+    error: str = ""
 
 
-def bounds(answer: Answer, unit: Unit, scope: Collection[str]) -> Bounds:
+def count_bounds(result: QueryResult, unit: CountUnit, scope: Collection[str]) -> CountBounds:
     """Return how many units an answer counts. scope: the files that were looked at."""
-    if answer.total is not None:
-        return answer.total
+    if result.total is not None:
+        return result.total
     if unit == "place":
-        return Bounds(len(answer.spots), _sum([len(answer.spots), *answer.maybe.values()]))
-    holders = {spot.path for spot in answer.spots}
-    either = holders | set(answer.maybe)
+        return CountBounds(len(result.locations), _sum_bounded([len(result.locations), *result.possible.values()]))
+    files_with = {spot.path for spot in result.locations}
+    files_possible = files_with | set(result.possible)
     if unit == "file":
-        return Bounds(len(holders), len(either))
-    return Bounds(len(set(scope) - either), len(set(scope) - holders))
+        return CountBounds(len(files_with), len(files_possible))
+    return CountBounds(len(set(scope) - files_possible), len(set(scope) - files_with))
 
 
-def unit_spots(answer: Answer, unit: Unit, scope: Collection[str]) -> tuple[Spot, ...]:
+def locations_by_unit(result: QueryResult, unit: CountUnit, scope: Collection[str]) -> tuple[CodeLocation, ...]:
     """Return the places that `unit` counts: one a file, or the files without one."""
     if unit == "place":
-        return tuple(sorted(answer.spots))
+        return tuple(sorted(result.locations))
     if unit == "file":
-        first: dict[str, Spot] = {}
-        for spot in sorted(answer.spots):
-            first.setdefault(spot.path, spot)
+        first: dict[str, CodeLocation] = {}
+        for location in sorted(result.locations):
+            first.setdefault(location.path, location)
         return tuple(first.values())
-    held = {spot.path for spot in answer.spots} | set(answer.maybe)
-    return tuple(Spot(path) for path in sorted(set(scope) - held))
+    files_possible = {spot.path for spot in result.locations} | set(result.possible)
+    return tuple(CodeLocation(path) for path in sorted(set(scope) - files_possible))
 
 
-def _sum(counts: Iterable[int | None]) -> int | None:
+def _sum_bounded(counts: Iterable[int | None]) -> int | None:
     total = 0
     for count in counts:
         if count is None:

@@ -4,54 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from argosy.refit.claims.answer import Answer, Spot
-from argosy.refit.claims.kind import Ask, Kind
+from argosy.refit.claims.answer import QueryResult, CodeLocation
+from argosy.refit.claims.kind import QueryContext, QueryKind
 from argosy.refit.rule import Rule, load_rules
 
 
-def make_kinds() -> tuple[Kind, ...]:
+def make_query_kinds() -> tuple[QueryKind, ...]:
     """Return one kind for each rule of the audit, and one for each family."""
     rules = load_rules()
     families = sorted({rule.code[0] for rule in rules})
     found = [
-        Kind(
+        QueryKind(
             name=f"audit.{rule.code}",
-            counts=f"findings of {rule.code}: {rule.title}",
+            description=f"findings of {rule.code}: {rule.title}",
             scope=("all",),
-            answer=_answer((rule,)),
+            answer=_make_answer((rule,)),
         )
         for rule in rules
     ]
     found += [
-        Kind(
+        QueryKind(
             name=f"audit.{family}",
-            counts=f"findings of the rules {family}…",
+            description=f"findings of the rules {family}…",
             scope=("all",),
-            answer=_answer([rule for rule in rules if rule.code.startswith(family)]),
+            answer=_make_answer([rule for rule in rules if rule.code.startswith(family)]),
         )
         for family in families
     ]
     return tuple(found)
 
 
-def _answer(rules: Sequence[Rule]) -> Callable[[Ask], Answer]:
+def _make_answer(rules: Sequence[Rule]) -> Callable[[QueryContext], QueryResult]:
     codes = {rule.code for rule in rules}
     # What reads trees sees nothing in a file that has none.
-    needs_trees = any(rule.file or rule.link or rule.needs for rule in rules if rule.broken is None)
+    needs_trees = any(rule.check_file or rule.check_links or rule.fact_kinds for rule in rules if rule.check_broken is None)
 
-    def answer(ask: Ask) -> Answer:
-        report = ask.ground.report
-        for code in sorted(codes & set(report.refused)):
-            return Answer(trouble=f"{code} is not asked: {report.refused[code]}")
-        paths = set(ask.paths)
-        spots = tuple(
-            Spot(item.path, item.line, item.column, item.symbol)
+    def answer(context: QueryContext) -> QueryResult:
+        report = context.codebase.audit_report
+        for code in sorted(codes & set(report.skipped_rules)):
+            return QueryResult(error=f"{code} is not asked: {report.skipped_rules[code]}")
+        paths = set(context.paths)
+        locations = tuple(
+            CodeLocation(item.path, item.line, item.column, item.symbol)
             for item in report.findings
             if item.code in codes and item.path in paths
         )
-        broken = [path for path, fault in report.verdict.unparsed.items() if fault.stage != "compile"]
-        failed = [item.path for item in report.verdict.failures if item.code in codes]
+        broken = [path for path, fault in report.result.unparsed.items() if fault.stage != "compile"]
+        failed = [item.path for item in report.result.failures if item.code in codes]
         unread = {*(broken if needs_trees else ()), *failed} & paths
-        return Answer(spots, dict.fromkeys(sorted(unread)))
+        return QueryResult(locations, dict.fromkeys(sorted(unread)))
 
     return answer

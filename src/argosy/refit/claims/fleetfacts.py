@@ -13,23 +13,23 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.engine.sources import script_of
+from argosy.engine.sources import find_script_argument
 from argosy.fault import InputError
-from argosy.fleet.graph import Graph, graph_of
+from argosy.fleet.graph import Graph, graph_from_edges
 from argosy.fleet.importers import plan_import
-from argosy.fleet.importers.found import Source
+from argosy.fleet.importers.found import ImportSource
 from argosy.fleet.importers.search import find_sources
 from argosy.fleet.load import read_fleet
 from argosy.fleet.spec import Fleet
-from argosy.refit.claims.answer import Spot
+from argosy.refit.claims.answer import CodeLocation
 
 
-class Member(msgspec.Struct, frozen=True):
+class StatedAgent(msgspec.Struct, frozen=True):
     """One agent. script: its path in the tree, empty for a command. needs: names of agents."""
 
     name: str
     machine: str
-    spot: Spot
+    location: CodeLocation
     script: str
     needs: tuple[str, ...]
     is_required: bool
@@ -40,8 +40,8 @@ class PortUse(msgspec.Struct, frozen=True):
 
     machine: str
     port: int
-    by: str
-    spot: Spot
+    owner: str
+    location: CodeLocation
 
 
 class FleetFacts(msgspec.Struct, frozen=True, dict=True):
@@ -50,25 +50,25 @@ class FleetFacts(msgspec.Struct, frozen=True, dict=True):
     edges: as stated, each once, also those that lead to nothing. fleet: None unless one fleet file tells it.
     """
 
-    members: tuple[Member, ...]
+    agents: tuple[StatedAgent, ...]
     rows: int
-    edges: tuple[tuple[str, str, Spot], ...]
+    edges: tuple[tuple[str, str, CodeLocation], ...]
     ports: tuple[PortUse, ...]
     fleet: Fleet | None
 
     @cached_property
     def graph(self) -> Graph:
         """Who needs whom, among the agents that there are."""
-        return graph_of({member.name: member.needs for member in self.members})
+        return graph_from_edges({member.name: member.needs for member in self.agents})
 
     @property
     def scripts(self) -> tuple[str, ...]:
         """The scripts that agents run, each once."""
-        return tuple(dict.fromkeys(member.script for member in self.members if member.script))
+        return tuple(dict.fromkeys(member.script for member in self.agents if member.script))
 
-    def member(self, name: str) -> Member | None:
+    def find_agent(self, name: str) -> StatedAgent | None:
         """Return the agent of a name."""
-        return next((member for member in self.members if member.name == name), None)
+        return next((member for member in self.agents if member.name == name), None)
 
 
 def read_fleet_facts(root: str, paths: Sequence[str]) -> FleetFacts:
@@ -82,8 +82,8 @@ def read_fleet_facts(root: str, paths: Sequence[str]) -> FleetFacts:
         fleet, faults = read_fleet(whole[0])
         if fleet is None:
             raise InputError(*faults)
-        return _of_fleet(root, fleet)
-    return _of_sources(root, whole)
+        return _facts_from_fleet(root, fleet)
+    return _facts_from_sources(root, whole)
 
 
 def _is_fleet_file(path: Path) -> bool:
@@ -94,14 +94,14 @@ def _is_fleet_file(path: Path) -> bool:
     return False
 
 
-def _of_fleet(root: str, fleet: Fleet) -> FleetFacts:
+def _facts_from_fleet(root: str, fleet: Fleet) -> FleetFacts:
     folder = os.path.dirname(fleet.path)
-    members = tuple(
-        Member(
+    agents = tuple(
+        StatedAgent(
             name,
             agent.machine or "",
-            _spot(root, agent.where, name),
-            _script(root, folder, agent.run),
+            _parse_location(root, agent.where, name),
+            _script_path(root, folder, agent.run),
             tuple(need.agent for need in agent.needs),
             agent.required,
         )
@@ -111,54 +111,54 @@ def _of_fleet(root: str, fleet: Fleet) -> FleetFacts:
         (
             name,
             need.agent,
-            _spot(
-                root, fleet.places.get(f"agents.{name}.needs.{at}", agent.where), f"{name} -> {need.agent}"
+            _parse_location(
+                root, fleet.locations.get(f"agents.{name}.needs.{at}", agent.where), f"{name} -> {need.agent}"
             ),
         )
         for name, agent in fleet.agents.items()
         for at, need in enumerate(agent.needs)
     )
     ports = tuple(
-        PortUse(agent.machine or "", port, f"{name}.{key}", _spot(root, agent.where, name))
+        PortUse(agent.machine or "", port, f"{name}.{key}", _parse_location(root, agent.where, name))
         for name, agent in fleet.agents.items()
         for key, port in (("port", agent.port), ("health_port", agent.health_port))
         if port is not None
     )
-    return FleetFacts(members, len(members), tuple(edges), ports, fleet)
+    return FleetFacts(agents, len(agents), tuple(edges), ports, fleet)
 
 
-def _of_sources(root: str, paths: Sequence[Path]) -> FleetFacts:
+def _facts_from_sources(root: str, paths: Sequence[Path]) -> FleetFacts:
     plan = plan_import(paths, Path(root))
     sources = find_sources(tuple(paths)).sources
-    alike: dict[str, list[tuple[str, str]]] = {}
+    agents_by_name: dict[str, list[tuple[str, str]]] = {}
     for agent in plan.agents:
-        alike.setdefault(agent.found.name, []).append((agent.machine, agent.name))
-    members, edges = [], []
+        agents_by_name.setdefault(agent.imported.name, []).append((agent.machine, agent.name))
+    agents, edges = [], []
     for agent in plan.agents:
         needs: list[str] = []
-        for edge in {item.to: item for item in agent.found.edges if item.kind == "need"}.values():
-            edges.append((agent.name, edge.to, _spot(root, edge.where, f"{agent.name} -> {edge.to}")))
-            needs += _targets(alike.get(edge.to, []), agent.machine)
-        members.append(
-            Member(
+        for edge in {item.target: item for item in agent.imported.edges if item.kind == "need"}.values():
+            edges.append((agent.name, edge.target, _parse_location(root, edge.where, f"{agent.name} -> {edge.target}")))
+            needs += _resolve_targets(agents_by_name.get(edge.target, []), agent.machine)
+        agents.append(
+            StatedAgent(
                 agent.name,
                 agent.machine,
-                _spot(root, agent.found.where, agent.name),
-                _script(root, root, agent.found.run),
+                _parse_location(root, agent.imported.where, agent.name),
+                _script_path(root, root, agent.imported.run),
                 tuple(dict.fromkeys(needs)),
-                agent.found.required,
+                agent.imported.required,
             )
         )
     ports = [
-        PortUse(str(source.path), port, by, _spot(root, where, by))
+        PortUse(str(source.path), port, by, _parse_location(root, where, by))
         for source in sources
-        for port, by, where in _ports_of_rows(source)
+        for port, by, where in _row_ports(source)
     ]
     rows = sum(len(source.agents) for source in sources)
-    return FleetFacts(tuple(members), rows, tuple(edges), tuple(ports), None)
+    return FleetFacts(tuple(agents), rows, tuple(edges), tuple(ports), None)
 
 
-def _ports_of_rows(source: Source) -> Iterator[tuple[int, str, str]]:
+def _row_ports(source: ImportSource) -> Iterator[tuple[int, str, str]]:
     for agent in source.agents:
         for key, port in (("port", agent.port), ("health_port", agent.health_port)):
             if port is not None:
@@ -167,33 +167,33 @@ def _ports_of_rows(source: Source) -> Iterator[tuple[int, str, str]]:
         yield item.port, item.key, item.where
 
 
-def _targets(alike: Sequence[tuple[str, str]], machine: str) -> list[str]:
+def _resolve_targets(candidates: Sequence[tuple[str, str]], machine: str) -> list[str]:
     """Return the agent of a name: the one of the same machine, else the only one."""
-    here = [name for where, name in alike if where == machine]
-    return here or ([alike[0][1]] if len(alike) == 1 else [])
+    here = [name for where, name in candidates if where == machine]
+    return here or ([candidates[0][1]] if len(candidates) == 1 else [])
 
 
-def _script(root: str, folder: str, run: str | tuple[str, ...]) -> str:
+def _script_path(root: str, folder: str, run: str | tuple[str, ...]) -> str:
     if isinstance(run, tuple):
-        script = script_of(run) or ""
+        script = find_script_argument(run) or ""
     else:
         script = run if run.endswith(".py") else run.partition(":")[0].replace(".", "/") + ".py"
     return _relative(root, os.path.join(folder, script)) if script else ""
 
 
-def _spot(root: str, where: str, symbol: str) -> Spot:
+def _parse_location(root: str, position: str, symbol: str) -> CodeLocation:
     """Return a place that the fleet's readers tell as `file:line:column`, as seen from here."""
-    path, *numbers = where.rsplit(":", 2)
+    path, *numbers = position.rsplit(":", 2)
     if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
-        return Spot(_relative(root, where), symbol=symbol)
-    return Spot(_relative(root, path), int(numbers[0]), int(numbers[1]), symbol)
+        return CodeLocation(_relative(root, position), symbol=symbol)
+    return CodeLocation(_relative(root, path), int(numbers[0]), int(numbers[1]), symbol)
 
 
 def _relative(root: str, path: str) -> str:
     return os.path.relpath(os.path.realpath(path), root).replace(os.sep, "/")
 
 
-def twice_used(facts: FleetFacts) -> Mapping[tuple[str, int], Sequence[PortUse]]:
+def ports_used_twice(facts: FleetFacts) -> Mapping[tuple[str, int], Sequence[PortUse]]:
     """Return the ports of a machine that more than one row names."""
     found: dict[tuple[str, int], list[PortUse]] = {}
     for use in facts.ports:

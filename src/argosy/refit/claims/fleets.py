@@ -4,181 +4,181 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from argosy.fleet.spelling import suggestion
-from argosy.refit.claims.answer import Answer, Bounds, Spot
-from argosy.refit.claims.fleetfacts import FleetFacts, Member, twice_used
-from argosy.refit.claims.kind import Ask, Kind
+from argosy.fleet.spelling import suggest
+from argosy.refit.claims.answer import QueryResult, CountBounds, CodeLocation
+from argosy.refit.claims.fleetfacts import FleetFacts, StatedAgent, ports_used_twice
+from argosy.refit.claims.kind import QueryContext, QueryKind
 
-NO_FLEET = "nothing tells the fleet: name its files under `fleet:`, or with `--fleet`"
+NO_FLEET_MESSAGE = "nothing tells the fleet: name its files under `fleet:`, or with `--fleet`"
 
 
-def _about(find: Callable[[FleetFacts, Ask], Answer]) -> Callable[[Ask], Answer]:
-    def answer(ask: Ask) -> Answer:
-        facts = ask.ground.fleet
-        return Answer(trouble=NO_FLEET) if facts is None else find(facts, ask)
+def _fleet_answer(find: Callable[[FleetFacts, QueryContext], QueryResult]) -> Callable[[QueryContext], QueryResult]:
+    def answer(context: QueryContext) -> QueryResult:
+        facts = context.codebase.fleet
+        return QueryResult(error=NO_FLEET_MESSAGE) if facts is None else find(facts, context)
 
     return answer
 
 
-def _agents(facts: FleetFacts, ask: Ask) -> Answer:
-    machine = ask.argument
-    if machine and machine not in {member.machine for member in facts.members}:
-        known = sorted({member.machine for member in facts.members if member.machine})
-        return Answer(trouble=f"there is no machine `{machine}`: {suggestion(machine, known, 'machines')}")
-    return _members([member for member in facts.members if machine in ("", member.machine)])
+def _list_agents(facts: FleetFacts, context: QueryContext) -> QueryResult:
+    machine = context.argument
+    if machine and machine not in {member.machine for member in facts.agents}:
+        known = sorted({member.machine for member in facts.agents if member.machine})
+        return QueryResult(error=f"there is no machine `{machine}`: {suggest(machine, known, 'machines')}")
+    return _locations_of([member for member in facts.agents if machine in ("", member.machine)])
 
 
-def _members(members: Sequence[Member]) -> Answer:
-    return Answer(tuple(member.spot for member in members))
+def _locations_of(agents: Sequence[StatedAgent]) -> QueryResult:
+    return QueryResult(tuple(member.location for member in agents))
 
 
-def _rows(facts: FleetFacts, ask: Ask) -> Answer:
-    return Answer(total=Bounds(facts.rows, facts.rows))
+def _count_rows(facts: FleetFacts, context: QueryContext) -> QueryResult:
+    return QueryResult(total=CountBounds(facts.rows, facts.rows))
 
 
-def _optional(facts: FleetFacts, ask: Ask) -> Answer:
-    return _members([member for member in facts.members if not member.is_required])
+def _list_optional(facts: FleetFacts, context: QueryContext) -> QueryResult:
+    return _locations_of([member for member in facts.agents if not member.is_required])
 
 
-def _edges(facts: FleetFacts, ask: Ask) -> Answer:
-    return Answer(tuple(spot for _, _, spot in facts.edges))
+def _list_edges(facts: FleetFacts, context: QueryContext) -> QueryResult:
+    return QueryResult(tuple(spot for _, _, spot in facts.edges))
 
 
-def _dangling(facts: FleetFacts, ask: Ask) -> Answer:
+def _list_dangling(facts: FleetFacts, context: QueryContext) -> QueryResult:
     known = set(facts.graph.edges())
-    names = {member.name for member in facts.members}
-    return Answer(tuple(spot for of, to, spot in facts.edges if (of, to) not in known and to not in names))
+    names = {member.name for member in facts.agents}
+    return QueryResult(tuple(spot for of, to, spot in facts.edges if (of, to) not in known and to not in names))
 
 
-def _cycles(facts: FleetFacts, ask: Ask) -> Answer:
-    spots = {member.name: member.spot for member in facts.members}
-    return Answer(
+def _list_cycles(facts: FleetFacts, context: QueryContext) -> QueryResult:
+    locations = {member.name: member.location for member in facts.agents}
+    return QueryResult(
         tuple(
-            Spot(spots[way[0]].path, spots[way[0]].line, spots[way[0]].column, " -> ".join((*way, way[0])))
+            CodeLocation(locations[way[0]].path, locations[way[0]].line, locations[way[0]].column, " -> ".join((*way, way[0])))
             for way in facts.graph.cycles()
         )
     )
 
 
-def _levels(facts: FleetFacts, ask: Ask) -> Answer:
+def _count_levels(facts: FleetFacts, context: QueryContext) -> QueryResult:
     count = len(facts.graph.levels())
-    return Answer(total=Bounds(count, count))
+    return QueryResult(total=CountBounds(count, count))
 
 
-def _chain(facts: FleetFacts, ask: Ask) -> Answer:
-    graph = facts.graph.without(facts.graph.cuts())
+def _longest_chain(facts: FleetFacts, context: QueryContext) -> QueryResult:
+    graph = facts.graph.with_edges_as_wants(facts.graph.cycle_cuts())
     chain = graph.longest_chain()
-    members = [member for name in chain if (member := facts.member(name)) is not None]
-    return Answer(tuple(member.spot for member in members), {}, Bounds(len(chain), len(chain)))
+    agents = [member for name in chain if (member := facts.find_agent(name)) is not None]
+    return QueryResult(tuple(member.location for member in agents), {}, CountBounds(len(chain), len(chain)))
 
 
-def _redundant(facts: FleetFacts, ask: Ask) -> Answer:
-    redundant = set(facts.graph.without(facts.graph.cuts()).redundant())
-    return Answer(tuple(spot for of, to, spot in facts.edges if (of, to) in redundant))
+def _list_redundant(facts: FleetFacts, context: QueryContext) -> QueryResult:
+    redundant = set(facts.graph.with_edges_as_wants(facts.graph.cycle_cuts()).redundant())
+    return QueryResult(tuple(spot for of, to, spot in facts.edges if (of, to) in redundant))
 
 
-def _needed_by(facts: FleetFacts, ask: Ask) -> Answer:
-    return _of_agent(facts, ask, facts.graph.dependents)
+def _needed_by(facts: FleetFacts, context: QueryContext) -> QueryResult:
+    return _related_agents(facts, context, facts.graph.dependents)
 
 
-def _affected_by(facts: FleetFacts, ask: Ask) -> Answer:
-    own = ask.argument
-    return _of_agent(facts, ask, lambda name: [one for one in facts.graph.affected([name]) if one != own])
+def _affected_by(facts: FleetFacts, context: QueryContext) -> QueryResult:
+    own = context.argument
+    return _related_agents(facts, context, lambda name: [one for one in facts.graph.with_dependents([name]) if one != own])
 
 
-def _of_agent(facts: FleetFacts, ask: Ask, find: Callable[[str], Sequence[str]]) -> Answer:
-    if facts.member(ask.argument) is None:
-        names = [member.name for member in facts.members]
-        hint = suggestion(ask.argument, names, "agents")
-        return Answer(trouble=f"there is no agent `{ask.argument}`: {hint}")
-    found = set(find(ask.argument))
-    return _members([member for member in facts.members if member.name in found])
+def _related_agents(facts: FleetFacts, context: QueryContext, find: Callable[[str], Sequence[str]]) -> QueryResult:
+    if facts.find_agent(context.argument) is None:
+        names = [member.name for member in facts.agents]
+        hint = suggest(context.argument, names, "agents")
+        return QueryResult(error=f"there is no agent `{context.argument}`: {hint}")
+    found = set(find(context.argument))
+    return _locations_of([member for member in facts.agents if member.name in found])
 
 
-def _ports_twice(facts: FleetFacts, ask: Ask) -> Answer:
+def _list_port_clashes(facts: FleetFacts, context: QueryContext) -> QueryResult:
     """Ports of one machine; the places are all rows that name them."""
-    clashes = twice_used(facts)
-    spots = [
-        Spot(use.spot.path, use.spot.line, use.spot.column, f"{use.by} {use.port}")
+    clashes = ports_used_twice(facts)
+    locations = [
+        CodeLocation(use.location.path, use.location.line, use.location.column, f"{use.owner} {use.port}")
         for uses in clashes.values()
         for use in uses
     ]
-    return Answer(tuple(spots), {}, Bounds(len(clashes), len(clashes)))
+    return QueryResult(tuple(locations), {}, CountBounds(len(clashes), len(clashes)))
 
 
-def _missing(facts: FleetFacts, ask: Ask) -> Answer:
-    known = set(ask.ground.files)
-    return _members([member for member in facts.members if member.script and member.script not in known])
+def _list_missing_scripts(facts: FleetFacts, context: QueryContext) -> QueryResult:
+    known = set(context.codebase.files)
+    return _locations_of([member for member in facts.agents if member.script and member.script not in known])
 
 
 _ARGUMENT = "AGENT"
 
 
-def _is_named(argument: str) -> str:
+def _argument_error(argument: str) -> str:
     return "" if argument else "it takes an agent's name"
 
 
 KINDS = (
-    Kind(
+    QueryKind(
         name="fleet.agents",
         argument="[MACHINE]",
-        counts="agents, each once",
+        description="agents, each once",
         scope=(),
-        answer=_about(_agents),
+        answer=_fleet_answer(_list_agents),
     ),
-    Kind(
+    QueryKind(
         name="fleet.rows",
-        counts="entries of agents in its files",
+        description="entries of agents in its files",
         scope=(),
         is_sum=True,
-        answer=_about(_rows),
+        answer=_fleet_answer(_count_rows),
     ),
-    Kind(name="fleet.optional", counts="agents that are not required", scope=(), answer=_about(_optional)),
-    Kind(name="fleet.edges", counts="needs, as stated, each once", scope=(), answer=_about(_edges)),
-    Kind(name="fleet.dangling", counts="needs that lead to no agent", scope=(), answer=_about(_dangling)),
-    Kind(
+    QueryKind(name="fleet.optional", description="agents that are not required", scope=(), answer=_fleet_answer(_list_optional)),
+    QueryKind(name="fleet.edges", description="needs, as stated, each once", scope=(), answer=_fleet_answer(_list_edges)),
+    QueryKind(name="fleet.dangling", description="needs that lead to no agent", scope=(), answer=_fleet_answer(_list_dangling)),
+    QueryKind(
         name="fleet.redundant",
-        counts="needs that others imply, cycles cut",
+        description="needs that others imply, cycles cut",
         scope=(),
-        answer=_about(_redundant),
+        answer=_fleet_answer(_list_redundant),
     ),
-    Kind(name="fleet.cycles", counts="cycles of needs", scope=(), answer=_about(_cycles)),
-    Kind(
+    QueryKind(name="fleet.cycles", description="cycles of needs", scope=(), answer=_fleet_answer(_list_cycles)),
+    QueryKind(
         name="fleet.levels",
-        counts="levels of needs, a cycle taken as one agent",
+        description="levels of needs, a cycle taken as one agent",
         scope=(),
         is_sum=True,
-        answer=_about(_levels),
+        answer=_fleet_answer(_count_levels),
     ),
-    Kind(
+    QueryKind(
         name="fleet.chain",
-        counts="agents in the longest chain of needs, cycles cut",
+        description="agents in the longest chain of needs, cycles cut",
         scope=(),
         is_sum=True,
-        answer=_about(_chain),
+        answer=_fleet_answer(_longest_chain),
     ),
-    Kind(
+    QueryKind(
         name="fleet.needed-by",
         argument=_ARGUMENT,
-        counts="agents that need this one, directly",
+        description="agents that need this one, directly",
         scope=(),
-        check=_is_named,
-        answer=_about(_needed_by),
+        argument_error=_argument_error,
+        answer=_fleet_answer(_needed_by),
     ),
-    Kind(
+    QueryKind(
         name="fleet.affected-by",
         argument=_ARGUMENT,
-        counts="agents that need this one, directly or not",
+        description="agents that need this one, directly or not",
         scope=(),
-        check=_is_named,
-        answer=_about(_affected_by),
+        argument_error=_argument_error,
+        answer=_fleet_answer(_affected_by),
     ),
-    Kind(
+    QueryKind(
         name="fleet.ports-twice",
-        counts="ports that more than one row of a file names",
+        description="ports that more than one row of a file names",
         scope=(),
         is_sum=True,
-        answer=_about(_ports_twice),
+        answer=_fleet_answer(_list_port_clashes),
     ),
-    Kind(name="fleet.missing", counts="agents whose script is not there", scope=(), answer=_about(_missing)),
+    QueryKind(name="fleet.missing", description="agents whose script is not there", scope=(), answer=_fleet_answer(_list_missing_scripts)),
 )

@@ -6,22 +6,22 @@ import ast
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from argosy.refit.claims.answer import Answer, Bounds, Spot
-from argosy.refit.claims.kind import Ask, Item, Kind, Reading, last, name_trouble, plain, spot_of, word_of
-from argosy.refit.claims.lexical import Outline
-from argosy.refit.facts.units import prints_of
+from argosy.refit.claims.answer import QueryResult, CountBounds, CodeLocation
+from argosy.refit.claims.kind import QueryContext, QueryMatch, QueryKind, FileMatcher, last_name, name_error, list_matches, location_of, longest_literal
+from argosy.refit.claims.lexical import TokenOutline
+from argosy.refit.facts.units import iter_shape_digests
 from argosy.refit.file import PythonFile
 
 
-def _functions(file: PythonFile, argument: str) -> list[Item]:
-    return [item for item in _all_functions(file) if _is_named(item.name, argument)]
+def _functions_named(file: PythonFile, argument: str) -> list[QueryMatch]:
+    return [item for item in _all_functions(file) if _matches_name(item.name, argument)]
 
 
-def _all_functions(file: PythonFile) -> Iterator[Item]:
-    for node, name, shape in prints_of(file):
+def _all_functions(file: PythonFile) -> Iterator[QueryMatch]:
+    for node, name, shape in iter_shape_digests(file):
         if not isinstance(node, ast.ClassDef):
             lines = file.lines[node.lineno - 1 : node.end_lineno]
-            yield Item(
+            yield QueryMatch(
                 node.lineno,
                 file.parsed.column(node),
                 name,
@@ -31,138 +31,138 @@ def _all_functions(file: PythonFile) -> Iterator[Item]:
             )
 
 
-def _is_named(name: str, argument: str) -> bool:
+def _matches_name(name: str, argument: str) -> bool:
     if "." not in argument:
-        return fnmatchcase(last(name), argument)
+        return fnmatchcase(last_name(name), argument)
     return fnmatchcase(name, argument) or fnmatchcase(name, f"*.{argument}")
 
 
-def _functions_in_words(outline: Outline, argument: str) -> list[Item]:
+def _functions_from_tokens(outline: TokenOutline, argument: str) -> list[QueryMatch]:
     return [
-        Item(item.line, item.column, item.name, (), b"", item.lines)
+        QueryMatch(item.line, item.column, item.name, (), b"", item.lines)
         for item in outline.definitions
-        if item.kind == "def" and _is_named(item.name, argument)
+        if item.kind == "def" and _matches_name(item.name, argument)
     ]
 
 
-def _groups(ask: Ask) -> tuple[dict[bytes, list[Spot]], dict[str, int | None]]:
+def _group_by_shape(context: QueryContext) -> tuple[dict[bytes, list[CodeLocation]], dict[str, int | None]]:
     """Return the functions that do the same, and the files with how many that do not parse."""
-    groups: dict[bytes, list[Spot]] = {}
-    unknown: dict[str, int | None] = dict.fromkeys(ask.unread)
-    for path in ask.paths:
-        items = ask.items.get(path, ())
+    groups: dict[bytes, list[CodeLocation]] = {}
+    unknown: dict[str, int | None] = dict.fromkeys(context.unread)
+    for path in context.paths:
+        items = context.matches.get(path, ())
         for item in items:
             if item.shape:
-                groups.setdefault(item.shape, []).append(spot_of(path, item))
+                groups.setdefault(item.shape, []).append(location_of(path, item))
         shapeless = sum(1 for item in items if not item.shape)
         if shapeless and path not in unknown:
             unknown[path] = shapeless
     return groups, unknown
 
 
-def _same(ask: Ask) -> Answer:
+def _largest_identical_group(context: QueryContext) -> QueryResult:
     """The largest group of functions that do the same; one that does not parse may be in any group."""
-    groups, unknown = _groups(ask)
+    groups, unknown = _group_by_shape(context)
     largest = max(groups.values(), key=len, default=[])
-    return Answer(tuple(largest), unknown, _more(len(largest), unknown))
+    return QueryResult(tuple(largest), unknown, _bounds_with_unknown(len(largest), unknown))
 
 
-def _variants(ask: Ask) -> Answer:
+def _count_variants(context: QueryContext) -> QueryResult:
     """How many functions differ in what they do; one that does not parse may be another one."""
-    groups, unknown = _groups(ask)
-    spots = tuple(spot for group in groups.values() for spot in group)
-    return Answer(spots, unknown, _more(len(groups), unknown))
+    groups, unknown = _group_by_shape(context)
+    locations = tuple(spot for group in groups.values() for spot in group)
+    return QueryResult(locations, unknown, _bounds_with_unknown(len(groups), unknown))
 
 
-def _more(count: int, unknown: Mapping[str, int | None]) -> Bounds:
+def _bounds_with_unknown(count: int, unknown: Mapping[str, int | None]) -> CountBounds:
     """Return how large a number is when any of the unknown may add to it, or none."""
     known = [each for each in unknown.values() if each is not None]
-    most = count + sum(known) if len(known) == len(unknown) else None
-    return Bounds(count or int(bool(known)), most)
+    maximum = count + sum(known) if len(known) == len(unknown) else None
+    return CountBounds(count or int(bool(known)), maximum)
 
 
-def _lines(ask: Ask) -> Answer:
-    answer = plain(ask)
-    total = sum(item.lines for path in ask.paths for item in ask.items.get(path, ()))
-    return Answer(answer.spots, {}, Bounds(total, None if ask.unread else total))
+def _count_lines(context: QueryContext) -> QueryResult:
+    result = list_matches(context)
+    total = sum(item.lines for path in context.paths for item in context.matches.get(path, ()))
+    return QueryResult(result.locations, {}, CountBounds(total, None if context.unread else total))
 
 
-def _every_function(file: PythonFile, argument: str) -> list[Item]:
+def _all_functions_of(file: PythonFile, argument: str) -> list[QueryMatch]:
     return list(_all_functions(file))
 
 
-def _unknown_functions(outline: Outline, argument: str) -> list[Item]:
-    return [Item(item.line, item.column, item.name) for item in outline.definitions if item.kind == "def"]
+def _functions_without_shape(outline: TokenOutline, argument: str) -> list[QueryMatch]:
+    return [QueryMatch(item.line, item.column, item.name) for item in outline.definitions if item.kind == "def"]
 
 
-def _like(ask: Ask) -> Answer:
+def _similar_functions(context: QueryContext) -> QueryResult:
     """Those that do what one function does; in files that do not parse nobody can tell."""
-    path, _, name = ask.argument.rpartition(":")
-    model = next((item for item in ask.items.get(path, ()) if item.name == name), None)
-    if model is None or not model.shape:
-        why = "does not parse" if model is not None else "is not there"
-        return Answer(trouble=f"the function `{name}` in `{path}` {why}")
-    spots, maybe = [], {}
-    for where in ask.paths:
-        items = ask.items.get(where, ())
-        spots += [spot_of(where, item) for item in items if item.shape == model.shape]
+    path, _, name = context.argument.rpartition(":")
+    reference = next((item for item in context.matches.get(path, ()) if item.name == name), None)
+    if reference is None or not reference.shape:
+        reason = "does not parse" if reference is not None else "is not there"
+        return QueryResult(error=f"the function `{name}` in `{path}` {reason}")
+    locations, possible = [], {}
+    for where in context.paths:
+        items = context.matches.get(where, ())
+        locations += [location_of(where, item) for item in items if item.shape == reference.shape]
         unknown = sum(1 for item in items if not item.shape)
         if unknown:
-            maybe[where] = unknown
-    return Answer(tuple(spots), {**maybe, **dict.fromkeys(ask.unread)})
+            possible[where] = unknown
+    return QueryResult(tuple(locations), {**possible, **dict.fromkeys(context.unread)})
 
 
-def _like_trouble(argument: str) -> str:
+def _similar_error(argument: str) -> str:
     path, _, name = argument.rpartition(":")
     if path.endswith(".py") and name:
         return ""
     return f"`{argument}` is no function; expected such as `agents/translator.py:Translator.loop`"
 
 
-_BY_NAME = Reading(_functions, _functions_in_words, word_of)
+_MATCH_BY_NAME = FileMatcher(_functions_named, _functions_from_tokens, longest_literal)
 
 KINDS = (
-    Kind(
+    QueryKind(
         name="python.functions",
         argument="NAME",
-        counts="function definitions of a name (`start`, `Translator.start`, `_health_*`)",
-        check=name_trouble,
-        reading=_BY_NAME,
-        answer=plain,
+        description="function definitions of a name (`start`, `Translator.start`, `_health_*`)",
+        argument_error=name_error,
+        matcher=_MATCH_BY_NAME,
+        answer=list_matches,
     ),
-    Kind(
+    QueryKind(
         name="python.same",
         argument="NAME",
-        counts="of the functions of a name, the largest group that is the same up to names and constants",
+        description="of the functions of a name, the largest group that is the same up to names and constants",
         is_sum=True,
-        check=name_trouble,
-        reading=_BY_NAME,
-        answer=_same,
+        argument_error=name_error,
+        matcher=_MATCH_BY_NAME,
+        answer=_largest_identical_group,
     ),
-    Kind(
+    QueryKind(
         name="python.variants",
         argument="NAME",
-        counts="of the functions of a name, those that differ in more than names and constants",
+        description="of the functions of a name, those that differ in more than names and constants",
         is_sum=True,
-        check=name_trouble,
-        reading=_BY_NAME,
-        answer=_variants,
+        argument_error=name_error,
+        matcher=_MATCH_BY_NAME,
+        answer=_count_variants,
     ),
-    Kind(
+    QueryKind(
         name="python.lines",
         argument="NAME",
-        counts="the lines of the functions of a name, blank ones left out",
+        description="the lines of the functions of a name, blank ones left out",
         is_sum=True,
-        check=name_trouble,
-        reading=_BY_NAME,
-        answer=_lines,
+        argument_error=name_error,
+        matcher=_MATCH_BY_NAME,
+        answer=_count_lines,
     ),
-    Kind(
+    QueryKind(
         name="python.like",
         argument="PATH:NAME",
-        counts="functions, of any name, that do what this one does, up to names and constants",
-        check=_like_trouble,
-        reading=Reading(_every_function, _unknown_functions, is_whole=True),
-        answer=_like,
+        description="functions, of any name, that do what this one does, up to names and constants",
+        argument_error=_similar_error,
+        matcher=FileMatcher(_all_functions_of, _functions_without_shape, needs_whole_tree=True),
+        answer=_similar_functions,
     ),
 )

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from argosy.refit.audit import Report, audit
+from argosy.refit.audit import AuditReport, audit
 from argosy.refit.claims.fleetfacts import FleetFacts, read_fleet_facts
-from argosy.refit.claims.scopes import select
-from argosy.refit.claims.spec import Scope
-from argosy.refit.walk import take_snapshot
-from argosy.source.text import Unparsed, read_data
+from argosy.refit.claims.scopes import select_files
+from argosy.refit.claims.spec import FileScope
+from argosy.refit.walk import scan_tree
+from argosy.source.text import Unparsed, read_source_bytes
 
-_BINARY = b"\0"
-_HEAD = 8192
+_NUL = b"\0"
+_BINARY_CHECK_BYTES = 8192
 
 
-class Ground:
+class Codebase:
     """A tree and what is known of it.
 
     root: real and absolute. fleet_paths: what tells its fleet, relative to it; empty for no fleet.
@@ -33,7 +33,7 @@ class Ground:
     @cached_property
     def files(self) -> tuple[str, ...]:
         """All regular files, sorted."""
-        return tuple(sorted(take_snapshot(self.root, ["*"]).stamps))
+        return tuple(sorted(scan_tree(self.root, ["*"]).file_stats))
 
     @cached_property
     def fleet(self) -> FleetFacts | None:
@@ -41,25 +41,25 @@ class Ground:
         return read_fleet_facts(self.root, self.fleet_paths) if self.fleet_paths else None
 
     @cached_property
-    def report(self) -> Report:
+    def audit_report(self) -> AuditReport:
         """What the audit finds."""
         fleet = self.fleet.fleet if self.fleet is not None else None
-        return audit(self.root, fleet=None if fleet is None else fleet.path, cache=self._cache)
+        return audit(self.root, fleet=None if fleet is None else fleet.path, cache_dir=self._cache)
 
-    def select(self, scope: Scope) -> tuple[str, ...]:
+    def select_files(self, scope: FileScope) -> tuple[str, ...]:
         """Return the files of a scope."""
-        scripts = self.fleet.scripts if scope.fleet and self.fleet is not None else ()
+        scripts = self.fleet.scripts if scope.includes_fleet and self.fleet is not None else ()
         known = set(self.files)
-        return select(scope, self.files, [path for path in scripts if path in known])
+        return select_files(scope, self.files, [path for path in scripts if path in known])
 
-    def data(self, path: str) -> bytes | None:
+    def read_bytes(self, path: str) -> bytes | None:
         """Return the bytes of a file, None where it cannot be read."""
-        found = read_data(os.path.join(self.root, path))
+        found = read_source_bytes(os.path.join(self.root, path))
         return None if isinstance(found, Unparsed) else found
 
-    def text(self, path: str) -> str | None:
+    def read_text(self, path: str) -> str | None:
         """Return the text of a file, None where it cannot be read or is none."""
-        data = self.data(path)
-        if data is None or _BINARY in data[:_HEAD]:
+        data = self.read_bytes(path)
+        if data is None or _NUL in data[:_BINARY_CHECK_BYTES]:
             return None
         return data.decode("utf-8-sig", "replace")

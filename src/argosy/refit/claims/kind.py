@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from argosy.refit.claims.answer import Answer, Spot
-from argosy.refit.claims.ground import Ground
-from argosy.refit.claims.lexical import Outline
+from argosy.refit.claims.answer import QueryResult, CodeLocation
+from argosy.refit.claims.ground import Codebase
+from argosy.refit.claims.lexical import TokenOutline
 from argosy.refit.file import PythonFile
 
 _NAME = re.compile(r"[\w*?.]+")
 
 
-class Item(msgspec.Struct, frozen=True, array_like=True):
+class QueryMatch(msgspec.Struct, frozen=True, array_like=True):
     """What one Python file tells to a query.
 
     name: qualified. more: such as the bases of a class. shape: what a function does, empty where that is not
@@ -25,16 +25,16 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     line: int
     column: int
     name: str
-    more: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
     shape: bytes = b""
     lines: int = 0
     by_tokens: bool = False
 
 
-Items = Mapping[str, Sequence[Item]]
+MatchesByPath = Mapping[str, Sequence[QueryMatch]]
 
 
-class Reading(msgspec.Struct, frozen=True):
+class FileMatcher(msgspec.Struct, frozen=True):
     """How a query reads Python files.
 
     file: takes what it wants from a file. broken: the same from one that does not parse. word: what a file
@@ -42,26 +42,26 @@ class Reading(msgspec.Struct, frozen=True):
     scope too.
     """
 
-    file: Callable[[PythonFile, str], list[Item]]
-    broken: Callable[[Outline, str], list[Item]]
-    word: Callable[[str], str] = lambda argument: ""
-    is_whole: bool = False
+    match_file: Callable[[PythonFile, str], list[QueryMatch]]
+    match_tokens: Callable[[TokenOutline, str], list[QueryMatch]]
+    required_word: Callable[[str], str] = lambda argument: ""
+    needs_whole_tree: bool = False
 
 
-class Ask(msgspec.Struct, frozen=True):
+class QueryContext(msgspec.Struct, frozen=True):
     """A query in its place. paths: the files of the scope. items: what `reading` took, by path.
 
     unread: files of the scope that could not be read at all.
     """
 
-    ground: Ground
+    codebase: Codebase
     argument: str
     paths: Sequence[str]
-    items: Items = {}
+    matches: MatchesByPath = {}
     unread: Sequence[str] = ()
 
 
-class Kind(msgspec.Struct, frozen=True, kw_only=True):
+class QueryKind(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of query.
 
     argument: what it takes, as `NAME`; in brackets where it may be left out; empty for nothing. counts: what
@@ -72,22 +72,22 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     argument: str = ""
-    counts: str
+    description: str
     scope: tuple[str, ...] = ("python",)
     is_sum: bool = False
-    check: Callable[[str], str] = lambda argument: ""
-    reading: Reading | None = None
-    answer: Callable[[Ask], Answer]
+    argument_error: Callable[[str], str] = lambda argument: ""
+    matcher: FileMatcher | None = None
+    answer: Callable[[QueryContext], QueryResult]
 
 
-def name_trouble(argument: str) -> str:
+def name_error(argument: str) -> str:
     """Return what is wrong with a name or a glob of names."""
     if _NAME.fullmatch(argument):
         return ""
     return f"`{argument}` is no name; expected such as `zmq.Context` or `_health_*`"
 
 
-def regex_trouble(argument: str) -> str:
+def regex_error(argument: str) -> str:
     """Return what is wrong with a regular expression."""
     try:
         re.compile(argument)
@@ -96,22 +96,22 @@ def regex_trouble(argument: str) -> str:
     return ""
 
 
-def last(name: str) -> str:
+def last_name(name: str) -> str:
     """Return the last part of a dotted name."""
     return name.rpartition(".")[2]
 
 
-def word_of(argument: str) -> str:
+def longest_literal(argument: str) -> str:
     """Return the longest piece of a glob of names that a file must hold to have such a name."""
-    return max(re.split(r"[*?]+", last(argument)), key=len)
+    return max(re.split(r"[*?]+", last_name(argument)), key=len)
 
 
-def spot_of(path: str, item: Item) -> Spot:
+def location_of(path: str, item: QueryMatch) -> CodeLocation:
     """Return an item as a place."""
-    return Spot(path, item.line, item.column, item.name, item.by_tokens)
+    return CodeLocation(path, item.line, item.column, item.name, item.by_tokens)
 
 
-def plain(ask: Ask) -> Answer:
+def list_matches(context: QueryContext) -> QueryResult:
     """Return the places of all items; files that could not be read may hold any number."""
-    spots = [spot_of(path, item) for path in ask.paths for item in ask.items.get(path, ())]
-    return Answer(tuple(spots), dict.fromkeys(ask.unread))
+    locations = [location_of(path, item) for path in context.paths for item in context.matches.get(path, ())]
+    return QueryResult(tuple(locations), dict.fromkeys(context.unread))

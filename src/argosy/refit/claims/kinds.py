@@ -6,49 +6,49 @@ from collections.abc import Mapping
 from functools import cache
 
 from argosy.refit.claims import audits, classes, fleets, functions, packages, python, texts
-from argosy.refit.claims.kind import Kind
-from argosy.refit.claims.spec import Query, Unit
+from argosy.refit.claims.kind import QueryKind
+from argosy.refit.claims.spec import ClaimQuery, CountUnit
 
 
 class QueryError(ValueError):
     """A query that cannot be asked. known: the words that could stand in place of a wrong one."""
 
-    def __init__(self, message: str, word: str = "", known: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, unknown: str = "", known: tuple[str, ...] = ()) -> None:
         super().__init__(message)
-        self.word = word
+        self.unknown = unknown
         self.known = known
 
 
 @cache
-def all_kinds() -> Mapping[str, Kind]:
+def query_kinds() -> Mapping[str, QueryKind]:
     """Return the kinds by name, families after the rules of an audit."""
-    rooms = (python.KINDS, functions.KINDS, classes.KINDS, texts.KINDS, fleets.KINDS, packages.KINDS)
-    found = [*(kind for room in rooms for kind in room), *audits.make_kinds()]
+    modules = (python.KINDS, functions.KINDS, classes.KINDS, texts.KINDS, fleets.KINDS, packages.KINDS)
+    found = [*(kind for room in modules for kind in room), *audits.make_query_kinds()]
     return {kind.name: kind for kind in found}
 
 
-def parse_query(text: str) -> Query:
+def parse_query(text: str) -> ClaimQuery:
     """Return the query that a line of text asks: the kind, then its argument.
 
     Raises QueryError: there is no such kind, or the argument does not fit it.
     """
     name, _, argument = text.strip().partition(" ")
     argument = argument.strip()
-    kind = all_kinds().get(name)
+    kind = query_kinds().get(name)
     if kind is None:
-        raise QueryError(f"there is no query `{name}`", name, tuple(all_kinds()))
+        raise QueryError(f"there is no query `{name}`", name, tuple(query_kinds()))
     if argument and not kind.argument:
         raise QueryError(f"`{name}` takes nothing, and has `{argument}`")
     if not argument and kind.argument and not kind.argument.startswith("["):
         raise QueryError(f"`{name}` takes {kind.argument}, and has nothing")
-    trouble = kind.check(argument) if kind.argument else ""
-    if trouble:
-        raise QueryError(trouble)
-    return Query(name, argument)
+    error = kind.argument_error(argument) if kind.argument else ""
+    if error:
+        raise QueryError(error)
+    return ClaimQuery(name, argument)
 
 
-def check_unit(query: Query, unit: Unit) -> None:
+def check_unit(query: ClaimQuery, unit: CountUnit) -> None:
     """Raise QueryError when what `query` counts cannot be counted by files."""
-    kind = all_kinds()[query.name]
+    kind = query_kinds()[query.name]
     if unit != "place" and (kind.is_sum or not kind.scope):
         raise QueryError(f"`{query.name}` does not count places in files, so `unit: {unit}` has no meaning")

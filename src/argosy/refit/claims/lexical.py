@@ -13,12 +13,12 @@ from functools import cached_property
 import msgspec
 
 from argosy.refit.file import module_name
-from argosy.refit.statements import CLOSING, OPENING, Statement, read_statements
-from argosy.refit.tokens import Token, scan
+from argosy.refit.statements import CLOSING_BRACKETS, OPENING_BRACKETS, SourceStatement, read_statements
+from argosy.refit.tokens import Token, tokenize_leniently
 from argosy.source.text import split_lines
 
 
-class Defined(msgspec.Struct, frozen=True):
+class TokenDefinition(msgspec.Struct, frozen=True):
     """A `def` or a `class`. name: qualified. lines: not blank, up to the next statement as far left."""
 
     kind: str
@@ -29,7 +29,7 @@ class Defined(msgspec.Struct, frozen=True):
     lines: int
 
 
-class Outline:
+class TokenOutline:
     """A file that does not parse, by its words. path: relative to the tree."""
 
     def __init__(self, path: str, text: str) -> None:
@@ -37,17 +37,17 @@ class Outline:
         self.text = text
 
     @cached_property
-    def statements(self) -> Sequence[Statement]:
+    def statements(self) -> Sequence[SourceStatement]:
         """Its logical lines."""
         return read_statements(self.text)
 
     @cached_property
-    def imports(self) -> tuple[tuple[Statement, ast.Import | ast.ImportFrom], ...]:
+    def imports(self) -> tuple[tuple[SourceStatement, ast.Import | ast.ImportFrom], ...]:
         """The import statements that are whole in themselves."""
         found = []
         for statement in self.statements:
-            if statement.word in ("import", "from"):
-                node = _parsed(statement.text())
+            if statement.keyword in ("import", "from"):
+                node = _parse_import(statement.normalized_text())
                 if node is not None:
                     found.append((statement, node))
         return tuple(found)
@@ -62,59 +62,59 @@ class Outline:
                     first = alias.name.partition(".")[0]
                     found[alias.asname or first] = alias.name if alias.asname else first
                 elif alias.name != "*":
-                    found[alias.asname or alias.name] = f"{absolute(self.path, node)}.{alias.name}".lstrip(
+                    found[alias.asname or alias.name] = f"{absolute_module(self.path, node)}.{alias.name}".lstrip(
                         "."
                     )
         return found
 
-    def resolved(self, dotted: str) -> str:
+    def resolve_name(self, dotted: str) -> str:
         """Return a name as imports lead it."""
         first, dot, rest = dotted.partition(".")
         return f"{self.aliases.get(first, first)}{dot}{rest}"
 
     @cached_property
-    def definitions(self) -> tuple[Defined, ...]:
+    def definitions(self) -> tuple[TokenDefinition, ...]:
         """Functions and classes, with the names of those that they are indented below."""
         return tuple(self._definitions())
 
-    def _definitions(self) -> Iterator[Defined]:
-        around: list[tuple[int, str]] = []
+    def _definitions(self) -> Iterator[TokenDefinition]:
+        enclosing: list[tuple[int, str]] = []
         for at, statement in enumerate(self.statements):
-            while around and around[-1][0] >= statement.indent:
-                around.pop()
-            if statement.word not in ("def", "class"):
+            while enclosing and enclosing[-1][0] >= statement.indent:
+                enclosing.pop()
+            if statement.keyword not in ("def", "class"):
                 continue
             names = [token for token in statement.tokens if token.kind == "name" and token.text != "async"]
             if not names:
                 continue
-            qualified = ".".join([*(name for _, name in around), names[0].text])
-            around.append((statement.indent, names[0].text))
-            bases = tuple(self._bases(statement)) if statement.word == "class" else ()
-            first = statement.first
-            yield Defined(
-                statement.word, qualified, first.line, first.column + 1, bases, self._lines(at, statement)
+            qualified = ".".join([*(name for _, name in enclosing), names[0].text])
+            enclosing.append((statement.indent, names[0].text))
+            bases = tuple(self._bases(statement)) if statement.keyword == "class" else ()
+            first = statement.first_token
+            yield TokenDefinition(
+                statement.keyword, qualified, first.line, first.column + 1, bases, self._count_lines(at, statement)
             )
 
-    def calls(self) -> Iterator[tuple[str, Token]]:
+    def find_calls(self) -> Iterator[tuple[str, Token]]:
         """Yield the dotted names that are called, as imports lead them, with their first word."""
         for statement in self.statements:
-            if statement.word != "case":  # its patterns look like calls
-                yield from self._calls(statement.tokens)
+            if statement.keyword != "case":  # its patterns look like calls
+                yield from self._calls_in(statement.tokens)
             for token in statement.tokens:
                 if token.kind == "string":
                     for part in _placeholders(token.text):
-                        for tokens in _expressions(part):
-                            yield from ((name, token) for name, _ in self._calls(tokens))
+                        for tokens in _expression_tokens(part):
+                            yield from ((name, token) for name, _ in self._calls_in(tokens))
 
-    def strings(self) -> Iterator[tuple[str, Token]]:
+    def find_strings(self) -> Iterator[tuple[str, Token]]:
         """Yield the texts of the file but those that are statements of their own."""
         for statement in self.statements:
             if len(statement.tokens) > 1:
                 for token in statement.tokens:
                     if token.kind == "string":
-                        yield _value(token.text), token
+                        yield _string_value(token.text), token
 
-    def _calls(self, tokens: Sequence[Token]) -> Iterator[tuple[str, Token]]:
+    def _calls_in(self, tokens: Sequence[Token]) -> Iterator[tuple[str, Token]]:
         for at, token in enumerate(tokens):
             if token.text != "(" or at == 0 or tokens[at - 1].kind != "name":
                 continue
@@ -124,23 +124,23 @@ class Outline:
             if first and tokens[first - 1].text in (".", "def", "class"):
                 continue  # of something that is no name; a definition
             dotted = "".join(item.text for item in tokens[first:at])
-            yield self.resolved(dotted), tokens[first]
+            yield self.resolve_name(dotted), tokens[first]
 
-    def _bases(self, statement: Statement) -> Iterator[str]:
+    def _bases(self, statement: SourceStatement) -> Iterator[str]:
         """Yield the names, with dots and perhaps a subscript, that stand alone in the class's brackets."""
         depth = 0
         argument: list[Token] = []
         for token in statement.tokens:
-            depth -= token.text in CLOSING
-            if (depth == 0 and token.text in CLOSING) or (depth == 1 and token.text == ","):
+            depth -= token.text in CLOSING_BRACKETS
+            if (depth == 0 and token.text in CLOSING_BRACKETS) or (depth == 1 and token.text == ","):
                 if _is_dotted(argument):
-                    yield self.resolved("".join(item.text for item in argument))
+                    yield self.resolve_name("".join(item.text for item in argument))
                 argument = []
-            elif depth == 1 and token.text not in CLOSING and token.text != "[":
+            elif depth == 1 and token.text not in CLOSING_BRACKETS and token.text != "[":
                 argument.append(token)
-            depth += token.text in OPENING
+            depth += token.text in OPENING_BRACKETS
 
-    def _lines(self, at: int, statement: Statement) -> int:
+    def _count_lines(self, at: int, statement: SourceStatement) -> int:
         last = statement.end_line
         for other in self.statements[at + 1 :]:
             if other.indent <= statement.indent:
@@ -160,7 +160,7 @@ def _is_dotted(tokens: Sequence[Token]) -> bool:
     )
 
 
-def absolute(path: str, node: ast.ImportFrom) -> str:
+def absolute_module(path: str, node: ast.ImportFrom) -> str:
     """Return the module that a `from` names, as seen from the root; empty for the root itself."""
     if not node.level:
         return node.module or ""
@@ -170,7 +170,7 @@ def absolute(path: str, node: ast.ImportFrom) -> str:
     return ".".join([*kept, *([node.module] if node.module else [])])
 
 
-def _parsed(text: str) -> ast.Import | ast.ImportFrom | None:
+def _parse_import(text: str) -> ast.Import | ast.ImportFrom | None:
     try:
         body = ast.parse(text.rstrip(" ;")).body
     except (SyntaxError, ValueError, RecursionError):
@@ -198,17 +198,17 @@ def _placeholders(text: str) -> Iterator[str]:
         at += 1
 
 
-def _expressions(text: str) -> Iterator[list[Token]]:
+def _expression_tokens(text: str) -> Iterator[list[Token]]:
     """Yield the tokens of an expression, then of each expression in the f-strings within it."""
-    tokens = [token for token in scan(text) if token.is_code]
+    tokens = [token for token in tokenize_leniently(text) if token.is_code]
     yield tokens
     for token in tokens:
         if token.kind == "string":
             for part in _placeholders(token.text):
-                yield from _expressions(part)
+                yield from _expression_tokens(part)
 
 
-def _value(text: str) -> str:
+def _string_value(text: str) -> str:
     try:
         value = ast.literal_eval(text)
     except (SyntaxError, ValueError):

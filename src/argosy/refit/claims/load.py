@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.decode import Decoder, shown
-from argosy.fleet.document import Mapping, read_document
-from argosy.fleet.places import FaultList, Place, displayed
-from argosy.fleet.spelling import suggestion
-from argosy.refit.claims.kinds import QueryError, all_kinds, check_unit, parse_query
+from argosy.fleet.decode import StructDecoder, describe_node
+from argosy.fleet.document import MappingNode, read_document
+from argosy.fleet.places import FaultList, TextPosition, format_path
+from argosy.fleet.spelling import suggest
+from argosy.refit.claims.kinds import QueryError, query_kinds, check_unit, parse_query
 from argosy.refit.claims.scopes import UnknownScopeError, make_scope
-from argosy.refit.claims.spec import Claim, ClaimKeys, Claims, ClaimsKeys, Query, Range, Scope
+from argosy.refit.claims.spec import Claim, ClaimKeys, Claims, ClaimsKeys, ClaimQuery, CountRange, FileScope
 
 if TYPE_CHECKING:
     from argosy.fleet.document import Node
 
 _NUMBER = r"(\d{1,3}(?:[,_]\d{3})+|\d{1,18})"
-_ONE = re.compile(rf"(at least|at most|more than|>=|<=|>|)\s*{_NUMBER}")
-_TWO = re.compile(rf"{_NUMBER}\s*(?:to|-|\.\.)\s*{_NUMBER}")
+_ONE_NUMBER = re.compile(rf"(at least|at most|more than|>=|<=|>|)\s*{_NUMBER}")
+_TWO_NUMBERS = re.compile(rf"{_NUMBER}\s*(?:to|-|\.\.)\s*{_NUMBER}")
 
 
 def load_claims(path: str | Path, text: str | None = None) -> Claims:
@@ -39,132 +39,132 @@ def load_claims(path: str | Path, text: str | None = None) -> Claims:
 def read_claims(path: str | Path, text: str | None = None) -> tuple[Claims | None, list[Fault]]:
     """Return the claims, None where there are none to speak of, and all faults in the order of the file."""
     file = Path(path)
-    faults = FaultList(displayed(file), "claims file", "argosy schema claims")
+    faults = FaultList(format_path(file), "claims file", "argosy schema claims")
     root = read_document(file, text, faults)
-    claims = _build(root, faults) if root is not None else None
+    claims = _build_claims(root, faults) if root is not None else None
     found = faults.in_file_order()
     return (None if found else claims), found
 
 
-def parse_range(text: str) -> Range | None:
+def parse_count_range(text: str) -> CountRange | None:
     """Return how many a text claims, None when it cannot be read."""
     plain = text.strip().lower()
-    if two := _TWO.fullmatch(plain):
-        least, most = _number(two[1]), _number(two[2])
-        return Range(least, most) if least <= most else None
-    one = _ONE.fullmatch(plain)
-    if one is None:
+    if two := _TWO_NUMBERS.fullmatch(plain):
+        minimum, maximum = _number(two[1]), _number(two[2])
+        return CountRange(minimum, maximum) if minimum <= maximum else None
+    single = _ONE_NUMBER.fullmatch(plain)
+    if single is None:
         return None
-    number = _number(one[2])
-    if one[1] in ("at most", "<="):
-        return Range(0, number)
-    if one[1] in ("more than", ">"):
-        return Range(number + 1, None)
-    return Range(number, None if one[1] else number)
+    number = _number(single[2])
+    if single[1] in ("at most", "<="):
+        return CountRange(0, number)
+    if single[1] in ("more than", ">"):
+        return CountRange(number + 1, None)
+    return CountRange(number, None if single[1] else number)
 
 
 def _number(digits: str) -> int:
     return int(re.sub(r"[,_]", "", digits))
 
 
-def words(value: str | Sequence[str]) -> tuple[str, ...]:
+def as_words(value: str | Sequence[str]) -> tuple[str, ...]:
     """Return what may be one word or a list of them."""
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _build(root: Node, faults: FaultList) -> Claims | None:
-    if not isinstance(root, Mapping):
+def _build_claims(root: Node, faults: FaultList) -> Claims | None:
+    if not isinstance(root, MappingNode):
         hint = "such as `claims: {agents: {text: 84 agents, source: a review, count: fleet.agents, is: 84}}`"
-        faults.add(root.place, "wrong-type", f"the file is {shown(root)}, expected a mapping", hint)
+        faults.add(root.position, "wrong-type", f"the file is {describe_node(root)}, expected a mapping", hint)
         return None
-    decoder = Decoder(faults)
-    values = decoder.fields(root, ClaimsKeys)
+    decoder = StructDecoder(faults)
+    values = decoder.decode_fields(root, ClaimsKeys)
     if len(faults):
         return None
     keys = ClaimsKeys(**values)
-    builder = _Builder(keys, decoder, faults)
+    builder = _ClaimBuilder(keys, decoder, faults)
     for name, scope in keys.scopes.items():
-        builder.scope(words(scope), f"scopes.{name}", {})
-    claims = tuple(builder.claim(name, claim) for name, claim in keys.claims.items())
+        builder.build_scope(as_words(scope), f"scopes.{name}", {})
+    claims = tuple(builder.build_claim(name, claim) for name, claim in keys.claims.items())
     if not claims:
-        faults.add(decoder.places["claims"], "no-claims", "`claims` is empty: there is nothing to check")
-    return Claims(keys.about, words(keys.fleet), claims)
+        faults.add(decoder.positions["claims"], "no-claims", "`claims` is empty: there is nothing to check")
+    return Claims(keys.about, as_words(keys.fleet), claims)
 
 
-class _Builder:
+class _ClaimBuilder:
     """Understands the claims of one file; what is wrong with one is a fault at its place."""
 
-    def __init__(self, keys: ClaimsKeys, decoder: Decoder, faults: FaultList) -> None:
+    def __init__(self, keys: ClaimsKeys, decoder: StructDecoder, faults: FaultList) -> None:
         self.keys = keys
-        self.places = decoder.places
+        self.places = decoder.positions
         self.faults = faults
 
-    def claim(self, name: str, keys: ClaimKeys) -> Claim:
+    def build_claim(self, name: str, keys: ClaimKeys) -> Claim:
         at = f"claims.{name}"
         if bool(keys.count) == bool(keys.measure):
-            what = "neither `count` nor `measure`" if not keys.count else "both `count` and `measure`"
+            found = "neither `count` nor `measure`" if not keys.count else "both `count` and `measure`"
             hint = "`count` for what files tell, `measure` for what has to be measured"
-            self.fault(at, "count", f"`{at}` has {what}", hint)
+            self.add_fault(at, "count", f"`{at}` has {found}", hint)
         if keys.count and not keys.is_ and not keys.places:
             message = f"`{at}` says neither how many nor where"
-            self.fault(at, "nothing-claimed", message, "add `is:` or `places:`")
-        query = self.query(f"{at}.count", keys)
+            self.add_fault(at, "nothing-claimed", message, "add `is:` or `places:`")
+        query = self.build_query(f"{at}.count", keys)
         return Claim(
             id=name,
-            where=self.faults.where(self.places[at]),
+            where=self.faults.format_position(self.places[at]),
             text=keys.text,
             source=keys.source,
             query=query,
             measure=keys.measure,
-            scope=self.scope_of(at, keys, query),
+            scope=self.claim_scope(at, keys, query),
             unit=keys.unit,
-            range=self.range(f"{at}.is", keys.is_),
+            range=self.build_range(f"{at}.is", keys.is_),
             places=tuple(keys.places),
         )
 
-    def query(self, at: str, keys: ClaimKeys) -> Query | None:
+    def build_query(self, at: str, keys: ClaimKeys) -> ClaimQuery | None:
         if not keys.count:
             return None
         try:
             query = parse_query(keys.count)
         except QueryError as error:
-            hint = suggestion(error.word, error.known, "queries") if error.known else ""
-            self.fault(at, "query", str(error), hint or "`argosy claims queries` lists them")
+            hint = suggest(error.unknown, error.known, "queries") if error.known else ""
+            self.add_fault(at, "query", str(error), hint or "`argosy claims queries` lists them")
             return None
         try:
             check_unit(query, keys.unit)
         except QueryError as error:
-            self.fault(at.replace(".count", ".unit"), "unit", str(error), "leave it out")
+            self.add_fault(at.replace(".count", ".unit"), "unit", str(error), "leave it out")
         return query
 
-    def scope_of(self, at: str, keys: ClaimKeys, query: Query | None) -> Scope:
+    def claim_scope(self, at: str, keys: ClaimKeys, query: ClaimQuery | None) -> FileScope:
         if not keys.in_:
-            return make_scope(all_kinds()[query.name].scope if query else (), {})
-        if query is not None and not all_kinds()[query.name].scope:
+            return make_scope(query_kinds()[query.name].scope if query else (), {})
+        if query is not None and not query_kinds()[query.name].scope:
             message = f"`{query.name}` is about the fleet, not about files"
-            self.fault(f"{at}.in", "scope", message, "leave it out")
-        named = {name: words(scope) for name, scope in self.keys.scopes.items()}
-        return self.scope(words(keys.in_), f"{at}.in", named)
+            self.add_fault(f"{at}.in", "scope", message, "leave it out")
+        named = {name: as_words(scope) for name, scope in self.keys.scopes.items()}
+        return self.build_scope(as_words(keys.in_), f"{at}.in", named)
 
-    def scope(self, globs: Iterable[str], at: str, named: dict[str, tuple[str, ...]]) -> Scope:
+    def build_scope(self, globs: Iterable[str], at: str, named: dict[str, tuple[str, ...]]) -> FileScope:
         try:
             scope = make_scope(globs, named)
         except UnknownScopeError as error:
-            hint = suggestion(error.word, error.known, "scopes")
-            self.fault(at, "scope", f"there is no scope `{error.word}`, and it is no glob", hint)
-            return Scope()
-        if scope.fleet and not self.keys.fleet:
-            self.fault(at, "no-fleet", "nothing tells the fleet", "add `fleet:` at the top of the file")
+            hint = suggest(error.name, error.known, "scopes")
+            self.add_fault(at, "scope", f"there is no scope `{error.name}`, and it is no glob", hint)
+            return FileScope()
+        if scope.includes_fleet and not self.keys.fleet:
+            self.add_fault(at, "no-fleet", "nothing tells the fleet", "add `fleet:` at the top of the file")
         return scope
 
-    def range(self, at: str, text: str) -> Range | None:
+    def build_range(self, at: str, text: str) -> CountRange | None:
         if not text:
             return None
-        found = parse_range(text)
+        found = parse_count_range(text)
         if found is None:
             message = f"`{at}` is `{text}`, expected a whole number or a range"
-            self.fault(at, "wrong-value", message, "such as `41`, `at least 80`, `at most 3`, `10 to 20`")
+            self.add_fault(at, "wrong-value", message, "such as `41`, `at least 80`, `at most 3`, `10 to 20`")
         return found
 
-    def fault(self, at: str, code: str, message: str, hint: str) -> None:
-        self.faults.add(self.places.get(at, Place(1, 1)), code, message, hint)
+    def add_fault(self, at: str, code: str, message: str, hint: str) -> None:
+        self.faults.add(self.places.get(at, TextPosition(1, 1)), code, message, hint)

@@ -6,45 +6,45 @@ import ast
 import re
 from fnmatch import fnmatchcase
 
-from argosy.refit.claims.answer import Answer, Spot
-from argosy.refit.claims.kind import Ask, Item, Kind, Reading, name_trouble, plain, regex_trouble, word_of
-from argosy.refit.claims.lexical import Outline, absolute
-from argosy.refit.file import Placed, PythonFile
+from argosy.refit.claims.answer import QueryResult, CodeLocation
+from argosy.refit.claims.kind import QueryContext, QueryMatch, QueryKind, FileMatcher, name_error, list_matches, regex_error, longest_literal
+from argosy.refit.claims.lexical import TokenOutline, absolute_module
+from argosy.refit.file import LocatedNode, PythonFile
 from argosy.source import flow
-from argosy.source.scopes import Scope
+from argosy.source.scopes import NameScope
 
 
-def _item(file: PythonFile, node: Placed, name: str, more: tuple[str, ...] = ()) -> Item:
-    return Item(node.lineno, file.parsed.column(node), name, more)
+def _match_at(file: PythonFile, node: LocatedNode, name: str, details: tuple[str, ...] = ()) -> QueryMatch:
+    return QueryMatch(node.lineno, file.parsed.column(node), name, details)
 
 
-def resolved(file: PythonFile, node: ast.expr, scope: Scope) -> str:
+def resolve_name(file: PythonFile, node: ast.expr, scope: NameScope) -> str:
     """Return a dotted name as imports lead it, else as it is written; empty for what is no name."""
     origin = file.origin(node, scope)
     if origin is None:
-        return flow.dotted(node)
+        return flow.dotted_name(node)
     dots = len(origin.name) - len(origin.name.lstrip("."))
     if not dots:
         return origin.name
-    return ".".join(filter(None, [absolute(file.path, ast.ImportFrom(None, [], dots)), origin.name[dots:]]))
+    return ".".join(filter(None, [absolute_module(file.path, ast.ImportFrom(None, [], dots)), origin.name[dots:]]))
 
 
 # ---- calls
 
 
-def _calls(file: PythonFile, argument: str) -> list[Item]:
+def _match_calls(file: PythonFile, argument: str) -> list[QueryMatch]:
     found = []
     for call, scope in file.nodes(ast.Call):
-        name = resolved(file, call.func, scope)
+        name = resolve_name(file, call.func, scope)
         if name and fnmatchcase(name, argument):
-            found.append(_item(file, call, scope.qualified_name()))
+            found.append(_match_at(file, call, scope.qualified_name()))
     return found
 
 
-def _calls_in_words(outline: Outline, argument: str) -> list[Item]:
+def _calls_from_tokens(outline: TokenOutline, argument: str) -> list[QueryMatch]:
     return [
-        Item(token.line, token.column + 1, "")
-        for name, token in outline.calls()
+        QueryMatch(token.line, token.column + 1, "")
+        for name, token in outline.find_calls()
         if fnmatchcase(name, argument)
     ]
 
@@ -52,31 +52,31 @@ def _calls_in_words(outline: Outline, argument: str) -> list[Item]:
 # ---- imports
 
 
-def _imports(file: PythonFile, argument: str) -> list[Item]:
+def _match_imports(file: PythonFile, argument: str) -> list[QueryMatch]:
     nodes: list[ast.Import | ast.ImportFrom] = [node for node, _ in file.nodes(ast.Import)]
     nodes += [node for node, _ in file.nodes(ast.ImportFrom)]
     return [
-        _item(file, node, name)
+        _match_at(file, node, name)
         for node in nodes
-        if (name := _imported(node, file.path, argument)) is not None
+        if (name := _imported_name(node, file.path, argument)) is not None
     ]
 
 
-def _imports_in_words(outline: Outline, argument: str) -> list[Item]:
+def _imports_from_tokens(outline: TokenOutline, argument: str) -> list[QueryMatch]:
     found = []
     for statement, node in outline.imports:
-        name = _imported(node, outline.path, argument)
+        name = _imported_name(node, outline.path, argument)
         if name is not None:
-            found.append(Item(statement.line, statement.first.column + 1, name))
+            found.append(QueryMatch(statement.line, statement.first_token.column + 1, name))
     return found
 
 
-def _imported(node: ast.Import | ast.ImportFrom, path: str, argument: str) -> str | None:
+def _imported_name(node: ast.Import | ast.ImportFrom, path: str, argument: str) -> str | None:
     """Return the module or name of `argument`, or below it, that a statement imports."""
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     else:
-        module = absolute(path, node)
+        module = absolute_module(path, node)
         names = [".".join(filter(None, [module, alias.name])) for alias in node.names]
     for name in names:
         parts = name.split(".")
@@ -88,66 +88,66 @@ def _imported(node: ast.Import | ast.ImportFrom, path: str, argument: str) -> st
 # ---- texts
 
 
-def _strings(file: PythonFile, argument: str) -> list[Item]:
+def _match_strings(file: PythonFile, argument: str) -> list[QueryMatch]:
     pattern = re.compile(argument)
-    lone = {id(node.value) for node in ast.walk(file.tree) if isinstance(node, ast.Expr)}
+    statement_strings = {id(node.value) for node in ast.walk(file.tree) if isinstance(node, ast.Expr)}
     return [
-        _item(file, node, scope.qualified_name())
+        _match_at(file, node, scope.qualified_name())
         for node, scope in file.nodes(ast.Constant)
-        if isinstance(node.value, str) and id(node) not in lone and pattern.search(node.value)
+        if isinstance(node.value, str) and id(node) not in statement_strings and pattern.search(node.value)
     ]
 
 
-def _strings_in_words(outline: Outline, argument: str) -> list[Item]:
+def _strings_from_tokens(outline: TokenOutline, argument: str) -> list[QueryMatch]:
     pattern = re.compile(argument)
     return [
-        Item(token.line, token.column + 1, "") for value, token in outline.strings() if pattern.search(value)
+        QueryMatch(token.line, token.column + 1, "") for value, token in outline.find_strings() if pattern.search(value)
     ]
 
 
-def _files(ask: Ask) -> Answer:
-    return Answer(tuple(Spot(path) for path in ask.paths))
+def _list_files(context: QueryContext) -> QueryResult:
+    return QueryResult(tuple(CodeLocation(path) for path in context.paths))
 
 
-def _broken(outline: Outline, argument: str) -> list[Item]:
-    return [Item(0, 0, "")]
+def _match_broken(outline: TokenOutline, argument: str) -> list[QueryMatch]:
+    return [QueryMatch(0, 0, "")]
 
 
-def _broken_files(ask: Ask) -> Answer:
-    paths = [path for path in ask.paths if path in ask.items or path in ask.unread]
-    return Answer(tuple(Spot(path) for path in paths))
+def _list_broken_files(context: QueryContext) -> QueryResult:
+    paths = [path for path in context.paths if path in context.matches or path in context.unread]
+    return QueryResult(tuple(CodeLocation(path) for path in paths))
 
 
 KINDS = (
-    Kind(
+    QueryKind(
         name="python.calls",
         argument="NAME",
-        counts="calls of a name, as imports lead it (`zmq.Context`, `*.socket`)",
-        check=name_trouble,
-        reading=Reading(_calls, _calls_in_words, word_of),
-        answer=plain,
+        description="calls of a name, as imports lead it (`zmq.Context`, `*.socket`)",
+        argument_error=name_error,
+        matcher=FileMatcher(_match_calls, _calls_from_tokens, longest_literal),
+        answer=list_matches,
     ),
-    Kind(
+    QueryKind(
         name="python.imports",
         argument="MODULE",
-        counts="import statements that take a module, what is below it, or a name of it",
-        check=name_trouble,
-        reading=Reading(_imports, _imports_in_words, word_of),
-        answer=plain,
+        description="import statements that take a module, what is below it, or a name of it",
+        argument_error=name_error,
+        matcher=FileMatcher(_match_imports, _imports_from_tokens, longest_literal),
+        answer=list_matches,
     ),
-    Kind(
+    QueryKind(
         name="python.strings",
         argument="REGEX",
-        counts="texts in code that a regular expression finds something in; not docstrings, not comments",
-        check=regex_trouble,
-        reading=Reading(_strings, _strings_in_words),
-        answer=plain,
+        description="texts in code that a regular expression finds something in; not docstrings, not comments",
+        argument_error=regex_error,
+        matcher=FileMatcher(_match_strings, _strings_from_tokens),
+        answer=list_matches,
     ),
-    Kind(name="python.files", counts="Python files", answer=_files),
-    Kind(
+    QueryKind(name="python.files", description="Python files", answer=_list_files),
+    QueryKind(
         name="python.broken",
-        counts="Python files that do not parse",
-        reading=Reading(lambda file, argument: [], _broken),
-        answer=_broken_files,
+        description="Python files that do not parse",
+        matcher=FileMatcher(lambda file, argument: [], _match_broken),
+        answer=_list_broken_files,
     ),
 )

@@ -9,128 +9,128 @@ from functools import partial
 import msgspec
 from msgspec import structs
 
-from argosy.refit.claims.ground import Ground
-from argosy.refit.claims.kind import Item, Kind
-from argosy.refit.claims.lexical import Outline
-from argosy.refit.claims.spec import Query
+from argosy.refit.claims.ground import Codebase
+from argosy.refit.claims.kind import QueryMatch, QueryKind
+from argosy.refit.claims.lexical import TokenOutline
+from argosy.refit.claims.spec import ClaimQuery
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
-from argosy.refit.reader import Reader
-from argosy.refit.record import Record
+from argosy.refit.reader import FileAnalyzer
+from argosy.refit.record import FileResult
 from argosy.refit.rule import Rule
-from argosy.source.text import Source, Unparsed, take_source
+from argosy.source.text import SourceText, Unparsed, decode_source
 
 # So few files are read before a second process has started.
-_FEW = 12
+_SEQUENTIAL_LIMIT = 12
 
-Kinds = Callable[[], Mapping[str, Kind]]
+LoadKinds = Callable[[], Mapping[str, QueryKind]]
 
 
-class Read(msgspec.Struct, frozen=True):
+class QueryMatches(msgspec.Struct, frozen=True):
     """What all files told. items: by query, then by path. unread: files that could not be read, and why."""
 
-    items: Mapping[Query, Mapping[str, Sequence[Item]]]
+    matches: Mapping[ClaimQuery, Mapping[str, Sequence[QueryMatch]]]
     unread: Mapping[str, str]
 
 
-def read_all(ground: Ground, wanted: Mapping[Query, Sequence[str]], kinds: Kinds) -> Read:
+def match_all_queries(codebase: Codebase, paths_by_query: Mapping[ClaimQuery, Sequence[str]], kinds: LoadKinds) -> QueryMatches:
     """Read the files that the queries want.
 
     wanted: by query, the paths. kinds: a function of a module that returns the kinds by name; it is called in
     each reading process.
     """
-    desk = _Desk(wanted, kinds())
-    jobs = [path for path in desk.by_path if desk.open(path, ground.data(path))]
-    _read(ground.root, jobs, partial(_rules, tuple(wanted), kinds), desk.take)
-    return Read(desk.items, desk.unread)
+    collector = _MatchCollector(paths_by_query, kinds())
+    jobs = [path for path in collector.queries_by_path if collector.open_file(path, codebase.read_bytes(path))]
+    _analyze_files(codebase.root, jobs, partial(_make_rules, tuple(paths_by_query), kinds), collector.add_result)
+    return QueryMatches(collector.matches, collector.unread)
 
 
-class _Desk:
+class _MatchCollector:
     """Gathers what the files tell. by_path: the queries that want each file."""
 
-    def __init__(self, wanted: Mapping[Query, Sequence[str]], kinds: Mapping[str, Kind]) -> None:
+    def __init__(self, paths_by_query: Mapping[ClaimQuery, Sequence[str]], kinds: Mapping[str, QueryKind]) -> None:
         self.kinds = kinds
-        self.items: dict[Query, dict[str, Sequence[Item]]] = {query: {} for query in wanted}
+        self.matches: dict[ClaimQuery, dict[str, Sequence[QueryMatch]]] = {query: {} for query in paths_by_query}
         self.unread: dict[str, str] = {}
-        self.by_path: dict[str, list[Query]] = {}
-        self.facts = {query: _fact(at, kinds[query.name], query) for at, query in enumerate(wanted)}
+        self.queries_by_path: dict[str, list[ClaimQuery]] = {}
+        self.facts = {query: _make_fact(at, kinds[query.name], query) for at, query in enumerate(paths_by_query)}
         self.data: dict[str, bytes] = {}
-        for query, paths in wanted.items():
+        for query, paths in paths_by_query.items():
             for path in paths:
-                self.by_path.setdefault(path, []).append(query)
+                self.queries_by_path.setdefault(path, []).append(query)
 
-    def open(self, path: str, data: bytes | None) -> bool:
+    def open_file(self, path: str, data: bytes | None) -> bool:
         """Return whether a file has to be read: some query's word is in it."""
         if data is None:
             self.unread[path] = "cannot be read"
             return False
-        words = (_word(self.kinds[query.name], query) for query in self.by_path[path])
-        if not any(word in data for word in words):
+        required_words = (_required_word(self.kinds[query.name], query) for query in self.queries_by_path[path])
+        if not any(word in data for word in required_words):
             return False
         self.data[path] = data
         return True
 
-    def take(self, path: str, record: Record | None) -> None:
+    def add_result(self, path: str, result: FileResult | None) -> None:
         """Take what was read of a file."""
-        assert record is not None  # no digest is known, so that everything is new
-        fault = record.unparsed
+        assert result is not None  # no digest is known, so that everything is new
+        fault = result.unparsed
         if fault is not None and fault.stage != "compile":
-            self.take_words(path, fault)
+            self.add_token_matches(path, fault)
             return
-        if record.failures:  # a fault of argosy: what the file would have told is open
-            self.unread[path] = record.failures[0].message
-        for query in self.by_path[path]:
-            data = record.facts.get(self.facts[query].name)
+        if result.failures:  # a fault of argosy: what the file would have told is open
+            self.unread[path] = result.failures[0].message
+        for query in self.queries_by_path[path]:
+            data = result.facts.get(self.facts[query].name)
             if data is not None:
-                self.items[query][path] = self.facts[query].decode(data)
+                self.matches[query][path] = self.facts[query].decode(data)
 
-    def take_words(self, path: str, fault: Unparsed) -> None:
+    def add_token_matches(self, path: str, fault: Unparsed) -> None:
         """Take what a file that does not parse tells by its words."""
-        source = take_source(self.data[path], path)
-        if not isinstance(source, Source):
+        source = decode_source(self.data[path], path)
+        if not isinstance(source, SourceText):
             self.unread[path] = fault.message
             return
-        outline = Outline(path, source.text())
-        for query in self.by_path[path]:
-            reading = self.kinds[query.name].reading
-            if reading is not None and _word(self.kinds[query.name], query) in self.data[path]:
-                items = reading.broken(outline, query.argument)
-                self.items[query][path] = [structs.replace(item, by_tokens=True) for item in items]
+        outline = TokenOutline(path, source.text())
+        for query in self.queries_by_path[path]:
+            matcher = self.kinds[query.name].matcher
+            if matcher is not None and _required_word(self.kinds[query.name], query) in self.data[path]:
+                items = matcher.match_tokens(outline, query.argument)
+                self.matches[query][path] = [structs.replace(item, by_tokens=True) for item in items]
 
 
-def _read(
+def _analyze_files(
     root: str,
     paths: Sequence[str],
     load: Callable[[], Sequence[Rule]],
-    take: Callable[[str, Record | None], None],
+    on_result: Callable[[str, FileResult | None], None],
 ) -> None:
-    if len(paths) <= _FEW:
-        reader = Reader(root, load())
+    if len(paths) <= _SEQUENTIAL_LIMIT:
+        reader = FileAnalyzer(root, load())
         for path in paths:
-            take(path, reader.read(path))
+            on_result(path, reader.analyze(path))
         return
-    from argosy.refit.readers import read_files  # noqa: PLC0415
+    from argosy.refit.readers import analyze_files  # noqa: PLC0415
 
-    read_files(root, [(path, b"") for path in paths], os.cpu_count() or 1, take, load)
+    analyze_files(root, [(path, b"") for path in paths], os.cpu_count() or 1, on_result, load)
 
 
-def _rules(queries: Sequence[Query], kinds: Kinds) -> tuple[Rule, ...]:
+def _make_rules(queries: Sequence[ClaimQuery], kinds: LoadKinds) -> tuple[Rule, ...]:
     """Return one rule that wants, as facts, what the queries take from a file."""
-    facts = tuple(_fact(at, kinds()[query.name], query) for at, query in enumerate(queries))
-    return (Rule(code="", title="claims", action="report", needs=facts),)
+    facts = tuple(_make_fact(at, kinds()[query.name], query) for at, query in enumerate(queries))
+    return (Rule(code="", title="claims", action="report", fact_kinds=facts),)
 
 
-def _fact(at: int, kind: Kind, query: Query) -> FactKind[list[Item]]:
-    reading = kind.reading
-    assert reading is not None
-    word = _word(kind, query)
+def _make_fact(at: int, kind: QueryKind, query: ClaimQuery) -> FactKind[list[QueryMatch]]:
+    matcher = kind.matcher
+    assert matcher is not None
+    required_word = _required_word(kind, query)
 
-    def collect(file: PythonFile) -> list[Item] | None:
-        return (reading.file(file, query.argument) or None) if word in file.source.data else None
+    def collect(file: PythonFile) -> list[QueryMatch] | None:
+        return (matcher.match_file(file, query.argument) or None) if required_word in file.source.data else None
 
-    return FactKind(str(at), list[Item], collect)
+    return FactKind(str(at), list[QueryMatch], collect)
 
 
-def _word(kind: Kind, query: Query) -> bytes:
-    assert kind.reading is not None
-    return kind.reading.word(query.argument).encode()
+def _required_word(kind: QueryKind, query: ClaimQuery) -> bytes:
+    assert kind.matcher is not None
+    return kind.matcher.required_word(query.argument).encode()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from argosy.fleet.spec import Name, Text
+from argosy.fleet.spec import Name, ScalarText
 
 Globs = Annotated[
     str | list[str],
@@ -16,7 +16,7 @@ Globs = Annotated[
         "or the names of scopes"
     ),
 ]
-Unit = Literal["place", "file", "file-without"]
+CountUnit = Literal["place", "file", "file-without"]
 
 
 class ClaimKeys(
@@ -28,8 +28,8 @@ class ClaimKeys(
 ):
     """One claim: what somebody said, and how it can be counted."""
 
-    text: Annotated[Text, Meta(description="the claim, in words")]
-    source: Annotated[Text, Meta(description="who claims it, and where")]
+    text: Annotated[ScalarText, Meta(description="the claim, in words")]
+    source: Annotated[ScalarText, Meta(description="who claims it, and where")]
     count: Annotated[
         str, Meta(description="the query that counts it; `argosy claims queries` lists them")
     ] = ""
@@ -39,11 +39,11 @@ class ClaimKeys(
     ] = ""
     in_: Annotated[Globs, Meta(description="where it is counted; default the query's own")] = []
     unit: Annotated[
-        Unit, Meta(description="what is counted: places, files that have one, or files that have none")
+        CountUnit, Meta(description="what is counted: places, files that have one, or files that have none")
     ] = "place"
-    is_: Annotated[Text, Meta(description="how many: `41`, `at least 80`, `at most 3`, `10 to 20`")] = ""
+    is_: Annotated[ScalarText, Meta(description="how many: `41`, `at least 80`, `at most 3`, `10 to 20`")] = ""
     places: Annotated[
-        list[Text],
+        list[ScalarText],
         Meta(
             description="places that must be among those found: "
             "`path`, `path:line`, `path:Class.name`, or a name"
@@ -66,22 +66,22 @@ class ClaimsKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     claims: Annotated[dict[Name, ClaimKeys], Meta(description="the claims, by name")]
 
 
-class Range(msgspec.Struct, frozen=True):
+class CountRange(msgspec.Struct, frozen=True):
     """How many, as claimed. least, most: both belong to it; most None: no upper end."""
 
-    least: int
-    most: int | None
+    minimum: int
+    maximum: int | None
 
-    def shown(self) -> str:
+    def describe(self) -> str:
         """Return it as a claim writes it."""
-        if self.most is None:
-            return f"at least {self.least}"
-        if self.least == self.most:
-            return str(self.least)
-        return f"at most {self.most}" if self.least == 0 else f"{self.least} to {self.most}"
+        if self.maximum is None:
+            return f"at least {self.minimum}"
+        if self.minimum == self.maximum:
+            return str(self.minimum)
+        return f"at most {self.maximum}" if self.minimum == 0 else f"{self.minimum} to {self.maximum}"
 
 
-class Query(msgspec.Struct, frozen=True):
+class ClaimQuery(msgspec.Struct, frozen=True):
     """A question to a tree. name: the kind, as `python.calls`. argument: empty where the kind takes none."""
 
     name: str
@@ -91,16 +91,16 @@ class Query(msgspec.Struct, frozen=True):
         return f"{self.name} {self.argument}".rstrip()
 
 
-class Scope(msgspec.Struct, frozen=True):
+class FileScope(msgspec.Struct, frozen=True):
     """A set of files. globs: of paths; those in `without` are left out. fleet: the agents' scripts too."""
 
     globs: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
-    fleet: bool = False
+    excluded: tuple[str, ...] = ()
+    includes_fleet: bool = False
 
-    def words(self) -> tuple[str, ...]:
+    def as_arguments(self) -> tuple[str, ...]:
         """Return it as words that `in:` and `--in` take."""
-        return (*(["fleet"] if self.fleet else []), *self.globs, *(f"!{glob}" for glob in self.without))
+        return (*(["fleet"] if self.includes_fleet else []), *self.globs, *(f"!{glob}" for glob in self.excluded))
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,11 +113,11 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     where: str
     text: str
     source: str
-    query: Query | None
+    query: ClaimQuery | None
     measure: str
-    scope: Scope
-    unit: Unit
-    range: Range | None
+    scope: FileScope
+    unit: CountUnit
+    range: CountRange | None
     places: tuple[str, ...]
 
 

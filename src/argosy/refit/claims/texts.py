@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import re
 
-from argosy.refit.claims.answer import Answer, Spot
-from argosy.refit.claims.kind import Ask, Kind, regex_trouble
+from argosy.refit.claims.answer import QueryResult, CodeLocation
+from argosy.refit.claims.kind import QueryContext, QueryKind, regex_error
 
 
-def _matches(ask: Ask) -> Answer:
+def _match_lines(context: QueryContext) -> QueryResult:
     """Every place where the expression finds something, line by line; binary files have none."""
-    pattern = re.compile(ask.argument)
-    spots: list[Spot] = []
+    pattern = re.compile(context.argument)
+    locations: list[CodeLocation] = []
     unread: list[str] = []
-    for path in ask.paths:
-        if ask.ground.data(path) is None:
+    for path in context.paths:
+        if context.codebase.read_bytes(path) is None:
             unread.append(path)
             continue
-        for number, line in enumerate((ask.ground.text(path) or "").splitlines(), 1):
-            spots += [Spot(path, number, match.start() + 1) for match in pattern.finditer(line)]
-    return Answer(tuple(spots), dict.fromkeys(unread))
+        for number, line in enumerate((context.codebase.read_text(path) or "").splitlines(), 1):
+            locations += [CodeLocation(path, number, match.start() + 1) for match in pattern.finditer(line)]
+    return QueryResult(tuple(locations), dict.fromkeys(unread))
 
 
-def _files(ask: Ask) -> Answer:
-    return Answer(tuple(Spot(path) for path in ask.paths))
+def _list_files(context: QueryContext) -> QueryResult:
+    return QueryResult(tuple(CodeLocation(path) for path in context.paths))
 
 
 KINDS = (
-    Kind(
+    QueryKind(
         name="text.match",
         argument="REGEX",
-        counts="places where a regular expression finds something, line by line, comments too",
-        check=regex_trouble,
-        answer=_matches,
+        description="places where a regular expression finds something, line by line, comments too",
+        argument_error=regex_error,
+        answer=_match_lines,
     ),
-    Kind(name="text.files", counts="files, of any kind", scope=("all",), answer=_files),
+    QueryKind(name="text.files", description="files, of any kind", scope=("all",), answer=_list_files),
 )

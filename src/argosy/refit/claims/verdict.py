@@ -8,21 +8,21 @@ from typing import Literal
 
 import msgspec
 
-from argosy.refit.claims.answer import Answer, Bounds, Spot, bounds, unit_spots
-from argosy.refit.claims.spec import Claim, Range
+from argosy.refit.claims.answer import QueryResult, CountBounds, CodeLocation, count_bounds, locations_by_unit
+from argosy.refit.claims.spec import Claim, CountRange
 
-Word = Literal["confirmed", "refuted", "uncheckable"]
-_SHOWN = 3
+VerdictStatus = Literal["confirmed", "refuted", "uncheckable"]
+_MAX_LISTED = 3
 
 
-class Wrong(msgspec.Struct, frozen=True):
+class RefutedPlace(msgspec.Struct, frozen=True):
     """A claimed place that does not hold, and why."""
 
     place: str
-    why: str
+    reason: str
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """One claim, judged.
 
     measured: None where nothing was counted. reason: one sentence. spots: what was counted. wrong: claimed
@@ -31,74 +31,74 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     claim: Claim
-    word: Word
+    status: VerdictStatus
     reason: str
-    measured: Bounds | None = None
-    spots: tuple[Spot, ...] = ()
-    wrong: tuple[Wrong, ...] = ()
-    open: tuple[str, ...] = ()
+    measured: CountBounds | None = None
+    locations: tuple[CodeLocation, ...] = ()
+    refuted_places: tuple[RefutedPlace, ...] = ()
+    undecided_places: tuple[str, ...] = ()
     by_tokens: int = 0
     unread: tuple[str, ...] = ()
 
 
-def judge(claim: Claim, answer: Answer | None, paths: Sequence[str], known: frozenset[str]) -> Verdict:
+def evaluate_claim(claim: Claim, result: QueryResult | None, paths: Sequence[str], known: frozenset[str]) -> ClaimVerdict:
     """Return the verdict. answer: None for a claim that needs a measurement. paths: the files that were
     looked at. known: all files of the tree.
     """
-    if answer is None:
-        return Verdict(claim=claim, word="uncheckable", reason=f"needs a measurement: {claim.measure}")
-    if answer.trouble:
-        return Verdict(claim=claim, word="uncheckable", reason=answer.trouble)
-    measured = bounds(answer, claim.unit, paths)
-    spots = unit_spots(answer, claim.unit, paths)
-    wrong, unsure = _hold(claim, spots, answer, known)
-    number = "confirmed" if claim.range is None else compare(claim.range, measured)
-    word: Word = number
-    if wrong:
-        word = "refuted"
-    elif unsure and word == "confirmed":
-        word = "uncheckable"
-    return Verdict(
+    if result is None:
+        return ClaimVerdict(claim=claim, status="uncheckable", reason=f"needs a measurement: {claim.measure}")
+    if result.error:
+        return ClaimVerdict(claim=claim, status="uncheckable", reason=result.error)
+    measured = count_bounds(result, claim.unit, paths)
+    locations = locations_by_unit(result, claim.unit, paths)
+    refuted, undecided = _check_places(claim, locations, result, known)
+    count_status = "confirmed" if claim.range is None else compare_counts(claim.range, measured)
+    status: VerdictStatus = count_status
+    if refuted:
+        status = "refuted"
+    elif undecided and status == "confirmed":
+        status = "uncheckable"
+    return ClaimVerdict(
         claim=claim,
-        word=word,
-        reason=_reason(claim, measured, number, wrong, unsure, answer),
+        status=status,
+        reason=_describe_verdict(claim, measured, count_status, refuted, undecided, result),
         measured=measured,
-        spots=spots,
-        wrong=wrong,
-        open=unsure,
-        by_tokens=sum(spot.by_tokens for spot in answer.spots),
-        unread=tuple(answer.maybe),
+        locations=locations,
+        refuted_places=refuted,
+        undecided_places=undecided,
+        by_tokens=sum(spot.by_tokens for spot in result.locations),
+        unread=tuple(result.possible),
     )
 
 
-def compare(claimed: Range, measured: Bounds) -> Word:
+def compare_counts(claimed: CountRange, measured: CountBounds) -> VerdictStatus:
     """Two ranges: one inside the other is true, two apart are false, else nobody can tell."""
-    least, most = claimed.least, claimed.most
-    if (most is not None and measured.least > most) or (measured.most is not None and measured.most < least):
+    minimum, maximum = claimed.minimum, claimed.maximum
+    if (maximum is not None and measured.minimum > maximum) or (measured.maximum is not None and measured.maximum < minimum):
         return "refuted"
-    is_within = most is None or (measured.most is not None and measured.most <= most)
-    return "confirmed" if measured.least >= least and is_within else "uncheckable"
+    is_below_maximum = maximum is None or (measured.maximum is not None and measured.maximum <= maximum)
+    return "confirmed" if measured.minimum >= minimum and is_below_maximum else "uncheckable"
 
 
-def _hold(
-    claim: Claim, spots: Sequence[Spot], answer: Answer, known: frozenset[str]
-) -> tuple[tuple[Wrong, ...], tuple[str, ...]]:
+def _check_places(
+    claim: Claim, locations: Sequence[CodeLocation], result: QueryResult, known: frozenset[str]
+) -> tuple[tuple[RefutedPlace, ...], tuple[str, ...]]:
     """Return the claimed places that are none, and those that nobody can tell about."""
-    wrong: list[Wrong] = []
-    unsure: list[str] = []
+    refuted: list[RefutedPlace] = []
+    undecided: list[str] = []
     for place in claim.places:
-        path, detail = _split(place, known)
-        there = [spot for spot in spots if _is_path(spot.path, path)] if path else list(spots)
-        if any(_is_meant(spot, detail) for spot in there):
+        path, detail = _split_place(place, known)
+        in_path = [spot for spot in locations if _matches_path(spot.path, path)] if path else list(locations)
+        if any(_matches_detail(spot, detail) for spot in in_path):
             continue
-        if any(not path or _is_path(maybe, path) for maybe in answer.maybe):
-            unsure.append(place)
+        if any(not path or _matches_path(maybe, path) for maybe in result.possible):
+            undecided.append(place)
             continue
-        wrong.append(Wrong(place, _why_not(path, detail, there, known)))
-    return tuple(wrong), tuple(unsure)
+        refuted.append(RefutedPlace(place, _refutation_reason(path, detail, in_path, known)))
+    return tuple(refuted), tuple(undecided)
 
 
-def _split(place: str, known: Collection[str]) -> tuple[str, str]:
+def _split_place(place: str, known: Collection[str]) -> tuple[str, str]:
     """Return path and detail of `path`, `path:12`, `path:Class.name`; of a name alone only the detail.
 
     A name may have dots as files have: one is a path when files of the tree end as it does.
@@ -109,50 +109,50 @@ def _split(place: str, known: Collection[str]) -> tuple[str, str]:
     return (head.removeprefix("./"), tail) if is_path else ("", place)
 
 
-def _is_path(path: str, claimed: str) -> bool:
+def _matches_path(path: str, claimed: str) -> bool:
     return path == claimed or path.endswith(f"/{claimed}")
 
 
-def _is_meant(spot: Spot, detail: str) -> bool:
+def _matches_detail(location: CodeLocation, detail: str) -> bool:
     if not detail:
         return True
     if detail.isdecimal():
-        return spot.line == int(detail)
-    return spot.symbol == detail or spot.symbol.endswith(f".{detail}")
+        return location.line == int(detail)
+    return location.symbol == detail or location.symbol.endswith(f".{detail}")
 
 
-def _why_not(path: str, detail: str, there: Sequence[Spot], known: frozenset[str]) -> str:
+def _refutation_reason(path: str, detail: str, in_path: Sequence[CodeLocation], known: frozenset[str]) -> str:
     if not path:
         return "it is not among those found"
-    if not any(_is_path(one, path) for one in known):
+    if not any(_matches_path(one, path) for one in known):
         return "there is no such file"
-    if not there:
+    if not in_path:
         return "nothing of the kind is in it"
-    shown = ", ".join(str(spot.line) if detail.isdecimal() else spot.symbol for spot in there[:_SHOWN])
-    more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
-    return f"in this file it is {'in line' if detail.isdecimal() else ''} {shown}{more}".replace("  ", " ")
+    listed = ", ".join(str(spot.line) if detail.isdecimal() else spot.symbol for spot in in_path[:_MAX_LISTED])
+    more = f" and {len(in_path) - _MAX_LISTED} more" if len(in_path) > _MAX_LISTED else ""
+    return f"in this file it is {'in line' if detail.isdecimal() else ''} {listed}{more}".replace("  ", " ")
 
 
-def _reason(
+def _describe_verdict(
     claim: Claim,
-    measured: Bounds,
-    number: Word,
-    wrong: Sequence[Wrong],
-    unsure: Sequence[str],
-    answer: Answer,
+    measured: CountBounds,
+    count_status: VerdictStatus,
+    refuted: Sequence[RefutedPlace],
+    undecided: Sequence[str],
+    result: QueryResult,
 ) -> str:
     parts: list[str] = []
     if claim.range is not None:
-        told = f"claimed {claim.range.shown()}, counted {measured.shown()}"
-        if number == "uncheckable":
-            count = len(answer.maybe)
-            told += f": {count} {'file does' if count == 1 else 'files do'} not parse and may hold more"
-        parts.append(told)
+        count_text = f"claimed {claim.range.describe()}, counted {measured.describe()}"
+        if count_status == "uncheckable":
+            count = len(result.possible)
+            count_text += f": {count} {'file does' if count == 1 else 'files do'} not parse and may hold more"
+        parts.append(count_text)
     elif measured.is_exact:
-        parts.append(f"counted {measured.shown()}")
+        parts.append(f"counted {measured.describe()}")
     if claim.places:
-        right = len(claim.places) - len(wrong) - len(unsure)
-        parts.append(f"{right} of {len(claim.places)} places hold")
-        if unsure:
-            parts.append(f"{len(unsure)} may lie in files that do not parse")
+        holding = len(claim.places) - len(refuted) - len(undecided)
+        parts.append(f"{holding} of {len(claim.places)} places hold")
+        if undecided:
+            parts.append(f"{len(undecided)} may lie in files that do not parse")
     return "; ".join(parts)

@@ -12,10 +12,10 @@ import msgspec
 
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
-from argosy.refit.sockets import SELF, class_of
-from argosy.refit.tree import Tree
+from argosy.refit.sockets import SELF_NAMES, enclosing_class
+from argosy.refit.tree import SourceTree
 from argosy.source import flow
-from argosy.source.scopes import Scope
+from argosy.source.scopes import NameScope
 
 
 class ClassFacts(msgspec.Struct, frozen=True, array_like=True):
@@ -28,11 +28,11 @@ class ClassFacts(msgspec.Struct, frozen=True, array_like=True):
 
     bases: tuple[str, ...]
     methods: tuple[str, ...]
-    kept: tuple[str, ...]
-    read: tuple[str, ...]
+    assigned: tuple[str, ...]
+    read_only: tuple[str, ...]
 
 
-class Relative(msgspec.Struct, frozen=True):
+class TreeClass(msgspec.Struct, frozen=True):
     """A class of the tree: the file that defines it, its qualified name, its facts."""
 
     path: str
@@ -44,91 +44,91 @@ def collect(file: PythonFile) -> dict[str, ClassFacts] | None:
     classes = file.nodes(ast.ClassDef)
     if not classes:
         return None
-    kept: dict[int, set[str]] = {}
+    assigned: dict[int, set[str]] = {}
     read: dict[int, set[str]] = {}
     for node, scope in file.nodes(ast.Attribute):
-        if isinstance(node.value, ast.Name) and node.value.id in SELF:
-            owner = class_of(scope)
+        if isinstance(node.value, ast.Name) and node.value.id in SELF_NAMES:
+            owner = enclosing_class(scope)
             if owner is not None:
-                where = read if isinstance(node.ctx, ast.Load) else kept
-                where.setdefault(id(owner.node), set()).add(node.attr)
+                accesses = read if isinstance(node.ctx, ast.Load) else assigned
+                accesses.setdefault(id(owner.node), set()).add(node.attr)
     found: dict[str, ClassFacts] = {}
     for cls, scope in classes:
-        bases = tuple(_written(file, base, scope) for base in cls.bases)
+        bases = tuple(_base_name(file, base, scope) for base in cls.bases)
         methods = [item.name for item in cls.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)]
-        stored = kept.get(id(cls), set())
+        assigned_here = assigned.get(id(cls), set())
         name = ".".join(filter(None, [scope.qualified_name(), cls.name]))
         found[name] = ClassFacts(
             tuple(filter(None, bases)),
             tuple(dict.fromkeys(methods)),
-            tuple(sorted(stored)),
-            tuple(sorted(read.get(id(cls), set()) - stored)),
+            tuple(sorted(assigned_here)),
+            tuple(sorted(read.get(id(cls), set()) - assigned_here)),
         )
     return found
 
 
-CLASSES = FactKind("classes", dict[str, ClassFacts], collect)
+CLASS_FACTS = FactKind("classes", dict[str, ClassFacts], collect)
 
 
-def bases_of(tree: Tree, path: str, name: str) -> list[Relative]:
+def find_ancestors(tree: SourceTree, path: str, name: str) -> list[TreeClass]:
     """Return the bases of a class that the tree has, and theirs, nearest first."""
-    start = tree.facts(CLASSES).get(path, {}).get(name)
-    found: dict[tuple[str, str], Relative] = {}
-    todo = [Relative(path, name, start)] if start is not None else []
-    while todo:
-        cls = todo.pop(0)
+    start = tree.facts(CLASS_FACTS).get(path, {}).get(name)
+    found: dict[tuple[str, str], TreeClass] = {}
+    pending = [TreeClass(path, name, start)] if start is not None else []
+    while pending:
+        cls = pending.pop(0)
         for base in cls.facts.bases:
-            relative = find_base(tree, cls, base)
-            if relative is not None and (relative.path, relative.name) not in found:
-                found[relative.path, relative.name] = relative
-                todo.append(relative)
+            ancestor = find_base(tree, cls, base)
+            if ancestor is not None and (ancestor.path, ancestor.name) not in found:
+                found[ancestor.path, ancestor.name] = ancestor
+                pending.append(ancestor)
     return list(found.values())
 
 
-def _written(file: PythonFile, base: ast.expr, scope: Scope) -> str:
+def _base_name(file: PythonFile, base: ast.expr, scope: NameScope) -> str:
     """Return a base's name: where its import leads, else as it is written; empty for what is no name."""
     node = base.value if isinstance(base, ast.Subscript) else base
     origin = file.origin(node, scope)
     if origin is None:
-        return flow.dotted(node)
+        return flow.dotted_name(node)
     if origin.name.startswith("."):
-        return _absolute(file, origin.name)
+        return _absolute_name(file, origin.name)
     return origin.name
 
 
-def _absolute(file: PythonFile, name: str) -> str:
+def _absolute_name(file: PythonFile, name: str) -> str:
     dots = len(name) - len(name.lstrip("."))
     parts = file.module.split(".")
     is_package = file.path.endswith("__init__.py")
-    kept = len(parts) - dots + is_package
-    return ".".join([*parts[: max(kept, 0)], name[dots:]])
+    kept_parts = len(parts) - dots + is_package
+    return ".".join([*parts[: max(kept_parts, 0)], name[dots:]])
 
 
-def find_base(tree: Tree, cls: Relative, base: str, *, is_guessed: bool = True) -> Relative | None:
+def find_base(tree: SourceTree, cls: TreeClass, base: str, *, is_guess_allowed: bool = True) -> TreeClass | None:
     """Return the class that a base names: of its own file, of the module, else the only one so called.
 
     is_guessed: whether the last of these counts.
     """
-    classes = tree.facts(CLASSES)
-    path, inside = cls.path, cls.name
-    around = inside.rpartition(".")[0]
-    for name in (f"{around}.{base}" if around else base, base):
-        if name != inside and name in classes.get(path, {}):
-            return Relative(path, name, classes[path][name])
+    classes = tree.facts(CLASS_FACTS)
+    path, own_name = cls.path, cls.name
+    enclosing_name = own_name.rpartition(".")[0]
+    for name in (f"{enclosing_name}.{base}" if enclosing_name else base, base):
+        if name != own_name and name in classes.get(path, {}):
+            return TreeClass(path, name, classes[path][name])
     module, _, name = base.rpartition(".")
-    found = tree.finder(path).find(module) if module else None
+    found = tree.module_finder(path).find(module) if module else None
     if found is not None and found.kind == "source":
-        at = tree.relative(found.path)
+        at = tree.relative_path(found.path)
         if name in classes.get(at, {}):
-            return Relative(at, name, classes[at][name])
-    homes = tree.derived(_homes).get(name, ()) if module and is_guessed else ()
-    return Relative(homes[0], name, classes[homes[0]][name]) if len(homes) == 1 else None
+            return TreeClass(at, name, classes[at][name])
+    paths = tree.compute_once(_paths_by_class_name).get(name, ()) if module and is_guess_allowed else ()
+    return TreeClass(paths[0], name, classes[paths[0]][name]) if len(paths) == 1 else None
 
 
-def _homes(tree: Tree) -> Mapping[str, tuple[str, ...]]:
+def _paths_by_class_name(tree: SourceTree) -> Mapping[str, tuple[str, ...]]:
     """Return the files that define a class, by the name of the class."""
     found: dict[str, list[str]] = {}
-    for path, classes in tree.facts(CLASSES).items():
+    for path, classes in tree.facts(CLASS_FACTS).items():
         for name in classes:
             found.setdefault(name, []).append(path)
     return {name: tuple(paths) for name, paths in found.items()}

@@ -11,37 +11,37 @@ from argosy.fault import InputError
 from argosy.fleet.dockerfile import read_instructions
 from argosy.refit.fact import FactKind
 from argosy.refit.file import TextFile
-from argosy.source.installs import DOCKERFILES
+from argosy.source.installs import DOCKERFILE_PATTERNS
 
 if TYPE_CHECKING:
-    from argosy.fleet.importers.intake import Intake
+    from argosy.fleet.importers.intake import InputFile
 
 COMPOSE_FILES = ("*compose*.yml", "*compose*.yaml")
 
 
-class Start(msgspec.Struct, frozen=True, array_like=True):
+class ContainerCommand(msgspec.Struct, frozen=True, array_like=True):
     """The process of an image. words: of ENTRYPOINT and CMD; folder: WORKDIR before it; line: of the last."""
 
-    words: tuple[str, ...]
-    folder: str
+    argv: tuple[str, ...]
+    working_dir: str
     line: int
 
 
-class Image(msgspec.Struct, frozen=True, array_like=True):
+class DockerfileFacts(msgspec.Struct, frozen=True, array_like=True):
     """A Dockerfile. start: of its last stage, None where nothing says so, or a shell is asked."""
 
-    start: Start | None
+    command: ContainerCommand | None
 
 
-class Port(msgspec.Struct, frozen=True, array_like=True):
+class PublishedPort(msgspec.Struct, frozen=True, array_like=True):
     """A published port. host: address and port and protocol on the machine, as one text."""
 
-    host: str
+    host_binding: str
     line: int
     column: int
 
 
-class Service(msgspec.Struct, frozen=True, array_like=True):
+class ComposeServiceFacts(msgspec.Struct, frozen=True, array_like=True):
     """One service of a Compose file.
 
     context, dockerfile: what it is built from, empty for nothing, None for a context that is no folder.
@@ -53,70 +53,70 @@ class Service(msgspec.Struct, frozen=True, array_like=True):
     column: int
     context: str | None
     dockerfile: str
-    needs: tuple[str, ...]
-    ports: tuple[Port, ...]
-    has_image: bool
-    is_profiled: bool
+    depends_on: tuple[str, ...]
+    ports: tuple[PublishedPort, ...]
+    has_image_or_build: bool
+    has_profile: bool
 
 
-class Compose(msgspec.Struct, frozen=True, array_like=True):
+class ComposeFileFacts(msgspec.Struct, frozen=True, array_like=True):
     """A Compose file. is_open: it includes or extends others."""
 
-    services: tuple[Service, ...]
-    is_open: bool
+    services: tuple[ComposeServiceFacts, ...]
+    has_external_services: bool
 
 
-class Contained(msgspec.Struct, frozen=True, array_like=True):
+class ContainerFileFacts(msgspec.Struct, frozen=True, array_like=True):
     """One of the two."""
 
-    image: Image | None = None
-    compose: Compose | None = None
+    dockerfile: DockerfileFacts | None = None
+    compose: ComposeFileFacts | None = None
 
 
-def collect_text(file: TextFile) -> Contained | None:
+def collect_text(file: TextFile) -> ContainerFileFacts | None:
     if file.path.endswith((".yml", ".yaml")):
-        compose = _compose_of(file)
-        return None if compose is None else Contained(compose=compose)
-    return Contained(image=_image_of(file))
+        compose = _read_compose_file(file)
+        return None if compose is None else ContainerFileFacts(compose=compose)
+    return ContainerFileFacts(dockerfile=_read_dockerfile(file))
 
 
-def _image_of(file: TextFile) -> Image:
+def _read_dockerfile(file: TextFile) -> DockerfileFacts:
     entry: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    folder, line, at = "/", 0, "/"
+    working_dir, line, command_dir = "/", 0, "/"
     for item in read_instructions(file.text):
-        if item.word == "FROM":
-            entry, command, folder, line = (), (), "/", 0
-        elif item.word == "WORKDIR":
-            folder = item.text if item.text.startswith("/") else f"{folder.rstrip('/')}/{item.text}"
-        elif item.word in ("ENTRYPOINT", "CMD"):
-            words = item.words() or ()
-            entry, command = (words, ()) if item.word == "ENTRYPOINT" else (entry, words)
-            line, at = item.line, folder
-    words = (*entry, *command)
-    return Image(Start(words, at, line) if words and line else None)
+        if item.keyword == "FROM":
+            entry, command, working_dir, line = (), (), "/", 0
+        elif item.keyword == "WORKDIR":
+            working_dir = item.arguments if item.arguments.startswith("/") else f"{working_dir.rstrip('/')}/{item.arguments}"
+        elif item.keyword in ("ENTRYPOINT", "CMD"):
+            argv = item.argv() or ()
+            entry, command = (argv, ()) if item.keyword == "ENTRYPOINT" else (entry, argv)
+            line, command_dir = item.line, working_dir
+    argv = (*entry, *command)
+    return DockerfileFacts(ContainerCommand(argv, command_dir, line) if argv and line else None)
 
 
-def _compose_of(file: TextFile) -> Compose | None:
+def _read_compose_file(file: TextFile) -> ComposeFileFacts | None:
     # Most audits read no Compose file anew, and what reads YAML is slow to load.
-    from argosy.fleet.importers.intake import Intake  # noqa: PLC0415
+    from argosy.fleet.importers.intake import InputFile  # noqa: PLC0415
 
-    intake = Intake(Path(file.path), file.text)
+    input_file = InputFile(Path(file.path), file.text)
     try:
-        intake.parse()
+        input_file.parse()
     except InputError:
         return None
-    services = intake.mapping().get("services")
+    services = input_file.top_mapping().get("services")
     if not isinstance(services, dict):
         return None
-    found = [_service(intake, name, keys) for name, keys in services.items() if isinstance(keys, dict)]
-    is_open = "include" in intake.mapping() or any(
+    found = [_read_service(input_file, name, keys) for name, keys in services.items() if isinstance(keys, dict)]
+    has_external_services = "include" in input_file.top_mapping() or any(
         isinstance(keys, dict) and "extends" in keys for keys in services.values()
     )
-    return Compose(tuple(found), is_open)
+    return ComposeFileFacts(tuple(found), has_external_services)
 
 
-def _service(intake: Intake, name: str, keys: dict[str, Any]) -> Service:
+def _read_service(input_file: InputFile, name: str, keys: dict[str, Any]) -> ComposeServiceFacts:
     build = keys.get("build")
     options = build if isinstance(build, dict) else {"context": build}
     context: str | None = str(options.get("context") or ".") if build else ""
@@ -125,33 +125,33 @@ def _service(intake: Intake, name: str, keys: dict[str, Any]) -> Service:
     dockerfile = str(options.get("dockerfile") or "Dockerfile")
     if not build or "dockerfile_inline" in options or "$" in dockerfile:
         dockerfile = ""
-    needs = keys.get("depends_on")
-    listed = list(needs) if isinstance(needs, list | dict) else []
-    line, column = _place(intake, ("services", name))
+    depends_on = keys.get("depends_on")
+    dependencies = list(depends_on) if isinstance(depends_on, list | dict) else []
+    line, column = _position_of(input_file, ("services", name))
     ports = keys.get("ports")
-    return Service(
+    return ComposeServiceFacts(
         name,
         line,
         column,
         context,
         dockerfile,
-        tuple(str(item) for item in listed),
-        tuple(_ports(intake, name, ports if isinstance(ports, list) else [])),
+        tuple(str(item) for item in dependencies),
+        tuple(_published_ports(input_file, name, ports if isinstance(ports, list) else [])),
         bool(keys.get("image") or build),
         "profiles" in keys,
     )
 
 
-def _ports(intake: Intake, name: str, ports: list[Any]) -> list[Port]:
-    found: list[Port] = []
+def _published_ports(input_file: InputFile, name: str, ports: list[Any]) -> list[PublishedPort]:
+    found: list[PublishedPort] = []
     for at, item in enumerate(ports):
-        host = _host_port(item)
+        host = _host_binding(item)
         if host:
-            found.append(Port(host, *_place(intake, ("services", name, "ports", at))))
+            found.append(PublishedPort(host, *_position_of(input_file, ("services", name, "ports", at))))
     return found
 
 
-def _host_port(item: object) -> str:
+def _host_binding(item: object) -> str:
     """Return what a port takes on the machine: `127.0.0.1:80/tcp`; empty for a range, a variable, any."""
     if isinstance(item, dict):
         host = f"{item.get('host_ip') or ''}:{item.get('published') or ''}/{item.get('protocol') or 'tcp'}"
@@ -164,11 +164,11 @@ def _host_port(item: object) -> str:
     return f"{'' if address == '0.0.0.0' else address}:{parts[-2]}/{protocol or 'tcp'}"
 
 
-def _place(intake: Intake, steps: tuple[str | int, ...]) -> tuple[int, int]:
-    parts = intake.where(steps).rsplit(":", 2)
+def _position_of(input_file: InputFile, key_path: tuple[str | int, ...]) -> tuple[int, int]:
+    parts = input_file.location_of(key_path).rsplit(":", 2)
     return (int(parts[1]), int(parts[2])) if len(parts) == 3 else (1, 1)
 
 
-CONTAINERS: FactKind[Contained] = FactKind(
-    "containers", Contained, names=(*DOCKERFILES, *COMPOSE_FILES), collect_text=collect_text
+CONTAINER_FILES: FactKind[ContainerFileFacts] = FactKind(
+    "containers", ContainerFileFacts, file_patterns=(*DOCKERFILE_PATTERNS, *COMPOSE_FILES), collect_text=collect_text
 )

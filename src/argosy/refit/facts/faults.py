@@ -6,4 +6,4 @@ from argosy.refit.fact import FactKind
 from argosy.source.text import Unparsed
 
 # Each reader has it already: there is nothing to collect.
-FAULTS = FactKind("faults", Unparsed)
+PARSE_FAILURES = FactKind("faults", Unparsed)

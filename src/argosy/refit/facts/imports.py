@@ -9,33 +9,33 @@ import msgspec
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
 from argosy.source.imports import Import, find_imports
-from argosy.source.syspath import Additions, find_additions
+from argosy.source.syspath import PathAdditions, find_path_additions
 
 # How a file says that it may be run: two that begin with a literal each are found faster than one with both.
-_RUN = re.compile(rb"""__name__\s*==\s*["']__main__"""), re.compile(rb"""__main__["']\s*==\s*__name__""")
+_MAIN_PATTERNS = re.compile(rb"""__name__\s*==\s*["']__main__"""), re.compile(rb"""__main__["']\s*==\s*__name__""")
 
 
-class Imports(msgspec.Struct, frozen=True, array_like=True):
+class ModuleImports(msgspec.Struct, frozen=True, array_like=True):
     """imports: in the order of the lines. additions: absolute folders. is_script: it may be run."""
 
     imports: tuple[Import, ...]
-    additions: Additions
+    path_additions: PathAdditions
     is_script: bool
 
 
-def imports_of(file: PythonFile) -> tuple[Import, ...]:
+def find_file_imports(file: PythonFile) -> tuple[Import, ...]:
     """Return the imports of a file, for `file.derived`."""
     return find_imports(file.parsed, file.index)
 
 
-def collect(file: PythonFile) -> Imports | None:
-    found = file.derived(imports_of)
+def collect(file: PythonFile) -> ModuleImports | None:
+    found = file.compute_once(find_file_imports)
     if not found:
         return None
     data = file.source.data
-    is_run = data.startswith(b"#!") or any(pattern.search(data) for pattern in _RUN)
-    is_script = is_run or file.path.endswith("__main__.py")
-    return Imports(found, find_additions(file.parsed), is_script)
+    has_main_marker = data.startswith(b"#!") or any(pattern.search(data) for pattern in _MAIN_PATTERNS)
+    is_script = has_main_marker or file.path.endswith("__main__.py")
+    return ModuleImports(found, find_path_additions(file.parsed), is_script)
 
 
-IMPORTS = FactKind("imports", Imports, collect)
+MODULE_IMPORTS = FactKind("imports", ModuleImports, collect)

@@ -9,49 +9,49 @@ from collections.abc import Iterator
 from argosy.fleet.dockerfile import read_instructions
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile, TextFile
-from argosy.source.distributions import normalized
-from argosy.source.installs import DOCKERFILES, LISTS, Installs, read_image, read_list
-from argosy.source.requirements import Requirement, Requirements, requirement_in
+from argosy.source.distributions import normalize_name
+from argosy.source.installs import DOCKERFILE_PATTERNS, INSTALL_FILE_PATTERNS, FileInstalls, read_dockerfile_installs, read_install_file
+from argosy.source.requirements import PackageRequirement, Requirements, parse_requirement
 
 
-def collect(file: PythonFile) -> Installs:
+def collect(file: PythonFile) -> FileInstalls:
     """Take the literal `install_requires` of a setup.py."""
-    found: list[Requirement] = []
-    aside: list[Requirement] = []
-    is_open, project = False, ""
+    found: list[PackageRequirement] = []
+    development: list[PackageRequirement] = []
+    has_unnamed, project = False, ""
     for call, _ in file.nodes(ast.Call):
         for item in call.keywords:
             if item.arg == "install_requires":
                 nodes = item.value.elts if isinstance(item.value, ast.List | ast.Tuple) else []
-                listed = list(_literals(file, nodes))
+                listed = list(_literal_requirements(file, nodes))
                 found += listed
-                is_open = not nodes or len(listed) != len(nodes)
+                has_unnamed = not nodes or len(listed) != len(nodes)
             elif item.arg in ("tests_require", "setup_requires") and isinstance(item.value, ast.List):
-                aside += _literals(file, item.value.elts)
+                development += _literal_requirements(file, item.value.elts)
             elif item.arg == "name" and isinstance(item.value, ast.Constant):
-                project = normalized(str(item.value.value))
-    return Installs(Requirements(tuple(found), tuple(aside), is_open=is_open, project=project))
+                project = normalize_name(str(item.value.value))
+    return FileInstalls(Requirements(tuple(found), tuple(development), has_unnamed=has_unnamed, project=project))
 
 
-def _literals(file: PythonFile, nodes: list[ast.expr]) -> Iterator[Requirement]:
+def _literal_requirements(file: PythonFile, nodes: list[ast.expr]) -> Iterator[PackageRequirement]:
     for node in nodes:
         text = node.value if isinstance(node, ast.Constant) else None
-        made = requirement_in(text, node.lineno) if isinstance(text, str) else None
-        if made is not None:
-            yield Requirement(made.name, made.shown, made.line, file.parsed.column(node))
+        requirement = parse_requirement(text, node.lineno) if isinstance(text, str) else None
+        if requirement is not None:
+            yield PackageRequirement(requirement.name, requirement.written_name, requirement.line, file.parsed.column(node))
 
 
-def collect_text(file: TextFile) -> Installs | None:
+def collect_text(file: TextFile) -> FileInstalls | None:
     if os.path.basename(file.path).endswith((".cfg", ".toml", ".txt", ".in", ".yml", ".yaml", "Pipfile")):
-        return read_list(file.path, file.text)
-    return read_image(read_instructions(file.text))
+        return read_install_file(file.path, file.text)
+    return read_dockerfile_installs(read_instructions(file.text))
 
 
-INSTALLS: FactKind[Installs] = FactKind(
+INSTALLS: FactKind[FileInstalls] = FactKind(
     "installs",
-    Installs,
+    FileInstalls,
     collect,
-    only="setup.py",
-    names=(*LISTS, *DOCKERFILES),
+    only_filename="setup.py",
+    file_patterns=(*INSTALL_FILE_PATTERNS, *DOCKERFILE_PATTERNS),
     collect_text=collect_text,
 )

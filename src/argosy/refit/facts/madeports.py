@@ -7,20 +7,20 @@ import re
 
 import msgspec
 
-from argosy.refit.addresses.shapes import last_name, text_of
+from argosy.refit.addresses.shapes import last_name, string_literal
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
-from argosy.source.ports import find_bound
+from argosy.source.ports import find_bound_ports
 
 # What looks for a free port: what is added there is tried, not taken.
-_SEARCH = re.compile(r"free|find|available|scan", re.IGNORECASE)
+_PORT_SEARCH_NAME = re.compile(r"free|find|available|scan", re.IGNORECASE)
 
 
-class MadePort(msgspec.Struct, frozen=True, array_like=True):
+class DerivedPort(msgspec.Struct, frozen=True, array_like=True):
     """A port that is another one and some more. shown: as written, such as `self.port + 1`."""
 
     offset: int
-    shown: str
+    source: str
     line: int
     column: int
 
@@ -33,50 +33,50 @@ class BoundPort(msgspec.Struct, frozen=True, array_like=True):
     column: int
 
 
-class MadePorts(msgspec.Struct, frozen=True, array_like=True):
+class ModulePorts(msgspec.Struct, frozen=True, array_like=True):
     """made, bound: in the order of the lines. bases: what its classes inherit from, as imported.
 
     gives_health: it hands a health port to the class that it inherits from.
     """
 
-    made: tuple[MadePort, ...]
+    derived: tuple[DerivedPort, ...]
     bound: tuple[BoundPort, ...]
     bases: tuple[str, ...]
-    gives_health: bool
+    has_explicit_health_port: bool
 
 
-def collect(file: PythonFile) -> MadePorts | None:
-    found = MadePorts(
-        tuple(_made(file)),
-        tuple(BoundPort(item.port, item.line, item.column) for item in find_bound(file.parsed, file.index)),
-        tuple(dict.fromkeys(_bases(file))),
-        _gives_health(file),
+def collect(file: PythonFile) -> ModulePorts | None:
+    found = ModulePorts(
+        tuple(_derived_ports(file)),
+        tuple(BoundPort(item.port, item.line, item.column) for item in find_bound_ports(file.parsed, file.index)),
+        tuple(dict.fromkeys(_imported_bases(file))),
+        _has_explicit_health_port(file),
     )
-    return found if found.made or found.bound or found.bases else None
+    return found if found.derived or found.bound or found.bases else None
 
 
-def _made(file: PythonFile) -> list[MadePort]:
+def _derived_ports(file: PythonFile) -> list[DerivedPort]:
     """Return the sums of the port and a literal, each once."""
-    found: dict[str, MadePort] = {}
-    tried: set[ast.expr] | None = None
+    found: dict[str, DerivedPort] = {}
+    search_arguments: set[ast.expr] | None = None
     for node, scope in file.nodes(ast.BinOp):
-        offset = _small(node.right) if isinstance(node.op, ast.Add) else 0
-        if not offset or _port_name(node.left) not in ("port", "main_port") or _SEARCH.search(scope.name):
+        offset = _small_literal(node.right) if isinstance(node.op, ast.Add) else 0
+        if not offset or _port_name(node.left) not in ("port", "main_port") or _PORT_SEARCH_NAME.search(scope.name):
             continue
-        tried = _tried(file) if tried is None else tried
-        if node not in tried:
-            shown = file.segment(node)
-            found.setdefault(shown, MadePort(offset, shown, node.lineno, file.parsed.column(node)))
+        search_arguments = _search_arguments(file) if search_arguments is None else search_arguments
+        if node not in search_arguments:
+            source = file.segment(node)
+            found.setdefault(source, DerivedPort(offset, source, node.lineno, file.parsed.column(node)))
     return list(found.values())
 
 
-def _tried(file: PythonFile) -> set[ast.expr]:
+def _search_arguments(file: PythonFile) -> set[ast.expr]:
     """Return what is handed to functions that look for a free port."""
-    calls = (call for call, _ in file.nodes(ast.Call) if _SEARCH.search(last_name(call.func)))
+    calls = (call for call, _ in file.nodes(ast.Call) if _PORT_SEARCH_NAME.search(last_name(call.func)))
     return {value for call in calls for value in call.args}
 
 
-def _small(node: ast.expr) -> int:
+def _small_literal(node: ast.expr) -> int:
     value = node.value if isinstance(node, ast.Constant) else None
     return value if isinstance(value, int) and 0 < value <= 10_000 else 0
 
@@ -86,13 +86,13 @@ def _port_name(node: ast.expr) -> str:
     if isinstance(node, ast.Call) and last_name(node.func) == "int" and node.args:
         return _port_name(node.args[0])
     if isinstance(node, ast.Subscript):
-        return text_of(node.slice)
+        return string_literal(node.slice)
     if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
         return ""
     return last_name(node)
 
 
-def _bases(file: PythonFile) -> list[str]:
+def _imported_bases(file: PythonFile) -> list[str]:
     found = []
     for node, scope in file.nodes(ast.ClassDef):
         for base in node.bases:
@@ -102,11 +102,11 @@ def _bases(file: PythonFile) -> list[str]:
     return found
 
 
-def _gives_health(file: PythonFile) -> bool:
+def _has_explicit_health_port(file: PythonFile) -> bool:
     for call, _ in file.nodes(ast.Call):
         if last_name(call.func) == "__init__" and any("health" in (item.arg or "") for item in call.keywords):
             return True
     return False
 
 
-MADE_PORTS = FactKind("madeports", MadePorts, collect)
+MODULE_PORTS = FactKind("madeports", ModulePorts, collect)

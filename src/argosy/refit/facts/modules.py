@@ -7,83 +7,83 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from argosy.refit.facts.imports import IMPORTS, Imports
-from argosy.refit.facts.surface import SURFACE
-from argosy.refit.tree import Tree
-from argosy.source.closure import Closure, Node, Reach, follow_imports
-from argosy.source.facts import Facts, Library
-from argosy.source.imports import When
-from argosy.source.modules import Finder, is_standard
-from argosy.source.ports import Ports
-from argosy.source.syspath import Additions
+from argosy.refit.facts.imports import MODULE_IMPORTS, ModuleImports
+from argosy.refit.facts.surface import MODULE_EXPORTS
+from argosy.refit.tree import SourceTree
+from argosy.source.closure import ImportGraph, ImportNode, LoadCertainty, follow_imports
+from argosy.source.facts import FileFacts, FileFactsCache
+from argosy.source.imports import ImportCondition
+from argosy.source.modules import ModuleFinder, is_standard
+from argosy.source.ports import LiteralPorts
+from argosy.source.syspath import PathAdditions
 from argosy.source.text import Unparsed
 
-_NO_PORTS = Ports()
+_NO_PORTS = LiteralPorts()
 
 
-def library(tree: Tree) -> Library:
+def build_facts_cache(tree: SourceTree) -> FileFactsCache:
     """Return what the files of a tree bind, by absolute path; without their imports."""
-    surfaces = tree.facts(SURFACE)
+    exports_by_path = tree.facts(MODULE_EXPORTS)
 
-    def read(path: str) -> Facts | Unparsed:
-        relative = tree.relative(path)
-        surface = surfaces.get(relative)
+    def read(path: str) -> FileFacts | Unparsed:
+        relative = tree.relative_path(path)
+        exports = exports_by_path.get(relative)
         if relative in tree.unparsed:
             return tree.unparsed[relative]
         # A file that was left out of the audit may hold anything.
-        return Facts(
+        return FileFacts(
             path=path,
             imports=(),
-            names={} if surface is None else surface.names,
-            is_open=surface is None or surface.is_open,
+            names={} if exports is None else exports.names,
+            has_dynamic_names=exports is None or exports.has_dynamic_names,
             undefined=(),
-            early=(),
-            early_as_main=(),
-            additions=Additions(),
+            uses_before_definition=(),
+            uses_before_definition_as_main=(),
+            path_additions=PathAdditions(),
             ports=_NO_PORTS,
         )
 
-    return Library(read)
+    return FileFactsCache(read)
 
 
-def homes(tree: Tree) -> Mapping[str, tuple[str, ...]]:
+def definition_paths(tree: SourceTree) -> Mapping[str, tuple[str, ...]]:
     """Return the paths of the modules that define a function or class at their top, by its name."""
     found: dict[str, list[str]] = {}
-    for path, surface in tree.facts(SURFACE).items():
-        for name, how in surface.names.items():
-            if how in ("def", "class"):
+    for path, exports in tree.facts(MODULE_EXPORTS).items():
+        for name, binding_kind in exports.names.items():
+            if binding_kind in ("def", "class"):
                 found.setdefault(name, []).append(path)
     return {name: tuple(paths) for name, paths in found.items()}
 
 
-def reached(tree: Tree, path: str) -> Closure | None:
+def follow_file_imports(tree: SourceTree, path: str) -> ImportGraph | None:
     """Return where the imports of one file lead, None for a file without any."""
-    held = tree.fact(IMPORTS, path)
-    if held is None:
+    imports = tree.fact(MODULE_IMPORTS, path)
+    if imports is None:
         return None
-    files = tree.derived(library)
-    module = tree.module(path)
-    own = Facts(
+    facts_cache = tree.compute_once(build_facts_cache)
+    module = tree.module_at(path)
+    own = FileFacts(
         path=module.path,
         # What runs only when the file is a script is asked about as well.
-        imports=tuple(replace(item, when=item.when - {When.MAIN}) for item in held.imports),
+        imports=tuple(replace(item, when=item.conditions - {ImportCondition.MAIN}) for item in imports.imports),
         names={},
-        is_open=True,
+        has_dynamic_names=True,
         undefined=(),
-        early=(),
-        early_as_main=(),
-        additions=held.additions,
+        uses_before_definition=(),
+        uses_before_definition_as_main=(),
+        path_additions=imports.path_additions,
         ports=_NO_PORTS,
     )
-    node = Node(module.path, own, module, Reach.CERTAIN)
-    return follow_imports(node, finder_of(tree, path, held), files)
+    node = ImportNode(module.path, own, module, LoadCertainty.CERTAIN)
+    return follow_imports(node, module_finder_for(tree, path, imports), facts_cache)
 
 
-def finder_of(tree: Tree, path: str, held: Imports) -> Finder:
+def module_finder_for(tree: SourceTree, path: str, imports: ModuleImports) -> ModuleFinder:
     """Return what finds the local modules that a file with these imports may mean."""
-    whole = os.path.join(tree.root, path)
-    is_bare = is_standard(
-        os.path.splitext(os.path.basename(whole))[0]
+    absolute_path = os.path.join(tree.root, path)
+    is_standard_name = is_standard(
+        os.path.splitext(os.path.basename(absolute_path))[0]
     )  # no program has such a module at its top
-    is_module = not held.is_script and (is_bare or tree.is_package(os.path.dirname(whole)))
-    return tree.finder(path, held.additions.folders, is_module=is_module)
+    is_module = not imports.is_script and (is_standard_name or tree.is_package(os.path.dirname(absolute_path)))
+    return tree.module_finder(path, imports.path_additions.folders, is_module=is_module)

@@ -6,87 +6,87 @@ import os
 
 from msgspec.structs import replace
 
-from argosy.engine.sources import Shelf, Sources
+from argosy.engine.sources import AgentSourceCache, AgentSources
 from argosy.fleet.spec import AgentSpec, Fleet
-from argosy.refit.facts.imports import IMPORTS
-from argosy.refit.facts.modules import library
-from argosy.refit.facts.speech import SPEECH
+from argosy.refit.facts.imports import MODULE_IMPORTS
+from argosy.refit.facts.modules import build_facts_cache
+from argosy.refit.facts.speech import PEER_REFERENCES
 from argosy.refit.finding import Finding
-from argosy.refit.tree import Tree
-from argosy.refit.written import Written, read_speech, written_edges
-from argosy.source.facts import Facts, Library, read_facts
-from argosy.source.mentions import Speech
+from argosy.refit.tree import SourceTree
+from argosy.refit.written import SourceEdges, read_peer_references, find_source_edges
+from argosy.source.facts import FileFacts, FileFactsCache, read_facts
+from argosy.source.mentions import PeerReferences
 from argosy.source.text import Unparsed
 
 
-def fleet_of(tree: Tree) -> Fleet:
+def require_fleet(tree: SourceTree) -> Fleet:
     """Return the fleet that the tree is audited with. Raises LookupError: there is none."""
     if tree.fleet is None:
         raise LookupError("a rule that compares with a fleet file was asked without one")
     return tree.fleet
 
 
-def fleet_finding(tree: Tree, where: str, message: str, *, symbol: str, hint: str = "") -> Finding:
+def make_fleet_finding(tree: SourceTree, location: str, message: str, *, symbol: str, hint: str = "") -> Finding:
     """Return a finding in the fleet file. where: `file:line:column`, as fleets and faults tell places."""
-    _, line, column = where.rsplit(":", 2)
-    path = tree.relative(os.path.realpath(fleet_of(tree).path))
+    _, line, column = location.rsplit(":", 2)
+    path = tree.relative_path(os.path.realpath(require_fleet(tree).path))
     return Finding(path, int(line), int(column), "", message, symbol=symbol, hint=hint)
 
 
-class _KeptShelf(Shelf):
+class _MemoizedSourceCache(AgentSourceCache):
     """A shelf that finds the sources of each agent once: several rules ask for them."""
 
-    def __init__(self, root: str, library: Library) -> None:
-        super().__init__(root, {}, library=library)
-        self._found: dict[str, Sources] = {}
+    def __init__(self, root: str, facts_cache: FileFactsCache) -> None:
+        super().__init__(root, {}, facts_cache=facts_cache)
+        self._sources_by_agent: dict[str, AgentSources] = {}
 
-    def sources_of(self, agent: AgentSpec) -> Sources:
-        if agent.name not in self._found:
-            self._found[agent.name] = super().sources_of(agent)
-        return self._found[agent.name]
+    def read_sources(self, agent: AgentSpec) -> AgentSources:
+        if agent.name not in self._sources_by_agent:
+            self._sources_by_agent[agent.name] = super().read_sources(agent)
+        return self._sources_by_agent[agent.name]
 
 
-def shelf(tree: Tree) -> Shelf:
+def build_source_cache(tree: SourceTree) -> AgentSourceCache:
     """Return what tells the files of each agent; those that are not of the tree are read."""
-    outlines = tree.derived(library)
-    known = set(tree.paths)
+    facts_cache = tree.compute_once(build_facts_cache)
+    tree_paths = set(tree.paths)
 
-    def read(path: str) -> Facts | Unparsed:
-        relative = path_in(tree, path)
+    def read(path: str) -> FileFacts | Unparsed:
+        relative = resolve_tree_path(tree, path)
         if relative in tree.unparsed:
             return tree.unparsed[relative]
-        if relative not in known:
+        if relative not in tree_paths:
             return read_facts(path)
-        facts = outlines.facts(os.path.join(tree.root, relative))
-        held = tree.fact(IMPORTS, relative)
-        if held is None or isinstance(facts, Unparsed):
+        facts = facts_cache.facts(os.path.join(tree.root, relative))
+        imports = tree.fact(MODULE_IMPORTS, relative)
+        if imports is None or isinstance(facts, Unparsed):
             return facts
-        return replace(facts, imports=held.imports, additions=held.additions)
+        return replace(facts, imports=imports.imports, additions=imports.path_additions)
 
-    return _KeptShelf(os.path.dirname(fleet_of(tree).path), Library(read))
+    return _MemoizedSourceCache(os.path.dirname(require_fleet(tree).path), FileFactsCache(read))
 
 
-def written(tree: Tree) -> Written:
+def find_tree_edges(tree: SourceTree) -> SourceEdges:
     """Return the edges that the agents' sources state."""
-    known = set(tree.paths)
+    tree_paths = set(tree.paths)
 
-    def read(path: str) -> Speech | None:
-        relative = path_in(tree, path)
-        if relative in known or relative in tree.unparsed:
-            return tree.fact(SPEECH, relative)
-        return read_speech(path)
+    def read(path: str) -> PeerReferences | None:
+        relative = resolve_tree_path(tree, path)
+        if relative in tree_paths or relative in tree.unparsed:
+            return tree.fact(PEER_REFERENCES, relative)
+        return read_peer_references(path)
 
-    return written_edges(fleet_of(tree), {}, tree.derived(shelf), read)
+    return find_source_edges(require_fleet(tree), {}, tree.compute_once(build_source_cache), read)
 
 
-def path_in(tree: Tree, path: str) -> str:
+def resolve_tree_path(tree: SourceTree, path: str) -> str:
     """Return a path as the tree has it: relative to its root, links followed."""
-    known = tree.derived(_real_paths)
-    if path not in known:
-        known[path] = tree.relative(os.path.realpath(path))
-    return known[path]
+    resolved = tree.compute_once(_resolved_paths)
+    if path not in resolved:
+        resolved[path] = tree.relative_path(os.path.realpath(path))
+    return resolved[path]
 
 
-def _real_paths(tree: Tree) -> dict[str, str]:
+def _resolved_paths(tree: SourceTree) -> dict[str, str]:
     """Return where paths lead that were asked for: to follow one asks the disk about each of its folders."""
     return {}

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
-from argosy.source.mentions import Speech, find_speech
+from argosy.source.mentions import PeerReferences, find_peer_references
 
 
-def collect(file: PythonFile) -> Speech:
-    return find_speech(file.parsed, file.index)
+def collect(file: PythonFile) -> PeerReferences:
+    return find_peer_references(file.parsed, file.index)
 
 
-SPEECH = FactKind("speech", Speech, collect)
+PEER_REFERENCES = FactKind("speech", PeerReferences, collect)

@@ -6,19 +6,19 @@ import msgspec
 
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
-from argosy.source.facts import first_bindings, may_bind_more
-from argosy.source.scopes import How
+from argosy.source.facts import first_bindings, has_dynamic_names
+from argosy.source.scopes import BindingKind
 
 
-class Surface(msgspec.Struct, frozen=True, array_like=True):
+class ModuleExports(msgspec.Struct, frozen=True, array_like=True):
     """The names that a module binds, and how first. is_open: more may come at run time."""
 
-    names: dict[str, How]
-    is_open: bool
+    names: dict[str, BindingKind]
+    has_dynamic_names: bool
 
 
-def collect(file: PythonFile) -> Surface:
-    return Surface(first_bindings(file.scope), may_bind_more(file.scope))
+def collect(file: PythonFile) -> ModuleExports:
+    return ModuleExports(first_bindings(file.scope), has_dynamic_names(file.scope))
 
 
-SURFACE = FactKind("surface", Surface, collect)
+MODULE_EXPORTS = FactKind("surface", ModuleExports, collect)

@@ -6,20 +6,20 @@ import msgspec
 
 from argosy.refit.fact import FactKind
 from argosy.refit.file import PythonFile
-from argosy.source.order import Early
-from argosy.source.undefined import Undefined, find_undefined
+from argosy.source.order import UseBeforeDefinition
+from argosy.source.undefined import UndefinedName, find_undefined
 
 
-class Unbound(msgspec.Struct, frozen=True, array_like=True):
+class UnboundNames(msgspec.Struct, frozen=True, array_like=True):
     """early: read too early, or never bound, while the module loads as a script. undefined: in functions."""
 
-    early: tuple[Early, ...]
-    undefined: tuple[Undefined, ...]
+    uses_before_definition: tuple[UseBeforeDefinition, ...]
+    undefined: tuple[UndefinedName, ...]
 
 
-def collect(file: PythonFile) -> Unbound | None:
+def collect(file: PythonFile) -> UnboundNames | None:
     undefined = find_undefined(file.parsed, file.scope)
-    return Unbound(file.early, undefined) if file.early or undefined else None
+    return UnboundNames(file.uses_before_definition, undefined) if file.uses_before_definition or undefined else None
 
 
-UNBOUND = FactKind("unbound", Unbound, collect)
+UNBOUND_NAMES = FactKind("unbound", UnboundNames, collect)

@@ -15,24 +15,24 @@ from typing import Final, Literal
 import msgspec
 
 from argosy.refit.file import PythonFile
-from argosy.refit.health.payloads import Sort, own_nodes, payload_call, sort_of, unwrapped
-from argosy.refit.sockets import RECEIVERS, SENDERS, class_of, find_sockets, function_of
+from argosy.refit.health.payloads import MessageKind, iter_own_nodes, self_method_name, classify_message, unwrap_payload
+from argosy.refit.sockets import RECEIVE_METHODS, SEND_METHODS, enclosing_class, find_sockets, enclosing_function
 from argosy.source import flow
-from argosy.source.scopes import Scope
+from argosy.source.scopes import NameScope
 
-Kind = Literal["answer", "beacon"]
-Loop = ast.While | ast.For
+HealthLoopKind = Literal["answer", "beacon"]
+HealthLoopNode = ast.While | ast.For
 
-_CASTING: Final = frozenset({"PUB", "XPUB", "PUSH"})
-_ANSWERING: Final = frozenset({"REP", "ROUTER", ""})
+_BROADCAST_TYPES: Final = frozenset({"PUB", "XPUB", "PUSH"})
+_REPLY_TYPES: Final = frozenset({"REP", "ROUTER", ""})
 # What a request may go through without work being done with it.
-_HARMLESS: Final = frozenset(
+_INERT_CALLS: Final = frozenset(
     (  # noqa: SIM905
         "debug info warning warn error exception critical log print get decode loads strip lower"
         " isinstance str repr len type bool dict format startswith upper"
     ).split()
 )
-_SAYS_HEALTH: Final = re.compile(r"health|heartbeat|liveness|status", re.IGNORECASE)
+_HEALTH_NAME: Final = re.compile(r"health|heartbeat|liveness|status", re.IGNORECASE)
 
 
 class HealthLoop(msgspec.Struct, frozen=True):
@@ -42,30 +42,30 @@ class HealthLoop(msgspec.Struct, frozen=True):
     sends: the calls that send, with what each is.
     """
 
-    function: Scope
-    loop: Loop
-    kind: Kind
+    function: NameScope
+    loop: HealthLoopNode
+    kind: HealthLoopKind
     socket: str
-    sends: tuple[tuple[ast.Call, Sort], ...]
+    sends: tuple[tuple[ast.Call, MessageKind], ...]
 
     @property
     def name(self) -> str:
         return self.function.qualified_name()
 
     @property
-    def is_alone(self) -> bool:
+    def is_only_socket(self) -> bool:
         """Whether the loop speaks on this socket alone."""
-        others = {
-            flow.dotted(node.func.value)
-            for node in own_nodes(self.loop)
+        used_sockets = {
+            flow.dotted_name(node.func.value)
+            for node in iter_own_nodes(self.loop)
             if isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
-            and node.func.attr in SENDERS | RECEIVERS
+            and node.func.attr in SEND_METHODS | RECEIVE_METHODS
         }
-        return others == {self.socket}
+        return used_sockets == {self.socket}
 
     @property
-    def place(self) -> ast.FunctionDef | ast.AsyncFunctionDef:
+    def definition(self) -> ast.FunctionDef | ast.AsyncFunctionDef:
         """The definition of its function."""
         assert isinstance(self.function.node, ast.FunctionDef | ast.AsyncFunctionDef)
         return self.function.node
@@ -73,167 +73,167 @@ class HealthLoop(msgspec.Struct, frozen=True):
 
 def find_health_loops(file: PythonFile) -> list[HealthLoop]:
     """Return the health loops of a file, one a function and socket; computed once for all that ask."""
-    return file.derived(_find)
+    return file.compute_once(_find)
 
 
 def _find(file: PythonFile) -> list[HealthLoop]:
     found: dict[tuple[int, str], HealthLoop] = {}
     data = file.source.data
-    is_told = b"status" in data or b"health" in data
-    if is_told and b"send" in data and any(word in data for word in (b"recv", b"PUB", b"PUSH")):
-        loops: list[tuple[Loop, Scope]] = [*file.nodes(ast.While), *file.nodes(ast.For)]
-        senders = _senders(file)
+    is_candidate = b"status" in data or b"health" in data
+    if is_candidate and b"send" in data and any(word in data for word in (b"recv", b"PUB", b"PUSH")):
+        loops: list[tuple[HealthLoopNode, NameScope]] = [*file.nodes(ast.While), *file.nodes(ast.For)]
+        sending_functions = _sending_functions(file)
         for loop, scope in loops:
-            function = function_of(scope)
-            if function is None or function not in senders:
+            function = enclosing_function(scope)
+            if function is None or function not in sending_functions:
                 continue
             if isinstance(function.node, ast.FunctionDef | ast.AsyncFunctionDef):
-                for told in _of_loop(file, function, loop):
-                    found.setdefault((id(function), told.socket), told)
+                for health_loop in _health_loops_of(file, function, loop):
+                    found.setdefault((id(function), health_loop.socket), health_loop)
     return list(found.values())
 
 
-def _senders(file: PythonFile) -> set[Scope]:
+def _sending_functions(file: PythonFile) -> set[NameScope]:
     """Return the functions that send: most loops are in others."""
     return {
         function
         for call, scope in file.nodes(ast.Call)
-        if isinstance(call.func, ast.Attribute) and call.func.attr in SENDERS and call.args
-        if (function := function_of(scope)) is not None
+        if isinstance(call.func, ast.Attribute) and call.func.attr in SEND_METHODS and call.args
+        if (function := enclosing_function(scope)) is not None
     }
 
 
-def _of_loop(file: PythonFile, scope: Scope, loop: Loop) -> Iterator[HealthLoop]:
-    calls = _calls(loop)
+def _health_loops_of(file: PythonFile, scope: NameScope, loop: HealthLoopNode) -> Iterator[HealthLoop]:
+    calls = _calls_in_order(loop)
     by_socket: dict[str, list[ast.Call]] = {}
     for call in calls:
-        if isinstance(call.func, ast.Attribute) and call.func.attr in SENDERS and call.args:
-            name = flow.dotted(call.func.value)
+        if isinstance(call.func, ast.Attribute) and call.func.attr in SEND_METHODS and call.args:
+            name = flow.dotted_name(call.func.value)
             if name:
                 by_socket.setdefault(name, []).append(call)
     for name, sends in by_socket.items():
-        kind = _kind(file, scope, calls, name, sends) if _is_innermost(loop, sends) else None
-        sorts = [_sort(file, scope, send) for send in sends] if kind else []
-        if kind and "other" not in sorts and "health" in sorts:
-            yield HealthLoop(scope, loop, kind, name, tuple(zip(sends, sorts, strict=True)))
+        kind = _classify_loop(file, scope, calls, name, sends) if _is_innermost(loop, sends) else None
+        message_kinds = [_classify_sent(file, scope, send) for send in sends] if kind else []
+        if kind and "other" not in message_kinds and "health" in message_kinds:
+            yield HealthLoop(scope, loop, kind, name, tuple(zip(sends, message_kinds, strict=True)))
 
 
-def _calls(loop: Loop) -> list[ast.Call]:
+def _calls_in_order(loop: HealthLoopNode) -> list[ast.Call]:
     """Return the calls of a loop by their places."""
-    calls = [node for node in own_nodes(loop) if isinstance(node, ast.Call)]
+    calls = [node for node in iter_own_nodes(loop) if isinstance(node, ast.Call)]
     return sorted(calls, key=lambda node: (node.lineno, node.col_offset))
 
 
-def _is_innermost(loop: Loop, sends: list[ast.Call]) -> bool:
+def _is_innermost(loop: HealthLoopNode, sends: list[ast.Call]) -> bool:
     """Return whether no loop within `loop` holds all the sends."""
-    for inner in own_nodes(loop):
+    for inner in iter_own_nodes(loop):
         if isinstance(inner, ast.While | ast.For):
-            held = {id(node) for node in own_nodes(inner)}
-            if all(id(send) in held for send in sends):
+            inner_nodes = {id(node) for node in iter_own_nodes(inner)}
+            if all(id(send) in inner_nodes for send in sends):
                 return False
     return True
 
 
-def _kind(
-    file: PythonFile, scope: Scope, calls: list[ast.Call], name: str, sends: list[ast.Call]
-) -> Kind | None:
+def _classify_loop(
+    file: PythonFile, scope: NameScope, calls: list[ast.Call], name: str, sends: list[ast.Call]
+) -> HealthLoopKind | None:
     """Return how a socket is used in a loop: received from before it is sent on, or only sent on."""
-    type_ = socket_type(file, scope, name)
-    first = min((send.lineno, send.col_offset) for send in sends)
+    socket_type = find_socket_type(file, scope, name)
+    first_send = min((send.lineno, send.col_offset) for send in sends)
     received = [
-        call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in RECEIVERS
+        call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in RECEIVE_METHODS
     ]
-    own = [call for call in received if flow.dotted(call.func.value) == name]  # type: ignore[attr-defined]
+    own = [call for call in received if flow.dotted_name(call.func.value) == name]  # type: ignore[attr-defined]
     if own:
-        is_before = min((call.lineno, call.col_offset) for call in own) < first
-        return "answer" if is_before and type_ in _ANSWERING and _is_idle(file, scope, own) else None
-    return "beacon" if type_ in _CASTING else None
+        is_before = min((call.lineno, call.col_offset) for call in own) < first_send
+        return "answer" if is_before and socket_type in _REPLY_TYPES and _is_request_ignored(file, scope, own) else None
+    return "beacon" if socket_type in _BROADCAST_TYPES else None
 
 
-def socket_type(file: PythonFile, scope: Scope, name: str) -> str:
+def find_socket_type(file: PythonFile, scope: NameScope, name: str) -> str:
     """Return the type of a socket such as `REP`; empty where it is not made in this file."""
     for place in find_sockets(file).sockets:
-        if place.name != name or len(place.types) != 1:
+        if place.name != name or len(place.socket_types) != 1:
             continue
-        is_here = place.owner is class_of(scope) if place.is_attribute else _sees(scope, place.owner, name)
+        is_here = place.owner is enclosing_class(scope) if place.is_attribute else _is_visible(scope, place.owner, name)
         if is_here:
-            return next(iter(place.types))
+            return next(iter(place.socket_types))
     return ""
 
 
-def _sees(scope: Scope, owner: Scope, name: str) -> bool:
+def _is_visible(scope: NameScope, owner: NameScope, name: str) -> bool:
     return scope.owner_of(name) is owner
 
 
-def _is_idle(file: PythonFile, scope: Scope, received: list[ast.Call]) -> bool:
+def _is_request_ignored(file: PythonFile, scope: NameScope, received: list[ast.Call]) -> bool:
     """Return whether what is received goes into no work: looked at, logged, and dropped."""
-    names = {name for call in received for name in _names_of(file, call)}
+    names = {name for call in received for name in _assigned_names(file, call)}
     while True:
-        more = set()
-        for node in own_nodes(scope.node):
+        derived_names = set()
+        for node in iter_own_nodes(scope.node):
             if not (isinstance(node, ast.Name) and node.id in names and isinstance(node.ctx, ast.Load)):
                 continue
-            call = _consumer(file, node)
+            call = _consuming_call(file, node)
             if call is None:
                 continue
-            if not _is_harmless(call):
+            if not _is_inert_call(call):
                 return False
-            more |= set(_names_of(file, call))
-        if more <= names:
+            derived_names |= set(_assigned_names(file, call))
+        if derived_names <= names:
             return True
-        names |= more
+        names |= derived_names
 
 
-def _names_of(file: PythonFile, node: ast.expr) -> Iterator[str]:
+def _assigned_names(file: PythonFile, node: ast.expr) -> Iterator[str]:
     """Yield the names that the statement around an expression puts its value in."""
-    for around in file.ancestors(node):
-        if isinstance(around, ast.Assign):
-            for target in around.targets:
+    for ancestor in file.ancestors(node):
+        if isinstance(ancestor, ast.Assign):
+            for target in ancestor.targets:
                 yield from (n.id for n in ast.walk(target) if isinstance(n, ast.Name))
-        if isinstance(around, ast.AnnAssign | ast.NamedExpr) and isinstance(around.target, ast.Name):
-            yield around.target.id
-        if isinstance(around, ast.stmt):
+        if isinstance(ancestor, ast.AnnAssign | ast.NamedExpr) and isinstance(ancestor.target, ast.Name):
+            yield ancestor.target.id
+        if isinstance(ancestor, ast.stmt):
             return
 
 
-def _consumer(file: PythonFile, node: ast.Name) -> ast.Call | None:
+def _consuming_call(file: PythonFile, node: ast.Name) -> ast.Call | None:
     """Return the call that takes a value, as its argument or as its object; None where none does."""
-    for around in file.ancestors(node):
-        if isinstance(around, ast.Call):
-            return around
-        if isinstance(around, ast.Compare | ast.stmt | ast.Dict):
+    for ancestor in file.ancestors(node):
+        if isinstance(ancestor, ast.Call):
+            return ancestor
+        if isinstance(ancestor, ast.Compare | ast.stmt | ast.Dict):
             return None
     return None
 
 
-def _is_harmless(call: ast.Call) -> bool:
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else flow.dotted(call.func)
-    return name in _HARMLESS or name in SENDERS
+def _is_inert_call(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else flow.dotted_name(call.func)
+    return name in _INERT_CALLS or name in SEND_METHODS
 
 
-def _sort(file: PythonFile, scope: Scope, send: ast.Call) -> Sort:
-    sort = sort_of(file, send.args[0], scope)
-    if sort == "other" and _is_called_health(file, scope, send.args[0]):
+def _classify_sent(file: PythonFile, scope: NameScope, send: ast.Call) -> MessageKind:
+    message_kind = classify_message(file, send.args[0], scope)
+    if message_kind == "other" and _is_named_as_health(file, scope, send.args[0]):
         return "health"
-    return sort
+    return message_kind
 
 
-def _is_called_health(file: PythonFile, scope: Scope, node: ast.expr) -> bool:
+def _is_named_as_health(file: PythonFile, scope: NameScope, node: ast.expr) -> bool:
     """Return whether a payload comes from a function without arguments whose name says health.
 
     Asked only where it cannot be seen what the function returns, and the request is ignored.
     """
-    node = unwrapped(node)
+    node = unwrap_payload(node)
     if isinstance(node, ast.Name):
-        made = [
+        assigned_values = [
             a.value
             for a, inner in file.nodes(ast.Assign)
             if inner is scope and any(isinstance(t, ast.Name) and t.id == node.id for t in a.targets)
         ]
-        return bool(made) and all(
-            not isinstance(value, ast.Name) and _is_called_health(file, scope, value) for value in made
+        return bool(assigned_values) and all(
+            not isinstance(value, ast.Name) and _is_named_as_health(file, scope, value) for value in assigned_values
         )
     if not isinstance(node, ast.Call) or node.args or node.keywords:
         return False
-    name = payload_call(node) or flow.dotted(node.func)
-    return bool(name) and bool(_SAYS_HEALTH.search(name.rpartition(".")[2]))
+    name = self_method_name(node) or flow.dotted_name(node.func)
+    return bool(name) and bool(_HEALTH_NAME.search(name.rpartition(".")[2]))

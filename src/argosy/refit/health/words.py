@@ -8,124 +8,124 @@ from typing import Final
 
 from argosy.refit.file import PythonFile
 from argosy.refit.health.loops import find_health_loops
-from argosy.refit.health.payloads import ERRORS, HOOKS, method_of, own_nodes, payload_call, sort_of, unwrapped
-from argosy.refit.sockets import SENDERS, class_of
-from argosy.source.scopes import Scope
+from argosy.refit.health.payloads import ERROR_WORDS, HEALTH_HOOKS, find_method, iter_own_nodes, self_method_name, classify_message, unwrap_payload
+from argosy.refit.sockets import SEND_METHODS, enclosing_class
+from argosy.source.scopes import NameScope
 
-_ASKED: Final = frozenset({"health", "health_check"})
+_HEALTH_REQUESTS: Final = frozenset({"health", "health_check"})
 
 
-def status_words(file: PythonFile) -> Iterator[tuple[ast.Constant, Scope]]:
+def find_status_words(file: PythonFile) -> Iterator[tuple[ast.Constant, NameScope]]:
     """Yield each literal status word of a health payload, with the scope that it stands in; each once."""
-    told: set[int] = set()
-    for value, scope in _payloads(file):
-        for node, word in _words(file, value, scope):
+    seen: set[int] = set()
+    for value, scope in _health_payloads(file):
+        for node, word in _status_literals(file, value, scope):
             # Beside a payload stands what is answered to anything else.
-            is_error = scope.name not in HOOKS and str(word.value).lower() in ERRORS
-            if id(word) not in told and not is_error:
-                told.add(id(word))
+            is_error = scope.name not in HEALTH_HOOKS and str(word.value).lower() in ERROR_WORDS
+            if id(word) not in seen and not is_error:
+                seen.add(id(word))
                 yield word, node
 
 
-def _payloads(file: PythonFile) -> Iterator[tuple[ast.expr, Scope]]:
+def _health_payloads(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope]]:
     """Yield the expressions that are given as health: by a hook, by a loop, to a question for health."""
     for scope in file.scope.walk():
-        if scope.kind == "function" and scope.name in HOOKS and class_of(scope) is scope.parent:
-            yield from _returned(scope)
+        if scope.kind == "function" and scope.name in HEALTH_HOOKS and enclosing_class(scope) is scope.parent:
+            yield from _returned_values(scope)
     for loop in find_health_loops(file):
-        for send, sort in loop.sends:
-            if sort == "health":
-                yield from _sent(file, send.args[0], loop.function)
+        for send, message_kind in loop.sends:
+            if message_kind == "health":
+                yield from _sent_values(file, send.args[0], loop.function)
     if b"health" in file.source.data:
-        yield from _answered(file)
+        yield from _request_answers(file)
 
 
-def _answered(file: PythonFile) -> Iterator[tuple[ast.expr, Scope]]:
+def _request_answers(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope]]:
     """Yield what stands behind a comparison of the request with a word for health."""
     for compared, scope in file.nodes(ast.Compare):
-        node = _branch(file, compared) if _asks_health(compared) else None
-        for value in _answers(node.body) if node is not None else ():
-            if sort_of(file, value, scope) == "health":
+        node = _enclosing_if(file, compared) if _is_health_request_test(compared) else None
+        for value in _branch_answers(node.body) if node is not None else ():
+            if classify_message(file, value, scope) == "health":
                 yield value, scope
 
 
-def _branch(file: PythonFile, test: ast.Compare) -> ast.If | None:
+def _enclosing_if(file: PythonFile, test: ast.Compare) -> ast.If | None:
     """Return the statement that a comparison is the test of, alone or among others."""
     inner: ast.AST = test
-    for around in file.ancestors(test):
-        if isinstance(around, ast.If):
-            return around if inner is around.test else None
-        if isinstance(around, ast.stmt):
+    for ancestor in file.ancestors(test):
+        if isinstance(ancestor, ast.If):
+            return ancestor if inner is ancestor.test else None
+        if isinstance(ancestor, ast.stmt):
             return None
-        inner = around
+        inner = ancestor
     return None
 
 
-def _returned(scope: Scope) -> Iterator[tuple[ast.expr, Scope]]:
-    for node in own_nodes(scope.node):
+def _returned_values(scope: NameScope) -> Iterator[tuple[ast.expr, NameScope]]:
+    for node in iter_own_nodes(scope.node):
         if isinstance(node, ast.Return) and node.value is not None:
             yield node.value, scope
 
 
-def _sent(file: PythonFile, node: ast.expr, scope: Scope) -> Iterator[tuple[ast.expr, Scope]]:
+def _sent_values(file: PythonFile, node: ast.expr, scope: NameScope) -> Iterator[tuple[ast.expr, NameScope]]:
     yield node, scope
-    method = payload_call(unwrapped(node))
-    own = method_of(class_of(scope), method) if method else None
+    method = self_method_name(unwrap_payload(node))
+    own = find_method(enclosing_class(scope), method) if method else None
     if own is not None:
-        yield from _returned(own)
+        yield from _returned_values(own)
 
 
-def _asks_health(node: ast.Compare) -> bool:
+def _is_health_request_test(node: ast.Compare) -> bool:
     sides = [node.left, *node.comparators]
-    given = [each for side in sides for each in (side.elts if isinstance(side, _MANY) else [side])]
-    is_named = any(isinstance(each, ast.Constant) and each.value in _ASKED for each in given)
+    operands = [each for side in sides for each in (side.elts if isinstance(side, _SEQUENCE_NODES) else [side])]
+    is_named = any(isinstance(each, ast.Constant) and each.value in _HEALTH_REQUESTS for each in operands)
     return is_named and all(isinstance(op, ast.Eq | ast.In) for op in node.ops)
 
 
-_MANY: Final = (ast.List, ast.Tuple, ast.Set)
+_SEQUENCE_NODES: Final = (ast.List, ast.Tuple, ast.Set)
 
 
-def _answers(body: list[ast.stmt]) -> Iterator[ast.expr]:
+def _branch_answers(body: list[ast.stmt]) -> Iterator[ast.expr]:
     for statement in body:
         if isinstance(statement, ast.Return | ast.Assign) and isinstance(statement.value, ast.Dict):
             yield statement.value
         elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
             call = statement.value
-            if isinstance(call.func, ast.Attribute) and call.func.attr in SENDERS and call.args:
+            if isinstance(call.func, ast.Attribute) and call.func.attr in SEND_METHODS and call.args:
                 yield call.args[0]
 
 
-def _words(
-    file: PythonFile, node: ast.expr, scope: Scope, depth: int = 0
-) -> Iterator[tuple[Scope, ast.Constant]]:
-    node = unwrapped(node)
+def _status_literals(
+    file: PythonFile, node: ast.expr, scope: NameScope, depth: int = 0
+) -> Iterator[tuple[NameScope, ast.Constant]]:
+    node = unwrap_payload(node)
     if isinstance(node, ast.Dict):
         for key, value in zip(node.keys, node.values, strict=True):
             if isinstance(key, ast.Constant) and key.value == "status":
-                yield from ((scope, word) for word in _literals(value))
+                yield from ((scope, word) for word in _string_constants(value))
     elif isinstance(node, ast.IfExp):
-        yield from _words(file, node.body, scope, depth)
-        yield from _words(file, node.orelse, scope, depth)
+        yield from _status_literals(file, node.body, scope, depth)
+        yield from _status_literals(file, node.orelse, scope, depth)
     elif isinstance(node, ast.Name) and scope.kind == "function" and depth < 3:
-        yield from _of_name(file, node.id, scope, depth)
+        yield from _status_literals_of_name(file, node.id, scope, depth)
 
 
-def _of_name(file: PythonFile, name: str, scope: Scope, depth: int) -> Iterator[tuple[Scope, ast.Constant]]:
+def _status_literals_of_name(file: PythonFile, name: str, scope: NameScope, depth: int) -> Iterator[tuple[NameScope, ast.Constant]]:
     """Yield the words of a dict that is kept under a name of the function, and changed there."""
-    for node in own_nodes(scope.node):
+    for node in iter_own_nodes(scope.node):
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 if isinstance(target, ast.Name) and target.id == name:
-                    yield from _words(file, node.value, scope, depth + 1)
-                elif _is_status_of(target, name):
-                    yield from ((scope, word) for word in _literals(node.value))
+                    yield from _status_literals(file, node.value, scope, depth + 1)
+                elif _is_status_item(target, name):
+                    yield from ((scope, word) for word in _string_constants(node.value))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
             value = node.func.value
             if node.func.attr == "update" and isinstance(value, ast.Name) and value.id == name:
-                yield from _words(file, node.args[0], scope, depth + 1)
+                yield from _status_literals(file, node.args[0], scope, depth + 1)
 
 
-def _is_status_of(target: ast.expr, name: str) -> bool:
+def _is_status_item(target: ast.expr, name: str) -> bool:
     return (
         isinstance(target, ast.Subscript)
         and isinstance(target.value, ast.Name)
@@ -135,9 +135,9 @@ def _is_status_of(target: ast.expr, name: str) -> bool:
     )
 
 
-def _literals(node: ast.expr) -> Iterator[ast.Constant]:
+def _string_constants(node: ast.expr) -> Iterator[ast.Constant]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node
     elif isinstance(node, ast.IfExp):
-        yield from _literals(node.body)
-        yield from _literals(node.orelse)
+        yield from _string_constants(node.body)
+        yield from _string_constants(node.orelse)

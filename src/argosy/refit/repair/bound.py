@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from argosy.refit.statements import Statement
+from argosy.refit.statements import SourceStatement
 
 
-def names_of(statement: Statement) -> set[str]:
+def names_mentioned(statement: SourceStatement) -> set[str]:
     """Return the names that a statement mentions, but no attributes (`b` of `a.b`)."""
-    found = {statement.first.text} if statement.first.kind == "name" else set()
+    found = {statement.first_token.text} if statement.first_token.kind == "name" else set()
     found |= {
         token.text
         for before, token in pairwise(statement.tokens)
@@ -18,23 +18,23 @@ def names_of(statement: Statement) -> set[str]:
     return found
 
 
-def names_bound(statement: Statement) -> set[str]:
+def names_bound(statement: SourceStatement) -> set[str]:
     """Return the names that an import or a plain assignment binds; empty for any other statement."""
     texts = [token.text for token in statement.tokens]
-    if statement.word == "import":
-        return {name.split(".")[0] for name in _aliases("".join(f" {text} " for text in texts[1:]))}
-    if statement.word == "from" and "import" in texts:
+    if statement.keyword == "import":
+        return {name.split(".")[0] for name in _bound_aliases("".join(f" {text} " for text in texts[1:]))}
+    if statement.keyword == "from" and "import" in texts:
         listed = texts[texts.index("import") + 1 :]
-        return _aliases(" ".join(text for text in listed if text not in "()"))
-    if len(texts) > 2 and statement.first.kind == "name" and texts[1] == "=":
+        return _bound_aliases(" ".join(text for text in listed if text not in "()"))
+    if len(texts) > 2 and statement.first_token.kind == "name" and texts[1] == "=":
         return {texts[0]}
     return set()
 
 
-def _aliases(text: str) -> set[str]:
+def _bound_aliases(text: str) -> set[str]:
     found: set[str] = set()
     for part in text.split(","):
-        words = part.split()
-        if words and words[0].isidentifier():
-            found.add(words[-1] if "as" in words else words[0])
+        tokens = part.split()
+        if tokens and tokens[0].isidentifier():
+            found.add(tokens[-1] if "as" in tokens else tokens[0])
     return found

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import msgspec
 
-from argosy.refit.repair.broken import Broken
-from argosy.refit.repair.edit import Edit
+from argosy.refit.repair.broken import BrokenSource
+from argosy.refit.repair.edit import SpanEdit
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class RepairCandidate(msgspec.Struct, frozen=True):
     """A step that a rule proposes: what is changed, and what to tell of it.
 
     said: what is done, as a person would say it. doubt: 0 for what the text itself proves, more for
@@ -20,14 +20,14 @@ class Candidate(msgspec.Struct, frozen=True):
 
     rule: str
     line: int
-    edits: tuple[Edit, ...]
-    said: str
-    doubt: int = 0
-    choices: int = 1
+    edits: tuple[SpanEdit, ...]
+    description: str
+    penalty: int = 0
+    alternatives: int = 1
 
 
-class Rule(Protocol):
+class SyntaxRule(Protocol):
     """A kind of damage and its cure. It proposes; only the parser and the gates judge."""
 
-    def __call__(self, broken: Broken) -> Iterator[Candidate]:
+    def __call__(self, broken: BrokenSource) -> Iterator[RepairCandidate]:
         """Yield the ways to mend the first break, the likeliest first; none for another damage."""

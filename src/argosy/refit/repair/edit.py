@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from argosy.refit.statements import Statement
+from argosy.refit.statements import SourceStatement
 
 
-class Edit(msgspec.Struct, frozen=True, order=True):
+class SpanEdit(msgspec.Struct, frozen=True, order=True):
     """What stands from `start` to `end` (offsets in characters) becomes `text`."""
 
     start: int
@@ -17,7 +17,7 @@ class Edit(msgspec.Struct, frozen=True, order=True):
     text: str
 
 
-def apply_edits(text: str, edits: Iterable[Edit]) -> str:
+def apply_edits(text: str, edits: Iterable[SpanEdit]) -> str:
     """Return `text` with all of `edits` done at once. Raises ValueError: two of them overlap."""
     parts: list[str] = []
     at = 0
@@ -36,7 +36,7 @@ def line_start(text: str, offset: int) -> int:
     return max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
 
 
-def line_stop(text: str, offset: int) -> int:
+def next_line_start(text: str, offset: int) -> int:
     """Return where the line after that of `offset` begins, or the end of the text."""
     for at in range(offset, len(text)):
         if text[at] == "\n" or (text[at] == "\r" and text[at + 1 : at + 2] != "\n"):
@@ -44,12 +44,12 @@ def line_stop(text: str, offset: int) -> int:
     return len(text)
 
 
-def lines_of(text: str, statements: Sequence[Statement]) -> tuple[int, int]:
+def whole_lines_span(text: str, statements: Sequence[SourceStatement]) -> tuple[int, int]:
     """Return the span of the whole lines that `statements`, which follow each other, stand on."""
-    return line_start(text, statements[0].first.start), line_stop(text, statements[-1].last.end)
+    return line_start(text, statements[0].first_token.start), next_line_start(text, statements[-1].last_token.end)
 
 
-def newline_of(text: str) -> str:
+def detect_newline(text: str) -> str:
     """Return what the first line of `text` ends with; a line feed for a text of one line."""
     for at, char in enumerate(text):
         if char == "\r":
@@ -59,6 +59,6 @@ def newline_of(text: str) -> str:
     return "\n"
 
 
-def set_margin(statement: Statement, margin: str) -> Edit:
+def reindent_first_line(statement: SourceStatement, indentation: str) -> SpanEdit:
     """Return the change that gives the first line of `statement` another indentation."""
-    return Edit(statement.start, statement.first.start, margin)
+    return SpanEdit(statement.start, statement.first_token.start, indentation)

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 
-class Family(msgspec.Struct, frozen=True):
+class DamageFamily(msgspec.Struct, frozen=True):
     """One way in which rewrites damage files.
 
     name: as it is told. rule: the rule that mends it. pattern: what the damaged lines hold. about: what
@@ -22,95 +22,95 @@ class Family(msgspec.Struct, frozen=True):
     name: str
     rule: str
     pattern: str
-    about: str
+    explanation: str
 
 
 FAMILIES: Final = (
-    Family(
+    DamageFamily(
         "path helper for nested calls",
         "extra-bracket",
         r"\(\s*\w*path\w*\([^()]*\)\)+",
         "a helper's call took the place of nested ones, and one bracket of theirs stayed",
     ),
-    Family(
+    DamageFamily(
         "endpoint helper for texts",
         "torn-call",
         r"\w\(\{",
         "a call took the place of an address in a text, and the text's braces and brackets stayed",
     ),
-    Family(
+    DamageFamily(
         "endpoint helper for texts",
         "extra-bracket",
         r"\.(?:connect|bind)\(\w+\(.*\)\)\)",
         "a call took the place of an address in a text, and a bracket of the text's stayed",
     ),
-    Family(
+    DamageFamily(
         "import guard",
         "stray-handler",
         r"except ImportError\b.*:\s*\n\s*(?:print|pass|log)",
         "a handler was put below an import without a look at the block that the import is in",
     ),
-    Family(
+    DamageFamily(
         "imports at column 0",
         "left-lines",
         r"(?m)^(?:from|import)\s",
         "imports were put below what looked like the last import, which was inside a block",
     ),
-    Family(
+    DamageFamily(
         "constants at column 0",
         "left-lines",
         r"(?m)^[A-Z][A-Z0-9_]*\s*=",
         "a constant was put below what looked like the last import, which was inside a block",
     ),
-    Family(
+    DamageFamily(
         "constructor call before a docstring",
         "left-lines",
         r"super\(\)\.__init__\(.*\)\s*\n(?:\"\"\"|'''|self\.)",
         "a call of the base's constructor was put in front of a function's first line, which lost its column",
     ),
-    Family(
+    DamageFamily(
         "statement in front of a definition",
         "glued-statements",
         r"\)(?:def\s|\"\"\"|[A-Z_]+\s*=)",
         "a statement was put in front of a class's first line without a line end of its own",
     ),
-    Family(
+    DamageFamily(
         "constructor call in front of a line",
         "glued-statements",
         r"super\(\)\.__init__\(\*args, \*\*kwargs\)",
         "a call of the base's constructor was put in front of each first line, whatever the parameters",
     ),
-    Family(
+    DamageFamily(
         "constructor call in front of a line",
         "unfit-super",
         r"super\(\)\.__init__\(\*args, \*\*kwargs\)",
         "a call of the base's constructor was put in front of each first line, whatever the parameters",
     ),
-    Family(
+    DamageFamily(
         "line in front of a method",
         "moved-header",
         r"(?m)^def \w+\(self",
         "a line was put at the end of a constructor, and took the margin of the method below it",
     ),
-    Family(
+    DamageFamily(
         "base class for every class",
         "second-bases",
         r"^class\s+\w+\(\w+\)\(",
         "a base was put behind the name of each class, also of those that had bases",
     ),
-    Family(
+    DamageFamily(
         "method for every file",
         "stranded-method",
         r"def _?\w*init\w*\(self",
         "a method was put at the end of each file, also where no class ends",
     ),
-    Family(
+    DamageFamily(
         "header in the middle of a line",
         "split-statement",
         r"=\s*\w+\(\)",
         "a module's header was put where a pattern matched, in the middle of a line",
     ),
-    Family(
+    DamageFamily(
         "calls taken by their tail",
         "dangling-attribute",
         r"\.\s*$",
@@ -119,7 +119,7 @@ FAMILIES: Final = (
 )
 
 
-def family_of(rule: str, damaged: str) -> Family | None:
+def find_family(rule: str, damaged: str) -> DamageFamily | None:
     """Return the family of a step: of the rule that made it, and of the lines as they were."""
     for family in FAMILIES:
         if family.rule == rule and re.search(family.pattern, damaged):

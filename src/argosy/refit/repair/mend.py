@@ -9,180 +9,180 @@ import msgspec
 
 from argosy.refit.damage import Diagnosis, diagnose
 from argosy.refit.repair.bound import names_bound
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import apply_edits, line_start, line_stop
-from argosy.refit.repair.families import family_of
-from argosy.refit.repair.names.mending import mend_names
-from argosy.refit.repair.names.shown import Shown
-from argosy.refit.repair.names.view import Unresolved, View, view_of
-from argosy.refit.repair.proof import compare
-from argosy.refit.repair.proposal import Gate, Name, Proposal, Step
-from argosy.refit.repair.search import Way, ways
-from argosy.refit.repair.startup.around import Around
-from argosy.refit.repair.startup.mending import is_suspect, mend_startup
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import apply_edits, line_start, next_line_start
+from argosy.refit.repair.families import find_family
+from argosy.refit.repair.names.mending import resolve_names
+from argosy.refit.repair.names.shown import ProjectNames
+from argosy.refit.repair.names.view import UnresolvedName, ModuleView, compile_view
+from argosy.refit.repair.proof import check_untouched
+from argosy.refit.repair.proposal import ProposalCheck, UnboundName, RepairProposal, RepairStep
+from argosy.refit.repair.search import Solution, find_solutions
+from argosy.refit.repair.startup.around import ProjectContext
+from argosy.refit.repair.startup.mending import may_need_repair, fix_startup
 from argosy.refit.repair.text import with_text
 from argosy.refit.statements import read_statements
 from argosy.source.parse import Parsed
-from argosy.source.text import Source, Unparsed
+from argosy.source.text import SourceText, Unparsed
 
 # So many texts that parse are compared by the names that they leave unbound.
-_MOST_WAYS = 4
+_MAX_SOLUTIONS = 4
 
 
-class Reached(msgspec.Struct, frozen=True):
+class RepairState(msgspec.Struct, frozen=True):
     """The best text that the rules came to.
 
     failed: None for a file that parsed from the start, whose way has no steps. way: None when no rule
     helped. names: those that its text reads and nothing binds; empty when it does not compile.
     """
 
-    source: Source
-    failed: Unparsed | None
-    way: Way | None
-    names: frozenset[str]
+    source: SourceText
+    parse_error: Unparsed | None
+    solution: Solution | None
+    unbound_names: frozenset[str]
 
-    def shows(self) -> Source | None:
+    def repaired_source(self) -> SourceText | None:
         """Return the source with the text that was reached, None when that does not parse."""
-        if self.way is None or self.way.remaining:
+        if self.solution is None or self.solution.remaining_tokens:
             return None
-        return with_text(self.source, self.way.text)
+        return with_text(self.source, self.solution.text)
 
 
-def look_at(parsed: Parsed, absent: Collection[str] = ()) -> Reached | None:
+def inspect_parsed(parsed: Parsed, missing_packages: Collection[str] = ()) -> RepairState | None:
     """Return what there may be to mend in a file that parses; None when it is well by the file alone.
 
     absent: packages that are told to be absent where the code will run.
     """
     source = parsed.source
-    view = View(source, parsed)
+    view = ModuleView(source, parsed)
     if (
-        not (view.unresolved or is_suspect(view, absent))
-        or view_of(source) is None
+        not (view.unresolved or may_need_repair(view, missing_packages))
+        or compile_view(source) is None
         or with_text(source, view.text) != source
     ):
         return None
     names = frozenset(item.name for item in view.unresolved)
-    return Reached(source, None, Way(view.text, (), 0, 0), names)
+    return RepairState(source, None, Solution(view.text, (), 0, 0), names)
 
 
-def reach(source: Source, failed: Unparsed) -> Reached:
+def search_repair(source: SourceText, parse_error: Unparsed) -> RepairState:
     """Return the best text for a source that does not parse: of several that with the fewest names lost."""
     if with_text(source, source.text()) != source:
         # Its bytes are not all text of its encoding: no change could leave the rest as it is.
-        return Reached(source, failed, None, frozenset())
-    best: tuple[tuple[int, int, int], Way, frozenset[str]] | None = None
-    lost = _bound_before(source.text())
-    partial: Way | None = None
-    for order, way in enumerate(itertools.islice(ways(source.text()), _MOST_WAYS)):
-        if way.remaining:
-            partial = way
+        return RepairState(source, parse_error, None, frozenset())
+    best: tuple[tuple[int, int, int], Solution, frozenset[str]] | None = None
+    names_bound_before = _top_level_bindings(source.text())
+    partial: Solution | None = None
+    for order, solution in enumerate(itertools.islice(find_solutions(source.text()), _MAX_SOLUTIONS)):
+        if solution.remaining_tokens:
+            partial = solution
             continue
-        view = _view(source, way.text)
+        view = _view_with_text(source, solution.text)
         if view is None:
             continue
         unresolved = frozenset(item.name for item in view.unresolved)
-        rank = (len(unresolved & lost), way.doubt, order)
+        rank = (len(unresolved & names_bound_before), solution.penalty, order)
         if best is None or rank < best[0]:
-            best = (rank, way, unresolved)
+            best = (rank, solution, unresolved)
         if not rank[0]:
             break
     if best is None:
-        return Reached(source, failed, partial, frozenset())
-    return Reached(source, failed, best[1], best[2])
+        return RepairState(source, parse_error, partial, frozenset())
+    return RepairState(source, parse_error, best[1], best[2])
 
 
-def conclude(reached: Reached, shown: Shown, around: Around) -> Proposal:
+def build_proposal(state: RepairState, project_names: ProjectNames, context: ProjectContext) -> RepairProposal:
     """Return the proposal for a file: names and start mended by what the tree shows, the gates held.
 
     shown: the names of the tree; around: what else is asked of it.
     """
-    source, way = reached.source, reached.way
-    damage = diagnose(source, reached.failed) if reached.failed is not None else None
-    if way is None:
-        return _refusal(source, damage)
+    source, solution = state.source, state.solution
+    damage = diagnose(source, state.parse_error) if state.parse_error is not None else None
+    if solution is None:
+        return _no_proposal(source, damage)
     before = source.text()
-    steps, text = _replayed(before, way.steps)
-    view = None if way.remaining else _view(source, text)
+    steps, text = _replay_steps(before, solution.steps)
+    view = None if solution.remaining_tokens else _view_with_text(source, text)
     if view is not None:
-        view, mended = mend_names(view, shown)
-        view, started = mend_startup(view, around)
-        for candidate, earlier in (*mended, *started):
-            steps.append(_step(candidate, earlier, apply_edits(earlier, candidate.edits)))
+        view, name_steps = resolve_names(view, project_names)
+        view, startup_steps = fix_startup(view, context)
+        for candidate, earlier in (*name_steps, *startup_steps):
+            steps.append(_build_step(candidate, earlier, apply_edits(earlier, candidate.edits)))
         text = view.text
     after = with_text(source, text)
     if after is None:
-        return _refusal(source, damage)
-    undefined = _undefined(view, reached) if view is not None else ()
-    gates: dict[Gate, bool] = {
-        "parses": not way.remaining,
+        return _no_proposal(source, damage)
+    undefined = _remaining_unbound(view, state) if view is not None else ()
+    checks: dict[ProposalCheck, bool] = {
+        "parses": not solution.remaining_tokens,
         "compiles": view is not None,
         "untouched": all(step is not None for step in steps),
-        "names": not any(name.is_new for name in undefined),
+        "names": not any(name.is_unbound_by_repair for name in undefined),
     }
-    held = tuple(step for step in steps if step is not None)
-    return Proposal(source.path, damage, source.data, after.data, held, gates, undefined)
+    proven_steps = tuple(step for step in steps if step is not None)
+    return RepairProposal(source.path, damage, source.data, after.data, proven_steps, checks, undefined)
 
 
-def _refusal(source: Source, damage: Diagnosis | None) -> Proposal:
-    gates: dict[Gate, bool] = {"parses": False, "compiles": False, "untouched": True, "names": True}
-    return Proposal(source.path, damage, source.data, source.data, (), gates, ())
+def _no_proposal(source: SourceText, damage: Diagnosis | None) -> RepairProposal:
+    checks: dict[ProposalCheck, bool] = {"parses": False, "compiles": False, "untouched": True, "names": True}
+    return RepairProposal(source.path, damage, source.data, source.data, (), checks, ())
 
 
-def _replayed(text: str, candidates: tuple[Candidate, ...]) -> tuple[list[Step | None], str]:
-    steps: list[Step | None] = []
+def _replay_steps(text: str, candidates: tuple[RepairCandidate, ...]) -> tuple[list[RepairStep | None], str]:
+    steps: list[RepairStep | None] = []
     for candidate in candidates:
         after = apply_edits(text, candidate.edits)
-        steps.append(_step(candidate, text, after))
+        steps.append(_build_step(candidate, text, after))
         text = after
     return steps, text
 
 
-def _step(candidate: Candidate, before: str, after: str) -> Step | None:
+def _build_step(candidate: RepairCandidate, before: str, after: str) -> RepairStep | None:
     """Return a step as it is told; None when it changed more than its own statements."""
-    proof = compare(before, after, candidate.edits)
-    if not proof.holds:
+    check = check_untouched(before, after, candidate.edits)
+    if not check.is_unchanged:
         return None
-    family = family_of(candidate.rule, _lines_touched(candidate, before))
-    return Step(
+    family = find_family(candidate.rule, _lines_touched(candidate, before))
+    return RepairStep(
         candidate.rule,
         candidate.line,
-        candidate.said,
-        proof.kept,
-        candidate.choices,
+        candidate.description,
+        check.unchanged_tokens,
+        candidate.alternatives,
         family.name if family is not None else "",
     )
 
 
-def _lines_touched(candidate: Candidate, text: str) -> str:
-    spans = sorted({(line_start(text, edit.start), line_stop(text, edit.end)) for edit in candidate.edits})
+def _lines_touched(candidate: RepairCandidate, text: str) -> str:
+    spans = sorted({(line_start(text, edit.start), next_line_start(text, edit.end)) for edit in candidate.edits})
     return "".join(text[start:stop] for start, stop in spans)
 
 
-def _view(source: Source, text: str) -> View | None:
+def _view_with_text(source: SourceText, text: str) -> ModuleView | None:
     other = with_text(source, text)
-    return view_of(other) if other is not None else None
+    return compile_view(other) if other is not None else None
 
 
-def _undefined(view: View, reached: Reached) -> tuple[Name, ...]:
+def _remaining_unbound(view: ModuleView, state: RepairState) -> tuple[UnboundName, ...]:
     """Return the names that are left. New is one that the broken text bound, or that all uses of had."""
 
-    def is_new(item: Unresolved) -> bool:
-        if reached.failed is None:
-            return item.name not in reached.names
-        return item.name in known and not item.bound_line
+    def is_new(item: UnresolvedName) -> bool:
+        if state.parse_error is None:
+            return item.name not in state.unbound_names
+        return item.name in known and not item.binding_line
 
-    known = _bound_before(reached.source.text()) if reached.failed is not None else frozenset()
-    return tuple(Name(item.name, item.line, item.bound_line, is_new(item)) for item in view.unresolved)
+    known = _top_level_bindings(state.source.text()) if state.parse_error is not None else frozenset()
+    return tuple(UnboundName(item.name, item.line, item.binding_line, is_new(item)) for item in view.unresolved)
 
 
-def _bound_before(text: str) -> frozenset[str]:
+def _top_level_bindings(text: str) -> frozenset[str]:
     """Return the names that statements at column 0 of the broken text bind: a repair could unbind them."""
     found: set[str] = set()
     for statement in read_statements(text):
         if statement.indent:
             continue
         found |= names_bound(statement)
-        if statement.word in ("def", "class") and len(statement.tokens) > 1:
-            words = [token.text for token in statement.tokens if token.kind == "name"]
-            found.update(words[:1])
+        if statement.keyword in ("def", "class") and len(statement.tokens) > 1:
+            names = [token.text for token in statement.tokens if token.kind == "name"]
+            found.update(names[:1])
     return frozenset(found)

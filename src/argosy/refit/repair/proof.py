@@ -15,29 +15,29 @@ from typing import Final
 
 import msgspec
 
-from argosy.refit.repair.edit import Edit
-from argosy.refit.tokens import Token, scan
+from argosy.refit.repair.edit import SpanEdit
+from argosy.refit.tokens import Token, tokenize_leniently
 
 _MAY_SPAN_LINES: Final = frozenset({"string", "open"})
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-class Untouched(msgspec.Struct, frozen=True):
+class UntouchedCheck(msgspec.Struct, frozen=True):
     """What a step left alone. kept: tokens on lines that no change touches. holds: they are the same."""
 
-    kept: int
-    holds: bool
+    unchanged_tokens: int
+    is_unchanged: bool
 
 
-def compare(before: str, after: str, edits: Sequence[Edit]) -> Untouched:
+def check_untouched(before: str, after: str, edits: Sequence[SpanEdit]) -> UntouchedCheck:
     """Return whether `after` differs from `before` in nothing but the lines that `edits` touch."""
     removed = [before[edit.start : edit.end] for edit in edits]
-    old = _outside(before, [(edit.start, edit.end) for edit in edits], [edit.text for edit in edits])
-    new = _outside(after, _places_after(edits), removed)
-    return Untouched(len(old), old == new)
+    old = _tokens_outside(before, [(edit.start, edit.end) for edit in edits], [edit.text for edit in edits])
+    new = _tokens_outside(after, _spans_after(edits), removed)
+    return UntouchedCheck(len(old), old == new)
 
 
-def _places_after(edits: Sequence[Edit]) -> list[tuple[int, int]]:
+def _spans_after(edits: Sequence[SpanEdit]) -> list[tuple[int, int]]:
     """Return the spans that the new texts have in the result, in the order of `edits`."""
     found: list[tuple[int, int]] = []
     for edit in edits:
@@ -46,7 +46,7 @@ def _places_after(edits: Sequence[Edit]) -> list[tuple[int, int]]:
     return found
 
 
-def _outside(text: str, spans: Sequence[tuple[int, int]], others: Sequence[str]) -> list[tuple[str, int]]:
+def _tokens_outside(text: str, spans: Sequence[tuple[int, int]], others: Sequence[str]) -> list[tuple[str, int]]:
     """Return the tokens on lines that no span touches, with the column of each that begins a line.
 
     others: what stands in place of each span in the other text.
@@ -54,13 +54,13 @@ def _outside(text: str, spans: Sequence[tuple[int, int]], others: Sequence[str])
     starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
     touched: set[int] = set()
     for (begin, end), other in zip(spans, others, strict=True):
-        touched |= _touched(text, starts, (begin, end), other)
+        touched |= _touched_lines(text, starts, (begin, end), other)
     found: list[tuple[str, int]] = []
     last = 0
-    for token in _code(text):
+    for token in _code_tokens(text):
         line = stop = token.line
         if token.kind in _MAY_SPAN_LINES:
-            stop += _line_ends(token)
+            stop += _count_line_ends(token)
         if line not in touched and (stop == line or touched.isdisjoint(range(line + 1, stop + 1))):
             found.append((token.text, token.column if line > last else -1))
         last = stop
@@ -68,12 +68,12 @@ def _outside(text: str, spans: Sequence[tuple[int, int]], others: Sequence[str])
 
 
 @functools.lru_cache(maxsize=2)
-def _code(text: str) -> tuple[Token, ...]:
+def _code_tokens(text: str) -> tuple[Token, ...]:
     """Return the tokens of code; what one step leaves is what the next begins with."""
-    return tuple(token for token in scan(text) if token.is_code)
+    return tuple(token for token in tokenize_leniently(text) if token.is_code)
 
 
-def _touched(text: str, starts: Sequence[int], span: tuple[int, int], other: str) -> set[int]:
+def _touched_lines(text: str, starts: Sequence[int], span: tuple[int, int], other: str) -> set[int]:
     """Return the lines, from 1, that a span reaches into: whole lines reach into none beside them."""
     begin, end = span
     first, last = bisect_right(starts, begin), bisect_right(starts, end)
@@ -83,6 +83,6 @@ def _touched(text: str, starts: Sequence[int], span: tuple[int, int], other: str
     return set(range(first, last if is_whole else last + 1))
 
 
-def _line_ends(token: Token) -> int:
+def _count_line_ends(token: Token) -> int:
     """Return how many line ends are inside a token."""
     return token.text.replace("\r\n", "\n").replace("\r", "\n").count("\n")

@@ -9,10 +9,10 @@ import msgspec
 
 from argosy.refit.damage import Diagnosis
 
-Gate = Literal["parses", "compiles", "untouched", "names"]
+ProposalCheck = Literal["parses", "compiles", "untouched", "names"]
 
 
-class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+class RepairStep(msgspec.Struct, frozen=True, omit_defaults=True):
     """One step of a repair.
 
     line: where, in the text that this step began with. said: what it does. choices: how many ways
@@ -22,13 +22,13 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
     rule: str
     line: int
-    said: str
-    kept: int
-    choices: int = 1
+    description: str
+    unchanged_tokens: int
+    alternatives: int = 1
     family: str = ""
 
 
-class Name(msgspec.Struct, frozen=True):
+class UnboundName(msgspec.Struct, frozen=True):
     """A name that is read where nothing has bound it, and where first.
 
     bound_line: where the module binds it later, 0 for nowhere. is_new: the repair unbound it.
@@ -37,10 +37,10 @@ class Name(msgspec.Struct, frozen=True):
     name: str
     line: int
     bound_line: int
-    is_new: bool
+    is_unbound_by_repair: bool
 
 
-class Proposal(msgspec.Struct, frozen=True):
+class RepairProposal(msgspec.Struct, frozen=True):
     """A file and what would become of it.
 
     path: relative to the root, with `/`. damage: None for a file that parses as it is. before,
@@ -53,24 +53,24 @@ class Proposal(msgspec.Struct, frozen=True):
     damage: Diagnosis | None
     before: bytes
     after: bytes
-    steps: tuple[Step, ...]
-    gates: dict[Gate, bool]
-    undefined: tuple[Name, ...]
+    steps: tuple[RepairStep, ...]
+    checks: dict[ProposalCheck, bool]
+    undefined: tuple[UnboundName, ...]
 
     @property
-    def parses(self) -> bool:
+    def is_applicable(self) -> bool:
         """Whether the proposal is worth applying: every gate holds."""
-        return bool(self.steps) and all(self.gates.values())
+        return bool(self.steps) and all(self.checks.values())
 
     def diff(self) -> str:
         """Return the patch, in the unified form."""
         lines = difflib.unified_diff(
-            _lines(self.before), _lines(self.after), f"a/{self.path}", f"b/{self.path}", lineterm=""
+            _patch_lines(self.before), _patch_lines(self.after), f"a/{self.path}", f"b/{self.path}", lineterm=""
         )
         return "\n".join(lines) + "\n"
 
 
-def _lines(data: bytes) -> list[str]:
+def _patch_lines(data: bytes) -> list[str]:
     """Return the lines as patches have them: line feeds alone end one, and a last one without is marked."""
     lines = data.decode("utf-8", "replace").split("\n")
     last = lines.pop()

@@ -13,76 +13,76 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from argosy.refit.repair.broken import Broken, complaint_of
-from argosy.refit.repair.candidate import Candidate, Rule
+from argosy.refit.repair.broken import BrokenSource, find_syntax_problem
+from argosy.refit.repair.candidate import RepairCandidate, SyntaxRule
 from argosy.refit.repair.edit import apply_edits
 from argosy.refit.repair.rules import RULES
 
 
-class Way(msgspec.Struct, frozen=True):
+class Solution(msgspec.Struct, frozen=True):
     """A text that was reached, and by which steps. remaining: 0 when it parses."""
 
     text: str
-    steps: tuple[Candidate, ...]
-    doubt: int
-    remaining: int
+    steps: tuple[RepairCandidate, ...]
+    penalty: int
+    remaining_tokens: int
 
 
 # A file with a dozen damages takes a dozen states when each first guess is right.
-MOST_STATES = 120
+MAX_STATES = 120
 
 
-def ways(text: str, *, most: int = MOST_STATES, rules: Mapping[str, Rule] = RULES) -> Iterator[Way]:
+def find_solutions(text: str, *, max_states: int = MAX_STATES, rules: Mapping[str, SyntaxRule] = RULES) -> Iterator[Solution]:
     """Yield the texts that parse, the least doubtful first, with their steps; if none does, the best other.
 
     most: how many states are looked at. Yields nothing for a text that parses, or that Python
     refuses without telling a place.
     """
     try:
-        complaint = complaint_of(text)
+        problem = find_syntax_problem(text)
     except ValueError:
         return
-    if complaint is None:
+    if problem is None:
         return
-    start = Broken(text, complaint)
-    best = Way(text, (), 0, start.remaining)
+    start = BrokenSource(text, problem)
+    best = Solution(text, (), 0, start.remaining_tokens)
     order = itertools.count()
-    todo: list[tuple[int, int, int, Way, Broken]] = [(0, start.remaining, next(order), best, start)]
+    frontier: list[tuple[int, int, int, Solution, BrokenSource]] = [(0, start.remaining_tokens, next(order), best, start)]
     seen = {text}
     has_found = False
-    while todo and most > 0:
-        _, remaining, _, way, broken = heapq.heappop(todo)
-        if remaining < best.remaining:
-            best = way
-        most -= 1
-        for following in _steps(way, broken, rules, seen):
-            if isinstance(following, Way):
+    while frontier and max_states > 0:
+        _, remaining, _, solution, broken = heapq.heappop(frontier)
+        if remaining < best.remaining_tokens:
+            best = solution
+        max_states -= 1
+        for successor in _expand(solution, broken, rules, seen):
+            if isinstance(successor, Solution):
                 has_found = True
-                yield following
+                yield successor
             else:
-                reached, further = following
-                heapq.heappush(todo, (reached.doubt, further.remaining, next(order), reached, further))
+                next_solution, next_source = successor
+                heapq.heappush(frontier, (next_solution.penalty, next_source.remaining_tokens, next(order), next_solution, next_source))
     if not has_found and best.steps:
         yield best
 
 
-def _steps(
-    way: Way, broken: Broken, rules: Mapping[str, Rule], seen: set[str]
-) -> Iterator[Way | tuple[Way, Broken]]:
+def _expand(
+    solution: Solution, broken: BrokenSource, rules: Mapping[str, SyntaxRule], seen: set[str]
+) -> Iterator[Solution | tuple[Solution, BrokenSource]]:
     for rule in rules.values():
         for candidate in rule(broken):
             text = apply_edits(broken.text, candidate.edits)
             if text in seen:
                 continue
             seen.add(text)
-            steps, doubt = (*way.steps, candidate), way.doubt + candidate.doubt
+            steps, penalty = (*solution.steps, candidate), solution.penalty + candidate.penalty
             try:
-                complaint = complaint_of(text)
+                problem = find_syntax_problem(text)
             except ValueError:
                 continue
-            if complaint is None:
-                yield Way(text, steps, doubt, 0)
+            if problem is None:
+                yield Solution(text, steps, penalty, 0)
                 continue
-            further = Broken(text, complaint)
-            if further.remaining < broken.remaining:
-                yield Way(text, steps, doubt, further.remaining), further
+            next_source = BrokenSource(text, problem)
+            if next_source.remaining_tokens < broken.remaining_tokens:
+                yield Solution(text, steps, penalty, next_source.remaining_tokens), next_source

@@ -12,20 +12,20 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from argosy.refit.desks import Work, can_fork, work_through
-from argosy.source.collector import collector_paused
+from argosy.refit.desks import JobFunction, can_fork, map_in_processes
+from argosy.source.collector import pause_gc
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-FEWEST: Final = 24  # fewer are done before a process would have started
-_BATCH: Final = 4
+MIN_PARALLEL_ITEMS: Final = 24  # fewer are done before a process would have started
+_BATCH_SIZE: Final = 4
 
 
-def spread(
+def parallel_map(
     work: Callable[[Item], Result],
     items: Sequence[Item],
-    told: Callable[[int], object],
+    on_done: Callable[[int], object],
     *,
     processes: int | None = None,
 ) -> list[Result]:
@@ -35,35 +35,35 @@ def spread(
     are done. processes: how many; default is one for each processor, and none beside this one for a few
     items or where processes cannot be forked.
     """
-    count = processes or _processors(len(items))
-    found: dict[int, Result] = {}
+    count = processes or _process_count(len(items))
+    results: dict[int, Result] = {}
 
-    def take(at: int, answer: bytes | int) -> None:
-        if not isinstance(answer, int):
-            found[at] = pickle.loads(answer)
-            told(len(found))
+    def collect(at: int, result: bytes | int) -> None:
+        if not isinstance(result, int):
+            results[at] = pickle.loads(result)
+            on_done(len(results))
 
     if count > 1:
         jobs = [b"%d" % at for at in range(len(items))]
-        work_through(jobs, count, lambda: _worker(work, items), take, _BATCH)
-    with collector_paused():
+        map_in_processes(jobs, count, lambda: _make_worker(work, items), collect, _BATCH_SIZE)
+    with pause_gc():
         for at, item in enumerate(items):
-            if at not in found:
-                found[at] = work(item)
-                told(len(found))
-    return [found[at] for at in range(len(items))]
+            if at not in results:
+                results[at] = work(item)
+                on_done(len(results))
+    return [results[at] for at in range(len(items))]
 
 
-def _processors(items: int) -> int:
-    return (os.cpu_count() or 1) if can_fork() and items >= FEWEST else 1
+def _process_count(items: int) -> int:
+    return (os.cpu_count() or 1) if can_fork() and items >= MIN_PARALLEL_ITEMS else 1
 
 
-def _worker(work: Callable[[Item], Result], items: Sequence[Item]) -> Work:
-    def do(job: bytes) -> bytes:
+def _make_worker(work: Callable[[Item], Result], items: Sequence[Item]) -> JobFunction:
+    def run_job(job: bytes) -> bytes:
         try:
-            with collector_paused():
+            with pause_gc():
                 return pickle.dumps(work(items[int(job)]))
         except Exception:
             sys.exit(1)  # an error of the work is raised in the parent, which does this item itself
 
-    return do
+    return run_job

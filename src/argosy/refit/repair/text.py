@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from argosy.source.text import Source
+from argosy.source.text import SourceText
 
 
-def with_text(source: Source, text: str) -> Source | None:
+def with_text(source: SourceText, text: str) -> SourceText | None:
     """Return the source with another text in the same encoding; None where that cannot be written in it."""
     mark = source.data[:3] if source.has_bom else b""
     try:

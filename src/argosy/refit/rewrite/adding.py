@@ -9,29 +9,29 @@ from __future__ import annotations
 
 import ast
 
-from argosy.refit.rewrite.change import Inserted, place_of
-from argosy.refit.rewrite.view import View
+from argosy.refit.rewrite.change import Insertion, position_of
+from argosy.refit.rewrite.view import SourceView
 
 
-def import_behind(view: View, anchor: ast.stmt, users: list[ast.expr], source: str) -> Inserted:
+def import_after(view: SourceView, existing_import: ast.stmt, users: list[ast.expr], source: str) -> Insertion:
     """Return the insertion of the import `source` for the nodes that use it.
 
     anchor: the import statement that these nodes need already, in their module or function.
     """
-    block = view.block(anchor)
-    last = anchor
-    if view.parents.get(anchor) is view.tree:
-        at = block.index(anchor)
+    block = view.containing_block(existing_import)
+    last = existing_import
+    if view.parents.get(existing_import) is view.tree:
+        at = block.index(existing_import)
         run = at
         while run + 1 < len(block) and isinstance(block[run + 1], ast.Import | ast.ImportFrom):
             run += 1
         # A function that stands further down cannot be called while the run is carried out.
         if all(user.lineno > (block[run].end_lineno or 0) for user in users):
             last = block[run]
-    return Inserted(place_of(last), source)
+    return Insertion(position_of(last), source)
 
 
-def import_at_top(view: View, source: str) -> Inserted:
+def import_at_top(view: SourceView, source: str) -> Insertion:
     """Return the insertion of the import `source` behind the first imports of the module, before all else."""
     body = view.tree.body
     last = None
@@ -41,11 +41,11 @@ def import_at_top(view: View, source: str) -> Inserted:
         else:
             break
     if last is None:
-        return Inserted(place_of(body[0]), source, is_before=True)
-    return Inserted(place_of(last), source)
+        return Insertion(position_of(body[0]), source, is_before=True)
+    return Insertion(position_of(last), source)
 
 
-def has_import(view: View, source: str) -> bool:
+def has_import(view: SourceView, source: str) -> bool:
     """Return whether the module imports `source` on its own before any other code."""
     for statement in view.tree.body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -56,11 +56,11 @@ def has_import(view: View, source: str) -> bool:
     return False
 
 
-def is_argosy_taken(view: View) -> bool:
+def is_argosy_shadowed(view: SourceView) -> bool:
     """Return whether the name `argosy` is anything but argosy anywhere in a file."""
     return any(
-        binding.how != "import" or binding.origin != "argosy"
-        for scope in view.module.walk()
+        binding.kind != "import" or binding.origin != "argosy"
+        for scope in view.module_scope.walk()
         for binding in scope.bindings.get("argosy", ())
     )
 

@@ -14,156 +14,156 @@ from typing import Final
 
 import msgspec
 
-from argosy.refit.addresses.sites import Role, literal_addresses, literal_fallbacks
-from argosy.refit.addresses.sites import Site as Literal
-from argosy.refit.addresses.text import may_hold_address
-from argosy.refit.rewrite.adding import has_import, import_at_top, is_argosy_taken
-from argosy.refit.rewrite.change import Change, Replaced, place_of, replaced
-from argosy.refit.rewrite.endpoints import agreed
-from argosy.refit.rewrite.evaluate import ENDPOINT, HOST, difference
-from argosy.refit.rewrite.index import Index
-from argosy.refit.rewrite.profile import Directory, Named
-from argosy.refit.rewrite.proof import transform
-from argosy.refit.rewrite.view import Refusal, Site, View
+from argosy.refit.addresses.sites import AddressRole, find_literal_addresses, find_literal_fallbacks
+from argosy.refit.addresses.sites import AddressSite as Literal
+from argosy.refit.addresses.text import can_hold_address
+from argosy.refit.rewrite.adding import has_import, import_at_top, is_argosy_shadowed
+from argosy.refit.rewrite.change import Change, Replacement, position_of, replace_node
+from argosy.refit.rewrite.endpoints import agree_on_endpoints
+from argosy.refit.rewrite.evaluate import RESOLVE_ENDPOINT, RESOLVE_HOST, evaluation_difference
+from argosy.refit.rewrite.index import TreeIndex
+from argosy.refit.rewrite.profile import FleetAddresses, FleetAddress
+from argosy.refit.rewrite.proof import apply_to_tree
+from argosy.refit.rewrite.view import RefusedSite, RewriteSite, SourceView
 
 CODES: Final = ("A401", "A402")
-IMPORT: Final = "import argosy.fleet.whereabouts"
+RESOLVER_IMPORT: Final = "import argosy.fleet.whereabouts"
 
 
-class Addresses(msgspec.Struct, frozen=True):
+class AddressPlan(msgspec.Struct, frozen=True):
     """What becomes of the addresses of one file."""
 
     changes: tuple[Change, ...]
-    migrated: tuple[Site, ...]
-    refused: tuple[Refusal, ...]
+    migrated: tuple[RewriteSite, ...]
+    refused: tuple[RefusedSite, ...]
 
 
-def may_hold(data: bytes) -> bool:
+def may_match(data: bytes) -> bool:
     """Return whether a file can have a literal address at all."""
-    return may_hold_address(data)
+    return can_hold_address(data)
 
 
-def plan_addresses(view: View, index: Index) -> Addresses:
+def plan_address_replacement(view: SourceView, index: TreeIndex) -> AddressPlan:
     """Return which literal addresses become the fleet's, and why the others stay."""
-    changes: dict[Replaced, None] = {}
-    migrated: list[Site] = []
-    refused: list[Refusal] = []
-    found = [("A402", literal) for literal in literal_fallbacks(view.file)]
-    found += [("A401", literal) for literal in literal_addresses(view.file)]
-    file = _File(view, index)
-    decided = agreed(view, [(literal, file.change(code, literal)) for code, literal in found])
-    for (code, literal), (_, made) in zip(found, decided, strict=True):
-        if isinstance(made, str):
-            refused.append(view.refusal(literal.node, code, made))
+    changes: dict[Replacement, None] = {}
+    migrated: list[RewriteSite] = []
+    refused: list[RefusedSite] = []
+    found = [("A402", literal) for literal in find_literal_fallbacks(view.python_file)]
+    found += [("A401", literal) for literal in find_literal_addresses(view.python_file)]
+    file = _AddressFile(view, index)
+    decisions = agree_on_endpoints(view, [(literal, file.change_for(code, literal)) for code, literal in found])
+    for (code, literal), (_, result) in zip(found, decisions, strict=True):
+        if isinstance(result, str):
+            refused.append(view.refused_at(literal.node, code, result))
         else:
-            changes[made] = None
-            migrated.append(view.site(literal.node, code))
-    every: list[Change] = list(changes)
-    if every and not has_import(view, IMPORT):
-        every.append(import_at_top(view, IMPORT))
-    return Addresses(tuple(every), tuple(migrated), tuple(refused))
+            changes[result] = None
+            migrated.append(view.site_at(literal.node, code))
+    all_changes: list[Change] = list(changes)
+    if all_changes and not has_import(view, RESOLVER_IMPORT):
+        all_changes.append(import_at_top(view, RESOLVER_IMPORT))
+    return AddressPlan(tuple(all_changes), tuple(migrated), tuple(refused))
 
 
-class _File:
+class _AddressFile:
     """One file and the fleet that its addresses are looked up in."""
 
-    def __init__(self, view: View, index: Index) -> None:
+    def __init__(self, view: SourceView, index: TreeIndex) -> None:
         self.view = view
-        self.directory = index.directory
+        self.fleet_addresses = index.fleet_addresses
 
-    def change(self, code: str, literal: Literal) -> Replaced | str:
+    def change_for(self, code: str, literal: Literal) -> Replacement | str:
         """Return the change for one literal, or why there is none."""
-        if self.directory is None:
+        if self.fleet_addresses is None:
             return "no fleet file"
-        if code == "A401" and (reason := _unfit(literal)):
+        if code == "A401" and (reason := _unsupported_role_reason(literal)):
             return reason
-        named = self._name(self.directory, literal)
-        if isinstance(named, str):
-            return named
-        if is_argosy_taken(self.view):
+        fleet_address = self._lookup_name(self.fleet_addresses, literal)
+        if isinstance(fleet_address, str):
+            return fleet_address
+        if is_argosy_shadowed(self.view):
             return "the name `argosy` is bound to something else here"
-        source = self._source(literal, named)
-        made = self._put(literal, source) if source else _NOT_WHOLE
-        if isinstance(made, str):
-            return made
-        return self._disagreement(literal, made, named) or made
+        source = self._call_source(literal, fleet_address)
+        replacement = self._replacement(literal, source) if source else _NOT_A_WHOLE_ADDRESS
+        if isinstance(replacement, str):
+            return replacement
+        return self._difference_reason(literal, replacement, fleet_address) or replacement
 
-    def _name(self, directory: Directory, literal: Literal) -> Named | str:
+    def _lookup_name(self, fleet_addresses: FleetAddresses, literal: Literal) -> FleetAddress | str:
         address = literal.address
-        if literal.read is not None:
-            return directory.name_host(address.host, literal.name)
+        if literal.environment_read is not None:
+            return fleet_addresses.find_host(address.host, literal.name)
         if address.kind != "machine":
             return f"`{address.host}` is this machine, by design or by accident: no source tells"
         if literal.port is None:
-            return directory.name_host(address.host)
-        return directory.name_endpoint(address.host, literal.port)
+            return fleet_addresses.find_host(address.host)
+        return fleet_addresses.find_endpoint(address.host, literal.port)
 
-    def _source(self, literal: Literal, named: Named) -> str:
+    def _call_source(self, literal: Literal, fleet_address: FleetAddress) -> str:
         """Return the call that stands for a literal; empty when the literal is more than an address."""
         address, node = literal.address, literal.node
         if not isinstance(node, ast.Constant):
-            return f"{HOST}({named.name!r})" if address.scheme == "tcp" and literal.port is None else ""
+            return f"{RESOLVE_HOST}({fleet_address.name!r})" if address.scheme == "tcp" and literal.port is None else ""
         if node.value == address.host:
             # In `or` the variable has been asked already, and an empty one counts as none.
-            is_asked = literal.read is not None and literal.choice is None
-            return f"{HOST}({named.name!r}{f', {literal.name!r}' if is_asked else ''})"
-        if literal.read is None and node.value == f"tcp://{address.host}:{literal.port}":
-            return f"{ENDPOINT}({named.name!r})"
+            is_variable_read = literal.environment_read is not None and literal.conditional is None
+            return f"{RESOLVE_HOST}({fleet_address.name!r}{f', {literal.name!r}' if is_variable_read else ''})"
+        if literal.environment_read is None and node.value == f"tcp://{address.host}:{literal.port}":
+            return f"{RESOLVE_ENDPOINT}({fleet_address.name!r})"
         return ""
 
-    def _put(self, literal: Literal, source: str) -> Replaced | str:
+    def _replacement(self, literal: Literal, source: str) -> Replacement | str:
         """Return the change that puts a call in the place of a literal, or of the f-string around it."""
-        around = next((n for n in self.view.ancestors(literal.node) if isinstance(n, ast.JoinedStr)), None)
-        if around is None and isinstance(literal.node, ast.Constant):
-            return replaced(literal.node, source)
-        whole = around or literal.node
-        if any(isinstance(node, ast.JoinedStr) for node in self.view.ancestors(whole)):
+        enclosing_fstring = next((n for n in self.view.ancestors_of(literal.node) if isinstance(n, ast.JoinedStr)), None)
+        if enclosing_fstring is None and isinstance(literal.node, ast.Constant):
+            return replace_node(literal.node, source)
+        replaced_node = enclosing_fstring or literal.node
+        if any(isinstance(node, ast.JoinedStr) for node in self.view.ancestors_of(replaced_node)):
             return "it stands in an f-string within another"
-        return _in_text(self.view, whole, literal, source)
+        return _replace_in_fstring(self.view, replaced_node, literal, source)
 
-    def _disagreement(self, literal: Literal, made: Replaced, named: Named) -> str:
+    def _difference_reason(self, literal: Literal, replacement: Replacement, fleet_address: FleetAddress) -> str:
         """Return under which variables old and new differ, where the literal is the environment's."""
-        old: ast.expr = literal.choice or (literal.read.node if literal.read else literal.node)
-        if made.place == place_of(old):
-            new: ast.expr = ast.parse(made.new, mode="eval").body
-        elif any(node is literal.node for node in ast.walk(old)) and made.place == place_of(literal.node):
-            new = _exchanged(old, made)
+        old: ast.expr = literal.conditional or (literal.environment_read.node if literal.environment_read else literal.node)
+        if replacement.position == position_of(old):
+            new: ast.expr = ast.parse(replacement.replacement, mode="eval").body
+        elif any(node is literal.node for node in ast.walk(old)) and replacement.position == position_of(literal.node):
+            new = _with_replacement(old, replacement)
         else:  # the read is within the f-string that is replaced whole
-            old = next(n for n in self.view.ancestors(literal.node) if isinstance(n, ast.JoinedStr))
-            new = ast.parse(made.new, mode="eval").body
-        told = difference(old, new, literal.scope, named.profile)
-        return f"old and new would differ: {told}" if told else ""
+            old = next(n for n in self.view.ancestors_of(literal.node) if isinstance(n, ast.JoinedStr))
+            new = ast.parse(replacement.replacement, mode="eval").body
+        differs = evaluation_difference(old, new, literal.scope, fleet_address.environment)
+        return f"old and new would differ: {differs}" if differs else ""
 
 
-_NOT_WHOLE: Final = "the literal is more than a host, or than a host and port to connect to"
+_NOT_A_WHOLE_ADDRESS: Final = "the literal is more than a host, or than a host and port to connect to"
 
 
-def _unfit(literal: Literal) -> str:
-    if literal.role is Role.CONNECT:
+def _unsupported_role_reason(literal: Literal) -> str:
+    if literal.role is AddressRole.CONNECT:
         return ""
-    if literal.role is Role.BIND:
+    if literal.role is AddressRole.BIND:
         return "what is bound is a decision of its own"
     return "it is neither in a connect nor behind a variable of the environment"
 
 
-def _exchanged(old: ast.expr, made: Replaced) -> ast.expr:
+def _with_replacement(old: ast.expr, replacement: Replacement) -> ast.expr:
     """Return a copy of an expression with the change made in it."""
     line, copy = old.lineno, ast.parse(f"({ast.unparse(old)})", mode="eval").body
-    was = ast.unparse(ast.parse(made.was, mode="eval").body)
-    (place,) = [place_of(n) for n in ast.walk(copy) if isinstance(n, ast.Constant) and ast.unparse(n) == was][
+    was = ast.unparse(ast.parse(replacement.expected, mode="eval").body)
+    (place,) = [position_of(n) for n in ast.walk(copy) if isinstance(n, ast.Constant) and ast.unparse(n) == was][
         :1
     ]
     module = ast.Module([ast.Expr(copy, lineno=line, col_offset=0, end_lineno=1 << 30, end_col_offset=0)], [])
     module.body[0].lineno = 1
-    transform(module, [Replaced(place, made.was, made.new)])
+    apply_to_tree(module, [Replacement(place, replacement.expected, replacement.replacement)])
     statement = module.body[0]
     assert isinstance(statement, ast.Expr)
     return statement.value
 
 
-def _in_text(view: View, whole: ast.expr, literal: Literal, source: str) -> Replaced | str:
+def _replace_in_fstring(view: SourceView, replaced_node: ast.expr, literal: Literal, source: str) -> Replacement | str:
     """Exchange a literal within an f-string by its text; the result must be the same but for that literal."""
-    segment = ast.get_source_segment(view.file.text, whole)
+    segment = ast.get_source_segment(view.python_file.text, replaced_node)
     if segment is None:
         return "its f-string cannot be read"
     if isinstance(literal.node, ast.JoinedStr):
@@ -179,9 +179,9 @@ def _in_text(view: View, whole: ast.expr, literal: Literal, source: str) -> Repl
         return "its f-string holds the literal more than once"
     text = segment.replace(old, new)
     try:
-        made = ast.parse(text, mode="eval").body
+        parsed = ast.parse(text, mode="eval").body
     except SyntaxError:
         return "its f-string would not parse"
-    if not isinstance(made, ast.JoinedStr):
+    if not isinstance(parsed, ast.JoinedStr):
         return "its f-string is one of several texts in a row"
-    return Replaced(place_of(whole), ast.unparse(whole), text)
+    return Replacement(position_of(replaced_node), ast.unparse(replaced_node), text)

@@ -12,7 +12,7 @@ import ast
 import msgspec
 
 
-class Place(msgspec.Struct, frozen=True, order=True):
+class NodePosition(msgspec.Struct, frozen=True, order=True):
     """Where a node stands, as `ast` counts: lines from 1, columns in UTF-8 bytes from 0.
 
     kind: the node's class, since an expression and its statement may share a place.
@@ -25,48 +25,48 @@ class Place(msgspec.Struct, frozen=True, order=True):
     kind: str
 
 
-class Replaced(msgspec.Struct, frozen=True, tag=True):
+class Replacement(msgspec.Struct, frozen=True, tag=True):
     """A node makes room for other source: an expression for one, a simple statement for one.
 
     was: the names or literals that must stand there now, as `ast.unparse` writes them.
     """
 
-    place: Place
-    was: str
-    new: str
+    position: NodePosition
+    expected: str
+    replacement: str
 
 
-class Inserted(msgspec.Struct, frozen=True, tag=True):
+class Insertion(msgspec.Struct, frozen=True, tag=True):
     """A simple statement of its own after the statement at `place`, in the same block.
 
     is_before: it stands before that statement instead.
     """
 
-    place: Place
-    new: str
+    position: NodePosition
+    replacement: str
     is_before: bool = False
 
 
-class Removed(msgspec.Struct, frozen=True, tag=True):
+class Deletion(msgspec.Struct, frozen=True, tag=True):
     """A statement without decorators that goes with its lines, and that is not all of its block.
 
     comments: how many lines right above it, which hold nothing but a comment, go with it.
     """
 
-    place: Place
-    comments: int = 0
+    position: NodePosition
+    comment_lines: int = 0
 
 
-Change = Replaced | Inserted | Removed
+Change = Replacement | Insertion | Deletion
 
 
-def place_of(node: ast.expr | ast.stmt) -> Place:
+def position_of(node: ast.expr | ast.stmt) -> NodePosition:
     """Return where `node` stands."""
     assert node.end_lineno is not None
     assert node.end_col_offset is not None
-    return Place(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset, type(node).__name__)
+    return NodePosition(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset, type(node).__name__)
 
 
-def replaced(node: ast.expr | ast.stmt, new: str) -> Replaced:
+def replace_node(node: ast.expr | ast.stmt, replacement: str) -> Replacement:
     """Return the change that puts the source `new` in the place of `node`."""
-    return Replaced(place_of(node), ast.unparse(node), new)
+    return Replacement(position_of(node), ast.unparse(node), replacement)

@@ -11,54 +11,54 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from argosy.refit.addresses.shapes import last_name
-from argosy.refit.addresses.sites import Role, Site
-from argosy.refit.rewrite.change import Replaced
-from argosy.refit.rewrite.view import View
+from argosy.refit.addresses.sites import AddressRole, AddressSite
+from argosy.refit.rewrite.change import Replacement
+from argosy.refit.rewrite.view import SourceView
 
-_ENDING: Final = "disconnect"
+_DISCONNECT: Final = "disconnect"
 
 # A literal with its change, or with the reason why it stays.
-Decided = tuple[Site, Replaced | str]
+AddressDecision = tuple[AddressSite, Replacement | str]
 
 
-def agreed(view: View, decided: Sequence[Decided]) -> list[Decided]:
+def agree_on_endpoints(view: SourceView, decisions: Sequence[AddressDecision]) -> list[AddressDecision]:
     """Return the same with a reason for each literal that would not go with others of its endpoint."""
-    made = list(decided)
-    is_open = _ends_unseen(view, {id(site.node) for site, _ in made})
+    current = list(decisions)
+    has_unseen_end = _has_unseen_disconnect(view, {id(site.node) for site, _ in current})
     while True:
-        told = {at: why for at in range(len(made)) if (why := _apart(made, at, is_open=is_open))}
-        if not told:
-            return made
-        made = [(site, told.get(at, change)) for at, (site, change) in enumerate(made)]
+        reasons = {at: why for at in range(len(current)) if (why := _inconsistency(current, at, has_unseen_end=has_unseen_end))}
+        if not reasons:
+            return current
+        current = [(site, reasons.get(at, change)) for at, (site, change) in enumerate(current)]
 
 
-def _apart(made: Sequence[Decided], at: int, *, is_open: bool) -> str:
+def _inconsistency(decisions: Sequence[AddressDecision], at: int, *, has_unseen_end: bool) -> str:
     """Return why a literal has to stay, for what becomes of the others; empty where it may go."""
-    site, change = made[at]
+    site, change = decisions[at]
     if isinstance(change, str):
         return ""
-    others = [(other, became) for n, (other, became) in enumerate(made) if n != at and _is_same(site, other)]
-    for other, became in others:
+    others = [(other, became) for n, (other, became) in enumerate(decisions) if n != at and _may_be_same_endpoint(site, other)]
+    for other, other_change in others:
         line = other.node.lineno
-        is_ending = _ENDING in (site.name, other.name)
-        is_bound = other.role is Role.BIND and other.port is not None and other.port == site.port
-        if isinstance(became, str) and (is_ending or is_bound or is_open):
+        is_ending = _DISCONNECT in (site.name, other.name)
+        is_bound = other.role is AddressRole.BIND and other.port is not None and other.port == site.port
+        if isinstance(other_change, str) and (is_ending or is_bound or has_unseen_end):
             return f"line {line} names the same endpoint and stays as it is"
-        if isinstance(became, Replaced) and is_ending and became.new != change.new:
+        if isinstance(other_change, Replacement) and is_ending and other_change.replacement != change.replacement:
             return f"line {line} would name the same endpoint in another way"
-    if site.name == _ENDING and not any(other.role is Role.CONNECT for other, _ in others):
+    if site.name == _DISCONNECT and not any(other.role is AddressRole.CONNECT for other, _ in others):
         return "nothing in this file connects to it by its literal"
     return ""
 
 
-def _is_same(site: Site, other: Site) -> bool:
+def _may_be_same_endpoint(site: AddressSite, other: AddressSite) -> bool:
     """Return whether two literals may be one endpoint: a port that is filled in later may be any."""
     is_near = site.address.host.lower() == other.address.host.lower()
     return is_near and (site.port is None or other.port is None or site.port == other.port)
 
 
-def _ends_unseen(view: View, literals: Collection[int]) -> bool:
+def _has_unseen_disconnect(view: SourceView, literals: Collection[int]) -> bool:
     """Return whether something is disconnected or unbound that no literal at the call names."""
-    calls = (call for call in view.indexed(ast.Call) if last_name(call.func) in (_ENDING, "unbind"))
+    calls = (call for call in view.nodes_of(ast.Call) if last_name(call.func) in (_DISCONNECT, "unbind"))
     named = (call.args[0] for call in calls if call.args)
     return any(not any(id(node) in literals for node in ast.walk(each)) for each in named)

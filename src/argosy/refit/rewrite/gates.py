@@ -16,26 +16,26 @@ import msgspec
 
 from argosy.refit.rewrite import names
 from argosy.refit.rewrite.change import Change
-from argosy.refit.rewrite.proof import disproof
-from argosy.refit.rewrite.strays import first_stray
-from argosy.refit.rewrite.view import Function, View
+from argosy.refit.rewrite.proof import find_deviation
+from argosy.refit.rewrite.strays import first_unexpected_token
+from argosy.refit.rewrite.view import FunctionNode, SourceView
 from argosy.source import flow
-from argosy.source.parse import Parsed, build
-from argosy.source.scopes import Scope
+from argosy.source.parse import Parsed, compile_parsed
+from argosy.source.scopes import NameScope
 from argosy.source.text import Unparsed, split_lines
 
-OLDEST: Final = (3, 11)  # the oldest Python that a refitted file has to run on, since argosy does
-LEASES: Final = frozenset({"argosy.wire.context", "zmq.Context"})
+OLDEST_PYTHON: Final = (3, 11)  # the oldest Python that a refitted file has to run on, since argosy does
+SHARED_CONTEXTS: Final = frozenset({"argosy.wire.context", "zmq.Context"})
 
 
-class Step(msgspec.Struct, frozen=True):
+class RewriteStep(msgspec.Struct, frozen=True):
     """One rule's part: the file before it, and its changes. What came of it is the next, or the output."""
 
     before: Parsed
     changes: tuple[Change, ...]
 
 
-class Case:
+class CheckInput:
     """A rewritten file before its gates.
 
     output: what was made, read anew from its bytes. plan_again: plans the output and returns how many changes
@@ -44,120 +44,120 @@ class Case:
 
     def __init__(
         self,
-        before: View,
-        output: View | Unparsed,
-        steps: Sequence[Step],
-        plan_again: Callable[[View], int],
-        inherited: Callable[[ast.ClassDef], Collection[str]] = lambda owner: (),
+        before: SourceView,
+        output: SourceView | Unparsed,
+        steps: Sequence[RewriteStep],
+        replan: Callable[[SourceView], int],
+        inherited_members: Callable[[ast.ClassDef], Collection[str]] = lambda owner: (),
     ) -> None:
         self.path = before.path
         self.before = before
         self.output = output
         self.steps = steps
-        self.plan_again = plan_again
-        self.inherited = inherited
+        self.replan = replan
+        self.inherited_members = inherited_members
 
     @property
-    def after(self) -> View:
+    def after(self) -> SourceView:
         """The output; only for gates behind `output`."""
-        assert isinstance(self.output, View)
+        assert isinstance(self.output, SourceView)
         return self.output
 
-    def made(self) -> Iterator[tuple[Step, Parsed]]:
+    def steps_with_result(self) -> Iterator[tuple[RewriteStep, Parsed]]:
         """Yield each step with what came of it."""
         following = [*(step.before for step in self.steps[1:]), self.after.parsed]
         return zip(self.steps, following, strict=True)
 
 
-def run_gates(case: Case) -> dict[str, str]:
+def run_checks(check_input: CheckInput) -> dict[str, str]:
     """Return what each gate says, empty for passed; none is asked behind an output that does not parse."""
-    told: dict[str, str] = {}
-    for name, gate in GATES.items():
-        told[name] = gate(case)
-        if name == "output" and told[name]:
+    reasons: dict[str, str] = {}
+    for name, check in POST_CHECKS.items():
+        reasons[name] = check(check_input)
+        if name == "output" and reasons[name]:
             break
-    return told
+    return reasons
 
 
-def _output(case: Case) -> str:
+def _check_output(check_input: CheckInput) -> str:
     """The output parses, and compiles on the oldest supported Python."""
-    built = case.output if isinstance(case.output, Unparsed) else build(case.output.parsed)
+    built = check_input.output if isinstance(check_input.output, Unparsed) else compile_parsed(check_input.output.parsed)
     if isinstance(built, Unparsed):
         return f"line {built.line}: {built.message}"
-    if sys.version_info[:2] > OLDEST:
+    if sys.version_info[:2] > OLDEST_PYTHON:
         try:
-            ast.parse(case.after.data, feature_version=OLDEST)
+            ast.parse(check_input.after.data, feature_version=OLDEST_PYTHON)
         except SyntaxError as error:
-            return f"line {error.lineno}: {error.msg} on Python {OLDEST[0]}.{OLDEST[1]}"
+            return f"line {error.lineno}: {error.msg} on Python {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]}"
     return ""
 
 
-def _plan(case: Case) -> str:
+def _check_tree(check_input: CheckInput) -> str:
     """Every site of the plan is done and nothing else has changed: the trees say so."""
-    for step, made in case.made():
-        lines = split_lines(step.before.source.text()), split_lines(made.source.text())
-        if told := disproof(step.before.tree, made.tree, step.changes, lines):
+    for step, result in check_input.steps_with_result():
+        lines = split_lines(step.before.source.text()), split_lines(result.source.text())
+        if told := find_deviation(step.before.tree, result.tree, step.changes, lines):
             return told
     return ""
 
 
-def _tokens(case: Case) -> str:
+def _check_tokens(check_input: CheckInput) -> str:
     """Tokens and comments outside the changed places are as they were."""
-    for step, made in case.made():
-        was, now = step.before.source.text(), made.source.text()
-        if told := first_stray(was, now, step.changes, step.before.tree):
+    for step, result in check_input.steps_with_result():
+        was, now = step.before.source.text(), result.source.text()
+        if told := first_unexpected_token(was, now, step.changes, step.before.tree):
             return told
     return ""
 
 
-def _names(case: Case) -> str:
+def _check_names(check_input: CheckInput) -> str:
     """No scope reads a name that nothing binds, or reads one before it is bound, unless it did before."""
-    before, after = case.before, case.after
-    functions = _touched(case)
+    before, after = check_input.before, check_input.after
+    functions = _changed_functions(check_input)
 
-    def unresolved(view: View) -> names.Unresolved:
-        return names.unresolved(view.parsed.source.text())
+    def unresolved(view: SourceView) -> names.UnresolvedNames:
+        return names.find_unresolved(view.parsed.source.text())
 
-    def unbound(view: View) -> names.Unresolved:
-        return names.unbound(view.parsed, view.module, functions)
+    def unbound(view: SourceView) -> names.UnresolvedNames:
+        return names.find_read_before_bound(view.parsed, view.module_scope, functions)
 
-    apart = _apart(before, after, functions)
+    unaffected = _unaffected_functions(before, after, functions)
 
-    def second(view: View) -> names.Unresolved:
-        return {"": names.second_opinion(view.tree, [scope.node for scope in _outer(view, apart)])}
+    def second_opinion(view: SourceView) -> names.UnresolvedNames:
+        return {"": names.pyflakes_undefined(view.tree, [scope.node for scope in _outermost_functions(view, unaffected)])}
 
-    unbound_words, undefined_words = "is not bound", "is undefined, says pyflakes,"
-    for find, words in ((unresolved, unbound_words), (unbound, unbound_words), (second, undefined_words)):
+    unbound_text, undefined_text = "is not bound", "is undefined, says pyflakes,"
+    for find, text in ((unresolved, unbound_text), (unbound, unbound_text), (second_opinion, undefined_text)):
         now = find(after)
         was = find(before) if any(now.values()) else {}
         for scope, read in now.items():
             if new := sorted(read - was.get(scope, set())):
-                return f"`{new[0]}` {words} in {f'`{scope}`' if scope else 'the module'}"
+                return f"`{new[0]}` {text} in {f'`{scope}`' if scope else 'the module'}"
     return ""
 
 
-def _apart(before: View, after: View, touched: set[str]) -> set[str]:
+def _unaffected_functions(before: SourceView, after: SourceView, changed_functions: set[str]) -> set[str]:
     """Return the functions in which nothing can have become undefined, for those who look at a whole file.
 
     No change reaches them, and every name that the module had it still has. One that sets names of the
     module is not among them, and of several functions in one another only the outermost is.
     """
-    lost = before.module.bindings.keys() - after.module.bindings.keys()
-    if lost or before.module.has_star != after.module.has_star:
+    removed_names = before.module_scope.bindings.keys() - after.module_scope.bindings.keys()
+    if removed_names or before.module_scope.has_star != after.module_scope.has_star:
         return set()
-    had, has = (Counter(scope.qualified_name() for scope in _outer(view)) for view in (before, after))
+    had, has = (Counter(scope.qualified_name() for scope in _outermost_functions(view)) for view in (before, after))
     declaring = {
         scope.qualified_name()
         for view in (before, after)
-        for scope in _outer(view)
+        for scope in _outermost_functions(view)
         if any(inner.global_names for inner in scope.walk())
     }
-    return {name for name in had if had[name] == has[name]} - touched - declaring
+    return {name for name in had if had[name] == has[name]} - changed_functions - declaring
 
 
-def _outer(view: View, names: Collection[str] | None = None) -> Iterator[Scope]:
+def _outermost_functions(view: SourceView, names: Collection[str] | None = None) -> Iterator[NameScope]:
     """Yield the functions that are in no other one; those of some names, or all."""
-    todo = [view.module]
+    todo = [view.module_scope]
     while todo:
         scope = todo.pop()
         if isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef) and scope.kind == "function":
@@ -167,16 +167,16 @@ def _outer(view: View, names: Collection[str] | None = None) -> Iterator[Scope]:
             todo += scope.children
 
 
-def _touched(case: Case) -> set[str]:
+def _changed_functions(check_input: CheckInput) -> set[str]:
     """Return the functions that a change may stand in; each step may have moved lines for the next."""
     found: set[str] = set()
-    moved = 0
+    line_shift = 0
     places = []
-    for step, made in case.made():
-        places += [(change.place.line - moved, change.place.end_line + moved) for change in step.changes]
-        grown = made.source.data.count(b"\n") - step.before.source.data.count(b"\n")
-        moved += abs(grown) + len(step.changes)
-    for scope in case.before.module.walk():
+    for step, result in check_input.steps_with_result():
+        places += [(change.position.line - line_shift, change.position.end_line + line_shift) for change in step.changes]
+        grown = result.source.data.count(b"\n") - step.before.source.data.count(b"\n")
+        line_shift += abs(grown) + len(step.changes)
+    for scope in check_input.before.module_scope.walk():
         node = scope.node
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first, last = node.lineno, node.end_lineno or node.lineno
@@ -185,29 +185,29 @@ def _touched(case: Case) -> set[str]:
     return found
 
 
-def _imports(case: Case) -> str:
+def _check_imports(check_input: CheckInput) -> str:
     """An import that came is used, and nothing imports the same beside it."""
-    had, has = _imported(case.before), _imported(case.after)
+    had, has = _imported_names(check_input.before), _imported_names(check_input.after)
     new = has - had
-    gone = _defined(case.before) - _defined(case.after) if new else set()
+    removed_definitions = _defined_names(check_input.before) - _defined_names(check_input.after) if new else set()
     for key in new.elements():
         scope_name, name, target = key
-        scope = next(s for s in case.after.module.walk() if s.qualified_name() == scope_name)
+        scope = next(s for s in check_input.after.module_scope.walk() if s.qualified_name() == scope_name)
         if had[key] or has[key] > 1:
             return f"`{target}` is imported again as `{name}`"
-        if name in gone:
+        if name in removed_definitions:
             continue  # it stands for what the module defined, and is used by whoever takes that from here
         if not any(use.name == name for inner in scope.walk() for use in inner.uses):
             return f"`{name}` is imported and not used"
     return ""
 
 
-def _imported(view: View) -> Counter[tuple[str, str, str]]:
+def _imported_names(view: SourceView) -> Counter[tuple[str, str, str]]:
     """Return scope, name and what it stands for, of every import; `import a.b` stands for all of it."""
     found: Counter[tuple[str, str, str]] = Counter()
-    for statement in {id(node): node for pairs in view.imports.values() for node, _ in pairs}.values():
-        around = [node.name for node in view.ancestors(statement) if isinstance(node, _NAMED)]
-        scope = ".".join(reversed(around))
+    for statement in {id(node): node for pairs in view.imports_by_name.values() for node, _ in pairs}.values():
+        ancestor = [node.name for node in view.ancestors_of(statement) if isinstance(node, _NAMED_SCOPES)]
+        scope = ".".join(reversed(ancestor))
         is_from = isinstance(statement, ast.ImportFrom)
         module = f"{'.' * statement.level}{statement.module or ''}." if is_from else ""  # type: ignore[union-attr]
         for alias in statement.names:
@@ -215,26 +215,26 @@ def _imported(view: View) -> Counter[tuple[str, str, str]]:
     return found
 
 
-_NAMED: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_NAMED_SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def _members(case: Case) -> str:
+def _check_members(check_input: CheckInput) -> str:
     """No thread target, method, attribute or function has gone that something still asks for."""
-    gone = _defined(case.before) - _defined(case.after)
-    if gone:
-        gone -= {name for _, name, _ in _imported(case.after)}
-    if not gone:
+    removed_definitions = _defined_names(check_input.before) - _defined_names(check_input.after)
+    if removed_definitions:
+        removed_definitions -= {name for _, name, _ in _imported_names(check_input.after)}
+    if not removed_definitions:
         return ""
-    for node in case.after.nodes:
-        name = _asked(case.after, node)
-        if name in gone and not _is_inherited(case, node, name):
+    for node in check_input.after.nodes:
+        name = _referenced_name(check_input.after, node)
+        if name in removed_definitions and not _is_inherited(check_input, node, name):
             if isinstance(node, ast.Constant):
                 return f"line {node.lineno}: `{name}` is named, and has gone"
             return f"line {node.lineno}: `{ast.unparse(node)}` has gone"  # type: ignore[attr-defined]
     return ""
 
 
-def _asked(view: View, node: ast.AST) -> str:
+def _referenced_name(view: SourceView, node: ast.AST) -> str:
     """Return the name that a node asks for: of an attribute, in a text, or one that nothing binds here."""
     if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
         return node.attr
@@ -244,99 +244,99 @@ def _asked(view: View, node: ast.AST) -> str:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
-def _is_inherited(case: Case, node: ast.AST, name: str) -> bool:
+def _is_inherited(check_input: CheckInput, node: ast.AST, name: str) -> bool:
     """Return whether what is asked for is a member of the class around it by way of its bases."""
-    is_own = _is_own(node.value) if isinstance(node, ast.Attribute) else isinstance(node, ast.Constant)
-    around = case.after.class_(node) if is_own else None
-    return around is not None and name in case.inherited(around)
+    is_own = _is_self_or_cls(node.value) if isinstance(node, ast.Attribute) else isinstance(node, ast.Constant)
+    ancestor = check_input.after.enclosing_class(node) if is_own else None
+    return ancestor is not None and name in check_input.inherited_members(ancestor)
 
 
-def _defined(view: View) -> set[str]:
+def _defined_names(view: SourceView) -> set[str]:
     """Return the functions, methods and classes of a file, and what is set on `self` and `cls`."""
-    functions: list[Function] = [*view.indexed(ast.FunctionDef), *view.indexed(ast.AsyncFunctionDef)]
-    found = {function.name for function in functions} | _classes(view)
-    for node in view.indexed(ast.Attribute):
-        if isinstance(node.ctx, ast.Store) and _is_own(node.value):
+    functions: list[FunctionNode] = [*view.nodes_of(ast.FunctionDef), *view.nodes_of(ast.AsyncFunctionDef)]
+    found = {function.name for function in functions} | _class_names(view)
+    for node in view.nodes_of(ast.Attribute):
+        if isinstance(node.ctx, ast.Store) and _is_self_or_cls(node.value):
             found.add(node.attr)
     return found
 
 
-def _is_own(node: ast.expr) -> bool:
-    return flow.dotted(node) in ("self", "cls")
+def _is_self_or_cls(node: ast.expr) -> bool:
+    return flow.dotted_name(node) in ("self", "cls")
 
 
-def _contexts(case: Case) -> str:
+def _check_contexts(check_input: CheckInput) -> str:
     """What was given a context is given one still, and not None in its place."""
-    before, after = case.before, case.after
-    held, holds = _holders(before, _classes(after)), _holders(after, _classes(after))
-    if lost := sorted(held.keys() - holds.keys()):
+    before, after = check_input.before, check_input.after
+    holders_before, holders_after = _context_holders(before, _class_names(after)), _context_holders(after, _class_names(after))
+    if lost := sorted(holders_before.keys() - holders_after.keys()):
         return f"`{lost[0]}` is given no context any more"
-    empty = _emptied(after, set(held)) - _emptied(before, set(held))
+    empty = _assigned_none(after, set(holders_before)) - _assigned_none(before, set(holders_before))
     if empty:
         return f"`{min(empty)}` is None where it was a context"
     return ""
 
 
-def _classes(view: View) -> set[str]:
-    return {node.name for node in view.indexed(ast.ClassDef)}
+def _class_names(view: SourceView) -> set[str]:
+    return {node.name for node in view.nodes_of(ast.ClassDef)}
 
 
-def _holders(view: View, classes: set[str]) -> Counter[str]:
+def _context_holders(view: SourceView, classes: set[str]) -> Counter[str]:
     """Return what is given a context; in a class only if that is one of `classes`, those that remain."""
     found: Counter[str] = Counter()
-    leases = (call for call in view.indexed(ast.Call) if _is_lease(view, call))
-    for node in {given for call in leases for given in _givers(view, call)}:
-        around = view.class_(node)
-        if around is None or around.name in classes:
+    context_calls = (call for call in view.nodes_of(ast.Call) if _is_shared_context_call(view, call))
+    for node in {given for call in context_calls for given in _assignments_of(view, call)}:
+        ancestor = view.enclosing_class(node)
+        if ancestor is None or ancestor.name in classes:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            found.update(flow.dotted(target) for target in targets if flow.dotted(target))
+            found.update(flow.dotted_name(target) for target in targets if flow.dotted_name(target))
     return found
 
 
-def _givers(view: View, call: ast.Call) -> Iterator[ast.Assign | ast.AnnAssign | ast.NamedExpr]:
+def _assignments_of(view: SourceView, call: ast.Call) -> Iterator[ast.Assign | ast.AnnAssign | ast.NamedExpr]:
     """Yield what binds a name to a value that `call` is in."""
-    inner: ast.AST = call
-    for around in view.ancestors(call):
-        if isinstance(around, ast.Assign | ast.AnnAssign | ast.NamedExpr) and inner is around.value:
-            yield around
-        if isinstance(around, ast.stmt):
+    child: ast.AST = call
+    for ancestor in view.ancestors_of(call):
+        if isinstance(ancestor, ast.Assign | ast.AnnAssign | ast.NamedExpr) and child is ancestor.value:
+            yield ancestor
+        if isinstance(ancestor, ast.stmt):
             return
-        inner = around
+        child = ancestor
 
 
-def _is_lease(view: View, call: ast.Call) -> bool:
+def _is_shared_context_call(view: SourceView, call: ast.Call) -> bool:
     func = call.func
     last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
-    return last in ("Context", "context") and (view.resolve(func) or flow.dotted(func)) in LEASES
+    return last in ("Context", "context") and (view.resolve_imported_name(func) or flow.dotted_name(func)) in SHARED_CONTEXTS
 
 
-def _emptied(view: View, targets: set[str]) -> Counter[str]:
+def _assigned_none(view: SourceView, targets: set[str]) -> Counter[str]:
     found: Counter[str] = Counter()
-    for node in view.indexed(ast.Assign):
+    for node in view.nodes_of(ast.Assign):
         if isinstance(node.value, ast.Constant) and node.value.value is None:
-            found.update(name for target in node.targets if (name := flow.dotted(target)) in targets)
+            found.update(name for target in node.targets if (name := flow.dotted_name(target)) in targets)
     return found
 
 
-def _settled(case: Case) -> str:
+def _check_idempotent(check_input: CheckInput) -> str:
     """A second plan changes nothing."""
-    count = case.plan_again(case.after)
+    count = check_input.replan(check_input.after)
     return f"a second run would change {count} places more" if count else ""
 
 
-Gate = Callable[[Case], str]
-GATES: Final[dict[str, Gate]] = {
-    "output": _output,
-    "plan": _plan,
-    "tokens": _tokens,
-    "names": _names,
-    "imports": _imports,
-    "members": _members,
-    "contexts": _contexts,
-    "settled": _settled,
+PostCheck = Callable[[CheckInput], str]
+POST_CHECKS: Final[dict[str, PostCheck]] = {
+    "output": _check_output,
+    "plan": _check_tree,
+    "tokens": _check_tokens,
+    "names": _check_names,
+    "imports": _check_imports,
+    "members": _check_members,
+    "contexts": _check_contexts,
+    "settled": _check_idempotent,
 }
-MEANINGS: Final[dict[str, str]] = {
+CHECK_DESCRIPTIONS: Final[dict[str, str]] = {
     "input": "the file parses",
-    **{name: (gate.__doc__ or "").strip().rstrip(".") for name, gate in GATES.items()},
+    **{name: (gate.__doc__ or "").strip().rstrip(".") for name, gate in POST_CHECKS.items()},
     "verify": "the project's own command succeeds with the file",
 }

@@ -9,17 +9,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from argosy.source.binder import find_scopes
-from argosy.source.order import find_early
+from argosy.source.order import find_uses_before_definition
 from argosy.source.parse import Parsed
-from argosy.source.scopes import GIVEN, Scope
+from argosy.source.scopes import PREDEFINED_NAMES, NameScope
 
 try:  # the second opinion comes with argosy[refit]
-    _pyflakes: Any = importlib.import_module("pyflakes.checker")
+    _pyflakes_checker: Any = importlib.import_module("pyflakes.checker")
 except ImportError:
-    _pyflakes = None
+    _pyflakes_checker = None
 
 # A class body and its functions know these besides.
-_GIVEN = GIVEN | {
+_PREDEFINED = PREDEFINED_NAMES | {
     "__class__",
     "__module__",
     "__qualname__",
@@ -30,58 +30,58 @@ _GIVEN = GIVEN | {
     "__package__",
 }
 
-Unresolved = dict[str, set[str]]
+UnresolvedNames = dict[str, set[str]]
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def unresolved(text: str) -> Unresolved:
+def find_unresolved(text: str) -> UnresolvedNames:
     """Return by scope (`Translator.start`, the module is empty) the names that it reads and nothing binds."""
     module = symtable.symtable(text, "<source>", "exec")
     bound = {symbol.get_name() for symbol in module.get_symbols() if _is_bound(symbol)}
-    for table in _tables(module):
+    for table in _all_tables(module):
         if table is not module:
             bound |= {s.get_name() for s in table.get_symbols() if s.is_declared_global() and _is_bound(s)}
-    known = bound | _GIVEN
-    found: Unresolved = {}
-    for name, table in _named(module):
+    known = bound | _PREDEFINED
+    found: UnresolvedNames = {}
+    for name, table in _tables_by_scope(module):
         read = {s.get_name() for s in table.get_symbols() if s.is_referenced() and _is_global(table, s)}
         found.setdefault(name, set()).update(read - known)
     return found
 
 
-def unbound(parsed: Parsed, module: Scope, functions: set[str]) -> Unresolved:
+def find_read_before_bound(parsed: Parsed, module: NameScope, functions: set[str]) -> UnresolvedNames:
     """Return by scope the names that are read before anything can have bound them.
 
     functions: the qualified names of those to look into besides the module.
     """
-    found = {"": {early.name for early in find_early(parsed, module, is_main=True)}}
+    found = {"": {early.name for early in find_uses_before_definition(parsed, module, is_main=True)}}
     for scope in module.walk():
         name = scope.qualified_name()
         if scope.kind == "function" and name in functions and not isinstance(scope.node, ast.Lambda):
             assert isinstance(scope.node, ast.FunctionDef | ast.AsyncFunctionDef)
             inner = Parsed(parsed.source, ast.Module(scope.node.body, []), parsed.lines)
-            early = find_early(inner, find_scopes(inner), is_main=False)
+            early = find_uses_before_definition(inner, find_scopes(inner), is_main=False)
             found.setdefault(name, set()).update(item.name for item in early if item.bound_line)
     return found
 
 
-def second_opinion(tree: ast.Module, apart: Iterable[ast.AST] = ()) -> set[str]:
+def pyflakes_undefined(tree: ast.Module, unchanged_functions: Iterable[ast.AST] = ()) -> set[str]:
     """Return what pyflakes calls undefined; empty where it is not installed.
 
     apart: functions whose bodies it is not shown, since nothing can have changed for them.
     """
-    if _pyflakes is None:
+    if _pyflakes_checker is None:
         return set()
-    bodies = [(function, function.body) for function in apart if isinstance(function, _FUNCTIONS)]
+    bodies = [(function, function.body) for function in unchanged_functions if isinstance(function, _FUNCTIONS)]
     try:
         for function, body in bodies:
             function.body = [ast.copy_location(ast.Pass(), body[0])]
-        told = _pyflakes.Checker(tree).messages
+        messages = _pyflakes_checker.Checker(tree).messages
     finally:
         for function, body in bodies:
             function.body = body
-    kinds = (_pyflakes.messages.UndefinedName, _pyflakes.messages.UndefinedLocal)
-    return {str(message.message_args[0]) for message in told if isinstance(message, kinds)}
+    kinds = (_pyflakes_checker.messages.UndefinedName, _pyflakes_checker.messages.UndefinedLocal)
+    return {str(message.message_args[0]) for message in messages if isinstance(message, kinds)}
 
 
 def _is_bound(symbol: symtable.Symbol) -> bool:
@@ -96,7 +96,7 @@ def _is_global(table: symtable.SymbolTable, symbol: symtable.Symbol) -> bool:
     )
 
 
-def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+def _all_tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
     todo = [table]
     while todo:
         found = todo.pop()
@@ -104,7 +104,7 @@ def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
         todo += found.get_children()
 
 
-def _named(module: symtable.SymbolTable) -> Iterator[tuple[str, symtable.SymbolTable]]:
+def _tables_by_scope(module: symtable.SymbolTable) -> Iterator[tuple[str, symtable.SymbolTable]]:
     todo: list[tuple[str, symtable.SymbolTable]] = [("", module)]
     while todo:
         name, table = todo.pop()

@@ -8,56 +8,56 @@ from typing import Final
 import msgspec
 
 from argosy.fleet import Fleet
-from argosy.fleet.hosts import parse_address, variable_of
-from argosy.refit.rewrite.evaluate import Profile
+from argosy.fleet.hosts import parse_address, referenced_variable
+from argosy.refit.rewrite.evaluate import AddressProfile
 
-_SPELLING: Final = re.compile(r"[^a-z0-9]+")
-_ENDINGS: Final = ("ip", "host", "hostname", "address", "addr")
+_NON_ALPHANUMERIC: Final = re.compile(r"[^a-z0-9]+")
+_ADDRESS_SUFFIXES: Final = ("ip", "host", "hostname", "address", "addr")
 
 
-class Named(msgspec.Struct, frozen=True):
+class FleetAddress(msgspec.Struct, frozen=True):
     """What the fleet calls an address. profile: an environment where the name has exactly this address."""
 
     name: str
-    profile: Profile
+    environment: AddressProfile
 
 
-class Directory:
+class FleetAddresses:
     """Looks up literal addresses in a fleet's environments."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         # By environment and name: the host that is written there, and the port.
-        self._written: dict[str, dict[str, tuple[str, int | None]]] = {}
+        self._literals: dict[str, dict[str, tuple[str, int | None]]] = {}
         for environment, addresses in fleet.environments.items():
-            held = self._written.setdefault(environment, {})
+            literals = self._literals.setdefault(environment, {})
             for name, text in addresses.items():
                 address = parse_address(text)
-                if address is not None and variable_of(address.host) is None:
-                    held[name] = (address.host, int(address.port) if address.port.isdigit() else None)
+                if address is not None and referenced_variable(address.host) is None:
+                    literals[name] = (address.host, int(address.port) if address.port.isdigit() else None)
 
-    def name_host(self, literal: str, variable: str = "") -> Named | str:
+    def find_host(self, literal: str, variable: str = "") -> FleetAddress | str:
         """Return the name of a host, or why there is none.
 
         variable: what the address stands in for; among several names it chooses. The address of this machine
         is named only by its variable: which other one it means, no address tells.
         """
         names = self._names(literal)
-        meant = [name for name in names if variable and _means(variable, name)]
+        by_variable = [name for name in names if variable and _is_variable_for(variable, name)]
         machines = [name for name in names if name in self.fleet.machines]
         is_here = literal == "localhost" or literal.startswith("127.") or literal == "::1"
-        for found in (meant,) if is_here else (meant, machines, names):
+        for found in (by_variable,) if is_here else (by_variable, machines, names):
             if len(found) == 1:
-                return Named(found[0], self._profile(found[0], literal))
+                return FleetAddress(found[0], self._environment_of(found[0], literal))
         if is_here:
             return f"`{literal}` is this machine, by design or by accident: no source tells"
         if names:
             return f"`{literal}` is {' and '.join(f'`{name}`' for name in sorted(names))} in the fleet file"
-        meant = [name for name in self._all_names() if variable and _means(variable, name)]
-        hint = f": add `{meant[0]}: {literal}` to one" if len(meant) == 1 else ""
+        by_variable = [name for name in self._all_names() if variable and _is_variable_for(variable, name)]
+        hint = f": add `{by_variable[0]}: {literal}` to one" if len(by_variable) == 1 else ""
         return f"no environment of the fleet file has `{literal}`{hint}"
 
-    def name_endpoint(self, literal: str, port: int) -> Named | str:
+    def find_endpoint(self, literal: str, port: int) -> FleetAddress | str:
         """Return the one agent or service at a host and port, or why there is none."""
         names = self._names(literal)
         agents = [
@@ -66,13 +66,13 @@ class Directory:
         services = [
             name
             for name in names
-            if any(held.get(name) == (literal, port) for held in self._written.values())
+            if any(held.get(name) == (literal, port) for held in self._literals.values())
         ]
         found = [*agents, *services]
         if len(found) == 1:
             owner = self.fleet.agents[found[0]].machine if agents else found[0]
             assert owner is not None
-            return Named(found[0], self._profile(owner, literal))
+            return FleetAddress(found[0], self._environment_of(owner, literal))
         if found:
             return f"`{literal}:{port}` is {' and '.join(f'`{name}`' for name in found)} in the fleet file"
         return f"nothing in the fleet file is at `{literal}:{port}`"
@@ -80,27 +80,27 @@ class Directory:
     def _names(self, literal: str) -> list[str]:
         """Return the machines and services that some environment has at an address, each once."""
         names = [
-            name for held in self._written.values() for name, (host, _) in held.items() if host == literal
+            name for held in self._literals.values() for name, (host, _) in held.items() if host == literal
         ]
         return list(dict.fromkeys(names))
 
     def _all_names(self) -> list[str]:
         return list(dict.fromkeys(name for held in self.fleet.environments.values() for name in held))
 
-    def _profile(self, name: str, literal: str) -> Profile:
+    def _environment_of(self, name: str, literal: str) -> AddressProfile:
         """Return the first environment that records an address under a name."""
-        held = next(held for held in self._written.values() if held.get(name, ("",))[0] == literal)
-        hosts = {each: host for each, (host, _) in held.items()}
-        endpoints = {each: f"tcp://{host}:{port}" for each, (host, port) in held.items() if port is not None}
+        literals = next(held for held in self._literals.values() if held.get(name, ("",))[0] == literal)
+        hosts = {each: host for each, (host, _) in literals.items()}
+        endpoints = {each: f"tcp://{host}:{port}" for each, (host, port) in literals.items() if port is not None}
         for spec in self.fleet.agents.values():
-            if spec.machine in held:
-                hosts[spec.name] = held[spec.machine][0]
+            if spec.machine in literals:
+                hosts[spec.name] = literals[spec.machine][0]
                 if spec.port is not None:
                     endpoints[spec.name] = f"tcp://{hosts[spec.name]}:{spec.port}"
-        return Profile(hosts, endpoints)
+        return AddressProfile(hosts, endpoints)
 
 
-def _means(variable: str, name: str) -> bool:
+def _is_variable_for(variable: str, name: str) -> bool:
     """Return whether a variable such as MAIN_PC_IP is about `mainpc`."""
-    spelt = _SPELLING.sub("", name.lower())
-    return _SPELLING.sub("", variable.lower()) in {spelt, *(spelt + ending for ending in _ENDINGS)}
+    spelt = _NON_ALPHANUMERIC.sub("", name.lower())
+    return _NON_ALPHANUMERIC.sub("", variable.lower()) in {spelt, *(spelt + ending for ending in _ADDRESS_SUFFIXES)}

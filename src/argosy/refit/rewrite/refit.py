@@ -11,27 +11,27 @@ from typing import Final
 import msgspec
 
 from argosy.fleet import Fleet
-from argosy.refit.desks import Work, can_fork, work_through
-from argosy.refit.reader import describe
+from argosy.refit.desks import JobFunction, can_fork, map_in_processes
+from argosy.refit.reader import describe_error
 from argosy.refit.rewrite import standins
-from argosy.refit.rewrite.exchange import Kept
-from argosy.refit.rewrite.gates import MEANINGS
-from argosy.refit.rewrite.index import Index
-from argosy.refit.rewrite.leftovers import Leftover
-from argosy.refit.rewrite.plan import Outcome, Rewrite, refit_file
-from argosy.refit.rewrite.run import Run, locked
-from argosy.refit.rewrite.verify import find_guilty, require_good, run_command
-from argosy.refit.rewrite.view import Refusal, Site
-from argosy.refit.walk import take_snapshot
-from argosy.source.collector import collector_paused
+from argosy.refit.rewrite.exchange import Conflict
+from argosy.refit.rewrite.gates import CHECK_DESCRIPTIONS
+from argosy.refit.rewrite.index import TreeIndex
+from argosy.refit.rewrite.leftovers import UnusedImport
+from argosy.refit.rewrite.plan import FileOutcome, Codemod, rewrite_file
+from argosy.refit.rewrite.run import Transaction, lock_tree
+from argosy.refit.rewrite.verify import bisect_failures, require_success, run_command
+from argosy.refit.rewrite.view import RefusedSite, RewriteSite
+from argosy.refit.walk import scan_tree
+from argosy.source.collector import pause_gc
 
-_BATCH: Final = 8
-_FEW: Final = 24  # so few files are done before other processes have started
+_BATCH_SIZE: Final = 8
+_SINGLE_PROCESS_LIMIT: Final = 24  # so few files are done before other processes have started
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
-class Account(msgspec.Struct, frozen=True):
+class RefitReport(msgspec.Struct, frozen=True):
     """What a refit came to. It closes: sites = migrated + refused, for each code.
 
     files: how many Python files the tree has. before, after: the files that change, by path.
@@ -46,28 +46,28 @@ class Account(msgspec.Struct, frozen=True):
     files: int
     before: Mapping[str, bytes]
     after: Mapping[str, bytes]
-    migrated: tuple[Site, ...]
-    refused: tuple[Refusal, ...]
-    gates: Mapping[str, tuple[int, int]]
-    unparsed: Mapping[str, str]
-    left_out: Mapping[str, str]
-    environments: tuple[str, ...]
+    migrated: tuple[RewriteSite, ...]
+    refused: tuple[RefusedSite, ...]
+    checks: Mapping[str, tuple[int, int]]
+    parse_errors: Mapping[str, str]
+    unreadable: Mapping[str, str]
+    virtual_environments: tuple[str, ...]
     seconds: float
-    leftovers: tuple[Leftover, ...] = ()
+    unused_imports: tuple[UnusedImport, ...] = ()
     run: str | None = None
-    edited: Mapping[str, str] = {}
+    concurrently_edited: Mapping[str, str] = {}
 
-    def sites(self) -> dict[str, dict[str, int]]:
+    def site_counts(self) -> dict[str, dict[str, int]]:
         """Return by code how many sites were found to be migrated and how many refused."""
         migrated = Counter(site.code for site in self.migrated)
         refused = Counter(item.code for item in self.refused)
         codes = sorted(migrated.keys() | refused.keys())
         return {code: {"migrated": migrated[code], "refused": refused[code]} for code in codes}
 
-    def without(self, reasons: Mapping[str, str]) -> Account:
+    def with_refused(self, reasons: Mapping[str, str]) -> RefitReport:
         """Return the account with some files left as they were, their sites refused for these reasons."""
-        moved = [
-            Refusal(site.path, site.line, site.code, reasons[site.path])
+        newly_refused = [
+            RefusedSite(site.path, site.line, site.code, reasons[site.path])
             for site in self.migrated
             if site.path in reasons
         ]
@@ -76,136 +76,136 @@ class Account(msgspec.Struct, frozen=True):
             before={path: data for path, data in self.before.items() if path not in reasons},
             after={path: data for path, data in self.after.items() if path not in reasons},
             migrated=tuple(site for site in self.migrated if site.path not in reasons),
-            refused=tuple(sorted([*self.refused, *moved])),
-            leftovers=tuple(item for item in self.leftovers if item.path not in reasons),
+            refused=tuple(sorted([*self.refused, *newly_refused])),
+            leftovers=tuple(item for item in self.unused_imports if item.path not in reasons),
         )
 
 
-def plan_refit(
+def plan_codemods(
     root: str,
-    rewrites: Sequence[Rewrite],
+    codemods: Sequence[Codemod],
     *,
     fleet: Fleet | None = None,
     exclude: Sequence[str] = (),
     processes: int | None = None,
-    progress: Progress | None = None,
-) -> Account:
+    progress: ProgressCallback | None = None,
+) -> RefitReport:
     """Return what a refit of the tree would do; writes nothing.
 
     fleet: where addresses come from; None refuses the rewrites that need one.
     processes: how many plan at once (default: as many as there are cores).
     """
     started_s = time.perf_counter()
-    snapshot = take_snapshot(root, (), exclude)
-    files, left_out = _read(root, snapshot.stamps, snapshot.environments)
-    index = Index(files, fleet)
-    index.exchanged.update(_exchanged_bases(files, index, rewrites))
-    every: list[Outcome] = []
+    snapshot = scan_tree(root, (), exclude)
+    files, unreadable = _read_files(root, snapshot.file_stats, snapshot.virtual_environments)
+    index = TreeIndex(files, fleet)
+    index.replaced_bases.update(_replaced_bases(files, index, codemods))
+    finished: list[FileOutcome] = []
 
-    def done(outcome: Outcome) -> None:
-        every.append(outcome)
+    def done(outcome: FileOutcome) -> None:
+        finished.append(outcome)
         if progress:
-            progress(len(every), len(files))
+            progress(len(finished), len(files))
 
-    _plan_all(files, index, rewrites, processes or os.cpu_count() or 1, done)
-    outcomes = sorted((each for each in every if each.is_asked), key=lambda outcome: outcome.path)
+    _plan_all(files, index, codemods, processes or os.cpu_count() or 1, done)
+    outcomes = sorted((each for each in finished if each.is_relevant), key=lambda outcome: outcome.path)
     after = {each.path: each.after for each in outcomes if each.after is not None}
-    return Account(
+    return RefitReport(
         root=root,
         files=len(files),
         before={path: files[path] for path in after},
         after=after,
         migrated=tuple(site for each in outcomes for site in each.migrated),
         refused=tuple(item for each in outcomes for item in each.refused),
-        gates=_count_gates(outcomes),
-        unparsed={each.path: each.unparsed for each in outcomes if each.unparsed},
-        left_out={**snapshot.unreadable, **left_out},
-        environments=snapshot.environments,
+        checks=_count_checks(outcomes),
+        parse_errors={each.path: each.parse_error for each in outcomes if each.parse_error},
+        unreadable={**snapshot.unreadable, **unreadable},
+        virtual_environments=snapshot.virtual_environments,
         seconds=time.perf_counter() - started_s,
-        leftovers=tuple(item for each in outcomes for item in each.leftovers),
+        unused_imports=tuple(item for each in outcomes for item in each.unused_imports),
     )
 
 
-def apply_refit(account: Account, command: str | None = None) -> Account:
+def apply_codemods(report: RefitReport, command: str | None = None) -> RefitReport:
     """Write what was planned, as one run; return the account of what was really written.
 
     command: the project's own, as the last gate; files that it fails with are put back.
     Raises RefusedError: another refit is at work here. InputError: the command fails before any change.
     """
-    if not account.after:
-        return account
+    if not report.after:
+        return report
     if command:
-        require_good(command, account.root)
-    with locked(account.root):
-        run = Run(account.root)
-        contents = {path: (account.before[path], data) for path, data in account.after.items()}
-        kept = run.apply(contents)
-        account = account.without({item.path: item.reason for item in kept})
+        require_success(command, report.root)
+    with lock_tree(report.root):
+        run = Transaction(report.root)
+        contents = {path: (report.before[path], data) for path, data in report.after.items()}
+        conflicts = run.apply(contents)
+        report = report.with_refused({item.path: item.reason for item in conflicts})
         if command and run.files:
-            account = _verified(account, run, command)
-    return msgspec.structs.replace(account, run=run.name if run.files else None)
+            report = _verify_applied(report, run, command)
+    return msgspec.structs.replace(report, run=run.name if run.files else None)
 
 
-def _verified(account: Account, run: Run, command: str) -> Account:
+def _verify_applied(report: RefitReport, run: Transaction, command: str) -> RefitReport:
     """Run the project's command over the rewritten tree, and take back what it fails with."""
     try:
         paths = [entry.path for entry in run.files]
-        guilty, output, kept = _bisect(account, run, command, paths)
-        run.close()
+        failing, output, conflicts = _bisect_applied(report, run, command, paths)
+        run.commit()
     except BaseException:
-        run.take_back()
+        run.rollback()
         raise
-    reasons = {item.path: item.reason for item in kept}
-    reasons |= {path: f"gate `verify`: `{command}` fails with it: {output[path]}" for path in guilty}
-    edited = {path: reason for path, reason in reasons.items() if path in run.standing}
-    account = account.without({path: reason for path, reason in reasons.items() if path not in edited})
-    counts = (len(account.after) - len(edited.keys() & set(guilty)), len(guilty))
-    return msgspec.structs.replace(account, gates={**account.gates, "verify": counts}, edited=edited)
+    reasons = {item.path: item.reason for item in conflicts}
+    reasons |= {path: f"gate `verify`: `{command}` fails with it: {output[path]}" for path in failing}
+    edited = {path: reason for path, reason in reasons.items() if path in run.applied}
+    report = report.with_refused({path: reason for path, reason in reasons.items() if path not in edited})
+    counts = (len(report.after) - len(edited.keys() & set(failing)), len(failing))
+    return msgspec.structs.replace(report, gates={**report.checks, "verify": counts}, edited=edited)
 
 
-def _bisect(
-    account: Account, run: Run, command: str, paths: list[str]
-) -> tuple[list[str], dict[str, str], list[Kept]]:
+def _bisect_applied(
+    report: RefitReport, run: Transaction, command: str, paths: list[str]
+) -> tuple[list[str], dict[str, str], list[Conflict]]:
     """Return the guilty files, what was said of each, and files that somebody else changed meanwhile."""
-    said: dict[str, str] = {}
-    kept: list[Kept] = []
-    standing = set(paths)
+    last_lines: dict[str, str] = {}
+    conflicts: list[Conflict] = []
+    applied = set(paths)
 
-    def is_good(chosen: Sequence[str]) -> bool:
-        nonlocal standing
-        kept.extend(run.switch(set(chosen), account.after))
-        standing = set(chosen)
-        told = run_command(command, account.root)
-        if not told.is_good:
-            said[chosen[-1]] = next(reversed(told.output.splitlines()), "") if told.output else "no output"
-        return told.is_good
+    def succeeds(selected: Sequence[str]) -> bool:
+        nonlocal applied
+        conflicts.extend(run.select_files(set(selected), report.after))
+        applied = set(selected)
+        result = run_command(command, report.root)
+        if not result.succeeded:
+            last_lines[selected[-1]] = next(reversed(result.output.splitlines()), "") if result.output else "no output"
+        return result.succeeded
 
-    good, guilty = find_guilty(paths, is_good)
-    if standing != set(good):
-        kept.extend(run.switch(set(good), account.after))
-    run.settle()
-    return guilty, said, kept
+    passing, failing = bisect_failures(paths, succeeds)
+    if applied != set(passing):
+        conflicts.extend(run.select_files(set(passing), report.after))
+    run.keep_applied()
+    return failing, last_lines, conflicts
 
 
-def _exchanged_bases(
-    files: Mapping[str, bytes], index: Index, rewrites: Sequence[Rewrite]
+def _replaced_bases(
+    files: Mapping[str, bytes], index: TreeIndex, codemods: Sequence[Codemod]
 ) -> Iterator[tuple[str, str]]:
     """Yield the bases that argosy's takes the place of in this run: other rewrites build on that."""
-    if not any(standins.BASE in each.codes for each in rewrites):
+    if not any(standins.BASE_CLASS in each.codes for each in codemods):
         return
-    for path, name in index.common_bases(standins.FEWEST_DERIVED):
-        if standins.may_hold(files[path]):
-            outcome = refit_file(path, files[path], index, rewrites)
-            if any(site.code == standins.BASE for site in outcome.migrated):
+    for path, name in index.common_bases(standins.MIN_SUBCLASSES):
+        if standins.may_match(files[path]):
+            outcome = rewrite_file(path, files[path], index, codemods)
+            if any(site.code == standins.BASE_CLASS for site in outcome.migrated):
                 yield path, name
 
 
-def _read(
-    root: str, paths: Mapping[str, object], environments: Sequence[str]
+def _read_files(
+    root: str, paths: Mapping[str, object], virtual_environments: Sequence[str]
 ) -> tuple[dict[str, bytes], dict[str, str]]:
     files: dict[str, bytes] = {}
-    left_out: dict[str, str] = {}
-    inside = tuple(f"{path}/" if path else "" for path in environments)
+    unreadable: dict[str, str] = {}
+    inside = tuple(f"{path}/" if path else "" for path in virtual_environments)
     for path in sorted(paths):
         if not path.endswith(".py") or (inside and path.startswith(inside)):
             continue
@@ -213,54 +213,54 @@ def _read(
             with open(os.path.join(root, path), "rb") as file:
                 files[path] = file.read()
         except OSError as error:
-            left_out[path] = (error.strerror or str(error)).lower()
-    return files, left_out
+            unreadable[path] = (error.strerror or str(error)).lower()
+    return files, unreadable
 
 
-def _count_gates(outcomes: Sequence[Outcome]) -> dict[str, tuple[int, int]]:
+def _count_checks(outcomes: Sequence[FileOutcome]) -> dict[str, tuple[int, int]]:
     """Return by gate how many files passed it and how many it stopped."""
-    told = {name: [0, 0] for name in MEANINGS if name != "verify"}
+    counts = {name: [0, 0] for name in CHECK_DESCRIPTIONS if name != "verify"}
     for outcome in outcomes:
-        told["input"][bool(outcome.unparsed)] += 1
-        for name, reason in outcome.gates.items():
-            told[name][bool(reason)] += 1
-    return {name: (passed, failed) for name, (passed, failed) in told.items()}
+        counts["input"][bool(outcome.parse_error)] += 1
+        for name, reason in outcome.checks.items():
+            counts[name][bool(reason)] += 1
+    return {name: (passed, failed) for name, (passed, failed) in counts.items()}
 
 
 def _plan_all(
     files: Mapping[str, bytes],
-    index: Index,
-    rewrites: Sequence[Rewrite],
+    index: TreeIndex,
+    codemods: Sequence[Codemod],
     processes: int,
-    done: Callable[[Outcome], None],
+    on_outcome: Callable[[FileOutcome], None],
 ) -> None:
     """Tell `done` what becomes of each file, in any order."""
 
-    def plan(path: str) -> Outcome:
+    def plan(path: str) -> FileOutcome:
         try:
-            with collector_paused():
-                return refit_file(path, files[path], index, rewrites)
+            with pause_gc():
+                return rewrite_file(path, files[path], index, codemods)
         except Exception as error:  # a rewrite that fails on one file is told, and stops no other
-            why = f"it could not be planned: {describe(error)}; this is a fault of argosy"
-            return Outcome(path, gates={"plan": why}, unparsed=why)
+            reason = f"it could not be planned: {describe_error(error)}; this is a fault of argosy"
+            return FileOutcome(path, checks={"plan": reason}, parse_error=reason)
 
-    def load() -> Work:
+    def make_worker() -> JobFunction:
         return lambda job: msgspec.msgpack.encode(plan(job.decode()))
 
-    if processes < 2 or len(files) <= _FEW or not can_fork():
+    if processes < 2 or len(files) <= _SINGLE_PROCESS_LIMIT or not can_fork():
         for path in files:
-            done(plan(path))
+            on_outcome(plan(path))
         return
     # The large ones first, so that no process ends long after the others.
-    ordered = sorted(files, key=lambda path: -len(files[path]))
-    decoder = msgspec.msgpack.Decoder(Outcome)
+    largest_first = sorted(files, key=lambda path: -len(files[path]))
+    decoder = msgspec.msgpack.Decoder(FileOutcome)
 
-    def take(number: int, answer: bytes | int) -> None:
+    def on_answer(number: int, answer: bytes | int) -> None:
         if isinstance(answer, int):
-            why = f"it made the process that read it end (exit code {answer})"
-            done(Outcome(ordered[number], unparsed=why))
+            reason = f"it made the process that read it end (exit code {answer})"
+            on_outcome(FileOutcome(largest_first[number], parse_error=reason))
         else:
-            done(decoder.decode(answer))
+            on_outcome(decoder.decode(answer))
 
     # A fork has the files and the index by being one: nothing but paths is sent to it.
-    work_through([path.encode() for path in ordered], processes, load, take, _BATCH)
+    map_in_processes([path.encode() for path in largest_first], processes, make_worker, on_answer, _BATCH_SIZE)

@@ -11,7 +11,7 @@ from argosy.source.git import run_git
 _MOST_SHOWN = 3
 
 
-def unsaved(root: str, changing: Collection[str]) -> tuple[str, ...]:
+def find_uncommitted(root: str, changing: Collection[str]) -> tuple[str, ...]:
     """Return which of the files that are to be written git has no copy of: changed, staged, unknown, ignored.
 
     changing: paths relative to `root`. What else lies there is of no matter.
@@ -26,31 +26,31 @@ def unsaved(root: str, changing: Collection[str]) -> tuple[str, ...]:
     except OSError:
         return ()
     if done.returncode:
-        told = done.stderr.decode("utf-8", "replace").strip()
-        if "not a git repository" in told:
+        stderr = done.stderr.decode("utf-8", "replace").strip()
+        if "not a git repository" in stderr:
             return ()
-        message = f"git cannot tell what it has: {told.splitlines()[0] if told else done.returncode}"
+        message = f"git cannot tell what it has: {stderr.splitlines()[0] if stderr else done.returncode}"
         raise RefusedError(Fault(root, "git", message, "`--dirty` goes on without asking git"))
     inside = _text(prefix.stdout).removesuffix("\n")
-    found = {path.removeprefix(inside) for path in _told_paths(_text(done.stdout))}
+    found = {path.removeprefix(inside) for path in _status_paths(_text(done.stdout))}
     found.update(filter(None, _text(ignored.stdout).split("\0")))
     wanted = set(changing)
     nested = [path for path in found - wanted if os.path.isdir(os.path.join(root, path))]
-    return tuple(sorted(found & wanted)) + _unsaved_within(root, nested, wanted)
+    return tuple(sorted(found & wanted)) + _find_uncommitted_nested(root, nested, wanted)
 
 
-def _unsaved_within(root: str, folders: Collection[str], changing: Collection[str]) -> tuple[str, ...]:
+def _find_uncommitted_nested(root: str, repositories: Collection[str], changing: Collection[str]) -> tuple[str, ...]:
     """Return the same of repositories within this one: git tells of their folders alone."""
     found: list[str] = []
-    for folder in folders:
-        start = f"{folder.rstrip('/')}/"
-        inner = [path.removeprefix(start) for path in changing if path.startswith(start)]
-        if inner:
-            found += [start + path for path in unsaved(os.path.join(root, folder), inner)]
+    for repository in repositories:
+        start = f"{repository.rstrip('/')}/"
+        nested = [path.removeprefix(start) for path in changing if path.startswith(start)]
+        if nested:
+            found += [start + path for path in find_uncommitted(os.path.join(root, repository), nested)]
     return tuple(sorted(found))
 
 
-def _told_paths(status: str) -> Iterator[str]:
+def _status_paths(status: str) -> Iterator[str]:
     """Yield the paths, relative to the repository, of what `git status` tells."""
     records = iter(status.split("\0"))
     for record in records:
@@ -64,11 +64,11 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _text(told: bytes) -> str:
-    return told.decode("utf-8", "surrogateescape")
+def _text(output: bytes) -> str:
+    return output.decode("utf-8", "surrogateescape")
 
 
-def describe(paths: tuple[str, ...]) -> str:
+def describe_uncommitted(paths: tuple[str, ...]) -> str:
     """Return such as `git has no copy of a.py, b.py and 3 more`."""
     shown = ", ".join(f"`{path}`" for path in paths[:_MOST_SHOWN])
     more = f" and {len(paths) - _MOST_SHOWN} more" if len(paths) > _MOST_SHOWN else ""

@@ -11,42 +11,42 @@ import msgspec
 
 from argosy import __version__
 
-_FILES: Final = re.compile(
+_REQUIREMENT_FILES: Final = re.compile(
     r"(?:.*requirements.*\.(?:txt|in)|pyproject\.toml|setup\.(?:py|cfg)|Pipfile|environment\.ya?ml)"
 )
 _PYZMQ: Final = re.compile(r"^[^#]*\bpyzmq\b", re.IGNORECASE)
 _ARGOSY: Final = re.compile(r"^[^#]*\bargosy\b", re.IGNORECASE)
-_MOST_BYTES: Final = 1_000_000
+_MAX_BYTES: Final = 1_000_000
 
 
-class Requirement(msgspec.Struct, frozen=True):
+class MissingRequirement(msgspec.Struct, frozen=True):
     """What to add, and where pyzmq is named without argosy: paths with lines."""
 
-    add: str
-    beside: tuple[str, ...]
+    specifier: str
+    places: tuple[str, ...]
 
 
-def find_requirement(root: str, folders: Iterable[str]) -> Requirement:
+def find_missing_requirement(root: str, directories: Iterable[str]) -> MissingRequirement:
     """Return which requirement the refitted files need, and in which files of `folders` it is missing."""
-    beside = []
-    for folder in sorted(folders):
-        for name in _listed(os.path.join(root, folder)):
-            if _FILES.fullmatch(name):
-                path = f"{folder}/{name}" if folder else name
-                beside += [f"{path}:{line}" for line in _lines(os.path.join(root, path))]
-    return Requirement(f"argosy>={__version__}", tuple(beside))
+    places = []
+    for directory in sorted(directories):
+        for name in _list_directory(os.path.join(root, directory)):
+            if _REQUIREMENT_FILES.fullmatch(name):
+                path = f"{directory}/{name}" if directory else name
+                places += [f"{path}:{line}" for line in _lines_naming_pyzmq(os.path.join(root, path))]
+    return MissingRequirement(f"argosy>={__version__}", tuple(places))
 
 
-def _listed(folder: str) -> list[str]:
+def _list_directory(directory: str) -> list[str]:
     try:
-        return sorted(os.listdir(folder))
+        return sorted(os.listdir(directory))
     except OSError:
         return []
 
 
-def _lines(path: str) -> list[int]:
+def _lines_naming_pyzmq(path: str) -> list[int]:
     try:
-        if not os.path.isfile(path) or os.path.getsize(path) > _MOST_BYTES:
+        if not os.path.isfile(path) or os.path.getsize(path) > _MAX_BYTES:
             return []
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()

@@ -24,24 +24,24 @@ import msgspec
 
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.refit.rewrite.exchange import (
-    ODD,
-    Exchange,
-    Kept,
-    digest,
-    digest_of,
-    exchange,
-    flush,
+    NOT_REGULAR,
+    FileReplacement,
+    Conflict,
+    digest_bytes,
+    digest_file,
+    replace_files,
+    fsync_all,
     remove_temporary,
-    write,
+    write_file,
 )
 
-FOLDER = ".argosy"
-_RUNS = os.path.join(FOLDER, "runs")
+RUNS_ROOT = ".argosy"
+_RUNS_DIR = os.path.join(RUNS_ROOT, "runs")
 _MANIFEST = "manifest.json"
-_SINCE = {"": "it has gone since", ODD: "it is no plain file any more"}
+_CHANGED_REASONS = {"": "it has gone since", NOT_REGULAR: "it is no plain file any more"}
 
 
-class Entry(msgspec.Struct, frozen=True):
+class TransactionEntry(msgspec.Struct, frozen=True):
     """One file of a run. before, after: SHA-256 of its content; mode and mtime_ns as it was."""
 
     path: str
@@ -52,15 +52,15 @@ class Entry(msgspec.Struct, frozen=True):
     mtime_ns: int
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class TransactionManifest(msgspec.Struct, frozen=True):
     """A run. `applying` stays in a run that was killed."""
 
     run: str
     state: Literal["applying", "applied", "undone"]
-    files: tuple[Entry, ...]
+    files: tuple[TransactionEntry, ...]
 
 
-def _new_name(root: str) -> str:
+def _new_run_name(root: str) -> str:
     """Return a name that sorts behind those of all earlier runs, whatever the clock did."""
     now_s = time.time()
     name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now_s))}-{int(now_s % 1 * 1e6):06}"
@@ -69,163 +69,163 @@ def _new_name(root: str) -> str:
     return name if name > last else f"{last}+"
 
 
-class Run:
+class Transaction:
     """A run in a tree that is being made. Only one at a time: `open_run` holds the tree's lock."""
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.name = _new_name(root)
-        self.folder = os.path.join(root, _RUNS, self.name)
-        self.files: tuple[Entry, ...] = ()
-        self.standing: set[str] = set()  # files that stand rewritten, by what this run has done
+        self.name = _new_run_name(root)
+        self.directory = os.path.join(root, _RUNS_DIR, self.name)
+        self.files: tuple[TransactionEntry, ...] = ()
+        self.applied: set[str] = set()  # files that stand rewritten, by what this run has done
 
-    def apply(self, contents: Mapping[str, tuple[bytes, bytes]]) -> list[Kept]:
+    def apply(self, contents: Mapping[str, tuple[bytes, bytes]]) -> list[Conflict]:
         """Exchange files for new ones; return those that were left alone.
 
         contents: by path relative to the root, what was read and what shall be there. Nothing of the
         run is left when it changes nothing, or when it is interrupted.
         Raises RefusedError: the originals cannot be kept, as on a full disk; no file was changed.
         """
-        kept = []
-        prepared: list[Entry] = []
+        conflicts = []
+        prepared: list[TransactionEntry] = []
         try:
-            self._make_folder()
+            self._make_directory()
             for number, (path, (before, after)) in enumerate(contents.items()):
-                reason = self._unfit(path, before)
+                reason = self._conflict_reason(path, before)
                 if reason:
-                    kept.append(Kept(path, reason))
+                    conflicts.append(Conflict(path, reason))
                 else:
-                    prepared.append(self._keep_original(number, path, before, after))
+                    prepared.append(self._save_original(number, path, before, after))
             self.files = tuple(prepared)
             if self.files:
-                self._settle()
-                files = [self._new(entry, contents[entry.path][1]) for entry in self.files]
-                kept += exchange(self.root, self.name, files, is_whole=True)
-            gone = {item.path for item in kept}
-            self.files = tuple(entry for entry in self.files if entry.path not in gone)
-            self.standing = {entry.path for entry in self.files}
-            self.close()
+                self._persist_originals()
+                files = [self._replacement(entry, contents[entry.path][1]) for entry in self.files]
+                conflicts += replace_files(self.root, self.name, files, all_or_nothing=True)
+            conflicting = {item.path for item in conflicts}
+            self.files = tuple(entry for entry in self.files if entry.path not in conflicting)
+            self.applied = {entry.path for entry in self.files}
+            self.commit()
         except OSError as error:
-            if self.take_back():
+            if self.rollback():
                 raise
-            raise RefusedError(_no_room(self.root, error)) from error
+            raise RefusedError(_not_writable(self.root, error)) from error
         except BaseException:
-            self.take_back()
+            self.rollback()
             raise
-        return kept
+        return conflicts
 
-    def switch(self, chosen: Collection[str], contents: Mapping[str, bytes]) -> list[Kept]:
+    def select_files(self, selected: Collection[str], contents: Mapping[str, bytes]) -> list[Conflict]:
         """Have only the files of `chosen` rewritten, and the run's other ones as they were.
 
         contents: the new content of each. Returns the files that somebody else has changed meanwhile; which
         of them stand rewritten beside that change, `standing` tells.
         """
-        back = [entry for entry in self.files if entry.path not in chosen]
-        kept = _restore(self.root, self.folder, self.name, back)
-        self.standing -= {entry.path for entry in back} - {item.path for item in kept}
+        restored = [entry for entry in self.files if entry.path not in selected]
+        conflicts = _restore_originals(self.root, self.directory, self.name, restored)
+        self.applied -= {entry.path for entry in restored} - {item.path for item in conflicts}
         files = [
-            self._new(entry, contents[entry.path])
+            self._replacement(entry, contents[entry.path])
             for entry in self.files
-            if entry.path in chosen and entry.path not in self.standing
+            if entry.path in selected and entry.path not in self.applied
         ]
-        refused = exchange(self.root, self.name, files)
-        self.standing |= {file.path for file in files} - {item.path for item in refused}
-        return kept + refused
+        more_conflicts = replace_files(self.root, self.name, files)
+        self.applied |= {file.path for file in files} - {item.path for item in more_conflicts}
+        return conflicts + more_conflicts
 
-    def settle(self) -> None:
+    def keep_applied(self) -> None:
         """Take only the files that stand rewritten as the run's; the others are as they were."""
-        self.files = tuple(entry for entry in self.files if entry.path in self.standing)
+        self.files = tuple(entry for entry in self.files if entry.path in self.applied)
 
-    def close(self) -> None:
+    def commit(self) -> None:
         """Write that the run is done; a run of no file leaves nothing."""
         if self.files:
-            _write_down(self.folder, self.manifest("applied"))
+            _write_manifest(self.directory, self.manifest_in_state("applied"))
         else:
-            self._remove()
+            self._remove_directory()
 
-    def manifest(self, state: Literal["applying", "applied", "undone"]) -> Manifest:
+    def manifest_in_state(self, state: Literal["applying", "applied", "undone"]) -> TransactionManifest:
         """Return the run as it is written down."""
-        return Manifest(self.name, state, self.files)
+        return TransactionManifest(self.name, state, self.files)
 
-    def _make_folder(self) -> None:
-        _sweep(self.root)
-        os.makedirs(os.path.join(self.folder, "originals"))
-        ignored = os.path.join(self.root, FOLDER, ".gitignore")
+    def _make_directory(self) -> None:
+        _remove_stale_runs(self.root)
+        os.makedirs(os.path.join(self.directory, "originals"))
+        ignored = os.path.join(self.root, RUNS_ROOT, ".gitignore")
         if not os.path.exists(ignored):
-            write(ignored, b"*\n", 0o644)
+            write_file(ignored, b"*\n", 0o644)
 
-    def _settle(self) -> None:
+    def _persist_originals(self) -> None:
         """See that the originals, and what tells of them, are on the disk."""
-        folder = os.path.join(self.folder, "originals")
-        _flush([*(os.path.join(self.folder, entry.original) for entry in self.files), folder])
-        _write_down(self.folder, self.manifest("applying"))
-        _flush([os.path.dirname(self.folder)])
+        directory = os.path.join(self.directory, "originals")
+        _require_fsync([*(os.path.join(self.directory, entry.original) for entry in self.files), directory])
+        _write_manifest(self.directory, self.manifest_in_state("applying"))
+        _require_fsync([os.path.dirname(self.directory)])
 
     @staticmethod
-    def _new(entry: Entry, content: bytes) -> Exchange:
-        return Exchange(entry.path, entry.before, content, entry.mode)
+    def _replacement(entry: TransactionEntry, content: bytes) -> FileReplacement:
+        return FileReplacement(entry.path, entry.before, content, entry.mode)
 
-    def _unfit(self, path: str, before: bytes) -> str:
+    def _conflict_reason(self, path: str, before: bytes) -> str:
         try:
-            told = os.lstat(os.path.join(self.root, path))
+            status = os.lstat(os.path.join(self.root, path))
         except OSError as error:
             return f"it cannot be read any more: {(error.strerror or '').lower()}"
-        if not stat.S_ISREG(told.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             return "it is no plain file"
-        if told.st_nlink > 1:
-            return f"it has {told.st_nlink} names (hard links), and only one of them would change"
-        return "" if digest_of(self.root, path) == digest(before) else "it changed while it was being read"
+        if status.st_nlink > 1:
+            return f"it has {status.st_nlink} names (hard links), and only one of them would change"
+        return "" if digest_file(self.root, path) == digest_bytes(before) else "it changed while it was being read"
 
-    def _keep_original(self, number: int, path: str, before: bytes, after: bytes) -> Entry:
-        told = os.lstat(os.path.join(self.root, path))
+    def _save_original(self, number: int, path: str, before: bytes, after: bytes) -> TransactionEntry:
+        status = os.lstat(os.path.join(self.root, path))
         name = f"originals/{number:05}"
-        write(os.path.join(self.folder, name), before, 0o600)
-        mode = stat.S_IMODE(told.st_mode)
-        return Entry(path, name, digest(before), digest(after), mode, told.st_mtime_ns)
+        write_file(os.path.join(self.directory, name), before, 0o600)
+        mode = stat.S_IMODE(status.st_mode)
+        return TransactionEntry(path, name, digest_bytes(before), digest_bytes(after), mode, status.st_mtime_ns)
 
-    def take_back(self) -> list[Kept]:
+    def rollback(self) -> list[Conflict]:
         """Undo what was done so far, so that an interrupted run leaves nothing; return what could not be."""
-        kept = _restore(self.root, self.folder, self.name, self.files)
-        if not kept:
-            self._remove()
-        return kept
+        conflicts = _restore_originals(self.root, self.directory, self.name, self.files)
+        if not conflicts:
+            self._remove_directory()
+        return conflicts
 
-    def _remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        runs = os.path.dirname(self.folder)
+    def _remove_directory(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+        runs = os.path.dirname(self.directory)
         with contextlib.suppress(OSError):
             os.rmdir(runs)
             if set(os.listdir(os.path.dirname(runs))) <= {".gitignore", "lock"}:
                 shutil.rmtree(os.path.dirname(runs))
 
 
-def _sweep(root: str) -> None:
+def _remove_stale_runs(root: str) -> None:
     """Remove what killed runs left that no undo needs: those that had not begun, and half-written files."""
-    folder = os.path.join(root, _RUNS)
-    begun = {run.run: run for run in list_runs(root)}
-    for name in os.listdir(folder) if os.path.isdir(folder) else ():
-        if name not in begun:
-            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
-        elif begun[name].state == "applying":
-            for entry in begun[name].files:
+    directory = os.path.join(root, _RUNS_DIR)
+    started = {run.run: run for run in list_runs(root)}
+    for name in os.listdir(directory) if os.path.isdir(directory) else ():
+        if name not in started:
+            shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
+        elif started[name].state == "applying":
+            for entry in started[name].files:
                 remove_temporary(root, name, entry.path)
 
 
 @contextlib.contextmanager
-def locked(root: str) -> Iterator[None]:
+def lock_tree(root: str) -> Iterator[None]:
     """Hold the tree for one refit. Raises RefusedError: another one is at work in it."""
-    folder = os.path.join(root, FOLDER)
-    was_there = os.path.isdir(folder)
-    path = os.path.join(folder, "lock")
+    directory = os.path.join(root, RUNS_ROOT)
+    existed = os.path.isdir(directory)
+    path = os.path.join(directory, "lock")
     try:
-        os.makedirs(folder, exist_ok=True)
-        held = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closed below
+        os.makedirs(directory, exist_ok=True)
+        lock_file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closed below
     except OSError as error:
-        if not was_there:
+        if not existed:
             with contextlib.suppress(OSError):
-                os.rmdir(folder)
-        raise RefusedError(_no_room(root, error)) from error
-    with held as file:
+                os.rmdir(directory)
+        raise RefusedError(_not_writable(root, error)) from error
+    with lock_file as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -236,30 +236,30 @@ def locked(root: str) -> Iterator[None]:
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(path)
-                if not was_there:
-                    os.rmdir(folder)
+                if not existed:
+                    os.rmdir(directory)
 
 
-def _no_room(root: str, error: OSError) -> Fault:
-    why = (error.strerror or str(error)).lower()
-    message = f"what a run keeps of the files cannot be written to `{FOLDER}`: {why}; no file was changed"
+def _not_writable(root: str, error: OSError) -> Fault:
+    reason = (error.strerror or str(error)).lower()
+    message = f"what a run keeps of the files cannot be written to `{RUNS_ROOT}`: {reason}; no file was changed"
     return Fault(root, "not-written", message, "make room there, or let it be written")
 
 
-def list_runs(root: str) -> list[Manifest]:
+def list_runs(root: str) -> list[TransactionManifest]:
     """Return the runs of a tree, oldest first; one without a readable manifest has changed nothing."""
-    folder = os.path.join(root, _RUNS)
+    directory = os.path.join(root, _RUNS_DIR)
     found = []
-    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
         try:
-            with open(os.path.join(folder, name, _MANIFEST), "rb") as file:
-                found.append(msgspec.json.decode(file.read(), type=Manifest))
+            with open(os.path.join(directory, name, _MANIFEST), "rb") as file:
+                found.append(msgspec.json.decode(file.read(), type=TransactionManifest))
         except (OSError, msgspec.DecodeError):
             continue
     return found
 
 
-def undo(root: str, chosen: str | None) -> tuple[Manifest, list[Kept]]:
+def undo_run(root: str, run_name: str | None) -> tuple[TransactionManifest, list[Conflict]]:
     """Put the files of a run back, byte for byte, with their modes and times; return those left alone.
 
     chosen: the run's name; None for the newest that has not been undone.
@@ -267,62 +267,62 @@ def undo(root: str, chosen: str | None) -> tuple[Manifest, list[Kept]]:
     """
     runs = list_runs(root)
     open_runs = [run for run in runs if run.state != "undone"]
-    found = [run for run in runs if run.run == chosen] if chosen else open_runs[-1:]
+    found = [run for run in runs if run.run == run_name] if run_name else open_runs[-1:]
     if not found:
-        raise InputError(_no_run(root, chosen, runs))
+        raise InputError(_unknown_run(root, run_name, runs))
     (run,) = found
-    folder = os.path.join(root, _RUNS, run.run)
-    kept = _restore(root, folder, run.run, run.files)
-    if not kept:
-        _write_down(folder, Manifest(run.run, "undone", run.files))
-    return run, kept
+    directory = os.path.join(root, _RUNS_DIR, run.run)
+    conflicts = _restore_originals(root, directory, run.run, run.files)
+    if not conflicts:
+        _write_manifest(directory, TransactionManifest(run.run, "undone", run.files))
+    return run, conflicts
 
 
-def _no_run(root: str, chosen: str | None, runs: list[Manifest]) -> Fault:
+def _unknown_run(root: str, run_name: str | None, runs: list[TransactionManifest]) -> Fault:
     listed = ", ".join(f"`{run.run}`" for run in runs[-5:])
-    if chosen:
+    if run_name:
         hint = f"there are {listed}" if runs else "no run has changed anything here"
-        return Fault("--undo", "unknown-run", f"there is no run `{chosen}` in `{root}`", hint)
+        return Fault("--undo", "unknown-run", f"there is no run `{run_name}` in `{root}`", hint)
     hint = f"`--undo RUN` undoes an earlier one again: {listed}" if runs else ""
     return Fault("--undo", "no-run", f"no run is left to undo in `{root}`", hint)
 
 
-def _restore(root: str, folder: str, run: str, entries: Sequence[Entry]) -> list[Kept]:
+def _restore_originals(root: str, directory: str, run: str, entries: Sequence[TransactionEntry]) -> list[Conflict]:
     """Put originals back where the run's own content still stands."""
-    kept: list[Kept] = []
-    files: list[Exchange] = []
+    conflicts: list[Conflict] = []
+    files: list[FileReplacement] = []
     for entry in entries:
         remove_temporary(root, run, entry.path)
-        found = digest_of(root, entry.path)
+        found = digest_file(root, entry.path)
         if found == entry.before:
             continue
         if found != entry.after:
-            kept.append(Kept(entry.path, _SINCE.get(found, "it has changed since")))
+            conflicts.append(Conflict(entry.path, _CHANGED_REASONS.get(found, "it has changed since")))
             continue
-        with open(os.path.join(folder, entry.original), "rb") as file:
+        with open(os.path.join(directory, entry.original), "rb") as file:
             original = file.read()
-        if digest(original) != entry.before:
-            kept.append(Kept(entry.path, f"its original in `{folder}` is damaged"))
+        if digest_bytes(original) != entry.before:
+            conflicts.append(Conflict(entry.path, f"its original in `{directory}` is damaged"))
         else:
-            files.append(Exchange(entry.path, entry.after, original, entry.mode, entry.mtime_ns))
-    return kept + exchange(root, run, files)
+            files.append(FileReplacement(entry.path, entry.after, original, entry.mode, entry.mtime_ns))
+    return conflicts + replace_files(root, run, files)
 
 
-def _write_down(folder: str, manifest: Manifest) -> None:
+def _write_manifest(directory: str, manifest: TransactionManifest) -> None:
     """Put a manifest in the place of the one before, so that a reader never sees a part of one."""
-    path = os.path.join(folder, _MANIFEST)
+    path = os.path.join(directory, _MANIFEST)
     try:
-        write(f"{path}.new", msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n", 0o644)
-        _flush([f"{path}.new"])
+        write_file(f"{path}.new", msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n", 0o644)
+        _require_fsync([f"{path}.new"])
         os.replace(f"{path}.new", path)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(f"{path}.new")
         raise
-    _flush([folder])
+    _require_fsync([directory])
 
 
-def _flush(paths: Sequence[str]) -> None:
+def _require_fsync(paths: Sequence[str]) -> None:
     """Wait until all of it is on the disk. Raises OSError: some of it could not be written."""
-    for error in flush(paths).values():
+    for error in fsync_all(paths).values():
         raise error

@@ -14,26 +14,26 @@ from argosy.fault import Fault, InputError
 _TAIL_LINES = 15
 
 
-class Told(msgspec.Struct, frozen=True):
+class CommandResult(msgspec.Struct, frozen=True):
     """How a command ended. output: the end of what it said."""
 
-    is_good: bool
+    succeeded: bool
     output: str
 
 
-def run_command(command: str, root: str) -> Told:
+def run_command(command: str, root: str) -> CommandResult:
     """Run the project's command in its tree.
 
     Bytecode is not written: files change here several times within a second, and their stale
     bytecode would be taken for theirs.
     """
-    surroundings = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryFile() as output:
         done = subprocess.run(
             command,
             shell=True,
             cwd=root,
-            env=surroundings,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -42,22 +42,22 @@ def run_command(command: str, root: str) -> Told:
         output.seek(0, os.SEEK_END)
         output.seek(max(0, output.tell() - 16_000))
         text = output.read().decode("utf-8", "replace")
-    return Told(done.returncode == 0, "\n".join(text.splitlines()[-_TAIL_LINES:]))
+    return CommandResult(done.returncode == 0, "\n".join(text.splitlines()[-_TAIL_LINES:]))
 
 
-def require_good(command: str, root: str) -> None:
+def require_success(command: str, root: str) -> None:
     """Run the command on the tree as it is.
 
     Raises InputError: it fails already, so that it could not judge a rewrite.
     """
-    told = run_command(command, root)
-    if not told.is_good:
-        message = f"`{command}` fails before anything has changed:\n{told.output}"
+    result = run_command(command, root)
+    if not result.succeeded:
+        message = f"`{command}` fails before anything has changed:\n{result.output}"
         raise InputError(Fault("--verify", "verify", message, "mend that first, or name another command"))
 
 
-def find_guilty(
-    paths: Sequence[str], is_good: Callable[[Sequence[str]], bool]
+def bisect_failures(
+    paths: Sequence[str], succeeds: Callable[[Sequence[str]], bool]
 ) -> tuple[list[str], list[str]]:
     """Return the files that may stay rewritten together, and those that the command fails with.
 
@@ -65,18 +65,18 @@ def find_guilty(
     first, then for halves beside what is known to be good; so several guilty ones are found, and
     files that only fail together lose the later of them.
     """
-    kept: list[str] = []
-    guilty: list[str] = []
+    passing: list[str] = []
+    failing: list[str] = []
     todo = [list(paths)]
     while todo:
         batch = todo.pop()
         if not batch:
             continue
-        if is_good([*kept, *batch]):
-            kept += batch
+        if succeeds([*passing, *batch]):
+            passing += batch
         elif len(batch) == 1:
-            guilty += batch
+            failing += batch
         else:
             middle = len(batch) // 2
             todo += [batch[middle:], batch[:middle]]
-    return kept, guilty
+    return passing, failing

@@ -10,16 +10,16 @@ from typing import TypeVar
 import msgspec
 
 from argosy.refit.file import PythonFile
-from argosy.source.origin import find_origin
+from argosy.source.origin import find_import_origin
 from argosy.source.parse import Parsed
-from argosy.source.scopes import Scope
+from argosy.source.scopes import NameScope
 
-Imported = ast.Import | ast.ImportFrom
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+ImportNode = ast.Import | ast.ImportFrom
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 Node = TypeVar("Node", bound=ast.AST)
 
 
-class Site(msgspec.Struct, frozen=True, order=True):
+class RewriteSite(msgspec.Struct, frozen=True, order=True):
     """One place that a rule is about, by the code of the finding; lines and columns from 1."""
 
     path: str
@@ -28,7 +28,7 @@ class Site(msgspec.Struct, frozen=True, order=True):
     code: str
 
 
-class Refusal(msgspec.Struct, frozen=True, order=True):
+class RefusedSite(msgspec.Struct, frozen=True, order=True):
     """A site that stays as it is, and why."""
 
     path: str
@@ -37,7 +37,7 @@ class Refusal(msgspec.Struct, frozen=True, order=True):
     reason: str
 
 
-class View:
+class SourceView:
     """A parsed file. What costs a walk is found out when somebody asks.
 
     path: as reports name it, relative to the tree.
@@ -54,14 +54,14 @@ class View:
         return self.parsed.source.data
 
     @functools.cached_property
-    def file(self) -> PythonFile:
+    def python_file(self) -> PythonFile:
         """The file as the rules of the audit see it."""
         return PythonFile(self.path, self.parsed)
 
     @property
-    def module(self) -> Scope:
+    def module_scope(self) -> NameScope:
         """The module's scope."""
-        return self.file.scope
+        return self.python_file.scope
 
     @functools.cached_property
     def nodes(self) -> list[ast.AST]:
@@ -71,20 +71,20 @@ class View:
     @property
     def parents(self) -> dict[ast.AST, ast.AST]:
         """The node around each node, in the order of `ast.walk`; contexts and operators are left out."""
-        return self.file.parents
+        return self.python_file.parents
 
     @functools.cached_property
-    def _reads(self) -> dict[tuple[str, Scope], list[ast.Name]]:
-        found: dict[tuple[str, Scope], list[ast.Name]] = {}
-        for scope in self.module.walk():
+    def _reads_by_name(self) -> dict[tuple[str, NameScope], list[ast.Name]]:
+        found: dict[tuple[str, NameScope], list[ast.Name]] = {}
+        for scope in self.module_scope.walk():
             for use in scope.uses:
                 if isinstance(use.node.ctx, ast.Load) and (owner := scope.owner_of(use.node.id)):
                     found.setdefault((use.node.id, owner), []).append(use.node)
         return found
 
-    def reads_of(self, name: str, scope: Scope) -> list[ast.Name]:
+    def reads_of(self, name: str, scope: NameScope) -> list[ast.Name]:
         """Return the places that read a name which is bound in `scope`."""
-        return self._reads.get((name, scope), [])
+        return self._reads_by_name.get((name, scope), [])
 
     @functools.cached_property
     def attribute_reads(self) -> dict[str, list[ast.Attribute]]:
@@ -96,100 +96,100 @@ class View:
         return found
 
     @functools.cached_property
-    def scopes_by_node(self) -> dict[ast.AST, list[Scope]]:
+    def scopes_by_node(self) -> dict[ast.AST, list[NameScope]]:
         """The scopes of each node that has one: a generic function of Python 3.12 has two."""
-        found: dict[ast.AST, list[Scope]] = {}
-        for scope in self.module.walk():
+        found: dict[ast.AST, list[NameScope]] = {}
+        for scope in self.module_scope.walk():
             found.setdefault(scope.node, []).append(scope)
         return found
 
     @functools.cached_property
-    def _scopes(self) -> dict[ast.Name, Scope]:
-        return {use.node: scope for scope in self.module.walk() for use in scope.uses}
+    def _scope_by_name(self) -> dict[ast.Name, NameScope]:
+        return {use.node: scope for scope in self.module_scope.walk() for use in scope.uses}
 
     @functools.cached_property
-    def imports(self) -> dict[tuple[str, int], list[tuple[Imported, str]]]:
+    def imports_by_name(self) -> dict[tuple[str, int], list[tuple[ImportNode, str]]]:
         """By bound name and line: the statements, with the dotted name that is bound there."""
-        found: dict[tuple[str, int], list[tuple[Imported, str]]] = {}
-        statements: list[Imported] = [*self.indexed(ast.Import), *self.indexed(ast.ImportFrom)]
+        found: dict[tuple[str, int], list[tuple[ImportNode, str]]] = {}
+        statements: list[ImportNode] = [*self.nodes_of(ast.Import), *self.nodes_of(ast.ImportFrom)]
         for node in statements:
-            for name, target in _bound(node):
+            for name, target in _bound_names(node):
                 found.setdefault((name, node.lineno), []).append((node, target))
         return found
 
-    def indexed(self, kind: type[Node]) -> list[Node]:
+    def nodes_of(self, kind: type[Node]) -> list[Node]:
         """Return the nodes of one of the kinds that `source.index` keeps, in the order of the source."""
-        return [node for node, _ in self.file.nodes(kind)]
+        return [node for node, _ in self.python_file.nodes(kind)]
 
-    def site(self, node: ast.expr | ast.stmt, code: str) -> Site:
+    def site_at(self, node: ast.expr | ast.stmt, code: str) -> RewriteSite:
         """Return `node` as a site."""
-        return Site(self.path, node.lineno, self.parsed.column(node), code)
+        return RewriteSite(self.path, node.lineno, self.parsed.column(node), code)
 
-    def refusal(self, node: ast.expr | ast.stmt, code: str, reason: str) -> Refusal:
+    def refused_at(self, node: ast.expr | ast.stmt, code: str, reason: str) -> RefusedSite:
         """Return the refusal of the site at `node`."""
-        return Refusal(self.path, node.lineno, code, reason)
+        return RefusedSite(self.path, node.lineno, code, reason)
 
-    def scope_of(self, name: ast.Name) -> Scope | None:
+    def scope_of(self, name: ast.Name) -> NameScope | None:
         """Return the scope that reads `name`; None for one that is written."""
-        return self._scopes.get(name)
+        return self._scope_by_name.get(name)
 
-    def binding_imports(self, name: ast.Name) -> list[tuple[Imported, str]]:
+    def imports_binding(self, name: ast.Name) -> list[tuple[ImportNode, str]]:
         """Return the import statements that `name` may come from; empty if anything else binds it too."""
         scope = self.scope_of(name)
         owner = scope.owner_of(name.id) if scope else None
-        found: list[tuple[Imported, str]] = []
+        found: list[tuple[ImportNode, str]] = []
         for binding in owner.bindings[name.id] if owner else ():
-            made = self.imports.get((name.id, binding.line), ())
-            if binding.how != "import" or len(made) != 1:
+            statements = self.imports_by_name.get((name.id, binding.line), ())
+            if binding.kind != "import" or len(statements) != 1:
                 return []
-            found += made
+            found += statements
         return found
 
-    def resolve(self, node: ast.expr) -> str:
+    def resolve_imported_name(self, node: ast.expr) -> str:
         """Return the dotted name that `node` means by imports, such as `zmq.Context`; else empty."""
         root = node
         while isinstance(root, ast.Attribute):
             root = root.value
         scope = self.scope_of(root) if isinstance(root, ast.Name) else None
-        origin = find_origin(node, scope) if scope else None
-        return origin.name if origin and origin.is_sole else ""
+        origin = find_import_origin(node, scope) if scope else None
+        return origin.name if origin and origin.is_only_binding else ""
 
-    def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
+    def ancestors_of(self, node: ast.AST) -> Iterator[ast.AST]:
         """Yield what is around `node`, from the inside out."""
         found = self.parents.get(node)
         while found is not None:
             yield found
             found = self.parents.get(found)
 
-    def statement(self, node: ast.AST) -> ast.stmt:
+    def enclosing_statement(self, node: ast.AST) -> ast.stmt:
         """Return the statement that holds `node`."""
         found: ast.AST = node
         while not isinstance(found, ast.stmt):
             found = self.parents[found]
         return found
 
-    def function(self, node: ast.AST) -> Function | ast.Lambda | None:
+    def enclosing_function(self, node: ast.AST) -> FunctionNode | ast.Lambda | None:
         """Return the innermost function around `node`."""
-        for around in self.ancestors(node):
-            if isinstance(around, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-                return around
+        for ancestor in self.ancestors_of(node):
+            if isinstance(ancestor, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                return ancestor
         return None
 
-    def class_(self, node: ast.AST) -> ast.ClassDef | None:
+    def enclosing_class(self, node: ast.AST) -> ast.ClassDef | None:
         """Return the innermost class around `node`."""
-        return next((around for around in self.ancestors(node) if isinstance(around, ast.ClassDef)), None)
+        return next((around for around in self.ancestors_of(node) if isinstance(around, ast.ClassDef)), None)
 
-    def block(self, statement: ast.stmt) -> list[ast.stmt]:
+    def containing_block(self, statement: ast.stmt) -> list[ast.stmt]:
         """Return the list of statements that `statement` is one of."""
-        around = self.parents[statement]
+        parent = self.parents[statement]
         for field in ("body", "orelse", "finalbody"):
-            block = getattr(around, field, None)
+            block = getattr(parent, field, None)
             if isinstance(block, list) and statement in block:
                 return block
         return []
 
 
-def _bound(node: Imported) -> Iterator[tuple[str, str]]:
+def _bound_names(node: ImportNode) -> Iterator[tuple[str, str]]:
     for alias in node.names:
         if isinstance(node, ast.ImportFrom):
             if alias.name != "*":

@@ -15,13 +15,13 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from argosy.refit.addresses.naming import names_comparison, words_of
-from argosy.refit.addresses.text import find_addresses_in, may_hold_address
+from argosy.refit.addresses.naming import is_comparison_name, split_name_words
+from argosy.refit.addresses.text import find_addresses, can_hold_address
 from argosy.refit.file import TextFile
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
+from argosy.refit.rule import RuleCase, Rule
 
-_NAMES = (
+_FILE_PATTERNS = (
     *("*.yaml", "*.yml", "Dockerfile*", "*.Dockerfile", "*.dockerfile", "Containerfile*", "*.env", ".env*"),
     *(
         "*.sh",
@@ -37,86 +37,86 @@ _NAMES = (
         "Procfile*",
     ),
 )
-_KEY = re.compile(
+_LINE_KEY = re.compile(
     r"^\s*(?:-\s*)?(?:export\s+|set\s+|ENV\s+|ARG\s+|\$env:)?[\"']?([A-Za-z_][\w.-]*)[\"']?\s*[:=]"
 )
-_NEAREST = re.compile(r"([A-Za-z_][\w.-]*)[\"']?\s*[:=]\s*[\"']?(?:[a-z]+://[^\s]*)?$")
+_NEAREST_KEY = re.compile(r"([A-Za-z_][\w.-]*)[\"']?\s*[:=]\s*[\"']?(?:[a-z]+://[^\s]*)?$")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
-_TOLD = re.compile(r"^\s*(?:@?echo|printf|Write-Host|log\w*|info|warn\w*|error|die|#|//|;|rem\b|::)", re.I)
-_COMPARED = re.compile(
+_MESSAGE_LINE = re.compile(r"^\s*(?:@?echo|printf|Write-Host|log\w*|info|warn\w*|error|die|#|//|;|rem\b|::)", re.I)
+_COMPARING_LINE = re.compile(
     r"==|!=|=~|\[\[?\s|\bgrep\b|\bsed\b|\bawk\b|\bcase\b|-eq\b|-like\b|-match\b|\btest\s|\|\s*tr\b"
 )
-_PROSE = frozenset(
+_PROSE_WORDS = frozenset(
     {"description", "help", "note", "notes", "comment", "summary", "example", "title", "message"}
 )
-_ITSELF = re.compile(r"HEALTHCHECK|curl|wget|nc\s|test:|CMD|probe|health|redis-cli|pg_isready", re.I)
-_PUBLISHED = re.compile(r"^\s*-\s*[\"']?(?:127\.0\.0\.1|localhost):\d+:\d+")
-_FLEET = re.compile(rb"^fleet:", re.M)
+_SELF_PROBE = re.compile(r"HEALTHCHECK|curl|wget|nc\s|test:|CMD|probe|health|redis-cli|pg_isready", re.I)
+_PUBLISHED_PORT = re.compile(r"^\s*-\s*[\"']?(?:127\.0\.0\.1|localhost):\d+:\d+")
+_FLEET_FILE = re.compile(rb"^fleet:", re.M)
 
 
 def check(file: TextFile) -> Iterator[Finding]:
     """Tell each address once a line."""
-    if not may_hold_address(file.data) or _is_fleet(file):
+    if not can_hold_address(file.data) or _is_fleet_file(file):
         return
     is_container = file.path.endswith((".yaml", ".yml")) or "ockerfile" in file.path
     for number, line in enumerate(file.lines, 1):
-        if not may_hold_address(line.encode()) or _TOLD.match(line) or _COMPARED.search(line):
+        if not can_hold_address(line.encode()) or _MESSAGE_LINE.match(line) or _COMPARING_LINE.search(line):
             continue
-        key = _KEY.match(line)
+        key = _LINE_KEY.match(line)
         name = key[1] if key else ""
-        if names_comparison(name) or words_of(name) & _PROSE:
+        if is_comparison_name(name) or split_name_words(name) & _PROSE_WORDS:
             continue
         text = _COMMENT.sub("", line)
-        is_asking_itself = _PUBLISHED.match(line) or (is_container and _ITSELF.search(text))
-        for found in find_addresses_in(text):
-            if found.kind == "wildcard" or (found.kind == "loopback" and is_asking_itself):
+        is_self_probe = _PUBLISHED_PORT.match(line) or (is_container and _SELF_PROBE.search(text))
+        for found in find_addresses(text):
+            if found.kind == "wildcard" or (found.kind == "loopback" and is_self_probe):
                 continue
-            inner = _NEAREST.search(text, 0, found.start)
-            name = inner[1] if inner else name
+            nearest_key = _NEAREST_KEY.search(text, 0, found.start)
+            name = nearest_key[1] if nearest_key else name
             shown = found.host if found.port is None else f"{found.host}:{found.port}"
             message = f"`{shown}` is the value of `{name}`" if name else f"`{shown}` is written here"
-            finding = file.finding(number, found.start + 1, message, symbol=name)
+            finding = file.make_finding(number, found.start + 1, message, symbol=name)
             yield finding if found.kind == "machine" else replace(finding, action="report")
             break
 
 
-def _is_fleet(file: TextFile) -> bool:
-    return _FLEET.search(file.data) is not None and b"agents:" in file.data
+def _is_fleet_file(file: TextFile) -> bool:
+    return _FLEET_FILE.search(file.data) is not None and b"agents:" in file.data
 
 
-RULE = Rule(code="A403", title="literal address outside code", action="review", names=_NAMES, text=check)
+RULE = Rule(code="A403", title="literal address outside code", action="review", file_patterns=_FILE_PATTERNS, check_text=check)
 
 MUST = (
-    Case(
+    RuleCase(
         files={"config.yaml": "redis:\n  host: 192.168.1.2  # <--\n  url: redis://localhost:6379/0  # <--\n"}
     ),
-    Case(
+    RuleCase(
         files={
             "docker-compose.yml": "services:\n  a:\n    environment:\n      - PC2_IP=192.168.100.17  # <--\n"
             "    extra_hosts:\n      - pc2:192.168.100.17  # <--\n"
         }
     ),
-    Case(files={"Dockerfile": "FROM python\nENV MAINPC_IP=192.168.100.16\n"}, lines=(2,)),
-    Case(files={".env": "PC2_IP=192.168.100.17  # <--\n"}),
-    Case(
+    RuleCase(files={"Dockerfile": "FROM python\nENV MAINPC_IP=192.168.100.16\n"}, expected_lines=(2,)),
+    RuleCase(files={".env": "PC2_IP=192.168.100.17  # <--\n"}),
+    RuleCase(
         files={"run.sh": "export PC2_IP=${PC2_IP:-192.168.100.17}  # <--\ncurl http://localhost:80/  # <--\n"}
     ),
-    Case(files={"zmq.toml": 'endpoint = "tcp://10.0.0.9:5555"  # <--\n'}),
+    RuleCase(files={"zmq.toml": 'endpoint = "tcp://10.0.0.9:5555"  # <--\n'}),
 )
 MUST_NOT = (
-    Case(files={"fleet.yaml": "fleet: f\nenvironments: {development: {a: 10.0.0.1}}\nagents: {}\n"}),
-    Case(files={"a.yaml": "# host: 192.168.1.2\nport: 5555  # such as tcp://192.168.1.2:5555\n"}),
-    Case(files={"a.yaml": "subnet: 172.20.0.0/16\nip_range: 10.0.0.0/8\nversion: 1.2.3.4\n"}),
-    Case(files={"a.yaml": "host: 0.0.0.0\nbind: tcp://*:5555\nallowed_hosts: [localhost, 192.168.1.2]\n"}),
-    Case(files={"run.sh": 'echo "see http://192.168.1.2:80"\nif [ "$HOST" = "192.168.1.2" ]; then :; fi\n'}),
-    Case(files={"Dockerfile": "HEALTHCHECK CMD curl -f http://localhost:8000/health\nEXPOSE 80\n"}),
-    Case(
+    RuleCase(files={"fleet.yaml": "fleet: f\nenvironments: {development: {a: 10.0.0.1}}\nagents: {}\n"}),
+    RuleCase(files={"a.yaml": "# host: 192.168.1.2\nport: 5555  # such as tcp://192.168.1.2:5555\n"}),
+    RuleCase(files={"a.yaml": "subnet: 172.20.0.0/16\nip_range: 10.0.0.0/8\nversion: 1.2.3.4\n"}),
+    RuleCase(files={"a.yaml": "host: 0.0.0.0\nbind: tcp://*:5555\nallowed_hosts: [localhost, 192.168.1.2]\n"}),
+    RuleCase(files={"run.sh": 'echo "see http://192.168.1.2:80"\nif [ "$HOST" = "192.168.1.2" ]; then :; fi\n'}),
+    RuleCase(files={"Dockerfile": "HEALTHCHECK CMD curl -f http://localhost:8000/health\nEXPOSE 80\n"}),
+    RuleCase(
         files={
             "docker-compose.yml": "services:\n  a:\n    healthcheck:\n"
             '      test: ["CMD", "curl", "http://localhost:80"]\n    ports:\n      - "127.0.0.1:80:80"\n'
         }
     ),
-    Case(files={"README.md": "host: 192.168.1.2\n", "notes.txt": "192.168.1.2\n"}),
-    Case(files={"a.yaml": "image: registry/app:1.10.3.1\ndescription: connect to 192.168.1.2\n"}),
-    Case(files={"a.yaml": "ip: 192.0.2.1\nrange: 10.1.0.255\n"}),
+    RuleCase(files={"README.md": "host: 192.168.1.2\n", "notes.txt": "192.168.1.2\n"}),
+    RuleCase(files={"a.yaml": "image: registry/app:1.10.3.1\ndescription: connect to 192.168.1.2\n"}),
+    RuleCase(files={"a.yaml": "ip: 192.0.2.1\nrange: 10.1.0.255\n"}),
 )

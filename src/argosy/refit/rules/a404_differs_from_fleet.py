@@ -13,27 +13,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.addresses.declared import Book
-from argosy.refit.addresses.defaults import DEFAULTS
+from argosy.refit.addresses.declared import FleetAddressIndex
+from argosy.refit.addresses.defaults import ADDRESS_DEFAULTS
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.tree import Tree
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.tree import SourceTree
 
 
-def check(tree: Tree) -> Iterator[Finding]:
+def check(tree: SourceTree) -> Iterator[Finding]:
     """Hold each default against the fleet file."""
     if tree.fleet is None:
         return
-    book = Book(tree.fleet)
-    own = tree.relative(tree.fleet.path)
-    for path, defaults in tree.facts(DEFAULTS).items():
-        for item in defaults if path != own else ():
-            declared = book.find(item.name, item.value)
+    lookup = FleetAddressIndex(tree.fleet)
+    fleet_path = tree.relative_path(tree.fleet.path)
+    for path, defaults in tree.facts(ADDRESS_DEFAULTS).items():
+        for item in defaults if path != fleet_path else ():
+            declared = lookup.find(item.name, item.value)
             if declared is not None and item.value not in declared.values:
-                right = " or ".join(sorted(f"`{value}`" for value in declared.values))
+                expected = " or ".join(sorted(f"`{value}`" for value in declared.values))
                 message = (
-                    f"`{item.name}` is `{item.value}` here, and the fleet file has {right} "
-                    f"for `{declared.owner}` ({declared.where})"
+                    f"`{item.name}` is `{item.value}` here, and the fleet file has {expected} "
+                    f"for `{declared.owner}` ({declared.location})"
                 )
                 yield Finding(path, item.line, item.column, "", message, symbol=item.name)
 
@@ -42,12 +42,12 @@ RULE = Rule(
     code="A404",
     title="default differs from the fleet file",
     action="review",
-    needs=(DEFAULTS,),
-    tree=check,
-    is_for_fleet=True,
+    fact_kinds=(ADDRESS_DEFAULTS,),
+    check_tree=check,
+    is_fleet_rule=True,
 )
 
-_FLEET = """\
+_FLEET_TEXT = """\
 fleet: harbour
 machines: {mainpc: {}, pc2: {}}
 environments:
@@ -60,7 +60,7 @@ agents:
 """
 
 MUST = (
-    Case(
+    RuleCase(
         "import os\n"
         'PORT = int(os.environ.get("SYSTEM_DIGITAL_TWIN_PORT", 7120))  # <--\n'
         'TEXT = os.getenv("SYSTEM_DIGITAL_TWIN_PORT", "7120")  # <--\n'
@@ -73,25 +73,25 @@ MUST = (
         '    ask.discover("SystemDigitalTwin", port=7120)  # <--\n'
         '    return config.get("system_digital_twin_port", 7120)  # <--\n'
         "def g(system_digital_twin_port=7120):  # <--\n    pass\n",
-        fleet=_FLEET,
+        fleet=_FLEET_TEXT,
     ),
-    Case(
+    RuleCase(
         'import os\nA = os.environ.get("MAINPC_IP", "192.168.1.2")  # <--\n'
         'PC2_IP = "192.168.1.27"  # <--\n'
         'B = os.environ.get("SECOND_IP", "10.0.0.1")  # <--\n'
         'REDIS_HOST = "10.0.0.2"  # <--\nREDIS_PORT = 6380  # <--\n',
-        fleet=_FLEET,
+        fleet=_FLEET_TEXT,
     ),
-    Case(files={".env": "SYSTEM_DIGITAL_TWIN_PORT=7120  # <--\nPC2_IP=10.0.0.1  # <--\n"}, fleet=_FLEET),
+    RuleCase(files={".env": "SYSTEM_DIGITAL_TWIN_PORT=7120  # <--\nPC2_IP=10.0.0.1  # <--\n"}, fleet=_FLEET_TEXT),
 )
 MUST_NOT = (
-    Case('import os\nPORT = int(os.environ.get("SYSTEM_DIGITAL_TWIN_PORT", 7220))\n', fleet=_FLEET),
-    Case('PC2_IP = "192.168.100.17"\nMAINPC_IP = "127.0.0.1"\nHOST = "10.0.0.9"\n', fleet=_FLEET),
-    Case("PORT = 7120\nport = 7120\nOTHER_PORT = 7120\nSystemDigitalTwin = 3\n", fleet=_FLEET),
-    Case('COUNTS = {"responder_count": 7, "Responder": 5}\nif x == 7120:\n    pass\n', fleet=_FLEET),
-    Case('import os\nPORT = int(os.environ.get("SYSTEM_DIGITAL_TWIN_PORT", 7120))\n'),
-    Case(files={"tests/test_a.py": 'TWIN = {"SystemDigitalTwin": 7120}\n'}, fleet=_FLEET),
-    Case(
+    RuleCase('import os\nPORT = int(os.environ.get("SYSTEM_DIGITAL_TWIN_PORT", 7220))\n', fleet=_FLEET_TEXT),
+    RuleCase('PC2_IP = "192.168.100.17"\nMAINPC_IP = "127.0.0.1"\nHOST = "10.0.0.9"\n', fleet=_FLEET_TEXT),
+    RuleCase("PORT = 7120\nport = 7120\nOTHER_PORT = 7120\nSystemDigitalTwin = 3\n", fleet=_FLEET_TEXT),
+    RuleCase('COUNTS = {"responder_count": 7, "Responder": 5}\nif x == 7120:\n    pass\n', fleet=_FLEET_TEXT),
+    RuleCase('import os\nPORT = int(os.environ.get("SYSTEM_DIGITAL_TWIN_PORT", 7120))\n'),
+    RuleCase(files={"tests/test_a.py": 'TWIN = {"SystemDigitalTwin": 7120}\n'}, fleet=_FLEET_TEXT),
+    RuleCase(
         'MAINPC_IP = "192.168.1.2"\n',
         fleet="fleet: f\nmachines: {mainpc: {}}\nenvironments: {development: {mainpc: 127.0.0.1}}\n"
         "agents: {A: {run: [a], machine: mainpc}}\n",

@@ -16,79 +16,79 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
-from argosy.refit.facts.units import UNITS, Unit, Units, enclosing
+from argosy.refit.facts.units import CODE_FRAGMENTS, CodeFragment, CodeFragments, iter_enclosing
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.tree import Tree
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.tree import SourceTree
 
-_LEAST_IN_ONE_FILE = 48
-_SHOWN = 3
+_MIN_NODES_IN_ONE_FILE = 48
+_MAX_SHOWN = 3
 
 
-class Copy(NamedTuple):
+class FragmentCopy(NamedTuple):
     """A unit in its place. at: where among the units of its file."""
 
     path: str
-    at: int
-    unit: Unit
+    index: int
+    fragment: CodeFragment
 
 
-def clusters(tree: Tree) -> tuple[tuple[Copy, ...], ...]:
+def find_copy_groups(tree: SourceTree) -> tuple[tuple[FragmentCopy, ...], ...]:
     """Return the groups of copies, each once, the largest first; of nested ones the outer."""
-    files = tree.facts(UNITS)
-    places: dict[bytes, list[tuple[str, int]]] = {}
-    for path, units in files.items():
-        for at, unit in enumerate(units):
-            places.setdefault(unit.shape, []).append((path, at))
+    files = tree.facts(CODE_FRAGMENTS)
+    locations_by_shape: dict[bytes, list[tuple[str, int]]] = {}
+    for path, fragments in files.items():
+        for index, fragment in enumerate(fragments):
+            locations_by_shape.setdefault(fragment.shape_digest, []).append((path, index))
     # Most units have no copy: nothing is made for them.
-    groups: dict[bytes, tuple[Copy, ...]] = {}
-    for shape, held in places.items():
-        if len(held) > 1:
-            copies = tuple(Copy(path, at, files[path][at]) for path, at in held)
+    groups: dict[bytes, tuple[FragmentCopy, ...]] = {}
+    for shape, locations in locations_by_shape.items():
+        if len(locations) > 1:
+            copies = tuple(FragmentCopy(path, at, files[path][at]) for path, at in locations)
             if _is_group(copies):
                 groups[shape] = copies
     found = [
         copies
         for copies in groups.values()
-        if not all(_is_within(files[copy.path], copy.at, groups) for copy in copies)
+        if not all(_is_nested_copy(files[copy.path], copy.index, groups) for copy in copies)
     ]
-    return tuple(sorted(found, key=lambda copies: -len(copies) * copies[0].unit.lines))
+    return tuple(sorted(found, key=lambda copies: -len(copies) * copies[0].fragment.line_count))
 
 
-def _is_within(units: Units, at: int, groups: Container[bytes]) -> bool:
+def _is_nested_copy(fragments: CodeFragments, index: int, groups: Container[bytes]) -> bool:
     """Return whether what a unit lies in has copies too."""
-    return any(around.shape in groups for around in enclosing(units, at))
+    return any(around.shape_digest in groups for around in iter_enclosing(fragments, index))
 
 
-def _is_group(copies: Sequence[Copy]) -> bool:
+def _is_group(copies: Sequence[FragmentCopy]) -> bool:
     is_spread = any(copy.path != copies[0].path for copy in copies)
-    return is_spread or copies[0].unit.size >= _LEAST_IN_ONE_FILE
+    return is_spread or copies[0].fragment.node_count >= _MIN_NODES_IN_ONE_FILE
 
 
-def check(tree: Tree) -> Iterator[Finding]:
+def check(tree: SourceTree) -> Iterator[Finding]:
     """Tell each copy, with where others of its group are."""
-    for copies in tree.derived(clusters):
+    for copies in tree.compute_once(find_copy_groups):
         for copy in copies:
-            yield _told(copy, copies)
+            yield _make_finding(copy, copies)
 
 
-def _told(copy: Copy, copies: tuple[Copy, ...]) -> Finding:
-    unit = copy.unit
+def _make_finding(copy: FragmentCopy, copies: tuple[FragmentCopy, ...]) -> Finding:
+    fragment = copy.fragment
     others = [other for other in copies if other is not copy]
-    alike = sum(other.unit.exact == unit.exact for other in others)
-    what = f"`{unit.name}`" if unit.name else "this file"
-    where = ", ".join(f"{other.path}:{other.unit.line}" for other in others[:_SHOWN])
-    more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-    words = "none" if not alike else "all" if alike == len(others) else str(alike)
+    identical_count = sum(other.fragment.exact_digest == fragment.exact_digest for other in others)
+    subject = f"`{fragment.name}`" if fragment.name else "this file"
+    locations = ", ".join(f"{other.path}:{other.fragment.line}" for other in others[:_MAX_SHOWN])
+    more = f" and {len(others) - _MAX_SHOWN} more" if len(others) > _MAX_SHOWN else ""
+    identical_text = "none" if not identical_count else "all" if identical_count == len(others) else str(identical_count)
     message = (
-        f"{what} ({unit.lines} lines) is one of {len(copies)} copies up to names and constants, "
-        f"{words} of the others word for word: {where}{more}"
+        f"{subject} ({fragment.line_count} lines) is one of {len(copies)} copies up to names and constants, "
+        f"{identical_text} of the others word for word: {locations}{more}"
     )
-    group = f"C701-{unit.shape.hex()}"
-    return Finding(copy.path, unit.line, unit.column, "", message, symbol=unit.name, group=group)
+    group = f"C701-{fragment.shape_digest.hex()}"
+    return Finding(copy.path, fragment.line, fragment.column, "", message, symbol=fragment.name, group=group)
 
 
-RULE = Rule(code="C701", title="copy", action="report", needs=(UNITS,), tree=check)
+RULE = Rule(code="C701", title="copy", action="report", fact_kinds=(CODE_FRAGMENTS,), check_tree=check)
 
 _LOOP = """\
 import time
@@ -102,7 +102,7 @@ class {name}:
             {pause}
 """
 _PAUSE = "time.sleep(0.1)"
-_VALUES = """\
+_STORING_CLASS = """\
 class {name}(Base):
     def __init__(self, a, b, c, d, e, f, g, h):
         self.{name}_a = a
@@ -116,7 +116,7 @@ class {name}(Base):
 """
 
 
-def _loop(
+def _loop_source(
     name: str, function: str, constant: str, pause: str = _PAUSE, mark: str = "", more: str = ""
 ) -> str:
     socket = f"{name.lower()}_socket"
@@ -131,42 +131,42 @@ _OTHER = "\nclass Z:\n    def g(self):\n        return [a for a in self if a]\n"
 
 MUST = (
     # One method of classes that differ, under other names.
-    Case(
+    RuleCase(
         files={
-            "a.py": _loop("A", "_health_check_loop", "1000", mark=_MARK) + "    def more(self): return 1\n",
-            "b.py": _loop("B", "answer", "5", mark=_MARK, more=_MORE),
+            "a.py": _loop_source("A", "_health_check_loop", "1000", mark=_MARK) + "    def more(self): return 1\n",
+            "b.py": _loop_source("B", "answer", "5", mark=_MARK, more=_MORE),
         }
     ),
     # Whole classes: their methods are not told again.
-    Case(
+    RuleCase(
         files={
-            "a.py": _loop("A", "f", "1", more=_MORE).replace("class A:", "class A:  # <--"),
-            "b.py": _loop("B", "g", "'b'").replace("class B:", "class B:  # <--"),
+            "a.py": _loop_source("A", "f", "1", more=_MORE).replace("class A:", "class A:  # <--"),
+            "b.py": _loop_source("B", "g", "'b'").replace("class B:", "class B:  # <--"),
         }
     ),
     # Whole files, told at their first line.
-    Case(files={"a.py": "# <--\n" + _loop("A", "f", "1"), "b.py": "# <--\n\n" + _loop("B", "f", "2")}),
+    RuleCase(files={"a.py": "# <--\n" + _loop_source("A", "f", "1"), "b.py": "# <--\n\n" + _loop_source("B", "f", "2")}),
     # A third copy elsewhere brings all of them.
-    Case(
+    RuleCase(
         files={
-            "a.py": "# <--\n" + _loop("A", "f", "1", mark=_MARK),
-            "b.py": "# <--\n" + _loop("B", "f", "2", mark=_MARK),
-            "c.py": _loop("C", "f", "3", mark=_MARK) + "    def more(self): return 1\n",
+            "a.py": "# <--\n" + _loop_source("A", "f", "1", mark=_MARK),
+            "b.py": "# <--\n" + _loop_source("B", "f", "2", mark=_MARK),
+            "c.py": _loop_source("C", "f", "3", mark=_MARK) + "    def more(self): return 1\n",
         }
     ),
 )
 MUST_NOT = (
     # Something else is done.
-    Case(files={"a.py": _loop("A", "f", "1"), "b.py": _loop("B", "f", "1", pause="time.sleep(2 * B.t)")}),
+    RuleCase(files={"a.py": _loop_source("A", "f", "1"), "b.py": _loop_source("B", "f", "1", pause="time.sleep(2 * B.t)")}),
     # Two names in one, the same name twice in the other.
-    Case(
+    RuleCase(
         files={
-            "a.py": _loop("A", "f", "1"),
-            "b.py": _loop("B", "f", "1").replace("self.b_socket.recv", "self.other.recv"),
+            "a.py": _loop_source("A", "f", "1"),
+            "b.py": _loop_source("B", "f", "1").replace("self.b_socket.recv", "self.other.recv"),
         }
     ),
-    Case(files={"a.py": _VALUES.format(name="A"), "b.py": "import b\n" + _VALUES.format(name="B")}),
-    Case(_loop("A", "f", "1") + _loop("B", "g", "2") + _OTHER),
-    Case(files={"a.py": "class A:\n    x: int\n    y: int = 1\n" * 9, "b.py": "class B:\n    x: str\n" * 9}),
-    Case(files={"a/__init__.py": "", "b/__init__.py": ""}),
+    RuleCase(files={"a.py": _STORING_CLASS.format(name="A"), "b.py": "import b\n" + _STORING_CLASS.format(name="B")}),
+    RuleCase(_loop_source("A", "f", "1") + _loop_source("B", "g", "2") + _OTHER),
+    RuleCase(files={"a.py": "class A:\n    x: int\n    y: int = 1\n" * 9, "b.py": "class B:\n    x: str\n" * 9}),
+    RuleCase(files={"a/__init__.py": "", "b/__init__.py": ""}),
 )

@@ -10,37 +10,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.facts.program import fleet_finding
+from argosy.refit.facts.program import make_fleet_finding
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.tree import Tree
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.tree import SourceTree
 
-_CODES = ("cycle", "self-edge")
+_CYCLE_CODES = ("cycle", "self-edge")
 
 
-def check(tree: Tree) -> Iterator[Finding]:
+def check(tree: SourceTree) -> Iterator[Finding]:
     """Tell the circles that the loader of fleet files finds."""
     for fault in tree.fleet_faults:
-        if fault.code in _CODES:
+        if fault.code in _CYCLE_CODES:
             message = " ".join(fault.message.split())
-            yield fleet_finding(tree, fault.where, message, symbol=message.split("`")[1], hint=fault.hint)
+            yield make_fleet_finding(tree, fault.where, message, symbol=message.split("`")[1], hint=fault.hint)
 
 
-RULE = Rule(code="D501", title="cycle", action="review", tree=check, is_for_fleet=True)
+RULE = Rule(code="D501", title="cycle", action="review", check_tree=check, is_fleet_rule=True)
 
 MUST = (
-    Case(
+    RuleCase(
         files={"fleet.yaml": "# the case's fleet file is put here\n"},
-        lines=(4,),
+        expected_lines=(4,),
         fleet="fleet: f\nagents:\n  A: {run: [a],\n      needs: [B]}\n  B: {run: [b], needs: [A]}\n",
     ),
-    Case(
+    RuleCase(
         files={"fleet.yaml": "#\n"},
-        lines=(3,),
+        expected_lines=(3,),
         fleet="fleet: f\nagents:\n  A: {run: [a], needs: [A]}\n  B: {run: [b], needs: [A]}\n",
     ),
 )
 MUST_NOT = (
-    Case(fleet="fleet: f\nagents:\n  A: {run: [a], needs: [B]}\n  B: {run: [b], wants: [A]}\n"),
-    Case("A = 1\n"),
+    RuleCase(fleet="fleet: f\nagents:\n  A: {run: [a], needs: [B]}\n  B: {run: [b], wants: [A]}\n"),
+    RuleCase("A = 1\n"),
 )

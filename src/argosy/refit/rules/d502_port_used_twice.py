@@ -14,119 +14,119 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from argosy.engine.sources import Sources
+from argosy.engine.sources import AgentSources
 from argosy.fleet.spec import AgentSpec, Fleet
-from argosy.refit.facts.imports import IMPORTS
-from argosy.refit.facts.madeports import MADE_PORTS, MadePort
-from argosy.refit.facts.program import fleet_finding, fleet_of, path_in, shelf
-from argosy.refit.facts.surface import SURFACE
+from argosy.refit.facts.imports import MODULE_IMPORTS
+from argosy.refit.facts.madeports import MODULE_PORTS, DerivedPort
+from argosy.refit.facts.program import make_fleet_finding, require_fleet, resolve_tree_path, build_source_cache
+from argosy.refit.facts.surface import MODULE_EXPORTS
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.tree import Tree
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.tree import SourceTree
 
-_NAME = re.compile(r"`([^`]+)`")
-_SHOWN = 3
-Claims = Mapping[tuple[str | None, int], str]
+_QUOTED_NAME = re.compile(r"`([^`]+)`")
+_MAX_SHOWN = 3
+PortOwners = Mapping[tuple[str | None, int], str]
 
 
-def check(tree: Tree) -> Iterator[Finding]:
+def check(tree: SourceTree) -> Iterator[Finding]:
     """Tell the declared ones, then those that are bound by number, then those that are made."""
     for fault in tree.fleet_faults:
         if fault.code == "port-used-twice":
-            names = _NAME.findall(fault.message)
+            names = _QUOTED_NAME.findall(fault.message)
             symbol = "-".join([names[1], names[-1]]) if len(names) > 2 else fault.message
-            yield fleet_finding(tree, fault.where, fault.message, symbol=symbol, hint=fault.hint)
-    fleet = fleet_of(tree)
-    claims = _claims(fleet)
-    made: dict[tuple[str, MadePort], list[tuple[AgentSpec, str]]] = {}
+            yield make_fleet_finding(tree, fault.where, fault.message, symbol=symbol, hint=fault.hint)
+    fleet = require_fleet(tree)
+    owners = _declared_owners(fleet)
+    derived: dict[tuple[str, DerivedPort], list[tuple[AgentSpec, str]]] = {}
     for agent in fleet.agents.values():
-        sources = tree.derived(shelf).sources_of(agent)
-        for path in sources.own:
-            yield from _bound(tree, path_in(tree, path), agent, claims)
-        for path, is_own in _files(tree, sources):
-            facts = tree.fact(MADE_PORTS, path)
-            for item in facts.made if facts is not None else ():
-                holder = _holder(agent, item, claims)
-                if holder and (is_own or not _gives_health(tree, sources)):
-                    made.setdefault((path, item), []).append((agent, holder))
-    for (path, item), clashes in made.items():
-        yield _told(path, item, clashes)
+        sources = tree.compute_once(build_source_cache).read_sources(agent)
+        for path in sources.entry_files:
+            yield from _check_bound_ports(tree, resolve_tree_path(tree, path), agent, owners)
+        for path, is_own in _iter_agent_files(tree, sources):
+            facts = tree.fact(MODULE_PORTS, path)
+            for item in facts.derived if facts is not None else ():
+                owner = _other_owner(agent, item, owners)
+                if owner and (is_own or not _has_explicit_health_port(tree, sources)):
+                    derived.setdefault((path, item), []).append((agent, owner))
+    for (path, item), conflicts in derived.items():
+        yield _make_finding(path, item, conflicts)
 
 
-def _claims(fleet: Fleet) -> dict[tuple[str | None, int], str]:
+def _declared_owners(fleet: Fleet) -> dict[tuple[str | None, int], str]:
     """Return who declares each port of each machine first."""
-    claims: dict[tuple[str | None, int], str] = {}
+    owners: dict[tuple[str | None, int], str] = {}
     for agent in fleet.agents.values():
         for port in (agent.port, agent.health_port):
             if port is not None:
-                claims.setdefault((agent.machine, port), agent.name)
-    return claims
+                owners.setdefault((agent.machine, port), agent.name)
+    return owners
 
 
-def _bound(tree: Tree, path: str, agent: AgentSpec, claims: Claims) -> Iterator[Finding]:
-    facts = tree.fact(MADE_PORTS, path)
+def _check_bound_ports(tree: SourceTree, path: str, agent: AgentSpec, owners: PortOwners) -> Iterator[Finding]:
+    facts = tree.fact(MODULE_PORTS, path)
     for item in facts.bound if facts is not None else ():
-        holder = claims.get((agent.machine, item.port), agent.name)
-        if holder != agent.name and item.port not in (agent.port, agent.health_port):
-            message = f"`{agent.name}` binds {item.port}, which `{holder}` declares"
-            yield Finding(path, item.line, item.column, "", message, symbol=f"{agent.name}-{holder}")
+        owner = owners.get((agent.machine, item.port), agent.name)
+        if owner != agent.name and item.port not in (agent.port, agent.health_port):
+            message = f"`{agent.name}` binds {item.port}, which `{owner}` declares"
+            yield Finding(path, item.line, item.column, "", message, symbol=f"{agent.name}-{owner}")
 
 
-def _holder(agent: AgentSpec, item: MadePort, claims: Claims) -> str:
+def _other_owner(agent: AgentSpec, item: DerivedPort, owners: PortOwners) -> str:
     """Return the other agent whose port a made one is; empty for none."""
     if agent.port is None or agent.port + item.offset == agent.health_port:
         return ""
-    holder = claims.get((agent.machine, agent.port + item.offset), agent.name)
-    return holder if holder != agent.name else ""
+    owner = owners.get((agent.machine, agent.port + item.offset), agent.name)
+    return owner if owner != agent.name else ""
 
 
-def _files(tree: Tree, sources: Sources) -> Iterator[tuple[str, bool]]:
+def _iter_agent_files(tree: SourceTree, sources: AgentSources) -> Iterator[tuple[str, bool]]:
     """Yield the files that an agent is, and those of the classes that it inherits from, each once."""
-    todo = [(path_in(tree, path), True) for path in sources.own]
+    pending = [(resolve_tree_path(tree, path), True) for path in sources.entry_files]
     modules = {
-        node.module.name: path_in(tree, node.path)
-        for node in (sources.closure.nodes.values() if sources.closure is not None else ())
+        node.module.name: resolve_tree_path(tree, node.path)
+        for node in (sources.import_graph.nodes.values() if sources.import_graph is not None else ())
         if node.module is not None
     }
     seen: set[str] = set()
-    while todo:
-        path, is_own = todo.pop()
+    while pending:
+        path, is_own = pending.pop()
         if path in seen:
             continue
         seen.add(path)
         yield path, is_own
-        facts = tree.fact(MADE_PORTS, path)
+        facts = tree.fact(MODULE_PORTS, path)
         for base in facts.bases if facts is not None else ():
             module = modules.get(base.rpartition(".")[0])
             if module is not None:
-                todo.append((module, False))
+                pending.append((module, False))
 
 
-def _gives_health(tree: Tree, sources: Sources) -> bool:
-    facts = [tree.fact(MADE_PORTS, path_in(tree, path)) for path in sources.own]
-    return any(fact is not None and fact.gives_health for fact in facts)
+def _has_explicit_health_port(tree: SourceTree, sources: AgentSources) -> bool:
+    facts = [tree.fact(MODULE_PORTS, resolve_tree_path(tree, path)) for path in sources.entry_files]
+    return any(fact is not None and fact.has_explicit_health_port for fact in facts)
 
 
-def _told(path: str, item: MadePort, clashes: list[tuple[AgentSpec, str]]) -> Finding:
+def _make_finding(path: str, item: DerivedPort, conflicts: list[tuple[AgentSpec, str]]) -> Finding:
     parts = [
         f"for `{agent.name}` that is {(agent.port or 0) + item.offset}, of `{holder}`"
-        for agent, holder in clashes[:_SHOWN]
+        for agent, holder in conflicts[:_MAX_SHOWN]
     ]
-    more = f", and so for {len(clashes) - _SHOWN} more agents" if len(clashes) > _SHOWN else ""
-    message = f"`{item.shown}` is a port that another agent declares: {', '.join(parts)}{more}"
-    return Finding(path, item.line, item.column, "", message, symbol=item.shown)
+    more = f", and so for {len(conflicts) - _MAX_SHOWN} more agents" if len(conflicts) > _MAX_SHOWN else ""
+    message = f"`{item.source}` is a port that another agent declares: {', '.join(parts)}{more}"
+    return Finding(path, item.line, item.column, "", message, symbol=item.source)
 
 
 RULE = Rule(
     code="D502",
     title="port used twice",
     action="review",
-    needs=(MADE_PORTS, IMPORTS, SURFACE),
-    tree=check,
-    is_for_fleet=True,
+    fact_kinds=(MODULE_PORTS, MODULE_IMPORTS, MODULE_EXPORTS),
+    check_tree=check,
+    is_fleet_rule=True,
 )
 
-_FLEET = """\
+_FLEET_TEXT = """\
 fleet: f
 machines: {m: {}, n: {}}
 environments: {development: {m: 127.0.0.1, n: 127.0.0.1}}
@@ -137,21 +137,21 @@ agents:
 """
 
 MUST = (
-    Case(
+    RuleCase(
         files={"fleet.yaml": "#\n"},
-        lines=(4,),
+        expected_lines=(4,),
         fleet="fleet: f\nagents:\n  A: {run: [a], port: 5501}\n  B: {run: [b], port: 5501}\n",
     ),
-    Case(
+    RuleCase(
         files={
             "a.py": "class A:\n    def f(self, s):\n        self.health_port = self.port + 1  # <--\n"
             '        s.bind("tcp://*:5512")  # <--\n',
             "b.py": "",
             "c.py": "",
         },
-        fleet=_FLEET,
+        fleet=_FLEET_TEXT,
     ),
-    Case(
+    RuleCase(
         files={
             "base/__init__.py": "",
             "base/core.py": "class Base:\n    def __init__(self, port, health=None):\n"
@@ -161,20 +161,20 @@ MUST = (
             "b.py": "",
             "c.py": "",
         },
-        fleet=_FLEET,
+        fleet=_FLEET_TEXT,
     ),
 )
 MUST_NOT = (
-    Case(
+    RuleCase(
         files={
             "a.py": "def find_free_port(port):\n    return port + 1\n\ndef g(port, s):\n"
             '    s.connect(f"tcp://h:{other.port + 1}")\n    s.bind("tcp://*:5501")\n    return port + 7\n',
             "b.py": "class B:\n    def f(self):\n        return self.port + 10\n",
             "c.py": 'def f(s, port):\n    s.bind("tcp://*:5501")\n    return port - 1, port + 1\n',
         },
-        fleet=_FLEET,
+        fleet=_FLEET_TEXT,
     ),
-    Case(
+    RuleCase(
         files={
             "base.py": "class Base:\n    def __init__(self, port, health_port=None):\n"
             "        self.health = health_port or port + 1\n",
@@ -183,6 +183,6 @@ MUST_NOT = (
             "b.py": "from base import Base\n",
             "c.py": "",
         },
-        fleet=_FLEET,
+        fleet=_FLEET_TEXT,
     ),
 )

@@ -11,40 +11,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.facts.imports import IMPORTS
-from argosy.refit.facts.program import fleet_of, path_in, written
-from argosy.refit.facts.speech import SPEECH
-from argosy.refit.facts.surface import SURFACE
+from argosy.refit.facts.imports import MODULE_IMPORTS
+from argosy.refit.facts.program import require_fleet, resolve_tree_path, find_tree_edges
+from argosy.refit.facts.speech import PEER_REFERENCES
+from argosy.refit.facts.surface import MODULE_EXPORTS
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.tree import Tree
-from argosy.refit.written import tell_undeclared
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.tree import SourceTree
+from argosy.refit.written import describe_undeclared_edge
 
 
-def check(tree: Tree) -> Iterator[Finding]:
+def check(tree: SourceTree) -> Iterator[Finding]:
     """Tell each edge once, at the first place that states it."""
-    fleet = fleet_of(tree)
-    for (agent, other), spots in tree.derived(written).edges.items():
+    fleet = require_fleet(tree)
+    for (agent, other), locations in tree.compute_once(find_tree_edges).edges.items():
         spec = fleet.agents[agent]
         if other in spec.wants or any(need.agent == other for need in spec.needs):
             continue
-        path = path_in(tree, spots[0].path)
-        places = [f"{path_in(tree, spot.path)}:{spot.line}" for spot in spots[:3]]
-        message = tell_undeclared(agent, other, places)
+        path = resolve_tree_path(tree, locations[0].path)
+        places = [f"{resolve_tree_path(tree, spot.path)}:{spot.line}" for spot in locations[:3]]
+        message = describe_undeclared_edge(agent, other, places)
         hint = f"`wants: [{', '.join([*spec.wants, other])}]` of `{agent}` ({spec.where})"
-        yield Finding(path, spots[0].line, spots[0].column, "", message, symbol=f"{agent}-{other}", hint=hint)
+        yield Finding(path, locations[0].line, locations[0].column, "", message, symbol=f"{agent}-{other}", hint=hint)
 
 
 RULE = Rule(
     code="D503",
     title="edge not declared",
     action="review",
-    needs=(SPEECH, IMPORTS, SURFACE),
-    tree=check,
-    is_for_fleet=True,
+    fact_kinds=(PEER_REFERENCES, MODULE_IMPORTS, MODULE_EXPORTS),
+    check_tree=check,
+    is_fleet_rule=True,
 )
 
-_FLEET = """\
+_FLEET_TEXT = """\
 fleet: f
 agents:
   A: {run: a.py, port: 5501, needs: [C]}
@@ -53,24 +53,24 @@ agents:
 """
 
 MUST = (
-    Case(
+    RuleCase(
         files={
             "a.py": 'def ask(s):\n    s.connect("tcp://127.0.0.1:5502")  # <--\n    s.connect("tcp://h:5502")\n',
             "b.py": 'import here\nhere.peer("A")  # <--\n',
             "c.py": "",
         },
-        fleet=_FLEET,
+        fleet=_FLEET_TEXT,
     ),
 )
 MUST_NOT = (
-    Case(files={"a.py": 's.connect("tcp://h:5503")\ns.connect("tcp://h:5501")\n', "b.py": ""}, fleet=_FLEET),
-    Case(
+    RuleCase(files={"a.py": 's.connect("tcp://h:5503")\ns.connect("tcp://h:5501")\n', "b.py": ""}, fleet=_FLEET_TEXT),
+    RuleCase(
         files={
             "a.py": "import shared\n",
             "shared.py": 'def f(s):\n    s.connect("tcp://h:5502")\n',
             "b.py": 'print("A")\nPEERS = ["A"]\ns.bind("tcp://*:5501")\n',
         },
-        fleet=_FLEET,
+        fleet=_FLEET_TEXT,
     ),
-    Case(files={"a.py": 's.connect("tcp://h:5502")\n'}),
+    RuleCase(files={"a.py": 's.connect("tcp://h:5502")\n'}),
 )

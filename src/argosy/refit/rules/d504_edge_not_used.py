@@ -11,20 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.facts.imports import IMPORTS
-from argosy.refit.facts.program import fleet_finding, fleet_of, written
-from argosy.refit.facts.speech import SPEECH
-from argosy.refit.facts.surface import SURFACE
+from argosy.refit.facts.imports import MODULE_IMPORTS
+from argosy.refit.facts.program import make_fleet_finding, require_fleet, find_tree_edges
+from argosy.refit.facts.speech import PEER_REFERENCES
+from argosy.refit.facts.surface import MODULE_EXPORTS
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.tree import Tree
-from argosy.refit.written import NO_TRACE, tell_unused
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.tree import SourceTree
+from argosy.refit.written import NO_TRACE_REASON, describe_unused_edge
 
 
-def check(tree: Tree) -> Iterator[Finding]:
+def check(tree: SourceTree) -> Iterator[Finding]:
     """Tell each edge at its place in the fleet file."""
-    fleet = fleet_of(tree)
-    traces = tree.derived(written)
+    fleet = require_fleet(tree)
+    source_edges = tree.compute_once(find_tree_edges)
     for agent in fleet.agents.values():
         declared = [("needs", need.agent) for need in agent.needs]
         declared += [("wants", want) for want in agent.wants]
@@ -32,46 +32,46 @@ def check(tree: Tree) -> Iterator[Finding]:
         for kind, other in declared:
             index = indexes[kind]
             indexes[kind] += 1
-            if other in fleet.agents and traces.has_no_trace_of((agent.name, other)):
-                where = fleet.places.get(f"agents.{agent.name}.{kind}.{index}", agent.where)
-                message = tell_unused(agent.name, other, kind, [NO_TRACE])
-                yield fleet_finding(tree, where, message, symbol=f"{agent.name}-{other}")
+            if other in fleet.agents and source_edges.is_untraced((agent.name, other)):
+                where = fleet.locations.get(f"agents.{agent.name}.{kind}.{index}", agent.where)
+                message = describe_unused_edge(agent.name, other, kind, [NO_TRACE_REASON])
+                yield make_fleet_finding(tree, where, message, symbol=f"{agent.name}-{other}")
 
 
 RULE = Rule(
     code="D504",
     title="edge not used",
     action="review",
-    needs=(SPEECH, IMPORTS, SURFACE),
-    tree=check,
-    is_for_fleet=True,
+    fact_kinds=(PEER_REFERENCES, MODULE_IMPORTS, MODULE_EXPORTS),
+    check_tree=check,
+    is_fleet_rule=True,
 )
 
 MUST = (
-    Case(
+    RuleCase(
         files={"fleet.yaml": "#\n", "a.py": "print(1)\n", "b.py": ""},
-        lines=(3, 4),
+        expected_lines=(3, 4),
         fleet="fleet: f\nagents:\n  A: {run: a.py, needs: [B]}\n  B: {run: b.py, port: 5502, wants: [A]}\n",
     ),
 )
 MUST_NOT = (
-    Case(
+    RuleCase(
         files={"a.py": "import shared\n", "shared.py": 'ask("B")\n', "b.py": ""},
         fleet="fleet: f\nagents:\n  A: {run: a.py, needs: [B]}\n  B: {run: b.py}\n",
     ),
-    Case(
+    RuleCase(
         files={"a.py": "PORT = 5502\n", "b.py": ""},
         fleet="fleet: f\nagents:\n  A: {run: a.py, needs: [B]}\n  B: {run: b.py, port: 5502}\n",
     ),
-    Case(
+    RuleCase(
         files={"a.py": "import broken\n", "broken.py": "def f(:\n", "b.py": ""},
         fleet="fleet: f\nagents:\n  A: {run: a.py, needs: [B]}\n  B: {run: b.py}\n",
     ),
-    Case(
+    RuleCase(
         files={"a.py": "import sys\nask(sys.argv[1])\n", "b.py": ""},
         fleet="fleet: f\nagents:\n  A: {run: a.py, args: [B], needs: [B]}\n  B: {run: b.py}\n",
     ),
-    Case(
+    RuleCase(
         files={"a.py": ""},
         fleet="fleet: f\nagents:\n  A: {run: [sleep, '1'], needs: [B]}\n  B: {run: [sleep, '1']}\n",
     ),

@@ -18,30 +18,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.refit.file import PythonFile
-from argosy.refit.finding import Action, Finding
+from argosy.refit.finding import FindingAction, Finding
 from argosy.refit.health.loops import find_health_loops
-from argosy.refit.rule import Case, Rule
+from argosy.refit.rule import RuleCase, Rule
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Tell each function that has such a loop, once."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for loop in find_health_loops(file):
-        if loop.name in told:
+        if loop.name in reported:
             continue
-        told.add(loop.name)
-        does = "answers for health" if loop.kind == "answer" else "sends out health"
-        action: Action = "auto" if loop.kind == "answer" and loop.is_alone else "review"
-        message = f"`{loop.place.name}` is a loop of its own that {does} on `{loop.socket}`"
-        yield file.finding(loop.place, message, loop.function, action=action)
+        reported.add(loop.name)
+        behavior = "answers for health" if loop.kind == "answer" else "sends out health"
+        action: FindingAction = "auto" if loop.kind == "answer" and loop.is_only_socket else "review"
+        message = f"`{loop.definition.name}` is a loop of its own that {behavior} on `{loop.socket}`"
+        yield file.make_finding(loop.definition, message, loop.function, action=action)
 
 
 RULE = Rule(
     code="H201",
     title="own health loop",
     action="review",
-    words=(b"send", b"SEND"),
-    file=check,
+    required_words=(b"send", b"SEND"),
+    check_file=check,
 )
 
 _HEAD = "import threading, time, zmq\n\nclass A(Base):\n"
@@ -53,18 +53,18 @@ _LOOP = (
     "            time.sleep(0.1)\n"
 )
 MUST = (
-    Case(_HEAD + "    def f(self):  # <--\n" + _LOOP.format(payload="self._get_health_status()")),
-    Case(
+    RuleCase(_HEAD + "    def f(self):  # <--\n" + _LOOP.format(payload="self._get_health_status()")),
+    RuleCase(
         _HEAD
         + "    def spin(self):  # <--\n"
         + _LOOP.format(payload='{"status": "ok", "uptime": time.time() - self.t0}')
     ),
-    Case(
+    RuleCase(
         _HEAD + "    def spin(self):  # <--\n" + _LOOP.format(payload="self.tell()") + "    def tell(self):\n"
         "        found = super()._get_health_status()\n        found.update({'queue': 1})\n"
         "        return found\n"
     ),
-    Case(
+    RuleCase(
         "import json, zmq\n\ndef serve(sock, name):  # <--\n    while True:\n"
         "        request = sock.recv_json()\n"
         "        if request.get('action') == 'ping':\n"
@@ -72,7 +72,7 @@ MUST = (
         "            reply = {'status': 'error', 'message': f'what is {request}'}\n"
         "        sock.send(json.dumps(reply).encode())\n"
     ),
-    Case(
+    RuleCase(
         "import zmq\n\nclass A:\n    def run(self):  # <--\n        poller = zmq.Poller()\n"
         "        while True:\n"
         "            ready = dict(poller.poll(500))\n            if self.main in ready:\n"
@@ -80,7 +80,7 @@ MUST = (
         "            if self.second in ready:\n                _ = self.second.recv()\n"
         "                self.second.send_json(self._get_health_status())\n"
     ),
-    Case(
+    RuleCase(
         "import time, zmq\n\nclass A:\n    def __init__(self, c):\n        self.p = c.socket(zmq.PUB)\n\n"
         "    def begin(self):\n        def tell():  # <--\n            while True:\n"
         "                state = {'status': 'ok' if self.good() else 'degraded', 'stats': self.stats()}\n"
@@ -88,23 +88,23 @@ MUST = (
     ),
 )
 MUST_NOT = (
-    Case(_HEAD + "    def f(self):\n" + _LOOP.format(payload="self.work()")),
-    Case(_HEAD + "    def f(self):\n" + _LOOP.format(payload="{'status': 'received'}")),
-    Case(
+    RuleCase(_HEAD + "    def f(self):\n" + _LOOP.format(payload="self.work()")),
+    RuleCase(_HEAD + "    def f(self):\n" + _LOOP.format(payload="{'status': 'received'}")),
+    RuleCase(
         "class A:\n    def run(self):\n        while True:\n            job = self.s.recv_json()\n"
         "            self.store(job)\n            self.s.send_json({'status': 'ok', 'timestamp': 1})\n"
     ),
-    Case(
+    RuleCase(
         "class A:\n    def run(self):\n        while True:\n            got = self.s.recv_json()\n"
         "            if got['action'] == 'health':\n                out = {'status': 'ok', 'uptime': 1}\n"
         "            else:\n                out = self.handle(got)\n            self.s.send_json(out)\n"
     ),
-    Case(
+    RuleCase(
         "def watch(self, s):\n    while True:\n        s.send_json({'status': 'ok', 'agent': 'a'})\n"
         "        print(s.recv_json())\n"
     ),
-    Case("def once(s):\n    s.recv()\n    s.send_json({'status': 'ok', 'uptime': 1})\n"),
-    Case(
+    RuleCase("def once(s):\n    s.recv()\n    s.send_json({'status': 'ok', 'uptime': 1})\n"),
+    RuleCase(
         "import zmq\n\ndef f(c):\n    p = c.socket(zmq.PUB)\n    while True:\n"
         "        p.send_json({'event': 'frame', 'data': 1})\n"
     ),

@@ -16,70 +16,70 @@ from collections.abc import Iterator
 
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Finding
-from argosy.refit.health.servers import health_routes, health_sockets
-from argosy.refit.rule import Case, Rule
+from argosy.refit.health.servers import find_health_routes, find_health_sockets
+from argosy.refit.rule import RuleCase, Rule
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Tell each call that makes such a socket, each handler and each route."""
-    for place, making in health_sockets(file):
-        message = f"`{place.name}` is a {making.type} socket for health alone"
-        yield file.finding(making.call, message, making.scope, symbol=place.name)
-    for node, scope, path in health_routes(file):
+    for place, creation in find_health_sockets(file):
+        message = f"`{place.name}` is a {creation.socket_type} socket for health alone"
+        yield file.make_finding(creation.call, message, creation.scope, symbol=place.name)
+    for node, scope, path in find_health_routes(file):
         shown = "with its health" if path == "*" else f"on `{path}`"
         message = f"an HTTP server of its own answers {shown}"
-        yield file.finding(node, message, scope, symbol=path)
+        yield file.make_finding(node, message, scope, symbol=path)
 
 
 RULE = Rule(
     code="H202",
     title="own health socket or server",
     action="review",
-    words=(b"REP", b"ROUTER", b"health", b"livez", b"readyz", b"do_GET", b"XREP"),
-    file=check,
+    required_words=(b"REP", b"ROUTER", b"health", b"livez", b"readyz", b"do_GET", b"XREP"),
+    check_file=check,
 )
 
 MUST = (
-    Case(
+    RuleCase(
         "import zmq\n\nclass A:\n    def __init__(self, c):\n        self.s = c.socket(zmq.REP)  # <--\n\n"
         "    def loop(self):\n        while True:\n            self.s.recv()\n"
         "            self.s.send_json({'status': 'ok', 'uptime': 1})\n"
     ),
-    Case(
+    RuleCase(
         "import zmq\n\nclass A:\n    def __init__(self, c):\n"
         "        self.health_socket = c.socket(zmq.REP)  # <--\n"
         "        self.health_socket.bind('tcp://*:1')\n"
     ),
-    Case(
+    RuleCase(
         "import zmq\n\nclass A:\n    def __init__(self, c):\n"
         "        self.health = c.socket(zmq.REP)  # <--\n        self.bind_with_retry(self.health, 1)\n"
     ),
-    Case("@app.get('/health')  # <--\nasync def health():\n    return {}\n"),
-    Case("@app.route('/api/v1/healthz', methods=['GET'])  # <--\ndef anything():\n    return ''\n"),
-    Case("def f(app):\n    app.router.add_get('/health', f)  # <--\n"),
-    Case(
+    RuleCase("@app.get('/health')  # <--\nasync def health():\n    return {}\n"),
+    RuleCase("@app.route('/api/v1/healthz', methods=['GET'])  # <--\ndef anything():\n    return ''\n"),
+    RuleCase("def f(app):\n    app.router.add_get('/health', f)  # <--\n"),
+    RuleCase(
         "import http.server\n\nclass H(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):  # <--\n"
         "        if self.path == '/health':\n            self.send_response(200)\n"
     ),
-    Case(
+    RuleCase(
         "import json\nfrom http.server import BaseHTTPRequestHandler\n\nclass H(BaseHTTPRequestHandler):\n"
         "    def do_GET(self):  # <--\n"
         "        self.wfile.write(json.dumps({'status': 'ok', 'uptime': 1}).encode())\n"
     ),
 )
 MUST_NOT = (
-    Case(
+    RuleCase(
         "import zmq\n\nclass A:\n    def __init__(self, c):\n        self.s = c.socket(zmq.REP)\n"
         "        self.s.bind('tcp://*:1')\n"
     ),
-    Case(
+    RuleCase(
         "import zmq\n\ndef ask(c):\n    health = c.socket(zmq.REQ)\n    health.connect('tcp://h:1')\n"
         "    health.send_json({'action': 'health'})\n    return health.recv_json()\n"
     ),
-    Case("def test_it(client):\n    assert client.get('/health').status_code == 200\n"),
-    Case("@app.get('/models')\ndef models():\n    return {}\n"),
-    Case("@mock.patch('/health')\ndef f():\n    pass\n"),
-    Case(
+    RuleCase("def test_it(client):\n    assert client.get('/health').status_code == 200\n"),
+    RuleCase("@app.get('/models')\ndef models():\n    return {}\n"),
+    RuleCase("@mock.patch('/health')\ndef f():\n    pass\n"),
+    RuleCase(
         "from http.server import BaseHTTPRequestHandler\n\nclass H(BaseHTTPRequestHandler):\n"
         "    def do_GET(self):\n        self.wfile.write(b'hello')\n"
     ),

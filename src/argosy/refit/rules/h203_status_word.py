@@ -15,66 +15,66 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.agent.health import Status, is_known_word, normal_status
+from argosy.agent.health import Status, is_known_status_word, normalize_status
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Finding
-from argosy.refit.health.words import status_words
-from argosy.refit.rule import Case, Rule
+from argosy.refit.health.words import find_status_words
+from argosy.refit.rule import RuleCase, Rule
 
-_STANDARD = frozenset(status.value for status in Status)
+_STANDARD_WORDS = frozenset(status.value for status in Status)
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Tell each word that is none of the five."""
-    for word, scope in status_words(file):
+    for word, scope in find_status_words(file):
         text = str(word.value)
-        if text not in _STANDARD:
-            known = "" if is_known_word(text) else "unknown, and "
+        if text not in _STANDARD_WORDS:
+            known = "" if is_known_status_word(text) else "unknown, and "
             message = f"`{text}` is no word of the health standard"
-            hint = f"it is {known}read as `{normal_status(text)}`"
-            yield file.finding(word, message, scope, hint=hint)
+            hint = f"it is {known}read as `{normalize_status(text)}`"
+            yield file.make_finding(word, message, scope, hint=hint)
 
 
 RULE = Rule(
-    code="H203", title="status word outside the standard", action="review", words=(b"status",), file=check
+    code="H203", title="status word outside the standard", action="review", required_words=(b"status",), check_file=check
 )
 
 MUST = (
-    Case(
+    RuleCase(
         "class A(Base):\n    def _get_health_status(self):\n"
         "        return {'status': 'HEALTHY', 'uptime': 1}  # <--\n"
     ),
-    Case(
+    RuleCase(
         "class A(Base):\n    def health_check(self):\n        found = {'status': 'ok'}\n"
         "        if not self.up:\n"
         "            found['status'] = 'down'  # <--\n        return found\n"
     ),
-    Case(
+    RuleCase(
         "class A(Base):\n    def _get_health_status(self):\n        base = super()._get_health_status()\n"
         "        base.update({'status': 'healthy' if self.up else 'failing'})  # <--\n        return base\n"
     ),
-    Case(
+    RuleCase(
         "class A:\n    def handle(self, request):\n        if request.get('action') == 'health_check':\n"
         "            return {'status': 'running', 'agent': 'a'}  # <--\n"
     ),
-    Case(
+    RuleCase(
         "import zmq\n\ndef serve(s):\n    while True:\n        s.recv()\n"
         "        s.send_json({'status': 'alive', 'uptime': 1})  # <--\n"
     ),
 )
 MUST_NOT = (
-    Case(
+    RuleCase(
         "class A(Base):\n    def _get_health_status(self):\n"
         "        return {'status': 'ok', 'database': 'fine'}\n"
     ),
-    Case(
+    RuleCase(
         "class A(Base):\n    def _get_health_status(self):\n"
         "        return {'status': 'ok', 'parts': {'db': {'status': 'connected'}}}\n"
     ),
-    Case(
+    RuleCase(
         "class A:\n    def handle(self, request):\n        if request.get('action') == 'translate':\n"
         "            return {'status': 'success', 'text': 'x'}\n"
     ),
-    Case("def f(word):\n    return {'status': 'HEALTHY'}\n"),
-    Case("class A(Base):\n    def _get_health_status(self):\n        return {'status': self.word}\n"),
+    RuleCase("def f(word):\n    return {'status': 'HEALTHY'}\n"),
+    RuleCase("class A(Base):\n    def _get_health_status(self):\n        return {'status': self.word}\n"),
 )

@@ -14,18 +14,18 @@ from collections.abc import Iterator
 
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Finding
-from argosy.refit.health.servers import beacon_sockets
-from argosy.refit.rule import Case, Rule
+from argosy.refit.health.servers import find_beacon_sockets
+from argosy.refit.rule import RuleCase, Rule
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Tell each call that makes such a socket."""
-    for place, making in beacon_sockets(file):
-        message = f"`{place.name}` is a {making.type} socket on which a loop sends out health"
-        yield file.finding(making.call, message, making.scope, symbol=place.name)
+    for place, creation in find_beacon_sockets(file):
+        message = f"`{place.name}` is a {creation.socket_type} socket on which a loop sends out health"
+        yield file.make_finding(creation.call, message, creation.scope, symbol=place.name)
 
 
-RULE = Rule(code="H204", title="health beacon", action="review", words=(b"PUB", b"PUSH"), file=check)
+RULE = Rule(code="H204", title="health beacon", action="review", required_words=(b"PUB", b"PUSH"), check_file=check)
 
 _MADE = (
     "import time, zmq\n\nclass A:\n    def __init__(self, c):\n"
@@ -36,17 +36,17 @@ _LOOP = (
     "            time.sleep(5)\n"
 )
 MUST = (
-    Case(
+    RuleCase(
         _MADE.format(type="PUB", mark="  # <--")
         + _LOOP.format(payload="{'component': 'a', 'status': 'running', 'metrics': {}}")
     ),
-    Case(_MADE.format(type="PUSH", mark="  # <--") + _LOOP.format(payload="self._get_health_status()")),
+    RuleCase(_MADE.format(type="PUSH", mark="  # <--") + _LOOP.format(payload="self._get_health_status()")),
 )
 MUST_NOT = (
-    Case(_MADE.format(type="PUB", mark="") + _LOOP.format(payload="{'frame': 1, 'status': 'done'}")),
-    Case(
+    RuleCase(_MADE.format(type="PUB", mark="") + _LOOP.format(payload="{'frame': 1, 'status': 'done'}")),
+    RuleCase(
         _MADE.format(type="PUB", mark="") + "    def once(self):\n"
         "        self.p.send_json({'component': 'a', 'status': 'running'})\n"
     ),
-    Case(_MADE.format(type="REP", mark="") + _LOOP.format(payload="self._get_health_status()")),
+    RuleCase(_MADE.format(type="REP", mark="") + _LOOP.format(payload="self._get_health_status()")),
 )

@@ -16,30 +16,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.refit.facts.healthports import HEALTH_PORTS
-from argosy.refit.facts.imports import IMPORTS
-from argosy.refit.facts.program import fleet_of, path_in, shelf
-from argosy.refit.facts.surface import SURFACE
+from argosy.refit.facts.imports import MODULE_IMPORTS
+from argosy.refit.facts.program import require_fleet, resolve_tree_path, build_source_cache
+from argosy.refit.facts.surface import MODULE_EXPORTS
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.tree import Tree
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.tree import SourceTree
 
 
-def check(tree: Tree) -> Iterator[Finding]:
+def check(tree: SourceTree) -> Iterator[Finding]:
     """Tell each number once for each agent that would take it."""
-    fleet = fleet_of(tree)
-    claims: dict[tuple[str | None, int], str] = {}
+    fleet = require_fleet(tree)
+    owners: dict[tuple[str | None, int], str] = {}
     for agent in fleet.agents.values():
         for port in (agent.port, agent.health_port):
             if port is not None:
-                claims.setdefault((agent.machine, port), agent.name)
+                owners.setdefault((agent.machine, port), agent.name)
     for agent in fleet.agents.values():
-        for path in tree.derived(shelf).sources_of(agent).own:
-            relative = path_in(tree, path)
+        for path in tree.compute_once(build_source_cache).read_sources(agent).entry_files:
+            relative = resolve_tree_path(tree, path)
             for item in tree.fact(HEALTH_PORTS, relative) or ():
-                holder = claims.get((agent.machine, item.port), agent.name)
-                if holder != agent.name and item.port not in (agent.port, agent.health_port):
-                    message = f"`{agent.name}` takes health port {item.port}, which `{holder}` declares"
-                    symbol = f"{agent.name}-{holder}"
+                owner = owners.get((agent.machine, item.port), agent.name)
+                if owner != agent.name and item.port not in (agent.port, agent.health_port):
+                    message = f"`{agent.name}` takes health port {item.port}, which `{owner}` declares"
+                    symbol = f"{agent.name}-{owner}"
                     yield Finding(relative, item.line, item.column, "", message, symbol=symbol)
 
 
@@ -47,12 +47,12 @@ RULE = Rule(
     code="H205",
     title="health port that another agent has",
     action="review",
-    needs=(HEALTH_PORTS, IMPORTS, SURFACE),
-    tree=check,
-    is_for_fleet=True,
+    fact_kinds=(HEALTH_PORTS, MODULE_IMPORTS, MODULE_EXPORTS),
+    check_tree=check,
+    is_fleet_rule=True,
 )
 
-_FLEET = """\
+_FLEET_TEXT = """\
 fleet: f
 machines: {m: {}, n: {}}
 environments: {development: {m: 127.0.0.1, n: 127.0.0.1}}
@@ -63,36 +63,36 @@ agents:
 """
 
 MUST = (
-    Case(
+    RuleCase(
         files={
             "a.py": "class A(Base):\n    def __init__(self):\n"
             "        super().__init__(port=5501, health_check_port=6502)  # <--\n",
             "b.py": "",
             "c.py": "",
         },
-        fleet=_FLEET,
+        fleet=_FLEET_TEXT,
     ),
-    Case(
+    RuleCase(
         files={
             "a.py": "import os\nHEALTH = int(os.environ.get('A_HEALTH', 5502))\n\nclass A(Base):\n"
             "    def __init__(self):\n        self.health_port = HEALTH  # <--\n",
             "b.py": "",
             "c.py": "",
         },
-        fleet=_FLEET,
+        fleet=_FLEET_TEXT,
     ),
-    Case(
+    RuleCase(
         files={
             "a.py": "class A(Base):\n    def __init__(self, port=5501, health_port=5502):  # <--\n"
             "        pass\n",
             "b.py": "",
             "c.py": "",
         },
-        fleet=_FLEET,
+        fleet=_FLEET_TEXT,
     ),
 )
 MUST_NOT = (
-    Case(
+    RuleCase(
         files={
             "a.py": "class A(Base):\n    def __init__(self):\n"
             "        super().__init__(health_check_port=6501)\n"
@@ -100,6 +100,6 @@ MUST_NOT = (
             "b.py": "class B(Base):\n    def __init__(self):\n        self.health_port = 6502\n",
             "c.py": "class C(Base):\n    def __init__(self):\n        self.health_port = 6502\n",
         },
-        fleet=_FLEET,
+        fleet=_FLEET_TEXT,
     ),
 )

@@ -17,81 +17,81 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.facts.imported import IMPORTED
+from argosy.refit.facts.imported import EXTERNAL_IMPORTS
 from argosy.refit.facts.installs import INSTALLS
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.supply import Supply, find_supplies, imports_of, local_tops
-from argosy.refit.tree import Tree
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.supply import RequirementList, find_requirement_lists, find_imported_modules, local_top_modules
+from argosy.refit.tree import SourceTree
 from argosy.source.distributions import (
-    brought_by,
-    given_by,
-    givers,
-    gives,
+    bundled_modules,
+    modules_provided_by,
+    find_providers,
+    is_provider,
     is_tool,
     loaders_of,
-    may_give,
-    modules_of,
+    can_provide,
+    modules_of_distribution,
 )
 
 
-def check(tree: Tree) -> Iterator[Finding]:
+def check(tree: SourceTree) -> Iterator[Finding]:
     """Tell each package once for a list."""
-    imported = tree.facts(IMPORTED)
-    for supply in tree.derived(find_supplies):
-        taken, named = imports_of(imported, supply.files)
-        if not taken:
+    imported = tree.facts(EXTERNAL_IMPORTS)
+    for requirement_list in tree.compute_once(find_requirement_lists):
+        imported_modules, modules_in_text = find_imported_modules(imported, requirement_list.files)
+        if not imported_modules:
             continue
-        projects = {item.asked.project for item in tree.derived(find_supplies)}
-        yield from _unused(supply, taken, named, projects, tree.derived(local_tops))
+        projects = {item.requirements.project for item in tree.compute_once(find_requirement_lists)}
+        yield from _find_unused(requirement_list, imported_modules, modules_in_text, projects, tree.compute_once(local_top_modules))
 
 
-def _unused(
-    supply: Supply, taken: set[str], named: set[str], projects: set[str], local: frozenset[str]
+def _find_unused(
+    requirement_list: RequirementList, imported_modules: set[str], modules_in_text: set[str], projects: set[str], local: frozenset[str]
 ) -> Iterator[Finding]:
-    names = {item.name for item in supply.asked.packages}
-    used = givers(names, taken | named)
+    names = {item.name for item in requirement_list.requirements.packages}
+    used = find_providers(names, imported_modules | modules_in_text)
     # What nothing gives may be what a package is called inside that the table does not know.
-    open_ = taken - local - given_by(names, taken)
+    unexplained = imported_modules - local - modules_provided_by(names, imported_modules)
     # A version that is held for another package's sake is installed anyway.
-    brought = {module for name in names for module in brought_by(name)}
-    told: set[str] = set()
-    for item in supply.asked.packages:
-        if item.name in used | told | projects or is_tool(item.name):
+    bundled = {module for name in names for module in bundled_modules(name)}
+    reported: set[str] = set()
+    for item in requirement_list.requirements.packages:
+        if item.name in used | reported | projects or is_tool(item.name):
             continue
-        if any(loader in taken for loader in loaders_of(item.name)):
+        if any(loader in imported_modules for loader in loaders_of(item.name)):
             continue
-        if any(may_give(item.name, top) for top in open_) or gives(item.name, brought):
+        if any(can_provide(item.name, top) for top in unexplained) or is_provider(item.name, bundled):
             continue
-        told.add(item.name)
-        modules = " or ".join(f"`{module}`" for module in modules_of(item.name)[:3])
-        message = f"`{item.shown}` is installed, and none of {len(supply.files)} files imports {modules}"
-        yield Finding(supply.path, item.line, item.column, "", message, symbol=item.name)
+        reported.add(item.name)
+        modules = " or ".join(f"`{module}`" for module in modules_of_distribution(item.name)[:3])
+        message = f"`{item.written_name}` is installed, and none of {len(requirement_list.files)} files imports {modules}"
+        yield Finding(requirement_list.path, item.line, item.column, "", message, symbol=item.name)
 
 
 RULE = Rule(
     code="I601",
     title="installed, never imported",
     action="review",
-    needs=(IMPORTED, INSTALLS),
-    tree=check,
+    fact_kinds=(EXTERNAL_IMPORTS, INSTALLS),
+    check_tree=check,
 )
 
 _APP = "import numpy\nfrom sklearn import svm\nimport yaml, zmq\n"
 MUST = (
-    Case(
+    RuleCase(
         files={
             "app.py": _APP,
             "requirements.txt": "numpy>=1.2\npandas==2.0  # <--\nscikit-learn\nPyYAML\npyzmq\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "app.py": _APP,
             "Dockerfile": "FROM python:3.12\nCOPY . /app\nRUN pip install -q numpy 'torch==2.1' # <--\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "a/app.py": "import torch\n",
             "b/app.py": "import numpy\n",
@@ -101,7 +101,7 @@ MUST = (
             "requirements/x.txt": "flask  # <--\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "a/app.py": "import torch\n",
             "b/app.py": "import numpy\n",
@@ -110,13 +110,13 @@ MUST = (
             "docker/requirements.txt": "torch  # <--\nnumpy\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "app.py": _APP,
             "pyproject.toml": "[project]\nname = 'x'\ndependencies = [\n  'flask',  # <--\n  'numpy',\n]\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "app.py": _APP,
             "setup.py": "from setuptools import setup\nsetup(install_requires=['flask', 'numpy'])  # <--\n",
@@ -124,54 +124,54 @@ MUST = (
     ),
 )
 MUST_NOT = (
-    Case(files={"app.py": "import flask\n", "requirements.txt": "flask\nWerkzeug==3.1\n"}),
-    Case(
+    RuleCase(files={"app.py": "import flask\n", "requirements.txt": "flask\nWerkzeug==3.1\n"}),
+    RuleCase(
         files={
             "app.py": "import cv2, PIL, bs4\n",
             "requirements.txt": "opencv-python\nPillow\nbeautifulsoup4[lxml]\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "app.py": _APP,
             "requirements.txt": "-r other.txt\n--index-url https://x.y\n# torch\nnumpy # torch\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "app.py": _APP,
             "requirements-dev.txt": "flask\n",
             "requirements.txt": "pytest\nblack\nuvicorn\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "app.py": "import transformers\n",
             "requirements.txt": "transformers\nsentencepiece\naccelerate\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "app.py": "import flask\nlogging = 'pythonjsonlogger.jsonlogger.JsonFormatter'\n",
             "requirements.txt": "flask\npython-json-logger\n",
         }
     ),
-    Case(files={"app.py": "import odd_name\n", "requirements.txt": "python-odd-name-wheel\n"}),
-    Case(files={"app.py": "import numpy\ndef f(:\n    import torch\n", "requirements.txt": "numpy\n"}),
-    Case(
+    RuleCase(files={"app.py": "import odd_name\n", "requirements.txt": "python-odd-name-wheel\n"}),
+    RuleCase(files={"app.py": "import numpy\ndef f(:\n    import torch\n", "requirements.txt": "numpy\n"}),
+    RuleCase(
         files={
             "broken.py": "import torch\ndef f(:\n",
             "app.py": "import numpy\n",
             "requirements.txt": "torch\nnumpy\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "services/x/app.py": "import shared.model\n",
             "shared/model.py": "import torch\n",
             "services/x/requirements.txt": "torch\n",
         }
     ),
-    Case(files={"app.py": "import google.cloud.pubsub\n", "requirements.txt": "google-cloud-pubsub\n"}),
-    Case(files={"readme.txt": "torch\n", "requirements.txt": "torch\n"}),
+    RuleCase(files={"app.py": "import google.cloud.pubsub\n", "requirements.txt": "google-cloud-pubsub\n"}),
+    RuleCase(files={"readme.txt": "torch\n", "requirements.txt": "torch\n"}),
 )

@@ -16,113 +16,113 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from argosy.refit.facts.imported import IMPORTED, Imported, Taken
+from argosy.refit.facts.imported import EXTERNAL_IMPORTS, ExternalImports, ExternalPackageImport
 from argosy.refit.facts.installs import INSTALLS
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.supply import Supply, find_supplies, local_tops
-from argosy.refit.tree import Tree
-from argosy.source.distributions import brought_by, gives, may_give, normalized
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.supply import RequirementList, find_requirement_lists, local_top_modules
+from argosy.refit.tree import SourceTree
+from argosy.source.distributions import bundled_modules, is_provider, can_provide, normalize_name
 
 
-def check(tree: Tree) -> Iterator[Finding]:
+def check(tree: SourceTree) -> Iterator[Finding]:
     """Tell each package once, where it is imported first, then what each image lacks."""
-    supplies = tree.derived(find_supplies)
-    local = tree.derived(local_tops)
-    imported = tree.facts(IMPORTED)
-    offers: dict[tuple[int, ...], _Offer] = {}
-    lacking: dict[str, list[tuple[str, Taken]]] = {}
+    requirement_lists = tree.compute_once(find_requirement_lists)
+    local = tree.compute_once(local_top_modules)
+    imported = tree.facts(EXTERNAL_IMPORTS)
+    installed_by_lists: dict[tuple[int, ...], _InstalledPackages] = {}
+    missing: dict[str, list[tuple[str, ExternalPackageImport]]] = {}
     for path in imported:
-        which = tuple(at for at, supply in enumerate(supplies) if path in supply.files)
-        if which:
-            if which not in offers:
-                offers[which] = _Offer([supplies[at] for at in which], local)
-            _add_lacking(lacking, offers[which], path, imported[path])
-    for top, places in sorted(lacking.items()):
-        yield _told(top, places, "nothing that is for it installs it")
-    by_path = {supply.path: supply for supply in supplies}
-    for supply in supplies:
-        if supply.is_image and supply.is_whole:
-            offer = _Offer([supply, *(by_path[path] for path in supply.included)], local)
-            missed: dict[str, list[tuple[str, Taken]]] = {}
-            for path in sorted(supply.files & imported.keys()):
-                _add_lacking(missed, offer, path, imported[path])
-            for top, places in sorted(missed.items()):
-                if top not in lacking:
-                    yield _told(
-                        top, places, f"the image of `{supply.path}` holds the file without it", supply.path
+        list_indexes = tuple(at for at, supply in enumerate(requirement_lists) if path in supply.files)
+        if list_indexes:
+            if list_indexes not in installed_by_lists:
+                installed_by_lists[list_indexes] = _InstalledPackages([requirement_lists[at] for at in list_indexes], local)
+            _add_missing(missing, installed_by_lists[list_indexes], path, imported[path])
+    for top_module, imports in sorted(missing.items()):
+        yield _make_finding(top_module, imports, "nothing that is for it installs it")
+    by_path = {supply.path: supply for supply in requirement_lists}
+    for requirement_list in requirement_lists:
+        if requirement_list.is_dockerfile and requirement_list.is_self_contained:
+            installed = _InstalledPackages([requirement_list, *(by_path[path] for path in requirement_list.includes)], local)
+            missing_in_image: dict[str, list[tuple[str, ExternalPackageImport]]] = {}
+            for path in sorted(requirement_list.files & imported.keys()):
+                _add_missing(missing_in_image, installed, path, imported[path])
+            for top_module, imports in sorted(missing_in_image.items()):
+                if top_module not in missing:
+                    yield _make_finding(
+                        top_module, imports, f"the image of `{requirement_list.path}` holds the file without it", requirement_list.path
                     )
 
 
-def _add_lacking(
-    lacking: dict[str, list[tuple[str, Taken]]], offer: _Offer, path: str, imported: Imported
+def _add_missing(
+    missing: dict[str, list[tuple[str, ExternalPackageImport]]], installed: _InstalledPackages, path: str, imported: ExternalImports
 ) -> None:
-    if imported.is_test or path.endswith("setup.py"):
+    if imported.is_test_file or path.endswith("setup.py"):
         return
-    for item in imported.taken:
-        if not item.is_optional and not offer.has(item.top):
-            lacking.setdefault(item.top, []).append((path, item))
+    for item in imported.packages:
+        if not item.is_optional and not installed.has(item.top_module):
+            missing.setdefault(item.top_module, []).append((path, item))
 
 
-def _told(top: str, places: list[tuple[str, Taken]], why: str, where: str = "") -> Finding:
-    path, item = places[0]
-    more = f", and in {len(places) - 1} more files" if len(places) > 1 else ""
-    message = f"`{top}` is imported here{more}, and {why}"
-    return Finding(path, item.line, item.column, "", message, symbol=f"{top}:{where}" if where else top)
+def _make_finding(top_module: str, imports: list[tuple[str, ExternalPackageImport]], reason: str, image_path: str = "") -> Finding:
+    path, item = imports[0]
+    more = f", and in {len(imports) - 1} more files" if len(imports) > 1 else ""
+    message = f"`{top_module}` is imported here{more}, and {reason}"
+    return Finding(path, item.line, item.column, "", message, symbol=f"{top_module}:{image_path}" if image_path else top_module)
 
 
-class _Offer:
+class _InstalledPackages:
     """What the lists for a file install."""
 
-    def __init__(self, supplies: Iterable[Supply], local: frozenset[str]) -> None:
-        asked = [supply.asked for supply in supplies]
-        self.names = {item.name for one in asked for item in (*one.packages, *one.helpers)}
+    def __init__(self, requirement_lists: Iterable[RequirementList], local: frozenset[str]) -> None:
+        requirements = [supply.requirements for supply in requirement_lists]
+        self.names = {item.name for one in requirements for item in (*one.packages, *one.dev_packages)}
         # With nothing but its own name a project says nothing of what it needs.
-        self.is_open = any(one.is_open for one in asked) or not self.names
-        self.names |= {one.project for one in asked if one.project}
-        self.brought = {module for name in self.names for module in brought_by(name)}
+        self.has_unnamed = any(one.has_unnamed for one in requirements) or not self.names
+        self.names |= {one.project for one in requirements if one.project}
+        self.bundled = {module for name in self.names for module in bundled_modules(name)}
         self.local = local
         self.known: dict[str, bool] = {}
 
-    def has(self, top: str) -> bool:
+    def has(self, top_module: str) -> bool:
         """Return whether a package is installed, or may be."""
-        if top not in self.known:
-            self.known[top] = (
-                self.is_open
-                or top in self.local
-                or top in self.brought
-                or any(gives(name, [top]) or may_give(name, top) for name in self.names)
-                or normalized(top) in ("setuptools", "pkg-resources", "pip")
+        if top_module not in self.known:
+            self.known[top_module] = (
+                self.has_unnamed
+                or top_module in self.local
+                or top_module in self.bundled
+                or any(is_provider(name, [top_module]) or can_provide(name, top_module) for name in self.names)
+                or normalize_name(top_module) in ("setuptools", "pkg-resources", "pip")
             )
-        return self.known[top]
+        return self.known[top_module]
 
 
 RULE = Rule(
     code="I602",
     title="imported, not installed",
     action="review",
-    needs=(IMPORTED, INSTALLS),
-    tree=check,
+    fact_kinds=(EXTERNAL_IMPORTS, INSTALLS),
+    check_tree=check,
 )
 
 MUST = (
-    Case(
+    RuleCase(
         files={
             "a.py": "import os, zmq\nimport numpy as np  # <--\n",
             "b.py": "import numpy\n",
             "requirements.txt": "pyzmq\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "a.py": "def f():\n    from PIL import Image  # <--\n",
             "pyproject.toml": "[project]\nname = 'a'\ndependencies = ['zmq']\n",
         }
     ),
-    Case(
+    RuleCase(
         files={"a.py": "import cv2  # <--\n", "Dockerfile": "FROM python\nCOPY . .\nRUN pip install numpy\n"}
     ),
-    Case(
+    RuleCase(
         files={
             "app/a.py": "import pydantic  # <--\nimport zmq\n",
             "app/b.py": "import pydantic\n",
@@ -133,7 +133,7 @@ MUST = (
     ),
 )
 MUST_NOT = (
-    Case(
+    RuleCase(
         files={
             "app/a.py": "import pydantic\n",
             "other.py": "",
@@ -143,30 +143,30 @@ MUST_NOT = (
             "RUN pip install -r /requirements.txt\nFROM build\nCOPY app /app\n",
         }
     ),
-    Case(files={"a.py": "import numpy\n"}),
-    Case(files={"a.py": "import numpy\n", "requirements.txt": "# nothing yet\n"}),
-    Case(
+    RuleCase(files={"a.py": "import numpy\n"}),
+    RuleCase(files={"a.py": "import numpy\n", "requirements.txt": "# nothing yet\n"}),
+    RuleCase(
         files={
             "a.py": "import cv2, yaml, near, starlette\n",
             "near.py": "",
             "requirements.txt": "opencv-python-headless\npyyaml\nfastapi\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "a.py": "try:\n    import numpy\nexcept ImportError:\n    numpy = None\n",
             "requirements.txt": "pyzmq\n",
         }
     ),
-    Case(files={"tests/test_a.py": "import numpy\n", "requirements.txt": "pyzmq\n"}),
-    Case(files={"a.py": "import numpy\n", "requirements.txt": "pyzmq\n-e git+https://x/y\n"}),
-    Case(files={"a.py": "import numpy\n", "sub/requirements.txt": "pyzmq\n", "sub/b.py": "import zmq\n"}),
-    Case(files={"a.py": "import numpy\n", "requirements.txt": "pyzmq\n", "requirements-test.txt": "numpy\n"}),
-    Case(
+    RuleCase(files={"tests/test_a.py": "import numpy\n", "requirements.txt": "pyzmq\n"}),
+    RuleCase(files={"a.py": "import numpy\n", "requirements.txt": "pyzmq\n-e git+https://x/y\n"}),
+    RuleCase(files={"a.py": "import numpy\n", "sub/requirements.txt": "pyzmq\n", "sub/b.py": "import zmq\n"}),
+    RuleCase(files={"a.py": "import numpy\n", "requirements.txt": "pyzmq\n", "requirements-test.txt": "numpy\n"}),
+    RuleCase(
         files={
             "a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy\n",
             "requirements.txt": "pyzmq\n",
         }
     ),
-    Case(files={"a.py": "import fancy\n", "requirements.txt": "fancy-python\n"}),
+    RuleCase(files={"a.py": "import fancy\n", "requirements.txt": "fancy-python\n"}),
 )

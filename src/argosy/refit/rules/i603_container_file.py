@@ -18,82 +18,82 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
-from argosy.fleet.dockerfile import find_faults, read_instructions
-from argosy.refit.facts.containers import CONTAINERS, Compose, Service, Start
+from argosy.fleet.dockerfile import find_dockerfile_faults, read_instructions
+from argosy.refit.facts.containers import CONTAINER_FILES, ComposeFileFacts, ComposeServiceFacts, ContainerCommand
 from argosy.refit.facts.installs import INSTALLS
 from argosy.refit.file import TextFile
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.supply import context_of, joined
-from argosy.refit.tree import Tree
-from argosy.source.installs import DOCKERFILES, Installs
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.supply import find_build_context, join_context
+from argosy.refit.tree import SourceTree
+from argosy.source.installs import DOCKERFILE_PATTERNS, FileInstalls
 
-_PLAIN = re.compile(r"(?:docker\.io/)?(?:library/)?(?:python|debian|ubuntu|alpine|nvidia/cuda)(?:[:@]|$)")
-_MADE = re.compile(r"(?:useradd|adduser|addgroup)\b[^;&|]*")
-_SCRIPT = re.compile(r"[\w./-]+\.(?:py|sh)")
-_RUNNERS = frozenset({"python", "python3", "sh", "bash", "/bin/sh", "/bin/bash"})
+_PLAIN_BASE_IMAGE = re.compile(r"(?:docker\.io/)?(?:library/)?(?:python|debian|ubuntu|alpine|nvidia/cuda)(?:[:@]|$)")
+_USER_CREATION = re.compile(r"(?:useradd|adduser|addgroup)\b[^;&|]*")
+_SCRIPT_PATH = re.compile(r"[\w./-]+\.(?:py|sh)")
+_INTERPRETERS = frozenset({"python", "python3", "sh", "bash", "/bin/sh", "/bin/bash"})
 
 
 def check_text(file: TextFile) -> Iterator[Finding]:
     """Tell what is wrong with a Dockerfile in itself."""
-    for item, fault in find_faults(file.text):
-        yield file.finding(item.line, 1, fault, symbol=item.word)
-    made: list[str] = []
-    is_plain = False
+    for item, fault in find_dockerfile_faults(file.text):
+        yield file.make_finding(item.line, 1, fault, symbol=item.keyword)
+    created_users: list[str] = []
+    has_plain_base = False
     for item in read_instructions(file.text):
-        if item.word == "FROM":
-            words = item.text.split()
-            is_plain = bool(words) and _PLAIN.match(words[0]) is not None
-            made = made if words and not is_plain else []
-        elif item.word == "RUN":
-            made += [part for found in _MADE.findall(item.text) for part in found.split()]
-        elif item.word == "USER" and is_plain:
-            user = item.text.partition(":")[0]
-            if user.isidentifier() and user not in ("root", "nobody") and user not in made:
+        if item.keyword == "FROM":
+            words = item.arguments.split()
+            has_plain_base = bool(words) and _PLAIN_BASE_IMAGE.match(words[0]) is not None
+            created_users = created_users if words and not has_plain_base else []
+        elif item.keyword == "RUN":
+            created_users += [part for found in _USER_CREATION.findall(item.arguments) for part in found.split()]
+        elif item.keyword == "USER" and has_plain_base:
+            user = item.arguments.partition(":")[0]
+            if user.isidentifier() and user not in ("root", "nobody") and user not in created_users:
                 message = f"`USER {user}`: nothing here makes that user, and the base image has none"
-                yield file.finding(item.line, 1, message, symbol=user)
+                yield file.make_finding(item.line, 1, message, symbol=user)
 
 
-def check(tree: Tree) -> Iterator[Finding]:
+def check(tree: SourceTree) -> Iterator[Finding]:
     """Tell what container files name that the tree has not."""
     installs = tree.facts(INSTALLS)
     contexts: dict[str, set[str]] = {}
-    for path, held in tree.facts(CONTAINERS).items():
-        if held.compose is not None:
-            for service in held.compose.services:
+    for path, facts in tree.facts(CONTAINER_FILES).items():
+        if facts.compose is not None:
+            for service in facts.compose.services:
                 if service.context and service.dockerfile:
-                    context = joined(posixpath.dirname(path), service.context)
-                    contexts.setdefault(joined(context, service.dockerfile), set()).add(context)
-            yield from _in_compose(tree, path, held.compose)
-    for path, held in tree.facts(CONTAINERS).items():
-        if held.image is not None and path in installs:
-            own = installs[path]
-            places = contexts.get(path) or {context_of(tree, path, own)}
-            yield from _copies(tree, path, own, places)
-            if held.image.start is not None:
-                yield from _start(tree, path, held.image.start, own, places)
+                    context = join_context(posixpath.dirname(path), service.context)
+                    contexts.setdefault(join_context(context, service.dockerfile), set()).add(context)
+            yield from _check_compose_file(tree, path, facts.compose)
+    for path, facts in tree.facts(CONTAINER_FILES).items():
+        if facts.dockerfile is not None and path in installs:
+            image_installs = installs[path]
+            build_contexts = contexts.get(path) or {find_build_context(tree, path, image_installs)}
+            yield from _check_copies(tree, path, image_installs, build_contexts)
+            if facts.dockerfile.command is not None:
+                yield from _check_command(tree, path, facts.dockerfile.command, image_installs, build_contexts)
 
 
-def _copies(tree: Tree, path: str, own: Installs, contexts: set[str]) -> Iterator[Finding]:
-    for copied in own.copied or ():
+def _check_copies(tree: SourceTree, path: str, installs: FileInstalls, contexts: set[str]) -> Iterator[Finding]:
+    for copied in installs.copies or ():
         for source in copied.sources:
             if "$" in source or "://" in source or source.startswith("git@"):
                 continue
-            if not any(tree.has(joined(context, source)) for context in contexts):
+            if not any(tree.has_path(join_context(context, source)) for context in contexts):
                 where = " or ".join(f"`{context or '.'}`" for context in sorted(contexts))
                 message = f"`{source}` is copied, and the build context {where} has none"
                 yield Finding(path, copied.line, 1, "", message, symbol=source)
 
 
-def _start(tree: Tree, path: str, start: Start, own: Installs, contexts: set[str]) -> Iterator[Finding]:
+def _check_command(tree: SourceTree, path: str, command: ContainerCommand, installs: FileInstalls, contexts: set[str]) -> Iterator[Finding]:
     """Tell a script that a copied folder should hold, and does not."""
-    script = next((word for word in start.words if _SCRIPT.fullmatch(word)), "")
-    if not script or (start.words[0] != script and start.words[0] not in _RUNNERS):
+    script = next((word for word in command.argv if _SCRIPT_PATH.fullmatch(word)), "")
+    if not script or (command.argv[0] != script and command.argv[0] not in _INTERPRETERS):
         return
-    inside = posixpath.normpath(posixpath.join(start.folder, script))
+    inside = posixpath.normpath(posixpath.join(command.working_dir, script))
     origins: list[str] = []
-    for copied in own.copied or ():
-        target = posixpath.normpath(posixpath.join(start.folder, copied.target))
+    for copied in installs.copies or ():
+        target = posixpath.normpath(posixpath.join(command.working_dir, copied.target))
         for source in copied.sources:
             if "$" in source + copied.target:
                 return
@@ -102,77 +102,77 @@ def _start(tree: Tree, path: str, start: Start, own: Installs, contexts: set[str
                 return
             if inside.startswith(target.rstrip("/") + "/"):
                 origins.append(posixpath.join(source, inside[len(target.rstrip("/")) + 1 :]))
-    if origins and not any(tree.has(joined(context, one)) for context in contexts for one in origins):
+    if origins and not any(tree.has_path(join_context(context, one)) for context in contexts for one in origins):
         message = f"`{script}` is what the image starts, and `{origins[-1]}` is not in the tree"
-        yield Finding(path, start.line, 1, "", message, symbol=script)
+        yield Finding(path, command.line, 1, "", message, symbol=script)
 
 
-def _in_compose(tree: Tree, path: str, compose: Compose) -> Iterator[Finding]:
-    folder = posixpath.dirname(path)
-    beside: dict[str, bool] = {}
-    for other, held in tree.facts(CONTAINERS).items():
-        if held.compose is not None and posixpath.dirname(other) == folder:
-            for one in held.compose.services:
-                beside[one.name] = beside.get(one.name, False) or one.has_image
-    taken: dict[str, str] = {}
+def _check_compose_file(tree: SourceTree, path: str, compose: ComposeFileFacts) -> Iterator[Finding]:
+    directory = posixpath.dirname(path)
+    sibling_services: dict[str, bool] = {}
+    for other_path, facts in tree.facts(CONTAINER_FILES).items():
+        if facts.compose is not None and posixpath.dirname(other_path) == directory:
+            for one in facts.compose.services:
+                sibling_services[one.name] = sibling_services.get(one.name, False) or one.has_image_or_build
+    port_owners: dict[str, str] = {}
     for service in compose.services:
-        yield from _in_service(tree, path, service, beside, is_open=compose.is_open)
+        yield from _check_service(tree, path, service, sibling_services, has_external_services=compose.has_external_services)
         for port in service.ports:
-            holder = taken.setdefault(port.host, service.name)
-            if holder != service.name and not service.is_profiled:
-                number = port.host.partition("/")[0].lstrip(":")
-                message = f"`{service.name}` takes {number} of the machine, which `{holder}` takes too"
+            owner = port_owners.setdefault(port.host_binding, service.name)
+            if owner != service.name and not service.has_profile:
+                number = port.host_binding.partition("/")[0].lstrip(":")
+                message = f"`{service.name}` takes {number} of the machine, which `{owner}` takes too"
                 yield Finding(path, port.line, port.column, "", message, symbol=f"{service.name}-{number}")
 
 
-def _in_service(
-    tree: Tree, path: str, service: Service, beside: Mapping[str, bool], *, is_open: bool
+def _check_service(
+    tree: SourceTree, path: str, service: ComposeServiceFacts, sibling_services: Mapping[str, bool], *, has_external_services: bool
 ) -> Iterator[Finding]:
-    def told(message: str, about: str) -> Finding:
-        return Finding(path, service.line, service.column, "", message, symbol=f"{service.name}:{about}")
+    def make_finding(message: str, subject: str) -> Finding:
+        return Finding(path, service.line, service.column, "", message, symbol=f"{service.name}:{subject}")
 
     if service.context:
-        context = joined(posixpath.dirname(path), service.context)
-        dockerfile = joined(context, service.dockerfile)
+        context = join_context(posixpath.dirname(path), service.context)
+        dockerfile = join_context(context, service.dockerfile)
         if context.startswith(".."):
             return
-        if not tree.has(context or "."):
-            yield told(f"`{service.name}` is built from `{context}`, which is not there", "context")
-        elif service.dockerfile and not tree.has(dockerfile):
-            yield told(f"`{service.name}` is built by `{dockerfile}`, which is not there", "dockerfile")
-    for need in service.needs:
-        if need not in beside and not is_open:
-            yield told(f"`{service.name}` depends on `{need}`, and no service is called so", need)
-    if not is_open and not beside[service.name]:
-        yield told(f"`{service.name}` says neither an image nor a build", "image")
+        if not tree.has_path(context or "."):
+            yield make_finding(f"`{service.name}` is built from `{context}`, which is not there", "context")
+        elif service.dockerfile and not tree.has_path(dockerfile):
+            yield make_finding(f"`{service.name}` is built by `{dockerfile}`, which is not there", "dockerfile")
+    for need in service.depends_on:
+        if need not in sibling_services and not has_external_services:
+            yield make_finding(f"`{service.name}` depends on `{need}`, and no service is called so", need)
+    if not has_external_services and not sibling_services[service.name]:
+        yield make_finding(f"`{service.name}` says neither an image nor a build", "image")
 
 
 RULE = Rule(
     code="I603",
     title="container file fault",
     action="report",
-    names=DOCKERFILES,
-    text=check_text,
-    needs=(CONTAINERS, INSTALLS),
-    tree=check,
+    file_patterns=DOCKERFILE_PATTERNS,
+    check_text=check_text,
+    fact_kinds=(CONTAINER_FILES, INSTALLS),
+    check_tree=check,
 )
 
 _COMPOSE = "services:\n  a:\n    build: .\n    ports: ['80:80']\n"
 MUST = (
-    Case(
-        files={"Dockerfile": "FROM python:3.12\n    LANG=C \\\n    TZ=UTC\nUSER ai\nCMD\n"}, lines=(2, 4, 5)
+    RuleCase(
+        files={"Dockerfile": "FROM python:3.12\n    LANG=C \\\n    TZ=UTC\nUSER ai\nCMD\n"}, expected_lines=(2, 4, 5)
     ),
-    Case(files={"Dockerfile": "RUN true\nFROM python\nCMD ['python', 'a.py']\n"}, lines=(1, 3)),
-    Case(files={"Dockerfile": "FROM python\nCOPY gone.txt a.py /app/\n", "a.py": ""}, lines=(2,)),
-    Case(
+    RuleCase(files={"Dockerfile": "RUN true\nFROM python\nCMD ['python', 'a.py']\n"}, expected_lines=(1, 3)),
+    RuleCase(files={"Dockerfile": "FROM python\nCOPY gone.txt a.py /app/\n", "a.py": ""}, expected_lines=(2,)),
+    RuleCase(
         files={
             "docker/x/Dockerfile": "FROM python\nWORKDIR /app\nCOPY src /app/src\n"
             'CMD ["python", "src/gone.py"]\n',
             "src/a.py": "",
         },
-        lines=(4,),
+        expected_lines=(4,),
     ),
-    Case(
+    RuleCase(
         files={
             "docker-compose.yml": "services:\n  a:  # <--\n"
             "    build: {context: ., dockerfile: gone.Dockerfile}\n"
@@ -182,20 +182,20 @@ MUST = (
     ),
 )
 MUST_NOT = (
-    Case(
+    RuleCase(
         files={"Dockerfile": 'FROM python\nCOPY . /app\nWORKDIR /app\nCMD ["python", "a.py"]\n', "a.py": ""}
     ),
-    Case(
+    RuleCase(
         files={
             "Dockerfile": "FROM base\nUSER ai\nCOPY --from=build /x /y\nCOPY $WHAT /z\nADD https://x/y /y\n"
         }
     ),
-    Case(
+    RuleCase(
         files={"Dockerfile": "FROM ubuntu\nRUN groupadd ai && useradd -g ai ai\nUSER ai\nCMD python -m app\n"}
     ),
-    Case(files={"Dockerfile": "FROM python AS a\nRUN useradd ai\nFROM a\nUSER ai\n"}),
-    Case(files={"Dockerfile": "# note\nARG V=3\nFROM python:$V\nRUN <<EOF\nwhatever\nEOF\n"}),
-    Case(
+    RuleCase(files={"Dockerfile": "FROM python AS a\nRUN useradd ai\nFROM a\nUSER ai\n"}),
+    RuleCase(files={"Dockerfile": "# note\nARG V=3\nFROM python:$V\nRUN <<EOF\nwhatever\nEOF\n"}),
+    RuleCase(
         files={
             "docker-compose.yml": _COMPOSE + "    depends_on: {b: {condition: service_healthy}}\n",
             "docker-compose.dev.yml": "services:\n  b:\n    image: x\n"
@@ -203,7 +203,7 @@ MUST_NOT = (
             "Dockerfile": "FROM python\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "deploy/compose.yaml": "services:\n  a:\n"
             "    build: {context: .., dockerfile: deploy/a.Dockerfile}\n",

@@ -14,45 +14,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from argosy.fleet.dockerfile import find_faults
+from argosy.fleet.dockerfile import find_dockerfile_faults
 from argosy.refit.file import TextFile
 from argosy.refit.finding import Finding
-from argosy.refit.hadolint import CONFIGS, HadolintError, Remark, ask_hadolint, missing_hadolint
-from argosy.refit.rule import Case, Rule
-from argosy.source.installs import DOCKERFILES
+from argosy.refit.hadolint import CONFIG_NAMES, HadolintError, HadolintFinding, run_hadolint, describe_missing_hadolint
+from argosy.refit.rule import RuleCase, Rule
+from argosy.source.installs import DOCKERFILE_PATTERNS
 
-_TOLD = ("error", "warning")
+_REPORTED_LEVELS = ("error", "warning")
 _UNREADABLE = "DL1000"
 
 
 def check(files: Sequence[TextFile]) -> list[Iterator[Finding]]:
     """Tell what hadolint says of Dockerfiles beyond what I603 does."""
     try:
-        told, trouble = ask_hadolint(files[0].root, [file.text for file in files])
+        findings_by_file, config_error = run_hadolint(files[0].root, [file.text for file in files])
     except HadolintError:
         if len(files) == 1:
             raise
         # Whichever it is that makes it fail, the others are told.
-        return [_alone(file) for file in files]
-    return [_found(file, remarks, trouble) for file, remarks in zip(files, told, strict=True)]
+        return [_check_alone(file) for file in files]
+    return [_make_findings(file, remarks, config_error) for file, remarks in zip(files, findings_by_file, strict=True)]
 
 
-def _alone(file: TextFile) -> Iterator[Finding]:
+def _check_alone(file: TextFile) -> Iterator[Finding]:
     yield from check([file])[0]
 
 
-def _found(file: TextFile, remarks: Iterable[Remark], trouble: str) -> Iterator[Finding]:
-    if trouble:
-        yield Finding(CONFIGS[0], 1, 1, "", f"hadolint cannot read it: {_line(trouble)}", symbol="config")
-    faulty = {item.line for item, _ in find_faults(file.text)}
-    for remark in remarks:
-        is_known = bool(faulty) if remark.code == _UNREADABLE else remark.line in faulty
-        if remark.level in _TOLD and not is_known:
-            message = f"{remark.code}: {_line(remark.message)}"
-            yield file.finding(max(remark.line, 1), max(remark.column, 1), message, symbol=remark.code)
+def _make_findings(file: TextFile, remarks_of_file: Iterable[HadolintFinding], config_error: str) -> Iterator[Finding]:
+    if config_error:
+        yield Finding(CONFIG_NAMES[0], 1, 1, "", f"hadolint cannot read it: {_as_one_line(config_error)}", symbol="config")
+    faulty_lines = {item.line for item, _ in find_dockerfile_faults(file.text)}
+    for remark in remarks_of_file:
+        is_reported = bool(faulty_lines) if remark.code == _UNREADABLE else remark.line in faulty_lines
+        if remark.level in _REPORTED_LEVELS and not is_reported:
+            message = f"{remark.code}: {_as_one_line(remark.message)}"
+            yield file.make_finding(max(remark.line, 1), max(remark.column, 1), message, symbol=remark.code)
 
 
-def _line(text: str) -> str:
+def _as_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
@@ -60,34 +60,34 @@ RULE = Rule(
     code="I604",
     title="remark of hadolint",
     action="report",
-    names=DOCKERFILES,
-    texts=check,
-    lacks=missing_hadolint,
+    file_patterns=DOCKERFILE_PATTERNS,
+    check_texts=check,
+    find_missing_tool=describe_missing_hadolint,
 )
 
 MUST = (
-    Case(files={"Dockerfile": "FROM python\nRUN cd /x && make  # <--\n"}, lines=(1, 2)),
-    Case(files={"a.Dockerfile": "FROM python:3.12 AS a\nFROM python:3.12 AS a\n"}, lines=(2,)),
-    Case(
+    RuleCase(files={"Dockerfile": "FROM python\nRUN cd /x && make  # <--\n"}, expected_lines=(1, 2)),
+    RuleCase(files={"a.Dockerfile": "FROM python:3.12 AS a\nFROM python:3.12 AS a\n"}, expected_lines=(2,)),
+    RuleCase(
         files={
             "Dockerfile": "FROM python\nRUN sudo make\n",
             ".hadolint.yaml": "ignored: [DL3006]\n",
         },
-        lines=(2,),
+        expected_lines=(2,),
     ),
-    Case(
+    RuleCase(
         files={
             "Dockerfile": "FROM python:3.12\nRUN apt-get install -y gcc=4\n",
             ".hadolint.yml": "override: {warning: [DL3015]}\n",
         },
-        lines=(2,),
+        expected_lines=(2,),
     ),
-    Case(files={"Dockerfile": "FROM python:3.12\nRUN if true; then\n"}, lines=(2,)),
+    RuleCase(files={"Dockerfile": "FROM python:3.12\nRUN if true; then\n"}, expected_lines=(2,)),
 )
 MUST_NOT = (
-    Case(files={"Dockerfile": 'FROM python:3.12\nCOPY a.py /a.py\nCMD ["python", "/a.py"]\n', "a.py": ""}),
-    Case(files={"Dockerfile": "FROM python:3.12\n    LANG=C\nRUN cd /x\n"}),
-    Case(files={"Dockerfile": "FROM python:3.12\nRUN apt-get install -y gcc=4\n"}),
-    Case(files={"Dockerfile": "FROM python:3.12\n# hadolint ignore=DL3004\nRUN sudo make\n"}),
-    Case(files={"Dockerfile": "FROM python:3.12\nRUN sudo make  # argosy: ignore[I604]\n"}),
+    RuleCase(files={"Dockerfile": 'FROM python:3.12\nCOPY a.py /a.py\nCMD ["python", "/a.py"]\n', "a.py": ""}),
+    RuleCase(files={"Dockerfile": "FROM python:3.12\n    LANG=C\nRUN cd /x\n"}),
+    RuleCase(files={"Dockerfile": "FROM python:3.12\nRUN apt-get install -y gcc=4\n"}),
+    RuleCase(files={"Dockerfile": "FROM python:3.12\n# hadolint ignore=DL3004\nRUN sudo make\n"}),
+    RuleCase(files={"Dockerfile": "FROM python:3.12\nRUN sudo make  # argosy: ignore[I604]\n"}),
 )

@@ -13,44 +13,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.damage import Damage, diagnose
+from argosy.refit.damage import DamageKind, diagnose
 from argosy.refit.file import BrokenFile
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
+from argosy.refit.rule import RuleCase, Rule
 
-_HOW = {"read": "", "parse": "does not parse: ", "compile": "parses, and does not compile: "}
+_STAGE_MESSAGES = {"read": "", "parse": "does not parse: ", "compile": "parses, and does not compile: "}
 
 
 def check(file: BrokenFile) -> Iterator[Finding]:
     """Tell the first damage of a file that does not parse; of the others, what was refused."""
-    fault = file.fault
-    if fault.stage != "parse" or file.source is None:
-        yield file.finding(fault.line, fault.column, _HOW[fault.stage] + fault.message, symbol=fault.stage)
+    unparsed = file.unparsed
+    if unparsed.stage != "parse" or file.source is None:
+        yield file.make_finding(unparsed.line, unparsed.column, _STAGE_MESSAGES[unparsed.stage] + unparsed.message, symbol=unparsed.stage)
         return
-    found = diagnose(file.source, fault)
-    if found.damage is Damage.OTHER:
-        yield file.finding(fault.line, fault.column, _HOW["parse"] + fault.message, symbol=found.damage.value)
+    diagnosis = diagnose(file.source, unparsed)
+    if diagnosis.damage is DamageKind.OTHER:
+        yield file.make_finding(unparsed.line, unparsed.column, _STAGE_MESSAGES["parse"] + unparsed.message, symbol=diagnosis.damage.value)
         return
-    there = "" if found.line == fault.line else f" in line {fault.line}"
-    message = f"does not parse: {found.told()} (Python{there}: {fault.message})"
-    yield file.finding(found.line, found.column, message, symbol=found.damage.value)
+    line_note = "" if diagnosis.line == unparsed.line else f" in line {unparsed.line}"
+    message = f"does not parse: {diagnosis.describe()} (Python{line_note}: {unparsed.message})"
+    yield file.make_finding(diagnosis.line, diagnosis.column, message, symbol=diagnosis.damage.value)
 
 
-RULE = Rule(code="S101", title="does not parse", action="review", broken=check)
+RULE = Rule(code="S101", title="does not parse", action="review", check_broken=check)
 
 MUST = (
-    Case("def f(:  # <--\n    pass\n"),
-    Case("x = 1\nreturn x  # <--\n"),
-    Case("class A:\n    def f(x):\n        y = x\nimport log  # <--\n        y += 1\n        return y\n"),
-    Case("path = join(a, b))  # <--\n"),
-    Case(b"# -*- coding: no-such-codec -*-\nx = 1\n", lines=(1,)),
-    Case(b"x = 1\ny = '\0'\n", lines=(2,)),
-    Case(b"name = '\xff'\n", lines=(1,)),
-    Case("x = " + "(" * 400 + ")" * 400 + "\n", lines=(1,)),
+    RuleCase("def f(:  # <--\n    pass\n"),
+    RuleCase("x = 1\nreturn x  # <--\n"),
+    RuleCase("class A:\n    def f(x):\n        y = x\nimport log  # <--\n        y += 1\n        return y\n"),
+    RuleCase("path = join(a, b))  # <--\n"),
+    RuleCase(b"# -*- coding: no-such-codec -*-\nx = 1\n", expected_lines=(1,)),
+    RuleCase(b"x = 1\ny = '\0'\n", expected_lines=(2,)),
+    RuleCase(b"name = '\xff'\n", expected_lines=(1,)),
+    RuleCase("x = " + "(" * 400 + ")" * 400 + "\n", expected_lines=(1,)),
 )
 MUST_NOT = (
-    Case("x = 1\n"),
-    Case(""),
-    Case(b"\xef\xbb\xbfx = 1\r\n\x0cy = 2"),
-    Case("# -*- coding: latin-1 -*-\nname = 'é'\n".encode("latin-1")),
+    RuleCase("x = 1\n"),
+    RuleCase(""),
+    RuleCase(b"\xef\xbb\xbfx = 1\r\n\x0cy = 2"),
+    RuleCase("# -*- coding: latin-1 -*-\nname = 'é'\n".encode("latin-1")),
 )

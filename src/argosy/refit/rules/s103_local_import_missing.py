@@ -17,157 +17,157 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from argosy.refit.facts.faults import FAULTS
-from argosy.refit.facts.imports import IMPORTS
-from argosy.refit.facts.modules import finder_of, library, reached
-from argosy.refit.facts.surface import SURFACE
+from argosy.refit.facts.faults import PARSE_FAILURES
+from argosy.refit.facts.imports import MODULE_IMPORTS
+from argosy.refit.facts.modules import module_finder_for, build_facts_cache, follow_file_imports
+from argosy.refit.facts.surface import MODULE_EXPORTS
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.tree import Tree
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.tree import SourceTree
 from argosy.source import flow
-from argosy.source.closure import Missing
-from argosy.source.facts import Facts
-from argosy.source.modules import Finder, is_standard
-from argosy.source.startup import tell_missing
+from argosy.source.closure import MissingImport
+from argosy.source.facts import FileFacts
+from argosy.source.modules import ModuleFinder, is_standard
+from argosy.source.startup import diagnose_missing_import
 from argosy.source.text import Unparsed
 
-_HOW = {"read": "cannot be read", "parse": "does not parse", "compile": "does not compile"}
+_STAGE_MESSAGES = {"read": "cannot be read", "parse": "does not parse", "compile": "does not compile"}
 
 
-def check(tree: Tree, path: str) -> Iterator[Finding]:
+def check(tree: SourceTree, path: str) -> Iterator[Finding]:
     """Tell each thing that is missing once for a file, at its surest import."""
-    closure = reached(tree, path)
-    held = tree.fact(IMPORTS, path)
-    if closure is None or held is None:
+    closure = follow_file_imports(tree, path)
+    imports = tree.fact(MODULE_IMPORTS, path)
+    if closure is None or imports is None:
         return
-    finder = finder_of(tree, path, held)
-    told: set[str] = set()
-    for item in sorted(closure.missing, key=lambda item: (item.reach, item.item.line)):
-        if _is_beside(tree, path, item) if item.item.level else _is_hidden(tree, path, finder, item.module):
+    finder = module_finder_for(tree, path, imports)
+    reported: set[str] = set()
+    for item in sorted(closure.missing_imports, key=lambda item: (item.certainty, item.statement.line)):
+        if _is_relative_target_present(tree, path, item) if item.statement.level else _is_unreachable(tree, path, finder, item.module):
             continue
-        say, error = tell_missing(item, lambda module=item.module: _names(finder, tree, module))  # type: ignore[misc]
-        if say.subject not in told:
-            told.add(say.subject)
-            message = say.message + (" (its absence is caught)" if flow.is_caught(error, item.caught) else "")
-            at = item.item
-            yield Finding(path, at.line, at.column, "", message, symbol=say.subject, hint=say.hint)
+        startup_finding, error = diagnose_missing_import(item, lambda module=item.module: _exported_names(finder, tree, module))  # type: ignore[misc]
+        if startup_finding.subject not in reported:
+            reported.add(startup_finding.subject)
+            message = startup_finding.message + (" (its absence is caught)" if flow.is_caught(error, item.caught) else "")
+            at = item.statement
+            yield Finding(path, at.line, at.column, "", message, symbol=startup_finding.subject, hint=startup_finding.hint)
     for node in list(closure.nodes.values())[1:]:
         if isinstance(node.facts, Unparsed):
-            step, fault = node.way[-1], node.facts
+            step, unparsed = node.import_chain[-1], node.facts
             name = node.module.name if node.module is not None else step.module
-            if _is_hidden(tree, path, finder, name):
+            if _is_unreachable(tree, path, finder, name):
                 continue
-            where = f"{fault.path}:{fault.line}:{fault.column}"
-            message = f"imports `{name}`, which {_HOW[fault.stage]}: {fault.message} ({where})"
+            location = f"{unparsed.path}:{unparsed.line}:{unparsed.column}"
+            message = f"imports `{name}`, which {_STAGE_MESSAGES[unparsed.stage]}: {unparsed.message} ({location})"
             yield Finding(path, step.line, step.column, "", message, symbol=f"{name}:")
 
 
-def _is_hidden(tree: Tree, path: str, finder: Finder, name: str) -> bool:
+def _is_unreachable(tree: SourceTree, path: str, finder: ModuleFinder, name: str) -> bool:
     """Return whether what a name would find is on nobody's sys.path: the name means something else.
 
     That is so of what lies within a package of the file, but for the folder of a script; of a folder of the
     same word, which a package goes before wherever it lies; and a module called as one of the standard
     library does not import itself.
     """
-    top = finder.find(name.partition(".")[0])
-    if top is None:
+    top_module = finder.find(name.partition(".")[0])
+    if top_module is None:
         return False
-    if top.kind == "namespace":
-        is_far = finder.is_assumed(top) and finder.folder_of(top) != tree.root
-        return is_far or top.name in tree.derived(_packages)
-    whole = os.path.join(tree.root, path)
-    if top.path == whole and not finder.roots and is_standard(top.name):
+    if top_module.kind == "namespace":
+        is_distant = finder.is_assumed(top_module) and finder.folder_of(top_module) != tree.root
+        return is_distant or top_module.name in tree.compute_once(_package_names)
+    absolute_path = os.path.join(tree.root, path)
+    if top_module.path == absolute_path and not finder.roots and is_standard(top_module.name):
         return True
-    inside = finder.folder_of(top)
-    is_within = whole.startswith(f"{inside}{os.sep}") and tree.is_package(inside)
-    return is_within and inside not in finder.roots
+    directory = finder.folder_of(top_module)
+    is_within = absolute_path.startswith(f"{directory}{os.sep}") and tree.is_package(directory)
+    return is_within and directory not in finder.roots
 
 
-def _is_beside(tree: Tree, path: str, item: Missing) -> bool:
+def _is_relative_target_present(tree: SourceTree, path: str, item: MissingImport) -> bool:
     """Return whether dots lead from the file to its module, whatever the packages above are taken for."""
-    folder = os.path.dirname(os.path.join(tree.root, path))
-    for _ in range(item.item.level - 1):
-        folder = os.path.dirname(folder)
-    whole = os.path.normpath(os.path.join(folder, *item.item.module.split(".")))
-    folder, last = os.path.split(whole)
-    folders = tree.finder(path).folders
-    is_there = folders.has_file(folder, f"{last}.py") or folders.has_folder(folder, last)
-    return item.why == "module" and is_there
+    directory = os.path.dirname(os.path.join(tree.root, path))
+    for _ in range(item.statement.level - 1):
+        directory = os.path.dirname(directory)
+    target = os.path.normpath(os.path.join(directory, *item.statement.module.split(".")))
+    directory, last = os.path.split(target)
+    directories = tree.module_finder(path).folders
+    is_there = directories.has_file(directory, f"{last}.py") or directories.has_folder(directory, last)
+    return item.reason == "module" and is_there
 
 
-def _packages(tree: Tree) -> frozenset[str]:
+def _package_names(tree: SourceTree) -> frozenset[str]:
     """Return the names of the folders of the tree that have an `__init__`."""
-    folders = (os.path.dirname(path) for path in tree.paths if path.endswith("/__init__.py"))
-    return frozenset(map(os.path.basename, folders))
+    directories = (os.path.dirname(path) for path in tree.paths if path.endswith("/__init__.py"))
+    return frozenset(map(os.path.basename, directories))
 
 
-def _names(finder: Finder, tree: Tree, module: str) -> list[str]:
+def _exported_names(finder: ModuleFinder, tree: SourceTree, module: str) -> list[str]:
     found = finder.find(module)
     is_file = found is not None and found.kind == "source"
-    facts = tree.derived(library).facts(found.path) if found is not None and is_file else None
-    return list(facts.names) if isinstance(facts, Facts) else []
+    facts = tree.compute_once(build_facts_cache).facts(found.path) if found is not None and is_file else None
+    return list(facts.names) if isinstance(facts, FileFacts) else []
 
 
 RULE = Rule(
     code="S103",
     title="local import missing",
     action="review",
-    needs=(IMPORTS,),
-    sees=(SURFACE, FAULTS),
-    link=check,
+    fact_kinds=(MODULE_IMPORTS,),
+    shared_fact_kinds=(MODULE_EXPORTS, PARSE_FAILURES),
+    check_links=check,
 )
 
 MUST = (
-    Case(
+    RuleCase(
         files={
             "pack/__init__.py": "",
             "pack/a.py": "import pack.gone  # <--\nfrom pack import b\n",
             "pack/b.py": "from pack.a import nothing  # <--\nfrom . import c  # <--\n",
         }
     ),
-    Case(files={"main.py": "import broken  # <--\n", "broken.py": "def f(:\n"}),
-    Case(
+    RuleCase(files={"main.py": "import broken  # <--\n", "broken.py": "def f(:\n"}),
+    RuleCase(
         files={"main.py": "def f():\n    from near import helper  # <--\n", "near.py": "def help(): pass\n"}
     ),
-    Case(
+    RuleCase(
         files={
             "main.py": "try:\n    import near.gone  # <--\nexcept ImportError:\n    pass\n",
             "near/x.py": "",
         }
     ),
-    Case(files={"main.py": "from .. import far  # <--\n"}),
-    Case(files={"main.py": "from space import gone  # <--\n", "space/near.py": ""}),
-    Case(
+    RuleCase(files={"main.py": "from .. import far  # <--\n"}),
+    RuleCase(files={"main.py": "from space import gone  # <--\n", "space/near.py": ""}),
+    RuleCase(
         files={
             "pack/__init__.py": "",
             "pack/tool.py": "if __name__ == '__main__':\n    import pack.gone  # <--\n",
         }
     ),
-    Case(  # it is run, so that its folder comes first
+    RuleCase(  # it is run, so that its folder comes first
         files={
             "pack/__init__.py": "",
             "pack/queue.py": "",
             "pack/tool.py": "from queue import Queue  # <--\nif __name__ == '__main__':\n    Queue()\n",
         }
     ),
-    Case(files={"test/lib/a/x.py": "from .gone import y  # <--\n", "test/lib/a/test.py": ""}),
-    Case(files={"queue.py": "", "tool.py": "from queue import Queue  # <--\n"}),
+    RuleCase(files={"test/lib/a/x.py": "from .gone import y  # <--\n", "test/lib/a/test.py": ""}),
+    RuleCase(files={"queue.py": "", "tool.py": "from queue import Queue  # <--\n"}),
 )
 MUST_NOT = (
-    Case(files={"examples/django/manage.py": "", "examples/django/app/a.py": "import django.db\n"}),
-    Case(files={"src/lib/__init__.py": "", "lib/x.py": "", "use.py": "import lib.core\n"}),
-    Case(
+    RuleCase(files={"examples/django/manage.py": "", "examples/django/app/a.py": "import django.db\n"}),
+    RuleCase(files={"src/lib/__init__.py": "", "lib/x.py": "", "use.py": "import lib.core\n"}),
+    RuleCase(
         files={
             "test/lib/a/x.py": "from .near import y\n",
             "test/lib/a/test.py": "",
             "test/lib/a/near.py": "y = 1",
         }
     ),
-    Case(files={"main.py": "import os, json.decoder\nimport numpy\nimport not_here\n"}),
-    Case(files={"main.py": "from near import anything\n", "near.py": "from x import *\n"}),
-    Case(files={"main.py": "from near import anything\n", "near.py": "def __getattr__(name): ...\n"}),
-    Case(files={"deep/down/main.py": "from near import it\n", "near.py": "it = 1\n"}),
-    Case(
+    RuleCase(files={"main.py": "import os, json.decoder\nimport numpy\nimport not_here\n"}),
+    RuleCase(files={"main.py": "from near import anything\n", "near.py": "from x import *\n"}),
+    RuleCase(files={"main.py": "from near import anything\n", "near.py": "def __getattr__(name): ...\n"}),
+    RuleCase(files={"deep/down/main.py": "from near import it\n", "near.py": "it = 1\n"}),
+    RuleCase(
         files={
             "app/main.py": "import sys, os\n"
             "sys.path.insert(0, os.path.join(os.path.dirname(__file__), '../lib'))\n"
@@ -175,13 +175,13 @@ MUST_NOT = (
             "lib/tools.py": "",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "main.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import near.gone\n",
             "near/x.py": "",
         }
     ),
-    Case(  # a module of a package means another one than its neighbour
+    RuleCase(  # a module of a package means another one than its neighbour
         files={
             "pack/__init__.py": "",
             "pack/collections.py": "",

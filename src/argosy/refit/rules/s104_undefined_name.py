@@ -11,58 +11,58 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.facts.modules import homes
-from argosy.refit.facts.surface import SURFACE
-from argosy.refit.facts.unbound import UNBOUND
+from argosy.refit.facts.modules import definition_paths
+from argosy.refit.facts.surface import MODULE_EXPORTS
+from argosy.refit.facts.unbound import UNBOUND_NAMES
 from argosy.refit.file import module_name
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.tree import Tree
-from argosy.source.startup import offer_home, tell_early, tell_undefined
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.tree import SourceTree
+from argosy.source.startup import suggest_import, diagnose_use_before_definition, diagnose_undefined
 
 
-def check(tree: Tree, path: str) -> Iterator[Finding]:
+def check(tree: SourceTree, path: str) -> Iterator[Finding]:
     """Tell each name once for a file, at its first use."""
-    unbound = tree.fact(UNBOUND, path)
+    unbound = tree.fact(UNBOUND_NAMES, path)
     if unbound is None:
         return
-    surface = tree.facts(SURFACE).get(path)
-    known = list(surface.names) if surface is not None else []
-    defined = tree.derived(homes)
+    exports = tree.facts(MODULE_EXPORTS).get(path)
+    known = list(exports.names) if exports is not None else []
+    paths_by_name = tree.compute_once(definition_paths)
 
-    def offer(name: str) -> str:
-        modules = [module_name(home) for home in defined.get(name, ()) if home != path]
-        return offer_home(name, modules, known)
+    def suggest(name: str) -> str:
+        modules = [module_name(home) for home in paths_by_name.get(name, ()) if home != path]
+        return suggest_import(name, modules, known)
 
-    told = {item.name for item in unbound.early}
-    says = [
-        (item.line, item.column, tell_early(item, offer)) for item in unbound.early if item.bound_by is None
+    reported = {item.name for item in unbound.uses_before_definition}
+    startup_findings = [
+        (item.line, item.column, diagnose_use_before_definition(item, suggest)) for item in unbound.uses_before_definition if item.bound_by is None
     ]
-    says += [
-        (item.line, item.column, tell_undefined(item, offer))
+    startup_findings += [
+        (item.line, item.column, diagnose_undefined(item, suggest))
         for item in unbound.undefined
-        if item.name not in told
+        if item.name not in reported
     ]
-    for line, column, say in says:
-        yield Finding(path, line, column, "", say.message, symbol=say.subject, hint=say.hint)
+    for line, column, startup_finding in startup_findings:
+        yield Finding(path, line, column, "", startup_finding.message, symbol=startup_finding.subject, hint=startup_finding.hint)
 
 
 RULE = Rule(
-    code="S104", title="undefined name", action="review", needs=(UNBOUND,), sees=(SURFACE,), link=check
+    code="S104", title="undefined name", action="review", fact_kinds=(UNBOUND_NAMES,), shared_fact_kinds=(MODULE_EXPORTS,), check_links=check
 )
 
 MUST = (
-    Case("def f():\n    return missing  # <--\n"),
-    Case("print(missing)  # <--\n"),
-    Case("def f():\n    print(twice)  # <--\n    print(twice)\n"),
-    Case("class A:\n    x = 1\n    def f(self):\n        return x  # <--\n"),
-    Case("def f():\n    logger.info('x')  # <--\n\nclass A:\n    logger = None\n"),
+    RuleCase("def f():\n    return missing  # <--\n"),
+    RuleCase("print(missing)  # <--\n"),
+    RuleCase("def f():\n    print(twice)  # <--\n    print(twice)\n"),
+    RuleCase("class A:\n    x = 1\n    def f(self):\n        return x  # <--\n"),
+    RuleCase("def f():\n    logger.info('x')  # <--\n\nclass A:\n    logger = None\n"),
 )
 MUST_NOT = (
-    Case("def f():\n    return late\n\nlate = 1\n"),
-    Case("def f():\n    global made\n    made = 1\n\ndef g():\n    return made\n"),
-    Case("from somewhere import *\n\ndef f():\n    return missing\n"),
-    Case("def f():\n    try:\n        return unicode\n    except NameError:\n        return str\n"),
-    Case("def f(a: 'Missing') -> None:\n    return [b for b in a if b]\n"),
-    Case("class A:\n    def f(self):\n        return __class__\n"),
+    RuleCase("def f():\n    return late\n\nlate = 1\n"),
+    RuleCase("def f():\n    global made\n    made = 1\n\ndef g():\n    return made\n"),
+    RuleCase("from somewhere import *\n\ndef f():\n    return missing\n"),
+    RuleCase("def f():\n    try:\n        return unicode\n    except NameError:\n        return str\n"),
+    RuleCase("def f(a: 'Missing') -> None:\n    return [b for b in a if b]\n"),
+    RuleCase("class A:\n    def f(self):\n        return __class__\n"),
 )

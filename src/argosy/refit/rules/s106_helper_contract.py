@@ -12,102 +12,102 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from argosy.refit.contract import Accepted, Helpers, accepted
-from argosy.refit.facts.helpers import DEMANDS, HELPERS, Asked
+from argosy.refit.contract import AcceptedKeys, ModuleHelpers, find_accepted_keys
+from argosy.refit.facts.helpers import HELPER_USES, HELPER_CONTRACTS, HelperUse
 from argosy.refit.file import module_name
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.tree import Tree
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.tree import SourceTree
 
-_OF_TYPES = {kind.__name__: frozenset(dir(kind)) for kind in (str, dict, list, tuple)}
+_TYPE_ATTRIBUTES = {kind.__name__: frozenset(dir(kind)) for kind in (str, dict, list, tuple)}
 
 
-def check(tree: Tree) -> Iterator[Finding]:
+def check(tree: SourceTree) -> Iterator[Finding]:
     """Tell each text and each attribute that a helper fails for, once, with the number of places."""
-    refused: dict[tuple[str, str, int], dict[str, list[str]]] = {}
-    lacking: dict[tuple[str, str, int, str], dict[str, list[str]]] = {}
-    for path, demands in tree.facts(DEMANDS).items():
-        for asked in demands.texts:
-            takes = _accepted(tree, asked)
-            if takes is not None and asked.word not in takes.keys:
-                home = _path(tree, takes.module)
-                words = refused.setdefault((home, takes.name, takes.line), {})
-                words.setdefault(asked.word, []).append(path)
-        for asked in demands.attributes:
-            found = _helper(tree, asked)
-            if found is not None and found[3] and asked.word not in _OF_TYPES[found[3]]:
-                lacking.setdefault(found, {}).setdefault(asked.word, []).append(path)
-    for (home, name, line), words in sorted(refused.items()):
-        for word, paths in sorted(words.items()):
-            said = f"`{name}` raises for `{word}`, which {_counted(paths)} hand it"
-            yield Finding(home, line, 1, "", said, symbol=f"{name}:{word}")
-    for (home, name, line, gives), words in sorted(lacking.items()):
-        for word, paths in sorted(words.items()):
-            said = f"`{name}` returns {gives}, which has no `{word}`: {_counted(paths)} read it"
-            yield Finding(home, line, 1, "", said, symbol=f"{name}.{word}")
+    rejected: dict[tuple[str, str, int], dict[str, list[str]]] = {}
+    missing_attributes: dict[tuple[str, str, int, str], dict[str, list[str]]] = {}
+    for path, uses in tree.facts(HELPER_USES).items():
+        for use in uses.text_arguments:
+            accepted = _accepted_keys(tree, use)
+            if accepted is not None and use.used_name not in accepted.keys:
+                helper_path = _path_of_module(tree, accepted.module)
+                by_name = rejected.setdefault((helper_path, accepted.name, accepted.line), {})
+                by_name.setdefault(use.used_name, []).append(path)
+        for use in uses.result_attributes:
+            helper = _find_helper(tree, use)
+            if helper is not None and helper[3] and use.used_name not in _TYPE_ATTRIBUTES[helper[3]]:
+                missing_attributes.setdefault(helper, {}).setdefault(use.used_name, []).append(path)
+    for (helper_path, name, line), by_name in sorted(rejected.items()):
+        for used_name, paths in sorted(by_name.items()):
+            message = f"`{name}` raises for `{used_name}`, which {_format_counts(paths)} hand it"
+            yield Finding(helper_path, line, 1, "", message, symbol=f"{name}:{used_name}")
+    for (helper_path, name, line, return_type), by_name in sorted(missing_attributes.items()):
+        for used_name, paths in sorted(by_name.items()):
+            message = f"`{name}` returns {return_type}, which has no `{used_name}`: {_format_counts(paths)} read it"
+            yield Finding(helper_path, line, 1, "", message, symbol=f"{name}.{used_name}")
 
 
-def _counted(paths: list[str]) -> str:
+def _format_counts(paths: list[str]) -> str:
     files = len(set(paths))
     calls = "1 call" if len(paths) == 1 else f"{len(paths)} calls"
     return f"{calls} in {files} file{'s' if files > 1 else ''}"
 
 
-def _split(tree: Tree, called: str) -> tuple[str, str] | None:
+def _split_helper_name(tree: SourceTree, helper_name: str) -> tuple[str, str] | None:
     """Return module and name of what an origin means, the longest module of the tree that it begins with."""
-    parts = called.split(".")
+    parts = helper_name.split(".")
     for count in range(len(parts) - 1, 0, -1):
         module = ".".join(parts[:count])
-        if module in tree.derived(_modules):
+        if module in tree.compute_once(_paths_by_module):
             return module, ".".join(parts[count:])
     return None
 
 
-def _accepted(tree: Tree, asked: Asked) -> Accepted | None:
-    place = _split(tree, asked.called)
-    if place is None:
+def _accepted_keys(tree: SourceTree, use: HelperUse) -> AcceptedKeys | None:
+    helper = _split_helper_name(tree, use.helper_name)
+    if helper is None:
         return None
 
-    def look(module: str) -> Helpers | None:
-        return tree.fact(HELPERS, _path(tree, module))
+    def lookup(module: str) -> ModuleHelpers | None:
+        return tree.fact(HELPER_CONTRACTS, _path_of_module(tree, module))
 
-    def follow(module: str, name: str) -> tuple[str, str] | None:
-        own = look(module)
+    def resolve(module: str, name: str) -> tuple[str, str] | None:
+        own = lookup(module)
         if own is not None and (name in own.functions or name in own.objects or _is_class(own, name)):
             return module, name
         return None
 
-    return accepted(look, follow, *place)
+    return find_accepted_keys(lookup, resolve, *helper)
 
 
-def _is_class(helpers: Helpers, name: str) -> bool:
+def _is_class(helpers: ModuleHelpers, name: str) -> bool:
     return any(function.startswith(f"{name}.") for function in helpers.functions)
 
 
-def _helper(tree: Tree, asked: Asked) -> tuple[str, str, int, str] | None:
-    place = _split(tree, asked.called)
-    helpers = tree.fact(HELPERS, _path(tree, place[0])) if place is not None else None
-    made = helpers.functions.get(place[1]) if place is not None and helpers is not None else None
-    if place is None or made is None:
+def _find_helper(tree: SourceTree, use: HelperUse) -> tuple[str, str, int, str] | None:
+    target = _split_helper_name(tree, use.helper_name)
+    helpers = tree.fact(HELPER_CONTRACTS, _path_of_module(tree, target[0])) if target is not None else None
+    contract = helpers.functions.get(target[1]) if target is not None and helpers is not None else None
+    if target is None or contract is None:
         return None
-    return _path(tree, place[0]), place[1], made.line, made.gives
+    return _path_of_module(tree, target[0]), target[1], contract.line, contract.return_type
 
 
-def _modules(tree: Tree) -> Mapping[str, str]:
+def _paths_by_module(tree: SourceTree) -> Mapping[str, str]:
     """Return the path of each module that has helpers, by its name from the root."""
-    return {module_name(path): path for path in tree.facts(HELPERS)}
+    return {module_name(path): path for path in tree.facts(HELPER_CONTRACTS)}
 
 
-def _path(tree: Tree, module: str) -> str:
-    return tree.derived(_modules).get(module, "")
+def _path_of_module(tree: SourceTree, module: str) -> str:
+    return tree.compute_once(_paths_by_module).get(module, "")
 
 
 RULE = Rule(
     code="S106",
     title="helper that fails its callers",
     action="review",
-    needs=(HELPERS, DEMANDS),
-    tree=check,
+    fact_kinds=(HELPER_CONTRACTS, HELPER_USES),
+    check_tree=check,
 )
 
 _TABLE = (
@@ -116,14 +116,14 @@ _TABLE = (
     "        raise ValueError(kind)\n\n\npaths = Paths()\n\n\ndef get(kind):\n    return paths.get(kind)\n"
 )
 MUST = (
-    Case(files={"lib.py": _TABLE, "main.py": "from lib import get\nget('logs')\nget('data')\n"}),
-    Case(
+    RuleCase(files={"lib.py": _TABLE, "main.py": "from lib import get\nget('logs')\nget('data')\n"}),
+    RuleCase(
         files={
             "lib.py": "def root() -> str:  # <--\n    return ROOT\n",
             "main.py": "from lib import root\nhere = root()\nprint(here.as_posix(), here.upper())\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "lib.py": "def place(name):  # <--\n    return name, 1\n",
             "main.py": "import lib\n\ndef f():\n    found = lib.place('x')\n    return found.get('port')\n",
@@ -131,21 +131,21 @@ MUST = (
     ),
 )
 MUST_NOT = (
-    Case(files={"lib.py": _TABLE.replace("  # <--", ""), "main.py": "from lib import get\nget('logs')\n"}),
-    Case(
+    RuleCase(files={"lib.py": _TABLE.replace("  # <--", ""), "main.py": "from lib import get\nget('logs')\n"}),
+    RuleCase(
         files={
             "lib.py": "KNOWN = make()\n\n\n"
             "def get(kind):\n    if kind in KNOWN:\n        return 1\n    raise ValueError\n",
             "main.py": "from lib import get\nget('data')\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "lib.py": "def place(name):\n    return (name, 1) if name else {}\n",
             "main.py": "from lib import place\nfound = place('x')\nfound.get('port')\n",
         }
     ),
-    Case(
+    RuleCase(
         files={
             "lib.py": "def root() -> str:\n    return ROOT\n",
             "main.py": "from lib import root\nhere = root()\nhere = other(here)\nprint(here.as_posix())\n",

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
+from argosy.refit.rule import RuleCase, Rule
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -31,7 +31,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if not isinstance(first, ast.Expr) or not isinstance(first.value, ast.Constant):
             continue
         text = first.value.value
-        found = _code_at(text) if isinstance(text, str) else None
+        found = _find_code(text) if isinstance(text, str) else None
         if found is not None:
             line, count = found
             message = f"a docstring holds {count} statements that were meant to run"
@@ -39,7 +39,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             yield Finding(file.path, first.lineno + line, 1, "", message, symbol=symbol)
 
 
-def _code_at(text: str) -> tuple[int, int] | None:
+def _find_code(text: str) -> tuple[int, int] | None:
     """Return where a docstring's code begins, in lines from its own, and how many statements it has."""
     lines = text.split("\n")
     start = next(
@@ -60,15 +60,15 @@ def _code_at(text: str) -> tuple[int, int] | None:
     return (start, len(body)) if has_import and len(body) > 1 else None
 
 
-RULE = Rule(code="S107", title="statements in a docstring", action="report", words=(b"import ",), file=check)
+RULE = Rule(code="S107", title="statements in a docstring", action="report", required_words=(b"import ",), check_file=check)
 
 MUST = (
-    Case('"""\n# Paths\nimport sys  # <--\nsys.path.insert(0, "x")\n\nThe agent.\n"""\n'),
-    Case('class A:\n    """import os\n    import sys\n\n    An agent.\n    """\n', lines=(2,)),
+    RuleCase('"""\n# Paths\nimport sys  # <--\nsys.path.insert(0, "x")\n\nThe agent.\n"""\n'),
+    RuleCase('class A:\n    """import os\n    import sys\n\n    An agent.\n    """\n', expected_lines=(2,)),
 )
 MUST_NOT = (
-    Case('"""The agent.\n\n    import sys\n    sys.path.insert(0, "x")\n"""\n'),
-    Case('"""import this"""\n'),
-    Case('"""Import nothing, and\nsay nothing.\n"""\n'),
-    Case('def f():\n    """>>> import sys\n    >>> sys.path\n    """\n'),
+    RuleCase('"""The agent.\n\n    import sys\n    sys.path.insert(0, "x")\n"""\n'),
+    RuleCase('"""import this"""\n'),
+    RuleCase('"""Import nothing, and\nsay nothing.\n"""\n'),
+    RuleCase('def f():\n    """>>> import sys\n    >>> sys.path\n    """\n'),
 )

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
+from argosy.refit.rule import RuleCase, Rule
 from argosy.source import flow
 
 
@@ -25,7 +25,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
         for node in _functions(block.body):
             if node.args.args and node.args.args[0].arg == "self":
                 message = f"the method `{node.name}` stands in the main block, where it belongs to no class"
-                yield file.finding(node, message, symbol=node.name)
+                yield file.make_finding(node, message, symbol=node.name)
 
 
 def _functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -37,15 +37,15 @@ def _functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunc
             yield from _functions([item for item in ast.iter_child_nodes(node) if isinstance(item, ast.stmt)])
 
 
-RULE = Rule(code="S108", title="method in the main block", action="report", words=(b"__main__",), file=check)
+RULE = Rule(code="S108", title="method in the main block", action="report", required_words=(b"__main__",), check_file=check)
 
 _MAIN = "if __name__ == '__main__':\n"
 MUST = (
-    Case(f"class A:\n    pass\n\n{_MAIN}    A()\n    def stop(self):  # <--\n        pass\n"),
-    Case(f"{_MAIN}    if 1:\n        x = 1\n        async def stop(self, a):  # <--\n            pass\n"),
+    RuleCase(f"class A:\n    pass\n\n{_MAIN}    A()\n    def stop(self):  # <--\n        pass\n"),
+    RuleCase(f"{_MAIN}    if 1:\n        x = 1\n        async def stop(self, a):  # <--\n            pass\n"),
 )
 MUST_NOT = (
-    Case(f"{_MAIN}    def main(args):\n        pass\n    main(1)\n"),
-    Case(f"{_MAIN}    class A:\n        def stop(self):\n            pass\n"),
-    Case("class A:\n    def stop(self):\n        pass\n"),
+    RuleCase(f"{_MAIN}    def main(args):\n        pass\n    main(1)\n"),
+    RuleCase(f"{_MAIN}    class A:\n        def stop(self):\n            pass\n"),
+    RuleCase("class A:\n    def stop(self):\n        pass\n"),
 )

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
+from argosy.refit.rule import RuleCase, Rule
 from argosy.source import flow
 
 
@@ -22,18 +22,18 @@ def check(file: PythonFile) -> Iterator[Finding]:
     blocks = [node for node in file.tree.body if isinstance(node, ast.If) and flow.is_main_test(node.test)]
     for node in blocks[1:]:
         message = f"a second main block; the first is in line {blocks[0].lineno}"
-        yield file.finding(node, message, symbol="__main__")
+        yield file.make_finding(node, message, symbol="__main__")
 
 
-RULE = Rule(code="S109", title="second main block", action="report", words=(b"__main__",), file=check)
+RULE = Rule(code="S109", title="second main block", action="report", required_words=(b"__main__",), check_file=check)
 
 _MAIN = "if __name__ == '__main__':"
 MUST = (
-    Case(f"{_MAIN}\n    x = 1\n\n{_MAIN}  # <--\n    x = 2\n"),
-    Case(f"{_MAIN}\n    x = 1\n{_MAIN}  # <--\n    x = 2\n{_MAIN}  # <--\n    x = 3\n"),
+    RuleCase(f"{_MAIN}\n    x = 1\n\n{_MAIN}  # <--\n    x = 2\n"),
+    RuleCase(f"{_MAIN}\n    x = 1\n{_MAIN}  # <--\n    x = 2\n{_MAIN}  # <--\n    x = 3\n"),
 )
 MUST_NOT = (
-    Case(f"{_MAIN}\n    x = 1\n"),
-    Case(f"{_MAIN}\n    x = 1\nif __name__ != '__main__':\n    x = 2\n"),
-    Case(f"def f():\n    {_MAIN}\n        return 1\n\n{_MAIN}\n    f()\n"),
+    RuleCase(f"{_MAIN}\n    x = 1\n"),
+    RuleCase(f"{_MAIN}\n    x = 1\nif __name__ != '__main__':\n    x = 2\n"),
+    RuleCase(f"def f():\n    {_MAIN}\n        return 1\n\n{_MAIN}\n    f()\n"),
 )

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
+from argosy.refit.rule import RuleCase, Rule
 from argosy.source import flow
 
-_LEAST = 4
+_MIN_REPEATED = 4
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -26,42 +26,42 @@ def check(file: PythonFile) -> Iterator[Finding]:
     for node, scope in file.nodes(ast.FunctionDef):
         if node.name != "__init__" or scope.kind != "class":
             continue
-        made = list(_attributes(node.body))
-        count = Counter(name for name, _ in made)
-        again = [name for name, times in count.items() if times > 1]
-        if len(again) < _LEAST or 2 * len(again) < len(count):
+        assignments = list(_unconditional_assignments(node.body))
+        count = Counter(name for name, _ in assignments)
+        repeated = [name for name, times in count.items() if times > 1]
+        if len(repeated) < _MIN_REPEATED or 2 * len(repeated) < len(count):
             continue
         seen: set[str] = set()
-        for name, place in made:
+        for name, statement in assignments:
             if name in seen:
                 message = (
-                    f"the constructor sets {len(again)} of its {len(count)} attributes again from here on"
+                    f"the constructor sets {len(repeated)} of its {len(count)} attributes again from here on"
                 )
-                yield file.finding(place, message, scope)
+                yield file.make_finding(statement, message, scope)
                 break
             seen.add(name)
 
 
-def _attributes(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
+def _unconditional_assignments(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
     """Yield the attributes that a body sets on self whatever happens: not those under a condition."""
     for node in body:
         if isinstance(node, ast.Try | ast.With):
-            yield from _attributes(node.body)
+            yield from _unconditional_assignments(node.body)
         for target in node.targets if isinstance(node, ast.Assign) else ():
-            if isinstance(target, ast.Attribute) and flow.dotted(target.value) == "self":
+            if isinstance(target, ast.Attribute) and flow.dotted_name(target.value) == "self":
                 yield target.attr, node
 
 
 RULE = Rule(
-    code="S110", title="constructor's body repeated", action="report", words=(b"def __init__",), file=check
+    code="S110", title="constructor's body repeated", action="report", required_words=(b"def __init__",), check_file=check
 )
 
 _BODY = "".join(f"        self.{name} = 1\n" for name in "abcd")
-MUST = (Case(f"class A:\n    def __init__(self):\n{_BODY}        self.a = 2  # <--\n{_BODY}"),)
+MUST = (RuleCase(f"class A:\n    def __init__(self):\n{_BODY}        self.a = 2  # <--\n{_BODY}"),)
 MUST_NOT = (
-    Case(f"class A:\n    def __init__(self):\n{_BODY}        self.a = 2\n"),
-    Case(f"class A:\n    def __init__(self):\n{_BODY}\n    def f(self):\n{_BODY}"),
-    Case(
+    RuleCase(f"class A:\n    def __init__(self):\n{_BODY}        self.a = 2\n"),
+    RuleCase(f"class A:\n    def __init__(self):\n{_BODY}\n    def f(self):\n{_BODY}"),
+    RuleCase(
         "class A:\n    def __init__(self, x):\n        if x:\n"
         "            self.a = self.b = self.c = self.d = 1\n        self.a = self.b = self.c = self.d = 2\n"
     ),

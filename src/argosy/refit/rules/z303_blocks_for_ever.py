@@ -19,64 +19,64 @@ from collections.abc import Iterator
 from argosy.refit import pyzmq
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Finding
-from argosy.refit.lifetime import loops_around
-from argosy.refit.rule import Case, Rule
-from argosy.refit.sockets import RECEIVERS, Place, Sockets, Use, find_sockets, use_sets
+from argosy.refit.lifetime import iter_enclosing_loops
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.sockets import RECEIVE_METHODS, SocketPlace, FileSockets, SocketUse, find_sockets, is_option_set_by
 from argosy.source import flow
 
-_ASKING = frozenset({"REQ", "DEALER"})
+_REQUESTING_TYPES = frozenset({"REQ", "DEALER"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Tell the first receive of a socket that nothing bounds."""
     sockets = find_sockets(file)
     for place in sockets.sockets:
-        use = _first_unbounded(file, sockets, place)
+        use = _find_unbounded_receive(file, sockets, place)
         if use is not None:
-            kind = "/".join(sorted(filter(None, place.types)))
-            what = "its peer may be gone" if place.types & _ASKING else "the loop is stopped by a flag"
-            message = f"`{place.name}.{use.method}()` waits without a time-out on a {kind} socket, and {what}"
-            yield file.finding(use.node, message, use.scope)
+            kind = "/".join(sorted(filter(None, place.socket_types)))
+            reason = "its peer may be gone" if place.socket_types & _REQUESTING_TYPES else "the loop is stopped by a flag"
+            message = f"`{place.name}.{use.method}()` waits without a time-out on a {kind} socket, and {reason}"
+            yield file.make_finding(use.node, message, use.scope)
 
 
-def _first_unbounded(file: PythonFile, sockets: Sockets, place: Place) -> Use | None:
-    receives = place.calls(*RECEIVERS)
+def _find_unbounded_receive(file: PythonFile, sockets: FileSockets, place: SocketPlace) -> SocketUse | None:
+    receives = place.calls_to(*RECEIVE_METHODS)
     if not receives or _is_bounded(file, sockets, place):
         return None
     for use in sorted(receives, key=lambda use: use.line):
-        if _may_wait(file, use) and (place.types & _ASKING or _is_in_flag_loop(file, use)):
+        if _can_block(file, use) and (place.socket_types & _REQUESTING_TYPES or _is_in_flag_loop(file, use)):
             return use
     return None
 
 
-def _is_bounded(file: PythonFile, sockets: Sockets, place: Place) -> bool:
+def _is_bounded(file: PythonFile, sockets: FileSockets, place: SocketPlace) -> bool:
     if any(use.kind in ("poll", "pass", "hold", "with") or use.method == "poll" for use in place.uses):
         return True
     if place.has_option("RCVTIMEO", file):
         return True
-    for making in place.makings:
-        if making.context is None or not making.type:
+    for creation in place.creations:
+        if creation.context is None or not creation.socket_type:
             return True
-        context = sockets.context_of(making)
-        if context is not None and any(use_sets(use, "RCVTIMEO", file) for use in context.uses):
+        context = sockets.context_of(creation)
+        if context is not None and any(is_option_set_by(use, "RCVTIMEO", file) for use in context.uses):
             return True
     return _is_async(sockets, place)
 
 
-def _is_async(sockets: Sockets, place: Place) -> bool:
-    names = {id(site.call): site.name for site in sockets.own}
-    for making in place.makings:
-        context = sockets.context_of(making)
-        made = [making.context, *(item.call for item in context.makings)] if context else [making.context]
-        for node in made:
+def _is_async(sockets: FileSockets, place: SocketPlace) -> bool:
+    names = {id(site.call): site.name for site in sockets.own_contexts}
+    for creation in place.creations:
+        context = sockets.context_of(creation)
+        creation_nodes = [creation.context, *(item.call for item in context.creations)] if context else [creation.context]
+        for node in creation_nodes:
             name = names.get(id(node), "zmq.Context")
-            is_instance = isinstance(node, ast.Call) and "asyncio" in flow.dotted(node.func)
+            is_instance = isinstance(node, ast.Call) and "asyncio" in flow.dotted_name(node.func)
             if name != "zmq.Context" or is_instance:
                 return True
     return False
 
 
-def _may_wait(file: PythonFile, use: Use) -> bool:
+def _can_block(file: PythonFile, use: SocketUse) -> bool:
     """Return whether a receive has no flags of its own, and nobody awaits it."""
     assert use.call is not None
     if isinstance(file.parent(use.call), ast.Await):
@@ -85,18 +85,18 @@ def _may_wait(file: PythonFile, use: Use) -> bool:
     return not any(_is_flag(file, use, argument) for argument in arguments)
 
 
-def _is_flag(file: PythonFile, use: Use, argument: ast.expr) -> bool:
+def _is_flag(file: PythonFile, use: SocketUse, argument: ast.expr) -> bool:
     if isinstance(argument, ast.Constant):
         return bool(argument.value)
     if isinstance(argument, ast.BinOp):
         return _is_flag(file, use, argument.left) or _is_flag(file, use, argument.right)
-    name = pyzmq.constant(file, argument, use.scope)
+    name = pyzmq.resolve_constant(file, argument, use.scope)
     return not name or name in ("NOBLOCK", "DONTWAIT")
 
 
-def _is_in_flag_loop(file: PythonFile, use: Use) -> bool:
+def _is_in_flag_loop(file: PythonFile, use: SocketUse) -> bool:
     """Return whether a loop around looks at a flag that it cannot see while it waits."""
-    for loop in loops_around(file, use.node):
+    for loop in iter_enclosing_loops(file, use.node):
         if isinstance(loop, ast.While) and not isinstance(loop.test, ast.Constant):
             return _is_flag_test(loop.test)
     return False
@@ -112,7 +112,7 @@ def _is_flag_test(test: ast.expr) -> bool:
     return isinstance(test, ast.Attribute | ast.Name)
 
 
-RULE = Rule(code="Z303", title="socket may block for ever", action="review", words=(b"zmq",), file=check)
+RULE = Rule(code="Z303", title="socket may block for ever", action="review", required_words=(b"zmq",), check_file=check)
 
 _REQ = "import zmq\n\ndef ask(ctx):\n    sock = ctx.socket(zmq.REQ)\n    sock.connect('ipc://a')\n"
 _LOOP = (
@@ -122,51 +122,51 @@ _LOOP = (
 )
 
 
-def _loop(kind: str, test: str, receive: str = "self.sock.recv()  # <--", setup: str = "") -> Case:
-    return Case(_LOOP.format(kind=kind, test=test, receive=receive, setup=setup))
+def _loop_case(kind: str, test: str, receive: str = "self.sock.recv()  # <--", setup: str = "") -> RuleCase:
+    return RuleCase(_LOOP.format(kind=kind, test=test, receive=receive, setup=setup))
 
 
 MUST = (
-    Case(_REQ + "    sock.send(b'x')\n    return sock.recv()  # <--\n"),
-    Case(
+    RuleCase(_REQ + "    sock.send(b'x')\n    return sock.recv()  # <--\n"),
+    RuleCase(
         _REQ
         + "    sock.setsockopt(zmq.LINGER, 0)\n    sock.SNDTIMEO = 5\n    return sock.recv_json()  # <--\n"
     ),
-    Case(_REQ + "    return sock.recv(copy=False)  # <--\n"),
-    Case(_REQ + "    text = 'poll RCVTIMEO NOBLOCK'\n    return sock.recv_string(0)  # <--\n"),
-    Case("import zmq as z\ns = z.Context.instance().socket(z.DEALER)\ns.recv_multipart()  # <--\n"),
-    _loop("SUB", "self.running"),
-    _loop("REP", "not self.stop.is_set()"),
-    _loop("PULL", "self.running and self.busy", "x = self.sock.recv_json(flags=0)  # <--"),
-    Case(
+    RuleCase(_REQ + "    return sock.recv(copy=False)  # <--\n"),
+    RuleCase(_REQ + "    text = 'poll RCVTIMEO NOBLOCK'\n    return sock.recv_string(0)  # <--\n"),
+    RuleCase("import zmq as z\ns = z.Context.instance().socket(z.DEALER)\ns.recv_multipart()  # <--\n"),
+    _loop_case("SUB", "self.running"),
+    _loop_case("REP", "not self.stop.is_set()"),
+    _loop_case("PULL", "self.running and self.busy", "x = self.sock.recv_json(flags=0)  # <--"),
+    RuleCase(
         "import zmq\n\nclass A:\n    def a(self, ctx):\n        self.x = ctx.socket(zmq.REQ)\n"
         "        self.y = ctx.socket(zmq.REQ)\n        self.y.RCVTIMEO = 9\n"
         "    def b(self):\n        self.y.recv()\n        return self.x.recv()  # <--\n"
     ),
 )
 MUST_NOT = (
-    Case(_REQ + "    sock.setsockopt(zmq.RCVTIMEO, 5000)\n    return sock.recv()\n"),
-    Case(_REQ + "    sock.rcvtimeo = 5000\n    return sock.recv()\n"),
-    Case(_REQ + "    if sock.poll(100):\n        return sock.recv()\n"),
-    Case(_REQ + "    poller = zmq.Poller()\n    poller.register(sock, zmq.POLLIN)\n    return sock.recv()\n"),
-    Case(_REQ + "    return sock.recv(zmq.NOBLOCK)\n"),
-    Case(_REQ + "    return sock.recv_multipart(flags=zmq.DONTWAIT | zmq.NOBLOCK)\n"),
-    Case(_REQ + "    set_up(sock)\n    return sock.recv()\n"),
-    Case(_REQ + "    return zmq.select([sock], [], [], 1) and sock.recv()\n"),
-    Case(
+    RuleCase(_REQ + "    sock.setsockopt(zmq.RCVTIMEO, 5000)\n    return sock.recv()\n"),
+    RuleCase(_REQ + "    sock.rcvtimeo = 5000\n    return sock.recv()\n"),
+    RuleCase(_REQ + "    if sock.poll(100):\n        return sock.recv()\n"),
+    RuleCase(_REQ + "    poller = zmq.Poller()\n    poller.register(sock, zmq.POLLIN)\n    return sock.recv()\n"),
+    RuleCase(_REQ + "    return sock.recv(zmq.NOBLOCK)\n"),
+    RuleCase(_REQ + "    return sock.recv_multipart(flags=zmq.DONTWAIT | zmq.NOBLOCK)\n"),
+    RuleCase(_REQ + "    set_up(sock)\n    return sock.recv()\n"),
+    RuleCase(_REQ + "    return zmq.select([sock], [], [], 1) and sock.recv()\n"),
+    RuleCase(
         "import zmq\nctx = zmq.Context()\nctx.setsockopt(zmq.RCVTIMEO, 9)\ns = ctx.socket(zmq.REQ)\n"
         "s.recv()\n"
     ),
-    Case("import zmq\nctx = zmq.Context()\nctx.rcvtimeo = 9\ns = ctx.socket(zmq.REQ)\ns.recv()\n"),
-    Case(
+    RuleCase("import zmq\nctx = zmq.Context()\nctx.rcvtimeo = 9\ns = ctx.socket(zmq.REQ)\ns.recv()\n"),
+    RuleCase(
         "import zmq.asyncio\nctx = zmq.asyncio.Context()\ns = ctx.socket(zmq.REQ)\n\n"
         "async def f():\n    return await s.recv()\n\nasync def g():\n    return s.recv()\n"
     ),
-    Case(
+    RuleCase(
         "import socket\n\ndef f():\n    s = socket.socket(socket.AF_INET)\n    # zmq\n    return s.recv(9)\n"
     ),
-    _loop("REP", "True", "self.sock.recv()"),
-    _loop("SUB", "self.running", "self.sock.recv()", "        self.sock.RCVTIMEO = 100\n"),
-    _loop("SUB", "self.running", "self.sock.poll(9) and self.sock.recv()"),
-    _loop("REP", "self.count < 5", "self.sock.recv()"),
+    _loop_case("REP", "True", "self.sock.recv()"),
+    _loop_case("SUB", "self.running", "self.sock.recv()", "        self.sock.RCVTIMEO = 100\n"),
+    _loop_case("SUB", "self.running", "self.sock.poll(9) and self.sock.recv()"),
+    _loop_case("REP", "self.count < 5", "self.sock.recv()"),
 )

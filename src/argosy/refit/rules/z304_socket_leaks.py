@@ -19,13 +19,13 @@ from collections.abc import Iterator
 
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Finding
-from argosy.refit.lifetime import find_leaks, is_closed
-from argosy.refit.paths import Exit
-from argosy.refit.rule import Case, Rule
-from argosy.refit.sockets import Making, Place, find_sockets, function_of
+from argosy.refit.lifetime import find_leaking_exits, can_be_closed
+from argosy.refit.paths import OpenExit
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.sockets import SocketCreation, SocketPlace, find_sockets, enclosing_function
 
-_ORDER = ("again", "end", "return", "raise", "use")
-_WAYS = {
+_EXIT_PRECEDENCE = ("again", "end", "return", "raise", "use")
+_EXIT_MESSAGES = {
     "again": "is made anew in line {line} while the last one is open",
     "end": "is not closed at the end in line {line}",
     "return": "is not closed on the return in line {line}",
@@ -38,52 +38,52 @@ def check(file: PythonFile) -> Iterator[Finding]:
     """Tell each socket that may stay open, by the shortest reason."""
     sockets = find_sockets(file)
     for place in sockets.sockets:
-        making = place.makings[0]
+        creation = place.creations[0]
         if place.is_local:
-            leaks = find_leaks(file, sockets, place)
+            leaks = find_leaking_exits(file, sockets, place)
             if leaks:
-                message = f"{_kind(making)} `{place.name}` {_way(place, leaks)}"
-                yield file.finding(making.call, message, making.scope)
-        elif place.is_attribute and not is_closed(place):
-            for making in place.makings:
-                if _is_made_each_time(file, place, making):
-                    method = making.scope.qualified_name()
+                message = f"{_describe_socket(creation)} `{place.name}` {_describe_leak(place, leaks)}"
+                yield file.make_finding(creation.call, message, creation.scope)
+        elif place.is_attribute and not can_be_closed(place):
+            for creation in place.creations:
+                if _is_recreated_per_call(file, place, creation):
+                    method = creation.scope.qualified_name()
                     message = (
-                        f"{_kind(making)} `{place.name}` is made by each call of `{method}` and never closed"
+                        f"{_describe_socket(creation)} `{place.name}` is made by each call of `{method}` and never closed"
                     )
-                    yield file.finding(making.call, message, making.scope)
+                    yield file.make_finding(creation.call, message, creation.scope)
                     break
 
 
-def _kind(making: Making) -> str:
-    return f"the {making.type} socket" if making.type else "the socket"
+def _describe_socket(creation: SocketCreation) -> str:
+    return f"the {creation.socket_type} socket" if creation.socket_type else "the socket"
 
 
-def _way(place: Place, leaks: list[Exit]) -> str:
-    if not is_closed(place) and not any(leak.how == "again" for leak in leaks):
+def _describe_leak(place: SocketPlace, leaks: list[OpenExit]) -> str:
+    if not can_be_closed(place) and not any(leak.kind == "again" for leak in leaks):
         return "is never closed"
-    making = place.makings[0]
-    leak = min(leaks, key=lambda leak: (_ORDER.index(leak.how), leak.line))
-    if leak.how == "again" and leak.line == making.call.lineno:
+    creation = place.creations[0]
+    leak = min(leaks, key=lambda leak: (_EXIT_PRECEDENCE.index(leak.kind), leak.line))
+    if leak.kind == "again" and leak.line == creation.call.lineno:
         return "is made anew by the next turn of the loop while the last one is open"
-    return _WAYS[leak.how].format(line=leak.line)
+    return _EXIT_MESSAGES[leak.kind].format(line=leak.line)
 
 
-def _is_made_each_time(file: PythonFile, place: Place, making: Making) -> bool:
+def _is_recreated_per_call(file: PythonFile, place: SocketPlace, creation: SocketCreation) -> bool:
     """Return whether a method that may be called again makes an attribute without asking for the old one."""
-    function = function_of(making.scope)
+    function = enclosing_function(creation.scope)
     if function is None or function.parent is not place.owner:
         return False
     callers = _callers(file, place, function.name)
-    if function.name in _ONCE or (callers <= _ONCE and callers):
+    if function.name in _ONE_TIME_METHODS or (callers <= _ONE_TIME_METHODS and callers):
         return False
-    tests = [use for use in place.uses if use.kind == "test" and function_of(use.scope) is function]
-    is_guarded = any(isinstance(node, ast.If) for node in file.ancestors(making.call))
+    tests = [use for use in place.uses if use.kind == "test" and enclosing_function(use.scope) is function]
+    is_guarded = any(isinstance(node, ast.If) for node in file.ancestors(creation.call))
     return not tests and not is_guarded and bool(callers)
 
 
 # What an object's life has once.
-_ONCE = frozenset(
+_ONE_TIME_METHODS = frozenset(
     [
         "__init__",
         "__new__",
@@ -99,102 +99,102 @@ _ONCE = frozenset(
 )
 
 
-def _callers(file: PythonFile, place: Place, name: str) -> set[str]:
+def _callers(file: PythonFile, place: SocketPlace, name: str) -> set[str]:
     """Return the methods of a class that call its method `name`."""
     found: set[str] = set()
     for node, scope in file.nodes(ast.Attribute):
         if node.attr == name and isinstance(node.value, ast.Name) and node.value.id == "self":
-            function = function_of(scope)
+            function = enclosing_function(scope)
             while function is not None and function.parent is not place.owner:
-                function = function_of(function.parent)
+                function = enclosing_function(function.parent)
             if function is not None:
                 found.add(function.name)
     return found
 
 
-RULE = Rule(code="Z304", title="socket leaks", action="review", words=(b"zmq",), file=check)
+RULE = Rule(code="Z304", title="socket leaks", action="review", required_words=(b"zmq",), check_file=check)
 
-_MADE = "import zmq\n\ndef f(ctx, peer):\n    sock = ctx.socket(zmq.REQ)"
-_LEAK, _KEPT = _MADE + "  # <--\n", _MADE + "\n"
+_CREATION = "import zmq\n\ndef f(ctx, peer):\n    sock = ctx.socket(zmq.REQ)"
+_LEAK, _KEPT = _CREATION + "  # <--\n", _CREATION + "\n"
 MUST = (
-    Case(_LEAK + "    sock.connect(peer)\n    sock.send(b'x')\n"),
-    Case(_LEAK + "    sock.send(b'x')\n    data = sock.recv()\n    sock.close()\n    return data\n"),
-    Case(_LEAK + "    if peer is None:\n        return 1\n    sock.close()\n"),
-    Case(_LEAK + "    if peer is None:\n        raise ValueError('x')\n    sock.close()\n"),
-    Case(
+    RuleCase(_LEAK + "    sock.connect(peer)\n    sock.send(b'x')\n"),
+    RuleCase(_LEAK + "    sock.send(b'x')\n    data = sock.recv()\n    sock.close()\n    return data\n"),
+    RuleCase(_LEAK + "    if peer is None:\n        return 1\n    sock.close()\n"),
+    RuleCase(_LEAK + "    if peer is None:\n        raise ValueError('x')\n    sock.close()\n"),
+    RuleCase(
         _LEAK
         + "    try:\n        sock.send(b'x')\n        sock.close()\n    except zmq.Again:\n        pass\n"
     ),
-    Case(
+    RuleCase(
         _LEAK + "    try:\n        sock.send(b'x')\n    except ValueError:\n        pass\n    sock.close()\n"
     ),
-    Case(_LEAK + "    try:\n        return sock.recv()\n    finally:\n        ctx.term()\n"),
-    Case(
+    RuleCase(_LEAK + "    try:\n        return sock.recv()\n    finally:\n        ctx.term()\n"),
+    RuleCase(
         "import zmq\n\ndef f(ctx):\n    for port in range(5):\n"
         "        s = ctx.socket(zmq.PUB)  # <--\n        s.bind(f'tcp://*:{port}')\n    s.close()\n"
     ),
-    Case(
+    RuleCase(
         "import zmq\n\nclass A:\n    def ask(self):\n        self.connect()\n        return self.s.recv()\n\n"
         "    def connect(self):\n        self.s = self.ctx.socket(zmq.REQ)  # <--\n"
         "        self.s.connect('x')\n"
     ),
 )
 MUST_NOT = (
-    Case(_KEPT + "    try:\n        sock.send(b'x')\n    finally:\n        sock.close()\n"),
-    Case(
+    RuleCase(_KEPT + "    try:\n        sock.send(b'x')\n    finally:\n        sock.close()\n"),
+    RuleCase(
         _KEPT + "    try:\n        return sock.recv()\n    finally:\n        if sock is not None:\n"
         "            sock.close(0)\n"
     ),
-    Case(
+    RuleCase(
         _KEPT + "    try:\n        x = sock.recv()\n    except Exception:\n        x = None\n"
         "    sock.close()\n    return x\n"
     ),
-    Case(
+    RuleCase(
         _KEPT + "    try:\n        return sock.recv()\n    finally:\n        try:\n            sock.close()\n"
         "            ctx.term()\n        except Exception:\n            pass\n"
     ),
-    Case(_KEPT + "    with sock:\n        sock.send(b'x')\n"),
-    Case("import zmq\n\ndef f(ctx):\n    with ctx.socket(zmq.REQ) as sock:\n        sock.send(b'x')\n"),
-    Case(
+    RuleCase(_KEPT + "    with sock:\n        sock.send(b'x')\n"),
+    RuleCase("import zmq\n\ndef f(ctx):\n    with ctx.socket(zmq.REQ) as sock:\n        sock.send(b'x')\n"),
+    RuleCase(
         "import zmq\nfrom contextlib import closing\n\ndef f(ctx):\n"
         "    with closing(ctx.socket(zmq.REQ)) as sock:\n        sock.send(b'x')\n"
     ),
-    Case(_KEPT + "    return sock\n"),
-    Case(_KEPT + "    peer.append(sock)\n"),
-    Case(_KEPT + "    peer.sock = sock\n"),
-    Case(_KEPT + "    yield sock\n    sock.close()\n"),
-    Case(_KEPT + "    atexit.register(sock.close)\n    sock.send(b'x')\n"),
-    Case(_KEPT + "    def end():\n        sock.close()\n    return end\n"),
-    Case(
+    RuleCase(_KEPT + "    return sock\n"),
+    RuleCase(_KEPT + "    peer.append(sock)\n"),
+    RuleCase(_KEPT + "    peer.sock = sock\n"),
+    RuleCase(_KEPT + "    yield sock\n    sock.close()\n"),
+    RuleCase(_KEPT + "    atexit.register(sock.close)\n    sock.send(b'x')\n"),
+    RuleCase(_KEPT + "    def end():\n        sock.close()\n    return end\n"),
+    RuleCase(
         _KEPT + "    try:\n        sock.connect(peer)\n        return sock\n"
         "    except Exception:\n        return None\n"
     ),
-    Case(
+    RuleCase(
         _KEPT + "    try:\n        sock.send(b'x')\n        peer[1] = sock\n    except zmq.ZMQError:\n"
         "        if sock and not sock.closed:\n            sock.close()\n        return None\n"
     ),
-    Case(_KEPT + "    while True:\n        print(len(peer))\n"),
-    Case(
+    RuleCase(_KEPT + "    while True:\n        print(len(peer))\n"),
+    RuleCase(
         "import zmq\n\ndef f():\n    ctx = zmq.Context()\n    s = ctx.socket(zmq.REQ)\n"
         "    try:\n        s.send(b'')\n    finally:\n        ctx.destroy(linger=0)\n"
     ),
-    Case(
+    RuleCase(
         "import zmq\n\ndef f():\n    with zmq.Context() as ctx:\n        s = ctx.socket(zmq.REQ)\n"
         "        s.send(b'')\n"
     ),
-    Case(
+    RuleCase(
         "import zmq\n\ndef f(ctx):\n    sock = None\n    try:\n        sock = ctx.socket(zmq.REQ)\n"
         "        sock.send(b'')\n"
         "    except zmq.ZMQError:\n        print('x')\n    finally:\n        if sock:\n"
         "            sock.close()\n"
     ),
-    Case(
+    RuleCase(
         "import zmq\n\ndef f(ctx):\n    for _ in range(3):\n        s = ctx.socket(zmq.REQ)\n        try:\n"
         "            s.send(b'')\n            break\n        except zmq.Again:\n            continue\n"
         "        finally:\n            s.close()\n"
     ),
-    Case("import zmq\nctx = zmq.Context()\nsock = ctx.socket(zmq.REQ)\nsock.send(b'x')\n"),
-    Case(
+    RuleCase("import zmq\nctx = zmq.Context()\nsock = ctx.socket(zmq.REQ)\nsock.send(b'x')\n"),
+    RuleCase(
         "import zmq\n\nclass A:\n    def __init__(self, ctx):\n        self.s = ctx.socket(zmq.REQ)\n\n"
         "    def ask(self):\n        if self.t is None:\n            self.t = self.ctx.socket(zmq.REQ)\n"
         "        self.ask()\n"

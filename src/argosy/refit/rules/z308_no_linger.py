@@ -18,100 +18,100 @@ from collections.abc import Iterator
 
 from argosy.refit.file import PythonFile
 from argosy.refit.finding import Finding
-from argosy.refit.rule import Case, Rule
-from argosy.refit.sockets import Place, Sockets, Use, find_sockets, use_sets
+from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.sockets import SocketPlace, FileSockets, SocketUse, find_sockets, is_option_set_by
 
-_QUEUING = frozenset({"REQ", "DEALER", "PUSH", "PAIR", "PUB", "XPUB"})
+_QUEUEING_TYPES = frozenset({"REQ", "DEALER", "PUSH", "PAIR", "PUB", "XPUB"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Tell each socket once, where it is made."""
     sockets = find_sockets(file)
     for place in sockets.sockets:
-        ended = _ending(sockets, place)
+        ending = _describe_ending(sockets, place)
         if (
-            ended
-            and place.types <= _QUEUING
-            and place.calls("connect")
+            ending
+            and place.socket_types <= _QUEUEING_TYPES
+            and place.calls_to("connect")
             and not _has_linger(file, sockets, place)
         ):
-            making = place.makings[0]
-            kind = "/".join(sorted(place.types))
-            message = f"the {kind} socket `{place.name}` has no LINGER, and {ended}"
-            yield file.finding(making.call, message, making.scope)
+            creation = place.creations[0]
+            kind = "/".join(sorted(place.socket_types))
+            message = f"the {kind} socket `{place.name}` has no LINGER, and {ending}"
+            yield file.make_finding(creation.call, message, creation.scope)
 
 
-def _ending(sockets: Sockets, place: Place) -> str:
+def _describe_ending(sockets: FileSockets, place: SocketPlace) -> str:
     """Return what ends a socket without a limit, empty for nothing."""
-    contexts = [sockets.context_of(making) for making in place.makings]
+    contexts = [sockets.context_of(making) for making in place.creations]
     for context in contexts:
-        for use in context.calls("term", "destroy") if context is not None else ():
+        for use in context.calls_to("term", "destroy") if context is not None else ():
             if not _has_argument(use):
                 return f"`{context.name}.{use.method}()` in line {use.line} waits for what it has not sent"  # type: ignore[union-attr]
-    closes = place.calls("close")
+    closes = place.calls_to("close")
     if closes and not any(_has_argument(use) for use in closes):
         return "what it has not sent keeps its context from ending"
     return ""
 
 
-def _has_argument(use: Use) -> bool:
+def _has_argument(use: SocketUse) -> bool:
     return use.call is not None and bool(use.call.args or use.call.keywords)
 
 
-def _has_linger(file: PythonFile, sockets: Sockets, place: Place) -> bool:
+def _has_linger(file: PythonFile, sockets: FileSockets, place: SocketPlace) -> bool:
     if place.has_option("LINGER", file) or any(use.kind in ("pass", "hold") for use in place.uses):
         return True
-    if any(_has_argument(use) for use in place.calls("close")):
+    if any(_has_argument(use) for use in place.calls_to("close")):
         return True
-    for making in place.makings:
-        context = sockets.context_of(making)
-        if context is not None and any(use_sets(use, "LINGER", file) for use in context.uses):
+    for creation in place.creations:
+        context = sockets.context_of(creation)
+        if context is not None and any(is_option_set_by(use, "LINGER", file) for use in context.uses):
             return True
     return False
 
 
-RULE = Rule(code="Z308", title="no LINGER before the end", action="review", words=(b"zmq",), file=check)
+RULE = Rule(code="Z308", title="no LINGER before the end", action="review", required_words=(b"zmq",), check_file=check)
 
 _ASK = "import zmq\n\ndef ask(ctx, peer):\n    s = ctx.socket(zmq.{kind}){mark}\n    s.connect(peer)\n"
 
 
-def _case(kind: str, rest: str, mark: str = "") -> Case:
-    return Case(_ASK.format(kind=kind, mark=mark) + rest)
+def _make_case(kind: str, rest: str, mark: str = "") -> RuleCase:
+    return RuleCase(_ASK.format(kind=kind, mark=mark) + rest)
 
 
 MUST = (
-    _case("REQ", "    s.send(b'')\n    s.close()\n", "  # <--"),
-    _case("PUSH", "    s.RCVTIMEO = 5  # LINGER\n    s.close()\n", "  # <--"),
-    _case("PUB", "    text = 'LINGER'\n    s.close()\n", "  # <--"),
-    Case(
+    _make_case("REQ", "    s.send(b'')\n    s.close()\n", "  # <--"),
+    _make_case("PUSH", "    s.RCVTIMEO = 5  # LINGER\n    s.close()\n", "  # <--"),
+    _make_case("PUB", "    text = 'LINGER'\n    s.close()\n", "  # <--"),
+    RuleCase(
         "import zmq\n\nclass A:\n    def __init__(self):\n        self.c = zmq.Context()\n"
         "        self.s = self.c.socket(zmq.DEALER)  # <--\n        self.s.connect('x')\n\n"
         "    def end(self):\n        self.c.term()\n"
     ),
-    Case(
+    RuleCase(
         "import zmq\nctx = zmq.Context()\na = ctx.socket(zmq.REQ)\na.linger = 0\na.connect('x')\n"
         "b = ctx.socket(zmq.REQ)  # <--\nb.connect('y')\na.close()\nb.close()\n"
     ),
 )
 MUST_NOT = (
-    _case("REQ", "    s.setsockopt(zmq.LINGER, 0)\n    s.close()\n"),
-    _case("REQ", "    s.linger = 0\n    s.close()\n"),
-    _case("REQ", "    s.LINGER = 100\n    s.close()\n"),
-    _case("REQ", "    s.close(linger=0)\n"),
-    _case("REQ", "    s.close(0)\n"),
-    _case("REQ", "    set_up(s)\n    s.close()\n"),
-    _case("REQ", "    s.send(b'')\n"),
-    _case("SUB", "    s.close()\n"),
-    _case("PULL", "    s.close()\n"),
-    Case("import zmq\n\ndef f(ctx):\n    s = ctx.socket(zmq.REP)\n    s.bind('x')\n    s.close()\n"),
-    Case("import zmq\n\ndef f(ctx):\n    s = ctx.socket(zmq.PUB)\n    s.bind('x')\n    s.close()\n"),
-    Case(
+    _make_case("REQ", "    s.setsockopt(zmq.LINGER, 0)\n    s.close()\n"),
+    _make_case("REQ", "    s.linger = 0\n    s.close()\n"),
+    _make_case("REQ", "    s.LINGER = 100\n    s.close()\n"),
+    _make_case("REQ", "    s.close(linger=0)\n"),
+    _make_case("REQ", "    s.close(0)\n"),
+    _make_case("REQ", "    set_up(s)\n    s.close()\n"),
+    _make_case("REQ", "    s.send(b'')\n"),
+    _make_case("SUB", "    s.close()\n"),
+    _make_case("PULL", "    s.close()\n"),
+    RuleCase("import zmq\n\ndef f(ctx):\n    s = ctx.socket(zmq.REP)\n    s.bind('x')\n    s.close()\n"),
+    RuleCase("import zmq\n\ndef f(ctx):\n    s = ctx.socket(zmq.PUB)\n    s.bind('x')\n    s.close()\n"),
+    RuleCase(
         "import zmq\n\nclass A:\n    def __init__(self):\n        self.c = zmq.Context()\n"
         "        self.c.linger = 0\n"
         "        self.s = self.c.socket(zmq.DEALER)\n        self.s.connect('x')\n\n    def end(self):\n"
         "        self.c.term()\n"
     ),
-    Case(
+    RuleCase(
         "import zmq\n\ndef f():\n    ctx = zmq.Context()\n    s = ctx.socket(zmq.REQ)\n"
         "    s.connect('x')\n    ctx.destroy(linger=0)\n"
     ),

@@ -11,34 +11,34 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, newline_of
-from argosy.refit.repair.names.shown import Shown, attributes_of
-from argosy.refit.repair.names.view import View
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, detect_newline
+from argosy.refit.repair.names.shown import ProjectNames, attributes_read
+from argosy.refit.repair.names.view import ModuleView
 
 NAME = "brought-import"
 
 
-def propose(view: View, shown: Shown) -> Iterator[Candidate]:
+def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:
     for item in view.unresolved:
-        if item.bound_line:
+        if item.binding_line:
             continue
-        origin = shown.origin(item.name, view.path, attributes_of(view.parsed.tree, item.name))
+        origin = project_names.find_origin(item.name, view.path, attributes_read(view.parsed.tree, item.name))
         if origin is not None:
-            others = "another file has" if origin.files == 1 else f"{origin.files} other files have"
-            text, said = origin.text, f"`{origin.text}`, as {others} it"
+            other_files = "another file has" if origin.file_count == 1 else f"{origin.file_count} other files have"
+            text, description = origin.import_statement, f"`{origin.import_statement}`, as {other_files} it"
         else:
-            module = shown.beside(item.name, _taken_from(view))
+            module = project_names.defining_module(item.name, _modules_imported_from(view))
             if module is None:
                 continue
             text = f"from {module} import {item.name}"
-            said = f"`{text}`: of the modules that this file takes names from, it alone defines it"
-        place = view.import_offset(item.line)
-        edit = Edit(place, place, f"{text}{newline_of(view.text)}")
-        yield Candidate(NAME, item.line, (edit,), said)
+            description = f"`{text}`: of the modules that this file takes names from, it alone defines it"
+        offset = view.find_import_offset(item.line)
+        edit = SpanEdit(offset, offset, f"{text}{detect_newline(view.text)}")
+        yield RepairCandidate(NAME, item.line, (edit,), description)
 
 
-def _taken_from(view: View) -> set[str]:
+def _modules_imported_from(view: ModuleView) -> set[str]:
     """Return the modules that a file imports names from, wherever it does."""
     return {
         node.module

@@ -9,38 +9,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, newline_of
-from argosy.refit.repair.names.shown import Shown
-from argosy.refit.repair.names.view import View
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, detect_newline
+from argosy.refit.repair.names.shown import ProjectNames
+from argosy.refit.repair.names.view import ModuleView
 
 NAME: Final = "lost-binding"
-FEWEST: Final = 3
+MIN_FILES: Final = 3
 
 
-def propose(view: View, shown: Shown) -> Iterator[Candidate]:
+def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:
     for item in view.unresolved:
-        if item.bound_line:
+        if item.binding_line:
             continue
-        told = shown.made_by.get(item.name, {})
-        made = max(told, key=lambda name: (len(told[name]), name), default="")
-        others = [len(files) for name, files in told.items() if name != made]
-        if not made or len(told[made]) < FEWEST or any(count >= len(told[made]) for count in others):
+        makers = project_names.makers.get(item.name, {})
+        maker = max(makers, key=lambda name: (len(makers[name]), name), default="")
+        others = [len(files) for name, files in makers.items() if name != maker]
+        if not maker or len(makers[maker]) < MIN_FILES or any(count >= len(makers[maker]) for count in others):
             continue
-        at = _idle_import(view, made)
-        if at is None or not view.stands_alone(at + 1):
+        at = _unused_import_index(view, maker)
+        if at is None or not view.has_own_lines(at + 1):
             continue
-        place = view.line_offset((view.body[at].end_lineno or item.line) + 1)
-        text = f"{item.name} = {made}(){newline_of(view.text)}"
-        said = f"`{item.name} = {made}()`: `{made}` is imported and not called; {len(told[made])} files do so"
-        yield Candidate(NAME, item.line, (Edit(place, place, text),), said)
+        offset = view.line_offset((view.body[at].end_lineno or item.line) + 1)
+        text = f"{item.name} = {maker}(){detect_newline(view.text)}"
+        description = f"`{item.name} = {maker}()`: `{maker}` is imported and not called; {len(makers[maker])} files do so"
+        yield RepairCandidate(NAME, item.line, (SpanEdit(offset, offset, text),), description)
 
 
-def _idle_import(view: View, name: str) -> int | None:
+def _unused_import_index(view: ModuleView, name: str) -> int | None:
     """Return which statement of the module imports `name`, where nothing in the file uses it."""
     bindings = view.scope.bindings.get(name, ())
-    if len(bindings) != 1 or bindings[0].how != "import" or name in view.uses_by_name:
+    if len(bindings) != 1 or bindings[0].kind != "import" or name in view.uses_by_name:
         return None
-    at = view.top_index(bindings[0].line)
+    at = view.statement_index(bindings[0].line)
     is_plain = at + 1 < len(view.body) and view.body[at].col_offset == 0
     return at if is_plain and type(view.body[at]).__name__ == "ImportFrom" else None

@@ -7,29 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, newline_of
-from argosy.refit.repair.names.shown import Shown, attributes_of
-from argosy.refit.repair.names.view import View
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, detect_newline
+from argosy.refit.repair.names.shown import ProjectNames, attributes_read
+from argosy.refit.repair.names.view import ModuleView
 
 NAME = "lost-logger"
-_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "warn"})
-_NAMES = frozenset({"logger", "log", "LOGGER", "LOG"})
+_LOGGER_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "warn"})
+_LOGGER_NAMES = frozenset({"logger", "log", "LOGGER", "LOG"})
 
 
-def propose(view: View, shown: Shown) -> Iterator[Candidate]:
+def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:
     for item in view.unresolved:
-        if item.bound_line or item.name not in _NAMES:
+        if item.binding_line or item.name not in _LOGGER_NAMES:
             continue
-        used = attributes_of(view.parsed.tree, item.name)
-        if not used or not used <= _METHODS:
+        attributes = attributes_read(view.parsed.tree, item.name)
+        if not attributes or not attributes <= _LOGGER_METHODS:
             continue
-        target = view.top_index(item.line)
-        if target >= len(view.body) or not view.stands_alone(target):
+        target = view.statement_index(item.line)
+        if target >= len(view.body) or not view.has_own_lines(target):
             continue
-        place = view.line_offset(view.first_line(target))
-        newline = newline_of(view.text)
+        offset = view.line_offset(view.statement_first_line(target))
+        newline = detect_newline(view.text)
         needed = "" if "logging" in view.scope.bindings else f"import logging{newline}{newline}"
-        made = f"{needed}{item.name} = logging.getLogger(__name__){newline}{newline}"
-        said = f"`{item.name} = logging.getLogger(__name__)`: it is used as a logger and bound nowhere"
-        yield Candidate(NAME, item.line, (Edit(place, place, made),), said)
+        inserted = f"{needed}{item.name} = logging.getLogger(__name__){newline}{newline}"
+        description = f"`{item.name} = logging.getLogger(__name__)`: it is used as a logger and bound nowhere"
+        yield RepairCandidate(NAME, item.line, (SpanEdit(offset, offset, inserted),), description)

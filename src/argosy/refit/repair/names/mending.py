@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from argosy.refit.repair.candidate import Candidate
+from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.edit import apply_edits
 from argosy.refit.repair.names import (
     bring,
@@ -17,11 +17,11 @@ from argosy.refit.repair.names import (
     torn_word,
     unfit_super,
 )
-from argosy.refit.repair.names.shown import Shown
-from argosy.refit.repair.names.view import View, view_of
+from argosy.refit.repair.names.shown import ProjectNames
+from argosy.refit.repair.names.view import ModuleView, compile_view
 from argosy.refit.repair.text import with_text
 
-RULES: Final[tuple[Callable[[View, Shown], Iterator[Candidate]], ...]] = (
+RULES: Final[tuple[Callable[[ModuleView, ProjectNames], Iterator[RepairCandidate]], ...]] = (
     unfit_super.propose,
     hoist.propose,
     torn_prefix.propose,
@@ -31,27 +31,27 @@ RULES: Final[tuple[Callable[[View, Shown], Iterator[Candidate]], ...]] = (
     bring.propose,
     repeated_body.propose,
 )
-_MOST = 60
+_MAX_STEPS = 60
 
 
-def mend_names(view: View, shown: Shown) -> tuple[View, tuple[tuple[Candidate, str], ...]]:
+def resolve_names(view: ModuleView, project_names: ProjectNames) -> tuple[ModuleView, tuple[tuple[RepairCandidate, str], ...]]:
     """Return the view with as many names resolved as the rules can, and each step with the text before it."""
-    steps: list[tuple[Candidate, str]] = []
-    while view.unresolved and len(steps) < _MOST:
-        following = next(_better(view, shown), None)
-        if following is None:
+    steps: list[tuple[RepairCandidate, str]] = []
+    while view.unresolved and len(steps) < _MAX_STEPS:
+        improvement = next(_find_improvements(view, project_names), None)
+        if improvement is None:
             break
-        candidate, better = following
+        candidate, better = improvement
         steps.append((candidate, view.text))
         view = better
     return view, tuple(steps)
 
 
-def _better(view: View, shown: Shown) -> Iterator[tuple[Candidate, View]]:
+def _find_improvements(view: ModuleView, project_names: ProjectNames) -> Iterator[tuple[RepairCandidate, ModuleView]]:
     names = {item.name for item in view.unresolved}
     for rule in RULES:
-        for candidate in rule(view, shown):
+        for candidate in rule(view, project_names):
             other = with_text(view.source, apply_edits(view.text, candidate.edits))
-            after = view_of(other) if other is not None else None
+            after = compile_view(other) if other is not None else None
             if after is not None and {item.name for item in after.unresolved} < names:
                 yield candidate, after

@@ -9,45 +9,45 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit
-from argosy.refit.repair.names.shown import Shown
-from argosy.refit.repair.names.view import View
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit
+from argosy.refit.repair.names.shown import ProjectNames
+from argosy.refit.repair.names.view import ModuleView
 
 NAME = "repeated-body"
 
 
-def propose(view: View, shown: Shown) -> Iterator[Candidate]:
-    unbound = {item.name for item in view.unresolved if not item.bound_line}
+def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:
+    unbound = {item.name for item in view.unresolved if not item.binding_line}
     if not unbound:
         return
     for node in ast.walk(view.parsed.tree):
         if not isinstance(node, ast.FunctionDef) or node.name != "__init__":
             continue
-        run = _first_run(node.body, unbound)
-        if run is None:
+        copy_span = _first_copy(node.body, unbound)
+        if copy_span is None:
             continue
-        first, stop = node.body[run[0]], node.body[run[1]]
+        first, stop = node.body[copy_span[0]], node.body[copy_span[1]]
         start = view.line_offset(first.lineno)
-        if node.body[run[0] - 1].end_lineno == first.lineno or stop.lineno == first.lineno:
+        if node.body[copy_span[0] - 1].end_lineno == first.lineno or stop.lineno == first.lineno:
             continue
-        said = "the first of two bodies of a constructor, which reads names bound nowhere, is taken out"
-        yield Candidate(NAME, first.lineno, (Edit(start, view.line_offset(stop.lineno), ""),), said, 1)
+        description = "the first of two bodies of a constructor, which reads names bound nowhere, is taken out"
+        yield RepairCandidate(NAME, first.lineno, (SpanEdit(start, view.line_offset(stop.lineno), ""),), description, 1)
 
 
-def _first_run(body: Sequence[ast.stmt], unbound: set[str]) -> tuple[int, int] | None:
+def _first_copy(body: Sequence[ast.stmt], unbound: set[str]) -> tuple[int, int] | None:
     """Return the statements, by index, that are done again below without names that nothing binds."""
     start = next((at for at, item in enumerate(body) if _names(item) & unbound), None)
     if not start or not _effects(body[start : start + 1]):
         return None
-    opening = _effects(body[start : start + 1])
+    first_effects = _effects(body[start : start + 1])
     for stop in range(start + 1, len(body)):
-        rest = body[stop:]
-        is_again = opening <= _effects(body[stop : stop + 1])
+        following = body[stop:]
+        is_again = first_effects <= _effects(body[stop : stop + 1])
         if (
             is_again
-            and _effects(body[start:stop]) <= _effects(rest)
-            and not any(_names(item) & unbound for item in rest)
+            and _effects(body[start:stop]) <= _effects(following)
+            and not any(_names(item) & unbound for item in following)
         ):
             return start, stop
     return None

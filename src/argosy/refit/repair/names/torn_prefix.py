@@ -10,39 +10,39 @@ import ast
 from collections.abc import Iterator
 from itertools import pairwise
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit
-from argosy.refit.repair.names.shown import Shown
-from argosy.refit.repair.names.view import View
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit
+from argosy.refit.repair.names.shown import ProjectNames
+from argosy.refit.repair.names.view import ModuleView
 
 NAME = "torn-prefix"
-_PREFIXES = frozenset({"f", "r", "b", "fr", "rf", "br", "rb"})
+_STRING_PREFIXES = frozenset({"f", "r", "b", "fr", "rf", "br", "rb"})
 
 
-def propose(view: View, shown: Shown) -> Iterator[Candidate]:
-    unbound = {item.name for item in view.unresolved if not item.bound_line} & _PREFIXES
+def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:
+    unbound = {item.name for item in view.unresolved if not item.binding_line} & _STRING_PREFIXES
     if not unbound:
         return
     for node in ast.walk(view.parsed.tree):
         for field in ("body", "orelse", "finalbody"):
             body = getattr(node, field, None)
             for one, two in pairwise(body) if isinstance(body, list) else ():
-                if _prefix_of(one) in unbound and _is_text(two):
+                if _assigned_name(one) in unbound and _is_string_statement(two):
                     prefix, text = one.value, two.value
                     start, stop = view.span(prefix)[1], view.span(text)[0]
                     gap = view.text[start:stop]
                     if not gap.strip():
-                        said = f"the prefix `{_prefix_of(one)}` goes back to its text"
-                        yield Candidate(NAME, one.lineno, (Edit(start, stop, ""),), said)
+                        description = f"the prefix `{_assigned_name(one)}` goes back to its text"
+                        yield RepairCandidate(NAME, one.lineno, (SpanEdit(start, stop, ""),), description)
 
 
-def _prefix_of(node: ast.stmt) -> str:
+def _assigned_name(node: ast.stmt) -> str:
     """Return the name that a statement assigns or returns, where it is nothing else."""
     value = node.value if isinstance(node, ast.Assign | ast.Return) else None
     return value.id if isinstance(value, ast.Name) else ""
 
 
-def _is_text(node: ast.stmt) -> bool:
+def _is_string_statement(node: ast.stmt) -> bool:
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)

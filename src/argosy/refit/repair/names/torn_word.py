@@ -9,33 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.names.shown import OLD_BUILTINS, Shown
-from argosy.refit.repair.names.view import View
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.names.shown import PYTHON2_BUILTINS, ProjectNames
+from argosy.refit.repair.names.view import ModuleView
 
 NAME = "torn-word"
-_SHORTEST = 5
-_MOST = 2
+_MIN_LENGTH = 5
+_MAX_DIFFERENCE = 2
 
 
-def propose(view: View, shown: Shown) -> Iterator[Candidate]:
+def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:
     for item in view.unresolved:
-        if item.bound_line or len(item.name) < _SHORTEST or item.name in OLD_BUILTINS:
+        if item.binding_line or len(item.name) < _MIN_LENGTH or item.name in PYTHON2_BUILTINS:
             continue
-        whole = [name for name in view.scope.bindings if _is_torn(item.name, name)]
-        if len(whole) != 1:
+        matches = [name for name in view.scope.bindings if _is_typo(item.name, name)]
+        if len(matches) != 1:
             continue
-        edits = view.renamed(item.name, whole[0])
+        edits = view.rename_edits(item.name, matches[0])
         if edits is not None:
-            said = f"the torn word `{item.name}` is `{whole[0]}`, which the file binds"
-            yield Candidate(NAME, item.line, edits, said)
+            description = f"the torn word `{item.name}` is `{matches[0]}`, which the file binds"
+            yield RepairCandidate(NAME, item.line, edits, description)
 
 
-def _is_torn(word: str, name: str) -> bool:
-    if word == name or len(name) < _SHORTEST:
+def _is_typo(typo: str, name: str) -> bool:
+    if typo == name or len(name) < _MIN_LENGTH:
         return False
-    if word.lower() == name.lower():
-        return word[0].isupper() and name[0].isupper() and not name.isupper()
-    long, short = (word, name) if len(word) > len(name) else (name, word)
-    lost = long.removesuffix(short) if long.endswith(short) else long.removeprefix(short)
-    return lost.isalpha() and len(lost) <= _MOST
+    if typo.lower() == name.lower():
+        return typo[0].isupper() and name[0].isupper() and not name.isupper()
+    long, short = (typo, name) if len(typo) > len(name) else (name, typo)
+    difference = long.removesuffix(short) if long.endswith(short) else long.removeprefix(short)
+    return difference.isalpha() and len(difference) <= _MAX_DIFFERENCE

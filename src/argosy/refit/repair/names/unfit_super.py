@@ -9,33 +9,33 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit
-from argosy.refit.repair.names.shown import Shown
-from argosy.refit.repair.names.view import View
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit
+from argosy.refit.repair.names.shown import ProjectNames
+from argosy.refit.repair.names.view import ModuleView
 
 NAME = "unfit-super"
-_CALL = "super().__init__(*args, **kwargs)"
+_SUPER_CALL = "super().__init__(*args, **kwargs)"
 
 
-def propose(view: View, shown: Shown) -> Iterator[Candidate]:
+def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:
     unbound = {item.name for item in view.unresolved}
     if not {"args", "kwargs"} <= unbound:
         return
-    edits: list[Edit] = []
+    edits: list[SpanEdit] = []
     line = 0
     for node in ast.walk(view.parsed.tree):
         if not isinstance(node, ast.FunctionDef):
             continue
-        taken = {arg.arg for arg in (node.args.vararg, node.args.kwarg) if arg is not None}
+        parameters = {arg.arg for arg in (node.args.vararg, node.args.kwarg) if arg is not None}
         for at, item in enumerate(node.body):
-            is_call = isinstance(item, ast.Expr) and ast.unparse(item) == _CALL
-            if is_call and not taken & {"args", "kwargs"} and len(node.body) > 1:
+            is_call = isinstance(item, ast.Expr) and ast.unparse(item) == _SUPER_CALL
+            if is_call and not parameters & {"args", "kwargs"} and len(node.body) > 1:
                 line = item.lineno
                 after = node.body[at + 1].lineno if at + 1 < len(node.body) else (item.end_lineno or line) + 1
                 if after > (item.end_lineno or line) and item.lineno > node.lineno:
                     start = view.line_offset(item.lineno)
-                    edits.append(Edit(start, view.line_offset((item.end_lineno or line) + 1), ""))
+                    edits.append(SpanEdit(start, view.line_offset((item.end_lineno or line) + 1), ""))
     if edits:
-        said = f"`{_CALL}` in a function without such arguments is taken out"
-        yield Candidate(NAME, line, tuple(edits), said)
+        description = f"`{_SUPER_CALL}` in a function without such arguments is taken out"
+        yield RepairCandidate(NAME, line, tuple(edits), description)

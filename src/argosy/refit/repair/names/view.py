@@ -8,17 +8,17 @@ from functools import cached_property
 
 import msgspec
 
-from argosy.refit.repair.edit import Edit
+from argosy.refit.repair.edit import SpanEdit
 from argosy.source.binder import find_scopes
-from argosy.source.index import Index
-from argosy.source.order import find_early
+from argosy.source.index import NodeIndex
+from argosy.source.order import find_uses_before_definition
 from argosy.source.parse import Parsed, parse
-from argosy.source.scopes import Scope, Use
-from argosy.source.text import Source, split_lines
+from argosy.source.scopes import NameScope, NameUse
+from argosy.source.text import SourceText, split_lines
 from argosy.source.undefined import find_undefined
 
 
-class Unresolved(msgspec.Struct, frozen=True, order=True):
+class UnresolvedName(msgspec.Struct, frozen=True, order=True):
     """A name that is read where nothing has bound it.
 
     line: of its first use. bound_line: where the module binds it later, 0 for nowhere. is_import:
@@ -27,14 +27,14 @@ class Unresolved(msgspec.Struct, frozen=True, order=True):
 
     name: str
     line: int
-    bound_line: int
+    binding_line: int
     is_import: bool
 
 
-class View:
+class ModuleView:
     """A source and its names. Everything is found when asked for."""
 
-    def __init__(self, source: Source, parsed: Parsed) -> None:
+    def __init__(self, source: SourceText, parsed: Parsed) -> None:
         self.source = source
         self.parsed = parsed
         self.text = source.text()
@@ -48,29 +48,29 @@ class View:
         return self.parsed.tree.body
 
     @cached_property
-    def _read(self) -> tuple[Scope, Index]:
-        index = Index()
+    def _scope_and_index(self) -> tuple[NameScope, NodeIndex]:
+        index = NodeIndex()
         return find_scopes(self.parsed, index), index
 
     @property
-    def scope(self) -> Scope:
-        return self._read[0]
+    def scope(self) -> NameScope:
+        return self._scope_and_index[0]
 
     @property
-    def index(self) -> Index:
+    def index(self) -> NodeIndex:
         """The nodes of the file by kind, as `argosy.source.scopes` has them."""
-        return self._read[1]
+        return self._scope_and_index[1]
 
     @cached_property
-    def unresolved(self) -> tuple[Unresolved, ...]:
+    def unresolved(self) -> tuple[UnresolvedName, ...]:
         """The names that are read and not bound, each once, in the order of their lines."""
-        found: dict[str, Unresolved] = {}
-        for early in find_early(self.parsed, self.scope, is_main=True):
+        found: dict[str, UnresolvedName] = {}
+        for early in find_uses_before_definition(self.parsed, self.scope, is_main=True):
             if early.bound_by is None or early.is_certain:
                 is_import = early.bound_by == "import"
-                found[early.name] = Unresolved(early.name, early.line, early.bound_line, is_import)
+                found[early.name] = UnresolvedName(early.name, early.line, early.bound_line, is_import)
         for name in find_undefined(self.parsed, self.scope):
-            found.setdefault(name.name, Unresolved(name.name, name.line, 0, False))
+            found.setdefault(name.name, UnresolvedName(name.name, name.line, 0, False))
         return tuple(sorted(found.values(), key=lambda item: item.line))
 
     @cached_property
@@ -95,7 +95,7 @@ class View:
         stop = self.offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
         return self.offset(node.lineno, node.col_offset), stop
 
-    def segment(self, node: ast.expr) -> str:
+    def source_segment(self, node: ast.expr) -> str:
         """Return an expression as it is written."""
         start, stop = self.span(node)
         return self.text[start:stop]
@@ -117,22 +117,22 @@ class View:
     def is_module(self, name: str) -> bool:
         """Return whether `name` is that module wherever the file binds it."""
         bound = [binding for scope in self.scope.walk() for binding in scope.bindings.get(name, ())]
-        return bool(bound) and all(item.how == "import" and item.origin == name for item in bound)
+        return bool(bound) and all(item.kind == "import" and item.origin == name for item in bound)
 
-    def import_offset(self, line: int) -> int:
+    def find_import_offset(self, line: int) -> int:
         """Return the offset for a new import: below the last one above `line`, else above the first use."""
-        target = min(self.top_index(line), len(self.body) - 1)
+        target = min(self.statement_index(line), len(self.body) - 1)
         last = -1
         for index, node in enumerate(self.body[:target]):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and last >= 0:
                 break
-            if isinstance(node, ast.Import | ast.ImportFrom) and self.stands_alone(index):
+            if isinstance(node, ast.Import | ast.ImportFrom) and self.has_own_lines(index):
                 last = index
         if last >= 0:
             return self.line_offset((self.body[last].end_lineno or 0) + 1)
-        return self.line_offset(self.first_line(self._below_head(target)))
+        return self.line_offset(self.statement_first_line(self._index_after_docstring(target)))
 
-    def _below_head(self, target: int) -> int:
+    def _index_after_docstring(self, target: int) -> int:
         """Return the index below a docstring and `from __future__` lines, at most `target`."""
         index = 0
         while index < target:
@@ -147,40 +147,40 @@ class View:
         """Return where a line begins; the end of the text for the line after the last."""
         return self._line_starts[line - 1] if line <= len(self._line_starts) else len(self.text)
 
-    def uses_of(self, name: str) -> Iterator[tuple[Use, Scope]]:
+    def module_uses(self, name: str) -> Iterator[tuple[NameUse, NameScope]]:
         """Yield the uses of `name` that no function or class binds."""
         for scope in self.scope.walk():
             for use in scope.uses:
                 if use.name == name and scope.owner_of(name) in (None, self.scope):
                     yield use, scope
 
-    def renamed(self, name: str, new: str) -> tuple[Edit, ...] | None:
+    def rename_edits(self, name: str, new: str) -> tuple[SpanEdit, ...] | None:
         """Return the changes that write `new` for each unbound use of `name`; None where one is not found.
 
         Python 3.11 tells no true places inside f-strings.
         """
-        edits: set[Edit] = set()
-        for use, _ in self.uses_of(name):
+        edits: set[SpanEdit] = set()
+        for use, _ in self.module_uses(name):
             start = self.offset(use.node.lineno, use.node.col_offset)
             if self.text[start : start + len(name)] != name:
                 return None
-            edits.add(Edit(start, start + len(name), new))
+            edits.add(SpanEdit(start, start + len(name), new))
         return tuple(sorted(edits)) or None
 
-    def top_index(self, line: int) -> int:
+    def statement_index(self, line: int) -> int:
         """Return the index, in the module's body, of the statement that `line` is in or comes before."""
         for index, node in enumerate(self.body):
             if line <= (node.end_lineno or node.lineno):
                 return index
         return len(self.body)
 
-    def first_line(self, index: int) -> int:
+    def statement_first_line(self, index: int) -> int:
         """Return the line in which a statement of the module begins, decorators included."""
         node = self.body[index]
         decorators: list[ast.expr] = getattr(node, "decorator_list", [])
         return min([node.lineno, *(item.lineno for item in decorators)])
 
-    def stands_alone(self, index: int) -> bool:
+    def has_own_lines(self, index: int) -> bool:
         """Return whether a statement of the module has its lines for itself."""
         node = self.body[index]
         before = self.body[index - 1].end_lineno if index else 0
@@ -188,7 +188,7 @@ class View:
         return node.col_offset == 0 and before != node.lineno and after != node.end_lineno
 
 
-def view_of(source: Source) -> View | None:
+def compile_view(source: SourceText) -> ModuleView | None:
     """Return the view of a source; None when it does not compile."""
     parsed = parse(source)
-    return View(source, parsed) if isinstance(parsed, Parsed) else None
+    return ModuleView(source, parsed) if isinstance(parsed, Parsed) else None

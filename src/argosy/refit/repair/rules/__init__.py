@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from argosy.refit.repair.candidate import Rule
+from argosy.refit.repair.candidate import SyntaxRule
 from argosy.refit.repair.rules import (
     dangling_attribute,
     doubled_prefix,
@@ -23,7 +23,7 @@ from argosy.refit.repair.rules import (
     torn_string,
 )
 
-RULES: Final[dict[str, Rule]] = {
+RULES: Final[dict[str, SyntaxRule]] = {
     torn_call.NAME: torn_call.propose,
     extra_bracket.NAME: extra_bracket.propose,
     glued.NAME: glued.propose,

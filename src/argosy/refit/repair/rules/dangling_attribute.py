@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.repair.broken import Broken
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, lines_of
+from argosy.refit.repair.broken import BrokenSource
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, whole_lines_span
 
 NAME = "dangling-attribute"
 
 
-def propose(broken: Broken) -> Iterator[Candidate]:
-    at = broken.statement_at(broken.complaint.line)
-    if at is None or broken.fracture is not None:
+def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
+    at = broken.statement_index(broken.first_problem.line)
+    if at is None or broken.structure_break is not None:
         return
     statement = broken.statements[at]
     *names, last = statement.tokens
@@ -25,12 +25,12 @@ def propose(broken: Broken) -> Iterator[Candidate]:
         return
     before = broken.statements[at - 1] if at else None
     after = broken.statements[at + 1] if at + 1 < len(broken.statements) else None
-    is_alone = before is not None and before.is_opener and (after is None or after.indent < statement.indent)
+    is_alone = before is not None and before.is_block_header and (after is None or after.indent < statement.indent)
     if is_alone:
-        edit = Edit(statement.first.start, last.end, "pass")
+        edit = SpanEdit(statement.first_token.start, last.end, "pass")
     else:
-        start, stop = lines_of(broken.text, (statement,))
-        edit = Edit(start, stop, "")
-    left = broken.text[statement.first.start : last.end]
-    said = f"`{left}` has lost its attribute and does nothing: it is taken out"
-    yield Candidate(NAME, statement.line, (edit,), said, 1)
+        start, stop = whole_lines_span(broken.text, (statement,))
+        edit = SpanEdit(start, stop, "")
+    remainder = broken.text[statement.first_token.start : last.end]
+    description = f"`{remainder}` has lost its attribute and does nothing: it is taken out"
+    yield RepairCandidate(NAME, statement.line, (edit,), description, 1)

@@ -9,93 +9,93 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from argosy.refit.island import find_island, step_of
-from argosy.refit.outline import Break
-from argosy.refit.repair.broken import Broken
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, line_start, newline_of
-from argosy.refit.statements import Statement
+from argosy.refit.island import find_injected_block, indent_width
+from argosy.refit.outline import BreakKind
+from argosy.refit.repair.broken import BrokenSource
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, line_start, detect_newline
+from argosy.refit.statements import SourceStatement
 
 NAME = "empty-block"
-_ENDS = frozenset({"return", "raise", "continue", "break"})
-_JOINED = frozenset({"except", "finally", "else", "elif"})
+_FLOW_ENDS = frozenset({"return", "raise", "continue", "break"})
+_CONTINUATIONS = frozenset({"except", "finally", "else", "elif"})
 
 
-def propose(broken: Broken) -> Iterator[Candidate]:
-    fracture = broken.fracture
-    if fracture is None or fracture.kind is not Break.EMPTY:
+def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
+    structure_break = broken.structure_break
+    if structure_break is None or structure_break.kind is not BreakKind.EMPTY_BLOCK:
         return
-    statements, at = broken.statements, fracture.at
-    is_end = at == len(statements) - 1 and statements[at].is_opener
+    statements, at = broken.statements, structure_break.index
+    is_end = at == len(statements) - 1 and statements[at].is_block_header
     header = statements[at] if is_end else statements[at - 1]
-    if not is_end and find_island(statements, fracture) is not None:
+    if not is_end and find_injected_block(statements, structure_break) is not None:
         return
-    ways = [] if is_end else list(_extents(broken, at))
-    for doubt, stop in enumerate(ways):
+    block_ends = [] if is_end else list(_possible_block_ends(broken, at))
+    for penalty, stop in enumerate(block_ends):
         count = stop - at
-        what = "a line moves" if count == 1 else f"{count} lines move"
-        yield Candidate(
+        moved_text = "a line moves" if count == 1 else f"{count} lines move"
+        yield RepairCandidate(
             NAME,
             header.line,
-            tuple(_moved(broken, at, stop)),
-            f"{what} below the `{header.word}` of line {header.line}",
-            doubt,
-            len(ways),
+            tuple(_indent_edits(broken, at, stop)),
+            f"{moved_text} below the `{header.keyword}` of line {header.line}",
+            penalty,
+            len(block_ends),
         )
     if (
-        not ways
+        not block_ends
         and not _is_header_lost(statements, at)
-        and header.word not in ("class", "for", "while", "with", "if", "elif")
+        and header.keyword not in ("class", "for", "while", "with", "if", "elif")
     ):
-        margin = header.margin + " " * step_of(statements)
-        edit = Edit(header.last.end, header.last.end, f"{newline_of(broken.text)}{margin}pass")
-        yield Candidate(NAME, header.line, (edit,), f"the empty `{header.word}` gets a `pass`", 1, 1)
+        indentation = header.leading_space + " " * indent_width(statements)
+        edit = SpanEdit(header.last_token.end, header.last_token.end, f"{detect_newline(broken.text)}{indentation}pass")
+        yield RepairCandidate(NAME, header.line, (edit,), f"the empty `{header.keyword}` gets a `pass`", 1, 1)
 
 
-def _is_header_lost(statements: Sequence[Statement], at: int) -> bool:
+def _is_header_lost(statements: Sequence[SourceStatement], at: int) -> bool:
     """Return whether what follows is a header whose block is two steps deeper: the header was moved."""
-    if at + 1 >= len(statements) or not statements[at].is_opener:
+    if at + 1 >= len(statements) or not statements[at].is_block_header:
         return False
-    return statements[at + 1].indent > statements[at].indent + step_of(statements)
+    return statements[at + 1].indent > statements[at].indent + indent_width(statements)
 
 
-def _extents(broken: Broken, at: int) -> Iterator[int]:
+def _possible_block_ends(broken: BrokenSource, at: int) -> Iterator[int]:
     """Yield where the block that begins at `at` may end, without the last, the likeliest first."""
     statements = broken.statements
-    column, word = statements[at - 1].indent, statements[at - 1].word
-    if statements[at].indent != column or statements[at].word in (*_JOINED, "def", "class"):
+    column, keyword = statements[at - 1].indent, statements[at - 1].keyword
+    if statements[at].indent != column or statements[at].keyword in (*_CONTINUATIONS, "def", "class"):
         return
     stop = at
-    goes_on: list[int] = []
+    continuing: list[int] = []
     ends: list[int] = []
     while stop < len(statements) and statements[stop].indent >= column:
         current = statements[stop]
-        if current.indent == column and current.word in (*_JOINED, "def", "class"):
+        if current.indent == column and current.keyword in (*_CONTINUATIONS, "def", "class"):
             break
         stop += 1
-        following = statements[stop].indent if _is_apart(statements, stop) else -1
-        if following == column + step_of(statements):
-            goes_on.append(stop)
-        elif word != "try" and current.indent == column and (current.word in _ENDS or following == column):
+        following = statements[stop].indent if _has_gap_above(statements, stop) else -1
+        if following == column + indent_width(statements):
+            continuing.append(stop)
+        elif keyword != "try" and current.indent == column and (current.keyword in _FLOW_ENDS or following == column):
             ends.append(stop)
-    yield from dict.fromkeys([*goes_on[:1], *ends[:2], stop])
+    yield from dict.fromkeys([*continuing[:1], *ends[:2], stop])
 
 
-def _is_apart(statements: Sequence[Statement], at: int) -> bool:
+def _has_gap_above(statements: Sequence[SourceStatement], at: int) -> bool:
     """Return whether a blank line, or a comment, stands above the statement `at`."""
     return at < len(statements) and statements[at].line > statements[at - 1].end_line + 1
 
 
-def _moved(broken: Broken, at: int, stop: int) -> Iterator[Edit]:
+def _indent_edits(broken: BrokenSource, at: int, stop: int) -> Iterator[SpanEdit]:
     """Yield the changes that move the statements right by one step, each line of them."""
     header = broken.statements[at - 1]
-    extra = "\t" if header.margin.endswith("\t") else " " * step_of(broken.statements)
+    extra = "\t" if header.leading_space.endswith("\t") else " " * indent_width(broken.statements)
     for statement in broken.statements[at:stop]:
         for start in _line_starts(broken.text, statement):
-            yield Edit(start, start, extra)
+            yield SpanEdit(start, start, extra)
 
 
-def _line_starts(text: str, statement: Statement) -> Sequence[int]:
+def _line_starts(text: str, statement: SourceStatement) -> Sequence[int]:
     """Return where the lines of a statement begin, but none that begins inside of a text."""
     found: list[int] = []
     for token in statement.tokens:

@@ -9,48 +9,48 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from argosy.refit.outline import Break
-from argosy.refit.repair.broken import Broken
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit
-from argosy.refit.statements import CLOSING, OPENING, Statement
+from argosy.refit.outline import BreakKind
+from argosy.refit.repair.broken import BrokenSource
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit
+from argosy.refit.statements import CLOSING_BRACKETS, OPENING_BRACKETS, SourceStatement
 from argosy.refit.tokens import Token
 
 NAME = "extra-bracket"
 
 
-def propose(broken: Broken) -> Iterator[Candidate]:
-    fracture = broken.fracture
-    if fracture is None or fracture.kind not in (Break.STRAY, Break.CROSSED):
+def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
+    structure_break = broken.structure_break
+    if structure_break is None or structure_break.kind not in (BreakKind.EXTRA_BRACKET, BreakKind.CROSSED_BRACKET):
         return
-    statement = broken.statements[fracture.at]
-    if fracture.kind is Break.STRAY:
-        ways = _ways(statement, fracture.token)
+    statement = broken.statements[structure_break.index]
+    if structure_break.kind is BreakKind.EXTRA_BRACKET:
+        brackets = _candidate_brackets(statement, structure_break.token)
     else:
         # One of another kind in between: it is the one too many when another is left over at the end.
-        ways = [fracture.token] if statement.stray else []
-    for doubt, token in enumerate(ways):
-        edit = Edit(token.start, token.end, "")
-        said = f"a `{token.text}` too many is taken out"
-        yield Candidate(NAME, token.line, (edit,), said, doubt, len(ways))
+        brackets = [structure_break.token] if statement.extra_brackets else []
+    for penalty, token in enumerate(brackets):
+        edit = SpanEdit(token.start, token.end, "")
+        description = f"a `{token.text}` too many is taken out"
+        yield RepairCandidate(NAME, token.line, (edit,), description, penalty, len(brackets))
 
 
-def _ways(statement: Statement, stray: Token) -> list[Token]:
+def _candidate_brackets(statement: SourceStatement, stray: Token) -> list[Token]:
     """Return one bracket of each row that may be the wrong one, the likeliest first."""
-    earlier = _closed_before(statement.tokens, stray)
+    earlier = _last_closing_before(statement.tokens, stray)
     if earlier is None:
         return [stray]
     return [earlier, stray] if _follows_comma(statement.tokens, earlier) else [stray, earlier]
 
 
-def _closed_before(tokens: Sequence[Token], stray: Token) -> Token | None:
+def _last_closing_before(tokens: Sequence[Token], stray: Token) -> Token | None:
     """Return the last bracket before the stray one that closed everything; None when they are one row."""
     depth = 0
     found: Token | None = None
     for before, token in pairwise(tokens):
-        if before.kind == "operator" and before.text in OPENING:
+        if before.kind == "operator" and before.text in OPENING_BRACKETS:
             depth += 1
-        elif before.kind == "operator" and before.text in CLOSING:
+        elif before.kind == "operator" and before.text in CLOSING_BRACKETS:
             depth -= 1
             if depth == 0 and before.text == stray.text:
                 found = before

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from argosy.refit.repair.broken import Broken
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit
+from argosy.refit.repair.broken import BrokenSource
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit
 
 NAME = "fstring-quote"
 _BRACES = re.compile(r"(?<!\{)\{([^{}]*)\}")
 
 
-def propose(broken: Broken) -> Iterator[Candidate]:
-    at = broken.statement_at(broken.line)
+def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
+    at = broken.statement_index(broken.break_line)
     if at is None:
         return
     for token in broken.statements[at].tokens:
@@ -24,7 +24,7 @@ def propose(broken: Broken) -> Iterator[Candidate]:
         quote = token.text[len(head)]
         other = "'" if quote == '"' else '"'
         edits = [
-            Edit(
+            SpanEdit(
                 token.start + match.start(1),
                 token.start + match.end(1),
                 match[1].replace("\\" + quote, other),
@@ -33,5 +33,5 @@ def propose(broken: Broken) -> Iterator[Candidate]:
             if "\\" + quote in match[1] and other not in match[1]
         ]
         if edits:
-            said = "quotes inside the braces of a text are of the other kind"
-            yield Candidate(NAME, token.line, tuple(edits), said)
+            description = "quotes inside the braces of a text are of the other kind"
+            yield RepairCandidate(NAME, token.line, tuple(edits), description)

@@ -10,44 +10,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from argosy.refit.outline import Break
-from argosy.refit.repair.broken import Broken
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, newline_of
-from argosy.refit.statements import Statement
+from argosy.refit.outline import BreakKind
+from argosy.refit.repair.broken import BrokenSource
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, detect_newline
+from argosy.refit.statements import SourceStatement
 from argosy.refit.tokens import Token
 
 NAME = "glued-statements"
-_SUPER = "super ( ) . __init__ ( * args , ** kwargs )"
+_SUPER_CALL = "super ( ) . __init__ ( * args , ** kwargs )"
 
 
-def propose(broken: Broken) -> Iterator[Candidate]:
-    fracture = broken.fracture
-    if fracture is None or fracture.kind is not Break.GLUED:
+def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
+    structure_break = broken.structure_break
+    if structure_break is None or structure_break.kind is not BreakKind.GLUED_STATEMENTS:
         return
-    statement = broken.statements[fracture.at]
-    second = fracture.token
+    statement = broken.statements[structure_break.index]
+    second = structure_break.token
     first = tuple(token for token in statement.tokens if token.start < second.start)
     gap = broken.text[first[-1].end : second.start]
-    if _is_unfit_super(broken, fracture.at, first):
-        edit = Edit(statement.start, second.start, gap if len(gap) > 1 else statement.margin)
-        said = "a `super().__init__(*args, **kwargs)` where there are no such arguments is taken out"
-        yield Candidate(NAME, statement.line, (edit,), said)
+    if _is_invalid_super_call(broken, structure_break.index, first):
+        edit = SpanEdit(statement.start, second.start, gap if len(gap) > 1 else statement.leading_space)
+        description = "a `super().__init__(*args, **kwargs)` where there are no such arguments is taken out"
+        yield RepairCandidate(NAME, statement.line, (edit,), description)
         return
-    margin = gap if len(gap) > 1 else statement.margin
-    edit = Edit(first[-1].end, second.start, newline_of(broken.text) + margin)
-    yield Candidate(NAME, second.line, (edit,), "the second statement of a line gets a line of its own")
+    indentation = gap if len(gap) > 1 else statement.leading_space
+    edit = SpanEdit(first[-1].end, second.start, detect_newline(broken.text) + indentation)
+    yield RepairCandidate(NAME, second.line, (edit,), "the second statement of a line gets a line of its own")
 
 
-def _is_unfit_super(broken: Broken, at: int, first: tuple[Token, ...]) -> bool:
-    if " ".join(token.text for token in first) != _SUPER:
+def _is_invalid_super_call(broken: BrokenSource, at: int, first: tuple[Token, ...]) -> bool:
+    if " ".join(token.text for token in first) != _SUPER_CALL:
         return False
-    headers = [broken.statements[index] for index in broken.around(at)]
-    functions = [header for header in headers if header.word == "def"]
-    return bool(functions) and not _takes_any(functions[-1])
+    headers = [broken.statements[index] for index in broken.enclosing_headers(at)]
+    functions = [header for header in headers if header.keyword == "def"]
+    return bool(functions) and not _has_variadic_parameters(functions[-1])
 
 
-def _takes_any(function: Statement) -> bool:
+def _has_variadic_parameters(function: SourceStatement) -> bool:
     tokens = [token.text for token in function.tokens]
     pairs = set(pairwise(tokens))
     return ("*", "args") in pairs and ("**", "kwargs") in pairs

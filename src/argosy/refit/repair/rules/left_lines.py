@@ -9,160 +9,160 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from argosy.refit.island import Island, find_island
-from argosy.refit.repair.bound import names_bound, names_of
-from argosy.refit.repair.broken import Broken, headers_above
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, line_start, lines_of, set_margin
-from argosy.refit.statements import Statement, width
+from argosy.refit.island import InjectedBlock, find_injected_block
+from argosy.refit.repair.bound import names_bound, names_mentioned
+from argosy.refit.repair.broken import BrokenSource, find_enclosing_headers
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, line_start, whole_lines_span, reindent_first_line
+from argosy.refit.statements import SourceStatement, indent_column
 
 NAME = "left-lines"
 
 
-def propose(broken: Broken) -> Iterator[Candidate]:
-    fracture = broken.fracture
-    island = find_island(broken.statements, fracture) if fracture is not None else None
-    if island is None:
+def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
+    structure_break = broken.structure_break
+    injected = find_injected_block(broken.statements, structure_break) if structure_break is not None else None
+    if injected is None:
         return
-    inside = set(range(island.start, island.stop))
-    wide = {at for at in inside if _is_for_all(broken, island, at)}
-    ways = [wide] if _is_guarded(broken, island) and not wide else [wide, set(), inside]
-    if island.is_only or _is_guarded(broken, island):
-        ways = [set(), *ways]
-    seen: list[set[int]] = []
-    for moved in ways:
-        if moved in seen or (island.is_only and moved):
+    all_lines = set(range(injected.start, injected.stop))
+    module_level = {at for at in all_lines if _is_module_level(broken, injected, at)}
+    moved_choices = [module_level] if _is_guarded(broken, injected) and not module_level else [module_level, set(), all_lines]
+    if injected.is_whole_body or _is_guarded(broken, injected):
+        moved_choices = [set(), *moved_choices]
+    distinct: list[set[int]] = []
+    for moved in moved_choices:
+        if moved in distinct or (injected.is_whole_body and moved):
             continue
-        seen.append(moved)
-    for doubt, moved in enumerate(seen):
-        edits = _edits(broken, island, moved)
-        yield Candidate(
-            NAME, broken.statements[island.start].line, edits, _said(island, moved), doubt, len(seen)
+        distinct.append(moved)
+    for penalty, moved in enumerate(distinct):
+        edits = _build_edits(broken, injected, moved)
+        yield RepairCandidate(
+            NAME, broken.statements[injected.start].line, edits, _describe(injected, moved), penalty, len(distinct)
         )
 
 
-def _said(island: Island, moved: set[int]) -> str:
-    count = island.stop - island.start
-    what = "a line" if count == 1 else f"{count} lines"
+def _describe(injected: InjectedBlock, moved: set[int]) -> str:
+    count = injected.stop - injected.start
+    lines_text = "a line" if count == 1 else f"{count} lines"
     if not moved:
-        return f"{what} left of the block get its column"
+        return f"{lines_text} left of the block get its column"
     if len(moved) == count:
-        return f"{what} left of the block move above the statement that they interrupt"
+        return f"{lines_text} left of the block move above the statement that they interrupt"
     return (
-        f"{what} left of the block: {len(moved)} move above the statement that they interrupt, the others in"
+        f"{lines_text} left of the block: {len(moved)} move above the statement that they interrupt, the others in"
     )
 
 
-def _is_guarded(broken: Broken, island: Island) -> bool:
+def _is_guarded(broken: BrokenSource, injected: InjectedBlock) -> bool:
     """Return whether the block is one of a try: an import there is meant to be caught."""
-    around = headers_above(broken.statements, island.start, island.column)
-    island_words = {statement.word for statement in broken.statements[island.start : island.stop]}
-    is_import = island_words <= {"import", "from"}
-    return is_import and bool(around) and broken.statements[around[-1]].word == "try"
+    headers = find_enclosing_headers(broken.statements, injected.start, injected.resume_column)
+    keywords = {statement.keyword for statement in broken.statements[injected.start : injected.stop]}
+    is_import = keywords <= {"import", "from"}
+    return is_import and bool(headers) and broken.statements[headers[-1]].keyword == "try"
 
 
-def _is_for_all(broken: Broken, island: Island, at: int) -> bool:
+def _is_module_level(broken: BrokenSource, injected: InjectedBlock, at: int) -> bool:
     """Return whether names that the statement `at` binds are read outside of the function it interrupts."""
     bound = names_bound(broken.statements[at])
     if not bound:
         return False
-    start, stop = _function_span(broken, island)
+    start, stop = _function_span(broken, injected)
     outside = (*broken.statements[:start], *broken.statements[stop:])
     # Where another line binds the name too, each has its own.
-    wanted = bound - set().union(*(names_bound(statement) for statement in outside))
-    return any(wanted & names_of(statement) for statement in outside)
+    own_names = bound - set().union(*(names_bound(statement) for statement in outside))
+    return any(own_names & names_mentioned(statement) for statement in outside)
 
 
-def _function_span(broken: Broken, island: Island) -> tuple[int, int]:
+def _function_span(broken: BrokenSource, injected: InjectedBlock) -> tuple[int, int]:
     """Return the statements, by index, of the innermost function around the island, or outermost block."""
     statements = broken.statements
-    around = headers_above(statements, island.start, island.column)
-    functions = [at for at in around if statements[at].word == "def"]
-    start = functions[-1] if functions else (around[0] if around else island.start)
-    stop = island.stop
+    headers = find_enclosing_headers(statements, injected.start, injected.resume_column)
+    functions = [at for at in headers if statements[at].keyword == "def"]
+    start = functions[-1] if functions else (headers[0] if headers else injected.start)
+    stop = injected.stop
     while stop < len(statements) and statements[stop].indent > statements[start].indent:
         stop += 1
     return start, stop
 
 
-def _edits(broken: Broken, island: Island, moved: set[int]) -> tuple[Edit, ...]:
+def _build_edits(broken: BrokenSource, injected: InjectedBlock, moved: set[int]) -> tuple[SpanEdit, ...]:
     statements = broken.statements
-    margin = _margin(broken, island)
-    edits: list[Edit] = []
-    taken: list[str] = []
-    for at in range(island.start, island.stop):
+    indentation = _block_indentation(broken, injected)
+    edits: list[SpanEdit] = []
+    moved_texts: list[str] = []
+    for at in range(injected.start, injected.stop):
         if at in moved:
-            start, stop = _with_comment(broken, at, island)
-            taken.append(broken.text[start:stop])
-            edits.append(Edit(start, stop, ""))
+            start, stop = _span_with_comment(broken, at, injected)
+            moved_texts.append(broken.text[start:stop])
+            edits.append(SpanEdit(start, stop, ""))
         else:
-            edits += _indented(broken, statements[at], margin)
-    edits += _astray(broken, island, margin, moved)
-    if taken:
-        target = _top_of(broken, island)
-        edits.append(Edit(target, target, "".join(taken)))
+            edits += _indent_edits(broken, statements[at], indentation)
+    edits += _misindented_first_line(broken, injected, indentation, moved)
+    if moved_texts:
+        target = _module_statement_offset(broken, injected)
+        edits.append(SpanEdit(target, target, "".join(moved_texts)))
     return tuple(edits)
 
 
-def _astray(broken: Broken, island: Island, margin: str, moved: set[int]) -> Iterator[Edit]:
+def _misindented_first_line(broken: BrokenSource, injected: InjectedBlock, indentation: str, moved: set[int]) -> Iterator[SpanEdit]:
     """Yield the change of a lone first line of the block that is deeper than the block goes on."""
-    if island.start < 2 or len(moved) == island.stop - island.start:
+    if injected.start < 2 or len(moved) == injected.stop - injected.start:
         return
-    header, before = broken.statements[island.start - 2 : island.start]
-    if header.is_opener and header.indent < island.column < before.indent and not before.is_opener:
-        yield set_margin(before, margin)
+    header, before = broken.statements[injected.start - 2 : injected.start]
+    if header.is_block_header and header.indent < injected.resume_column < before.indent and not before.is_block_header:
+        yield reindent_first_line(before, indentation)
 
 
-def _margin(broken: Broken, island: Island) -> str:
-    after = broken.statements[island.stop] if island.stop < len(broken.statements) else None
-    if after is not None and after.indent == island.column:
-        return after.margin
-    return " " * island.column
+def _block_indentation(broken: BrokenSource, injected: InjectedBlock) -> str:
+    after = broken.statements[injected.stop] if injected.stop < len(broken.statements) else None
+    if after is not None and after.indent == injected.resume_column:
+        return after.leading_space
+    return " " * injected.resume_column
 
 
-def _indented(broken: Broken, statement: Statement, margin: str) -> Iterator[Edit]:
+def _indent_edits(broken: BrokenSource, statement: SourceStatement, indentation: str) -> Iterator[SpanEdit]:
     """Yield the changes that move a statement right, with the lines that go on in its brackets."""
     lines = {token.line for token in statement.tokens}
-    yield set_margin(statement, margin)
+    yield reindent_first_line(statement, indentation)
     for line in sorted(lines - {statement.line}):
         first = next(token for token in statement.tokens if token.line == line)
         start = line_start(broken.text, first.start)
         if not broken.text[start : first.start].strip(" \t"):
-            yield Edit(start, start, margin)
+            yield SpanEdit(start, start, indentation)
 
 
-def _with_comment(broken: Broken, at: int, island: Island) -> tuple[int, int]:
+def _span_with_comment(broken: BrokenSource, at: int, injected: InjectedBlock) -> tuple[int, int]:
     """Return the span of a statement's lines with the comment above it, which stands as far left."""
     statement = broken.statements[at]
-    start, stop = lines_of(broken.text, (statement,))
+    start, stop = whole_lines_span(broken.text, (statement,))
     while start > 0:
         above = line_start(broken.text, start - 1)
         line = broken.text[above:start]
         is_comment = line.lstrip(" \t").startswith("#")
-        if not is_comment or width(line[: len(line) - len(line.lstrip(" \t"))]) != statement.indent:
+        if not is_comment or indent_column(line[: len(line) - len(line.lstrip(" \t"))]) != statement.indent:
             break
         start = above
     return start, stop
 
 
-def _top_of(broken: Broken, island: Island) -> int:
+def _module_statement_offset(broken: BrokenSource, injected: InjectedBlock) -> int:
     """Return the offset of the statement of the module that the island interrupts, decorators included."""
     statements = broken.statements
-    at = island.start - 1
+    at = injected.start - 1
     while at > 0 and statements[at].indent > 0:
         at -= 1
     while at > 0 and (
-        statements[at].word in ("elif", "else", "except", "finally") or _is_decorator(statements, at - 1)
+        statements[at].keyword in ("elif", "else", "except", "finally") or _is_decorator(statements, at - 1)
     ):
         at -= 1
         while at > 0 and statements[at].indent > 0:
             at -= 1
-    target = line_start(broken.text, statements[at].first.start)
+    target = line_start(broken.text, statements[at].first_token.start)
     # Its comment stays with it.
     while target > 0 and broken.text[line_start(broken.text, target - 1)] == "#":
         target = line_start(broken.text, target - 1)
     return target
 
 
-def _is_decorator(statements: Sequence[Statement], at: int) -> bool:
-    return statements[at].first.text == "@" and statements[at].indent == 0
+def _is_decorator(statements: Sequence[SourceStatement], at: int) -> bool:
+    return statements[at].first_token.text == "@" and statements[at].indent == 0

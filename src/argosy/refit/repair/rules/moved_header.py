@@ -8,56 +8,56 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.damage import moved_header
-from argosy.refit.island import step_of
-from argosy.refit.outline import Break
-from argosy.refit.repair.broken import Broken
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import set_margin
-from argosy.refit.statements import Statement
+from argosy.refit.damage import find_moved_header
+from argosy.refit.island import indent_width
+from argosy.refit.outline import BreakKind
+from argosy.refit.repair.broken import BrokenSource
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import reindent_first_line
+from argosy.refit.statements import SourceStatement
 
 NAME = "moved-header"
 
 
-def propose(broken: Broken) -> Iterator[Candidate]:
+def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     found = _by_next_method(broken) or _by_decorator(broken) or _by_body(broken)
     if found is None:
         return
-    header, margin = found
-    name = header.tokens[2 if header.first.text == "async" else 1].text
-    said = f"the header of `{name}` goes back to the column of its body's block"
-    yield Candidate(NAME, header.line, (set_margin(header, margin),), said)
+    header, indentation = found
+    name = header.tokens[2 if header.first_token.text == "async" else 1].text
+    description = f"the header of `{name}` goes back to the column of its body's block"
+    yield RepairCandidate(NAME, header.line, (reindent_first_line(header, indentation),), description)
 
 
-def _by_next_method(broken: Broken) -> tuple[Statement, str] | None:
-    fracture = broken.fracture
-    at = moved_header(broken.statements, fracture) if fracture is not None else None
-    if fracture is None or at is None:
+def _by_next_method(broken: BrokenSource) -> tuple[SourceStatement, str] | None:
+    structure_break = broken.structure_break
+    at = find_moved_header(broken.statements, structure_break) if structure_break is not None else None
+    if structure_break is None or at is None:
         return None
-    following = broken.statements[fracture.at]
+    following = broken.statements[structure_break.index]
     is_deeper = broken.statements[at + 1].indent > following.indent
-    return (broken.statements[at], following.margin) if is_deeper else None
+    return (broken.statements[at], following.leading_space) if is_deeper else None
 
 
-def _by_decorator(broken: Broken) -> tuple[Statement, str] | None:
-    at = broken.statement_at(broken.line)
+def _by_decorator(broken: BrokenSource) -> tuple[SourceStatement, str] | None:
+    at = broken.statement_index(broken.break_line)
     if not at:
         return None
     decorator, header = broken.statements[at - 1 : at + 1]
     is_lost = (
-        decorator.first.text == "@" and header.word in ("def", "class") and header.indent < decorator.indent
+        decorator.first_token.text == "@" and header.keyword in ("def", "class") and header.indent < decorator.indent
     )
-    return (header, decorator.margin) if is_lost else None
+    return (header, decorator.leading_space) if is_lost else None
 
 
-def _by_body(broken: Broken) -> tuple[Statement, str] | None:
-    fracture = broken.fracture
-    if fracture is None or fracture.kind is not Break.EMPTY or fracture.at + 1 >= len(broken.statements):
+def _by_body(broken: BrokenSource) -> tuple[SourceStatement, str] | None:
+    structure_break = broken.structure_break
+    if structure_break is None or structure_break.kind is not BreakKind.EMPTY_BLOCK or structure_break.index + 1 >= len(broken.statements):
         return None
-    outer, header, body = broken.statements[fracture.at - 1 : fracture.at + 2]
-    step = step_of(broken.statements)
+    outer, header, body = broken.statements[structure_break.index - 1 : structure_break.index + 2]
+    step = indent_width(broken.statements)
     is_lost = (
-        header.word == "def" and header.indent <= outer.indent and body.indent == outer.indent + 2 * step
+        header.keyword == "def" and header.indent <= outer.indent and body.indent == outer.indent + 2 * step
     )
-    margin = body.margin[: len(body.margin) - step]
-    return (header, margin) if is_lost and body.margin == margin + " " * step else None
+    indentation = body.leading_space[: len(body.leading_space) - step]
+    return (header, indentation) if is_lost and body.leading_space == indentation + " " * step else None

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.outline import Break
-from argosy.refit.repair.broken import Broken
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit
+from argosy.refit.outline import BreakKind
+from argosy.refit.repair.broken import BrokenSource
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit
 
 NAME = "second-bases"
 
 
-def propose(broken: Broken) -> Iterator[Candidate]:
-    fracture = broken.fracture
-    if fracture is None or fracture.kind is not Break.SECOND_BASES:
+def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
+    structure_break = broken.structure_break
+    if structure_break is None or structure_break.kind is not BreakKind.SECOND_BASES:
         return
-    tokens = broken.statements[fracture.at].tokens
+    tokens = broken.statements[structure_break.index].tokens
     first = next(token for token in tokens if token.text == "(")
-    taken = broken.text[first.start : fracture.token.start]
-    edit = Edit(first.start, fracture.token.start, "")
-    yield Candidate(NAME, first.line, (edit,), f"the first list of bases, `{taken}`, is taken out", 1, 2)
+    removed = broken.text[first.start : structure_break.token.start]
+    edit = SpanEdit(first.start, structure_break.token.start, "")
+    yield RepairCandidate(NAME, first.line, (edit,), f"the first list of bases, `{removed}`, is taken out", 1, 2)

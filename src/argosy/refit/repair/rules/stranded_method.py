@@ -8,51 +8,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from argosy.refit.outline import Break
-from argosy.refit.repair.broken import Broken
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, line_start, lines_of
-from argosy.refit.statements import Statement
+from argosy.refit.outline import BreakKind
+from argosy.refit.repair.broken import BrokenSource
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, line_start, whole_lines_span
+from argosy.refit.statements import SourceStatement
 
 NAME = "stranded-method"
-_IDLE = frozenset({"pass", "try", "except", "raise", "finally"})
+_NO_EFFECT_KEYWORDS = frozenset({"pass", "try", "except", "raise", "finally"})
 
 
-def propose(broken: Broken) -> Iterator[Candidate]:
-    fracture = broken.fracture
-    if fracture is None or fracture.kind is not Break.DEEPER:
+def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
+    structure_break = broken.structure_break
+    if structure_break is None or structure_break.kind is not BreakKind.UNEXPECTED_INDENT:
         return
-    statements, at = broken.statements, fracture.at
+    statements, at = broken.statements, structure_break.index
     header = statements[at]
-    if header.word != "def" or not header.is_opener or at == 0 or statements[at - 1].indent > 0:
+    if header.keyword != "def" or not header.is_block_header or at == 0 or statements[at - 1].indent > 0:
         return
     stop = at + 1
     while stop < len(statements) and statements[stop].indent > header.indent:
         stop += 1
     name = header.tokens[1].text
-    if _is_idle(statements[at + 1 : stop]):
-        start, end = lines_of(broken.text, statements[at:stop])
-        said = f"`{name}` does nothing and is in no class: it is taken out"
-        yield Candidate(NAME, header.line, (Edit(start, end, ""),), said)
+    if _does_nothing(statements[at + 1 : stop]):
+        start, end = whole_lines_span(broken.text, statements[at:stop])
+        description = f"`{name}` does nothing and is in no class: it is taken out"
+        yield RepairCandidate(NAME, header.line, (SpanEdit(start, end, ""),), description)
     else:
-        edits = tuple(_dedented(broken, statements[at:stop], header.margin))
-        yield Candidate(
+        edits = tuple(_dedent_edits(broken, statements[at:stop], header.leading_space))
+        yield RepairCandidate(
             NAME, header.line, edits, f"`{name}` is in no class: it is a function of the module", 1
         )
 
 
-def _is_idle(body: Sequence[Statement]) -> bool:
+def _does_nothing(body: Sequence[SourceStatement]) -> bool:
     """Return whether a body only passes, tells of errors that cannot be, and raises."""
     return all(
-        statement.word in _IDLE
-        or statement.first.kind == "string"
-        or statement.first.text in ("logger", "logging", "print")
+        statement.keyword in _NO_EFFECT_KEYWORDS
+        or statement.first_token.kind == "string"
+        or statement.first_token.text in ("logger", "logging", "print")
         for statement in body
-    ) and any(statement.word == "pass" for statement in body)
+    ) and any(statement.keyword == "pass" for statement in body)
 
 
-def _dedented(broken: Broken, statements: Sequence[Statement], margin: str) -> Iterator[Edit]:
+def _dedent_edits(broken: BrokenSource, statements: Sequence[SourceStatement], indentation: str) -> Iterator[SpanEdit]:
     for statement in statements:
-        start = line_start(broken.text, statement.first.start)
-        if statement.margin.startswith(margin):
-            yield Edit(start, start + len(margin), "")
+        start = line_start(broken.text, statement.first_token.start)
+        if statement.leading_space.startswith(indentation):
+            yield SpanEdit(start, start + len(indentation), "")

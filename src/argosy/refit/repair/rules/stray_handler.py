@@ -9,88 +9,88 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from argosy.refit.outline import Break
-from argosy.refit.repair.broken import Broken
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, lines_of, set_margin
-from argosy.refit.statements import Statement
+from argosy.refit.outline import BreakKind
+from argosy.refit.repair.broken import BrokenSource
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, whole_lines_span, reindent_first_line
+from argosy.refit.statements import SourceStatement
 
 NAME = "stray-handler"
 
 
-def propose(broken: Broken) -> Iterator[Candidate]:
-    fracture = broken.fracture
-    if fracture is None or fracture.kind not in (Break.HANDLER, Break.LONELY):
+def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
+    structure_break = broken.structure_break
+    if structure_break is None or structure_break.kind not in (BreakKind.ORPHAN_CLAUSE, BreakKind.TRY_WITHOUT_HANDLER):
         return
-    statements, at = broken.statements, fracture.at
-    if statements[at].word != "except" or at + 1 >= len(statements):
+    statements, at = broken.statements, structure_break.index
+    if statements[at].keyword != "except" or at + 1 >= len(statements):
         return
-    opening = _open_try(statements, at)
+    opening = _find_open_try(statements, at)
     if opening is None:
         return
-    has_own = _has_own_handler(statements, at, statements[opening].indent)
-    ways = [_out(broken, at), _back(broken, at, opening)]
-    found = [way for way in (ways if has_own else ways[::-1]) if way is not None]
-    for doubt, (edits, said) in enumerate(found):
-        yield Candidate(NAME, statements[at].line, edits, said, doubt, len(found))
+    has_own_handler = _has_own_handler(statements, at, statements[opening].indent)
+    options = [_remove_handler(broken, at), _dedent_handler(broken, at, opening)]
+    found = [way for way in (options if has_own_handler else options[::-1]) if way is not None]
+    for penalty, (edits, description) in enumerate(found):
+        yield RepairCandidate(NAME, statements[at].line, edits, description, penalty, len(found))
 
 
-def _out(broken: Broken, at: int) -> tuple[tuple[Edit, ...], str] | None:
+def _remove_handler(broken: BrokenSource, at: int) -> tuple[tuple[SpanEdit, ...], str] | None:
     """Return the way that takes the handler out; only one simple line of body may go with it."""
     handler, body = broken.statements[at : at + 2]
-    if not handler.is_opener or body.is_opener or body.indent <= handler.indent:
+    if not handler.is_block_header or body.is_block_header or body.indent <= handler.indent:
         return None
-    start, stop = lines_of(broken.text, (handler, body))
-    written = broken.text[handler.first.start : handler.last.end]
-    return (Edit(start, stop, ""),), f"a handler in the middle of a block is taken out: `{written}`"
+    start, stop = whole_lines_span(broken.text, (handler, body))
+    handler_text = broken.text[handler.first_token.start : handler.last_token.end]
+    return (SpanEdit(start, stop, ""),), f"a handler in the middle of a block is taken out: `{handler_text}`"
 
 
-def _back(broken: Broken, at: int, opening: int) -> tuple[tuple[Edit, ...], str] | None:
+def _dedent_handler(broken: BrokenSource, at: int, opening: int) -> tuple[tuple[SpanEdit, ...], str] | None:
     """Return the way that moves the handler, and what is below it, to the column of its try."""
     statements = broken.statements
     handler, target = statements[at], statements[opening]
-    if not handler.margin.startswith(target.margin) or handler.indent <= target.indent:
+    if not handler.leading_space.startswith(target.leading_space) or handler.indent <= target.indent:
         return None
-    extra = len(handler.margin) - len(target.margin)
-    edits = [set_margin(handler, target.margin)]
+    extra = len(handler.leading_space) - len(target.leading_space)
+    edits = [reindent_first_line(handler, target.leading_space)]
     for statement in statements[at + 1 :]:
         if statement.indent <= handler.indent:
             break
-        if not statement.margin.startswith(handler.margin):
+        if not statement.leading_space.startswith(handler.leading_space):
             return None
         edits.append(
-            set_margin(
+            reindent_first_line(
                 statement,
-                statement.margin[: len(target.margin)] + statement.margin[len(target.margin) + extra :],
+                statement.leading_space[: len(target.leading_space)] + statement.leading_space[len(target.leading_space) + extra :],
             )
         )
     return tuple(edits), "a handler goes to the column of its try"
 
 
-def _open_try(statements: Sequence[Statement], at: int) -> int | None:
+def _find_open_try(statements: Sequence[SourceStatement], at: int) -> int | None:
     """Return the index of the innermost try that has no handler yet where the statement `at` stands."""
     closed: set[int] = set()
     column = 1 << 30
     for index in range(at - 1, -1, -1):
         statement = statements[index]
-        if statement.word in ("except", "finally"):
+        if statement.keyword in ("except", "finally"):
             closed.add(statement.indent)
         if statement.indent < column or statement.indent in closed:
-            if statement.word == "try" and statement.is_opener:
+            if statement.keyword == "try" and statement.is_block_header:
                 if statement.indent not in closed:
                     return index
                 closed.discard(statement.indent)
             column = min(column, statement.indent)
-        if statement.word in ("def", "class") and statement.indent == 0:
+        if statement.keyword in ("def", "class") and statement.indent == 0:
             break
     return None
 
 
-def _has_own_handler(statements: Sequence[Statement], at: int, column: int) -> bool:
+def _has_own_handler(statements: Sequence[SourceStatement], at: int, column: int) -> bool:
     """Return whether a handler at `column` follows, with nothing in between that ends the block there."""
     for statement in statements[at + 1 :]:
-        if statement.indent == column and statement.word in ("except", "finally"):
+        if statement.indent == column and statement.keyword in ("except", "finally"):
             return True
-        if statement.indent <= column and statement.word in ("def", "class", "try"):
+        if statement.indent <= column and statement.keyword in ("def", "class", "try"):
             return False
     return False

@@ -11,31 +11,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from argosy.refit.outline import Break
-from argosy.refit.repair.broken import Broken
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, line_start, line_stop
-from argosy.refit.statements import Statement
+from argosy.refit.outline import BreakKind
+from argosy.refit.repair.broken import BrokenSource
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, line_start, next_line_start
+from argosy.refit.statements import SourceStatement
 from argosy.refit.tokens import Token
 
 NAME = "torn-call"
-_CUT_AT_QUOTE = re.compile(
+_MANGLED_AT_QUOTE = re.compile(
     r"""(?P<head>\w+\()\{(?P<before>[^{}"']*?),\s*(?P<host>"[^"'\r\n]*"|'[^"'\r\n]*')\)\)"""
     r"""(?P<inside>[^{}"']*)(?P<quote>['"])(?P<after>[^{}"']*)\}["']\)"""
 )
 
 
-def propose(broken: Broken) -> Iterator[Candidate]:
-    fracture = broken.fracture
-    if fracture is None or fracture.kind not in (Break.STRAY, Break.CROSSED, Break.UNCLOSED):
+def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
+    structure_break = broken.structure_break
+    if structure_break is None or structure_break.kind not in (BreakKind.EXTRA_BRACKET, BreakKind.CROSSED_BRACKET, BreakKind.UNCLOSED_BRACKET):
         return
-    statement = broken.statements[fracture.at]
-    yield from _plain(statement)
-    yield from _cut(broken, fracture.token)
+    statement = broken.statements[structure_break.index]
+    yield from _plain_placeholder(statement)
+    yield from _cut_at_quote(broken, structure_break.token)
 
 
-def _plain(statement: Statement) -> Iterator[Candidate]:
-    if not statement.stray:
+def _plain_placeholder(statement: SourceStatement) -> Iterator[RepairCandidate]:
+    if not statement.extra_brackets:
         return
     tokens = statement.tokens
     for at in range(len(tokens) - 4):
@@ -47,20 +47,20 @@ def _plain(statement: Statement) -> Iterator[Candidate]:
             continue
         if any(token.text in (":", ",", "{", "**") for token in tokens[at + 3 : closing]):
             continue
-        stray = statement.stray[0]
-        edits = tuple(Edit(token.start, token.end, "") for token in (brace, tokens[closing], stray))
-        said = f"the braces of a text's placeholder are gone from `{name.text}(...)`, and a `)` too many"
-        yield Candidate(NAME, name.line, edits, said)
+        stray = statement.extra_brackets[0]
+        edits = tuple(SpanEdit(token.start, token.end, "") for token in (brace, tokens[closing], stray))
+        description = f"the braces of a text's placeholder are gone from `{name.text}(...)`, and a `)` too many"
+        yield RepairCandidate(NAME, name.line, edits, description)
         return
 
 
-def _cut(broken: Broken, near: Token) -> Iterator[Candidate]:
-    start, stop = line_start(broken.text, near.start), line_stop(broken.text, near.start)
-    match = _CUT_AT_QUOTE.search(broken.text, start, stop)
+def _cut_at_quote(broken: BrokenSource, near: Token) -> Iterator[RepairCandidate]:
+    start, stop = line_start(broken.text, near.start), next_line_start(broken.text, near.start)
+    match = _MANGLED_AT_QUOTE.search(broken.text, start, stop)
     if match is None:
         return
-    part = match.groupdict()
-    value = part["before"] + part["quote"] + part["inside"] + part["quote"] + part["after"]
-    mended = f"{part['head']}{value}, {part['host']}))"
-    said = f"what a rewrite cut at a quote is whole again: `{value}`"
-    yield Candidate(NAME, near.line, (Edit(match.start(), match.end(), mended),), said)
+    groups = match.groupdict()
+    value = groups["before"] + groups["quote"] + groups["inside"] + groups["quote"] + groups["after"]
+    repaired = f"{groups['head']}{value}, {groups['host']}))"
+    description = f"what a rewrite cut at a quote is whole again: `{value}`"
+    yield RepairCandidate(NAME, near.line, (SpanEdit(match.start(), match.end(), repaired),), description)

@@ -8,30 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.repair.broken import Broken
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, line_stop
+from argosy.refit.repair.broken import BrokenSource
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, next_line_start
 from argosy.refit.tokens import Token
 
 NAME = "torn-string"
 
 
-def propose(broken: Broken) -> Iterator[Candidate]:
-    token = _torn(broken)
+def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
+    token = _unterminated_string(broken)
     if token is None:
         return
     quote = token.text.lstrip("rRbBuUfFtT")[0]
-    stop = line_stop(broken.text, token.end)
-    following = broken.text[stop : line_stop(broken.text, stop)]
+    stop = next_line_start(broken.text, token.end)
+    following = broken.text[stop : next_line_start(broken.text, stop)]
     if quote in token.text.lstrip("rRbBuUfFtT")[1:] or quote not in following:
         return
-    yield Candidate(
-        NAME, token.line, (Edit(token.end, stop, "\\n"),), "a line end inside a text is an escape again"
+    yield RepairCandidate(
+        NAME, token.line, (SpanEdit(token.end, stop, "\\n"),), "a line end inside a text is an escape again"
     )
 
 
-def _torn(broken: Broken) -> Token | None:
-    at = broken.statement_at(broken.line)
+def _unterminated_string(broken: BrokenSource) -> Token | None:
+    at = broken.statement_index(broken.break_line)
     if at is None:
         return None
     for token in broken.statements[at].tokens:

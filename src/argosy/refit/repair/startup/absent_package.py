@@ -15,39 +15,39 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, newline_of
-from argosy.refit.repair.names.view import View
-from argosy.refit.repair.startup.around import Around
-from argosy.refit.repair.startup.behind_probe import is_behind_probes
-from argosy.refit.repair.startup.rule import Case, Rule
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, detect_newline
+from argosy.refit.repair.names.view import ModuleView
+from argosy.refit.repair.startup.around import ProjectContext
+from argosy.refit.repair.startup.behind_probe import is_guarded_by_device_check
+from argosy.refit.repair.startup.rule import StartupCase, StartupRule
 
 NAME = "absent-package"
-_MAKER = "argosy.agent.absent"
+_PLACEHOLDER_MODULE = "argosy.agent.absent"
 
 
-def may_apply(view: View) -> bool:
+def may_apply(view: ModuleView) -> bool:
     return any(isinstance(node, ast.Import | ast.ImportFrom) for node in view.body)
 
 
-def propose(view: View, around: Around) -> Iterator[Candidate]:
-    made = view.scope.bindings.get("stand_in", ())
-    if not around.absent or any(item.origin != f"{_MAKER}.stand_in" for item in made):
+def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
+    placeholder_bindings = view.scope.bindings.get("stand_in", ())
+    if not context.missing_packages or any(item.origin != f"{_PLACEHOLDER_MODULE}.stand_in" for item in placeholder_bindings):
         return
     for index, node in enumerate(view.body):
-        if not isinstance(node, ast.Import | ast.ImportFrom) or not view.stands_alone(index):
+        if not isinstance(node, ast.Import | ast.ImportFrom) or not view.has_own_lines(index):
             continue
-        names = _names(node)
+        names = _bound_names(node)
         tops = {path.partition(".")[0] for _, path in names}
-        if not names or not tops <= around.absent or any(around.has_module(top) for top in tops):
+        if not names or not tops <= context.missing_packages or any(context.has_module(top) for top in tops):
             continue
         if all(_is_used_in_functions(view, name) for name, _ in names):
-            edit = _edit(view, node, names)
+            edit = _build_edit(view, node, names)
             packages = ", ".join(f"`{top}`" for top in sorted(tops))
-            yield Candidate(NAME, node.lineno, (edit,), f"{packages} may be absent: its uses will say so")
+            yield RepairCandidate(NAME, node.lineno, (edit,), f"{packages} may be absent: its uses will say so")
 
 
-def _names(node: ast.Import | ast.ImportFrom) -> list[tuple[str, str]]:
+def _bound_names(node: ast.Import | ast.ImportFrom) -> list[tuple[str, str]]:
     """Return the names that an import binds, and what each stands for; empty where that is not known."""
     if isinstance(node, ast.Import):
         return [
@@ -59,8 +59,8 @@ def _names(node: ast.Import | ast.ImportFrom) -> list[tuple[str, str]]:
     return [(alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names]
 
 
-def _is_used_in_functions(view: View, name: str) -> bool:
-    if any(binding.how != "import" for binding in view.scope.bindings.get(name, ())):
+def _is_used_in_functions(view: ModuleView, name: str) -> bool:
+    if any(binding.kind != "import" for binding in view.scope.bindings.get(name, ())):
         return False
     return all(
         scope.is_in_function() or not use.is_evaluated
@@ -70,82 +70,82 @@ def _is_used_in_functions(view: View, name: str) -> bool:
     )
 
 
-def _edit(view: View, node: ast.Import | ast.ImportFrom, names: list[tuple[str, str]]) -> Edit:
+def _build_edit(view: ModuleView, node: ast.Import | ast.ImportFrom, names: list[tuple[str, str]]) -> SpanEdit:
     start = view.line_offset(node.lineno)
     stop = view.line_offset((node.end_lineno or node.lineno) + 1)
-    newline = newline_of(view.text)
-    written = view.text[start:stop].rstrip("\r\n").split(newline)
+    newline = detect_newline(view.text)
+    import_lines = view.text[start:stop].rstrip("\r\n").split(newline)
     lines = [
         "try:",
-        *(f"    {line}" if line.strip() else line for line in written),
+        *(f"    {line}" if line.strip() else line for line in import_lines),
         "except ModuleNotFoundError:",
-        f"    from {_MAKER} import stand_in",
+        f"    from {_PLACEHOLDER_MODULE} import stand_in",
         "",
-        *(f"    {name} = stand_in({_arguments(view, name, path)})" for name, path in dict.fromkeys(names)),
+        *(f"    {name} = stand_in({_placeholder_arguments(view, name, path)})" for name, path in dict.fromkeys(names)),
     ]
-    return Edit(start, stop, newline.join(lines) + newline)
+    return SpanEdit(start, stop, newline.join(lines) + newline)
 
 
-def _arguments(view: View, name: str, path: str) -> str:
-    return f'"{path}", behind_probes=True' if is_behind_probes(view, name, path) else f'"{path}"'
+def _placeholder_arguments(view: ModuleView, name: str, path: str) -> str:
+    return f'"{path}", behind_probes=True' if is_guarded_by_device_check(view, name, path) else f'"{path}"'
 
 
-_ABSENT = frozenset({"torch"})
+_MISSING = frozenset({"torch"})
 _HANDLER = "except ModuleNotFoundError:\n    from argosy.agent.absent import stand_in\n\n"
-_ASKS = (
+_CHECKS_DEVICE = (
     "def f(stats):\n    if torch.cuda.is_available():\n        stats['a'] = torch.cuda.memory_allocated()\n"
     "    return 'cuda' if torch.cuda.is_available() else 'cpu'\n"
 )
-_USES = _ASKS.replace("'cpu'", "torch.device('cpu')")
-MUST = (
-    Case(
+_USES_DEVICE = _CHECKS_DEVICE.replace("'cpu'", "torch.device('cpu')")
+MUST_CHANGE = (
+    StartupCase(
         "import torch\n\n\ndef f():\n    return torch.zeros(1)\n",
         f'try:\n    import torch\n{_HANDLER}    torch = stand_in("torch")\n\n\n'
         "def f():\n    return torch.zeros(1)\n",
-        absent=_ABSENT,
+        missing_packages=_MISSING,
     ),
-    Case(
+    StartupCase(
         "from torch.nn import (\n    Linear,\n    Module as M,\n)\n\n\ndef f():\n    return Linear, M\n",
         "try:\n    from torch.nn import (\n        Linear,\n        Module as M,\n    )\n"
         f'{_HANDLER}    Linear = stand_in("torch.nn.Linear")\n    M = stand_in("torch.nn.Module")\n\n\n'
         "def f():\n    return Linear, M\n",
-        absent=_ABSENT,
+        missing_packages=_MISSING,
     ),
-    Case(
+    StartupCase(
         "from __future__ import annotations\nimport torch.nn as nn\n\n\ndef f(x: nn.Module):\n    pass\n",
         "from __future__ import annotations\n"
         f'try:\n    import torch.nn as nn\n{_HANDLER}    nn = stand_in("torch.nn")\n\n\n'
         "def f(x: nn.Module):\n    pass\n",
-        absent=_ABSENT,
+        missing_packages=_MISSING,
     ),
-    Case(
-        f"import torch\n\n\n{_ASKS}",
-        f'try:\n    import torch\n{_HANDLER}    torch = stand_in("torch", behind_probes=True)\n\n\n{_ASKS}',
-        absent=_ABSENT,
+    StartupCase(
+        f"import torch\n\n\n{_CHECKS_DEVICE}",
+        f'try:\n    import torch\n{_HANDLER}    torch = stand_in("torch", behind_probes=True)\n\n\n{_CHECKS_DEVICE}',
+        missing_packages=_MISSING,
     ),
-    Case(
-        f"import torch\n\n\n{_USES}",
-        f'try:\n    import torch\n{_HANDLER}    torch = stand_in("torch")\n\n\n{_USES}',
-        absent=_ABSENT,
+    StartupCase(
+        f"import torch\n\n\n{_USES_DEVICE}",
+        f'try:\n    import torch\n{_HANDLER}    torch = stand_in("torch")\n\n\n{_USES_DEVICE}',
+        missing_packages=_MISSING,
     ),
 )
-MUST_NOT = (
+MUST_NOT_CHANGE = (
     # Not told to be absent.
-    Case("import torch\n\n\ndef f():\n    return torch.zeros(1)\n"),
+    StartupCase("import torch\n\n\ndef f():\n    return torch.zeros(1)\n"),
     # Used while the module loads.
-    Case("import torch\n\n\ndef f(x: torch.Tensor):\n    pass\n", absent=_ABSENT),
-    Case("import torch\n\n\n@torch.no_grad()\ndef f():\n    pass\n", absent=_ABSENT),
-    Case("import torch\n\n\ndef f(x=torch.float16):\n    pass\n", absent=_ABSENT),
-    Case("from torch import nn\n\n\nclass A(nn.Module):\n    pass\n", absent=_ABSENT),
-    Case("import torch\n\n\nclass A:\n    device = torch.device('cpu')\n", absent=_ABSENT),
-    Case("import torch\n\nDEVICE = torch.device('cpu')\n", absent=_ABSENT),
+    StartupCase("import torch\n\n\ndef f(x: torch.Tensor):\n    pass\n", missing_packages=_MISSING),
+    StartupCase("import torch\n\n\n@torch.no_grad()\ndef f():\n    pass\n", missing_packages=_MISSING),
+    StartupCase("import torch\n\n\ndef f(x=torch.float16):\n    pass\n", missing_packages=_MISSING),
+    StartupCase("from torch import nn\n\n\nclass A(nn.Module):\n    pass\n", missing_packages=_MISSING),
+    StartupCase("import torch\n\n\nclass A:\n    device = torch.device('cpu')\n", missing_packages=_MISSING),
+    StartupCase("import torch\n\nDEVICE = torch.device('cpu')\n", missing_packages=_MISSING),
     # Another package goes with it; anything may come.
-    Case("import os, torch\n\n\ndef f():\n    return os, torch\n", absent=_ABSENT),
-    Case("from torch import *\n", absent=_ABSENT),
+    StartupCase("import os, torch\n\n\ndef f():\n    return os, torch\n", missing_packages=_MISSING),
+    StartupCase("from torch import *\n", missing_packages=_MISSING),
     # Its absence is thought of.
-    Case("try:\n    import torch\nexcept ImportError:\n    torch = None\n", absent=_ABSENT),
+    StartupCase("try:\n    import torch\nexcept ImportError:\n    torch = None\n", missing_packages=_MISSING),
     # The tree's own.
-    Case("import torch\n\n\ndef f():\n    return torch\n", absent=_ABSENT, files={"torch/__init__.py": ""}),
+    StartupCase("import torch\n\n\ndef f():\n    return torch\n", missing_packages=_MISSING, files={"torch/__init__.py": ""}),
 )
 
-RULE = Rule(NAME, may_apply, propose, MUST, MUST_NOT)
+RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)

@@ -10,25 +10,25 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.agent.absent import PROBES
-from argosy.refit.repair.names.view import View
+from argosy.agent.absent import DEVICE_CHECKS
+from argosy.refit.repair.names.view import ModuleView
 
 
-def is_behind_probes(view: View, name: str, path: str) -> bool:
+def is_guarded_by_device_check(view: ModuleView, name: str, path: str) -> bool:
     """Return whether every use of a name that stands for the module or name `path` is so.
 
     False for a name without a use, which may be there for others to take, and where the file imports the
     package a second time: that import fails by itself.
     """
-    if len(list(_imports(view, path.partition(".")[0]))) != 1:
+    if len(list(_imports_of_package(view, path.partition(".")[0]))) != 1:
         return False
-    uses = list(_uses(view, name))
+    uses = list(_evaluated_uses(view, name))
     return bool(uses) and all(
-        _is_probe(use, view, name, path) or _is_behind(use, view, name, path) for use in uses
+        _is_device_check(use, view, name, path) or _is_guarded(use, view, name, path) for use in uses
     )
 
 
-def _imports(view: View, top: str) -> Iterator[ast.stmt]:
+def _imports_of_package(view: ModuleView, top: str) -> Iterator[ast.stmt]:
     for node in ast.walk(view.parsed.tree):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -40,51 +40,51 @@ def _imports(view: View, top: str) -> Iterator[ast.stmt]:
             yield node
 
 
-def _uses(view: View, name: str) -> Iterator[ast.Name]:
+def _evaluated_uses(view: ModuleView, name: str) -> Iterator[ast.Name]:
     for scope in view.scope.walk():
         for use in scope.uses:
             if use.name == name and use.is_evaluated and scope.owner_of(name) is view.scope:
                 yield use.node
 
 
-def _is_probe(use: ast.expr, view: View, name: str, path: str) -> bool:
+def _is_device_check(use: ast.expr, view: ModuleView, name: str, path: str) -> bool:
     """Return whether a use is a question for a device, asked."""
     node: ast.expr = use
     while isinstance(parent := view.parents[node], ast.Attribute):
         node = parent
-    return isinstance(parent, ast.Call) and parent.func is node and _asks(parent, name, path)
+    return isinstance(parent, ast.Call) and parent.func is node and _calls_device_check(parent, name, path)
 
 
-def _asks(node: ast.expr, name: str, path: str) -> bool:
+def _calls_device_check(node: ast.expr, name: str, path: str) -> bool:
     """Return whether an expression is the call of a probe, with nothing passed to it."""
     if not isinstance(node, ast.Call) or node.args or node.keywords:
         return False
     attributes: list[str] = []
-    called = node.func
-    while isinstance(called, ast.Attribute):
-        attributes.insert(0, called.attr)
-        called = called.value
-    return isinstance(called, ast.Name) and called.id == name and ".".join([path, *attributes]) in PROBES
+    function = node.func
+    while isinstance(function, ast.Attribute):
+        attributes.insert(0, function.attr)
+        function = function.value
+    return isinstance(function, ast.Name) and function.id == name and ".".join([path, *attributes]) in DEVICE_CHECKS
 
 
-def _is_behind(use: ast.AST, view: View, name: str, path: str) -> bool:
+def _is_guarded(use: ast.AST, view: ModuleView, name: str, path: str) -> bool:
     """Return whether a use is reached only when a probe has said yes."""
     node = use
     while (parent := view.parents.get(node)) is not None:
-        if isinstance(parent, ast.If) and node in parent.body and _holds(parent.test, name, path):
+        if isinstance(parent, ast.If) and node in parent.body and _implies_device(parent.test, name, path):
             return True
-        if isinstance(parent, ast.IfExp) and node is parent.body and _holds(parent.test, name, path):
+        if isinstance(parent, ast.IfExp) and node is parent.body and _implies_device(parent.test, name, path):
             return True
         if isinstance(parent, ast.BoolOp) and isinstance(parent.op, ast.And):
             before = parent.values[: parent.values.index(node)] if isinstance(node, ast.expr) else []
-            if any(_holds(each, name, path) for each in before):
+            if any(_implies_device(each, name, path) for each in before):
                 return True
         node = parent
     return False
 
 
-def _holds(test: ast.expr, name: str, path: str) -> bool:
+def _implies_device(test: ast.expr, name: str, path: str) -> bool:
     """Return whether a condition that is true means that a probe has said yes."""
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
-        return any(_holds(each, name, path) for each in test.values)
-    return _asks(test, name, path)
+        return any(_implies_device(each, name, path) for each in test.values)
+    return _calls_device_check(test, name, path)

@@ -14,106 +14,106 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit
-from argosy.refit.repair.names.view import View
-from argosy.refit.repair.startup.around import Around
-from argosy.refit.repair.startup.rule import Case, Rule
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit
+from argosy.refit.repair.names.view import ModuleView
+from argosy.refit.repair.startup.around import ProjectContext
+from argosy.refit.repair.startup.rule import StartupCase, StartupRule
 from argosy.source.modules import is_standard
 
 NAME = "hidden-package"
 
 
-def may_apply(view: View) -> bool:
+def may_apply(view: ModuleView) -> bool:
     return "__main__" in view.text and next(_dotted_imports(view), None) is not None
 
 
-def propose(view: View, around: Around) -> Iterator[Candidate]:
+def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
     folder = posixpath.dirname(view.path)
     for node, module in _dotted_imports(view):
         top = module.partition(".")[0]
-        if not folder or is_standard(top) or around.has_module(module):
+        if not folder or is_standard(top) or context.has_module(module):
             continue
-        is_hidden = around.has_folder(f"{folder}/{top}") and not around.has_file(_file(folder, module))
-        meant = around.only_module(module) if is_hidden else None
-        if meant is None or not _has_names(around, meant, node) or not around.is_imported(meant):
+        is_hidden = context.has_folder(f"{folder}/{top}") and not context.has_file(_module_path(folder, module))
+        target = context.find_only_module(module) if is_hidden else None
+        if target is None or not _defines_names(context, target, node) or not context.is_imported(target):
             continue
-        edit = _edit(view, node, module, meant)
+        edit = _build_edit(view, node, module, target)
         if edit is not None:
-            said = f"`{module}` is hidden by `{folder}/{top}`; the only module it can be is `{meant}`"
-            yield Candidate(NAME, node.lineno, (edit,), said)
+            description = f"`{module}` is hidden by `{folder}/{top}`; the only module it can be is `{target}`"
+            yield RepairCandidate(NAME, node.lineno, (edit,), description)
 
 
-def _dotted_imports(view: View) -> Iterator[tuple[ast.ImportFrom, str]]:
+def _dotted_imports(view: ModuleView) -> Iterator[tuple[ast.ImportFrom, str]]:
     """Yield the module's own imports of names from a module in a package; guarded ones are not among them."""
     for node in view.body:
         if isinstance(node, ast.ImportFrom) and not node.level and "." in (node.module or ""):
             yield node, node.module or ""
 
 
-def _file(folder: str, module: str) -> str:
+def _module_path(folder: str, module: str) -> str:
     return f"{folder}/{module.replace('.', '/')}"
 
 
-def _has_names(around: Around, module: str, node: ast.ImportFrom) -> bool:
+def _defines_names(context: ProjectContext, module: str, node: ast.ImportFrom) -> bool:
     return all(
-        alias.name != "*" and around.classes.resolve(module, alias.name) is not None for alias in node.names
+        alias.name != "*" and context.classes.resolve(module, alias.name) is not None for alias in node.names
     )
 
 
-def _edit(view: View, node: ast.ImportFrom, module: str, meant: str) -> Edit | None:
+def _build_edit(view: ModuleView, node: ast.ImportFrom, module: str, target: str) -> SpanEdit | None:
     start = view.offset(node.lineno, node.col_offset)
-    written = re.compile(r"from[ \t]+" + re.escape(module) + r"(?=[ \t])").match(view.text, start)
-    return Edit(written.end() - len(module), written.end(), meant) if written else None
+    match = re.compile(r"from[ \t]+" + re.escape(module) + r"(?=[ \t])").match(view.text, start)
+    return SpanEdit(match.end() - len(module), match.end(), target) if match else None
 
 
 _MAIN = "\n\nif __name__ == '__main__':\n    call()\n"
-_HIDDEN = f"import sys\nfrom tools.client import call{_MAIN}"
-_FILES = {
+_SHADOWED = f"import sys\nfrom tools.client import call{_MAIN}"
+_TREE = {
     "service/__init__.py": "",
     "service/tools/__init__.py": "",
     "service/tools/client.py": "def call(): pass\n",
     "service/agents/tools/other.py": "",
     "service/other.py": "from service.tools.client import call\n",
 }
-_AT = "service/agents/a.py"
-MUST = (
-    Case(_HIDDEN, _HIDDEN.replace("tools", "service.tools"), path=_AT, files=_FILES),
-    Case(
+_PATH = "service/agents/a.py"
+MUST_CHANGE = (
+    StartupCase(_SHADOWED, _SHADOWED.replace("tools", "service.tools"), path=_PATH, files=_TREE),
+    StartupCase(
         f"from tools.client import (\n    call as ask,\n)\n{_MAIN}",
         f"from service.tools.client import (\n    call as ask,\n)\n{_MAIN}",
-        path=_AT,
-        files=_FILES,
+        path=_PATH,
+        files=_TREE,
     ),
 )
 
 
-def _without(path: str, **more: str) -> dict[str, str]:
-    return {**{name: text for name, text in _FILES.items() if name != path}, **more}
+def _files_without(path: str, **more: str) -> dict[str, str]:
+    return {**{name: text for name, text in _TREE.items() if name != path}, **more}
 
 
-MUST_NOT = (
+MUST_NOT_CHANGE = (
     # Nothing hides it: the search path may be changed somewhere.
-    Case(_HIDDEN, path=_AT, files=_without("service/agents/tools/other.py")),
+    StartupCase(_SHADOWED, path=_PATH, files=_files_without("service/agents/tools/other.py")),
     # It is beside the script, or at the root.
-    Case(_HIDDEN, path=_AT, files={**_FILES, "service/agents/tools/client.py": "def call(): pass\n"}),
-    Case(_HIDDEN, path=_AT, files={**_FILES, "tools/client.py": "def call(): pass\n"}),
+    StartupCase(_SHADOWED, path=_PATH, files={**_TREE, "service/agents/tools/client.py": "def call(): pass\n"}),
+    StartupCase(_SHADOWED, path=_PATH, files={**_TREE, "tools/client.py": "def call(): pass\n"}),
     # Two that it can be.
-    Case(_HIDDEN, path=_AT, files={**_FILES, "other/tools/client.py": "def call(): pass\n"}),
+    StartupCase(_SHADOWED, path=_PATH, files={**_TREE, "other/tools/client.py": "def call(): pass\n"}),
     # It has no such name, or nobody else imports it so.
-    Case(_HIDDEN, path=_AT, files={**_FILES, "service/tools/client.py": "def ask(): pass\n"}),
-    Case(_HIDDEN, path=_AT, files=_without("service/other.py")),
+    StartupCase(_SHADOWED, path=_PATH, files={**_TREE, "service/tools/client.py": "def ask(): pass\n"}),
+    StartupCase(_SHADOWED, path=_PATH, files=_files_without("service/other.py")),
     # Its failure is thought of.
-    Case(
+    StartupCase(
         f"try:\n    from tools.client import call\nexcept ImportError:\n    call = print\n{_MAIN}",
-        path=_AT,
-        files=_FILES,
+        path=_PATH,
+        files=_TREE,
     ),
     # No script: who imports it may come from another folder.
-    Case("from tools.client import call\n\ncall()\n", path=_AT, files=_FILES),
-    Case(
-        f"from email.client import call{_MAIN}", path=_AT, files={**_FILES, "x/email/client.py": "call = 1\n"}
+    StartupCase("from tools.client import call\n\ncall()\n", path=_PATH, files=_TREE),
+    StartupCase(
+        f"from email.client import call{_MAIN}", path=_PATH, files={**_TREE, "x/email/client.py": "call = 1\n"}
     ),
 )
 
-RULE = Rule(NAME, may_apply, propose, MUST, MUST_NOT)
+RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)

@@ -11,53 +11,53 @@ import ast
 import os
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, newline_of
-from argosy.refit.repair.names.view import View
-from argosy.refit.repair.startup.around import Around
-from argosy.refit.repair.startup.rule import Case, Rule
-from argosy.source.flow import dotted
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, detect_newline
+from argosy.refit.repair.names.view import ModuleView
+from argosy.refit.repair.startup.around import ProjectContext
+from argosy.refit.repair.startup.rule import StartupCase, StartupRule
+from argosy.source.flow import dotted_name
 
 NAME = "log-folder"
 
 
-def may_apply(view: View) -> bool:
+def may_apply(view: ModuleView) -> bool:
     return "FileHandler(" in view.text
 
 
-def propose(view: View, around: Around) -> Iterator[Candidate]:
+def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
     if not view.is_module("os") and "os" in view.scope.bindings:
         return
-    for node, scope in view.index.of(ast.Call):
-        folder = _folder(node)
-        index = view.top_index(node.lineno)
-        if not folder or _makes_folders(view, node.lineno):
+    for node, scope in view.index.of_type(ast.Call):
+        folder = _log_folder(node)
+        index = view.statement_index(node.lineno)
+        if not folder or _has_folder_creation(view, node.lineno):
             continue
-        if scope is not view.scope or index >= len(view.body) or not view.stands_alone(index):
+        if scope is not view.scope or index >= len(view.body) or not view.has_own_lines(index):
             continue
-        if around.has_folder(os.path.dirname(folder)) and not around.has_folder(folder):
-            place = view.line_offset(view.first_line(index))
-            newline = newline_of(view.text)
+        if context.has_folder(os.path.dirname(folder)) and not context.has_folder(folder):
+            offset = view.line_offset(view.statement_first_line(index))
+            newline = detect_newline(view.text)
             bound = [item.line for item in view.scope.bindings.get("os", ())]
-            needed = "" if bound and min(bound) < view.first_line(index) else f"import os{newline}"
-            made = f'{needed}os.makedirs("{folder}", exist_ok=True){newline}'
-            said = f"the folder `{folder}`, which the tree lacks, is made before its log"
-            yield Candidate(NAME, node.lineno, (Edit(place, place, made),), said)
+            import_text = "" if bound and min(bound) < view.statement_first_line(index) else f"import os{newline}"
+            inserted = f'{import_text}os.makedirs("{folder}", exist_ok=True){newline}'
+            description = f"the folder `{folder}`, which the tree lacks, is made before its log"
+            yield RepairCandidate(NAME, node.lineno, (SpanEdit(offset, offset, inserted),), description)
 
 
-def _makes_folders(view: View, line: int) -> bool:
+def _has_folder_creation(view: ModuleView, line: int) -> bool:
     """Return whether a folder is made above a line, outside functions that may be called later."""
-    makers = ("mkdir", "makedirs")
+    functions = ("mkdir", "makedirs")
     return any(
-        scope is view.scope and node.lineno < line and dotted(node.func).split(".")[-1] in makers
-        for node, scope in view.index.of(ast.Call)
+        scope is view.scope and node.lineno < line and dotted_name(node.func).split(".")[-1] in functions
+        for node, scope in view.index.of_type(ast.Call)
         if isinstance(node, ast.Call)
     )
 
 
-def _folder(node: ast.Call) -> str:
+def _log_folder(node: ast.Call) -> str:
     """Return the folder of a log file that is told in full and relative; empty for any other call."""
-    if dotted(node.func).split(".")[-1] not in ("FileHandler", "RotatingFileHandler") or not node.args:
+    if dotted_name(node.func).split(".")[-1] not in ("FileHandler", "RotatingFileHandler") or not node.args:
         return ""
     first = node.args[0]
     path = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
@@ -66,26 +66,26 @@ def _folder(node: ast.Call) -> str:
 
 
 _TEXT = "import logging\nlog = logging.FileHandler('service/logs/a.log')\n"
-MUST = (
-    Case(
+MUST_CHANGE = (
+    StartupCase(
         _TEXT,
         'import logging\nimport os\nos.makedirs("service/logs", exist_ok=True)\n'
         "log = logging.FileHandler('service/logs/a.log')\n",
         files={"service/a.py": ""},
     ),
 )
-MUST_NOT = (
+MUST_NOT_CHANGE = (
     # There already, or nothing of the tree's.
-    Case(_TEXT, files={"service/logs/keep": ""}),
-    Case(_TEXT),
+    StartupCase(_TEXT, files={"service/logs/keep": ""}),
+    StartupCase(_TEXT),
     # The file makes it.
-    Case("import os\nos.makedirs('service/logs', exist_ok=True)\n" + _TEXT, files={"service/a.py": ""}),
+    StartupCase("import os\nos.makedirs('service/logs', exist_ok=True)\n" + _TEXT, files={"service/a.py": ""}),
     # Not while the module loads.
-    Case(
+    StartupCase(
         "import logging\ndef f():\n    logging.FileHandler('service/logs/a.log')\n",
         files={"service/a.py": ""},
     ),
-    Case("import logging\nlog = logging.FileHandler('a.log')\n"),
+    StartupCase("import logging\nlog = logging.FileHandler('a.log')\n"),
 )
 
-RULE = Rule(NAME, may_apply, propose, MUST, MUST_NOT)
+RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)

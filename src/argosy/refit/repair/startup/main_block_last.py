@@ -10,49 +10,49 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit, newline_of
-from argosy.refit.repair.names.view import View
-from argosy.refit.repair.startup.around import Around
-from argosy.refit.repair.startup.rule import Case, Rule
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit, detect_newline
+from argosy.refit.repair.names.view import ModuleView
+from argosy.refit.repair.startup.around import ProjectContext
+from argosy.refit.repair.startup.rule import StartupCase, StartupRule
 from argosy.source import flow
 
 NAME = "main-block-last"
 
 
-def may_apply(view: View) -> bool:
-    return bool(_blocks(view)) and _blocks(view)[0] < len(view.body) - 1
+def may_apply(view: ModuleView) -> bool:
+    return bool(_main_blocks(view)) and _main_blocks(view)[0] < len(view.body) - 1
 
 
-def propose(view: View, around: Around) -> Iterator[Candidate]:
-    blocks = _blocks(view)
+def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
+    blocks = _main_blocks(view)
     if len(blocks) != 1 or blocks[0] == len(view.body) - 1:
         return
     at = blocks[0]
     block, below = view.body[at], view.body[at + 1 :]
-    if not view.stands_alone(at) or not all(_is_idle(item) for item in below):
+    if not view.has_own_lines(at) or not all(_only_binds_names(item) for item in below):
         return
-    made = {name for name in _names(view, below) if _is_new(view, name, block.lineno)}
-    if not any(name in view.uses_by_name and _is_read_above(view, name, below) for name in made):
+    new_names = {name for name in _names_bound_in(view, below) if _is_new(view, name, block.lineno)}
+    if not any(name in view.uses_by_name and _is_read_above(view, name, below) for name in new_names):
         return
     start = view.line_offset(block.lineno)
     stop = view.line_offset((block.end_lineno or block.lineno) + 1)
     end = len(view.text)
-    newline = newline_of(view.text)
+    newline = detect_newline(view.text)
     gap = "" if view.text.endswith(("\n", "\r")) else newline
-    moved = view.text[start:stop]
-    edits = (Edit(start, stop, ""), Edit(end, end, f"{gap}{newline}{newline}{moved}"))
-    said = "the main block moves below the definitions that it needs"
-    yield Candidate(NAME, block.lineno, edits, said)
+    block_text = view.text[start:stop]
+    edits = (SpanEdit(start, stop, ""), SpanEdit(end, end, f"{gap}{newline}{newline}{block_text}"))
+    description = "the main block moves below the definitions that it needs"
+    yield RepairCandidate(NAME, block.lineno, edits, description)
 
 
-def _blocks(view: View) -> list[int]:
+def _main_blocks(view: ModuleView) -> list[int]:
     return [
         at for at, node in enumerate(view.body) if isinstance(node, ast.If) and flow.is_main_test(node.test)
     ]
 
 
-def _is_idle(node: ast.stmt) -> bool:
+def _only_binds_names(node: ast.stmt) -> bool:
     """Return whether a statement is there to make names."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
         return True
@@ -61,7 +61,7 @@ def _is_idle(node: ast.stmt) -> bool:
     return isinstance(node, ast.Assign | ast.AnnAssign)
 
 
-def _names(view: View, below: Sequence[ast.stmt]) -> set[str]:
+def _names_bound_in(view: ModuleView, below: Sequence[ast.stmt]) -> set[str]:
     lines = {line for node in below for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
     return {
         name
@@ -70,40 +70,40 @@ def _names(view: View, below: Sequence[ast.stmt]) -> set[str]:
     }
 
 
-def _is_new(view: View, name: str, line: int) -> bool:
+def _is_new(view: ModuleView, name: str, line: int) -> bool:
     return all(binding.line > line for binding in view.scope.bindings[name])
 
 
-def _is_read_above(view: View, name: str, below: Sequence[ast.stmt]) -> bool:
+def _is_read_above(view: ModuleView, name: str, below: Sequence[ast.stmt]) -> bool:
     first = below[0].lineno
-    return any(use.node.lineno < first for use, _ in view.uses_of(name))
+    return any(use.node.lineno < first for use, _ in view.module_uses(name))
 
 
 _MAIN = "if __name__ == '__main__':\n    run()\n"
-MUST = (
-    Case(
+MUST_CHANGE = (
+    StartupCase(
         f"import sys\n\n{_MAIN}\n\ndef run():\n    pass\n",
         f"import sys\n\n\n\ndef run():\n    pass\n\n\n{_MAIN}",
     ),
-    Case(
+    StartupCase(
         f"def run():\n    return late()\n\n\n{_MAIN}\n\ndef late():\n    pass",
         f"def run():\n    return late()\n\n\n\n\ndef late():\n    pass\n\n\n{_MAIN}",
     ),
-    Case(
+    StartupCase(
         f"def run():\n    return HOST\n\n\n{_MAIN}\n\ndef read(): return 1\n\n\nHOST = read()\n",
         f"def run():\n    return HOST\n\n\n\n\ndef read(): return 1\n\n\nHOST = read()\n\n\n{_MAIN}",
     ),
 )
-MUST_NOT = (
+MUST_NOT_CHANGE = (
     # Nothing of it is needed before.
-    Case(f"def run():\n    pass\n\n\n{_MAIN}\n\ndef other():\n    pass\n"),
+    StartupCase(f"def run():\n    pass\n\n\n{_MAIN}\n\ndef other():\n    pass\n"),
     # What is below does something.
-    Case(f"{_MAIN}\n\ndef run():\n    pass\n\n\nrun()\n"),
+    StartupCase(f"{_MAIN}\n\ndef run():\n    pass\n\n\nrun()\n"),
     # Two of them: which one is meant is for a person to say.
-    Case(f"{_MAIN}\n\ndef run():\n    pass\n\n\n{_MAIN}"),
+    StartupCase(f"{_MAIN}\n\ndef run():\n    pass\n\n\n{_MAIN}"),
     # Made above already.
-    Case(f"def run():\n    pass\n\n\n{_MAIN}\n\ndef run():\n    pass\n"),
-    Case(f"def run():\n    pass\n\n\n{_MAIN}"),
+    StartupCase(f"def run():\n    pass\n\n\n{_MAIN}\n\ndef run():\n    pass\n"),
+    StartupCase(f"def run():\n    pass\n\n\n{_MAIN}"),
 )
 
-RULE = Rule(NAME, may_apply, propose, MUST, MUST_NOT)
+RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)

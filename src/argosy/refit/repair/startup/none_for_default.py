@@ -10,38 +10,38 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit
-from argosy.refit.repair.names.view import View
-from argosy.refit.repair.startup.around import Around
-from argosy.refit.repair.startup.rule import Case, Rule
-from argosy.source.flow import dotted
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit
+from argosy.refit.repair.names.view import ModuleView
+from argosy.refit.repair.startup.around import ProjectContext
+from argosy.refit.repair.startup.rule import StartupCase, StartupRule
+from argosy.source.flow import dotted_name
 
 NAME = "none-for-default"
-_NUMBERS = frozenset({"int", "float"})
-_READERS = frozenset({"os.environ.get", "os.getenv"})
+_NUMBER_TYPES = frozenset({"int", "float"})
+_ENVIRONMENT_READERS = frozenset({"os.environ.get", "os.getenv"})
 
 
-def may_apply(view: View) -> bool:
+def may_apply(view: ModuleView) -> bool:
     return "parse_args" in view.text and ".get(" in view.text
 
 
-def propose(view: View, around: Around) -> Iterator[Candidate]:
-    passed = set(_passed(view))
+def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
+    passed = set(_options_passed(view))
     for node in view.body:
         if not isinstance(node, ast.ClassDef) or len(view.scope.bindings.get(node.name, ())) != 1:
             continue
         keys = {key for name, key in passed if name == node.name}
-        for made in node.body:
-            if isinstance(made, ast.FunctionDef) and made.name == "__init__" and made.args.kwarg:
-                yield from _in_constructor(view, made, made.args.kwarg.arg, keys)
+        for constructor in node.body:
+            if isinstance(constructor, ast.FunctionDef) and constructor.name == "__init__" and constructor.args.kwarg:
+                yield from _in_constructor(view, constructor, constructor.args.kwarg.arg, keys)
 
 
-def _passed(view: View) -> Iterator[tuple[str, str]]:
+def _options_passed(view: ModuleView) -> Iterator[tuple[str, str]]:
     """Yield the class and the keyword of each option that may be passed to it as None."""
     unset = _unset_options(view)
     parsed = _parsed_names(view)
-    for call, _ in view.index.of(ast.Call):
+    for call, _ in view.index.of_type(ast.Call):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
             for keyword in call.keywords:
                 value = keyword.value
@@ -55,35 +55,35 @@ def _passed(view: View) -> Iterator[tuple[str, str]]:
                     yield call.func.id, keyword.arg
 
 
-def _parsed_names(view: View) -> set[str]:
+def _parsed_names(view: ModuleView) -> set[str]:
     """Return the names that stand for nothing but a parsed command line."""
-    made: dict[str, bool] = {}
-    for node, _ in view.index.of(ast.Assign):
+    candidates: dict[str, bool] = {}
+    for node, _ in view.index.of_type(ast.Assign):
         is_parsed = (
             isinstance(node.value, ast.Call)
-            and dotted(node.value.func).endswith(".parse_args")
+            and dotted_name(node.value.func).endswith(".parse_args")
             and not node.value.keywords
         )
         for target in node.targets:
             if isinstance(target, ast.Name):
-                made[target.id] = made.get(target.id, True) and is_parsed
-    return {name for name, is_parsed in made.items() if is_parsed}
+                candidates[target.id] = candidates.get(target.id, True) and is_parsed
+    return {name for name, is_parsed in candidates.items() if is_parsed}
 
 
-def _unset_options(view: View) -> set[str]:
+def _unset_options(view: ModuleView) -> set[str]:
     """Return the options that are None when the command line does not give them."""
     found: dict[str, bool] = {}
-    for call, _ in view.index.of(ast.Call):
+    for call, _ in view.index.of_type(ast.Call):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
             continue
         if call.func.attr == "set_defaults":
             return set()
-        if call.func.attr == "add_argument" and (name := _option(call)):
+        if call.func.attr == "add_argument" and (name := _option_name(call)):
             found[name] = found.get(name, True) and _is_none_unless_given(call)
     return {name for name, is_unset in found.items() if is_unset}
 
 
-def _option(call: ast.Call) -> str:
+def _option_name(call: ast.Call) -> str:
     texts = [
         item.value for item in call.args if isinstance(item, ast.Constant) and isinstance(item.value, str)
     ]
@@ -102,31 +102,31 @@ def _is_none_unless_given(call: ast.Call) -> bool:
     return True
 
 
-def _in_constructor(view: View, made: ast.FunctionDef, words: str, keys: set[str]) -> Iterator[Candidate]:
+def _in_constructor(view: ModuleView, constructor: ast.FunctionDef, kwargs_name: str, keys: set[str]) -> Iterator[RepairCandidate]:
     """Yield what to change in a constructor whose keywords are collected under the name `words`."""
-    nodes = list(ast.walk(made))
-    if not keys or any(_changes(view, node, words) for node in nodes):
+    nodes = list(ast.walk(constructor))
+    if not keys or any(_mutates_kwargs(view, node, kwargs_name) for node in nodes):
         return
     for node in nodes:
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _NUMBERS:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _NUMBER_TYPES:
             inner = node.args[0] if len(node.args) == 1 and not node.keywords else None
-            if isinstance(inner, ast.Call) and dotted(inner.func) == f"{words}.get" and len(inner.args) == 2:
+            if isinstance(inner, ast.Call) and dotted_name(inner.func) == f"{kwargs_name}.get" and len(inner.args) == 2:
                 key, fallback = inner.args
                 is_passed = isinstance(key, ast.Constant) and key.value in keys
-                if is_passed and _is_harmless(fallback) and not _is_caught(view, node):
-                    yield _candidate(view, inner, key, fallback, words)
+                if is_passed and _has_no_side_effects(fallback) and not _is_caught(view, node):
+                    yield _build_candidate(view, inner, key, fallback, kwargs_name)
 
 
-def _candidate(view: View, inner: ast.Call, key: ast.expr, fallback: ast.expr, words: str) -> Candidate:
-    word, otherwise = view.segment(key), view.segment(fallback)
-    text = f"{words}[{word}] if {words}.get({word}) is not None else {otherwise}"
-    said = f"{word} may be passed as None, which is no number: the fallback is taken then"
-    return Candidate(NAME, inner.lineno, (Edit(*view.span(inner), text),), said)
+def _build_candidate(view: ModuleView, inner: ast.Call, key: ast.expr, fallback: ast.expr, kwargs_name: str) -> RepairCandidate:
+    key_text, fallback_text = view.source_segment(key), view.source_segment(fallback)
+    text = f"{kwargs_name}[{key_text}] if {kwargs_name}.get({key_text}) is not None else {fallback_text}"
+    description = f"{key_text} may be passed as None, which is no number: the fallback is taken then"
+    return RepairCandidate(NAME, inner.lineno, (SpanEdit(*view.span(inner), text),), description)
 
 
-def _changes(view: View, node: ast.AST, words: str) -> bool:
+def _mutates_kwargs(view: ModuleView, node: ast.AST, kwargs_name: str) -> bool:
     """Return whether a node does more with the collected keywords than read or pass them."""
-    if not isinstance(node, ast.Name) or node.id != words:
+    if not isinstance(node, ast.Name) or node.id != kwargs_name:
         return False
     parent = view.parents[node]
     if isinstance(parent, ast.Attribute):
@@ -136,19 +136,19 @@ def _changes(view: View, node: ast.AST, words: str) -> bool:
     return not isinstance(parent, ast.keyword)
 
 
-def _is_harmless(fallback: ast.expr) -> bool:
+def _has_no_side_effects(fallback: ast.expr) -> bool:
     """Return whether it makes no difference that an expression is not evaluated."""
     allowed = (ast.Constant, ast.Name, ast.Attribute, ast.expr_context)
     for node in ast.walk(fallback):
         if isinstance(node, ast.Call):
-            if dotted(node.func) not in _READERS and not dotted(node.func).endswith(".get"):
+            if dotted_name(node.func) not in _ENVIRONMENT_READERS and not dotted_name(node.func).endswith(".get"):
                 return False
         elif not isinstance(node, allowed):
             return False
     return True
 
 
-def _is_caught(view: View, node: ast.AST) -> bool:
+def _is_caught(view: ModuleView, node: ast.AST) -> bool:
     while (parent := view.parents.get(node)) is not None and not isinstance(parent, ast.FunctionDef):
         if isinstance(parent, ast.Try):
             return True
@@ -156,7 +156,7 @@ def _is_caught(view: View, node: ast.AST) -> bool:
     return False
 
 
-def _tree(read: str, option: str = "'--port', type=int", more: str = "") -> str:
+def _sample(read: str, option: str = "'--port', type=int", more: str = "") -> str:
     return (
         "import argparse\nimport os\n\n\nclass Work(Base):\n    def __init__(self, name, **more):\n"
         f"        {read}\n        super().__init__(name, **more)\n\n\n"
@@ -166,37 +166,37 @@ def _tree(read: str, option: str = "'--port', type=int", more: str = "") -> str:
 
 
 _LIB = {"lib.py": "class Base: pass\n"}
-MUST = (
-    Case(
-        _tree("port = int(more.get('port', os.environ.get('PORT', 5590)))"),
-        _tree("port = int(more['port'] if more.get('port') is not None else os.environ.get('PORT', 5590))"),
+MUST_CHANGE = (
+    StartupCase(
+        _sample("port = int(more.get('port', os.environ.get('PORT', 5590)))"),
+        _sample("port = int(more['port'] if more.get('port') is not None else os.environ.get('PORT', 5590))"),
         files=_LIB,
     ),
-    Case(
-        _tree("self.rate = float(more.get('port', 1))", "'--port', default=None"),
-        _tree(
+    StartupCase(
+        _sample("self.rate = float(more.get('port', 1))", "'--port', default=None"),
+        _sample(
             "self.rate = float(more['port'] if more.get('port') is not None else 1)", "'--port', default=None"
         ),
         files=_LIB,
     ),
 )
 _READ = "port = int(more.get('port', 5590))"
-MUST_NOT = (
+MUST_NOT_CHANGE = (
     # The command line always has it.
-    Case(_tree(_READ, "'--port', type=int, default=1"), files=_LIB),
-    Case(_tree(_READ, "'--port', type=int, required=True"), files=_LIB),
-    Case(_tree(_READ, "'--port', action='store_true'"), files=_LIB),
-    Case(_tree(_READ, more="parser.set_defaults(port=1)\n"), files=_LIB),
+    StartupCase(_sample(_READ, "'--port', type=int, default=1"), files=_LIB),
+    StartupCase(_sample(_READ, "'--port', type=int, required=True"), files=_LIB),
+    StartupCase(_sample(_READ, "'--port', action='store_true'"), files=_LIB),
+    StartupCase(_sample(_READ, more="parser.set_defaults(port=1)\n"), files=_LIB),
     # It says something else with None, or none is passed.
-    Case(_tree("port = more.get('port', 5590)"), files=_LIB),
-    Case(_tree("port = int(more.get('port'))"), files=_LIB),
-    Case(_tree("port = int(more.get('other', 5590))"), files=_LIB),
+    StartupCase(_sample("port = more.get('port', 5590)"), files=_LIB),
+    StartupCase(_sample("port = int(more.get('port'))"), files=_LIB),
+    StartupCase(_sample("port = int(more.get('other', 5590))"), files=_LIB),
     # The keyword is set before it is read.
-    Case(_tree(f"more.setdefault('port', 1)\n        {_READ}"), files=_LIB),
+    StartupCase(_sample(f"more.setdefault('port', 1)\n        {_READ}"), files=_LIB),
     # Its author has thought of it.
-    Case(_tree(f"try:\n            {_READ}\n        except TypeError:\n            pass"), files=_LIB),
+    StartupCase(_sample(f"try:\n            {_READ}\n        except TypeError:\n            pass"), files=_LIB),
     # What would have been done is not done.
-    Case(_tree("port = int(more.get('port', count.pop()))", more="count = [1]\n"), files=_LIB),
+    StartupCase(_sample("port = int(more.get('port', count.pop()))", more="count = [1]\n"), files=_LIB),
 )
 
-RULE = Rule(NAME, may_apply, propose, MUST, MUST_NOT)
+RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)

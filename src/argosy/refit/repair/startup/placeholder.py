@@ -9,54 +9,54 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit
-from argosy.refit.repair.names.view import View
-from argosy.refit.repair.startup.around import PLACEHOLDER, Around, fallback_of
-from argosy.refit.repair.startup.rule import Case, Rule
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit
+from argosy.refit.repair.names.view import ModuleView
+from argosy.refit.repair.startup.around import PLACEHOLDER, ProjectContext, parse_fallback
+from argosy.refit.repair.startup.rule import StartupCase, StartupRule
 
 NAME = "placeholder"
-_LEAST = 2
+_MIN_OTHERS = 2
 
 
-def may_apply(view: View) -> bool:
+def may_apply(view: ModuleView) -> bool:
     return PLACEHOLDER.search(view.text) is not None
 
 
-def propose(view: View, around: Around) -> Iterator[Candidate]:
-    for node, _ in view.index.of(ast.Call):
-        found = fallback_of(node)
+def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
+    for node, _ in view.index.of_type(ast.Call):
+        found = parse_fallback(node)
         if found is None or not PLACEHOLDER.fullmatch(str(found[1].value)):
             continue
         variable, text = found
-        others = [item for item in around.fallbacks(variable) if not PLACEHOLDER.fullmatch(item)]
+        other_fallbacks = [item for item in context.find_fallbacks(variable) if not PLACEHOLDER.fullmatch(item)]
         start, stop = view.span(text)
         quote = view.text[start]
-        if len(set(others)) != 1 or len(others) < _LEAST or quote not in "'\"" or not others[0].isprintable():
+        if len(set(other_fallbacks)) != 1 or len(other_fallbacks) < _MIN_OTHERS or quote not in "'\"" or not other_fallbacks[0].isprintable():
             continue
-        if quote in others[0] or "\\" in others[0]:
+        if quote in other_fallbacks[0] or "\\" in other_fallbacks[0]:
             continue
-        said = (
-            f"the placeholder `{text.value!s}` becomes `{others[0]}`, as {len(others)} other places have it"
+        description = (
+            f"the placeholder `{text.value!s}` becomes `{other_fallbacks[0]}`, as {len(other_fallbacks)} other places have it"
         )
-        yield Candidate(NAME, text.lineno, (Edit(start, stop, f"{quote}{others[0]}{quote}"),), said)
+        yield RepairCandidate(NAME, text.lineno, (SpanEdit(start, stop, f"{quote}{other_fallbacks[0]}{quote}"),), description)
 
 
 _OTHERS = dict.fromkeys(("one.py", "two.py"), "import os\nx = os.environ.get('BIND', '0.0.0.0')\n")
 _TEXT = "import os\nHOST = os.environ.get('BIND', '<BIND_ADDR>')\n"
-MUST = (
-    Case(_TEXT, _TEXT.replace("<BIND_ADDR>", "0.0.0.0"), files=_OTHERS),
-    Case(
+MUST_CHANGE = (
+    StartupCase(_TEXT, _TEXT.replace("<BIND_ADDR>", "0.0.0.0"), files=_OTHERS),
+    StartupCase(
         "from env import get_env\nHOST = get_env('BIND', '<BIND_ADDR>')\n",
         "from env import get_env\nHOST = get_env('BIND', '0.0.0.0')\n",
         files=_OTHERS,
     ),
 )
-MUST_NOT = (
-    Case(_TEXT),
-    Case(_TEXT, files={**_OTHERS, "six.py": "import os\nx = os.environ.get('BIND', '127.0.0.1')\n"}),
-    Case("import os\nHOST = os.environ.get('BIND', '<a>')\n", files=_OTHERS),
-    Case("TEXT = {}.get('BIND', '<BIND_ADDR>')\n", files=_OTHERS),
+MUST_NOT_CHANGE = (
+    StartupCase(_TEXT),
+    StartupCase(_TEXT, files={**_OTHERS, "six.py": "import os\nx = os.environ.get('BIND', '127.0.0.1')\n"}),
+    StartupCase("import os\nHOST = os.environ.get('BIND', '<a>')\n", files=_OTHERS),
+    StartupCase("TEXT = {}.get('BIND', '<BIND_ADDR>')\n", files=_OTHERS),
 )
 
-RULE = Rule(NAME, may_apply, propose, MUST, MUST_NOT)
+RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)

@@ -9,47 +9,47 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit
-from argosy.refit.repair.names.view import View
-from argosy.refit.repair.startup.around import Around
-from argosy.refit.repair.startup.rule import Case, Rule
-from argosy.source.flow import dotted
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit
+from argosy.refit.repair.names.view import ModuleView
+from argosy.refit.repair.startup.around import ProjectContext
+from argosy.refit.repair.startup.rule import StartupCase, StartupRule
+from argosy.source.flow import dotted_name
 
 NAME = "port-set"
 
 
-def may_apply(view: View) -> bool:
+def may_apply(view: ModuleView) -> bool:
     return "({" in view.text
 
 
-def propose(view: View, around: Around) -> Iterator[Candidate]:
-    for node, _ in view.index.of(ast.Call):
-        if not isinstance(node, ast.Call) or not dotted(node.func):
+def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
+    for node, _ in view.index.of_type(ast.Call):
+        if not isinstance(node, ast.Call) or not dotted_name(node.func):
             continue
         for at, item in enumerate(node.args):
             if not (isinstance(item, ast.Set) and len(item.elts) == 1) or isinstance(
                 item.elts[0], ast.Starred
             ):
                 continue
-            if _is_port(around.definition(view, dotted(node.func)), at):
-                said = f"a set of one where `{dotted(node.func)}` takes a port: the braces go"
-                edit = Edit(*view.span(item), view.segment(item.elts[0]))
-                yield Candidate(NAME, item.lineno, (edit,), said)
+            if _is_port_parameter(context.definition(view, dotted_name(node.func)), at):
+                description = f"a set of one where `{dotted_name(node.func)}` takes a port: the braces go"
+                edit = SpanEdit(*view.span(item), view.source_segment(item.elts[0]))
+                yield RepairCandidate(NAME, item.lineno, (edit,), description)
 
 
-def _is_port(made: object, at: int) -> bool:
-    if not isinstance(made, ast.FunctionDef | ast.AsyncFunctionDef) or at >= len(made.args.args):
+def _is_port_parameter(function: object, at: int) -> bool:
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) or at >= len(function.args.args):
         return False
-    parameter = made.args.args[at]
+    parameter = function.args.args[at]
     is_named = parameter.arg == "port" or parameter.arg.endswith("_port")
-    said = ast.unparse(parameter.annotation) if parameter.annotation is not None else ""
-    return is_named and "set" not in said.lower()
+    annotation = ast.unparse(parameter.annotation) if parameter.annotation is not None else ""
+    return is_named and "set" not in annotation.lower()
 
 
 _LIB = {"lib.py": "def endpoint(port: int, host='localhost'): pass\ndef every(ports): pass\n"}
-MUST = (
-    Case(
+MUST_CHANGE = (
+    StartupCase(
         "from lib import endpoint\nADDRESS = endpoint({self_port}, 'x')\nself_port = 1\n".replace(
             "self_port", "PORT"
         ),
@@ -57,11 +57,11 @@ MUST = (
         files=_LIB,
     ),
 )
-MUST_NOT = (
-    Case("from lib import every\nevery({80})\n", files=_LIB),
-    Case("from lib import endpoint\nendpoint({80, 81})\n", files=_LIB),
-    Case("from gone import endpoint\nendpoint({80})\n", files=_LIB),
-    Case("from lib import endpoint\nendpoint(80, {80})\n", files=_LIB),
+MUST_NOT_CHANGE = (
+    StartupCase("from lib import every\nevery({80})\n", files=_LIB),
+    StartupCase("from lib import endpoint\nendpoint({80, 81})\n", files=_LIB),
+    StartupCase("from gone import endpoint\nendpoint({80})\n", files=_LIB),
+    StartupCase("from lib import endpoint\nendpoint(80, {80})\n", files=_LIB),
 )
 
-RULE = Rule(NAME, may_apply, propose, MUST, MUST_NOT)
+RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.names.view import View
-from argosy.refit.repair.startup.around import Around
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.names.view import ModuleView
+from argosy.refit.repair.startup.around import ProjectContext
 
 
-class Case(msgspec.Struct, frozen=True):
+class StartupCase(msgspec.Struct, frozen=True):
     """before: the file's text. after: what it becomes; None when the rule has to leave it alone.
 
     path: of the file, relative to the root. files: the rest of the tree. absent: packages that are
@@ -22,10 +22,10 @@ class Case(msgspec.Struct, frozen=True):
     after: str | None = None
     path: str = "app/case.py"
     files: Mapping[str, str] = {}
-    absent: frozenset[str] = frozenset()
+    missing_packages: frozenset[str] = frozenset()
 
 
-class Rule(msgspec.Struct, frozen=True):
+class StartupRule(msgspec.Struct, frozen=True):
     """A kind of thing that ends a start, and its cure.
 
     may_apply: whether it may have something for a file; cheap, by the file alone. propose: yields
@@ -33,7 +33,7 @@ class Rule(msgspec.Struct, frozen=True):
     """
 
     name: str
-    may_apply: Callable[[View], bool]
-    propose: Callable[[View, Around], Iterator[Candidate]]
-    must: tuple[Case, ...]
-    must_not: tuple[Case, ...]
+    may_apply: Callable[[ModuleView], bool]
+    propose: Callable[[ModuleView, ProjectContext], Iterator[RepairCandidate]]
+    must_change: tuple[StartupCase, ...]
+    must_not_change: tuple[StartupCase, ...]

@@ -8,41 +8,41 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.repair.candidate import Candidate
-from argosy.refit.repair.edit import Edit
-from argosy.refit.repair.names.view import View
-from argosy.refit.repair.startup.around import Around
-from argosy.refit.repair.startup.rule import Case, Rule
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.edit import SpanEdit
+from argosy.refit.repair.names.view import ModuleView
+from argosy.refit.repair.startup.around import ProjectContext
+from argosy.refit.repair.startup.rule import StartupCase, StartupRule
 
 NAME = "second-decode"
 _ENCODINGS = frozenset({"utf-8", "utf8", "ascii", "latin-1"})
 
 
-def may_apply(view: View) -> bool:
+def may_apply(view: ModuleView) -> bool:
     return view.text.count(".decode(") > 1 or ("recv_string(" in view.text and ".decode(" in view.text)
 
 
-def propose(view: View, around: Around) -> Iterator[Candidate]:
-    for node, _ in view.index.of(ast.Call):
-        inner = _decoded(node)
-        if isinstance(node, ast.Call) and inner is not None and (_decoded(inner) or _is_text(inner)):
+def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
+    for node, _ in view.index.of_type(ast.Call):
+        inner = _decoded_value(node)
+        if isinstance(node, ast.Call) and inner is not None and (_decoded_value(inner) or _returns_str(inner)):
             _, stop = view.span(inner)
-            said = "text is decoded once more: the second `decode` goes"
-            yield Candidate(NAME, inner.lineno, (Edit(stop, view.span(node)[1], ""),), said)
+            description = "text is decoded once more: the second `decode` goes"
+            yield RepairCandidate(NAME, inner.lineno, (SpanEdit(stop, view.span(node)[1], ""),), description)
 
 
-def _decoded(node: ast.AST) -> ast.expr | None:
+def _decoded_value(node: ast.AST) -> ast.expr | None:
     """Return `x` of a call `x.decode()`, without arguments or with an encoding of text."""
     if not (
         isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "decode"
     ):
         return None
-    words = [item.value for item in node.args if isinstance(item, ast.Constant)]
-    is_plain = not node.keywords and len(words) == len(node.args) <= 1 and set(words) <= _ENCODINGS
+    encodings = [item.value for item in node.args if isinstance(item, ast.Constant)]
+    is_plain = not node.keywords and len(encodings) == len(node.args) <= 1 and set(encodings) <= _ENCODINGS
     return node.func.value if is_plain else None
 
 
-def _is_text(node: ast.AST) -> bool:
+def _returns_str(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -50,20 +50,20 @@ def _is_text(node: ast.AST) -> bool:
     )
 
 
-MUST = (
-    Case(
+MUST_CHANGE = (
+    StartupCase(
         "def f(socket):\n    return socket.recv().decode('utf-8').decode('utf-8')\n",
         "def f(socket):\n    return socket.recv().decode('utf-8')\n",
     ),
-    Case(
+    StartupCase(
         "def f(socket):\n    return socket.recv_string().decode()\n",
         "def f(socket):\n    return socket.recv_string()\n",
     ),
 )
-MUST_NOT = (
-    Case("def f(data):\n    return data.decode('hex').decode('utf-8')\n"),
-    Case("def f(data, codec):\n    return codec.decode(data).decode('utf-8')\n"),
-    Case("def f(data):\n    return data.decode() + data.decode()\n"),
+MUST_NOT_CHANGE = (
+    StartupCase("def f(data):\n    return data.decode('hex').decode('utf-8')\n"),
+    StartupCase("def f(data, codec):\n    return codec.decode(data).decode('utf-8')\n"),
+    StartupCase("def f(data):\n    return data.decode() + data.decode()\n"),
 )
 
-RULE = Rule(NAME, may_apply, propose, MUST, MUST_NOT)
+RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)

@@ -13,109 +13,109 @@ from collections.abc import Iterator
 import msgspec
 
 from argosy.refit.health.loops import HealthLoop
-from argosy.refit.health.payloads import HOOK
-from argosy.refit.rewrite.change import Change, Replaced, place_of
-from argosy.refit.rewrite.health.lists import listed, without
-from argosy.refit.rewrite.view import View
+from argosy.refit.health.payloads import HEALTH_HOOK
+from argosy.refit.rewrite.change import Change, Replacement, position_of
+from argosy.refit.rewrite.health.lists import removable_elements, remove_element
+from argosy.refit.rewrite.view import SourceView
 from argosy.source import flow
 
 
-class Asides(msgspec.Struct, frozen=True):
+class RemainingReferences(msgspec.Struct, frozen=True):
     """What is made up for. nodes: by `id`, all that are spoken of in `changes`, and those that need none."""
 
     changes: tuple[Change, ...]
-    nodes: frozenset[int]
+    resolved_nodes: frozenset[int]
 
 
-def find_asides(
-    view: View, owner: ast.ClassDef, loop: HealthLoop, handle: str, socket: str, inherited: str
-) -> Asides:
+def find_remaining_references(
+    view: SourceView, owner: ast.ClassDef, loop: HealthLoop, handle: str, socket: str, base_socket: str
+) -> RemainingReferences:
     """Return what may speak of a thread's handle and of a socket that go, both as `self.name` or empty.
 
     inherited: the socket that the base has.
     """
     changes: list[Change] = []
     nodes: set[int] = set()
-    for alive in _alive(owner, handle):
-        changes.append(Replaced(place_of(alive), ast.unparse(alive), "True"))
-        nodes.update(id(node) for node in ast.walk(alive))
-    for around, element in listed(view, owner, loop, {handle, socket} - {""}):
-        changes.append(without(view, around, element))
+    for alive_expression in _alive_expressions(owner, handle):
+        changes.append(Replacement(position_of(alive_expression), ast.unparse(alive_expression), "True"))
+        nodes.update(id(node) for node in ast.walk(alive_expression))
+    for parent, element in removable_elements(view, owner, loop, {handle, socket} - {""}):
+        changes.append(remove_element(view, parent, element))
         nodes.update(id(node) for node in ast.walk(element))
-    if socket and socket == inherited:
-        nodes.update(id(node) for node in _asked(view, owner, socket))
-    return Asides(tuple(changes), frozenset(nodes))
+    if socket and socket == base_socket:
+        nodes.update(id(node) for node in _existence_tests(view, owner, socket))
+    return RemainingReferences(tuple(changes), frozenset(nodes))
 
 
 # -- the payload -------------------------------------------------------------------------------------
 
 
-def _alive(owner: ast.ClassDef, handle: str) -> Iterator[ast.expr]:
+def _alive_expressions(owner: ast.ClassDef, handle: str) -> Iterator[ast.expr]:
     """Yield what a payload says of the thread with this handle: that it is alive."""
     if not handle.startswith("self."):
         return
-    todo: list[ast.AST] = [
-        node for node in owner.body if isinstance(node, ast.FunctionDef) and node.name == HOOK
+    pending: list[ast.AST] = [
+        node for node in owner.body if isinstance(node, ast.FunctionDef) and node.name == HEALTH_HOOK
     ]
-    while todo:
-        for node in ast.iter_child_nodes(todo.pop()):
+    while pending:
+        for node in ast.iter_child_nodes(pending.pop()):
             if isinstance(node, ast.expr) and _is_alive(node, handle):
                 yield node
             else:
-                todo.append(node)
+                pending.append(node)
 
 
 def _is_alive(node: ast.expr, handle: str) -> bool:
     """Return whether an expression is `handle.is_alive()`, also where it first asks for the handle."""
     if isinstance(node, ast.IfExp):
         is_no = isinstance(node.orelse, ast.Constant) and not node.orelse.value
-        return is_no and _asks(node.test, handle) and _is_alive(node.body, handle)
+        return is_no and _tests_existence(node.test, handle) and _is_alive(node.body, handle)
     if isinstance(node, ast.BoolOp):
         *tests, last = node.values
         is_and = isinstance(node.op, ast.And)
-        return is_and and all(_asks(each, handle) for each in tests) and _is_alive(last, handle)
+        return is_and and all(_tests_existence(each, handle) for each in tests) and _is_alive(last, handle)
     is_call = isinstance(node, ast.Call) and not node.args and not node.keywords
-    return is_call and flow.dotted(node.func) == f"{handle}.is_alive"  # type: ignore[attr-defined]
+    return is_call and flow.dotted_name(node.func) == f"{handle}.is_alive"  # type: ignore[attr-defined]
 
 
-def _asks(node: ast.expr, name: str) -> bool:
+def _tests_existence(node: ast.expr, name: str) -> bool:
     """Return whether an expression asks whether there is a `self.name`, and nothing else."""
     if isinstance(node, ast.BoolOp):
-        return isinstance(node.op, ast.And) and all(_asks(each, name) for each in node.values)
+        return isinstance(node.op, ast.And) and all(_tests_existence(each, name) for each in node.values)
     if isinstance(node, ast.Call):
         return _is_hasattr(node, name)
     if isinstance(node, ast.Compare):
         is_none = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
-        return is_none and isinstance(node.ops[0], ast.IsNot) and flow.dotted(node.left) == name
-    return flow.dotted(node) == name
+        return is_none and isinstance(node.ops[0], ast.IsNot) and flow.dotted_name(node.left) == name
+    return flow.dotted_name(node) == name
 
 
 def _is_hasattr(node: ast.AST, name: str) -> bool:
-    if not (isinstance(node, ast.Call) and flow.dotted(node.func) == "hasattr" and len(node.args) == 2):
+    if not (isinstance(node, ast.Call) and flow.dotted_name(node.func) == "hasattr" and len(node.args) == 2):
         return False
-    held, word = node.args
-    return isinstance(word, ast.Constant) and f"{flow.dotted(held)}.{word.value!s}" == name
+    receiver, attribute = node.args
+    return isinstance(attribute, ast.Constant) and f"{flow.dotted_name(receiver)}.{attribute.value!s}" == name
 
 
 # -- the base's socket -------------------------------------------------------------------------------
 
 
-def _asked(view: View, owner: ast.ClassDef, socket: str) -> Iterator[ast.AST]:
+def _existence_tests(view: SourceView, owner: ast.ClassDef, socket: str) -> Iterator[ast.AST]:
     """Yield where it is only asked whether there is a socket: the answer is the base's then."""
     for node in ast.walk(owner):
-        if isinstance(node, ast.Attribute) and flow.dotted(node) == socket:
-            if isinstance(node.ctx, ast.Load) and _is_test(view, node):
+        if isinstance(node, ast.Attribute) and flow.dotted_name(node) == socket:
+            if isinstance(node.ctx, ast.Load) and _is_condition(view, node):
                 yield node
         elif isinstance(node, ast.Call) and _is_hasattr(node, socket):
             yield node.args[1]
 
 
-def _is_test(view: View, node: ast.expr) -> bool:
+def _is_condition(view: SourceView, node: ast.expr) -> bool:
     """Return whether a value is nothing but a condition, or a part of one."""
-    around = view.parents[node]
-    if isinstance(around, ast.BoolOp) or (isinstance(around, ast.UnaryOp) and isinstance(around.op, ast.Not)):
-        return _is_test(view, around)
-    if isinstance(around, ast.If | ast.While | ast.IfExp):
-        return around.test is node
-    is_none = isinstance(around, ast.Compare) and isinstance(around.ops[0], ast.Is | ast.IsNot)
-    return is_none and isinstance(around.comparators[0], ast.Constant)  # type: ignore[attr-defined]
+    parent = view.parents[node]
+    if isinstance(parent, ast.BoolOp) or (isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.Not)):
+        return _is_condition(view, parent)
+    if isinstance(parent, ast.If | ast.While | ast.IfExp):
+        return parent.test is node
+    is_none = isinstance(parent, ast.Compare) and isinstance(parent.ops[0], ast.Is | ast.IsNot)
+    return is_none and isinstance(parent.comparators[0], ast.Constant)  # type: ignore[attr-defined]

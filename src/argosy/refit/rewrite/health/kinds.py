@@ -6,16 +6,16 @@ import ast
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from argosy.refit.health.payloads import HOOK, is_super, own_nodes
+from argosy.refit.health.payloads import HEALTH_HOOK, is_super_call, iter_own_nodes
 from argosy.refit.rewrite.health.standard import method_of
-from argosy.refit.rewrite.view import Function, View
+from argosy.refit.rewrite.view import FunctionNode, SourceView
 from argosy.source import flow
-from argosy.source.origin import find_origin
+from argosy.source.origin import find_import_origin
 
-Values = list[ast.expr | None]  # None: one that cannot be seen
+PossibleValues = list[ast.expr | None]  # None: one that cannot be seen
 
 # By what makes it. A dict that makes what it has not is another kind: asking it by `[]` changes it.
-_MADE: Final = {
+_CONSTRUCTORS: Final = {
     **dict.fromkeys(("dict", "collections.OrderedDict", "collections.Counter", "vars"), "dict"),
     **dict.fromkeys(("list", "sorted", "collections.deque", "psutil.process_iter", "psutil.pids"), "list"),
     **dict.fromkeys(("set", "frozenset"), "set"),
@@ -39,24 +39,24 @@ _MADE: Final = {
     "threading.Event": "event",
     "zmq.Poller": "poller",
 }
-_SEQUENCE: Final = frozenset({"count", "index"})
-_DICT: Final = frozenset({"get", "items", "keys", "values", "copy"})
+_SEQUENCE_METHODS: Final = frozenset({"count", "index"})
+_DICT_METHODS: Final = frozenset({"get", "items", "keys", "values", "copy"})
 # The methods that look, by what they are called on.
-LOOKS: Final = {
-    "dict": _DICT,
-    "defaultdict": _DICT,
-    "list": _SEQUENCE | {"copy"},
-    "tuple": _SEQUENCE,
+READ_ONLY_METHODS: Final = {
+    "dict": _DICT_METHODS,
+    "defaultdict": _DICT_METHODS,
+    "list": _SEQUENCE_METHODS | {"copy"},
+    "tuple": _SEQUENCE_METHODS,
     "set": frozenset({"copy", "union", "difference", "intersection", "issubset", "issuperset", "isdisjoint"}),
-    "str": _SEQUENCE
+    "str": _SEQUENCE_METHODS
     | set(
         (  # noqa: SIM905
             "lower upper title strip lstrip rstrip split rsplit splitlines partition rpartition join format"
             " replace startswith endswith find isdigit encode capitalize zfill"
         ).split()
     ),
-    "json": _DICT | _SEQUENCE | {"lower", "upper", "strip", "startswith", "endswith"},
-    "bytes": _SEQUENCE | {"decode", "lower", "strip", "startswith", "endswith"},
+    "json": _DICT_METHODS | _SEQUENCE_METHODS | {"lower", "upper", "strip", "startswith", "endswith"},
+    "bytes": _SEQUENCE_METHODS | {"decode", "lower", "strip", "startswith", "endswith"},
     "datetime": frozenset(
         {"isoformat", "strftime", "timestamp", "date", "time", "total_seconds", "timetuple"}
     ),
@@ -66,7 +66,7 @@ LOOKS: Final = {
     "lock": frozenset({"locked"}),
     "queue": frozenset({"qsize", "empty", "full"}),
 }
-_GIVES: Final = {
+_RETURN_TYPES: Final = {
     **{(kind, name): "view" for kind in ("dict", "defaultdict") for name in ("items", "keys", "values")},
     **{(kind, "copy"): kind for kind in ("dict", "defaultdict", "list", "set")},
     **dict.fromkeys((("datetime", "isoformat"), ("datetime", "strftime")), "str"),
@@ -79,9 +79,9 @@ _GIVES: Final = {
     **{("set", name): "set" for name in ("union", "difference", "intersection")},
 }
 # What can be gone through without using it up.
-LASTING: Final = frozenset({"dict", "defaultdict", "list", "set", "tuple", "str", "view"})
-FIXED: Final = frozenset({"number", "str", "tuple", "none", "datetime", "timedelta"})
-_OF_BASE: Final = {
+REITERABLE: Final = frozenset({"dict", "defaultdict", "list", "set", "tuple", "str", "view"})
+IMMUTABLE: Final = frozenset({"number", "str", "tuple", "none", "datetime", "timedelta"})
+_BASE_ATTRIBUTE_TYPES: Final = {
     **dict.fromkeys(("start_time", "port", "health_port"), "number"),
     "name": "str",
     "logger": "logger",
@@ -89,14 +89,14 @@ _OF_BASE: Final = {
     "is_initialized": "event",
 }
 # What a ZeroMQ socket gives; a pickled object may be anything.
-_RECEIVED: Final = {
+_RECEIVE_TYPES: Final = {
     "recv": "bytes",
     "recv_json": "json",
     "recv_multipart": "list",
     "recv_string": "str",
     "recv_unicode": "str",
 }
-_DISPLAYS: Final = {
+_LITERAL_TYPES: Final = {
     **dict.fromkeys((ast.Dict, ast.DictComp), "dict"),
     **dict.fromkeys((ast.List, ast.ListComp), "list"),
     **dict.fromkeys((ast.Set, ast.SetComp), "set"),
@@ -105,47 +105,47 @@ _DISPLAYS: Final = {
     ast.GeneratorExp: "once",
     ast.Compare: "number",
 }
-_CONSTANTS: Final = {str: "str", int: "number", float: "number", bool: "number", type(None): "none"}
-_DEEP: Final = 8
+_CONSTANT_TYPES: Final = {str: "str", int: "number", float: "number", bool: "number", type(None): "none"}
+_MAX_DEPTH: Final = 8
 
 
-class Kinds:
+class TypeInference:
     """The kinds of a file's values. Empty for one that is not known.
 
     socket: the name of a ZeroMQ socket, such as `self.health_socket`.
     """
 
-    def __init__(self, view: View, socket: str = "") -> None:
+    def __init__(self, view: SourceView, socket: str = "") -> None:
         self.view = view
         self.socket = socket
-        self._bound: dict[ast.AST, dict[str, Values]] = {}
+        self._bindings: dict[ast.AST, dict[str, PossibleValues]] = {}
 
-    def of(self, node: ast.expr, depth: int = 0) -> str:
+    def type_of(self, node: ast.expr, depth: int = 0) -> str:
         """Return the kind of an expression's value, besides None."""
-        if depth > _DEEP:
+        if depth > _MAX_DEPTH:
             return ""
         if isinstance(node, ast.Constant):
-            return _CONSTANTS.get(type(node.value), "")
-        if found := _DISPLAYS.get(type(node)):
+            return _CONSTANT_TYPES.get(type(node.value), "")
+        if found := _LITERAL_TYPES.get(type(node)):
             return found
         if isinstance(node, ast.IfExp):
-            return self._joint([node.body, node.orelse], depth)
+            return self._common_type([node.body, node.orelse], depth)
         if isinstance(node, ast.BoolOp):
-            return self._joint(node.values, depth)
+            return self._common_type(node.values, depth)
         if isinstance(node, ast.UnaryOp):
-            return "number" if isinstance(node.op, ast.Not) else self.of(node.operand, depth + 1)
+            return "number" if isinstance(node.op, ast.Not) else self.type_of(node.operand, depth + 1)
         if isinstance(node, ast.BinOp):
-            return _of_operation(self.of(node.left, depth + 1), self.of(node.right, depth + 1), node.op)
+            return _type_of_operation(self.type_of(node.left, depth + 1), self.type_of(node.right, depth + 1), node.op)
         if isinstance(node, ast.Name | ast.Attribute):
-            return self._of_name(node, depth)
-        return self._of_call(node, depth) if isinstance(node, ast.Call) else ""
+            return self._type_of_name(node, depth)
+        return self._type_of_call(node, depth) if isinstance(node, ast.Call) else ""
 
-    def _of_name(self, node: ast.Name | ast.Attribute, depth: int) -> str:
-        if self.socket and flow.dotted(node) == self.socket:
+    def _type_of_name(self, node: ast.Name | ast.Attribute, depth: int) -> str:
+        if self.socket and flow.dotted_name(node) == self.socket:
             return "socket"
         if isinstance(node, ast.Attribute):
-            return self._of_attribute(node, depth)
-        return "logger" if self.origin(node) == "loguru.logger" else self._joint(self.values(node), depth)
+            return self._type_of_attribute(node, depth)
+        return "logger" if self.origin(node) == "loguru.logger" else self._common_type(self.values_of(node), depth)
 
     def origin(self, node: ast.expr) -> str:
         """Return what a name certainly means: an import's, where None may stand in for it, or a builtin."""
@@ -157,134 +157,134 @@ class Kinds:
             return ""
         owner = scope.owner_of(root.id)
         if owner is None:
-            return flow.dotted(node)
-        found = find_origin(node, scope)
+            return flow.dotted_name(node)
+        found = find_import_origin(node, scope)
         if found is None:
             return ""
         others = {binding.line for binding in owner.bindings[root.id] if not binding.origin}
-        return found.name if found.is_sole or others <= self._nones(root.id) else ""
+        return found.name if found.is_only_binding or others <= self._lines_assigning_none(root.id) else ""
 
-    def _nones(self, name: str) -> set[int]:
+    def _lines_assigning_none(self, name: str) -> set[int]:
         return {
             node.lineno
-            for node in self.view.indexed(ast.Assign)
+            for node in self.view.nodes_of(ast.Assign)
             if isinstance(node.value, ast.Constant)
             and node.value.value is None
-            and [flow.dotted(target) for target in node.targets] == [name]
+            and [flow.dotted_name(target) for target in node.targets] == [name]
         }
 
-    def values(self, name: ast.Name) -> Values:
+    def values_of(self, name: ast.Name) -> PossibleValues:
         """Return what a name is given, in its function or once in the module."""
-        function = self.function(name)
-        bound = self.bound(function) if function is not None else {}
+        function = self.enclosing_function(name)
+        bound = self.bindings_of(function) if function is not None else {}
         if name.id in bound:
             return bound[name.id]
-        scope = self.view.module
-        given = [
+        scope = self.view.module_scope
+        assigned = [
             node.value
             for node in self.view.tree.body
-            if isinstance(node, ast.Assign) and [flow.dotted(target) for target in node.targets] == [name.id]
+            if isinstance(node, ast.Assign) and [flow.dotted_name(target) for target in node.targets] == [name.id]
         ]
-        return [*given] if len(given) == len(scope.bindings.get(name.id, ())) == 1 else [None]
+        return [*assigned] if len(assigned) == len(scope.bindings.get(name.id, ())) == 1 else [None]
 
-    def is_fresh(self, node: ast.expr, depth: int = 0) -> bool:
+    def is_newly_created(self, node: ast.expr, depth: int = 0) -> bool:
         """Return whether a value is made where it stands, so that nobody else has it."""
         if isinstance(node, ast.Dict | ast.List | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp):
             return True
         if isinstance(node, ast.Name):
-            values = self.values(node) if self.function(node) is not None and depth < 1 else [None]
-            return all(value is not None and self.is_fresh(value, depth + 1) for value in values)
+            values = self.values_of(node) if self.enclosing_function(node) is not None and depth < 1 else [None]
+            return all(value is not None and self.is_newly_created(value, depth + 1) for value in values)
         if not isinstance(node, ast.Call):
             return False
         if isinstance(node.func, ast.Attribute):
-            is_base = is_super(node.func.value) and node.func.attr == HOOK
-            is_copy = node.func.attr == "copy" and self.of(node.func.value) in ("dict", "list", "set")
+            is_base = is_super_call(node.func.value) and node.func.attr == HEALTH_HOOK
+            is_copy = node.func.attr == "copy" and self.type_of(node.func.value) in ("dict", "list", "set")
             return is_base or is_copy
-        made = self.origin(node.func)
-        return made in ("dict", "list", "set", "sorted") or made.startswith("collections.")
+        constructor = self.origin(node.func)
+        return constructor in ("dict", "list", "set", "sorted") or constructor.startswith("collections.")
 
-    def function(self, node: ast.AST) -> Function | None:
+    def enclosing_function(self, node: ast.AST) -> FunctionNode | None:
         """Return the function around a node that is no lambda."""
-        for around in self.view.ancestors(node):
-            if isinstance(around, ast.FunctionDef | ast.AsyncFunctionDef):
-                return around
+        for ancestor in self.view.ancestors_of(node):
+            if isinstance(ancestor, ast.FunctionDef | ast.AsyncFunctionDef):
+                return ancestor
         return None
 
-    def bound(self, function: Function) -> dict[str, Values]:
+    def bindings_of(self, function: FunctionNode) -> dict[str, PossibleValues]:
         """Return the names that a function binds, those of its lambdas and comprehensions among them."""
-        if function not in self._bound:
-            found: dict[str, Values] = {}
+        if function not in self._bindings:
+            found: dict[str, PossibleValues] = {}
             for node in ast.walk(function):
-                for name, value in _bound_by(self.view, node):
+                for name, value in _names_bound_by(self.view, node):
                     found.setdefault(name, []).append(value)
-            self._bound[function] = found
-        return self._bound[function]
+            self._bindings[function] = found
+        return self._bindings[function]
 
-    def kept(self, owner: ast.ClassDef, name: str) -> Values:
+    def attribute_values(self, owner: ast.ClassDef, name: str) -> PossibleValues:
         """Return what an attribute of self is given, anywhere in its file."""
-        found: Values = [
+        found: PossibleValues = [
             node.value
             for node in owner.body
-            if isinstance(node, ast.Assign) and any(flow.dotted(target) == name for target in node.targets)
+            if isinstance(node, ast.Assign) and any(flow.dotted_name(target) == name for target in node.targets)
         ]
         for node in self.view.nodes:
             if not (isinstance(node, ast.Attribute) and node.attr == name) or isinstance(node.ctx, ast.Load):
                 continue
-            is_self = flow.dotted(node.value) == "self"
-            if is_self and self.view.class_(node) is not owner:
+            is_self = flow.dotted_name(node.value) == "self"
+            if is_self and self.view.enclosing_class(node) is not owner:
                 continue
-            around = self.view.parents[node]
-            if isinstance(around, ast.AugAssign):
+            parent = self.view.parents[node]
+            if isinstance(parent, ast.AugAssign):
                 continue
-            is_plain = isinstance(around, ast.Assign | ast.AnnAssign) and is_self
-            found.append(getattr(around, "value", None) if is_plain else None)
+            is_plain = isinstance(parent, ast.Assign | ast.AnnAssign) and is_self
+            found.append(getattr(parent, "value", None) if is_plain else None)
         return found
 
-    def made_class(self, node: ast.expr) -> ast.ClassDef | None:
+    def instance_class(self, node: ast.expr) -> ast.ClassDef | None:
         """Return the class of this file that `self.name` is an object of; None where that is not certain."""
-        owner = self.view.class_(node)
-        if owner is None or not (isinstance(node, ast.Attribute) and flow.dotted(node.value) == "self"):
+        owner = self.view.enclosing_class(node)
+        if owner is None or not (isinstance(node, ast.Attribute) and flow.dotted_name(node.value) == "self"):
             return None
-        made = [value for value in self.kept(owner, node.attr) if not _is_none(value)]
-        call = made[0] if len(made) == 1 else None
-        name = flow.dotted(call.func) if isinstance(call, ast.Call) else ""
+        assigned = [value for value in self.attribute_values(owner, node.attr) if not _is_none_literal(value)]
+        call = assigned[0] if len(assigned) == 1 else None
+        name = flow.dotted_name(call.func) if isinstance(call, ast.Call) else ""
         classes = [
             each for each in self.view.tree.body if isinstance(each, ast.ClassDef) and each.name == name
         ]
-        return classes[0] if len(classes) == len(self.view.module.bindings.get(name, ())) == 1 else None
+        return classes[0] if len(classes) == len(self.view.module_scope.bindings.get(name, ())) == 1 else None
 
-    def _of_attribute(self, node: ast.Attribute, depth: int) -> str:
-        owner = self.view.class_(node)
-        if owner is None or flow.dotted(node.value) != "self":
+    def _type_of_attribute(self, node: ast.Attribute, depth: int) -> str:
+        owner = self.view.enclosing_class(node)
+        if owner is None or flow.dotted_name(node.value) != "self":
             return "dict" if self.origin(node) == "os.environ" else ""
-        values = self.kept(owner, node.attr)
-        kind = self._joint(values, depth) if values else _OF_BASE.get(node.attr, "")
-        return "" if kind == "once" or method_of(owner, node.attr) is not None else kind
+        values = self.attribute_values(owner, node.attr)
+        inferred = self._common_type(values, depth) if values else _BASE_ATTRIBUTE_TYPES.get(node.attr, "")
+        return "" if inferred == "once" or method_of(owner, node.attr) is not None else inferred
 
-    def _of_call(self, node: ast.Call, depth: int) -> str:
-        if made := _MADE.get(self.origin(node.func)):
+    def _type_of_call(self, node: ast.Call, depth: int) -> str:
+        if made := _CONSTRUCTORS.get(self.origin(node.func)):
             return made if made != "json" or not node.keywords else ""  # a hook may make anything
         if not isinstance(node.func, ast.Attribute):
             return ""
-        held, method = node.func.value, node.func.attr
-        if self.socket and flow.dotted(held) == self.socket and method in _RECEIVED:
-            return _RECEIVED[method]
-        if is_super(held):
-            return "dict" if method == HOOK else ""
-        owner = self.view.class_(node) if flow.dotted(held) == "self" else None
-        own = method_of(owner, method) if owner is not None else None
-        if own is not None and not own.decorator_list:
-            given = [each.value for each in own_nodes(own) if isinstance(each, ast.Return)]
-            return self._joint(given, depth) if given else "none"
-        return _GIVES.get((self.of(held, depth + 1), method), "")
+        receiver, method = node.func.value, node.func.attr
+        if self.socket and flow.dotted_name(receiver) == self.socket and method in _RECEIVE_TYPES:
+            return _RECEIVE_TYPES[method]
+        if is_super_call(receiver):
+            return "dict" if method == HEALTH_HOOK else ""
+        owner = self.view.enclosing_class(node) if flow.dotted_name(receiver) == "self" else None
+        own_method = method_of(owner, method) if owner is not None else None
+        if own_method is not None and not own_method.decorator_list:
+            returned = [each.value for each in iter_own_nodes(own_method) if isinstance(each, ast.Return)]
+            return self._common_type(returned, depth) if returned else "none"
+        return _RETURN_TYPES.get((self.type_of(receiver, depth + 1), method), "")
 
-    def _joint(self, values: Iterable[ast.expr | None], depth: int) -> str:
-        kinds = {self.of(value, depth + 1) if value is not None else "" for value in values}
-        kinds -= {"none"} if len(kinds) > 1 else set()
-        return kinds.pop() if len(kinds) == 1 else ""
+    def _common_type(self, values: Iterable[ast.expr | None], depth: int) -> str:
+        types = {self.type_of(value, depth + 1) if value is not None else "" for value in values}
+        types -= {"none"} if len(types) > 1 else set()
+        return types.pop() if len(types) == 1 else ""
 
 
-def _of_operation(left: str, right: str, op: ast.operator) -> str:
+def _type_of_operation(left: str, right: str, op: ast.operator) -> str:
     if left == "str" and isinstance(op, ast.Add | ast.Mod | ast.Mult):
         return "str"
     if left == right == "datetime":
@@ -294,13 +294,13 @@ def _of_operation(left: str, right: str, op: ast.operator) -> str:
     return left if left == right and left in ("number", "dict", "list", "set", "tuple", "timedelta") else ""
 
 
-def _bound_by(view: View, node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
+def _names_bound_by(view: SourceView, node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
     """Yield the names that a node binds, with what they are given where that can be seen."""
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-        around = view.parents[node]
-        if isinstance(around, ast.Assign | ast.NamedExpr | ast.AnnAssign):
-            yield from () if around.value is None else ((node.id, around.value),)
-        elif not isinstance(around, ast.AugAssign):
+        parent = view.parents[node]
+        if isinstance(parent, ast.Assign | ast.NamedExpr | ast.AnnAssign):
+            yield from () if parent.value is None else ((node.id, parent.value),)
+        elif not isinstance(parent, ast.AugAssign):
             yield node.id, None
     elif isinstance(node, ast.arg):
         yield node.arg, None
@@ -312,5 +312,5 @@ def _bound_by(view: View, node: ast.AST) -> Iterator[tuple[str, ast.expr | None]
         yield node.rest, None
 
 
-def _is_none(node: ast.expr | None) -> bool:
+def _is_none_literal(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Constant) and node.value is None

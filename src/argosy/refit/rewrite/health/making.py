@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 
-from argosy.refit.rewrite.elsewhere import find_function, parameter_of
-from argosy.refit.rewrite.health.kinds import Kinds
-from argosy.refit.rewrite.health.still import is_log, is_still
-from argosy.refit.rewrite.index import Index
+from argosy.refit.rewrite.elsewhere import find_imported_function, parameter_of
+from argosy.refit.rewrite.health.kinds import TypeInference
+from argosy.refit.rewrite.health.still import is_log_call, is_side_effect_free
+from argosy.refit.rewrite.index import TreeIndex
 from argosy.source import flow
 
 
-def makes_socket(kinds: Kinds, index: Index, value: ast.expr) -> bool:
+def only_creates_socket(types: TypeInference, index: TreeIndex, value: ast.expr) -> bool:
     """Return whether an expression makes a socket and does no more, by itself or by such a function.
 
     kinds: of the expression's file, that have to know its context.
@@ -20,61 +20,61 @@ def makes_socket(kinds: Kinds, index: Index, value: ast.expr) -> bool:
         return False
     func = value.func
     if isinstance(func, ast.Attribute) and func.attr == "socket":
-        return kinds.of(func.value) == "context" and len(value.args) == 1 and not value.keywords
-    given = [*value.args, *(item.value for item in value.keywords)]
-    found = find_function(kinds.view, index, func) if all(is_still(kinds, each) for each in given) else None
+        return types.type_of(func.value) == "context" and len(value.args) == 1 and not value.keywords
+    arguments = [*value.args, *(item.value for item in value.keywords)]
+    found = find_imported_function(types.view, index, func) if all(is_side_effect_free(types, each) for each in arguments) else None
     if found is None:
         return False
-    there, made = found
-    context = _only_makes(Kinds(there), made)
-    return any(kinds.of(each) == "context" and parameter_of(made, value, each) == context for each in given)
+    function_view, function = found
+    context = _socket_factory_parameter(TypeInference(function_view), function)
+    return any(types.type_of(each) == "context" and parameter_of(function, value, each) == context for each in arguments)
 
 
-def _only_makes(kinds: Kinds, made: ast.FunctionDef) -> str:
+def _socket_factory_parameter(types: TypeInference, function: ast.FunctionDef) -> str:
     """Return the parameter of which a function makes a socket that it returns; empty if it does more.
 
     To set options of the socket is not more.
     """
-    names = {arg.arg for arg in (*made.args.posonlyargs, *made.args.args, *made.args.kwonlyargs)}
-    body = [node for node in made.body if not _is_text(node)]
+    names = {arg.arg for arg in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)}
+    body = [node for node in function.body if not _is_docstring(node)]
     first, last = (body[0], body[-1]) if len(body) > 1 else (None, None)
     if not (isinstance(first, ast.Assign) and isinstance(last, ast.Return)):
         return ""
-    target = flow.dotted(first.targets[0]) if len(first.targets) == 1 else ""
+    target = flow.dotted_name(first.targets[0]) if len(first.targets) == 1 else ""
     call = first.value
-    is_made = (
+    is_socket_call = (
         isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "socket"
     )
-    if not (is_made and target.isidentifier() and _root(call) in names):
+    if not (is_socket_call and target.isidentifier() and _context_name(call) in names):
         return ""
-    if last.value is None or flow.dotted(last.value) != target:
+    if last.value is None or flow.dotted_name(last.value) != target:
         return ""
-    return _root(call) if all(_sets_option(kinds, node, target) for node in body[1:-1]) else ""
+    return _context_name(call) if all(_only_sets_options(types, node, target) for node in body[1:-1]) else ""
 
 
-def _root(call: ast.expr) -> str:
+def _context_name(call: ast.expr) -> str:
     func = call.func if isinstance(call, ast.Call) else None
-    return flow.dotted(func.value) if isinstance(func, ast.Attribute) else ""
+    return flow.dotted_name(func.value) if isinstance(func, ast.Attribute) else ""
 
 
-def _sets_option(kinds: Kinds, node: ast.stmt, socket: str) -> bool:
+def _only_sets_options(types: TypeInference, node: ast.stmt, socket: str) -> bool:
     """Return whether a statement does nothing but set options of a socket, log, and ask what it is given."""
     if isinstance(node, ast.If):
         inner = (*node.body, *node.orelse)
-        return is_still(kinds, node.test) and all(_sets_option(kinds, each, socket) for each in inner)
-    if isinstance(node, ast.Pass) or _is_text(node):
+        return is_side_effect_free(types, node.test) and all(_only_sets_options(types, each, socket) for each in inner)
+    if isinstance(node, ast.Pass) or _is_docstring(node):
         return True
     if isinstance(node, ast.Assign):
-        is_its = [flow.dotted(target).rpartition(".")[0] for target in node.targets] == [socket]
-        return is_its and is_still(kinds, node.value)
+        is_its = [flow.dotted_name(target).rpartition(".")[0] for target in node.targets] == [socket]
+        return is_its and is_side_effect_free(types, node.value)
     if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
         return False
     call = node.value
-    held, _, method = flow.dotted(call.func).rpartition(".")
-    is_option = held == socket and method in ("setsockopt", "setsockopt_string", "set")
-    given = [*call.args, *(item.value for item in call.keywords)]
-    return is_log(kinds, call) or (is_option and all(is_still(kinds, each) for each in given))
+    receiver, _, method = flow.dotted_name(call.func).rpartition(".")
+    is_option = receiver == socket and method in ("setsockopt", "setsockopt_string", "set")
+    arguments = [*call.args, *(item.value for item in call.keywords)]
+    return is_log_call(types, call) or (is_option and all(is_side_effect_free(types, each) for each in arguments))
 
 
-def _is_text(node: ast.stmt) -> bool:
+def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
