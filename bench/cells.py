@@ -15,15 +15,15 @@ from pathlib import Path
 
 import msgspec
 
-from ways.by_argosy import ByArgosy
-from yard.bytecode import compile_packages
-from yard.harness import Options, interleave, run_bench, tell
-from yard.machine import Machine, this_machine
-from yard.processes import processor_s_now
-from yard.result import Ratio, Result, Value, ratio_of, value_of
-from yard.stage import Stage
-from yard.starts import Start, start_once
-from yard.wounds import Wound, kill_one
+from launchers.by_argosy import ByArgosy
+from testbed.bytecode_warmup import compile_packages
+from testbed.runner import Options, interleave, run_bench, tell
+from testbed.host_info import Machine, this_machine
+from testbed.process_usage import processor_s_now
+from testbed.result import Ratio, Result, Value, ratio_of, value_of
+from testbed.fleet_environment import Stage
+from testbed.start_measurement import Start, start_once
+from testbed.kill_latency import Wound, kill_one
 
 PACKAGES = ("argosy", "msgspec", "zmq", "yaml", "setproctitle")
 MANY, FEW = 1000, 250

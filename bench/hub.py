@@ -21,24 +21,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from argosy.hub.reading import StoreReader
-from argosy.hub.record import SEGMENT_ROWS, HubEvent
-from argosy.hub.seal import SEGMENTS_PER_CHUNK
-from argosy.hub.store import RecordStore
-from argosy.hub.tables import block_id
+from argosy.hub.store.store_reader import StoreReader
+from argosy.hub.store.records import SEGMENT_ROWS, HubEvent
+from argosy.hub.store.compaction import SEGMENTS_PER_CHUNK
+from argosy.hub.store.record_store import RecordStore
+from argosy.hub.store.tables import block_id
 from argosy.wire import connect
-from argosy.wire.book import AddressBook, AgentAddress, write_address_book
-from hubs import alarm, flood, page
-from hubs.alarm import measure_alarm
-from hubs.flood import measure_flood
-from hubs.stage import running
-from stores import by_prometheus, by_victoria, reporting
-from stores.by_hub import ByHub
-from stores.by_rows import ByRows
-from stores.fleet_hour import AGENTS, FIGURES, FIRST_MS, SERIES, seconds
-from yard.harness import Options, interleave, run_bench, tell
-from yard.machine import this_machine
-from yard.result import Ratio, Result, Value, ratio_of, value_of
+from argosy.wire.address_book import AddressBook, AgentAddress, write_address_book
+from hub_cases import alert_latency
+from hub_cases import metric_cardinality
+from hub_cases import page_cost
+from hub_cases.alert_latency import measure_alarm
+from hub_cases.metric_cardinality import measure_flood
+from hub_cases.hub_fleet import running
+from store_cases import by_prometheus
+from store_cases import by_victoria
+from store_cases import reporting_cost
+from store_cases.by_hub import ByHub
+from store_cases.by_rows import ByRows
+from store_cases.sample_stream import AGENTS, FIGURES, FIRST_MS, SERIES, seconds
+from testbed.runner import Options, interleave, run_bench, tell
+from testbed.host_info import this_machine
+from testbed.result import Ratio, Result, Value, ratio_of, value_of
 
 HOUR = 3600
 QUERIES = 40  # of a round
@@ -67,9 +71,9 @@ METHOD = [
     "reporting: processor time of an idle agent that reports, less that of one without a hub; no_hub: the",
     "  median time of a request to either, in turn",
     "catch_up: records a second from an origin that is that far ahead, hub to hub over this machine's wire",
-    *page.METHOD,
-    *alarm.METHOD,
-    *flood.METHOD,
+    *page_cost.METHOD,
+    *alert_latency.METHOD,
+    *metric_cardinality.METHOD,
 ]
 
 
@@ -137,14 +141,14 @@ def measure(options: Options) -> Result:
 
 def watch(options: Options) -> tuple[dict[str, Value], dict[str, str]]:
     """Return what the page and the alerts of running fleets take, and what was left out."""
-    labels = (*page.LABELS, "hub.page/viewer", "hub.alert/root_cause", *flood.LABELS)
+    labels = (*page_cost.LABELS, "hub.page/viewer", "hub.alert/root_cause", *metric_cardinality.LABELS)
     if options.quick:
         return {}, dict.fromkeys(labels, "no fleet is brought up in a quick run")
     if importlib.util.find_spec("uvicorn") is None:
         return {}, dict.fromkeys(labels, 'the page needs its extra: pip install "argosy[hub]"')
     values = measure_alarm(3) | measure_flood()
     with running(options.fleet) as fleet:
-        shown, left_out = page.measure_page(fleet, 3)
+        shown, left_out = page_cost.measure_page(fleet, 3)
     return values | shown, left_out
 
 
@@ -253,9 +257,9 @@ def values_of(stores: dict[str, Keeping], samples: int) -> dict[str, Value]:
 def report(options: Options, folder: Path, ratios: dict[str, Ratio], values: dict[str, Value]) -> None:
     """Measure what reporting costs an agent."""
     tell("asking an agent that reports, and one that does not")
-    with reporting.agents(folder, running_hub) as pids:
-        idle = reporting.idle_cost(pids)
-        took = reporting.request_times(folder, max(15, options.rounds))
+    with reporting_cost.agents(folder, running_hub) as pids:
+        idle = reporting_cost.idle_cost(pids)
+        took = reporting_cost.request_times(folder, max(15, options.rounds))
     cost = idle["reporting"] - idle["silent"]
     values["agent.reporting"] = value_of([cost], "cores", goal=0.001)
     ratios["hub.request/no_hub"] = ratio_of(
@@ -266,7 +270,7 @@ def report(options: Options, folder: Path, ratios: dict[str, Ratio], values: dic
 HUB = """
 import sys
 from argosy.agent import run
-from argosy.hub.hub import Hub
+from argosy.hub.hub_agent import Hub
 run(Hub)
 """
 

@@ -17,20 +17,20 @@ from pathlib import Path
 
 from argosy.fault import Fault, MissingError
 from argosy.fleet import load_fleet
-from argosy.image.blobs import Blob, BlobStore
-from argosy.image.build import ImageBuilder, BuiltImage, write_layout
-from argosy.image.containers import ContainerPlan, plan_containers
-from argosy.image.debian import base_cache_key
-from argosy.image.inside import APP_DIR, HEALTH_COMMAND, DEFAULT_PATH, ENTRYPOINT, IMAGE_VARIABLES
-from argosy.image.lock import ImageLock, resolve_lock, write_lock
-from argosy.image.plan import ImagePlan, plan_images
-from argosy.image.proof import SmokeTester, children_of, nsenter_command
-from argosy.image.sandbox import SandboxConfig, sandbox_command
-from images.naive import compile_naive, lay_out_naive, naive_packages, size_of, size_with
-from images.wares import write_wares
-from yard.harness import Options, interleave, run_bench, tell
-from yard.machine import this_machine
-from yard.result import Ratio, Result, Value, count_of, ratio_of, value_of
+from argosy.image.build.blob_store import Blob, BlobStore
+from argosy.image.build.image_builder import ImageBuilder, BuiltImage, write_layout
+from argosy.image.plan.container_plan import ContainerPlan, plan_containers
+from argosy.image.build.debian import base_cache_key
+from argosy.image.runtime.image_paths import APP_DIR, HEALTH_COMMAND, DEFAULT_PATH, ENTRYPOINT, IMAGE_VARIABLES
+from argosy.image.plan.image_lock import ImageLock, resolve_lock, write_lock
+from argosy.image.plan.image_plan import ImagePlan, plan_images
+from argosy.image.build.smoke_test import SmokeTester, children_of, nsenter_command
+from argosy.image.build.sandbox import SandboxConfig, sandbox_command
+from image_cases.naive_image import compile_naive, lay_out_naive, naive_packages, size_of, size_with
+from image_cases.sample_fleet import write_wares
+from testbed.runner import Options, interleave, run_bench, tell
+from testbed.host_info import this_machine
+from testbed.result import Ratio, Result, Value, count_of, ratio_of, value_of
 
 LIGHT = "core-services"
 PATIENCE_S = 60.0
@@ -62,7 +62,7 @@ def measure(options: Options) -> Result:
             skipped["image.start/naive"] = "a quick run does not start the naive recipe"
             skipped["image.cpu_groups/naive"] = "a quick run has no heavier groups"
         else:
-            ratios["image.start/naive"] = yard.starts()
+            ratios["image.start/naive"] = testbed.start_measurement()
             ratios["image.cpu_groups/naive"] = yard.heavier()
     return Result(name="image", machine=machine, ratios=ratios, values=values, skipped=skipped, method=METHOD)
 

@@ -17,13 +17,13 @@ from typing import Any
 
 import msgspec
 
-from refitting.commands import argosy, run, told
-from refitting.effects import compiles, digests, new_undefined, undefined_names
-from refitting.trees import lay_out
-from yard.bytecode import compile_packages
-from yard.harness import Options, interleave, run_bench, tell
-from yard.machine import this_machine
-from yard.result import Ratio, Result, Value, ratio_of, value_of
+from refit_cases.timed_commands import argosy, run, told
+from refit_cases.tree_effects import compiles, digests, new_undefined, undefined_names
+from refit_cases.sample_trees import lay_out
+from testbed.bytecode_warmup import compile_packages
+from testbed.runner import Options, interleave, run_bench, tell
+from testbed.host_info import this_machine
+from testbed.result import Ratio, Result, Value, ratio_of, value_of
 
 PACKAGES = ("argosy", "msgspec", "yaml", "pyflakes", "libcst")
 HERE = Path(__file__).resolve().parent
@@ -192,7 +192,7 @@ def contexts_round(yard: Yard, number: int, findings: Findings) -> None:
         findings.skipped["refit.contexts/libcst"] = "the tree has no context of its own"
         return
     own = argosy("refit", str(yard.sample), "--select", "Z301", "--json", cache=yard.work.parent / "cache")
-    peer = run([sys.executable, str(HERE / "refitting/by_libcst.py"), str(yard.sample)])
+    peer = run([sys.executable, str(HERE / "refit_cases/by_libcst.py"), str(yard.sample)])
     findings.series["contexts.argosy_s"].append(own.seconds)
     findings.series["contexts.libcst_s"].append(peer.seconds)
     findings.counts["contexts.sites_of_libcst"] = int(peer.said)

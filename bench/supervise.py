@@ -16,18 +16,18 @@ from typing import NamedTuple
 import msgspec
 
 from argosy.fault import MissingError
-from ways import Way
-from ways.by_argosy import ByArgosy
-from ways.by_daemon import CIRCUS, PM2, SUPERVISORD, ByDaemon
-from ways.node import install_pm2
-from yard.bytecode import compile_packages
-from yard.fleets import PLAIN, Fleets, fleets_like
-from yard.harness import Options, interleave, run_bench, tell
-from yard.machine import this_machine
-from yard.result import Ratio, Result, Value, p99_of, ratio_of, value_of
-from yard.stage import Stage
-from yard.starts import start_once
-from yard.wounds import Wound, kill_and_ask, kill_one
+from launchers import Way
+from launchers.by_argosy import ByArgosy
+from launchers.by_daemon import CIRCUS, PM2, SUPERVISORD, ByDaemon
+from launchers.npm import install_pm2
+from testbed.bytecode_warmup import compile_packages
+from testbed.fleet_files import PLAIN, Fleets, fleets_like
+from testbed.runner import Options, interleave, run_bench, tell
+from testbed.host_info import this_machine
+from testbed.result import Ratio, Result, Value, p99_of, ratio_of, value_of
+from testbed.fleet_environment import Stage
+from testbed.start_measurement import start_once
+from testbed.kill_latency import Wound, kill_and_ask, kill_one
 
 PACKAGES = ("argosy", "msgspec", "zmq", "yaml", "setproctitle", "uvloop", "supervisor", "circus", "tornado")
 WARM = "processes"
@@ -44,7 +44,7 @@ GOAL_PM2 = 9.0
 GOAL_SUPERVISORD = 100.0
 
 METHOD = [
-    "agents (bench/fleet/plain.py) that run; one after the other gets SIGKILL, the last to start first",
+    "agents (bench/agents/minimal.py) that run; one after the other gets SIGKILL, the last to start first",
     f"{PEERS_AGENTS} agents; processes: 84, each killed once, so that a 99th percentile is one",
     "noticed, ready_again: until another client of the supervisor is told that it is gone, that it is ready",
     "exited: until the kernel has ended the process, the floor of `noticed`; noticed_after_exit: the rest",

@@ -12,17 +12,17 @@ from collections.abc import Iterator
 
 import msgspec
 
-from wires.census import Census, take_census
-from wires.crew import BENCH, Crew, gathered
-from wires.duel import Bout, fight
-from wires.falls import Fall, fall_once
-from wires.ledger import Account
-from wires.rows import Program, Row
-from wires.soaking import soak
-from yard.bytecode import compile_folder, compile_packages
-from yard.harness import QUICK_S, Options, interleave, run_bench, tell
-from yard.machine import this_machine
-from yard.result import Ratio, Result, Value, count_of, p99_of, ratio_of, value_of
+from wire_cases.thread_counts import Census, take_census
+from wire_cases.bench_processes import BENCH, Crew, gathered
+from wire_cases.paired_comparison import Bout, fight
+from wire_cases.peer_failure import Fall, fall_once
+from wire_cases.execution_log import Account
+from wire_cases.wire_rows import Program, Row
+from wire_cases.soak_run import soak
+from testbed.bytecode_warmup import compile_folder, compile_packages
+from testbed.runner import QUICK_S, Options, interleave, run_bench, tell
+from testbed.host_info import this_machine
+from testbed.result import Ratio, Result, Value, count_of, p99_of, ratio_of, value_of
 
 PACKAGES = ("argosy", "msgspec", "zmq", "numpy", "Pyro5", "rpyc", "plumbum", "grpc")
 QUICK_SLICE_S = 0.3
@@ -120,7 +120,7 @@ def _rounds(program: Program, options: Options, bouts: dict[str, list[Bout]]) ->
 
 
 def _census_of_old_users(crew: Crew) -> Census:
-    process = crew.launch("old_users", [sys.executable, "-m", "wires.old_users"])
+    process = crew.launch("old_users", [sys.executable, "-m", "wire_cases.legacy_contexts"])
     process.wait_until_ready()
     census = take_census(process.pid)
     process.end()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.wire.book import AddressBook, AgentAddress, write_address_book
+from argosy.wire.address_book import AddressBook, AgentAddress, write_address_book
 
 HERE = Path(__file__).resolve().parent
 PATIENCE_S = 20.0

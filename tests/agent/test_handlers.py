@@ -9,7 +9,7 @@ import pytest
 from msgspec import Raw
 
 from argosy.agent import Agent, event, every, request
-from argosy.agent.events import event_value_type
+from argosy.agent.event_subscriber import event_value_type
 from argosy.agent.handlers import IntervalMark, RequestMark, TopicMark, find_handlers, marked_methods
 
 

@@ -10,7 +10,7 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
 from argosy.fleet import build_graph, load_fleet  # noqa: E402
-from linked.fleets import write_linked  # noqa: E402
+from two_machines.two_machine_fleet import write_linked  # noqa: E402
 
 
 def test_needs_cross_in_both_directions_and_make_no_cycle(tmp_path: Path) -> None:

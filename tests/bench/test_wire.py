@@ -17,13 +17,13 @@ sys.path.append(
 
 from argosy.fault import RefusedError
 from argosy.wire import connect
-from wires.census import take_census
-from wires.crew import BENCH, Crew, gathered
-from wires.duel import Side, fight
-from wires.falls import fall_once
-from wires.ledger import CALLER_SHIFT, Account, Ending, Endings, Ledger, balance
-from wires.vitals import Vitals, trend
-from yard.processes import descendants
+from wire_cases.thread_counts import take_census
+from wire_cases.bench_processes import BENCH, Crew, gathered
+from wire_cases.paired_comparison import Side, fight
+from wire_cases.peer_failure import fall_once
+from wire_cases.execution_log import CALLER_SHIFT, Account, Ending, Endings, Ledger, balance
+from wire_cases.process_stats import Vitals, trend
+from testbed.process_usage import descendants
 
 NOW_US = 10**12  # later than any monotonic clock of a test machine: nothing is late by itself
 FAULTS = (
@@ -140,7 +140,7 @@ def test_too_few_looks_are_no_trend():
 
 
 def test_both_sides_of_a_duel_are_asked_and_answer(crew):
-    echo, raw = crew.agent("Echo", "wires.echo:Echo"), crew.server("by_raw")
+    echo, raw = crew.agent("Echo", "wire_cases.echo_agent:Echo"), crew.server("by_raw")
     argosy, bare = crew.caller("by_argosy"), crew.caller("by_raw")
 
     for way, raw_way in (("one_sync", "req"), ("threads", "dealer"), ("frames", "dealer")):
@@ -156,7 +156,7 @@ def test_a_caller_that_fails_is_told_with_its_last_words(crew):
 
 
 def test_an_agent_has_one_context_and_one_io_thread(crew):
-    echo = crew.agent("Echo", "wires.echo:Echo")
+    echo = crew.agent("Echo", "wire_cases.echo_agent:Echo")
 
     census = take_census(echo.pid)
 
@@ -200,7 +200,7 @@ def test_a_short_soak_closes_its_account():
 
 def test_an_agent_keeps_its_figures_only_while_it_is_told_to(crew: Crew) -> None:
     crew.enter("Figureless")
-    command = [sys.executable, "-m", "wires.figureless"]
+    command = [sys.executable, "-m", "wire_cases.without_metrics"]
     crew.launch("Figureless", command, {"ARGOSY_AGENT": "Figureless"}).wait_until_ready()
     with connect("Figureless", book=crew.book) as agent:
         counts = []

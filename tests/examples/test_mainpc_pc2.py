@@ -14,7 +14,7 @@ import pytest
 
 from argosy.fault import InputError
 from argosy.fleet import Fleet, Graph, build_graph, load_fleet, place
-from argosy.fleet.graph import graph_from_edges
+from argosy.fleet.dependency_graph import graph_from_edges
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "mainpc-pc2"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from argosy.wire import RemoteError, connect
-from argosy.wire.blocking import SyncPeer
+from argosy.wire.client.sync_peer import SyncPeer
 from launch import LittleFleet, Running, little_fleet, until
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2"

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from argosy.engine.process import all_pids, read_stat
+from argosy.engine.process.os_process import all_pids, read_stat
 from argosy.fleet import load_fleet
 from launch import until
 

@@ -18,7 +18,7 @@ import zmq
 
 from argosy.fleet import load_fleet
 from argosy.wire import connect
-from argosy.wire.blocking import SyncPeer
+from argosy.wire.client.sync_peer import SyncPeer
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2"
 ARGOSY = str(Path(sys.executable).with_name("argosy"))

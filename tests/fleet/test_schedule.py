@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.fleet.graph import Graph, UnknownAgentError, graph_from_edges
+from argosy.fleet.dependency_graph import Graph, UnknownAgentError, graph_from_edges
 from argosy.fleet.schedule import compute_edge_costs, find_implying_chain, compute_ready_times
 
 

@@ -19,18 +19,18 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from argosy.engine.folder import locate_state_dir
+from argosy.engine.state.state_dir import locate_state_dir
 from argosy.fault import ArgosyError
-from argosy.fleet.load import load_fleet
-from argosy.hub import delivery as delivering
-from argosy.hub import keeper as keeping
-from argosy.hub import unkept as keeping_alerts
-from argosy.hub import watch as watching
-from argosy.hub.acts import ActionExecutor
-from argosy.hub.keeper import DEFAULT_LIMITS, RetentionLimits, StoreWriter
-from argosy.hub.record import HubEvent
-from argosy.hub.store import RecordStore
-from argosy.hub.watch import AlertManager
+from argosy.fleet.loader import load_fleet
+from argosy.hub.alerts import delivery as delivering
+from argosy.hub.store.record_store import store_writer as keeping
+from argosy.hub.alerts import pending_alerts as keeping_alerts
+from argosy.hub.alerts import alert_manager as watching
+from argosy.hub.alerts.actions import ActionExecutor
+from argosy.hub.store.store_writer import DEFAULT_LIMITS, RetentionLimits, StoreWriter
+from argosy.hub.store.records import HubEvent
+from argosy.hub.store.record_store import RecordStore
+from argosy.hub.alerts.alert_manager import AlertManager
 from rig.receiver import Receiver
 
 PATIENCE_S: Final = 60.0

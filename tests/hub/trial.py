@@ -27,8 +27,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 
-from argosy.hub.reading import StoreReader  # noqa: E402
-from argosy.wire.book import AddressBook, AgentAddress, write_address_book  # noqa: E402
+from argosy.hub.store.store_reader import StoreReader  # noqa: E402
+from argosy.wire.address_book import AddressBook, AgentAddress, write_address_book  # noqa: E402
 from rig.lan import Lan, Machine  # noqa: E402
 
 PORT = 9471
@@ -47,10 +47,10 @@ HUB = (
     CLOCK
     + """
 from argosy.agent import run
-from argosy.hub.hub import Hub
+from argosy.hub.hub_agent import Hub
 if {broken}:
     import asyncio
-    from argosy.hub.keeper import Keeper
+    from argosy.hub.store.store_writer import Keeper
     honest = Keeper.keep
     waiting = set()
     async def hasty(self, *what):
@@ -67,7 +67,7 @@ WRITER = (
     + """
 from array import array
 import msgspec
-from argosy.hub.record import Figures
+from argosy.hub.store.records import Figures
 from argosy.wire import WireError, connect
 name, path = sys.argv[1:]
 peer = connect(name, timeout=2.0)

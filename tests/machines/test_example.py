@@ -18,7 +18,7 @@ from rig.lan import NoLanError
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
-from linked.fleets import LinkedFleet, write_linked  # noqa: E402
+from two_machines.two_machine_fleet import LinkedFleet, write_linked  # noqa: E402
 
 EXAMPLE = BENCH.parent / "examples/mainpc-pc2/fleet.yaml"
 ONE, TWO = "mainpc", "pc2"
@@ -69,7 +69,7 @@ def test_the_example_on_two_machines_through_everything(duo: Duo, linked: Linked
     far = [name for name, machine in linked.machine_of.items() if machine == TWO][:4]
     book = next((duo.root / ONE / "state/argosy").glob("*/book.json"))
     caller = duo.machines[ONE].popen(
-        [sys.executable, str(BENCH / "linked/calls.py"), "1", *far],
+        [sys.executable, str(BENCH / "two_machines/cross_machine_caller.py"), "1", *far],
         env={**duo.env(ONE), "ARGOSY_BOOK": str(book)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

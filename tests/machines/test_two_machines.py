@@ -19,7 +19,7 @@ NAMES = ["A", "B", "C", "D"]
 # Speaks ZeroMQ to the door of `one`, with no key or one of its own, until its input ends; says what it heard.
 STRANGER = """
 import sys, zmq
-from argosy.engine.linkframes import LINK_PROTOCOL, Watch, encode_frame
+from argosy.engine.peering.peer_protocol import LINK_PROTOCOL, Watch, encode_frame
 socket = zmq.Context.instance().socket(zmq.DEALER)
 socket.linger = 0
 if sys.argv[1]:
@@ -34,9 +34,9 @@ print("answered" if socket.poll(0) else "silence", flush=True)
 CONDEMN = """
 import sys
 from pathlib import Path
-from argosy.engine.client import connect
-from argosy.engine.folder import folder_of
-from argosy.engine.messages import Condemn
+from argosy.engine.supervisor.control_client import connect
+from argosy.engine.state.state_dir import folder_of
+from argosy.engine.supervisor.messages import Condemn
 with connect(folder_of(Path(sys.argv[1])), "test") as client:
     client.send(Condemn(machine="two", reason="its node has left"))
     client.report()

@@ -173,16 +173,16 @@ def install(folder: str, kind: str) -> None:
 
 def _hand_on_to_fork(folder: str) -> None:
     """Have this file in the supervisor that is a fork of this client."""
-    from argosy.engine import detached  # noqa: PLC0415 - not in the forker
+    from argosy.engine.supervisor.supervisor import daemonize  # noqa: PLC0415 - not in the forker
 
-    become = detached._exec_child
+    become = daemonize._exec_child
 
     def become_watched(*given: Any) -> None:
         sys.setprofile(None)
         install(folder, "supervisor")
         become(*given)
 
-    detached._exec_child = become_watched  # type: ignore[assignment]
+    daemonize._exec_child = become_watched  # type: ignore[assignment]
 
 
 def _hand_on(folder: str) -> None:
@@ -200,7 +200,7 @@ def _hand_on(folder: str) -> None:
 
 
 def _watched(words: list[str], folder: str) -> list[str]:
-    if words[1:3] == ["-m", "argosy.engine.serve"]:
+    if words[1:3] == ["-m", "argosy.engine.supervisor.entrypoint"]:
         return [words[0], __file__, folder, "--supervisor", *words[3:]]
     for at, word in enumerate(words):
         for kind in ("forker", "zygote"):
@@ -218,9 +218,9 @@ def main() -> int:
     _, folder, *words = sys.argv
     is_supervisor = words[0] == "--supervisor"
     if is_supervisor:
-        from argosy.engine import serve  # noqa: PLC0415
+        from argosy.engine.supervisor.supervisor import entrypoint  # noqa: PLC0415
 
-        run = functools.partial(serve.main, words[1:])
+        run = functools.partial(entrypoint.main, words[1:])
     else:
         from argosy import cli  # noqa: PLC0415
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from realfleet import account, decisions
-from realfleet.look import Look
-from realfleet.telling import ScenarioError
+from realfleet import decisions
+from realfleet import outcome
+from realfleet.observation import Look
+from realfleet.progress import ScenarioError
 
 
 def read(folder: Path, entries: list[dict[str, object]]) -> decisions.Decisions:
@@ -120,7 +121,7 @@ GOOD = {"status": "ok", "name": "A", "pid": 7, "uptime": 1.0}
     ],
 )
 def test_ready_is_more_than_an_answer(look: Look, reason: str) -> None:
-    told = account.why_not("A", look, "")
+    told = outcome.why_not("A", look, "")
     assert told.startswith(reason) if reason.endswith(": ") else reason in told
     assert bool(told) == bool(reason)
 
@@ -134,9 +135,9 @@ def test_the_last_traceback_is_part_of_the_account() -> None:
         "A | KeyError: 1\n"
         "A | bye\n"
     )
-    assert account.last_error(log) == "KeyError: 1 (/t/a.py:3 in go)"
-    assert account.last_error("A | all is well\nA | ERROR no device\n") == "ERROR no device"
-    assert account.last_error("A | all is well\n") == ""
+    assert outcome.last_error(log) == "KeyError: 1 (/t/a.py:3 in go)"
+    assert outcome.last_error("A | all is well\nA | ERROR no device\n") == "ERROR no device"
+    assert outcome.last_error("A | all is well\n") == ""
 
 
 @pytest.mark.parametrize(
@@ -151,4 +152,4 @@ def test_the_last_traceback_is_part_of_the_account() -> None:
 def test_the_own_word_of_an_agent_is_its_reason_or_what_it_denies(
     health: dict[str, object], said: list[str]
 ) -> None:
-    assert account.own_word(Look(7, "ready", "", health)) == said
+    assert outcome.own_word(Look(7, "ready", "", health)) == said

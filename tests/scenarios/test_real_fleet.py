@@ -16,7 +16,7 @@ import pytest
 
 from launch import until
 from rig.needs import require
-from scenarios.old_tree import DECISIONS, write_tree
+from scenarios.legacy_tree import DECISIONS, write_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 LACKS = 3  # the exit code for what this machine has not

@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from realfleet import packages
+from realfleet import environments
 from realfleet.decisions import read_decisions
-from realfleet.page import as_page
-from realfleet.report import as_text
-from realfleet.room import own_room
+from realfleet.summary_page import as_page
+from realfleet.text_report import as_text
+from realfleet.run_folder import own_room
 from realfleet.rounds import Rounds
-from realfleet.telling import ScenarioError
+from realfleet.progress import ScenarioError
 
 
 def main() -> int:
@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="without the untouched tree and the audit, and settle for 5 s only",
     )
-    parser.add_argument("--decisions", type=Path, metavar="FILE", default=packages.HERE / "decisions.yaml")
+    parser.add_argument("--decisions", type=Path, metavar="FILE", default=environments.HERE / "decisions.yaml")
     parser.add_argument("--base", metavar="VENV", help="take the packages from this environment")
     parser.add_argument("--no-before", action="store_true", help="leave out the untouched tree")
     parser.add_argument("--settle", type=float, default=15.0, metavar="S", help="after the last start")
@@ -66,8 +66,8 @@ def _arguments() -> argparse.Namespace:
 
 def _run(args: argparse.Namespace, room: Path) -> dict[str, Any]:
     decisions = read_decisions(args.decisions)
-    base = packages.cached_base(args.base)
-    bin_ = packages.own_environment(base, room / "env")
+    base = environments.cached_base(args.base)
+    bin_ = environments.own_environment(base, room / "env")
     rounds = Rounds(args.tree.resolve(), room, bin_, decisions, args.settle, with_audit=not args.quick)
     return rounds.all(is_full=args.full, with_before=not args.no_before)
 

@@ -24,7 +24,7 @@ from typing import Any, Final, Literal
 import msgspec
 import yaml
 
-from realfleet.telling import ScenarioError
+from realfleet.progress import ScenarioError
 
 MOST: Final = 16
 MOST_SHARED: Final = 3

@@ -16,17 +16,19 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
-from realfleet import account, decisions, tree
-from realfleet.apart import reasons_apart
-from realfleet.audited import compared, figures
-from realfleet.beside import absent_programs, hint
-from realfleet.chamber import end_chambers, require_chamber, run_inside
-from realfleet.inside import surroundings
-from realfleet.look import Look
-from realfleet.optional import optional_packages
-from realfleet.telling import ScenarioError, tell
-from realfleet.verbs import Argosy
-from realfleet.without import PARTS, SLOWER
+from realfleet import decisions
+from realfleet import outcome
+from realfleet import tree_copy
+from realfleet.process_isolation import reasons_apart
+from realfleet.audit_comparison import compared, figures
+from realfleet.side_services import absent_programs, hint
+from realfleet.sandbox import end_chambers, require_chamber, run_inside
+from realfleet.sandbox_main import surroundings
+from realfleet.observation import Look
+from realfleet.optional_packages import optional_packages
+from realfleet.progress import ScenarioError, tell
+from realfleet.argosy_commands import Argosy
+from realfleet.ablations import PARTS, SLOWER
 
 TIMEOUT_S = 150.0
 START_TIMEOUT_S = 60.0  # argosy's own
@@ -74,8 +76,8 @@ class Rounds:
         self._argosy = Argosy(bin_, surroundings(room))
         self._pristine = room / "pristine" / "fleet"
         self._pristine.parent.mkdir()
-        tree.take_tree(source, self._pristine)
-        self._before = tree.digests(self._pristine)
+        tree_copy.take_tree(source, self._pristine)
+        self._before = tree_copy.digests(self._pristine)
         tell(f"tree: {len(self._before)} files")
         if absent := absent_programs():
             tell(f"not installed here, who wants it is degraded: {', '.join(absent)} ({hint(absent)})")
@@ -187,7 +189,7 @@ class Rounds:
         for manifest in place.glob(".argosy/runs/*/manifest.json"):
             told = json.loads(manifest.read_text(encoding="utf-8"))
             allowed |= {entry["path"] for entry in told["files"]} if told["state"] == "applied" else set()
-        found = tree.changed(self._before, tree.digests(place))
+        found = tree_copy.changed(self._before, tree_copy.digests(place))
         if outside := sorted(found - allowed):
             raise ScenarioError(f"{len(outside)} files changed that no manifest tells of: {outside[:5]}")
         return len(found)
@@ -227,7 +229,7 @@ class Rounds:
         checked = self._argosy.ask("check", str(made.place))
         room = self._room / f"run-{name}"
         room.mkdir()
-        before = tree.digests(made.place)
+        before = tree_copy.digests(made.place)
         job = {
             "name": name,
             "tree": str(made.place),
@@ -238,7 +240,7 @@ class Rounds:
             **more,
         }
         seen = run_inside(job, room, self._argosy.surroundings)
-        if touched := tree.changed(before, tree.digests(made.place)):
+        if touched := tree_copy.changed(before, tree_copy.digests(made.place)):
             raise ScenarioError(f"a start has changed the tree itself: {sorted(touched)[:5]}")
         looks = {key: msgspec.convert(each, type=Look) for key, each in seen["looks"].items()}
         lacks = self._decisions.lacks()
@@ -247,7 +249,7 @@ class Rounds:
                 f"the decisions tell what `{unknown[0]}` goes without, and there is no such agent"
             )
         without = {name: [*lacks.get(name, ()), *seen["said"].get(name, ())] for name in looks}
-        closed = account.shortened(account.close(looks, seen["logs"], without), str(room / "seen"))
+        closed = outcome.shortened(outcome.close(looks, seen["logs"], without), str(room / "seen"))
         told = self._told(made, checked, closed, looks, seen)
         told["seconds"] = round(time.monotonic() - began_s, 1)
         (self._room / f"{name}.json").write_text(
@@ -264,7 +266,7 @@ class Rounds:
         self,
         made: Made,
         checked: dict[str, Any],
-        closed: account.Account,
+        closed: outcome.Account,
         looks: dict[str, Look],
         seen: dict[str, Any],
     ) -> dict[str, Any]:

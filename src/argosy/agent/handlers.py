@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, get_type_hints, overload
 import msgspec
 
 from argosy.agent.health import HEALTH_ACTIONS
-from argosy.wire.codec import Unpacker, is_bytes_like, wire_type
+from argosy.wire.protocol.codec import Unpacker, is_bytes_like, wire_type
 
 F = TypeVar("F", bound=Callable[..., Any])
 Mode = Literal["task", "stream", "inline", "thread"]

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from argosy.agent.absent import missing_packages
-from argosy.wire.standing import LOST, UNKNOWN
+from argosy.agent.missing_packages import missing_packages
+from argosy.wire.client.peer_health import LOST, UNKNOWN
 
 
 class Status(enum.StrEnum):

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from argosy.agent.agent import Agent
-from argosy.agent.life import AgentRuntime
-from argosy.agent.notify import Notifier
+from argosy.agent.agent_runtime import AgentRuntime
+from argosy.agent.notifier import Notifier
 from argosy.agent.options import parse_options
 from argosy.agent.settings import read_settings
-from argosy.agent.untouched import release_zero_pages
+from argosy.agent.zero_pages import release_zero_pages
 from argosy.fault import ArgosyError, Fault, InputError
-from argosy.wire.lease import terminate_shared
+from argosy.wire.zmq_context.context_handle import terminate_shared
 
 
 def run(cls: type[Agent], argv: Sequence[str] | None = None) -> NoReturn:
@@ -49,7 +49,7 @@ def run_target(argv: Sequence[str]) -> NoReturn:
     try:
         cls = load_class(argv[0] if argv else "")
         if not issubclass(cls, Agent):
-            sys.exit(importlib.import_module("argosy.agent.compat.program").run_old(cls))
+            sys.exit(importlib.import_module("argosy.agent.legacy.class_runner").run_old(cls))
     except ArgosyError as error:
         sys.exit(report_startup_error(error))
     except SyntaxError as error:
@@ -59,7 +59,7 @@ def run_target(argv: Sequence[str]) -> NoReturn:
 
 
 def load_class(target: str) -> type[Any]:
-    """Import the class that `module:Class` names: an Agent, or an old one on `argosy.agent.compat`.
+    """Import the class that `module:Class` names: an Agent, or an old one on `argosy.agent.legacy`.
 
     Raises InputError when there is none.
     """
@@ -73,7 +73,7 @@ def load_class(target: str) -> type[Any]:
     if not (isinstance(cls, type) and issubclass(cls, _agent_bases())):
         what, hint = ("is not there", "")
         if cls is not None:
-            what = "is neither an `Agent` nor a `BaseAgent` of `argosy.agent.compat`"
+            what = "is neither an `Agent` nor a `BaseAgent` of `argosy.agent.legacy`"
             hint = f"derive it from one, or name its script: `run: {module_name.replace('.', '/')}.py`"
         raise InputError(Fault(module_name, "no-class", f"`{class_name}` of `{module_name}` {what}", hint))
     return cls
@@ -81,7 +81,7 @@ def load_class(target: str) -> type[Any]:
 
 def _agent_bases() -> tuple[type, ...]:
     # Whoever has a subclass of the old base has imported it; new agents need not pay for that.
-    legacy = sys.modules.get("argosy.agent.compat")
+    legacy = sys.modules.get("argosy.agent.legacy")
     return (Agent, legacy.BaseAgent) if legacy else (Agent,)
 
 

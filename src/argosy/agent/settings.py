@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.wire.book import AddressResolver, AgentAddress, socket_path
-from argosy.wire.keys import Keyring
+from argosy.wire.address_book import AddressResolver, AgentAddress, socket_path
+from argosy.wire.security.curve_keys import Keyring
 
 # Its place when nobody says otherwise: reachable from this machine only.
 LOOPBACK_ADDRESS = AgentAddress(machine="", host="127.0.0.1", bind="127.0.0.1")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; the entry point of `argosy`."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
-        from argosy.cli.stdout import reopen_closed_streams  # noqa: PLC0415
+        from argosy.cli.standard_streams import reopen_closed_streams  # noqa: PLC0415
 
         reopen_closed_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return _write_stdout(f"argosy {__version__}\n")
     if arguments in ([], ["--help"], ["-h"], ["help"]):
-        from argosy.cli.verbs import help_text  # noqa: PLC0415
+        from argosy.cli.command_table import help_text  # noqa: PLC0415
 
         return _write_stdout(help_text())
     # Nothing has begun before the rooms are loaded, and an interrupted import of a C extension may crash.
@@ -42,7 +42,7 @@ def _write_stdout(text: str) -> int:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:  # its reader has gone, as in `argosy --help | head -1`
-        from argosy.cli.stdout import discard_stdout  # noqa: PLC0415
+        from argosy.cli.standard_streams import discard_stdout  # noqa: PLC0415
 
         discard_stdout()
     return 0

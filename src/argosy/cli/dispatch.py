@@ -9,9 +9,9 @@ import signal
 import sys
 from typing import NoReturn
 
-from argosy.cli.helptext import CommandHelpFormatter
-from argosy.cli.stdout import discard_stdout
-from argosy.cli.verbs import SUGGESTIONS, MODULE_NAMES, COMMANDS
+from argosy.cli.help_formatter import CommandHelpFormatter
+from argosy.cli.standard_streams import discard_stdout
+from argosy.cli.command_table import SUGGESTIONS, MODULE_NAMES, COMMANDS
 from argosy.fault import ArgosyError, Fault, InputError
 
 EXIT_INTERRUPTED = 130
@@ -35,7 +35,7 @@ def dispatch(arguments: list[str]) -> int:
     except ArgosyError as error:
         if debug:
             raise
-        from argosy.cli.report import report_error  # noqa: PLC0415
+        from argosy.cli.console import report_error  # noqa: PLC0415
 
         return report_error(error, as_json=as_json)
     except KeyboardInterrupt:
@@ -55,7 +55,7 @@ def dispatch(arguments: list[str]) -> int:
             discard_stdout()
             sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
             return 1
-        from argosy.cli.report import report_error  # noqa: PLC0415
+        from argosy.cli.console import report_error  # noqa: PLC0415
 
         fault = Fault(
             "",
@@ -88,7 +88,7 @@ def _run_command(arguments: list[str]) -> int:
     if arguments[0] == "help":
         arguments = [*arguments[1:2], "--help"]
     if arguments[:2] == ["completion", "words"]:  # asked by the shell: its words are not argosy's options
-        from argosy.cli.candidates import print_candidates  # noqa: PLC0415
+        from argosy.cli.completer import print_candidates  # noqa: PLC0415
 
         return print_candidates(arguments[2:])
     command = arguments[0]

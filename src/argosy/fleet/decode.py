@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from msgspec import inspect
 
-from argosy.fleet import spec
-from argosy.fleet.document import MappingNode, ScalarNode, SequenceNode
-from argosy.fleet.scalars import resolve_scalar
-from argosy.fleet.secret import redact_text
-from argosy.fleet.spelling import closest_match, suggest
+from argosy.fleet import fleet_spec
+from argosy.fleet.yaml_nodes import MappingNode, ScalarNode, SequenceNode
+from argosy.fleet.yaml_scalars import resolve_scalar
+from argosy.fleet.redaction import redact_text
+from argosy.fleet.suggestions import closest_match, suggest
 
 if TYPE_CHECKING:
-    from argosy.fleet.document import Node
-    from argosy.fleet.places import FaultList, TextPosition
+    from argosy.fleet.yaml_nodes import Node
+    from argosy.fleet.locations import FaultList, TextPosition
 
 _PATTERN_DESCRIPTIONS = {
-    spec.NAME_PATTERN: "a name (a letter first, then letters, digits, `_`, `-` and `.`)",
-    spec.DURATION_PATTERN: "a duration such as 500ms, 10s or 5m",
-    spec.SIZE_PATTERN: "a size such as 512MiB or 2GiB",
+    fleet_spec.NAME_PATTERN: "a name (a letter first, then letters, digits, `_`, `-` and `.`)",
+    fleet_spec.DURATION_PATTERN: "a duration such as 500ms, 10s or 5m",
+    fleet_spec.SIZE_PATTERN: "a size such as 512MiB or 2GiB",
 }
-_DEFAULT_UNITS = {spec.DURATION_PATTERN: "s", spec.SIZE_PATTERN: "MiB"}
+_DEFAULT_UNITS = {fleet_spec.DURATION_PATTERN: "s", fleet_spec.SIZE_PATTERN: "MiB"}
 _MAX_QUOTED_LENGTH = 60
 
 

@@ -6,9 +6,9 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 from argosy.fleet import hosts
-from argosy.fleet.lookup import AddressLookup, AddressPart, variable_names
-from argosy.fleet.spec import AgentSpec
-from argosy.fleet.spelling import suggest
+from argosy.fleet.address_lookup import AddressLookup, AddressPart, variable_names
+from argosy.fleet.fleet_spec import AgentSpec
+from argosy.fleet.suggestions import suggest
 
 
 class Endpoint(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from argosy.fleet.graph import Graph, UnknownAgentError
+from argosy.fleet.dependency_graph import Graph, UnknownAgentError
 
 
 class EdgeCost(msgspec.Struct, frozen=True):

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from argosy.source.index import NodeIndex
-from argosy.source.nodes import children
-from argosy.source.parse import Parsed
-from argosy.source.scopes import Binding, BindingKind, NameScope, NameUse, has_lazy_annotations
+from argosy.source.node_index import NodeIndex
+from argosy.source.ast_children import children
+from argosy.source.python_parser import Parsed
+from argosy.source.name_scopes import Binding, BindingKind, NameScope, NameUse, has_lazy_annotations
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 

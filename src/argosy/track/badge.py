@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from argosy.track.verdict import ObjectiveStatus
+from argosy.track.metric_status import ObjectiveStatus
 
 _LETTER_WIDTH = 6.6
 _COLOURS = {"good": "#2b7a3d", "fair": "#8a6100", "bad": "#a3262a"}

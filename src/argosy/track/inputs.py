@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 
 import argosy
-from argosy.refit.claims.scopes import make_scope, select_files
-from argosy.source.git import tree_files
-from argosy.track.builtin import find_builtin
-from argosy.track.spec import Measure
+from argosy.refit.claims.file_scopes import make_scope, select_files
+from argosy.source.git_tree import tree_files
+from argosy.track.builtin_measures import find_builtin
+from argosy.track.track_spec import Measure
 
 _VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
 

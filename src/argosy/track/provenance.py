@@ -15,7 +15,7 @@ from functools import cache
 import msgspec
 
 from argosy.fault import Fault, InputError, MissingError
-from argosy.source.git import run_git
+from argosy.source.git_tree import run_git
 
 
 class TreeRevision(msgspec.Struct, frozen=True):

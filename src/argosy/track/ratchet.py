@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.refit.baseline import BaselineEntry, load_baseline, build_entries, remove_resolved, compare_to_baseline, write_baseline
-from argosy.refit.finding import Finding
-from argosy.track.spec import Metric, Track
-from argosy.track.verdict import ObjectiveStatus
+from argosy.refit.core.baseline import BaselineEntry, load_baseline, build_entries, remove_resolved, compare_to_baseline, write_baseline
+from argosy.refit.core.finding import Finding
+from argosy.track.track_spec import Metric, Track
+from argosy.track.metric_status import ObjectiveStatus
 
 
 class Regression(msgspec.Struct, frozen=True):

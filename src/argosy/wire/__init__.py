@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from argosy.wire.blocking import connect
+    from argosy.wire.client.sync_peer import connect
     from argosy.wire.errors import (
         BadArgument,
         NotSent,
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
         UnknownMethod,
         WireError,
     )
-    from argosy.wire.lease import context
-    from argosy.wire.peer import Peer
+    from argosy.wire.zmq_context.context_handle import context
+    from argosy.wire.client.peer import Peer
 
 __all__ = [
     "BadArgument",

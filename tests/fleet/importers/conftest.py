@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.importers.tree import Read, Tree
+from fleet.importers.import_tree import Read, Tree
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from argosy.fault import InputError
-from argosy.fleet.importers.cut import plan_cuts
-from fleet.importers.tree import Tree
+from argosy.fleet.importers.cycle_cuts import plan_cuts
+from fleet.importers.import_tree import Tree
 
 
 def test_machines_are_named_where_the_paths_part(tree: Tree) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from argosy.fault import InputError
-from fleet.importers.tree import Read
+from fleet.importers.import_tree import Read
 
 SAMPLE = """\
 # the site

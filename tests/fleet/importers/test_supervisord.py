@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from argosy.fault import InputError
-from fleet.importers.tree import Imported, Read, Tree
+from fleet.importers.import_tree import Imported, Read, Tree
 
 SAMPLE = """\
 ; the fleet as it was

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from argosy.fault import InputError
-from argosy.refit.claims.answer import count_bounds
-from argosy.refit.claims.kinds import QueryError, query_kinds, parse_query
-from refit.claims.ground import FILES, answered, ask, plant
+from argosy.refit.claims.query_result import count_bounds
+from argosy.refit.claims.query_registry import QueryError, query_kinds, parse_query
+from refit.claims.sample_codebase import FILES, answered, ask, plant
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import zmq
 
-import argosy.wire.lease  # noqa: F401  (so that no program has to load it)
+import argosy.wire.zmq_context.context_handle  # noqa: F401  (so that no program has to load it)
 
 AT_ONCE: Final = 64
 BOUND_S: Final = 3.0

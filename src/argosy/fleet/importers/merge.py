@@ -7,17 +7,17 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.fleet.importers.addresses import resolve_addresses
-from argosy.fleet.importers.edges import ResolvedEdges, resolve_edges
-from argosy.fleet.importers.found import ImportDecision, ImportedAgent, ImportPlan, PlannedAgent, ImportSource
-from argosy.fleet.importers.joining import PlacedAgent, deduplicate
-from argosy.fleet.importers.locate import relative_path, relative_paths, working_dir_of
-from argosy.fleet.importers.names import to_fleet_name
-from argosy.fleet.importers.ports import resolve_port_conflicts, foreign_port_decisions
-from argosy.fleet.importers.search import FoundSources
-from argosy.fleet.importers.sites import PlacedSource, place_sources, most_common_working_dir
-from argosy.fleet.importers.variables import SharedVariables, fix_python_path, split_shared_variables
-from argosy.fleet.places import format_path
+from argosy.fleet.importers.environment_addresses import resolve_addresses
+from argosy.fleet.importers.edge_resolution import ResolvedEdges, resolve_edges
+from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportPlan, PlannedAgent, ImportSource
+from argosy.fleet.importers.deduplication import PlacedAgent, deduplicate
+from argosy.fleet.importers.source_root import relative_path, relative_paths, working_dir_of
+from argosy.fleet.importers.unique_names import to_fleet_name
+from argosy.fleet.importers.port_conflicts import resolve_port_conflicts, foreign_port_decisions
+from argosy.fleet.importers.source_search import FoundSources
+from argosy.fleet.importers.source_placement import PlacedSource, place_sources, most_common_working_dir
+from argosy.fleet.importers.shared_variables import SharedVariables, fix_python_path, split_shared_variables
+from argosy.fleet.locations import format_path
 
 
 def merge_sources(found: FoundSources, folder: Path, machine_overrides: Mapping[Path, str], address_overrides: Mapping[str, str]) -> ImportPlan:

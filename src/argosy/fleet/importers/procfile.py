@@ -6,9 +6,9 @@ import re
 from pathlib import PurePath
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers.command import CommandLine, parse_shell_command
-from argosy.fleet.importers.found import ImportDecision, ImportedAgent, ImportSource
-from argosy.fleet.importers.intake import InputFile
+from argosy.fleet.importers.command_line import CommandLine, parse_shell_command
+from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportSource
+from argosy.fleet.importers.input_file import InputFile
 
 PROCFILE_FORMAT = "a Procfile (lines of `name: command`)"
 

@@ -12,9 +12,9 @@ from typing import Literal
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers.command import CommandLine, parse_argv
-from argosy.fleet.importers.found import ImportDecision, ImportedAgent, ImportSource
-from argosy.fleet.importers.intake import InputFile
+from argosy.fleet.importers.command_line import CommandLine, parse_argv
+from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportSource
+from argosy.fleet.importers.input_file import InputFile
 
 SUPERVISORD_FORMAT = "a supervisord.conf (sections `[program:NAME]`)"
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from argosy.refit.repair.broken import BrokenSource
-from argosy.refit.repair.edit import SpanEdit
+from argosy.refit.repair.broken_source import BrokenSource
+from argosy.refit.repair.span_edit import SpanEdit
 
 
 class RepairCandidate(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from argosy.refit.damage import Diagnosis
+from argosy.refit.analysis.damage import Diagnosis
 
 ProposalCheck = Literal["parses", "compiles", "untouched", "names"]
 

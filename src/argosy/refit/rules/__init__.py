@@ -18,7 +18,7 @@ The findings of the first four are kept with the content of the file. `link` and
 tree: they read facts, small data that each file yields once, and are asked again only when a fact that they
 named in `needs` (one's own, for `link`) or `sees` (of all files) has changed. A new kind of facts is a
 `FactKind(name, type, collect)`, in the rule's own file or, when several rules read it, in
-`argosy.refit.facts`; keep facts few. A fact tells a line in a field `line`, or one that ends in `_line`; a
+`argosy.refit.analysis.facts`; keep facts few. A fact tells a line in a field `line`, or one that ends in `_line`; a
 finding stands at such a line, and names a place of another file as `path:line`. So after an edit that moves
 lines and nothing else, what was found moves along, and no rule is asked.
 

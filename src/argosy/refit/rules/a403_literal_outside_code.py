@@ -15,11 +15,11 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from argosy.refit.addresses.naming import is_comparison_name, split_name_words
-from argosy.refit.addresses.text import find_addresses, can_hold_address
-from argosy.refit.file import TextFile
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.analysis.addresses.name_semantics import is_comparison_name, split_name_words
+from argosy.refit.analysis.addresses.address_text import find_addresses, can_hold_address
+from argosy.refit.core.source_file import TextFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
 
 _FILE_PATTERNS = (
     *("*.yaml", "*.yml", "Dockerfile*", "*.Dockerfile", "*.dockerfile", "Containerfile*", "*.env", ".env*"),

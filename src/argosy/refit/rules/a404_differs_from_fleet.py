@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.addresses.declared import FleetAddressIndex
-from argosy.refit.addresses.defaults import ADDRESS_DEFAULTS
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.tree import SourceTree
+from argosy.refit.analysis.addresses.fleet_lookup import FleetAddressIndex
+from argosy.refit.analysis.addresses.address_defaults import ADDRESS_DEFAULTS
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.source_tree import SourceTree
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:

@@ -12,15 +12,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.addresses.naming import is_bind_call, is_connect_call, is_inert_call
-from argosy.refit.addresses.shapes import fstring_template, last_name
-from argosy.refit.addresses.testing import is_test_file
-from argosy.refit.addresses.text import parse_address_text
-from argosy.refit.addresses.values import NameValues
-from argosy.refit.file import PythonFile
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.source.scopes import NameScope
+from argosy.refit.analysis.addresses.name_semantics import is_bind_call, is_connect_call, is_inert_call
+from argosy.refit.analysis.ast_queries import fstring_template, last_name
+from argosy.refit.analysis.testing_code import is_test_file
+from argosy.refit.analysis.addresses.address_text import parse_address_text
+from argosy.refit.analysis.addresses.name_values import NameValues
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.source.name_scopes import NameScope
 
 _CLIENT_SCHEMES = ("http", "https", "ws", "wss", "redis", "nats", "amqp", "mongodb", "postgresql")
 

@@ -14,15 +14,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from argosy.engine.sources import AgentSources
-from argosy.fleet.spec import AgentSpec, Fleet
-from argosy.refit.facts.imports import MODULE_IMPORTS
-from argosy.refit.facts.madeports import MODULE_PORTS, DerivedPort
-from argosy.refit.facts.program import make_fleet_finding, require_fleet, resolve_tree_path, build_source_cache
-from argosy.refit.facts.surface import MODULE_EXPORTS
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.tree import SourceTree
+from argosy.engine.explain.agent_sources import AgentSources
+from argosy.fleet.fleet_spec import AgentSpec, Fleet
+from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
+from argosy.refit.analysis.facts.module_ports import MODULE_PORTS, DerivedPort
+from argosy.refit.analysis.facts.fleet_programs import make_fleet_finding, require_fleet, resolve_tree_path, build_source_cache
+from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.source_tree import SourceTree
 
 _QUOTED_NAME = re.compile(r"`([^`]+)`")
 _MAX_SHOWN = 3

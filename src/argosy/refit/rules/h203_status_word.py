@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.agent.health import Status, is_known_status_word, normalize_status
-from argosy.refit.file import PythonFile
-from argosy.refit.finding import Finding
-from argosy.refit.health.words import find_status_words
-from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.analysis.health.status_words import find_status_words
+from argosy.refit.core.rule import RuleCase, Rule
 
 _STANDARD_WORDS = frozenset(status.value for status in Status)
 

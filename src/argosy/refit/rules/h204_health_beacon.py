@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.file import PythonFile
-from argosy.refit.finding import Finding
-from argosy.refit.health.servers import find_beacon_sockets
-from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.analysis.health.health_endpoints import find_beacon_sockets
+from argosy.refit.core.rule import RuleCase, Rule
 
 
 def check(file: PythonFile) -> Iterator[Finding]:

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.facts.healthports import HEALTH_PORTS
-from argosy.refit.facts.imports import MODULE_IMPORTS
-from argosy.refit.facts.program import require_fleet, resolve_tree_path, build_source_cache
-from argosy.refit.facts.surface import MODULE_EXPORTS
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.tree import SourceTree
+from argosy.refit.analysis.facts.health_ports import HEALTH_PORTS
+from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
+from argosy.refit.analysis.facts.fleet_programs import require_fleet, resolve_tree_path, build_source_cache
+from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.source_tree import SourceTree
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.facts.imported import EXTERNAL_IMPORTS
-from argosy.refit.facts.installs import INSTALLS
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.supply import RequirementList, find_requirement_lists, find_imported_modules, local_top_modules
-from argosy.refit.tree import SourceTree
+from argosy.refit.analysis.facts.external_imports import EXTERNAL_IMPORTS
+from argosy.refit.analysis.facts.installed_packages import INSTALLS
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.analysis.requirement_lists import RequirementList, find_requirement_lists, find_imported_modules, local_top_modules
+from argosy.refit.core.source_tree import SourceTree
 from argosy.source.distributions import (
     bundled_modules,
     modules_provided_by,

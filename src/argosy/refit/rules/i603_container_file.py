@@ -19,14 +19,14 @@ import re
 from collections.abc import Iterator, Mapping
 
 from argosy.fleet.dockerfile import find_dockerfile_faults, read_instructions
-from argosy.refit.facts.containers import CONTAINER_FILES, ComposeFileFacts, ComposeServiceFacts, ContainerCommand
-from argosy.refit.facts.installs import INSTALLS
-from argosy.refit.file import TextFile
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.supply import find_build_context, join_context
-from argosy.refit.tree import SourceTree
-from argosy.source.installs import DOCKERFILE_PATTERNS, FileInstalls
+from argosy.refit.analysis.facts.container_files import CONTAINER_FILES, ComposeFileFacts, ComposeServiceFacts, ContainerCommand
+from argosy.refit.analysis.facts.installed_packages import INSTALLS
+from argosy.refit.core.source_file import TextFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.analysis.requirement_lists import find_build_context, join_context
+from argosy.refit.core.source_tree import SourceTree
+from argosy.source.install_manifests import DOCKERFILE_PATTERNS, FileInstalls
 
 _PLAIN_BASE_IMAGE = re.compile(r"(?:docker\.io/)?(?:library/)?(?:python|debian|ubuntu|alpine|nvidia/cuda)(?:[:@]|$)")
 _USER_CREATION = re.compile(r"(?:useradd|adduser|addgroup)\b[^;&|]*")

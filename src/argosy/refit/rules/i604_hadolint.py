@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from argosy.fleet.dockerfile import find_dockerfile_faults
-from argosy.refit.file import TextFile
-from argosy.refit.finding import Finding
-from argosy.refit.hadolint import CONFIG_NAMES, HadolintError, HadolintFinding, run_hadolint, describe_missing_hadolint
-from argosy.refit.rule import RuleCase, Rule
-from argosy.source.installs import DOCKERFILE_PATTERNS
+from argosy.refit.core.source_file import TextFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.hadolint import CONFIG_NAMES, HadolintError, HadolintFinding, run_hadolint, describe_missing_hadolint
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.source.install_manifests import DOCKERFILE_PATTERNS
 
 _REPORTED_LEVELS = ("error", "warning")
 _UNREADABLE = "DL1000"

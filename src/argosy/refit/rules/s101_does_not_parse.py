@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.damage import DamageKind, diagnose
-from argosy.refit.file import BrokenFile
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.analysis.damage import DamageKind, diagnose
+from argosy.refit.core.source_file import BrokenFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
 
 _STAGE_MESSAGES = {"read": "", "parse": "does not parse: ", "compile": "parses, and does not compile: "}
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.file import PythonFile
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.source.startup import diagnose_use_before_definition
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.source.startup_check import diagnose_use_before_definition
 
 
 def check(file: PythonFile) -> Iterator[Finding]:

@@ -17,19 +17,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from argosy.refit.facts.faults import PARSE_FAILURES
-from argosy.refit.facts.imports import MODULE_IMPORTS
-from argosy.refit.facts.modules import module_finder_for, build_facts_cache, follow_file_imports
-from argosy.refit.facts.surface import MODULE_EXPORTS
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.tree import SourceTree
-from argosy.source import flow
-from argosy.source.closure import MissingImport
-from argosy.source.facts import FileFacts
-from argosy.source.modules import ModuleFinder, is_standard
-from argosy.source.startup import diagnose_missing_import
-from argosy.source.text import Unparsed
+from argosy.refit.core.parse_failure_fact import PARSE_FAILURES
+from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
+from argosy.refit.analysis.facts.tree_modules import module_finder_for, build_facts_cache, follow_file_imports
+from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.source_tree import SourceTree
+from argosy.source import control_flow
+from argosy.source.import_graph import MissingImport
+from argosy.source.file_facts import FileFacts
+from argosy.source.module_finder import ModuleFinder, is_standard
+from argosy.source.startup_check import diagnose_missing_import
+from argosy.source.python_source import Unparsed
 
 _STAGE_MESSAGES = {"read": "cannot be read", "parse": "does not parse", "compile": "does not compile"}
 
@@ -48,7 +48,7 @@ def check(tree: SourceTree, path: str) -> Iterator[Finding]:
         startup_finding, error = diagnose_missing_import(item, lambda module=item.module: _exported_names(finder, tree, module))  # type: ignore[misc]
         if startup_finding.subject not in reported:
             reported.add(startup_finding.subject)
-            message = startup_finding.message + (" (its absence is caught)" if flow.is_caught(error, item.caught) else "")
+            message = startup_finding.message + (" (its absence is caught)" if control_flow.is_caught(error, item.caught) else "")
             at = item.statement
             yield Finding(path, at.line, at.column, "", message, symbol=startup_finding.subject, hint=startup_finding.hint)
     for node in list(closure.nodes.values())[1:]:

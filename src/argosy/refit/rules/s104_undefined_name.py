@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.facts.modules import definition_paths
-from argosy.refit.facts.surface import MODULE_EXPORTS
-from argosy.refit.facts.unbound import UNBOUND_NAMES
-from argosy.refit.file import module_name
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.tree import SourceTree
-from argosy.source.startup import suggest_import, diagnose_use_before_definition, diagnose_undefined
+from argosy.refit.analysis.facts.tree_modules import definition_paths
+from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
+from argosy.refit.analysis.facts.unbound_names import UNBOUND_NAMES
+from argosy.refit.core.source_file import module_name
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.source_tree import SourceTree
+from argosy.source.startup_check import suggest_import, diagnose_use_before_definition, diagnose_undefined
 
 
 def check(tree: SourceTree, path: str) -> Iterator[Finding]:

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from argosy.refit.facts.classes import CLASS_FACTS, TreeClass, find_ancestors, find_base
-from argosy.refit.facts.members import CLASS_MEMBERS, ClassMembers, MemberRead
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.tree import SourceTree
+from argosy.refit.analysis.facts.class_facts import CLASS_FACTS, TreeClass, find_ancestors, find_base
+from argosy.refit.analysis.facts.class_members import CLASS_MEMBERS, ClassMembers, MemberRead
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.source_tree import SourceTree
 
 _EMPTY_BASES = frozenset({"object", "ABC", "abc.ABC", "Generic", "typing.Generic", "Protocol"})
 _BUILTIN_ATTRIBUTES = frozenset(dir(type)) | {"__dict__", "__annotations__", "__name__", "__qualname__"}

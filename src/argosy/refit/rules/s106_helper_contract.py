@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from argosy.refit.contract import AcceptedKeys, ModuleHelpers, find_accepted_keys
-from argosy.refit.facts.helpers import HELPER_USES, HELPER_CONTRACTS, HelperUse
-from argosy.refit.file import module_name
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.tree import SourceTree
+from argosy.refit.analysis.helper_contract import AcceptedKeys, ModuleHelpers, find_accepted_keys
+from argosy.refit.analysis.facts.helper_uses import HELPER_USES, HELPER_CONTRACTS, HelperUse
+from argosy.refit.core.source_file import module_name
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.source_tree import SourceTree
 
 _TYPE_ATTRIBUTES = {kind.__name__: frozenset(dir(kind)) for kind in (str, dict, list, tuple)}
 

@@ -16,9 +16,9 @@ import inspect
 import warnings
 from collections.abc import Iterator
 
-from argosy.refit.file import PythonFile
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
 
 
 def check(file: PythonFile) -> Iterator[Finding]:

@@ -11,16 +11,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.file import PythonFile
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.source import flow
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.source import control_flow
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Tell each function of a main block that takes self first."""
     for block in file.tree.body:
-        if not isinstance(block, ast.If) or not flow.is_main_test(block.test):
+        if not isinstance(block, ast.If) or not control_flow.is_main_test(block.test):
             continue
         for node in _functions(block.body):
             if node.args.args and node.args.args[0].arg == "self":

@@ -19,16 +19,16 @@ from collections.abc import Iterator
 
 import msgspec
 
-from argosy.refit import pyzmq
-from argosy.refit.fact import FactKind
-from argosy.refit.facts.classes import CLASS_FACTS, find_ancestors
-from argosy.refit.file import PythonFile
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.sockets import SELF_NAMES, SocketPlace, enclosing_class, find_sockets, enclosing_function
-from argosy.refit.tree import SourceTree
-from argosy.source import flow
-from argosy.source.scopes import NameScope
+from argosy.refit.analysis import pyzmq_names
+from argosy.refit.core.fact import FactKind
+from argosy.refit.analysis.facts.class_facts import CLASS_FACTS, find_ancestors
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.analysis.socket_uses import SELF_NAMES, SocketPlace, enclosing_class, find_sockets, enclosing_function
+from argosy.refit.core.source_tree import SourceTree
+from argosy.source import control_flow
+from argosy.source.name_scopes import NameScope
 
 _TERMINATING_METHODS = ("term", "destroy")
 
@@ -72,7 +72,7 @@ def check_links(tree: SourceTree, path: str) -> Iterator[Finding]:
 
 
 def collect(file: PythonFile) -> tuple[ContextTermination, ...] | None:
-    if not pyzmq.can_reference_pyzmq(file.source.data):
+    if not pyzmq_names.can_reference_pyzmq(file.source.data):
         return None
     created_here = {(id(place.owner), place.name) for place in find_sockets(file).contexts}
     found: list[ContextTermination] = []
@@ -101,12 +101,12 @@ def _terminating_calls(file: PythonFile) -> Iterator[tuple[ast.Call, NameScope, 
 
 def _describe_owner(file: PythonFile, receiver: ast.expr, scope: NameScope) -> str:
     """Return whose context a call ends, empty for one's own or what is not known to be a context."""
-    if pyzmq.is_shared_context(file, receiver, scope):
+    if pyzmq_names.is_shared_context(file, receiver, scope):
         return "the context of the whole process"
     place = _context_place(file, receiver, scope)
     if place is not None:
         for creation in place.creations:
-            if pyzmq.is_shared_context(file, creation.call, creation.scope):
+            if pyzmq_names.is_shared_context(file, creation.call, creation.scope):
                 return "the context of the whole process"
         if _is_fallback(file, place):
             return "a context that may be the caller's"
@@ -188,10 +188,10 @@ def _is_parameter(scope: NameScope, name: str) -> bool:
 
 def _has_sockets(file: PythonFile, receiver: ast.expr, scope: NameScope) -> bool:
     """Return whether sockets are made of what `receiver` names, so that it is a context."""
-    written, owner = flow.dotted_name(receiver), enclosing_class(scope)
+    written, owner = control_flow.dotted_name(receiver), enclosing_class(scope)
     sockets = find_sockets(file)
     for creation in sockets.all_creations():
-        is_it = creation.context is not None and flow.dotted_name(creation.context) == written and bool(creation.socket_type)
+        is_it = creation.context is not None and control_flow.dotted_name(creation.context) == written and bool(creation.socket_type)
         if is_it and (not _is_self(receiver) or enclosing_class(creation.scope) is owner):
             return True
     return False
@@ -203,7 +203,7 @@ def _is_self(node: ast.expr) -> bool:
 
 def _is_ownership_checked(file: PythonFile, call: ast.Call, receiver: ast.expr) -> bool:
     """Return whether a condition around a call asks for more than whether there is a context."""
-    name = flow.dotted_name(receiver)
+    name = control_flow.dotted_name(receiver)
     attribute = name.rpartition(".")[2]
     for ancestor in file.ancestors(call):
         if isinstance(ancestor, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -17,12 +17,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.file import PythonFile
-from argosy.refit.finding import Finding
-from argosy.refit.lifetime import find_leaking_exits, can_be_closed
-from argosy.refit.paths import OpenExit
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.sockets import SocketCreation, SocketPlace, find_sockets, enclosing_function
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.analysis.socket_lifetime import find_leaking_exits, can_be_closed
+from argosy.refit.analysis.exit_paths import OpenExit
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.analysis.socket_uses import SocketCreation, SocketPlace, find_sockets, enclosing_function
 
 _EXIT_PRECEDENCE = ("again", "end", "return", "raise", "use")
 _EXIT_MESSAGES = {

@@ -18,12 +18,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.file import PythonFile
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.sockets import RECEIVE_METHODS, SEND_METHODS, SocketPlace, SocketUse, find_sockets
-from argosy.refit.threads import MAIN_THREAD, FunctionGroup, find_threaded_groups
-from argosy.source import flow
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.analysis.socket_uses import RECEIVE_METHODS, SEND_METHODS, SocketPlace, SocketUse, find_sockets
+from argosy.refit.analysis.thread_entries import MAIN_THREAD, FunctionGroup, find_threaded_groups
+from argosy.source import control_flow
 
 _WORKING_METHODS = RECEIVE_METHODS | SEND_METHODS | {"poll"}
 _SETUP_METHODS = frozenset({"__init__", "__new__", "__enter__", "setUp"})
@@ -76,7 +76,7 @@ def _is_locked(file: PythonFile, use: SocketUse) -> bool:
 
 
 def _is_lock(node: ast.expr) -> bool:
-    written = flow.dotted_name(node.func if isinstance(node, ast.Call) else node).lower()
+    written = control_flow.dotted_name(node.func if isinstance(node, ast.Call) else node).lower()
     return any(word in written for word in _LOCK_WORDS)
 
 

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.file import PythonFile
-from argosy.refit.finding import Finding
-from argosy.refit.rule import RuleCase, Rule
-from argosy.refit.sockets import SocketPlace, FileSockets, SocketUse, find_sockets, is_option_set_by
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.analysis.socket_uses import SocketPlace, FileSockets, SocketUse, find_sockets, is_option_set_by
 
 _QUEUEING_TYPES = frozenset({"REQ", "DEALER", "PUSH", "PAIR", "PUB", "XPUB"})
 

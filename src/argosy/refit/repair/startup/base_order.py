@@ -10,12 +10,12 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.edit import SpanEdit
-from argosy.refit.repair.names.view import ModuleView
-from argosy.refit.repair.startup.around import ProjectContext
-from argosy.refit.repair.startup.rule import StartupCase, StartupRule
-from argosy.source.classes import ClassDefinition
-from argosy.source.flow import dotted_name
+from argosy.refit.repair.span_edit import SpanEdit
+from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.startup.project_context import ProjectContext
+from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
+from argosy.source.symbol_resolver import ClassDefinition
+from argosy.source.control_flow import dotted_name
 
 NAME = "base-order"
 

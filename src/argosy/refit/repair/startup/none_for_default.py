@@ -11,11 +11,11 @@ import ast
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.edit import SpanEdit
-from argosy.refit.repair.names.view import ModuleView
-from argosy.refit.repair.startup.around import ProjectContext
-from argosy.refit.repair.startup.rule import StartupCase, StartupRule
-from argosy.source.flow import dotted_name
+from argosy.refit.repair.span_edit import SpanEdit
+from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.startup.project_context import ProjectContext
+from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
+from argosy.source.control_flow import dotted_name
 
 NAME = "none-for-default"
 _NUMBER_TYPES = frozenset({"int", "float"})

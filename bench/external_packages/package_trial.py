@@ -1,0 +1,278 @@
+"""One package's tests before and after a refit of it, test by test, with the calls of what was rewritten."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from packages import Package
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HOOK = Path(__file__).with_name("hook")
+_CALLS = (
+    "argosy.wire.context",
+    "argosy.wire.client.pooled_req.req_socket",
+    "argosy.fleet.resolver.host",
+    "argosy.fleet.resolver.endpoint",
+)
+_TOOLS = (
+    "pytest",
+    "pytest-timeout",
+    "setuptools>=77",
+    "wheel",
+    "hatchling",
+    "hatch-vcs",
+    "setuptools_scm",
+    "setuptools-rust",
+)
+_TEST_S = 60
+_PYTEST = (
+    *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "junit_family=xunit1"),
+    *("--continue-on-collection-errors", f"--timeout={_TEST_S}"),
+)
+_SUITE_S = 900
+_AGAIN = 2
+
+
+class Differing(msgspec.Struct, frozen=True):
+    """A test whose outcome was not the same. before, after: of each run."""
+
+    test: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it differs in every run, so that the refit may be to blame."""
+        return len(set(self.before)) == 1 and len(set(self.after)) == 1
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one package.
+
+    sites: by code, migrated and refused. reasons: why sites were refused, and how many. before, after: how
+    many tests by outcome. calls: of each rewritten place, `path:line` in the rewritten tree. processes: how
+    many called one. again: files that a second refit would change. undone: whether `--undo` brought back
+    every byte.
+    """
+
+    name: str
+    version: str
+    sites: dict[str, dict[str, int]]
+    reasons: dict[str, int]
+    before: dict[str, int]
+    after: dict[str, int]
+    differing: tuple[Differing, ...]
+    calls: dict[str, int]
+    processes: int
+    again: int
+    undone: bool
+
+    @property
+    def uncalled(self) -> tuple[str, ...]:
+        """The rewritten places that no test reaches: for these the tests prove nothing."""
+        return tuple(place for place, count in self.calls.items() if not count)
+
+
+class TrialError(Exception):
+    """A package could not be tried. The text says at which step, and the end of what the step said."""
+
+
+class Room:
+    """A folder with one package's environment, its tree as published, and its tree rewritten."""
+
+    def __init__(self, package: Package, folder: Path) -> None:
+        self.package = package
+        self.folder = folder
+        self.python = str(folder / "venv" / "bin" / "python")
+        self.before = folder / "before"
+        self.after = folder / "after"
+        self.fleet = folder / "fleet.yaml"
+        self.calls = folder / "calls"
+
+    def furnish(self) -> None:
+        """Install the package with what it needs, and lay its files beside each other twice."""
+        package = self.package
+        _do([sys.executable, "-m", "venv", str(self.folder / "venv")], self.folder)
+        wanted = f"{package.name}=={package.version}"
+        self.pip("install", *_TOOLS)
+        self.pip("install", "--no-build-isolation", wanted, *package.extras, str(REPOSITORY))
+        binary = "--no-binary" if package.form == "sdist" else "--only-binary"
+        self.pip("download", "--no-deps", "--no-build-isolation", binary, package.name, "-d", "got", wanted)
+        archive = next((self.folder / "got").iterdir())
+        shutil.unpack_archive(archive, self.folder / "open", "gztar" if package.form == "sdist" else "zip")
+        held = list((self.folder / "open").iterdir())
+        is_sole = package.form == "sdist" and len(held) == 1
+        (held[0] if is_sole else self.folder / "open").rename(self.before)
+        shutil.copytree(self.before, self.after, symlinks=True)
+        if package.fleet:
+            self.fleet.write_text(package.fleet)
+
+    def pip(self, *words: str) -> None:
+        _do([self.python, "-m", "pip", *words, "-q", "--disable-pip-version-check"], self.folder)
+
+    def refit(self, *words: str) -> dict[str, object]:
+        """Run `argosy refit` on the tree that is to be rewritten, and return `refit/1`."""
+        command = [str(self.folder / "venv/bin/argosy"), "refit", str(self.after), "--json", *words]
+        if self.package.fleet and "--undo" not in words:
+            command += ["--fleet", str(self.fleet)]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        if done.returncode not in (0, 1) or not done.stdout:
+            raise TrialError(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        found: dict[str, object] = msgspec.json.decode(done.stdout)
+        return found
+
+    def test(self, tree: Path, tests: Sequence[str] = ()) -> dict[str, str]:
+        """Return the outcome of each test, in a network of its own where that can be had."""
+        report = self.folder / "report.xml"
+        report.unlink(missing_ok=True)
+        asked = tests or self.package.tests
+        try:
+            with (self.folder / "said").open("wb") as said:
+                subprocess.run(
+                    _alone([self.python, *_PYTEST, f"--junitxml={report}", *self.package.options, *asked]),
+                    cwd=tree,
+                    env=self.surroundings(tree),
+                    stdin=subprocess.DEVNULL,
+                    stdout=said,
+                    stderr=subprocess.STDOUT,
+                    timeout=_SUITE_S,
+                    check=False,
+                )
+        except subprocess.TimeoutExpired as error:
+            raise TrialError(f"the tests took more than {_SUITE_S} s") from error
+        if not report.is_file():
+            end = (self.folder / "said").read_text(errors="replace")[-2000:]
+            raise TrialError(f"pytest wrote no report:\n{end}")
+        return dict(_outcomes(report))
+
+    def surroundings(self, tree: Path) -> dict[str, str]:
+        paths = [str(HOOK), str(tree / self.package.root)]
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ARGOSY")},
+            "PATH": f"{self.folder / 'venv' / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "ARGOSY_CALLS": str(self.calls),
+            "ARGOSY_FLEET_FILE": str(self.fleet),
+            **self.package.settings,
+        }
+
+
+def try_package(package: Package, folder: Path) -> Trial:
+    """Run the tests, refit, run them again, and undo.
+
+    Raises TrialError: a step before the judgement failed.
+    """
+    room = Room(package, folder)
+    room.furnish()
+    before = room.test(room.before)
+    found = room.refit("--apply")
+    again = room.refit()
+    room.calls.unlink(missing_ok=True)
+    after = room.test(room.after)
+    calls, processes = _called(room)
+    differing = tuple(_differing(room, before, after))
+    undone = _undo(room)
+    sites: dict[str, dict[str, int]] = msgspec.convert(found["sites"], dict[str, dict[str, int]])
+    refused = msgspec.convert(found["refused"], list[dict[str, str | int]])
+    return Trial(
+        name=package.name,
+        version=package.version,
+        sites=sites,
+        reasons=dict(Counter(f"{item['code']}: {item['reason']}" for item in refused)),
+        before=dict(Counter(before.values())),
+        after=dict(Counter(after.values())),
+        differing=differing,
+        calls=calls,
+        processes=processes,
+        again=len(msgspec.convert(again["changed"], list[str])),
+        undone=undone,
+    )
+
+
+def _undo(room: Room) -> bool:
+    if not list((room.after / ".argosy" / "runs").glob("*")):
+        return True  # nothing was changed
+    room.refit("--undo")
+    shutil.rmtree(room.after / ".argosy", ignore_errors=True)
+    return _contents(room.before) == _contents(room.after)
+
+
+def _contents(tree: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(tree)): path.read_bytes() for path in tree.rglob("*.py") if path.is_file()}
+
+
+def _differing(room: Room, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Differing]:
+    """Yield the tests that came out in another way, run alone twice more on both sides."""
+    for test in sorted(before.keys() | after.keys()):
+        first, second = before.get(test, "missing"), after.get(test, "missing")
+        if first == second:
+            continue
+        ones, others = [first], [second]
+        for _ in range(_AGAIN):
+            ones.append(room.test(room.before, [test]).get(test, "missing"))
+            others.append(room.test(room.after, [test]).get(test, "missing"))
+        yield Differing(test, tuple(ones), tuple(others))
+
+
+def _called(room: Room) -> tuple[dict[str, int], int]:
+    """Return how often each rewritten place was called, and in how many processes."""
+    places = {place: 0 for path in sorted(room.after.rglob("*.py")) for place in _places(room.after, path)}
+    processes: set[str] = set()
+    lines = room.calls.read_text().splitlines() if room.calls.is_file() else []
+    for line in lines:
+        place, _, process = line.rpartition(" ")
+        path, _, number = place.rpartition(":")
+        shown = f"{os.path.relpath(path, room.after)}:{number}"
+        if shown in places:
+            places[shown] += 1
+            processes.add(process)
+    return places, len(processes)
+
+
+def _places(root: Path, path: Path) -> Iterator[str]:
+    data = path.read_bytes()
+    if b"argosy." not in data:
+        return
+    for node in ast.walk(ast.parse(data)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in _CALLS:
+            yield f"{path.relative_to(root)}:{node.lineno}"
+
+
+def _outcomes(report: Path) -> Iterator[tuple[str, str]]:
+    for case in ElementTree.parse(report).iter("testcase"):
+        words = {child.tag for child in case} & {"failure", "error", "skipped"}
+        outcome = min(words) if words else "passed"
+        yield _node(case), outcome
+
+
+def _node(case: ElementTree.Element) -> str:
+    """Return a test as pytest is asked for it: `file::Class::name`."""
+    file, classes = case.get("file") or "", case.get("classname") or ""
+    module = file.removesuffix(".py").replace("/", ".")
+    inner = classes.removeprefix(module).strip(".")
+    return "::".join([file, *filter(None, inner.split(".")), case.get("name") or ""])
+
+
+def _alone(command: Sequence[str]) -> list[str]:
+    """Return a command that has processes and a network of its own, where that can be had."""
+    alone = ["unshare", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        return list(command)
+    return [*alone, "sh", "-c", 'ip link set lo up; exec "$@"', "sh", *command]
+
+
+def _do(command: Sequence[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise TrialError(f"{' '.join(command)}: {done.stdout[-1500:]}{done.stderr[-1500:]}")

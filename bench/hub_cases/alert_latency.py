@@ -1,0 +1,100 @@
+"""The alarm: how soon a root that died is one alert at a receiver, with all that hangs on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+from argosy.fault import Fault, RefusedError
+from hub_cases.hub_fleet import Running, running, until
+from testbed.result import Value, value_of
+
+DEPENDENTS: Final = 20
+GOAL_S: Final = 5.0
+
+METHOD: Final = [
+    f"hub.alert/root_cause: SIGKILL to an agent on which {DEPENDENTS} others hang, which stays down; until a",
+    "  local receiver has the alert, with default times; it has to be the only one, and to name them all",
+]
+
+_SPEAKER: Final = """
+import os, signal, socket
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+    out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+signal.pause()
+"""
+
+
+class _Receiver(HTTPServer):
+    def __init__(self) -> None:
+        self.taken: list[tuple[float, dict[str, Any]]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        at_s = time.monotonic()
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.send_response(204)
+        self.end_headers()
+        assert isinstance(self.server, _Receiver)
+        self.server.taken.append((at_s, body))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def measure_alarm(rounds: int) -> dict[str, Value]:
+    """Return how long it took, in seconds, a value a round. Raises RefusedError: it was not one alert."""
+    receiver = _Receiver()
+    with tempfile.TemporaryDirectory(prefix="argosy-b-", dir="/tmp") as room:
+        path = _fleet(Path(room), receiver.server_port)
+        took: list[float] = []
+        for _ in range(rounds):
+            # A hub that has seen the root die twice holds it for flapping, and says less.
+            with running(path) as fleet:
+                took.append(_round(fleet, receiver))
+    receiver.shutdown()
+    receiver.server_close()
+    return {"hub.alert/root_cause": value_of(took, "s", goal=GOAL_S)}
+
+
+def _round(fleet: Running, receiver: _Receiver) -> float:
+    receiver.taken.clear()
+    root = next(each for each in fleet.ask("/api/fleet")["agents"] if each["agent"] == "Root")
+    began_s = time.monotonic()
+    os.kill(root["pid"], signal.SIGKILL)
+    until(lambda: bool(receiver.taken))
+    fleet.argosy("up", "-d")
+    until(lambda: len(receiver.taken) > 1)  # raised, and cleared
+    said = [(body["kind"], body["subject"]) for _, body in receiver.taken]
+    (at_s, first), *_ = receiver.taken
+    if said != [("raised", "Root"), ("cleared", "Root")] or len(first["dependents"]) != DEPENDENTS:
+        raise RefusedError(Fault("hub.alert", "bench", f"expected one alert with its dependents, got {said}"))
+    until(lambda: all(each["state"] == "ready" for each in fleet.ask("/api/fleet")["agents"]))
+    return at_s - began_s
+
+
+def _fleet(folder: Path, port: int) -> Path:
+    (folder / "speaker.py").write_text(_SPEAKER)
+    agents: dict[str, dict[str, Any]] = {"Root": {"run": "speaker.py"}}
+    for number in range(DEPENDENTS):
+        needs = [{"agent": "Root", "on_death": "degrade"}]
+        agents[f"Leaf{number}"] = {"run": "speaker.py", "needs": needs}
+    fleet = {
+        "fleet": "alarm",
+        "hub": {"alerts": {"webhook": f"http://127.0.0.1:{port}/"}},
+        "defaults": {"restart": "never", "ready": {"probe": "notify"}},
+        "agents": agents,
+    }
+    path = folder / "fleet.yaml"
+    path.write_text(json.dumps(fleet))  # which is YAML too
+    return path

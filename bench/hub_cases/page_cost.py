@@ -1,0 +1,132 @@
+"""The page: its first paint and its bytes, and what one who looks costs the hub and his own browser."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import statistics
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any, Final
+
+from hub_cases.hub_fleet import Running, processor_s, until
+from testbed.runner import tell
+from testbed.result import Value, value_of
+
+LABELS: Final = ("hub.page/first_paint", "hub.page/transferred", "hub.page/renderer")
+LOADS: Final = 7
+VIEWERS: Final = 20
+STRETCH_S: Final = 10.0
+POLL_S: Final = 3.0  # as the page asks for the alerts
+
+METHOD: Final = [
+    "hub.page: the example fleet of 84 agents runs, and its hub; headless Chromium, nothing in its cache",
+    f"first_paint, transferred: of {LOADS} loads, until the first contentful paint; all that was received",
+    f"viewer: the hub's processor time with {VIEWERS} viewers (the stream, alerts each {POLL_S:.0f} s), less",
+    f"  that with none, over {STRETCH_S:.0f} s each, shared among them; renderer: of what draws one page",
+]
+
+
+def measure_page(fleet: Running, rounds: int) -> tuple[dict[str, Value], dict[str, str]]:
+    """Return the values, and what could not be measured, with the reason."""
+    tell("what a viewer costs the hub")
+    values = {"hub.page/viewer": value_of(_viewer(fleet, rounds), "% of a core", goal=2.0)}
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    try:
+        playwright = importlib.import_module("playwright.sync_api")
+    except ModuleNotFoundError:
+        return values, dict.fromkeys(LABELS, "Playwright is not installed (pip install playwright)")
+    if chromium is None:
+        return values, dict.fromkeys(LABELS, "no Chromium is installed (Debian: chromium)")
+    tell("what the page costs its reader")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        loads = [_load(browser, fleet.link) for _ in range(LOADS)]
+        values["hub.page/first_paint"] = value_of([paint for paint, _ in loads], "s", goal=1.0)
+        values["hub.page/transferred"] = value_of([size for _, size in loads], "KiB", goal=200.0)
+        drawing = [_renderer(browser, fleet.link) for _ in range(rounds)]
+        values["hub.page/renderer"] = value_of(drawing, "% of a core", goal=2.0)
+        browser.close()
+    return values, {}
+
+
+def _load(browser: Any, link: str) -> tuple[float, float]:
+    """Return the seconds to the first paint of a page, and the KiB that it took."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(link)
+    page.locator(".tile").nth(83).wait_for()
+    paint, size = page.evaluate(
+        """() => [performance.getEntriesByName('first-contentful-paint')[0].startTime / 1000,
+        [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+        .reduce((sum, each) => sum + each.transferSize, 0) / 1024]"""
+    )
+    context.close()
+    return float(paint), float(size)
+
+
+def _renderer(browser: Any, link: str) -> float:
+    """Return what the process that draws an open page takes, in percent of a core."""
+    before = _renderers()
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(link)
+    page.locator(".tile").nth(83).wait_for()
+    page.wait_for_timeout(2000)  # until it has settled: what follows is the cost of leaving it open
+    mine = _renderers() - before  # the page's, and one that Chromium keeps ready
+    began_s = sum(map(processor_s, mine))
+    page.wait_for_timeout(1000 * STRETCH_S)
+    took_s = sum(map(processor_s, mine)) - began_s
+    context.close()
+    return 100 * took_s / STRETCH_S
+
+
+def _renderers() -> set[int]:
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"--type=renderer" in words:
+                found.add(int(entry.name))
+    return found
+
+
+def _viewer(fleet: Running, rounds: int) -> list[float]:
+    """Return what each of many viewers costs the hub, in percent of a core, a value a round."""
+    pid = fleet.hub_pid()
+    _stretch(pid)  # until the start of the fleet is over for the hub too
+    found = []
+    for _ in range(rounds):
+        alone = _stretch(pid)
+        end = threading.Event()
+        viewers = [threading.Thread(target=_look, args=(fleet.url, end), daemon=True) for _ in range(VIEWERS)]
+        for viewer in viewers:
+            viewer.start()
+        until(lambda: fleet.ask("/api/machines")["viewers"] == VIEWERS)
+        together = _stretch(pid)
+        end.set()
+        for viewer in viewers:
+            viewer.join()
+        until(lambda: fleet.ask("/api/machines")["viewers"] == 0)
+        found.append(100 * max(0.0, together - alone) / STRETCH_S / VIEWERS)
+    tell(f"{statistics.median(found):.2f} % of a core a viewer")
+    return found
+
+
+def _stretch(pid: int) -> float:
+    began = processor_s(pid)
+    time.sleep(STRETCH_S)
+    return processor_s(pid) - began
+
+
+def _look(url: str, end: threading.Event) -> None:
+    """Look as an open page does."""
+    with urllib.request.urlopen(url + "/events", timeout=60):  # what comes fits its buffers
+        while not end.wait(POLL_S):
+            with urllib.request.urlopen(url + "/api/alerts", timeout=60) as answer:
+                answer.read()

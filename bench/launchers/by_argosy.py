@@ -1,0 +1,126 @@
+"""Argosy: `argosy up -d` to its account, from nothing or with its zygote there already."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from argosy.engine.supervisor.control_client import connect
+from argosy.engine.state.event_log import read_event_log
+from argosy.fault import Fault, MissingError, RefusedError
+from testbed.fleet_environment import Stage
+
+_WITHIN_S = 120.0
+_WARM_WITHIN_S = 20.0
+_WEIGHED_WITHIN_S = 60.0
+_LOOK_S = 0.5
+
+
+class Up(msgspec.Struct, frozen=True, tag_field="argosy", tag="up/1"):
+    """What counts of the account."""
+
+    ready: list[str]
+    not_ready: dict[str, str]
+
+
+class Down(msgspec.Struct, frozen=True, tag_field="argosy", tag="down/1"):
+    """Which agents did not end within their grace."""
+
+    killed: list[str]
+
+
+class Failed(msgspec.Struct, frozen=True, tag_field="argosy", tag="error/1"):
+    """Why a command was not carried out."""
+
+    errors: list[Fault]
+
+
+class ByArgosy:
+    """The command, as a person gives it; `name` tells what fleet it is given.
+
+    is_warm: the supervisor and its zygote are there when it is given, with one agent of the fleet that
+    nothing is needed by: a supervisor of nothing ends.
+    """
+
+    def __init__(self, name: str, *, is_warm: bool = False) -> None:
+        self.name = name
+        self._is_warm = is_warm
+
+    def prepare(self, stage: Stage) -> None:
+        """Look that it is there; have the supervisor and the zygote warm."""
+        if not _command().exists():
+            hint = "`pip install 'argosy[bench]'` for this interpreter"
+            raise MissingError(Fault("bench", "no-argosy", f"there is no `{_command()}`", hint))
+        if self._is_warm:
+            _argosy(stage, "up", "-d", "--no-hub", "--only", stage.graph.levels()[0][0])
+            _wait_for_zygote(stage)
+
+    def start(self, stage: Stage) -> None:
+        """Run `argosy up`; every agent must be in its account as ready."""
+        account = _argosy(stage, "up", "-d", "--no-hub")
+        if isinstance(account, Up) and len(account.ready) != len(stage.processes):
+            name, reason = next(iter(account.not_ready.items()))
+            message = f"argosy: {len(account.ready)} of {len(stage.processes)} ready, `{name}`: {reason}"
+            raise RefusedError(Fault("bench", "not-ready", message))
+
+    def stop(self, stage: Stage) -> None:
+        """Run `argosy down`; every agent must end by itself."""
+        answer = _argosy(stage, "down")
+        if isinstance(answer, Down) and answer.killed:
+            raise RefusedError(Fault("bench", "killed", f"argosy had to kill {', '.join(answer.killed)}"))
+
+
+def _command() -> Path:
+    return Path(sys.executable).with_name("argosy")
+
+
+def _wait_for_zygote(stage: Stage) -> None:
+    """Return when the diary tells that a zygote is warm."""
+    deadline = time.monotonic() + _WARM_WITHIN_S
+    while not any(entry.kind == "zygote" for entry in read_event_log(stage.folder.event_log)):
+        if time.monotonic() > deadline:
+            raise RefusedError(Fault("bench", "no-zygote", f"no zygote was warm within {_WARM_WITHIN_S:g} s"))
+        time.sleep(0.02)
+
+
+def wait_until_weighed(stage: Stage) -> None:
+    """Return when the supervisor has read the memory of each agent once, as it does after a start.
+
+    Raises RefusedError: it is not there, or has not done so within 60 s.
+    """
+    deadline = time.monotonic() + _WEIGHED_WITHIN_S
+    while True:
+        client = connect(stage.folder, "bench")
+        if client is None or time.monotonic() > deadline:
+            raise RefusedError(Fault("bench", "not-weighed", "the supervisor does not weigh its agents"))
+        with client:
+            report = client.fetch_status()
+        if all(each.pss_bytes for each in report.agents.values()):
+            return
+        time.sleep(_LOOK_S)
+
+
+def _argosy(stage: Stage, verb: str, *options: str) -> Up | Down:
+    """Run one command and return its answer; raises RefusedError with what it says is wrong."""
+    ended = subprocess.run(
+        [_command(), verb, str(stage.fleet_path), *options, "--json"],
+        env=stage.environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        start_new_session=True,
+        timeout=_WITHIN_S,
+        check=False,
+    )
+    try:
+        answer = msgspec.json.decode(ended.stdout, type=Up | Down | Failed)
+    except msgspec.DecodeError as error:
+        said = ended.stderr.decode(errors="replace").strip()
+        message = f"`argosy {verb}` ended with {ended.returncode} and no answer: {said}"
+        raise RefusedError(Fault("bench", "no-answer", message)) from error
+    if isinstance(answer, Failed):
+        raise RefusedError(*answer.errors)
+    return answer

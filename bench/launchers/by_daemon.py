@@ -1,0 +1,146 @@
+"""Peers that are a daemon with a configuration: every agent a program of it, all started at once.
+
+They know no order and no word for the moment when all is up. Each is one `Daemon`: what it is run by,
+and how it is told of the agents.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from argosy.fault import Fault, MissingError
+from launchers.npm import pm2_runtime
+from testbed.process_usage import end_all
+from testbed.fleet_environment import Stage
+
+
+class Daemon(NamedTuple):
+    """A peer.
+
+    find: its command line but for the configuration file, raises MissingError where it is not installed.
+    write: the text of that file. suffix: of its name. variables: of the daemon's own, with `{home}` in
+    them for the stage's folder.
+    """
+
+    name: str
+    find: Callable[[], list[str]]
+    write: Callable[[Stage], str]
+    suffix: str = ".ini"
+    variables: dict[str, str] = {}
+
+
+class ByDaemon:
+    """A daemon in the foreground."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.name = daemon.name
+        self._daemon = daemon
+
+    def prepare(self, stage: Stage) -> None:
+        """Write the configuration that holds every agent."""
+        self._command = self._daemon.find()
+        self._configuration = stage.home / f"{self.name}{self._daemon.suffix}"
+        self._configuration.write_text(self._daemon.write(stage))
+
+    def start(self, stage: Stage) -> None:
+        """Start the daemon."""
+        variables = {name: text.format(home=stage.home) for name, text in self._daemon.variables.items()}
+        with open(stage.home / f"{self.name}.log", "ab") as log:
+            self._process = subprocess.Popen(
+                [*self._command, str(self._configuration)],
+                env=stage.environ | variables,
+                cwd=stage.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def stop(self, stage: Stage) -> None:
+        """Kill the daemon, then what it ran: its own end takes up to a second an agent, and is no start."""
+        self._process.kill()
+        self._process.wait()
+        end_all()
+
+
+def _module(name: str, *options: str) -> Callable[[], list[str]]:
+    """Return what finds a peer from PyPI that `python -m` runs."""
+
+    def find() -> list[str]:
+        package = name.partition(".")[0]
+        if importlib.util.find_spec(package) is None:
+            message = f"{package} is not installed"
+            raise MissingError(Fault("bench", "no-peer", message, "pip install 'argosy[bench]'"))
+        return [sys.executable, "-m", name, *options]
+
+    return find
+
+
+def _for_supervisord(stage: Stage) -> str:
+    sections = [f"[supervisord]\nlogfile={stage.home}/sv.log\npidfile={stage.home}/sv.pid\nminfds=4096\n"]
+    for each in stage.commands:
+        pairs = ",".join(f'{key}="{_without_percent(value)}"' for key, value in each.env.items())
+        sections.append(
+            f"[program:{each.name}]\ncommand={_without_percent(shlex.join(each.argv))}\n"
+            f"directory={each.cwd}\nenvironment={pairs}\nautorestart=true\n"
+            f"redirect_stderr=true\nstdout_logfile={each.log}\n"
+        )
+    return "\n".join(sections)
+
+
+def _without_percent(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _for_circus(stage: Stage) -> str:
+    home = stage.home
+    sections = [
+        f"[circus]\nendpoint=ipc://{home}/c.ep\npubsub_endpoint=ipc://{home}/c.ps\n"
+        "warmup_delay=0\nstatsd=False\n"
+    ]
+    for each in stage.commands:
+        pairs = "\n".join(f"{key}={value}" for key, value in each.env.items())
+        sections.append(
+            f"[watcher:{each.name}]\ncmd={shlex.join(each.argv)}\nworking_dir={each.cwd}\n"
+            f"copy_env=True\ngraceful_timeout=10\n\n[env:{each.name}]\n{pairs}\n"
+        )
+    return "\n".join(sections)
+
+
+def _for_pm2(stage: Stage) -> str:
+    apps = [
+        {
+            "name": each.name,
+            "script": each.argv[0],
+            "interpreter": "none",
+            "args": list(each.argv[1:]),
+            "cwd": each.cwd,
+            "env": each.env,
+            "out_file": each.log,
+            "error_file": each.log,
+        }
+        for each in stage.commands
+    ]
+    return msgspec.json.encode({"apps": apps}).decode()
+
+
+def _for_honcho(stage: Stage) -> str:
+    lines = []
+    for each in stage.commands:
+        pairs = [f"{key}={value}" for key, value in each.env.items()]
+        words = shlex.join(["env", "-C", each.cwd, *pairs, *each.argv])
+        lines.append(f"{each.name}: exec {words} >{shlex.quote(each.log)} 2>&1\n")
+    return "".join(lines)
+
+
+SUPERVISORD = Daemon("supervisord", _module("supervisor.supervisord", "-n", "-c"), _for_supervisord)
+CIRCUS = Daemon("circus", _module("circus.circusd"), _for_circus)
+HONCHO = Daemon("honcho", _module("honcho", "start", "-f"), _for_honcho, ".procfile")
+PM2 = Daemon("pm2", pm2_runtime, _for_pm2, ".json", {"PM2_HOME": "{home}/pm2"})

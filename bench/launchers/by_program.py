@@ -1,0 +1,117 @@
+"""Ways that are a program of ours: told of the agents by a file, they say `up`, and end with their input."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from argosy.fault import Fault, MissingError, RefusedError
+from testbed.fleet_environment import Stage
+
+AT_A_TIME = 10
+POLL_S = 0.1
+_STOP_WITHIN_S = 30.0
+# Prints what is loaded once these modules are, but for what lies in this folder: the agents' own code.
+_LIST = """
+import asyncio, importlib, os, sys
+import argosy.agent.runner, argosy.wire
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+for name, module in list(sys.modules.items()):
+    if name != "__main__" and not (getattr(module, "__file__", None) or "").startswith(os.getcwd()):
+        print(name)
+"""
+
+
+Orders = Callable[[Stage], dict[str, Any]]
+
+
+class ByProgram:
+    """A program beside this file, run as `PROGRAM.py ORDERS.json`.
+
+    name: in the labels. orders: what the program is told; raises MissingError where it cannot run.
+    """
+
+    def __init__(self, name: str, program: str, orders: Orders) -> None:
+        self.name = name
+        self._path = Path(__file__).with_name(f"{program}.py")
+        self._orders_of = orders
+
+    def prepare(self, stage: Stage) -> None:
+        """Write its orders."""
+        self._orders = stage.home / "orders.json"
+        self._orders.write_bytes(msgspec.json.encode(self._orders_of(stage)))
+
+    def start(self, stage: Stage) -> None:
+        """Return when the program has said that all are up."""
+        self._program = subprocess.Popen(
+            [sys.executable, str(self._path), str(self._orders)],
+            env=stage.environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self._program.stdout, "it is a pipe"
+        said = self._program.stdout.readline()
+        if said != b"up\n":
+            message = f"{self.name}: {said.decode().strip() or 'it ended'}"
+            raise RefusedError(Fault("bench", "not-ready", message))
+
+    def stop(self, stage: Stage) -> None:
+        """Close the program's standard input, which tells it to stop all, and wait for it."""
+        self._program.communicate(timeout=_STOP_WITHIN_S)
+
+
+def by_level_barrier(name: str = "level_barrier") -> ByProgram:
+    """Return the level barrier: a level of the graph after the other, ten agents at a time, health polled.
+
+    What a fleet had before: its start script without its faults (no fixed pauses, no agent forgotten,
+    every answer checked).
+    """
+    return ByProgram(name, "level_barrier", _in_levels)
+
+
+def by_forkserver() -> ByProgram:
+    """Return multiprocessing's forkserver, with what a zygote would load, and a ready queue like argosy's."""
+    return ByProgram("forkserver", "forkserver", _with_needs)
+
+
+def by_ray() -> ByProgram:
+    """Return Ray on this machine alone: each agent runs in an actor, which is a process; all at once."""
+    return ByProgram("ray", "rays", _for_ray)
+
+
+def _in_levels(stage: Stage) -> dict[str, Any]:
+    levels = [[stage.command_of(name) for name in level] for level in stage.graph.levels()]
+    return {"at_a_time": AT_A_TIME, "poll_s": POLL_S, "levels": levels}
+
+
+def _with_needs(stage: Stage) -> dict[str, Any]:
+    needs = {name: process.need_names() for name, process in stage.processes.items()}
+    return {"preload": _preload(stage), "needs": needs, "agents": stage.commands, "home": str(stage.home)}
+
+
+def _for_ray(stage: Stage) -> dict[str, Any]:
+    if importlib.util.find_spec("ray") is None:
+        raise MissingError(Fault("bench", "no-peer", "ray is not installed", "pip install ray"))
+    return {"agents": stage.commands, "home": str(stage.home)}
+
+
+def _preload(stage: Stage) -> list[str]:
+    """Return all installed modules that one agent of each class loads: more than what it names itself."""
+    classes = {word.partition(":")[0] for each in stage.commands for word in each.argv[3:4]}
+    listed = subprocess.run(
+        [sys.executable, "-c", _LIST, *classes],
+        cwd=stage.fleet_path.parent,
+        env=stage.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return listed.stdout.split()

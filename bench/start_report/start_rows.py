@@ -1,0 +1,171 @@
+"""The rows of bench/start.py: which ways are compared by what, with which goal."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from start_report.start_results import Findings, Found, Quantity
+from testbed.host_info import Machine
+from testbed.result import Ratio, Value, ratio_of, value_of
+from testbed.start_measurement import Start
+
+GOAL_SPAWNED_FLOOR = 1.25
+GOAL_CELLS_THREADS = 20
+GOAL_CELLS_CONTEXTS = 20
+GOAL_OWN_MS = 1.0
+GOAL_REST = 0.003
+GOAL_CELLS_MEMORY = 1 / 25
+# Processor seconds of the level barrier where the goal of 1 ms was set: a machine may be slower.
+BARRIER_S = 9.8
+FLOOR = "processor_floor"
+
+
+class Row(NamedTuple):
+    """One way over another, by one quantity; the lower the better."""
+
+    left: str
+    right: str
+    quantity: Quantity
+    goal: float
+
+    @property
+    def label(self) -> str:
+        """Both sides."""
+        return f"start.{self.left}{self.quantity.suffix}/{self.right}{self.quantity.suffix}"
+
+
+ROWS = [
+    Row("processes", "level_barrier", Quantity.WALL, 1 / 6),
+    Row("processes_warm", "level_barrier", Quantity.WALL, 1 / 8),
+    Row("processes", "level_barrier", Quantity.PROCESSOR, 1 / 11),
+    Row("processes_warm", "level_barrier", Quantity.PROCESSOR, 1 / 11),
+    Row("processes", "spawned", Quantity.PROCESSOR, 1 / 11),
+    Row("processes_warm", "spawned", Quantity.PROCESSOR, 1 / 11),
+    Row("processes", "level_barrier", Quantity.MEMORY_AFTER_GC, 1 / 3),
+    Row("processes", "spawned", Quantity.MEMORY_AFTER_GC, 1 / 3),
+    Row("processes", "forkserver", Quantity.WALL, 0.8),
+    Row("processes", "supervisord", Quantity.WALL, 1 / 6),
+    Row("processes", "circus", Quantity.WALL, 1 / 6),
+    Row("processes", "honcho", Quantity.WALL, 1 / 6),
+    Row("processes", "pm2", Quantity.WALL, 1 / 6),
+    Row("processes", "ray", Quantity.WALL, 1 / 20),
+    Row("cells", "level_barrier", Quantity.WALL, 1 / 25),
+    Row("cells_warm", "level_barrier", Quantity.WALL, 1 / 25),
+    Row("cells", "level_barrier", Quantity.MEMORY, GOAL_CELLS_MEMORY),
+    Row("spawned", "level_barrier", Quantity.WALL, 1.0),
+    Row("example", "example_level_barrier", Quantity.WALL, 1 / 6),
+    Row("example", "example_level_barrier", Quantity.PROCESSOR, 1 / 11),
+]
+
+METHOD = [
+    "wall: from the command until each agent has answered `ok` under its own name to a plain REQ socket",
+    "each way from nothing (its own start included), in folders of its own; same agents, same interpreter",
+    "the runtime folder is in memory, as a login's is; state and logs are on the disk",
+    "the agents: bench/agents/typical.py, with names, ports and needs of the example; example: its own agents",
+    "bytecode of all that is imported is there before the first start",
+    "rounds interleaved, every second one backwards; a ratio is taken within a round",
+    "processor: of all processes of the way at that moment: each one's clock, and the children it has reaped",
+    "_warm: supervisor, zygote and one agent are there, the zygote has loaded all, then the command is given",
+    "PSS (smaps_rollup), threads, contexts, descriptors: of all processes of the way, supervisors included",
+    "_pss_after_gc: each agent has been asked to run gc.collect() before",
+    "cells: the command for the same agents, some to a process, as the example's cells.yaml says",
+    "spawned: the command for the same agents, with `preload: none`",
+    "level_barrier: a level of needs after the other, 10 agents at a time, health polled each 0.1 s",
+    "forkserver: of multiprocessing, loads every module that an agent does; ready queue, readiness pushed",
+    "supervisord, circus, honcho, pm2, ray: have no dependencies; all agents at once",
+    "processor_floor: processor seconds of the same start / cores",
+    "critical_path_floor: agents on the longest chain of needs x median start of an agent alone",
+    "disturbance: share of the machine's processors that was busy with other work; above 0.1, measure again",
+    "own_ms_per_start: the supervisor's processor time in a warm start / agents",
+    "own_cpu/level_barrier_cpu: goal: 1 ms a start over the 9.8 s that the barrier took where that was set",
+    "cells_without_supervisor: the cells and their zygotes, which is what the goal was set with",
+    "rest: processor seconds a second of supervisor, forker and zygote while nothing happens; 1 is a core",
+    "rest begins when the supervisor has read the memory of each agent for the first time",
+]
+
+
+def ratios(findings: Findings, machine: Machine) -> dict[str, Ratio]:
+    """Return the rows whose both sides were taken."""
+    starts, found = findings.starts, {}
+    for row in ROWS:
+        if row.left in starts and row.right in starts:
+            rounds = list(zip(starts[row.left], starts[row.right], strict=False))
+            if row.quantity is Quantity.MEMORY_AFTER_GC:
+                rounds = [pair for pair in rounds if None not in (each.pss_after_gc_mib for each in pair)]
+            if rounds:
+                left, right = (row.quantity.of([pair[side] for pair in rounds]) for side in (0, 1))
+                found[row.label] = ratio_of(left, right, goal=row.goal, unit=row.quantity.unit)
+    if "spawned" in starts:
+        walls = Quantity.WALL.of(starts["spawned"])
+        floors = _floors(starts["spawned"], machine)
+        found[f"start.spawned/{FLOOR}"] = ratio_of(walls, floors, goal=GOAL_SPAWNED_FLOOR, unit="s")
+    if "processes_warm" in starts and "level_barrier" in starts:
+        pairs = list(zip(starts["processes_warm"], starts["level_barrier"], strict=False))
+        own = [one.start.weight.supervisor_s for one, _ in pairs]
+        barrier = Quantity.PROCESSOR.of([other for _, other in pairs])
+        goal = GOAL_OWN_MS * findings.agents / 1000 / BARRIER_S
+        found["start.own_cpu/level_barrier_cpu"] = ratio_of(own, barrier, goal=goal, unit="s")
+    if "cells" in starts and "level_barrier" in starts:
+        pairs = list(zip(starts["cells"], starts["level_barrier"], strict=False))
+        weights = [one.start.weight for one, _ in pairs]
+        alone = [(each.pss_bytes - each.supervisor_pss_bytes) / 2**20 for each in weights]
+        barrier = Quantity.MEMORY.of([other for _, other in pairs])
+        label = "start.cells_without_supervisor_pss/level_barrier_pss"
+        found[label] = ratio_of(alone, barrier, goal=GOAL_CELLS_MEMORY, unit="MiB")
+    return found
+
+
+def skipped(findings: Findings) -> dict[str, str]:
+    """Return the rows that were left out, with the reason of the side that was not there."""
+    found = {}
+    for row in ROWS:
+        reasons = [findings.absent[side] for side in (row.left, row.right) if side in findings.absent]
+        if reasons:
+            found[row.label] = reasons[0]
+    if "rest" in findings.absent:
+        found["start.rest"] = findings.absent["rest"]
+    return found
+
+
+def _floors(found: list[Found], machine: Machine) -> list[float]:
+    return [each.start.weight.processor_s / machine.cores for each in found]
+
+
+def values(findings: Findings, machine: Machine) -> dict[str, Value]:
+    """Return what each way takes, the floors, and what argosy itself costs."""
+    starts = findings.starts
+    found: dict[str, Value] = {}
+    for name, each in starts.items():
+        found |= _values_of(name, [one.start for one in each])
+        found[f"start.{name}.{FLOOR}"] = value_of(_floors(each, machine), "s")
+        collected = [one.pss_after_gc_mib for one in each if one.pss_after_gc_mib is not None]
+        if collected:
+            found[f"start.{name}.pss_after_gc"] = value_of(collected, "MiB")
+    if "cells" in starts:
+        weights = [each.start.weight for each in starts["cells"]]
+        threads, contexts = [each.threads for each in weights], [each.contexts for each in weights]
+        found["start.cells.threads"] = value_of(threads, "threads", goal=GOAL_CELLS_THREADS)
+        found["start.cells.contexts"] = value_of(contexts, "contexts", goal=GOAL_CELLS_CONTEXTS)
+    if "processes_warm" in starts:
+        own = [each.start.weight.supervisor_s for each in starts["processes_warm"]]
+        per_start = [1000 * seconds / findings.agents for seconds in own]
+        found["start.own_ms_per_start"] = value_of(per_start, "ms", goal=GOAL_OWN_MS)
+    if findings.rests:
+        found["start.rest"] = value_of(findings.rests, "cores", goal=GOAL_REST)
+    if findings.alone_s:
+        chains = [findings.chain * one for one in findings.alone_s]
+        found["start.critical_path_floor"] = value_of(chains, "s")
+    return found
+
+
+def _values_of(name: str, starts: list[Start]) -> dict[str, Value]:
+    return {
+        f"start.{name}.wall": value_of([each.wall_s for each in starts], "s"),
+        f"start.{name}.disturbance": value_of([each.disturbance for each in starts], "of the machine"),
+        f"start.{name}.processor": value_of([each.weight.processor_s for each in starts], "s"),
+        f"start.{name}.pss_per_agent": value_of([each.pss_mib_per_agent for each in starts], "MiB"),
+        f"start.{name}.processes": value_of([each.weight.processes for each in starts], "processes"),
+        f"start.{name}.threads": value_of([each.weight.threads for each in starts], "threads"),
+        f"start.{name}.contexts": value_of([each.weight.contexts for each in starts], "contexts"),
+        f"start.{name}.descriptors": value_of([each.weight.descriptors for each in starts], "descriptors"),
+    }

@@ -1,0 +1,84 @@
+"""The fleets that a bench starts: the shape of another fleet, one agent of the bench behind each name."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from argosy.fleet import Fleet, build_graph, load_fleet
+from testbed.bytecode_warmup import compile_folder
+
+CELLS = "cells.yaml"
+_AGENTS = Path(__file__).resolve().parents[1] / "fleet"
+TYPICAL = "typical:Typical"
+PLAIN = "plain:Plain"
+
+
+class Fleets(msgspec.Struct, frozen=True):
+    """Fleet files with the same agents.
+
+    processes: each in its own process. cells: the same in a few processes, None where nobody has said in
+    which. spawned: as the first, without a zygote. is_typical: whether the agents are `agents/typical.py`.
+    """
+
+    processes: Path
+    cells: Path | None
+    spawned: Path | None = None
+    is_typical: bool = False
+
+
+@contextlib.contextmanager
+def fleets_like(like: Path, run: str = TYPICAL, most: int | None = None) -> Iterator[Fleets]:
+    """Yield fleets of one agent, with names, ports, machines, needs and cells of the fleet `like`.
+
+    run: the agent, a class of bench/fleet. most: how many agents at most, those that start first. They are
+    removed afterwards.
+    """
+    with tempfile.TemporaryDirectory(prefix="af-", dir="/tmp") as name:
+        folder = Path(name)
+        shutil.copy(_AGENTS / f"{run.partition(':')[0]}.py", folder)
+        compile_folder(folder)
+        fleet, cells = load_fleet(like), like.with_name(CELLS)
+        yield Fleets(
+            processes=_write(folder / "fleet.yaml", fleet, run, most),
+            cells=_write(folder / CELLS, load_fleet(cells), run, most) if cells.exists() else None,
+            spawned=_write(folder / "spawned.yaml", fleet, run, most, preload="none"),
+            is_typical=run == TYPICAL,
+        )
+
+
+def fleets_of(path: Path) -> Fleets:
+    """Return the fleets of a file, with the agents they have."""
+    cells = path.with_name(CELLS)
+    return Fleets(processes=path, cells=cells if cells.exists() else None)
+
+
+def _write(path: Path, fleet: Fleet, run: str, most: int | None, **more: str) -> Path:
+    kept = {name: fleet.agents[name] for name in build_graph(fleet).start_order()[:most]}
+    agents = {}
+    for name, agent in kept.items():
+        facts: dict[str, Any] = {
+            "machine": agent.machine,
+            "port": agent.port,
+            "health_port": agent.health_port,
+        }
+        facts |= {"needs": [need.agent for need in agent.needs if need.agent in kept], "cell": agent.cell}
+        agents[name] = {"run": run} | {key: value for key, value in facts.items() if value}
+    machines: dict[str, dict[str, str]] = {name: {} for name in fleet.machines}
+    hosts = {"testing": dict.fromkeys(fleet.machines, "127.0.0.1")}
+    whole = {
+        "fleet": f"bench-{path.stem}",
+        "machines": machines,
+        "environments": hosts,
+        **more,
+        "agents": agents,
+    }
+    path.write_text(yaml.safe_dump(whole, sort_keys=False, default_flow_style=None, width=110))
+    return path

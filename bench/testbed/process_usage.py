@@ -1,0 +1,197 @@
+"""The processes of a way, all of them: counted, weighed, ended.
+
+The bench makes itself a child subreaper, so that what a way leaves in the background falls to it:
+then "all that a way runs" is simply "all descendants of the bench", and a clean end can be proven.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from argosy.fault import Fault, RefusedError
+
+_PR_SET_CHILD_SUBREAPER = 36
+_TICKS = os.sysconf("SC_CLK_TCK")
+_END_WITHIN_S = 20.0
+_REAPER = "ZMQbg/Reaper"
+_SUPERVISOR = "argosy: supervisor"
+_OWN = ("argosy: supervisor", "argosy: zygote", "argosy: spare")
+_FORKER = "argosy.engine.fork.forker import main"
+
+
+class Weight(msgspec.Struct, frozen=True):
+    """What all processes of a way take together; processor_s also counts those that have ended.
+
+    contexts: of ZeroMQ, by the names that libzmq gives its threads: one reaper each. supervisor_s,
+    supervisor_pss_bytes: what argosy's supervisor takes of it, 0 where there is none.
+    """
+
+    processes: int
+    processor_s: float
+    supervisor_s: float
+    supervisor_pss_bytes: int
+    pss_bytes: int
+    threads: int
+    contexts: int
+    descriptors: int
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of all its descendants whose own parent ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def busy_s() -> float:
+    """Return the seconds that all processors of the machine have been busy since its boot, for anybody."""
+    user, nice, system, _idle, _wait, hard, soft, *_ = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + hard + soft) / _TICKS
+
+
+class Scale:
+    """Weighs the descendants of this process; what they took before the scale was made does not count."""
+
+    def __init__(self) -> None:
+        self._reaped_before_s = _reaped_s()
+        self._before_s = {pid: seconds for (pid, _), seconds in processor_s_now().items()}
+
+    def weigh(self) -> Weight:
+        """Return what the processes take now and have taken."""
+        processor_s = _reaped_s() - self._reaped_before_s
+        taken = processor_s_now()
+        supervisor_s = 0.0
+        for (pid, title), seconds in taken.items():
+            own_s = seconds - self._before_s.get(pid, 0.0)
+            processor_s += own_s
+            supervisor_s += own_s if title.startswith(_SUPERVISOR) else 0.0
+        supervisor_bytes = pss_bytes = threads = contexts = descriptors = 0
+        for pid, title in taken:
+            try:
+                own_bytes = _pss_bytes(pid)
+                pss_bytes += own_bytes
+                supervisor_bytes += own_bytes if title.startswith(_SUPERVISOR) else 0
+                names = _thread_names(pid)
+                threads += len(names)
+                contexts += sum(name.startswith(_REAPER) for name in names)
+                descriptors += len(os.listdir(f"/proc/{pid}/fd"))
+            except (FileNotFoundError, ProcessLookupError, OSError):
+                continue  # it has just ended
+        own = (supervisor_s, supervisor_bytes)
+        return Weight(len(taken), processor_s, *own, pss_bytes, threads, contexts, descriptors)
+
+
+def pss_bytes_of_all() -> int:
+    """Return the proportional memory of all descendants of this process."""
+    return sum(map(_pss_bytes, descendants()))
+
+
+def processor_s_now() -> dict[tuple[int, str], float]:
+    """Return what each living descendant of this process has taken, by its pid and its title."""
+    found = {}
+    for pid in descendants():
+        try:
+            title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            found[pid, title.strip()] = _processor_s(pid)
+        except (FileNotFoundError, ProcessLookupError, OSError):
+            continue  # it has just ended
+    return found
+
+
+def own_processor_s() -> float:
+    """Return what argosy's own processes among them have taken: supervisor, forker, zygotes."""
+    own = (seconds for (_, title), seconds in processor_s_now().items() if is_own(title))
+    return sum(own)
+
+
+def is_own(title: str) -> bool:
+    """Return whether a command line is one of argosy's own; the bare forker keeps that of its interpreter."""
+    return title.startswith(_OWN) or _FORKER in title
+
+
+def descendants() -> Iterator[int]:
+    """Yield the pids of all living descendants of this process."""
+    children = defaultdict(list)
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (fields := _stat(int(entry))) and fields[0] != "Z":
+            children[int(fields[1])].append(int(entry))
+    todo = [os.getpid()]
+    while todo:
+        found = children[todo.pop()]
+        todo.extend(found)
+        yield from found
+
+
+def end_all() -> list[int]:
+    """Kill what is left of this process's descendants, by pid, and return whom that took.
+
+    Raises RefusedError: some are still there after 20 s.
+    """
+    killed: set[int] = set()
+    deadline = time.monotonic() + _END_WITHIN_S
+    while pids := list(descendants()):
+        if time.monotonic() > deadline:
+            raise RefusedError(
+                Fault("bench", "left-over", f"processes {pids} do not end after 20 s and SIGKILL")
+            )
+        for pid in pids:
+            killed.add(pid)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        _reap()
+        time.sleep(0.01)
+    _reap()
+    return sorted(killed)
+
+
+def _reap() -> None:
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                return
+        except ChildProcessError:
+            return
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the state on; empty when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _processor_s(pid: int) -> float:
+    """Return the processor seconds of a process, to the nanosecond, and of the children it has reaped.
+
+    A tick of /proc/PID/stat is 10 ms, which is a tenth of a start; the process's own clock
+    (clock_getcpuclockid(3)) has no such grain.
+    """
+    own_s = time.clock_gettime((~pid << 3) | 2)
+    fields = _stat(pid)
+    return own_s + (int(fields[13]) + int(fields[14])) / _TICKS
+
+
+def _reaped_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _thread_names(pid: int) -> list[str]:
+    return [Path(f"/proc/{pid}/task/{task}/comm").read_text() for task in os.listdir(f"/proc/{pid}/task")]
+
+
+def _pss_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,133 @@
+"""The frame of every bench: its options, its interleaved rounds, its errors, its clean end."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import msgspec
+
+from argosy.fault import ArgosyError
+from testbed.process_usage import adopt_orphans, end_all
+from testbed.result import Result
+from testbed.result_table import render
+
+T = TypeVar("T")
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/mainpc-pc2/fleet.yaml"
+INTERRUPTED = 130
+QUICK_ROUNDS = 2
+FULL_ROUNDS = 5
+QUICK_S = 48.0
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What was asked for. quick: end within 50 s; rounds: how often each way is taken; fleet: its file.
+
+    until_s: the time of time.monotonic() by which the bench is to be over.
+    seconds: how long a bench that runs for a given time is to run; None where there is no such thing.
+    tree: the folder or archive of sources to measure with; None for the bench's own.
+    """
+
+    quick: bool
+    rounds: int
+    as_json: bool
+    fleet: Path
+    until_s: float
+    seconds: float | None = None
+    tree: Path | None = None
+
+
+def run_bench(
+    name: str,
+    about: str,
+    measure: Callable[[Options], Result],
+    *,
+    is_timed: bool = False,
+    has_tree: bool = False,
+) -> int:
+    """Run a bench as a program and return its exit code; no process of it is left, whatever happens.
+
+    is_timed: whether it runs for as long as one says (`--seconds`). has_tree: whether it measures with
+    sources (`--tree`).
+    """
+    options = _parse(name, about, is_timed, has_tree)
+    adopt_orphans()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _show(measure(options), options)
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ArgosyError as error:
+        _complain(error, options)
+        return error.exit_code
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_all()
+
+
+def interleave(
+    rounds: int, ways: Sequence[T], until_s: float = math.inf, clock: Callable[[], float] = time.monotonic
+) -> Iterator[tuple[int, T]]:
+    """Yield (round, way): each way once a round, each second round backwards, so that drift cancels out.
+
+    until_s: the time of `clock` by which all is over; a round that would be late, being as long as the
+    longest before it, is not begun. The first always is.
+    """
+    longest_s = 0.0
+    for number in range(rounds):
+        began_s = clock()
+        if number and began_s + longest_s > until_s:
+            return
+        for way in ways if number % 2 == 0 else reversed(ways):
+            yield number, way
+        longest_s = max(longest_s, clock() - began_s)
+
+
+def tell(text: str) -> None:
+    """Tell on stderr how far the bench is."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def _parse(name: str, about: str, is_timed: bool, has_tree: bool) -> Options:
+    parser = argparse.ArgumentParser(prog=f"bench/{name}.py", description=about)
+    parser.add_argument("--json", action="store_true", help="print one JSON object (bench/1)")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds, within 50 s")
+    parser.add_argument("--rounds", type=int, help=f"rounds of a full run (default {FULL_ROUNDS})")
+    parser.add_argument(
+        "--fleet", type=Path, default=EXAMPLE, help="another fleet than the example of 84 agents"
+    )
+    if is_timed:
+        parser.add_argument("--seconds", type=float, help="how long to run, instead of its own default")
+    if has_tree:
+        parser.add_argument("--tree", type=Path, help="a folder or archive of sources, instead of its own")
+    args = parser.parse_args()
+    if args.rounds is not None and args.rounds < 1:
+        parser.error(f"argument --rounds: {args.rounds} is no number of rounds, expected 1 or more")
+    rounds = args.rounds or (QUICK_ROUNDS if args.quick else FULL_ROUNDS)
+    until_s = time.monotonic() + QUICK_S if args.quick else math.inf
+    seconds = args.seconds if is_timed else None
+    tree = args.tree.resolve() if has_tree and args.tree is not None else None
+    return Options(args.quick, rounds, args.json, args.fleet.resolve(), until_s, seconds, tree)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _show(result: Result, options: Options) -> None:
+    print(msgspec.json.encode(result).decode() if options.as_json else render(result))
+
+
+def _complain(error: ArgosyError, options: Options) -> None:
+    if options.as_json:
+        print(msgspec.json.encode({"argosy": "error/1", "errors": list(error.faults)}).decode())
+    for fault in error.faults:
+        print(f"error: {fault}", file=sys.stderr)

@@ -1,0 +1,105 @@
+"""One start of the fleet by one way, measured; and the floors that no way can go below."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from argosy.fault import Fault, RefusedError
+from launchers import Way
+from testbed.health_polling import wait_until_all_answer
+from testbed.process_usage import Scale, Weight, busy_s, descendants, end_all, processor_s_now
+from testbed.fleet_environment import Stage, set_stage, wait_for_ports
+
+_ANSWER_WITHIN_S = 90.0
+
+
+class Start(msgspec.Struct, frozen=True):
+    """How one start went.
+
+    wall_s: from the command until every agent has answered `ok`. disturbance: the share of the
+    machine's processors that was busy with other work meanwhile, 0 to 1.
+    """
+
+    wall_s: float
+    disturbance: float
+    agents: int
+    weight: Weight
+
+    @property
+    def pss_mib(self) -> float:
+        """The proportional memory of all processes of the way."""
+        return self.weight.pss_bytes / 2**20
+
+    @property
+    def pss_mib_per_agent(self) -> float:
+        """That memory, shared out to its agents."""
+        return self.pss_mib / self.agents
+
+
+def start_once(
+    way: Way, fleet_path: Path, ports_within_s: float, while_up: Callable[[Stage], None] | None = None
+) -> Start:
+    """Start the fleet, weigh it, stop it; nothing of it is left.
+
+    while_up: called with the fleet running, after the measurement.
+    Raises RefusedError: it did not come up, or left a process. Raises MissingError: a port is taken.
+    """
+    with set_stage(fleet_path) as stage:
+        wait_for_ports(stage, ports_within_s)
+        try:
+            way.prepare(stage)
+            scale, busy_before_s = Scale(), busy_s()
+            began = time.monotonic()
+            way.start(stage)
+            wait_until_all_answer(stage.ports, _ANSWER_WITHIN_S)
+            wall_s = time.monotonic() - began
+            weight, all_s = scale.weigh(), busy_s() - busy_before_s
+            disturbance = max(0.0, all_s - weight.processor_s) / wall_s / (os.cpu_count() or 1)
+            start = Start(wall_s, disturbance, len(stage.processes), weight)
+            if while_up:
+                while_up(stage)
+            way.stop(stage)
+        except BaseException:
+            end_all()
+            raise
+        left = list(descendants())
+        if left:
+            titles = ", ".join(title for _, title in processor_s_now())
+            end_all()
+            raise RefusedError(
+                Fault("bench", "left-over", f"`{way.name}` left {len(left)} processes running: {titles}")
+            )
+    return start
+
+
+def seconds_alone(fleet_path: Path, ports_within_s: float) -> list[float]:
+    """Return how long each agent without a need takes, nothing else being started, until it answers."""
+    with set_stage(fleet_path) as stage:
+        wait_for_ports(stage, ports_within_s)
+        return [_alone(stage, name) for name in stage.graph.levels()[0]]
+
+
+def _alone(stage: Stage, name: str) -> float:
+    process = stage.processes[name]
+    began = time.monotonic()
+    agent = subprocess.Popen(
+        process.argv,
+        cwd=process.cwd,
+        env=stage.environ | stage.environment_of(name),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_until_all_answer({name: stage.ports[name]}, _ANSWER_WITHIN_S, lambda: agent.poll() is not None)
+        return time.monotonic() - began
+    finally:
+        agent.kill()
+        agent.wait()

@@ -1,0 +1,88 @@
+"""argosy with everything on: ids, deadlines, types, figures, a trace; as its users write it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from argosy.agent import trace
+from argosy.wire import Peer, connect
+from argosy.wire.client.sync_peer import named_channel
+from argosy.wire.address_book import AddressResolver
+from argosy.wire.transport.reactor import LoopReactor
+from wire_cases.load_loops import (
+    BODY,
+    IN_FLIGHT,
+    TEXT,
+    Tally,
+    Way,
+    ask_for,
+    ask_in_tasks,
+    ask_in_threads,
+    check,
+    new_runner,
+)
+from wire_cases.echo_agent import Utterance
+
+AGENT: Final = "BENCH_AGENT"  # the variable with the name of the agent to ask
+_UTTERANCE: Final = Utterance(7, TEXT)
+_AS_DICT: Final = {"number": 7, "text": TEXT}
+
+
+def ways(where: str) -> dict[str, Way]:
+    """Return the ways of one blocking caller, of threads, and of tasks on one loop."""
+    agent = os.environ.get(AGENT, "Echo")
+    runner = new_runner()
+    peer = connect(agent)
+
+    def ask() -> None:
+        check(peer.say(utterance=_UTTERANCE), _AS_DICT)
+
+    def make() -> Callable[[], None]:
+        trace()
+        return ask
+
+    def in_tasks(count: int, ask_of: Callable[[Peer], Awaitable[None]], figures: bool | None = None) -> Way:
+        async def work(seconds: float) -> Tally:
+            trace()
+            each = _peer_on_loop(agent)
+            if figures is not None:
+                await each.call("keep_figures", kept=figures)
+            return await ask_in_tasks(count, seconds, lambda: ask_of(each))
+
+        return lambda seconds: runner.run(work(seconds))
+
+    trace()
+    return {
+        "one_sync": lambda seconds: ask_for(seconds, ask),
+        "threads": lambda seconds: ask_in_threads(IN_FLIGHT, seconds, make),
+        "one_async": in_tasks(1, _say),
+        "typed": in_tasks(IN_FLIGHT, _say),
+        "typed_with_figures": in_tasks(IN_FLIGHT, _say, figures=True),
+        "typed_without_figures": in_tasks(IN_FLIGHT, _say, figures=False),
+        "tasks": in_tasks(IN_FLIGHT, _say_in_task),
+        "frames": in_tasks(IN_FLIGHT, _frame),
+        "frames_128": in_tasks(4 * IN_FLIGHT, _frame),
+    }
+
+
+async def _say(peer: Peer) -> None:
+    check(await peer.call("say", returns=Utterance, utterance=_UTTERANCE), _UTTERANCE)
+
+
+async def _say_in_task(peer: Peer) -> None:
+    check(await peer.call("say_in_task", returns=Utterance, utterance=_UTTERANCE), _UTTERANCE)
+
+
+async def _frame(peer: Peer) -> None:
+    check(await peer.call("frame", returns=bytes, data=BODY), BODY)
+
+
+@functools.cache
+def _peer_on_loop(agent: str) -> Peer:
+    """Return the peer for the caller's one loop, as an agent's `peer` does."""
+    directory = AddressResolver(os.environ["ARGOSY_BOOK"])
+    return Peer(named_channel(agent, directory, LoopReactor(asyncio.get_running_loop()), "bench"))

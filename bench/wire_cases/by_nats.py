@@ -1,0 +1,68 @@
+"""NATS on the loopback interface: requests and replies through its server, 32 tasks on one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import nats
+
+from wire_cases.load_loops import BODY, IN_FLIGHT, Tally, Way, ask_in_tasks, check, new_runner, say_ready
+from wire_cases.child_server import start_beside, wait_until_it_takes
+
+PROGRAM = "nats-server"
+_HOST = "127.0.0.1"
+_SUBJECT = "say"
+
+
+def serve(where: str) -> None:
+    """Answer on a loop, beside a server on a free port."""
+    port = _free_port()
+    start_beside([PROGRAM, "--addr", _HOST, "--port", str(port), "--log", f"{where}/nats.log"])
+    wait_until_it_takes(socket.AF_INET, (_HOST, port))
+    _place(where).write_text(str(port))
+    with new_runner() as runner:
+        runner.run(_serve(port))
+
+
+async def _serve(port: int) -> None:
+    client = await nats.connect(f"nats://{_HOST}:{port}")
+
+    async def say(message: Any) -> None:
+        await message.respond(message.data)
+
+    await client.subscribe(_SUBJECT, cb=say)
+    await client.flush()
+    say_ready()
+    await asyncio.Event().wait()
+
+
+def ways(where: str) -> dict[str, Way]:
+    """Return `tasks`: 32 of them on one connection."""
+    runner = new_runner()
+    connected: list[Any] = []
+
+    async def work(seconds: float) -> Tally:
+        if not connected:
+            connected.append(await nats.connect(f"nats://{_HOST}:{_place(where).read_text()}"))
+        client = connected[0]
+
+        async def ask() -> None:
+            check((await client.request(_SUBJECT, BODY, timeout=10)).data, BODY)
+
+        return await ask_in_tasks(IN_FLIGHT, seconds, ask)
+
+    return {"tasks": lambda seconds: runner.run(work(seconds))}
+
+
+def _place(where: str) -> Path:
+    return Path(where, "nats.port")
+
+
+def _free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind((_HOST, 0))
+        port: int = trial.getsockname()[1]
+        return port

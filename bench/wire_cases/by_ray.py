@@ -1,0 +1,46 @@
+"""Ray: an actor of its own process, 32 calls in flight from its driver, which takes what is ready first."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import ray
+
+from wire_cases.load_loops import IN_FLIGHT, TEXT, Tally, Way, check, say_ready
+
+
+class Echo:
+    """The actor; Ray starts it from its caller, so the server of this way only waits."""
+
+    def say(self, number: int, text: str) -> tuple[int, str]:
+        return number, text
+
+
+def serve(where: str) -> None:
+    """Wait: the actor is a process of the caller's own cluster."""
+    say_ready()
+    while True:
+        time.sleep(3600)
+
+
+def ways(where: str) -> dict[str, Way]:
+    """Return `in_flight`: 32 calls of one driver."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=f"{where}/ray")
+    actor: Any = ray.remote(Echo).remote()
+    return {"in_flight": lambda seconds: _keep_in_flight(actor, seconds)}
+
+
+def _keep_in_flight(actor: Any, seconds: float) -> Tally:
+    asked = [actor.say.remote(7, TEXT) for _ in range(IN_FLIGHT)]
+    check(ray.get(asked[0]), (7, TEXT))
+    calls = 0
+    began = now = time.perf_counter()
+    while now - began < seconds:
+        done, asked = ray.wait(asked)
+        check(ray.get(done[0]), (7, TEXT))
+        asked.append(actor.say.remote(7, TEXT))
+        calls += 1
+        now = time.perf_counter()
+    ray.get(asked)
+    return Tally(calls, now - began)

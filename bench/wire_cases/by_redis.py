@@ -1,0 +1,69 @@
+"""Redis lists on a unix socket: 32 callers push a request each, and each waits on a list of its own."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from collections.abc import Awaitable
+
+import redis
+import redis.asyncio
+
+from wire_cases.load_loops import BODY, IN_FLIGHT, Tally, Way, ask_in_tasks, check, new_runner, say_ready
+from wire_cases.child_server import start_beside, wait_until_it_takes
+
+PROGRAM = "redis-server"
+_ASKED = "asked"
+
+
+def serve(where: str) -> None:
+    """Answer in a blocking loop, beside a server that keeps nothing on disk."""
+    path = f"{where}/redis"
+    start_beside(
+        [PROGRAM, "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", where]
+    )
+    wait_until_it_takes(socket.AF_UNIX, path)
+    client = redis.Redis(unix_socket_path=path, socket_timeout=None)  # asked in one bout of many
+    say_ready()
+    while True:
+        asked = client.blpop([_ASKED])
+        answers, body = asked[1].split(b" ", 1)
+        client.rpush(answers, body)
+
+
+def ways(where: str) -> dict[str, Way]:
+    """Return `tasks`: 32 of them, each with a connection, since waiting takes one."""
+    runner = new_runner()
+
+    async def work(seconds: float) -> Tally:
+        idle = _callers(where)
+
+        async def ask() -> None:
+            caller = idle.pop()
+            await caller.ask()
+            idle.append(caller)
+
+        return await ask_in_tasks(IN_FLIGHT, seconds, ask)
+
+    return {"tasks": lambda seconds: runner.run(work(seconds))}
+
+
+class _Caller:
+    """One that asks, and the list on which its answers come."""
+
+    def __init__(self, where: str, number: int) -> None:
+        self._client = redis.asyncio.Redis(
+            unix_socket_path=f"{where}/redis", single_connection_client=True, socket_timeout=None
+        )
+        self._answers = f"answers.{number}"
+        self._request = f"{self._answers} ".encode() + BODY
+
+    async def ask(self) -> None:
+        pushed: Awaitable[int] = self._client.rpush(_ASKED, self._request)
+        await pushed
+        check((await self._client.blpop([self._answers]))[1], BODY)
+
+
+@functools.cache
+def _callers(where: str) -> list[_Caller]:
+    return [_Caller(where, number) for number in range(IN_FLIGHT)]

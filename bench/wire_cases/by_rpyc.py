@@ -1,0 +1,58 @@
+"""RPyC on a unix socket: threads with a connection each, and one connection with requests in flight."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import rpyc
+from rpyc.utils.factory import unix_connect
+from rpyc.utils.server import ThreadedServer
+
+from wire_cases.load_loops import IN_FLIGHT, TEXT, Tally, Way, ask_in_threads, check, say_ready
+
+
+class Echo(rpyc.Service):  # type: ignore[misc,name-defined]
+    def exposed_say(self, number: int, text: str) -> tuple[int, str]:
+        return number, text
+
+
+def serve(where: str) -> None:
+    """Answer, a thread per connection."""
+    server = ThreadedServer(Echo, socket_path=f"{where}/rpyc")
+    say_ready()  # it listens since it was made
+    server.start()
+
+
+def ways(where: str) -> dict[str, Way]:
+    """Return `threads`: 32 callers; `in_flight`: 32 requests of one, who takes replies in their order."""
+    connection: Any = unix_connect(f"{where}/rpyc")
+    say = rpyc.async_(connection.root.say)
+    kept: list[Any] = []
+
+    def make() -> Callable[[], None]:
+        own = unix_connect(f"{where}/rpyc")
+        say_alone = own.root.say  # fetched once: a dot is a round trip
+        kept.append(own)
+        return lambda: check(say_alone(7, TEXT), (7, TEXT))
+
+    return {
+        "threads": lambda seconds: ask_in_threads(IN_FLIGHT, seconds, make),
+        "in_flight": lambda seconds: _keep_in_flight(say, seconds),
+    }
+
+
+def _keep_in_flight(say: Any, seconds: float) -> Tally:
+    asked = deque(say(7, TEXT) for _ in range(IN_FLIGHT))
+    calls = 0
+    began = now = time.perf_counter()
+    while now - began < seconds:
+        check(asked.popleft().value, (7, TEXT))
+        asked.append(say(7, TEXT))
+        calls += 1
+        now = time.perf_counter()
+    for each in asked:
+        each.wait()
+    return Tally(calls, now - began)

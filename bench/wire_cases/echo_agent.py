@@ -1,0 +1,83 @@
+"""The agent that is asked: it says back what it was told, in every way a handler can run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any, Final
+
+import msgspec
+
+from argosy.agent import Agent, request
+from wire_cases.load_loops import say_ready
+from wire_cases.execution_log import Ledger
+
+LEDGER: Final = "BENCH_LEDGER"  # the variable with the path of an agent's log of executions
+
+
+class Utterance(msgspec.Struct):
+    """A typed request and reply of the size that most have."""
+
+    number: int
+    text: str
+
+
+class Errand(msgspec.Struct):
+    """A request that is told apart for ever; deadline_us: on the caller's clock, this machine's."""
+
+    number: int
+    deadline_us: int
+    text: str
+    weights: list[float] = []
+
+
+class Echo(Agent):
+    """Says back what it is told."""
+
+    def __init__(self) -> None:
+        path = os.environ.get(LEDGER)
+        self._ledger = Ledger(path) if path else None
+
+    async def start(self) -> None:
+        say_ready()
+
+    @request(short=True)
+    def say(self, utterance: Utterance) -> Utterance:
+        return utterance
+
+    @request
+    async def say_in_task(self, utterance: Utterance) -> Utterance:
+        return utterance
+
+    @request
+    def say_in_thread(self, utterance: Utterance) -> Utterance:
+        return utterance
+
+    @request(short=True)
+    def frame(self, data: bytes) -> bytes:
+        return data
+
+    @request(short=True)
+    def array(self, array: Any) -> Any:
+        return array
+
+    @request
+    async def hold(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    @request(short=True)
+    def run_short(self, errand: Errand) -> Errand:
+        return self._run(errand)
+
+    @request
+    async def run_in_task(self, errand: Errand) -> Errand:
+        return self._run(errand)
+
+    @request
+    def run_in_thread(self, errand: Errand) -> Errand:
+        return self._run(errand)
+
+    def _run(self, errand: Errand) -> Errand:
+        if self._ledger:
+            self._ledger.note(errand.number, errand.deadline_us)
+        return errand

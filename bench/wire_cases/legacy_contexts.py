@@ -1,0 +1,25 @@
+"""A process of 50 modules as they were: each with what it takes for a context of its own, and a socket.
+
+`python -m wire_cases.legacy_contexts`; it is looked at from outside, and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import zmq
+
+from argosy.wire import context
+from wire_cases.load_loops import say_ready
+
+USERS: Final = 50
+
+
+if __name__ == "__main__":
+    contexts = [context() for _ in range(USERS)]
+    sockets = [each.socket(zmq.REP) for each in contexts]
+    for each in sockets:
+        each.bind_to_random_port("tcp://127.0.0.1")
+    say_ready()
+    sys.stdin.read()

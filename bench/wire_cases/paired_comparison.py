@@ -1,0 +1,57 @@
+"""Two ways against each other, in short slices by turns, so that what else the machine does hits both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from wire_cases.bench_processes import Caller, Server
+from wire_cases.worker import Done
+
+# Each side once early and once late, so that a drift within the slices cancels out.
+_ORDER: Final = ("left", "right", "right", "left")
+
+
+class Side(msgspec.Struct, frozen=True):
+    """One way: who asks, how, and which server answers."""
+
+    caller: Caller
+    way: str
+    server: Server
+
+
+class Bout(msgspec.Struct, frozen=True):
+    """What both sides did in one round: requests per second, and processor us per request at both ends."""
+
+    left_rate: float
+    right_rate: float
+    left_us: float
+    right_us: float
+
+
+def fight(left: Side, right: Side, slice_s: float, turns: int = 1) -> Bout:
+    """Let both ask, two slices each, or these divided into so many turns.
+
+    Raises RefusedError: a caller fails.
+    """
+    sides = {"left": left, "right": right}
+    done: dict[str, list[tuple[Done, float]]] = {"left": [], "right": []}
+    for which in _ORDER * turns:
+        done[which].append(_slice(sides[which], slice_s / turns))
+    return Bout(_rate(done["left"]), _rate(done["right"]), _cost_us(done["left"]), _cost_us(done["right"]))
+
+
+def _slice(side: Side, seconds: float) -> tuple[Done, float]:
+    before_s = side.server.processor_s()
+    done = side.caller.ask(side.way, seconds)
+    return done, side.server.processor_s() - before_s + done.processor_s
+
+
+def _rate(slices: Sequence[tuple[Done, float]]) -> float:
+    return sum(d.tally.calls for d, _ in slices) / sum(d.tally.seconds for d, _ in slices)
+
+
+def _cost_us(slices: Sequence[tuple[Done, float]]) -> float:
+    return sum(s for _, s in slices) / sum(d.tally.calls for d, _ in slices) * 1e6

@@ -1,0 +1,78 @@
+"""A peer that is killed or stopped with 100 requests in flight: how soon the last of them has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from argosy.fault import Fault, RefusedError
+from argosy.wire.client.sync_peer import named_channel
+from argosy.wire.address_book import AddressResolver
+from argosy.wire.client.peer import Peer
+from argosy.wire.transport.reactor import LoopReactor
+from wire_cases.bench_processes import Crew
+
+IN_FLIGHT: Final = 100
+_FALLING: Final = "Falling"
+_PATIENCE_S: Final = 20.0
+
+
+class Fall(msgspec.Struct, frozen=True):
+    """Milliseconds from the signal until the first and the last request had ended by name."""
+
+    first_ms: float
+    last_ms: float
+
+
+def fall_once(crew: Crew, number: signal.Signals, expected: str) -> Fall:
+    """Start an agent, keep requests in flight at it, send it a signal.
+
+    expected: the error that each request has to end with.
+    Raises RefusedError: one ended otherwise, or not at all.
+    """
+    server = crew.agent(_FALLING, "wire_cases.echo_agent:Echo")
+    try:
+        return asyncio.run(_fall(crew, server.pid, number, expected))
+    finally:
+        server.end()
+
+
+async def _fall(crew: Crew, pid: int, number: signal.Signals, expected: str) -> Fall:
+    channel = named_channel(_FALLING, AddressResolver(crew.book), LoopReactor(asyncio.get_running_loop()))
+    peer = Peer(channel, _PATIENCE_S)
+    ended: list[tuple[str, float]] = []
+
+    async def hold() -> None:
+        try:
+            await peer.call("hold", seconds=2 * _PATIENCE_S, timeout=_PATIENCE_S)
+            name = "reply"
+        except Exception as error:
+            name = type(error).__name__
+        ended.append((name, time.monotonic()))
+
+    try:
+        await peer.call("health")
+        held = [asyncio.create_task(hold()) for _ in range(IN_FLIGHT)]
+        while (await peer.call("health"))["in_flight"] < IN_FLIGHT:
+            await asyncio.sleep(0.001)
+        os.kill(pid, number)
+        signalled = time.monotonic()
+        await asyncio.wait(held)
+    finally:
+        channel.close()
+    _check(ended, expected)
+    times = [(at - signalled) * 1000 for _, at in ended]
+    return Fall(min(times), max(times))
+
+
+def _check(ended: Sequence[tuple[str, float]], expected: str) -> None:
+    wrong = sorted({name for name, _ in ended if name != expected})
+    if wrong or len(ended) != IN_FLIGHT:
+        message = f"of {IN_FLIGHT} requests in flight {len(ended)} ended, some with {', '.join(wrong)}"
+        raise RefusedError(Fault("bench", "wrong-end", f"{message}; expected `{expected}` for each"))

@@ -1,0 +1,213 @@
+"""A program that asks several agents for as long as it lives, while they die and freeze.
+
+`python -m wire_cases.soak_client KIND INDEX UNTIL SEED AGENT...`: KIND is `tasks` (on one loop), `threads`
+(blocking) or `old` (a bare REQ socket and JSON), UNTIL a time of the monotonic clock. Each request has
+a number of its own; how it ended goes to a file, how many were begun is told at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import zmq
+
+from argosy.agent import trace
+from argosy.wire import Peer, WireError, connect
+from argosy.wire.client.sync_peer import named_channel
+from argosy.wire.address_book import AddressResolver, socket_path
+from argosy.wire.transport.reactor import LoopReactor
+from wire_cases.load_loops import new_runner, say_ready
+from wire_cases.echo_agent import Errand
+from wire_cases.execution_log import CALLER_SHIFT, Ending, Endings
+
+TASKS: Final = 48
+THREADS: Final = 6
+METHODS: Final = ("run_short", "run_in_task", "run_in_thread")
+PAUSE_S: Final = 0.004  # between two requests of one caller; more would only measure the machine
+_SHORTEST_S: Final = 0.3
+_LONGEST_S: Final = 2.5
+_PATIENCE_S: Final = 10.0  # for what is still in flight at the end
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What one program did. late_ms: from a request's deadline to its end, of the latest."""
+
+    begun: int
+    late_ms: float
+
+
+class Press:
+    """Makes errands, and keeps the account of how they end."""
+
+    def __init__(self, index: int, folder: Path, until_s: float, seed: int) -> None:
+        self.until_s = until_s
+        self.begun = 0
+        self.late_s = 0.0
+        self._first = index << CALLER_SHIFT
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._endings = Endings(folder / f"press.{index}")
+        self._random = random.Random(seed)
+
+    def goes_on(self) -> bool:
+        """Tell whether more is to be asked."""
+        return time.monotonic() < self.until_s
+
+    def errand(self) -> tuple[str, Errand, float]:
+        """Return what to ask next: the method, its argument, its time-out in seconds."""
+        with self._lock:
+            self.begun += 1
+            number = self._first + next(self._numbers)
+            timeout_s = self._random.uniform(_SHORTEST_S, _LONGEST_S)
+            method = self._random.choice(METHODS)
+            text = "x" * self._random.choice((8, 64, 512, 4096))
+        deadline_us = time.monotonic_ns() // 1000 + int(timeout_s * 1e6)
+        return method, Errand(number, deadline_us, text, [float(number)]), timeout_s
+
+    def end(self, errand: Errand, ending: Ending) -> None:
+        """Note how an errand ended."""
+        late_s = time.monotonic() - errand.deadline_us / 1e6
+        with self._lock:
+            self.late_s = max(self.late_s, late_s)
+            self._endings.note(errand.number, ending)
+
+    def close(self) -> None:
+        """Write the account to its end, and tell its sum."""
+        self._endings.close()
+        sys.stdout.buffer.write(msgspec.json.encode(Told(self.begun, self.late_s * 1000)) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def press_in_tasks(press: Press, agents: Sequence[str]) -> None:
+    """Ask from many tasks on one loop, over one lane per agent."""
+    with new_runner() as runner:
+        runner.run(_press_in_tasks(press, agents))
+
+
+async def _press_in_tasks(press: Press, agents: Sequence[str]) -> None:
+    directory = AddressResolver(os.environ["ARGOSY_BOOK"])
+    reactor = LoopReactor(asyncio.get_running_loop())
+    channels = [named_channel(agent, directory, reactor, "press") for agent in agents]
+    peers = [Peer(channel) for channel in channels]
+    tasks = [asyncio.create_task(_press_task(press, peers[i % len(peers)])) for i in range(TASKS)]
+    done, _ = await asyncio.wait(tasks, timeout=press.until_s - time.monotonic() + _PATIENCE_S)
+    for task in done:
+        task.result()
+    for channel in channels:
+        channel.close()
+
+
+async def _press_task(press: Press, peer: Peer) -> None:
+    while press.goes_on():
+        trace()
+        method, errand, timeout_s = press.errand()
+        try:
+            answer = await peer.call(method, timeout=timeout_s, returns=Errand, errand=errand)
+            ending = Ending.ANSWERED if answer == errand else Ending.WRONG
+        except WireError as error:
+            ending = Ending[type(error).__name__]
+        press.end(errand, ending)
+        await asyncio.sleep(PAUSE_S)
+
+
+def press_in_threads(press: Press, agents: Sequence[str]) -> None:
+    """Ask from threads, each with a lane of its own per agent."""
+    peers = [connect(agent) for agent in agents]
+
+    def work(index: int) -> None:
+        while press.goes_on():
+            _press_once(press, peers[index % len(peers)])
+            index += 1
+            time.sleep(PAUSE_S)
+
+    _in_threads(press, work)
+
+
+def _press_once(press: Press, peer: Any) -> None:
+    method, errand, timeout_s = press.errand()
+    try:
+        answer = peer.call(method, timeout=timeout_s, returns=Errand, errand=errand)
+        ending = Ending.ANSWERED if answer == errand else Ending.WRONG
+    except WireError as error:
+        ending = Ending[type(error).__name__]
+    press.end(errand, ending)
+
+
+def press_as_old(press: Press, agents: Sequence[str]) -> None:
+    """Ask as those do who know nothing of argosy: REQ, JSON, a time-out, then a new socket."""
+    directory = AddressResolver(os.environ["ARGOSY_BOOK"])
+    runtime = directory.book.runtime
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+
+    def work(index: int) -> None:
+        speakers = [_OldSpeaker(context, f"ipc://{socket_path(runtime, agent)}") for agent in agents]
+        while press.goes_on():
+            speakers[index % len(speakers)].ask(press)
+            index += 1
+            time.sleep(PAUSE_S)
+        for each in speakers:
+            each.close()
+
+    _in_threads(press, work)
+
+
+class _OldSpeaker:
+    """One kept REQ socket, thrown away when a reply is not there in time."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> None:
+        self._context = context
+        self._endpoint = endpoint
+        self._socket = self._open()
+
+    def _open(self) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.REQ)
+        socket.linger = 0
+        socket.connect(self._endpoint)
+        return socket
+
+    def ask(self, press: Press) -> None:
+        method, errand, timeout_s = press.errand()
+        self._socket.send(msgspec.json.encode({"action": method, "errand": errand}))
+        if self._socket.poll(int(timeout_s * 1000)):
+            press.end(errand, _meaning(msgspec.json.decode(self._socket.recv()), errand))
+        else:
+            press.end(errand, Ending.GAVE_UP)
+            self._socket.close()
+            self._socket = self._open()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _meaning(document: dict[str, Any], errand: Errand) -> Ending:
+    if "error" in document:
+        return Ending.REFUSED
+    return Ending.ANSWERED if document["result"] == msgspec.to_builtins(errand) else Ending.WRONG
+
+
+def _in_threads(press: Press, work: Callable[[int], None]) -> None:
+    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(THREADS)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(max(0.0, press.until_s - time.monotonic()) + _PATIENCE_S)
+
+
+_KINDS: Final = {"tasks": press_in_tasks, "threads": press_in_threads, "old": press_as_old}
+
+if __name__ == "__main__":
+    kind, index, until, seed, *agents = sys.argv[1:]
+    press = Press(int(index), Path(os.environ["ARGOSY_BOOK"]).parent, float(until), int(seed))
+    say_ready()
+    _KINDS[kind](press, agents)
+    press.close()

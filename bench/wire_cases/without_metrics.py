@@ -1,0 +1,67 @@
+"""The echo agent that can be told to work without its automatic figures, to see what they cost.
+
+`python -m wire_cases.without_metrics`. Argosy has no switch for that, so what counts and what beats is taken out
+here: the beat by its name, the counting statements by their target, from the source of the method that has
+them. One process does both: two would differ by more than the figures, by how their memory happens to lie.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any, Final
+
+from argosy.agent import request, run
+from argosy.agent.agent_runtime import AgentRuntime
+from argosy.wire.server import rpc_server
+from wire_cases.echo_agent import Echo
+
+
+class _Uncounted(ast.NodeTransformer):
+    """Leave out `self._ended[…] += 1`, and know how often."""
+
+    taken = 0
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
+        if not ast.unparse(node.target).startswith("self._ended["):
+            return node
+        self.taken += 1
+        return ast.copy_location(ast.Pass(), node)
+
+
+def uncounted_answer() -> Callable[..., Any]:
+    """Return `Callee.answer` as it would be without counts; raises AttributeError when it has none."""
+    without = _Uncounted()
+    tree = without.visit(ast.parse(textwrap.dedent(inspect.getsource(rpc_server.RpcServer.send_reply))))
+    if not without.taken:
+        raise AttributeError("Callee.answer counts nothing: find where a request is counted by now")
+    source = "from __future__ import annotations\n" + ast.unparse(tree)
+    made: dict[str, Any] = {}
+    exec(compile(source, rpc_server.__file__, "exec"), vars(rpc_server), made)
+    answer: Callable[..., Any] = made["answer"]
+    return answer
+
+
+def idle_beat(life: Any) -> None:
+    """Turn in the rhythm of the beat, and measure and tell nothing."""
+    life._beat = life._loop.call_later(life._notifier.beat_s, life._on_beat)
+
+
+# By whether figures are kept: what counts, and what beats. The names have to be there, and are private.
+ANSWERS: Final = {True: rpc_server.RpcServer.send_reply, False: uncounted_answer()}
+BEATS: Final = {True: getattr(AgentRuntime, "_on_heartbeat"), False: idle_beat}  # noqa: B009
+
+
+class Figureless(Echo):
+    """Says back what it is told, with figures until told otherwise."""
+
+    @request(short=True)
+    def keep_figures(self, kept: bool) -> None:
+        setattr(rpc_server.RpcServer, "send_reply", ANSWERS[kept])  # noqa: B010
+        setattr(AgentRuntime, "_on_heartbeat", BEATS[kept])  # noqa: B010
+
+
+if __name__ == "__main__":
+    run(Figureless)

@@ -1,0 +1,80 @@
+"""Parts of the compat base, each of which one round of the ablation does without.
+
+The run's environment loads this module when an interpreter starts whose variable
+`REAL_FLEET_WITHOUT` names a part. The product itself has no such switches: they replace its
+functions here by what an old base did.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from argosy.agent.legacy import port_arbiter
+from argosy.agent.legacy import agent_state
+from argosy.agent.legacy import service_discovery
+from argosy.agent.legacy import method_hooks
+from argosy.agent.legacy import agent_identity
+from argosy.agent.legacy.base_agent import BaseAgent
+
+
+def _no_arbiter() -> None:
+    """Every bind goes where it says, and the base keeps what it has bound."""
+    agent_identity.set_arbiter = lambda court: None  # type: ignore[attr-defined]
+    port_arbiter.set_arbiter(None)
+
+
+def _no_identity() -> None:
+    """Each agent object of a process takes the ports, as each old base did."""
+
+    def claim(self: Any) -> None:
+        self.post = agent_identity.AgentIdentity(self.agent, self.work, lambda: agent_state.compute_health_payload(self.agent))
+        agent_identity.set_identity(self.post)
+
+    agent_state.LegacyAgentState._claim_identity = claim  # type: ignore[method-assign]
+
+
+def _old_hooks() -> None:
+    """Hooks run from within the constructor of the base, before there are fields, and again."""
+    construct = BaseAgent.__init__
+
+    def constructor(self: Any, *args: Any, **keywords: Any) -> None:
+        construct(self, *args, **keywords)
+        self._init_sockets()
+        for hook in (self._start_health_check, self._start_initialization):
+            hook()
+        threading.Thread(target=self._perform_initialization, daemon=True).start()
+        threading.Thread(target=self._health_check_loop, daemon=True).start()
+
+    agent_state.LegacyAgentState._start_hooks = lambda self: self._initialized.set()  # type: ignore[method-assign]
+    for name in ("_perform_initialization", "_health_check_loop"):
+        method_hooks._WRAPPERS.pop(name)
+    BaseAgent.__init__ = constructor  # type: ignore[method-assign]
+
+
+def _no_discovery() -> None:
+    """Lookups find nobody, after as long as the old client needed for that."""
+
+    def look(service_name: str, machine: str | None = None) -> service_discovery.DiscoveryResult:
+        threading.Event().wait(_OLD_LOOKUP_S)
+        return service_discovery._not_found(f"service `{service_name}` not found")
+
+    service_discovery.discover_service = look
+
+
+_OLD_LOOKUP_S: Final = 20.0  # four tries of 5 s; of old there were pauses between them besides
+_WITHOUT: Final[dict[str, Callable[[], None]]] = {
+    "bind-arbiter": _no_arbiter,
+    "one-identity": _no_identity,
+    "hooks-after-the-constructor": _old_hooks,
+    "discovery-from-the-fleet": _no_discovery,
+}
+PARTS: Final = tuple(_WITHOUT)
+SLOWER: Final = frozenset(
+    {"discovery-from-the-fleet"}
+)  # those without wait longer than the fleet with all parts
+
+if os.environ.get("REAL_FLEET_WITHOUT"):
+    _WITHOUT[os.environ["REAL_FLEET_WITHOUT"]]()

@@ -1,0 +1,58 @@
+"""Argosy's verbs, as a person types them; what they print as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from realfleet.progress import ScenarioError, tell
+
+ANSWERED: Final = (0, 1, 2)  # 1 is a bad answer, 2 a fault of the input: both are told in the JSON
+
+
+class Argosy:
+    """The program in `bin_`, run with `surroundings` and nothing else of this process's variables."""
+
+    def __init__(self, bin_: Path, surroundings: Mapping[str, str]) -> None:
+        self.surroundings = {**surroundings, "PATH": f"{bin_}{os.pathsep}{surroundings['PATH']}"}
+        self._program = str(bin_ / "argosy")
+
+    def ask(self, *words: str, within_s: float = 300.0) -> dict[str, Any]:
+        """Run a verb with `--json` and return what it says. Raises ScenarioError: it says nothing."""
+        began_s = time.monotonic()
+        done = self._run([*words, "--json"], within_s)
+        tell(f"argosy {words[0]}: {time.monotonic() - began_s:.1f} s")
+        try:
+            told: dict[str, Any] = json.loads(done.stdout)
+        except ValueError:
+            raise ScenarioError(
+                f"`argosy {' '.join(words)}` ended with {done.returncode} and no JSON:\n{done.stderr[-2000:]}"
+            ) from None
+        if done.returncode not in ANSWERED or "error/1" in str(told.get("argosy")):
+            errors = "; ".join(f"{each['where']}: {each['message']}" for each in told.get("errors", ()))
+            raise ScenarioError(f"`argosy {' '.join(words)}` ended with {done.returncode}: {errors[:2000]}")
+        return told
+
+    def say(self, *words: str, within_s: float = 60.0) -> str:
+        """Run a verb and return its text. Raises ScenarioError: it fails."""
+        done = self._run(words, within_s)
+        if done.returncode:
+            raise ScenarioError(f"`argosy {words[0]}` ended with {done.returncode}: {done.stderr[-2000:]}")
+        return done.stdout
+
+    def _run(self, words: Sequence[str], within_s: float) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self._program, *words],
+            env=self.surroundings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=within_s,
+        )

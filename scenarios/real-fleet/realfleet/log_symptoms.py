@@ -1,0 +1,84 @@
+"""What an agent goes without by its own log: words of libraries about what is not there, and dead threads.
+
+Old code catches what a library raises, writes it to its log, and calls itself healthy. The words are those of
+the libraries and of the kernel; they know no agent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from realfleet.outcome import RAISED
+
+_MISSING: Final = tuple(
+    (what, re.compile(pattern))
+    for what, pattern in (
+        (
+            "an audio device",
+            r"PortAudioError\b|Error querying device -?\d|Invalid (?:in|out)put device|No Default \w+ Device"
+            r"|ALSA lib .*(?:cannot find card|Unknown PCM|No such (?:file|device))"
+            r"|pa_context_connect\(\) failed",
+        ),
+        ("eSpeak", r"do not have eSpeak|libespeak\S*: cannot open|eSpeak(?:-ng)? not installed"),
+        (
+            "a browser",
+            r"Unable to obtain driver for \w+|NoSuchDriverException|(?:chrome|gecko|edge)driver'? executable"
+            r"|cannot find \w+ binary|Expected browser binary location",
+        ),
+        (
+            "a GPU",
+            r"NVML Shared Library Not Found|NVMLError|Found no NVIDIA driver|NVIDIA-SMI has failed"
+            r"|No CUDA GPUs are available|no CUDA-capable device|CUDA driver version is insufficient",
+        ),
+        ("a camera", r"can't open camera|[Cc]amera index out of range|VIDEOIO.*(?:can't|failed|Failed)"),
+        ("a display", r"no \$DISPLAY environment|[Cc]annot open display|[Cc]ould not connect to display"),
+        ("tesseract", r"tesseract is not installed"),
+        ("ffmpeg", r"Couldn't find ffmpeg"),
+        ("a serial port", r"could not open port /dev/"),
+    )
+)
+# A program that was to be started: `subprocess` names it bare; a file of data has a folder or an ending.
+_PROGRAMS: Final = (
+    re.compile(r"\[Errno 2\] No such file or directory: '([A-Za-z][\w+-]*)'"),
+    re.compile(r"\b(?:ba|da)?sh: (?:(?:line )?\d+: )?([A-Za-z][\w+-]*): (?:command )?not found"),
+)
+_STAMP: Final = re.compile(r"^\s*\[?\d{4}-\d\d-\d\d[ T][\d:,.]+\]?[ -]*")
+_DIED: Final = "Exception in thread "
+_GOES_ON: Final = ("During handling of the above exception", "The above exception was the direct cause")
+_LONGEST: Final = 200
+
+
+def goes_without(lines: Sequence[str]) -> list[str]:
+    """Return what is not there and which exceptions have ended threads, each once, with the log's words.
+
+    lines: all of a process's, from its start to the look at it, without the agent's name before them.
+    """
+    found: dict[str, str] = {}
+    for line in lines:
+        for what in _missing(line):
+            found.setdefault(what, _STAMP.sub("", line).strip()[:_LONGEST])
+    told = [f"goes without {what}, by its log: {said}" for what, said in found.items()]
+    return told + [f"a thread of it has died: {each}" for each in dict.fromkeys(_deaths(lines))]
+
+
+def _missing(line: str) -> Iterator[str]:
+    yield from (what for what, pattern in _MISSING if pattern.search(line))
+    yield from (f"the program `{found[1]}`" for each in _PROGRAMS if (found := each.search(line)))
+
+
+def _deaths(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the exception of each thread that one has ended: the last of its chain."""
+    raised, is_dying = "", False
+    for line in (each.strip() for each in lines):
+        if _DIED in line:
+            if raised:
+                yield raised
+            raised, is_dying = "", True
+        elif is_dying and RAISED.match(line):
+            raised, is_dying = line[:_LONGEST], False
+        elif raised and line.startswith(_GOES_ON):
+            is_dying = True
+    if raised:
+        yield raised

@@ -1,0 +1,191 @@
+"""One look at every living agent from outside: its answers, and what it takes.
+
+Health is asked by a plain REQ socket on the declared health port. That the answer is of this very
+agent is taken from the name and pid inside it; an agent that answers there with a socket of its
+own, and knows no such keys, must own the port's socket, and its supervisor must count it as ready by
+what its base says of the main thread. An answer says how old the agent's own payload in it is: one
+from before the look, as of the busy time of the start, is asked for again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml
+import zmq
+
+from realfleet.zmtp_greeting import socket_type
+
+WITHIN_S: Final = 6.0
+AGAIN_S: Final = 0.5
+_HEALTH: Final = "health"
+_MAIN: Final = "main"
+_QUESTION: Final = b'{"action":"health_check"}'
+_REAPER: Final = "ZMQbg/Reaper"
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What was seen of one agent.
+
+    health: the answer on the health port, None without one. main: the answer on the main port, as text, None
+    without one; then main_holder tells what is there instead. owns_health_port: the process itself listens
+    there.
+    """
+
+    pid: int | None
+    state: str
+    reason: str
+    health: dict[str, Any] | None = None
+    main: str | None = None
+    main_holder: str = ""
+    owns_health_port: bool = False
+    contexts: int = 0
+    threads: int = 0
+    descriptors: int = 0
+    pss_bytes: int = 0
+
+
+def look_at(fleet: Path, ask_status: Callable[[], Mapping[str, Any]]) -> dict[str, Look]:
+    """Return a look at each agent of a running fleet; all are asked at the same time.
+
+    ask_status: returns what the supervisor says of the agents; asked again at the end, for one that died of
+    a question.
+    """
+    declared = yaml.safe_load(fleet.read_text(encoding="utf-8"))["agents"]
+    rows = ask_status()["agents"]
+    ports = {}
+    for name, row in rows.items():
+        for kind, key in ((_HEALTH, "health_port"), (_MAIN, "port")):
+            if row["pid"] and declared[name].get(key):
+                ports[kind, name] = declared[name][key]
+    answers = _ask_all(ports)
+    rows = ask_status()["agents"]
+    looks = {}
+    for name, row in rows.items():
+        weight = _weigh(row["pid"]) if row["pid"] else {}
+        port, main = declared[name].get("port"), _as_text(answers.get((_MAIN, name)))
+        looks[name] = Look(
+            row["pid"],
+            row["state"],
+            row["reason"] or "",
+            _as_document(answers.get((_HEALTH, name))),
+            main,
+            _holder(port, row["pid"]) if row["pid"] and main is None else "",
+            bool(row["pid"] and owns_port(row["pid"], declared[name].get("health_port") or 0)),
+            **weight,
+        )
+    return looks
+
+
+def ask_health(fleet: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return the health that these agents of a running fleet tell now, of those that answer."""
+    declared = yaml.safe_load(fleet.read_text(encoding="utf-8"))["agents"]
+    answers = _ask_all({(_HEALTH, name): declared[name]["health_port"] for name in names})
+    return {name: told for (_, name), answer in answers.items() if (told := _as_document(answer))}
+
+
+def _ask_all(ports: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], bytes]:
+    """Ask each port for health, the way old programs do, and return the answers that came."""
+    context = zmq.Context()
+    poller, asked, answers = zmq.Poller(), {}, {}
+    began_s = time.monotonic()
+    for key, port in ports.items():
+        socket = context.socket(zmq.REQ)
+        socket.linger = 0
+        socket.connect(f"tcp://127.0.0.1:{port}")
+        poller.register(socket, zmq.POLLIN)
+        asked[socket] = key
+        socket.send(_QUESTION)
+    waiting, again = set(asked), dict[Any, float]()
+    while (waiting or again) and (now_s := time.monotonic()) < began_s + WITHIN_S:
+        for socket in [each for each, at_s in again.items() if at_s <= now_s]:
+            del again[socket]
+            waiting.add(socket)
+            socket.send(_QUESTION)
+        until_s = min([began_s + WITHIN_S, *again.values()])
+        for socket, _ in poller.poll(max(1, int((until_s - now_s) * 1000))):
+            waiting.discard(socket)
+            answer = answers[asked[socket]] = socket.recv()
+            now_s = time.monotonic()
+            if asked[socket][0] == _HEALTH and _age_s(answer) > now_s - began_s:
+                again[socket] = now_s + AGAIN_S
+    for socket in asked:
+        socket.close()
+    context.term()
+    return answers
+
+
+def _age_s(answer: bytes) -> float:
+    """Return how old the payload in an answer is, 0 where it does not say."""
+    told = _as_document(answer)
+    age = (told or {}).get("payload_age", 0.0)
+    return float(age) if isinstance(age, int | float) else 0.0
+
+
+def _holder(port: int | None, pid: int) -> str:
+    """Return what is on the main port of an agent that answers no request there."""
+    if not port:
+        return "no main port is declared"
+    kind = socket_type(port)
+    if not kind:
+        return f"nobody listens on port {port}"
+    whose = "its own" if owns_port(pid, port) else "another process's"
+    what = "no ZeroMQ socket" if kind == "no ZeroMQ" else f"a {kind} socket"
+    late = f", and gave no answer within {WITHIN_S:.0f} s" if kind in ("REP", "ROUTER") else ""
+    return f"{what} of {whose} is on port {port}{late}"
+
+
+def _as_document(answer: bytes | None) -> dict[str, Any] | None:
+    try:
+        told = json.loads(answer or b"null")
+    except ValueError:
+        return {"status": "error", "error": f"no JSON: {(answer or b'')[:80]!r}"}
+    return told if isinstance(told, dict) or told is None else {"payload": told}
+
+
+def _as_text(answer: bytes | None) -> str | None:
+    return None if answer is None else answer[:200].decode(errors="replace")
+
+
+def _weigh(pid: int) -> dict[str, int]:
+    """Return what a process takes; zeros when it has just ended. contexts: a reaper thread each."""
+    try:
+        tasks = Path(f"/proc/{pid}/task")
+        names = [(tasks / task / "comm").read_text() for task in os.listdir(tasks)]
+        pss = next(
+            int(line.split()[1]) * 1024
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            if line.startswith("Pss:")
+        )
+        return {
+            "contexts": sum(name.startswith(_REAPER) for name in names),
+            "threads": len(names),
+            "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
+            "pss_bytes": pss,
+        }
+    except (OSError, StopIteration):
+        return {}
+
+
+def owns_port(pid: int, port: int) -> bool:
+    """Tell whether a process holds the listening TCP socket of a port of this machine."""
+    wanted = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                wanted.add(f"socket:[{fields[9]}]")
+    folder = f"/proc/{pid}/fd"
+    for descriptor in os.listdir(folder) if os.path.isdir(folder) else ():
+        try:
+            if os.readlink(os.path.join(folder, descriptor)) in wanted:
+                return True
+        except OSError:
+            continue
+    return False

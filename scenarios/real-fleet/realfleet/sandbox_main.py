@@ -1,0 +1,198 @@
+"""The part that runs in the chamber: overlay, redis, `argosy up`, settle, look, `argosy down`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from realfleet.outcome import why_not
+from realfleet.recheck import settled
+from realfleet.audit_comparison import figures
+from realfleet.side_services import beside
+from realfleet.observation import Look, ask_health, look_at
+from realfleet.log_symptoms import goes_without
+from realfleet.progress import ScenarioError, tell
+from realfleet.argosy_commands import Argosy
+
+LINES: Final = 400
+_START_IS_OVER: Final = 2.0  # of the time that the fleet is left to settle
+_ENDINGS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What to run. tree: its fleet file included. room: a folder for all that is written.
+
+    without: the part of the base that this round does without. patience_s: how long an agent may take to
+    start, 0 for what the fleet file says. is_counted_only: the fleet is not stopped in order, the end of the
+    chamber ends it. is_audited: `argosy audit` looks at the tree while the fleet settles, which is a wait.
+    """
+
+    name: str
+    tree: str
+    room: str
+    bin: str
+    answer: str
+    settle_s: float
+    timeout_s: float
+    without: str = ""
+    patience_s: float = 0.0
+    is_counted_only: bool = False
+    is_audited: bool = False
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Bring the fleet up, look at it, and take it down."""
+    room = Path(job.room)
+    seen = _overlay(Path(job.tree), room)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    around = surroundings(room, job.without)
+    argosy = Argosy(Path(job.bin), around)
+    fleet = seen / "fleet.yaml"
+    _count_one_defect_once(fleet, job.patience_s)
+    began_s, is_whole = time.monotonic(), False
+    with beside(room, around), ThreadPoolExecutor(1) as aside:
+        try:
+            words = ("up", str(fleet), "-d", "--no-hub", "--timeout", str(job.timeout_s))
+            up = argosy.ask(*words, within_s=job.timeout_s + 60)
+            seconds = time.monotonic() - began_s
+            ready = f"{len(up['ready'])} of {up['declared']} ready for `up`"
+            tell(f"{job.name}: {ready} in {seconds:.1f} s; settling")
+            audit = aside.submit(argosy.ask, "audit", job.tree) if job.is_audited else None
+            looks = _looks(job, argosy, fleet)
+            unready = [name for name, look in looks.items() if why_not(name, look, "")]
+            lines = _lines(argosy, fleet, unready if job.is_counted_only else list(looks))
+            is_whole = True
+        finally:
+            began_s = time.monotonic()
+            down = {"killed": []} if is_whole and job.is_counted_only else argosy.ask("down", str(fleet))
+            stop_s = time.monotonic() - began_s
+    return {
+        "up": up,
+        "start_seconds": round(seconds, 1),
+        "stop_seconds": round(stop_s, 1),
+        "killed": down["killed"],
+        "looks": {name: msgspec.to_builtins(each) for name, each in looks.items()},
+        "logs": {name: "\n".join(lines[name][-LINES:]) for name in unready},
+        "said": {name: told for name, each in lines.items() if (told := goes_without(each))},
+        "written": _written(Path(job.tree), room / "upper"),
+        "audit": figures(audit.result()) if audit else None,
+    }
+
+
+def _looks(job: Job, argosy: Argosy, fleet: Path) -> dict[str, Look]:
+    """Return a look at each agent when the fleet has settled, and the start is over for who watches it."""
+    until_s = time.monotonic() + _START_IS_OVER * job.settle_s
+    if any(row["pid"] for row in argosy.ask("status", str(fleet))["agents"].values()):
+        time.sleep(job.settle_s)
+    looks = look_at(fleet, lambda: argosy.ask("status", str(fleet)))
+    if job.is_counted_only:
+        return looks
+    return settled(looks, lambda names: ask_health(fleet, names), until_s)
+
+
+def _lines(argosy: Argosy, fleet: Path, names: list[str]) -> dict[str, list[str]]:
+    """Return what each of these agents has written so far, by line and without its name."""
+    found: dict[str, list[str]] = {name: [] for name in names}
+    # Of all: to ask for one that was never started, and has no log, is an error.
+    for line in argosy.say("logs", str(fleet)).splitlines() if names else ():
+        name, _, text = line.partition("|")
+        if name.strip() in found:
+            found[name.strip()].append(text.removeprefix(" "))
+    return found
+
+
+def surroundings(room: Path, without: str = "") -> dict[str, str]:
+    """Return the only variables that a fleet of the scenario gets."""
+    found = {
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "ENV_TYPE": "testing",
+        "ARGOSY_DEVICES": "absent",  # there is no GPU here, and a stand-in for its package may say so
+        "HOME": str(room / "home"),
+        "TMPDIR": str(room / "tmp"),
+        "XDG_STATE_HOME": str(room / "state"),
+        "XDG_CACHE_HOME": str(room / "cache"),
+        "XDG_CONFIG_HOME": str(room / "config"),
+        "XDG_RUNTIME_DIR": str(room / "run"),
+        **({"REAL_FLEET_WITHOUT": without} if without else {}),
+    }
+    for name in ("HOME", "TMPDIR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+        Path(found[name]).mkdir(mode=0o700, parents=True, exist_ok=True)
+    return found
+
+
+def _overlay(tree: Path, room: Path) -> Path:
+    """Show the tree under another path, where writing leaves it as it is."""
+    upper, work, seen = room / "upper", room / "work", room / "seen"
+    for folder in (upper, work, seen):
+        folder.mkdir()
+    options = f"lowerdir={tree},upperdir={upper},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(seen)], check=True)
+    return seen
+
+
+def _count_one_defect_once(fleet: Path, patience_s: float) -> None:
+    """Let every agent start whatever became of the others: needs become wants, and each starts once.
+
+    Otherwise one agent near the root that does not come up is counted as dozens.
+    """
+    told = yaml.safe_load(fleet.read_text(encoding="utf-8"))
+    for agent in told["agents"].values():
+        needs = [need if isinstance(need, str) else need["agent"] for need in agent.pop("needs", [])]
+        wants = [*agent.get("wants", []), *needs]
+        if wants:
+            agent["wants"] = list(dict.fromkeys(wants))
+    patience = {"start_timeout": f"{patience_s:.0f}s"} if patience_s else {}
+    told["defaults"] = {**told.get("defaults", {}), "restart": "never", **patience}
+    fleet.write_text(yaml.safe_dump(told, sort_keys=False), encoding="utf-8")
+
+
+def _written(tree: Path, upper: Path) -> dict[str, Any]:
+    """Return what the agents have written into the tree as they saw it."""
+    new: list[str] = []
+    over: list[str] = []
+    for folder, _, files in os.walk(upper):
+        for name in files:
+            relative = str(Path(folder, name).relative_to(upper))
+            if name.endswith(".pyc") or relative == "fleet.yaml":
+                continue
+            (over if (tree / relative).exists() else new).append(relative)
+    return {"new": len(new), "changed": sorted(over)}
+
+
+def _interrupt(*_: object) -> None:
+    """Begin to stop, once: what stops the fleet is not interrupted."""
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Read the job, run it, write the account."""
+    for number in _ENDINGS:
+        signal.signal(number, _interrupt)
+    job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Job)
+    try:
+        told = run(job)
+    except ScenarioError as error:
+        told = {"error": str(error)}
+    except KeyboardInterrupt:
+        return 130
+    Path(job.answer).write_text(json.dumps(told), encoding="utf-8")
+    return 0
+
+
+__all__ = ["Job", "Look", "run"]
+
+if __name__ == "__main__":
+    sys.exit(main())

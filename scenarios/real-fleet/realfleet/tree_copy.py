@@ -1,0 +1,52 @@
+"""The tree: taken into a folder of the run's own, and told apart file by file afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import os
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Final
+
+from realfleet.progress import ScenarioError
+
+_NOT_TAKEN: Final = shutil.ignore_patterns(".git", ".argosy", "__pycache__", ".venv")
+# Written by argosy's own verbs beside the sources; told by the runs' manifests.
+_OWN: Final = frozenset({".argosy", "fleet.yaml"})
+
+
+def take_tree(source: Path, place: Path) -> None:
+    """Copy a folder, or unpack an archive, to `place`. Raises ScenarioError: it is neither."""
+    if source.is_dir():
+        shutil.copytree(source, place, symlinks=True, ignore=_NOT_TAKEN)
+        return
+    if not source.is_file():
+        raise ScenarioError(f"there is no tree `{source}`", "give a folder, or a tar archive of one")
+    place.mkdir(parents=True)
+    try:
+        with tarfile.open(source) as archive:  # `tar` would need `xz`
+            archive.extraction_filter = lambda member, _: member
+            archive.extractall(place)
+    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError) as error:
+        raise ScenarioError(f"`{source}` cannot be unpacked: {error}") from None
+
+
+def digests(root: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of a tree by its path, less what argosy keeps for itself."""
+    found = {}
+    for folder, folders, files in os.walk(root):
+        if Path(folder) == root:
+            folders[:] = [each for each in folders if each not in _OWN]
+        for name in files:
+            path = Path(folder, name)
+            relative = str(path.relative_to(root))
+            if relative not in _OWN and path.is_file() and not path.is_symlink():
+                found[relative] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """Return the paths that differ, have come or have gone."""
+    return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}

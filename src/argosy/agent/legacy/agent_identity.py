@@ -1,0 +1,269 @@
+"""The one post of a process: the agent that has its name, its ports, its health and its requests.
+
+Old programs make agents inside agents: a client that derives from the base, a helper class that
+a rewrite turned into one. A process has one identity. It belongs to the agent whose constructor
+began first; one of the program's own module takes it from one of an imported module, and a new
+one from one that has failed or left. All others are guests, and bind nothing.
+
+Health and the argosy endpoint are answered from the constructor on. The main port is bound when
+the base's own loop begins, or a while after an agent's own loop has begun without it: until then
+it may be the agent that binds it, and its callers wait in their own queues, as for an agent that
+has not started. Had they been connected to the base, what they asked would have to be refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from argosy.agent.legacy.port_arbiter import ALLOW, PortAssignment, BindDecision, exempt_binds, decide_bind, set_arbiter
+from argosy.agent.legacy.json_client import observed_health
+from argosy.agent.legacy.request_adapter import is_health_request, send_error, send_result
+from argosy.agent.legacy.constructor_args import ConstructorArguments, parse_command_line, parse_port
+from argosy.agent.legacy.work_loop import RequestQueue
+from argosy.agent.legacy.port_selection import choose_ports, free_port
+from argosy.agent.legacy.responder_thread import ResponderThread
+from argosy.agent.legacy.health_worker import HealthWorker
+from argosy.agent.legacy.health_reporter import HealthReporter
+from argosy.agent.legacy.main_thread import MainThreadStage, MainThreadProgress
+from argosy.agent.settings import Settings, read_settings
+from argosy.fault import RefusedError
+from argosy.wire.protocol import codec
+from argosy.wire.address_book import socket_path
+from argosy.wire.server.incoming_request import MsgpackRequest, IncomingRequest
+from argosy.wire.zmq_context.zmq_instance import install_shared_instance
+from argosy.wire.zmq_context.port_release import wait_until_free
+from argosy.wire.pubsub.topic import TOPICS_PORT_METHOD
+
+MAIN_KEY: Final = "main"
+HEALTH_KEY: Final = "health"
+FLEET_KEY: Final = "fleet"
+
+RECLAIM_INTERVAL_S: Final = 1.0
+UNTAKEN_TIMEOUT_S: Final = 5.0  # a work loop that reads no requests lets them wait no longer
+
+_log = logging.getLogger("argosy.agent")
+
+
+class AgentIdentity:
+    """What a process shows to the outside, for the agent that holds it; also the court of its binds.
+
+    holder: the agent. compute: its payload. claims: its ports, None until `open`.
+    """
+
+    def __init__(self, owner: object, progress: MainThreadProgress, compute: Callable[[], Any]) -> None:
+        self.owner = owner
+        self.progress = progress
+        self.ports: PortAssignment | None = None
+        self.settings = Settings("")
+        self.moved_binds: dict[str, str] = {}
+        self.other_agents: dict[str, None] = {}
+        self._compute = compute
+        self._agent_ports: set[int] = set()
+        self._lent_ports: set[int] = set()
+        self._is_strict = True
+        self._is_main_open = False
+        self._responder: ResponderThread | None = None
+
+    # -- its life ------------------------------------------------------------------------------
+
+    def open(self, arguments: ConstructorArguments) -> PortAssignment:
+        """Find the ports, start the responder, answer health; return the ports. Once.
+
+        Raises InputError: a variable is wrong. Raises RefusedError: the health port is held.
+        """
+        if self.ports is None:
+            self.settings = read_settings(arguments.name, port=parse_port(parse_command_line().get("port")))
+            self.ports = choose_ports(self.settings, arguments)
+            self._is_strict = arguments.strict_port
+            self._start_responder()
+            self._bind(HEALTH_KEY, self.ports.health)
+        return self.ports
+
+    def _start_responder(self) -> None:
+        self._responder = responder = ResponderThread(self.settings, self._on_request)
+        self.queue = RequestQueue(responder.post)
+        health_worker = HealthWorker(self._compute, responder.post, responder.call_later)
+        self._health_reporter = HealthReporter(
+            self.progress,
+            health_worker,
+            responder,
+            self.moved_binds,
+            self.other_agents,
+            self._open_late,
+            self._refuse_waiting,
+            lambda: observed_health.by_kind(self.settings.current_address()),
+        )
+        responder.start()
+        resolver = self.settings.resolver
+        path = resolver and socket_path(resolver.book.runtime, self.settings.name)
+        if path:
+            responder.call(lambda: responder.bind(FLEET_KEY, [f"ipc://{path}"]))
+            responder.call(responder.bind_topics)
+        responder.post(self._health_reporter.on_heartbeat)
+        responder.post(self._reclaim_ports)
+
+    def open_main(self) -> None:
+        """Take requests on the main port, unless the agent does; raises RefusedError when it is held."""
+        responder, ports = self._responder, self.ports
+        self._is_main_open = True
+        is_apart = ports is not None and ports.main != ports.health
+        if responder and ports and is_apart and not responder.call(lambda: responder.has_server(MAIN_KEY)):
+            self._bind(MAIN_KEY, ports.main)
+
+    def _open_late(self) -> None:
+        """Take the main port of an agent that has a loop of its own, and has not taken it by now."""
+        if not self._health_reporter.is_leaving:
+            try:
+                self.open_main()
+            except RefusedError as error:
+                _log.error("%s", error)
+
+    def _bind(self, key: str, port: int | None) -> None:
+        responder = self._responder
+        if responder is None or not port or port in self._agent_ports:
+            return
+        try:
+            responder.call(lambda: responder.bind(key, [self._endpoint(port)]))
+        except RefusedError:
+            if self._is_strict:
+                raise
+            self._bind_elsewhere(responder, key, port)
+
+    def _bind_elsewhere(self, responder: ResponderThread, key: str, port: int) -> None:
+        """Take any free port, for an agent that said it does not insist."""
+        assert self.ports
+        other = free_port(self.settings.address.bind)
+        responder.call(lambda: responder.bind(key, [self._endpoint(other)]))
+        self.ports = msgspec.structs.replace(self.ports, **{key: other})
+        self.on_redirected(port, self._endpoint(other), "it is held, and `strict_port` is false")
+
+    def _endpoint(self, port: int) -> str:
+        return f"tcp://{self.settings.address.bind}:{port}"
+
+    def close(self) -> None:
+        """Answer nothing any more; the ports are free when this returns."""
+        responder, self._responder = self._responder, None
+        if responder and self.ports:
+            responder.stop()
+            own_ports = {self.ports.main, self.ports.health or 0} - self._agent_ports - {0}
+            with exempt_binds():
+                wait_until_free([self._endpoint(port) for port in own_ports])
+
+    def on_progress(self) -> None:
+        """The main thread has taken a step; safe in any thread and in a signal handler."""
+        if self._responder:
+            self._responder.post(self._health_reporter.notify)
+
+    def publish(self, topic: str, value: object) -> None:
+        """Publish on the fleet's topics, from any thread."""
+        responder = self._responder
+        if responder:
+            responder.post(lambda: responder.publish(topic, value))
+
+    # -- the court of binds ----------------------------------------------------------------------
+
+    def decide(self, port: int, takes_requests: bool) -> BindDecision:
+        """Decide on a bind of the agent's; before the ports are known, all pass and are remembered."""
+        if self.ports is None:
+            self._agent_ports.add(port)
+            return ALLOW
+        main_is_free = self.ports.main not in self._agent_ports
+        return decide_bind(self.ports, port, takes_requests=takes_requests, main_is_free=main_is_free)
+
+    def release_port(self, port: int, is_temporary: bool) -> None:
+        """Close the base's own socket on a port of the agent's, and wait until it can be bound.
+
+        lent: for a plain socket, which may be there only to try; then it is taken back once free.
+        """
+        responder = self._responder
+        if responder is None:
+            return
+        self._agent_ports.add(port)
+        if is_temporary:
+            self._lent_ports.add(port)
+        key, message = self._listener_key(port), "the agent is taking its port itself"
+        refuse = functools.partial(self.queue.refuse, codec.STOPPING, message, key)
+        if responder.call(lambda: responder.unbind(key, refuse)):
+            wait_until_free([self._endpoint(port)])
+
+    def _listener_key(self, port: int) -> str:
+        return HEALTH_KEY if self.ports and port == self.ports.health else MAIN_KEY
+
+    def on_redirected(self, port: int, endpoint: str, reason: str) -> None:
+        """Report a bind that went elsewhere."""
+        self.moved_binds[str(port)] = endpoint
+        _log.warning("a bind on port %d went to `%s`: %s", port, endpoint, reason)
+
+    def add_other_agent(self, name: str) -> None:
+        """Report another agent object of this process: it has no identity, and binds nothing."""
+        self.other_agents[name] = None
+        _log.info("`%s` is a second agent in this process, and binds nothing", name)
+
+    def _reclaim_ports(self) -> None:
+        """Serve again the ports that were lent to plain sockets and are free; in the responder's thread."""
+        responder = self._responder
+        if responder is None:
+            return
+        for port in [p for p in self._lent_ports if wait_until_free([self._endpoint(p)], 0.0)]:
+            self._lent_ports.discard(port)
+            self._agent_ports.discard(port)
+            if self._listener_key(port) == HEALTH_KEY or self._is_main_open:
+                responder.bind(self._listener_key(port), [self._endpoint(port)])
+        responder.call_later(RECLAIM_INTERVAL_S, self._reclaim_ports)
+
+    # -- requests, in the responder's thread -------------------------------------------------------
+
+    def _on_request(self, key: str, request: IncomingRequest) -> None:
+        if isinstance(request, MsgpackRequest) and request.method == TOPICS_PORT_METHOD:
+            request.reply(self._responder.topics_port if self._responder else 0)
+        elif key == HEALTH_KEY or is_health_request(request):
+            self._health_reporter.with_document(lambda document: send_result(request, document))
+        elif self._health_reporter.is_leaving:
+            send_error(request, codec.STOPPING, "it is stopping")
+        else:
+            self.queue.put(key, request)
+            if self._responder and not self.progress.is_in_base_loop:
+                self._responder.call_later(UNTAKEN_TIMEOUT_S, self._refuse_untaken)
+
+    def _refuse_untaken(self) -> None:
+        """End requests that no loop of the base will take, since the agent's own loop is on."""
+        if self.progress.stage is MainThreadStage.WORKING and not self.progress.is_in_base_loop:
+            self.queue.refuse(codec.UNKNOWN_METHOD, "its `run` takes no requests from its base")
+
+    def _refuse_waiting(self) -> None:
+        self.queue.refuse(codec.STOPPING, "it takes no more requests here")
+
+
+_current: list[tuple[int, AgentIdentity]] = []
+
+
+def current_identity() -> AgentIdentity | None:
+    """Return the process's post, None where there is none; a forked child has none."""
+    if _current and _current[0][0] != os.getpid():
+        _current.clear()
+        set_arbiter(None)
+    return _current[0][1] if _current else None
+
+
+def set_identity(identity: AgentIdentity) -> None:
+    """Make `post` the process's; the one before it is closed."""
+    previous = current_identity()
+    if previous:
+        previous.close()
+    _current[:] = [(os.getpid(), identity)]
+    install_shared_instance()
+    set_arbiter(identity)
+
+
+def close_identity() -> None:
+    """Close the process's post, at its end."""
+    identity = current_identity()
+    if identity:
+        set_arbiter(None)
+        identity.close()

@@ -1,0 +1,359 @@
+"""What the base keeps for one agent, out of the way of the names that subclasses use.
+
+It follows the agent through its constructor, its initialisation, its `run` and its `cleanup`, and
+holds the process's post while the agent is the one that has it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import zmq
+
+from argosy.agent.legacy.port_arbiter import PortAssignment
+from argosy.agent.legacy.json_client import DEFAULT_TIMEOUT_MS
+from argosy.agent.legacy.constructor_args import ConstructorArguments
+from argosy.agent.legacy.work_loop import RequestQueue, run_work_loop
+from argosy.agent.legacy.port_selection import free_port
+from argosy.agent.legacy.agent_identity import AgentIdentity, current_identity, close_identity, set_identity
+from argosy.agent.legacy.socket_readers import SocketReaders
+from argosy.agent.legacy.main_thread import MainThreadStage, MainThreadProgress
+from argosy.wire.zmq_context.context_shutdown import close_sockets
+from argosy.wire.zmq_context.context_handle import ContextHandle, context
+
+_STATE_ATTRIBUTE: Final = "_argosy"
+FIELDS_TIMEOUT_S: Final = 5.0
+
+_log = logging.getLogger("argosy.agent")
+
+
+class LegacyAgentState:
+    """One agent's standing in its process. post: None for a guest."""
+
+    def __init__(self, agent: Any) -> None:
+        self.agent = agent
+        self.identity: AgentIdentity | None = None
+        self.ports: PortAssignment | None = None
+        self.context: ContextHandle | Any = None
+        self.progress = MainThreadProgress(agent, self._on_progress)
+        self.sockets: dict[str, Any] = {}
+        self.run_once = {
+            "_perform_initialization": RunOnce(waits=True),
+            "_health_check_loop": RunOnce(waits=False),
+        }
+        self._initialized = threading.Event()
+        self._constructor_depth = 0
+        self._constructor_thread = 0  # the thread of the outermost constructor
+        self._is_constructed = threading.Event()
+        self._run_depth = 0
+        self._readers = SocketReaders(agent)
+
+    def _on_progress(self) -> None:
+        if self.identity:
+            self.identity.on_progress()
+
+    # -- the constructor -----------------------------------------------------------------------
+
+    @contextmanager
+    def constructing(self) -> Iterator[None]:
+        """Around every constructor of the agent's family; the outermost one begins and ends it.
+
+        Raises SystemExit: the process has been told to end, and a further main block would go on.
+        """
+        if not self._constructor_depth:
+            if _was_terminated:
+                sys.exit(0)
+            self._claim_identity()
+            self._constructor_thread = threading.get_ident()
+        self._constructor_depth += 1
+        try:
+            yield
+            if self._constructor_depth == 1:
+                self._on_constructed()
+        except BaseException as error:
+            if self._constructor_depth == 1:
+                self.progress.advance(MainThreadStage.FAILED, f"its constructor raised {_describe_error(error)}")
+            raise
+        finally:
+            self._constructor_depth -= 1
+            if not self._constructor_depth:
+                self._is_constructed.set()
+
+    def wait_for_fields(self) -> None:
+        """Let a hook that the constructor has begun in a thread wait until that has set the fields.
+
+        A constructor that itself waits for the hook gets it after a while.
+        """
+        if self._constructor_depth and threading.get_ident() != self._constructor_thread:
+            self._is_constructed.wait(FIELDS_TIMEOUT_S)
+
+    def _claim_identity(self) -> None:
+        identity = current_identity()
+        if identity is not None and not _is_replaceable(identity, self.agent):
+            identity.add_other_agent(type(self.agent).__name__)
+            return
+        self.identity = AgentIdentity(self.agent, self.progress, lambda: compute_health_payload(self.agent))
+        set_identity(self.identity)
+
+    def setup(self, arguments: ConstructorArguments) -> PortAssignment:
+        """Return the agent's ports, opening the post if it holds it."""
+        if self.ports is None:
+            if self.identity:
+                self.ports = self.identity.open(arguments)
+                _install_exit_handlers(self)
+            else:
+                main = arguments.port or free_port()
+                self.ports = PortAssignment(main, arguments.health_port or main + 1, {}, is_declared=False)
+        if self.context is None or self.context.closed:
+            self.context = context()
+        return self.ports
+
+    def _on_constructed(self) -> None:
+        if self.ports is None:  # a subclass whose constructor never reached the base's
+            self.agent.__init_base__()
+        self._start_hooks()
+        self.progress.advance(MainThreadStage.CONSTRUCTED)
+
+    def _start_hooks(self) -> None:
+        """Run, apart, what the old base ran in threads of its own, now that the fields are there."""
+        agent = self.agent
+        if is_overridden(agent, "_perform_initialization"):
+            self.progress.waiting_reason = "`_perform_initialization` has not returned"
+            _start_thread("argosy-initialization", self._initialize)
+        else:
+            agent._perform_initialization()
+            self._initialized.set()
+        loop = type(agent)._health_check_loop
+        if self.identity and is_overridden(agent, "_health_check_loop") and not _is_plain_health_loop(loop):
+            _start_thread("argosy-health-check-loop", agent._health_check_loop)
+
+    def _initialize(self) -> None:
+        agent = self.agent
+        try:
+            agent._perform_initialization()
+        except Exception as error:
+            _log.exception("`_perform_initialization` failed")
+            agent.initialization_error = str(error) or type(error).__name__
+        finally:
+            self.progress.waiting_reason = ""
+            _set_event(getattr(agent, "is_initialized", None))
+            self._initialized.set()
+            self._on_progress()
+
+    # -- its work ------------------------------------------------------------------------------
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Around every `run` of the agent's family; the outermost one is the work loop."""
+        if not self._run_depth:
+            self._enter_run()
+        self._run_depth += 1
+        try:
+            yield
+        except BaseException as error:
+            self._leave_run(error)
+            raise
+        self._leave_run(None)
+
+    def _enter_run(self) -> None:
+        self._wait_for_initialization()
+        if not is_overridden(self.agent, "run"):
+            self._open_main()
+        if not self._constructor_depth:
+            self.progress.waiting_reason = ""
+            self.progress.advance(MainThreadStage.WORKING)
+
+    def _wait_for_initialization(self) -> None:
+        """Wait for the hook, or for its word that it has done enough; not inside the constructor."""
+        while not (self._constructor_depth or self._initialized.wait(0.05)):
+            if _is_event_set(getattr(self.agent, "is_initialized", None)):
+                return
+
+    def _open_main(self) -> None:
+        if self.identity and self.identity.ports:
+            declared = self.identity.ports
+            self.identity.open_main()
+            if self.identity.ports is not declared:  # it was held, and the agent does not insist
+                self.agent.port = self.identity.ports.main
+
+    def _leave_run(self, error: BaseException | None) -> None:
+        self._run_depth -= 1
+        if not self._run_depth:
+            failed = error is not None and isinstance(error, Exception)
+            self.progress.advance(MainThreadStage.LEAVING, f"`run` raised {_describe_error(error)}" if failed and error else "")
+
+    def on_cleanup(self) -> None:
+        """The agent has begun to clean up."""
+        self.progress.advance(MainThreadStage.LEAVING)
+
+    def serve(self) -> None:
+        """Be the work loop until the agent's `running` is false; a guest only waits for that."""
+        self._open_main()
+        queue = self.identity.queue if self.identity else RequestQueue(lambda act: act())
+        self._readers = SocketReaders(self.agent)
+        run_work_loop(self.agent, queue, self.progress, self._own_rep_socket)
+
+    def wake(self) -> None:
+        """Let the work loop look at `running` at once."""
+        if self.identity and self.identity.ports:
+            self.identity.queue.wakeup.wake()
+
+    def _own_rep_socket(self) -> Any:
+        """Return the REP socket under the agent's `socket`; None without one, or when the agent reads it."""
+        found = self.sockets.get("socket")
+        if found is None or self._readers.is_read_by_agent():
+            return None
+        is_rep = isinstance(found, zmq.Socket) and not found.closed and int(found.type) == int(zmq.REP)
+        return found if is_rep else None
+
+    # -- sockets of the base that old code takes into its own hands ------------------------------
+
+    def socket(self, key: str) -> Any:
+        """Return the socket under an old name, made at first use.
+
+        `socket` answers on the main port, from then on in place of the base. `health_socket` is
+        bound to nothing: an old loop on it waits in vain, and the base goes on answering.
+        """
+        if key not in self.sockets:
+            if self._is_closing():
+                return _make_closed_socket()
+            new_socket = self.context.socket(zmq.REP)
+            new_socket.linger = 0
+            new_socket.rcvtimeo = DEFAULT_TIMEOUT_MS
+            self.sockets[key] = new_socket
+            if key == "socket" and self.identity and self.ports:
+                new_socket.bind(f"tcp://{self.identity.settings.address.bind}:{self.ports.main}")
+        return self.sockets[key]
+
+    def _is_closing(self) -> bool:
+        """Tell whether a look at a socket is no use of it: from a payload, or from a clean-up."""
+        ended = self.context is None or self.context.closed or self.progress.stage in (MainThreadStage.LEAVING, MainThreadStage.FAILED)
+        return ended or threading.current_thread().name == "argosy-payload"
+
+    def close(self) -> None:
+        """Close what the base opened for the agent."""
+        if self.context is not None:
+            self.context.destroy()
+        # What the agent has put in their place need not be of the lease.
+        close_sockets([each for each in self.sockets.values() if isinstance(each, zmq.Socket)], 0)
+
+
+class RunOnce:
+    """A hook that runs once in a process; a second caller gets nothing.
+
+    waits: a second caller gets that when the first has returned, else at once.
+    """
+
+    def __init__(self, *, waits: bool) -> None:
+        self._waits = waits
+        self._thread: int | None = None
+        self._done = threading.Event()
+        self._lock = threading.Lock()
+
+    def call(self, hook: Callable[[], Any]) -> Any:
+        """Call the hook if this is the first call, or one from inside it to its super."""
+        with self._lock:
+            is_first = self._thread is None
+            if is_first:
+                self._thread = threading.get_ident()
+        if is_first:
+            try:
+                return hook()
+            finally:
+                self._done.set()
+        if self._thread == threading.get_ident() and not self._done.is_set():
+            return hook()
+        if self._waits:
+            self._done.wait()
+        return None
+
+
+def state_of(agent: Any) -> LegacyAgentState:
+    """Return an agent's core, made at first sight."""
+    state: LegacyAgentState | None = agent.__dict__.get(_STATE_ATTRIBUTE)
+    if state is None:
+        state = agent.__dict__[_STATE_ATTRIBUTE] = LegacyAgentState(agent)
+    return state
+
+
+def is_overridden(agent: Any, hook: str) -> bool:
+    """Tell whether a subclass has a hook of its own."""
+    return not getattr(getattr(type(agent), hook, None), "_is_base", False)
+
+
+def compute_health_payload(agent: Any) -> Any:
+    """Return what the agent says of itself, by the name it says it under."""
+    if not is_overridden(agent, "_get_health_status") and is_overridden(agent, "health_check"):
+        return agent.health_check()
+    return agent._get_health_status()
+
+
+def _is_replaceable(identity: AgentIdentity, agent: Any) -> bool:
+    """Tell whether the holder of the post gives it up to a new agent."""
+    if identity.progress.stage in (MainThreadStage.FAILED, MainThreadStage.LEAVING):
+        return True
+    is_program = type(agent).__module__ == "__main__"
+    return is_program and type(identity.owner).__module__ != "__main__"
+
+
+def _is_plain_health_loop(loop: Any) -> bool:
+    """Tell whether a health loop only answers on the health socket, which the base does."""
+    code = getattr(getattr(loop, "__wrapped__", loop), "__code__", None)
+    return code is not None and "health_socket" in code.co_names
+
+
+def _start_thread(name: str, target: Callable[[], object]) -> None:
+    threading.Thread(target=target, name=name, daemon=True).start()
+
+
+def _is_event_set(event: Any) -> bool:
+    return bool(event.is_set()) if hasattr(event, "is_set") else event is True
+
+
+def _set_event(event: Any) -> None:
+    if hasattr(event, "set"):
+        event.set()
+
+
+def _describe_error(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _make_closed_socket() -> Any:
+    with context() as handle:
+        new_socket = handle.socket(zmq.REP)
+    return new_socket
+
+
+_exit_handlers: list[bool] = []
+_was_terminated = False
+
+
+def _install_exit_handlers(state: LegacyAgentState) -> None:
+    """See to the process's end: the post is closed, and SIGTERM stops what has no handler for it."""
+    if not _exit_handlers:
+        _exit_handlers.append(True)
+        atexit.register(close_identity)
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: _on_sigterm(state))
+
+
+def _on_sigterm(state: LegacyAgentState) -> None:
+    """Stop the work loop of the base, or leave whatever else the main thread is in; once."""
+    global _was_terminated
+    _was_terminated = True
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    state.agent.running = False
+    state.on_cleanup()
+    if state.progress.is_in_base_loop:
+        state.wake()
+    else:
+        sys.exit(0)

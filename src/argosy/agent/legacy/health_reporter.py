@@ -1,0 +1,148 @@
+"""How an old agent stands: its health document, and what its supervisor is told.
+
+All of it happens in the responder's thread. The word is that of the main thread's place; only
+while that is inside the work loop, the agent's own payload is added and may make it worse.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from argosy.agent.legacy.responder_thread import ResponderThread
+from argosy.agent.legacy.health_worker import HealthWorker
+from argosy.agent.legacy.main_thread import SETTLE_TIME_S, MainThreadStage, MainThreadHealth, MainThreadProgress
+from argosy.agent.health import AgentMetrics, Health, Status, normalize_status, health_document, with_missing_packages
+
+RECHECK_S: Final = 0.25  # while the main thread is between its constructor and its work loop
+
+_FINAL_STATUSES: Final = frozenset((Status.STOPPING, Status.FAILING))
+
+
+class HealthReporter:
+    """One agent's health, told to whoever asks and to the notify socket.
+
+    moves: binds that went elsewhere, reported with the health, as are guests: other agents of this process.
+    settled: called once, a while after
+    the agent has become ready. leave: called once, when the main thread has left its work.
+    edges: tells how those are that the agent needs and wants.
+    """
+
+    def __init__(
+        self,
+        progress: MainThreadProgress,
+        health_worker: HealthWorker,
+        responder: ResponderThread,
+        moved_binds: Mapping[str, str],
+        other_agents: Mapping[str, None],
+        on_settled: Callable[[], object],
+        on_leaving: Callable[[], object],
+        get_dependencies: Callable[[], dict[str, dict[str, str]]],
+    ) -> None:
+        self._progress = progress
+        self._health_worker = health_worker
+        self._responder = responder
+        self._moved_binds = moved_binds
+        self._other_agents = other_agents
+        self._on_settled = on_settled
+        self._on_leaving = on_leaving
+        self._get_dependencies = get_dependencies
+        self._status = Status.STARTING
+        self._since = time.time()
+        self._started_s = self._heartbeat_s = time.monotonic()
+        self._metrics = AgentMetrics()
+        self._is_open = False
+        self.is_leaving = False
+
+    def with_document(self, on_document: Callable[[dict[str, Any]], object]) -> None:
+        """Call `answer` with the health document, at once or as soon as the agent's payload is there."""
+        if self._progress.health().status is Status.OK:
+            self._health_worker.request(lambda: on_document(self.document()))
+        else:
+            on_document(self.document())
+
+    def document(self) -> dict[str, Any]:
+        """Return the standard answer."""
+        health = self._update_health(self._progress.health())
+        self._metrics.lag_s = self._progress.lag_s()
+        counts = self._responder.statistics()
+        counts["in_flight"] = max(0, counts["in_flight"] - 1)  # the question itself
+        metrics = self._metrics.as_facts(counts)
+        uptime_s = time.monotonic() - self._started_s
+        return health_document(self._responder.name, health, self._since, uptime_s, metrics, self._get_dependencies())
+
+    def _update_health(self, main_thread: MainThreadHealth) -> Health:
+        """Return the agent's health, and keep the time of its last change."""
+        is_ok = main_thread.status is Status.OK
+        health = with_missing_packages(self._agent_health()) if is_ok else Health(main_thread.status, main_thread.reason)
+        noted = {"moved_binds": dict(self._moved_binds), "other_agents": list(self._other_agents)}
+        if reported := {key: value for key, value in noted.items() if value}:
+            health = msgspec.structs.replace(health, facts={**health.facts, **reported})
+        status = normalize_status(health.status)
+        if status != self._status:
+            self._status, self._since = status, time.time()
+            self._responder.set_health(status.value)
+        return health
+
+    def _agent_health(self) -> Health:
+        sample, problem = self._health_worker.latest, self._progress.initialization_problem()
+        if sample is None:
+            return Health(Status.DEGRADED if problem else Status.OK, problem)
+        facts = {**sample.facts, "payload_age": round(time.monotonic() - sample.measured_s, 3)}
+        if sample.error:
+            return Health(Status.FAILING, sample.error, facts)
+        status_word = facts.get("status", Status.OK)
+        if problem and normalize_status(status_word) is Status.OK:
+            status_word = Status.DEGRADED
+        return Health(status_word, problem or str(facts.get("reason", "")), facts)
+
+    def on_heartbeat(self) -> None:
+        """Tell the supervisor, now and with every beat from now on."""
+        if self._progress.health().status is Status.OK:
+            self._health_worker.refresh()
+        self.notify()
+        self._heartbeat_s = time.monotonic()
+        self._responder.call_later(self._responder.notifier.heartbeat_s, self.on_heartbeat)
+
+    def notify(self) -> None:
+        """Tell the supervisor how the agent stands, and act on a step of its main thread."""
+        main_thread = self._progress.health()
+        health = self._update_health(main_thread)
+        if main_thread.status in _FINAL_STATUSES:
+            self._notify_end(main_thread.status, health.reason)
+            return
+        is_ready = main_thread.status is Status.OK
+        if is_ready and not self._is_open:
+            self._is_open = True
+            self._responder.open()
+            self._responder.call_later(SETTLE_TIME_S, self._on_settled)
+        self._notify_alive(is_ready, health)
+        if self._progress.stage is MainThreadStage.CONSTRUCTED:
+            self._responder.call_later(RECHECK_S, self._recheck)
+
+    def _notify_alive(self, is_ready: bool, health: Health) -> None:
+        """Repeat the state; the watchdog is fed only when the work loop has turned since the last beat."""
+        status_word = normalize_status(health.status).value
+        if not is_ready or self._progress.has_iterated_since(self._heartbeat_s):
+            self._responder.notifier.send_heartbeat(ready=is_ready, health=status_word, text=health.reason)
+        else:
+            self._responder.notifier.send(f"READY=1\nX_ARGOSY_HEALTH={status_word}".encode())
+
+    def _recheck(self) -> None:
+        """Look again at a main thread that is between its constructor and its work loop."""
+        if not self._is_open and not self.is_leaving:
+            self.notify()
+
+    def _notify_end(self, status: Status, reason: str) -> None:
+        """The main thread has left: whoever waits is told so, and the supervisor with every beat."""
+        notifier, text = self._responder.notifier, reason.replace("\n", " ")
+        if not self.is_leaving:
+            self.is_leaving = True
+            self._responder.refuse_new()
+            self._on_leaving()
+            notifier.send_stopping(text)
+        if status is Status.FAILING:
+            notifier.send(f"X_ARGOSY_HEALTH=failing\nSTATUS={text}".encode())

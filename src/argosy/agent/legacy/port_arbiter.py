@@ -1,0 +1,175 @@
+"""Who gets a port: the agent's own sockets before the base's, declared ports before typed ones.
+
+An old agent binds again the port that its base has bound already, or a port that another agent
+of its machine declares. So each bind of the process is looked at first. On the agent's own ports
+the base's socket gives way. A bind on another agent's port, or on the health port of old (the
+main port plus one) where another one is declared, goes elsewhere and is reported.
+
+ZeroMQ binds are seen by taking the place of `zmq.Socket.bind`, since old code makes contexts of
+its own; binds of plain sockets through the interpreter's audit event, which can make room for
+them, but not move them.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+import zmq
+
+from argosy.wire.zmq_context.port_release import wait_until_free
+
+_log = logging.getLogger("argosy.agent")
+
+_REQUEST_SOCKET_TYPES: Final = frozenset((int(zmq.REP), int(zmq.ROUTER)))
+
+
+class BindAction(enum.Enum):
+    """What happens to a bind."""
+
+    ALLOW = "pass"
+    YIELD = "give"
+    REDIRECT = "move"
+
+
+class BindDecision(msgspec.Struct, frozen=True):
+    """The decision on one bind. port: the one to give up, or to move to, 0 for any free one."""
+
+    action: BindAction
+    port: int = 0
+    reason: str = ""
+
+
+ALLOW: Final = BindDecision(BindAction.ALLOW)
+
+
+class PortAssignment(msgspec.Struct, frozen=True):
+    """The ports of an agent: its own, those of others on its machine, and whether it uses its main one.
+
+    in_fleet: the ports are declared, and not just what the constructor said.
+    """
+
+    main: int
+    health: int | None
+    other_agents: Mapping[int, str]
+    is_declared: bool
+
+
+def decide_bind(ports: PortAssignment, port: int, *, takes_requests: bool, main_is_free: bool) -> BindDecision:
+    """Decide on a bind of the agent's.
+
+    takes_requests: the socket is of a kind that answers. main_is_free: no socket of the agent's
+    is on its main port yet, so that a request socket on a wrong port is meant to be there.
+    """
+    if port in (ports.main, ports.health):
+        return BindDecision(BindAction.YIELD, port)
+    if port in ports.other_agents:
+        target_port = ports.main if takes_requests and main_is_free else 0
+        return BindDecision(BindAction.REDIRECT, target_port, f"port {port} is declared for `{ports.other_agents[port]}`")
+    if ports.is_declared and takes_requests and port == ports.main + 1:
+        return BindDecision(BindAction.REDIRECT, 0, f"the health port is {ports.health}, not {port}")
+    return ALLOW
+
+
+class PortArbiter(Protocol):
+    """Who rules for this process, and makes room."""
+
+    def decide(self, port: int, takes_requests: bool) -> BindDecision: ...
+
+    def release_port(self, port: int, is_temporary: bool) -> None: ...
+
+    def on_redirected(self, port: int, endpoint: str, reason: str) -> None: ...
+
+
+_arbiters: list[PortArbiter] = []
+_exempt_state = threading.local()
+_original_bind: list[Callable[..., Any]] = []
+
+
+def set_arbiter(arbiter: PortArbiter | None) -> None:
+    """Let `court` rule over this process's binds from now on; None lets all pass."""
+    _arbiters[:] = [arbiter] if arbiter else []
+    if arbiter and not _original_bind:
+        _original_bind.append(zmq.Socket.bind)
+        zmq.Socket.bind = _bind  # type: ignore[method-assign]
+        sys.addaudithook(_on_audit)
+
+
+class exempt_binds:  # noqa: N801 - reads as a statement: `with exempt():`
+    """Binds of argosy's own in this thread pass."""
+
+    def __enter__(self) -> None:
+        self._previous = getattr(_exempt_state, "on", False)
+        _exempt_state.on = True
+
+    def __exit__(self, *_: object) -> None:
+        _exempt_state.on = self._previous
+
+
+def _bind(self: zmq.Socket[Any], addr: str) -> Any:
+    """Bind a ZeroMQ socket where the court says."""
+    arbiter = _active_arbiter()
+    port = _port(addr)
+    if arbiter is None or not port:
+        return _original_bind[0](self, addr)
+    with exempt_binds():
+        decision = arbiter.decide(port, int(self.type) in _REQUEST_SOCKET_TYPES)
+        if decision.action is BindAction.ALLOW:
+            return _original_bind[0](self, addr)
+        if decision.port:
+            arbiter.release_port(decision.port, is_temporary=False)
+        if decision.action is BindAction.YIELD:
+            _unbind_from(self, port)
+            return _original_bind[0](self, addr)
+        result = _original_bind[0](self, f"{addr.rpartition(':')[0]}:{decision.port or '*'}")
+        arbiter.on_redirected(port, _bound_endpoint(self), decision.reason)
+        return result
+
+
+def _on_audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if event != "socket.bind":
+        return
+    arbiter = _active_arbiter()
+    if arbiter is None:
+        return
+    plain, address = arguments
+    if plain.type != socket.SOCK_STREAM or not isinstance(address, tuple) or not address[1]:
+        return
+    with exempt_binds():
+        decision = arbiter.decide(address[1], True)
+        if decision.action is BindAction.YIELD:
+            arbiter.release_port(decision.port, is_temporary=True)
+        elif decision.action is BindAction.REDIRECT:
+            _log.warning("a plain socket binds port %d, although %s", address[1], decision.reason)
+
+
+def _active_arbiter() -> PortArbiter | None:
+    return _arbiters[0] if _arbiters and not getattr(_exempt_state, "on", False) else None
+
+
+def _unbind_from(bound: zmq.Socket[Any], port: int) -> None:
+    """Let a socket go from a port that it has already, as the base's own has; it is bound there anew."""
+    last = _bound_endpoint(bound)
+    if _port(last) == port:
+        bound.unbind(last)
+        wait_until_free([last])  # the context's own thread lets go of it, in its own time
+
+
+def _bound_endpoint(bound: zmq.Socket[Any]) -> str:
+    """Return the endpoint that a socket has got."""
+    endpoint = bound.get(zmq.LAST_ENDPOINT)
+    return endpoint.decode() if isinstance(endpoint, bytes) else str(endpoint)
+
+
+def _port(address: object) -> int:
+    """Return the port of a TCP endpoint with a fixed one, 0 for all other addresses."""
+    if not isinstance(address, str) or not address.startswith("tcp://"):
+        return 0
+    port = address.rpartition(":")[2]
+    return int(port) if port.isdecimal() else 0

@@ -1,0 +1,284 @@
+"""Find what is wrong with a tree of Python files; never imports or runs what it reads.
+
+Every `*.py` below PATH is read, but `.git`, `.argosy` and links. What was found is remembered, so
+that a second run reads only what has changed. Exit code 1: something was found that counts.
+
+example: argosy audit src --select S,Z301 --since origin/main
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from argosy.cli.arguments import FLEET_FILE, add_json
+from argosy.cli.render.audit_text import render_audit_text
+from argosy.cli.render.audit_view import AuditView, audit_json
+from argosy.cli.console import paint, print_json
+from argosy.fault import Fault, InputError
+from argosy.refit.core.tree_audit import AuditReport, audit
+from argosy.refit.core.baseline import BaselineEntry, load_baseline, build_entries, remove_resolved, compare_to_baseline, write_baseline
+from argosy.refit.core.audit_cache import default_cache_dir
+from argosy.refit.core.finding import Finding
+
+if TYPE_CHECKING:
+    from argosy.refit.codemods.tree_pipeline import RefitReport
+
+_FORMATS = ("table", "json", "sarif", "html")
+_ROOT_MARKERS = (FLEET_FILE, ".git", "pyproject.toml")
+_PROGRESS_DELAY_S = 0.3
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy audit`."""
+    parser.add_argument(
+        "path",
+        nargs="?",
+        default=".",
+        metavar="PATH",
+        help="a folder, or a file whose findings in its tree are shown (default: this folder)",
+    )
+    parser.add_argument("--select", metavar="CODES", help="only these, as `S101,Z`; a letter is a family")
+    parser.add_argument(
+        "--since", metavar="REV", help="only files that changed since the branch left REV (of git)"
+    )
+    parser.add_argument(
+        "--exclude",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="leave out a file or folder, by name or relative path; repeatable",
+    )
+    parser.add_argument("--format", choices=_FORMATS, default="table", help=f"{', '.join(_FORMATS)}")
+    parser.add_argument("--baseline", metavar="FILE", help="findings in this file are known and do not count")
+    parser.add_argument(
+        "--write-baseline",
+        action="store_true",
+        help="make the baseline of what is found; one that is there only loses what has gone",
+    )
+    parser.add_argument(
+        "--fleet", metavar="FILE", help=f"the fleet file to compare with (default: PATH/{FLEET_FILE})"
+    )
+    parser.add_argument("--no-cache", action="store_true", help="read everything anew, remember nothing")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Audit one tree, print what was found, and return the exit code.
+
+    Raises InputError: there is no such path, code, revision or baseline, or the fleet file is faulty.
+    """
+    output_format = "json" if args.as_json else args.format
+    root, only = _audit_root(Path(args.path))
+    if args.write_baseline and args.baseline is None:
+        raise InputError(Fault("--write-baseline", "usage", "no file is named", "add `--baseline FILE`"))
+    fleet = _fleet_file(root, args.fleet)
+    progress = _ReadingProgress()
+    report = audit(
+        root,
+        exclude=args.exclude,
+        fleet=fleet,
+        cache_dir=None if args.no_cache else default_cache_dir(),
+        on_progress=progress.show,
+    )
+    progress.clear()
+    select = _parse_codes(args.select, report.rule_titles)
+    selected = _selected_findings(report, select, only, args.since)
+    baseline_entries = _load_or_write_baseline(args, report, selected)
+    view = _make_view(report, selected, baseline_entries, select)
+    if output_format == "html":
+        view = msgspec.structs.replace(view, planned=_planned_refit(root, fleet, args.exclude))
+    _warn(view)
+    _RENDERERS[output_format](view)
+    # The interpreter's end would look through all of it for garbage, three times.
+    gc.freeze()
+    return 1 if view.findings or report.result.failures else 0
+
+
+def _audit_root(path: Path) -> tuple[Path, str]:
+    """Return the root to audit, and the one file in it that is asked about, or an empty text."""
+    if path.is_dir():
+        return path, ""
+    if not path.is_file():
+        raise InputError(Fault(str(path), "no-path", f"there is no file or folder `{path}`"))
+    path = path.resolve()
+    roots = (folder for folder in path.parents if any((folder / name).exists() for name in _ROOT_MARKERS))
+    root = next(roots, path.parent)
+    return root, path.relative_to(root).as_posix()
+
+
+def _parse_codes(select: str | None, known: Collection[str]) -> tuple[str, ...]:
+    if select is None:
+        return ()
+    codes = tuple(filter(None, re.split(r"[,\s]+", select.upper())))
+    for code in codes:
+        if not any(each.startswith(code) for each in known):
+            hint = f"known are {', '.join(known)}, and their first letters"
+            raise InputError(Fault("--select", "unknown-code", f"there is no rule `{code}`", hint))
+    return codes
+
+
+def _fleet_file(root: Path, chosen: str | None) -> Path | None:
+    """Return the fleet file to compare with, None where there is none and none is asked for."""
+    path = Path(chosen) if chosen else root / FLEET_FILE
+    if chosen is None and not path.is_file():
+        return None
+    return path / FLEET_FILE if path.is_dir() else path
+
+
+def _selected_findings(report: AuditReport, select: tuple[str, ...], only: str, since: str | None) -> list[Finding]:
+    changed: frozenset[str] | None = None
+    if since is not None:
+        from argosy.refit.core.git_revision import find_changed_files  # noqa: PLC0415 - only this asks another program
+
+        changed = find_changed_files(report.root, since)
+    return [
+        item
+        for item in report.findings
+        if (not select or item.code.startswith(select))
+        and (not only or item.path == only)
+        and (changed is None or item.path in changed)
+    ]
+
+
+def _load_or_write_baseline(args: argparse.Namespace, report: AuditReport, selected: Sequence[Finding]) -> tuple[BaselineEntry, ...]:
+    """Return what is known, after writing what is to be written."""
+    if args.baseline is None:
+        return ()
+    path = Path(args.baseline)
+    if args.write_baseline and not path.exists():
+        entries = build_entries(selected)
+    else:
+        entries = load_baseline(path)
+        if args.write_baseline:
+            entries = remove_resolved(entries, _fixed_entries(report, entries))
+    if args.write_baseline:
+        write_baseline(path, entries)
+    return entries
+
+
+def _fixed_entries(report: AuditReport, entries: Sequence[BaselineEntry]) -> list[BaselineEntry]:
+    """Return the entries that nothing stands for any more; not those of files that were left out."""
+    return [
+        entry
+        for entry in compare_to_baseline(report.findings, entries).resolved
+        if entry.path in report.sizes or not os.path.lexists(os.path.join(report.root, entry.path))
+    ]
+
+
+def _make_view(
+    report: AuditReport, selected: Sequence[Finding], entries: tuple[BaselineEntry, ...], select: tuple[str, ...]
+) -> AuditView:
+    # What is known is decided among all findings, so that it does not hang on what is selected.
+    new = set(compare_to_baseline(report.findings, entries).new) if entries else ()
+    shown = [item for item in selected if item in new] if entries else selected
+    return AuditView(
+        name=os.path.basename(report.root) or report.root,
+        report=report,
+        findings=shown,
+        known_count=len(selected) - len(shown),
+        unselected_count=len(report.findings) - len(selected),
+        fixed=_fixed_entries(report, entries) if entries else (),
+        skipped_rules={
+            code: reason for code, reason in report.skipped_rules.items() if not select or code.startswith(select)
+        },
+        titles=report.rule_titles,
+    )
+
+
+def _planned_refit(root: Path, fleet: Path | None, exclude: Sequence[str]) -> RefitReport:
+    """Return what a refit of the tree would do; the audit has told what is wrong with the fleet file."""
+    from argosy.fleet.loader import read_fleet  # noqa: PLC0415 - only the page asks
+    from argosy.refit.rewrite import plan  # noqa: PLC0415
+    from argosy.refit.codemods.tree_pipeline import plan_codemods  # noqa: PLC0415
+
+    found = read_fleet(fleet)[0] if fleet is not None else None
+    return plan_codemods(os.path.realpath(root), plan.select_codemods(()), fleet=found, exclude=exclude)
+
+
+def _warn(view: AuditView) -> None:
+    """Say on stderr what the audit could not do, and what the baseline could lose."""
+    report = view.report
+    for path, why in report.unreadable.items():
+        _write_note("warning", "yellow", f"`{path}` was not read: {why}", "")
+    for failure in report.result.failures:
+        where = f" on `{failure.path}`" if failure.path else ""
+        hint = "the findings are not complete; this is a fault of argosy"
+        _write_note("error", "red", f"rule {failure.code} failed{where}: {failure.message}", hint)
+    codes: dict[str, list[str]] = {}
+    for code, reason in view.skipped_rules.items():
+        codes.setdefault(reason, []).append(code)
+    for reason, codes_of_reason in codes.items():
+        _write_note("note", "cyan", f"{', '.join(codes_of_reason)} not asked: {reason}", "")
+    if report.virtual_environments:
+        names = ", ".join(f"`{path}`" for path in report.virtual_environments)
+        hint = " ".join(f"--exclude {path}" for path in report.virtual_environments)
+        _write_note("warning", "yellow", f"{names} is a virtual environment, and was audited too", f"`{hint}`")
+    if view.fixed:
+        count = sum(entry.count for entry in view.fixed)
+        message = f"{count} of the baseline {'is' if count == 1 else 'are'} gone"
+        _write_note("note", "cyan", message, "`--write-baseline` takes them out, for good")
+
+
+def _write_note(label: str, colour: str, message: str, hint: str) -> None:
+    sys.stderr.write(f"{paint(label + ':', colour, sys.stderr)} {message}\n")
+    if hint:
+        sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {hint}\n")
+
+
+class _ReadingProgress:
+    """One line on a terminal that says how far the reading is; nothing anywhere else."""
+
+    def __init__(self) -> None:
+        self._is_live = sys.stderr.isatty()
+        self._next_update = time.monotonic() + _PROGRESS_DELAY_S
+        self._is_shown = False
+
+    def show(self, done: int, total: int) -> None:
+        if self._is_live and time.monotonic() >= self._next_update:
+            self._next_update = time.monotonic() + 0.1
+            self._is_shown = True
+            sys.stderr.write(f"\r\033[Kreading: {done} of {total} files")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._is_shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
+def _print_text(view: AuditView) -> None:
+    sys.stdout.write(render_audit_text(view))
+
+
+def _print_json(view: AuditView) -> None:
+    print_json(audit_json(view))
+
+
+def _print_sarif(view: AuditView) -> None:
+    from argosy.cli.render.audit_sarif import render_sarif  # noqa: PLC0415
+
+    print_json(render_sarif(view))
+
+
+def _print_page(view: AuditView) -> None:
+    from argosy.cli.render.audit_page import render_audit_page  # noqa: PLC0415
+
+    sys.stdout.write(render_audit_page(view))
+
+
+_RENDERERS: dict[str, Callable[[AuditView], None]] = {
+    "table": _print_text,
+    "json": _print_json,
+    "sarif": _print_sarif,
+    "html": _print_page,
+}

@@ -1,0 +1,238 @@
+"""Send one request to an agent and print its reply; without METHOD list what the agent can do.
+
+Arguments are `name=value`; a value is read as JSON where it is JSON (`n=3`, `tags=["a"]`), else
+taken as text.
+
+An agent of the library is asked over argosy's wire. A script without it whose probe is `zmq` gets
+plain JSON, `{"action": METHOD, "name": value}`, from a REQ socket at its port (health at the port of its
+probe), and its answer is printed as it is. An agent that speaks something else, or that is not started,
+starting, waiting, blocked, exited or given up, is named at once, with the reason.
+
+example: argosy call Translator translate text="good morning" to=fil
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from argosy.agent.request_dispatcher import METHODS_METHOD
+from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.commands.plain_json_call import call_json, describe_json_protocol
+from argosy.cli.console import paint, print_json, report_error
+from argosy.engine.supervisor.control_client import connect as connect_supervisor
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.agent_protocol import PlainJson, UnknownProtocol, detect_protocol
+from argosy.engine.process.leftover_processes import running_agents
+from argosy.engine.unit.state_machine import State
+from argosy.fault import Fault, InputError, RefusedError
+from argosy.wire.client.sync_peer import connect
+from argosy.wire.address_book import AddressResolver, read_address_book
+from argosy.wire.errors import NotSent, RemoteError, WireError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from argosy.engine.state.state_dir import StateDir
+    from argosy.engine.supervisor.messages import AgentStatus
+    from argosy.engine.supervisor.agent_protocol import AgentProtocol
+
+# Nobody would answer, and it may take long until somebody does; after the other states it is back soon.
+_NOT_ANSWERING = frozenset({State.WAITING, State.STARTING, State.BLOCKED, State.EXITED, State.GIVEN_UP})
+
+
+class _AgentUnavailableError(RefusedError):
+    """The agent cannot be asked; told as `call/1`, since the question itself was right."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy call`."""
+    add_fleet(
+        parser,
+        positionals="AGENT [METHOD [name=value...]]",
+        positionals_help="who is asked; without METHOD its methods are listed",
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, metavar="S", help="end the call after S seconds (default 10)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Call; returns 0 with a reply, 1 with a named error."""
+    path, positionals = parse_fleet(args)
+    if not positionals:
+        raise InputError(
+            Fault("AGENT", "usage", "no agent is named", "`argosy call AGENT METHOD name=value`")
+        )
+    agent, method, *pairs = positionals if len(positionals) > 1 else (positionals[0], METHODS_METHOD)
+    arguments = parse_arguments(pairs)
+    started_at = time.monotonic()
+    state_dir = locate_state_dir(path)
+    address_book = _address_book_of(path, state_dir)
+    try:
+        _check_available(agent, path, state_dir)
+        protocol = _protocol_of(agent, state_dir)
+        if isinstance(protocol, PlainJson) and method == METHODS_METHOD:
+            return _show_json_protocol(agent, protocol, started_at, as_json=args.as_json)
+        request = _request_function(agent, protocol, address_book, args.timeout)
+        reply = request(method, arguments)
+    except _AgentUnavailableError as error:
+        if not args.as_json:
+            return report_error(error, as_json=False)
+        fault = error.faults[0]
+        _report_error(fault.code, fault.message, time.monotonic() - started_at, fault.hint, as_json=True)
+        return 1
+    except WireError as error:
+        code = error.code if isinstance(error, RemoteError) else type(error).__name__
+        hint = _error_hint(error, agent, state_dir)
+        _report_error(code, str(error), time.monotonic() - started_at, hint, as_json=args.as_json)
+        return 1
+    _show(agent, method, reply, time.monotonic() - started_at, as_json=args.as_json)
+    return 0
+
+
+def _request_function(
+    agent: str, protocol: AgentProtocol, address_book: Path, timeout_s: float
+) -> Callable[[str, dict[str, Any]], Any]:
+    if isinstance(protocol, PlainJson):
+        return lambda method, arguments: call_json(agent, protocol, method, arguments, timeout_s)
+
+    def request(method: str, arguments: dict[str, Any]) -> Any:
+        with connect(agent, timeout=timeout_s, book=address_book) as peer:
+            # `call` has two keywords of its own; a method's parameters of these names go the other way.
+            has_reserved_names = bool(arguments.keys() & {"timeout", "returns"})
+            return getattr(peer, method)(**arguments) if has_reserved_names else peer.call(method, **arguments)
+
+    return request
+
+
+def _show(agent: str, method: str, reply: Any, seconds: float, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"argosy": "call/1", "reply": reply, "seconds": round(seconds, 6)})
+    elif method == METHODS_METHOD:
+        print("\n".join(reply) or f"`{agent}` has no methods of its own; it answers `health`")
+    else:
+        print(reply if isinstance(reply, str) else msgspec.json.format(_encode_reply(reply), indent=2).decode())
+
+
+def _show_json_protocol(agent: str, protocol: PlainJson, started_at: float, *, as_json: bool) -> int:
+    """Say what a script can be asked, as far as that is known."""
+    if as_json:
+        known = [protocol.probe_method] if protocol.probe_method else []
+        print_json({"argosy": "call/1", "reply": known, "seconds": round(time.monotonic() - started_at, 6)})
+    else:
+        print(describe_json_protocol(agent, protocol))
+    return 0
+
+
+def parse_arguments(pairs: list[str]) -> dict[str, Any]:
+    """Return the arguments of `name=value` words.
+
+    Raises InputError: a word has no `=`, or a name comes twice.
+    """
+    arguments: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name.isidentifier():
+            raise InputError(Fault(pair, "usage", f"`{pair}` is not `name=value`"))
+        if name in arguments:
+            raise InputError(Fault(pair, "usage", f"`{name}` is given twice"))
+        try:
+            arguments[name] = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            arguments[name] = text
+    return arguments
+
+
+def _check_available(agent: str, path: Path, state_dir: StateDir) -> None:
+    """Refuse at once what nobody will answer.
+
+    Raises _AwayError: the supervisor knows that it will not. Raises RefusedError: it is dead, and nobody
+    would start it again. Raises InputError: there is no such agent.
+    """
+    status = _status_of(agent, state_dir)
+    if status is not None:
+        if status.state in _NOT_ANSWERING:
+            raise _AgentUnavailableError(_unavailable_fault(agent, status))
+        return
+    entry = AddressResolver(state_dir.address_book).address(agent)
+    is_here = entry.machine in read_address_book(state_dir.address_book).machines
+    if is_here and not state_dir.control_socket.exists() and agent not in running_agents(state_dir):
+        raise RefusedError(Fault(str(path), "not-running", f"`{agent}` is not running", "`argosy up -d`"))
+
+
+def _protocol_of(agent: str, state_dir: StateDir) -> AgentProtocol:
+    """Raises _AwayError: it speaks nothing that a call can be made in."""
+    protocol = detect_protocol(agent, state_dir)
+    if isinstance(protocol, UnknownProtocol):
+        message = f"`{agent}` {protocol.reason}; a call needs argosy's wire or plain JSON over ZeroMQ"
+        raise _AgentUnavailableError(Fault("", "no-protocol", message, protocol.hint))
+    return protocol
+
+
+def _status_of(agent: str, state_dir: StateDir) -> AgentStatus | None:
+    """Return what the supervisor knows of an agent, None where there is none or it does not answer."""
+    try:
+        client = connect_supervisor(state_dir, "call")
+        if client is None:
+            return None
+        with client:
+            return client.fetch_status().agents.get(agent)
+    except RefusedError:  # the agents run on, and may answer
+        return None
+
+
+def _unavailable_fault(agent: str, status: AgentStatus) -> Fault:
+    state, reason = status.state, status.reason
+    if status.waiting_on:
+        reason = f"for {', '.join(status.waiting_on)}"
+    if state is State.STARTING:
+        reason = f"for {time.time() - status.since_s:.1f} s"
+    if state is State.EXITED:
+        message = f"`{agent}` is not running: {reason}"
+    elif reason.startswith("given up"):
+        message = f"`{agent}` was {reason}"
+    else:
+        separator = ": " if state in (State.GIVEN_UP, State.BLOCKED) and reason else " "
+        message = f"`{agent}` is {state.value}{separator}{reason}".rstrip()
+    hint = f"`argosy status`, `argosy logs {agent}`"
+    if state in (State.EXITED, State.GIVEN_UP):
+        hint = f"`argosy logs {agent}` has its output, `argosy restart {agent}` starts it"
+    return Fault("", state.value, message, hint)
+
+
+def _error_hint(error: WireError, agent: str, state_dir: StateDir) -> str:
+    """Return how the agent is now, where that may be the reason."""
+    status = _status_of(agent, state_dir) if isinstance(error, NotSent) else None
+    if status is None or status.state is State.READY:
+        return ""
+    return f"`{agent}` is {status.state.value} now ({status.reason}); `argosy status`, `argosy logs {agent}`"
+
+
+def _address_book_of(path: Path, state_dir: StateDir) -> Path:
+    address_book = state_dir.address_book
+    if not address_book.exists():
+        raise RefusedError(
+            Fault(str(path), "not-running", "this fleet has not been started here", "`argosy up -d`")
+        )
+    return address_book
+
+
+def _report_error(code: str, message: str, seconds: float, hint: str, *, as_json: bool) -> None:
+    if as_json:
+        fault = {"code": code, "message": message, **({"hint": hint} if hint else {})}
+        print_json({"argosy": "call/1", "error": fault, "seconds": round(seconds, 6)})
+        return
+    sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {code} after {seconds:.3f} s: {message}\n")
+    if hint:
+        sys.stderr.write(f"{paint('hint:', 'cyan', sys.stderr)} {hint}\n")
+
+
+def _encode_reply(reply: Any) -> bytes:
+    # Buffers and other things that JSON has no form for are shown as text.
+    return msgspec.json.encode(reply, enc_hook=repr)

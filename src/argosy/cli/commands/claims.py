@@ -1,0 +1,182 @@
+"""Check what people say about the code, claim by claim: confirmed, refuted, or not to be told from files.
+
+  check FILE [PATH]    each claim of a YAML file against the tree at PATH
+  count QUERY [PATH]   one query, as claims have it and verdicts print it
+  queries              the queries that there are
+
+PATH is a folder (default: this one); nothing of it is imported or run. `argosy schema claims` prints the
+schema of FILE. Exit code 0: every claim holds; 1: one does not, or cannot be told; 2: FILE, or a query,
+is wrong.
+
+example: argosy claims check claims.yaml src
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from argosy.cli.arguments import add_json
+from argosy.cli.console import print_json
+from argosy.fault import Fault, InputError
+from argosy.fleet.suggestions import suggest
+
+if TYPE_CHECKING:
+    from argosy.refit.claims.codebase import Codebase
+    from argosy.refit.claims.claim_spec import ClaimQuery, FileScope
+
+ACTIONS = ("check", "count", "queries")
+_EXAMPLES = {"FILE": "claims.yaml", "QUERY": "'python.calls zmq.Context'"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy claims`."""
+    parser.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help="what to do")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        default=[],
+        metavar="FILE|QUERY [PATH]",
+        help="the claims to check, or the query to count\nthe tree (default: this folder)",
+    )
+    parser.add_argument("--tree", metavar="PATH", help="the tree, in place of the positional PATH")
+    parser.add_argument(
+        "--fleet",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="what tells the fleet, by path in the tree; repeatable; with check in place of the file's own",
+    )
+    parser.add_argument(
+        "--in",
+        dest="scope",
+        metavar="SCOPE",
+        action="append",
+        default=[],
+        help="with count: where; a glob, or the name of a scope; repeatable",
+    )
+    parser.add_argument(
+        "--unit",
+        choices=("place", "file", "file-without"),
+        default="place",
+        help="with count: what is counted (default: place)",
+    )
+    parser.add_argument("--only", metavar="ID", action="append", default=[], help="with check: this claim")
+    parser.add_argument("--no-cache", action="store_true", help="read everything anew, remember nothing")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it, and return the exit code.
+
+    Raises InputError: the file of claims, the query, the fleet or an option is wrong.
+    """
+    if args.action == "queries":
+        return _list_queries(args)
+    if not args.words or len(args.words) > 2:
+        expected = "FILE" if args.action == "check" else "QUERY"
+        message = f"`{args.action}` takes {expected} and perhaps PATH, and has {len(args.words)} words"
+        hint = f"such as `argosy claims {args.action} {_EXAMPLES[expected]} src`"
+        raise InputError(Fault("", "usage", message, hint))
+    return _check_claims(args) if args.action == "check" else _count_query(args)
+
+
+def _tree(args: argparse.Namespace) -> str:
+    named = [*args.words[1:], *([args.tree] if args.tree is not None else [])]
+    if len(named) > 1:
+        raise InputError(Fault("--tree", "usage", f"the tree is named twice: `{named[0]}` and `{named[1]}`"))
+    path: str = named[0] if named else "."
+    if not os.path.isdir(path):
+        raise InputError(Fault(path, "no-path", f"there is no folder `{path}`"))
+    return path
+
+
+def _target(args: argparse.Namespace, tree: str, fleet: tuple[str, ...]) -> Codebase:
+    from argosy.refit.core.audit_cache import default_cache_dir  # noqa: PLC0415
+    from argosy.refit.claims.codebase import Codebase  # noqa: PLC0415
+
+    return Codebase(tree, tuple(args.fleet) or fleet, None if args.no_cache else default_cache_dir())
+
+
+def _check_claims(args: argparse.Namespace) -> int:
+    from argosy.cli.render.claims_view import claims_json, render_claims_text  # noqa: PLC0415
+    from argosy.refit.claims.claim_check import check_claims  # noqa: PLC0415
+    from argosy.refit.claims.claims_file import load_claims  # noqa: PLC0415
+
+    started = time.perf_counter()
+    tree = _tree(args)
+    loaded = load_claims(args.words[0])
+    known = {claim.id: claim for claim in loaded.claims}
+    for name in args.only:
+        if name not in known:
+            hint = suggest(name, known, "claims")
+            raise InputError(Fault("--only", "unknown-claim", f"there is no claim `{name}`", hint))
+    target = _target(args, tree, loaded.fleet)
+    chosen = [claim for claim in loaded.claims if not args.only or claim.id in args.only]
+    verdicts = check_claims(chosen, target)
+    if args.as_json:
+        print_json(claims_json(args.words[0], tree, target, verdicts, time.perf_counter() - started))
+    else:
+        sys.stdout.write(render_claims_text(tree, target, verdicts))
+    return 0 if all(verdict.status == "confirmed" for verdict in verdicts) else 1
+
+
+def _count_query(args: argparse.Namespace) -> int:
+    from argosy.cli.render.claims_view import count_json, count_text  # noqa: PLC0415
+    from argosy.refit.claims.claim_check import run_all_queries  # noqa: PLC0415
+    from argosy.refit.claims.query_registry import QueryError, check_unit, parse_query  # noqa: PLC0415
+
+    tree = _tree(args)
+    try:
+        query = parse_query(args.words[0])
+        check_unit(query, args.unit)
+    except QueryError as error:
+        hint = suggest(error.unknown, error.known, "queries") if error.known else ""
+        raise InputError(
+            Fault("QUERY", "query", str(error), hint or "`argosy claims queries` lists them")
+        ) from error
+    scope = _scope(args, query)
+    target = _target(args, tree, ())
+    answer, paths = run_all_queries([(query, scope)], target)[query, scope]
+    if answer.error:
+        raise InputError(Fault("QUERY", "no-answer", f"`{query}` has no answer here: {answer.error}"))
+    if args.as_json:
+        print_json(count_json(query, answer, args.unit, paths))
+    else:
+        sys.stdout.write(count_text(answer, args.unit, paths))
+    return 0
+
+
+def _scope(args: argparse.Namespace, query: ClaimQuery) -> FileScope:
+    from argosy.refit.claims.query_registry import query_kinds  # noqa: PLC0415
+    from argosy.refit.claims.file_scopes import UnknownScopeError, make_scope  # noqa: PLC0415
+
+    try:
+        scope = make_scope(args.scope or query_kinds()[query.name].scope, {})
+    except UnknownScopeError as error:
+        message = f"there is no scope `{error.name}`, and it is no glob"
+        hint = suggest(error.name, error.known, "scopes")
+        raise InputError(Fault("--in", "scope", message, hint)) from error
+    if scope.includes_fleet and not args.fleet:
+        raise InputError(Fault("--in", "no-fleet", "nothing tells the fleet", "add `--fleet FILE`"))
+    return scope
+
+
+def _list_queries(args: argparse.Namespace) -> int:
+    from argosy.refit.claims.query_registry import query_kinds  # noqa: PLC0415
+
+    kinds = query_kinds().values()
+    if args.as_json:
+        listed = [
+            {"name": kind.name, "argument": kind.argument, "counts": kind.description, "in": list(kind.scope)}
+            for kind in kinds
+        ]
+        print_json({"argosy": "claims-queries/1", "queries": listed})
+        return 0
+    shown = [(f"{kind.name} {kind.argument}".rstrip(), kind.description) for kind in kinds]
+    width = max(len(name) for name, _ in shown)
+    sys.stdout.write("".join(f"{name:<{width}}  {counts}\n" for name, counts in shown))
+    return 0

@@ -1,0 +1,71 @@
+"""Remove what a stopped fleet has left: its state, its logs, its sockets.
+
+Nothing of a fleet that runs is touched, and no file that argosy did not make. With `--all` it is
+about all of this user's fleets whose file is gone, and runtime folders in which nobody listens.
+
+example: argosy clean --all --dry-run
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.console import paint, print_json
+from argosy.engine.state.state_cleanup import DirectoryInUse, StaleDirectory, clean_fleet, clean_unused_directories
+from argosy.engine.state.state_dir import locate_state_dir, runtime_bases, state_home
+from argosy.fleet.quantities import format_size
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy clean`."""
+    add_fleet(parser)
+    parser.add_argument("--all", action="store_true", help="what is left of fleets whose file is gone")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, remove nothing")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Remove, and say what; returns 1 when the fleet that was meant runs."""
+    if args.all:
+        results = clean_unused_directories(state_home(os.environ), runtime_bases(os.environ), is_dry_run=args.dry_run)
+    else:
+        path, _ = parse_fleet(args)
+        results = clean_fleet(locate_state_dir(path), "nothing of this fleet runs", is_dry_run=args.dry_run)
+    removed = [each for each in results if isinstance(each, StaleDirectory)]
+    skipped = [each for each in results if isinstance(each, DirectoryInUse)]
+    if args.as_json:
+        print_json(_clean_json(removed, skipped, is_dry=args.dry_run))
+    else:
+        _show(removed, skipped, is_dry=args.dry_run)
+    return 1 if skipped and not args.all else 0
+
+
+def _clean_json(removed: list[StaleDirectory], skipped: list[DirectoryInUse], *, is_dry: bool) -> dict[str, object]:
+    reasons = {str(each.directory): each.reason for each in skipped}
+    reasons |= {str(path): "it is not argosy's" for each in removed for path in each.unknown_paths}
+    return {
+        "argosy": "clean/1",
+        "dry_run": is_dry,
+        "removed": [str(path) for each in removed for path in each.paths],
+        "kept": reasons,
+        "bytes": sum(each.size_bytes for each in removed),
+    }
+
+
+def _show(removed: list[StaleDirectory], skipped: list[DirectoryInUse], *, is_dry: bool) -> None:
+    action = "would remove" if is_dry else "removed"
+    for each in removed:
+        files = sum(not path.is_dir() for path in each.paths) if is_dry else len(each.paths)
+        print(f"{action} {files} in {each.directory} ({format_size(each.size_bytes)}): {each.reason}")
+        for path in each.unknown_paths:
+            print(f"kept {path}: it is not argosy's")
+    for found in skipped:
+        print(f"kept {found.directory}: {found.reason}")
+    for name in sorted({found.fleet for found in skipped if found.fleet}):
+        print(f"{paint('hint:', 'cyan')} `argosy down {name}` stops it")
+    if not removed and not skipped:
+        print("nothing is left")

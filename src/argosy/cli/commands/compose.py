@@ -1,0 +1,40 @@
+"""Print a compose file of the fleet: a service for each image, started when what it needs is healthy.
+
+No image has to be built for it. A group whose agents need those of another that needs the first is
+cut into stages, each a service of the same image. Values that look secret are taken from the
+environment of compose.
+
+example: argosy compose fleet.yaml > compose.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.console import print_json
+from argosy.fault import RefusedError
+from argosy.fleet import load_fleet
+from argosy.image.manifests.compose_file import build_compose, render_compose
+from argosy.image.plan.container_plan import plan_containers
+from argosy.image.manifests.manifest_validation import check_compose
+from argosy.image.plan.image_plan import plan_images
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy compose`."""
+    add_fleet(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the file; returns 0. Raises InputError or RefusedError, as loading and laying out do."""
+    path, _ = parse_fleet(args)
+    containers = plan_containers(plan_images(load_fleet(path)))
+    if faults := check_compose(build_compose(containers)):
+        raise RefusedError(*faults)
+    if args.as_json:
+        print_json({"argosy": "compose/1", **build_compose(containers)})
+    else:
+        sys.stdout.write(render_compose(containers))
+    return 0

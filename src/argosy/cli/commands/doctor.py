@@ -1,0 +1,58 @@
+"""Look at this machine, and at the fleet where there is one, and tell what is wrong; nothing is changed.
+
+Exit code 1: something is wrong that keeps a fleet, or this one, from running as it is written.
+
+example: argosy doctor path/to/fleet.yaml
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
+from argosy.cli.console import paint, print_json
+from argosy.engine.explain.diagnostics import DiagnosticCheck, diagnose_fleet, diagnose_machine
+from argosy.fault import InputError
+from argosy.fleet.quantities import format_count
+
+if TYPE_CHECKING:
+    import argparse
+
+_COLOURS = {"ok": "green", "note": "dim", "warning": "yellow", "error": "red"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy doctor`."""
+    add_fleet(parser)
+    parser.add_argument("--machine", metavar="M", help="be this machine of the fleet")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look; returns 0 when nothing is wrong. Raises InputError: a fleet is named and is not there."""
+    variables = dict(os.environ)
+    checks = list(diagnose_machine(variables))
+    try:
+        path, _ = parse_fleet(args)
+    except InputError:
+        if args.fleet is not None or args.words:
+            raise
+        checks.append(
+            DiagnosticCheck("fleet file", "note", "there is none in this folder or a parent", "`argosy init`")
+        )
+    else:
+        checks += diagnose_fleet(path, environment_name(args), args.machine, variables)
+    error_count = sum(check.state == "error" for check in checks)
+    if args.as_json:
+        print_json({"argosy": "doctor/1", "checks": [msgspec.to_builtins(check) for check in checks]})
+        return bool(error_count)
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        print(f"{paint(f'{check.state:<8}', _COLOURS[check.state])} {check.name:<{width}}  {check.message}")
+        if check.hint and check.state != "ok":
+            print(f"{'':<{9 + width}}  {paint('hint:', 'cyan')} {check.hint}")
+    warnings = sum(check.state == "warning" for check in checks)
+    print(f"{len(checks)} looked at: {format_count(error_count, 'error')}, {format_count(warnings, 'warning')}")
+    return bool(error_count)

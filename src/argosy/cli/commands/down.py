@@ -1,0 +1,121 @@
+"""Stop the fleet, or some of its agents, in reverse order of their needs.
+
+Returns when no process is left; what outlives its grace is killed, and named where not even that ends
+it. What a dead supervisor left running is found by its leases and stopped too, and what agents left
+that have ended since. A fleet whose folder was moved or deleted is stopped by its name or its ID, as
+`argosy ls` shows them.
+
+example: argosy down --only Translator
+example: argosy down harbour
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from argosy.cli.arguments import add_fleet
+from argosy.cli.fleet_selection import select_fleet
+from argosy.cli.console import paint, print_json
+from argosy.engine.supervisor.control_client import SupervisorStoppedError, SupervisorLostError, connect, connect_or_start
+from argosy.engine.supervisor.hub_process import is_hub_running
+from argosy.engine.supervisor.messages import Stop, Stopped
+from argosy.engine.process.leftover_processes import running_agents, find_leftovers
+
+if TYPE_CHECKING:
+    import argparse
+
+    from argosy.cli.fleet_selection import SelectedFleet
+    from argosy.engine.supervisor.control_client import ControlClient
+    from argosy.engine.state.state_dir import StateDir
+
+_SHUTDOWN_TIMEOUT_S = 10.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy down`."""
+    add_fleet(parser, allow_name=True)
+    parser.add_argument("--only", metavar="A,B", help="stop these agents and leave the others running")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Stop what runs; returns 0 when nothing is left, 1 when something is or a machine was not told."""
+    started_at = time.monotonic()
+    chosen, _ = select_fleet(args)
+    stopped = _stop_fleet(chosen, args.only.split(",") if args.only else None)
+    seconds = time.monotonic() - started_at
+    if args.as_json:
+        print_json(
+            {
+                "argosy": "down/1",
+                "stopped": stopped.stopped,
+                "killed": stopped.killed,
+                "unreached": stopped.unreachable,
+                "left": stopped.still_running,
+                "seconds": round(seconds, 4),
+            }
+        )
+        return _exit_code(stopped)
+    for name, why in stopped.still_running.items():
+        print(f"{paint('still there', 'red')}  {name}: {why}")
+    for machine, why in stopped.unreachable.items():
+        print(f"{paint('not told', 'red')}  machine {machine}: {why}")
+    if not stopped.stopped:
+        print("nothing was running")
+    else:
+        killed = f", {len(stopped.killed)} killed after their grace: {', '.join(stopped.killed)}"
+        print(f"{len(stopped.stopped)} stopped in {seconds:.2f} s" + (killed if stopped.killed else ""))
+    return _exit_code(stopped)
+
+
+def _exit_code(stopped: Stopped) -> int:
+    return 1 if stopped.unreachable or stopped.still_running else 0
+
+
+def _stop_fleet(chosen: SelectedFleet, names: list[str] | None) -> Stopped:
+    """Stop these, or all; once more, by the next supervisor, when one dies over it."""
+    state_dir = chosen.state_dir
+    was_running: set[str] = set()
+    is_retry = False
+    while True:
+        try:
+            client = connect(state_dir, "down")
+            if client is None and _has_leftovers(state_dir):
+                client = connect_or_start(chosen.path, chosen.name, state_dir, "down")
+            if client is None:
+                return Stopped(stopped=sorted(was_running), killed=[], seconds=0.0)
+            with client:
+                running = set(client.fetch_status().running())
+                before = sorted(was_running - running)
+                was_running = running
+                stopped = _stop(client, names)
+            return msgspec.structs.replace(stopped, stopped=[*before, *stopped.stopped])
+        except SupervisorStoppedError:
+            raise
+        except SupervisorLostError:
+            if is_retry:
+                raise
+            is_retry = True
+
+
+def _has_leftovers(state_dir: StateDir) -> bool:
+    running = running_agents(state_dir)
+    return bool(running or find_leftovers(state_dir, running) or is_hub_running(state_dir))
+
+
+def _stop(client: ControlClient, names: list[str] | None) -> Stopped:
+    """Stop; without `names` also wait until a supervisor that goes is gone, and its forker with it."""
+    client.send(Stop(names=names))
+    while True:
+        try:
+            answer = client.receive(None)
+        except KeyboardInterrupt:
+            client.send(Stop(names=names, force=True))
+            continue
+        if isinstance(answer, Stopped):
+            break
+    if names is None and not client.welcome.is_persistent and not answer.still_running:
+        client.wait_exit(_SHUTDOWN_TIMEOUT_S)
+    return answer

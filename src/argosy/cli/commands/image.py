@@ -1,0 +1,167 @@
+"""Plan and build the images of a fleet: what its agents really import, and nothing else.
+
+  plan   which agents share an image, which packages each holds, which line drags one in; needs no lock,
+         no network and nothing installed
+  lock   write `images.lock`: every package of Debian and every wheel, with version and digest; and for
+         each machine the part of it that its agents need, which pip reads
+  build  write an OCI layout, run each image (no network, its own user, read-only), name what is good
+  push   send the images that have a name to a registry (`--to`); what it has is not sent again
+  containerfile  print the plan of one image (`--only`) as a multi-stage Containerfile; a GPU group has
+         the architecture of its machine as a build argument
+
+example: argosy image build fleet.yaml --only core-services
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.render.image_results import (
+    build_json,
+    build_text,
+    lock_json,
+    lock_text,
+    push_json,
+    push_text,
+)
+from argosy.cli.render.image_view import plan_json, plan_text, proposal_text, import_reasons_text
+from argosy.cli.console import print_json
+from argosy.fault import Fault, InputError
+from argosy.fleet import load_fleet
+from argosy.image.manifests.containerfile import render_containerfile
+from argosy.image.plan.container_plan import plan_containers
+from argosy.image.plan.image_lock import read_lock
+from argosy.image.plan.image_plan import ImagePlan, plan_images
+from argosy.image.registry.push import push_images, read_layout_images
+from argosy.image.build.build_record import LAYOUT_FOLDER
+from argosy.image.registry.push_target import check_tag, parse_target
+from argosy.image.plan.image_size import measure_plan
+from argosy.image.build.build_pipeline import BuildOptions, build_images, check_names, lock_images, lock_path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy image`."""
+    parser.add_argument("action", choices=list(_ACTIONS), metavar="|".join(_ACTIONS), help="what to do")
+    add_fleet(parser)
+    parser.add_argument("--package", metavar="NAME", help="with plan: tell who imports a package, and where")
+    parser.add_argument(
+        "--propose", action="store_true", help="with plan: the groups that what is imported would make"
+    )
+    parser.add_argument("--only", metavar="A,B", help="with lock, build, push, containerfile: these")
+    parser.add_argument(
+        "-o", dest="target", metavar="DIR", help="with build, push: the layout (default: .argosy/images)"
+    )
+    parser.add_argument(
+        "--tag", help="with build: the tag of good images (default: latest); with push: instead of that one"
+    )
+    parser.add_argument("--to", metavar="HOST[:PORT][/PREFIX]", help="with push: the registry")
+    parser.add_argument(
+        "--http", action="store_true", help="with push: without TLS, as always on this machine itself"
+    )
+    parser.add_argument(
+        "--base", metavar="LAYOUT[:NAME]", help="with build: upon this image, not upon Debian's packages"
+    )
+    parser.add_argument("--gzip", action="store_true", help="with build: layers for who cannot read zstd")
+    parser.add_argument("--no-proof", action="store_true", help="with build: run none, and name none")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out one of the actions; returns 1 when an image was built that is not good.
+
+    Raises InputError: a faulty fleet or lock, an unknown image or package; MissingError: a program, an extra
+    or a right that is needed; RefusedError: something cannot be fetched, or is not let in.
+    """
+    fleet_file, _ = parse_fleet(args)
+    if args.tag is not None:
+        check_tag(args.tag)
+    return _ACTIONS[args.action](plan_images(load_fleet(fleet_file)), args)
+
+
+def _plan(plan: ImagePlan, args: argparse.Namespace) -> int:
+    if args.package and not args.as_json:
+        print(import_reasons_text(plan, args.package))
+        return 0
+    measured = measure_plan(plan)
+    if args.as_json:
+        print_json(plan_json(plan, measured))
+    else:
+        print(proposal_text(plan, measured) if args.propose else plan_text(plan, measured))
+    return 0
+
+
+def _lock(plan: ImagePlan, args: argparse.Namespace) -> int:
+    locked = lock_images(plan, _selected_images(args))
+    if args.as_json:
+        print_json(lock_json(locked))
+    else:
+        print(lock_text(locked))
+    return 0
+
+
+def _build(plan: ImagePlan, args: argparse.Namespace) -> int:
+    build_request = BuildOptions(
+        only=_selected_images(args),
+        folder=Path(args.target) if args.target else None,
+        tag=args.tag or "latest",
+        compression="gzip" if args.gzip else "zstd",
+        runs_smoke_test=not args.no_proof,
+        base_reference=args.base or "",
+    )
+    outcome = build_images(plan, build_request, _print_progress)
+    if args.as_json:
+        print_json(build_json(outcome))
+    else:
+        print(build_text(outcome))
+    return 1 if outcome.untagged else 0
+
+
+def _push(plan: ImagePlan, args: argparse.Namespace) -> int:
+    if not args.to:
+        hint = "such as `--to registry.example:5000/team`"
+        raise InputError(Fault("--to", "usage", "push needs a registry, and none is given", hint))
+    target = parse_target(args.to, args.http)
+    layout_dir = Path(args.target) if args.target else Path(plan.fleet.path).parent / LAYOUT_FOLDER
+    images = read_layout_images(layout_dir, _selected_images(args))
+    done = push_images(layout_dir, images, target, args.tag, _print_progress)
+    if args.as_json:
+        print_json(push_json(done))
+    else:
+        print(push_text(done))
+    return 0
+
+
+def _containerfile(plan: ImagePlan, args: argparse.Namespace) -> int:
+    only = _selected_images(args) or (tuple(plan.images) if len(plan.images) == 1 else ())
+    if len(only) != 1:
+        listed = ", ".join(f"`{name}`" for name in plan.images)
+        raise InputError(Fault("--only", "usage", f"found {len(only)} names, expected one of {listed}"))
+    check_names(plan, only)
+    path = lock_path(plan)
+    text = render_containerfile(plan.images[only[0]], plan_containers(plan), read_lock(path) if path.exists() else None)
+    if args.as_json:
+        print_json({"argosy": "image-containerfile/1", "image": only[0], "text": text})
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def _print_progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _selected_images(args: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(args.only.split(",")) if args.only is not None else ()
+
+
+_ACTIONS: Final[dict[str, Callable[[ImagePlan, argparse.Namespace], int]]] = {
+    "plan": _plan,
+    "lock": _lock,
+    "build": _build,
+    "push": _push,
+    "containerfile": _containerfile,
+}

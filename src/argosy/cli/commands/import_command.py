@@ -1,0 +1,153 @@
+"""Read what a fleet has today and write a fleet file, with a comment on everything that was decided.
+
+PATH is a file, or a folder whose own files and configuration folders are looked through. Understood
+are startup configs (agents by name, or in a list), Docker Compose files, Procfiles and supervisord.conf.
+
+example: argosy import docker-compose.yml -o fleet.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from argosy.cli.arguments import add_json
+from argosy.cli.console import paint, print_json
+from argosy.fault import Fault, InputError
+from argosy.fleet.importers import ImportPlan, summarize_plan, render_fleet_file, plan_import
+from argosy.fleet.loader import load_fleet
+from argosy.fleet.locations import format_path
+from argosy.fleet.fleet_spec import NAME_PATTERN
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy import`."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder to look through")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the fleet file to write (default: print it)")
+    parser.add_argument(
+        "--machine",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="the machine of what is found at PATH (default: from the paths; may be given more than once)",
+    )
+    parser.add_argument(
+        "--address",
+        action="append",
+        default=[],
+        metavar="NAME=ADDRESS",
+        help="where a machine is in `development`, or a service HOST[:PORT] that nothing here starts; refit "
+        "takes such an address out of the source (default: 127.0.0.1; may be given more than once)",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite another file at FILE")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import, write or print, and tell what was decided.
+
+    Raises InputError: nothing to import was found, or another file is in the way.
+    """
+    output = Path(args.output).expanduser() if args.output is not None else None
+    if output is not None and output.is_dir():
+        output = output / "fleet.yaml"
+    directory = output.absolute().parent if output is not None else Path.cwd()
+    paths = [Path(path).expanduser() for path in args.paths]
+    plan = plan_import(paths, directory, _machines(args.machine), _addresses(args.address))
+    text = render_fleet_file(plan)
+    # What is written must be right in itself; only faults of the scripts are left for `check`.
+    load_fleet(output or directory / "fleet.yaml", text)
+    if output is not None:
+        write_fleet_file(output, text, force=args.force)
+    if args.as_json:
+        print_json(_import_json(plan, output, text))
+    else:
+        _print_decisions(plan, output)
+        if output is None:
+            sys.stdout.write(text)
+    return 0
+
+
+def _machines(options: list[str]) -> dict[Path, str]:
+    """Read `NAME=PATH` words."""
+    pairs = _parse_pairs(options, "--machine", "PATH", "mainpc=main/config")
+    return {Path(os.path.normpath(Path(path).expanduser().absolute())): name for name, path in pairs}
+
+
+def _addresses(options: list[str]) -> dict[str, str]:
+    """Read `NAME=ADDRESS` words."""
+    return dict(_parse_pairs(options, "--address", "ADDRESS", "pc2=10.0.0.2"))
+
+
+def _parse_pairs(options: list[str], option: str, value_name: str, example: str) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each word. Raises InputError: one is no `NAME=...`."""
+    for option_value in options:
+        name, _, value = option_value.partition("=")
+        if not value or not re.fullmatch(NAME_PATTERN, name):
+            message = f"`{option_value}` is not NAME={value_name}"
+            raise InputError(Fault(option, "usage", message, f"such as `{option} {example}`"))
+        yield name, value
+
+
+def write_fleet_file(path: Path, text: str, *, force: bool) -> None:
+    """Write `text` to `path` in one step: another process sees the old file or the new one, never a part.
+
+    Raises InputError: a different file is there and `force` is false, or the folder cannot be written to.
+    """
+    try:
+        if path.exists() and path.read_bytes() == text.encode():
+            return
+        if path.exists() and not force:
+            message = f"`{format_path(path)}` is there already and differs"
+            hint = "`--force` overwrites it; another `-o` keeps both"
+            raise InputError(Fault(format_path(path), "exists", message, hint))
+        _write_atomic(path, text)
+    except OSError as error:
+        message = f"the file cannot be written: {(error.strerror or type(error).__name__).lower()}"
+        raise InputError(Fault(format_path(path), "unwritable", message)) from error
+
+
+def _write_atomic(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", text=False)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _import_json(plan: ImportPlan, output: Path | None, text: str) -> dict[str, object]:
+    decisions = [{"where": one.where, "what": one.what, "why": one.why} for one in plan.decisions]
+    value: dict[str, object] = {
+        "argosy": "import/1",
+        "agents": len(plan.agents),
+        "edges": plan.edge_count,
+        "machines": list(plan.machines),
+        "decisions": decisions,
+        "file": None if output is None else str(output),
+    }
+    return value if output is not None else {**value, "text": text}
+
+
+def _print_decisions(plan: ImportPlan, output: Path | None) -> None:
+    """Print the decisions and the account on stderr."""
+    for decision in plan.decisions:
+        location = f"{decision.where}: " if decision.where else ""
+        sys.stderr.write(f"{paint('decided:', 'yellow', sys.stderr)} {location}{decision.what}\n")
+        sys.stderr.write(f"  {paint(decision.why, 'dim', sys.stderr)}\n")
+    sys.stderr.write(f"{summarize_plan(plan)} {len(plan.decisions)} decisions.\n")
+    if output is not None:
+        name = format_path(output)
+        sys.stderr.write(f"wrote {name}; next: `argosy check {name}`, then `argosy up {name}`\n")

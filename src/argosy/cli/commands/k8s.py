@@ -1,0 +1,39 @@
+"""Print the fleet's manifests for Kubernetes: Deployments, Services, NetworkPolicies, a ConfigMap.
+
+No image has to be built for it. Nodes are chosen by the label `argosy.machine`. Values that look
+secret come from the Secret `FLEET-secrets`, which a person makes: `kubectl create secret generic`.
+
+example: argosy k8s fleet.yaml | kubectl apply -f -
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.console import print_json
+from argosy.fault import RefusedError
+from argosy.fleet import load_fleet
+from argosy.image.plan.container_plan import plan_containers
+from argosy.image.manifests.kubernetes import render_manifests, build_manifests
+from argosy.image.manifests.manifest_validation import check_manifests
+from argosy.image.plan.image_plan import plan_images
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy k8s`."""
+    add_fleet(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the manifests; returns 0. Raises InputError or RefusedError, as loading and laying out do."""
+    path, _ = parse_fleet(args)
+    containers = plan_containers(plan_images(load_fleet(path)))
+    if faults := check_manifests(build_manifests(containers)):
+        raise RefusedError(*faults)
+    if args.as_json:
+        print_json({"argosy": "k8s/1", "items": build_manifests(containers)})
+    else:
+        sys.stdout.write(render_manifests(containers))
+    return 0

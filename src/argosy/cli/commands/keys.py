@@ -1,0 +1,148 @@
+"""Make, show and lay out the CURVE keys of a fleet's machines.
+
+  make    make what is missing; a key that is there is never overwritten
+  show    the public keys, and everything that is wrong with them
+  copy M  lay out what machine M needs, its own secret among it, to be copied there
+
+The keys are in ARGOSY_KEYS, else in $XDG_CONFIG_HOME/argosy/keys/FLEET. With such a folder, TCP
+beyond loopback is open to the fleet's machines alone, from the next start of each agent.
+
+example: argosy keys copy pc2 -o keys-pc2
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from argosy.cli.arguments import add_fleet, looks_like_fleet, parse_fleet
+from argosy.cli.console import paint, print_json
+from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet.loader import load_fleet
+from argosy.fleet.fleet_spec import Fleet
+from argosy.fleet.suggestions import suggest
+from argosy.wire.security.key_management import MachineKeys, check_keys, export_keys, make_keys, renew_key, list_keys
+from argosy.wire.security.curve_keys import default_keys_dir
+
+ACTIONS = ("make", "show", "copy")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy keys`."""
+    parser.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help="what to do")
+    add_fleet(parser, positionals="[M]", positionals_help="the machine to lay out keys for")
+    parser.add_argument(
+        "--renew",
+        metavar="M",
+        help="with make: replace the key of machine M; the others refuse it until they have the new one",
+    )
+    parser.add_argument(
+        "-o", dest="target", metavar="DIR", help="with copy: the folder to make (default: keys-M)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns 1 from `show` when something is wrong with the keys.
+
+    Raises InputError: a faulty fleet, an option that does not fit, or no such machine; RefusedError:
+    no keys, or none that can be used; MissingError: a folder cannot be written.
+    """
+    # A FLEET may stand behind the machine: `argosy keys copy pc2 fleets/harbour`.
+    args.words.sort(key=lambda word: not looks_like_fleet(word))
+    path, positionals = parse_fleet(args)
+    _check_usage(args, positionals)
+    fleet = load_fleet(path)
+    if not fleet.machines:
+        message = f"fleet `{fleet.name}` names no machines, and keys are for connections between machines"
+        hint = "`machines:` in the fleet file names them"
+        raise RefusedError(Fault(str(path), "no-machines", message, hint))
+    key_dir = default_keys_dir(fleet.name)
+    if args.action == "make":
+        return _make_keys(fleet, key_dir, args.renew, as_json=args.as_json)
+    if args.action == "copy":
+        return _lay_out_keys(fleet, key_dir, positionals[0], args.target, as_json=args.as_json)
+    return _show_keys(fleet, key_dir, as_json=args.as_json)
+
+
+def _check_usage(args: argparse.Namespace, positionals: Sequence[str]) -> None:
+    wanted = args.action == "copy"
+    if len(positionals) != wanted:
+        found = ", ".join(map("`{}`".format, positionals)) or "none"
+        expected = "one machine" if wanted else "no machine"
+        message = f"`argosy keys {args.action}` takes {expected}, found {found}"
+        raise InputError(Fault("", "usage", message, "such as `argosy keys copy pc2`"))
+    for option, value, action in (("--renew", args.renew, "make"), ("-o", args.target, "copy")):
+        if value is not None and args.action != action:
+            raise InputError(Fault(option, "usage", f"`{option}` goes with `argosy keys {action}`"))
+
+
+def _make_keys(fleet: Fleet, key_dir: str, renew: str | None, *, as_json: bool) -> int:
+    if renew is not None:
+        _check_machine(fleet, renew)
+        renew_key(key_dir, renew)
+    created = make_keys(key_dir, fleet.machines)
+    if as_json:
+        _print_keys_json("make", key_dir, list_keys(key_dir, tuple(fleet.machines)), made=created, renewed=_as_list(renew))
+        return 0
+    unchanged_count = len(fleet.machines) - len(created) - (renew is not None)
+    print(f"{len(created)} made, {int(renew is not None)} renewed, {unchanged_count} kept in {key_dir}")
+    if renew is not None:
+        print(f"`{renew}` and the other machines refuse each other until they have the new keys")
+    if created or renew is not None:
+        print("each machine needs its own: `argosy keys copy M` lays them out")
+        print("agents that run take them at their next start: `argosy down`, then `argosy up`")
+    return 0
+
+
+def _lay_out_keys(fleet: Fleet, key_dir: str, machine: str, target: str | None, *, as_json: bool) -> int:
+    _check_machine(fleet, machine)
+    out = os.path.abspath(target or f"keys-{machine}")
+    files = export_keys(key_dir, machine, out)
+    if as_json:
+        _print_keys_json("copy", key_dir, list_keys(key_dir, tuple(fleet.machines)), out=out, files=files)
+        return 0
+    print(f"{len(files)} files for `{machine}` in {out}, one of them its secret")
+    remote_path = f"{machine}:.config/argosy/keys/{fleet.name}/"
+    print(f"copy:  rsync -r --mkpath --delete --chmod=D700,F600 {out}/ {remote_path}")
+    print(f"then:  rm -r {out}")
+    return 0
+
+
+def _show_keys(fleet: Fleet, key_dir: str, *, as_json: bool) -> int:
+    machines = tuple(fleet.machines)
+    found = list_keys(key_dir, machines)
+    faults = check_keys(key_dir, machines)
+    if as_json:
+        _print_keys_json("show", key_dir, found, faults=[msgspec.to_builtins(fault) for fault in faults])
+        return 1 if faults else 0
+    print(key_dir)
+    width = max(map(len, found))
+    for name, keys in found.items():
+        content = "public and secret" if keys.has_secret else "public"
+        print(f"  {name:<{width}}  {keys.fingerprint or '-':<19}  {keys.public or '-':<40}  {content}")
+    for fault in faults:
+        print(f"{paint(fault.code, 'red', sys.stdout)}  {fault.message}")
+        if fault.hint:
+            print(f"  {paint('hint:', 'cyan', sys.stdout)} {fault.hint}")
+    return 1 if faults else 0
+
+
+def _check_machine(fleet: Fleet, machine: str) -> None:
+    if machine not in fleet.machines:
+        hint = suggest(machine, fleet.machines, "machines")
+        message = f"fleet `{fleet.name}` has no machine `{machine}`"
+        raise InputError(Fault(fleet.path, "unknown-machine", message, hint))
+
+
+def _as_list(name: str | None) -> list[str]:
+    return [] if name is None else [name]
+
+
+def _print_keys_json(action: str, key_dir: str, machines: dict[str, MachineKeys], **more: Any) -> None:
+    machines_json = msgspec.to_builtins(machines)
+    print_json({"argosy": "keys/1", "action": action, "folder": key_dir, "machines": machines_json, **more})

@@ -1,0 +1,134 @@
+"""Add an agent: a module with its class, and its entry in the fleet file.
+
+The fleet file keeps its comments and its order. Where it is written in a way that takes no lines, in
+braces, nothing is written, and the hint has the entry.
+
+example: argosy new Translator --needs Registry --watchdog 10s
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.console import print_json
+from argosy.fault import Fault, InputError
+from argosy.fleet.add_agent import DEFAULT_WATCHDOG, add_agent, class_name_for, find_free_port, module_name_for
+from argosy.fleet.loader import load_fleet
+from argosy.fleet.suggestions import suggest
+
+if TYPE_CHECKING:
+    import argparse
+
+    from argosy.fleet.fleet_spec import Fleet
+
+_MODULE_TEMPLATE = '''\
+"""{doc}"""
+
+from argosy.agent import Agent, request, run
+
+
+class {name}(Agent):
+    async def start(self) -> None:
+        """Load what it works with; it is ready when this returns."""
+
+    @request
+    async def echo(self, text: str) -> str:
+        """Return the text."""
+        return text
+
+
+if __name__ == "__main__":
+    run({name})
+'''
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy new`."""
+    add_fleet(parser, positionals="NAME", positionals_help="the new agent")
+    parser.add_argument("--needs", metavar="A,B", default="", help="who has to be ready before it")
+    parser.add_argument("--machine", metavar="M", help="where it runs")
+    parser.add_argument("--port", type=int, metavar="N", help="its port (default: the next free one)")
+    parser.add_argument("--folder", metavar="DIR", default="agents", help="of its module (default: agents)")
+    parser.add_argument(
+        "--watchdog",
+        metavar="S",
+        default=DEFAULT_WATCHDOG,
+        help=f"restart it when it gives no sign for so long (default {DEFAULT_WATCHDOG}; `none`: never)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Add it.
+
+    Raises InputError: the name or an option does not fit. Raises RefusedError: the file takes no lines.
+    """
+    path, positionals = parse_fleet(args)
+    if len(positionals) != 1:
+        raise InputError(Fault("NAME", "usage", "name one new agent", "`argosy new Translator`"))
+    name = positionals[0]
+    fleet = load_fleet(path)
+    needs = [need for need in args.needs.split(",") if need]
+    _check_options(name, needs, args, fleet)
+    module = ".".join([*Path(args.folder).parts, module_name_for(name)])
+    source = path.parent / args.folder / f"{module_name_for(name)}.py"
+    keys = {"run": f"{module}:{class_name_for(name)}"}
+    if args.machine or len(fleet.machines) == 1:
+        keys["machine"] = args.machine or next(iter(fleet.machines))
+    keys["port"] = str(args.port or find_free_port(fleet))
+    if needs:
+        keys["needs"] = f"[{', '.join(needs)}]"
+    if args.watchdog != "none":
+        keys["liveness"] = f"{{watchdog: {args.watchdog}}}"
+    if source.exists():
+        raise InputError(Fault(str(source), "exists", f"`{source}` is there already", "name another agent"))
+    text = add_agent(path, path.read_text("utf-8"), name, keys)
+    written = _write_files(source, _MODULE_TEMPLATE.format(doc=f"{name}.", name=class_name_for(name)), path, text)
+    if args.as_json:
+        entry = yaml.safe_load("".join(f"{key}: {value}\n" for key, value in keys.items()))
+        print_json({"argosy": "new/1", "agent": name, "written": written, "entry": entry})
+    else:
+        print(f"wrote {', '.join(written)}; `argosy up` starts it, and nothing else anew")
+    return 0
+
+
+def _check_options(name: str, needs: list[str], args: argparse.Namespace, fleet: Fleet) -> None:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
+        raise InputError(Fault(name, "usage", f"`{name}` is no name", "letters, digits, `_`, `-` and `.`"))
+    if name in fleet.agents:
+        raise InputError(Fault(name, "exists", f"the fleet has an agent `{name}`", "name another"))
+    for need in needs:
+        if need not in fleet.agents:
+            hint = suggest(need, fleet.agents, "agents")
+            raise InputError(Fault("--needs", "unknown-agent", f"there is no agent `{need}`", hint))
+    if args.machine and args.machine not in fleet.machines:
+        hint = suggest(args.machine, fleet.machines, "machines")
+        raise InputError(Fault("--machine", "unknown-machine", f"there is no machine `{args.machine}`", hint))
+    if args.port is not None and not 1 <= args.port <= 65535:
+        raise InputError(Fault("--port", "usage", f"{args.port} is no port", "a number from 1 to 65535"))
+    parts = Path(args.folder).parts
+    if Path(args.folder).is_absolute() or not all(part.isidentifier() for part in parts):
+        message = f"`{args.folder}` is no package below the fleet file's folder"
+        raise InputError(Fault("--folder", "usage", message, "such as `agents`"))
+
+
+def _write_files(source: Path, module: str, path: Path, text: str) -> list[str]:
+    """Write the module, then the fleet file in one step; return what was written."""
+    written = [str(source), str(path)]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text(module, "utf-8")
+        temporary.write_text(text, "utf-8")
+        temporary.chmod(path.stat().st_mode & 0o777)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        message = f"it cannot be written: {(error.strerror or '').lower()}"
+        raise InputError(Fault(str(error.filename), "unwritable", message)) from None
+    return written

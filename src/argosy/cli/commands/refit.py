@@ -1,0 +1,160 @@
+"""Change what is proven to stay the same: own contexts, literal addresses, health loops, short requests.
+
+Without `--apply` the changes are shown as a diff. Every file that is changed has passed every gate;
+everything else is told with its reason. Only `*.py` are changed. Exit code 1: a gate stopped a file,
+or a file could not be written or put back.
+
+example: argosy refit src --select Z301 --apply --verify "pytest -q"
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from argosy.cli.arguments import FLEET_FILE, add_json
+from argosy.cli.render.refit_text import print_refit
+from argosy.cli.console import paint, print_json
+from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet import Fleet, read_fleet
+from argosy.refit.rewrite import plan, repository
+from argosy.refit.transaction.atomic_replace import Conflict
+from argosy.refit.codemods.tree_pipeline import RefitReport, apply_codemods, plan_codemods
+from argosy.refit.codemods.missing_requirement import MissingRequirement, find_missing_requirement
+from argosy.refit.transaction.file_transaction import lock_tree, undo_run
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy refit`."""
+    parser.add_argument("path", nargs="?", default=".", metavar="PATH", help="a folder (default: this one)")
+    parser.add_argument(
+        "--fleet", metavar="F", help=f"where addresses come from (default: PATH/{FLEET_FILE}, if it is there)"
+    )
+    parser.add_argument(
+        "--select", metavar="CODES", help="only these, such as `Z301,A`: a letter is a family"
+    )
+    parser.add_argument("--exclude", metavar="GLOB", action="append", default=[], help="leave out")
+    parser.add_argument(
+        "--apply", action="store_true", help="write the changes, as one run that can be undone"
+    )
+    parser.add_argument(
+        "--undo", nargs="?", const="", metavar="RUN", help="put a run's files back (default: the newest)"
+    )
+    parser.add_argument(
+        "--verify", metavar="CMD", help="the project's own check; files that it fails with stay as they are"
+    )
+    parser.add_argument("--dirty", action="store_true", help="write also files that git has no copy of")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan, write or undo a refit, print the account, and return the exit code."""
+    root = Path(args.path)
+    if not root.is_dir():
+        raise InputError(Fault(str(root), "no-folder", f"there is no folder `{root}`"))
+    real_root = os.path.realpath(root)
+    if args.undo is not None:
+        return _undo(real_root, args)
+    if args.verify and not args.apply:
+        raise InputError(Fault("--verify", "usage", "it judges what is written, so it goes with `--apply`"))
+    codemods = plan.select_codemods(_parse_codes(args.select))
+    if not codemods:
+        known = ", ".join(plan.codemod_codes())
+        raise InputError(
+            Fault("--select", "unknown-code", f"no rewrite answers `{args.select}`", f"there are {known}")
+        )
+    progress = None if args.as_json or not sys.stderr.isatty() else _show_progress
+    report = plan_codemods(
+        real_root, codemods, fleet=_load_fleet(root, args.fleet), exclude=args.exclude, progress=progress
+    )
+    if progress:
+        sys.stderr.write("\r\033[K")
+    if args.apply:
+        if report.after and not args.dirty and (unsaved := repository.find_uncommitted(real_root, report.after)):
+            hint = "commit or stash them, `--exclude` what git ignores; `--dirty` writes all the same"
+            raise RefusedError(Fault(str(root), "dirty", repository.describe_uncommitted(unsaved), hint))
+        report = apply_codemods(report, args.verify)
+    requirement = _missing_requirement(report)
+    if args.as_json:
+        print_json(_refit_json(report, requirement))
+    else:
+        print_refit(report, requirement, is_applied=args.apply)
+    return 1 if any(failed for name, (_, failed) in report.checks.items() if name != "input") else 0
+
+
+def _parse_codes(select: str | None) -> list[str]:
+    return [code.strip().upper() for code in (select or "").split(",") if code.strip()]
+
+
+def _load_fleet(root: Path, chosen: str | None) -> Fleet | None:
+    path = Path(chosen) if chosen else root / FLEET_FILE
+    if chosen is None and not path.is_file():
+        return None
+    fleet, faults = read_fleet(path / FLEET_FILE if path.is_dir() else path)
+    if fleet is None:
+        raise InputError(*faults)
+    return fleet
+
+
+def _show_progress(done: int, total: int) -> None:
+    sys.stderr.write(f"\rrefit: {done} of {total} files")
+    sys.stderr.flush()
+
+
+def _missing_requirement(report: RefitReport) -> MissingRequirement | None:
+    if not report.after:
+        return None
+    directories = {"" if "/" not in path else path.rpartition("/")[0] for path in report.after}
+    top_directories = {folder.split("/", 1)[0] for folder in directories}
+    return find_missing_requirement(report.root, {"", *directories, *top_directories})
+
+
+def _undo(root: str, args: argparse.Namespace) -> int:
+    with lock_tree(root):
+        undone, conflicts = undo_run(root, args.undo_run or None)
+    conflicting = {item.path for item in conflicts}
+    restored = [entry.path for entry in undone.files if entry.path not in conflicting]
+    if args.as_json:
+        print_json(
+            {
+                "argosy": "refit/1",
+                "run": undone.run,
+                "restored": restored,
+                "kept": msgspec.to_builtins(conflicts),
+            }
+        )
+    else:
+        _print_conflicts(conflicts)
+        sys.stdout.write(f"{undone.run}: {len(restored)} of {len(undone.files)} files are as they were\n")
+    return 1 if conflicts else 0
+
+
+def _print_conflicts(conflicts: list[Conflict]) -> None:
+    for item in conflicts:
+        sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {item.path}: {item.reason}\n")
+
+
+def _refit_json(report: RefitReport, requirement: MissingRequirement | None) -> dict[str, object]:
+    return {
+        "argosy": "refit/1",
+        "run": report.run,
+        "changed": list(report.after),
+        "sites": report.site_counts(),
+        "migrated": [msgspec.to_builtins(site) for site in report.migrated],
+        "refused": [msgspec.to_builtins(item) for item in report.refused],
+        "leftovers": [msgspec.to_builtins(item) for item in report.unused_imports],
+        "gates": {
+            name: {"passed": passed, "failed": failed} for name, (passed, failed) in report.checks.items()
+        },
+        "files": report.files,
+        "unparseable": dict(report.parse_errors),
+        "left_out": dict(report.unreadable),
+        "edited": dict(report.concurrently_edited),
+        "environments": list(report.virtual_environments),
+        "requirement": msgspec.to_builtins(requirement),
+        "seconds": round(report.seconds, 3),
+    }

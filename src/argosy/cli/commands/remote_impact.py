@@ -1,0 +1,86 @@
+"""What a restart would touch on other machines: the verb foretells it there, and it is told here as one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from argosy.cli.console import paint
+from argosy.engine.supervisor.control_client import connect
+from argosy.engine.supervisor.messages import CommandOutput, RelayCommand
+from argosy.fault import ArgosyError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from argosy.engine.state.state_dir import StateDir
+    from argosy.engine.supervisor.messages import FleetStatus
+
+
+class RemotePart(NamedTuple):
+    """Agents of another machine; none that are named is all of them."""
+
+    machine: str
+    names: list[str]
+
+
+def remote_parts(report: FleetStatus, names: Collection[str], *, all_machines: bool) -> list[RemotePart]:
+    """Return which of `names` run on which other machine; is_all: and every other machine without names."""
+    local_agents = report.local_agents()
+    parts: dict[str, list[str]] = {}
+    if all_machines:
+        parts = {machine: [] for machine, each in report.machines.items() if each.state != "here"}
+    for name in names:
+        if name in report.agents and name not in local_agents:
+            parts.setdefault(report.agents[name].machine or "", []).append(name)
+    return [RemotePart(machine, there) for machine, there in parts.items()]
+
+
+def preview_remote_impact(state_dir: StateDir, parts: Iterable[RemotePart], options: list[str]) -> dict[str, dict[str, Any]]:
+    """Return the object `restart/1` of each machine; one that cannot be asked is told on stderr."""
+    found = {}
+    for machine, names in parts:
+        impact = _request_impact(state_dir, machine, ["restart", *names, "--here", "--dry-run", "--json", *options])
+        if impact is not None:
+            found[machine] = impact
+    return found
+
+
+def _request_impact(state_dir: StateDir, machine: str, arguments: list[str]) -> dict[str, Any] | None:
+    data = b""
+    try:
+        client = connect(state_dir, "restart")
+        if client is None:
+            return None
+        with client:
+            client.send(RelayCommand(machine=machine, args=arguments))
+            while isinstance(answer := client.receive(None), CommandOutput) and answer.data:
+                data += answer.data
+    except ArgosyError as error:
+        _warn(machine, error.faults[0].message)
+        return None
+    impact: dict[str, Any] = json.loads(data) if data else {"errors": [{"message": "it said nothing"}]}
+    if "errors" in impact:
+        _warn(machine, "; ".join(each["message"] for each in impact["errors"]))
+        return None
+    return impact
+
+
+def merge_impacts(impacts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return several objects `restart/1` as one: each machine restarts its part at the same time."""
+    all_impacts = list(impacts)
+    combined = all_impacts[0]
+    for more in all_impacts[1:]:
+        for key, value in more.items():
+            if isinstance(value, dict):
+                combined[key] = {**combined.get(key, {}), **value}
+            elif isinstance(value, list):
+                combined[key] = [*combined.get(key, []), *value]
+            elif key == "seconds":
+                combined[key] = max(combined[key], value)
+    return combined
+
+
+def _warn(machine: str, why: str) -> None:
+    sys.stderr.write(f"{paint('warning:', 'yellow', sys.stderr)} machine `{machine}` does not say: {why}\n")

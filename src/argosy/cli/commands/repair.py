@@ -1,0 +1,180 @@
+"""Propose patches for Python files that do not parse, or read names that nothing binds.
+
+Nothing is written without --apply. Each proposal comes with its evidence: it parses and compiles,
+nothing but the lines that are told has changed, and no name was lost. What is printed is a patch
+that `git apply` takes; `--apply` writes all of it as one run, which `argosy refit --undo` takes
+back. Exit code 1: some file that does not parse has no proposal, or one was not written.
+
+example: argosy repair agents/ > repair.patch
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from argosy.cli.arguments import add_json
+from argosy.cli.progress import ProgressLine
+from argosy.cli.console import paint, print_json
+from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet.quantities import format_count
+from argosy.refit.repair.proposal import RepairProposal, RepairStep
+from argosy.refit.repair.tree_repair import RepairReport, apply_repair, repair_tree
+from argosy.refit.rewrite import repository
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy repair`."""
+    parser.add_argument(
+        "path", nargs="?", default=".", metavar="PATH", help="a folder or one file (default: this folder)"
+    )
+    parser.add_argument("--exclude", metavar="GLOB", action="append", default=[], help="leave out")
+    parser.add_argument(
+        "--absent",
+        metavar="PACKAGES",
+        action="append",
+        default=[],
+        help="packages, by the names they are imported by, that are not there where the code will run: "
+        "their imports may fail, and what uses them fails by name",
+    )
+    parser.add_argument("--brief", action="store_true", help="the steps alone, without the patches")
+    parser.add_argument(
+        "--apply", action="store_true", help="write the proposals, as one run that can be undone"
+    )
+    parser.add_argument("--dirty", action="store_true", help="write also files that git has no copy of")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look at one tree, print what is proposed, and return the exit code."""
+    if not os.path.exists(args.path):
+        raise InputError(Fault(args.path, "no-path", f"there is no file or folder `{args.path}`"))
+    with ProgressLine() as progress:
+        report = repair_tree(
+            args.path, exclude=args.exclude, missing_packages=_parse_packages(args.absent), progress=progress.show
+        )
+    if args.apply:
+        report = _apply(report, allow_dirty=args.dirty)
+    if args.as_json:
+        print_json(_repair_json(report))
+    else:
+        _print_text(report, is_brief=args.brief or args.apply)
+    is_complete = all(item.is_applicable for item in report.proposals) and not report.unreadable
+    return 0 if is_complete and not report.conflicts else 1
+
+
+def _parse_packages(options: Sequence[str]) -> set[str]:
+    """Return the names of `--absent a,b --absent c`. Raises InputError: one is no name of a top module."""
+    names = {name.strip() for item in options for name in item.split(",")} - {""}
+    for name in sorted(names):
+        if not name.isidentifier():
+            hint = "give it as the code imports it, without what comes after a dot: `--absent torch`"
+            raise InputError(Fault("--absent", "bad-package", f"`{name}` is no name of a package", hint))
+    return names
+
+
+def _apply(report: RepairReport, *, allow_dirty: bool) -> RepairReport:
+    paths = [item.path for item in report.proposals if item.is_applicable]
+    if paths and not allow_dirty and (unsaved := repository.find_uncommitted(report.root, paths)):
+        hint = "commit or stash them; `--dirty` writes all the same"
+        raise RefusedError(Fault(report.root, "dirty", repository.describe_uncommitted(unsaved), hint))
+    return apply_repair(report)
+
+
+def _repair_json(report: RepairReport) -> dict[str, object]:
+    return {
+        "argosy": "repair/1",
+        "read": report.files,
+        "files": {item.path: _proposal_json(item) for item in report.proposals},
+        "unreadable": {item.path: item.message for item in report.unreadable},
+        "run": report.run,
+        "changed": list(report.changed),
+        "kept": msgspec.to_builtins(report.conflicts),
+    }
+
+
+def _proposal_json(item: RepairProposal) -> dict[str, object]:
+    return {
+        "parses": item.is_applicable,
+        "steps": msgspec.to_builtins(item.steps),
+        "damage": item.damage.damage.value if item.damage is not None else None,
+        "line": item.damage.line if item.damage is not None else item.steps[0].line,
+        "column": item.damage.column if item.damage is not None else 1,
+        "message": item.damage.message if item.damage is not None else "",
+        "gates": item.checks,
+        "undefined": msgspec.to_builtins(item.undefined),
+        "patch": item.diff() if item.is_applicable else "",
+    }
+
+
+def _print_text(report: RepairReport, *, is_brief: bool) -> None:
+    write = sys.stdout.write
+    for failed in report.unreadable:
+        write(f"{failed.path}:{failed.line}:{failed.column}: cannot be read: {failed.message}\n\n")
+    for item in report.proposals:
+        write("\n".join(_proposal_lines(item)) + "\n")
+        if item.is_applicable and not is_brief:
+            write(item.diff())
+        write("\n")
+    for conflict in report.conflicts:
+        sys.stderr.write(f"{paint('error:', 'red', sys.stderr)} {conflict.path}: {conflict.reason}\n")
+    write(summary_line(report) + "\n")
+    if report.run is not None:
+        place = "" if report.root == os.getcwd() else f" {report.root}"
+        count = len(report.changed)
+        write(f"{count} written as run {report.run}; `argosy refit{place} --undo` takes them back\n")
+
+
+def _proposal_lines(item: RepairProposal) -> list[str]:
+    damage = item.damage
+    if damage is None:
+        lines = [f"{item.path}:{item.steps[0].line}:1: parses, and cannot run as it is"]
+    else:
+        lines = [f"{item.path}:{damage.line}:{damage.column}: {damage.describe()} ({damage.message})"]
+    if item.is_applicable:
+        lines += [_step_line(step) for step in item.steps]
+    else:
+        lines.append(f"  no proposal: {_failure_reason(item)}")
+        return lines
+    if item.undefined:
+        names = ", ".join(f"`{name.name}` (line {name.line})" for name in item.undefined)
+        lines.append(f"  left for you to decide, read where nothing has bound them: {names}")
+    unchanged_tokens = min(step.unchanged_tokens for step in item.steps)
+    lines.append(f"  parses, compiles; {unchanged_tokens} tokens proven as they were; no name lost")
+    return lines
+
+
+def _step_line(step: RepairStep) -> str:
+    family = f" [{step.family}]" if step.family else ""
+    choices = f" (one of {step.alternatives} ways)" if step.alternatives > 1 else ""
+    return f"  line {step.line}: {step.description}{choices}{family}"
+
+
+def _failure_reason(item: RepairProposal) -> str:
+    failed = [gate for gate, holds in item.checks.items() if not holds]
+    if not item.steps:
+        return "no rule mends this"
+    if "parses" in failed:
+        return f"{len(item.steps)} steps help, and it still does not parse"
+    return f"a gate does not hold: {', '.join(failed)}"
+
+
+def summary_line(report: RepairReport) -> str:
+    """Return such as `989 files: 795 parse (40 with a proposal), 176 would with these, 18 do not`."""
+    broken = [item for item in report.proposals if item.damage is not None]
+    repaired: Sequence[RepairProposal] = [item for item in broken if item.is_applicable]
+    open_names = sum(1 for item in repaired if item.undefined)
+    parsed = report.files - len(broken) - len(report.unreadable)
+    improved = sum(1 for item in report.proposals if item.damage is None and item.is_applicable)
+    text = f"{format_count(report.files, 'file')}: {parsed} parse"
+    if improved:
+        text += f" ({improved} of them with a proposal)"
+    text += f", {len(repaired)} would with these proposals"
+    if open_names:
+        text += f" ({open_names} of them with names for you to decide)"
+    text += f", {len(broken) - len(repaired)} without a proposal"
+    return text + (f", {len(report.unreadable)} unreadable" if report.unreadable else "")

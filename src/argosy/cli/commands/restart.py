@@ -1,0 +1,280 @@
+"""Restart agents in place; what needs them is restarted too only where its `on_death` asks for it.
+
+`--changed` restarts, of those that are named or of all, the ones whose own files, or what these import
+from the tree, have another content than when the agent started, and starts those of them that had ended
+by an error or were given up; a file that was only touched counts for nothing. `--dry-run` restarts
+nothing, and tells who would be touched, in which order, and for how long, by what earlier starts and
+stops took. Agents of one cell share a process, and restart together.
+A running agent whose code could not start again, by what `argosy check` knows, is not ended: the rest is
+restarted, and the exit code is 1. `--anyway` restarts it too.
+`--rolling` restarts one after another, what is needed first, each ready before the next; it stops at the
+first that is not, and begins nothing where one is refused. Without names it is about all that run.
+
+example: argosy restart Translator Memory --dry-run
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.console import paint, print_json
+from argosy.cli.commands.changed_agents import (
+    ChangedAgents,
+    find_changed,
+    find_refused,
+    refused_remotely,
+    show_failed,
+    show_refused,
+    unknown_agents,
+)
+from argosy.cli.commands.remote_impact import remote_parts, preview_remote_impact, merge_impacts
+from argosy.cli.commands.rolling_restart import rolling_restart, agents_to_restart
+from argosy.engine.supervisor.control_client import connect_running
+from argosy.engine.state.event_log import read_event_log
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.state.source_snapshot import update_source_snapshot
+from argosy.engine.supervisor.messages import Restart, Restarted
+from argosy.engine.explain.timing_history import load_timing_history
+from argosy.engine.explain.restart_impact import estimate_impact
+from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet.locations import format_path
+
+if TYPE_CHECKING:
+    import argparse
+
+    from argosy.engine.supervisor.control_client import ControlClient
+    from argosy.engine.state.state_dir import StateDir
+    from argosy.engine.supervisor.messages import FleetStatus
+    from argosy.engine.explain.timing_history import DurationEstimate
+    from argosy.engine.explain.restart_impact import Outage, RestartImpact
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy restart`."""
+    add_fleet(parser, positionals="AGENT...", positionals_help="the agents to restart")
+    parser.add_argument("--changed", action="store_true", help="those whose code changed since they started")
+    parser.add_argument(
+        "--anyway", action="store_true", help="also those whose code, as `argosy check` knows, cannot start"
+    )
+    parser.add_argument(
+        "--rolling", action="store_true", help="one after another, in the order of their needs"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="tell who would be touched, and restart nothing"
+    )
+    parser.add_argument(
+        "--here", action="store_true", help="with --changed, --rolling: the agents of this machine alone"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restart; returns 0 when all that was touched is ready again, and when nothing had to be.
+
+    Raises InputError: no agent is named, or one that is not here. Raises RefusedError: nothing runs.
+    """
+    path, names = parse_fleet(args)
+    if not names and not args.changed and not args.rolling:
+        hint = "`argosy restart NAME...`, or `--changed` for all whose code changed"
+        raise InputError(Fault("AGENT", "usage", "no agent is named", hint))
+    state_dir = locate_state_dir(path)
+    with connect_running(state_dir, "restart", path) as client:
+        report = client.fetch_status()
+        local_agents = report.local_agents()
+        changed = None
+        if args.changed:
+            changed = find_changed(report, path, state_dir, names, local_only=args.here)
+            names = list(changed.stale)
+            _show_changed(changed, is_quiet=args.as_json)
+        elif args.rolling and not names:
+            names = [name for name in agents_to_restart(report) if not args.here or name in local_agents]
+        remote_impacts = _remote_impacts(report, state_dir, changed, names)
+        refused = {} if args.anyway else find_refused(report, path, state_dir, names) | refused_remotely(remote_impacts)
+        if args.dry_run:
+            local_names = [name for name in names if name in local_agents or name not in report.agents]
+            impact = _local_impact(report, state_dir, path, local_names)
+            return _preview_impact(impact, remote_impacts, changed, refused, as_json=args.as_json)
+        names = [] if args.rolling and refused else [name for name in names if name not in refused]
+        if args.rolling:
+            answer = _rolling_restart(client, path, names)
+        elif not names:
+            answer = Restarted(restarted=[], not_ready={}, reconnected=[], seconds=0.0)
+        else:
+            answer = _restart(client, names)
+            update_source_snapshot(state_dir.source_snapshot, str(path.parent))
+    _show(answer, changed, refused, as_json=args.as_json)
+    return 1 if answer.not_ready or refused else 0
+
+
+def _remote_impacts(
+    report: FleetStatus, state_dir: StateDir, changed: ChangedAgents | None, names: list[str]
+) -> dict[str, dict[str, Any]]:
+    """Return what the other machines foretell of the restart of these."""
+    return changed.remote_impacts if changed is not None else preview_remote_impact(state_dir, remote_parts(report, names, all_machines=False), [])
+
+
+def _rolling_restart(client: ControlClient, path: Path, names: list[str]) -> Restarted:
+    from argosy.fleet.dependency_graph import build_graph  # noqa: PLC0415 - for who asks only
+    from argosy.fleet.loader import load_fleet  # noqa: PLC0415
+
+    started_at = time.monotonic()
+    result = rolling_restart(client, build_graph(load_fleet(path)), names, 0.0)
+    return Restarted(
+        restarted=result.restarted,
+        not_ready=result.not_restarted,
+        reconnected=[],
+        seconds=time.monotonic() - started_at,
+    )
+
+
+def _restart(client: ControlClient, names: list[str]) -> Restarted:
+    client.send(Restart(names=names))
+    answer = client.receive(None)
+    assert isinstance(answer, Restarted), "a restart is answered by its outcome"
+    return answer
+
+
+def _show_changed(changed: ChangedAgents, *, is_quiet: bool) -> None:
+    if is_quiet:
+        return
+    for name, files in changed.stale.items():
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        print(f"{paint('changed', 'yellow')}  {name}: {format_path(Path(files[0]))}{more}")
+    if not changed.stale:
+        print("no running agent has older code than the tree")
+    show_failed(changed.failed)
+
+
+def _show(answer: Restarted, changed: ChangedAgents | None, refused: dict[str, Fault], *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "argosy": "restart/1",
+                "restarted": answer.restarted,
+                "not_ready": answer.not_ready,
+                "reconnected": answer.reconnected,
+                "mates": answer.restarted_with_cell,
+                "seconds": round(answer.seconds, 4),
+                "refused": msgspec.to_builtins(refused),
+                **_changed_json(changed),
+            }
+        )
+        return
+    show_refused(refused)
+    for cell, mates in answer.restarted_with_cell.items():
+        print(f"the whole cell `{cell}` was restarted, with {', '.join(f'`{name}`' for name in mates)}")
+    for name, reason in answer.not_ready.items():
+        print(f"{paint('not ready', 'red')}  {name}: {reason}")
+    print(
+        f"{len(answer.restarted)} restarted in {answer.seconds:.2f} s; "
+        f"{len(answer.reconnected)} that need them were left running"
+    )
+
+
+def _changed_json(changed: ChangedAgents | None) -> dict[str, object]:
+    if changed is None:
+        return {}
+    files = {name: [format_path(Path(file)) for file in files] for name, files in changed.stale.items()}
+    return {"changed": files, "down": changed.failed}
+
+
+def _local_impact(report: FleetStatus, state_dir: StateDir, path: Path, names: list[str]) -> RestartImpact:
+    """Return what a restart of `names` would touch.
+
+    Raises InputError: there is no such agent here.
+    """
+    applied_plan = load_applied_plan(state_dir)
+    if applied_plan is None:
+        message = "the plan that this fleet runs by cannot be read"
+        raise RefusedError(
+            Fault(str(state_dir.applied_plan), "no-plan", message, f"`argosy up -d {path}` writes it anew")
+        )
+    processes = applied_plan.plan.processes
+    unknown = [name for name in names if name not in processes]
+    if unknown:
+        raise unknown_agents(unknown)
+    running = {name for name, agent in report.agents.items() if agent.pid is not None}
+    return estimate_impact(names, processes, running, load_timing_history(read_event_log(state_dir.event_log)))
+
+
+def _preview_impact(
+    impact: RestartImpact,
+    remote_impacts: dict[str, dict[str, Any]],
+    changed: ChangedAgents | None,
+    refused: dict[str, Fault],
+    *,
+    as_json: bool,
+) -> int:
+    if as_json:
+        merged_json = merge_impacts([impact_json(impact), *remote_impacts.values()])
+        print_json({**merged_json, "refused": msgspec.to_builtins(refused), **_changed_json(changed)})
+        return 0
+    show_refused(refused)
+    runs_on = [*impact.degraded, *impact.reconnecting]
+    print(
+        f"{len(impact.outages)} would restart, {impact.seconds:.2f} s in all; "
+        f"{len(runs_on)} that need them would run on; {len(impact.indirectly_affected)} more rest on these"
+    )
+    for outage in impact.outages:
+        print(f"  {paint('restart', 'yellow')}  {outage.agent}: {_describe_outage(outage)}")
+    for name in runs_on:
+        label = "degraded" if name in impact.degraded else "runs on"
+        print(f"  {label:<8} {name}: without what it needs for {impact.unavailable_s[name]:.2f} s")
+    if impact.indirectly_affected:
+        print(f"  through these: {', '.join(impact.indirectly_affected)}")
+    for machine, remote in remote_impacts.items():
+        print(f"machine {machine}: {len(remote['outages'])} would restart, {remote['seconds']:.2f} s in all")
+        for name, outage in remote["outages"].items():
+            outage_text = f"away from {outage['from']:.2f} to {outage['to']:.2f} s"
+            print(f"  {paint('restart', 'yellow')}  {name}: {outage['why']}; {outage_text}")
+    return 0
+
+
+def _describe_outage(outage: Outage) -> str:
+    why = {
+        "named": "named",
+        "stop": f"stops with {outage.caused_by}",
+        "restart": f"after {outage.caused_by}",
+        "cell": f"in one process with {outage.caused_by}",
+    }
+    return (
+        f"{why[outage.cause]}; away from {outage.from_s:.2f} to {outage.to_s:.2f} s "
+        f"(stop {_describe_estimate(outage.stop)}, start {_describe_estimate(outage.start)})"
+    )
+
+
+def _describe_estimate(estimate: DurationEstimate) -> str:
+    source = f"median of {estimate.sample_count}" if estimate.sample_count else "not measured"
+    return f"{estimate.seconds:.2f} s, {source}"
+
+
+def impact_json(impact: RestartImpact) -> dict[str, object]:
+    """Return the object `restart/1` of a restart that is not made."""
+    return {
+        "argosy": "restart/1",
+        "dry_run": True,
+        "restarted": sorted(outage.agent for outage in impact.outages),
+        "not_ready": {},
+        "reconnected": sorted([*impact.degraded, *impact.reconnecting]),
+        "mates": impact.cell_members,
+        "seconds": round(impact.seconds, 4),
+        "degraded": list(impact.degraded),
+        "through": list(impact.indirectly_affected),
+        "stop_order": impact.stop_order(),
+        "start_order": [outage.agent for outage in impact.outages],
+        "outages": {
+            outage.agent: {
+                "why": outage.cause,
+                "because": outage.caused_by or None,
+                "from": round(outage.from_s, 4),
+                "to": round(outage.to_s, 4),
+                "measured": outage.start.sample_count,
+            }
+            for outage in impact.outages
+        },
+    }

@@ -1,0 +1,112 @@
+"""A rolling restart: agent after agent in the order of the graph, each ready and steady before the next."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.engine.supervisor.messages import Restart, Restarted
+from argosy.engine.unit.state_machine import READY_STATES, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from argosy.engine.supervisor.control_client import ControlClient
+    from argosy.engine.supervisor.messages import AgentStatus, FleetStatus
+    from argosy.fleet.dependency_graph import Graph
+
+_POLL_S = 0.05
+
+
+class RollingResult(NamedTuple):
+    """How a roll went; agents by name, with the reason.
+
+    restarted: ready again, in the order in which they were. failed: those it stopped at, which were up
+    by what was there before. still_down: were down before it, and are. held_back: left as they are, since
+    restarted they would wait for what is down.
+    """
+
+    restarted: list[str]
+    failed: dict[str, str]
+    still_failing: dict[str, str]
+    skipped: dict[str, str]
+
+    @classmethod
+    def empty(cls) -> RollingResult:
+        """Return the roll of nothing."""
+        return cls([], {}, {}, {})
+
+    @property
+    def not_restarted(self) -> dict[str, str]:
+        """Return every agent that does not run anew, with the reason."""
+        return {**self.failed, **self.still_failing, **self.skipped}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was asked for was restarted."""
+        return not self.not_restarted
+
+
+def rolling_restart(client: ControlClient, graph: Graph, names: Iterable[str], min_ready_s: float, version: str = "") -> RollingResult:
+    """Restart these, what is needed first; stop at the first that was up and is not again, or not for long.
+
+    hold_s: how long each has to stay ready. version: of the tree that is rolled out; who is down since it
+    was started by this very version counts as one that was up. An agent that restarts with another
+    (`on_death`, a cell) is not restarted again.
+    """
+    requested = set(names)
+    down = {
+        name
+        for name, agent in client.fetch_status().agents.items()
+        if agent.state not in READY_STATES and not (version and agent.version == version)
+    }
+    result = RollingResult.empty()
+    for name in (each for each in graph.start_order() if each in requested):
+        if name in result.restarted:
+            continue
+        if lacking := _unmet_needs(client.fetch_status().agents, graph, name):
+            reasons = result.still_failing if name in down else result.skipped
+            reasons[name] = lacking
+            continue
+        client.send(Restart(names=[name]))
+        answer = client.receive(None)
+        assert isinstance(answer, Restarted), "a restart is answered by its outcome"
+        result.restarted.extend(each for each in answer.restarted if each not in result.restarted)
+        failed = dict(answer.not_ready) or _not_staying_ready(client, answer.restarted, min_ready_s)
+        result.still_failing.update((each, why) for each, why in failed.items() if each in down)
+        result.failed.update((each, why) for each, why in failed.items() if each not in down)
+        if result.failed:
+            break
+    return result
+
+
+def _unmet_needs(agents: dict[str, AgentStatus], graph: Graph, name: str) -> str:
+    """Return what the agent needs that is not ready, in words; empty when it may start."""
+    unmet = [need for need in graph.needs[name] if need in agents and agents[need].state not in READY_STATES]
+    return ", ".join(f"needs `{need}`, which is {_describe_state(agents[need])}" for need in unmet)
+
+
+def _describe_state(agent: AgentStatus) -> str:
+    return f"{agent.state.value} ({agent.reason})" if agent.reason else agent.state.value
+
+
+def agents_to_restart(report: FleetStatus) -> list[str]:
+    """Return the agents that run, and those that shall and do not come up by themselves."""
+    down = [n for n, agent in report.agents.items() if agent.state in (State.GIVEN_UP, State.BLOCKED)]
+    return [*report.running(), *down]
+
+
+def _not_staying_ready(client: ControlClient, names: Iterable[str], min_ready_s: float) -> dict[str, str]:
+    """Return who of these did not stay ready, with the reason; looks for so long."""
+    deadline = time.monotonic() + min_ready_s
+    while True:
+        report = client.fetch_status()
+        statuses = {name: report.agents[name] for name in names}
+        unready = {
+            name: f"did not stay ready: {agent.state.value} {agent.reason}".rstrip()
+            for name, agent in statuses.items()
+            if agent.state not in READY_STATES
+        }
+        if unready or time.monotonic() >= deadline:
+            return unready
+        time.sleep(_POLL_S)

@@ -1,0 +1,165 @@
+"""Bring the tree, and the lock in it, to the fleet's other machines, by rsync or git over ssh.
+
+What git would take of the fleet file's folder goes, or all but caches where there is no git: to the same
+folder on each machine, or to the one that its label `tree` names; to its address, or to what its label
+`ssh` names. A hash of the content is the version; `argosy status` shows who runs which. Until all of
+it has arrived the tree there is the old one.
+
+`--restart` then restarts agent after agent in the order of their needs, each ready and steady before the
+next; whose need is down is left as it is. When one that was up is not ready, the other machines get
+their old tree back, and what was restarted there is restarted again. The tree here stays as it is.
+
+example: argosy sync --restart
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
+from argosy.cli.console import paint, print_json
+from argosy.cli.commands.sync_restart import NOTHING_RESTARTED, SyncRestartResult, restart_or_rollback
+from argosy.engine.deploy.ssh_target import SSH_COMMAND, SshTarget
+from argosy.engine.deploy.deployment import TRANSPORTS, Deployment, deploy
+from argosy.engine.deploy.tree_version import compute_tree_version, write_tree_version
+from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet.environments import local_machines, place
+from argosy.fleet.loader import load_fleet
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from argosy.fleet.fleet_spec import Fleet
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy sync`."""
+    add_fleet(parser)
+    parser.add_argument("--only", metavar="M,N", help="these machines only")
+    parser.add_argument("--machine", metavar="M", help="this machine of the fleet")
+    parser.add_argument(
+        "--by", default="", choices=list(TRANSPORTS), help="what brings it (default: the first that both have)"
+    )
+    parser.add_argument("--ssh", default=SSH_COMMAND, metavar="CMD", help="the ssh command with its options")
+    parser.add_argument("--restart", action="store_true", help="then restart what runs, one after another")
+    parser.add_argument(
+        "--hold", type=float, default=0.5, metavar="S", help="how long each has to stay ready (default 0.5)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Bring it; returns 1 when a machine could not be brought, or a restart was taken back."""
+    path, _ = parse_fleet(args)
+    fleet = load_fleet(path)
+    targets = _targets(fleet, path, args)
+    version = compute_tree_version(path.parent)
+    deployments: dict[str, Deployment] = {}
+    faults: dict[str, Fault] = {}
+    for target in targets:
+        try:
+            deployments[target.machine] = deploy(path.parent, version, target, args.by)
+        except RefusedError as error:
+            faults[target.machine] = error.faults[0]
+    failed = {machine: f"{fault.message}; {fault.hint}" for machine, fault in faults.items()}
+    write_tree_version(path.parent, version)
+    outcome = NOTHING_RESTARTED
+    if args.restart and not failed:
+        outcome = restart_or_rollback(path, fleet, targets, version.tree, args.hold)
+    result = outcome.rolling
+    summary = {
+        "argosy": "sync/1",
+        "version": version.tree,
+        "lock": version.lock,
+        "files": len(version.files),
+        "machines": {
+            machine: {
+                "before": each.before.tree if each.before else None,
+                "version": outcome.rolled_back.get(machine, version.tree) or None,
+                "changed": each.is_new,
+                "by": each.transport or None,
+                "lock_changed": each.before is None or each.before.lock != version.lock,
+            }
+            for machine, each in deployments.items()
+        },
+        "failed": failed,
+        "codes": {machine: fault.code for machine, fault in faults.items()},
+        "restarted": result.restarted,
+        "not_ready": {**result.failed, **result.still_failing},
+        "held_back": result.skipped,
+        "rolled_back": list(outcome.rolled_back),
+        "not_rolled_back": outcome.not_rolled_back,
+        "not_ready_again": outcome.second_rolling.not_restarted,
+        "runs": outcome.running_versions,
+    }
+    if args.as_json:
+        print_json(summary)
+    else:
+        _show(summary, deployments, failed, outcome)
+    return 0 if result.is_complete and not failed else 1
+
+
+def _targets(fleet: Fleet, path: Path, args: argparse.Namespace) -> list[SshTarget]:
+    """Return where to bring it.
+
+    Raises InputError: a machine that the fleet does not have, or is this one.
+    """
+    variables = dict(os.environ)
+    placement = place(fleet, environment_name(args), variables)
+    own_machines = local_machines(placement, args.machine, variables)
+    others = [machine for machine in placement.machines() if machine not in own_machines]
+    chosen = args.only.split(",") if args.only else others
+    for machine in chosen:
+        if machine not in others:
+            message = f"`{machine}` is no other machine of this fleet; expected one of {', '.join(others)}"
+            raise InputError(Fault("--only", "unknown-machine", message))
+    found = []
+    for machine in chosen:
+        labels = fleet.machines[machine].labels
+        host = str(labels.get("ssh") or placement.host_of_machine(machine))
+        directory = str(labels.get("tree") or path.parent)
+        found.append(SshTarget(machine, host, directory, shlex.split(args.ssh)))
+    return found
+
+
+def _show(
+    summary: dict[str, object], deployments: dict[str, Deployment], failed: dict[str, str], outcome: SyncRestartResult
+) -> None:
+    for machine, each in deployments.items():
+        before = each.before.tree if each.before else "unknown"
+        what = f"brought by {each.transport}, was {before}" if each.is_new else "has it already"
+        print(f"{machine}: {what}")
+        if each.before is not None and each.before.lock != each.after.lock:
+            print("  its lock has changed too: install from it there before a restart")
+    for machine, why in failed.items():
+        print(f"{paint('not brought', 'red')}  {machine}: {why}")
+    result = outcome.rolling
+    for name, why in result.failed.items():
+        print(f"{paint('not ready', 'red')}  {name}: {why}")
+    for name, why in result.still_failing.items():
+        print(f"{paint('still down', 'red')}  {name}: {why}")
+    for name, why in result.skipped.items():
+        print(f"{paint('left as it is', 'yellow')}  {name}: {why}")
+    if result.failed:
+        _show_rollback(outcome)
+    restarted = f", {len(result.restarted)} restarted" if result.restarted else ""
+    print(f"version {summary['version']} of {summary['files']} files{restarted}")
+
+
+def _show_rollback(outcome: SyncRestartResult) -> None:
+    for machine, version in outcome.rolled_back.items():
+        print(
+            f"{machine}: the tree before is back ({version or 'not noted'}); what was restarted runs it again"
+        )
+    for machine, why in outcome.not_rolled_back.items():
+        print(f"{paint('not taken back', 'red')}  {machine}: {why}")
+    for name, why in outcome.second_rolling.not_restarted.items():
+        print(f"{paint('not ready', 'red')}  {name}, by the tree before: {why}")
+    print("the tree on this machine is yours and stays as it is; what runs now:")
+    by_version: dict[tuple[str, str], list[str]] = {}
+    for name, each in outcome.running_versions.items():
+        by_version.setdefault((each["state"], each["version"]), []).append(name)
+    for (state, version), names in by_version.items():
+        print(f"  {state}, {version or 'version not noted'}: {', '.join(names)}")

@@ -1,0 +1,79 @@
+"""What runs, restarted by the tree that was brought; and the way back when it does not hold."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.cli.commands.rolling_restart import RollingResult, rolling_restart, agents_to_restart
+from argosy.engine.supervisor.control_client import connect_running
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.deploy.deployment import commit, rollback
+from argosy.fault import RefusedError
+from argosy.fleet.dependency_graph import build_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from argosy.engine.deploy.ssh_target import SshTarget
+    from argosy.fleet.fleet_spec import Fleet
+
+
+class SyncRestartResult(NamedTuple):
+    """How it went.
+
+    taken_back: machine to the version that it has again. not_taken_back: machine to why its tree is still
+    the new one. again: how the restarts by the old tree went. runs: after a roll that failed, agent to its
+    state and the version that it runs, for those that were up or should be.
+    """
+
+    rolling: RollingResult
+    rolled_back: dict[str, str]
+    not_rolled_back: dict[str, str]
+    second_rolling: RollingResult
+    running_versions: dict[str, dict[str, str]]
+
+
+NOTHING_RESTARTED = SyncRestartResult(RollingResult.empty(), {}, {}, RollingResult.empty(), {})
+
+
+def restart_or_rollback(path: Path, fleet: Fleet, targets: Iterable[SshTarget], version: str, min_ready_s: float) -> SyncRestartResult:
+    """Restart what is wanted up; when one that was up falls, give the machines the tree that they had before.
+
+    version: of the tree that was brought. The tree before is kept until a roll has succeeded, by whichever
+    call it was brought. Raises RefusedError: the fleet does not run.
+    """
+    with connect_running(locate_state_dir(path), "sync", path) as client:
+        graph = build_graph(fleet)
+        names = agents_to_restart(client.fetch_status())
+        rolling = rolling_restart(client, graph, names, min_ready_s, version)
+        if rolling.is_complete:
+            for target in targets:
+                with contextlib.suppress(RefusedError):  # kept until the next that succeeds
+                    commit(target)
+        if not rolling.failed:
+            return NOTHING_RESTARTED._replace(rolled=rolling)
+        rolled_back, not_rolled_back = _rollback_all(targets, version)
+        attempted = [*rolling.restarted, *rolling.failed, *rolling.still_failing]
+        second_rolling = rolling_restart(client, graph, [name for name in attempted if fleet.agents[name].machine in rolled_back], 0.0)
+        agents = client.fetch_status().agents
+        running_versions = {name: {"state": agents[name].state.value, "version": agents[name].version} for name in names}
+        return SyncRestartResult(rolling, rolled_back, not_rolled_back, second_rolling, running_versions)
+
+
+def _rollback_all(targets: Iterable[SshTarget], version: str) -> tuple[dict[str, str], dict[str, str]]:
+    rolled_back: dict[str, str] = {}
+    not_rolled_back: dict[str, str] = {}
+    for target in targets:
+        try:
+            previous = rollback(target)
+        except RefusedError as error:
+            fault = error.faults[0]
+            not_rolled_back[target.machine] = f"{fault.message}; {fault.hint}"
+            continue
+        if previous is None or previous.tree != version:
+            rolled_back[target.machine] = previous.tree if previous else ""
+        else:
+            not_rolled_back[target.machine] = "no earlier tree is kept there: this one has been restarted by before"
+    return rolled_back, not_rolled_back

@@ -1,0 +1,322 @@
+"""Start what is not running, and apply a changed file.
+
+Every agent starts in the instant its last need is ready. Ends when each is ready, or will not
+come by itself any more. Without `-d` it then shows what changes until Ctrl-C stops the fleet.
+What runs is not restarted for a changed file when `argosy check` knows that it could not start again.
+
+example: argosy up -d --only Translator,Memory
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NoReturn
+
+from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
+from argosy.cli.console import print_json
+from argosy.cli.commands.startability_guard import refuse_unstartable
+from argosy.cli.render.up_view import UpView
+from argosy.engine.supervisor.control_client import SupervisorStoppedError, SupervisorLostError, connect_or_start
+from argosy.engine.state.file_identity import identify_file
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.state.source_snapshot import update_source_snapshot, list_entry_files
+from argosy.engine.state.known_fleets import has_supervisor, find_moved_fleet
+from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
+from argosy.engine.supervisor.messages import (
+    ApplySummary,
+    Apply,
+    AgentStateChanged,
+    ApplyPreview,
+    MachineStatusChanged,
+    Stop,
+    Stopped,
+    Subscribe,
+)
+from argosy.engine.supervisor.responsiveness import SupervisorUnresponsiveError
+from argosy.extra import install_command
+from argosy.fault import Fault, InputError, RefusedError
+from argosy.fleet.environments import local_machines, place
+from argosy.fleet.loader import load_fleet
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from argosy.engine.supervisor.control_client import ControlClient
+    from argosy.engine.state.state_dir import StateDir
+    from argosy.fleet.placement import Placement
+    from argosy.fleet.fleet_spec import Fleet
+
+EXIT_INTERRUPTED = 130
+_SHUTDOWN_TIMEOUT_S = 10.0
+
+_HUB_PACKAGES = ("starlette", "uvicorn", "zstandard")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `argosy up`."""
+    add_fleet(parser)
+    parser.add_argument(
+        "-d", "--detach", action="store_true", help="return when the fleet is up, leave it running"
+    )
+    parser.add_argument("--only", metavar="A,B", help="start these agents and what they need")
+    parser.add_argument(
+        "--startable", action="store_true", help="leave out what `argosy check` knows cannot start"
+    )
+    parser.add_argument(
+        "--anyway",
+        action="store_true",
+        help="restart also what runs and, as `argosy check` knows, cannot start again",
+    )
+    parser.add_argument("--machine", metavar="M", help="be this machine of the fleet")
+    parser.add_argument(
+        "--engine", choices=["local", "ray"], default="local", help="what sees to the supervisors"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=300.0,
+        metavar="S",
+        help="end the start after S seconds (default 300)",
+    )
+    parser.add_argument("--no-hub", action="store_true", help="start no observability hub")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Bring the fleet up; returns 0 only when every required agent is ready."""
+    started_at = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    path, _ = parse_fleet(args)
+    if not 0 < args.timeout < math.inf:
+        raise InputError(
+            Fault("--timeout", "usage", f"{args.timeout} s is no time to wait", "give seconds above 0")
+        )
+    file_mark = identify_file(path)  # before it is read: who edits it meanwhile has changed it since
+    fleet = load_fleet(path)
+    variables = dict(os.environ)
+    placement = place(fleet, environment_name(args), variables)
+    local_machines(placement, args.machine, variables)
+    view = UpView(is_quiet=args.as_json)
+    if args.engine == "ray":
+        _host_on_ray(fleet, placement, view)
+    apply = Apply(
+        fleet=fleet,
+        environment=placement.environment,
+        machine=args.machine,
+        environ={name.decode(errors="replace"): value for name, value in os.environb.items()},
+        only=args.only.split(",") if args.only else None,
+        skip=_agents_that_cannot_start(fleet) if args.startable else {},
+        timeout_s=args.timeout,
+        hub=_should_start_hub(args, view),
+        file_digest=file_mark.digest if file_mark else "",
+    )
+    return _apply_with_retry(path, fleet.name, apply, view, started_at, args)
+
+
+def _host_on_ray(fleet: Fleet, placement: Placement, view: UpView) -> None:
+    """Have each machine's supervisor run on its node of the Ray cluster."""
+    from argosy.engine.peering.ray_cluster import start_supervisors_on_ray  # noqa: PLC0415 - for who has a cluster
+
+    for hosted in start_supervisors_on_ray(fleet, placement):
+        action = "started" if hosted.is_new else "is there already"
+        view.print_line(
+            f"machine {hosted.machine}: its supervisor {action} (pid {hosted.pid}, node {hosted.node[:8]})"
+        )
+
+
+def _should_start_hub(args: argparse.Namespace, view: UpView) -> bool:
+    """Return whether a hub is to run; says how to get one where it is not installed."""
+    if args.no_hub or os.environ.get("ARGOSY_HUB") == "off":
+        return False
+    if all(map(find_spec, _HUB_PACKAGES)):
+        return True
+    command = install_command("hub")
+    view.print_line(f"hint: no hub runs beside the fleet; `{command}`, or `--no-hub` and no hint")
+    return False
+
+
+def _agents_that_cannot_start(fleet: Fleet) -> dict[str, str]:
+    """Return what cannot start, by what is known beforehand, and what needs it, with the reason."""
+    from argosy.engine.explain.preflight import run_preflight  # noqa: PLC0415 - reads sources: for who asks only
+
+    skip = dict(run_preflight(fleet).start_obstacles)
+    changed = True
+    while changed:
+        changed = False
+        for agent in fleet.agents.values():
+            missing = next((need.agent for need in agent.needs if need.agent in skip), None)
+            if missing is not None and agent.name not in skip:
+                skip[agent.name] = f"needs `{missing}`, which is left out"
+                changed = True
+    return skip
+
+
+def _apply_with_retry(
+    path: Path, fleet_name: str, apply: Apply, view: UpView, started_at: float, args: argparse.Namespace
+) -> int:
+    state_dir = locate_state_dir(path)
+    _refuse_if_moved(path, state_dir)
+    attempts_left = 2
+    while True:
+        attempts_left -= 1
+        try:
+            with connect_or_start(path, fleet_name, state_dir, "up") as client:
+                for fault in unenforced_limits(apply.fleet, hard_open_files_limit(), client.welcome.enforced_limits) if attempts_left else ():
+                    view.warn(fault)
+                if not args.anyway:
+                    refuse_unstartable(client.fetch_status(), apply, state_dir)
+                return _apply_and_follow(client, apply, view, started_at, args)
+        except SupervisorStoppedError:
+            raise
+        except SupervisorLostError:
+            if not attempts_left:
+                raise
+            view.print_line("the supervisor ended; starting the next one, which adopts what runs")
+
+
+def _refuse_if_moved(path: Path, state_dir: StateDir) -> None:
+    """Raise RefusedError where this very fleet runs from the place that its file was moved from."""
+    previous = None if has_supervisor(state_dir) else find_moved_fleet(path, os.environ)
+    if previous is None:
+        return
+    raise RefusedError(
+        Fault(
+            str(path),
+            "moved",
+            f"this fleet runs already: as `{previous.name}`, from `{previous.path}`, moved or deleted since",
+            f"`argosy down {previous.name}` stops that, then `argosy up` starts it here",
+        )
+    )
+
+
+def _apply_and_follow(client: ControlClient, apply: Apply, view: UpView, started_at: float, args: argparse.Namespace) -> int:
+    """Apply, show, and follow; a Ctrl-C on the way stops what it should."""
+    summary = None
+    starting: list[str] | None = None
+    try:
+        client.send(apply)
+        while summary is None:
+            answer = view.next_message(client)
+            if isinstance(answer, ApplyPreview):
+                starting = [*(starting or ()), *answer.start, *answer.restart]
+                view.show_difference(answer)
+            elif isinstance(answer, AgentStateChanged):
+                view.show_change(answer)
+            elif isinstance(answer, MachineStatusChanged):
+                view.show_machine(answer)
+            elif isinstance(answer, ApplySummary):
+                summary = answer
+        _show_summary(summary, view, time.monotonic() - started_at, apply.fleet, args)
+        _save_source_snapshot(apply.fleet)
+        if not args.detach and summary.ready:
+            _follow(client, view)
+    except KeyboardInterrupt:
+        if args.detach and starting is None:
+            starting = _receive_planned_changes(client)
+        to_stop = starting if args.detach else None
+        _stop(client, view, to_stop)
+        if not client.welcome.is_persistent and not _has_running_agents(client):
+            client.wait_exit(_SHUTDOWN_TIMEOUT_S)
+        return EXIT_INTERRUPTED
+    return 0 if set(summary.not_ready) <= set(summary.optional) and not summary.interrupted else 1
+
+
+def _show_summary(
+    summary: ApplySummary, view: UpView, seconds: float, fleet: Fleet, args: argparse.Namespace
+) -> None:
+    if args.as_json:
+        print_json(summary_json(summary, seconds))
+    else:
+        view.show_summary(summary, seconds, fleet)
+
+
+def _save_source_snapshot(fleet: Fleet) -> None:
+    """Remember the code that the agents run, for `restart --changed`; the account is out already."""
+    root = os.path.dirname(fleet.path)
+    own_source_files = [file for agent in fleet.agents.values() for file in list_entry_files(agent, root)]
+    update_source_snapshot(locate_state_dir(fleet.path).source_snapshot, root, own_source_files)
+
+
+def _receive_planned_changes(client: ControlClient) -> list[str]:
+    """Return what the apply that was just sent is about to start: no more than that may be stopped."""
+    for answer in client.stream():
+        if isinstance(answer, ApplyPreview):
+            return [*answer.start, *answer.restart]
+    raise SupervisorLostError
+
+
+def _has_running_agents(client: ControlClient) -> bool:
+    """Return whether an agent still runs, so that the supervisor does too."""
+    try:
+        report = client.fetch_status()
+    except SupervisorLostError:
+        return False
+    return bool(report.running())
+
+
+def _follow(client: ControlClient, view: UpView) -> None:
+    """Show what changes until the supervisor ends or somebody interrupts."""
+    client.send(Subscribe())
+    view.print_line("the fleet is up; Ctrl-C stops it")
+    is_reported = False
+    while True:
+        try:
+            _print_changes(client, view)
+        except SupervisorStoppedError as left:
+            view.print_line(f"the supervisor was told to end; {left.running} agents run on")
+            return
+        except SupervisorUnresponsiveError as silent:  # whoever has stopped it may let it go on
+            if not is_reported:
+                view.print_line(f"{silent.faults[0].message}; {silent.faults[0].hint}")
+            is_reported = True
+
+
+def _print_changes(client: ControlClient, view: UpView) -> NoReturn:
+    """Show what changes, until an error says that no more will be told."""
+    for answer in client.stream():
+        if isinstance(answer, AgentStateChanged):
+            view.show_change(answer)
+        elif isinstance(answer, MachineStatusChanged):
+            view.show_machine(answer)
+    raise AssertionError("a stream ends by an error")
+
+
+def _stop(client: ControlClient, view: UpView, names: list[str] | None) -> None:
+    """Stop in order; a second Ctrl-C kills."""
+    view.print_line("stopping; Ctrl-C again kills")
+    client.send(Stop(names=names))
+    while True:
+        try:
+            for answer in client.stream():
+                if isinstance(answer, Stopped):
+                    view.show_stopped(answer, is_partial=names is not None)
+                    return
+                if isinstance(answer, AgentStateChanged):
+                    view.show_change(answer)
+        except KeyboardInterrupt:
+            client.send(Stop(names=names, force=True))
+
+
+def summary_json(summary: ApplySummary, seconds: float) -> dict[str, object]:
+    """Return an account as `up/1`."""
+    return {
+        "argosy": "up/1",
+        "declared": summary.declared,
+        "ready": summary.ready,
+        "degraded": summary.degraded,
+        "not_ready": summary.not_ready,
+        "left_out": summary.left_out,
+        "last_lines": summary.last_lines,
+        "adopted": summary.adopted,
+        "seconds": round(seconds, 4),
+        "critical_path": [
+            {"agent": step.agent, "started": round(step.started, 4), "ready": round(step.ready, 4)}
+            for step in summary.critical_path
+        ],
+        "critical_path_seconds": round(summary.critical_path_seconds, 4),
+        "hub_trouble": summary.hub or None,
+    }

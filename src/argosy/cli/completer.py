@@ -1,0 +1,164 @@
+"""What the last word of a command line may become: verbs, options, their values, names of the fleet."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from argosy.cli.arguments import find_fleet, looks_like_fleet
+from argosy.cli.command_table import MODULE_NAMES, COMMANDS
+from argosy.fault import ArgosyError
+
+if TYPE_CHECKING:
+    from argosy.fleet import Fleet
+
+CompletionCandidates = Iterable[tuple[str, str]]
+_NamesOfFleet = Callable[["Fleet"], CompletionCandidates]
+
+_HELP_OPTIONS: Final = ("-h", "--help")
+
+
+def _agents(fleet: Fleet) -> CompletionCandidates:
+    return ((agent.name, agent.group or agent.machine or "") for agent in fleet.agents.values())
+
+
+def _groups(fleet: Fleet) -> CompletionCandidates:
+    return ((group, "group") for group in {agent.group: None for agent in fleet.agents.values()} if group)
+
+
+def _machines(fleet: Fleet) -> CompletionCandidates:
+    return ((name, "machine") for name in fleet.machines)
+
+
+def _environments(fleet: Fleet) -> CompletionCandidates:
+    return ((name, "environment") for name in fleet.environments)
+
+
+def _no_names(_: Fleet) -> CompletionCandidates:
+    return ()
+
+
+# What an option's value names, by the metavar that its help shows.
+_NAMES_BY_METAVAR: Final[dict[str, _NamesOfFleet]] = {
+    "A": _agents,
+    "A,B": _agents,
+    "AGENT": _agents,
+    "M": _machines,
+    "M,N": _machines,
+}
+_NAMES_BY_OPTION: Final[dict[tuple[str, str], _NamesOfFleet]] = {
+    ("image", "--only"): _groups,
+    ("drill", "--minutes"): _no_names,
+}
+_COMMANDS_TAKING_FLEET_NAME: Final = frozenset(("down", "status"))
+# Verbs whose positionals are agents: how many of them.
+_AGENT_POSITIONALS: Final = {"logs": 999, "restart": 999, "call": 1, "address": 1}
+
+
+def print_candidates(arguments: Sequence[str]) -> int:
+    """Print the candidates for the last of `words`, a line each: the word, a tab, what it is."""
+    sys.stdout.writelines(f"{word}\t{text}\n" for word, text in complete(arguments))
+    return 0
+
+
+def complete(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what the last of `words` may become, each with what it is; none where a file name is due.
+
+    words: the command line behind `argosy`; the last one is being written and may be empty.
+    """
+    prefix = arguments[-1] if arguments else ""
+    if len(arguments) < 2 or (arguments[0] == "help" and len(arguments) == 2):
+        found: CompletionCandidates = [*COMMANDS.items(), ("help", "what a verb does")]
+    elif arguments[0] in COMMANDS:
+        found = _complete_command(arguments[0], arguments[1:-1], prefix)
+    else:
+        found = ()
+    return sorted({each: text for each, text in found if each.startswith(prefix)}.items())
+
+
+def _complete_command(command: str, preceding: Sequence[str], prefix: str) -> CompletionCandidates:
+    parser = _parser_of(command)
+    options = {name: action for action in parser._actions for name in action.option_strings}
+    if prefix.startswith("--") and "=" in prefix:
+        name, _, value = prefix.partition("=")
+        found = _option_values(command, name, options.get(name), preceding, value)
+        return [(f"{name}={each}", text) for each, text in found]
+    if prefix.startswith("-"):
+        return [(name, (action.help or "").partition("\n")[0]) for name, action in options.items()]
+    if preceding and (action := options.get(preceding[-1])) and action.nargs != 0:
+        return _option_values(command, preceding[-1], action, preceding, prefix)
+    return _positionals(command, parser, options, preceding)
+
+
+def _option_values(
+    command: str, name: str, action: argparse.Action | None, preceding: Sequence[str], prefix: str
+) -> CompletionCandidates:
+    if action is None:
+        return ()
+    if action.choices:
+        return [(str(each), "") for each in action.choices]
+    metavar = str(action.metavar)
+    names = _environments if name == "--env" else _NAMES_BY_METAVAR.get(metavar)
+    names = _NAMES_BY_OPTION.get((command, name), names)
+    found = list(_names_in_fleet(preceding, names)) if names else []
+    if "," in metavar:  # a list: what stands already is kept, and not offered again
+        already_given, comma, _ = prefix.rpartition(",")
+        used = set(already_given.split(","))
+        found = [(f"{already_given}{comma}{each}", text) for each, text in found if each not in used]
+    return found
+
+
+def _positionals(
+    command: str, parser: argparse.ArgumentParser, options: dict[str, argparse.Action], preceding: Sequence[str]
+) -> CompletionCandidates:
+    positionals = list(_positional_arguments(options, preceding))
+    for action in parser._actions:
+        if not action.option_strings and action.choices and not positionals:
+            return [(str(each), "") for each in action.choices]
+    agents = [word for word in positionals if not looks_like_fleet(word)]
+    if len(agents) < _AGENT_POSITIONALS.get(command, 0):
+        return [(name, text) for name, text in _names_in_fleet(preceding, _agents) if name not in agents]
+    return _fleet_names() if command in _COMMANDS_TAKING_FLEET_NAME and not positionals else ()
+
+
+def _fleet_names() -> CompletionCandidates:
+    from argosy.engine.state.known_fleets import list_recorded_fleets  # noqa: PLC0415 - for the verbs that take a name
+
+    return [(fleet.name, str(fleet.path or "")) for fleet in list_recorded_fleets(os.environ)]
+
+
+def _positional_arguments(options: dict[str, argparse.Action], preceding: Sequence[str]) -> Iterator[str]:
+    """Yield the words that are neither options nor their values."""
+    is_value = False
+    for argument in preceding:
+        if not is_value and not argument.startswith("-"):
+            yield argument
+        action = options.get(argument)
+        is_value = not is_value and action is not None and action.nargs != 0
+
+
+def _names_in_fleet(preceding: Sequence[str], names: _NamesOfFleet) -> CompletionCandidates:
+    from argosy.fleet.loader import read_fleet  # noqa: PLC0415 - slow to load, for names alone
+
+    path = next((word for word in preceding if looks_like_fleet(word)), None)
+    for option, value in itertools.pairwise(preceding):
+        path = value if option == "--fleet" else path
+    try:
+        fleet, _ = read_fleet(find_fleet(path))
+    except ArgosyError:
+        return ()
+    return names(fleet) if fleet else ()
+
+
+def _parser_of(command: str) -> argparse.ArgumentParser:
+    module = importlib.import_module(f"argosy.cli.{MODULE_NAMES.get(command, command)}")
+    parser = argparse.ArgumentParser(add_help=False)
+    module.configure(parser)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parser.add_argument(*_HELP_OPTIONS, action="help", help="what this verb does")
+    return parser

@@ -1,0 +1,121 @@
+"""Which fleet is meant by a verb that needs no fleet file: by path, by name, or by state folder.
+
+A fleet file may be moved or deleted while its fleet runs; the state folder, and what runs, remain.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.cli.arguments import FLEET_FILE, find_fleet, looks_like_fleet, split_fleet
+from argosy.cli.console import paint
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
+from argosy.engine.state.known_fleets import find_other_state_homes, list_known_fleets, find_moved_fleet, list_recorded_fleets, is_running
+from argosy.engine.process.fleet_processes import scan_fleet_processes
+from argosy.fault import Fault, InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from argosy.engine.state.known_fleets import KnownFleet
+
+
+class SelectedFleet(NamedTuple):
+    """The fleet that is meant. path: its fleet file, which may be gone. name: what to call it."""
+
+    path: Path
+    name: str
+    state_dir: StateDir
+
+
+def select_fleet(args: argparse.Namespace) -> tuple[SelectedFleet, list[str]]:
+    """Return the fleet that the arguments name, and the words that are left.
+
+    Raises InputError: no such fleet, several of one name, or a word that the verb does not take.
+    """
+    name_or_path, positionals = split_fleet(args, allow_name=True)
+    if name_or_path is None:
+        return _fleet_at(find_fleet(None)), positionals
+    if looks_like_fleet(name_or_path) or (args.fleet is not None and os.path.exists(name_or_path)):
+        return _select_by_path(name_or_path), positionals
+    return _select_by_name(name_or_path, args), positionals
+
+
+def _fleet_at(path: Path) -> SelectedFleet:
+    """Return the fleet of a file: what runs from where the file was before it was moved, if that does."""
+    state_dir = locate_state_dir(path)
+    previous = None if is_running(state_dir) else find_moved_fleet(path, os.environ)
+    if previous is None:
+        return SelectedFleet(path, path.parent.name, state_dir)
+    message = f"fleet `{previous.name}` runs from where it was before: {previous.path}, moved or deleted"
+    sys.stderr.write(f"{paint('note:', 'cyan', sys.stderr)} {message}\n")
+    return _as_selected(previous)
+
+
+def _select_by_path(path: str) -> SelectedFleet:
+    """Return the fleet of a path, also of one that is gone."""
+    try:
+        return _fleet_at(find_fleet(path))
+    except InputError as error:
+        known = _known_fleet_at(Path(os.path.expanduser(path)).absolute())
+        if known is not None and error.faults[0].code == "no-fleet":
+            return _as_selected(known)
+        raise
+
+
+def _known_fleet_at(path: Path) -> KnownFleet | None:
+    places = {os.path.normpath(path), os.path.normpath(path / FLEET_FILE)}
+    states = {locate_state_dir(place).path for place in places}
+    for fleet in list_known_fleets(os.environ):
+        if fleet.state_dir.path in states or (fleet.path and os.path.normpath(fleet.path) in places):
+            return fleet
+    return None
+
+
+def _select_by_name(name: str, args: argparse.Namespace) -> SelectedFleet:
+    """Return the fleet that is called so; a folder of that name that holds a fleet file is one too."""
+    fleets = _fleets_called(name, list_recorded_fleets(os.environ)) or _fleets_called(name, list_known_fleets(os.environ))
+    in_working_directory = [_fleet_at(find_fleet(name))] if os.path.isfile(os.path.join(name, FLEET_FILE)) else []
+    running = [fleet for fleet in fleets if len(fleets) > 1 and is_running(fleet.state_dir)]
+    found = {each.state_dir.path: each for each in (*map(_as_selected, running or fleets), *in_working_directory)}
+    if not found:
+        raise InputError(_unknown_fleet(name, args))
+    if len(found) > 1:
+        raise InputError(_ambiguous(name, list(found.values()), args))
+    return next(iter(found.values()))
+
+
+def _fleets_called(name: str, fleets: Sequence[KnownFleet]) -> list[KnownFleet]:
+    """Return the fleets of this name; else the one of this state folder; else those of this folder."""
+    return (
+        [fleet for fleet in fleets if fleet.name == name]
+        or [fleet for fleet in fleets if fleet.id == name]
+        or [fleet for fleet in fleets if fleet.path and fleet.path.parent.name == name]
+    )
+
+
+def _as_selected(fleet: KnownFleet) -> SelectedFleet:
+    return SelectedFleet(fleet.path or fleet.state_dir.path / FLEET_FILE, fleet.name, fleet.state_dir)
+
+
+def _ambiguous(name: str, found: Sequence[SelectedFleet], args: argparse.Namespace) -> Fault:
+    each = ", ".join(f"`{fleet.state_dir.path.name}` ({fleet.path})" for fleet in found)
+    hint = f"`argosy {args.verb} {found[0].state_dir.path.name}`; `argosy ls` shows all"
+    return Fault(name, "ambiguous", f"{len(found)} fleets are called `{name}`: {each}", hint)
+
+
+def _unknown_fleet(name: str, args: argparse.Namespace) -> Fault:
+    message = f"there is no fleet `{name}`: no folder of that name here, and none that has been run"
+    traces = list(scan_fleet_processes())
+    for state_home, names_there in find_other_state_homes(os.environ, traces).items():
+        if name in names_there:
+            return Fault(name, "no-fleet", message, f"`XDG_STATE_HOME={state_home} argosy {args.verb} {name}`")
+    names = [fleet.name for fleet in list_known_fleets(os.environ, traces)]
+    closest = difflib.get_close_matches(name, names, 1)
+    hint = f"did you mean `{closest[0]}`?" if closest else "`argosy ls` lists the fleets"
+    return Fault(name, "no-fleet", message, hint)

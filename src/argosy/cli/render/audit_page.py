@@ -1,0 +1,185 @@
+"""An audit as one HTML page that needs nothing else: a map of the tree, copies, and a list for each code.
+
+All findings are in the page as text, so that it can be read and searched without its script; the
+script filters, and colours the map by what is left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from itertools import pairwise
+
+import msgspec
+
+from argosy.cli.render.refit_section import render_refit_section
+from argosy.cli.render.audit_view import AuditView
+from argosy.cli.render.inline_markup import render_inline_code
+from argosy.cli.render.treemap import TreemapBox, layout_treemap
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import RuleReference, load_references
+
+_WIDTH, _HEIGHT = 1200, 560
+_LETTER_WIDTH = 6.3  # width of a letter at 11 px, about
+_COLOUR_STEPS = (1, 3, 6, 11)
+_MAX_GROUPS = 12  # of copies, before the rest is folded away
+_ACTION_LABELS = {
+    "auto": "of a kind that refit changes on its own",
+    "review": "a change can be proposed",
+    "report": "a person has to decide",
+}
+
+
+def render_audit_page(view: AuditView) -> str:
+    """Return the whole page."""
+    references = {item.rule.code: item for item in load_references()}
+    by_code: dict[str, list[Finding]] = defaultdict(list)
+    for item in view.findings:
+        by_code[item.code].append(item)
+    parts = {
+        "TITLE": escape(view.name),
+        "SUMMARY": escape(view.summary_line()),
+        "WHEN": time.strftime("%Y-%m-%d %H:%M"),
+        "ACTIONS": _actions(view.findings),
+        "CODES": "".join(_code_button(code, items, references[code]) for code, items in sorted(by_code.items())),
+        "MAP": _treemap_svg(view),
+        "LEGEND": _legend(),
+        "REFIT": render_refit_section(view.planned_refit, view.titles) if view.planned_refit is not None else "",
+        "COPIES": _copies_html(view.findings),
+        "LISTS": "".join(_finding_list_html(code, items, references[code]) for code, items in sorted(by_code.items())),
+        "DATA": _script_data(view),
+    }
+    page = files("argosy.cli").joinpath("audit_page.html").read_text("utf-8")
+    for name, text in parts.items():
+        page = page.replace(f"<!--{name}-->", text)
+    return page
+
+
+def _actions(findings: Sequence[Finding]) -> str:
+    counts = Counter[str](item.action for item in findings)
+    return " &middot; ".join(
+        f"<b>{counts[action]}</b> {word} (<i>{action}</i>)"
+        for action, word in _ACTION_LABELS.items()
+        if counts[action]
+    )
+
+
+def _code_button(code: str, items: Sequence[Finding], rule_doc: RuleReference) -> str:
+    paths = len({item.path for item in items})
+    auto = sum(item.action == "auto" for item in items)
+    count_text = f"in {paths} {'file' if paths == 1 else 'files'}{f', {auto} auto' if auto else ''}"
+    return (
+        f'<button class="chip" data-code="{code}" aria-pressed="false"><b>{len(items)}</b>'
+        f"<span><code>{code}</code> {escape(rule_doc.rule.title)}</span>"
+        f"<small>{count_text}</small></button>"
+    )
+
+
+def _treemap_svg(view: AuditView) -> str:
+    counts = Counter(item.path for item in view.findings)
+    broken = set(view.unparseable)
+    boxes = layout_treemap(view.report.sizes, _WIDTH, _HEIGHT)
+    drawn = "".join(_box_svg(box, counts[box.path], box.path in broken) for box in boxes)
+    return (
+        f'<svg id="map" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="map of the tree by findings">'
+        '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse"'
+        ' patternTransform="rotate(45)"><path class="hatch" d="M0 0V6" /></pattern></defs>'
+        f"{drawn}</svg>"
+    )
+
+
+def _box_svg(box: TreemapBox, count: int, is_broken: bool) -> str:
+    if box.width < 0.3 or box.height < 0.3:
+        return ""
+    place = f'x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}"'
+    if box.is_directory:
+        max_letters = int((box.width - 8) / _LETTER_WIDTH)
+        name = box.name if len(box.name) <= max_letters else (box.name[: max_letters - 1] + "…" if max_letters > 3 else "")
+        label = f'<text x="{box.x + 4:.1f}" y="{box.y + 11.5:.1f}">{escape(name)}</text>' if name else ""
+        return f'<rect class="folder" data-folder="{escape(box.path)}" {place}/>{label}'
+    kind = "broken" if is_broken else f"f{colour_step(count)}"
+    title = "does not parse" if is_broken else f"{count} finding{'' if count == 1 else 's'}"
+    rect = f'<rect class="file {kind}" data-path="{escape(box.path)}" {place}>'
+    hatch = f'<rect class="over" {place} fill="url(#hatch)"/>' if is_broken else ""
+    return f"{rect}<title>{escape(box.path)}: {title}</title></rect>{hatch}"
+
+
+def colour_step(count: int) -> int:
+    """Return the step of the colour scale for a number of findings, 0 for none."""
+    return sum(count >= step for step in _COLOUR_STEPS)
+
+
+def _legend() -> str:
+    edges = [*_COLOUR_STEPS, 0]
+    labels = ["none"] + [
+        f"{low}{'' if high == low + 1 else f' to {high - 1}' if high else ' or more'}"
+        for low, high in pairwise(edges)
+    ]
+    steps = "".join(f'<span><i class="f{step}"></i>{word}</span>' for step, word in enumerate(labels))
+    return f'<span><i class="broken"></i>does not parse</span>{steps}'
+
+
+def _copies_html(findings: Sequence[Finding]) -> str:
+    groups: dict[str, list[Finding]] = defaultdict(list)
+    for item in findings:
+        if item.group:
+            groups[item.group].append(item)
+    if not groups:
+        return ""
+    ordered = sorted(groups.values(), key=lambda items: (-len(items), items[0]))
+    rows = [_copy_group_html(items) for items in ordered]
+    shown, folded = "".join(rows[:_MAX_GROUPS]), "".join(rows[_MAX_GROUPS:])
+    more = f"<details><summary>{len(rows) - _MAX_GROUPS} more groups</summary>{folded}</details>"
+    return (
+        '<section id="copies"><h2>Copies, the largest groups first</h2>'
+        f"{shown}{more if folded else ''}</section>"
+    )
+
+
+def _copy_group_html(items: Sequence[Finding]) -> str:
+    """Return one group of copies: whose they are, how alike, and where all of them stand."""
+    first = items[0]
+    # The message begins with whose it is and ends with some of the places, which are all listed here.
+    alike = f"({first.message.partition(' (')[2].partition(': ')[0]}"
+    places = "".join(f"<li><code>{_location(item)}</code> {escape(item.symbol)}</li>" for item in items)
+    return (
+        f"<details><summary><b>{len(items)}</b> <code>{escape(first.symbol or first.path)}</code>"
+        f" <small>{render_inline_code(alike)}</small></summary><ul>{places}</ul></details>"
+    )
+
+
+def _finding_list_html(code: str, items: Sequence[Finding], rule_doc: RuleReference) -> str:
+    _, _, rest = rule_doc.docstring.strip().partition("\n")
+    why = "".join(f"<p>{render_inline_code(part)}</p>" for part in rest.strip().split("\n\n"))
+    rows = "".join(
+        f'<tr data-path="{escape(item.path)}"><td><code>{_location(item)}</code></td>'
+        f"<td>{render_inline_code(item.message)}{_hint_html(item)}</td><td><code>{escape(item.symbol)}</code></td></tr>"
+        for item in items
+    )
+    return (
+        f'<details class="list" data-code="{code}" id="{code}"><summary><code>{code}</code> '
+        f'{escape(rule_doc.rule.title)} <b class="count">{len(items)}</b> <i>{rule_doc.rule.action}</i></summary>'
+        f'<div class="why">{why}</div><div class="frame"><table><thead><tr><th scope="col">place</th>'
+        f'<th scope="col">what</th><th scope="col">symbol</th></tr></thead><tbody>{rows}</tbody></table>'
+        "</div></details>"
+    )
+
+
+def _location(item: Finding) -> str:
+    return f"{escape(item.path)}:{item.line}"
+
+
+def _hint_html(item: Finding) -> str:
+    return f"<small>{render_inline_code(item.hint)}</small>" if item.hint else ""
+
+
+def _script_data(view: AuditView) -> str:
+    """Return the findings of each file by code, for the script."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in view.findings:
+        counts[item.path][item.code] += 1
+    text = msgspec.json.encode({"counts": counts, "steps": _COLOUR_STEPS}).decode()
+    return text.replace("<", "\\u003c")

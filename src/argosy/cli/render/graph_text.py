@@ -1,0 +1,146 @@
+"""A fleet's graph as text: for a terminal, for Mermaid, for Graphviz."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+
+from argosy.cli.render.graph_view import GraphEdge, GraphView
+from argosy.fleet.quantities import format_count
+
+_WIDTH = 100
+
+
+def render_graph_text(view: GraphView) -> str:
+    """Return levels, machines, cycles, redundant needs and the longest chain, for people."""
+    sections = [_heading(view), _level_lines(view), _machine_lines(view), _cycle_lines(view), _redundant_lines(view), _longest_chain_lines(view)]
+    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+
+def _heading(view: GraphView) -> list[str]:
+    needs = len(view.needs())
+    counts = [
+        format_count(len(view.graph.agents), "agent"),
+        format_count(needs, "need"),
+        format_count(len(view.edges) - needs, "want"),
+        format_count(len(view.levels), "level"),
+    ]
+    return [f"{view.fleet.name}: {', '.join(counts)}"]
+
+
+def _level_lines(view: GraphView) -> list[str]:
+    lines = []
+    for index, level in enumerate(view.levels):
+        lead = f"level {index:<3} {len(level):>3}  "
+        lines += textwrap.wrap(
+            ", ".join(level),
+            _WIDTH,
+            initial_indent=lead,
+            subsequent_indent=" " * len(lead),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return lines
+
+
+def _machine_lines(view: GraphView) -> list[str]:
+    machine_of = {spec.name: spec.machine for spec in view.fleet.agents.values()}
+    counts = Counter(name for name in machine_of.values() if name is not None)
+    if not counts:
+        return []
+    across = sum(machine_of[edge.source] != machine_of[edge.target] for edge in view.needs())
+    width = max(map(len, counts))
+    lines = [f"  {name:<{width}}  {format_count(count, 'agent')}" for name, count in counts.items()]
+    return ["machines", *lines, f"  {format_count(across, 'need')} from one machine to another"]
+
+
+def _cycle_lines(view: GraphView) -> list[str]:
+    if not view.cycles:
+        return ["cycles: none"]
+    return ["cycles", *(f"  {' -> '.join((*cycle, cycle[0]))}" for cycle in view.cycles)]
+
+
+def _redundant_lines(view: GraphView) -> list[str]:
+    edges = [edge for edge in view.edges if view.is_redundant(edge)]
+    if not edges:
+        return ["redundant needs: none"]
+    width = max(len(f"{edge.source} needs {edge.target}") for edge in edges)
+    lines = [f"  {f'{edge.source} needs {edge.target}':<{width}}  {edge.where}" for edge in edges]
+    return [f"redundant needs: {len(edges)} of {len(view.needs())} follow from the others", *lines]
+
+
+def _longest_chain_lines(view: GraphView) -> list[str]:
+    lead = f"longest chain, {format_count(len(view.longest_chain), 'agent')}: "
+    return textwrap.wrap(
+        " -> ".join(view.longest_chain),
+        _WIDTH,
+        initial_indent=lead,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def render_mermaid(view: GraphView) -> str:
+    """Return a Mermaid flowchart: an arrow from each agent to what it needs, dotted for wants."""
+    ids = {name: f"a{index}" for index, name in enumerate(view.graph.agents)}
+    lines = ["flowchart LR"]
+    for machine, names in _by_machine(view):
+        indent = "  "
+        if machine is not None:
+            lines.append(f'  subgraph m_{_mermaid_id(machine)}["{machine}"]')
+            indent = "    "
+        lines += [f'{indent}{ids[name]}["{name}"]' for name in names]
+        if machine is not None:
+            lines.append("  end")
+    lines += [f"  {ids[edge.source]} {_arrow(edge)} {ids[edge.target]}" for edge in view.edges]
+    lines += _mermaid_styles(view)
+    return "\n".join(lines) + "\n"
+
+
+def _arrow(edge: GraphEdge) -> str:
+    return "-->" if edge.kind == "needs" else "-.->"
+
+
+def _mermaid_styles(view: GraphView) -> list[str]:
+    """Return the styles of edges that stand out; Mermaid counts edges from 0 in their order."""
+    styles = {"stroke:#bbb": view.is_redundant, "stroke:#c00,stroke-width:3px": view.is_in_cycle}
+    lines = []
+    for style, applies in styles.items():
+        numbers = [str(index) for index, edge in enumerate(view.edges) if applies(edge)]
+        if numbers:
+            lines.append(f"  linkStyle {','.join(numbers)} {style}")
+    return lines
+
+
+def render_dot(view: GraphView) -> str:
+    """Return a Graphviz digraph: an arrow from each agent to what it needs, dashed for wants."""
+    lines = [f'digraph "{view.fleet.name}" {{', "  rankdir=LR;", '  node [shape=box, fontname="sans-serif"];']
+    for machine, names in _by_machine(view):
+        nodes = " ".join(f'"{name}";' for name in names)
+        if machine is None:
+            lines.append(f"  {nodes}")
+        else:
+            lines.append(f'  subgraph "cluster_{machine}" {{ label="{machine}"; {nodes} }}')
+    lines += [f'  "{edge.source}" -> "{edge.target}"{_dot_style(view, edge)};' for edge in view.edges]
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _dot_style(view: GraphView, edge: GraphEdge) -> str:
+    if edge.kind == "wants":
+        return " [style=dashed, constraint=false]"
+    if view.is_in_cycle(edge):
+        return ' [color="#cc0000", penwidth=2]'
+    return ' [color="#bbbbbb"]' if view.is_redundant(edge) else ""
+
+
+def _by_machine(view: GraphView) -> Iterator[tuple[str | None, list[str]]]:
+    machines: dict[str | None, list[str]] = {}
+    for spec in view.fleet.agents.values():
+        machines.setdefault(spec.machine, []).append(spec.name)
+    yield from machines.items()
+
+
+def _mermaid_id(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name)

@@ -1,0 +1,102 @@
+"""What the renderings of a fleet's graph show: agents, edges with their places, levels, cycles."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from argosy.fleet.dependency_graph import Graph, build_graph
+from argosy.fleet.fleet_spec import Fleet
+
+
+class GraphEdge(msgspec.Struct, frozen=True, rename={"source": "from", "target": "to"}):
+    """`source` needs or wants `target`, as `where` (`file:line:column`) says."""
+
+    source: str
+    target: str
+    kind: Literal["needs", "wants"]
+    where: str
+
+
+class GraphView(msgspec.Struct, frozen=True):
+    """A graph with all that its renderings show, worked out once."""
+
+    fleet: Fleet
+    graph: Graph
+    edges: tuple[GraphEdge, ...]
+    levels: tuple[tuple[str, ...], ...]
+    cycles: tuple[tuple[str, ...], ...]
+    redundant: frozenset[tuple[str, str]]
+    longest_chain: tuple[str, ...]
+
+    def needs(self) -> list[GraphEdge]:
+        """Return the edges that gate the start."""
+        return [edge for edge in self.edges if edge.kind == "needs"]
+
+    def is_redundant(self, edge: GraphEdge) -> bool:
+        """Return whether another chain of needs implies `edge`."""
+        return edge.kind == "needs" and (edge.source, edge.target) in self.redundant
+
+    def is_in_cycle(self, edge: GraphEdge) -> bool:
+        """Return whether `edge` is part of a reported cycle."""
+        return edge.kind == "needs" and any(
+            (edge.source, edge.target) in zip(cycle, (*cycle[1:], cycle[0]), strict=True)
+            for cycle in self.cycles
+        )
+
+
+def view_graph(fleet: Fleet) -> GraphView:
+    """Return the view of a fleet's graph; edges to unknown names are left out."""
+    graph = build_graph(fleet)
+    return GraphView(
+        fleet=fleet,
+        graph=graph,
+        edges=tuple(_graph_edges(fleet)),
+        levels=graph.levels(),
+        cycles=graph.cycles(),
+        redundant=frozenset(graph.redundant()),
+        longest_chain=graph.longest_chain(),
+    )
+
+
+def _graph_edges(fleet: Fleet) -> list[GraphEdge]:
+    found: dict[tuple[str, str, str], GraphEdge] = {}
+    for spec in fleet.agents.values():
+        lists: dict[Literal["needs", "wants"], list[str]] = {
+            "needs": [need.agent for need in spec.needs],
+            "wants": list(spec.wants),
+        }
+        for kind, names in lists.items():
+            for index, name in enumerate(names):
+                own, inherited = f"agents.{spec.name}.{kind}.{index}", f"defaults.{kind}.{index}"
+                where = fleet.locations.get(own) or fleet.locations.get(inherited, spec.where)
+                if name in fleet.agents:
+                    found.setdefault((spec.name, name, kind), GraphEdge(spec.name, name, kind, where))
+    return list(found.values())
+
+
+def graph_json(view: GraphView) -> dict[str, Any]:
+    """Return the object `graph/1`."""
+    level_of = {name: index for index, level in enumerate(view.levels) for name in level}
+    agents = {
+        spec.name: {
+            "machine": spec.machine,
+            "group": spec.group,
+            "port": spec.port,
+            "level": level_of[spec.name],
+            "where": spec.where,
+        }
+        for spec in view.fleet.agents.values()
+    }
+    return {
+        "argosy": "graph/1",
+        "fleet": view.fleet.name,
+        "agents": agents,
+        "edges": msgspec.to_builtins(view.edges),
+        "levels": [list(level) for level in view.levels],
+        "cycles": [list(cycle) for cycle in view.cycles],
+        "redundant": [msgspec.to_builtins(edge) for edge in view.edges if view.is_redundant(edge)],
+        "critical_path": [{"agent": name} for name in view.longest_chain],
+        "differences": [],
+    }

@@ -1,0 +1,108 @@
+"""A start as text: a bar an agent, as wide as the terminal, plain where there is none."""
+
+from __future__ import annotations
+
+import time
+
+from argosy.cli.console import paint
+from argosy.engine.explain.start_timeline import AgentBar, StartPhase, StartTimeline
+
+_MIN_BAR_WIDTH = 12
+_MAX_NAME_WIDTH = 34
+_MAX_COSTS = 8
+
+# Phase to its mark on a terminal, its mark elsewhere, its colour, its word.
+_PHASE_STYLES = {
+    StartPhase.NEEDS: ("·", ".", "dim", "waits for needs"),
+    StartPhase.ADMISSION: ("▒", "-", "yellow", "waits for a processor"),
+    StartPhase.START: ("█", "=", "green", "starts"),
+    StartPhase.BACKOFF: ("~", "~", "yellow", "pauses before a restart"),
+    StartPhase.STOP: ("x", "x", "red", "ends"),
+}
+
+
+def render_timeline_text(timeline: StartTimeline, fleet: str, width: int, *, is_rich: bool) -> str:
+    """Return the whole text. is_rich: with colours and block characters."""
+    critical = {step.agent for step in timeline.critical_path}
+    name_width = min(_MAX_NAME_WIDTH, max(len(bar.agent) for bar in timeline.bars))
+    bar_width = max(_MIN_BAR_WIDTH, width - name_width - len("*   12.345 s  ") - 1)
+    scale = bar_width / max(timeline.seconds, 1e-9)
+    lines = [_heading(timeline, fleet), _legend(timeline, is_rich=is_rich), ""]
+    for bar in timeline.bars:
+        critical_mark = paint("*", "bold") if bar.agent in critical else " "
+        end = "    never" if bar.ready_s is None else f"{bar.ready_s:7.3f} s"
+        bar_text = _draw_bar(bar, scale, is_rich=is_rich)
+        lines.append(f"{critical_mark} {_shorten(bar.agent, name_width):<{name_width}} {end}  {bar_text}".rstrip())
+        if bar.outcome:
+            lines.append(f"  {'':<{name_width}}            {bar.outcome}"[: max(width, 60)])
+    return "\n".join([*lines, "", *_critical_path_lines(timeline), "", *_cost_lines(timeline)]) + "\n"
+
+
+def _heading(timeline: StartTimeline, fleet: str) -> str:
+    ready = sum(bar.ready_s is not None for bar in timeline.bars)
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(timeline.at_s))
+    state = f"{timeline.seconds:.3f} s" if timeline.is_complete else f"{timeline.seconds:.3f} s so far"
+    return f"{fleet}: {ready} of {len(timeline.bars)} agents ready in {state}, started {since}"
+
+
+def _legend(timeline: StartTimeline, *, is_rich: bool) -> str:
+    used = {each.phase for bar in timeline.bars for each in bar.spans}
+    marks = [
+        f"{paint(rich, colour) if is_rich else plain} {word}"
+        for phase, (rich, plain, colour, word) in _PHASE_STYLES.items()
+        if phase in used
+    ]
+    return "   ".join([*marks, "* critical path"])
+
+
+def _draw_bar(bar: AgentBar, scale: float, *, is_rich: bool) -> str:
+    """Return the bar: the cell of each stretch's end decides, so that neighbours never overlap."""
+    parts, at = [], 0
+    for each in bar.spans:
+        begin, end = max(at, round(each.from_s * scale)), round(each.to_s * scale)
+        if each.phase is StartPhase.START and end <= begin:
+            end = begin + 1  # a start is always seen
+        rich, plain, colour, _ = _PHASE_STYLES[each.phase]
+        parts.append(" " * (begin - at))
+        if end > begin:
+            parts.append(paint(rich * (end - begin), colour) if is_rich else plain * (end - begin))
+        at = max(begin, end)
+    return "".join(parts)
+
+
+def _shorten(name: str, width: int) -> str:
+    return name if len(name) <= width else name[: width - 2] + ".."
+
+
+def _critical_path_lines(timeline: StartTimeline) -> list[str]:
+    if not timeline.critical_path:
+        return ["critical path: none, no agent is ready"]
+    bars = {bar.agent: bar for bar in timeline.bars}
+    admission_wait_s = sum(bars[step.agent].time_in(StartPhase.ADMISSION) for step in timeline.critical_path)
+    lines = [f"critical path, {timeline.critical_path_s:.3f} s, {admission_wait_s:.3f} s of it waiting for a processor"]
+    for step in timeline.critical_path:
+        bar = bars[step.agent]
+        details = [f"start {bar.time_in(StartPhase.START):.3f} s"]
+        if bar.time_in(StartPhase.ADMISSION) >= 0.001:
+            details.append(f"processor {bar.time_in(StartPhase.ADMISSION):.3f} s")
+        if bar.gating_need:
+            details.append(f"after {bar.gating_need}")
+        lines.append(f"  {step.ready_s:7.3f} s  {step.agent}  ({', '.join(details)})")
+    return lines
+
+
+def _cost_lines(timeline: StartTimeline) -> list[str]:
+    """Return what the processors cost, and the needs: so much sooner without one, each counted alone."""
+    lines = [
+        f"without the waits for a processor, each start as long as it was: {timeline.unlimited_seconds:.3f} s"
+    ]
+    costly = [cost for cost in timeline.costs if cost.fleet_s >= 0.0005]
+    if not costly:
+        return [*lines, "  no single need makes that longer"]
+    lines[0] += "; so much sooner without one need:"
+    lines += [
+        f"  {cost.fleet_s:7.3f} s  {cost.agent} needs {cost.need}  ({cost.agent} itself {cost.agent_s:.3f} s)"
+        for cost in costly[:_MAX_COSTS]
+    ]
+    rest = len(costly) - _MAX_COSTS
+    return lines + ([f"  and {rest} more; `--json` has all"] if rest > 0 else [])

@@ -1,0 +1,71 @@
+"""Free GPU memory as nvidia-smi tells it; asked for only when an agent wants some."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from argosy.engine.process.helper_process import HelperResult
+
+_QUERY = ("--query-gpu=memory.free", "--format=csv,noheader,nounits")
+_QUERY_TIMEOUT_S = 5.0
+_MAX_AGE_S = 2.0
+_MIB = 1 << 20
+
+
+def parse_free_bytes(text: str) -> int | None:
+    """Return the bytes that are free on all GPUs together, by a line of MiB each; None when none tells."""
+    lines = [line.strip() for line in text.splitlines()]
+    numbers = [int(line) for line in lines if line.isdigit()]
+    return sum(numbers) * _MIB if numbers else None
+
+
+class GpuMemoryWatch:
+    """The last answer of nvidia-smi. run(command, seconds): runs it. on_news(): there is an answer.
+
+    free_bytes: None where nobody tells.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        run_helper: Callable[[Sequence[str], float], Awaitable[HelperResult]],
+        on_result: Callable[[], None],
+    ) -> None:
+        self.free_bytes: int | None = None
+        self._loop = loop
+        self._run_helper = run_helper
+        self._on_result = on_result
+        self._command = shutil.which("nvidia-smi")
+        self._queried_at: float | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def is_fresh(self) -> bool:
+        """Return whether the answer may be used; asks anew when not, and tells of it by `on_news`."""
+        if self._command is None:
+            return True
+        if self._queried_at is not None and self._loop.time() - self._queried_at < _MAX_AGE_S:
+            return True
+        if self._task is None:
+            self._task = self._loop.create_task(self._query(self._command))
+        return False
+
+    async def _query(self, command: str) -> None:
+        # Ray, or whoever divides the GPUs among fleets, says by this which are this fleet's.
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        only = [f"--id={visible}"] if visible else []
+        outcome = await self._run_helper([command, *_QUERY, *only], _QUERY_TIMEOUT_S)
+        self.free_bytes = parse_free_bytes(outcome.output) if outcome.code == 0 else None
+        self._queried_at = self._loop.time()
+        self._task = None
+        self._on_result()
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._task is not None:
+            self._task.cancel()

@@ -1,0 +1,104 @@
+"""The memory of a process: resident and proportional set size, in bytes."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.engine.unit.state_machine import State
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from argosy.engine.unit.unit import Unit
+
+_SAMPLE_INTERVAL_S = 1.0
+_FIRST_SAMPLE_INTERVAL_S = 0.1
+# The kernel walks all pages of a process for its proportional size: milliseconds for one of a large family.
+# Once each is known, what that takes is at most this share of a processor.
+_MAX_CPU_SHARE = 0.0005
+# One that has as many resident pages as before is not read again for so long; its share in those that it
+# has in common with others may be another.
+_RESAMPLE_AFTER_S = 600.0
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class ProcessMemory(NamedTuple):
+    """Resident pages, and resident pages with each shared one divided by its users."""
+
+    rss_bytes: int
+    pss_bytes: int
+
+
+def read_resident_bytes(pid: int) -> int:
+    """Return the resident bytes of `pid` by the quick /proc/PID/statm, 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE_BYTES
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+
+
+def read_process_memory(pid: int) -> ProcessMemory | None:
+    """Return the memory of `pid` from /proc/PID/smaps_rollup, or None when it may not be read."""
+    found: dict[bytes, int] = {}
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            for line in file:
+                key, _, rest = line.partition(b":")
+                if key in (b"Rss", b"Pss"):
+                    found[key] = int(rest.split()[0]) * 1024
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    if len(found) != 2:
+        return None
+    return ProcessMemory(found[b"Rss"], found[b"Pss"])
+
+
+class MemorySampler:
+    """Reads the memory of one process after the other, those never read first; not while agents start.
+
+    units(): those with a process of their own. on_sample(unit): called after each reading.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        units: Callable[[], list[Unit]],
+        on_sample: Callable[[Unit], None],
+    ) -> None:
+        self._loop = loop
+        self._units = units
+        self._on_sample = on_sample
+        self._next_index = 0
+        # Pid and resident bytes of each, when its memory was read last.
+        self._last_resident: dict[str, tuple[int, int]] = {}
+        self._timer = loop.call_later(_SAMPLE_INTERVAL_S, self._sample)
+
+    def _sample(self) -> None:
+        units = [unit for unit in self._units() if unit.pid is not None]
+        has_no_starting_unit = not any(unit.state is State.STARTING for unit in units)
+        took_s = 0.0
+        unread = [unit for unit in units if unit.memory is None]
+        if units and has_no_starting_unit:
+            self._next_index = (self._next_index + 1) % len(units)
+            unit = unread[0] if unread else units[self._next_index]
+            pid = unit.pid or 0
+            resident = (pid, read_resident_bytes(pid))
+            is_recent = self._loop.time() - unit.memory_sampled_at < _RESAMPLE_AFTER_S
+            if unit in unread or not is_recent or self._last_resident.get(unit.name) != resident:
+                self._last_resident[unit.name] = resident
+                began_s = time.thread_time()
+                unit.memory = read_process_memory(pid)
+                took_s = time.thread_time() - began_s
+                unit.memory_sampled_at = self._loop.time()
+                self._on_sample(unit)
+        pause_s = _FIRST_SAMPLE_INTERVAL_S if has_no_starting_unit and len(unread) > 1 else max(_SAMPLE_INTERVAL_S, took_s / _MAX_CPU_SHARE)
+        self._timer = self._loop.call_later(pause_s, self._sample)
+
+    def close(self) -> None:
+        """Read no more."""
+        self._timer.cancel()

@@ -1,0 +1,196 @@
+"""The agents that may start but for what is scarce, and who of them goes next.
+
+Who asks in one tick is there to choose from; the longest chain goes first. One that memory or a GPU
+is short for lets the others pass: they may be what frees it.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from argosy.engine.admission.cpu_pressure import dependent_chain_lengths, read_cpu_pressure, can_start_another
+from argosy.engine.cells.cell_plan import cell_unit_name, members_of
+from argosy.engine.admission.available_memory import read_available_memory
+from argosy.engine.admission.memory_sampler import read_resident_bytes
+from argosy.engine.admission.resource_check import gpu_memory_shortage, memory_shortage, memory_to_admit
+from argosy.engine.unit.state_machine import State
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from argosy.engine.admission.memory_history import MemoryHistory
+    from argosy.engine.admission.available_memory import AvailableMemory
+    from argosy.engine.admission.gpu_memory import GpuMemoryWatch
+    from argosy.engine.unit.process_plan import ProcessPlan
+    from argosy.engine.unit.unit import Unit
+
+# Nobody tells when the pressure falls or memory becomes free.
+_PRESSURE_RETRY_S = 0.01
+_MEMORY_RETRY_S = 0.25
+_FREE_CACHE_S = 0.25
+
+
+class AdmissionQueue:
+    """Lets units in.
+
+    units: all of the crew, and the processes of cells, by name. tell(unit): it has something new to say.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        units: Sequence[Mapping[str, Unit]],
+        memory_history: MemoryHistory,
+        gpu: GpuMemoryWatch,
+        on_wait_reason_change: Callable[[Unit], None],
+    ) -> None:
+        self._loop = loop
+        self._units = units
+        self._memory_history = memory_history
+        self._gpu = gpu
+        self._on_wait_reason_change = on_wait_reason_change
+        self._max_starting: int | None = None
+        self._available: AvailableMemory | None = None
+        self._available_at = 0.0
+        self._starting: list[Unit] = []  # who starts; those that do not any more are dropped at each look
+        self._recently_started: dict[str, Unit] = {}  # whose start began since the last look at the memory
+        self._gpu_budgets: dict[str, int] = {}
+        self._chain_lengths: dict[str, int] = {}
+        self._queued: dict[str, Unit] = {}  # in the order of asking
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_immediate = False  # it is due after this tick
+
+    def set_plan(self, plan: ProcessPlan) -> None:
+        """Go by this plan from now on."""
+        self._max_starting = plan.max_starting
+        self._gpu_budgets = plan.gpu_memory_bytes
+        self._chain_lengths = dependent_chain_lengths({name: spec.need_names() for name, spec in plan.processes.items()})
+        for cell, members in members_of(plan.processes).items():
+            self._chain_lengths[cell_unit_name(cell)] = max(self._chain_lengths[spec.name] for spec in members)
+
+    def count_running(self) -> None:
+        """Count those that have begun without asking: an earlier supervisor let them in."""
+        self._starting = [unit for unit in self._all_units() if _is_starting(unit)]
+
+    def request(self, unit: Unit) -> None:
+        """Let the unit start in its turn."""
+        self._queued[unit.name] = unit
+        self.schedule()
+
+    def schedule(self, delay_s: float = 0.0) -> None:
+        """Look for room after this tick, or so long after it."""
+        if not self._queued or (self._timer is not None and self._is_immediate):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._is_immediate = not delay_s
+        self._timer = self._loop.call_later(delay_s, self._admit)
+
+    def _admit(self) -> None:
+        """Give the room there is to those who wait for it."""
+        self._timer = None
+        now = self._loop.time()
+        starting = self._starting = [unit for unit in self._starting if _is_starting(unit)]
+        start_ages = [now - unit.started_at for unit in starting if unit.spec.cell is None]
+        pressure = read_cpu_pressure()
+        waiting = self._queue_order(has_room=can_start_another(start_ages, self._max_starting, pressure))
+        available: AvailableMemory | None = None
+        unsampled: list[Unit] = []
+        for unit in waiting:
+            is_process = unit.spec.cell is None
+            if is_process and not can_start_another(start_ages, self._max_starting, pressure):
+                self.schedule(_PRESSURE_RETRY_S)
+                return
+            if available is None:
+                available = self._read_available(now)
+                unsampled = [unit for unit in self._recently_started.values() if unit.is_ready]
+            if not self._fits(unit, available, starting, unsampled):
+                continue
+            if is_process:
+                start_ages.append(0.0)
+                pressure = pressure._replace(runnable=pressure.runnable + 1)
+            del self._queued[unit.name]
+            unit.start_process()
+            if _is_starting(unit):
+                starting.append(unit)
+                if is_process:
+                    self._recently_started[unit.name] = unit
+        if self._timer is None:
+            self.schedule(_MEMORY_RETRY_S)
+
+    def _queue_order(self, *, has_room: bool) -> list[Unit]:
+        """Return who waits, by its turn; without room for a process it does not matter whose turn it is."""
+        waiting = [unit for unit in self._queued.values() if unit.awaits_admission]
+        waiting = [unit for unit in waiting if unit.state is State.STARTING]
+        self._queued = {unit.name: unit for unit in waiting}
+        # An agent of a cell asks for no process of its own: only its share of a GPU is to be had.
+        if has_room or any(unit.spec.cell is not None for unit in waiting):
+            waiting.sort(key=lambda unit: (unit.spec.cell is None, -self._chain_lengths.get(unit.name, 1)))
+        return waiting
+
+    def _all_units(self) -> Iterator[Unit]:
+        return chain.from_iterable(each.values() for each in self._units)
+
+    def _read_available(self, now: float) -> AvailableMemory:
+        """Return what is free; in a wave of starts what was, and those that began since count beside it."""
+        if self._available is None or now - self._available_at > _FREE_CACHE_S:
+            self._available, self._available_at = read_available_memory(), now
+            self._recently_started = {}
+        return self._available
+
+    def _fits(self, unit: Unit, available: AvailableMemory, starting: Sequence[Unit], unsampled: Sequence[Unit]) -> bool:
+        """Return whether memory suffices beside those that start; says what it waits for when not."""
+        if unit.spec.gpu_memory_bytes and not self._gpu.is_fresh():
+            return False  # looked at again when the answer is there
+        shortage = self._memory_shortage(unit, available, [*starting, *unsampled]) or self._gpu_shortage(unit, starting)
+        if shortage and unit.reason != shortage:
+            unit.reason = shortage
+            self._on_wait_reason_change(unit)
+        elif not shortage:
+            unit.reason = ""
+        return not shortage
+
+    def _memory_shortage(self, unit: Unit, available: AvailableMemory, starting: Sequence[Unit]) -> str:
+        if unit.spec.cell is not None:
+            return ""  # its process has asked for it
+        needed_bytes = self._needed_bytes(unit)
+        return memory_shortage(needed_bytes, self._reserved_bytes(starting, available, needed_bytes), available)
+
+    def _needed_bytes(self, unit: Unit) -> int:
+        return memory_to_admit(unit.spec.memory_bytes, self._memory_history.peak_bytes(unit.name))
+
+    def _reserved_bytes(self, starting: Iterable[Unit], available: AvailableMemory, needed_bytes: int) -> int:
+        """Return what others that start were promised and have not taken yet."""
+        others = [(self._needed_bytes(other), other.pid) for other in starting if other.spec.cell is None]
+        total = sum(bytes_ for bytes_, _ in others)
+        if not memory_shortage(needed_bytes, total, available):
+            return total  # the common case, without a look at each process
+        return sum(max(0, bytes_ - (read_resident_bytes(pid) if pid else 0)) for bytes_, pid in others)
+
+    def _gpu_shortage(self, unit: Unit, starting: Iterable[Unit]) -> str:
+        needed_bytes, machine = unit.spec.gpu_memory_bytes, unit.spec.machine
+        if not needed_bytes:
+            return ""
+        held_bytes = sum(
+            other.spec.gpu_memory_bytes
+            for other in self._all_units()
+            if other is not unit
+            and other.spec.machine == machine
+            and other.has_process
+            and not other.awaits_admission
+        )
+        reserved_bytes = sum(other.spec.gpu_memory_bytes for other in starting)
+        budget = self._gpu_budgets.get(machine or "")
+        return gpu_memory_shortage(needed_bytes, held_bytes, budget, reserved_bytes, self._gpu.free_bytes)
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._gpu.close()
+
+
+def _is_starting(unit: Unit) -> bool:
+    return unit.state is State.STARTING and not unit.awaits_admission

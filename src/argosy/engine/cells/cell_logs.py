@@ -1,0 +1,49 @@
+"""The logs of a fleet by agent: where several share a process and a log, each line is given to its writer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.agent.log_prefix import SEPARATOR
+from argosy.engine.cells.cell_plan import cell_unit_name
+from argosy.engine.state.applied_plan import load_applied_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from argosy.engine.state.state_dir import StateDir
+    from argosy.engine.logs.log_reader import LogLine, LogReader
+
+
+class LogSources(NamedTuple):
+    """logs: by name, agents and the processes of cells. cells: agent to the process that carries it."""
+
+    logs: dict[str, Path]
+    cells: dict[str, str]
+
+    def logs_of(self, name: str) -> dict[str, Path]:
+        """Return the logs that hold lines of an agent: its own, its cell's, or none."""
+        names = (name, self.cells.get(name, ""))
+        return {each: self.logs[each] for each in names if each in self.logs}
+
+    def read(self, reader: LogReader, names: list[str], max_bytes: int | None = None) -> Iterator[LogLine]:
+        """Yield the new lines of a log under their writers; of a cell's, those of `names` and of nobody.
+
+        names: empty for all. most_bytes: see `Reader.read`.
+        """
+        members = {agent for agent, cell in self.cells.items() if cell == reader.agent}
+        for line in reader.read(max_bytes):
+            writer, found, text = line.text.partition(SEPARATOR)
+            if found and writer in members:
+                line = line._replace(agent=writer, text=text)
+            if line.agent == reader.agent or not names or line.agent in names:
+                yield line
+
+
+def find_log_sources(state_dir: StateDir) -> LogSources:
+    """Return the logs that there are, and which agents are in cells by the plan applied last."""
+    logs = {log.stem: log for log in sorted(state_dir.logs_dir.glob("*.log"))} if state_dir.logs_dir.is_dir() else {}
+    applied_plan = load_applied_plan(state_dir)
+    specs = applied_plan.plan.processes.values() if applied_plan else ()
+    return LogSources(logs, {spec.name: cell_unit_name(spec.cell) for spec in specs if spec.cell is not None})

@@ -1,0 +1,97 @@
+"""One look at each known fleet: who supervises it, and what that says within a time; none can hold it up."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.engine.state.known_fleets import KnownFleet, has_supervisor, list_known_fleets
+from argosy.engine.supervisor.messages import PROTOCOL, ClientHello, Refused, FleetStatus, GetStatus, decode_reply, encode_line
+from argosy.engine.process.fleet_processes import process_started_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from argosy.engine.supervisor.messages import ControlReply
+    from argosy.engine.process.fleet_processes import FleetProcess
+
+_MAX_CONCURRENT = 16
+
+
+class SupervisorInfo(NamedTuple):
+    """A supervisor's process. pid: 0 where this user may not see it; started_s: epoch seconds."""
+
+    pid: int
+    started_s: float
+
+
+class FleetOverview(NamedTuple):
+    """What was seen of a fleet. supervisor: None where there is none.
+
+    report: what it said, None where it said nothing. trouble: why it said nothing, in words.
+    """
+
+    fleet: KnownFleet
+    supervisor: SupervisorInfo | None
+    report: FleetStatus | None
+    problem: str
+
+
+def survey_fleets(variables: Mapping[str, str], processes: Sequence[FleetProcess], timeout_s: float) -> list[FleetOverview]:
+    """Return what is seen of every known fleet; each supervisor has `within_s` to answer, all at once."""
+    fleets = list_known_fleets(variables, processes)
+    pids = {os.path.realpath(trace.state_path): trace.pid for trace in processes if trace.is_supervisor}
+    if not fleets:
+        return []
+    with ThreadPoolExecutor(min(_MAX_CONCURRENT, len(fleets))) as pool:
+        return list(pool.map(lambda fleet: _inspect_fleet(fleet, pids, timeout_s), fleets))
+
+
+def _inspect_fleet(fleet: KnownFleet, pids: Mapping[str, int], timeout_s: float) -> FleetOverview:
+    pid = pids.get(os.path.realpath(fleet.state_dir.path))
+    if pid is None and not has_supervisor(fleet.state_dir):
+        return FleetOverview(fleet, None, None, "")
+    supervisor = SupervisorInfo(pid or 0, process_started_s(pid) if pid else 0.0)
+    try:
+        reply = _fetch_status(fleet.state_dir.control_socket, timeout_s)
+    except TimeoutError:
+        return FleetOverview(fleet, supervisor, None, f"its supervisor has not answered for {timeout_s:g} s")
+    except OSError as error:
+        return FleetOverview(fleet, supervisor, None, f"its supervisor cannot be asked: {error.strerror}")
+    if isinstance(reply, Refused):
+        return FleetOverview(fleet, supervisor, None, reply.faults[0].message)
+    return FleetOverview(fleet, supervisor, reply, "")
+
+
+def _fetch_status(control: Path, timeout_s: float) -> FleetStatus | Refused:
+    """Return what a supervisor reports.
+
+    Raises TimeoutError: it says nothing for so long; OSError: nobody listens, or it ended meanwhile.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.settimeout(timeout_s)
+        try:
+            channel.connect(str(control))
+        except BlockingIOError as error:  # its queue of connections is full
+            raise TimeoutError from error
+        channel.sendall(encode_line(ClientHello(protocol=PROTOCOL, client="ls")) + encode_line(GetStatus()))
+        for reply in _iter_replies(channel, time.monotonic() + timeout_s):
+            if isinstance(reply, (FleetStatus, Refused)):
+                return reply
+    raise ConnectionResetError(0, "it ended meanwhile")
+
+
+def _iter_replies(channel: socket.socket, deadline: float) -> Iterator[ControlReply]:
+    buffer = b""
+    while True:
+        channel.settimeout(max(0.001, deadline - time.monotonic()))
+        data = channel.recv(65536)
+        if not data:
+            return
+        *lines, buffer = (buffer + data).split(b"\n")
+        for line in lines:
+            yield decode_reply(line)

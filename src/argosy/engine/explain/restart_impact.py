@@ -1,0 +1,215 @@
+"""The blast radius of a restart: who goes with it, who runs on without it for how long. Pure.
+
+It is a rehearsal of what `crew`, `cell` and `unit` do, event by event: a process falls, it has ended, its
+agents are ready one after the other. With `stop` a dependent goes down at once and comes back after what
+it needs, with `restart` it goes down when that is back; whoever goes down takes its cell with it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Mapping
+from enum import IntEnum
+from typing import Literal
+
+import msgspec
+
+from argosy.engine.cells.cell_plan import cell_unit_name
+from argosy.engine.explain.timing_history import DurationEstimate, TimingHistory, estimate_starts, estimate_stop
+from argosy.engine.unit.process_plan import ProcessSpec
+from argosy.fleet.dependency_graph import Graph, graph_from_edges
+
+OutageCause = Literal["named", "restart", "stop", "cell"]
+
+
+class Outage(msgspec.Struct, frozen=True):
+    """One agent that goes away: from `from_s` to `to_s` after the restart was asked for.
+
+    how: it was named, or its `on_death` for `because` says so, or it shares its process with `because`. stop,
+    start: what that is reckoned from, of an agent in a cell those of the process.
+    """
+
+    agent: str
+    cause: OutageCause
+    caused_by: str
+    from_s: float
+    to_s: float
+    stop: DurationEstimate
+    start: DurationEstimate
+
+
+class RestartImpact(msgspec.Struct, frozen=True):
+    """Whom a restart touches.
+
+    outages: those that restart, in the order in which they are ready again. degraded, reconnected:
+    those that need one of them directly and run on, the first told to be degraded meanwhile.
+    through: those that only need one of all these. mates: by cell, those that only share a process with
+    one that was named. waiting_s: for each of `degraded` and `reconnected`, how long something that it
+    needs is away.
+    """
+
+    outages: tuple[Outage, ...]
+    degraded: tuple[str, ...]
+    reconnecting: tuple[str, ...]
+    indirectly_affected: tuple[str, ...]
+    cell_members: dict[str, list[str]]
+    unavailable_s: dict[str, float]
+
+    @property
+    def seconds(self) -> float:
+        """Until all of it is ready again."""
+        return max((outage.to_s for outage in self.outages), default=0.0)
+
+    def stop_order(self) -> list[str]:
+        """Return who goes down, the first first."""
+        return [outage.agent for outage in sorted(self.outages, key=lambda each: each.from_s)]
+
+
+def estimate_impact(
+    names: Iterable[str],
+    processes: Mapping[str, ProcessSpec],
+    running: Collection[str],
+    history: Mapping[str, TimingHistory],
+) -> RestartImpact:
+    """Return what a restart of `names` touches among those that run.
+
+    processes: all of this machine. past: of agents, and of the processes of cells.
+    """
+    graph = graph_from_edges({name: spec.need_names() for name, spec in processes.items()})
+    outages = _RestartSimulation(graph, processes, running, history).run(names)
+    return _build_impact(graph, processes, running, outages)
+
+
+class _SimulationStep(IntEnum):
+    """What happens; of what happens at one moment, the fall comes first, so that nobody counts on it."""
+
+    DOWN = 0
+    READY = 1
+    EXITED = 2
+
+
+class _RestartSimulation:
+    """One restart, played through."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        processes: Mapping[str, ProcessSpec],
+        running: Collection[str],
+        history: Mapping[str, TimingHistory],
+    ) -> None:
+        self._graph = graph
+        self._processes = processes
+        self._running = running
+        self._history = history
+        cells = {spec.cell for spec in processes.values() if spec.cell is not None}
+        self._starts = estimate_starts(graph.agents, history) | estimate_starts(map(cell_unit_name, cells), history)
+        self._outages: dict[str, Outage] = {}
+        self._unavailable: set[str] = set()  # gone and not ready again
+        self._waiting_to_start: dict[str, None] = {}  # ended, and without all that it needs
+        self._events: list[tuple[float, _SimulationStep, int, str]] = []
+        self._start_index = {name: at for at, name in enumerate(graph.start_order())}
+
+    def run(self, names: Iterable[str]) -> dict[str, Outage]:
+        """Return the outages, by agent."""
+        # All that are named go down before anything follows from it.
+        for name in names:
+            self._take_down(name, "named", "", 0.0)
+        while self._events:
+            at_s, step, _, name = heapq.heappop(self._events)
+            if step is _SimulationStep.DOWN:
+                self._take_down_dependents(name, at_s)
+            elif step is _SimulationStep.EXITED:
+                self._waiting_to_start[name] = None
+                self._start_if_possible(name, at_s)
+            else:
+                self._on_ready(name, at_s)
+        return self._outages
+
+    def _take_down(self, name: str, cause: OutageCause, caused_by: str, at_s: float) -> None:
+        """Have an agent go down, and all that are in its process."""
+        if name in self._outages:
+            if cause == "named":
+                self._outages[name] = msgspec.structs.replace(self._outages[name], how=cause, because="")
+            return
+        cell = self._processes[name].cell
+        group = (name, *self._cell_members_of(name))
+        stop = max(map(self._stop_estimate, group), key=lambda each: each.seconds)
+        start = self._starts[name if cell is None else cell_unit_name(cell)]
+        # The process of a cell comes before its agents.
+        ended_s = at_s + stop.seconds + (start.seconds if cell is not None and name in self._running else 0.0)
+        for each in group:
+            cause_and_source: tuple[OutageCause, str] = (cause, caused_by) if each == name else ("cell", name)
+            self._outages[each] = Outage(each, *cause_and_source, at_s, at_s, stop, start)
+            self._unavailable.add(each)
+            self._push(at_s, _SimulationStep.DOWN, each)
+            self._push(ended_s, _SimulationStep.EXITED, each)
+
+    def _cell_members_of(self, name: str) -> list[str]:
+        """Return the others in the agent's process; none where it has none yet."""
+        cell = self._processes[name].cell
+        if cell is None or name not in self._running:
+            return []
+        return [
+            each
+            for each, spec in self._processes.items()
+            if spec.cell == cell and each != name and each in self._running and each not in self._outages
+        ]
+
+    def _stop_estimate(self, name: str) -> DurationEstimate:
+        return estimate_stop(self._history.get(name, TimingHistory()))
+
+    def _take_down_dependents(self, name: str, at_s: float) -> None:
+        for other in self._graph.dependents(name):
+            if self._death_action(other, name) == "stop" and other in self._running:
+                self._take_down(other, "stop", name, at_s)
+
+    def _start_if_possible(self, name: str, at_s: float) -> None:
+        """Start an agent that has ended, if all that it needs is there."""
+        if not self._unavailable.intersection(self._graph.needs[name]):
+            del self._waiting_to_start[name]
+            self._push(at_s + self._starts[name].seconds, _SimulationStep.READY, name)
+
+    def _on_ready(self, name: str, at_s: float) -> None:
+        self._unavailable.discard(name)
+        self._outages[name] = msgspec.structs.replace(self._outages[name], to_s=at_s)
+        dependents = sorted(self._graph.dependents(name), key=self._start_index.__getitem__)
+        for other in dependents:
+            if self._death_action(other, name) == "restart" and other in self._running:
+                self._take_down(other, "restart", name, at_s)
+        for other in dependents:
+            if other in self._waiting_to_start:
+                self._start_if_possible(other, at_s)
+
+    def _death_action(self, name: str, need: str) -> str:
+        return next(each.on_death for each in self._processes[name].needs if each.agent == need)
+
+    def _push(self, at_s: float, step: _SimulationStep, name: str) -> None:
+        heapq.heappush(self._events, (at_s, step, self._start_index[name], name))
+
+
+def _build_impact(
+    graph: Graph, processes: Mapping[str, ProcessSpec], running: Collection[str], outages: Mapping[str, Outage]
+) -> RestartImpact:
+    degraded: list[str] = []
+    reconnected: list[str] = []
+    waiting_s: dict[str, float] = {}
+    for name in graph.agents:
+        unavailable = {need.agent: need.on_death for need in processes[name].needs if need.agent in outages}
+        if name in outages or not unavailable or name not in running:
+            continue
+        (degraded if "degrade" in unavailable.values() else reconnected).append(name)
+        waiting_s[name] = max(outages[need].to_s - outages[need].from_s for need in unavailable)
+    cell_members: dict[str, list[str]] = {}
+    for name, outage in sorted(outages.items()):
+        if outage.cause == "cell" and outages[outage.caused_by].cause == "named":
+            cell_members.setdefault(processes[name].cell or "", []).append(name)
+    direct = {*outages, *degraded, *reconnected}
+    return RestartImpact(
+        outages=tuple(sorted(outages.values(), key=lambda outage: outage.to_s)),
+        degraded=tuple(degraded),
+        reconnecting=tuple(reconnected),
+        indirectly_affected=tuple(name for name in graph.with_dependents(outages) if name in running and name not in direct),
+        cell_members=cell_members,
+        unavailable_s=waiting_s,
+    )

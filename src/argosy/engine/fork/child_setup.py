@@ -1,0 +1,134 @@
+"""From a forked child to an agent: detach, take the lease, check the generation, then the program.
+
+The steps and their order are the proof that no agent runs twice (see `lease` and `generation`);
+the user's code starts only after the last of them.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from argosy.engine.fork import fork_protocol as codes
+from argosy.engine.state.generation import read_generation
+from argosy.engine.process.lease import LeaseRecord, try_lock_within, open_lease, read_record_of, write_record
+from argosy.engine.fork.fork_protocol import SpawnRequest
+from argosy.engine.process.os_process import DEFAULT_ACTION, ProcessIdentity, open_process, read_stat, set_signal_action, unblock_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LOCK_TIMEOUT_S = 1.0
+
+
+def setup_child(spawn_request: SpawnRequest, output: int, boot: bytes, handled: Iterable[int]) -> int | None:
+    """Make this freshly forked process the agent, short of its program.
+
+    handled: the signals that its parent did not leave at their default action.
+    Returns the descriptor of its lease, None for an errand, which has none.
+
+    Exits 113 when the lease cannot be used, 114 when it stays busy, 115 when the recorded process
+    lives, 116 when a newer supervisor has come, 126 when the agent's folder or control group cannot be
+    entered.
+    """
+    try:
+        os.setsid()
+        _redirect_output(output)
+        lease = _take_lease(spawn_request, boot) if spawn_request.lease else None
+    except OSError as error:
+        exit_unstarted(spawn_request, f"its lease `{spawn_request.lease}` cannot be used: {error.strerror}", codes.LEASE_UNUSABLE)
+    _reset_signals(handled)
+    try:
+        _enter_control_group(spawn_request.control_group)
+    except OSError as error:
+        reason = f"its control group `{spawn_request.control_group}` cannot be entered: {error.strerror}"
+        exit_unstarted(spawn_request, reason, codes.NOT_EXECUTABLE)
+    try:
+        _limit_open_files(spawn_request.open_files)
+        _limit_memory(spawn_request.memory_limit_bytes)
+        os.chdir(spawn_request.cwd)
+    except OSError as error:
+        exit_unstarted(spawn_request, f"its folder `{spawn_request.cwd}` cannot be entered: {error.strerror}", codes.NOT_EXECUTABLE)
+    return lease
+
+
+def _redirect_output(output: int) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+
+
+def _take_lease(spawn_request: SpawnRequest, boot: bytes) -> int:
+    lease = open_lease(spawn_request.lease)
+    if not try_lock_within(lease, _LOCK_TIMEOUT_S):
+        os._exit(codes.LEASE_BUSY)
+    before = read_record_of(lease)
+    if before is not None and before.boot_id == boot and open_process(before.identity) is not None:
+        os._exit(codes.PROCESS_ALREADY_RUNNING)
+    own_stat = read_stat(os.getpid())
+    assert own_stat is not None, "a living process has a stat file"
+    write_record(lease, LeaseRecord(boot, spawn_request.incarnation, ProcessIdentity(os.getpid(), own_stat.start_ticks), spawn_request.generation))
+    if read_generation(spawn_request.generation_file) != spawn_request.generation:
+        os._exit(codes.STALE_GENERATION)
+    # The lock lives as long as any copy of this descriptor: an exec must keep it.
+    os.set_inheritable(lease, True)
+    return lease
+
+
+def _reset_signals(handled: Iterable[int]) -> None:
+    """Give these signals their default action and unblock all: children inherit both otherwise."""
+    for number in handled:
+        try:
+            set_signal_action(number, DEFAULT_ACTION)
+        except (OSError, ValueError):
+            continue  # the C library keeps it for itself
+    unblock_signals()
+
+
+def exec_program(spawn_request: SpawnRequest) -> NoReturn:
+    """Run the agent's command in place of this process; exits 126 or 127 when it cannot be run."""
+    try:
+        os.execvpe(spawn_request.argv[0], spawn_request.argv, spawn_request.env)
+    except FileNotFoundError:
+        exit_unstarted(spawn_request, f"`{spawn_request.argv[0]}` was not found", codes.NOT_FOUND)
+    except OSError as error:
+        exit_unstarted(spawn_request, f"`{spawn_request.argv[0]}` cannot be run: {error.strerror}", codes.NOT_EXECUTABLE)
+    except ValueError as error:  # a zero byte, or a character that the locale has not
+        exit_unstarted(spawn_request, f"its command or environment cannot be passed on: {error}", codes.NOT_EXECUTABLE)
+
+
+def _enter_control_group(group: str) -> None:
+    if group:
+        descriptor = os.open(f"{group}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, b"0")  # the writer itself
+        finally:
+            os.close(descriptor)
+
+
+def _limit_memory(max_bytes: int) -> None:
+    """Bound what the process may reserve for data (RLIMIT_DATA, since Linux 4.7 also by mmap)."""
+    if max_bytes:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        max_bytes = max_bytes if hard == resource.RLIM_INFINITY else min(max_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
+
+
+def _limit_open_files(wanted: int) -> None:
+    if wanted:
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        soft = wanted if hard_limit == resource.RLIM_INFINITY else min(wanted, hard_limit)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard_limit))
+
+
+def exit_unstarted(spawn_request: SpawnRequest, reason: str, code: int) -> NoReturn:
+    """Say in the agent's log why it was not started, and exit."""
+    stamp = time.strftime("%H:%M:%S")
+    try:
+        os.write(2, f"{stamp} argosy: {spawn_request.name} was not started: {reason}\n".encode(errors="replace"))
+    except OSError:
+        os._exit(code)  # the disk is full; the code alone must tell
+    os._exit(code)

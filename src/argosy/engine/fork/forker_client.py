@@ -1,0 +1,238 @@
+"""The supervisor's end of a forker: starts it, sends orders, hears of births and exits."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from argosy.engine.fork.fork_protocol import (
+    MAX_MESSAGE_BYTES,
+    Spawned,
+    SpawnDeclined,
+    Exited,
+    ForkerEvent,
+    SpawnFailed,
+    SpawnRequest,
+    ZygoteReady,
+    send_spawn_request,
+    unpack_event,
+)
+from argosy.engine.unit.timers import Timers
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping, Sequence
+
+_SOURCE_DIR = str(Path(__file__).resolve().parents[2])
+_SEND_RETRY_S = 0.05
+# Somebody who stops one for a moment, to look at it, may go on.
+_STOPPED_TIMEOUT_S = 1.0
+# A fork takes milliseconds; one that tells nothing for so long while it was asked, hangs.
+_REPLY_TIMEOUT_S = 3.0
+# Before its first word it also has an interpreter to start, which takes a crowded machine its time.
+_FIRST_REPLY_TIMEOUT_S = 30.0
+_BOOTSTRAP_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from argosy.engine.fork.forker import main; main()"
+
+
+# No site-packages, no user settings: such an interpreter starts in 10 ms and forks in 1 ms.
+BARE_INTERPRETER_ARGS = ("-I", "-S", "-c", _BOOTSTRAP_CODE)
+
+
+class ForkerEventHandler(Protocol):
+    """Who is told what a forker does; called from the loop."""
+
+    def on_spawned(self, spawned: Spawned, pidfd: int) -> None:
+        """A child was forked; takes over the descriptor."""
+
+    def on_spawn_failed(self, failure: SpawnFailed) -> None:
+        """A child could not be forked."""
+
+    def on_exit(self, exited: Exited) -> None:
+        """A child has ended."""
+
+    def on_zygote_event(self, event: ZygoteReady | SpawnDeclined) -> None:
+        """A zygote has said something."""
+
+    def on_forker_lost(self, reason: str) -> None:
+        """The forker has died, or was ended for the reason `why`; it is closed and reaped."""
+
+
+class ForkerClient:
+    """One forker process.
+
+    words: the interpreter's options and program; where argosy is and the channel's number are added.
+    env: its variables, default this process's. handed: more descriptors, their numbers added too.
+    Raises OSError: it cannot be started.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        handler: ForkerEventHandler,
+        interpreter_args: Sequence[str] = BARE_INTERPRETER_ARGS,
+        env: Mapping[str, str] | None = None,
+        extra_descriptors: Sequence[int] = (),
+    ) -> None:
+        self._loop = loop
+        self._handler = handler
+        self._unsent_requests: deque[tuple[SpawnRequest, int]] = deque()
+        self._pending_incarnations: set[int] = set()
+        self._last_event_at = 0.0
+        self._has_replied = False
+        self._timers = Timers(loop)
+        self._loss_reason = ""
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel.setblocking(False)
+        with theirs:
+            descriptors = [*extra_descriptors, theirs.fileno()]
+            self._process = subprocess.Popen(
+                [sys.executable, *interpreter_args, _SOURCE_DIR, *map(str, descriptors)],
+                env=env,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=descriptors,
+            )
+        loop.add_reader(self._channel.fileno(), self.drain)
+
+    @property
+    def pid(self) -> int:
+        """The forker's process number."""
+        return self._process.pid
+
+    def send(self, spawn_request: SpawnRequest, output: int) -> None:
+        """Have an agent forked; takes over the descriptor `output`."""
+        self._unsent_requests.append((spawn_request, output))
+        if not self._pending_incarnations:
+            self._last_event_at = self._loop.time()
+            self._timers.arm("silent", self._reply_timeout_s(), self._on_reply_timeout)
+        self._pending_incarnations.add(spawn_request.incarnation)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._channel.fileno() < 0:
+            return
+        self._loop.remove_writer(self._channel.fileno())
+        while self._unsent_requests:
+            spawn_request, output = self._unsent_requests[0]
+            try:
+                send_spawn_request(self._channel, spawn_request, output)
+            except BlockingIOError:
+                self._loop.add_writer(self._channel.fileno(), self._flush)
+                return
+            except (BrokenPipeError, ConnectionResetError):
+                return  # the reader sees the end and tells of it
+            except OSError:  # too many descriptors here or on their way (ETOOMANYREFS): fewer in a while
+                self._loop.call_later(_SEND_RETRY_S, self._flush)
+                return
+            os.close(output)
+            self._unsent_requests.popleft()
+
+    def drain(self) -> None:
+        """Take every report that waits.
+
+        Also called before a notify message or an exit is judged, so that no pid is unknown then: a
+        birth is reported before the child's first instruction.
+        """
+        while self._channel.fileno() >= 0:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(
+                    self._channel, MAX_MESSAGE_BYTES, 1, socket.MSG_CMSG_CLOEXEC
+                )
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                data, descriptors = b"", []
+            if not data:
+                self._report_lost("ended")
+                return
+            self._handle_event(unpack_event(data), descriptors)
+
+    def check_process(self) -> None:
+        """Find out whether it has ended or was stopped; called when a child of this process has changed.
+
+        Its end shows here also while a child that has not got far holds its end of the channel.
+        """
+        if self._channel.fileno() < 0:
+            return
+        options = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        found = os.waitid(os.P_PID, self.pid, options)
+        if found is None:
+            return
+        if found.si_code == os.CLD_STOPPED:
+            self._timers.arm("stopped", _STOPPED_TIMEOUT_S, self._on_stopped_timeout)
+        else:
+            self._drain_and_report_lost("ended")
+
+    def _on_stopped_timeout(self) -> None:
+        """End it when it is stopped still: what it bears is told to nobody, what it is asked waits."""
+        found = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        if found is not None:
+            self.kill(f"was stopped for {_STOPPED_TIMEOUT_S:.0f} s")
+
+    def _on_reply_timeout(self) -> None:
+        """End it when it answers no more. What waits is heard first: this process may have been stalled."""
+        self.drain()
+        if self._channel.fileno() < 0 or not self._pending_incarnations:
+            return
+        patience_s = self._reply_timeout_s()
+        left_s = self._last_event_at + patience_s - self._loop.time()
+        if left_s > 0:
+            self._timers.arm("silent", left_s, self._on_reply_timeout)
+        else:
+            self.kill(f"told nothing for {patience_s:.0f} s")
+
+    def _reply_timeout_s(self) -> float:
+        return _REPLY_TIMEOUT_S if self._has_replied else _FIRST_REPLY_TIMEOUT_S
+
+    def kill(self, reason: str) -> None:
+        """Kill it; what it bore falls to this process."""
+        self._process.kill()
+        self._process.wait()
+        self._drain_and_report_lost(reason)
+
+    def _drain_and_report_lost(self, reason: str) -> None:
+        self._loss_reason = reason
+        self.drain()
+        if self._channel.fileno() >= 0:
+            self._report_lost(reason)
+
+    def _report_lost(self, reason: str) -> None:
+        self.close()
+        self._handler.on_forker_lost(self._loss_reason or reason)
+
+    def _handle_event(self, event: ForkerEvent, descriptors: list[int]) -> None:
+        self._last_event_at = self._loop.time()
+        self._has_replied = True
+        if isinstance(event, Spawned | SpawnFailed | SpawnDeclined):
+            self._pending_incarnations.discard(event.incarnation)
+        if isinstance(event, Spawned):
+            self._handler.on_spawned(event, descriptors[0])
+        elif isinstance(event, Exited):
+            self._handler.on_exit(event)
+        elif isinstance(event, SpawnFailed):
+            self._handler.on_spawn_failed(event)
+        else:
+            self._handler.on_zygote_event(event)
+
+    def close(self) -> None:
+        """Close the channel and end the forker, whatever it does; what it bore runs on.
+
+        A child of it that was not let go yet ends with it.
+        """
+        if self._channel.fileno() < 0:
+            return
+        self._loop.remove_reader(self._channel.fileno())
+        self._loop.remove_writer(self._channel.fileno())
+        self._timers.cancel_all()
+        self._channel.close()
+        for _, output in self._unsent_requests:
+            os.close(output)
+        self._unsent_requests.clear()
+        self._process.kill()
+        self._process.wait()

@@ -1,0 +1,92 @@
+"""The signature of loaded code: whether a file has changed since this process loaded it."""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+from collections.abc import Iterable
+
+from argosy.engine.unit.state_machine import inotify
+from argosy.engine.state.filesystem import is_network_filesystem
+
+_SYSTEM_PREFIXES = ("/usr/lib/x86_64", "/lib/", "/usr/lib64/", "/memfd:", "/dev/", "/SYSV")
+
+
+class LoadedCode:
+    """Size, time and number of each file that this process has loaded, and the times of package folders.
+
+    A package that is installed or removed changes the folder's time, so it counts too. The files are
+    looked at again only when the kernel has told of a change in their folders or of themselves (another
+    link may lead to them): a look at hundreds of files before each fork would copy the pages on which
+    their names lie. Where the kernel cannot tell, on a network or without watches, each time.
+
+    more: files whose code is kept besides. descriptors: those that it keeps.
+    """
+
+    def __init__(self, extra_files: Iterable[str] = ()) -> None:
+        files = {path for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))}
+        paths = [path for path in files | _mapped_files() | set(extra_files) if os.path.isabs(path)]
+        folders = [*site.getsitepackages(), site.getusersitepackages()]
+        self._watch = _watch(paths)
+        self._files = {path: _file_stamp(path) for path in paths}
+        self._package_dirs = {path: _mtime_of(path) for path in folders}
+
+    @property
+    def descriptors(self) -> set[int]:
+        """Return the descriptors that it keeps."""
+        return set() if self._watch is None else {self._watch}
+
+    def changed_path(self) -> str:
+        """Return a path that is not as it was loaded, or nothing."""
+        for path, time in self._package_dirs.items():
+            if _mtime_of(path) != time:
+                return path
+        if self._watch is not None and not _has_changes(self._watch):
+            return ""
+        for path, before in self._files.items():
+            if _file_stamp(path) != before:
+                return path
+        return ""
+
+
+def _watch(paths: list[str]) -> int | None:
+    """Return a descriptor that tells of changes to these files and their folders, None where none can."""
+    folders = {os.path.dirname(path) for path in paths}
+    try:
+        if any(map(is_network_filesystem, {os.stat(folder).st_dev: folder for folder in folders}.values())):
+            return None
+        return inotify.open_watch([*folders, *paths], inotify.ANY_CHANGE)
+    except OSError:
+        return None
+
+
+def _has_changes(watch: int) -> bool:
+    has_any = False
+    try:
+        while os.read(watch, 65536):
+            has_any = True
+    except BlockingIOError:
+        return has_any
+    return True
+
+
+def _file_stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _mtime_of(path: str) -> int | None:
+    found = _file_stamp(path)
+    return found[0] if found else None
+
+
+def _mapped_files() -> set[str]:
+    """Return the libraries in this process that came with packages, not with the system."""
+    with open("/proc/self/maps") as file:
+        fields = [line.split(maxsplit=5) for line in file]
+    paths = {each[5].rstrip("\n") for each in fields if len(each) == 6}
+    return {path for path in paths if path.startswith("/") and not path.startswith(_SYSTEM_PREFIXES)}

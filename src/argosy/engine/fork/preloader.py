@@ -1,0 +1,310 @@
+"""What makes an interpreter warm: modules loaded, what they load lazily loaded too, the heap frozen.
+
+A module is fit for a zygote if it can be imported there and leaves nothing behind that a fork
+would break: threads, open descriptors, CUDA. Threads are counted after a throw-away fork, since
+some libraries end theirs before a fork (OpenBLAS) and start them again when they are needed.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib
+import importlib.util
+import os
+import site
+import sys
+import sysconfig
+import time
+from typing import TYPE_CHECKING
+
+from argosy.engine.fork.cow_heap import fill_heap_holes
+from argosy.engine.fork.cow_code import trace_code, compact_code
+from argosy.engine.parentdeath import fork_dependent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator
+    from types import CodeType
+
+_THREAD_EXIT_WAIT_S = 0.1
+_GPU_LIBRARIES = ("libcuda", "libcudart", "libnvidia", "libamdhip", "libhsa-runtime")
+# Slow to import and known to load CUDA: found out without importing them.
+_NEVER_PRELOADED_GPU = dict.fromkeys(
+    ("torch", "tensorflow", "jax", "cupy", "vllm", "onnxruntime"),
+    "it loads CUDA, which must not be there before a fork",
+)
+_NEVER_PRELOADED = {"antigravity": "it opens a browser", "this": "it prints", "readline": "it takes the terminal"}
+ALL_VARIABLES = b"*"
+_RUNNER = "argosy.agent.runner"
+
+
+class TrackedEnvironment(dict[bytes, bytes]):
+    """The variables of os.environ, and which of them were read; `EVERYTHING` once all were listed."""
+
+    def __init__(self, variables: dict[bytes, bytes]) -> None:
+        super().__init__(variables)
+        self.names_read: set[bytes] = set()
+
+    def __getitem__(self, name: bytes) -> bytes:
+        self.names_read.add(name)
+        return super().__getitem__(name)
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.names_read.add(ALL_VARIABLES)
+        return super().__iter__()
+
+
+class Preloader:
+    """What a zygote has loaded, and what it has left out.
+
+    loaded: entry to seconds. left_out: module to reason. reads: the variables that its imports read.
+    """
+
+    def __init__(self, own_descriptors: Iterable[int], user_dir: str) -> None:
+        self.loaded: dict[str, float] = {}
+        self.left_out: dict[str, str] = {}
+        self.environment_reads = TrackedEnvironment(os.environ._data)  # type: ignore[attr-defined]
+        self._own_descriptors = frozenset(own_descriptors)
+        self._user_dir = user_dir
+        self._package_dirs = _find_package_dirs()
+        self._heap_fillers: list[object] = []
+
+    def load(self, entries: Iterable[str]) -> None:
+        """Import each entry, `module` or `module:name` where the name may be a module of its own."""
+        os.environ._data = self.environment_reads  # type: ignore[attr-defined]
+        try:
+            for entry in entries:
+                self._load(entry)
+        finally:
+            os.environ._data = dict(self.environment_reads)  # type: ignore[attr-defined]
+
+    def load_in_trials(self, entries: Iterable[str]) -> None:
+        """As `load`, but try each in a throw-away child first, and leave out what is not fit."""
+        for entry in entries:
+            top = entry.partition(":")[0].partition(".")[0]
+            if top in self.left_out:
+                continue
+            reason = _run_in_child(functools.partial(self._load_and_check, entry))
+            if reason:
+                self.left_out[top] = reason
+            else:
+                self.load([entry])
+
+    def _load_and_check(self, entry: str, result_fd: int) -> str:
+        self.load([entry])
+        top_module = entry.partition(":")[0].partition(".")[0]
+        return self.left_out.get(top_module) or self.fork_obstacle(result_fd)
+
+    def _load(self, entry: str) -> None:
+        module, _, name = entry.partition(":")
+        top = module.partition(".")[0]
+        if top in self.left_out:
+            return
+        reason = self._exclusion_reason(top)
+        began = time.monotonic()
+        try:
+            if not reason:
+                _import(module, name)
+                _WARMERS.get(module, _do_nothing)()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a package may raise anything, SystemExit too
+            reason = f"it cannot be imported: {type(error).__name__}: {error}"
+        if reason:
+            self.left_out[top] = reason
+        else:
+            self.loaded[entry] = time.monotonic() - began
+
+    def _exclusion_reason(self, top: str) -> str:
+        if top in _NEVER_PRELOADED_GPU or top in _NEVER_PRELOADED:
+            return _NEVER_PRELOADED_GPU.get(top) or _NEVER_PRELOADED[top]
+        if top in sys.modules or top in sys.stdlib_module_names or top == "argosy":
+            return ""
+        spec = importlib.util.find_spec(top)
+        origin = spec.origin or "" if spec else ""
+        if spec is None:
+            return "it is not installed"
+        if not origin.startswith(self._package_dirs):
+            return "it is no installed package"
+        return ""
+
+    def fork_obstacle(self, *own: int) -> str:
+        """Return what makes a fork of this process wrong, or nothing; `own`: descriptors that are its own."""
+        _run_in_child(lambda _: "")
+        threads = wait_single_thread(_THREAD_EXIT_WAIT_S)
+        if threads > 1:
+            return f"it starts threads ({threads - 1})"
+        if ALL_VARIABLES in self.environment_reads.names_read:
+            return "it reads the whole environment while it is imported"
+        for number, target in open_descriptors():
+            if number > 2 and number not in self._own_descriptors and number not in own:
+                return f"it keeps `{target}` open"
+        library = next((name for name in _GPU_LIBRARIES if name in _memory_maps()), "")
+        return f"it loads `{library}`" if library else ""
+
+    def freeze(self) -> None:
+        """Have a child write to few pages of what is loaded: each is copied for it.
+
+        An agent's life is lived first, last of all, since what is loaded later empties caches again. The
+        cache of type attributes is emptied before it: an entry of a package's import names some string,
+        and a child that puts another in its place writes to the pages of both. A second life adapts the
+        copies of the code that the first one ran.
+        """
+        clear = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache  # the name since 3.13
+        clear()
+        run_code = self.trace_warmup()
+        gc.collect()
+        self._heap_fillers += fill_heap_holes()
+        compact_code(run_code, _COMPACTABLE_PACKAGES)
+        del run_code
+        gc.freeze()  # the last collection need not look at what was looked at
+        self._run_warmup()
+        gc.collect()
+        self._heap_fillers += fill_heap_holes()
+        gc.disable()
+        gc.freeze()
+
+    def trace_warmup(self) -> list[CodeType]:
+        """Live the first life, and return the code that ran in it."""
+        return trace_code(self._run_warmup)
+
+    def warm_up(self) -> None:
+        """Live the life of an agent of the library, where there are such: what that writes to is copied."""
+        if _RUNNER in self.loaded:
+            importlib.import_module("argosy.engine.fork.warmup_run").live_first()
+
+    def _run_warmup(self) -> None:
+        """Do what agents do: what packages do when they are used, and what every agent does."""
+        try:
+            for module in dict.fromkeys(entry.partition(":")[0] for entry in self.loaded):
+                _WARMERS.get(module, _do_nothing)()
+            self.warm_up()
+        except Exception as error:  # children only find out more by themselves; it is told in the diary
+            self.left_out["a first life"] = f"{type(error).__name__}: {error}"
+        wait_single_thread(_THREAD_EXIT_WAIT_S)
+
+
+def wait_single_thread(seconds: float) -> int:
+    """Return how many threads this process has, one as soon as there is but one."""
+    deadline = time.monotonic() + seconds
+    while (count := len(os.listdir("/proc/self/task"))) > 1 and time.monotonic() < deadline:
+        time.sleep(0.001)  # a thread that was joined may still be leaving
+    return count
+
+
+def open_descriptors(known: Container[int] = ()) -> Iterator[tuple[int, str]]:
+    """Yield number and target of each open descriptor, but for the known ones."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) in known:
+            continue
+        try:
+            yield int(name), os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            continue  # the listing's own
+
+
+def _memory_maps() -> str:
+    with open("/proc/self/maps") as file:
+        return file.read()
+
+
+def _find_package_dirs() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    found = {paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()}
+    return tuple(f"{folder}/" for folder in found)
+
+
+def _import(module: str, name: str) -> None:
+    found = importlib.import_module(module)
+    if name and not hasattr(found, name) and hasattr(found, "__path__"):
+        try:
+            importlib.import_module(f"{module}.{name}")
+        except ModuleNotFoundError:
+            return  # a name that its `__getattr__` or a later import brings
+
+
+def _run_in_child(work: Callable[[int], str]) -> str:
+    """Return what `work` returns in a child of its own, or how the child ended.
+
+    work is told the descriptor by which the child will speak.
+    """
+    reading, writing = os.pipe()
+    pid = fork_dependent()
+    if pid == 0:
+        try:
+            os.close(reading)
+            os.write(writing, work(writing).encode())
+        except BaseException as error:
+            os.write(writing, f"its trial failed: {error!r}".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as file:
+        output = file.read().decode()
+    status = os.waitpid(pid, 0)[1]
+    return output if os.WIFEXITED(status) else f"its import ended by signal {os.WTERMSIG(status)}"
+
+
+def _do_nothing() -> None:
+    """Nothing is loaded lazily."""
+
+
+def _warm_pydantic() -> None:
+    pydantic = importlib.import_module("pydantic")
+    inner = pydantic.create_model("Inner", number=("int", pydantic.Field(gt=0)), text=(str, ""))
+    fields = {
+        "inner": (inner, ...),
+        "share": ("float", 0.5),
+        "items": ("list[str]", []),
+        "facts": ("dict[str, str]", {}),
+    }
+    model = pydantic.create_model("Warm", **fields)
+    model.model_validate({"inner": {"number": 1}, "facts": {"a": "b"}}).model_dump()
+    model.model_validate_json(model(inner=inner(number=1)).model_dump_json())
+
+
+def _warm_yaml() -> None:
+    yaml = importlib.import_module("yaml")
+    yaml.safe_dump(yaml.safe_load("a: {b: [1, 2.5, true, text]}"))
+
+
+def _warm_msgspec() -> None:
+    msgspec = importlib.import_module("msgspec")
+    made = msgspec.defstruct("Warm", [("number", int, 0), ("text", str, "")])
+    msgspec.msgpack.decode(msgspec.msgpack.encode(made()), type=made)
+    msgspec.json.decode(msgspec.json.encode(made()), type=made)
+
+
+def _warm_asyncio() -> None:
+    importlib.import_module("encodings.idna")
+    asyncio = importlib.import_module("asyncio")
+    # Not asyncio.run: it would leave word that this thread had a loop, and get_event_loop would make none.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(_complete())
+
+
+async def _complete() -> None:
+    return None
+
+
+def _warm_psutil() -> None:
+    psutil = importlib.import_module("psutil")
+    process = psutil.Process()
+    process.cpu_times()
+    process.memory_info()
+
+
+_WARMERS: dict[str, Callable[[], None]] = {
+    "pydantic": _warm_pydantic,
+    "yaml": _warm_yaml,
+    "msgspec": _warm_msgspec,
+    "asyncio": _warm_asyncio,
+    "psutil": _warm_psutil,
+}
+# Whose code may be laid together: nobody keeps a code object of them and asks whether it is a function's.
+_COMPACTABLE_PACKAGES = frozenset(
+    (
+        *_WARMERS,
+        *("annotated_types", "pydantic_core", "typing_extensions", "typing_inspection", "uvloop", "zmq"),
+    )
+)

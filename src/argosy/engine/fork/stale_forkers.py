@@ -1,0 +1,58 @@
+"""The forkers of a supervisor that died, which one that was stopped would outlive for ever.
+
+A forker ends by itself when its supervisor does, unless it is stopped or hangs. So each supervisor
+leaves the numbers and start times of its forkers, and the next one ends those that are left: from
+then on nothing is forked by an order of the one before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from argosy.engine.process.os_process import os_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from argosy.engine.state.state_dir import StateDir
+
+
+class _ForkerRecord(msgspec.Struct, frozen=True):
+    """Numbers and start times of one boot. version: later ones add keys."""
+
+    boot: str
+    forkers: list[tuple[int, int]]
+    version: int = 1
+
+
+def record_forkers(state_dir: StateDir, pids: Iterable[int]) -> None:
+    """Leave to the next supervisor which forkers there are; a full disk costs no more than this."""
+    found = [(pid, stat.start_ticks) for pid in pids if (stat := os_process.read_stat(pid)) is not None]
+    temporary_path = state_dir.forkers_file.with_suffix(".new")
+    try:
+        temporary_path.write_bytes(msgspec.json.encode(_ForkerRecord(os_process.boot_id().hex(), found)))
+        os.replace(temporary_path, state_dir.forkers_file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary_path.unlink()
+
+
+def kill_stale_forkers(state_dir: StateDir) -> list[int]:
+    """Kill the forkers that an earlier supervisor has left; return their numbers."""
+    try:
+        record = msgspec.json.decode(state_dir.forkers_file.read_bytes(), type=_ForkerRecord)
+    except (OSError, msgspec.DecodeError):
+        return []
+    killed = []
+    for pid, started in record.forkers if record.boot == os_process.boot_id().hex() else ():
+        pidfd = os_process.open_process(os_process.ProcessIdentity(pid, started))
+        if pidfd is not None:
+            os_process.send_signal(pidfd, signal.SIGKILL)
+            os.close(pidfd)
+            killed.append(pid)
+    return killed

@@ -1,0 +1,82 @@
+"""An agent's life lived once in a zygote, so that its children need not find out again what it finds out.
+
+What is done for the first time fills caches, of types, of attributes, of signatures, and lets the
+interpreter adapt the code that runs; each of these writes to a page, which a child would have to copy. The
+loop is asyncio's own: uvloop would keep a pipe. Nothing else is left: no thread, no context, no descriptor.
+It has a fleet of its own, whose book lies in memory, and no folder: nothing of it is in the file system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from argosy.agent.agent import Agent
+from argosy.agent.handlers import request
+from argosy.agent.health import Health
+from argosy.agent.agent_runtime import AgentRuntime
+from argosy.agent.options import parse_options
+from argosy.agent.settings import read_settings
+from argosy.wire.address_book import MAX_SOCKET_PATH_BYTES, AddressBook, AgentAddress
+from argosy.wire.zmq_context.context_handle import terminate_shared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_NAME, _MACHINE = "first-life", "here"
+# No socket has a path as long as those below such a folder.
+_NO_RUNTIME_DIR = "/" + "-" * MAX_SOCKET_PATH_BYTES
+_BOOK = AddressBook(
+    fleet=_NAME,
+    environment="development",
+    machines=(_MACHINE,),
+    runtime=_NO_RUNTIME_DIR,
+    agents={_NAME: AgentAddress(_MACHINE, needs=("another",)), "another": AgentAddress(_MACHINE, port=1, health_port=2)},
+)
+# Bound for a moment, on a port that the kernel chooses; nobody listens at the notify socket.
+_ENVIRON = {"ARGOSY_AGENT": _NAME, "ARGOSY_PORT": "0", "NOTIFY_SOCKET": "@argosy-first-life"}
+
+
+class _SampleAgent(Agent):
+    """What agents have: a handler of either kind, health with facts. Ends as soon as it is ready."""
+
+    end: Callable[[], None]
+
+    async def start(self) -> None:
+        self.end()
+
+    @request
+    async def echo(self, text: str, times: int = 1) -> dict[str, float]:
+        return {text: float(times)}
+
+    @request(short=True)
+    def count(self) -> int:
+        return 1
+
+    def health(self) -> Health:
+        return Health(facts={"looks": 1})
+
+
+def run_warmup() -> None:
+    """Live it; to be done again, since code is adapted when it runs again."""
+    book = os.memfd_create("argosy-book", os.MFD_CLOEXEC)
+    try:
+        os.write(book, msgspec.json.encode(_BOOK))
+        _run_sample_agent(_ENVIRON | {"ARGOSY_BOOK": f"/proc/self/fd/{book}"})
+    finally:
+        os.close(book)
+    terminate_shared()
+
+
+def _run_sample_agent(environ: Mapping[str, str]) -> None:
+    options, port = parse_options(_SampleAgent.Options, [])
+    settings = read_settings(_SampleAgent.__name__, environ, port)
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runtime = AgentRuntime(_SampleAgent, settings, options)
+        _SampleAgent.end = staticmethod(partial(AgentRuntime.request_stop, runtime))
+        runner.run(runtime.run(()))
+    del _SampleAgent.end

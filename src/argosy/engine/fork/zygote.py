@@ -1,0 +1,263 @@
+"""The zygote: a forker that has loaded what its agents share, and forks them without an exec.
+
+A fresh interpreter, started with the options and variables of its agents. It loads installed
+packages only, never the user's code. It forks only while it has one thread, no descriptor of its
+own, and exactly the code that is on disk; else it declines, and the supervisor spawns that agent
+and replaces the zygote.
+
+    zygote: SOURCE RECIPE CHANNEL [careful]
+
+While nothing is to be done one child waits for the next order: see `spare`.
+
+The first time it trusts its packages; when the heap they leave is not fit for a fork, it starts
+itself anew and tries each in a throw-away child.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from argosy.engine.fork import python_program as programs
+from argosy.engine.fork.child_setup import exit_unstarted
+from argosy.engine.fork.forker import Forker
+from argosy.engine.fork.fork_protocol import NOT_EXECUTABLE, SpawnDeclined, SpawnRequest, ZygoteReady
+from argosy.engine.parentdeath import fork_dependent
+from argosy.engine.process.os_process import close_other_descriptors
+from argosy.engine.fork.python_program import PythonProgram
+from argosy.engine.fork.module_shadowing import ModuleShadowing
+from argosy.engine.fork.loaded_code import LoadedCode
+from argosy.engine.fork.prefork import PreforkedChild, await_request, prefork
+from argosy.engine.process.proctitle import keep_forever, set_process_title
+from argosy.engine.fork.preloader import Preloader, open_descriptors, wait_single_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+ZYGOTE_CODE = (
+    "import sys; sys.path[0] = sys.argv[1]; "
+    "from argosy.engine.fork.cow_names import lay_names; lay_names(); "
+    "from argosy.engine.fork.zygote import main; run = main(); run and run()"
+)
+_NO_WAIT_S = 0.0
+_IDLE_TIMEOUT_MS = 20
+# What every agent of the library loads, at the latest when it runs.
+ALWAYS_LOADED = ["msgspec", "argosy.agent.runner", "argosy.wire", "asyncio", "uvloop"]
+
+
+class PreloadRecipe(NamedTuple):
+    """What a zygote is to load.
+
+    programs: (is_module, target, words, folders first on its sys.path) of each agent. root: the
+    fleet file's folder. modules: what to load, None to find it out from the programs' sources.
+    is_careful: whether to try each in a throw-away child first.
+    """
+
+    programs: list[tuple[bool, str, list[str], list[str]]]
+    root: str
+    modules: list[str] | None
+    is_careful: bool = False
+
+
+class ChildReady(BaseException):
+    """Carries a child out of the zygote's loop to the bottom of its stack, where its program runs."""
+
+    def __init__(self, spawn_request: SpawnRequest, lease: int) -> None:
+        super().__init__()
+        self.spawn_request = spawn_request
+        self.lease = lease
+
+
+class Zygote(Forker):
+    """A forker whose children become their program by themselves."""
+
+    def __init__(
+        self, channel: socket.socket, preloader: Preloader, module_shadowing: ModuleShadowing, kept_files: Iterable[str] = ()
+    ) -> None:
+        super().__init__(channel)
+        self._preloader = preloader
+        self._module_shadowing = module_shadowing
+        self._loaded_code = LoadedCode(kept_files)
+        self._checked_ns = 0
+        self._import_environment = {name: os.environ.get(name) for name in map(os.fsdecode, preloader.environment_reads.names_read)}
+        self.descriptors |= self._loaded_code.descriptors
+        self._preforked: PreforkedChild | None = None
+        self._is_prefork_wanted = True
+
+    def report_ready(self, seconds: float) -> None:
+        """Tell the supervisor that orders may come."""
+        self._send_event(ZygoteReady(self._preloader.loaded, self._preloader.left_out, seconds))
+
+    def check_request(self, spawn_request: SpawnRequest, output: int, sent_ns: int) -> SpawnDeclined | None:
+        """Return why this agent is not forked here."""
+        reason = self._exhausted_reason(output, sent_ns)
+        if reason:
+            return SpawnDeclined(spawn_request.incarnation, reason, True)
+        reason = self._environment_difference(spawn_request) or self._module_shadowing.shadowing_reason(spawn_request)
+        return SpawnDeclined(spawn_request.incarnation, reason, False) if reason else None
+
+    def idle_timeout_ms(self) -> int | None:
+        """A spare child is forked once no order has come for a while: a start of many has no time for it."""
+        return _IDLE_TIMEOUT_MS if self._is_prefork_wanted else None
+
+    def on_idle(self) -> None:
+        """Fork the spare child."""
+        self._is_prefork_wanted = False
+        preforked = prefork()
+        if isinstance(preforked, PreforkedChild):
+            self._preforked = preforked
+            self.descriptors.add(preforked.fd)
+        elif preforked is not None:
+            self.child_main(lambda: self._await_request(preforked))
+
+    def _await_request(self, channel: socket.socket) -> tuple[SpawnRequest, int] | None:
+        """In the spare child: copy the pages that an agent writes to, then wait."""
+        set_process_title(["argosy: spare"], {})
+        self._preloader.warm_up()
+        return await_request(channel)
+
+    def fork_child(self, spawn_request: SpawnRequest, output: int) -> bool:
+        """Hand the order to the spare child, or fork one for it."""
+        preforked, self._is_prefork_wanted = self._take_preforked(), True
+        if preforked is None:
+            return super().fork_child(spawn_request, output)
+        if preforked.is_stopped():
+            preforked.kill()
+            return super().fork_child(spawn_request, output)
+        try:
+            return self.report_spawned(spawn_request.incarnation, preforked.pid, lambda: preforked.assign(spawn_request, output))
+        finally:
+            preforked.channel.close()
+
+    def is_unreported(self, pid: int) -> bool:
+        """The spare child has ended before it was anything; the next is forked after the next order."""
+        preforked = self._preforked
+        if preforked is None or preforked.pid != pid:
+            return False
+        self._take_preforked()
+        preforked.channel.close()
+        return True
+
+    def _take_preforked(self) -> PreforkedChild | None:
+        """Return the spare child, which is none from now on."""
+        preforked, self._preforked = self._preforked, None
+        if preforked is not None:
+            self.descriptors.discard(preforked.fd)
+        return preforked
+
+    def run_child(self, spawn_request: SpawnRequest, lease: int | None) -> NoReturn:
+        """In the settled child: leave the loop."""
+        assert lease is not None, "errands go to the bare forker"
+        raise ChildReady(spawn_request, lease)
+
+    def _exhausted_reason(self, output: int, sent_ns: int) -> str:
+        """Return why nothing can be forked from this process any more.
+
+        One look covers all orders that were sent before it: nothing but the loop runs in between.
+        """
+        if sent_ns < self._checked_ns:
+            return ""
+        checked_ns = time.monotonic_ns()
+        if wait_single_thread(_NO_WAIT_S) > 1:
+            return "the zygote has a second thread"
+        for number, target in open_descriptors(self.descriptors):
+            if number != output:
+                return f"the zygote holds `{target}` open"
+        changed = self._loaded_code.changed_path()
+        if changed:
+            return f"`{changed}` has changed since the zygote loaded it"
+        self._checked_ns = checked_ns
+        return ""
+
+    def _environment_difference(self, spawn_request: SpawnRequest) -> str:
+        for name, value in self._import_environment.items():
+            if spawn_request.env.get(name) != value:
+                return f"its `{name}` is another than the one that its packages were loaded with"
+        return ""
+
+
+def main() -> Callable[[], None] | None:
+    """Serve until the supervisor is gone; returns in a child only, with what is left to run there."""
+    started_at = time.monotonic()
+    _, memory, number, *mode = sys.argv[1:]
+    del sys.path[0]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with open(int(memory), closefd=False) as file:
+        file.seek(0)
+        recipe = PreloadRecipe(**json.load(file))
+    channel = socket.socket(fileno=int(number))
+    preloader = Preloader([channel.fileno(), int(memory)], recipe.root)
+    module_shadowing = ModuleShadowing()
+    _load(recipe, preloader, module_shadowing, is_careful=recipe.is_careful or bool(mode))
+    os.close(int(memory))
+    channel.set_inheritable(False)
+    set_process_title(["argosy: zygote"], {})
+    kept = [programs.cache_module(name) for name in (programs.RUNNER_MODULE,) if name in sys.modules]
+    zygote = Zygote(channel, preloader, module_shadowing, kept)
+    preloader.freeze()
+    zygote.report_ready(time.monotonic() - started_at)
+    try:
+        zygote.run()
+    except ChildReady as child:
+        spawn_request, lease = child.spawn_request, child.lease
+    else:
+        os._exit(0)
+    # Never freed: that would write to the page of each path and name that they hold.
+    keep_forever([zygote, preloader, module_shadowing])
+    return _become_program(spawn_request, lease)
+
+
+def _load(recipe: PreloadRecipe, preloader: Preloader, module_shadowing: ModuleShadowing, *, is_careful: bool) -> None:
+    entries = recipe.modules
+    if entries is None:
+        runners = {target for is_module, target, *_ in recipe.programs if is_module}
+        always_loaded = ALWAYS_LOADED if programs.RUNNER_MODULE in runners else []
+        preloader.load(always_loaded[:1])  # the scout needs it too
+        entries, module_shadowing.local_modules = _plan_in_child(recipe, lambda: preloader.load(always_loaded[1:]))
+    if is_careful:
+        preloader.load_in_trials(entries)
+        return
+    preloader.load(entries)
+    if preloader.fork_obstacle():
+        os.execv(sys.executable, [*sys.orig_argv[: 1 - len(sys.argv)], *sys.argv[1:], "careful"])
+
+
+def _plan_in_child(recipe: PreloadRecipe, while_waiting: Callable[[], None]) -> tuple[list[str], dict[str, list[str]]]:
+    """Return what `scout` finds, in a child of its own: it loads much that is not to stay."""
+    reading, writing = os.pipe()
+    pid = fork_dependent()
+    if pid == 0:
+        try:
+            from argosy.engine.fork.preload_plan import plan_preload  # noqa: PLC0415 - not to be loaded in the zygote
+
+            programs = [
+                (PythonProgram(is_module, target, tuple(words)), roots)
+                for is_module, target, words, roots in recipe.programs
+            ]
+            with open(writing, "wb") as file:
+                file.write(json.dumps(plan_preload(programs, recipe.root)).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    while_waiting()
+    with open(reading, "rb") as file:
+        found = file.read()
+    os.waitpid(pid, 0)
+    return tuple(json.loads(found)) if found else ([], {})
+
+
+def _become_program(spawn_request: SpawnRequest, lease: int) -> Callable[[], None]:
+    """Close what is the zygote's, and return the program, ready to run."""
+    close_other_descriptors(lease)
+    program = programs.parse_command(spawn_request.argv)
+    assert program is not None, "the supervisor orders nothing else from a zygote"
+    try:
+        programs.prepare_process(program, spawn_request.argv, spawn_request.env)
+    except (ValueError, OSError) as error:
+        exit_unstarted(spawn_request, f"its command or environment cannot be passed on: {error}", NOT_EXECUTABLE)
+    return lambda: programs.run_program(program)

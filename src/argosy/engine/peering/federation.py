@@ -1,0 +1,219 @@
+"""What a client asks of the whole fleet, asked of the other machines too, and the answers as one.
+
+Each part is asked for on its own; a machine that goes out of sight is waited for and asked again, which
+is safe: what runs there already is taken over and not started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from argosy.engine.peering.peer_unreachable import PeerUnreachableError
+from argosy.engine.supervisor.messages import (
+    ApplySummary,
+    Apply,
+    ApplyPreview,
+    CommandOutput,
+    Refused,
+    RelayCommand,
+    Restart,
+    Restarted,
+    Stop,
+    Stopped,
+)
+from argosy.fault import Fault, InputError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from argosy.engine.supervisor.control_server import ClientSession
+    from argosy.engine.peering.peer_connection import PeerConnection
+    from argosy.engine.peering.peer_set import PeerSet
+
+# Of the time of a whole start, left to a machine to end its late ones and to say so.
+_RESERVED_CLOSING_S: Final = 1.0
+_CONNECT_WAIT_S: Final = 10.0
+
+
+class RemoteApply:
+    """What the other machines made of an apply. refused: machine to why it did not take part."""
+
+    def __init__(self, machines: Iterable[str]) -> None:
+        self.machines = list(machines)
+        self.adopted: list[str] = []
+        self.refused: dict[str, str] = {}
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def cancel(self) -> None:
+        """Wait for them no more."""
+        for task in self.tasks:
+            task.cancel()
+
+
+class Federation:
+    """Asks the machines that `links` sees."""
+
+    def __init__(self, peers: PeerSet) -> None:
+        self._peers = peers
+
+    # ---- up
+
+    def apply(
+        self,
+        request: Apply,
+        remote_agent_names: Iterable[str],
+        session: ClientSession,
+        on_machine_done: Callable[[str], None],
+    ) -> RemoteApply:
+        """Have the machines of the agents `abroad` bring them up; `answered` is called for each machine."""
+        names = list(remote_agent_names)
+        self._peers.expect_apply(names, request.apply_id)
+        if request.origin or self._peers.plan is None:
+            return RemoteApply(())
+        machines = dict.fromkeys(self._peers.remote_agents[name].spec.machine for name in names)
+        remote_apply = RemoteApply(machines)
+        for machine in remote_apply.machines:
+            # Before the time of the whole start is over, so that what needs them is told why.
+            self._peers.connections[machine].start_waiting(min(_CONNECT_WAIT_S, request.timeout_s / 2))
+            task = asyncio.ensure_future(self._apply_at(machine, request, session, remote_apply))
+            remote_apply.tasks.append(task)
+
+            def on_done(_: object, machine: str = machine) -> None:
+                on_machine_done(machine)
+
+            task.add_done_callback(on_done)
+        return remote_apply
+
+    async def _apply_at(self, machine: str, request: Apply, session: ClientSession, remote_apply: RemoteApply) -> None:
+        plan = self._peers.plan
+        assert plan is not None, "there are links"
+        peer_request = msgspec.structs.replace(
+            request,
+            machine=machine,
+            origin=plan.machine,
+            environ={},
+            timeout_s=max(request.timeout_s - _RESERVED_CLOSING_S, request.timeout_s / 2),
+        )
+        connection = self._peers.connections[machine]
+        while await connection.wait_connected():
+            with contextlib.suppress(PeerUnreachableError):
+                async for reply in connection.request(peer_request):
+                    if isinstance(reply, ApplyPreview):
+                        session.send(msgspec.structs.replace(reply, machine=machine))
+                    elif isinstance(reply, ApplySummary):
+                        remote_apply.adopted += reply.adopted
+                    elif isinstance(reply, Refused):
+                        remote_apply.refused[machine] = "; ".join(map(str, reply.faults))
+                return
+        remote_apply.refused[machine] = connection.description
+
+    def merge_summary(self, summary: ApplySummary, remote_apply: RemoteApply) -> ApplySummary:
+        """Return the account with what the other machines had to say themselves."""
+        self._peers.stop_expecting()
+        not_ready = dict(summary.not_ready)
+        for name in not_ready:
+            remote_agent = self._peers.remote_agents.get(name)
+            if remote_agent is not None and (why := remote_apply.refused.get(remote_agent.spec.machine)):
+                not_ready[name] = why
+        adopted = [*summary.adopted, *(name for name in remote_apply.adopted if name in summary.ready)]
+        return msgspec.structs.replace(summary, not_ready=not_ready, adopted=adopted)
+
+    # ---- down, restart
+
+    async def stop(self, request: Stop, local_names: Sequence[str]) -> list[Stopped]:
+        """Have the machines stop their part. own: agents that are stopped here meanwhile."""
+        plan = self._peers.plan
+        if request.origin or plan is None:
+            return []
+        names_by_machine = self._group_by_machine(request.names)
+        every = [*local_names, *(name for names in names_by_machine.values() for name in names)]
+
+        async def stop_at(machine: str, names: list[str]) -> Stopped:
+            stopping_elsewhere = [name for name in every if name not in names]
+            peer_request = msgspec.structs.replace(
+                request,
+                names=None if request.names is None else names,
+                origin=plan.machine,
+                beside=stopping_elsewhere,
+            )
+            connection = self._peers.connections[machine]
+            try:
+                reply = await _request_last_reply(connection, peer_request)
+                assert isinstance(reply, Stopped), "a stop is answered by what was stopped"
+            except RefusedError as error:
+                return Stopped(stopped=[], killed=[], seconds=0.0, unreachable={machine: _join_messages(error.faults)})
+            return reply
+
+        return await asyncio.gather(*(stop_at(*part) for part in names_by_machine.items()))
+
+    async def restart(self, request: Restart) -> list[Restarted]:
+        """Have the machines restart their part."""
+        plan = self._peers.plan
+        if request.origin or plan is None:
+            return []
+
+        async def restart_at(machine: str, names: list[str]) -> Restarted:
+            peer_request = msgspec.structs.replace(request, names=names, origin=plan.machine)
+            try:
+                reply = await _request_last_reply(self._peers.connections[machine], peer_request)
+                assert isinstance(reply, Restarted), "a restart is answered by its outcome"
+            except RefusedError as error:
+                reason = _join_messages(error.faults)
+                return Restarted(
+                    restarted=[], not_ready=dict.fromkeys(names, reason), reconnected=[], seconds=0.0
+                )
+            return reply
+
+        names_by_machine = self._group_by_machine(request.names)
+        return await asyncio.gather(
+            *(restart_at(machine, names) for machine, names in names_by_machine.items() if names)
+        )
+
+    def _group_by_machine(self, names: Iterable[str] | None) -> dict[str, list[str]]:
+        """Return which of these each machine runs; None for all, of every machine."""
+        peers = self._peers
+        if names is None:
+            return {machine: [each.name for each in peers.remote_agents_of(machine)] for machine in peers.connections}
+        names_by_machine: dict[str, list[str]] = {}
+        for name in names:
+            if name in peers.remote_agents:
+                names_by_machine.setdefault(peers.remote_agents[name].spec.machine, []).append(name)
+        return names_by_machine
+
+    # ---- verbs that only read
+
+    async def relay(self, request: RelayCommand, session: ClientSession) -> None:
+        """Hand on what a verb prints on another machine.
+
+        Raises InputError: there is no such machine; LinkLostError: it cannot be seen.
+        """
+        connection = self._peers.connections.get(request.machine)
+        if connection is None:
+            message = f"this supervisor is not linked to a machine `{request.machine}`"
+            raise InputError(Fault(request.machine, "unknown-machine", message, "`argosy status` lists them"))
+        async for reply in connection.request(request):
+            if isinstance(reply, CommandOutput | Refused):
+                session.send(reply)
+
+
+async def _request_last_reply(connection: PeerConnection, request: Stop | Restart) -> object:
+    """Return the last answer to a request.
+
+    Raises RefusedError: the machine is not seen, or refuses.
+    """
+    if not connection.is_connected:
+        raise RefusedError(Fault(connection.machine, "blind", connection.description))
+    last: object = None
+    async for reply in connection.request(request):
+        last = reply
+    if isinstance(last, Refused):
+        raise RefusedError(*last.faults)
+    return last
+
+
+def _join_messages(faults: Iterable[Fault]) -> str:
+    return "; ".join(fault.message for fault in faults)

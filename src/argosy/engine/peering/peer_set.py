@@ -1,0 +1,204 @@
+"""The links of this supervisor to those of the other machines: one door, one dial a machine, one view.
+
+What is heard of the others' agents goes into `Distant`s; whom it concerns here is told by the crew.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from argosy.engine.peering.remote_agent import RemoteAgent
+from argosy.engine.peering.peer_protocol import MemoryReport, StatusUpdate, AgentsSnapshot
+from argosy.engine.supervisor.messages import MachineStatus
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from argosy.engine.supervisor.control_server import ClientSession
+    from argosy.engine.peering.peer_connection import PeerConnection
+    from argosy.engine.peering.peer_server import PeerServer
+    from argosy.engine.peering.peering_plan import PeeringPlan
+    from argosy.engine.supervisor.messages import AgentStatus, ControlRequest
+    from argosy.engine.unit.state_machine import State
+
+
+class PeerSet:
+    """All machines but this one, as this supervisor sees them.
+
+    statuses, version: of this machine's agents, and of its tree. handle: answers what another machine asks.
+    on_heard(distant, its state before): after each transition elsewhere. on_sight(dial): a machine is
+    linked, blind, or was waited for in vain.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        get_statuses: Callable[[], dict[str, AgentStatus]],
+        get_version: Callable[[], str],
+        handle_request: Callable[[ClientSession, ControlRequest], Awaitable[None]],
+        on_remote_change: Callable[[RemoteAgent, State], None],
+        on_reachability_change: Callable[[PeerConnection], None],
+    ) -> None:
+        self.plan: PeeringPlan | None = None
+        self.remote_agents: dict[str, RemoteAgent] = {}
+        self.connections: dict[str, PeerConnection] = {}
+        self._epoch = secrets.randbits(62)
+        self._loop = loop
+        self._get_statuses = get_statuses
+        self._get_version = get_version
+        self._handle_request = handle_request
+        self._on_remote_change = on_remote_change
+        self._forward_reachability_change = on_reachability_change
+        self._server: PeerServer | None = None
+
+    def configure(self, plan: PeeringPlan | None) -> None:
+        """Link as this plan says from now on; what it does not change stays linked.
+
+        Raises RefusedError: the door cannot be bound, or this machine has no key.
+        """
+        before, self.plan = self.plan, plan
+        if plan is None:
+            self._close_all(0)
+            self.remote_agents.clear()
+            return
+        connection_settings = (plan.fleet, plan.environment, plan.machine, plan.listen_endpoint, plan.keys_dir, plan.peers)
+        is_same = before is not None and connection_settings == (
+            before.fleet,
+            before.environment,
+            before.machine,
+            before.listen_endpoint,
+            before.keys_dir,
+            before.peers,
+        )
+        if not is_same:
+            self._close_all(0)
+            try:
+                self._open_connections(plan)
+            except BaseException:
+                self.plan = None
+                self._close_all(0)
+                raise
+        self._update_remote_agents(plan)
+
+    def _open_connections(self, plan: PeeringPlan) -> None:
+        # ZeroMQ is for fleets with links alone.
+        from argosy.engine.peering.peer_connection import PeerConnection  # noqa: PLC0415
+        from argosy.engine.peering.peer_server import PeerServer  # noqa: PLC0415
+
+        # The door first: whoever is dialled dials back at once.
+        self._server = PeerServer(
+            plan, self._epoch, self._loop, self._get_statuses, self._get_version, self._handle_request, self._on_peer_subscribed
+        )
+        for machine in plan.peers:
+            self.connections[machine] = PeerConnection(plan, machine, self._loop, self._on_peer_frame, self._on_connection_change)
+
+    def _update_remote_agents(self, plan: PeeringPlan) -> None:
+        """Have a distant for each agent elsewhere; known ones keep what was heard of them."""
+        for name in [name for name in self.remote_agents if name not in plan.agents]:
+            del self.remote_agents[name]
+        for name, spec in plan.agents.items():
+            existing = self.remote_agents.get(name)
+            if existing is None or existing.reachability is not self.connections[spec.machine]:
+                self.remote_agents[name] = RemoteAgent(name, spec, self.connections[spec.machine])
+                if existing is not None and existing.status is not None and existing.spec.machine == spec.machine:
+                    self.remote_agents[name].copy_status_from(existing)
+            else:
+                existing.spec = spec
+
+    def publish(self, agent: str, status: AgentStatus) -> None:
+        """Tell the other machines of a transition here."""
+        if self._server is not None:
+            self._server.publish(agent, status)
+
+    def remote_agents_of(self, machine: str) -> list[RemoteAgent]:
+        """Return the agents of a machine."""
+        return [each for each in self.remote_agents.values() if each.spec.machine == machine]
+
+    def machine_statuses(self) -> dict[str, MachineStatus]:
+        """Return how each other machine is seen."""
+        return {
+            machine: MachineStatus(
+                state="linked" if dial.is_connected else "blind",
+                since_s=dial.since_s,
+                reason=dial.reason,
+                version=dial.version,
+            )
+            for machine, dial in self.connections.items()
+        }
+
+    def expect_apply(self, names: Iterable[str], apply_id: str) -> None:
+        """Take note that these have been asked for by this order: what they were before says nothing."""
+        for name in names:
+            if name in self.remote_agents:
+                self.remote_agents[name].expect_apply(apply_id)
+
+    def stop_expecting(self) -> None:
+        """Take what was heard last for what is."""
+        for remote_agent in self.remote_agents.values():
+            before = remote_agent.state
+            remote_agent.pending_apply_id = ""
+            if remote_agent.state is not before:
+                self._on_remote_change(remote_agent, before)
+
+    def mark_machine_failed(self, machine: str, reason: str) -> None:
+        """Take a machine that is not seen for gone, since somebody knows; a linked one is what it says."""
+        connection = self.connections.get(machine)
+        if connection is None or connection.is_connected:  # nor is it kept for later: it may be old by then
+            return
+        before = {distant.name: distant.state for distant in self.remote_agents_of(machine)}
+        connection.mark_failed(reason)
+        for remote_agent in self.remote_agents_of(machine):
+            if remote_agent.state is not before[remote_agent.name]:
+                self._on_remote_change(remote_agent, before[remote_agent.name])
+
+    def close(self, running_agents: int) -> None:
+        """End all links. running: agents that run on here."""
+        self._close_all(running_agents)
+
+    def _close_all(self, running_agents: int) -> None:
+        for connection in self.connections.values():
+            connection.close()
+        self.connections.clear()
+        if self._server is not None:
+            self._server.close(running_agents)
+            self._server = None
+
+    # ---- hearing
+
+    def _on_peer_subscribed(self, machine: str) -> None:
+        """Dial back who has dialled: it is there."""
+        if dial := self.connections.get(machine):
+            dial.dial_now()
+
+    def _on_peer_frame(self, connection: PeerConnection, frame: AgentsSnapshot | StatusUpdate | MemoryReport) -> None:
+        if isinstance(frame, AgentsSnapshot | MemoryReport):
+            connection.version = frame.version
+        match frame:
+            case AgentsSnapshot():
+                self._apply_snapshot(connection.machine, frame)
+            case StatusUpdate():
+                remote_agent = self.remote_agents.get(frame.agent)
+                if remote_agent is not None and remote_agent.spec.machine == connection.machine:
+                    self._apply_status(remote_agent, frame.status)
+            case MemoryReport():
+                for name, (rss, pss, age_s) in frame.agents.items():
+                    if name in self.remote_agents and self.remote_agents[name].spec.machine == connection.machine:
+                        self.remote_agents[name].update_memory(rss, pss, age_s)
+
+    def _apply_snapshot(self, machine: str, snapshot: AgentsSnapshot) -> None:
+        for remote_agent in self.remote_agents_of(machine):
+            if status := snapshot.agents.get(remote_agent.name):
+                self._apply_status(remote_agent, status)
+            elif remote_agent.status is not None:
+                before, remote_agent.status = remote_agent.state, None
+                self._on_remote_change(remote_agent, before)
+
+    def _apply_status(self, remote_agent: RemoteAgent, status: AgentStatus) -> None:
+        before = remote_agent.state
+        remote_agent.update_status(status, self._loop.time())
+        self._on_remote_change(remote_agent, before)
+
+    def _on_connection_change(self, connection: PeerConnection) -> None:
+        self._forward_reachability_change(connection)

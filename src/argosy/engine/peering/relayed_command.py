@@ -1,0 +1,49 @@
+"""A verb that only reads, run here for a client of another machine; what it prints is handed on."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+from argosy.engine.supervisor.messages import CommandOutput
+from argosy.fault import Fault, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from argosy.engine.supervisor.control_server import ClientSession
+
+# What each needs beside it to change nothing, and to be about the machine itself alone.
+_READ_ONLY_COMMANDS: Final = {"logs": {"--here"}, "restart": {"--here", "--dry-run"}}
+_CHUNK_BYTES: Final = 65536
+
+
+async def run_relayed_command(fleet_path: str, args: Sequence[str], session: ClientSession) -> None:
+    """Run `argosy WORDS` on this machine's fleet file, and send its output; an empty one is the end.
+
+    Ends the process when it is cancelled. Raises InputError: this verb does more than read.
+    """
+    if not args or args[0] not in _READ_ONLY_COMMANDS or not _READ_ONLY_COMMANDS[args[0]].issubset(args):
+        found = args[0] if args else ""
+        expected = ", ".join(" ".join([verb, *sorted(needed)]) for verb, needed in _READ_ONLY_COMMANDS.items())
+        message = f"`{found}` is not run for other machines; expected one of: {expected}"
+        raise InputError(Fault(found, "usage", message))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "argosy", *args, "--fleet", fleet_path],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), process.stdout)
+    try:
+        while data := await reader.read(_CHUNK_BYTES):
+            session.send(CommandOutput(data=data))
+        session.send(CommandOutput(data=b""))
+    finally:
+        process.kill()
+        process.returncode = 0  # the supervisor waits for all children, by the kernel's word
+        pipe.close()

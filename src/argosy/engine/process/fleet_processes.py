@@ -1,0 +1,107 @@
+"""What /proc shows of fleets: supervisors by the lock they hold, agents by the variables they were given.
+
+It needs no state folder, so it also finds what runs after somebody has deleted that.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.engine.process.os_process import os_process
+from argosy.engine.state.state_dir import state_dir_at
+from argosy.engine.process.leftover_processes import DELETED_SUFFIX, locked_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SUPERVISOR_TITLE = b"argosy: supervisor "
+_CELL_TITLE = b"argosy: cell "
+_SUPERVISOR_LOCK_NAME = "supervisor.lock"
+_LEASES_DIR_NAME = "lease"
+
+
+class FleetProcess(NamedTuple):
+    """A process of a fleet. state, runtime: the fleet's folders, runtime None where it is not told."""
+
+    pid: int
+    fleet: str
+    state_path: Path
+    runtime_path: Path | None = None
+    environment: str = ""
+    is_supervisor: bool = False
+
+
+def scan_fleet_processes() -> Iterator[FleetProcess]:
+    """Yield the supervisors and the agents of this user."""
+    for pid in os_process.all_pids():
+        try:
+            if os.stat(f"/proc/{pid}").st_uid == os.getuid():
+                yield from _supervisor_processes(pid)
+                if (agent := inspect_agent_process(pid)) is not None:
+                    yield agent
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it has ended, or is not to be seen
+
+
+def process_started_s(pid: int) -> float:
+    """Return when a process began, in epoch seconds, 0 where it has ended."""
+    found = os_process.read_stat(pid)
+    if found is None:
+        return 0.0
+    age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.start_ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - age_s
+
+
+def _supervisor_processes(pid: int) -> Iterator[FleetProcess]:
+    title = _read_title(pid)
+    if not title.startswith(_SUPERVISOR_TITLE):
+        return
+    name = title.removeprefix(_SUPERVISOR_TITLE).rstrip(b"\0").decode(errors="replace")
+    states = {Path(path).parent for path in locked_files(pid) if os.path.basename(path) == _SUPERVISOR_LOCK_NAME}
+    for state in states:
+        yield FleetProcess(pid, name, state, is_supervisor=True)
+
+
+def inspect_agent_process(pid: int) -> FleetProcess | None:
+    """Return what an agent's process tells of its fleet; None for any other process.
+
+    An agent leads its session and has no terminal: a person may have given a shell its variables.
+    """
+    stat = os_process.read_stat(pid)
+    if stat is None or stat.session != pid or stat.state == "Z" or stat.terminal:
+        return None
+    if _read_title(pid).startswith(_CELL_TITLE):
+        return _inspect_cell_process(pid)
+    variables = os_process.read_environ(pid)
+    fleet, book, notify = (variables.get(name, "") for name in ("ARGOSY_FLEET", "ARGOSY_BOOK", "NOTIFY_SOCKET"))
+    if not (fleet and book and notify):
+        return None
+    return FleetProcess(pid, fleet, Path(book).parent, Path(notify).parent.parent, variables.get("ENV_TYPE", ""))
+
+
+def _read_title(pid: int) -> bytes:
+    try:
+        return os_process.read_small_file(f"/proc/{pid}/cmdline")
+    except OSError:
+        return b""  # it has ended, or is not to be seen
+
+
+def _inspect_cell_process(pid: int) -> FleetProcess | None:
+    """Return what the process of a cell tells by its lease; its title is written over its variables."""
+    for path in map(Path, locked_files(pid)):
+        if path.parent.name == _LEASES_DIR_NAME:
+            state = path.parent.parent
+            return FleetProcess(pid, state.name.rpartition("-")[0], state, state_dir_at(state).runtime_path)
+    return None
+
+
+def working_directory(pid: int) -> tuple[Path, bool] | None:
+    """Return the folder that a process is in, and whether it was deleted; None where it is not to be seen."""
+    try:
+        found = os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return None
+    return Path(found.removesuffix(DELETED_SUFFIX)), found.endswith(DELETED_SUFFIX)

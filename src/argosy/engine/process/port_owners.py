@@ -1,0 +1,188 @@
+"""Who listens on which TCP port of this machine, found once for all who ask at about the same time.
+
+A probe of a port proves nothing about the process that was just started; so a port is tried before
+a start, and a listening socket is traced to its process through /proc before an answer from it
+counts. A fleet has as many probes as agents, and each asks again and again: what was read serves all
+of them for ten times as long as the reading took, and whose a socket is is remembered, so that the
+next who asks reads one link to see whether that still holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.engine.process.process_owner import find_owner
+from argosy.engine.process.tcp_ports import (
+    PortOwner,
+    socket_inode_at,
+    is_port_free,
+    has_no_listener,
+    list_listening_sockets,
+    iter_open_sockets,
+    command_line_of,
+)
+from argosy.engine.process.os_process import all_pids, child_pids, read_stat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_REUSE_FACTOR = 10  # what was read serves for so many times as long as that took
+_MIN_REUSE_S = 0.005
+_YIELD_INTERVAL_S = 0.005
+
+
+class _SocketDescriptor(NamedTuple):
+    """A descriptor of a process, by its path in /proc, that was seen to be a listening socket."""
+
+    pid: int
+    path: str
+
+
+class PortOwners:
+    """The listening sockets of this machine and who holds them, as far as this user may see."""
+
+    def __init__(self) -> None:
+        self._search_lock = asyncio.Lock()
+        self._by_port: dict[int, set[int]] = {}
+        self._inodes: set[int] = set()
+        self._descriptors: dict[int, dict[_SocketDescriptor, None]] = {}
+        self._searched_pids: set[int] = set()  # processes, since the sockets were listed
+        self._searched_inodes: set[int] = set()  # inodes, by the last search of all processes
+        self._listing_valid_until = self._search_valid_until = 0.0
+
+    async def find_listener(self, port: int, session: int) -> tuple[PortOwner | None, bool]:
+        """Return who listens on `port` (None: nobody), and whether that is a process of `session`.
+
+        Those who ask at the same time take turns, one in each turn of the loop, and a long search lets the
+        loop go on in between.
+        """
+        async with self._search_lock:
+            await asyncio.sleep(0)
+            inodes = self._listening_inodes(port)
+            if not inodes:
+                return None, False
+            own = self._pid_in_session(inodes, session)
+            if own is None:
+                for pid in _iter_descendants(session):  # the leader first, the common case
+                    await _run_yielding(self._scan_processes([pid]))
+                    own = self._pid_in_session(inodes, session)
+                    if own is not None:
+                        break
+            if own is None:
+                await _run_yielding(self._scan_all_processes(inodes))
+                own = self._pid_in_session(inodes, session)
+            if own is not None:
+                return PortOwner(port, own, "" if own == session else command_line_of(own)), True
+            holder = self._known_owner(port, inodes)
+            if not holder.pid and not self._listening_inodes(port, refresh=True):
+                return None, False  # it has closed meanwhile
+            return holder, False
+
+    def owner_of_port(self, port: int) -> PortOwner:
+        """Return who listens on `port`; pid 0 also where nobody does."""
+        inodes = self._listening_inodes(port) or self._listening_inodes(port, refresh=True)
+        holder = self._known_owner(port, inodes)
+        if not holder.pid:
+            for _ in self._scan_all_processes(inodes):
+                pass
+            holder = self._known_owner(port, inodes)
+        return holder
+
+    def port_conflict(self, bindings: Iterable[tuple[str, int]], probe_port: int | None = None) -> str:
+        """Return what is in the way of an agent's ports, empty when nothing is.
+
+        wanted: (interface, port) pairs that it shall bind. probed: where its probe will knock: whoever
+        listens there already is not the agent.
+        """
+        for host, port in bindings:
+            try:
+                if not is_port_free(host, port):
+                    return str(self.owner_of_port(port))
+            except OSError as error:
+                return f"port {port} cannot be bound on {host}: {error.strerror}"
+        if probe_port is None or has_no_listener(probe_port) or not self._listening_inodes(probe_port):
+            return ""
+        return str(self.owner_of_port(probe_port))
+
+    def _listening_inodes(self, port: int, *, refresh: bool = False) -> set[int]:
+        """Return the inodes of the sockets that listen on `port`, as they were a moment ago or are now."""
+        started = time.monotonic()
+        if refresh or started >= self._listing_valid_until:
+            self._by_port = {}
+            for found, inode in list_listening_sockets():
+                self._by_port.setdefault(found, set()).add(inode)
+            self._inodes = {inode for inodes in self._by_port.values() for inode in inodes}
+            self._descriptors = {inode: seats for inode, seats in self._descriptors.items() if inode in self._inodes}
+            self._searched_pids.clear()
+            self._listing_valid_until = _valid_until(started)
+        return self._by_port.get(port, set())
+
+    def _pids_holding(self, inodes: Iterable[int]) -> Iterator[int]:
+        """Yield the processes that are known to hold one of these sockets, and still do."""
+        for inode in inodes:
+            for descriptor in self._descriptors.get(inode, ()):
+                if socket_inode_at(descriptor.path) == inode:
+                    yield descriptor.pid
+
+    def _pid_in_session(self, inodes: Iterable[int], session: int) -> int | None:
+        """Return a process of `session` that is known to hold one of these sockets."""
+        return next((pid for pid in self._pids_holding(inodes) if _is_in_session(pid, session)), None)
+
+    def _known_owner(self, port: int, inodes: Iterable[int]) -> PortOwner:
+        pid = next(self._pids_holding(inodes), 0)
+        owner = find_owner(pid) if pid else None
+        return PortOwner(port, pid, command_line_of(pid) if pid else "", str(owner) if owner else "")
+
+    def _scan_processes(self, pids: Iterable[int]) -> Iterator[None]:
+        """Note which listening sockets these processes hold; yields after each descriptor."""
+        for pid in pids:
+            if pid not in self._searched_pids:
+                for path, inode in iter_open_sockets(pid):
+                    if inode in self._inodes:
+                        self._descriptors.setdefault(inode, {})[_SocketDescriptor(pid, path)] = None
+                    yield
+                self._searched_pids.add(pid)
+
+    def _scan_all_processes(self, inodes: set[int]) -> Iterator[None]:
+        """Search every process, unless that was done a moment ago and these sockets were there."""
+        started = time.monotonic()
+        if inodes <= self._searched_inodes and started < self._search_valid_until:
+            return
+        sought = self._inodes
+        yield from self._scan_processes(all_pids())
+        self._searched_inodes, self._search_valid_until = sought, _valid_until(started)
+
+
+def _valid_until(started: float) -> float:
+    """Return until when what was read since `began` serves."""
+    now = time.monotonic()
+    return now + max(_MIN_REUSE_S, _REUSE_FACTOR * (now - started))
+
+
+def _is_in_session(pid: int, session: int) -> bool:
+    if pid == session:
+        return True
+    found = read_stat(pid)
+    return found is not None and found.session == session
+
+
+def _iter_descendants(pid: int) -> Iterator[int]:
+    """Yield a process and all that descend from it, each before its children are looked for."""
+    todo = [pid]
+    while todo:
+        each = todo.pop()
+        yield each
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            todo.extend(child_pids(each))
+
+
+async def _run_yielding(steps: Iterable[None]) -> None:
+    """Take these steps, and give the loop a turn in between."""
+    until = time.monotonic() + _YIELD_INTERVAL_S
+    for _ in steps:
+        if time.monotonic() > until:
+            await asyncio.sleep(0)
+            until = time.monotonic() + _YIELD_INTERVAL_S

@@ -1,0 +1,93 @@
+"""The departure of an agent: nothing follows, not even its next start, while something of it is left.
+
+What can be left when its process and its group are gone: a descendant that holds the lease, or a
+daemon that closed the lease and left the session, and has fallen to the supervisor. Both get a
+second to end; then they are told and killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from argosy.engine.process.os_process import lease
+from argosy.engine.process.os_process import os_process
+from argosy.engine.process.leftover_processes import is_daemon, is_leftover
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from argosy.engine.state.state_dir import StateDir
+
+_GRACE_S = 1.0
+_POLL_S = 0.01
+
+
+class ProcessCleanup:
+    """Calls `then()` as soon as nothing of `agent` is left, at once where that is so already.
+
+    on_left(text): told whenever something had to be killed. kin: this process's children that are no
+    agent's, its forkers. is_adopted: an earlier supervisor started it. What such an agent left fell to
+    another process long ago, so all are looked at: at first, and again when those are gone.
+    """
+
+    def __init__(
+        self,
+        state_dir: StateDir,
+        agent: str,
+        loop: asyncio.AbstractEventLoop,
+        on_gone: Callable[[], None],
+        on_leftover: Callable[[str], None],
+        forker_pids: Callable[[], set[int]],
+        *,
+        is_adopted: bool = False,
+    ) -> None:
+        self._lease = str(state_dir.lease_file(agent))
+        self._notify = str(state_dir.notify_socket(agent))
+        self._loop = loop
+        self._on_gone, self._on_leftover, self._forker_pids = on_gone, on_leftover, forker_pids
+        self._kill_at = loop.time() + _GRACE_S
+        self._timer: asyncio.TimerHandle | None = None
+        self._reparented: list[int] | None = None if is_adopted else []  # None: to be looked for
+        self.is_done = False
+
+    def poll(self) -> None:
+        """Go on if nothing is left, else look again soon; also where there was no descriptor to look with."""
+        with contextlib.suppress(OSError):
+            self.is_done = self._is_nothing_left()
+        if self.is_done:
+            self._on_gone()
+        else:
+            self._timer = self._loop.call_later(_POLL_S, self.poll)
+
+    def _is_nothing_left(self) -> bool:
+        """Find out, and end in time what is left; raises OSError: there are too few descriptors."""
+        if self._reparented is None:
+            self._reparented = self._find_reparented()
+        candidates = {*os_process.child_pids(), *self._reparented} - self._forker_pids()
+        leftovers = [pid for pid in candidates if is_leftover(pid, self._notify) and os_process.is_alive(pid)]
+        if not leftovers and self._reparented:
+            self._reparented = leftovers = self._find_reparented()  # they may have started others
+        if not leftovers and lease.is_lease_free(self._lease):
+            return True
+        if self._loop.time() > self._kill_at:
+            self._kill_at = self._loop.time() + _GRACE_S
+            self._kill_leftovers(leftovers)
+        return False
+
+    def _find_reparented(self) -> list[int]:
+        return [pid for pid in os_process.all_pids() if is_leftover(pid, self._notify) and is_daemon(pid)]
+
+    def _kill_leftovers(self, leftovers: list[int]) -> None:
+        for pid in leftovers:
+            if os_process.kill_if(pid, lambda pid: is_leftover(pid, self._notify)):
+                self._on_leftover(f"failing: left process {pid}")
+        holders = os_process.kill_pids_with_open_file(self._lease)
+        if holders:
+            self._on_leftover(f"failing: child pid {', '.join(map(str, holders))} still holds it")
+
+    def cancel(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()

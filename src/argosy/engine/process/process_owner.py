@@ -1,0 +1,47 @@
+"""Which agent of which fleet a process belongs to: for who meets it and does not know it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from argosy.engine.process.os_process import os_process
+from argosy.engine.state.state_dir import StateDir
+from argosy.engine.state.known_fleets import read_recorded_fleet
+from argosy.engine.process.leftover_processes import agent_names_of
+from argosy.engine.process.fleet_processes import FleetProcess, inspect_agent_process
+
+
+class ProcessOwner(NamedTuple):
+    """The agent, the name of its fleet, and its fleet file, None where nobody knows."""
+
+    agent: str
+    fleet: str
+    path: Path | None
+
+    def __str__(self) -> str:
+        if self.path is None:
+            return f"agent `{self.agent}` of fleet `{self.fleet}` (no record of its fleet file)"
+        where = f"{self.path}" if self.path.exists() else f"{self.path}, moved or deleted"
+        return f"agent `{self.agent}` of fleet `{self.fleet}` ({where})"
+
+
+def find_owner(pid: int) -> ProcessOwner | None:
+    """Return whose a process is, None when it is no agent's: that of its session's leader.
+
+    The leader holds the agent's lease open or was told its notify socket, and has no terminal.
+    """
+    stat = os_process.read_stat(pid)
+    trace = inspect_agent_process(stat.session) if stat is not None else None
+    agent = _find_agent(trace) if trace is not None else None
+    if trace is None or agent is None:
+        return None
+    record = read_recorded_fleet(trace.state_path)
+    return ProcessOwner(agent, record.name if record else trace.fleet, record.path if record else None)
+
+
+def _find_agent(trace: FleetProcess) -> str | None:
+    """Return the agent, or the process of a cell, that a process is."""
+    if trace.runtime_path is None:
+        return None
+    return next(agent_names_of(trace.pid, StateDir(trace.state_path, trace.runtime_path)), None)

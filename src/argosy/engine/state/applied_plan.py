@@ -1,0 +1,179 @@
+"""The roster: the plan that was applied last, for the next supervisor; and the book, for the agents."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from argosy.agent.cell_manifest import CellManifest, read_cell_manifest
+from argosy.engine.cells.cell_plan import cell_of_unit
+from argosy.engine.state.file_identity import FileIdentity
+from argosy.engine.peering.peering_plan import PeeringPlan
+from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
+from argosy.fault import ArgosyError
+from argosy.fleet.fleet_spec import Probe
+from argosy.wire.address_book import AddressBook, AgentAddress, write_address_book
+from argosy.wire.security.curve_keys import active_keys_dir
+from argosy.wire.atomic_file import has_content
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from argosy.engine.state.state_dir import StateDir
+    from argosy.fleet.placement import Placement
+    from argosy.fleet.fleet_spec import Fleet
+
+
+class AppliedPlan(msgspec.Struct, frozen=True):
+    """What a supervisor ran; machines: those that this host is; links: to the others, None without.
+
+    leaving: processes that the plan has no more, which ran when it was written; hulls: of cells that
+    ran then. mark: of the fleet file, None where it could not be read.
+    """
+
+    plan: ProcessPlan
+    machines: list[str]
+    stopping: dict[str, ProcessSpec] = {}
+    cell_processes: dict[str, ProcessSpec] = {}
+    peering: PeeringPlan | None = None
+    fleet_file: FileIdentity | None = None
+
+
+def stage_applied_plan(state_dir: StateDir, applied_plan: AppliedPlan) -> Path | None:
+    """Write the roster beside the one in force, readable by its owner alone; return the path to rename.
+
+    None when the one in force is the same. Environments may hold secrets. Raises OSError: the disk is full.
+    """
+    data = msgspec.json.encode(applied_plan)
+    if has_content(state_dir.applied_plan, data):
+        return None
+    temp_path = state_dir.applied_plan.with_suffix(".new")
+    descriptor = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+    except OSError:
+        temp_path.unlink(missing_ok=True)
+        raise
+    return temp_path
+
+
+def load_applied_plan(state_dir: StateDir) -> AppliedPlan | None:
+    """Return the roster, or None when there is none that can be read."""
+    try:
+        return msgspec.json.decode(state_dir.applied_plan.read_bytes(), type=AppliedPlan)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+class UnplannedSpecs(NamedTuple):
+    """What runs and is in no roster: agents by name, and the processes of cells by cell."""
+
+    agents: dict[str, ProcessSpec]
+    cell_processes: dict[str, ProcessSpec]
+
+
+def specs_missing_from_plan(state_dir: StateDir, names: Iterable[str]) -> UnplannedSpecs:
+    """Return what is known of processes that run and are in no roster: they can be stopped, not started.
+
+    Of a cell, the agents are those of its roll, where there is one; whoever of them has ended says so.
+    """
+    found = UnplannedSpecs({}, {})
+    for name in names:
+        cell = cell_of_unit(name)
+        manifest = _read_manifest(state_dir, cell) if cell is not None else None
+        if cell is None or manifest is None:
+            found.agents[name] = _stop_only_spec(name)
+            continue
+        found.cell_processes[cell] = _stop_only_spec(name)
+        found.agents.update((agent, _stop_only_spec(agent, cell)) for agent in manifest.members)
+    return found
+
+
+def _read_manifest(state_dir: StateDir, cell: str) -> CellManifest | None:
+    try:
+        return read_cell_manifest(state_dir.cell_manifest(cell))
+    except ArgosyError:
+        return None
+
+
+def _stop_only_spec(agent: str, cell: str | None = None) -> ProcessSpec:
+    return ProcessSpec(
+        name=agent,
+        argv=(),
+        env={},
+        cwd="/",
+        is_sdk=False,
+        machine=None,
+        group=None,
+        ports=(),
+        host="127.0.0.1",
+        port=None,
+        probe=Probe(probe="alive", seconds=0.0),
+        probe_port=None,
+        needs=(),
+        wants=(),
+        required=False,
+        watchdog_s=None,
+        start_timeout_s=60.0,
+        stop_timeout_s=10.0,
+        restart="never",
+        restart_times=0,
+        restart_within_s=1.0,
+        backoff_first_s=0.0,
+        backoff_most_s=0.0,
+        open_files=0,
+        cell=cell,
+        start_error="nothing is left of what it was started by; `argosy up` knows it",
+    )
+
+
+def write_fleet_address_book(state_dir: StateDir, fleet: Fleet, placement: Placement, machines: Iterable[str]) -> None:
+    """Write the addresses of all agents for the agents of this machine.
+
+    An agent of the library needs no port to be reached on its own machine; a script does.
+    """
+    addresses = {}
+    for agent in fleet.agents.values():
+        if agent.port is None and agent.kind != "class":
+            continue
+        endpoint = placement.endpoint_of(agent.name) if agent.port is not None else None
+        addresses[agent.name] = AgentAddress(
+            machine=agent.machine or "",
+            host=endpoint.host if endpoint else "",
+            bind=placement.bind_address_of(agent.name),
+            port=endpoint.port if endpoint else None,
+            health_port=agent.health_port,
+            idempotent=agent.idempotent,
+            needs=tuple(need.agent for need in agent.needs),
+            wants=agent.wants,
+        )
+    write_address_book(
+        state_dir.address_book,
+        AddressBook(
+            fleet=fleet.name,
+            environment=placement.environment,
+            machines=tuple(machines),
+            runtime=str(state_dir.runtime_path),
+            keys=active_keys_dir(fleet.name, placement.lookup.variables) if fleet.machines else "",
+            agents=addresses,
+            hubs=_hub_addresses(fleet, placement, tuple(machines)),
+        ),
+    )
+
+
+def _hub_addresses(fleet: Fleet, placement: Placement, local_machines: tuple[str, ...]) -> dict[str, AgentAddress]:
+    """Return where each machine's hub is; machines that are one host have one hub, the first's."""
+    port = fleet.hub.port + 1  # beside the page
+    own = local_machines[0] if local_machines else ""
+    remote_machines = [machine for machine in placement.machines() if machine not in local_machines]
+    if not remote_machines:  # nobody afar asks it: two fleets on one host need no port each
+        return {own: AgentAddress(own)}
+    hubs = {}
+    for machine in (own, *remote_machines):
+        host = placement.host_of_machine(machine)
+        hubs[machine] = AgentAddress(machine, host=host, bind=host, port=port)
+    return hubs

@@ -1,0 +1,63 @@
+"""Files that a supervisor wrote once and others read: held open, so that they can be put back when somebody
+deletes them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+from argosy.engine.state.generation import is_same_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class FileBackups:
+    """The fleet that was applied and the address book, as they were read or written last."""
+
+    def __init__(self) -> None:
+        self._descriptors: dict[Path, int] = {}
+
+    def hold(self, *paths: Path) -> None:
+        """Hold what is at these paths now, instead of what was there before."""
+        for path in paths:
+            with contextlib.suppress(OSError):  # it is not there, or cannot be read: what was held is better
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                self._release(path)
+                self._descriptors[path] = descriptor
+
+    def restore(self) -> None:
+        """Put back what is not in its place; a full disk leaves the rest to the next `argosy up`."""
+        for path, descriptor in list(self._descriptors.items()):
+            if not is_same_file(path, descriptor):
+                with contextlib.suppress(OSError):
+                    _write_back(path, descriptor)
+                    self.hold(path)
+
+    def _release(self, path: Path) -> None:
+        if path in self._descriptors:
+            os.close(self._descriptors.pop(path))
+
+    def close(self) -> None:
+        """Hold nothing any more."""
+        for path in list(self._descriptors):
+            self._release(path)
+
+
+def _write_back(path: Path, descriptor: int) -> None:
+    """Copy an open file to its path, with its mode; readers see all of it or nothing."""
+    temp_path = path.with_suffix(".new")
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    try:
+        copy = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with open(copy, "wb") as target, open(os.dup(descriptor), "rb") as source:
+            source.seek(0)
+            shutil.copyfileobj(source, target)
+        os.replace(temp_path, path)
+    except OSError:
+        temp_path.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,73 @@
+"""The generation: a number that every new supervisor raises before it looks at what runs.
+
+A start that is under way when the supervisor dies has either locked and recorded its lease before
+it read the generation, and then the next supervisor's scan sees it, or it reads the new number
+and ends itself. No timing is assumed.
+
+The first number of a folder is random: a folder that was deleted and made anew must not count
+from where a start of its former self may still be. So is the next number of a lock file in which
+there is none any more, since somebody has written over it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from argosy.engine.process.lease import try_lock_within, open_lease
+from argosy.engine.process.os_process import read_small_file
+
+_DIGITS = 20
+_FIRST_BYTES = 6
+_MAX_GENERATION = 2**63  # a lease has 64 bits for it
+
+
+def read_generation(path: str | os.PathLike[str]) -> int:
+    """Return the generation in the supervisor's lock file, 0 when there is none."""
+    try:
+        return _parse_generation(read_small_file(path)) or 0
+    except FileNotFoundError:
+        return 0
+
+
+def _parse_generation(data: bytes) -> int | None:
+    """Return the number at the start of a lock file, None where there is none that could be raised."""
+    digits = data[:_DIGITS]
+    number = int(digits) if digits.isdigit() else _MAX_GENERATION
+    return number if number < _MAX_GENERATION else None
+
+
+def acquire_lock(path: str | os.PathLike[str], timeout_s: float) -> int | None:
+    """Return a descriptor that holds the supervisor's lock, or None when another has it."""
+    while True:
+        descriptor = open_lease(path)
+        if try_lock_within(descriptor, timeout_s):
+            if is_same_file(path, descriptor):
+                return descriptor
+            os.close(descriptor)  # it was removed meanwhile
+            continue
+        os.close(descriptor)
+        return None
+
+
+def is_same_file(path: str | os.PathLike[str], descriptor: int) -> bool:
+    """Return whether `path` names the open file, and not another one or none."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def write_generation(descriptor: int, number: int) -> None:
+    """Write the number into the held lock file.
+
+    The width is fixed and the write is one piece, so a reader meets the old number or the new.
+    """
+    os.pwrite(descriptor, b"%0*d" % (_DIGITS, number), 0)
+
+
+def raise_generation(descriptor: int) -> int:
+    """Raise the number in the held lock file by one and return it."""
+    before = _parse_generation(os.pread(descriptor, _DIGITS, 0))
+    number = int.from_bytes(os.urandom(_FIRST_BYTES)) + 1 if before is None else before + 1
+    write_generation(descriptor, number)
+    return number

@@ -1,0 +1,207 @@
+"""The fleets of this user on this machine: those with a state folder, and those that only /proc knows.
+
+What is meant is what keeps its state in one place, `$XDG_STATE_HOME/argosy`; `homes_elsewhere` tells
+where else this user's fleets have theirs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from argosy.engine.state.file_identity import FileIdentity, identify_file
+from argosy.engine.state.state_dir import (
+    StateDir,
+    locate_state_dir,
+    state_dir_at,
+    list_own_directories,
+    runtime_bases,
+    state_home,
+)
+from argosy.engine.process.leftover_processes import running_agents
+from argosy.engine.process.fleet_processes import FleetProcess, scan_fleet_processes, working_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+FLEET_FILE_NAME = "fleet.yaml"
+
+
+class KnownFleet(NamedTuple):
+    """A fleet that has been run. path: its fleet file when it was applied, None where nobody knows."""
+
+    name: str
+    path: Path | None
+    environment: str
+    state_dir: StateDir
+    file_identity: FileIdentity | None = None
+
+    @property
+    def id(self) -> str:
+        """The name of its state folder, which no other fleet has."""
+        return self.state_dir.path.name
+
+    @property
+    def has_fleet_file(self) -> bool:
+        """Whether its fleet file is where it was."""
+        return self.path is not None and self.path.exists()
+
+
+class _PlanHeader(msgspec.Struct):
+    fleet: str
+    path: str
+    environment: str
+
+
+class _AppliedHeader(msgspec.Struct):
+    """What is read of a roster: the rest may be long."""
+
+    plan: _PlanHeader
+    fleet_file: FileIdentity | None = None
+
+
+def list_recorded_fleets(variables: Mapping[str, str]) -> list[KnownFleet]:
+    """Return the fleets that have a state folder, by their names; reads files only, a small part of each."""
+    states = list_own_directories(state_home(variables))
+    found = [fleet for state in states if (fleet := read_recorded_fleet(state, variables)) is not None]
+    return sorted(found, key=_sort_key)
+
+
+def list_known_fleets(variables: Mapping[str, str], processes: Iterable[FleetProcess] | None = None) -> list[KnownFleet]:
+    """Return the fleets that have a state folder, and those that run without one, by their names.
+
+    traces: what /proc shows, where that was looked at already.
+    """
+    found = {os.path.realpath(fleet.state_dir.path): fleet for fleet in list_recorded_fleets(variables)}
+    home = state_home(variables)
+    for fleet_process in scan_fleet_processes() if processes is None else processes:
+        resolved = os.path.realpath(fleet_process.state_path)
+        known = found.get(resolved)
+        if os.path.dirname(resolved) == os.path.realpath(home) and (known is None or known.path is None):
+            found[resolved] = _fleet_of_process(fleet_process, home / fleet_process.state_path.name, known, variables)
+    return sorted(found.values(), key=_sort_key)
+
+
+def find_other_state_homes(variables: Mapping[str, str], processes: Iterable[FleetProcess]) -> dict[Path, set[str]]:
+    """Return where else running fleets of this user keep their state, with their names.
+
+    The folders are what XDG_STATE_HOME is for them.
+    """
+    here = os.path.realpath(state_home(variables))
+    found: dict[Path, set[str]] = {}
+    for fleet_process in processes:
+        if os.path.realpath(fleet_process.state_path.parent) != here:
+            found.setdefault(fleet_process.state_path.parent.parent, set()).add(fleet_process.fleet)
+    return found
+
+
+def is_running(state_dir: StateDir) -> bool:
+    """Return whether a fleet has a supervisor or living agents."""
+    return has_supervisor(state_dir) or bool(running_agents(state_dir))
+
+
+def has_supervisor(state_dir: StateDir) -> bool:
+    """Return whether somebody holds the supervisor's lock."""
+    try:
+        lock = os.open(state_dir.supervisor_lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def find_moved_fleet(path: Path, variables: Mapping[str, str]) -> KnownFleet | None:
+    """Return the running fleet that a fleet file was before it was moved here, None when it was none.
+
+    Its file is gone from where it was, and this one has its content or its place on the disk and its
+    name, or is in the folder that one of its agents works in.
+    """
+    own, file_identity = locate_state_dir(path, variables).path, identify_file(path)
+    for fleet in list_recorded_fleets(variables):
+        if fleet.state_dir.path == own or fleet.has_fleet_file or not is_running(fleet.state_dir):
+            continue
+        if _is_same_fleet(fleet, path, file_identity):
+            return fleet
+    return None
+
+
+def find_moved_file(fleet: KnownFleet) -> Path | None:
+    """Return where the file of a running fleet is now, None when it is where it was or nobody knows."""
+    if fleet.has_fleet_file:
+        return None
+    for identity in running_agents(fleet.state_dir).values():
+        found = working_directory(identity.pid)
+        if found is None or found[1]:
+            continue
+        for directory in (found[0], *found[0].parents):
+            file = directory / (fleet.path.name if fleet.path else FLEET_FILE_NAME)
+            file_identity = identify_file(file)
+            if file_identity and fleet.file_identity and (file_identity.has_same_inode(fleet.file_identity) or file_identity.digest == fleet.file_identity.digest):
+                return file
+    return None
+
+
+def _is_same_fleet(fleet: KnownFleet, path: Path, file_identity: FileIdentity | None) -> bool:
+    if file_identity and fleet.file_identity and file_identity.digest == fleet.file_identity.digest:
+        return True
+    if file_identity and fleet.file_identity and file_identity.has_same_inode(fleet.file_identity) and _read_fleet_name(path) == fleet.name:
+        return True
+    working_dirs = filter(None, (working_directory(each.pid) for each in running_agents(fleet.state_dir).values()))
+    here = path.parent.resolve()
+    return any(folder == here and not is_deleted for folder, is_deleted in working_dirs)
+
+
+def _read_fleet_name(path: Path) -> str:
+    """Return the name that a fleet file gives its fleet, empty where it cannot be read."""
+    from argosy.fleet.loader import read_fleet  # noqa: PLC0415 - loads YAML, for who has moved a fleet
+
+    fleet, _ = read_fleet(path)
+    return fleet.name if fleet else ""
+
+
+def _sort_key(fleet: KnownFleet) -> tuple[str, str]:
+    return fleet.name, fleet.id
+
+
+def read_recorded_fleet(state: Path, variables: Mapping[str, str] | None = None) -> KnownFleet | None:
+    """Return the fleet of a state folder, None where that tells of none and nothing runs."""
+    variables = os.environ if variables is None else variables
+    state_dir = _state_dir_in_use(state, variables)
+    try:
+        applied = msgspec.json.decode(state_dir.applied_plan.read_bytes(), type=_AppliedHeader)
+    except (OSError, msgspec.DecodeError):
+        return KnownFleet(state.name.rpartition("-")[0], None, "", state_dir) if is_running(state_dir) else None
+    plan = applied.plan
+    return KnownFleet(plan.fleet, Path(plan.path), plan.environment, state_dir, applied.fleet_file)
+
+
+def _state_dir_in_use(state: Path, variables: Mapping[str, str]) -> StateDir:
+    """Return both folders of a fleet that may have been started with another XDG_RUNTIME_DIR."""
+    here = state_dir_at(state, variables)
+    if here.control_socket.exists():
+        return here
+    others = [StateDir(state, base / here.runtime_path.name) for base in runtime_bases(variables)]
+    return next((each for each in others if each.control_socket.exists()), here)
+
+
+def _fleet_of_process(
+    fleet_process: FleetProcess, state: Path, known: KnownFleet | None, variables: Mapping[str, str]
+) -> KnownFleet:
+    """Return a fleet whose state folder is gone or tells nothing, as a process of it shows it."""
+    state_dir = known.state_dir if known else _state_dir_in_use(state, variables)
+    if fleet_process.runtime_path is not None:
+        state_dir = StateDir(state, fleet_process.runtime_path)
+    found = working_directory(fleet_process.pid)
+    file = found[0] / FLEET_FILE_NAME if found else None
+    is_it = file is not None and locate_state_dir(file, variables).path.name == state.name
+    environment = fleet_process.environment or (known.environment if known else "")
+    return KnownFleet(fleet_process.fleet, file if is_it else None, environment, state_dir)

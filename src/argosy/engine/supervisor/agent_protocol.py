@@ -1,0 +1,100 @@
+"""Which protocol an agent speaks, told from what the engine started and what listens.
+
+An agent of the library binds an ipc socket beside its port, whether its class or a script runs; a script
+without the library has none. Such a one takes JSON on a REP socket where its probe is `zmq`: the probe
+asks in the same way. Of what an agent with another probe understands nothing is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.agent.health import HEALTH_ACTIONS
+from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.wire.address_book import read_address_book, socket_path
+
+if TYPE_CHECKING:
+    from argosy.engine.state.state_dir import StateDir
+    from argosy.engine.unit.process_plan import ProcessSpec
+
+_CONNECT_TIMEOUT_S = 1.0
+
+
+class ArgosyWire(NamedTuple):
+    """Argosy's wire."""
+
+
+class PlainJson(NamedTuple):
+    """One JSON object each way, `{"action": METHOD, ...}`, on a REP socket.
+
+    port: where methods are asked; probe_port: where the readiness probe asks. known: the method that the
+    probe asks for, empty when it sends something else.
+    """
+
+    host: str
+    port: int
+    probe_port: int
+    probe_method: str
+
+    def endpoint(self, method: str) -> str:
+        """Return where a method is asked: health where the probe asks for it."""
+        is_probe = method == self.probe_method or method in HEALTH_ACTIONS
+        return f"tcp://{self.host}:{self.probe_port if is_probe else self.port}"
+
+
+class UnknownProtocol(NamedTuple):
+    """Something else, or nothing. reason: what is known of it. hint: how to ask it."""
+
+    reason: str
+    hint: str
+
+
+AgentProtocol = ArgosyWire | PlainJson | UnknownProtocol
+
+
+def detect_protocol(agent: str, state_dir: StateDir) -> AgentProtocol:
+    """Return what an agent speaks; of one that runs elsewhere, or was never started, the wire is assumed."""
+    applied_plan = load_applied_plan(state_dir)
+    spec = applied_plan.plan.processes.get(agent) if applied_plan is not None else None
+    if spec is None or spec.is_sdk:
+        return ArgosyWire()
+    path = socket_path(read_address_book(state_dir.address_book).runtime, agent)
+    if path is not None and _is_listening(path):
+        return ArgosyWire()
+    return _detect_by_probe(spec)
+
+
+def _detect_by_probe(spec: ProcessSpec) -> AgentProtocol:
+    """Return what a script without the library speaks, by its probe."""
+    kind, port = spec.probe.probe, spec.probe_port
+    if kind == "zmq" and port is not None:
+        return PlainJson(spec.host, spec.port or port, port, _probe_action(spec.probe.send))
+    if kind == "http" and port is not None:
+        url = f"http://{spec.host}:{port}{spec.probe.path or '/health'}"
+        return UnknownProtocol("is an HTTP server by its probe", f"`curl {url}`")
+    return UnknownProtocol(
+        f"runs without argosy's library, and its probe is `{kind}`",
+        'where it answers {"action": ...} on a REP socket, give it a `port` and `ready: {probe: zmq}`',
+    )
+
+
+def _probe_action(send: dict[str, object] | str | None) -> str:
+    if isinstance(send, str):
+        with contextlib.suppress(ValueError):
+            send = json.loads(send)
+    document = {"action": "health"} if send is None else send
+    action = document.get("action") if isinstance(document, dict) else None
+    return action if isinstance(action, str) else ""
+
+
+def _is_listening(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(_CONNECT_TIMEOUT_S)
+        try:
+            client.connect(path)
+        except OSError:
+            return False
+    return True

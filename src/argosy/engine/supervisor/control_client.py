@@ -1,0 +1,330 @@
+"""The client of a supervisor: connects, starts one where there is none, speaks the control protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from argosy.engine.supervisor.daemonize import spawn_detached, terminate
+from argosy.engine.state.generation import is_same_file
+from argosy.engine.supervisor.messages import (
+    SUPERVISOR_ALREADY_RUNNING,
+    PROTOCOL,
+    READY,
+    ControlReply,
+    ShuttingDown,
+    ClientHello,
+    ControlMessage,
+    Refused,
+    FleetStatus,
+    GetStatus,
+    ServerHello,
+    decode_reply,
+    encode_line,
+)
+from argosy.engine.logs.daemon_log import rotate_log
+from argosy.engine.process.os_process import describe_exit, pids_with_open_file, open_pid
+from argosy.engine.supervisor.responsiveness import SUPERVISOR_REPLY_TIMEOUT_S, SupervisorUnresponsiveError, ProgressWatch, is_stopped
+from argosy.engine.state.runtime_sockets import peer_credentials
+from argosy.fault import ArgosyError, Fault, InputError, MissingError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from argosy.engine.state.state_dir import StateDir
+
+_ERRORS = {1: RefusedError, 2: InputError, 3: MissingError}
+_BUSY_TIMEOUT_S = 30.0
+_CONNECT_RETRY_S = 0.05
+
+
+class SupervisorLostError(RefusedError):
+    """The supervisor died while it was asked."""
+
+    def __init__(self, message: str = "the supervisor ended while it was asked; the agents run on") -> None:
+        hint = "`argosy up` starts a new one, which adopts what runs"
+        super().__init__(Fault("", "supervisor-lost", message, hint))
+
+
+class SupervisorStoppedError(SupervisorLostError):
+    """The supervisor ended on purpose. running: agents that run on."""
+
+    def __init__(self, running: int) -> None:
+        super().__init__(f"the supervisor was told to end; {running} agents run on")
+        self.running = running
+
+
+class ControlClient:
+    """A connection to the supervisor, blocking. Use as a context manager."""
+
+    def __init__(self, channel: socket.socket, name: str) -> None:
+        self._channel = channel
+        self._buffer = bytearray()
+        self._pid = peer_credentials(channel)[0]
+        self.welcome = self._handshake(name)
+        pidfd = open_pid(self.welcome.pid)
+        if pidfd is None:
+            raise SupervisorLostError
+        self._supervisor_pidfd = pidfd
+
+    def _handshake(self, name: str) -> ServerHello:
+        reply = self.request(ClientHello(protocol=PROTOCOL, client=name))
+        if not isinstance(reply, ServerHello):
+            raise SupervisorLostError
+        return reply
+
+    def __enter__(self) -> ControlClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+        os.close(self._supervisor_pidfd)
+
+    def fileno(self) -> int:
+        """Return the descriptor, for select."""
+        return self._channel.fileno()
+
+    def send(self, request: ControlMessage) -> None:
+        """Send a request.
+
+        Raises SupervisorLostError: nobody is there any more. Raises SupervisorSilentError: it reads nothing.
+        """
+        self._channel.settimeout(_BUSY_TIMEOUT_S)
+        try:
+            self._channel.sendall(encode_line(request))
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise SupervisorLostError from error
+        except TimeoutError as error:
+            raise SupervisorUnresponsiveError(self._pid, _BUSY_TIMEOUT_S) from error
+
+    def request(self, request: ControlMessage) -> ControlReply:
+        """Send a request and return the first answer.
+
+        Raises the error that the supervisor refuses with, SupervisorLostError or SupervisorSilentError.
+        """
+        self.send(request)
+        return self._wait_reply()
+
+    def _wait_reply(self) -> ControlReply:
+        """Return the answer to what is answered at once; one that is at work may take longer."""
+        progress, began = ProgressWatch(self._pid), time.monotonic()
+        while True:
+            try:
+                return self.receive(SUPERVISOR_REPLY_TIMEOUT_S)
+            except TimeoutError as error:
+                waited_s = time.monotonic() - began
+                if waited_s > _BUSY_TIMEOUT_S or not progress.is_busy():
+                    raise SupervisorUnresponsiveError(self._pid, waited_s) from error
+
+    def raise_if_stopped(self) -> None:
+        """Raise SupervisorSilentError when nothing can come of waiting: the supervisor is stopped."""
+        if is_stopped(self._pid):
+            raise SupervisorUnresponsiveError(self._pid, 0.0)
+
+    def fetch_status(self) -> FleetStatus:
+        """Return the fleet as it is; what else was under way here is passed over. Raises as `ask`."""
+        reply = self.request(GetStatus())
+        while not isinstance(reply, FleetStatus):  # as the answer to a second Ctrl-C
+            reply = self._wait_reply()
+        return reply
+
+    def receive(self, timeout_s: float | None) -> ControlReply:
+        """Return the next message; None waits for as long as the supervisor is not stopped.
+
+        Raises TimeoutError, the error that the supervisor refuses with, SupervisorLostError, or, when it
+        ends on purpose, SupervisorLeftError; and SupervisorSilentError where there is no time-out.
+        """
+        self._channel.settimeout(SUPERVISOR_REPLY_TIMEOUT_S if timeout_s is None else timeout_s)
+        while b"\n" not in self._buffer:
+            try:
+                data = self._channel.recv(65536)
+            except ConnectionResetError as error:
+                raise SupervisorLostError from error
+            except TimeoutError:
+                if timeout_s is not None:
+                    raise
+                self.raise_if_stopped()
+                continue
+            if not data:
+                raise SupervisorLostError
+            self._buffer += data
+        line, _, rest = self._buffer.partition(b"\n")
+        self._buffer = rest
+        reply = decode_reply(bytes(line))
+        if isinstance(reply, Refused):
+            raise _error_of(reply)
+        if isinstance(reply, ShuttingDown):
+            raise SupervisorStoppedError(reply.running)
+        return reply
+
+    def stream(self) -> Iterator[ControlReply]:
+        """Yield messages for as long as they come.
+
+        Raises SupervisorLostError: the supervisor ended, SupervisorLeftError: on purpose,
+        SupervisorSilentError: it is stopped.
+        """
+        while True:
+            yield self.receive(None)
+
+    def wait_exit(self, timeout_s: float) -> bool:
+        """Return whether the supervisor's process has ended by then, and its forker's before it."""
+        poll = select.poll()
+        poll.register(self._supervisor_pidfd, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+
+
+def connect(state_dir: StateDir, name: str) -> ControlClient | None:
+    """Return a client of the running supervisor, or None when there is none.
+
+    Raises SupervisorSilentError: it does not answer.
+    """
+    channel = _open_channel(state_dir)
+    if channel is None:
+        return None
+    try:
+        return ControlClient(channel, name)
+    except SupervisorLostError:
+        channel.close()
+        return None  # it was on its way out
+    except BaseException:
+        channel.close()
+        raise
+
+
+def _open_channel(state_dir: StateDir) -> socket.socket | None:
+    """Return a connection to the control socket, or None when nobody listens there."""
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    channel.settimeout(SUPERVISOR_REPLY_TIMEOUT_S)
+    until = time.monotonic() + SUPERVISOR_REPLY_TIMEOUT_S
+    while True:
+        try:
+            channel.connect(str(state_dir.control_socket))
+        except (FileNotFoundError, ConnectionRefusedError):
+            channel.close()
+            return None
+        except BlockingIOError:  # so many wait already that no more are let in
+            if time.monotonic() < until:
+                time.sleep(_CONNECT_RETRY_S)
+                continue
+            channel.close()
+            pid = next(iter(pids_with_open_file(str(state_dir.supervisor_lock))), 0)
+            raise SupervisorUnresponsiveError(pid, SUPERVISOR_REPLY_TIMEOUT_S) from None
+        return channel
+
+
+def connect_running(state_dir: StateDir, name: str, fleet: object) -> ControlClient:
+    """Return a client of the supervisor that runs. fleet: what messages call it, its file.
+
+    Raises RefusedError: there is none.
+    """
+    client = connect(state_dir, name)
+    if client is None:
+        message = "this fleet is not running"
+        raise RefusedError(Fault(str(fleet), "not-running", message, "`argosy up -d`"))
+    return client
+
+
+def connect_or_start(fleet_path: Path, fleet_name: str, state_dir: StateDir, name: str) -> ControlClient:
+    """Return a client of the supervisor, started first where there is none.
+
+    Raises RefusedError or MissingError: it could not be started; SupervisorLostError: it was killed over it.
+    """
+    client = connect(state_dir, name)
+    if client is not None:
+        return client
+    try:
+        with _spawn_lock(state_dir):
+            client = connect(state_dir, name)
+            if client is None:
+                client = _connect_to_new(fleet_path, fleet_name, state_dir, name)
+    except OSError as error:
+        message = f"the supervisor cannot be started: {error.strerror}"
+        raise RefusedError(Fault(error.filename or str(state_dir.path), "state-folder", message)) from error
+    if client is None:
+        raise SupervisorLostError
+    return client
+
+
+def _connect_to_new(fleet_path: Path, fleet_name: str, state_dir: StateDir, name: str) -> ControlClient | None:
+    """Start a supervisor and connect to it, or to the one that was faster: its client died over the start."""
+    try:
+        _start_supervisor(fleet_path, fleet_name, state_dir)
+    except RefusedError as error:
+        client = connect(state_dir, name) if error.faults[0].code == SUPERVISOR_ALREADY_RUNNING else None
+        if client is None:
+            raise
+        return client
+    return connect(state_dir, name)
+
+
+@contextlib.contextmanager
+def _spawn_lock(state_dir: StateDir) -> Iterator[None]:
+    """Let one client at a time start a supervisor."""
+    while True:
+        state_dir.create()
+        with open(state_dir.spawn_lock, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if is_same_file(state_dir.spawn_lock, file.fileno()):  # else `argosy clean` has removed it meanwhile
+                yield
+                return
+
+
+def _start_supervisor(fleet_path: Path, fleet_name: str, state_dir: StateDir) -> None:
+    """Start a supervisor in a session of its own and wait until it has adopted what runs."""
+    rotate_log(state_dir.supervisor_log)
+    ready, ready_writer = os.pipe()
+    try:
+        with open(state_dir.supervisor_log, "ab") as log:
+            directories = (str(state_dir.path), str(state_dir.runtime_path))
+            args = [str(fleet_path), fleet_name, str(ready_writer), *directories]
+            pid = spawn_detached(args, ready_writer, log.fileno())
+    finally:
+        os.close(ready_writer)
+    try:
+        startup_message = _read_startup_message(ready, pid)
+    except KeyboardInterrupt:
+        terminate(pid)
+        raise
+    if startup_message == READY:
+        return  # it runs on without this parent
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if startup_message:
+        reply = decode_reply(startup_message)
+        assert isinstance(reply, Refused), "a supervisor that cannot start says why"
+        raise _error_of(reply)
+    if code < 0:  # somebody killed it, and may not do so again
+        raise SupervisorLostError(
+            f"the supervisor {describe_exit(code)} before it was ready; the agents run on"
+        )
+    raise RefusedError(
+        Fault(
+            str(state_dir.supervisor_log),
+            "supervisor",
+            f"the supervisor ended with code {code} before it was ready",
+            f"its last words are in `{state_dir.supervisor_log}`",
+        )
+    )
+
+
+def _read_startup_message(ready_fd: int, pid: int) -> bytes:
+    """Return what a new supervisor says of its start; one that adopts many takes its time.
+
+    Raises SupervisorSilentError: somebody has stopped it.
+    """
+    poll = select.poll()
+    poll.register(ready_fd, select.POLLIN)
+    with open(ready_fd, "rb") as file:
+        while not poll.poll(SUPERVISOR_REPLY_TIMEOUT_S * 1000):
+            if is_stopped(pid):
+                raise SupervisorUnresponsiveError(pid, 0.0)
+        return file.read()
+
+
+def _error_of(refused: Refused) -> ArgosyError:
+    return _ERRORS.get(refused.exit_code, ArgosyError)(*refused.faults)

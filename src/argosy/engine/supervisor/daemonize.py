@@ -1,0 +1,107 @@
+"""The supervisor's process, begun by its client in a session of its own.
+
+It is a fork of the client, which has half of what a supervisor loads: a fresh interpreter would take twice
+as long to its first word. A client with threads is not forked; it starts a fresh interpreter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from argosy.engine.process.os_process import close_other_descriptors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SOURCE_DIR = str(Path(__file__).resolve().parents[2])
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def spawn_detached(args: Sequence[str], ready_fd: int, log_fd: int) -> int:
+    """Begin `argosy.engine.supervisor.entrypoint` with these words and return its process number; the caller waits for it.
+
+    told: the descriptor at which it says that it is ready, the only one that it keeps. log: where it writes.
+    Raises OSError: there can be no more processes.
+    """
+    if len(os.listdir("/proc/self/task")) > 1:
+        return _spawn(args, ready_fd, log_fd)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # whoever reads it has gone: that is told by who writes next
+            stream.flush()
+    pid = 0
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _exec_child(args, ready_fd, log_fd)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    except KeyboardInterrupt:  # it came in between
+        if pid:
+            terminate(pid)
+        raise
+    return pid
+
+
+def terminate(pid: int) -> None:
+    """End what `begin` has begun; whatever it has adopted by then runs on."""
+    os.kill(pid, signal.SIGTERM)
+    os.waitpid(pid, 0)
+
+
+def _spawn(args: Sequence[str], ready_fd: int, log_fd: int) -> int:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "argosy.engine.supervisor.entrypoint", *args],
+        stdin=subprocess.DEVNULL,
+        stdout=log_fd,
+        stderr=log_fd,
+        pass_fds=[ready_fd],
+        start_new_session=True,
+        cwd="/",
+    )
+    process.returncode = 0  # it is waited for by its number
+    return process.pid
+
+
+def _exec_child(args: Sequence[str], ready_fd: int, log_fd: int) -> NoReturn:
+    """In the fork: leave what is the client's, and serve. Nothing of the client's is unwound."""
+    code = 1
+    try:
+        _detach_from_client(ready_fd, log_fd)
+        from argosy.engine.supervisor.entrypoint import main  # noqa: PLC0415 - the client has no need of it
+
+        code = main(args)
+    except BaseException:  # of a process that ends here: told in its log
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
+
+
+def _detach_from_client(ready_fd: int, log_fd: int) -> None:
+    """Leave the client's session, signals, descriptors and folder, as a program that it started would."""
+    os.setsid()
+    for handled in signal.valid_signals():
+        if callable(signal.getsignal(handled)):
+            signal.signal(handled, signal.SIG_DFL)
+    # A Ctrl-C from before there was a session of its own is the client's.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    null_fd = os.open(os.devnull, os.O_RDONLY)
+    for number, source in enumerate((null_fd, log_fd, log_fd)):
+        os.dup2(source, number)
+    close_other_descriptors(ready_fd)
+    cwd = os.getcwd()
+    if sys.path and sys.path[0] in ("", cwd) and cwd != _SOURCE_DIR:  # of `python -m argosy`
+        del sys.path[0]
+    os.chdir("/")

@@ -1,0 +1,172 @@
+"""The supervisor process: takes the lock, raises the generation, adopts, then serves.
+
+Begun by the client that found none, as a fork of it or as `python -m argosy.engine.supervisor.entrypoint FLEET_FILE NAME
+READY_FD [STATE RUNTIME]`, in a session of its own; or run in the foreground. It ends when a client says so,
+when nothing is left to run, or on TERM; its agents live on unless they were stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import setproctitle
+
+from argosy.engine.supervisor.control_server import ControlServer
+from argosy.engine.process.descriptors import raise_soft_limit
+from argosy.engine.state.filesystem import is_network_filesystem
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
+from argosy.engine.state.generation import acquire_lock, raise_generation
+from argosy.engine.supervisor.messages import SUPERVISOR_ALREADY_RUNNING, READY, Refused, encode_line
+from argosy.engine.process.os_process import pids_with_open_file, reap_own_group
+from argosy.engine.state.runtime_sockets import remove_dead_sockets
+from argosy.engine.supervisor.supervisor import SupervisorConfig, Supervisor
+from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from argosy.engine.peering.peering_plan import PeeringPlan
+
+_LOCK_TIMEOUT_S = 1.0
+_CHILDREN_GONE_S = 2.0
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def serve(
+    fleet_path: Path,
+    fleet_name: str,
+    on_ready: Callable[[], None],
+    *,
+    state_dir: StateDir | None = None,
+    peering_plan: PeeringPlan | None = None,
+    is_persistent: bool = False,
+) -> None:
+    """Supervise the fleet of this file until told to end.
+
+    folder: the fleet's, by default that of the file; a file that is gone need not lead to it any more.
+    links: to the other machines, from the first moment. stays: also when nothing runs.
+
+    Raises RefusedError: another supervisor holds it. Raises MissingError: the state folder cannot be
+    made, or is on a network.
+    """
+    state_dir = state_dir or locate_state_dir(fleet_path)
+    state_dir.create()
+    if is_network_filesystem(state_dir.path):
+        raise MissingError(
+            Fault(
+                str(state_dir.path),
+                "nfs",
+                "the state folder is on NFS or SMB, where file locks do not prove that a process lives",
+                "set XDG_STATE_HOME to a folder on a local disk",
+            )
+        )
+    lock = acquire_lock(state_dir.supervisor_lock, _LOCK_TIMEOUT_S)
+    if lock is None:
+        raise RefusedError(_already_running_fault(state_dir))
+    state_dir.create()  # the one before may have swept it away
+    is_new_state_dir = os.fstat(lock).st_size == 0
+    generation = raise_generation(lock)
+    os.set_inheritable(lock, False)
+    setproctitle.setproctitle(f"argosy: supervisor {fleet_name}")
+    # What its forkers leave behind falls to this process instead of to init.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    config = SupervisorConfig(str(fleet_path), is_persistent, peering_plan)
+    asyncio.run(_serve(state_dir, generation, raise_soft_limit(), config, on_ready, is_new_state_dir=is_new_state_dir))
+
+
+def _already_running_fault(state_dir: StateDir) -> Fault:
+    pids = ", ".join(map(str, pids_with_open_file(str(state_dir.supervisor_lock)))) or "unknown"
+    if _is_listening(state_dir):
+        message = f"the supervisor of this fleet runs already (pid {pids})"
+        return Fault(
+            str(state_dir.supervisor_lock), SUPERVISOR_ALREADY_RUNNING, message, "`argosy status` shows what it runs; it needs no second one"
+        )
+    return Fault(
+        str(state_dir.supervisor_lock),
+        SUPERVISOR_ALREADY_RUNNING,
+        f"another supervisor of this fleet runs (pid {pids}) and does not listen at `{state_dir.control_socket}`",
+        f"`kill {pids}` ends it, its agents run on; then `argosy up` adopts them",
+    )
+
+
+def _is_listening(state_dir: StateDir) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.setblocking(False)
+        try:
+            client.connect(str(state_dir.control_socket))
+        except BlockingIOError:
+            return True  # so many wait for it that no more are let in
+        except OSError:
+            return False
+    return True
+
+
+async def _serve(
+    state_dir: StateDir,
+    generation: int,
+    open_files: int,
+    config: SupervisorConfig,
+    on_ready: Callable[[], None],
+    *,
+    is_new_state_dir: bool,
+) -> None:
+    loop = asyncio.get_running_loop()
+    supervisor = Supervisor(state_dir, generation, loop, open_files, config)
+    control = ControlServer(state_dir.control_socket, supervisor.handle, supervisor.on_client_disconnected)
+    try:
+        supervisor.watch_sessions(control.sessions)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, supervisor.stop_requested.set)
+        await control.bind()
+        await supervisor.adopt(is_new_state_dir=is_new_state_dir)
+        control.publish()
+        on_ready()
+        gc.freeze()  # what is loaded stays; a collection need not look at it
+        await supervisor.stop_requested.wait()
+        supervisor.announce_shutdown()
+    finally:
+        await control.close()
+        supervisor.close()
+        reap_own_group(_CHILDREN_GONE_S)  # what the zygotes forked for themselves is being killed with them
+        remove_dead_sockets(state_dir.runtime_path)
+
+
+def main(args: Sequence[str]) -> int:
+    """Serve the fleet of FILE and NAME, saying at READY_FD that it is ready; returns the exit code.
+
+    STATE and RUNTIME are its folders where the file, which may be gone, need not lead to them.
+    """
+    path, name, ready_fd = Path(args[0]), args[1], int(args[2])
+    state_dir = StateDir(Path(args[3]), Path(args[4])) if len(args) > 3 else None
+
+    with open(ready_fd, "wb", buffering=0) as ready_pipe:
+
+        def report_to_client(data: bytes) -> None:
+            with contextlib.suppress(BrokenPipeError):  # the client has died over the start
+                ready_pipe.write(data)
+            ready_pipe.close()
+
+        try:
+            serve(path, name, lambda: report_to_client(READY), state_dir=state_dir)
+        except ArgosyError as error:
+            report_to_client(encode_line(Refused(faults=list(error.faults), exit_code=error.exit_code)))
+            return error.exit_code
+        except OSError as error:
+            if not ready_pipe.closed:
+                args = f"the supervisor cannot start: {error.strerror}"
+                report_to_client(encode_line(Refused(faults=[Fault(error.filename or "", "state-folder", args)])))
+            raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,185 @@
+"""A change under way: waiting until what it is about has settled, and stopping in order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from argosy.engine.unit.state_machine import SETTLED_STATES, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from argosy.engine.unit.unit_manager import UnitManager
+    from argosy.engine.unit.context import Dependency
+    from argosy.engine.unit.unit import Unit
+
+
+# What agents of other machines may take, whose time to stop is not known here.
+_REMOTE_STOP_TIMEOUT_S = 60.0
+
+
+class SettleWaiter:
+    """Waits until every agent of a scope is ready, or will not come by itself any more.
+
+    machines: others that take part, and have not answered yet. is_unattended(): nobody waits for the
+    outcome any more; then the wait ends, and what was begun goes on by itself.
+    """
+
+    def __init__(
+        self,
+        units: Iterable[Dependency],
+        machines: Iterable[str] = (),
+        is_unattended: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._units = {unit.name: unit for unit in units}
+        self._unsettled: set[str] = set(self._units)
+        self._pending_machines = set(machines)
+        self._changed = asyncio.Event()
+        self.is_unattended = is_unattended
+        self.is_interrupted = False
+
+    def on_transition(self, unit: Dependency) -> None:
+        """Take note of a transition."""
+        if unit.name in self._units:
+            self._update(unit)
+            if not self._unsettled:
+                self._changed.set()
+
+    def on_machine_done(self, machine: str) -> None:
+        """Take note that another machine has closed its account, or cannot be asked."""
+        self._pending_machines.discard(machine)
+        for unit in self._units.values():
+            self._update(unit)
+        self._changed.set()
+
+    def replace_unit(self, unit: Unit) -> None:
+        """Take a new unit in the place of the one of its name."""
+        if unit.name in self._units:
+            self._units[unit.name] = unit
+
+    def interrupt(self) -> None:
+        """End the wait now, and any that begins later."""
+        self.is_interrupted = True
+        self._changed.set()
+
+    def recheck_attended(self) -> None:
+        """Find out again whether anybody waits for the outcome."""
+        self._changed.set()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Return True once settled, interrupted or unattended, False at the time-out."""
+        for unit in self._units.values():
+            self._update(unit)
+        try:
+            async with asyncio.timeout(timeout_s):
+                # A unit may fall again between the last rise and this task's turn: look once more.
+                while (self._unsettled or self._pending_machines) and not (self.is_interrupted or self.is_unattended()):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def unsettled(self) -> list[Dependency]:
+        """Return the agents that have not settled."""
+        return [unit for unit in self._units.values() if unit.name in self._unsettled]
+
+    def _update(self, unit: Dependency) -> None:
+        # What a machine out of sight has, nobody can wait for.
+        if unit.state in SETTLED_STATES or (not unit.is_reachable and unit.state is not State.WAITING):
+            self._unsettled.discard(unit.name)
+        else:
+            self._unsettled.add(unit.name)
+
+
+class OrderedStop:
+    """Stops units so that each goes before what it needs; a unit waits only for its own dependents.
+
+    When none of them ends any more, although the time that each has is over, all that are left are killed;
+    whom not even that ends is waited for no longer.
+    beside: agents of other machines that are stopped there meanwhile. slack_s: from a kill until nothing of
+    a process is left, what it left behind included.
+    """
+
+    def __init__(
+        self, units: Iterable[Unit], unit_manager: UnitManager, stopping_elsewhere: Iterable[str] = (), slack_s: float = 5.0
+    ) -> None:
+        self._slack_s = slack_s
+        self._units = {unit.name: unit for unit in units}
+        self._stopping_elsewhere = frozenset(stopping_elsewhere)
+        self._unit_manager = unit_manager
+        self._stop_requested: set[str] = set()
+        self._done = asyncio.Event()
+
+    async def run(self) -> None:
+        """Stop them all; returns when none has a process, or nothing helps to end those that are `left`."""
+        for unit in self._units.values():
+            unit.desired_up = False
+        self._request_stop(self._units)
+        is_killed, count = False, len(self.still_running())
+        while not await self._is_done_within(self._slack_s if is_killed else self._progress_timeout_s()):
+            before, count = count, len(self.still_running())
+            if count < before:
+                continue  # it goes on: a long chain takes its time
+            if is_killed:
+                return
+            is_killed = True
+            self._kill()
+
+    def still_running(self) -> list[Unit]:
+        """Return those that still have a process."""
+        return [unit for unit in self._units.values() if unit.has_process]
+
+    async def _is_done_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._done.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _progress_timeout_s(self) -> float:
+        """Return how long nothing may happen: whoever is told has its own time, and is killed after it."""
+        longest = max((unit.spec.stop_timeout_s for unit in self.still_running()), default=0.0)
+        return longest + self._slack_s + (_REMOTE_STOP_TIMEOUT_S if self._stopping_elsewhere else 0.0)
+
+    def _kill(self) -> None:
+        """Kill what is left, in any order."""
+        for unit in self._units.values():
+            self._stop_requested.add(unit.name)
+            if unit.has_process:
+                unit.kill()
+            else:
+                unit.stop()
+        self._request_stop(())
+
+    def on_transition(self, unit: Dependency) -> None:
+        """Go on from an agent that may have ended: what it needed may go now; called at each transition."""
+        if (unit.name in self._units or unit.name in self._stopping_elsewhere) and not unit.has_process:
+            self._request_stop(unit.need_names())
+
+    def _request_stop(self, names: Iterable[str]) -> None:
+        """Tell those of these, and of what they need, that nobody holds any more."""
+        stack = [name for name in names if name in self._units]
+        while stack:
+            unit = self._units[stack.pop()]
+            if unit.name in self._stop_requested or self._has_running_dependent(unit):
+                continue
+            self._stop_requested.add(unit.name)
+            unit.stop()
+            if not unit.has_process:
+                stack += [need for need in unit.spec.need_names() if need in self._units]
+        if len(self._stop_requested) == len(self._units) and not any(unit.has_process for unit in self._units.values()):
+            self._done.set()
+
+    def _has_running_dependent(self, unit: Unit) -> bool:
+        """Return whether a dependent of `unit` that is to stop still runs."""
+        if self._stopping_elsewhere and any(
+            other.name in self._stopping_elsewhere and other.has_process
+            for other in self._unit_manager.remote_dependents_of(unit.name)
+        ):
+            return True
+        return any(
+            other.name in self._units and other.has_process for other in self._unit_manager.dependents_of(unit.name)
+        )

@@ -1,0 +1,449 @@
+"""The supervisor: hears what clients ask of the fleet, and lets one change begin at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from argosy.engine.supervisor.hub_process import HubProcess
+from argosy.engine.unit.unit_manager import UnitManager
+from argosy.engine.process.descriptors import DescriptorReserve
+from argosy.engine.supervisor.fault_injection import FaultInjector
+from argosy.engine.peering.federation import Federation
+from argosy.engine.supervisor.change_lock import ChangeLock
+from argosy.engine.peering.peer_set import PeerSet
+from argosy.engine.supervisor.messages import (
+    PROTOCOL,
+    Apply,
+    AgentStateChanged,
+    MarkMachineFailed,
+    InjectFault,
+    ShuttingDown,
+    ClientHello,
+    Refused,
+    RelayCommand,
+    Restart,
+    Restarted,
+    Shutdown,
+    MachineStatusChanged,
+    GetStatus,
+    Stop,
+    Stopped,
+    Subscribe,
+    ResumeProcess,
+    ServerHello,
+)
+from argosy.engine.supervisor.cooperative_yield import CooperativeYield
+from argosy.engine.peering.relayed_command import run_relayed_command
+from argosy.engine.process.leftover_processes import agents_by_lease
+from argosy.engine.supervisor.status_report import fleet_status, agent_status, agent_statuses, waiting_on
+from argosy.engine.supervisor.rollout import Rollout
+from argosy.engine.state.applied_plan import specs_missing_from_plan, load_applied_plan
+from argosy.engine.unit.state_machine import FINAL_STATES, State
+from argosy.engine.deploy.tree_version import RecordedVersion
+from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
+from argosy.fleet.dependency_graph import graph_from_edges
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from argosy.engine.supervisor.control_server import ClientSession, ControlSession
+    from argosy.engine.peering.remote_agent import RemoteAgent
+    from argosy.engine.state.state_dir import StateDir
+    from argosy.engine.peering.peer_connection import PeerConnection
+    from argosy.engine.peering.peering_plan import PeeringPlan
+    from argosy.engine.supervisor.messages import ControlMessage, ControlRequest
+    from argosy.engine.unit.unit import Unit
+
+# A supervisor that nobody asked anything of ends after this.
+_UNUSED_TIMEOUT_S = 10.0
+
+
+class SupervisorConfig(NamedTuple):
+    """What a supervisor serves. path: the fleet file here.
+
+    stays: also when nothing runs, for other machines to reach it; what was wanted when the machine
+    went down is started again.
+    """
+
+    fleet_path: str
+    is_persistent: bool = False
+    peering_plan: PeeringPlan | None = None
+
+
+class Supervisor:
+    """All that a client can ask, over one crew.
+
+    One change at a time: while one is under way, another is refused with the name of who holds it.
+    A stop takes precedence: it ends the change first, and nothing may begin until it is over.
+    """
+
+    def __init__(
+        self,
+        state_dir: StateDir,
+        generation: int,
+        loop: asyncio.AbstractEventLoop,
+        open_files: int,
+        config: SupervisorConfig,
+    ) -> None:
+        self.started_s = time.time()
+        self._config = config
+        self.stop_requested = asyncio.Event()
+        self._state_dir = state_dir
+        self._loop = loop
+        self._unit_manager = UnitManager(state_dir, generation, loop, open_files)
+        self._unit_manager.on_unit_change = self._on_unit_change
+        self._unit_manager.on_ownership_lost = self.stop_requested.set
+        self._unit_manager.on_state_dir_recreated = self._restart_hub
+        self._unit_manager.event_log.append("supervisor", pid=os.getpid(), text=f"generation {generation}")
+        version = self._unit_manager.noted_version = RecordedVersion(Path(config.fleet_path).parent)
+        self._peers = PeerSet(
+            loop,
+            lambda: agent_statuses(self._unit_manager),
+            version.current_digest,
+            self.handle,
+            self._on_remote_change,
+            self._on_reachability_change,
+        )
+        self._unit_manager.set_remote_agents(self._peers.remote_agents)
+        self._federation = Federation(self._peers)
+        self._rollout = Rollout(self._unit_manager, self._peers)
+        self._descriptor_reserve = DescriptorReserve(loop, lambda: self._unit_manager.event_log.append("few-descriptors"))
+        self._fault_injector = FaultInjector(self._unit_manager)
+        self._hub_process = HubProcess(state_dir, loop, self._unit_manager.event_log)
+        self._sessions: Collection[ControlSession] = ()
+        self._change_locks: list[ChangeLock] = []
+        self._was_used = False
+        loop.call_later(_UNUSED_TIMEOUT_S, self.stop_if_unused)
+
+    async def adopt(self, *, is_new_state_dir: bool) -> None:
+        """Take over what runs from an earlier supervisor: by the leases, and by the roster it left.
+
+        Before clients can ask; what becomes of those that were taken over is heard of meanwhile.
+        is_new: the folder is. It may have been deleted under a running fleet, so /proc is asked too.
+        """
+        if is_new_state_dir:
+            self._unit_manager.recreate_lost_leases()
+            self._hub_process.stop_orphaned()
+        applied_plan = load_applied_plan(self._state_dir)
+        self._unit_manager.file_backups.hold(self._state_dir.applied_plan, self._state_dir.address_book)
+        leaving = applied_plan.stopping if applied_plan is not None else {}
+        cell_units = applied_plan.cell_processes if applied_plan is not None else {}
+        await asyncio.sleep(0)
+        if applied_plan is not None:
+            self._unit_manager.add_units({}, applied_plan.plan.cell_processes)
+            pace = CooperativeYield()
+            for name, spec in applied_plan.plan.processes.items():
+                self._unit_manager.add_units({name: spec}, {})
+                await pace.yield_if_due()
+            self._unit_manager.set_plan(applied_plan.plan)
+            self._unit_manager.add_units(leaving, cell_units)
+            await asyncio.sleep(0)
+            self._rollout.graph = graph_from_edges(
+                {name: spec.need_names() for name, spec in applied_plan.plan.processes.items()}
+            )
+        known_cell_units = {hull.name for hull in cell_units.values()}
+        await self._adopt_leases(known_cell_units)
+        with contextlib.suppress(OSError, MissingError):  # the next start says why it cannot be made
+            while self._unit_manager.repair_state_dir():  # deleted meanwhile: who was not adopted yet is in no lease now
+                self._unit_manager.recreate_lost_leases()
+                await self._adopt_leases(known_cell_units)
+        for name in leaving:
+            unit = self._unit_manager.units[name]
+            if unit.has_process:
+                unit.stop()  # it was being stopped
+        self._unit_manager.adopt_leftovers(is_new_state_dir=is_new_state_dir)
+        self._restore_peering(applied_plan.peering if applied_plan is not None else None)
+        if self._config.is_persistent:
+            self._start_previously_running()
+
+    def _restart_hub(self) -> None:
+        """Have another hub in the place of one whose records were deleted."""
+        if self._unit_manager.plan is not None:
+            self._hub_process.replace(self._unit_manager.plan.path, self._unit_manager.environ)
+
+    def _restore_peering(self, saved_plan: PeeringPlan | None) -> None:
+        """Link as one is told to, or as the supervisor before was."""
+        try:
+            self._peers.configure(self._config.peering_plan or saved_plan)
+        except ArgosyError as error:
+            if self._config.peering_plan is not None:
+                raise
+            self._unit_manager.event_log.append("not-linked", text=error.faults[0].message)
+
+    def _start_previously_running(self) -> None:
+        """Start what was up, or on its way, when this machine went down."""
+        units = self._unit_manager.units
+        for name in self._rollout.graph.start_order():
+            saved_state = self._unit_manager.unit_states.read(name) if name in units else None
+            was_up = saved_state is not None and saved_state.desired_up and saved_state.state not in (State.EXITED, State.GIVEN_UP)
+            if was_up and (not units[name].has_process or units[name].is_leftover):
+                units[name].start()
+
+    async def _adopt_leases(self, known_cell_units: Collection[str]) -> None:
+        """Take over whoever has a lease and lives. known: processes of cells that are in the roster."""
+        unplanned = specs_missing_from_plan(self._state_dir, [each for each in agents_by_lease(self._state_dir) if each not in known_cell_units])
+        self._unit_manager.add_units(unplanned.agents, unplanned.cell_processes)
+        await asyncio.sleep(0)
+        self._was_used = bool(await self._unit_manager.adopt_running()) or self._was_used
+
+    def watch_sessions(self, sessions: Collection[ControlSession]) -> None:
+        """Send transitions to those of `sessions` that subscribe."""
+        self._sessions = sessions
+
+    def stop_if_unused(self) -> None:
+        """End when nobody has ever asked anything of it and nobody is there: its client was interrupted."""
+        if not self._was_used and not self._sessions and not self._config.is_persistent:
+            self.stop_requested.set()
+
+    def on_client_disconnected(self) -> None:
+        """A client has gone, perhaps in the middle of a change: that goes on, and keeps nobody waiting.
+
+        What a drill has frozen goes on as well.
+        """
+        self._rollout.recheck_attended()
+        self._fault_injector.resume_all_except(self._sessions)
+        self.stop_if_unused()
+
+    def announce_shutdown(self) -> None:
+        """Tell every client that this end is meant."""
+        self._unit_manager.event_log.flush()
+        for session in self._sessions:
+            session.send(ShuttingDown(running=len(self._unit_manager.running_units())))
+
+    def close(self) -> None:
+        """Let go of everything; the agents run on, and so does the hub."""
+        self._fault_injector.resume_all_except(())
+        self._hub_process.close()
+        self._descriptor_reserve.close()
+        self._peers.close(len(self._unit_manager.running_units()))
+        self._unit_manager.close()
+
+    async def handle(self, session: ClientSession, request: ControlRequest) -> None:
+        """Answer one request; a fault becomes Refused."""
+        try:
+            await self._dispatch(session, request)
+        except ArgosyError as error:
+            session.send(Refused(faults=list(error.faults), exit_code=error.exit_code))
+        except Exception as error:
+            session.send(Refused(faults=[Fault("", "internal", f"the supervisor failed: {error!r}")]))
+            raise
+
+    async def _dispatch(self, session: ClientSession, request: ControlRequest) -> None:
+        match request:
+            case Apply():
+                try:
+                    with self._exclusive("up", session):
+                        await self._apply(session, request)
+                finally:
+                    await self._stop_if_idle()  # also after one that was refused
+            case Restart():
+                with self._exclusive("restart", session):
+                    self._send_final(session, await self._restart(request, session))
+            case Stop():
+                with self._preempt("down", session):
+                    # What the hub has not heard of the end, it reads in the diary at its next start.
+                    hub = None if request.names is not None else asyncio.ensure_future(self._hub_process.stop())
+                    stopped = await self._stop(request)
+                    if not stopped.still_running:
+                        await self._unit_manager.wait_leftovers_gone()
+                    if hub:
+                        await hub
+                    self._send_final(session, stopped)
+                await self._stop_if_idle()
+            case RelayCommand():
+                if session.origin:
+                    await run_relayed_command(self._config.fleet_path, request.args, session)
+                else:
+                    await self._federation.relay(request, session)
+            case _:
+                self._handle_immediately(session, request)
+
+    def _send_final(self, session: ClientSession, message: ControlMessage) -> None:
+        """Answer for the last time; who reads the diary then finds all of it there."""
+        self._unit_manager.event_log.flush()
+        session.send(message)
+
+    def _handle_immediately(
+        self, session: ClientSession, request: ClientHello | GetStatus | Subscribe | MarkMachineFailed | InjectFault | ResumeProcess | Shutdown
+    ) -> None:
+        match request:
+            case ClientHello():
+                session.client = request.client
+                enforced_limits = sorted(self._unit_manager.launcher.enforced_limits)
+                session.send(
+                    ServerHello(
+                        protocol=PROTOCOL,
+                        pid=os.getpid(),
+                        started_s=self.started_s,
+                        enforced_limits=enforced_limits,
+                        is_persistent=self._config.is_persistent,
+                    )
+                )
+            case GetStatus():
+                session.send(
+                    fleet_status(self._unit_manager, self.started_s, self._peers.machine_statuses(), self._hub_process.describe_problem())
+                )
+            case MarkMachineFailed():
+                self._peers.mark_machine_failed(request.machine, request.reason)
+            case InjectFault():
+                session.send(self._fault_injector.inject(session, request))
+            case ResumeProcess():
+                self._fault_injector.resume_for(session)
+            case Subscribe():
+                session.is_subscribed = True
+            case Shutdown():
+                self.stop_requested.set()
+
+    @contextlib.contextmanager
+    def _exclusive(self, verb: str, session: ClientSession) -> Iterator[None]:
+        """Hold the queue of changes.
+
+        Raises RefusedError: somebody else has it.
+        """
+        if self._change_locks:
+            raise RefusedError(self._change_locks[0].busy_fault())
+        with self._preempt(verb, session):
+            yield
+
+    @contextlib.contextmanager
+    def _preempt(self, verb: str, session: ClientSession) -> Iterator[None]:
+        """Keep others from beginning a change meanwhile."""
+        self._was_used = True
+        lock = ChangeLock(verb, session.pid, time.time(), session.origin)
+        self._change_locks.append(lock)
+        try:
+            yield
+        finally:
+            self._change_locks.remove(lock)
+
+    async def _apply(self, session: ClientSession, request: Apply) -> None:
+        if request.origin:
+            request = self._localize(request)
+        else:
+            request = msgspec.structs.replace(request, order=secrets.token_hex(8))
+        apply_plan = await self._rollout.prepare(request, session.pid)
+        session.send(apply_plan.change.to_preview(len(apply_plan.plan.declared)))
+        was_subscribed, session.is_subscribed = session.is_subscribed, True
+        remote_apply = self._federation.apply(request, apply_plan.remote_scope, session, self._rollout.on_machine_done)
+        try:
+            summary = await self._rollout.execute(apply_plan, remote_apply.machines, lambda: session.is_gone)
+        finally:
+            remote_apply.cancel()
+        summary = self._federation.merge_summary(summary, remote_apply)
+        session.is_subscribed = was_subscribed
+        if request.hub and summary.ready:
+            self._hub_process.start(apply_plan.plan.path, self._unit_manager.environ)
+            summary = msgspec.structs.replace(summary, hub=self._hub_process.describe_problem())
+        self._send_final(session, summary)
+
+    def _localize(self, request: Apply) -> Apply:
+        """Return another machine's apply as one of this machine: of its own tree and environment."""
+        environ = {name.decode(errors="replace"): value for name, value in os.environb.items()}
+        fleet = msgspec.structs.replace(request.fleet, path=self._config.fleet_path)
+        return msgspec.structs.replace(request, fleet=fleet, environ=environ)
+
+    async def _stop(self, request: Stop) -> Stopped:
+        local_names = self._local_names(request.names, self._unit_manager.units)
+        stopping_elsewhere = request.stopping_elsewhere or self._local_names(request.names, self._peers.remote_agents)
+        local_result, remote_results = await asyncio.gather(
+            self._rollout.stop(
+                None if request.names is None else local_names, force=request.force, stopping_elsewhere=stopping_elsewhere
+            ),
+            self._federation.stop(request, local_names),
+        )
+        results = [local_result, *remote_results]
+        return Stopped(
+            stopped=[name for part in results for name in part.stopped],
+            killed=[name for part in results for name in part.killed],
+            seconds=max(part.seconds for part in results),
+            unreachable={machine: why for part in results for machine, why in part.unreachable.items()},
+            still_running={name: why for part in results for name, why in part.still_running.items()},
+        )
+
+    async def _restart(self, request: Restart, session: ClientSession) -> Restarted:
+        local_names = self._local_names(request.names, self._unit_manager.units)
+        local_result, remote_results = await asyncio.gather(
+            self._rollout.restart(local_names, lambda: session.is_gone), self._federation.restart(request)
+        )
+        results = [local_result, *remote_results]
+        return Restarted(
+            restarted=sorted(name for part in results for name in part.restarted),
+            not_ready={name: why for part in results for name, why in part.not_ready.items()},
+            reconnected=sorted(name for part in results for name in part.reconnected),
+            restarted_with_cell={cell: names for part in results for cell, names in part.restarted_with_cell.items()},
+            seconds=max(part.seconds for part in results),
+        )
+
+    def _local_names(self, names: Sequence[str] | None, known: Collection[str]) -> list[str]:
+        """Return those of `names` (None for all) that are in `known`; and those that nobody knows."""
+        if names is None:
+            return list(known)
+        return [name for name in names if name in known or name not in self._unit_manager.all_agents]
+
+    async def _stop_if_idle(self) -> None:
+        """End when nothing runs and nothing shall: a supervisor of nothing helps nobody."""
+        if not self._change_locks and self._is_idle() and not self._config.is_persistent:
+            await self._hub_process.stop()
+            self.stop_requested.set()
+
+    def _is_idle(self) -> bool:
+        if any(distant.has_process for distant in self._peers.remote_agents.values()):
+            return False
+        return all(u.state in FINAL_STATES and u.pid is None for u in self._unit_manager.units.values())
+
+    # ---- telling
+
+    def _on_remote_change(self, remote_agent: RemoteAgent, before: State) -> None:
+        self._unit_manager.on_remote_change(remote_agent, before)
+        self._rollout.on_transition(remote_agent)
+        if remote_agent.state is not before:
+            self._broadcast(
+                AgentStateChanged(
+                    agent=remote_agent.name,
+                    state=remote_agent.state,
+                    at_s=time.time(),
+                    reason=remote_agent.reason,
+                    pid=remote_agent.pid,
+                    last_lines=remote_agent.last_lines,
+                    is_silent=remote_agent.silent_s is not None,
+                )
+            )
+
+    def _on_reachability_change(self, connection: PeerConnection) -> None:
+        kind = "machine-linked" if connection.is_connected else "machine-blind"
+        self._unit_manager.event_log.append(kind, text=f"machine `{connection.machine}` {connection.reason}".rstrip())
+        remote_agents = self._peers.remote_agents_of(connection.machine)
+        self._unit_manager.on_reachability_change(remote_agents)
+        for remote_agent in remote_agents:
+            self._rollout.on_transition(remote_agent)
+        self._broadcast(MachineStatusChanged(machine=connection.machine, status=self._peers.machine_statuses()[connection.machine]))
+
+    def _on_unit_change(self, unit: Unit) -> None:
+        self._rollout.on_transition(unit)
+        if self._peers.plan is not None:
+            self._peers.publish(unit.name, agent_status(unit, self._unit_manager))
+        self._broadcast(
+            AgentStateChanged(
+                agent=unit.name,
+                state=unit.state,
+                at_s=unit.since_s,
+                reason=unit.reason,
+                pid=unit.pid,
+                waiting_on=waiting_on(unit, self._unit_manager),
+                last_lines=unit.last_lines,
+                is_silent=unit.silent_s is not None,
+            )
+        )
+
+    def _broadcast(self, message: ControlMessage) -> None:
+        for session in self._sessions:
+            if session.is_subscribed:
+                session.send(message)

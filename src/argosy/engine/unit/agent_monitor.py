@@ -1,0 +1,279 @@
+"""The signs of life of one agent: what its notify socket, its probes and its watchdog tell."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from argosy.agent.health import Status
+from argosy.agent.notifier import HEARTBEAT_S
+from argosy.engine.unit.notify_socket import NotifySocket
+from argosy.engine.unit.probe import ProbeTarget, wait_ready
+from argosy.engine.unit.liveness import watch_liveness
+from argosy.fleet.fleet_spec import Probe
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from pathlib import Path
+
+    from argosy.engine.process.helper_process import HelperResult
+    from argosy.engine.unit.notify_batcher import NotifyBatcher
+    from argosy.engine.process.port_owners import PortOwners
+    from argosy.engine.unit.process_plan import ProcessSpec, LivenessSchedule
+
+SILENT_AFTER_S: Final = 4 * HEARTBEAT_S
+
+
+_EINVAL = str(errno.EINVAL)
+
+
+class AgentMonitor:
+    """Listens to one agent, from `begin` or `recognise` of a process to `end`.
+
+    path: its notify socket. log: its output. run(command, seconds): runs a command beside it.
+    listeners: who listens on which port. hearing: of agents that are ready.
+    hear_births(): called before a message of an unknown process is judged. on_ready(health): it is
+    ready, again with each thing it says; health is its own word, None when it has none.
+    on_frozen(why): the watchdog ran out, or a liveness probe failed too often.
+    on_over(): of an agent that shares its process, its part of it has ended.
+    is_silent: it beat, as each agent of the library does every 2 s, and has not for `SILENT_AFTER_S`.
+    found: what was seen of it last instead of readiness. status: what the process has said of itself
+    last, in words (STATUS=). flaw: those words, when it ends by its input or its code (ERRNO=EINVAL), so that
+    every start ends alike.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        log: Path,
+        loop: asyncio.AbstractEventLoop,
+        run_helper: Callable[[Sequence[str], float], Awaitable[HelperResult]],
+        listeners: PortOwners,
+        notify_batcher: NotifyBatcher,
+        drain_fork_events: Callable[[], None],
+        on_ready: Callable[[str | None], None],
+        on_frozen: Callable[[str], None],
+    ) -> None:
+        self.last_finding = ""
+        self._path = path
+        self._log = log
+        self._log_start = 0
+        self._run_helper = run_helper
+        self._listeners = listeners
+        self._notify_batcher = notify_batcher
+        self._loop = loop
+        self._drain_fork_events = drain_fork_events
+        self._on_ready = on_ready
+        self._on_frozen = on_frozen
+        self._socket: NotifySocket | None = None
+        self._spec: ProcessSpec | None = None
+        self._pid = 0
+        self.on_finished: Callable[[], None] = lambda: None
+        self.status = self.fatal_error = ""
+        self.is_silent = False
+        self._is_ready = False
+        self._health: str | None = None
+        self._sends_heartbeats = False  # whether it repeats its health, so that silence tells something
+        self._last_reported_health: str | None = None
+        self._last_message_at = 0.0  # loop time
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._readiness_task: asyncio.Task[None] | None = None
+        self._liveness_task: asyncio.Task[None] | None = None
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._feeds_watchdog = False  # whether it has said WATCHDOG=1
+        self._watchdog_deadline = 0.0  # loop time
+
+    def listen(self) -> None:
+        """Bind the notify socket, once. Raises OSError: it cannot be bound."""
+        if self._socket is None:
+            self._socket = NotifySocket(self._path, self._loop, self._notify_batcher, self._on_notify)
+
+    def start(self, spec: ProcessSpec, pid: int, log_start: int = 0) -> None:
+        """Wait for the signs of a process that was just born; its output begins at `log_start`."""
+        self._reset(spec, pid, log_start)
+        if spec.probe.probe != "notify":
+            self._start_readiness_probe(spec.probe, spec.probe_port)
+
+    def start_adopted(self, spec: ProcessSpec, pid: int, log_start: int = 0, *, was_ready: bool) -> None:
+        """Find out how a process is that an earlier supervisor started; what says so once is believed."""
+        self._reset(spec, pid, log_start)
+        if was_ready:
+            self._feed_watchdog(spec.watchdog_s)  # it is alive until it has missed a beat from now on
+            self._start_liveness_probe()
+        kind = spec.probe.probe
+        if spec.is_sdk:
+            # Its next beat may be seconds away, and it answers health on its port at once.
+            if spec.port is not None:
+                self._start_readiness_probe(Probe(probe="zmq"), spec.port)
+        elif was_ready and kind in ("notify", "alive", "log"):
+            self._report_ready(None)
+        elif kind != "notify":
+            self._start_readiness_probe(spec.probe, spec.probe_port)
+        elif spec.port is not None:
+            # It may have said READY while nobody listened, and says it once.
+            self._start_readiness_probe(Probe(probe="tcp"), spec.port)
+
+    def _reset(self, spec: ProcessSpec, pid: int, log_start: int) -> None:
+        self.stop()
+        self._spec, self._pid, self._log_start = spec, pid, log_start
+        self.last_finding = "READY=1 never came" if spec.probe.probe == "notify" else ""
+        self._is_ready, self._health = False, None
+        self.status = self.fatal_error = ""
+        self._sends_heartbeats, self._last_reported_health, self._feeds_watchdog = spec.is_sdk, None, False
+
+    def _start_readiness_probe(self, probe: Probe, port: int | None) -> None:
+        self._readiness_task = self._create_task(self._await_readiness(probe, port))
+
+    def _create_task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _probe_target(self) -> ProbeTarget:
+        assert self._spec is not None, "a process is expected"
+        return ProbeTarget(self._spec.host, self._pid, self._log, self._log_start, self._run_helper, self._listeners)
+
+    async def _await_readiness(self, probe: Probe, port: int | None) -> None:
+        status = await wait_ready(probe, port, self._probe_target(), self._record_finding)
+        self._readiness_task = None
+        self._report_ready(status.value if probe.probe in ("zmq", "http", "tcp") else None)
+
+    def _record_finding(self, description: str) -> None:
+        self.last_finding = description
+
+    def _start_liveness_probe(self) -> None:
+        """Ask on and on whether it lives, if it has a liveness probe and is not asked yet."""
+        spec = self._spec
+        if self._liveness_task is None and spec is not None and spec.liveness is not None:
+            self._liveness_task = self._create_task(self._watch_liveness(spec.liveness, spec.liveness_schedule))
+
+    async def _watch_liveness(self, liveness: Probe, schedule: LivenessSchedule) -> None:
+        reason = await watch_liveness(liveness, self._probe_target(), schedule, self._on_alive)
+        self._on_frozen(f"{reason} (pid {self._pid})")
+
+    def _on_alive(self, status: Status) -> None:
+        """Only an answer in the words of the health standard says how it is."""
+        spec = self._spec
+        if self._is_ready and spec is not None and spec.liveness is not None and spec.liveness.probe == "zmq":
+            self._report_ready(status.value)
+
+    def _on_notify(self, sender: int, fields: dict[str, str]) -> None:
+        if sender != self._pid:
+            self._drain_fork_events()
+        spec = self._spec
+        if spec is None or (spec.probe.notify != "all" and sender != self._pid):
+            return
+        self._record_message(fields.get("X_ARGOSY_HEALTH"))
+        if "STATUS" in fields or "READY" in fields:
+            self.status = fields.get("STATUS", "")
+        if fields.get("ERRNO") == _EINVAL:
+            self.fatal_error = self.status
+        if "X_ARGOSY_OVER" in fields:
+            self.on_finished()
+            return
+        is_ready_message = fields.get("READY") == "1"
+        self._feeds_watchdog = self._feeds_watchdog or "WATCHDOG" in fields
+        if ("WATCHDOG" in fields) if self._is_ready else is_ready_message:
+            self._feed_watchdog(spec.watchdog_s)
+        if "STOPPING" in fields:
+            return
+        health = fields.get("X_ARGOSY_HEALTH")
+        is_first_ready = is_ready_message and spec.probe.probe == "notify"
+        if is_first_ready or (self._is_ready and (health is not None or is_ready_message)):
+            self._report_ready(health or self._health or Status.OK.value)
+
+    def _report_ready(self, health: str | None) -> None:
+        if self._readiness_task is not None:
+            self._readiness_task.cancel()  # its own word has come first
+            self._readiness_task = None
+        self._start_liveness_probe()
+        if self._socket is not None:
+            self._socket.batch_reads()
+        if self._feeds_watchdog and not self._is_ready:
+            assert self._spec is not None, "a process is expected"
+            self._feed_watchdog(self._spec.watchdog_s)  # not before: it may hold its loop while it loads
+        self._is_ready, self._health = True, health
+        self._last_message_at, self.is_silent = self._loop.time(), False
+        self._on_ready(health)
+
+    def _record_message(self, health: str | None) -> None:
+        """It has said something; only who says the same health again and again is missed when it stops."""
+        self._last_message_at = self._loop.time()
+        if health is not None:
+            self._sends_heartbeats = self._sends_heartbeats or health == self._last_reported_health
+            self._last_reported_health = health
+
+    @property
+    def silent_s(self) -> float | None:
+        """How long it has been silent; None when it is not, or nobody expects it to speak."""
+        return self._loop.time() - self._last_message_at if self.is_silent else None
+
+    def has_fallen_silent(self, now: float, pause_s: float) -> bool:
+        """Return whether it is silent at loop time `now`, and was not before.
+
+        pause_s: for how long nobody has looked, since the supervisor itself was stopped.
+        """
+        if self.is_silent or not self._is_heartbeat_expected():
+            return False
+        self._last_message_at = min(now, self._last_message_at + pause_s)
+        if now - self._last_message_at < SILENT_AFTER_S:
+            return False
+        self.drain()
+        self.is_silent = self._is_heartbeat_expected() and now - self._last_message_at >= SILENT_AFTER_S
+        return self.is_silent
+
+    def _is_heartbeat_expected(self) -> bool:
+        return self._sends_heartbeats and self._is_ready and self._spec is not None
+
+    def _feed_watchdog(self, watchdog_s: float | None) -> None:
+        if watchdog_s:
+            self._watchdog_deadline = self._loop.time() + watchdog_s
+            if self._watchdog is None:  # else it looks for itself whether it was fed meanwhile
+                self._watchdog = self._loop.call_at(self._watchdog_deadline, self._on_watchdog_timer)
+
+    def _on_watchdog_timer(self) -> None:
+        """The watchdog ran out. After a stall of the supervisor itself, what waits is heard first."""
+        expired = self._watchdog
+        self.drain()
+        if self._spec is None or self._watchdog is not expired:
+            return  # another process is listened to now
+        self._watchdog = None
+        if self._loop.time() < self._watchdog_deadline:
+            self._watchdog = self._loop.call_at(self._watchdog_deadline, self._on_watchdog_timer)
+        else:
+            self._on_frozen(f"gave no sign of life for {self._spec.watchdog_s:.1f} s (pid {self._pid})")
+
+    def _stop_watchdog(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watchdog = None
+
+    def read_immediately(self) -> None:
+        """Hear it at once from now on: it is on its way out."""
+        if self._socket is not None:
+            self._socket.read_immediately()
+
+    def drain(self) -> None:
+        """Take what waits in the socket."""
+        if self._socket is not None:
+            self._socket.drain()
+
+    def stop(self) -> None:
+        """Listen to that process no more; messages of it are dropped."""
+        self._spec = None
+        self._pid = 0
+        self.is_silent = False
+        self.read_immediately()
+        self._stop_watchdog()
+        self._readiness_task = self._liveness_task = None
+        for task in self._tasks:
+            task.cancel()
+
+    def close(self) -> None:
+        """End, and remove the socket."""
+        self.stop()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

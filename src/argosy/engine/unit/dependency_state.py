@@ -1,0 +1,69 @@
+"""What its needs, and its own word of its health, make of an agent: the event that follows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from argosy.agent.health import Status
+from argosy.engine.unit.heartbeat import describe_silence
+from argosy.engine.unit.state_machine import FINAL_STATES, UnitEvent, State
+from argosy.engine.unit.context import FailedDependency
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from argosy.engine.unit.context import DependencyStatus, Dependency
+
+
+def evaluate_dependencies(dependencies: DependencyStatus, state: State) -> tuple[UnitEvent, str] | None:
+    """Return whether an agent in `state` may start now, or never, or may hope again."""
+    if dependencies.failed:
+        return UnitEvent.NEED_FAILED, f"needs {_describe_failed(dependencies.failed)}"
+    if not dependencies.waiting_on:
+        return UnitEvent.NEEDS_READY, ""
+    return (UnitEvent.NEED_POSSIBLE_AGAIN, "") if state is State.BLOCKED else None
+
+
+def _describe_failed(failed: Mapping[str, FailedDependency]) -> str:
+    """Name each root once, however many of the needs hang on it."""
+    by_root: dict[FailedDependency, list[str]] = {}
+    for name, failure in failed.items():
+        by_root.setdefault(failure, []).append(name)
+    parts = []
+    for failure, names in by_root.items():
+        others = "`, `".join(name for name in names if name != failure.root)
+        through = f"`{others}`, blocked by " if others else ""
+        parts.append(f"{through}`{failure.root}`: {failure.reason}")
+    return "; ".join(parts)
+
+
+def root_cause(unit: Dependency, units: Mapping[str, Dependency]) -> FailedDependency:
+    """Return whom a unit that will not come waits for in the end: a unit that is not blocked itself."""
+    while unit.state is State.BLOCKED:
+        needs = (units.get(name) for name in unit.need_names())
+        final = next((each for each in needs if each and each.state in FINAL_STATES), None)
+        if final is None:
+            break
+        unit = final
+    return FailedDependency(unit.name, unit.reason or unit.state.value)
+
+
+def health_event(
+    health: str | None, lost_needs: Collection[str], silent_s: float | None = None
+) -> tuple[UnitEvent, str] | None:
+    """Return the event that follows, with its reason; None where nothing does.
+
+    health: its own word, None when it cannot speak. silent_s: how long it has been silent, None when it is
+    not; what it said before then counts no more.
+    """
+    if silent_s is not None:
+        return UnitEvent.SILENT, describe_silence(silent_s)
+    if health == Status.FAILING:
+        return UnitEvent.UNHEALTHY, "its own health says failing"
+    if health == Status.DEGRADED:
+        return UnitEvent.DEGRADED, "its own health says degraded"
+    if health not in (Status.OK, None):
+        return None  # it starts or ends, by its own word: no lost need makes it readier than that
+    if lost_needs:
+        return UnitEvent.DEGRADED, f"without `{'`, `'.join(sorted(lost_needs))}`"
+    return UnitEvent.READY, ""

@@ -1,0 +1,60 @@
+"""Silence: an agent that beat and does not any more is told, also where no watchdog would end it for that.
+
+Each agent of the library says every 2 s, from the loop that does its work, that it is there. Once a second
+all are looked at; a timer for each would cost more. A pause of the supervisor itself is no silence of theirs:
+it is taken off, and what waits in a socket is read before anybody is judged (`Signs.falls_silent`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from argosy.agent.health import Status
+from argosy.engine.unit.state_machine import State
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable
+
+    from argosy.engine.supervisor.messages import AgentStatus
+    from argosy.engine.unit.unit import Unit
+
+CHECK_INTERVAL_S: Final = 1.0
+
+
+def describe_silence(seconds: float) -> str:
+    """Return that an agent has not beaten for so long."""
+    return f"silent for {seconds:.0f} s"
+
+
+def with_silence(status: AgentStatus, silent_s: float) -> AgentStatus:
+    """Return the status of an agent that has not beaten for so long: nobody knows that it is well."""
+    if status.state is State.DEGRADED:
+        return msgspec.structs.replace(
+            status, health=Status.DEGRADED.value, reason=describe_silence(silent_s), silent_s=silent_s
+        )
+    return msgspec.structs.replace(status, silent_s=silent_s)
+
+
+class HeartbeatWatch:
+    """Looks at `units()` again and again, until it is closed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, units: Callable[[], Iterable[Unit]]) -> None:
+        self._loop = loop
+        self._units = units
+        self._due = loop.time() + CHECK_INTERVAL_S
+        self._timer = loop.call_at(self._due, self._check)
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        late_s = now - self._due
+        for unit in list(self._units()):
+            unit.check_heartbeat(now, late_s if late_s > CHECK_INTERVAL_S else 0.0)
+        self._due = self._loop.time() + CHECK_INTERVAL_S
+        self._timer = self._loop.call_at(self._due, self._check)
+
+    def close(self) -> None:
+        """Look no more."""
+        self._timer.cancel()

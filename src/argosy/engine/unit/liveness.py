@@ -1,0 +1,44 @@
+"""Liveness by probe: a ready agent is asked again and again, and too many failures in a row are its death.
+
+What it says of its own health is told and never counts against it: only silence does, a port that
+somebody else has taken, a status or an exit code that says no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from argosy.engine.unit.probe import PROBE_COMMAND_TIMEOUT_S, run_probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from argosy.agent.health import Status
+    from argosy.engine.unit.process_plan import LivenessSchedule
+    from argosy.engine.unit.probe import ProbeTarget
+    from argosy.fleet.fleet_spec import Probe
+
+# A look that took this much longer than any may: this process itself was stopped meanwhile.
+_STALL_S = 1.0
+
+
+async def watch_liveness(probe: Probe, target: ProbeTarget, schedule: LivenessSchedule, on_alive: Callable[[Status], None]) -> str:
+    """Return, in words, why the agent is no more alive.
+
+    on_alive(status): told after each look that found it alive.
+    """
+    failed = 0
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(schedule.interval_s)
+        started_at = loop.time()
+        result = await run_probe(probe, probe.port, target)
+        if result.status is not None:
+            failed = 0
+            on_alive(result.status)
+        elif loop.time() - started_at < PROBE_COMMAND_TIMEOUT_S + _STALL_S:
+            failed += 1
+            if failed >= schedule.failures:
+                times = "once" if failed == 1 else f"{failed} times in a row"
+                return f"failed its liveness probe {times}: {result.description}"

@@ -1,0 +1,110 @@
+"""Readiness by the sd_notify(3) protocol: one datagram socket per agent, with credentials.
+
+One socket each, since a unix datagram queue holds about ten messages: an agent that floods its
+own silences nobody else. The kernel attaches the sender's pid (SO_PASSCRED), so a message counts
+only when it comes from the process that was started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from argosy.engine.unit.notify_batcher import NotifyBatcher
+
+_CREDENTIALS = struct.Struct("3i")
+_MAX_MESSAGE_BYTES = 8192
+_ANCILLARY_BYTES = socket.CMSG_SPACE(_CREDENTIALS.size)
+_MAX_PER_DRAIN = 32
+
+
+class NotifySocket:
+    """Bound by the supervisor; calls `on_message(sender pid, fields)` for each datagram.
+
+    It is read as soon as there is something, from `settle` to `attend` together with others.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        loop: asyncio.AbstractEventLoop,
+        batcher: NotifyBatcher,
+        on_message: Callable[[int, dict[str, str]], None],
+    ) -> None:
+        self._path = str(path)
+        self._loop = loop
+        self._batcher = batcher
+        self._is_batched = False
+        self._on_message = on_message
+        self._last = b""  # an agent says the same again and again
+        self._fields: dict[str, str] = {}
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        os.fchmod(self._socket.fileno(), 0o600)  # what is bound has the mode of its socket
+        try:
+            self._socket.bind(self._path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            os.unlink(self._path)  # of a supervisor that was killed
+            self._socket.bind(self._path)
+        self._bound_stat = os.stat(self._path)
+        # By its number: asyncio names what it is given in an error, and a socket asks the kernel who it is.
+        loop.add_reader(self._socket.fileno(), self.drain)
+
+    def batch_reads(self) -> None:
+        """Read it together with the others that repeat themselves."""
+        if not self._is_batched:
+            self._is_batched = True
+            self._loop.remove_reader(self._socket.fileno())
+            self._batcher.add(self._socket.fileno(), self.drain)
+
+    def read_immediately(self) -> None:
+        """Read it as soon as there is something."""
+        if self._is_batched:
+            self._is_batched = False
+            self._batcher.remove(self._socket.fileno())
+            self._loop.add_reader(self._socket.fileno(), self.drain)
+
+    def drain(self) -> None:
+        """Take what waits, but not more than a queue holds: one who floods must not keep the loop."""
+        for _ in range(_MAX_PER_DRAIN):
+            try:
+                data, ancillary, _, _ = self._socket.recvmsg(_MAX_MESSAGE_BYTES, _ANCILLARY_BYTES)
+            except BlockingIOError:
+                return
+            for level, kind, value in ancillary:
+                if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+                    pid, _, _ = _CREDENTIALS.unpack(value[: _CREDENTIALS.size])
+                    if data != self._last:
+                        self._last, self._fields = data, parse_fields(data)
+                    self._on_message(pid, self._fields)
+
+    def close(self) -> None:
+        """Close the socket and remove its file."""
+        self.read_immediately()
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        # Another supervisor may have bound its own there.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(self._path), self._bound_stat):
+                os.unlink(self._path)
+
+
+def parse_fields(data: bytes) -> dict[str, str]:
+    """Return the `KEY=value` lines of a notification; lines of another form are passed over."""
+    fields = {}
+    for line in data.decode("utf-8", "replace").split("\n"):
+        key, found, value = line.partition("=")
+        if found:
+            fields[key] = value
+    return fields

@@ -1,0 +1,171 @@
+"""Probes: readiness and life seen from outside, for programs that know nothing of argosy.
+
+Quick at first, then backing off. An answer counts only when the port belongs to the process that
+was started (its session holds the listening socket): a stale program on the port proves nothing.
+A line counts only when it was printed by that process, from its first byte on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shlex
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from argosy.agent.health import Status, normalize_status
+from argosy.engine.unit.http_get import get_status
+from argosy.engine.logs.line_search import LineSearch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from argosy.engine.process.helper_process import HelperResult
+    from argosy.engine.process.port_owners import PortOwners
+    from argosy.fleet.fleet_spec import Probe
+
+_FIRST_PAUSE_S, _MAX_PAUSE_S, _MAX_LOG_PAUSE_S = 0.02, 1.0, 0.1
+PROBE_REPLY_TIMEOUT_S = 2.0
+PROBE_COMMAND_TIMEOUT_S = 10.0
+
+
+class ProbeTarget(NamedTuple):
+    """What a probe sees of an agent.
+
+    host: where its ports are. session: the process that was started. log, log_start: its output,
+    and the size that had when the process was ordered. run(command, seconds): runs a command beside it.
+    listeners: who listens where.
+    """
+
+    host: str
+    session: int
+    log: Path
+    log_start: int
+    run_helper: Callable[[Sequence[str], float], Awaitable[HelperResult]]
+    listeners: PortOwners
+
+
+class ProbeResult(NamedTuple):
+    """What one look found. status: None of a program that does not answer; words: what was seen."""
+
+    status: Status | None
+    description: str = ""
+
+
+async def wait_ready(probe: Probe, port: int | None, target: ProbeTarget, on_finding: Callable[[str], None]) -> Status:
+    """Return once the program is ready by `probe`: OK or DEGRADED.
+
+    Never gives up: the start deadline is the caller's. tell(words): what was found instead, each time.
+    """
+    if probe.probe == "alive":
+        on_finding("it did not live that long")
+        await asyncio.sleep(1.0 if probe.seconds is None else probe.seconds)
+        return Status.OK
+    if probe.probe == "log":
+        assert probe.pattern is not None, "the loader refuses a log probe without a pattern"
+        on_finding(f"no line of its output matched `{probe.pattern}`")
+        await _wait_line(LineSearch(target.log, target.log_start, probe.pattern))
+        return Status.OK
+    async for _ in _poll_with_backoff(_MAX_PAUSE_S):
+        result = await run_probe(probe, port, target)
+        if result.status in (Status.OK, Status.DEGRADED):
+            return result.status
+        on_finding(result.description)
+    raise AssertionError("the loop above has no end")
+
+
+async def run_probe(probe: Probe, port: int | None, target: ProbeTarget) -> ProbeResult:
+    """Ask once: a zmq, http, tcp or exec probe."""
+    if probe.probe == "exec":
+        return await _run_command(probe, target)
+    assert port is not None, "the loader refuses a probe without a port"
+    owner, is_own = await target.listeners.find_listener(port, target.session)
+    if owner is None:
+        return ProbeResult(None, f"port {port} was never opened")
+    if not is_own:
+        return ProbeResult(None, f"{owner}, not by this agent")
+    if probe.probe == "zmq":
+        return await _request_health(target.host, port, probe)
+    if probe.probe == "http":
+        return await _request_http(target.host, port, probe)
+    return await _connect_tcp(target.host, port)
+
+
+async def _poll_with_backoff(most_s: float) -> AsyncIterator[None]:
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        yield
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, most_s)
+
+
+async def _wait_line(search: LineSearch) -> None:
+    """Return once a line matches; a log that has not grown costs one system call."""
+    async for _ in _poll_with_backoff(_MAX_LOG_PAUSE_S):
+        while search.search_next():
+            await asyncio.sleep(0)
+        if search.has_matched:
+            return
+
+
+async def _run_command(probe: Probe, target: ProbeTarget) -> ProbeResult:
+    """Run the probe's command: 0 is ready."""
+    command = probe.command or []
+    result = await target.run_helper(command, PROBE_COMMAND_TIMEOUT_S)
+    if result.code == 0:
+        return ProbeResult(Status.OK)
+    return ProbeResult(None, f"its probe `{shlex.join(command)[:120]}` {result}")
+
+
+async def _connect_tcp(host: str, port: int) -> ProbeResult:
+    try:
+        async with asyncio.timeout(PROBE_REPLY_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return ProbeResult(None, f"port {port} is open and takes no connection on {host}")
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return ProbeResult(Status.OK)
+
+
+async def _request_http(host: str, port: int, probe: Probe) -> ProbeResult:
+    path = probe.path or "/health"
+    status = await get_status(host, port, path, PROBE_REPLY_TIMEOUT_S)
+    if status is None:
+        return ProbeResult(None, f"port {port} is open and does not answer GET {path} on {host}")
+    if 200 <= status < 300:
+        return ProbeResult(Status.OK)
+    return ProbeResult(None, f"port {port} answers GET {path} with status {status}")
+
+
+async def _request_health(host: str, port: int, probe: Probe) -> ProbeResult:
+    """Send the probe's message, by default the standard's, and judge the answer."""
+    from argosy.engine.unit.legacy_probe import request_once  # noqa: PLC0415 - pyzmq, for fleets that need it
+
+    message = probe.send if probe.send is not None else {"action": "health"}
+    data = message.encode() if isinstance(message, str) else json.dumps(message).encode()
+    answer = await request_once(f"tcp://{host}:{port}", data, PROBE_REPLY_TIMEOUT_S)
+    if answer is None:
+        return ProbeResult(None, f"port {port} is open and does not answer the zmq probe")
+    status = status_in_reply(answer)
+    excerpt = answer[:120].decode(errors="replace")
+    return ProbeResult(status, f"port {port} answers the zmq probe with {excerpt}")
+
+
+def status_in_reply(reply: bytes) -> Status | None:
+    """Return the status in a health answer; any answer without one means that the program answers.
+
+    A JSON object that holds an `error` and no status is no sign of health.
+    """
+    try:
+        payload = json.loads(reply)
+    except ValueError:
+        return Status.OK
+    if not isinstance(payload, dict):
+        return Status.OK
+    if "status" in payload:
+        return normalize_status(payload["status"])
+    return None if "error" in payload else Status.OK

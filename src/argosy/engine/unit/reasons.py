@@ -1,0 +1,39 @@
+"""How the trouble of an agent is told: what happened, when, and what it said last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from argosy.engine.fork import fork_protocol as codes
+from argosy.engine.logs.log_file import most_relevant_line
+from argosy.engine.process.os_process import describe_exit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from argosy.engine.unit.process_plan import ProcessSpec
+    from argosy.engine.unit.restart_policy import ProcessExit
+
+
+def describe_exit_reason(process_exit: ProcessExit, uptime_s: float, log: Path, log_start: int) -> str:
+    """Return how a process ended; of one that never got ready also its last words.
+
+    log_start: where its output begins in the log; what earlier processes printed is not told.
+    """
+    description = codes.EXIT_CODE_TEXT.get(process_exit.code or 0) or describe_exit(process_exit.code)
+    if not process_exit.was_ready:
+        last_line = most_relevant_line(log, log_start)
+        description += f" after {uptime_s:.1f} s, before it was ready"
+        description += f"; last line: {last_line}" if last_line else "; no output"
+    return description
+
+
+def describe_start_timeout(spec: ProcessSpec, pid: int | None, log: Path, log_start: int, last_finding: str) -> str:
+    """Return that a process missed its start deadline, and what its probe found instead.
+
+    log_start: as above.
+    """
+    alive = f"process alive, pid {pid}" if pid else "no process"
+    last_line = most_relevant_line(log, log_start)
+    tail = f"last line: {last_line}" if last_line else "no output"
+    return f"was not ready after {spec.start_timeout_s:.1f} s: {last_finding} ({alive}, {tail})"

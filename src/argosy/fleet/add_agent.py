@@ -1,0 +1,86 @@
+"""Adds an agent to the text of a fleet file, and changes nothing else in it: comments and order stay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from argosy.fault import Fault, RefusedError
+from argosy.fleet.yaml_nodes import MappingNode as Node
+from argosy.fleet.yaml_nodes import parse_document
+from argosy.fleet.loader import read_fleet
+from argosy.fleet.locations import FaultList, format_path
+from argosy.fleet.fleet_spec import Fleet
+
+FIRST_FREE_PORT = 7200
+# Of an agent of the library in a new file: longer than one may hold its loop to load something on first use.
+DEFAULT_WATCHDOG = "30s"
+
+
+def add_agent(path: Path, text: str, name: str, keys: Mapping[str, str]) -> str:
+    """Return the text of a fleet file with one more agent at the end of `agents`.
+
+    keys: of the agent, each with its value as YAML.
+    Raises RefusedError: the file is written in a way that takes no lines at that place.
+    """
+    lines = text.splitlines()
+    indent, at = _insertion_point(path, text, lines, name, keys)
+    added = [f"{indent}{name}:", *(f"{indent}  {key}: {value}" for key, value in keys.items())]
+    updated = "\n".join([*lines[:at], *added, *lines[at:]]) + "\n"
+    before, _ = read_fleet(path, text)
+    after, faults = read_fleet(path, updated)
+    if after is None or before is None or _agents_except(after, name) != dict(before.agents):
+        message = faults[0].message if faults else "it would change another agent"
+        raise RefusedError(Fault(format_path(path), "addition", f"`{name}` cannot be added: {message}"))
+    return updated
+
+
+def find_free_port(fleet: Fleet) -> int:
+    """Return the first port from `FIRST_PORT` on that no agent of a fleet has, nor the one after it."""
+    used_ports: set[int] = {FIRST_FREE_PORT - 1}
+    for agent in fleet.agents.values():
+        used_ports |= {port for port in (agent.port, agent.health_port) if port is not None}
+    return next(port for port in range(FIRST_FREE_PORT, 65535) if not {port, port + 1} & used_ports)
+
+
+def module_name_for(name: str) -> str:
+    """Return the module for an agent's name: `SpeechToText` is `speech_to_text`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    plain = re.sub(r"\W+", "_", words).strip("_").lower()
+    return plain if plain.isidentifier() else f"agent_{plain}"
+
+
+def class_name_for(name: str) -> str:
+    """Return the class for an agent's name: `speech-to-text` is `SpeechToText`."""
+    plain = "".join(word[:1].upper() + word[1:] for word in re.split(r"\W+|_", name) if word)
+    return plain if plain.isidentifier() else f"Agent{plain}"
+
+
+def _insertion_point(path: Path, text: str, lines: list[str], name: str, keys: Mapping[str, str]) -> tuple[str, int]:
+    """Return the indent of agents, and the line, counted from 0, in front of which a new one goes."""
+    root = parse_document(text, FaultList(format_path(path)))
+    assert isinstance(root, Node), "a fleet that has loaded is a mapping"
+    found = root.entries.get("agents")
+    pasted = ", ".join(f"{key}: {value}" for key, value in keys.items())
+    hint = f"add it by hand: `{name}: {{{pasted}}}`"
+    assert found is not None, "a fleet that has loaded has agents"
+    key, value = found
+    assert isinstance(value, Node), "agents of a fleet that has loaded are a mapping"
+    positions = [one.position for one, _ in value.entries.values()]
+    if not positions or any(place.line == key.position.line for place in positions) or _is_flow(lines, positions[0].line):
+        message = "`agents` is written in one line, or in braces"
+        raise RefusedError(Fault(format_path(path), "addition", message, hint))
+    following: Collection[int] = [one.position.line for one, _ in root.entries.values()]
+    end = min((line - 1 for line in following if line > key.position.line), default=len(lines))
+    while end > positions[-1].line and re.fullmatch(r"\s*(#.*)?", lines[end - 1]):
+        end -= 1
+    return " " * (positions[0].column - 1), end
+
+
+def _is_flow(lines: list[str], line: int) -> bool:
+    return lines[line - 1].lstrip().startswith(("{", ","))
+
+
+def _agents_except(fleet: Fleet, name: str) -> dict[str, object]:
+    return {other: agent for other, agent in fleet.agents.items() if other != name}

@@ -1,0 +1,361 @@
+"""The graph of needs and wants: cycles, levels, redundant edges, orders and paths.
+
+Pure: no file is read here. An edge goes from an agent to what it needs. Cycles are an error of
+a fleet file, yet all questions but those for paths have an answer with cycles in the graph too,
+so that `argosy graph` can show what is wrong: a level then holds the members of a cycle together.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from argosy.fault import Fault, RefusedError
+
+if TYPE_CHECKING:
+    from argosy.fleet.fleet_spec import Fleet
+
+# Visits of an edge that one question about cycles may take. What grows with the square of a component's
+# size, or worse, is worked out in full up to there and in part beyond: an error has to come in time.
+_MAX_VISITS = 200_000
+
+
+class UnknownAgentError(RefusedError, KeyError):
+    """An agent was asked about that the graph, or what came with it, does not have."""
+
+    def __init__(self, agent: str) -> None:
+        super().__init__(Fault(agent, "unknown-agent", f"there is no agent `{agent}` here"))
+
+
+class CriticalStep(msgspec.Struct, frozen=True):
+    """One agent on the critical path: it could start at `started_s` and was ready at `ready_s`."""
+
+    agent: str
+    started_s: float
+    ready_s: float
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """Agents in the order of the file, with what each needs and wants (known agents only)."""
+
+    agents: tuple[str, ...]
+    needs: dict[str, tuple[str, ...]]
+    wants: dict[str, tuple[str, ...]]
+    needed_by: dict[str, tuple[str, ...]]
+
+    def dependents(self, name: str) -> tuple[str, ...]:
+        """Return the agents that need `name` directly, in file order.
+
+        Raises UnknownAgentError: the graph has no such agent.
+        """
+        if name not in self.needed_by:
+            raise UnknownAgentError(name)
+        return self.needed_by[name]
+
+    def with_dependencies(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return `names` and all that they need, directly or not, in file order.
+
+        Raises UnknownAgentError: the graph has no such agent.
+        """
+        return self._reachable_from(names, self.needs)
+
+    def with_dependents(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return `names` and all that need them, directly or not, in file order.
+
+        Raises UnknownAgentError: the graph has no such agent.
+        """
+        return self._reachable_from(names, self.needed_by)
+
+    def levels(self) -> tuple[tuple[str, ...], ...]:
+        """Return the agents by the longest chain of needs below them; a cycle counts as one agent."""
+        depth: dict[str, int] = {}
+        for members in strongly_connected_components(self.needs):
+            inside = set(members)
+            below = [depth[need] for one in members for need in self.needs[one] if need not in inside]
+            depth.update(dict.fromkeys(members, max(below, default=-1) + 1))
+        rows: list[list[str]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
+        for name in self.agents:
+            rows[depth[name]].append(name)
+        return tuple(map(tuple, rows))
+
+    def start_order(self) -> tuple[str, ...]:
+        """Return all agents so that each comes after what it needs, levels first, then file order."""
+        return tuple(name for level in self.levels() for name in level)
+
+    def stop_order(self) -> tuple[str, ...]:
+        """Return all agents so that each comes before what it needs."""
+        return self.start_order()[::-1]
+
+    def cycles(self) -> tuple[tuple[str, ...], ...]:
+        """Return the cycles of needs, shortest first.
+
+        For each agent that is on a cycle there is a shortest way round through it; the set of
+        these ways is returned, each once, begun at the agent that is first in the file. An agent
+        that needs itself is a cycle of one. Of agents that wait for each other in a large tangle only
+        some ways are returned, at least one.
+        """
+        index_of = {name: index for index, name in enumerate(self.agents)}
+        found: set[tuple[str, ...]] = set()
+        for members in strongly_connected_components(self.needs):
+            for cycle in self._shortest_cycles(members):
+                first = cycle.index(min(cycle, key=index_of.__getitem__))
+                found.add(cycle[first:] + cycle[:first])
+        return tuple(sorted(found, key=lambda way: (len(way), [index_of[name] for name in way])))
+
+    def best_cut(self, cycle: tuple[str, ...]) -> tuple[str, str]:
+        """Return the edge of `cycle` that is best turned into a want.
+
+        The one that leaves the fewest cycles; of these the one that leaves the fewest levels (the
+        quickest start); of these the last of the way round, as in a graph that is too large for that.
+        """
+        edges = list(zip(cycle, (*cycle[1:], cycle[0]), strict=True))
+        if len(cycle) * self._visit_count() > 2 * _MAX_VISITS:
+            return edges[-1]
+
+        def cost(edge: tuple[str, str]) -> tuple[int, int]:
+            rest = self.with_edges_as_wants([edge])
+            return len(rest.cycles()), len(rest.levels())
+
+        return min(reversed(edges), key=cost)
+
+    def cycle_cuts(self) -> tuple[tuple[str, str], ...]:
+        """Return edges that together, turned into wants, leave no cycle."""
+        cuts = self._large_component_cuts()
+        rest = self.with_edges_as_wants(cuts)
+        while cycles := rest.cycles():
+            cuts.append(rest.best_cut(cycles[0]))
+            rest = rest.with_edges_as_wants(cuts[-1:])
+        return tuple(cuts)
+
+    def redundant(self) -> tuple[tuple[str, str], ...]:
+        """Return the needs that another chain of needs implies, in file order.
+
+        Taken out of a graph without cycles, all of them together, they change no order: what stays is its
+        transitive reduction (Aho, Garey and Ullman 1972). An edge inside a cycle is never redundant.
+        """
+        members = strongly_connected_components(self.needs)
+        component_of = {name: index for index, names in enumerate(members) for name in names}
+        reachable: list[int] = []
+        redundant: set[tuple[str, str]] = set()
+        for index, names in enumerate(members):
+            out = [(one, need) for one in names for need in self.needs[one] if component_of[need] != index]
+            # A bit per component: each edge's own, and through how many edges each is reached.
+            reached_once = reached_twice = 0
+            for _, need in out:
+                reached_twice |= reached_once & reachable[component_of[need]]
+                reached_once |= reachable[component_of[need]]
+            redundant.update(edge for edge in out if reached_twice >> component_of[edge[1]] & 1)
+            reachable.append(reached_once | 1 << index)
+        return tuple(edge for edge in self.edges() if edge in redundant)
+
+    def edges(self) -> Iterator[tuple[str, str]]:
+        """Yield each need as (agent, what it needs), in file order."""
+        for name in self.agents:
+            for need in self.needs[name]:
+                yield name, need
+
+    def with_edges_as_wants(self, edges: Iterable[tuple[str, str]]) -> Graph:
+        """Return the graph with `edges` turned from needs into wants."""
+        gone = set(edges)
+        needs = {a: tuple(b for b in self.needs[a] if (a, b) not in gone) for a in self.agents}
+        wants = {a: self.wants[a] + tuple(b for b in self.needs[a] if (a, b) in gone) for a in self.agents}
+        return graph_from_edges(needs, wants)
+
+    def subgraph(self, names: Iterable[str]) -> Graph:
+        """Return the graph of `names` alone and the edges between them."""
+        kept = set(names)
+        return graph_from_edges(
+            {a: tuple(b for b in self.needs[a] if b in kept) for a in self.agents if a in kept},
+            {a: tuple(b for b in self.wants[a] if b in kept) for a in self.agents if a in kept},
+        )
+
+    def longest_chain(self) -> tuple[str, ...]:
+        """Return the longest chain of needs by count, first to start first; cycles are cut as `cuts` says."""
+        rest = self.with_edges_as_wants(self.cycle_cuts())
+        depth = {name: float(index) for index, level in enumerate(rest.levels()) for name in level}
+        return tuple(step.agent for step in critical_path(rest, depth))
+
+    def _shortest_cycles(self, members: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        """Yield the shortest way round through each member, or through some if that would take too long."""
+        inside = set(members)
+        edges = self._edge_count(members)
+        is_large = len(members) * edges > _MAX_VISITS
+        covered: set[str] = set()
+        visits = 0
+        for name in members:
+            if is_large and (name in covered or visits > _MAX_VISITS):
+                continue
+            visits += edges
+            if (way := _shortest_cycle_through(name, self.needs, inside)) is not None:
+                covered.update(way)
+                yield way
+
+    def _visit_count(self) -> int:
+        """Return about how many edges `cycles` visits."""
+        counts = ((len(members), self._edge_count(members)) for members in strongly_connected_components(self.needs))
+        return sum(min(size * edges, _MAX_VISITS) if size > 1 else 1 + edges for size, edges in counts)
+
+    def _edge_count(self, members: Iterable[str]) -> int:
+        return sum(len(self.needs[name]) for name in members)
+
+    def _large_component_cuts(self) -> list[tuple[str, str]]:
+        """Return edges that leave no cycle in the large components: those back up a depth-first search."""
+        cuts = []
+        for members in strongly_connected_components(self.needs):
+            if len(members) * self._edge_count(members) > _MAX_VISITS:
+                cuts += _back_edges(members, self.needs)
+        return cuts
+
+    def _reachable_from(self, names: Iterable[str], edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        seen: set[str] = set()
+        todo = list(names)
+        while todo:
+            name = todo.pop()
+            if name not in edges:
+                raise UnknownAgentError(name)
+            if name not in seen:
+                seen.add(name)
+                todo.extend(edges[name])
+        return tuple(name for name in self.agents if name in seen)
+
+
+def build_graph(fleet: Fleet) -> Graph:
+    """Return the graph of a fleet; names that it does not have are left out (the loader tells of them)."""
+    agents = fleet.agents.values()
+    return graph_from_edges(
+        {agent.name: [need.agent for need in agent.needs] for agent in agents},
+        {agent.name: agent.wants for agent in agents},
+    )
+
+
+def graph_from_edges(needs: Mapping[str, Iterable[str]], wants: Mapping[str, Iterable[str]] | None = None) -> Graph:
+    """Return the graph of plain names; edges to unknown names are left out, repeated ones kept once."""
+    wants = wants or {}
+    kept = {name: _known_names(needs[name], needs) for name in needs}
+    reverse: dict[str, list[str]] = {name: [] for name in needs}
+    for name, needed in kept.items():
+        for need in needed:
+            reverse[need].append(name)
+    return Graph(
+        agents=tuple(needs),
+        needs=kept,
+        wants={name: _known_names(wants.get(name, ()), needs) for name in needs},
+        needed_by={name: tuple(others) for name, others in reverse.items()},
+    )
+
+
+def _known_names(names: Iterable[str], known: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name in known))
+
+
+def critical_path(graph: Graph, ready_s: Mapping[str, float]) -> tuple[CriticalStep, ...]:
+    """Return the chain of needs that decided when the fleet was ready, first to start first.
+
+    Walks back from the agent that was ready last, each time to the need that was ready
+    last (critical path method, Kelley and Walker 1959). Ties go to the one named first.
+
+    ready_s: seconds from the start of the fleet to each agent's readiness.
+    Raises UnknownAgentError: an agent of the graph has no entry in `ready_s`.
+    """
+    for name in graph.agents:
+        if name not in ready_s:
+            raise UnknownAgentError(name)
+    steps: list[CriticalStep] = []
+    seen: set[str] = set()
+    candidates: tuple[str, ...] = graph.agents
+    while candidates:
+        name = max(candidates, key=ready_s.__getitem__)
+        seen.add(name)
+        # In a cycle the walk would come round again: it ends where it would.
+        candidates = tuple(need for need in graph.needs[name] if need not in seen)
+        started_s = max((ready_s[need] for need in candidates), default=0.0)
+        steps.append(CriticalStep(name, started_s, ready_s[name]))
+    return tuple(reversed(steps))
+
+
+def strongly_connected_components(needs: Mapping[str, tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the strongly connected components, each after those it needs (Tarjan 1972, no recursion)."""
+    found: list[tuple[str, ...]] = []
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    on_stack: set[str] = set()
+    for root in needs:
+        if root in number:
+            continue
+        walk = [(root, iter(needs[root]))]
+        number[root] = low[root] = len(number)
+        stack.append(root)
+        on_stack.add(root)
+        while walk:
+            name, rest = walk[-1]
+            for need in rest:
+                if need not in number:
+                    number[need] = low[need] = len(number)
+                    stack.append(need)
+                    on_stack.add(need)
+                    walk.append((need, iter(needs[need])))
+                    break
+                if need in on_stack:
+                    low[name] = min(low[name], number[need])
+            else:
+                walk.pop()
+                if walk:
+                    low[walk[-1][0]] = min(low[walk[-1][0]], low[name])
+                if low[name] == number[name]:
+                    first = len(stack) - 1
+                    while stack[first] != name:
+                        first -= 1
+                    found.append(tuple(stack[first:]))
+                    on_stack.difference_update(stack[first:])
+                    del stack[first:]
+    return found
+
+
+def _back_edges(members: tuple[str, ...], needs: Mapping[str, tuple[str, ...]]) -> list[tuple[str, str]]:
+    """Return the edges of a component that lead back to an agent which the depth-first search is below."""
+    inside, seen = set(members), set[str]()
+    found = []
+    for root in members:
+        walk = [(root, iter(needs[root]))] if root not in seen else []
+        above = {root}
+        seen.add(root)
+        while walk:
+            name, rest = walk[-1]
+            for need in rest:
+                if need in above:
+                    found.append((name, need))
+                elif need in inside and need not in seen:
+                    seen.add(need)
+                    above.add(need)
+                    walk.append((need, iter(needs[need])))
+                    break
+            else:
+                walk.pop()
+                above.discard(name)
+    return found
+
+
+def _shortest_cycle_through(start: str, needs: Mapping[str, tuple[str, ...]], inside: set[str]) -> tuple[str, ...] | None:
+    """Return the shortest way from `start` back to it, without its end, by breadth first search."""
+    predecessors: dict[str, str] = {}
+    queue = deque([start])
+    while queue:
+        name = queue.popleft()
+        for need in needs[name]:
+            if need == start:
+                return _path_back(start, name, predecessors)
+            if need in inside and need not in predecessors:
+                predecessors[need] = name
+                queue.append(need)
+    return None
+
+
+def _path_back(start: str, end: str, predecessors: Mapping[str, str]) -> tuple[str, ...]:
+    path = [end]
+    while path[-1] != start:
+        path.append(predecessors[path[-1]])
+    return tuple(reversed(path))

@@ -1,0 +1,151 @@
+"""Chooses the environment of a fleet, places the fleet in it, and tells which machines are here.
+
+An environment is chosen by name and never guessed. A fleet without `environments` knows the four
+standard names; its agents are then on this host, at 127.0.0.1. With two or more machines that
+holds in development and testing only: elsewhere it would hide that nobody said where they are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from argosy.fault import Fault, InputError
+from argosy.fleet import hosts
+from argosy.fleet.address_lookup import AddressLookup, AddressPart
+from argosy.fleet.placement import Endpoint, Placement
+from argosy.fleet.fleet_spec import Fleet
+from argosy.fleet.suggestions import closest_match, suggest
+
+__all__ = ["Endpoint", "Placement", "AddressPart", "address", "environment_names", "local_machines", "place"]
+
+STANDARD_ENVIRONMENTS = ("development", "production", "container", "testing")
+
+
+def place(fleet: Fleet, environment: str, variables: Mapping[str, str]) -> Placement:
+    """Return the fleet placed in `environment`.
+
+    Asks only for the addresses that are used: those of machines that have agents. A service is
+    looked up when it is asked for.
+
+    variables: the process environment (`os.environ`), for `$VARIABLE` addresses and overrides.
+    Raises InputError: an unknown environment; or every address that is missing, unset or no peer,
+    and every port that two agents would share because their machines are one host here.
+    """
+    known = environment_names(fleet)
+    if environment not in known:
+        near = closest_match(environment, known)
+        hint = f"did you mean `{near}`?" if near else "ENV_TYPE or --env chooses one of them"
+        listed = ", ".join(f"`{name}`" for name in known)
+        message = f"there is no environment `{environment}`; this fleet has {listed}"
+        raise InputError(Fault("ENV_TYPE", "unknown-environment", message, hint))
+    placement = Placement(AddressLookup(fleet, environment, dict(variables)))
+    faults = _address_faults(placement) or _port_conflicts(placement)
+    if faults:
+        raise InputError(*faults)
+    return placement
+
+
+def environment_names(fleet: Fleet) -> tuple[str, ...]:
+    """Return the environments that a fleet can be placed in."""
+    return tuple(fleet.environments) or STANDARD_ENVIRONMENTS
+
+
+def address(
+    fleet: Fleet, name: str, environment: str | None = None, variables: Mapping[str, str] | None = None
+) -> str:
+    """Return the `tcp://host:port` of an agent, or of a service that the environment names.
+
+    environment: default ENV_TYPE of `variables`, else development.
+    variables: default `os.environ`.
+    Raises InputError: as `place`; or nothing of that name, or no port of it.
+    """
+    found = os.environ if variables is None else variables
+    placement = place(fleet, environment or found.get("ENV_TYPE") or "development", found)
+    is_service = name not in fleet.agents and name in fleet.environments.get(placement.environment, {})
+    return (placement.endpoint_of_service(name) if is_service else placement.endpoint_of(name)).url
+
+
+def local_machines(
+    placement: Placement,
+    machine: str | None,
+    variables: Mapping[str, str],
+    is_local: Callable[[str], bool] | None = None,
+) -> frozenset[str | None]:
+    """Return the machines of the fleet that this host is; {None} in a fleet that names none.
+
+    `chosen` (`--machine`), else ARGOSY_MACHINE, else those whose address is local; when all
+    addresses are loopback, every one.
+
+    local_addresses: answers whether a host is an address of this machine; default: tries to bind it.
+    Raises InputError: an unknown machine was chosen, or no address is local.
+    """
+    name, option = (machine, "--machine") if machine else (variables.get("ARGOSY_MACHINE"), "ARGOSY_MACHINE")
+    if name:
+        machines = placement.lookup.fleet.machines
+        if name not in machines:
+            hint = suggest(name, machines, "machines")
+            raise InputError(Fault(option, "unknown-machine", f"there is no machine `{name}`", hint))
+        return frozenset([name])
+    machines_used = placement.machines()
+    if not machines_used or placement.is_single_host():
+        return frozenset(machines_used or [None])
+    return _machines_with_local_address(placement, machines_used, is_local or hosts.is_local_host)
+
+
+def _machines_with_local_address(
+    placement: Placement, machines: tuple[str, ...], is_local: Callable[[str], bool]
+) -> frozenset[str | None]:
+    addresses = {name: placement.host_of_machine(name) for name in machines}
+    # A loopback address is local everywhere: it decides only where no real address does.
+    for is_routable in (True, False):
+        found = frozenset(
+            name for name, host in addresses.items() if hosts.is_loopback(host) != is_routable and is_local(host)
+        )
+        if found:
+            return found
+    listed = ", ".join(f"`{name}` ({host})" for name, host in addresses.items())
+    raise InputError(
+        Fault(
+            "--machine",
+            "no-machine-here",
+            f"none of the fleet's machines in `{placement.environment}` is this one: {listed}",
+            f"`--machine {machines[0]}` or ARGOSY_MACHINE says which it is; `--env testing` may run all here",
+        )
+    )
+
+
+def _address_faults(placement: Placement) -> list[Fault]:
+    """Return what is wrong with the addresses of the agents, each fault once."""
+    faults: dict[Fault, None] = {}
+    for spec in placement.lookup.fleet.agents.values():
+        for resolve in (placement.lookup.host_of_agent, placement.lookup.port_of_agent):
+            try:
+                resolve(spec)
+            except InputError as error:
+                faults.update(dict.fromkeys(error.faults))
+    return list(faults)
+
+
+def _port_conflicts(placement: Placement) -> list[Fault]:
+    """Return the ports that agents of two machines share because the machines have one address here.
+
+    Ports that clash on one machine are the loader's to tell, but overrides may bring new ones.
+    """
+    lookup, faults = placement.lookup, []
+    claimed: dict[tuple[str, int], tuple[str, str]] = {}
+    for spec in lookup.fleet.agents.values():
+        host = lookup.host_of_agent(spec).value
+        port = lookup.port_of_agent(spec)
+        for key, number in (("port", int(port.value) if port else None), ("health_port", spec.health_port)):
+            if number is None:
+                continue
+            holder, holder_key = claimed.setdefault((host, number), (spec.name, key))
+            if holder != spec.name:
+                where = lookup.fleet.locations.get(f"agents.{spec.name}.{key}", spec.where)
+                message = (
+                    f"in `{placement.environment}` `{spec.name}` and `{holder}` are both at {host}, and "
+                    f"the `{key}` {number} of the one is the `{holder_key}` of the other"
+                )
+                faults.append(Fault(where, "port-used-twice", message, "give one of them another port"))
+    return faults

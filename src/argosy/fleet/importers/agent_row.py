@@ -1,0 +1,213 @@
+"""One row of a startup config: the mapping that gives an agent's script, ports and dependencies.
+
+Two shapes hold such rows, `groups` (by name) and `rows` (in a list); a row reads the same in both.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from argosy.fault import Fault, InputError
+from argosy.fleet.importers.command_line import CommandLine, parse_argv
+from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportedEdge
+from argosy.fleet.importers.input_file import InputFile, KeyPath
+
+# Every key of a row that is understood, by what it means.
+_SCRIPT_KEYS = ("script_path", "script", "path", "file")
+_COMMAND_KEYS = ("command", "cmd")
+_HEALTH_PORT_KEYS = ("health_check_port", "health_port")
+_DEPENDENCY_KEYS = ("dependencies", "depends_on", "needs", "requires")
+_ARGS_KEYS = ("args", "command_args", "arguments")
+_ENV_KEYS = ("environment", "env")
+_ENABLED_KEYS = ("enabled", "autostart")
+SUPPORTED_ROW_KEYS = frozenset(
+    (
+        "name",
+        "host",
+        "port",
+        "required",
+        *_SCRIPT_KEYS,
+        *_COMMAND_KEYS,
+        *_HEALTH_PORT_KEYS,
+        *_DEPENDENCY_KEYS,
+        *_ARGS_KEYS,
+        *_ENV_KEYS,
+        *_ENABLED_KEYS,
+    )
+)
+# Names that say nothing: a list called `agents` is no group.
+_GENERIC_NAMES = frozenset({"agents", "services", "programs", "processes"})
+_FALSE_WORDS = frozenset({"false", "no", "off", "0"})
+
+
+class AgentRow(msgspec.Struct, frozen=True):
+    """A row, and where it stands in its file."""
+
+    name: str
+    path: KeyPath
+    keys: Mapping[str, object]
+    group: str | None
+
+
+def has_script(value: object) -> bool:
+    """Return whether a value is a mapping that names a script."""
+    return isinstance(value, dict) and any(_is_script(key, value.get(key)) for key in _SCRIPT_KEYS)
+
+
+def has_command(value: object) -> bool:
+    """Return whether a value is a mapping that gives a command."""
+    return isinstance(value, dict) and any(
+        isinstance(value.get(key), (str, list)) and value.get(key) for key in _COMMAND_KEYS
+    )
+
+
+def group_of(key_path: KeyPath) -> str | None:
+    """Return the group that the key over some rows gives them, or None where it says nothing."""
+    name = str(key_path[-1]) if key_path else ""
+    return None if not name or name.lower() in _GENERIC_NAMES else name
+
+
+def _is_script(key: str, value: object) -> bool:
+    # `path` and `file` name many things; only a Python file is taken for a script.
+    return isinstance(value, str) and bool(value.strip()) and (key in _SCRIPT_KEYS[:2] or value.endswith(".py"))
+
+
+class AgentRowReader:
+    """Reads the rows of one file and keeps the decisions that reading them took."""
+
+    def __init__(self, input_file: InputFile) -> None:
+        self._input_file = input_file
+        self.decisions: list[ImportDecision] = []
+
+    def read(self, row: AgentRow) -> ImportedAgent:
+        """Return the agent that a row describes."""
+        command = self._command(row)
+        args = (*command.args, *self._args(row))
+        return ImportedAgent(
+            name=row.name,
+            where=self._input_file.location_of(row.path),
+            run=command.run,
+            args=args,
+            env={**command.env, **self._env(row)},
+            python=command.python,
+            group=row.group,
+            host=self._host(row),
+            port=self._port(row, ("port",)),
+            health_port=self._port(row, _HEALTH_PORT_KEYS),
+            edges=self._edges(row),
+            required=self._required(row),
+        )
+
+    def _add_decision(self, row: AgentRow, key: str, what: str, why: str) -> None:
+        self.decisions.append(ImportDecision(self._input_file.location_of((*row.path, key)), what, why, row.name))
+
+    def _command(self, row: AgentRow) -> CommandLine:
+        for key in _SCRIPT_KEYS:
+            if _is_script(key, row.keys.get(key)):
+                return CommandLine(str(row.keys[key]).strip())
+        key = next(key for key in _COMMAND_KEYS if row.keys.get(key))
+        argv = self._split_argv(row, key)
+        try:
+            command = parse_argv(argv)
+        except ValueError as error:
+            raise self._bad_command(row, key, error) from error
+        for what, why in command.notes:
+            self._add_decision(row, key, what, why)
+        return command
+
+    def _args(self, row: AgentRow) -> tuple[str, ...]:
+        key = _first_present_key(row, _ARGS_KEYS)
+        value = row.keys.get(key)
+        if isinstance(value, str | list):
+            return self._split_argv(row, key)
+        if value:
+            self._add_decision(row, key, f"`{key}` is not taken over", "it is no list of words; write it as `args`")
+        return ()
+
+    def _split_argv(self, row: AgentRow, key: str) -> tuple[str, ...]:
+        value = row.keys[key]
+        if isinstance(value, list):
+            return tuple(self._input_file.scalar_text((*row.path, key, at)) for at in range(len(value)))
+        try:
+            return tuple(shlex.split(str(value)))
+        except ValueError as error:
+            raise self._bad_command(row, key, error) from error
+
+    def _bad_command(self, row: AgentRow, key: str, error: ValueError) -> InputError:
+        message = f"`{key}` of `{row.name}` cannot be read: {str(error).lower()}: `{row.keys[key]}`"
+        return InputError(Fault(self._input_file.location_of((*row.path, key)), "bad-command", message))
+
+    def _env(self, row: AgentRow) -> dict[str, str]:
+        key = _first_present_key(row, _ENV_KEYS)
+        value = row.keys.get(key)
+        if isinstance(value, dict):
+            return {name: self._input_file.scalar_text((*row.path, key, name)) for name in value}
+        if value:
+            self._add_decision(row, key, f"`{key}` is not taken over", "it is no mapping of variables")
+        return {}
+
+    def _host(self, row: AgentRow) -> str | None:
+        value = row.keys.get("host")
+        return value.strip() if isinstance(value, str) and value.strip() else None
+
+    def _port(self, row: AgentRow, keys: Sequence[str]) -> int | None:
+        key = _first_present_key(row, keys)
+        value = row.keys.get(key)
+        if value is None:
+            return None
+        port = parse_port_value(value)
+        if port is None:
+            why = "a port is a whole number from 1 to 65535"
+            self._add_decision(row, key, f"`{key}: {value}` of `{row.name}` is left out", why)
+        return port
+
+    def _edges(self, row: AgentRow) -> tuple[ImportedEdge, ...]:
+        key = _first_present_key(row, _DEPENDENCY_KEYS)
+        value = row.keys.get(key)
+        if isinstance(value, dict):
+            return tuple(ImportedEdge(str(to), self._input_file.location_of((*row.path, key, to))) for to in value)
+        edges = []
+        for at, item in enumerate(_as_list(value)):
+            where = self._input_file.location_of((*row.path, key, at))
+            to = item.get("name") or item.get("agent") if isinstance(item, dict) else item
+            if isinstance(to, str | int) and not isinstance(to, bool) and str(to).strip():
+                edges.append(ImportedEdge(str(to).strip(), where))
+            else:
+                self._add_decision(row, key, f"`{item}` in `{key}` is left out", "it names no agent")
+        return tuple(edges)
+
+    def _required(self, row: AgentRow) -> bool:
+        key = _first_present_key(row, _ENABLED_KEYS)
+        if key in row.keys and not _is_true(row.keys[key]):
+            what = f"`{row.name}` is switched off today (`{key}: {row.keys[key]}`) and gets `required: false`"
+            self._add_decision(
+                row, key, what, "argosy starts every agent of the file: take it out, or use `--only`"
+            )
+            return False
+        return _is_true(row.keys.get("required", True))
+
+
+def _first_present_key(row: AgentRow, keys: Sequence[str]) -> str:
+    """Return the first of `keys` that the row has, else the first."""
+    return next((key for key in keys if key in row.keys), keys[0])
+
+
+def _as_list(value: object) -> list[object]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _is_true(value: object) -> bool:
+    return value is not None and value is not False and str(value).strip().lower() not in _FALSE_WORDS
+
+
+def parse_port_value(value: object) -> int | None:
+    """Return a TCP port written as a number or as digits, else None."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or not str(value).strip().isdecimal():
+        return None
+    port = int(value)
+    return port if 1 <= port <= 65535 else None

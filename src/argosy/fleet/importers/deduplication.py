@@ -1,0 +1,106 @@
+"""Joins the rows that describe one agent, and gives every agent a name of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent
+from argosy.fleet.importers.unique_names import to_fleet_name, make_unique
+from argosy.fleet.redaction import redact_text
+
+# What two rows of one agent may say, with the word for it in a startup config.
+_FIELD_LABELS = {
+    "run": "script or command",
+    "args": "arguments",
+    "env_file": "`env_file`",
+    "cwd": "working folder",
+    "python": "interpreter",
+    "host": "host",
+    "port": "port",
+    "health_port": "health port",
+    "required": "`required`",
+    "restart": "restart",
+    "alive_s": "time until it counts as started",
+    "stop_timeout_s": "stop time-out",
+    "memory": "memory",
+    "cpus": "cpus",
+}
+_UNSET_VALUES: tuple[object, ...] = (None, (), {}, True)
+
+
+class PlacedAgent(msgspec.Struct, frozen=True):
+    """An agent on its machine, with the name that the fleet file gives it."""
+
+    name: str
+    machine: str
+    imported: ImportedAgent
+
+
+class DeduplicatedAgents(msgspec.Struct, frozen=True):
+    """All agents, each once, and the decisions that this took."""
+
+    agents: tuple[PlacedAgent, ...]
+    decisions: tuple[ImportDecision, ...]
+
+
+def deduplicate(found: Sequence[tuple[str, ImportedAgent]]) -> DeduplicatedAgents:
+    """Return the agents of (machine, agent) pairs; rows of one name on one machine are one agent."""
+    rows: dict[tuple[str, str], list[ImportedAgent]] = {}
+    for machine, agent in found:
+        rows.setdefault((machine, agent.name), []).append(agent)
+    decisions: list[ImportDecision] = []
+    taken: dict[str, PlacedAgent] = {}
+    for (machine, _), (first, *others) in rows.items():
+        name = _choose_name(first, machine, taken)
+        decisions += _rename_decisions(name, first, taken)
+        for other in others:
+            decisions += _merge_decisions(name, first, other)
+            first = _merge_rows(first, other)
+        taken[name] = PlacedAgent(name, machine, first)
+    return DeduplicatedAgents(tuple(taken.values()), tuple(decisions))
+
+
+def _merge_rows(first: ImportedAgent, other: ImportedAgent) -> ImportedAgent:
+    """Return one agent of two rows: what the first says holds, the other adds what it leaves unsaid."""
+    added = {key: getattr(other, key) for key in _FIELD_LABELS if getattr(first, key) in _UNSET_VALUES}
+    known = {edge.target for edge in first.edges}
+    edges = (*first.edges, *(edge for edge in other.edges if edge.target not in known))
+    return msgspec.structs.replace(first, **added, env={**other.env, **first.env}, edges=edges)
+
+
+def _merge_decisions(name: str, first: ImportedAgent, other: ImportedAgent) -> Iterator[ImportDecision]:
+    on = f" on port {first.port}" if first.port is not None and first.port == other.port else ""
+    what = f"`{first.name}` stands in two rows{on}, here and in {first.where}; they are one agent"
+    yield ImportDecision(other.where, what, "one name on one machine; the dependencies of both are kept", name)
+    for key, label in _FIELD_LABELS.items():
+        mine, theirs = getattr(first, key), getattr(other, key)
+        if mine not in _UNSET_VALUES and theirs not in _UNSET_VALUES and mine != theirs:
+            what = (
+                f"the {label} of `{first.name}` is {_quote_value(mine)} in {first.where} and {_quote_value(theirs)} here"
+            )
+            yield ImportDecision(other.where, what, f"the first row holds: {_quote_value(mine)}", name)
+
+
+def _quote_value(value: object) -> str:
+    text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"`{redact_text(text)}`"
+
+
+def _choose_name(agent: ImportedAgent, machine: str, used_names: Mapping[str, PlacedAgent]) -> str:
+    name = to_fleet_name(agent.name)
+    holder = used_names.get(name)
+    if holder is not None and holder.machine != machine:
+        name = f"{name}-{machine}"
+    return make_unique(name, used_names)
+
+
+def _rename_decisions(name: str, agent: ImportedAgent, agents_by_name: Mapping[str, PlacedAgent]) -> Iterator[ImportDecision]:
+    if name == agent.name:
+        return
+    holder = agents_by_name.get(to_fleet_name(agent.name))
+    why = "a name has a letter first, then letters, digits, `_`, `-` and `.`"
+    if holder is not None:
+        why = f"`{holder.name}` is taken ({holder.imported.where}), and a fleet has each name once"
+    yield ImportDecision(agent.where, f"`{agent.name}` is called `{name}`", why, name)

@@ -1,0 +1,330 @@
+"""Reads a Docker Compose file: its services, as the processes they run.
+
+A service that says what it runs is an agent. One that only names an image is something the agents
+talk to: it gets an address in every environment, and nothing starts it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from argosy.fault import Fault, InputError
+from argosy.fleet.importers.command_line import CommandLine, parse_argv
+from argosy.fleet.importers.container_paths import ContainerPaths
+from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportedEdge, ExternalService, ImportSource
+from argosy.fleet.importers.input_file import PlainData, InputFile, KeyPath
+from argosy.fleet.importers.interpolation import Interpolation, read_env_file
+from argosy.fleet.importers.unsupported_keys import unsupported_key_decisions
+from argosy.fleet.importers.service_hostnames import hostname_decisions
+from argosy.fleet.importers.agent_row import parse_port_value, has_script
+
+COMPOSE_FORMAT = "a Docker Compose file (`services: {NAME: {command: ...}}`)"
+
+_SUPPORTED_KEYS = frozenset(
+    {
+        *("command", "entrypoint", "working_dir", "environment", "env_file", "depends_on", "links"),
+        *("ports", "expose", "restart", "stop_grace_period", "mem_limit", "cpus", "deploy", "profiles"),
+        *("build", "image", "volumes"),
+    }
+)
+_RESTART_POLICIES: Mapping[str, Literal["on-failure", "always", "never"]] = {
+    "no": "never",
+    "false": "never",
+    "always": "always",
+    "unless-stopped": "always",
+    "on-failure": "on-failure",
+}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE = re.compile(r"^(\d+(?:\.\d+)?)\s*([bkmg])?(?:i?b)?$", re.IGNORECASE)
+_UNITS = {"": "B", "b": "B", "k": "KiB", "m": "MiB", "g": "GiB"}
+_UNSUPPORTED_REASONS = {
+    "healthcheck": "it runs inside the container; the probe under `ready` is chosen from the ports",
+    "networks": "addresses come from the environment of the fleet file",
+    "container_name": "the agent is called what the service is called",
+    "extends": "what it would add from another service is missing here",
+}
+
+
+def is_compose(input_file: InputFile) -> bool:
+    """Return whether the file has `services` that say an image, a build or a command."""
+    services = input_file.top_mapping().get("services")
+    if not isinstance(services, dict) or not services:
+        return False
+    return all(isinstance(one, dict) and not has_script(one) for one in services.values()) and any(
+        key in one
+        for one in services.values()
+        if isinstance(one, dict)
+        for key in ("image", "build", "command")
+    )
+
+
+def read_compose(input_file: InputFile) -> ImportSource:
+    """Return the services of a Compose file, in its order.
+
+    Raises InputError: a command whose quotes do not match.
+    """
+    interpolation = Interpolation(read_env_file(input_file.path.parent / ".env"))
+    services = interpolation.substitute(input_file.top_mapping()["services"])
+    agents: list[ImportedAgent] = []
+    external_services: list[ExternalService] = []
+    decisions: list[ImportDecision] = []
+    agent_keys: list[tuple[str, KeyPath, Mapping[str, object]]] = []
+    for name, keys in services.items() if isinstance(services, dict) else ():
+        reader = _ServiceReader(input_file, name, keys if isinstance(keys, dict) else {})
+        found = reader.read()
+        if isinstance(found, ExternalService):
+            external_services.append(found)
+        else:
+            agents.append(found)
+            agent_keys.append((name, ("services", name), reader.keys))
+        decisions += reader.decisions
+    return ImportSource(
+        path=input_file.path,
+        kind=COMPOSE_FORMAT,
+        agents=tuple(agents),
+        services=tuple(external_services),
+        decisions=(
+            *decisions,
+            *unsupported_key_decisions(input_file, agent_keys, _SUPPORTED_KEYS, _unsupported_reason),
+            *_variable_decisions(input_file, interpolation),
+            *_section_decisions(input_file),
+            *hostname_decisions(input_file, agents),
+        ),
+    )
+
+
+def _unsupported_reason(key: str) -> str:
+    return _UNSUPPORTED_REASONS.get(key, "it is about the container, not about the process in it")
+
+
+def _variable_decisions(input_file: InputFile, interpolation: Interpolation) -> Iterator[ImportDecision]:
+    where = input_file.location_of(("services",))
+    for name, text in interpolation.defaults_used.items():
+        yield ImportDecision(
+            where, f"`${name}` is written as its default `{text}`", "`.env` beside the file does not set it"
+        )
+    for name in sorted(interpolation.unset_names):
+        why = "`.env` beside the file does not set it, and it has no default; Compose does the same"
+        yield ImportDecision(where, f"`${name}` is filled in as nothing", why)
+
+
+def _section_decisions(input_file: InputFile) -> Iterator[ImportDecision]:
+    for key in ("include", "secrets", "configs"):
+        if key in input_file.top_mapping():
+            why = (
+                "name an included file on the command line to read it as well"
+                if key == "include"
+                else _unsupported_reason(key)
+            )
+            yield ImportDecision(input_file.location_of((key,)), f"`{key}` is not taken over", why)
+
+
+class _ServiceReader:
+    """Reads one service and keeps the decisions that this took."""
+
+    def __init__(self, input_file: InputFile, name: str, keys: Mapping[str, PlainData]) -> None:
+        self.keys = keys
+        self.decisions: list[ImportDecision] = []
+        self._input_file = input_file
+        self._name = name
+        self._key_path: KeyPath = ("services", name)
+        self._container = ContainerPaths(input_file.path.parent, keys)
+
+    def read(self) -> ImportedAgent | ExternalService:
+        """Return the agent that the service is, or the service itself when nothing says what it runs."""
+        argv = self._container_argv()
+        ports = self._ports()
+        where = self._input_file.location_of(self._key_path)
+        if not argv or argv[0].startswith("-"):
+            self._add_decision(
+                "image",
+                f"`{self._name}` is no agent: nothing here says what it runs; it gets an address instead",
+                "its image knows; start it as you do today",
+            )
+            return ExternalService(self._name, where, ports[0] if ports else None)
+        try:
+            command = parse_argv(argv)
+        except ValueError as error:
+            raise self._bad_command("command", argv, error) from error
+        for what, why in command.notes:
+            self._add_decision("command", what, why)
+        return self._agent(command, ports, where)
+
+    def _agent(self, command: CommandLine, ports: list[int], where: str) -> ImportedAgent:
+        run = command.run
+        if len(ports) > 1:
+            rest = ", ".join(map(str, ports[1:]))
+            self._add_decision(
+                "ports", f"`port` of `{self._name}` is {ports[0]}", f"the first it lists; it has {rest} too"
+            )
+        self._add_image_decision()
+        return ImportedAgent(
+            name=self._name,
+            where=where,
+            run=self._container.host_script(run) if isinstance(run, str) else run,
+            args=command.args,
+            env={**command.env, **self._environment()},
+            env_file=self._env_file(),
+            cwd=self._container.host_working_dir(),
+            python=command.python,
+            port=ports[0] if ports else None,
+            edges=tuple(self._dependency_edges()),
+            required=self._required(),
+            restart=self._restart(),
+            stop_timeout_s=self._stop_timeout(),
+            memory=self._memory(),
+            cpus=self._cpus(),
+        )
+
+    def _add_decision(self, key: str, what: str, why: str) -> None:
+        self.decisions.append(ImportDecision(self._input_file.location_of((*self._key_path, key)), what, why, self._name))
+
+    def _container_argv(self) -> tuple[str, ...]:
+        """Return what the container runs: entry point and command, else what its Dockerfile says."""
+        entry, command = self._split_command("entrypoint"), self._split_command("command")
+        if entry or (command and not command[0].startswith("-")):
+            return (*entry, *command)
+        argv = self._container.process.argv
+        if argv:
+            what = f"`{self._name}` runs `{shlex.join(argv)}`"
+            self._add_decision("build", what, f"the Dockerfile `{self._container.dockerfile}` says so")
+        return (*argv, *command)
+
+    def _split_command(self, key: str) -> tuple[str, ...]:
+        value = self.keys.get(key)
+        if isinstance(value, list):
+            return tuple(str(word) for word in value)
+        try:
+            return tuple(shlex.split(str(value))) if value else ()
+        except ValueError as error:
+            raise self._bad_command(key, value, error) from error
+
+    def _bad_command(self, key: str, found: object, error: ValueError) -> InputError:
+        message = f"the `{key}` of `{self._name}` cannot be read: {str(error).lower()}: `{found}`"
+        return InputError(Fault(self._input_file.location_of((*self._key_path, key)), "bad-command", message))
+
+    def _add_image_decision(self) -> None:
+        if "image" in self.keys and "build" not in self.keys:
+            what = (
+                f"`{self._name}` ran in the image `{self.keys['image']}` and runs on the machine itself now"
+            )
+            self._add_decision("image", what, "what its command needs must be installed there")
+
+    def _ports(self) -> list[int]:
+        """Return the ports that the process itself listens on: those inside its container."""
+        value = self.keys.get("ports") or self.keys.get("expose") or []
+        ports: list[int] = []
+        for item in value if isinstance(value, list) else [value]:
+            ports += self._parse_port(item)
+        return list(dict.fromkeys(ports))
+
+    def _parse_port(self, item: PlainData) -> list[int]:
+        if isinstance(item, dict):
+            inside, outside, protocol = (
+                item.get("target"),
+                item.get("published"),
+                str(item.get("protocol", "tcp")),
+            )
+        else:
+            text, _, protocol = str(item).partition("/")
+            *before, inside = text.split(":")
+            outside = before[-1] if before else None
+        port = parse_port_value(str(inside).partition("-")[0])
+        if port is None or protocol not in ("", "tcp"):
+            self._add_decision("ports", f"the port `{item}` is left out", "a port is a TCP port from 1 to 65535")
+            return []
+        if outside not in (None, "", inside, str(inside)):
+            what = f"`{self._name}` listens on {port}, published as {outside}"
+            self._add_decision("ports", what, "without a container there is no other number outside")
+        return [port]
+
+    def _environment(self) -> dict[str, str]:
+        value = self.keys.get("environment")
+        if isinstance(value, dict):
+            pairs = [(name, None if one is None else self._variable_text(name, one)) for name, one in value.items()]
+        else:
+            texts = [str(one).partition("=") for one in value] if isinstance(value, list) else []
+            pairs = [(name, text if sign else None) for name, sign, text in texts]
+        # A name without a value is handed on from the one who starts the fleet; agents inherit it anyway.
+        return {name.strip(): text for name, text in pairs if text is not None}
+
+    def _variable_text(self, name: str, value: PlainData) -> str:
+        """Return the value of a variable: filled in where it is text, as written where it is a number."""
+        return value if isinstance(value, str) else self._input_file.scalar_text((*self._key_path, "environment", name))
+
+    def _env_file(self) -> str | None:
+        value = self.keys.get("env_file")
+        items = value if isinstance(value, list) else [value] if value else []
+        paths = [str(item.get("path", "")) if isinstance(item, dict) else str(item) for item in items]
+        if len(paths) > 1:
+            what = f"`env_file` of `{self._name}` is `{paths[-1]}` alone"
+            self._add_decision(
+                "env_file", what, f"a fleet file takes one; of {len(paths)} the last wins in Compose too"
+            )
+        return str(self._input_file.path.parent / paths[-1]) if paths else None
+
+    def _dependency_edges(self) -> Iterator[ImportedEdge]:
+        value = self.keys.get("depends_on")
+        for at, item in enumerate(value if isinstance(value, list) else []):
+            yield ImportedEdge(str(item), self._input_file.location_of((*self._key_path, "depends_on", at)))
+        for to, how in value.items() if isinstance(value, dict) else ():
+            yield self._dependency_edge(to, how if isinstance(how, dict) else {})
+        links = self.keys.get("links")
+        for at, item in enumerate(links if isinstance(links, list) else []):
+            yield ImportedEdge(str(item).partition(":")[0], self._input_file.location_of((*self._key_path, "links", at)))
+
+    def _dependency_edge(self, to: str, options: Mapping[str, PlainData]) -> ImportedEdge:
+        where = self._input_file.location_of((*self._key_path, "depends_on", to))
+        if options.get("condition") == "service_completed_successfully":
+            what = f"`{self._name}` needs `{to}` to be ready; Compose waits until it has ended well"
+            self.decisions.append(ImportDecision(where, what, "an agent is expected to go on running", self._name))
+        if options.get("required") is False:
+            return ImportedEdge(to, where, "want")
+        return ImportedEdge(to, where)
+
+    def _required(self) -> bool:
+        profiles = self.keys.get("profiles")
+        if not profiles:
+            return True
+        names = ", ".join(f"`{one}`" for one in profiles) if isinstance(profiles, list) else f"`{profiles}`"
+        what = f"`{self._name}` starts only with the profile {names} today and gets `required: false`"
+        self._add_decision("profiles", what, "argosy starts every agent of the file: take it out, or use `--only`")
+        return False
+
+    def _restart(self) -> Literal["on-failure", "always", "never"] | None:
+        value = self.keys.get("restart")
+        if value is None:
+            return None
+        word = str(value).lower().partition(":")[0]
+        if word not in _RESTART_POLICIES:
+            self._add_decision(
+                "restart", f"`restart: {value}` is not taken over", f"known are {', '.join(_RESTART_POLICIES)}"
+            )
+        return _RESTART_POLICIES.get(word)
+
+    def _stop_timeout(self) -> float | None:
+        parts = _DURATION.findall(str(self.keys.get("stop_grace_period", "")))
+        return sum(float(number) * _SECONDS[unit] for number, unit in parts) if parts else None
+
+    def _limits(self) -> Mapping[str, PlainData]:
+        value: PlainData = dict(self.keys)
+        for key in ("deploy", "resources", "limits"):
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if isinstance(value, dict) else {}
+
+    def _memory(self) -> str | None:
+        value = self._limits().get("memory", self.keys.get("mem_limit"))
+        match = _SIZE.match(str(value)) if value is not None else None
+        return f"{match[1]}{_UNITS[(match[2] or '').lower()]}" if match else None
+
+    def _cpus(self) -> float | None:
+        value = self._limits().get("cpus", self.keys.get("cpus"))
+        try:
+            cpus = float(str(value)) if value is not None else 0.0
+        except ValueError:
+            return None
+        return cpus if 0 < cpus < float("inf") else None

@@ -1,0 +1,136 @@
+"""Turns the dependencies that sources spell out into edges between agents of the fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+import msgspec
+
+from argosy.fleet.importers.cycle_cuts import CycleCut, plan_cuts
+from argosy.fleet.importers.import_model import ImportDecision, ImportedEdge
+from argosy.fleet.importers.deduplication import PlacedAgent
+from argosy.fleet.suggestions import suggest
+
+_MAX_NAMED = 5
+
+
+class ResolvedEdges(msgspec.Struct, frozen=True):
+    """What each agent needs and wants, without a cycle of needs.
+
+    count: dependencies as found, each once, those that were cut or left out among them.
+    """
+
+    needs: Mapping[str, tuple[str, ...]]
+    wants: Mapping[str, tuple[str, ...]]
+    found_count: int
+    decisions: tuple[ImportDecision, ...]
+
+
+def resolve_edges(agents: Sequence[PlacedAgent], services: AbstractSet[str]) -> ResolvedEdges:
+    """Return the edges between `agents`; one to a service, to nothing or to the agent itself is left out.
+
+    services: what sources call the things that agents talk to and nothing here starts.
+    """
+    resolver = _EdgeResolver(agents, services)
+    for agent in agents:
+        resolver.resolve(agent)
+    needs = {
+        name: tuple(to for to, edge in ends.items() if edge.kind == "need")
+        for name, ends in resolver.targets.items()
+    }
+    cuts = plan_cuts(needs)
+    cut = {(one.agent, one.need) for one in cuts}
+    targets = resolver.targets
+    return ResolvedEdges(
+        needs={name: tuple(to for to in needs[name] if (name, to) not in cut) for name in needs},
+        wants={
+            name: tuple(to for to, edge in targets[name].items() if edge.kind == "want" or (name, to) in cut)
+            for name in needs
+        },
+        found_count=resolver.found_count,
+        decisions=(
+            *resolver.decisions,
+            *resolver.service_decisions(),
+            *(_cut_decision(one, targets[one.agent][one.need].where) for one in cuts),
+        ),
+    )
+
+
+class _EdgeResolver:
+    """Looks up what dependencies name, and keeps what was left out and why.
+
+    ends: for each agent, the agents that its dependencies lead to.
+    """
+
+    def __init__(self, agents: Sequence[PlacedAgent], services: AbstractSet[str]) -> None:
+        self.targets: dict[str, dict[str, ImportedEdge]] = {}
+        self.found_count = 0
+        self.decisions: list[ImportDecision] = []
+        self._services = services
+        self._users: dict[str, list[tuple[str, str]]] = {}
+        self._by_name: dict[str, list[PlacedAgent]] = {}
+        for agent in agents:
+            self._by_name.setdefault(agent.imported.name, []).append(agent)
+
+    def resolve(self, agent: PlacedAgent) -> None:
+        """Resolve the dependencies of one agent."""
+        targets = self.targets.setdefault(agent.name, {})
+        seen: set[str] = set()
+        for edge in agent.imported.edges:
+            self.found_count += edge.target not in seen
+            seen.add(edge.target)
+            target = self._find_target(agent, edge)
+            if target is None:
+                continue
+            known = targets.setdefault(target, edge)
+            if known is not edge:
+                what = f"`{agent.name}` names `{edge.target}` twice"
+                self._add_decision(edge, what, f"once is enough; the first is in {known.where}", agent)
+                if edge.kind == "need":
+                    targets[target] = edge
+
+    def service_decisions(self) -> Iterator[ImportDecision]:
+        """Yield one decision for each service that agents depend on."""
+        for service, users in self._users.items():
+            names = ", ".join(f"`{name}`" for name, _ in users[:_MAX_NAMED])
+            more = f" and {len(users) - _MAX_NAMED} more" if len(users) > _MAX_NAMED else ""
+            what = f"`{service}` is left out of the needs of {names}{more}"
+            yield ImportDecision(
+                users[0][1], what, "it is no agent: nothing here starts it; its address is in `environments`"
+            )
+
+    def _find_target(self, agent: PlacedAgent, edge: ImportedEdge) -> str | None:
+        namesakes = self._by_name.get(edge.target, [])
+        same_machine = [other for other in namesakes if other.machine == agent.machine]
+        found = same_machine[0] if same_machine else namesakes[0] if len(namesakes) == 1 else None
+        if found is agent:
+            self._add_decision(
+                edge, f"`{agent.name}` names itself, which is left out", "nothing waits for itself", agent
+            )
+        elif found is not None:
+            return found.name
+        elif edge.target in self._services:
+            self._users.setdefault(edge.target, []).append((agent.name, edge.where))
+        elif namesakes:
+            what = f"`{edge.target}` is left out of what `{agent.name}` needs"
+            self._add_decision(edge, what, f"{len(namesakes)} agents elsewhere are called so: write which", agent)
+        else:
+            what = f"`{edge.target}` is left out of what `{agent.name}` needs: no agent is called so"
+            self._add_decision(edge, what, suggest(edge.target, self._by_name, "agents"), agent)
+        return None
+
+    def _add_decision(self, edge: ImportedEdge, what: str, why: str, agent: PlacedAgent) -> None:
+        self.decisions.append(ImportDecision(edge.where, what, why, agent.name))
+
+
+def _cut_decision(cut: CycleCut, where: str) -> ImportDecision:
+    path = " -> ".join((*cut.cycle, cut.agent))
+    others = "; ".join(f"cutting {of} -> {to} would leave {levels}" for of, to, levels in cut.others)
+    return ImportDecision(
+        where,
+        f"`{cut.agent}` waits for itself through a cycle of {len(cut.cycle)} agents ({path}); "
+        f"it wants `{cut.need}` and no longer needs it",
+        f"of the edges of the cycle this cut leaves the quickest start: {cut.levels} levels; {others}",
+        cut.agent,
+    )

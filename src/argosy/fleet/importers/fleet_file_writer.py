@@ -1,0 +1,147 @@
+"""Writes a plan down as a fleet file, with a comment on everything that had to be decided."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from itertools import groupby
+
+from argosy.fleet.add_agent import DEFAULT_WATCHDOG
+from argosy.fleet.importers.import_model import ImportDecision, ImportPlan, PlannedAgent
+from argosy.fleet.quantities import format_duration
+from argosy.fleet.yaml_emitter import dump_inline
+
+_MAX_WIDTH = 106
+# Without a port to ask, a plain script counts as ready when it has lived this long.
+_DEFAULT_ALIVE_S = 1.0
+
+
+def render_fleet_file(plan: ImportPlan) -> str:
+    """Return the text of the fleet file; the same plan always gives the same text."""
+    lines = [*_header_lines(plan), *_top_level_lines(plan), "agents:" if plan.agents else "agents: {}"]
+    decisions_of: dict[str, list[ImportDecision]] = {}
+    for decision in plan.decisions:
+        decisions_of.setdefault(decision.agent, []).append(decision)
+    sections = groupby(plan.agents, key=lambda agent: (agent.machine, agent.imported.group))
+    for (machine, group), agents in sections:
+        lines += ["", f"  # ---- {_sanitize(f'{machine} / {group}' if group else machine)} ----"]
+        for agent in agents:
+            lines += _agent_lines(agent, decisions_of.get(agent.name, []))
+    return "\n".join(lines) + "\n"
+
+
+def _header_lines(plan: ImportPlan) -> Iterator[str]:
+    yield from _comment_lines(f"Written by `argosy import` from {', '.join(plan.sources)}.", "")
+    yield from _comment_lines(summarize_plan(plan), "")
+    general = [decision for decision in plan.decisions if not decision.agent]
+    if general:
+        yield "#"
+        yield "# What had to be decided (what is about one agent stands above it):"
+    for decision in general:
+        yield from _decision_lines(decision, "")
+    yield ""
+
+
+def summarize_plan(plan: ImportPlan) -> str:
+    """Return one sentence whose figures add up: agents, machines, and what became of each edge."""
+    needs = sum(len(agent.needs) for agent in plan.agents)
+    wants = sum(len(agent.wants) for agent in plan.agents)
+    left_out = plan.edge_count - needs - wants
+    return (
+        f"{_format_count(len(plan.agents), 'agent')} on {_format_count(len(plan.machines), 'machine')}; "
+        f"{_format_count(plan.edge_count, 'edge')} found = {needs} needs + {wants} wants + {left_out} left out."
+    )
+
+
+def _format_count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _top_level_lines(plan: ImportPlan) -> Iterator[str]:
+    yield f"fleet: {dump_inline(plan.fleet)}"
+    yield "machines:"
+    yield from (f"  {dump_inline(machine)}: {{}}" for machine in plan.machines)
+    yield "environments:"
+    for name, addresses in plan.environments.items():
+        yield f"  {name}: {dump_inline(addresses)}"
+    if plan.cwd is not None or plan.env:
+        yield "defaults:"
+        if plan.cwd is not None:
+            yield f"  cwd: {dump_inline(plan.cwd)}"
+        yield from _env_lines(plan.env, "  ")
+
+
+def _agent_lines(agent: PlannedAgent, decisions: list[ImportDecision]) -> Iterator[str]:
+    for decision in decisions:
+        yield from _decision_lines(decision, "  ")
+    yield f"  {dump_inline(agent.name)}:"
+    found = agent.imported
+    yield f"    run: {dump_inline(found.run if isinstance(found.run, str) else list(found.run))}"
+    if found.args:
+        yield f"    args: {dump_inline(list(found.args))}"
+    yield from _env_lines(found.env, "    ")
+    for key, value in _agent_settings(agent).items():
+        if value is not None:
+            yield f"    {key}: {dump_inline(value)}"
+
+
+def _agent_settings(agent: PlannedAgent) -> dict[str, object]:
+    """Return the keys of an agent that take one line each, in the order of the documentation."""
+    found = agent.imported
+    return {
+        "env_file": found.env_file,
+        "cwd": found.cwd,
+        "python": found.python,
+        "machine": agent.machine,
+        "group": found.group,
+        "port": found.port,
+        "health_port": found.health_port,
+        "needs": list(agent.needs) or None,
+        "wants": list(agent.wants) or None,
+        "required": None if found.required else False,
+        "ready": choose_probe(agent),
+        "liveness": {"watchdog": DEFAULT_WATCHDOG} if found.is_library_agent else None,
+        "stop_timeout": None if found.stop_timeout_s is None else format_duration(found.stop_timeout_s),
+        "restart": found.restart,
+        "memory": found.memory,
+        "cpus": found.cpus,
+    }
+
+
+def choose_probe(agent: PlannedAgent) -> dict[str, object]:
+    """Return how readiness is seen: zmq on the health port, else tcp on the port, else staying alive."""
+    found = agent.imported
+    if found.health_port is not None:
+        return {"probe": "zmq", "port": found.health_port, "send": {"action": "health"}}
+    if found.port is not None:
+        return {"probe": "tcp", "port": found.port}
+    seconds = _DEFAULT_ALIVE_S if found.start_grace_s is None else found.start_grace_s
+    return {"probe": "alive", "seconds": int(seconds) if seconds.is_integer() else seconds}
+
+
+def _env_lines(env: dict[str, str], indent: str) -> Iterator[str]:
+    if env:
+        yield f"{indent}env:"
+        yield from (f"{indent}  {dump_inline(name)}: {dump_inline(value)}" for name, value in env.items())
+
+
+def _decision_lines(decision: ImportDecision, indent: str) -> Iterator[str]:
+    place = f"{decision.where}: " if decision.where else ""
+    yield from _comment_lines(f"{place}{decision.what}. {_as_sentence(decision.why)}", indent)
+
+
+def _as_sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _comment_lines(text: str, indent: str) -> Iterator[str]:
+    room = _MAX_WIDTH - len(indent) - 2
+    lines = textwrap.wrap(_sanitize(text), room, break_long_words=False, break_on_hyphens=False)
+    for at, line in enumerate(lines):
+        yield f"{indent}# {line}" if at == 0 else f"{indent}#   {line}"
+
+
+def _sanitize(text: str) -> str:
+    """Return `text` on one line and free of what may not stand in a YAML comment."""
+    return re.sub(r"[^\x20-\x7e\u00a1-\ud7ff\ue000-\ufefe\uff00-\ufffd]+", " ", text)

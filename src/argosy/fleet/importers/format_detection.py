@@ -1,0 +1,87 @@
+"""Recognises a file by what is in it, and reads it with the importer for that shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePath
+
+import msgspec
+
+from argosy.fault import Fault, InputError
+from argosy.fleet.importers import procfile, supervisord
+from argosy.fleet.importers import docker_compose
+from argosy.fleet.importers import named_agents
+from argosy.fleet.importers import listed_agents
+from argosy.fleet.importers import startup_config
+from argosy.fleet.importers.import_model import ImportSource
+from argosy.fleet.importers.input_file import InputFile
+
+
+class FormatReader(msgspec.Struct, frozen=True):
+    """A shape: how a file of it is told from others, and how it is read."""
+
+    is_match: Callable[[InputFile], bool]
+    read: Callable[[InputFile], ImportSource]
+
+
+# By the text alone, then by the data in it. The first that recognises a file reads it.
+_TEXT_FORMATS = (
+    FormatReader(supervisord.is_supervisord, supervisord.read_supervisord),
+    FormatReader(procfile.is_procfile, procfile.read_procfile),
+)
+_DATA_FORMATS = (
+    FormatReader(docker_compose.is_compose, docker_compose.read_compose),
+    FormatReader(startup_config.is_startup_config, startup_config.read_startup_config),
+)
+SUPPORTED_FORMATS = (named_agents.NAMED_AGENTS_FORMAT, listed_agents.LISTED_AGENTS_FORMAT, docker_compose.COMPOSE_FORMAT, procfile.PROCFILE_FORMAT, supervisord.SUPERVISORD_FORMAT)
+_YAML = frozenset({".yaml", ".yml", ".json"})
+
+
+def read_import_source(input_file: InputFile) -> ImportSource:
+    """Return what a file says about agents.
+
+    Raises InputError: its text has faults, it is a fleet file already, or it has none of the known shapes.
+    """
+    is_yaml = PurePath(input_file.display_name).suffix.lower() in _YAML
+    for importer in () if is_yaml else _TEXT_FORMATS:
+        if importer.is_match(input_file):
+            return importer.read(input_file)
+    if not input_file.text.strip():
+        raise InputError(Fault(input_file.display_name, "nothing-found", "the file is empty", _supported_formats_hint()))
+    try:
+        input_file.parse()
+    except InputError:
+        if is_yaml:
+            raise
+        raise _unknown_format_error(input_file) from None
+    for importer in _DATA_FORMATS:
+        if importer.is_match(input_file):
+            return importer.read(input_file)
+    if is_fleet_file(input_file):
+        message = "this is a fleet file already"
+        raise InputError(
+            Fault(
+                input_file.display_name, "fleet-file", message, f"`argosy check {input_file.display_name}` tells whether it is right"
+            )
+        )
+    raise _unknown_format_error(input_file)
+
+
+def is_fleet_file(input_file: InputFile) -> bool:
+    """Return whether the data is that of a fleet file."""
+    top = input_file.top_mapping()
+    return isinstance(top.get("fleet"), str) and isinstance(top.get("agents"), dict)
+
+
+def _unknown_format_error(input_file: InputFile) -> InputError:
+    top = ", ".join(f"`{key}`" for key in list(input_file.top_mapping())[:8])
+    found = f"; it has the keys {top}" if top else ""
+    return InputError(
+        Fault(
+            input_file.display_name, "unknown-format", f"nothing in this file says which agents there are{found}", _supported_formats_hint()
+        )
+    )
+
+
+def _supported_formats_hint() -> str:
+    return "understood are: " + "; ".join(SUPPORTED_FORMATS)

@@ -1,0 +1,53 @@
+"""Where each source belongs: its tree's root, its machine, the folder that its agents work in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from argosy.fleet.importers.import_model import ImportDecision, ImportSource
+from argosy.fleet.importers.source_root import find_source_root, working_dir_of
+from argosy.fleet.importers.machine_names import name_machines
+
+
+class PlacedSource(msgspec.Struct, frozen=True):
+    """A source in its place.
+
+    root: the absolute folder that its script paths start from. cwd: that in which most of its agents work.
+    decision: there when the root had to be guessed.
+    """
+
+    source: ImportSource
+    root: Path
+    machine: str
+    cwd: Path
+    decision: ImportDecision | None = None
+
+
+def place_sources(sources: Sequence[ImportSource], overrides: Mapping[Path, str]) -> tuple[PlacedSource, ...]:
+    """Return the sources with their roots and machines.
+
+    chosen: machines named by hand, for a source or a folder of sources.
+    Raises InputError: `chosen` names a path that holds no source.
+    """
+    located = [find_source_root(source) for source in sources]
+    roots = [one.root for one in located]
+    machines = name_machines([source.path for source in sources], roots, overrides)
+    return tuple(
+        PlacedSource(source, one.root, machine, _most_common_working_dir([(source, one.root)]), one.decision)
+        for source, one, machine in zip(sources, located, machines, strict=True)
+    )
+
+
+def most_common_working_dir(placed: Sequence[PlacedSource]) -> Path:
+    """Return the working folder of most agents of the fleet, the first among equals."""
+    return _most_common_working_dir((site.source, site.root) for site in placed)
+
+
+def _most_common_working_dir(sources: Iterable[tuple[ImportSource, Path]]) -> Path:
+    pairs = list(sources)
+    folders = Counter(working_dir_of(agent, root) for source, root in pairs for agent in source.agents)
+    return folders.most_common(1)[0][0] if folders else pairs[0][1]

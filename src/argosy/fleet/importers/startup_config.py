@@ -1,0 +1,134 @@
+"""Reads a startup config: agents by name, agents in lists, or both in one file.
+
+What its rows share with their file is read here: variables for all, ports named in passing, and
+the parts that a fleet file has no place for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from argosy.fleet.importers import named_agents
+from argosy.fleet.importers import listed_agents
+from argosy.fleet.importers.import_model import ImportDecision, ForeignPort, ImportSource
+from argosy.fleet.importers.input_file import PlainData, InputFile, KeyPath, walk_values
+from argosy.fleet.importers.unsupported_keys import unsupported_key_decisions
+from argosy.fleet.importers.agent_row import SUPPORTED_ROW_KEYS, AgentRow, AgentRowReader, parse_port_value
+
+_ENVIRONMENT = ("environment", "env")
+
+
+def is_startup_config(input_file: InputFile) -> bool:
+    """Return whether the file has agents by name or in lists."""
+    return bool(named_agents.find_named_agents(input_file.data) or listed_agents.find_listed_agents(input_file.data))
+
+
+def read_startup_config(input_file: InputFile) -> ImportSource:
+    """Return the agents of the file, those by name before those in lists.
+
+    Raises InputError: a command whose quotes do not match.
+    """
+    named, listed = named_agents.find_named_agents(input_file.data), listed_agents.find_listed_agents(input_file.data)
+    rows = [*named, *listed]
+    reader = AgentRowReader(input_file)
+    agents = tuple(reader.read(row) for row in rows)
+    env_at = _find_environment(input_file)
+    env = None if env_at is None else _value_at(input_file, env_at)
+    return ImportSource(
+        path=input_file.path,
+        kind=" and ".join([*([named_agents.NAMED_AGENTS_FORMAT] if named else []), *([listed_agents.LISTED_AGENTS_FORMAT] if listed else [])]),
+        agents=agents,
+        env={name: input_file.scalar_text((*env_at, name)) for name in env}
+        if env_at and isinstance(env, dict)
+        else {},
+        env_where="" if env_at is None else input_file.location_of(env_at),
+        named_ports=tuple(_named_ports(input_file)),
+        decisions=(
+            *reader.decisions,
+            *_incomplete_row_decisions(input_file, rows),
+            *unsupported_key_decisions(input_file, [(row.name, row.path, row.keys) for row in rows], SUPPORTED_ROW_KEYS, _unsupported_reason),
+            *_unread_section_decisions(input_file, rows, env_at),
+        ),
+    )
+
+
+def _find_environment(input_file: InputFile) -> KeyPath | None:
+    """Return where variables for every agent stand: at the top, or one level below it."""
+    top = input_file.top_mapping()
+    candidates: list[KeyPath] = [(key,) for key in _ENVIRONMENT]
+    candidates += [(key, inner) for key in top for inner in _ENVIRONMENT]
+    for key_path in candidates:
+        value = _value_at(input_file, key_path)
+        if (
+            isinstance(value, dict)
+            and value
+            and not any(isinstance(one, (dict, list)) for one in value.values())
+        ):
+            return key_path
+    return None
+
+
+def _value_at(input_file: InputFile, key_path: KeyPath) -> PlainData:
+    value = input_file.data
+    for step in key_path:
+        if isinstance(value, dict):
+            value = value.get(str(step))
+        else:
+            value = value[step] if isinstance(value, list) and isinstance(step, int) else None
+    return value
+
+
+def _named_ports(input_file: InputFile) -> Iterator[ForeignPort]:
+    """Yield every port under a key that ends in `_port`, but for the agents' own."""
+    for key_path, value in walk_values(input_file.data):
+        key = str(key_path[-1]) if key_path else ""
+        port = parse_port_value(value)
+        if port is not None and key.endswith("_port") and key not in ("health_check_port", "health_port"):
+            yield ForeignPort(key, port, input_file.location_of(key_path))
+
+
+def _incomplete_row_decisions(input_file: InputFile, rows: list[AgentRow]) -> Iterator[ImportDecision]:
+    """Yield a decision for each neighbour of a row that is no row."""
+    row_paths = {row.path for row in rows}
+    for parent in dict.fromkeys(row.path[:-1] for row in rows):
+        value = _value_at(input_file, parent)
+        pairs = (
+            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        )
+        for key, item in pairs:
+            if (*parent, key) not in row_paths and not _contains_rows(row_paths, (*parent, key)) and parent:
+                name = (item.get("name") if isinstance(item, dict) else None) or _row_label(key)
+                missing = "a name and something to run" if isinstance(value, list) else "something to run"
+                yield ImportDecision(
+                    input_file.location_of((*parent, key)), f"`{name}` is left out", f"a row needs {missing}"
+                )
+
+
+def _row_label(key: str | int) -> str:
+    return f"row {key + 1}" if isinstance(key, int) else key
+
+
+def _contains_rows(row_paths: set[KeyPath], key_path: KeyPath) -> bool:
+    return any(path[: len(key_path)] == key_path for path in row_paths)
+
+
+def _unsupported_reason(key: str) -> str:
+    if "priority" in key:
+        return "an order is not a dependency: write what an agent waits for under `needs`"
+    return "a fleet file has no such key; scripts that read this file still find it there"
+
+
+def _unread_section_decisions(input_file: InputFile, rows: list[AgentRow], env_at: KeyPath | None) -> Iterator[ImportDecision]:
+    """Yield one decision that names the parts of the file which are about no agent."""
+    holders = {row.path[0] for row in rows if row.path} | ({env_at[0]} if env_at else set())
+    unread: list[KeyPath] = [(key,) for key in input_file.top_mapping() if key not in holders]
+    if env_at is not None and len(env_at) > 1:
+        beside = _value_at(input_file, env_at[:1])
+        unread += [(env_at[0], key) for key in beside if key != env_at[1]] if isinstance(beside, dict) else []
+    if unread:
+        names = ", ".join("`" + ".".join(map(str, steps)) + "`" for steps in unread)
+        yield ImportDecision(
+            input_file.location_of(unread[0]),
+            f"not taken over: {names}",
+            "none of it says what to start; limits, time-outs and addresses can be written into this file",
+        )

@@ -1,0 +1,70 @@
+"""The JSON Schema (2020-12) of a YAML file, first of all the fleet file, from what its loader fills."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import msgspec
+import msgspec.inspect
+
+from argosy.fleet import fleet_spec
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def fleet_json_schema() -> dict[str, Any]:
+    """Return the schema that editors use for completion and checks.
+
+    It takes what the loader takes, value by value; what must hold between values (names, ports,
+    cycles) is the loader's alone.
+    """
+    schema = json_schema_of(fleet_spec.FleetKeys, "fleet.yaml")
+    schema["$defs"]["FleetKeys"]["properties"]["agents"]["minProperties"] = 1
+    return schema
+
+
+def json_schema_of(cls: type[msgspec.Struct], title: str) -> dict[str, Any]:
+    """Return the schema of a file that holds what `cls` says; its structs are of one module."""
+    (top,), components = msgspec.json.schema_components(
+        [cls], schema_hook=_any_value_schema, ref_template="#/$defs/{name}"
+    )
+    schema: dict[str, Any] = {"$schema": DIALECT, "title": title, **top, "$defs": components}
+    for name, component in components.items():
+        for key, text in key_descriptions(getattr(sys.modules[cls.__module__], name)).items():
+            component["properties"][key]["description"] = text
+    _widen_scalars(schema)
+    return schema
+
+
+def key_descriptions(cls: type[msgspec.Struct]) -> dict[str, str]:
+    """Return the keys of a struct of `spec`, each with its meaning.
+
+    A field's own words come before those of its type (`a port from 1 to 65535`).
+    """
+    info = msgspec.inspect.type_info(cls)
+    assert isinstance(info, msgspec.inspect.StructType)
+    return {
+        field.encode_name: field.type.extra_json_schema["description"]
+        for field in info.fields
+        if isinstance(field.type, msgspec.inspect.Metadata) and field.type.extra_json_schema
+    }
+
+
+def _any_value_schema(cls: type) -> dict[str, Any]:
+    """Return the schema of `object`: any value."""
+    if cls is not object:
+        raise NotImplementedError(cls)
+    return {"description": "any value"}
+
+
+def _widen_scalars(node: Any) -> None:
+    """Let texts that may be any scalar be one."""
+    if isinstance(node, list):
+        for item in node:
+            _widen_scalars(item)
+    elif isinstance(node, dict):
+        if node.pop("x-any-scalar", False):
+            node["type"] = ["string", "number", "boolean"]
+        for child in node.values():
+            _widen_scalars(child)

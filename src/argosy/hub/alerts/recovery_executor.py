@@ -1,0 +1,172 @@
+"""Carries out recoveries: each attempt is on the disk before it is made, and its outcome after."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from argosy.fault import ArgosyError
+from argosy.fleet.quantities import parse_duration_s
+from argosy.hub.store.store_writer import StoreFullError, StoreWriter
+from argosy.hub.store.records import HubEvent
+from argosy.hub.alerts.recovery_policy import RecoveryAttempt, RecoveryPolicy, RecoveryRule
+
+if TYPE_CHECKING:
+    from argosy.fleet import fleet_spec
+    from argosy.hub.alerts.actions import ActionExecutor
+    from argosy.hub.alerts.evaluator import AlertEvaluator
+
+COMMAND_TIMEOUT_S: Final = 300.0
+_MAX_OUTPUT_BYTES: Final = 2000  # of a command's output, in the record
+
+_log = logging.getLogger("argosy.hub")
+
+
+class RecoveryExecutor:
+    """One machine's recoveries. now_s: returns epoch seconds by a clock that goes on evenly."""
+
+    def __init__(self, writer: StoreWriter, action_executor: ActionExecutor, evaluator: AlertEvaluator, now_s: Callable[[], float]) -> None:
+        self._writer = writer
+        self._action_executor = action_executor
+        self._evaluator = evaluator
+        self._now_s = now_s
+        self._policy = RecoveryPolicy()
+        self._working_dir = ""
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # by alert
+        self._paused_until_s: dict[str, float] = {}  # by alert, after what was tried
+
+    def configure(self, specs: Sequence[fleet_spec.RecoverySpec], working_dir: str) -> None:
+        """Go by these rules from now on. folder: where commands run."""
+        self._policy.rules = [_make_rule(number, each) for number, each in enumerate(specs)]
+        self._working_dir = working_dir
+
+    def restore_attempt(self, event: HubEvent) -> None:
+        """Count an attempt of an earlier life of this hub."""
+        if event.body.get("outcome") == "begun":
+            at_s = min(event.time_ms / 1000, self._now_s())  # ahead: its clock was set back
+            self._policy.count_attempt(event.body["rule"], event.subject, at_s)
+
+    def budget_window_s(self) -> float:
+        """Return how far back attempts count."""
+        return max((rule.within_s for rule in self._policy.rules), default=0.0)
+
+    def start_due(self, active_alerts: Iterable[Mapping[str, Any]], now_s: float) -> None:
+        """Begin what is due; nothing about agents that somebody works on, nor while something is at it, nor
+        while nothing can be recorded.
+        """
+        if self._writer.failure:
+            return
+        alerts = {str(alert["key"]): alert for alert in active_alerts}
+        silenced = self._evaluator.silences.silenced_agents((str(each["subject"]) for each in alerts.values()), now_s)
+        due = [
+            alert
+            for key, alert in alerts.items()
+            if key not in self._tasks
+            and str(alert["subject"]) not in silenced
+            and self._evaluator.is_active(key)
+            and now_s >= self._paused_until_s.get(key, 0.0)
+        ]
+        for attempt in self._policy.next_attempts(due, now_s):
+            task = asyncio.ensure_future(self._attempt(attempt, alerts[attempt.key]))
+            self._tasks[attempt.key] = task
+            task.add_done_callback(functools.partial(self._on_attempt_done, attempt))
+
+    def _on_attempt_done(self, attempt: RecoveryAttempt, _: asyncio.Task[None]) -> None:
+        """Give it the time to show, also where it took long."""
+        del self._tasks[attempt.key]
+        self._paused_until_s[attempt.key] = self._now_s() + attempt.rule.pause_s
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._tasks
+
+    def cancel(self) -> None:
+        """Leave what is under way."""
+        for task in self._tasks.values():
+            task.cancel()
+
+    async def _attempt(self, attempt: RecoveryAttempt, alert: Mapping[str, Any]) -> None:
+        if attempt.is_exhausted:
+            text = f"{attempt.number} attempts in {attempt.rule.within_s:.0f} s are used up"
+            _log.warning("nothing more is tried for `%s`: %s", attempt.agent, text)
+            await self._record(attempt, "budget spent", text)
+            return
+        try:
+            await self._writer.append_or_raise([_recovery_event(attempt, "begun", str(alert.get("text", "")))])
+        except StoreFullError:
+            return  # what cannot be counted is not done
+        try:
+            outcome, text = await self._execute(attempt, alert)
+        except (ArgosyError, OSError) as error:
+            outcome, text = "failed", str(error)
+        _log.warning("recovery of `%s` (%s): %s %s", attempt.agent, attempt.rule.action, outcome, text)
+        await self._record(attempt, outcome, text)
+
+    async def _execute(self, attempt: RecoveryAttempt, alert: Mapping[str, Any]) -> tuple[str, str]:
+        """Return how it went, and what there is to say."""
+        if attempt.rule.action == "run":
+            return await _run_command(attempt.rule.run, self._working_dir, attempt.agent, alert)
+        agents = [attempt.agent]
+        if attempt.rule.action == "restart-dependents":
+            agents = self._evaluator.causes.with_dependents(agents)
+        result = await self._action_executor.restart(agents, "recovery")
+        if result["not_ready"]:
+            return "failed", "; ".join(f"{name}: {why}" for name, why in result["not_ready"].items())
+        return "done", f"{', '.join(result['restarted'])} ready again after {result['seconds']:.2f} s"
+
+    async def _record(self, attempt: RecoveryAttempt, outcome: str, text: str) -> None:
+        with contextlib.suppress(StoreFullError):  # it is done all the same
+            await self._writer.append_soon([_recovery_event(attempt, outcome, text)])
+
+
+def _recovery_event(attempt: RecoveryAttempt, outcome: str, text: str) -> HubEvent:
+    body = {**attempt.event_body(), "outcome": outcome, "text": text}
+    return HubEvent(int(time.time() * 1000), "recovery", attempt.agent, body)
+
+
+async def _run_command(command: Sequence[str], working_dir: str, agent: str, alert: Mapping[str, Any]) -> tuple[str, str]:
+    """Run a command in a group of its own, which is ended with it when its time is over."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=working_dir,
+        env={**os.environ, "ARGOSY_AGENT": agent},
+        start_new_session=True,
+    )
+    try:
+        output, _ = await asyncio.wait_for(
+            process.communicate(msgspec.json.encode(dict(alert))), COMMAND_TIMEOUT_S
+        )
+    except (TimeoutError, asyncio.CancelledError) as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        if isinstance(error, asyncio.CancelledError):
+            raise
+        return "failed", f"ended after {COMMAND_TIMEOUT_S:.0f} s"
+    text = output[-_MAX_OUTPUT_BYTES:].decode("utf-8", "replace").strip()
+    return ("done" if process.returncode == 0 else "failed"), text or f"exit code {process.returncode}"
+
+
+def _make_rule(index: int, recovery: fleet_spec.RecoverySpec) -> RecoveryRule:
+    return RecoveryRule(
+        index,
+        recovery.do,
+        tuple(recovery.run),
+        frozenset(recovery.agents),
+        recovery.metric,
+        recovery.times,
+        parse_duration_s(recovery.within),
+        parse_duration_s(recovery.pause),
+    )

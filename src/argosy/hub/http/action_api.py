@@ -1,0 +1,174 @@
+"""Orders over HTTP: `POST /api/actions/{restart,stop,quiet,loud}`, with the token (`gate.py`).
+
+An order names agents, of other machines too where supervisors are linked; it is answered when it has been
+carried out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.fault import ArgosyError, Fault, InputError, MissingError
+from argosy.fleet.suggestions import suggest
+from argosy.hub.http.request_guard import RequestRefusedError, check_action, fault_response
+from argosy.hub.store.store_writer import StoreFullError
+from argosy.hub.alerts.silences import SilenceTarget, silence_record
+
+if TYPE_CHECKING:
+    from argosy.hub.hub_agent import HubAgent
+
+MAX_BODY_BYTES: Final = 64 * 1024
+_STATUS_CODES: Final[dict[type[ArgosyError], int]] = {
+    InputError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    MissingError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreFullError: HTTPStatus.INSUFFICIENT_STORAGE,
+}
+
+
+class ActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of an order. groups, machines, minutes: of `quiet` and `loud`, for which nothing named is
+    all.
+    """
+
+    agents: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
+    groups: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
+    machines: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
+    minutes: Annotated[float, msgspec.Meta(gt=0, le=7 * 24 * 60)] = 10.0
+
+
+class ActionApi:
+    """Takes orders for one hub."""
+
+    def __init__(self, hub: HubAgent) -> None:
+        self._hub = hub
+        self._token_file = locate_state_dir(Path(hub.options.fleet)).hub_token
+
+    def routes(self) -> list[Route]:
+        """Return what is served."""
+        handlers = {"restart": self._restart, "stop": self._stop, "quiet": self._silence, "loud": self._unsilence}
+        return [
+            Route(f"/api/actions/{do}", self._endpoint(act), methods=["POST"], name=do)
+            for do, act in handlers.items()
+        ] + [Route("/api/token", self._endpoint(self._check_token), methods=["POST"])]
+
+    def _endpoint(
+        self, handler: Callable[[ActionRequest, str], Awaitable[dict[str, Any]]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            check_action(request, self._token_file, self._hub.action_policy)
+            action_request = await _read_request(request)
+            requested_by = request.client.host if request.client else ""
+            try:
+                result = await handler(action_request, requested_by)
+            except ArgosyError as error:
+                return fault_response(_STATUS_CODES.get(type(error), HTTPStatus.CONFLICT), *error.faults)
+            return Response(
+                msgspec.json.encode({"argosy": "action/1", **result}), media_type="application/json"
+            )
+
+        return endpoint
+
+    async def _check_token(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
+        """Only say that the token is the right one."""
+        return {"token": "right"}
+
+    async def _restart(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
+        return await self._hub.action_executor.restart(self._named_agents(action_request), requested_by)
+
+    async def _stop(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
+        return await self._hub.action_executor.stop(self._named_agents(action_request), requested_by)
+
+    async def _silence(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
+        until_s = time.time() + 60 * action_request.minutes
+        target, _ = await self._record_silence("quiet", action_request, requested_by, until=until_s)
+        return {**msgspec.to_builtins(target), "until": until_s}
+
+    async def _unsilence(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
+        target, was_silenced = await self._record_silence("loud", action_request, requested_by)
+        return {**msgspec.to_builtins(target), "was_quiet": was_silenced}
+
+    async def _record_silence(self, action: str, action_request: ActionRequest, requested_by: str, **fields: float) -> tuple[SilenceTarget, bool]:
+        """Keep a word on what is to be quiet, which tells the other hubs too, and go by it here."""
+        target = self._silence_target(action_request)
+        silenced = self._silenced_agents(target)
+        names = {"groups": target.groups, "machines": target.machines, "covered": silenced}
+        event = await self._hub.action_executor.record(action, target.agents, requested_by or "somebody", **names, key=target.key, **fields)
+        record = silence_record(event, "")
+        assert record is not None, "it says so"
+        return target, self._hub.alert_manager.apply_silence(record)
+
+    def _silence_target(self, action_request: ActionRequest) -> SilenceTarget:
+        """Return what an order names, each once. Raises InputError: the fleet has no such thing."""
+        groups = {spec.group for spec in self._hub.declared_agents().values() if spec.group}
+        faults = [
+            *_unknown_names("agent", action_request.agents, self._hub.declared_agents()),
+            *_unknown_names("group", action_request.groups, groups),
+            *_unknown_names("machine", action_request.machines, self._hub.machines()),
+        ]
+        if faults:
+            raise InputError(*faults)
+        return SilenceTarget(*(tuple(dict.fromkeys(each)) for each in (action_request.agents, action_request.groups, action_request.machines)))
+
+    def _silenced_agents(self, target: SilenceTarget) -> list[str] | None:
+        """Return the agents that are meant, None for all."""
+        if target == SilenceTarget():
+            return None
+        machines = set(target.machines)
+        is_here = any(map(self._hub.is_here, machines))
+        return [
+            name
+            for name, spec in self._hub.declared_agents().items()
+            if name in target.agents
+            or spec.group in target.groups
+            or spec.machine in machines
+            or (spec.machine is None and is_here)
+        ]
+
+    def _named_agents(self, action_request: ActionRequest) -> list[str]:
+        """Return the agents of an order that needs some, each once. Raises InputError."""
+        if action_request.groups or action_request.machines:
+            message = "groups and machines are for `quiet` and `loud`"
+            raise InputError(Fault("groups", "no-agents", message, "name the agents"))
+        if not action_request.agents:
+            hint = 'such as {"agents": ["Echo"]}'
+            raise InputError(Fault("agents", "no-agents", "no agent is named", hint))
+        return list(self._silence_target(action_request).agents)
+
+
+async def _read_request(request: Request) -> ActionRequest:
+    """Return what a request orders. Raises GateError: it is none."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            fault = Fault("body", "too-long", f"an order has at most {MAX_BODY_BYTES} bytes")
+            raise RequestRefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, fault)
+    try:
+        return msgspec.json.decode(bytes(body), type=ActionRequest)
+    except msgspec.DecodeError as error:
+        fault = Fault("body", "bad-order", f"this is no order: {error}", 'such as {"agents": ["Echo"]}')
+        raise RequestRefusedError(HTTPStatus.BAD_REQUEST, fault) from error
+
+
+def _unknown_names(what: str, names: Iterable[str], known: Iterable[str]) -> list[Fault]:
+    known_names = set(known)
+    return [
+        Fault(
+            f"{what}s",
+            f"unknown-{what}",
+            f"the fleet has no {what} `{name}`",
+            suggest(name, known_names, f"{what}s"),
+        )
+        for name in names
+        if name not in known_names
+    ]

@@ -1,0 +1,174 @@
+"""What stands now: each agent's state and last figures, on every machine, as the records that came in tell
+it.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from argosy.hub.store.records import HubEvent, MetricSample
+
+_LIBRARY_METRIC: Final = "loop_lag_ms"  # each agent of the library reports it with its own figures, each second
+_STALE_AFTER_S: Final = 10.0
+_STALE_AFTER_FIRST_S: Final = 60.0  # when nobody knows yet how often it comes
+_MAX_MISSED: Final = 4
+EXPIRE_AFTER_S: Final = 300.0  # a figure that did not come in for so long is none of now
+
+
+class _Arrival(NamedTuple):
+    """When a figure came last, on the monotonic clock, and was measured; how long after the one before."""
+
+    received_s: float
+    time_ms: int
+    interval_ms: int | None
+
+    @property
+    def stale_after_s(self) -> float:
+        """The age from which on it is old."""
+        if self.interval_ms is None:
+            return _STALE_AFTER_FIRST_S
+        return max(_STALE_AFTER_S, _MAX_MISSED * self.interval_ms / 1000)
+
+
+class AgentSnapshot(msgspec.Struct):
+    """One agent now. since: epoch seconds of its last change by its machine's clock; figures by name, in a
+    dict that is replaced, never changed.
+
+    silent_since: epoch seconds of its last beat, when it is missed. figures_ms: when the newest of `figures`
+    was measured; reported_ms: the newest of its own.
+    """
+
+    agent: str
+    machine: str
+    state: str = "unknown"
+    since: float = 0.0
+    reason: str = ""
+    pid: int | None = None
+    metrics: dict[str, float] = {}
+    metrics_ms: int = 0
+    reported_ms: int = 0
+    silent_since: float | None = None
+    _arrivals: dict[str, _Arrival] = msgspec.field(default_factory=dict)
+
+    def update(self, sample: MetricSample, now_s: float) -> None:
+        """Take figures that arrive at `now_s` on the monotonic clock; not those of long ago."""
+        if sample.time_ms < self.metrics_ms - 1000 * EXPIRE_AFTER_S:
+            return  # from a hub that catches up
+        is_self_reported = _LIBRARY_METRIC in sample.names
+        previous = self._arrivals.get(sample.names[0]) if sample.names else None
+        interval_ms = sample.time_ms - previous.time_ms if previous else None
+        arrival = _Arrival(now_s, sample.time_ms, 0 if is_self_reported else interval_ms)
+        self._arrivals.update(dict.fromkeys(sample.names, arrival))
+        self.metrics = {**self.metrics, **dict(zip(sample.names, array("d", sample.values), strict=True))}
+        self.metrics_ms = max(self.metrics_ms, sample.time_ms)
+        if is_self_reported:
+            self.reported_ms = max(self.reported_ms, sample.time_ms)
+
+    def stale_metrics(self, now_s: float) -> dict[str, float]:
+        """Return the figures that have not come for several times as long as before, each with its age."""
+        ages = {name: (now_s - heard.received_s, heard.stale_after_s) for name, heard in self._arrivals.items()}
+        return {name: age_s for name, (age_s, bound_s) in ages.items() if age_s > bound_s}
+
+    def expire(self, now_s: float) -> None:
+        """Let go of the figures that did not come for `FORGET_S`."""
+        expired = {name for name, heard in self._arrivals.items() if now_s - heard.received_s >= EXPIRE_AFTER_S}
+        if expired:
+            self.metrics = {name: each for name, each in self.metrics.items() if name not in expired}
+            self._arrivals = {name: each for name, each in self._arrivals.items() if name not in expired}
+
+    def last_seen(self) -> float | None:
+        """Return when it was heard last, epoch seconds; None of one that says nothing of itself."""
+        return max(self.reported_ms / 1000, self.silent_since or 0.0) or None
+
+
+class CurrentState:
+    """All agents that records have told of; `tell` gets each change of a state."""
+
+    on_change: Callable[[dict[str, Any]], object] = staticmethod(lambda _: None)
+
+    KINDS: Final = frozenset(("state",))  # of events that tell something of an agent's standing
+
+    def __init__(self) -> None:
+        self.agents: dict[tuple[str, str], AgentSnapshot] = {}
+
+    def get_or_add(self, machine: str, agent: str) -> AgentSnapshot:
+        """Return an agent's standing, a new one for one that is not known."""
+        key = machine, agent
+        found = self.agents.get(key)
+        if found is None:
+            found = self.agents[key] = AgentSnapshot(agent, machine)
+        return found
+
+    def update(self, machine: str, events: Iterable[HubEvent], samples: Iterable[MetricSample] = ()) -> None:
+        """Take what a machine said, in its order; what is older than what is known is told, no more."""
+        for event in events:
+            if event.kind in self.KINDS and event.subject:
+                self._on_state(machine, event)
+        now_s = time.monotonic()
+        for each in samples:
+            self.get_or_add(machine, each.agent).update(each, now_s)
+
+    def expire_metrics(self) -> None:
+        """Let go of the figures that did not come in for `FORGET_S`."""
+        now_s = time.monotonic()
+        for snapshot in self.agents.values():
+            snapshot.expire(now_s)
+
+    def _on_state(self, machine: str, event: HubEvent) -> None:
+        snapshot = self.get_or_add(machine, event.subject)
+        reported = AgentSnapshot(
+            event.subject,
+            machine,
+            str(event.body.get("state", "")),
+            event.time_ms / 1000,
+            str(event.body.get("text", "")),
+            event.body.get("pid"),
+        )
+        if reported.since >= snapshot.since:
+            snapshot.state, snapshot.since = reported.state, reported.since
+            snapshot.reason, snapshot.pid = reported.reason, reported.pid
+            snapshot.silent_since = None  # the supervisor's next answer tells whether it is
+        self.on_change(to_document(reported))  # also what the supervisor's own answer has overtaken: it happened
+
+    def reconcile(
+        self,
+        machine: str,
+        agent: str,
+        state: str,
+        since: float,
+        reason: str,
+        pid: int | None,
+        silent_since: float | None = None,
+    ) -> None:
+        """Take a supervisor's own answer, which is right whatever was missed; machine: as it is declared."""
+        snapshot = self.get_or_add(machine, agent)
+        has_changed = (snapshot.state, snapshot.pid) != (state, pid)
+        has_stopped = (snapshot.silent_since is None) != (silent_since is None)
+        snapshot.state, snapshot.reason, snapshot.pid = state, reason, pid
+        snapshot.silent_since = silent_since
+        if has_changed:
+            snapshot.since = since or snapshot.since
+        if has_changed or has_stopped:
+            self.on_change(to_document(snapshot))
+
+    def as_documents(self) -> list[dict[str, Any]]:
+        """Return all that stands, as it is told."""
+        return [to_document(each) for each in self.agents.values()]
+
+
+def to_document(snapshot: AgentSnapshot) -> dict[str, Any]:
+    """Return a standing as it is told."""
+    return {
+        "agent": snapshot.agent,
+        "machine": snapshot.machine,
+        "state": snapshot.state,
+        "since": snapshot.since,
+        "reason": snapshot.reason,
+        "pid": snapshot.pid,
+        "silent_since": snapshot.silent_since,
+    }

@@ -1,0 +1,80 @@
+"""Hearing: records as they come in, of whatever machine, told to the standings."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from argosy.hub.store.block_codec import decode_block
+from argosy.hub.store.store_reader import StoreReader
+from argosy.hub.store.records import RecordBatch, ChunkColumn, HubEvent, EventHeader, MetricSample, RecordOrigin, SeriesSchema, RecordStream, SampleRow
+from argosy.hub.ingest.current_state import CurrentState
+
+_decode_row = msgspec.msgpack.Decoder(SampleRow).decode
+_decode_header = msgspec.msgpack.Decoder(EventHeader).decode
+_decode_event = msgspec.msgpack.Decoder(HubEvent).decode
+
+
+class StateUpdater:
+    """Tells standings what is said. home: the machine that an agent is declared on, None if unknown.
+
+    on_action: is told each action that another machine's hub handed over.
+    """
+
+    on_action: Callable[[str, HubEvent], object] = staticmethod(lambda *_: None)
+
+    def __init__(self, current_state: CurrentState, reader: StoreReader, machine_of: Callable[[str], str | None]) -> None:
+        self._current_state = current_state
+        self._machine_of = machine_of
+        self._schemas: dict[RecordOrigin, dict[int, SeriesSchema]] = {}
+        for origin, schema in reader.schemas():
+            self._schemas.setdefault(origin, {})[schema.schema_id] = schema
+        for stored_event in reader.last_states():
+            self.update(stored_event.origin.machine, [stored_event.event], ())
+
+    def update(self, machine: str, events: Sequence[HubEvent], samples: Iterable[MetricSample]) -> None:
+        """Tell events and figures of a machine's hub."""
+        for event in events:
+            self._current_state.update(self._machine_of(event.subject) or machine, [event])
+        for each in samples:
+            self._current_state.update(self._machine_of(each.agent) or machine, (), [each])
+
+    def update_from_batch(self, batch: RecordBatch) -> None:
+        """Tell what another hub handed over."""
+        if batch.stream is RecordStream.EVENTS:
+            for row in batch.rows:
+                kind = _decode_header(row).kind
+                if kind in CurrentState.KINDS:
+                    self.update(batch.origin.machine, [_decode_event(row)], ())
+                elif kind == "action":
+                    self.on_action(batch.origin.machine, _decode_event(row))
+            return
+        self._add_schemas(batch.origin, batch.schemas)
+        for row in batch.rows:
+            self.update(batch.origin.machine, (), self._samples(batch.origin, _decode_row(row)))
+        self._add_schemas(batch.origin, (column.schema for column in batch.columns))
+        if batch.chunk and not batch.chunk.step_ms:
+            self.update(batch.origin.machine, (), map(_last_sample, batch.columns))
+
+    def _samples(self, origin: RecordOrigin, sample_row: SampleRow) -> Iterator[MetricSample]:
+        known = self._add_schemas(origin, sample_row.schemas)
+        offset = 0
+        for schema_id, time_ms in zip(array("I", sample_row.schema_ids), array("d", sample_row.times), strict=True):
+            schema = known.get(schema_id)
+            if schema is None:
+                return  # nobody knows any more what these are, nor where the next begin
+            end = offset + 8 * len(schema.names)
+            yield MetricSample(schema.agent, schema.names, int(time_ms), sample_row.values[offset:end])
+            offset = end
+
+    def _add_schemas(self, origin: RecordOrigin, schemas: Iterable[SeriesSchema]) -> dict[int, SeriesSchema]:
+        known = self._schemas.setdefault(origin, {})
+        known.update((shape.schema_id, shape) for shape in schemas)
+        return known
+
+
+def _last_sample(column: ChunkColumn) -> MetricSample:
+    values = array("d", [decode_block(figure)[-1] for figure in column.values])
+    return MetricSample(column.schema.agent, column.schema.names, int(decode_block(column.times)[-1]), values.tobytes())

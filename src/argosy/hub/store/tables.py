@@ -1,0 +1,151 @@
+"""The tables of a store, as those who write and those who read them see them: shapes, runs and blocks."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib import resources
+from typing import Final, NamedTuple
+
+import msgspec
+
+from argosy.hub.store.records import ChunkColumn, Chunk, SeriesSchema
+
+_SEGMENT_BITS: Final = 20  # of an origin: at a tick a second, ten years
+_MAX_SEGMENT: Final = (1 << _SEGMENT_BITS) - 1
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+
+
+class StoredSchema(NamedTuple):
+    """A shape with the numbers that its series have here: `series` of its times, then one for each figure."""
+
+    schema: SeriesSchema
+    series: int
+
+    def all_series(self) -> range:
+        """Return the series of its times and of each figure."""
+        return range(self.series, self.series + 1 + len(self.schema.names))
+
+
+def block_id(series: int, segment: int) -> int:
+    """Return the id of the block that a series has in the run that begins with a segment."""
+    return series << _SEGMENT_BITS | segment
+
+
+def create_statements() -> str:
+    """Return the statements that make the tables which are missing."""
+    return resources.files("argosy.hub").joinpath("schema.sql").read_text()
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is done inside, or none of it."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:  # a full disk may have rolled it back already
+            database.execute("ROLLBACK")
+        raise
+
+
+def schemas_of(database: sqlite3.Connection, origin: int) -> dict[int, StoredSchema]:
+    """Return the shapes of an origin by their number."""
+    return {
+        number: StoredSchema(SeriesSchema(number, agent, _decode_names(names)), series)
+        for number, agent, names, series in database.execute(
+            "SELECT number, agent, names, series FROM shape WHERE origin = ? ORDER BY number", (origin,)
+        )
+    }
+
+
+def add_schema(database: sqlite3.Connection, origin: int, schema: SeriesSchema) -> StoredSchema:
+    """Return a shape as it is stored, which it is from now on."""
+    found = database.execute(
+        "SELECT series FROM shape WHERE origin = ? AND number = ?", (origin, schema.schema_id)
+    ).fetchone()
+    if found:
+        return StoredSchema(schema, found[0])
+    last = database.execute("SELECT series, names FROM shape ORDER BY id DESC LIMIT 1").fetchone()
+    series = last[0] + 1 + len(_decode_names(last[1])) if last else 0
+    database.execute(
+        "INSERT INTO shape (origin, number, agent, names, series) VALUES (?, ?, ?, ?, ?)",
+        (origin, schema.schema_id, schema.agent, _encode(schema.names), series),
+    )
+    return StoredSchema(schema, series)
+
+
+def chunks_of(database: sqlite3.Connection, origin: int, first: int = 0, last: int = _MAX_SEGMENT) -> list[Chunk]:
+    """Return the runs of an origin that begin in the segments from `first` to `last`, in order."""
+    return [
+        Chunk(*row)
+        for row in database.execute(
+            "SELECT segment, segments, step_ms, first_ms, last_ms FROM run "
+            "WHERE origin = ? AND segment BETWEEN ? AND ? ORDER BY segment",
+            (origin, first, last),
+        )
+    ]
+
+
+def chunk_with(database: sqlite3.Connection, origin: int, segment: int) -> Chunk | None:
+    """Return the run that a segment is in, None where it is not sealed."""
+    found = database.execute(
+        "SELECT segment, segments, step_ms, first_ms, last_ms FROM run "
+        "WHERE origin = ? AND segment <= ? ORDER BY segment DESC LIMIT 1",
+        (origin, segment),
+    ).fetchone()
+    return Chunk(*found) if found and segment < found[0] + found[1] else None
+
+
+def columns_of(database: sqlite3.Connection, origin: int, chunk: Chunk) -> Iterator[ChunkColumn]:
+    """Yield what a run has, by the number of the shape."""
+    for stored_schema in schemas_of(database, origin).values():
+        blocks = []
+        for series in stored_schema.all_series():
+            found = database.execute(
+                "SELECT body FROM block WHERE id = ?", (block_id(series, chunk.first_segment),)
+            ).fetchone()
+            if found is None:
+                break
+            blocks.append(found[0])
+        else:
+            yield ChunkColumn(stored_schema.schema, blocks[0], tuple(blocks[1:]))
+
+
+def add_chunk(database: sqlite3.Connection, origin: int, chunk: Chunk, columns: Iterable[ChunkColumn]) -> None:
+    """Put a run in the place of all that is there of its ticks."""
+    drop_chunks(database, origin, chunks_of(database, origin, chunk.first_segment, chunk.first_segment + chunk.segment_count - 1))
+    database.execute("DELETE FROM tick WHERE origin = ? AND number BETWEEN ? AND ?", (origin, *chunk.row_range()))
+    for column in columns:
+        stored_schema = add_schema(database, origin, column.schema)
+        blocks = (column.times, *column.values)
+        database.executemany(
+            "INSERT INTO block VALUES (?, ?)",
+            [
+                (block_id(series, chunk.first_segment), block)
+                for series, block in zip(stored_schema.all_series(), blocks, strict=True)
+            ],
+        )
+    database.execute(
+        "INSERT INTO run VALUES (?, ?, ?, ?, ?, ?)",
+        (origin, chunk.first_segment, chunk.segment_count, chunk.step_ms, chunk.first_ms, chunk.last_ms),
+    )
+
+
+def drop_chunks(database: sqlite3.Connection, origin: int, chunks: Iterable[Chunk]) -> None:
+    """Delete runs and their blocks."""
+    listed = list(chunks)
+    if not listed:
+        return
+    series = [each for stored in schemas_of(database, origin).values() for each in stored.all_series()]
+    database.executemany(
+        "DELETE FROM block WHERE id = ?",
+        [(block_id(each, run.first_segment),) for each in series for run in listed],
+    )
+    database.executemany(
+        "DELETE FROM run WHERE origin = ? AND segment = ?", [(origin, run.first_segment) for run in listed]
+    )

@@ -1,0 +1,164 @@
+"""From a plan to images on the disk: lock, build, prove, name, record, in this order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from argosy.fault import Fault, InputError
+from argosy.fleet.suggestions import suggest
+from argosy.image.build.base_image import read_base_image
+from argosy.image.build.blob_store import Compression, BlobStore
+from argosy.image.build.image_builder import ImageBuilder, BuiltImage, write_layout
+from argosy.image.plan.container_plan import plan_containers
+from argosy.image.build.disk_errors import disk_errors_as_faults
+from argosy.image.plan.image_lock import LOCK_FILE as LOCK_FILE
+from argosy.image.plan.image_lock import ImageLock, check_lock, resolve_lock, read_lock, write_lock
+from argosy.image.plan.machine_lock import MachineLock, lock_machines, write_machine_locks
+from argosy.image.plan.image_plan import ImagePlan
+from argosy.image.build.smoke_test import SmokeTestResult, SmokeTester
+from argosy.image.build.build_record import LAYOUT_FOLDER, BuildRecord, write_build_record
+from argosy.image.build.staging import lock_folder, remove_stale
+
+
+class BuildOptions(msgspec.Struct, frozen=True):
+    """What is to be built. only: these images; empty for all. folder: of the layout; see `record.FOLDER`.
+
+    base: `LAYOUT[:NAME]` of an image to build upon; empty for the one from Debian's packages.
+    """
+
+    only: tuple[str, ...] = ()
+    folder: Path | None = None
+    tag: str = "latest"
+    compression: Compression = "zstd"
+    runs_smoke_test: bool = True
+    base_reference: str = ""
+
+
+class LockResult(msgspec.Struct, frozen=True):
+    """What was locked: for the images, and for each machine a part of that."""
+
+    path: Path
+    lock: ImageLock
+    machines: tuple[MachineLock, ...]
+
+
+class BuildResult(msgspec.Struct, frozen=True):
+    """What was built. unnamed: images that have no name in the layout, since their proof failed."""
+
+    folder: Path
+    built: tuple[BuiltImage, ...]
+    smoke_tests: dict[str, SmokeTestResult]
+    record: BuildRecord
+
+    @property
+    def untagged(self) -> tuple[str, ...]:
+        return tuple(name for name, proof in self.smoke_tests.items() if not proof.is_passed)
+
+
+def image_cache_folder() -> Path:
+    """Return where wheels, packages, layers and bytecode are kept between builds."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "argosy" / "images"
+
+
+def _clean_cache(cache: Path) -> Path:
+    """Take away what killed builds left half made in the cache."""
+    for folder in (cache, *cache.glob("*/"), cache / "blobs" / "sha256"):
+        remove_stale(folder)
+    return cache
+
+
+def lock_path(plan: ImagePlan) -> Path:
+    """Return where a fleet's lock stands: beside its file."""
+    return Path(plan.fleet.path).parent / LOCK_FILE
+
+
+def lock_images(plan: ImagePlan, only: tuple[str, ...] = ()) -> LockResult:
+    """Write the lock of a plan anew, and that of each machine; raises as apt and pip do."""
+    check_names(plan, only)
+    path = lock_path(plan)
+    with disk_errors_as_faults(image_cache_folder(), path.parent):
+        lock = resolve_lock(plan, _clean_cache(image_cache_folder()), only)
+        write_lock(lock, path)
+        machines = lock_machines(plan, lock, only)
+        write_machine_locks(machines)
+    return LockResult(path, lock, machines)
+
+
+def build_images(plan: ImagePlan, options: BuildOptions, notify: Callable[[str], None]) -> BuildResult:
+    """Build images, run each, and name those that are good; a missing lock is written first.
+
+    tell: takes a line for each step. Raises as what is used does: InputError for names and locks,
+    MissingError for programs, RefusedError for what cannot be fetched.
+    """
+    check_names(plan, options.only)
+    folder = options.folder or Path(plan.fleet.path).parent / LAYOUT_FOLDER
+    _check_folder(folder)
+    with disk_errors_as_faults(image_cache_folder(), folder):
+        return _build_images(plan, options, folder, notify)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise InputError: a layout cannot be written there; told before anything is built."""
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink())
+    if not existing.is_dir():
+        message = f"`{folder}` cannot be a folder: `{existing}` is none"
+        raise InputError(Fault("-o", "layout-folder", message, "`-o DIR` names another"))
+    if not os.access(existing, os.W_OK):
+        message = f"`{folder}` cannot be written: no right to write to `{existing}`"
+        raise InputError(Fault("-o", "layout-folder", message, "`-o DIR` names another"))
+
+
+def _build_images(plan: ImagePlan, options: BuildOptions, folder: Path, notify: Callable[[str], None]) -> BuildResult:
+    store = BlobStore(_clean_cache(image_cache_folder()), options.compression)
+    containers = plan_containers(plan)
+    smoke_tester = SmokeTester(store, image_cache_folder(), containers) if options.runs_smoke_test else None
+    base_image = read_base_image(options.base_reference, store) if options.base_reference else None
+    path = lock_path(plan)
+    if not path.exists():
+        notify(f"writing `{LOCK_FILE}`: there was none")
+        lock_images(plan, options.only)
+    lock = read_lock(path)
+    check_lock(lock, plan, path, options.only)
+    builder = ImageBuilder(containers, lock, store, image_cache_folder(), base_image)
+    images = [image for image in plan.images.values() if not options.only or image.name in options.only]
+    built = []
+    smoke_tests: dict[str, SmokeTestResult] = {}
+    for image in images:
+        item = builder.build(image)
+        built.append(item)
+        notify(f"{image.name}: built, {item.unpacked_bytes / 1e6:.1f} MB, {len(item.layers)} layers")
+        if smoke_tester is not None:
+            smoke_tests[image.name] = smoke_tester.test_image(item)
+            notify(f"{image.name}: {describe_smoke_test(smoke_tests[image.name])}")
+    tagged = [item for item in built if item.image.name in smoke_tests and smoke_tests[item.image.name].is_passed]
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(folder):
+        remove_stale(folder)
+        write_layout(folder, store, built, [item.image.name for item in tagged], options.tag)
+        record = write_build_record(folder, built, smoke_tests)
+    return BuildResult(folder, tuple(built), smoke_tests, record)
+
+
+def describe_smoke_test(result: SmokeTestResult) -> str:
+    """Return a proof in a line."""
+    if result.is_passed:
+        waiting = f", {result.waiting} agents wait for others" if result.waiting else ""
+        return (
+            f"proven: {result.imported} agents imported, {result.ready} ready{waiting}; healthy after "
+            f"{result.healthy_s:.2f} s, stopped in {result.stopped_s:.2f} s"
+        )
+    failed = [f"`{name}`: {error}" for name, error in result.failed.items()]
+    return "no name: " + "; ".join([*failed, *result.faults])
+
+
+def check_names(plan: ImagePlan, only: tuple[str, ...]) -> None:
+    """Raise InputError: one of these is no image of the plan."""
+    for name in only:
+        if name not in plan.images:
+            hint = suggest(name, plan.images, "images")
+            raise InputError(Fault("--only", "unknown-image", f"there is no image `{name}`", hint))

@@ -1,0 +1,341 @@
+"""Builds images as an OCI layout, without an engine: a base, a layer for each distribution, the application.
+
+Layers are shared by all images that have the same distribution, and made once for the same input. A layout
+has a name for an image only when the image was proven; see `proof`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+import argosy
+from argosy.image.build.base_image import BaseImage, base_image_entries
+from argosy.image.build.blob_store import CONFIG_TYPE, INDEX_TYPE, MANIFEST_TYPE, Blob, LayerEntry, BlobStore, entries_in
+from argosy.image.build.bytecode_cache import BytecodeCache, pyc_path
+from argosy.image.plan.container_plan import ContainerPlan
+from argosy.image.build.app_files import data_files, digest_of_argosy, copy_argosy
+from argosy.image.build.debian import (
+    PYTHON,
+    UnpackedPackages,
+    base_entries,
+    base_cache_key,
+    compile_tree,
+    fetch_packages,
+    interpreter,
+    extra_libraries,
+    libraries_for,
+)
+from argosy.image.runtime.image_paths import (
+    AGENTS_LABEL,
+    APP_DIR,
+    FLEET_FILE,
+    HEALTH_COMMAND,
+    DEFAULT_PATH,
+    ENTRYPOINT,
+    STATE_DIR,
+    STOP_SIGNAL,
+    USER_ID,
+    IMAGE_VARIABLES,
+)
+from argosy.image.plan.image_lock import ImageLock
+from argosy.image.build.packaged_tests import referenced_tests
+from argosy.image.plan.image_plan import Image
+from argosy.image.build.sbom import bill_of_materials
+from argosy.image.build.wheels import Wheel, WheelCache, unpack_wheel
+from argosy.image.build.staging import write_atomic
+
+WriteFiles = Callable[[Path], None]
+SITE_PACKAGES: Final = f"usr/local/lib/python{PYTHON}/dist-packages"
+IMAGE_ANNOTATION: Final = "argosy.image"
+_CREATED: Final = "1970-01-01T00:00:00Z"
+# What overlay file systems and registries take without asking, with room for the other layers.
+_MAX_LAYERS: Final = 100
+_NS_PER_SECOND: Final = 10**9
+
+
+class BuiltImage(msgspec.Struct, frozen=True):
+    """One image that was built.
+
+    layers: from the base up. variables: of its configuration. unpacked_bytes: the sum of its files;
+    stored_bytes: of its blobs.
+    """
+
+    image: Image
+    manifest: Blob
+    layers: tuple[Blob, ...]
+    sbom: bytes
+    variables: dict[str, str] = {}
+
+    @property
+    def unpacked_bytes(self) -> int:
+        return sum(layer.unpacked_bytes for layer in self.layers)
+
+    @property
+    def stored_bytes(self) -> int:
+        return self.manifest.size_bytes + sum(layer.size_bytes for layer in self.layers)
+
+
+class ImageBuilder:
+    """Builds images of one fleet from one lock.
+
+    cache: what it may keep, and read again. given: a base in place of the lock's, whose packages then only
+    compile.
+    """
+
+    def __init__(
+        self, containers: ContainerPlan, lock: ImageLock, store: BlobStore, cache: Path, base_image: BaseImage | None = None
+    ) -> None:
+        self.base_image = base_image
+        self.site_packages = SITE_PACKAGES if base_image is None else base_image.site_packages
+        self.containers = containers
+        self.lock = lock
+        self.store = store
+        self.cache = cache
+        self.wheel_cache = WheelCache(cache)
+        self.root = Path(containers.fleet.path).parent
+        self._debian_packages: UnpackedPackages | None = None
+
+    def build(self, image: Image) -> BuiltImage:
+        """Build one image; raises as what fetches packages and wheels does."""
+        wheels = self.lock.wheels_for(image.packages)
+        sbom = bill_of_materials(
+            image.reference,
+            [
+                *(self.lock.base if self.base_image is None else ()),
+                *(item for name in image.system for item in self.lock.system[name]),
+            ],
+            wheels,
+        )
+        layers = (
+            *self.base_layers(),
+            *(self.system_layer(name) for name in image.system),
+            *self.wheel_layers(wheels, self.required_tests(image, wheels)),
+            self.argosy_layer(),
+            self.app_layer(image, sbom),
+        )
+        config = self.store.add_blob(_encode_json(self.config(image, layers)), CONFIG_TYPE)
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": config.descriptor(),
+            "layers": [layer.descriptor() for layer in layers],
+            "annotations": {"org.opencontainers.image.title": image.name},
+        }
+        variables = self.variables(image)
+        return BuiltImage(image, self.store.add_blob(_encode_json(manifest), MANIFEST_TYPE), layers, sbom, variables)
+
+    # ---- layers
+
+    def debian_packages(self) -> UnpackedPackages:
+        if self._debian_packages is None:
+            self._debian_packages = fetch_packages(self.lock.base, self.cache)
+        return self._debian_packages
+
+    def base_layers(self) -> tuple[Blob, ...]:
+        if self.base_image is None:
+            return (self.debian_base_layer(),)
+        entries = tuple(base_image_entries(self.base_image))
+        key = f"fitting\n{msgspec.json.encode(entries).decode()}"
+        return (*self.base_image.layers, self.store.get_or_build_layer(key, lambda _: entries))
+
+    def debian_base_layer(self) -> Blob:
+        return self.store.get_or_build_layer(base_cache_key(self.lock.base), lambda folder: base_entries(self.debian_packages(), folder))
+
+    def system_layer(self, name: str) -> Blob:
+        """Return the layer of a package of Debian: its own files, and the libraries that these need."""
+        packages = self.lock.system[name]
+        key = "\n".join(["system", name, *(package.sha256 for package in packages)])
+
+        def entries(_: Path) -> Iterator[LayerEntry]:
+            whole_tree = Path(fetch_packages(packages, self.cache).tree)
+            own_tree = Path(fetch_packages(tuple(item for item in packages if item.name == name), self.cache).tree)
+            kept = [
+                entry
+                for entry in entries_in(own_tree)
+                if entry.path.startswith(("usr/lib/", "usr/bin/", "usr/share/alsa/"))
+            ]
+            yield from kept
+            yield from libraries_for([Path(entry.source) for entry in kept if entry.source], whole_tree)
+
+        return self.store.get_or_build_layer(key, entries)
+
+    def required_tests(self, image: Image, wheels: tuple[Wheel, ...]) -> tuple[str, ...]:
+        """Return the modules of packages' tests that something in an image asks for."""
+        own = referenced_tests(image.files, lambda name: (self.root / name).read_bytes())
+        return tuple(sorted({*own, *(word for wheel in wheels for word in wheel.tests)}))
+
+    def wheel_layers(self, wheels: tuple[Wheel, ...], tests: tuple[str, ...]) -> Iterator[Blob]:
+        """Yield a layer for each wheel; what is beyond the limit of layers shares the last one."""
+        layer_limit = _MAX_LAYERS - (len(self.base_image.layers) if self.base_image is not None else 0)
+        own_layer, shared_layer = wheels[:layer_limit], wheels[layer_limit:]
+        for wheel in own_layer:
+            yield self.wheel_layer((wheel,), tests)
+        if shared_layer:
+            yield self.wheel_layer(shared_layer, tests)
+
+    def wheel_layer(self, wheels: tuple[Wheel, ...], tests: tuple[str, ...]) -> Blob:
+        """Return the layer of some wheels. tests: what an image needs of packages' tests."""
+
+        def write_files(folder: Path) -> None:
+            self.wheel_cache.fetch(wheels)
+            for wheel in wheels:
+                unpack_wheel(self.wheel_cache.path_of(wheel), folder, self.site_packages, tests)
+
+        key = ["wheel without unasked tests", *(wheel.sha256 for wheel in wheels), *tests]
+        return self.compiled_layer("\n".join(key), write_files)
+
+    def argosy_layer(self) -> Blob:
+        key = f"argosy\n{argosy.__version__}\n{digest_of_argosy()}"
+        return self.compiled_layer(key, lambda folder: copy_argosy(folder, self.site_packages))
+
+    def compiled_layer(self, key: str, write_files: WriteFiles) -> Blob:
+        """Return the layer of what `lay_out` puts below a folder, with its bytecode."""
+
+        def entries(folder: Path) -> Iterator[LayerEntry]:
+            write_files(folder)
+            tree = self.debian_packages().tree
+            compile_tree(interpreter(tree), tree, folder)
+            return chain(entries_in(folder), extra_libraries(folder, Path(tree)))
+
+        return self.store.get_or_build_layer(f"{base_cache_key(self.lock.base)}\n{self.site_packages}\nwith libraries\n{key}", entries)
+
+    def app_layer(self, image: Image, sbom: bytes) -> Blob:
+        """Return the layer of the agents' own files, of data that they name, the fleet file, and the bill."""
+        files = (*image.files, *data_files(self.root, image.files))
+        modules = [name for name in files if name.endswith(".py")]
+        tree = self.debian_packages().tree
+        cache = BytecodeCache(self.cache, interpreter(tree), tree)
+        compiled = cache.compile_modules(self.root, modules)
+        entries = [
+            *(LayerEntry(f"{APP_DIR}/{name}"[1:], "file", source=str(self.root / name)) for name in files),
+            *(
+                LayerEntry(f"{APP_DIR}/{pyc_path(name)}"[1:], "file", source=str(path))
+                for name, path in compiled.items()
+            ),
+            LayerEntry(FLEET_FILE[1:], "file", data=self.containers.fleet_text.encode()),
+            LayerEntry("usr/share/argosy/bill.cdx.json", "file", data=sbom),
+        ]
+        digest = hashlib.sha256()
+        for entry in entries:
+            digest.update(f"{entry.path} {hashlib.sha256(entry.read()).hexdigest()}\n".encode())
+        return self.store.get_or_build_layer(f"app\n{digest.hexdigest()}", lambda _: entries)
+
+    # ---- configuration
+
+    def variables(self, image: Image) -> dict[str, str]:
+        """Return the variables of an image: those of its base, and argosy's, which go before."""
+        services = [service for service in self.containers.services if service.image.name == image.name]
+        machine_variable = {"ARGOSY_MACHINE": services[0].name} if len(services) == 1 else {}
+        inherited = self.base_image.variables if self.base_image is not None else {}
+        return {"PATH": DEFAULT_PATH, **inherited, **IMAGE_VARIABLES, **machine_variable}
+
+    def config(self, image: Image, layers: tuple[Blob, ...]) -> dict[str, Any]:
+        services = [service for service in self.containers.services if service.image.name == image.name]
+        ports = sorted({port for service in services for port in service.ports})
+        labels = {
+            "org.opencontainers.image.title": image.name,
+            "org.opencontainers.image.base.name": "debian" if self.base_image is None else self.base_image.name,
+            **({"org.opencontainers.image.base.digest": self.base_image.digest} if self.base_image is not None else {}),
+            AGENTS_LABEL: ",".join(image.agents),
+            "argosy.fleet": image.project,
+            **({"argosy.gpu": image.gpu} if image.gpu else {}),
+        }
+        return {
+            "created": _CREATED,
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {
+                "User": f"{USER_ID}:{USER_ID}",
+                "Env": [f"{name}={value}" for name, value in sorted(self.variables(image).items())],
+                "Entrypoint": list(ENTRYPOINT),
+                "WorkingDir": APP_DIR,
+                "Volumes": {STATE_DIR: {}},
+                "ExposedPorts": {f"{port}/tcp": {} for port in ports},
+                "Labels": labels,
+                "StopSignal": STOP_SIGNAL,
+                "Healthcheck": {
+                    "Test": ["CMD", *HEALTH_COMMAND],
+                    "Interval": 10 * _NS_PER_SECOND,
+                    "Timeout": 5 * _NS_PER_SECOND,
+                    "StartPeriod": int(max(service.start_s for service in services)) * _NS_PER_SECOND,
+                    "Retries": 3,
+                },
+            },
+            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+            "history": [{"created": _CREATED, "created_by": "argosy image build"} for _ in layers],
+        }
+
+
+def write_layout(folder: Path, store: BlobStore, built: list[BuiltImage], tagged: list[str], tag: str) -> None:
+    """Write an OCI layout of these images; blobs are links where they can be.
+
+    Images of another name that are there already stay; blobs that nobody refers to go. named: images that get
+    their name. The others are there by their digest alone.
+    """
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+    manifests = _other_descriptors(folder, {item.image.name for item in built})
+    for item in built:
+        reference = f"{item.image.reference}:{tag}"
+        name = {"org.opencontainers.image.ref.name": reference} if item.image.name in tagged else {}
+        annotations = {IMAGE_ANNOTATION: item.image.name, **name}
+        manifests.append({**item.manifest.descriptor(), "annotations": annotations})
+    before = {each.name for each in blobs.iterdir()}
+    try:
+        wanted = {name for item in manifests for name in _copy_image(item["digest"], store, blobs)}
+    except OSError:
+        _remove_other_blobs(before, blobs)
+        raise
+    write_atomic(folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}
+    write_atomic(folder / "index.json", _encode_json(index))
+    # Last: until the index is another one, it means what is there.
+    _remove_other_blobs(wanted, blobs)
+
+
+def _remove_other_blobs(names: set[str], blobs: Path) -> None:
+    for path in blobs.iterdir():
+        if path.name not in names:
+            path.unlink()
+
+
+def _other_descriptors(folder: Path, names: set[str]) -> list[dict[str, Any]]:
+    """Return the descriptors of images that a layout has beside those of `names`."""
+    try:
+        index = msgspec.json.decode((folder / "index.json").read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return []
+    found: list[dict[str, Any]] = index.get("manifests", [])
+    return [item for item in found if item.get("annotations", {}).get(IMAGE_ANNOTATION) not in {None, *names}]
+
+
+def _copy_image(digest: str, store: BlobStore, blobs: Path) -> set[str]:
+    """Bring an image into a layout; return the names of its blobs."""
+    first = blobs / digest.removeprefix("sha256:")
+    if not first.exists():
+        _link_or_copy(store.path_of(digest), first)
+    manifest = msgspec.json.decode(first.read_bytes())
+    digests = [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
+    for each in digests:
+        target = blobs / each.removeprefix("sha256:")
+        if not target.exists():
+            _link_or_copy(store.path_of(each), target)
+    return {each.removeprefix("sha256:") for each in (digest, *digests)}
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        write_atomic(target, source.read_bytes())
+
+
+def _encode_json(value: object) -> bytes:
+    return msgspec.json.encode(value)

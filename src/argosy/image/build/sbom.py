@@ -1,0 +1,78 @@
+"""What is in an image, as a CycloneDX bill of materials; the same image always has the same one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+import argosy
+from argosy.image.build.debian import DebianPackage
+from argosy.image.build.wheels import Wheel
+
+_UUID_NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # of URLs, RFC 9562
+
+
+def bill_of_materials(image: str, packages: Iterable[DebianPackage], wheels: Iterable[Wheel]) -> bytes:
+    """Return the bill of an image as JSON: packages of Debian, wheels, and argosy itself."""
+    components = [*map(_debian_component, packages), *map(_wheel_component, wheels), _argosy_component()]
+    serial_number = uuid.uuid5(_UUID_NAMESPACE, msgspec.json.encode([image, components]).decode())
+    value: dict[str, Any] = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{serial_number}",
+        "version": 1,
+        "metadata": {
+            "component": {"type": "container", "name": image, "bom-ref": image},
+            "tools": {
+                "components": [{"type": "application", "name": "argosy", "version": argosy.__version__}]
+            },
+        },
+        "components": components,
+        "dependencies": list(_dependencies(wheels)),
+    }
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+
+
+def _debian_component(package: DebianPackage) -> dict[str, Any]:
+    url = f"pkg:deb/debian/{package.name}@{quote(package.version)}?arch=amd64"
+    return _component("library", package.name, package.version, url, package.sha256)
+
+
+def _wheel_component(wheel: Wheel) -> dict[str, Any]:
+    return _component("library", wheel.name, wheel.version, _package_url(wheel), wheel.sha256)
+
+
+def _argosy_component() -> dict[str, Any]:
+    url = f"pkg:pypi/argosy@{argosy.__version__}"
+    return {
+        "type": "application",
+        "name": "argosy",
+        "version": argosy.__version__,
+        "purl": url,
+        "bom-ref": url,
+    }
+
+
+def _package_url(wheel: Wheel) -> str:
+    return f"pkg:pypi/{wheel.name}@{quote(wheel.version)}"
+
+
+def _component(kind: str, name: str, version: str, url: str, sha256: str) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "name": name,
+        "version": version,
+        "purl": url,
+        "bom-ref": url,
+        "hashes": [{"alg": "SHA-256", "content": sha256}],
+    }
+
+
+def _dependencies(wheels: Iterable[Wheel]) -> Iterator[dict[str, Any]]:
+    urls = {wheel.name: _package_url(wheel) for wheel in wheels}
+    for wheel in wheels:
+        yield {"ref": urls[wheel.name], "dependsOn": [urls[need] for need in wheel.needs if need in urls]}

@@ -1,0 +1,141 @@
+"""The plan of an image as a multi-stage Containerfile, for those who build with an engine of their own.
+
+The same packages, files, user and health check; not the same to the byte, since engines write times and
+installers write what they like. An image with a GPU is built from NVIDIA's images, with the architecture of
+its machine as a build argument for whatever compiles; no other image gets any of that.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from argosy.image.plan.known_packages import CACHE_VARIABLES, build_variables
+from argosy.image.plan.container_plan import ContainerPlan
+from argosy.image.build.debian import PYTHON
+from argosy.image.runtime.image_paths import (
+    AGENTS_LABEL,
+    APP_DIR,
+    FLEET_FILE,
+    HEALTH_COMMAND,
+    RUNTIME_DIR,
+    ENTRYPOINT,
+    STATE_DIR,
+    STOP_SIGNAL,
+    TEMP_DIR,
+    USER_NAME,
+    USER_ID,
+    IMAGE_VARIABLES,
+)
+from argosy.image.plan.image_lock import ImageLock
+from argosy.image.plan.image_plan import RUNTIME_PACKAGE, Image, runtime_packages
+
+CUDA_VERSION: Final = "12.8.1"
+_CPU_IMAGE: Final = f"python:{PYTHON}-slim-trixie"
+_CUDA_DEVEL: Final = f"nvidia/cuda:{CUDA_VERSION}-devel-ubuntu24.04"
+_CUDA_RUNTIME: Final = f"nvidia/cuda:{CUDA_VERSION}-runtime-ubuntu24.04"
+_SITE_PACKAGES: Final = "/opt/site"
+
+
+def render_containerfile(image: Image, containers: ContainerPlan, lock: ImageLock | None) -> str:
+    """Return the text for one image; the same plan always gives the same text.
+
+    lock: packages are installed in its versions by their digests; without one, and for an image with a GPU,
+    whose wheels are others, by name.
+    """
+    is_locked = lock is not None and image.gpu is None
+    lines = [
+        f"# Written by `argosy image containerfile` for `{image.name}`: {', '.join(image.agents)}.",
+        "# The context is the fleet file's folder; argosy's own package is a context of its own:",
+        f"#   podman build --build-context argosy=PATH/TO/argosy -t {image.reference} -f FILE .",
+        *_build_stage(image, _locked_requirements(image, lock) if is_locked and lock is not None else _unlocked_requirements(image)),
+        "",
+        *_runtime_stage(image, containers),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _locked_requirements(image: Image, lock: ImageLock) -> list[str]:
+    return [wheel.requirement for wheel in lock.wheels_for(image.packages)]
+
+
+def _unlocked_requirements(image: Image) -> list[str]:
+    return sorted({*image.packages, *runtime_packages()} - {RUNTIME_PACKAGE})
+
+
+def _build_stage(image: Image, requirements: list[str]) -> Iterator[str]:
+    hashed = " --require-hashes" if any("--hash" in line for line in requirements) else ""
+    if image.gpu is None:
+        yield f"FROM {_CPU_IMAGE} AS build"
+        binary = " --only-binary=:all:"
+    else:
+        yield f"FROM {_CUDA_DEVEL} AS build"
+        tools = "python3-pip python3-dev cmake ninja-build"
+        yield f"RUN apt-get update && apt-get install -y --no-install-recommends {tools}"
+        yield f"ARG CUDA_ARCHITECTURE={image.gpu.removeprefix('sm_')}"
+        for name, value in _build_variables(image, requirements):
+            yield f'ENV {name}="{value}"'
+        binary = ""
+    yield _write_instruction(requirements, "/requirements.txt")
+    extra = " --break-system-packages" if image.gpu is not None else ""
+    yield (
+        f"RUN python3 -m pip install --no-cache-dir --no-compile{extra}{binary}{hashed} --target {_SITE_PACKAGES} "
+        f"-r /requirements.txt"
+    )
+    yield f"COPY --from=argosy / {_SITE_PACKAGES}/argosy"
+    yield f"RUN python3 -m compileall -q --invalidation-mode unchecked-hash {_SITE_PACKAGES} || true"
+
+
+def _build_variables(image: Image, requirements: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield what the builds of packages read, with the architecture left to the build argument."""
+    found: dict[str, str] = {}
+    for name in requirements:
+        found |= build_variables(name, image.gpu or "")
+    plain = (image.gpu or "").removeprefix("sm_")
+    for key, value in sorted(found.items()):
+        yield key, value.replace(f"={plain}", "=${CUDA_ARCHITECTURE}") if "ARCHITECTURES" in value else value
+
+
+def _runtime_stage(image: Image, containers: ContainerPlan) -> Iterator[str]:
+    yield f"FROM {_CPU_IMAGE if image.gpu is None else _CUDA_RUNTIME}"
+    system = [*image.system, *(["python3-minimal"] if image.gpu is not None else [])]
+    if system:
+        packages = " ".join(system)
+        yield (
+            f"RUN apt-get update && apt-get install -y --no-install-recommends {packages} "
+            f"&& rm -rf /var/lib/apt/lists/*"
+        )
+    folders = f"{STATE_DIR} {RUNTIME_DIR} {APP_DIR}"
+    yield (
+        f"RUN groupadd -g {USER_ID} {USER_NAME} && useradd -u {USER_ID} -g {USER_ID} -d {STATE_DIR} "
+        f"-s /usr/sbin/nologin {USER_NAME} && mkdir -p {folders} && chown {USER_ID}:{USER_ID} {STATE_DIR} {RUNTIME_DIR}"
+    )
+    yield f"COPY --from=build {_SITE_PACKAGES} {_SITE_PACKAGES}"
+    for path in image.files:
+        yield f"COPY {json.dumps([path, f'{APP_DIR}/{path}'])}"
+    yield _write_instruction(containers.fleet_text.splitlines(), FLEET_FILE)
+    services = [service for service in containers.services if service.image.name == image.name]
+    variables = {**IMAGE_VARIABLES, "PYTHONPATH": _SITE_PACKAGES, **_cache_folders(image)}
+    if len(services) == 1:
+        variables["ARGOSY_MACHINE"] = services[0].name
+    for name, value in sorted(variables.items()):
+        yield f"ENV {name}={value}"
+    yield f"WORKDIR {APP_DIR}"
+    yield f"VOLUME {json.dumps([STATE_DIR])}"
+    yield f"USER {USER_ID}:{USER_ID}"
+    yield f"STOPSIGNAL {STOP_SIGNAL}"
+    yield f"HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD {json.dumps(list(HEALTH_COMMAND))}"
+    yield f"LABEL {AGENTS_LABEL}={json.dumps(','.join(image.agents))}"
+    yield f"ENTRYPOINT {json.dumps(list(ENTRYPOINT))}"
+
+
+def _write_instruction(lines: Iterable[str], path: str) -> str:
+    """Return the instruction that writes a file; a here-document is not known to every builder."""
+    quoted = " \\\n".join(f"    {shlex.quote(line)}" for line in lines)
+    return f"RUN printf '%s\\n' \\\n{quoted} \\\n    > {path}"
+
+
+def _cache_folders(image: Image) -> dict[str, str]:
+    return {name: f"{TEMP_DIR}/cache" for package in image.packages for name in CACHE_VARIABLES.get(package, ())}

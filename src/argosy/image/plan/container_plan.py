@@ -1,0 +1,250 @@
+"""The containers of a fleet as data, before compose or Kubernetes put them into their own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from argosy.fault import Fault, RefusedError
+from argosy.fleet.dependency_graph import strongly_connected_components
+from argosy.fleet.loader import read_fleet
+from argosy.fleet.redaction import redact_text
+from argosy.fleet.fleet_spec import AgentSpec, Fleet
+from argosy.image.plan.container_fleet_file import render_container_fleet, may_be_secret
+from argosy.image.plan.grouping import unique_name, process_leader, slug
+from argosy.image.plan.image_plan import Image, ImagePlan
+from argosy.image.plan.stages import stage_groups
+
+# What a container adds to its agents' own time to end.
+_STOP_MARGIN_S = 5.0
+_Number = TypeVar("_Number", int, float)
+
+
+class ContainerService(msgspec.Struct, frozen=True):
+    """One container that runs for as long as the fleet does.
+
+    depends: services that hold what its agents need. talks_to: services, each with the ports of those agents
+    that its own need or want. ports: what its agents listen on. secrets: variables whose values come from
+    outside. env_files: as the fleet file names them. start_s: the longest time until it is ready, that of
+    what it needs included; stop_s: until all its agents have ended. has_gpu: one of its agents needs the
+    image's.
+    """
+
+    name: str
+    image: Image
+    machine: str | None
+    agents: tuple[str, ...]
+    depends_on: tuple[str, ...]
+    connects_to: dict[str, tuple[int, ...]]
+    ports: tuple[int, ...]
+    secrets: tuple[str, ...]
+    env_files: tuple[str, ...]
+    start_s: float
+    stop_s: float
+    memory_bytes: int | None
+    cpus: float | None
+    restart: bool
+    has_gpu: bool
+
+
+class ContainerPlan(msgspec.Struct, frozen=True):
+    """All services of a fleet in the order of their needs, and the fleet file that they read."""
+
+    fleet: Fleet
+    services: tuple[ContainerService, ...]
+    fleet_text: str
+    notes: tuple[str, ...]
+
+    def service_of(self, agent: str) -> ContainerService:
+        """Return the service that runs an agent."""
+        return next(service for service in self.services if agent in service.agents)
+
+
+def plan_containers(plan: ImagePlan) -> ContainerPlan:
+    """Return the containers of a planned fleet.
+
+    Raises RefusedError: a secret is written where it would get into a file, or the file of the containers
+    would not load.
+    """
+    _reject_secrets(plan.fleet)
+    fleet = plan.fleet
+    leaders = {name: process_leader(agent, fleet) for name, agent in fleet.agents.items()}
+    unwaited = _unwaited_needs(fleet, leaders)
+    stages = _plan_stages(plan, leaders, unwaited)
+    names = _service_names(plan, stages)
+    service_of = {agent: name for name, stage in zip(names, stages, strict=True) for agent in stage}
+    text = render_container_fleet(fleet, service_of, unwaited)
+    _check_fleet_text(fleet, text)
+    start_s = _start_timeouts(fleet)
+    services = tuple(
+        _build_service(plan, name, stage, service_of, unwaited, start_s)
+        for name, stage in zip(names, stages, strict=True)
+    )
+    notes = tuple(
+        f"`{agent}` does not wait for `{need}`: their cells need each other" for agent, need in sorted(unwaited)
+    )
+    return ContainerPlan(fleet, services, text, notes)
+
+
+def _unwaited_needs(fleet: Fleet, leaders: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    """Return the needs between processes that need each other once their cells are whole."""
+    units = dict.fromkeys(leaders.values())
+    needs = {unit: tuple(_unit_needs(fleet, leaders, unit)) for unit in units}
+    cycles = [set(members) for members in strongly_connected_components(needs) if len(members) > 1]
+    return frozenset(
+        (agent.name, need.agent)
+        for agent in fleet.agents.values()
+        for need in agent.needs
+        for ring in cycles
+        if {leaders[agent.name], leaders[need.agent]} <= ring and leaders[agent.name] != leaders[need.agent]
+    )
+
+
+def _unit_needs(
+    fleet: Fleet,
+    leaders: Mapping[str, str],
+    unit: str,
+    unwaited: frozenset[tuple[str, str]] = frozenset(),
+) -> Iterator[str]:
+    members = [agent for agent in fleet.agents.values() if leaders[agent.name] == unit]
+    for agent in members:
+        for need in agent.needs:
+            if leaders[need.agent] != unit and (agent.name, need.agent) not in unwaited:
+                yield leaders[need.agent]
+
+
+def _plan_stages(
+    plan: ImagePlan, leaders: Mapping[str, str], unwaited: frozenset[tuple[str, str]]
+) -> list[tuple[str, ...]]:
+    image_names = {agent: image.name for image in plan.images.values() for agent in image.agents}
+    is_per_agent = plan.fleet.containers == "agent"
+    units = {unit: unit if is_per_agent else image_names[unit] for unit in dict.fromkeys(leaders.values())}
+    needs = {unit: tuple(_unit_needs(plan.fleet, leaders, unit, unwaited)) for unit in units}
+    return [
+        tuple(agent for agent in plan.fleet.agents if leaders[agent] in stage)
+        for stage in stage_groups(units, needs)
+    ]
+
+
+def _service_names(plan: ImagePlan, stages: Iterable[tuple[str, ...]]) -> list[str]:
+    """Return the image's name for each, with a number where an image has several services.
+
+    With a container for each agent: the agent's own name, or that of its cell.
+    """
+    if plan.fleet.containers == "agent":
+        taken: set[str] = set()
+        leaders = (plan.fleet.agents[stage[0]] for stage in stages)
+        return [unique_name(slug(leader.cell or leader.name), taken) for leader in leaders]
+    images = [plan.image_of(stage[0]).name for stage in stages]
+    names: list[str] = []
+    for at, image in enumerate(images):
+        is_alone = images.count(image) == 1
+        names.append(image if is_alone else f"{image}-{images[: at + 1].count(image)}")
+    return names
+
+
+def _build_service(
+    plan: ImagePlan,
+    name: str,
+    stage: tuple[str, ...],
+    service_of: Mapping[str, str],
+    unwaited: frozenset[tuple[str, str]],
+    start_s: Mapping[str, float],
+) -> ContainerService:
+    fleet = plan.fleet
+    agents = [fleet.agents[agent] for agent in stage]
+    image = plan.image_of(stage[0])
+    dependencies = {
+        service_of[need.agent]
+        for agent in agents
+        for need in agent.needs
+        if (agent.name, need.agent) not in unwaited
+    }
+    return ContainerService(
+        name=name,
+        image=image,
+        machine=image.machine,
+        agents=stage,
+        depends_on=tuple(sorted(dependencies - {name})),
+        connects_to=_connections(agents, fleet, service_of),
+        ports=tuple(sorted({port for agent in agents for port in (agent.port, agent.health_port) if port})),
+        secrets=tuple(
+            sorted({key for agent in agents for key, value in agent.env.items() if may_be_secret(key, value)})
+        ),
+        env_files=tuple(dict.fromkeys(agent.env_file for agent in agents if agent.env_file)),
+        start_s=max(start_s[agent] for agent in stage),
+        stop_s=_stop_timeout(agents) + _STOP_MARGIN_S,
+        memory_bytes=_sum_if_all([agent.memory_bytes for agent in agents]),
+        cpus=_sum_if_all([agent.cpus for agent in agents]),
+        has_gpu=image.gpu is not None and any(agent in plan.gpu_agents for agent in stage),
+        restart=any(agent.restart != "never" for agent in agents),
+    )
+
+
+def _connections(
+    agents: Iterable[AgentSpec], fleet: Fleet, service_of: Mapping[str, str]
+) -> dict[str, tuple[int, ...]]:
+    found: dict[str, set[int]] = {}
+    for agent in agents:
+        for name in (*(need.agent for need in agent.needs), *agent.wants):
+            other = fleet.agents[name]
+            if service_of[name] != service_of[agent.name]:
+                ports = {port for port in (other.port, other.health_port) if port is not None}
+                found.setdefault(service_of[name], set()).update(ports)
+    return {service: tuple(sorted(ports)) for service, ports in sorted(found.items())}
+
+
+def _start_timeouts(fleet: Fleet) -> dict[str, float]:
+    """Return, for each agent, the sum of the start time-outs on its longest chain of needs."""
+    needs = {agent.name: tuple(need.agent for need in agent.needs) for agent in fleet.agents.values()}
+    found: dict[str, float] = {}
+    for members in strongly_connected_components(needs):
+        for name in members:
+            longest_need = max((found.get(need, 0.0) for need in needs[name]), default=0.0)
+            found[name] = longest_need + fleet.agents[name].start_timeout_s
+    return found
+
+
+def _stop_timeout(agents: Iterable[AgentSpec]) -> float:
+    """Return the longest time that an ordered stop may take: along the longest chain of needs inside."""
+    inside = {agent.name: agent for agent in agents}
+    needs = {
+        name: tuple(need.agent for need in agent.needs if need.agent in inside)
+        for name, agent in inside.items()
+    }
+    found: dict[str, float] = {}
+    for members in strongly_connected_components(needs):
+        for name in members:
+            longest_need = max((found.get(need, 0.0) for need in needs[name]), default=0.0)
+            found[name] = longest_need + inside[name].stop_timeout_s
+    return max(found.values(), default=0.0)
+
+
+def _sum_if_all(values: list[_Number | None]) -> _Number | None:
+    """Return the sum where every agent states its share; a limit for some would be none for the others."""
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known and len(known) == len(values) else None
+
+
+def _reject_secrets(fleet: Fleet) -> None:
+    faults = []
+    for agent in fleet.agents.values():
+        arguments = " ".join([*(agent.run if isinstance(agent.run, tuple) else ()), *agent.args])
+        if redact_text(arguments) != arguments:
+            where = fleet.locations.get(f"agents.{agent.name}.args", agent.where)
+            message = (
+                f"the arguments of `{agent.name}` hold what looks like a secret; files for containers may not"
+            )
+            faults.append(
+                Fault(where, "secret", message, "hand it over as a variable (`env:` or `env_file:`)")
+            )
+    if faults:
+        raise RefusedError(*faults)
+
+
+def _check_fleet_text(fleet: Fleet, text: str) -> None:
+    _, faults = read_fleet(fleet.path, text)
+    if faults:
+        raise RefusedError(*faults)

@@ -1,0 +1,105 @@
+"""The lock of a fleet's images: every package of Debian and every wheel, with version and digest.
+
+It stands beside the fleet file and belongs into version control. The same lock gives the same images, in any
+folder and on any day. No registry's name is in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from argosy.fault import Fault, InputError
+from argosy.image.build.debian import PYTHON, DebianPackage, resolve_base_packages, resolve_packages
+from argosy.image.plan.image_plan import RUNTIME_PACKAGE, ImagePlan, runtime_packages
+from argosy.image.build.wheels import Wheel, WheelCache, required_closure
+from argosy.image.build.staging import write_atomic
+
+LOCK_FILE: Final = "images.lock"
+_LOCK_VERSION: Final = "image-lock/1"
+
+
+class ImageLock(msgspec.Struct, frozen=True):
+    """What images are made of.
+
+    asked: the distributions that agents import, from which the rest follows. base: of Debian, in every
+    image. system: for each library of the plan, its packages.
+    """
+
+    argosy: str
+    python: str
+    requested: tuple[str, ...]
+    base: tuple[DebianPackage, ...]
+    system: dict[str, tuple[DebianPackage, ...]]
+    wheels: tuple[Wheel, ...]
+
+    def wheels_for(self, packages: tuple[str, ...]) -> tuple[Wheel, ...]:
+        """Return the wheels of an image, in the order of their names."""
+        by_name = {wheel.name: wheel for wheel in self.wheels}
+        names = required_closure({*packages, *runtime_packages()}, by_name)
+        return tuple(by_name[name] for name in sorted(names))
+
+
+def requested_packages(plan: ImagePlan, only: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the distributions that images hold, without argosy. only: these images; empty for all."""
+    images = [image for image in plan.images.values() if not only or image.name in only]
+    found = {name for image in images for name in image.packages} - {RUNTIME_PACKAGE}
+    return tuple(sorted(found | set(runtime_packages())))
+
+
+def resolve_lock(plan: ImagePlan, cache: Path, only: tuple[str, ...] = ()) -> ImageLock:
+    """Ask apt and pip for what the images need; raises as they do."""
+    requested = requested_packages(plan, only)
+    images = [image for image in plan.images.values() if not only or image.name in only]
+    libraries = sorted({name for image in images for name in image.system})
+    return ImageLock(
+        argosy=_LOCK_VERSION,
+        python=PYTHON,
+        requested=requested,
+        base=resolve_base_packages(),
+        system={name: resolve_packages([name]) for name in libraries},
+        wheels=WheelCache(cache).resolve(requested),
+    )
+
+
+def write_lock(lock: ImageLock, path: Path) -> None:
+    """Write a lock so that a change of one package is a change of one line."""
+    value = msgspec.to_builtins(lock)
+    line_keys = {"base", "wheels"}
+    parts = []
+    for key, item in value.items():
+        if key in line_keys:
+            lines = ",\n".join("  " + msgspec.json.encode(row).decode() for row in item)
+            parts.append(f'"{key}": [\n{lines}\n]')
+        else:
+            parts.append(f'"{key}": {msgspec.json.encode(item).decode()}')
+    write_atomic(path, ("{" + ",\n".join(parts) + "}\n").encode())
+
+
+def read_lock(path: Path) -> ImageLock:
+    """Return the lock in a file. Raises InputError: there is none, or it is no lock."""
+    hint = "`argosy image lock` writes one"
+    try:
+        lock = msgspec.json.decode(path.read_bytes(), type=ImageLock)
+    except FileNotFoundError as error:
+        raise InputError(Fault(str(path), "no-lock", f"there is no lock `{path}`", hint)) from error
+    except msgspec.MsgspecError as error:
+        raise InputError(Fault(str(path), "lock", f"no lock of images: {error}", hint)) from error
+    if lock.argosy != _LOCK_VERSION or lock.python != PYTHON:
+        found = f"{lock.argosy} for Python {lock.python}"
+        message = f"found {found}, expected {_LOCK_VERSION} for Python {PYTHON}"
+        raise InputError(Fault(str(path), "lock", message, hint))
+    return lock
+
+
+def check_lock(lock: ImageLock, plan: ImagePlan, path: Path, only: tuple[str, ...] = ()) -> None:
+    """Raise InputError: agents import what the lock does not have."""
+    locked = {wheel.name for wheel in lock.wheels}
+    missing = [name for name in requested_packages(plan, only) if name not in locked]
+    images = [image for image in plan.images.values() if not only or image.name in only]
+    missing += sorted({name for image in images for name in image.system} - lock.system.keys())
+    if missing:
+        message = f"the lock lacks {', '.join(f'`{name}`' for name in missing)}"
+        raise InputError(Fault(str(path), "lock-old", message, "`argosy image lock` writes it anew"))

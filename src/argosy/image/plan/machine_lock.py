@@ -1,0 +1,71 @@
+"""A lock for each machine, beside the fleet's: what agents that run there without containers need.
+
+It is a part of the fleet's lock, so both have the same versions and digests, in the form that pip reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from argosy.image.build.debian import PYTHON, DebianPackage
+from argosy.image.plan.image_lock import ImageLock
+from argosy.image.plan.image_plan import Image, ImagePlan
+from argosy.image.build.wheels import Wheel
+from argosy.image.build.staging import write_atomic
+
+
+class MachineLock(msgspec.Struct, frozen=True):
+    """What the agents of one machine need. system: packages of Debian that the wheels load."""
+
+    machine: str
+    path: Path
+    agents: tuple[str, ...]
+    wheels: tuple[Wheel, ...]
+    system: tuple[DebianPackage, ...]
+
+    def requirements_text(self) -> str:
+        """Return it as a requirement file with digests; the same lock always gives the same text."""
+        count = "1 agent" if len(self.agents) == 1 else f"{len(self.agents)} agents"
+        lines = [
+            f"# Written by `argosy image lock`: what {count} of `{self.machine}` need but argosy.",
+            f"# Wheels are for Python {PYTHON} on Linux (x86-64). To install them:",
+            f"#   pip install --require-hashes --no-deps --only-binary :all: -r {self.path.name}",
+            *(f"# Debian: {package.name}={package.version}" for package in self.system),
+            *(wheel.requirement for wheel in self.wheels),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def lock_machines(plan: ImagePlan, lock: ImageLock, only: tuple[str, ...] = ()) -> tuple[MachineLock, ...]:
+    """Return the lock of each machine that has agents.
+
+    only: the images that the lock is for, empty for all; a machine with another one has none.
+    """
+    folder = Path(plan.fleet.path).parent
+    return tuple(
+        MachineLock(
+            machine=machine,
+            path=folder / f"images.{machine}.lock",
+            agents=tuple(name for image in images for name in image.agents),
+            wheels=lock.wheels_for(tuple(sorted({name for image in images for name in image.packages}))),
+            system=tuple(_system_packages(images, lock)),
+        )
+        for machine in plan.fleet.machines
+        if (images := [image for image in plan.images.values() if image.machine == machine])
+        and (not only or all(image.name in only for image in images))
+    )
+
+
+def write_machine_locks(locks: Iterable[MachineLock]) -> None:
+    """Write each where it belongs."""
+    for each in locks:
+        write_atomic(each.path, each.requirements_text().encode())
+
+
+def _system_packages(images: Iterable[Image], lock: ImageLock) -> Iterator[DebianPackage]:
+    """Yield the packages of Debian that images name; what these need, apt finds by itself."""
+    for name in sorted({name for image in images for name in image.system}):
+        yield from (package for package in lock.system[name] if package.name == name)

@@ -1,0 +1,104 @@
+"""From groups of agents to services that can wait for each other.
+
+A group whose agents need those of another, which need the first, cannot be one service: each would wait for
+the other. Such groups are cut into stages, as few as the walk below finds, so that every need of an agent is
+either inside its service or on one that starts earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from argosy.fleet.dependency_graph import strongly_connected_components
+
+StageUnit = str
+
+
+def stage_groups(
+    group_of: Mapping[StageUnit, str], needs: Mapping[StageUnit, Iterable[StageUnit]]
+) -> list[tuple[StageUnit, ...]]:
+    """Return the services: units of one group each, in an order in which each needs earlier ones only.
+
+    group_of: unit to group, in the order of the file. needs: unit to units, without a cycle.
+    """
+    best: list[tuple[StageUnit, ...]] | None = None
+    for prefers_complete_groups in (True, False):
+        found = _merge_stages(_greedy_stages(group_of, needs, prefers_complete_groups=prefers_complete_groups), group_of, needs)
+        if best is None or len(found) < len(best):
+            best = found
+    return best or []
+
+
+def _greedy_stages(
+    group_of: Mapping[StageUnit, str], needs: Mapping[StageUnit, Iterable[StageUnit]], *, prefers_complete_groups: bool
+) -> list[tuple[StageUnit, ...]]:
+    """Take, again and again, all of one group that can start now: of the group that is finished by it, else
+    the one that gives most."""
+    groups: dict[str, list[StageUnit]] = {}
+    for unit, group in group_of.items():
+        groups.setdefault(group, []).append(unit)
+    placed: set[StageUnit] = set()
+    stages: list[tuple[StageUnit, ...]] = []
+    while groups:
+        startable = {group: _startable(units, needs, placed) for group, units in groups.items()}
+        chosen = max(
+            groups,
+            key=lambda group: (
+                prefers_complete_groups and len(startable[group]) == len(groups[group]),
+                len(startable[group]),
+            ),
+        )
+        if not startable[chosen]:
+            raise ValueError("the needs have a cycle")
+        stages.append(tuple(startable[chosen]))
+        placed.update(startable[chosen])
+        groups[chosen] = [unit for unit in groups[chosen] if unit not in placed]
+        if not groups[chosen]:
+            del groups[chosen]
+    return stages
+
+
+def _startable(units: Iterable[StageUnit], needs: Mapping[StageUnit, Iterable[StageUnit]], placed: set[StageUnit]) -> list[StageUnit]:
+    """Return those of `units` that need only what is placed, or each other in that sense."""
+    found: list[StageUnit] = []
+    available = set(placed)
+    rest = list(units)
+    while ready := [unit for unit in rest if all(need in available for need in needs.get(unit, ()))]:
+        found += ready
+        available.update(ready)
+        rest = [unit for unit in rest if unit not in available]
+    order = {unit: at for at, unit in enumerate(units)}
+    return sorted(found, key=order.__getitem__)
+
+
+def _merge_stages(
+    stages: list[tuple[StageUnit, ...]], group_of: Mapping[StageUnit, str], needs: Mapping[StageUnit, Iterable[StageUnit]]
+) -> list[tuple[StageUnit, ...]]:
+    """Join services of one group wherever no cycle comes of it, and put all in the order of their needs."""
+    parts = dict(enumerate(stages))
+    for later in range(len(stages)):
+        for earlier in range(later):
+            if earlier in parts and group_of[stages[earlier][0]] == group_of[stages[later][0]]:
+                joined = {**parts, earlier: (*parts[earlier], *parts[later])}
+                del joined[later]
+                if all(len(members) == 1 for members in strongly_connected_components(_stage_needs(joined, needs))):
+                    parts = joined
+                    break
+    ordered = [members[0] for members in strongly_connected_components(_stage_needs(parts, needs))]
+    order = {unit: at for at, unit in enumerate(group_of)}
+    return [tuple(sorted(parts[int(key)], key=order.__getitem__)) for key in ordered]
+
+
+def _stage_needs(
+    parts: Mapping[int, tuple[StageUnit, ...]], needs: Mapping[StageUnit, Iterable[StageUnit]]
+) -> dict[str, tuple[str, ...]]:
+    """Return which service needs which."""
+    stage_of = {unit: str(key) for key, units in parts.items() for unit in units}
+    return {
+        str(key): tuple(
+            dict.fromkeys(
+                stage_of[need] for unit in units for need in needs.get(unit, ()) if stage_of[need] != str(key)
+            )
+        )
+        for key, units in parts.items()
+    }

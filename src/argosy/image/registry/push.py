@@ -1,0 +1,180 @@
+"""Images of a layout to a registry: blobs first, the manifest last, so that a tag never means half an image.
+
+What the registry has is not sent again: neither what an interrupted push left, nor what another image of
+the fleet brought, which is mounted from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from argosy.extra import install_command
+from argosy.fault import Fault, InputError, MissingError, RefusedError
+from argosy.fleet.suggestions import suggest
+from argosy.image.build.image_builder import IMAGE_ANNOTATION
+from argosy.image.registry.push_target import PushTarget
+
+_REF_NAME: Final = "org.opencontainers.image.ref.name"
+
+
+class LayoutImage(msgspec.Struct, frozen=True):
+    """A proven image of a layout. reference: its name without a tag."""
+
+    image: str
+    reference: str
+    tag: str
+    digest: str
+    media_type: str
+
+
+class PushedImage(msgspec.Struct, frozen=True):
+    """An image that a registry has now. place: its full name there; digest: as it was read back.
+
+    sent, mounted, there: blobs that were sent, mounted from another repository, and there already.
+    """
+
+    image: str
+    reference: str
+    digest: str
+    sent: int
+    mounted: int
+    existing: int
+    sent_bytes: int
+
+
+class RegistryClient(Protocol):
+    """What a push asks of a registry; see `registry.Registry`."""
+
+    def has_blob(self, repository: str, digest: str) -> bool: ...
+    def mount_blob(self, repository: str, digest: str, source_repository: str) -> bool: ...
+    def send_blob(self, repository: str, path: Path, digest: str) -> None: ...
+    def send_manifest(self, repository: str, tag: str, data: bytes, media_type: str) -> None: ...
+    def digest_of_tag(self, repository: str, tag: str) -> str: ...
+    def close(self) -> None: ...
+
+
+def open_registry(target: PushTarget) -> RegistryClient:
+    """Return a registry that answers. Raises as `registry.Registry`; MissingError: the extra is not there."""
+    try:
+        from argosy.image.registry.registry_client import OrasRegistry  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError as error:
+        message = f"images are pushed by oras-py, and `{error.name}` is not installed"
+        raise MissingError(Fault("", "no-oras", message, f"`{install_command('push')}`")) from error
+    return OrasRegistry(target)
+
+
+def read_layout_images(folder: Path, only: tuple[str, ...]) -> list[LayoutImage]:
+    """Return the images of a layout that may be pushed. only: these images; empty for all that have a name.
+
+    Raises InputError: there is no layout, or no such image. Raises RefusedError: an image that is asked for
+    has no name, since it was not proven.
+    """
+    hint = "`argosy image build` writes one"
+    try:
+        index = msgspec.json.decode((folder / "index.json").read_bytes(), type=dict[str, Any])
+    except FileNotFoundError as error:
+        message = f"there is no layout in `{folder}`"
+        raise InputError(Fault(str(folder), "no-layout", message, hint)) from error
+    except msgspec.MsgspecError as error:
+        raise InputError(Fault(str(folder / "index.json"), "layout", f"no index: {error}", hint)) from error
+    items = {
+        item.get("annotations", {}).get(IMAGE_ANNOTATION, ""): item for item in index.get("manifests", [])
+    }
+    items.pop("", None)
+    for name in only:
+        if name not in items:
+            near = suggest(name, items, "images")
+            raise InputError(Fault("--only", "unknown-image", f"the layout has no image `{name}`", near))
+    named = {name: item for name, item in items.items() if item["annotations"].get(_REF_NAME)}
+    unnamed = [name for name in only or items if name not in named]
+    if unnamed and (only or not named):
+        listed = ", ".join(f"`{name}`" for name in unnamed)
+        message = f"{listed} has no name in the layout: it was not proven, or its proof failed"
+        raise RefusedError(
+            Fault(str(folder), "unnamed-image", message, "`argosy image build` says what failed")
+        )
+    if not named:
+        raise InputError(Fault(str(folder), "no-layout", "the layout has no image of argosy", hint))
+    return [_layout_image(name, item) for name, item in named.items() if not only or name in only]
+
+
+def _layout_image(name: str, item: dict[str, Any]) -> LayoutImage:
+    reference, _, tag = item["annotations"][_REF_NAME].rpartition(":")
+    return LayoutImage(name, reference, tag, item["digest"], item["mediaType"])
+
+
+def push_images(
+    folder: Path, images: list[LayoutImage], target: PushTarget, tag: str | None, notify: Callable[[str], None]
+) -> tuple[PushedImage, ...]:
+    """Push images of a layout, one after the other; raises as the registry does.
+
+    tag: instead of the one in the layout. tell: takes a line for each image.
+    """
+    registry = open_registry(target)
+    repositories_by_blob: dict[str, str] = {}
+    pushed_images = []
+    try:
+        for image in images:
+            repository = target.repository_of(image.reference)
+            pushed = _push_image(folder, image, registry, repository, tag or image.tag, repositories_by_blob)
+            pushed = msgspec.structs.replace(pushed, place=f"{target.host}/{pushed.reference}")
+            notify(describe_push(pushed))
+            pushed_images.append(pushed)
+    finally:
+        registry.close()
+    return tuple(pushed_images)
+
+
+def describe_push(pushed: PushedImage) -> str:
+    """Return in a line what a push did; its blobs add up."""
+    total = pushed.sent + pushed.mounted + pushed.existing
+    return (
+        f"{pushed.reference} {pushed.digest}: {total} blobs = {pushed.sent} sent "
+        f"({pushed.sent_bytes / 1e6:.1f} MB) + {pushed.mounted} mounted + {pushed.existing} there"
+    )
+
+
+def _push_image(
+    folder: Path, image: LayoutImage, registry: RegistryClient, repository: str, tag: str, repositories_by_blob: dict[str, str]
+) -> PushedImage:
+    """Push one image. brought: digest to a repository that is known to have it."""
+    data = _blob_path(folder, image.digest).read_bytes()
+    counts = {"sent": 0, "mounted": 0, "there": 0}
+    sent_bytes = 0
+    for digest in _blob_digests(data):
+        source_repository = repositories_by_blob.get(digest)
+        if registry.has_blob(repository, digest):
+            counts["there"] += 1
+        elif source_repository is not None and registry.mount_blob(repository, digest, source_repository):
+            counts["mounted"] += 1
+        else:
+            path = _blob_path(folder, digest)
+            registry.send_blob(repository, path, digest)
+            counts["sent"] += 1
+            sent_bytes += path.stat().st_size
+        repositories_by_blob[digest] = repository
+    registry.send_manifest(repository, tag, data, image.media_type)
+    found = registry.digest_of_tag(repository, tag)
+    if found != image.digest:
+        message = f"`{repository}:{tag}` gives {found}, expected {image.digest}"
+        hint = "somebody else pushes to the same tag, or the registry rewrites manifests"
+        raise RefusedError(Fault(repository, "registry-digest", message, hint))
+    return PushedImage(image.image, f"{repository}:{tag}", found, sent_bytes=sent_bytes, **counts)
+
+
+def _blob_digests(manifest: bytes) -> Iterator[str]:
+    """Yield the blobs of a manifest, each once: layers, then the configuration."""
+    read = msgspec.json.decode(manifest)
+    yield from dict.fromkeys([*(layer["digest"] for layer in read["layers"]), read["config"]["digest"]])
+
+
+def _blob_path(folder: Path, digest: str) -> Path:
+    path = folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
+    if not path.is_file():
+        message = f"the layout lacks {digest}"
+        raise InputError(Fault(str(folder), "layout", message, "`argosy image build` writes it again"))
+    return path

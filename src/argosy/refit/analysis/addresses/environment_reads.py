@@ -1,0 +1,64 @@
+"""Reads of environment variables, in the forms that code has for them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import NamedTuple
+
+from argosy.refit.analysis.ast_queries import keyword_argument
+from argosy.source import control_flow
+from argosy.source.import_origin import ImportOrigin, find_import_origin
+from argosy.source.name_scopes import NameScope
+
+_VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+# What projects call their own readers of variables, and the packages that offer one.
+_READER_NAME = re.compile(
+    r"_?(?:get_?env(?:_?(?:var|str|value|or_default|variable|ironment))?|env(?:_?(?:str|var|get))?)", re.I
+)
+_STANDARD_READERS = frozenset(
+    {"os.environ.get", "os.getenv", "os.environ.setdefault", "os.environ.pop", "os.environb.get"}
+)
+
+
+class EnvironmentRead(NamedTuple):
+    """An expression that reads a variable. default: what it falls back to, None without."""
+
+    variable: str
+    default: ast.expr | None
+    node: ast.expr
+
+
+def find_environment_read(call: ast.Call, scope: NameScope) -> EnvironmentRead | None:
+    """Return what a call reads of the environment, None when it reads none.
+
+    `os.environ.get`, `os.getenv` and helpers named like them (`get_env("REDIS_HOST", "…")`), which must be
+    asked for a literal name in capitals.
+    """
+    first = call.args[0] if call.args else keyword_argument(call, "key", "name", "var")
+    if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
+        return None
+    if not _VARIABLE_NAME.fullmatch(first.value) or not _is_reader(call.func, scope):
+        return None
+    default = call.args[1] if len(call.args) > 1 else keyword_argument(call, "default", "fallback")
+    return EnvironmentRead(first.value, default, call)
+
+
+def _is_reader(func: ast.expr, scope: NameScope) -> bool:
+    if isinstance(func, ast.Attribute):
+        if func.attr not in ("get", "getenv", "setdefault", "pop"):
+            return bool(_READER_NAME.fullmatch(func.attr))
+        origin = find_import_origin(func, scope)
+        name = origin.name if origin is not None else control_flow.dotted_name(func)
+        if name.startswith("os.") and not _is_os_module(origin, scope):
+            return False
+        return name in _STANDARD_READERS or name.endswith("environ.get")
+    if isinstance(func, ast.Name):
+        origin = find_import_origin(func, scope)
+        return (origin is not None and origin.name in _STANDARD_READERS) or bool(_READER_NAME.fullmatch(func.id))
+    return False
+
+
+def _is_os_module(origin: ImportOrigin | None, scope: NameScope) -> bool:
+    """Return whether `os.…` is of the module: imported as nothing else, or bound nowhere in the file."""
+    return origin.is_only_binding if origin is not None else scope.owner_of("os") is None

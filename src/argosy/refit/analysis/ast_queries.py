@@ -1,0 +1,65 @@
+"""Small questions to syntax trees that readers of addresses share."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from argosy.refit.core.source_file import PythonFile
+from argosy.source.name_scopes import NameScope
+
+
+def last_name(node: ast.expr) -> str:
+    """Return what a function or an attribute is called, without what it is of; empty for what has no name."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def string_literal(node: ast.expr | None) -> str:
+    """Return a literal text; empty for anything else."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def fstring_template(node: ast.JoinedStr) -> str:
+    """Return a template's text, `{}` for each value that is filled in."""
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+
+
+def keyword_argument(call: ast.Call, *names: str) -> ast.expr | None:
+    """Return the first argument that is given by one of these names."""
+    return next((item.value for item in call.keywords if item.arg in names), None)
+
+
+def target_name(node: ast.expr) -> str:
+    """Return what an assignment gives a value to: a name, an attribute, the key of `table["key"]`."""
+    return string_literal(node.slice) if isinstance(node, ast.Subscript) else last_name(node)
+
+
+def iter_assignments(file: PythonFile) -> Iterator[tuple[ast.expr, ast.expr, NameScope]]:
+    """Yield target, value and scope of every assignment, annotated ones included."""
+    for node, scope in file.nodes(ast.Assign):
+        for target in node.targets:
+            yield target, node.value, scope
+    for annotated, scope in file.nodes(ast.AnnAssign):
+        if annotated.value is not None:
+            yield annotated.target, annotated.value, scope
+
+
+def iter_parameter_defaults(args: ast.arguments) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the parameters that have a default, and it."""
+    every = [*args.posonlyargs, *args.args]
+    for arg, default in zip(every[len(every) - len(args.defaults) :], args.defaults, strict=True):
+        yield arg.arg, default
+    for arg, keyword_default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        if keyword_default is not None:
+            yield arg.arg, keyword_default
+
+
+def iter_all_parameter_defaults(file: PythonFile) -> Iterator[tuple[str, ast.expr, NameScope]]:
+    """Yield the parameters of all functions that have a default, and the scope that evaluates it."""
+    functions = [(node.args, scope) for node, scope in file.nodes(ast.FunctionDef)]
+    functions += [(node.args, scope) for node, scope in file.nodes(ast.AsyncFunctionDef)]
+    for args, scope in functions:
+        for name, default in iter_parameter_defaults(args):
+            yield name, default, scope

@@ -1,0 +1,92 @@
+"""The agents of the fleet file as programs of the tree: what each loads, whom it speaks to; made of facts."""
+
+from __future__ import annotations
+
+import os
+
+from msgspec.structs import replace
+
+from argosy.engine.explain.agent_sources import AgentSourceCache, AgentSources
+from argosy.fleet.fleet_spec import AgentSpec, Fleet
+from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
+from argosy.refit.analysis.facts.tree_modules import build_facts_cache
+from argosy.refit.analysis.facts.peer_references import PEER_REFERENCES
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.source_tree import SourceTree
+from argosy.refit.analysis.source_edges import SourceEdges, read_peer_references, find_source_edges
+from argosy.source.file_facts import FileFacts, FileFactsCache, read_facts
+from argosy.source.peer_reference_scan import PeerReferences
+from argosy.source.python_source import Unparsed
+
+
+def require_fleet(tree: SourceTree) -> Fleet:
+    """Return the fleet that the tree is audited with. Raises LookupError: there is none."""
+    if tree.fleet is None:
+        raise LookupError("a rule that compares with a fleet file was asked without one")
+    return tree.fleet
+
+
+def make_fleet_finding(tree: SourceTree, location: str, message: str, *, symbol: str, hint: str = "") -> Finding:
+    """Return a finding in the fleet file. where: `file:line:column`, as fleets and faults tell places."""
+    _, line, column = location.rsplit(":", 2)
+    path = tree.relative_path(os.path.realpath(require_fleet(tree).path))
+    return Finding(path, int(line), int(column), "", message, symbol=symbol, hint=hint)
+
+
+class _MemoizedSourceCache(AgentSourceCache):
+    """A shelf that finds the sources of each agent once: several rules ask for them."""
+
+    def __init__(self, root: str, facts_cache: FileFactsCache) -> None:
+        super().__init__(root, {}, facts_cache=facts_cache)
+        self._sources_by_agent: dict[str, AgentSources] = {}
+
+    def read_sources(self, agent: AgentSpec) -> AgentSources:
+        if agent.name not in self._sources_by_agent:
+            self._sources_by_agent[agent.name] = super().read_sources(agent)
+        return self._sources_by_agent[agent.name]
+
+
+def build_source_cache(tree: SourceTree) -> AgentSourceCache:
+    """Return what tells the files of each agent; those that are not of the tree are read."""
+    facts_cache = tree.compute_once(build_facts_cache)
+    tree_paths = set(tree.paths)
+
+    def read(path: str) -> FileFacts | Unparsed:
+        relative = resolve_tree_path(tree, path)
+        if relative in tree.unparsed:
+            return tree.unparsed[relative]
+        if relative not in tree_paths:
+            return read_facts(path)
+        facts = facts_cache.facts(os.path.join(tree.root, relative))
+        imports = tree.fact(MODULE_IMPORTS, relative)
+        if imports is None or isinstance(facts, Unparsed):
+            return facts
+        return replace(facts, imports=imports.imports, additions=imports.path_additions)
+
+    return _MemoizedSourceCache(os.path.dirname(require_fleet(tree).path), FileFactsCache(read))
+
+
+def find_tree_edges(tree: SourceTree) -> SourceEdges:
+    """Return the edges that the agents' sources state."""
+    tree_paths = set(tree.paths)
+
+    def read(path: str) -> PeerReferences | None:
+        relative = resolve_tree_path(tree, path)
+        if relative in tree_paths or relative in tree.unparsed:
+            return tree.fact(PEER_REFERENCES, relative)
+        return read_peer_references(path)
+
+    return find_source_edges(require_fleet(tree), {}, tree.compute_once(build_source_cache), read)
+
+
+def resolve_tree_path(tree: SourceTree, path: str) -> str:
+    """Return a path as the tree has it: relative to its root, links followed."""
+    resolved = tree.compute_once(_resolved_paths)
+    if path not in resolved:
+        resolved[path] = tree.relative_path(os.path.realpath(path))
+    return resolved[path]
+
+
+def _resolved_paths(tree: SourceTree) -> dict[str, str]:
+    """Return where paths lead that were asked for: to follow one asks the disk about each of its folders."""
+    return {}

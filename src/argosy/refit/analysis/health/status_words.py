@@ -1,0 +1,143 @@
+"""The status words that health payloads use."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final
+
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.analysis.health.health_loops import find_health_loops
+from argosy.refit.analysis.health.health_payloads import ERROR_WORDS, HEALTH_HOOKS, find_method, iter_own_nodes, self_method_name, classify_message, unwrap_payload
+from argosy.refit.analysis.socket_uses import SEND_METHODS, enclosing_class
+from argosy.source.name_scopes import NameScope
+
+_HEALTH_REQUESTS: Final = frozenset({"health", "health_check"})
+
+
+def find_status_words(file: PythonFile) -> Iterator[tuple[ast.Constant, NameScope]]:
+    """Yield each literal status word of a health payload, with the scope that it stands in; each once."""
+    seen: set[int] = set()
+    for value, scope in _health_payloads(file):
+        for node, word in _status_literals(file, value, scope):
+            # Beside a payload stands what is answered to anything else.
+            is_error = scope.name not in HEALTH_HOOKS and str(word.value).lower() in ERROR_WORDS
+            if id(word) not in seen and not is_error:
+                seen.add(id(word))
+                yield word, node
+
+
+def _health_payloads(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope]]:
+    """Yield the expressions that are given as health: by a hook, by a loop, to a question for health."""
+    for scope in file.scope.walk():
+        if scope.kind == "function" and scope.name in HEALTH_HOOKS and enclosing_class(scope) is scope.parent:
+            yield from _returned_values(scope)
+    for loop in find_health_loops(file):
+        for send, message_kind in loop.sends:
+            if message_kind == "health":
+                yield from _sent_values(file, send.args[0], loop.function)
+    if b"health" in file.source.data:
+        yield from _request_answers(file)
+
+
+def _request_answers(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope]]:
+    """Yield what stands behind a comparison of the request with a word for health."""
+    for compared, scope in file.nodes(ast.Compare):
+        node = _enclosing_if(file, compared) if _is_health_request_test(compared) else None
+        for value in _branch_answers(node.body) if node is not None else ():
+            if classify_message(file, value, scope) == "health":
+                yield value, scope
+
+
+def _enclosing_if(file: PythonFile, test: ast.Compare) -> ast.If | None:
+    """Return the statement that a comparison is the test of, alone or among others."""
+    inner: ast.AST = test
+    for ancestor in file.ancestors(test):
+        if isinstance(ancestor, ast.If):
+            return ancestor if inner is ancestor.test else None
+        if isinstance(ancestor, ast.stmt):
+            return None
+        inner = ancestor
+    return None
+
+
+def _returned_values(scope: NameScope) -> Iterator[tuple[ast.expr, NameScope]]:
+    for node in iter_own_nodes(scope.node):
+        if isinstance(node, ast.Return) and node.value is not None:
+            yield node.value, scope
+
+
+def _sent_values(file: PythonFile, node: ast.expr, scope: NameScope) -> Iterator[tuple[ast.expr, NameScope]]:
+    yield node, scope
+    method = self_method_name(unwrap_payload(node))
+    own = find_method(enclosing_class(scope), method) if method else None
+    if own is not None:
+        yield from _returned_values(own)
+
+
+def _is_health_request_test(node: ast.Compare) -> bool:
+    sides = [node.left, *node.comparators]
+    operands = [each for side in sides for each in (side.elts if isinstance(side, _SEQUENCE_NODES) else [side])]
+    is_named = any(isinstance(each, ast.Constant) and each.value in _HEALTH_REQUESTS for each in operands)
+    return is_named and all(isinstance(op, ast.Eq | ast.In) for op in node.ops)
+
+
+_SEQUENCE_NODES: Final = (ast.List, ast.Tuple, ast.Set)
+
+
+def _branch_answers(body: list[ast.stmt]) -> Iterator[ast.expr]:
+    for statement in body:
+        if isinstance(statement, ast.Return | ast.Assign) and isinstance(statement.value, ast.Dict):
+            yield statement.value
+        elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+            call = statement.value
+            if isinstance(call.func, ast.Attribute) and call.func.attr in SEND_METHODS and call.args:
+                yield call.args[0]
+
+
+def _status_literals(
+    file: PythonFile, node: ast.expr, scope: NameScope, depth: int = 0
+) -> Iterator[tuple[NameScope, ast.Constant]]:
+    node = unwrap_payload(node)
+    if isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and key.value == "status":
+                yield from ((scope, word) for word in _string_constants(value))
+    elif isinstance(node, ast.IfExp):
+        yield from _status_literals(file, node.body, scope, depth)
+        yield from _status_literals(file, node.orelse, scope, depth)
+    elif isinstance(node, ast.Name) and scope.kind == "function" and depth < 3:
+        yield from _status_literals_of_name(file, node.id, scope, depth)
+
+
+def _status_literals_of_name(file: PythonFile, name: str, scope: NameScope, depth: int) -> Iterator[tuple[NameScope, ast.Constant]]:
+    """Yield the words of a dict that is kept under a name of the function, and changed there."""
+    for node in iter_own_nodes(scope.node):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and target.id == name:
+                    yield from _status_literals(file, node.value, scope, depth + 1)
+                elif _is_status_item(target, name):
+                    yield from ((scope, word) for word in _string_constants(node.value))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+            value = node.func.value
+            if node.func.attr == "update" and isinstance(value, ast.Name) and value.id == name:
+                yield from _status_literals(file, node.args[0], scope, depth + 1)
+
+
+def _is_status_item(target: ast.expr, name: str) -> bool:
+    return (
+        isinstance(target, ast.Subscript)
+        and isinstance(target.value, ast.Name)
+        and target.value.id == name
+        and isinstance(target.slice, ast.Constant)
+        and target.slice.value == "status"
+    )
+
+
+def _string_constants(node: ast.expr) -> Iterator[ast.Constant]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node
+    elif isinstance(node, ast.IfExp):
+        yield from _string_constants(node.body)
+        yield from _string_constants(node.orelse)

@@ -1,0 +1,60 @@
+"""All kinds of queries, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from argosy.refit.claims import audit_queries
+from argosy.refit.claims import class_queries
+from argosy.refit.claims import fleet_queries
+from argosy.refit.claims import function_queries
+from argosy.refit.claims import package_queries
+from argosy.refit.claims import python_queries
+from argosy.refit.claims import text_queries
+from argosy.refit.claims.query_kind import QueryKind
+from argosy.refit.claims.claim_spec import ClaimQuery, CountUnit
+
+
+class QueryError(ValueError):
+    """A query that cannot be asked. known: the words that could stand in place of a wrong one."""
+
+    def __init__(self, message: str, unknown: str = "", known: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.unknown = unknown
+        self.known = known
+
+
+@cache
+def query_kinds() -> Mapping[str, QueryKind]:
+    """Return the kinds by name, families after the rules of an audit."""
+    modules = (python_queries.KINDS, function_queries.KINDS, class_queries.KINDS, text_queries.KINDS, fleet_queries.KINDS, package_queries.KINDS)
+    found = [*(kind for room in modules for kind in room), *audit_queries.make_query_kinds()]
+    return {kind.name: kind for kind in found}
+
+
+def parse_query(text: str) -> ClaimQuery:
+    """Return the query that a line of text asks: the kind, then its argument.
+
+    Raises QueryError: there is no such kind, or the argument does not fit it.
+    """
+    name, _, argument = text.strip().partition(" ")
+    argument = argument.strip()
+    kind = query_kinds().get(name)
+    if kind is None:
+        raise QueryError(f"there is no query `{name}`", name, tuple(query_kinds()))
+    if argument and not kind.argument:
+        raise QueryError(f"`{name}` takes nothing, and has `{argument}`")
+    if not argument and kind.argument and not kind.argument.startswith("["):
+        raise QueryError(f"`{name}` takes {kind.argument}, and has nothing")
+    error = kind.argument_error(argument) if kind.argument else ""
+    if error:
+        raise QueryError(error)
+    return ClaimQuery(name, argument)
+
+
+def check_unit(query: ClaimQuery, unit: CountUnit) -> None:
+    """Raise QueryError when what `query` counts cannot be counted by files."""
+    kind = query_kinds()[query.name]
+    if unit != "place" and (kind.is_sum or not kind.scope):
+        raise QueryError(f"`{query.name}` does not count places in files, so `unit: {unit}` has no meaning")

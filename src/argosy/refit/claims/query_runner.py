@@ -1,0 +1,136 @@
+"""Reads the Python files that queries ask about, each file once for all of them, in several processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import msgspec
+from msgspec import structs
+
+from argosy.refit.claims.codebase import Codebase
+from argosy.refit.claims.query_kind import QueryMatch, QueryKind
+from argosy.refit.claims.token_outline import TokenOutline
+from argosy.refit.claims.claim_spec import ClaimQuery
+from argosy.refit.core.fact import FactKind
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.core.file_analyzer import FileAnalyzer
+from argosy.refit.core.file_result import FileResult
+from argosy.refit.core.rule import Rule
+from argosy.source.python_source import SourceText, Unparsed, decode_source
+
+# So few files are read before a second process has started.
+_SEQUENTIAL_LIMIT = 12
+
+LoadKinds = Callable[[], Mapping[str, QueryKind]]
+
+
+class QueryMatches(msgspec.Struct, frozen=True):
+    """What all files told. items: by query, then by path. unread: files that could not be read, and why."""
+
+    matches: Mapping[ClaimQuery, Mapping[str, Sequence[QueryMatch]]]
+    unread: Mapping[str, str]
+
+
+def match_all_queries(codebase: Codebase, paths_by_query: Mapping[ClaimQuery, Sequence[str]], kinds: LoadKinds) -> QueryMatches:
+    """Read the files that the queries want.
+
+    wanted: by query, the paths. kinds: a function of a module that returns the kinds by name; it is called in
+    each reading process.
+    """
+    collector = _MatchCollector(paths_by_query, kinds())
+    jobs = [path for path in collector.queries_by_path if collector.open_file(path, codebase.read_bytes(path))]
+    _analyze_files(codebase.root, jobs, partial(_make_rules, tuple(paths_by_query), kinds), collector.add_result)
+    return QueryMatches(collector.matches, collector.unread)
+
+
+class _MatchCollector:
+    """Gathers what the files tell. by_path: the queries that want each file."""
+
+    def __init__(self, paths_by_query: Mapping[ClaimQuery, Sequence[str]], kinds: Mapping[str, QueryKind]) -> None:
+        self.kinds = kinds
+        self.matches: dict[ClaimQuery, dict[str, Sequence[QueryMatch]]] = {query: {} for query in paths_by_query}
+        self.unread: dict[str, str] = {}
+        self.queries_by_path: dict[str, list[ClaimQuery]] = {}
+        self.facts = {query: _make_fact(at, kinds[query.name], query) for at, query in enumerate(paths_by_query)}
+        self.data: dict[str, bytes] = {}
+        for query, paths in paths_by_query.items():
+            for path in paths:
+                self.queries_by_path.setdefault(path, []).append(query)
+
+    def open_file(self, path: str, data: bytes | None) -> bool:
+        """Return whether a file has to be read: some query's word is in it."""
+        if data is None:
+            self.unread[path] = "cannot be read"
+            return False
+        required_words = (_required_word(self.kinds[query.name], query) for query in self.queries_by_path[path])
+        if not any(word in data for word in required_words):
+            return False
+        self.data[path] = data
+        return True
+
+    def add_result(self, path: str, result: FileResult | None) -> None:
+        """Take what was read of a file."""
+        assert result is not None  # no digest is known, so that everything is new
+        fault = result.unparsed
+        if fault is not None and fault.stage != "compile":
+            self.add_token_matches(path, fault)
+            return
+        if result.failures:  # a fault of argosy: what the file would have told is open
+            self.unread[path] = result.failures[0].message
+        for query in self.queries_by_path[path]:
+            data = result.facts.get(self.facts[query].name)
+            if data is not None:
+                self.matches[query][path] = self.facts[query].decode(data)
+
+    def add_token_matches(self, path: str, fault: Unparsed) -> None:
+        """Take what a file that does not parse tells by its words."""
+        source = decode_source(self.data[path], path)
+        if not isinstance(source, SourceText):
+            self.unread[path] = fault.message
+            return
+        outline = TokenOutline(path, source.text())
+        for query in self.queries_by_path[path]:
+            matcher = self.kinds[query.name].matcher
+            if matcher is not None and _required_word(self.kinds[query.name], query) in self.data[path]:
+                items = matcher.match_tokens(outline, query.argument)
+                self.matches[query][path] = [structs.replace(item, by_tokens=True) for item in items]
+
+
+def _analyze_files(
+    root: str,
+    paths: Sequence[str],
+    load: Callable[[], Sequence[Rule]],
+    on_result: Callable[[str, FileResult | None], None],
+) -> None:
+    if len(paths) <= _SEQUENTIAL_LIMIT:
+        reader = FileAnalyzer(root, load())
+        for path in paths:
+            on_result(path, reader.analyze(path))
+        return
+    from argosy.refit.core.parallel_analysis import analyze_files  # noqa: PLC0415
+
+    analyze_files(root, [(path, b"") for path in paths], os.cpu_count() or 1, on_result, load)
+
+
+def _make_rules(queries: Sequence[ClaimQuery], kinds: LoadKinds) -> tuple[Rule, ...]:
+    """Return one rule that wants, as facts, what the queries take from a file."""
+    facts = tuple(_make_fact(at, kinds()[query.name], query) for at, query in enumerate(queries))
+    return (Rule(code="", title="claims", action="report", fact_kinds=facts),)
+
+
+def _make_fact(at: int, kind: QueryKind, query: ClaimQuery) -> FactKind[list[QueryMatch]]:
+    matcher = kind.matcher
+    assert matcher is not None
+    required_word = _required_word(kind, query)
+
+    def collect(file: PythonFile) -> list[QueryMatch] | None:
+        return (matcher.match_file(file, query.argument) or None) if required_word in file.source.data else None
+
+    return FactKind(str(at), list[QueryMatch], collect)
+
+
+def _required_word(kind: QueryKind, query: ClaimQuery) -> bytes:
+    assert kind.matcher is not None
+    return kind.matcher.required_word(query.argument).encode()

@@ -1,0 +1,38 @@
+"""Queries about files as text, of whatever kind, and about their names."""
+
+from __future__ import annotations
+
+import re
+
+from argosy.refit.claims.query_result import QueryResult, CodeLocation
+from argosy.refit.claims.query_kind import QueryContext, QueryKind, regex_error
+
+
+def _match_lines(context: QueryContext) -> QueryResult:
+    """Every place where the expression finds something, line by line; binary files have none."""
+    pattern = re.compile(context.argument)
+    locations: list[CodeLocation] = []
+    unread: list[str] = []
+    for path in context.paths:
+        if context.codebase.read_bytes(path) is None:
+            unread.append(path)
+            continue
+        for number, line in enumerate((context.codebase.read_text(path) or "").splitlines(), 1):
+            locations += [CodeLocation(path, number, match.start() + 1) for match in pattern.finditer(line)]
+    return QueryResult(tuple(locations), dict.fromkeys(unread))
+
+
+def _list_files(context: QueryContext) -> QueryResult:
+    return QueryResult(tuple(CodeLocation(path) for path in context.paths))
+
+
+KINDS = (
+    QueryKind(
+        name="text.match",
+        argument="REGEX",
+        description="places where a regular expression finds something, line by line, comments too",
+        argument_error=regex_error,
+        answer=_match_lines,
+    ),
+    QueryKind(name="text.files", description="files, of any kind", scope=("all",), answer=_list_files),
+)

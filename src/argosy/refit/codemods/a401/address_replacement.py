@@ -1,0 +1,187 @@
+"""A401, A402: a literal address becomes the environment's, and what the old code honoured comes first.
+
+`os.environ.get("PC2_IP", "192.168.100.17")` becomes `os.environ.get("PC2_IP", …host('pc2', 'PC2_IP'))`: the
+read stays, and the call that stands for the literal asks the variable itself, so that the fleet file is not
+needed where the variable is set. Which name it is, the fleet file says; an environment of it has to
+have the literal under that name, and under that environment old and new must come to the same
+for each variable unset, empty and set.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Final
+
+import msgspec
+
+from argosy.refit.analysis.addresses.address_sites import AddressRole, find_literal_addresses, find_literal_fallbacks
+from argosy.refit.analysis.addresses.address_sites import AddressSite as Literal
+from argosy.refit.analysis.addresses.address_text import can_hold_address
+from argosy.refit.codemods.import_insertion import has_import, import_at_top, is_argosy_shadowed
+from argosy.refit.transaction.source_change import Change, Replacement, position_of, replace_node
+from argosy.refit.codemods.a401.endpoint_consistency import agree_on_endpoints
+from argosy.refit.codemods.a401.expression_evaluator import RESOLVE_ENDPOINT, RESOLVE_HOST, evaluation_difference
+from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.codemods.a401.fleet_addresses import FleetAddresses, FleetAddress
+from argosy.refit.transaction.tree_diff import apply_to_tree
+from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
+
+CODES: Final = ("A401", "A402")
+RESOLVER_IMPORT: Final = "import argosy.fleet.resolver"
+
+
+class AddressPlan(msgspec.Struct, frozen=True):
+    """What becomes of the addresses of one file."""
+
+    changes: tuple[Change, ...]
+    migrated: tuple[RewriteSite, ...]
+    refused: tuple[RefusedSite, ...]
+
+
+def may_match(data: bytes) -> bool:
+    """Return whether a file can have a literal address at all."""
+    return can_hold_address(data)
+
+
+def plan_address_replacement(view: SourceView, index: TreeIndex) -> AddressPlan:
+    """Return which literal addresses become the fleet's, and why the others stay."""
+    changes: dict[Replacement, None] = {}
+    migrated: list[RewriteSite] = []
+    refused: list[RefusedSite] = []
+    found = [("A402", literal) for literal in find_literal_fallbacks(view.python_file)]
+    found += [("A401", literal) for literal in find_literal_addresses(view.python_file)]
+    file = _AddressFile(view, index)
+    decisions = agree_on_endpoints(view, [(literal, file.change_for(code, literal)) for code, literal in found])
+    for (code, literal), (_, result) in zip(found, decisions, strict=True):
+        if isinstance(result, str):
+            refused.append(view.refused_at(literal.node, code, result))
+        else:
+            changes[result] = None
+            migrated.append(view.site_at(literal.node, code))
+    all_changes: list[Change] = list(changes)
+    if all_changes and not has_import(view, RESOLVER_IMPORT):
+        all_changes.append(import_at_top(view, RESOLVER_IMPORT))
+    return AddressPlan(tuple(all_changes), tuple(migrated), tuple(refused))
+
+
+class _AddressFile:
+    """One file and the fleet that its addresses are looked up in."""
+
+    def __init__(self, view: SourceView, index: TreeIndex) -> None:
+        self.view = view
+        self.fleet_addresses = index.fleet_addresses
+
+    def change_for(self, code: str, literal: Literal) -> Replacement | str:
+        """Return the change for one literal, or why there is none."""
+        if self.fleet_addresses is None:
+            return "no fleet file"
+        if code == "A401" and (reason := _unsupported_role_reason(literal)):
+            return reason
+        fleet_address = self._lookup_name(self.fleet_addresses, literal)
+        if isinstance(fleet_address, str):
+            return fleet_address
+        if is_argosy_shadowed(self.view):
+            return "the name `argosy` is bound to something else here"
+        source = self._call_source(literal, fleet_address)
+        replacement = self._replacement(literal, source) if source else _NOT_A_WHOLE_ADDRESS
+        if isinstance(replacement, str):
+            return replacement
+        return self._difference_reason(literal, replacement, fleet_address) or replacement
+
+    def _lookup_name(self, fleet_addresses: FleetAddresses, literal: Literal) -> FleetAddress | str:
+        address = literal.address
+        if literal.environment_read is not None:
+            return fleet_addresses.find_host(address.host, literal.name)
+        if address.kind != "machine":
+            return f"`{address.host}` is this machine, by design or by accident: no source tells"
+        if literal.port is None:
+            return fleet_addresses.find_host(address.host)
+        return fleet_addresses.find_endpoint(address.host, literal.port)
+
+    def _call_source(self, literal: Literal, fleet_address: FleetAddress) -> str:
+        """Return the call that stands for a literal; empty when the literal is more than an address."""
+        address, node = literal.address, literal.node
+        if not isinstance(node, ast.Constant):
+            return f"{RESOLVE_HOST}({fleet_address.name!r})" if address.scheme == "tcp" and literal.port is None else ""
+        if node.value == address.host:
+            # In `or` the variable has been asked already, and an empty one counts as none.
+            is_variable_read = literal.environment_read is not None and literal.conditional is None
+            return f"{RESOLVE_HOST}({fleet_address.name!r}{f', {literal.name!r}' if is_variable_read else ''})"
+        if literal.environment_read is None and node.value == f"tcp://{address.host}:{literal.port}":
+            return f"{RESOLVE_ENDPOINT}({fleet_address.name!r})"
+        return ""
+
+    def _replacement(self, literal: Literal, source: str) -> Replacement | str:
+        """Return the change that puts a call in the place of a literal, or of the f-string around it."""
+        enclosing_fstring = next((n for n in self.view.ancestors_of(literal.node) if isinstance(n, ast.JoinedStr)), None)
+        if enclosing_fstring is None and isinstance(literal.node, ast.Constant):
+            return replace_node(literal.node, source)
+        replaced_node = enclosing_fstring or literal.node
+        if any(isinstance(node, ast.JoinedStr) for node in self.view.ancestors_of(replaced_node)):
+            return "it stands in an f-string within another"
+        return _replace_in_fstring(self.view, replaced_node, literal, source)
+
+    def _difference_reason(self, literal: Literal, replacement: Replacement, fleet_address: FleetAddress) -> str:
+        """Return under which variables old and new differ, where the literal is the environment's."""
+        old: ast.expr = literal.conditional or (literal.environment_read.node if literal.environment_read else literal.node)
+        if replacement.position == position_of(old):
+            new: ast.expr = ast.parse(replacement.replacement, mode="eval").body
+        elif any(node is literal.node for node in ast.walk(old)) and replacement.position == position_of(literal.node):
+            new = _with_replacement(old, replacement)
+        else:  # the read is within the f-string that is replaced whole
+            old = next(n for n in self.view.ancestors_of(literal.node) if isinstance(n, ast.JoinedStr))
+            new = ast.parse(replacement.replacement, mode="eval").body
+        differs = evaluation_difference(old, new, literal.scope, fleet_address.environment)
+        return f"old and new would differ: {differs}" if differs else ""
+
+
+_NOT_A_WHOLE_ADDRESS: Final = "the literal is more than a host, or than a host and port to connect to"
+
+
+def _unsupported_role_reason(literal: Literal) -> str:
+    if literal.role is AddressRole.CONNECT:
+        return ""
+    if literal.role is AddressRole.BIND:
+        return "what is bound is a decision of its own"
+    return "it is neither in a connect nor behind a variable of the environment"
+
+
+def _with_replacement(old: ast.expr, replacement: Replacement) -> ast.expr:
+    """Return a copy of an expression with the change made in it."""
+    line, copy = old.lineno, ast.parse(f"({ast.unparse(old)})", mode="eval").body
+    was = ast.unparse(ast.parse(replacement.expected, mode="eval").body)
+    (place,) = [position_of(n) for n in ast.walk(copy) if isinstance(n, ast.Constant) and ast.unparse(n) == was][
+        :1
+    ]
+    module = ast.Module([ast.Expr(copy, lineno=line, col_offset=0, end_lineno=1 << 30, end_col_offset=0)], [])
+    module.body[0].lineno = 1
+    apply_to_tree(module, [Replacement(place, replacement.expected, replacement.replacement)])
+    statement = module.body[0]
+    assert isinstance(statement, ast.Expr)
+    return statement.value
+
+
+def _replace_in_fstring(view: SourceView, replaced_node: ast.expr, literal: Literal, source: str) -> Replacement | str:
+    """Exchange a literal within an f-string by its text; the result must be the same but for that literal."""
+    segment = ast.get_source_segment(view.python_file.text, replaced_node)
+    if segment is None:
+        return "its f-string cannot be read"
+    if isinstance(literal.node, ast.JoinedStr):
+        quote = '"' if segment[-1] == "'" else "'"
+        old, new = literal.address.host, "{" + source.replace("'", quote) + "}"
+    else:
+        host = literal.address.host
+        tokens = [text for quote in "'\"" if (text := f"{quote}{host}{quote}") in segment]
+        if len(tokens) != 1:
+            return "its f-string holds the literal in a way that is not known"
+        old, new = tokens[0], source.replace("'", tokens[0][0])
+    if segment.count(old) != 1:
+        return "its f-string holds the literal more than once"
+    text = segment.replace(old, new)
+    try:
+        parsed = ast.parse(text, mode="eval").body
+    except SyntaxError:
+        return "its f-string would not parse"
+    if not isinstance(parsed, ast.JoinedStr):
+        return "its f-string is one of several texts in a row"
+    return Replacement(position_of(replaced_node), ast.unparse(replaced_node), text)

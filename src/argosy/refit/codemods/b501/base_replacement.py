@@ -1,0 +1,205 @@
+"""B501, B502: definitions of the tree's own whose job is argosy's give way to argosy's.
+
+A fleet that has grown by hand has one class that owns context, sockets, health and the loop of its
+agents, and a module that looks agents up in a registry. Neither is known by its file or name: they
+are known by what they do and by how they are asked. The definition goes, and its name is imported
+from argosy in its place, so that all that import it from there stay as they are.
+
+It goes only when nobody can miss anything: each member that the tree asks for has to be there.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from argosy.refit.codemods.import_insertion import import_at_top
+from argosy.refit.transaction.source_change import Change, Deletion, position_of
+from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
+from argosy.source import control_flow
+
+BASE_CLASS: Final = "B501"
+SERVICE_DISCOVERY: Final = "B502"
+CODES: Final = (BASE_CLASS, SERVICE_DISCOVERY)
+BASE_MODULE: Final = "argosy.agent.legacy"
+DISCOVERY_MODULE: Final = "argosy.agent.legacy.service_discovery"
+
+MIN_SUBCLASSES: Final = 3  # a class with fewer agents is one of them, not their base
+_HEALTH_METHODS: Final = frozenset({"_get_health_status", "get_health_status", "health_check", "_health_check"})
+_LOOKUPS: Final = frozenset({"discover_service", "get_service_address"})
+# What the answers of such a registry are made of; a lookup with other words is asked by other callers.
+_REGISTRY_WORDS: Final = frozenset({"status", "SUCCESS", "payload", "ip", "port"})
+
+
+class BaseReplacementPlan(msgspec.Struct, frozen=True):
+    """What becomes of the definitions of one file."""
+
+    changes: tuple[Change, ...]
+    migrated: tuple[RewriteSite, ...]
+    refused: tuple[RefusedSite, ...]
+
+
+DefinitionNode = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def may_match(data: bytes) -> bool:
+    """Return whether a file can have a base of agents or a lookup of its own."""
+    return b"zmq" in data and (b"health" in data or b"def discover_service" in data)
+
+
+def plan_base_replacement(view: SourceView, index: TreeIndex) -> BaseReplacementPlan:
+    """Return which definitions give way, and why the others do not."""
+    changes: list[Change] = []
+    migrated: list[RewriteSite] = []
+    refused: list[RefusedSite] = []
+    for code, module, found in _find_replaceable(view, index):
+        reasons = [reason for each in found if (reason := _refusal_reason(view, index, module, each))]
+        if reasons:
+            refused.append(view.refused_at(found[0], code, reasons[0]))
+            continue
+        names = ", ".join(sorted(_import_alias(module, each.name) for each in found))
+        changes += [Deletion(position_of(each)) for each in found]
+        changes.append(import_at_top(view, f"from {module} import {names}"))
+        migrated.append(view.site_at(found[0], code))
+    return BaseReplacementPlan(tuple(changes), tuple(migrated), tuple(refused))
+
+
+def _import_alias(module: str, name: str) -> str:
+    return f"BaseAgent as {name}" if module == BASE_MODULE and name != "BaseAgent" else name
+
+
+def _find_replaceable(view: SourceView, index: TreeIndex) -> Iterator[tuple[str, str, list[DefinitionNode]]]:
+    """Yield what a file defines that is argosy's job: its code, argosy's module, the definitions."""
+    defined = [node for node in view.tree.body if isinstance(node, DefinitionNode)]
+    for node in defined:
+        if isinstance(node, ast.ClassDef) and _is_base(view, index, node):
+            yield BASE_CLASS, BASE_MODULE, [node]
+    if _is_discovery(view, defined):
+        exports = exports_of(DISCOVERY_MODULE)
+        yield SERVICE_DISCOVERY, DISCOVERY_MODULE, [node for node in defined if node.name in exports]
+
+
+# -- what it is ------------------------------------------------------------------------------------
+
+
+def _is_base(view: SourceView, index: TreeIndex, node: ast.ClassDef) -> bool:
+    """A class that owns context, answering socket, threads, health and loop of agents, and is their base."""
+    if index.subclass_count(node.name) < MIN_SUBCLASSES or any(
+        control_flow.dotted_name(base).rpartition(".")[2] not in ("object", "ABC") for base in node.bases
+    ):
+        return False
+    methods = {each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    if not ({"__init__", "run"} <= methods and methods & _HEALTH_METHODS):
+        return False
+    calls = {control_flow.dotted_name(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)}
+    named = {control_flow.dotted_name(each) for each in ast.walk(node) if isinstance(each, ast.Attribute)}
+    makes_context = any(name.endswith(("zmq.Context", "argosy.wire.context")) for name in calls)
+    return makes_context and "zmq.REP" in named and any(name.endswith(".bind") for name in calls)
+
+
+def _is_discovery(view: SourceView, defined: Sequence[DefinitionNode]) -> bool:
+    """Functions that register and look up services by name, over ZeroMQ, in a registry's words."""
+    names = {each.name for each in defined if isinstance(each, ast.FunctionDef)}
+    if not ("register_service" in names and names & _LOOKUPS):
+        return False
+    constants = {node.value for node in view.nodes if isinstance(node, ast.Constant)}
+    named = {control_flow.dotted_name(each) for each in view.nodes if isinstance(each, ast.Attribute)}
+    return constants >= _REGISTRY_WORDS and "zmq.REQ" in named
+
+
+# -- why it stays ----------------------------------------------------------------------------------
+
+
+def _refusal_reason(view: SourceView, index: TreeIndex, module: str, node: DefinitionNode) -> str:
+    if node.decorator_list:
+        return f"`{node.name}` has decorators, whose work argosy's does not do"
+    if isinstance(node, ast.ClassDef) and node.keywords:
+        return f"`{node.name}` has a metaclass or keywords of its own"
+    bindings = view.module_scope.bindings.get(node.name, ())
+    if len(bindings) != 1:
+        return f"`{node.name}` is bound {len(bindings)} times in this module"
+    if where := index.patching_file(view.path, node.name):
+        return f"`{where}` puts something else in the place of `{node.name}`"
+    if _has_attribute_assignments(view, node.name):
+        return f"this module sets attributes of `{node.name}`"
+    exports = exports_of(module)
+    supported = exports["BaseAgent" if module == BASE_MODULE else node.name]
+    if isinstance(node, ast.ClassDef):
+        return _missing_member(view, index, node, supported)
+    return _missing_parameter(node, supported)
+
+
+def _has_attribute_assignments(view: SourceView, name: str) -> bool:
+    return any(
+        isinstance(node, ast.Attribute)
+        and not isinstance(node.ctx, ast.Load)
+        and control_flow.dotted_name(node.value) == name
+        for node in view.nodes
+    )
+
+
+def _missing_parameter(node: ast.FunctionDef | ast.AsyncFunctionDef, supported: frozenset[str]) -> str:
+    arguments = node.args
+    if arguments.vararg or arguments.kwarg or isinstance(node, ast.AsyncFunctionDef):
+        return f"`{node.name}` is a coroutine or takes any arguments"
+    for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+        if argument.arg not in supported:
+            return f"`{node.name}` has a parameter `{argument.arg}`, and argosy's has none of that name"
+    return ""
+
+
+def _missing_member(view: SourceView, index: TreeIndex, node: ast.ClassDef, supported: frozenset[str]) -> str:
+    """Return the member of a class that somebody asks for and that argosy's has not; empty for none."""
+    for member in sorted(_members(node) - supported):
+        escaped = re.escape(member.encode())
+        read = re.compile(rb"^(?![ \t]*(?:from|import)\b)[^\n]*\.\s*" + escaped + rb"\b", re.MULTILINE)
+        own = re.compile(rb"self\s*\.\s*" + escaped + rb"\s*(?::[^=\n]+)?=[^=]|def\s+" + escaped + rb"\b")
+        for path in index.files_naming(member):
+            data = index.files[path]
+            if path == view.path or node.name.encode() not in data:
+                continue
+            if read.search(data) and not own.search(data):
+                return f"`{path}` uses `{member}` of `{node.name}`, which argosy's base has not"
+    return ""
+
+
+def _members(node: ast.ClassDef) -> set[str]:
+    """Return the methods of a class, and what it sets on `self`."""
+    found = {each.name for each in node.body if isinstance(each, DefinitionNode)}
+    for each in ast.walk(node):
+        if (
+            isinstance(each, ast.Attribute)
+            and isinstance(each.ctx, ast.Store)
+            and control_flow.dotted_name(each.value) == "self"
+        ):
+            found.add(each.attr)
+    return found
+
+
+@functools.cache
+def exports_of(module: str) -> dict[str, frozenset[str]]:
+    """Return what a module of argosy's defines: classes with their members, functions with their parameters.
+
+    It is read from its source: a refit loads nothing of what it only has to name.
+    """
+    name = f"{module}.base" if module == BASE_MODULE else module
+    spec = find_spec(name.rpartition(".")[0])
+    assert spec is not None
+    assert spec.origin is not None
+    path = Path(spec.origin).parent / f"{name.rpartition('.')[2]}.py"
+    found = {}
+    for node in ast.parse(path.read_bytes()).body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = frozenset(_members(node))
+        elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            arguments = node.args
+            found[node.name] = frozenset(each.arg for each in (*arguments.args, *arguments.kwonlyargs))
+    return found

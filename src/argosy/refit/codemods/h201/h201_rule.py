@@ -1,0 +1,111 @@
+"""A health loop of one's own
+
+Copied from agent to agent, each a thread, a socket and a port more, and each with a mistake of its own: it
+answers as long as its thread lives, whatever has become of the agent's work.
+
+Found by what it does, under any name: a loop in which everything that is sent on a socket is a health payload
+or an error, and in which what is received there goes into no work; and a loop that sends such payloads out on
+a PUB or PUSH socket. A loop that also answers requests is none.
+
+`auto` where a thread of its own runs it and it only answers: there the refit looks whether it may go.
+
+Instead: the standard of `argosy.agent` (`argosy.agent.legacy.BaseAgent` for old classes): it asks
+`_get_health_status` and answers on the health port, from where the agent's work really is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from argosy.refit.core.source_file import PythonFile
+from argosy.refit.core.finding import FindingAction, Finding
+from argosy.refit.analysis.health.health_loops import find_health_loops
+from argosy.refit.core.rule import RuleCase, Rule
+
+
+def check(file: PythonFile) -> Iterator[Finding]:
+    """Tell each function that has such a loop, once."""
+    reported: set[str] = set()
+    for loop in find_health_loops(file):
+        if loop.name in reported:
+            continue
+        reported.add(loop.name)
+        behavior = "answers for health" if loop.kind == "answer" else "sends out health"
+        action: FindingAction = "auto" if loop.kind == "answer" and loop.is_only_socket else "review"
+        message = f"`{loop.definition.name}` is a loop of its own that {behavior} on `{loop.socket}`"
+        yield file.make_finding(loop.definition, message, loop.function, action=action)
+
+
+RULE = Rule(
+    code="H201",
+    title="own health loop",
+    action="review",
+    required_words=(b"send", b"SEND"),
+    check_file=check,
+)
+
+_HEAD = "import threading, time, zmq\n\nclass A(Base):\n"
+_LOOP = (
+    "        while self.running:\n"
+    "            if self.s.poll(100):\n"
+    "                self.s.recv()\n"
+    "                self.s.send_json({payload})\n"
+    "            time.sleep(0.1)\n"
+)
+MUST = (
+    RuleCase(_HEAD + "    def f(self):  # <--\n" + _LOOP.format(payload="self._get_health_status()")),
+    RuleCase(
+        _HEAD
+        + "    def spin(self):  # <--\n"
+        + _LOOP.format(payload='{"status": "ok", "uptime": time.time() - self.t0}')
+    ),
+    RuleCase(
+        _HEAD + "    def spin(self):  # <--\n" + _LOOP.format(payload="self.tell()") + "    def tell(self):\n"
+        "        found = super()._get_health_status()\n        found.update({'queue': 1})\n"
+        "        return found\n"
+    ),
+    RuleCase(
+        "import json, zmq\n\ndef serve(sock, name):  # <--\n    while True:\n"
+        "        request = sock.recv_json()\n"
+        "        if request.get('action') == 'ping':\n"
+        "            reply = {'status': 'HEALTHY', 'agent': name}\n        else:\n"
+        "            reply = {'status': 'error', 'message': f'what is {request}'}\n"
+        "        sock.send(json.dumps(reply).encode())\n"
+    ),
+    RuleCase(
+        "import zmq\n\nclass A:\n    def run(self):  # <--\n        poller = zmq.Poller()\n"
+        "        while True:\n"
+        "            ready = dict(poller.poll(500))\n            if self.main in ready:\n"
+        "                self.main.send_json(self.handle(self.main.recv_json()))\n"
+        "            if self.second in ready:\n                _ = self.second.recv()\n"
+        "                self.second.send_json(self._get_health_status())\n"
+    ),
+    RuleCase(
+        "import time, zmq\n\nclass A:\n    def __init__(self, c):\n        self.p = c.socket(zmq.PUB)\n\n"
+        "    def begin(self):\n        def tell():  # <--\n            while True:\n"
+        "                state = {'status': 'ok' if self.good() else 'degraded', 'stats': self.stats()}\n"
+        "                self.p.send_json(state)\n                time.sleep(5)\n"
+    ),
+)
+MUST_NOT = (
+    RuleCase(_HEAD + "    def f(self):\n" + _LOOP.format(payload="self.work()")),
+    RuleCase(_HEAD + "    def f(self):\n" + _LOOP.format(payload="{'status': 'received'}")),
+    RuleCase(
+        "class A:\n    def run(self):\n        while True:\n            job = self.s.recv_json()\n"
+        "            self.store(job)\n            self.s.send_json({'status': 'ok', 'timestamp': 1})\n"
+    ),
+    RuleCase(
+        "class A:\n    def run(self):\n        while True:\n            got = self.s.recv_json()\n"
+        "            if got['action'] == 'health':\n                out = {'status': 'ok', 'uptime': 1}\n"
+        "            else:\n                out = self.handle(got)\n            self.s.send_json(out)\n"
+    ),
+    RuleCase(
+        "def watch(self, s):\n    while True:\n        s.send_json({'status': 'ok', 'agent': 'a'})\n"
+        "        print(s.recv_json())\n"
+    ),
+    RuleCase("def once(s):\n    s.recv()\n    s.send_json({'status': 'ok', 'uptime': 1})\n"),
+    RuleCase(
+        "import zmq\n\ndef f(c):\n    p = c.socket(zmq.PUB)\n    while True:\n"
+        "        p.send_json({'event': 'frame', 'data': 1})\n"
+    ),
+)

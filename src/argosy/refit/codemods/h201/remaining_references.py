@@ -1,0 +1,121 @@
+"""What stays of a class, speaks of what goes, and may: each with the change that makes up for it, or none.
+
+- The payload says whether the thread that answers is alive. Whoever hears it was answered: it says `True`.
+- A loop over a list that is written out ends or closes each of its elements: the one that goes is taken out.
+- The base has a socket of the same name, and whether there is one is all that is asked.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import msgspec
+
+from argosy.refit.analysis.health.health_loops import HealthLoop
+from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK
+from argosy.refit.transaction.source_change import Change, Replacement, position_of
+from argosy.refit.codemods.h201.resource_lists import removable_elements, remove_element
+from argosy.refit.transaction.source_view import SourceView
+from argosy.source import control_flow
+
+
+class RemainingReferences(msgspec.Struct, frozen=True):
+    """What is made up for. nodes: by `id`, all that are spoken of in `changes`, and those that need none."""
+
+    changes: tuple[Change, ...]
+    resolved_nodes: frozenset[int]
+
+
+def find_remaining_references(
+    view: SourceView, owner: ast.ClassDef, loop: HealthLoop, handle: str, socket: str, base_socket: str
+) -> RemainingReferences:
+    """Return what may speak of a thread's handle and of a socket that go, both as `self.name` or empty.
+
+    inherited: the socket that the base has.
+    """
+    changes: list[Change] = []
+    nodes: set[int] = set()
+    for alive_expression in _alive_expressions(owner, handle):
+        changes.append(Replacement(position_of(alive_expression), ast.unparse(alive_expression), "True"))
+        nodes.update(id(node) for node in ast.walk(alive_expression))
+    for parent, element in removable_elements(view, owner, loop, {handle, socket} - {""}):
+        changes.append(remove_element(view, parent, element))
+        nodes.update(id(node) for node in ast.walk(element))
+    if socket and socket == base_socket:
+        nodes.update(id(node) for node in _existence_tests(view, owner, socket))
+    return RemainingReferences(tuple(changes), frozenset(nodes))
+
+
+# -- the payload -------------------------------------------------------------------------------------
+
+
+def _alive_expressions(owner: ast.ClassDef, handle: str) -> Iterator[ast.expr]:
+    """Yield what a payload says of the thread with this handle: that it is alive."""
+    if not handle.startswith("self."):
+        return
+    pending: list[ast.AST] = [
+        node for node in owner.body if isinstance(node, ast.FunctionDef) and node.name == HEALTH_HOOK
+    ]
+    while pending:
+        for node in ast.iter_child_nodes(pending.pop()):
+            if isinstance(node, ast.expr) and _is_alive(node, handle):
+                yield node
+            else:
+                pending.append(node)
+
+
+def _is_alive(node: ast.expr, handle: str) -> bool:
+    """Return whether an expression is `handle.is_alive()`, also where it first asks for the handle."""
+    if isinstance(node, ast.IfExp):
+        is_no = isinstance(node.orelse, ast.Constant) and not node.orelse.value
+        return is_no and _tests_existence(node.test, handle) and _is_alive(node.body, handle)
+    if isinstance(node, ast.BoolOp):
+        *tests, last = node.values
+        is_and = isinstance(node.op, ast.And)
+        return is_and and all(_tests_existence(each, handle) for each in tests) and _is_alive(last, handle)
+    is_call = isinstance(node, ast.Call) and not node.args and not node.keywords
+    return is_call and control_flow.dotted_name(node.func) == f"{handle}.is_alive"  # type: ignore[attr-defined]
+
+
+def _tests_existence(node: ast.expr, name: str) -> bool:
+    """Return whether an expression asks whether there is a `self.name`, and nothing else."""
+    if isinstance(node, ast.BoolOp):
+        return isinstance(node.op, ast.And) and all(_tests_existence(each, name) for each in node.values)
+    if isinstance(node, ast.Call):
+        return _is_hasattr(node, name)
+    if isinstance(node, ast.Compare):
+        is_none = isinstance(node.comparators[0], ast.Constant) and node.comparators[0].value is None
+        return is_none and isinstance(node.ops[0], ast.IsNot) and control_flow.dotted_name(node.left) == name
+    return control_flow.dotted_name(node) == name
+
+
+def _is_hasattr(node: ast.AST, name: str) -> bool:
+    if not (isinstance(node, ast.Call) and control_flow.dotted_name(node.func) == "hasattr" and len(node.args) == 2):
+        return False
+    receiver, attribute = node.args
+    return isinstance(attribute, ast.Constant) and f"{control_flow.dotted_name(receiver)}.{attribute.value!s}" == name
+
+
+# -- the base's socket -------------------------------------------------------------------------------
+
+
+def _existence_tests(view: SourceView, owner: ast.ClassDef, socket: str) -> Iterator[ast.AST]:
+    """Yield where it is only asked whether there is a socket: the answer is the base's then."""
+    for node in ast.walk(owner):
+        if isinstance(node, ast.Attribute) and control_flow.dotted_name(node) == socket:
+            if isinstance(node.ctx, ast.Load) and _is_condition(view, node):
+                yield node
+        elif isinstance(node, ast.Call) and _is_hasattr(node, socket):
+            yield node.args[1]
+
+
+def _is_condition(view: SourceView, node: ast.expr) -> bool:
+    """Return whether a value is nothing but a condition, or a part of one."""
+    parent = view.parents[node]
+    if isinstance(parent, ast.BoolOp) or (isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.Not)):
+        return _is_condition(view, parent)
+    if isinstance(parent, ast.If | ast.While | ast.IfExp):
+        return parent.test is node
+    is_none = isinstance(parent, ast.Compare) and isinstance(parent.ops[0], ast.Is | ast.IsNot)
+    return is_none and isinstance(parent.comparators[0], ast.Constant)  # type: ignore[attr-defined]

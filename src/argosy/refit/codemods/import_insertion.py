@@ -1,0 +1,69 @@
+"""Where an import has to stand so that the code which needs it always finds it bound.
+
+It stands behind an import that this code already needs: whoever gets past that one gets past the
+new one, whatever surrounds the two (a function, a guard, a `try`). Where that one is in a run of
+imports, the new one comes behind the run, if what needs it comes later still.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from argosy.refit.transaction.source_change import Insertion, position_of
+from argosy.refit.transaction.source_view import SourceView
+
+
+def import_after(view: SourceView, existing_import: ast.stmt, users: list[ast.expr], source: str) -> Insertion:
+    """Return the insertion of the import `source` for the nodes that use it.
+
+    anchor: the import statement that these nodes need already, in their module or function.
+    """
+    block = view.containing_block(existing_import)
+    last = existing_import
+    if view.parents.get(existing_import) is view.tree:
+        at = block.index(existing_import)
+        run = at
+        while run + 1 < len(block) and isinstance(block[run + 1], ast.Import | ast.ImportFrom):
+            run += 1
+        # A function that stands further down cannot be called while the run is carried out.
+        if all(user.lineno > (block[run].end_lineno or 0) for user in users):
+            last = block[run]
+    return Insertion(position_of(last), source)
+
+
+def import_at_top(view: SourceView, source: str) -> Insertion:
+    """Return the insertion of the import `source` behind the first imports of the module, before all else."""
+    body = view.tree.body
+    last = None
+    for statement in body:
+        if isinstance(statement, ast.Import | ast.ImportFrom) or (last is None and _is_docstring(statement)):
+            last = statement
+        else:
+            break
+    if last is None:
+        return Insertion(position_of(body[0]), source, is_before=True)
+    return Insertion(position_of(last), source)
+
+
+def has_import(view: SourceView, source: str) -> bool:
+    """Return whether the module imports `source` on its own before any other code."""
+    for statement in view.tree.body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            if ast.unparse(statement) == source:
+                return True
+        elif not _is_docstring(statement):
+            return False
+    return False
+
+
+def is_argosy_shadowed(view: SourceView) -> bool:
+    """Return whether the name `argosy` is anything but argosy anywhere in a file."""
+    return any(
+        binding.kind != "import" or binding.origin != "argosy"
+        for scope in view.module_scope.walk()
+        for binding in scope.bindings.get("argosy", ())
+    )
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

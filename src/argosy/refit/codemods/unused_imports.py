@@ -1,0 +1,157 @@
+"""Imports of names that nothing uses any more, since what the rewrites took away was all that did.
+
+They go where nobody can miss them. What was unused before the refit is not its business.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Iterator
+from typing import Final
+
+import msgspec
+
+from argosy.refit.transaction.source_change import Change, Deletion, Replacement, position_of
+from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.transaction.source_view import ImportNode, SourceView
+from argosy.source.module_finder import is_standard
+from argosy.source.name_scopes import NameScope
+
+
+class UnusedImport(msgspec.Struct, frozen=True, order=True):
+    """An imported name that nothing uses since the refit, and why it stays all the same."""
+
+    path: str
+    line: int
+    name: str
+    reason: str
+
+
+class UnusedImportPlan(msgspec.Struct, frozen=True):
+    """What becomes of the imports that the rewrites of a file left without a use.
+
+    gone: the names that the changes take away; they have no reason to stay.
+    """
+
+    changes: tuple[Change, ...]
+    removed: tuple[UnusedImport, ...]
+    remaining: tuple[UnusedImport, ...]
+
+
+def plan_unused_imports(before: SourceView, after: SourceView, index: TreeIndex) -> UnusedImportPlan:
+    """Return which imports of a rewritten file go with what used them.
+
+    before: the file as it was. after: as the rewrites made it.
+    """
+    newly_unused = _used_names(before) - _used_names(after)
+    changes: list[Change] = []
+    found: list[UnusedImport] = []
+    for statement, scope in _imports_with_scope(after):
+        removed_aliases = set()
+        for alias in statement.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            if (scope.qualified_name(), name) in newly_unused:
+                reason = _reason_to_keep(after, index, statement, scope, name)
+                found.append(UnusedImport(after.path, statement.lineno, name, reason))
+                removed_aliases |= set() if reason else {alias}
+        if removed_aliases:
+            changes.append(_without_aliases(statement, removed_aliases))
+    remaining = tuple(item for item in found if item.reason)
+    return UnusedImportPlan(tuple(changes), tuple(item for item in found if not item.reason), remaining)
+
+
+def _without_aliases(statement: ImportNode, removed: Collection[ast.alias]) -> Change:
+    remaining = [alias for alias in statement.names if alias not in removed]
+    if not remaining:
+        return Deletion(position_of(statement))
+    if isinstance(statement, ast.Import):
+        new: ast.stmt = ast.Import(remaining)
+    else:
+        new = ast.ImportFrom(statement.module, remaining, statement.level)
+    return Replacement(position_of(statement), ast.unparse(statement), ast.unparse(new))
+
+
+def _imports_with_scope(view: SourceView) -> Iterator[tuple[ImportNode, NameScope]]:
+    """Yield the imports of modules, classes and functions, each with the scope that it binds names in."""
+    yield from view.python_file.nodes(ast.Import)
+    yield from view.python_file.nodes(ast.ImportFrom)
+
+
+def _used_names(view: SourceView) -> set[tuple[str, str]]:
+    """Return the names that are used, each with the scope that binds it."""
+    return {
+        (owner.qualified_name(), use.name)
+        for scope in view.module_scope.walk()
+        for use in scope.uses
+        if (owner := scope.owner_of(use.name)) is not None
+    }
+
+
+def _reason_to_keep(view: SourceView, index: TreeIndex, statement: ImportNode, scope: NameScope, name: str) -> str:
+    """Return why an unused name is imported all the same; empty where the import may go."""
+    parent = view.parents[statement]
+    if not isinstance(parent, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef):
+        return "its import stands in a block of its own, which may ask whether it succeeds"
+    if len(scope.bindings.get(name, ())) != 1:
+        return "something else binds the name as well"
+    if not _is_safe_to_drop(statement):
+        return "loading its module may do more than to give the name"
+    if len(view.containing_block(statement)) == 1:
+        return "nothing else stands beside it"
+    if _shares_lines(view, statement):
+        return "a comment or another statement stands on its line"
+    if _is_named_in_text(view, name):
+        return "a text or a comment names it"
+    return _external_user(view, index, name) if scope is view.module_scope else ""
+
+
+def _is_safe_to_drop(statement: ImportNode) -> bool:
+    """Return whether nothing is lost by not loading: pyzmq, which argosy loads, or a module of Python's."""
+    modules = [alias.name for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom):
+        modules = [] if statement.level else [statement.module or ""]
+    return bool(modules) and all(_is_module_side_effect_free(module) for module in modules)
+
+
+def _is_module_side_effect_free(module: str) -> bool:
+    return module == "zmq" or (is_standard(module.partition(".")[0]) and module not in _MODULES_WITH_SIDE_EFFECTS)
+
+
+# They do something when they are loaded.
+_MODULES_WITH_SIDE_EFFECTS: Final = frozenset({"antigravity", "rlcompleter", "this", "readline"})
+
+
+def _shares_lines(view: SourceView, statement: ImportNode) -> bool:
+    lines = view.python_file.lines[statement.lineno - 1 : statement.end_lineno]
+    text = "\n".join(lines)
+    if "#" in text or "\\" in text or ";" in text:
+        return True
+    return bool(lines[0].encode("utf-8", "replace")[: statement.col_offset].strip(b" \t"))
+
+
+def _is_named_in_text(view: SourceView, name: str) -> bool:
+    """Return whether a text of a file, or the comment that is a type, may mean a name of it."""
+    pattern = re.compile(rf"\b{re.escape(name)}\b")
+    if view.module_scope.is_dynamic or re.search(rf"#\s*type:.*\b{re.escape(name)}\b", view.python_file.text):
+        return True
+    return any(
+        isinstance(text.value, str) and pattern.search(text.value) and not _is_docstring(view, text)
+        for text in view.nodes_of(ast.Constant)
+    )
+
+
+def _is_docstring(view: SourceView, text: ast.Constant) -> bool:
+    """Return whether a text is a statement of its own, such as a docstring."""
+    return isinstance(view.parents[text], ast.Expr)
+
+
+def _external_user(view: SourceView, index: TreeIndex, name: str) -> str:
+    """Return why a name of a module stays for those who may take it from there; empty for nobody."""
+    if view.path.endswith("__init__.py"):
+        return "it is a package's, for others to take"
+    if where := index.importing_file(view.path, name):
+        return f"`{where}` imports it from here"
+    if where := index.attribute_accessing_file(view.path, name):
+        return f"`{where}` asks this module for it"
+    return ""

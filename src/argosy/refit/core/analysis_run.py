@@ -1,0 +1,340 @@
+"""Asks the rules about a tree that has changed: each file that is new, and what hangs on new facts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from argosy.refit.core.audit_cache import TreeCache, RuleCatalog, CrossFileFindings, CachedAudit, AuditResult, digest_of
+from argosy.refit.core.fact import FactKind
+from argosy.refit.core.source_file import has_any
+from argosy.refit.core.finding import RuleFailure, Finding, IgnoreComment
+from argosy.refit.core.fact_store import FactStore, StoredFacts
+from argosy.refit.core.file_analyzer import FileAnalyzer, describe_error
+from argosy.refit.core.file_result import FileResult
+from argosy.refit.core.rule import Rule, collect_fact_kinds, load_available_rules, load_rules, build_rule_manifests
+from argosy.refit.core.rule_manifest import RuleManifest, describe_fact_kinds
+from argosy.refit.core.source_tree import SourceTree
+from argosy.refit.core.discovery import FilePatterns, TreeSnapshot, FileStat, has_path
+from argosy.source.python_source import read_source_bytes
+
+if TYPE_CHECKING:
+    from argosy.refit.core.audited_fleet import AuditedFleet
+
+# So few files, or so few bytes, are read before a second process has started.
+_MAX_INLINE_FILES, _MAX_INLINE_BYTES = 8, 200_000
+# What rules say of fewer files is said before a second process has begun.
+_MIN_PARALLEL_FILES = 200
+
+OnProgress = Callable[[int, int], None]
+
+
+def build_rule_catalog(*, has_fleet: bool) -> RuleCatalog:
+    """Return what is to be known of the rules before they are loaded."""
+    rules = load_rules()
+    file_patterns = {name for rule in rules for name in rule.file_patterns}
+    file_patterns |= {name for rule in rules for kind in (*rule.fact_kinds, *rule.shared_fact_kinds) for name in kind.file_patterns}
+    return RuleCatalog(
+        file_patterns=tuple(sorted(file_patterns)),
+        titles={rule.code: rule.title for rule in rules},
+        rule_manifests=build_rule_manifests(has_fleet=has_fleet),
+        fact_manifests=describe_fact_kinds(collect_fact_kinds(load_available_rules(has_fleet=has_fleet))),
+    )
+
+
+class AnalysisRun:
+    """One audit of a tree that has changed.
+
+    ledger: what is known of its files, of which what still holds is reused. asked: what the rules asked the
+    disk for.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        snapshot: TreeSnapshot,
+        fleet: AuditedFleet | None,
+        key: bytes,
+        catalog: RuleCatalog,
+        tree_cache: TreeCache,
+    ) -> None:
+        self.root = root
+        self.snapshot = snapshot
+        self.fleet = fleet
+        self.catalog = catalog
+        self.key = key
+        self.tree_cache = tree_cache
+        self.fact_store = FactStore(key, tree_cache)
+        self.failures: list[RuleFailure] = []
+        self.path_checks: dict[str, bool] = {}
+        # Those that were loaded for one edit; in a tree that is new nothing has moved.
+        self._kinds: dict[str, FactKind[Any]] = {}
+        # None where a rule may be refused for the sake of other files than before.
+        self.previously_skipped: Mapping[str, str] | None = None
+
+    def analyze_changed_files(self, previous: CachedAudit | None, processes: int, on_progress: OnProgress | None) -> int:
+        """Read what has changed since `past`, and return how many files that were.
+
+        Raises SpoiltError: what was kept of the audit before is not to be had; so may `verdict`.
+        """
+        stored = self.tree_cache.load("ledger", StoredFacts) if previous is not None else None
+        previous_stats: Mapping[str, FileStat] = {}
+        racy_files = frozenset[str]()
+        if previous is not None and stored is not None and (stored.key, stored.pairing_id) == (self.key, previous.pairing_id):
+            self.fact_store = FactStore(self.key, self.tree_cache, stored, previous.result.unparsed, previous.result.findings)
+            previous_stats, racy_files = previous.snapshot.file_stats, previous.racy_files
+            if previous_stats.keys() == self.snapshot.file_stats.keys():
+                self.previously_skipped = previous.result.skipped_rules
+        for path in self.fact_store.paths - self.snapshot.file_stats.keys():
+            self.fact_store.remove_file(path)
+        jobs = [
+            (path, self.fact_store.known_digest(path))
+            for path, stamp in self.snapshot.file_stats.items()
+            if previous_stats.get(path) != stamp or path in racy_files
+        ]
+        done_count = analyzed_count = 0
+
+        def on_file_result(path: str, result: FileResult | None) -> None:
+            nonlocal done_count, analyzed_count
+            if result is not None:
+                self.fact_store.add_file(path, result, self._kinds)
+            done_count += 1
+            analyzed_count += result is not None
+            if on_progress is not None:
+                on_progress(done_count, total)
+
+        total = len(jobs)
+        self.analyze_files(jobs, processes, on_file_result)
+        return analyzed_count
+
+    def analyze_files(
+        self, jobs: list[tuple[str, bytes]], processes: int, on_result: Callable[[str, FileResult | None], None]
+    ) -> None:
+        size = sum(self.snapshot.file_stats[path].size for path, _ in jobs)
+        if len(jobs) <= _MAX_INLINE_FILES and size <= _MAX_INLINE_BYTES:
+            for path, known_digest in jobs:
+                on_result(path, self.analyze_file(path, known_digest))
+        else:
+            # The largest first, so that none is left for the end.
+            jobs.sort(key=lambda job: self.snapshot.file_stats[job[0]].size, reverse=True)
+            # One edit is read before the pipes and processes of many are even loaded.
+            from argosy.refit.core.parallel_analysis import analyze_files  # noqa: PLC0415
+
+            load_rules_here = partial(load_available_rules, has_fleet=self.fleet is not None)
+            analyze_files(self.root, jobs, processes, on_result, load_rules_here)
+
+    def analyze_file(self, path: str, known_digest: bytes) -> FileResult | None:
+        """Read a file by no more rules than look at it; one that Python cannot run by all."""
+        data = read_source_bytes(os.path.join(self.root, path))
+        if path.endswith(".py") and isinstance(data, bytes):
+            relevant = [
+                sketch
+                for sketch in self.catalog.rule_manifests
+                if sketch.has_file_check and (not sketch.required_words or has_any(data, sketch.required_words))
+            ]
+            name = os.path.basename(path)
+            kinds = [sketch.load() for sketch in self.catalog.fact_manifests if sketch.only_filename in ("", name)]
+            result = self._analyze_with([sketch.load() for sketch in relevant], kinds, path, known_digest)
+            if result is None or result.unparsed is None:
+                return result
+        rules = load_available_rules(has_fleet=self.fleet is not None)
+        return self._analyze_with(rules, collect_fact_kinds(rules), path, known_digest)
+
+    def _analyze_with(
+        self, rules: Sequence[Rule], kinds: Sequence[FactKind[Any]], path: str, known_digest: bytes
+    ) -> FileResult | None:
+        self._kinds.update((kind.name, kind) for kind in kinds)
+        return FileAnalyzer(self.root, rules, kinds).analyze(path, known_digest)
+
+    def evaluate_rules(self, processes: int = 1) -> AuditResult:
+        """Ask the rules that look at several files, in so many processes, and return all findings."""
+        fact_store = self.fact_store
+        unparsed = dict(sorted(fact_store.unparsed.items()))
+        tree = SourceTree(self.root, fact_store.paths, fact_store.facts, unparsed, self.snapshot.directory_entries, self.fleet)
+        stages = sorted((path, fault.stage) for path, fault in unparsed.items())
+        self.base_digest = digest_of([msgspec.msgpack.encode(self.snapshot.directory_entries), msgspec.msgpack.encode(stages)])
+        scheduler = _RuleScheduler(tree, fact_store, self.base_digest, self.failures)
+        self.failures += [item for held in fact_store.failures.values() for item in held]
+        scheduler.run([sketch for sketch in self.catalog.rule_manifests if sketch.is_cross_file], processes)
+        self.path_checks_by_rule = scheduler.path_checks_by_rule
+        self.failed_rules = scheduler.failed_rules
+        for path_checks in scheduler.path_checks_by_rule.values():
+            self.path_checks.update(path_checks)
+        reported: list[Finding] = []
+        self.ignored_findings: list[Finding] = []
+        for item in fact_store.all_findings():
+            (self.ignored_findings if _is_ignored(item, fact_store.ignores) else reported).append(item)
+        return AuditResult(
+            file_count=sum(path.endswith(".py") for path in fact_store.paths),
+            unparsed=unparsed,
+            findings=tuple(sorted(reported)),
+            ignored_count=len(self.ignored_findings),
+            failures=tuple(sorted(set(self.failures))),
+            skipped_rules=dict(self.iter_skipped_rules()),
+        )
+
+    def save(self, pairing_id: bytes) -> None:
+        """Write down what is known beside the verdict. twin: what the two are known by."""
+        self.fact_store.save(pairing_id, self.base_digest, self.ignored_findings, self.path_checks_by_rule, self.failed_rules)
+
+    def iter_skipped_rules(self) -> Iterator[tuple[str, str]]:
+        """Yield the rules that were not asked, and why: those that something of this tree is for."""
+        if self.previously_skipped is not None:
+            yield from self.previously_skipped.items()
+            return
+        for rule in load_rules():
+            reason = rule.unavailable_reason(has_fleet=self.fleet is not None)
+            patterns = FilePatterns(rule.file_patterns)
+            is_relevant = rule.find_missing_tool is None or any(
+                patterns.is_match(path, path.rpartition("/")[2]) for path in self.snapshot.file_stats
+            )
+            if reason and is_relevant:
+                yield rule.code, reason
+
+
+class _RuleOutput(msgspec.Struct, array_like=True):
+    """What a rule says of several files.
+
+    now: by path, None where it says what it said before. asked: of the disk, and the answers.
+    """
+
+    code: str
+    by_path: dict[str, CrossFileFindings | None]
+    path_checks: dict[str, bool]
+    failures: list[RuleFailure]
+
+
+def _group_by_facts(manifests: Iterable[RuleManifest]) -> list[list[RuleManifest]]:
+    """Return rules in groups, the largest first: those that read one kind of facts derive the same of it."""
+    groups: list[list[RuleManifest]] = []
+    for manifest in manifests:
+        overlapping = [group for group in groups if any(set(manifest.fact_kinds) & set(item.fact_kinds) for item in group)]
+        groups = [group for group in groups if group not in overlapping]
+        groups.append([*(item for group in overlapping for item in group), manifest])
+    return sorted(groups, key=len, reverse=True)
+
+
+class _RuleScheduler:
+    """Asks the rules that need facts, each only where what it looks at is not as it was.
+
+    answers: what the disk said to each rule, by its code. failed: the codes of rules that failed somewhere.
+    """
+
+    def __init__(self, tree: SourceTree, fact_store: FactStore, base_digest: bytes, failures: list[RuleFailure]) -> None:
+        self.tree = tree
+        self.fact_store = fact_store
+        self.base_digest = base_digest
+        self.failures = failures
+        self.path_checks_by_rule: dict[str, Mapping[str, bool]] = {}
+        self.failed_rules: set[str] = set()
+        self._existing_paths: dict[str, bool] = {}
+
+    def run(self, manifests: Iterable[RuleManifest], processes: int) -> None:
+        """Have the ledger know what rules find in the light of several files."""
+        stale: list[RuleManifest] = []
+        for manifest in manifests:
+            path_checks = self.fact_store.path_checks(manifest.code)
+            is_known = self.fact_store.is_unchanged(manifest.code, self.base_digest, manifest.fact_kinds)
+            is_known &= self.fact_store.shift_lines(manifest.code, manifest.fact_kinds)
+            if is_known and not self.fact_store.has_failed(manifest.code) and self.is_current(path_checks):
+                self.path_checks_by_rule[manifest.code] = path_checks
+            else:
+                stale.append(manifest)
+        groups = _group_by_facts(stale)
+        if processes > 1 and len(groups) > 1 and len(self.tree.paths) >= _MIN_PARALLEL_FILES:
+            from argosy.refit.core.worker_pool import can_fork  # noqa: PLC0415 - one edit concerns few rules
+
+            if can_fork():
+                self._run_in_processes(groups, processes)
+                return
+        for manifest in stale:
+            self._record(self._evaluate(manifest))
+
+    def _run_in_processes(self, groups: Sequence[Sequence[RuleManifest]], processes: int) -> None:
+        """Ask groups of rules in several processes, each of which begins with all that is known here."""
+        from argosy.refit.core.worker_pool import map_in_processes  # noqa: PLC0415
+
+        for manifest in (item for group in groups for item in group):
+            # What is spoilt is told here, and not by the end of a process.
+            self.fact_store.cross_file_findings(manifest.code)
+            for kind in manifest.fact_kinds:
+                self.fact_store.facts(kind)
+
+        def run_group(job: bytes) -> bytes:
+            return msgspec.msgpack.encode([self._evaluate(sketch) for sketch in groups[int(job)]])
+
+        def on_result(group_index: int, answer: bytes | int) -> None:
+            # What ended a process does here what it would have done without one.
+            data = run_group(b"%d" % group_index) if isinstance(answer, int) else answer
+            for output in msgspec.msgpack.decode(data, type=list[_RuleOutput]):
+                self._record(output)
+
+        map_in_processes([b"%d" % number for number in range(len(groups))], processes, lambda: run_group, on_result, 1)
+
+    def _evaluate(self, manifest: RuleManifest) -> _RuleOutput:
+        """Return what a rule says."""
+        rule = manifest.load()
+        output = _RuleOutput(rule.code, {}, {}, [])
+        previous = self.fact_store.cross_file_findings(rule.code)
+        if rule.check_links is not None:
+            is_context_unchanged = self.fact_store.is_unchanged(rule.code, self.base_digest, [kind.name for kind in rule.shared_fact_kinds])
+            changed_files = self.fact_store.changed_files(kind.name for kind in rule.fact_kinds)
+            own_facts = [self.fact_store.facts(kind.name) for kind in rule.fact_kinds]
+            for path in self.tree.paths:
+                if any(path in held for held in own_facts):
+                    previous_findings = previous.get(path) if is_context_unchanged and path not in changed_files else None
+                    self._check_path(rule, path, rule.check_links, previous_findings, output)
+        if rule.check_tree is not None:
+            is_context_unchanged = self.fact_store.is_unchanged(rule.code, self.base_digest, [kind.name for kind in rule.fact_kinds])
+            check_tree = rule.check_tree
+            self._check_path(rule, "", lambda tree, _: check_tree(tree), previous.get("") if is_context_unchanged else None, output)
+        return output
+
+    def _check_path(
+        self,
+        rule: Rule,
+        path: str,
+        check: Callable[[SourceTree, str], Iterable[Finding]],
+        previous_findings: CrossFileFindings | None,
+        output: _RuleOutput,
+    ) -> None:
+        """Take what a rule says of a path. kept: what it said before, where that still holds."""
+        if previous_findings is not None and self.is_current(previous_findings.path_checks):
+            output.by_path[path] = None
+            output.path_checks.update(previous_findings.path_checks)
+            return
+        try:
+            findings = tuple(rule.complete_findings(check(self.tree, path)))
+            # What an earlier rule asked for may stand behind what both derive of the tree.
+            path_checks = {} if path else dict(self.tree.path_checks)
+            output.by_path[path] = CrossFileFindings(findings, path_checks)
+            output.path_checks.update(path_checks)
+        except Exception as error:  # a rule that fails is told, and stops no other
+            output.failures.append(RuleFailure(path, rule.code, describe_error(error)))
+
+    def _record(self, output: _RuleOutput) -> None:
+        """Take in what a rule says."""
+        previous = self.fact_store.cross_file_findings(output.code)
+        self.path_checks_by_rule[output.code] = output.path_checks
+        self.failures += output.failures
+        if output.failures:
+            self.failed_rules.add(output.code)
+        self.fact_store.record_cross_file(output.code, {path: made or previous[path] for path, made in output.by_path.items()})
+
+    def is_current(self, path_checks: Mapping[str, bool]) -> bool:
+        """Return whether the disk says of what a rule asked what it said then."""
+        return all(self.has_path(path) is answer for path, answer in path_checks.items())
+
+    def has_path(self, path: str) -> bool:
+        """Return what the disk says of a path; asked once."""
+        if path not in self._existing_paths:
+            self._existing_paths[path] = has_path(self.tree.root, path)
+        return self._existing_paths[path]
+
+
+def _is_ignored(finding: Finding, ignore_comments: Mapping[str, tuple[IgnoreComment, ...]]) -> bool:
+    return any(ignore.is_for(finding) for ignore in ignore_comments.get(finding.path, ()))

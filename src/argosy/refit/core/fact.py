@@ -1,0 +1,50 @@
+"""Kinds of facts: what each file tells the rules that look at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from argosy.refit.core.source_file import BrokenFile, PythonFile, TextFile
+
+T = TypeVar("T")
+
+
+class FactKind(Generic[T]):
+    """A kind of facts: small data that is taken from every file once, kept, and read by rules of the tree.
+
+    name: unique, a noun. type: what a file yields: a msgspec struct or any type that msgspec encodes.
+    collect: takes it from a Python file, None when there is nothing to tell. collect_broken: the same for one
+    that does not parse; collect_text: for other files whose names fit one of the globs `names`. only: the one
+    name of the Python files that it is taken from; empty for any.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        type_: type[T],
+        collect: Callable[[PythonFile], T | None] | None = None,
+        *,
+        only_filename: str = "",
+        file_patterns: tuple[str, ...] = (),
+        collect_text: Callable[[TextFile], T | None] | None = None,
+        collect_broken: Callable[[BrokenFile], T | None] | None = None,
+    ) -> None:
+        self.name = name
+        self.collect = collect
+        self.only_filename = only_filename
+        self.file_patterns = file_patterns
+        self.collect_text = collect_text
+        self.collect_broken = collect_broken
+        self._decoder = msgspec.msgpack.Decoder(type_)
+        self._encoder = msgspec.msgpack.Encoder(order="deterministic")
+
+    def encode(self, fact: T) -> bytes:
+        """Return the bytes that are kept of a fact; equal facts have equal bytes."""
+        return self._encoder.encode(fact)
+
+    def decode(self, data: bytes) -> T:
+        """Return a fact from its bytes."""
+        return self._decoder.decode(data)

@@ -1,0 +1,41 @@
+"""What a tree has that a revision of it in git has not."""
+
+from __future__ import annotations
+
+from argosy.fault import Fault, InputError, MissingError
+from argosy.source.git_tree import run_git
+
+
+def find_changed_files(root: str, revision: str) -> frozenset[str]:
+    """Return the files below `root` that are not as where `revision` and HEAD parted, relative to `root`.
+
+    Untracked files count, ignored ones do not; what is committed, staged or only written is the same.
+
+    Raises InputError: `root` is in no work tree of git, or git does not know the revision.
+    Raises MissingError: there is no git.
+    """
+    commit = _run_git(
+        root, revision, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"
+    ).strip()
+    try:
+        base = _run_git(root, revision, "merge-base", commit, "HEAD").strip()
+    except InputError:
+        base = commit  # no common past, or no HEAD yet
+    listed = _run_git(root, revision, "diff", "--name-only", "-z", "--no-ext-diff", "--relative", base, "--", ".")
+    untracked = _run_git(root, revision, "ls-files", "-z", "--others", "--exclude-standard")
+    return frozenset(filter(None, (listed + untracked).split("\0")))
+
+
+def _run_git(root: str, revision: str, *arguments: str) -> str:
+    try:
+        process = run_git(root, *arguments)
+    except FileNotFoundError:
+        message = "`--since` needs git, and there is none on PATH"
+        raise MissingError(
+            Fault("--since", "no-git", message, "install git, or leave `--since` out")
+        ) from None
+    if process.returncode:
+        error_line = process.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
+        message = f"git cannot tell what changed since `{revision}`: {error_line}"
+        raise InputError(Fault("--since", "no-revision", message, "name a commit, a branch or a tag"))
+    return process.stdout.decode("utf-8", "surrogateescape")

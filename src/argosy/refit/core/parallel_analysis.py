@@ -1,0 +1,67 @@
+"""Several processes that read files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from argosy.refit.core.worker_pool import JobFunction, map_in_processes
+from argosy.refit.core.file_analyzer import FileJob, FileAnalyzer
+from argosy.refit.core.file_result import FileResult
+from argosy.refit.core.rule import Rule
+
+_BATCH_SIZE = 12
+# What is read in one go.
+JobBatch = tuple[FileJob, ...]
+OnFileResult = Callable[[str, "Record | None"], None]
+# Called in each process; what it returns need not be sent there.
+RuleLoader = Callable[[], Sequence[Rule]]
+
+
+def analyze_files(root: str, jobs: Sequence[FileJob], processes: int, on_result: OnFileResult, load_rules: RuleLoader) -> None:
+    """Read files in several processes and hand each record to `done` as it comes.
+
+    jobs: relative paths, each with the digest that is known of it. A file that a process dies on is told as
+    one that cannot be read. load: returns the rules; a function of a module, or a partial of one.
+    """
+    analyzer = FileAnalyzer("", load_rules())
+    batched = tuple(job for job in jobs if analyzer.is_batched(job[0]))
+    single_batches = [(job,) for job in jobs if job not in set(batched)]
+    crashed: list[JobBatch] = []
+
+    def on_answer(group: JobBatch, answer: bytes | int) -> None:
+        if isinstance(answer, int) and len(group) > 1:
+            crashed.extend((job,) for job in group)
+        elif isinstance(answer, int):
+            reason = f"cannot be read: it made the reader end (exit code {answer})"
+            on_result(group[0][0], analyzer.unreadable_result(group[0][0], reason))
+        else:
+            for (path, _), result in zip(group, _RESULTS_DECODER.decode(answer), strict=True):
+                on_result(path, result)
+
+    def run_batches(batches: Sequence[JobBatch]) -> None:
+        data = [msgspec.msgpack.encode(group) for group in batches]
+        map_in_processes(
+            data, processes, partial(_setup_worker, root, load_rules), lambda at, answer: on_answer(batches[at], answer), _BATCH_SIZE
+        )
+
+    # A program is waited for while the other process reads: it is asked first.
+    run_batches([batched, *single_batches] if batched else single_batches)
+    if crashed:
+        run_batches(crashed)
+
+
+_RESULTS_DECODER: Final = msgspec.msgpack.Decoder(list[FileResult | None])
+_JOBS_DECODER: Final = msgspec.msgpack.Decoder(JobBatch)
+
+
+def _setup_worker(root: str, load_rules: RuleLoader) -> JobFunction:
+    analyzer = FileAnalyzer(root, load_rules())
+
+    def analyze(jobs: bytes) -> bytes:
+        return msgspec.msgpack.encode(analyzer.analyze_batch(_JOBS_DECODER.decode(jobs)))
+
+    return analyze

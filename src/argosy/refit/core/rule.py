@@ -1,0 +1,148 @@
+"""A rule as data, its cases, and the rules that there are."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from argosy.refit import rules as shelf
+from argosy.refit.core.fact import FactKind
+from argosy.refit.core.source_file import BrokenFile, PythonFile, TextFile
+from argosy.refit.core.finding import FindingAction, Finding
+from argosy.refit.core.rule_manifest import RuleManifest, describe_rule
+from argosy.refit.core.source_tree import SourceTree
+
+NO_FLEET = "no fleet file"
+
+_EXPECTED_MARK = re.compile(r"#\s*<--")
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to find. Its module's docstring is its reference; see `argosy.refit.rules`.
+
+    file: reads one Python file. words: it is asked only about sources that hold one of these; none: all.
+    broken: reads one Python file that Python cannot run.
+    text: reads one other file whose name fits one of the globs `names`. texts: reads several of them at once,
+    and returns what it finds in each, in their order; for what asks a program that is slow to start.
+    link: reads one file's facts (of the kinds `needs`), given those of all files (of the kinds `sees`).
+    tree: reads the facts of all files (of the kinds `needs`).
+    is_for_fleet: it compares with a fleet file; without one it is not asked, which is told once.
+    lacks: returns what the rule needs and this machine has not, or an empty text. A rule that lacks something
+    is not asked, which is told once where there is a file for it.
+    """
+
+    code: str
+    title: str
+    action: FindingAction
+    required_words: tuple[bytes, ...] = ()
+    check_file: Callable[[PythonFile], Iterable[Finding]] | None = None
+    check_broken: Callable[[BrokenFile], Iterable[Finding]] | None = None
+    file_patterns: tuple[str, ...] = ()
+    check_text: Callable[[TextFile], Iterable[Finding]] | None = None
+    check_texts: Callable[[Sequence[TextFile]], Sequence[Iterable[Finding]]] | None = None
+    fact_kinds: tuple[FactKind[Any], ...] = ()
+    shared_fact_kinds: tuple[FactKind[Any], ...] = ()
+    check_links: Callable[[SourceTree, str], Iterable[Finding]] | None = None
+    check_tree: Callable[[SourceTree], Iterable[Finding]] | None = None
+    is_fleet_rule: bool = False
+    find_missing_tool: Callable[[], str] | None = None
+
+    def unavailable_reason(self, *, has_fleet: bool) -> str:
+        """Return why it cannot be asked, an empty text where it can."""
+        if self.is_fleet_rule and not has_fleet:
+            return NO_FLEET
+        return self.find_missing_tool() if self.find_missing_tool is not None else ""
+
+    def complete_findings(self, found: Iterable[Finding]) -> list[Finding]:
+        """Return findings with this rule's code, and its action where they have none of their own."""
+        return [
+            msgspec.structs.replace(item, code=self.code, action=item.action or self.action) for item in found
+        ]
+
+
+class RuleCase(msgspec.Struct, frozen=True):
+    """A source, or a small tree of them, and the places where its rule must find something.
+
+    source: one file's text or bytes; it gets the name `case.py`. files: several, by path, in its place.
+    lines: the expected lines of `source`; None to take those that end in the comment `# <--`, which also
+    tells them in `files`. fleet: the text of a fleet file at the root.
+    """
+
+    source: str | bytes = ""
+    files: Mapping[str, str | bytes] = {}
+    expected_lines: tuple[int, ...] | None = None
+    fleet: str | None = None
+
+    def files_by_path(self) -> dict[str, bytes]:
+        """Return the case's files by path."""
+        files = dict(self.files) or {"case.py": self.source}
+        return {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
+
+    def expected_places(self) -> set[tuple[str, int]]:
+        """Return path and line of every place that is marked."""
+        if self.expected_lines is not None:
+            return {(next(iter(self.files_by_path())), line) for line in self.expected_lines}
+        return {
+            (path, number)
+            for path, data in self.files_by_path().items()
+            for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1)
+            if _EXPECTED_MARK.search(line)
+        }
+
+
+class RuleReference(msgspec.Struct, frozen=True):
+    """A rule's module, read: the rule, its reference, its cases."""
+
+    rule: Rule
+    docstring: str
+    must_find: tuple[RuleCase, ...]
+    must_not_find: tuple[RuleCase, ...]
+
+
+def load_rules() -> tuple[Rule, ...]:
+    """Return every rule, in the order of their codes."""
+    return tuple(sorted((module.RULE for module in _rule_modules()), key=lambda rule: rule.code))
+
+
+def load_available_rules(*, has_fleet: bool) -> tuple[Rule, ...]:
+    """Return every rule that can be asked here, in the order of their codes."""
+    return tuple(rule for rule in load_rules() if not rule.unavailable_reason(has_fleet=has_fleet))
+
+
+def build_rule_manifests(*, has_fleet: bool) -> tuple[RuleManifest, ...]:
+    """Return what is to be known of every rule that can be asked here, in the order of their codes."""
+    modules = {module.RULE.code: module.__name__ for module in _rule_modules()}
+    return tuple(describe_rule(rule, modules[rule.code]) for rule in load_available_rules(has_fleet=has_fleet))
+
+
+def load_references() -> tuple[RuleReference, ...]:
+    """Return every rule with its docstring and its cases, in the order of their codes.
+
+    Raises AttributeError: a rule's module lacks MUST or MUST_NOT.
+    """
+    found = [
+        RuleReference(module.RULE, module.__doc__ or "", tuple(module.MUST), tuple(module.MUST_NOT))
+        for module in _rule_modules()
+    ]
+    return tuple(sorted(found, key=lambda item: item.rule.code))
+
+
+def collect_fact_kinds(rules: Iterable[Rule]) -> tuple[FactKind[Any], ...]:
+    """Return the kinds of facts that `rules` read, each once."""
+    kinds = {kind.name: kind for rule in rules for kind in (*rule.fact_kinds, *rule.shared_fact_kinds)}
+    return tuple(kinds.values())
+
+
+@functools.cache
+def _rule_modules() -> list[ModuleType]:
+    import pkgutil  # noqa: PLC0415 - one edit concerns few rules, each of which is known by its module
+
+    names = [item.name for item in pkgutil.iter_modules(shelf.__path__)]
+    modules = [importlib.import_module(f"{shelf.__name__}.{name}") for name in names]
+    return [module for module in modules if hasattr(module, "RULE")]

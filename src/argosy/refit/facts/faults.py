@@ -1,9 +1,0 @@
-"""Where Python stumbles over a file and what it says: told to those that import it."""
-
-from __future__ import annotations
-
-from argosy.refit.fact import FactKind
-from argosy.source.text import Unparsed
-
-# Each reader has it already: there is nothing to collect.
-PARSE_FAILURES = FactKind("faults", Unparsed)

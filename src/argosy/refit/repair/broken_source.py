@@ -1,0 +1,133 @@
+"""A text that does not parse, as rules see it: tokens, statements, the first break, Python's complaint."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+
+from argosy.refit.analysis.block_structure import StructureBreak, find_structure_breaks
+from argosy.refit.repair.span_edit import next_line_start
+from argosy.refit.analysis.lenient_statements import SourceStatement, split_statements
+from argosy.refit.analysis.lenient_tokens import Token, tokenize_leniently
+from argosy.source.python_source import split_lines
+
+# A prefix of a sound file ends like this, which says nothing of what is above its end.
+_TRUNCATION_MESSAGES = ("was never closed", "unterminated triple-quoted", "unexpected EOF", "was not closed")
+
+
+class SyntaxProblem:
+    """What Python's parser says: line and column from 1, and its words."""
+
+    __slots__ = ("column", "line", "message")
+
+    def __init__(self, error: SyntaxError) -> None:
+        self.line = max(error.lineno or 1, 1)
+        self.column = max(error.offset or 1, 1)
+        self.message = error.msg or ""
+
+
+def find_syntax_problem(text: str) -> SyntaxProblem | None:
+    """Return what Python has against `text`; None when it parses.
+
+    Raises ValueError: Python gives up without a place (nested too deeply, a null byte).
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as error:
+        return SyntaxProblem(error)
+    except (RecursionError, MemoryError, ValueError) as error:
+        raise ValueError(f"nested too deeply, or no text: {error}") from None
+    return None
+
+
+class BrokenSource:
+    """A text with a complaint. Everything else is found when asked for."""
+
+    def __init__(self, text: str, problem: SyntaxProblem) -> None:
+        self.text = text
+        self.parser_problem = problem
+
+    @cached_property
+    def tokens(self) -> tuple[Token, ...]:
+        return tokenize_leniently(self.text)
+
+    @cached_property
+    def statements(self) -> list[SourceStatement]:
+        return list(split_statements(self.tokens))
+
+    @cached_property
+    def first_problem(self) -> SyntaxProblem:
+        """The complaint about the first fault: the tokenizer's, about a later line, may come before it."""
+        first = self.parser_problem
+        lines = split_lines(self.text)
+        while first.line > 1:
+            try:
+                above = find_syntax_problem("\n".join(lines[: first.line - 1]) + "\n")
+            except ValueError:
+                break
+            if above is None or above.line >= first.line - 1 or above.message.endswith(_TRUNCATION_MESSAGES):
+                break
+            if any(word in above.message for word in _TRUNCATION_MESSAGES):
+                break
+            first = above
+        return first
+
+    @cached_property
+    def structure_break(self) -> StructureBreak | None:
+        """The first break of the structure, unless Python stops above it."""
+        for structure_break in find_structure_breaks(self.statements):
+            is_first = self.statements[structure_break.index].line <= self.parser_problem.line
+            return structure_break if is_first else None
+        return None
+
+    @cached_property
+    def break_offset(self) -> int:
+        """The offset of the first break."""
+        if self.structure_break is not None:
+            return self.structure_break.token.start
+        line = self.first_problem.line
+        start = next((token.start for token in self.tokens if token.line >= line), len(self.text))
+        return min(start + self.first_problem.column - 1, next_line_start(self.text, start))
+
+    @property
+    def break_line(self) -> int:
+        """The line of the first break."""
+        return self.structure_break.token.line if self.structure_break is not None else self.first_problem.line
+
+    @cached_property
+    def remaining_tokens(self) -> int:
+        """How many tokens of code are left from the first break on: a step has to make this smaller."""
+        position = self.break_offset
+        return len([token for token in self.tokens if token.start >= position and token.is_code])
+
+    def statement_index(self, line: int) -> int | None:
+        """Return the index of the statement that `line` belongs to."""
+        for at, statement in enumerate(self.statements):
+            if statement.line <= line <= statement.end_line:
+                return at
+        return None
+
+    def enclosing_headers(self, at: int) -> list[int]:
+        """Return the indexes of the headers around the statement `at`, the outermost first.
+
+        Of a statement that stands too far left, these are the headers around its column.
+        """
+        return find_enclosing_headers(self.statements, at, self.statements[at].indent)
+
+
+def find_enclosing_headers(statements: Sequence[SourceStatement], at: int, column: int) -> list[int]:
+    """Return the indexes of the headers of the blocks around `column` at the statement `at`."""
+    found: list[int] = []
+    for index in range(at - 1, -1, -1):
+        statement = statements[index]
+        if statement.indent < column:
+            column = statement.indent
+            if statement.is_block_header:
+                found.append(index)
+        if column == 0:
+            break
+    return found[::-1]

@@ -1,0 +1,47 @@
+"""A name that nothing binds, and that the rest of the tree imports from one place: it is imported from there.
+
+The guards are those of `Shown.origin`: the module exists and binds the name, all files that import it take it
+from there (or all that use it in the same way), and no file beside this one binds it by a statement. Where
+files differ, a module decides from which this file takes other names already, if it alone of those
+defines a function or class of that name.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.span_edit import SpanEdit, detect_newline
+from argosy.refit.repair.name_resolution.project_names import ProjectNames, attributes_read
+from argosy.refit.repair.name_resolution.module_view import ModuleView
+
+NAME = "brought-import"
+
+
+def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:
+    for item in view.unresolved:
+        if item.binding_line:
+            continue
+        origin = project_names.find_origin(item.name, view.path, attributes_read(view.parsed.tree, item.name))
+        if origin is not None:
+            other_files = "another file has" if origin.file_count == 1 else f"{origin.file_count} other files have"
+            text, description = origin.import_statement, f"`{origin.import_statement}`, as {other_files} it"
+        else:
+            module = project_names.defining_module(item.name, _modules_imported_from(view))
+            if module is None:
+                continue
+            text = f"from {module} import {item.name}"
+            description = f"`{text}`: of the modules that this file takes names from, it alone defines it"
+        offset = view.find_import_offset(item.line)
+        edit = SpanEdit(offset, offset, f"{text}{detect_newline(view.text)}")
+        yield RepairCandidate(NAME, item.line, (edit,), description)
+
+
+def _modules_imported_from(view: ModuleView) -> set[str]:
+    """Return the modules that a file imports names from, wherever it does."""
+    return {
+        node.module
+        for node in ast.walk(view.parsed.tree)
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+    }

@@ -1,0 +1,46 @@
+"""`config = load_config()`: a name that is bound nowhere, beside an imported function that is never called.
+
+The line that called it is gone. It comes back behind the import when other files of the tree make the name at
+their top by calling this very function without arguments, and by nothing else as often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.span_edit import SpanEdit, detect_newline
+from argosy.refit.repair.name_resolution.project_names import ProjectNames
+from argosy.refit.repair.name_resolution.module_view import ModuleView
+
+NAME: Final = "lost-binding"
+MIN_FILES: Final = 3
+
+
+def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:
+    for item in view.unresolved:
+        if item.binding_line:
+            continue
+        makers = project_names.makers.get(item.name, {})
+        maker = max(makers, key=lambda name: (len(makers[name]), name), default="")
+        others = [len(files) for name, files in makers.items() if name != maker]
+        if not maker or len(makers[maker]) < MIN_FILES or any(count >= len(makers[maker]) for count in others):
+            continue
+        at = _unused_import_index(view, maker)
+        if at is None or not view.has_own_lines(at + 1):
+            continue
+        offset = view.line_offset((view.body[at].end_lineno or item.line) + 1)
+        text = f"{item.name} = {maker}(){detect_newline(view.text)}"
+        description = f"`{item.name} = {maker}()`: `{maker}` is imported and not called; {len(makers[maker])} files do so"
+        yield RepairCandidate(NAME, item.line, (SpanEdit(offset, offset, text),), description)
+
+
+def _unused_import_index(view: ModuleView, name: str) -> int | None:
+    """Return which statement of the module imports `name`, where nothing in the file uses it."""
+    bindings = view.scope.bindings.get(name, ())
+    if len(bindings) != 1 or bindings[0].kind != "import" or name in view.uses_by_name:
+        return None
+    at = view.statement_index(bindings[0].line)
+    is_plain = at + 1 < len(view.body) and view.body[at].col_offset == 0
+    return at if is_plain and type(view.body[at]).__name__ == "ImportFrom" else None

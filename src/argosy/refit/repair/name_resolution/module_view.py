@@ -1,0 +1,194 @@
+"""A text that parses, with the names in it that would be NameErrors."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cached_property
+
+import msgspec
+
+from argosy.refit.repair.span_edit import SpanEdit
+from argosy.source.binder import find_scopes
+from argosy.source.node_index import NodeIndex
+from argosy.source.use_before_def import find_uses_before_definition
+from argosy.source.python_parser import Parsed, parse
+from argosy.source.name_scopes import NameScope, NameUse
+from argosy.source.python_source import SourceText, split_lines
+from argosy.source.undefined_names import find_undefined
+
+
+class UnresolvedName(msgspec.Struct, frozen=True, order=True):
+    """A name that is read where nothing has bound it.
+
+    line: of its first use. bound_line: where the module binds it later, 0 for nowhere. is_import:
+    whether that is an import.
+    """
+
+    name: str
+    line: int
+    binding_line: int
+    is_import: bool
+
+
+class ModuleView:
+    """A source and its names. Everything is found when asked for."""
+
+    def __init__(self, source: SourceText, parsed: Parsed) -> None:
+        self.source = source
+        self.parsed = parsed
+        self.text = source.text()
+
+    @property
+    def path(self) -> str:
+        return self.source.path
+
+    @property
+    def body(self) -> list[ast.stmt]:
+        return self.parsed.tree.body
+
+    @cached_property
+    def _scope_and_index(self) -> tuple[NameScope, NodeIndex]:
+        index = NodeIndex()
+        return find_scopes(self.parsed, index), index
+
+    @property
+    def scope(self) -> NameScope:
+        return self._scope_and_index[0]
+
+    @property
+    def index(self) -> NodeIndex:
+        """The nodes of the file by kind, as `argosy.source.name_scopes` has them."""
+        return self._scope_and_index[1]
+
+    @cached_property
+    def unresolved(self) -> tuple[UnresolvedName, ...]:
+        """The names that are read and not bound, each once, in the order of their lines."""
+        found: dict[str, UnresolvedName] = {}
+        for early in find_uses_before_definition(self.parsed, self.scope, is_main=True):
+            if early.bound_by is None or early.is_certain:
+                is_import = early.bound_by == "import"
+                found[early.name] = UnresolvedName(early.name, early.line, early.bound_line, is_import)
+        for name in find_undefined(self.parsed, self.scope):
+            found.setdefault(name.name, UnresolvedName(name.name, name.line, 0, False))
+        return tuple(sorted(found.values(), key=lambda item: item.line))
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        starts = [0]
+        for at, char in enumerate(self.text):
+            if char == "\n" or (char == "\r" and self.text[at + 1 : at + 2] != "\n"):
+                starts.append(at + 1)
+        return starts
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return split_lines(self.text)
+
+    def offset(self, line: int, column: int) -> int:
+        """Return the offset, in characters, of a place as `ast` tells it (columns in UTF-8 bytes)."""
+        before = self._lines[line - 1].encode("utf-8", "replace")[:column]
+        return self._line_starts[line - 1] + len(before.decode("utf-8", "replace"))
+
+    def span(self, node: ast.expr) -> tuple[int, int]:
+        """Return where an expression begins and ends, in characters."""
+        stop = self.offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
+        return self.offset(node.lineno, node.col_offset), stop
+
+    def source_segment(self, node: ast.expr) -> str:
+        """Return an expression as it is written."""
+        start, stop = self.span(node)
+        return self.text[start:stop]
+
+    @cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        """Each node's parent."""
+        return {child: node for node in ast.walk(self.parsed.tree) for child in ast.iter_child_nodes(node)}
+
+    @cached_property
+    def uses_by_name(self) -> dict[str, list[ast.Name]]:
+        """The places where each name is read, whatever scope it is of."""
+        found: dict[str, list[ast.Name]] = {}
+        for scope in self.scope.walk():
+            for use in scope.uses:
+                found.setdefault(use.name, []).append(use.node)
+        return found
+
+    def is_module(self, name: str) -> bool:
+        """Return whether `name` is that module wherever the file binds it."""
+        bound = [binding for scope in self.scope.walk() for binding in scope.bindings.get(name, ())]
+        return bool(bound) and all(item.kind == "import" and item.origin == name for item in bound)
+
+    def find_import_offset(self, line: int) -> int:
+        """Return the offset for a new import: below the last one above `line`, else above the first use."""
+        target = min(self.statement_index(line), len(self.body) - 1)
+        last = -1
+        for index, node in enumerate(self.body[:target]):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and last >= 0:
+                break
+            if isinstance(node, ast.Import | ast.ImportFrom) and self.has_own_lines(index):
+                last = index
+        if last >= 0:
+            return self.line_offset((self.body[last].end_lineno or 0) + 1)
+        return self.line_offset(self.statement_first_line(self._index_after_docstring(target)))
+
+    def _index_after_docstring(self, target: int) -> int:
+        """Return the index below a docstring and `from __future__` lines, at most `target`."""
+        index = 0
+        while index < target:
+            node = self.body[index]
+            is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            if not is_text and not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+                break
+            index += 1
+        return index
+
+    def line_offset(self, line: int) -> int:
+        """Return where a line begins; the end of the text for the line after the last."""
+        return self._line_starts[line - 1] if line <= len(self._line_starts) else len(self.text)
+
+    def module_uses(self, name: str) -> Iterator[tuple[NameUse, NameScope]]:
+        """Yield the uses of `name` that no function or class binds."""
+        for scope in self.scope.walk():
+            for use in scope.uses:
+                if use.name == name and scope.owner_of(name) in (None, self.scope):
+                    yield use, scope
+
+    def rename_edits(self, name: str, new: str) -> tuple[SpanEdit, ...] | None:
+        """Return the changes that write `new` for each unbound use of `name`; None where one is not found.
+
+        Python 3.11 tells no true places inside f-strings.
+        """
+        edits: set[SpanEdit] = set()
+        for use, _ in self.module_uses(name):
+            start = self.offset(use.node.lineno, use.node.col_offset)
+            if self.text[start : start + len(name)] != name:
+                return None
+            edits.add(SpanEdit(start, start + len(name), new))
+        return tuple(sorted(edits)) or None
+
+    def statement_index(self, line: int) -> int:
+        """Return the index, in the module's body, of the statement that `line` is in or comes before."""
+        for index, node in enumerate(self.body):
+            if line <= (node.end_lineno or node.lineno):
+                return index
+        return len(self.body)
+
+    def statement_first_line(self, index: int) -> int:
+        """Return the line in which a statement of the module begins, decorators included."""
+        node = self.body[index]
+        decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+        return min([node.lineno, *(item.lineno for item in decorators)])
+
+    def has_own_lines(self, index: int) -> bool:
+        """Return whether a statement of the module has its lines for itself."""
+        node = self.body[index]
+        before = self.body[index - 1].end_lineno if index else 0
+        after = self.body[index + 1].lineno if index + 1 < len(self.body) else 0
+        return node.col_offset == 0 and before != node.lineno and after != node.end_lineno
+
+
+def compile_view(source: SourceText) -> ModuleView | None:
+    """Return the view of a source; None when it does not compile."""
+    parsed = parse(source)
+    return ModuleView(source, parsed) if isinstance(parsed, Parsed) else None

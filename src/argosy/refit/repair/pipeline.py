@@ -1,0 +1,188 @@
+"""From a file to a proposal: the search where it does not parse, the names, the start, the gates."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection
+
+import msgspec
+
+from argosy.refit.analysis.damage import Diagnosis, diagnose
+from argosy.refit.repair.statement_names import names_bound
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.span_edit import apply_edits, line_start, next_line_start
+from argosy.refit.repair.damage_families import find_family
+from argosy.refit.repair.name_resolution.name_fixpoint import resolve_names
+from argosy.refit.repair.name_resolution.project_names import ProjectNames
+from argosy.refit.repair.name_resolution.module_view import UnresolvedName, ModuleView, compile_view
+from argosy.refit.repair.untouched_check import check_untouched
+from argosy.refit.repair.proposal import ProposalCheck, UnboundName, RepairProposal, RepairStep
+from argosy.refit.repair.repair_search import Solution, find_solutions
+from argosy.refit.repair.startup.project_context import ProjectContext
+from argosy.refit.repair.startup.startup_fixpoint import may_need_repair, fix_startup
+from argosy.refit.repair.reencoded_source import with_text
+from argosy.refit.analysis.lenient_statements import read_statements
+from argosy.source.python_parser import Parsed
+from argosy.source.python_source import SourceText, Unparsed
+
+# So many texts that parse are compared by the names that they leave unbound.
+_MAX_SOLUTIONS = 4
+
+
+class RepairState(msgspec.Struct, frozen=True):
+    """The best text that the rules came to.
+
+    failed: None for a file that parsed from the start, whose way has no steps. way: None when no rule
+    helped. names: those that its text reads and nothing binds; empty when it does not compile.
+    """
+
+    source: SourceText
+    parse_error: Unparsed | None
+    solution: Solution | None
+    unbound_names: frozenset[str]
+
+    def repaired_source(self) -> SourceText | None:
+        """Return the source with the text that was reached, None when that does not parse."""
+        if self.solution is None or self.solution.remaining_tokens:
+            return None
+        return with_text(self.source, self.solution.text)
+
+
+def inspect_parsed(parsed: Parsed, missing_packages: Collection[str] = ()) -> RepairState | None:
+    """Return what there may be to mend in a file that parses; None when it is well by the file alone.
+
+    absent: packages that are told to be absent where the code will run.
+    """
+    source = parsed.source
+    view = ModuleView(source, parsed)
+    if (
+        not (view.unresolved or may_need_repair(view, missing_packages))
+        or compile_view(source) is None
+        or with_text(source, view.text) != source
+    ):
+        return None
+    names = frozenset(item.name for item in view.unresolved)
+    return RepairState(source, None, Solution(view.text, (), 0, 0), names)
+
+
+def search_repair(source: SourceText, parse_error: Unparsed) -> RepairState:
+    """Return the best text for a source that does not parse: of several that with the fewest names lost."""
+    if with_text(source, source.text()) != source:
+        # Its bytes are not all text of its encoding: no change could leave the rest as it is.
+        return RepairState(source, parse_error, None, frozenset())
+    best: tuple[tuple[int, int, int], Solution, frozenset[str]] | None = None
+    names_bound_before = _top_level_bindings(source.text())
+    partial: Solution | None = None
+    for order, solution in enumerate(itertools.islice(find_solutions(source.text()), _MAX_SOLUTIONS)):
+        if solution.remaining_tokens:
+            partial = solution
+            continue
+        view = _view_with_text(source, solution.text)
+        if view is None:
+            continue
+        unresolved = frozenset(item.name for item in view.unresolved)
+        rank = (len(unresolved & names_bound_before), solution.penalty, order)
+        if best is None or rank < best[0]:
+            best = (rank, solution, unresolved)
+        if not rank[0]:
+            break
+    if best is None:
+        return RepairState(source, parse_error, partial, frozenset())
+    return RepairState(source, parse_error, best[1], best[2])
+
+
+def build_proposal(state: RepairState, project_names: ProjectNames, context: ProjectContext) -> RepairProposal:
+    """Return the proposal for a file: names and start mended by what the tree shows, the gates held.
+
+    shown: the names of the tree; around: what else is asked of it.
+    """
+    source, solution = state.source, state.solution
+    damage = diagnose(source, state.parse_error) if state.parse_error is not None else None
+    if solution is None:
+        return _no_proposal(source, damage)
+    before = source.text()
+    steps, text = _replay_steps(before, solution.steps)
+    view = None if solution.remaining_tokens else _view_with_text(source, text)
+    if view is not None:
+        view, name_steps = resolve_names(view, project_names)
+        view, startup_steps = fix_startup(view, context)
+        for candidate, earlier in (*name_steps, *startup_steps):
+            steps.append(_build_step(candidate, earlier, apply_edits(earlier, candidate.edits)))
+        text = view.text
+    after = with_text(source, text)
+    if after is None:
+        return _no_proposal(source, damage)
+    undefined = _remaining_unbound(view, state) if view is not None else ()
+    checks: dict[ProposalCheck, bool] = {
+        "parses": not solution.remaining_tokens,
+        "compiles": view is not None,
+        "untouched": all(step is not None for step in steps),
+        "names": not any(name.is_unbound_by_repair for name in undefined),
+    }
+    proven_steps = tuple(step for step in steps if step is not None)
+    return RepairProposal(source.path, damage, source.data, after.data, proven_steps, checks, undefined)
+
+
+def _no_proposal(source: SourceText, damage: Diagnosis | None) -> RepairProposal:
+    checks: dict[ProposalCheck, bool] = {"parses": False, "compiles": False, "untouched": True, "names": True}
+    return RepairProposal(source.path, damage, source.data, source.data, (), checks, ())
+
+
+def _replay_steps(text: str, candidates: tuple[RepairCandidate, ...]) -> tuple[list[RepairStep | None], str]:
+    steps: list[RepairStep | None] = []
+    for candidate in candidates:
+        after = apply_edits(text, candidate.edits)
+        steps.append(_build_step(candidate, text, after))
+        text = after
+    return steps, text
+
+
+def _build_step(candidate: RepairCandidate, before: str, after: str) -> RepairStep | None:
+    """Return a step as it is told; None when it changed more than its own statements."""
+    check = check_untouched(before, after, candidate.edits)
+    if not check.is_unchanged:
+        return None
+    family = find_family(candidate.rule, _lines_touched(candidate, before))
+    return RepairStep(
+        candidate.rule,
+        candidate.line,
+        candidate.description,
+        check.unchanged_tokens,
+        candidate.alternatives,
+        family.name if family is not None else "",
+    )
+
+
+def _lines_touched(candidate: RepairCandidate, text: str) -> str:
+    spans = sorted({(line_start(text, edit.start), next_line_start(text, edit.end)) for edit in candidate.edits})
+    return "".join(text[start:stop] for start, stop in spans)
+
+
+def _view_with_text(source: SourceText, text: str) -> ModuleView | None:
+    other = with_text(source, text)
+    return compile_view(other) if other is not None else None
+
+
+def _remaining_unbound(view: ModuleView, state: RepairState) -> tuple[UnboundName, ...]:
+    """Return the names that are left. New is one that the broken text bound, or that all uses of had."""
+
+    def is_new(item: UnresolvedName) -> bool:
+        if state.parse_error is None:
+            return item.name not in state.unbound_names
+        return item.name in known and not item.binding_line
+
+    known = _top_level_bindings(state.source.text()) if state.parse_error is not None else frozenset()
+    return tuple(UnboundName(item.name, item.line, item.binding_line, is_new(item)) for item in view.unresolved)
+
+
+def _top_level_bindings(text: str) -> frozenset[str]:
+    """Return the names that statements at column 0 of the broken text bind: a repair could unbind them."""
+    found: set[str] = set()
+    for statement in read_statements(text):
+        if statement.indent:
+            continue
+        found |= names_bound(statement)
+        if statement.keyword in ("def", "class") and len(statement.tokens) > 1:
+            names = [token.text for token in statement.tokens if token.kind == "name"]
+            found.update(names[:1])
+    return frozenset(found)

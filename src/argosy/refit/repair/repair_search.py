@@ -1,0 +1,88 @@
+"""The way from a text that does not parse to one that does, step by step.
+
+Best first: the state that was reached with the least doubt is looked at next, and of two like it the
+one whose first break is further down. A step counts only when it moves the first break down or
+removes it, so that no two steps undo each other; the number of states is bounded.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from argosy.refit.repair.broken_source import BrokenSource, find_syntax_problem
+from argosy.refit.repair.candidate import RepairCandidate, SyntaxRule
+from argosy.refit.repair.span_edit import apply_edits
+from argosy.refit.repair.syntax import RULES
+
+
+class Solution(msgspec.Struct, frozen=True):
+    """A text that was reached, and by which steps. remaining: 0 when it parses."""
+
+    text: str
+    steps: tuple[RepairCandidate, ...]
+    penalty: int
+    remaining_tokens: int
+
+
+# A file with a dozen damages takes a dozen states when each first guess is right.
+MAX_STATES = 120
+
+
+def find_solutions(text: str, *, max_states: int = MAX_STATES, rules: Mapping[str, SyntaxRule] = RULES) -> Iterator[Solution]:
+    """Yield the texts that parse, the least doubtful first, with their steps; if none does, the best other.
+
+    most: how many states are looked at. Yields nothing for a text that parses, or that Python
+    refuses without telling a place.
+    """
+    try:
+        problem = find_syntax_problem(text)
+    except ValueError:
+        return
+    if problem is None:
+        return
+    start = BrokenSource(text, problem)
+    best = Solution(text, (), 0, start.remaining_tokens)
+    order = itertools.count()
+    frontier: list[tuple[int, int, int, Solution, BrokenSource]] = [(0, start.remaining_tokens, next(order), best, start)]
+    seen = {text}
+    has_found = False
+    while frontier and max_states > 0:
+        _, remaining, _, solution, broken = heapq.heappop(frontier)
+        if remaining < best.remaining_tokens:
+            best = solution
+        max_states -= 1
+        for successor in _expand(solution, broken, rules, seen):
+            if isinstance(successor, Solution):
+                has_found = True
+                yield successor
+            else:
+                next_solution, next_source = successor
+                heapq.heappush(frontier, (next_solution.penalty, next_source.remaining_tokens, next(order), next_solution, next_source))
+    if not has_found and best.steps:
+        yield best
+
+
+def _expand(
+    solution: Solution, broken: BrokenSource, rules: Mapping[str, SyntaxRule], seen: set[str]
+) -> Iterator[Solution | tuple[Solution, BrokenSource]]:
+    for rule in rules.values():
+        for candidate in rule(broken):
+            text = apply_edits(broken.text, candidate.edits)
+            if text in seen:
+                continue
+            seen.add(text)
+            steps, penalty = (*solution.steps, candidate), solution.penalty + candidate.penalty
+            try:
+                problem = find_syntax_problem(text)
+            except ValueError:
+                continue
+            if problem is None:
+                yield Solution(text, steps, penalty, 0)
+                continue
+            next_source = BrokenSource(text, problem)
+            if next_source.remaining_tokens < broken.remaining_tokens:
+                yield Solution(text, steps, penalty, next_source.remaining_tokens), next_source

@@ -1,0 +1,328 @@
+"""A run: files changed together, each at once or not at all, and how they were before.
+
+`.argosy/runs/RUN/` in the tree holds the originals and a manifest. All of it is on disk before the
+first file is exchanged by a rename. What became of a file is told by its content alone (as it was,
+as it was made, or something else), so a run that was killed at any point, or an undo of it, is
+undone like any other.
+
+    originals -> manifest -> new files beside the old -> rename each -> manifest `applied`
+    undo: originals beside the files -> rename each back -> manifest `undone`
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from argosy.fault import Fault, InputError, RefusedError
+from argosy.refit.transaction.atomic_replace import (
+    NOT_REGULAR,
+    FileReplacement,
+    Conflict,
+    digest_bytes,
+    digest_file,
+    replace_files,
+    fsync_all,
+    remove_temporary,
+    write_file,
+)
+
+RUNS_ROOT = ".argosy"
+_RUNS_DIR = os.path.join(RUNS_ROOT, "runs")
+_MANIFEST = "manifest.json"
+_CHANGED_REASONS = {"": "it has gone since", NOT_REGULAR: "it is no plain file any more"}
+
+
+class TransactionEntry(msgspec.Struct, frozen=True):
+    """One file of a run. before, after: SHA-256 of its content; mode and mtime_ns as it was."""
+
+    path: str
+    original: str
+    before: str
+    after: str
+    mode: int
+    mtime_ns: int
+
+
+class TransactionManifest(msgspec.Struct, frozen=True):
+    """A run. `applying` stays in a run that was killed."""
+
+    run: str
+    state: Literal["applying", "applied", "undone"]
+    files: tuple[TransactionEntry, ...]
+
+
+def _new_run_name(root: str) -> str:
+    """Return a name that sorts behind those of all earlier runs, whatever the clock did."""
+    now_s = time.time()
+    name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now_s))}-{int(now_s % 1 * 1e6):06}"
+    earlier = list_runs(root)
+    last = earlier[-1].run if earlier else ""
+    return name if name > last else f"{last}+"
+
+
+class Transaction:
+    """A run in a tree that is being made. Only one at a time: `open_run` holds the tree's lock."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.name = _new_run_name(root)
+        self.directory = os.path.join(root, _RUNS_DIR, self.name)
+        self.files: tuple[TransactionEntry, ...] = ()
+        self.applied: set[str] = set()  # files that stand rewritten, by what this run has done
+
+    def apply(self, contents: Mapping[str, tuple[bytes, bytes]]) -> list[Conflict]:
+        """Exchange files for new ones; return those that were left alone.
+
+        contents: by path relative to the root, what was read and what shall be there. Nothing of the
+        run is left when it changes nothing, or when it is interrupted.
+        Raises RefusedError: the originals cannot be kept, as on a full disk; no file was changed.
+        """
+        conflicts = []
+        prepared: list[TransactionEntry] = []
+        try:
+            self._make_directory()
+            for number, (path, (before, after)) in enumerate(contents.items()):
+                reason = self._conflict_reason(path, before)
+                if reason:
+                    conflicts.append(Conflict(path, reason))
+                else:
+                    prepared.append(self._save_original(number, path, before, after))
+            self.files = tuple(prepared)
+            if self.files:
+                self._persist_originals()
+                files = [self._replacement(entry, contents[entry.path][1]) for entry in self.files]
+                conflicts += replace_files(self.root, self.name, files, all_or_nothing=True)
+            conflicting = {item.path for item in conflicts}
+            self.files = tuple(entry for entry in self.files if entry.path not in conflicting)
+            self.applied = {entry.path for entry in self.files}
+            self.commit()
+        except OSError as error:
+            if self.rollback():
+                raise
+            raise RefusedError(_not_writable(self.root, error)) from error
+        except BaseException:
+            self.rollback()
+            raise
+        return conflicts
+
+    def select_files(self, selected: Collection[str], contents: Mapping[str, bytes]) -> list[Conflict]:
+        """Have only the files of `chosen` rewritten, and the run's other ones as they were.
+
+        contents: the new content of each. Returns the files that somebody else has changed meanwhile; which
+        of them stand rewritten beside that change, `standing` tells.
+        """
+        restored = [entry for entry in self.files if entry.path not in selected]
+        conflicts = _restore_originals(self.root, self.directory, self.name, restored)
+        self.applied -= {entry.path for entry in restored} - {item.path for item in conflicts}
+        files = [
+            self._replacement(entry, contents[entry.path])
+            for entry in self.files
+            if entry.path in selected and entry.path not in self.applied
+        ]
+        more_conflicts = replace_files(self.root, self.name, files)
+        self.applied |= {file.path for file in files} - {item.path for item in more_conflicts}
+        return conflicts + more_conflicts
+
+    def keep_applied(self) -> None:
+        """Take only the files that stand rewritten as the run's; the others are as they were."""
+        self.files = tuple(entry for entry in self.files if entry.path in self.applied)
+
+    def commit(self) -> None:
+        """Write that the run is done; a run of no file leaves nothing."""
+        if self.files:
+            _write_manifest(self.directory, self.manifest_in_state("applied"))
+        else:
+            self._remove_directory()
+
+    def manifest_in_state(self, state: Literal["applying", "applied", "undone"]) -> TransactionManifest:
+        """Return the run as it is written down."""
+        return TransactionManifest(self.name, state, self.files)
+
+    def _make_directory(self) -> None:
+        _remove_stale_runs(self.root)
+        os.makedirs(os.path.join(self.directory, "originals"))
+        ignored = os.path.join(self.root, RUNS_ROOT, ".gitignore")
+        if not os.path.exists(ignored):
+            write_file(ignored, b"*\n", 0o644)
+
+    def _persist_originals(self) -> None:
+        """See that the originals, and what tells of them, are on the disk."""
+        directory = os.path.join(self.directory, "originals")
+        _require_fsync([*(os.path.join(self.directory, entry.original) for entry in self.files), directory])
+        _write_manifest(self.directory, self.manifest_in_state("applying"))
+        _require_fsync([os.path.dirname(self.directory)])
+
+    @staticmethod
+    def _replacement(entry: TransactionEntry, content: bytes) -> FileReplacement:
+        return FileReplacement(entry.path, entry.before, content, entry.mode)
+
+    def _conflict_reason(self, path: str, before: bytes) -> str:
+        try:
+            status = os.lstat(os.path.join(self.root, path))
+        except OSError as error:
+            return f"it cannot be read any more: {(error.strerror or '').lower()}"
+        if not stat.S_ISREG(status.st_mode):
+            return "it is no plain file"
+        if status.st_nlink > 1:
+            return f"it has {status.st_nlink} names (hard links), and only one of them would change"
+        return "" if digest_file(self.root, path) == digest_bytes(before) else "it changed while it was being read"
+
+    def _save_original(self, number: int, path: str, before: bytes, after: bytes) -> TransactionEntry:
+        status = os.lstat(os.path.join(self.root, path))
+        name = f"originals/{number:05}"
+        write_file(os.path.join(self.directory, name), before, 0o600)
+        mode = stat.S_IMODE(status.st_mode)
+        return TransactionEntry(path, name, digest_bytes(before), digest_bytes(after), mode, status.st_mtime_ns)
+
+    def rollback(self) -> list[Conflict]:
+        """Undo what was done so far, so that an interrupted run leaves nothing; return what could not be."""
+        conflicts = _restore_originals(self.root, self.directory, self.name, self.files)
+        if not conflicts:
+            self._remove_directory()
+        return conflicts
+
+    def _remove_directory(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
+        runs = os.path.dirname(self.directory)
+        with contextlib.suppress(OSError):
+            os.rmdir(runs)
+            if set(os.listdir(os.path.dirname(runs))) <= {".gitignore", "lock"}:
+                shutil.rmtree(os.path.dirname(runs))
+
+
+def _remove_stale_runs(root: str) -> None:
+    """Remove what killed runs left that no undo needs: those that had not begun, and half-written files."""
+    directory = os.path.join(root, _RUNS_DIR)
+    started = {run.run: run for run in list_runs(root)}
+    for name in os.listdir(directory) if os.path.isdir(directory) else ():
+        if name not in started:
+            shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
+        elif started[name].state == "applying":
+            for entry in started[name].files:
+                remove_temporary(root, name, entry.path)
+
+
+@contextlib.contextmanager
+def lock_tree(root: str) -> Iterator[None]:
+    """Hold the tree for one refit. Raises RefusedError: another one is at work in it."""
+    directory = os.path.join(root, RUNS_ROOT)
+    existed = os.path.isdir(directory)
+    path = os.path.join(directory, "lock")
+    try:
+        os.makedirs(directory, exist_ok=True)
+        lock_file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError as error:
+        if not existed:
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+        raise RefusedError(_not_writable(root, error)) from error
+    with lock_file as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            message = "another refit is at work in this tree"
+            raise RefusedError(Fault(root, "busy", message, "wait for it to end")) from None
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+                if not existed:
+                    os.rmdir(directory)
+
+
+def _not_writable(root: str, error: OSError) -> Fault:
+    reason = (error.strerror or str(error)).lower()
+    message = f"what a run keeps of the files cannot be written to `{RUNS_ROOT}`: {reason}; no file was changed"
+    return Fault(root, "not-written", message, "make room there, or let it be written")
+
+
+def list_runs(root: str) -> list[TransactionManifest]:
+    """Return the runs of a tree, oldest first; one without a readable manifest has changed nothing."""
+    directory = os.path.join(root, _RUNS_DIR)
+    found = []
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
+        try:
+            with open(os.path.join(directory, name, _MANIFEST), "rb") as file:
+                found.append(msgspec.json.decode(file.read(), type=TransactionManifest))
+        except (OSError, msgspec.DecodeError):
+            continue
+    return found
+
+
+def undo_run(root: str, run_name: str | None) -> tuple[TransactionManifest, list[Conflict]]:
+    """Put the files of a run back, byte for byte, with their modes and times; return those left alone.
+
+    chosen: the run's name; None for the newest that has not been undone.
+    Raises InputError: there is no such run.
+    """
+    runs = list_runs(root)
+    open_runs = [run for run in runs if run.state != "undone"]
+    found = [run for run in runs if run.run == run_name] if run_name else open_runs[-1:]
+    if not found:
+        raise InputError(_unknown_run(root, run_name, runs))
+    (run,) = found
+    directory = os.path.join(root, _RUNS_DIR, run.run)
+    conflicts = _restore_originals(root, directory, run.run, run.files)
+    if not conflicts:
+        _write_manifest(directory, TransactionManifest(run.run, "undone", run.files))
+    return run, conflicts
+
+
+def _unknown_run(root: str, run_name: str | None, runs: list[TransactionManifest]) -> Fault:
+    listed = ", ".join(f"`{run.run}`" for run in runs[-5:])
+    if run_name:
+        hint = f"there are {listed}" if runs else "no run has changed anything here"
+        return Fault("--undo", "unknown-run", f"there is no run `{run_name}` in `{root}`", hint)
+    hint = f"`--undo RUN` undoes an earlier one again: {listed}" if runs else ""
+    return Fault("--undo", "no-run", f"no run is left to undo in `{root}`", hint)
+
+
+def _restore_originals(root: str, directory: str, run: str, entries: Sequence[TransactionEntry]) -> list[Conflict]:
+    """Put originals back where the run's own content still stands."""
+    conflicts: list[Conflict] = []
+    files: list[FileReplacement] = []
+    for entry in entries:
+        remove_temporary(root, run, entry.path)
+        found = digest_file(root, entry.path)
+        if found == entry.before:
+            continue
+        if found != entry.after:
+            conflicts.append(Conflict(entry.path, _CHANGED_REASONS.get(found, "it has changed since")))
+            continue
+        with open(os.path.join(directory, entry.original), "rb") as file:
+            original = file.read()
+        if digest_bytes(original) != entry.before:
+            conflicts.append(Conflict(entry.path, f"its original in `{directory}` is damaged"))
+        else:
+            files.append(FileReplacement(entry.path, entry.after, original, entry.mode, entry.mtime_ns))
+    return conflicts + replace_files(root, run, files)
+
+
+def _write_manifest(directory: str, manifest: TransactionManifest) -> None:
+    """Put a manifest in the place of the one before, so that a reader never sees a part of one."""
+    path = os.path.join(directory, _MANIFEST)
+    try:
+        write_file(f"{path}.new", msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n", 0o644)
+        _require_fsync([f"{path}.new"])
+        os.replace(f"{path}.new", path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(f"{path}.new")
+        raise
+    _require_fsync([directory])
+
+
+def _require_fsync(paths: Sequence[str]) -> None:
+    """Wait until all of it is on the disk. Raises OSError: some of it could not be written."""
+    for error in fsync_all(paths).values():
+        raise error

@@ -1,0 +1,165 @@
+"""From changes to bytes: spans of characters, edited from right to left, all else byte for byte."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from argosy.refit.transaction.source_change import Change, Insertion, NodePosition, Deletion, Replacement
+from argosy.refit.transaction.text_positions import EncodedText, UnsafeEditError
+from argosy.source.python_source import SourceText
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_REST_OF_LINE = re.compile(r"[ \t\f]*(#.*)?")
+
+
+class TextEdit(msgspec.Struct, frozen=True, order=True):
+    """The characters from `start` up to `stop` become `new`."""
+
+    start: int
+    stop: int
+    replacement: str
+
+
+# (line, by) of each change that moves lines.
+LineShifts = list[tuple[int, int]]
+
+
+def apply_changes(source: SourceText, changes: Sequence[Change]) -> bytes:
+    """Return the file with its changes made.
+
+    Raises UnfaithfulError: an encoding that does not lead back, places that are not there or hold
+    something else, changes that overlap.
+    """
+    text = EncodedText(source)
+    return apply_edits(text, [edit for change in changes for edit in _edits_of(text, change)])
+
+
+def line_shifts(source: SourceText, changes: Sequence[Change]) -> LineShifts:
+    """Return (line, by) of each change that moves lines: those from that one on, by so many."""
+    text = EncodedText(source)
+    found = []
+    for edit in sorted(edit for change in changes for edit in _edits_of(text, change)):
+        delta = len(_LINE_END.findall(edit.replacement)) - len(_LINE_END.findall(text.text[edit.start : edit.stop]))
+        line = text.line_of(edit.start)
+        is_whole_line = delta < 0 and edit.start == text.line_start(line)
+        if delta:
+            found.append((line if is_whole_line else line + 1, delta))
+    return found
+
+
+def line_before_shifts(shifts: LineShifts, line: int) -> int:
+    """Return where a line of the output was in the input."""
+    moved = 0
+    for first, delta in shifts:
+        if line - moved >= first:
+            moved += delta
+    return line - moved
+
+
+def apply_edits(text: EncodedText, edits: Sequence[TextEdit]) -> bytes:
+    """Return the file with spans of its text exchanged.
+
+    Raises UnfaithfulError: two edits overlap or share their place, or the result is not the kept bytes
+    with the new ones between them (encodings with a shift state).
+    """
+    ordered = sorted(edits)
+    for first, second in itertools.pairwise(ordered):
+        if first.stop > second.start or first.start == second.start:
+            raise UnsafeEditError(f"two changes overlap at character {second.start}")
+    after: list[str] = []
+    encoded: list[bytes] = []
+    start = 0
+    try:
+        for edit in ordered:
+            after += [text.text[start : edit.start], edit.replacement]
+            encoded += [text.encode(start, edit.start), edit.replacement.encode(text.source.encoding)]
+            start = edit.stop
+        after.append(text.text[start:])
+        encoded.append(text.encode(start, len(text.text)))
+        encoded_whole = "".join(after).encode(text.source.encoding)
+    except UnicodeError as error:
+        raise UnsafeEditError(f"the new text cannot be written in {text.source.encoding}: {error}") from None
+    if encoded_whole != b"".join(encoded):
+        raise UnsafeEditError(f"an edit would change bytes beside it in {text.source.encoding}")
+    return text.bom + encoded_whole
+
+
+def _edits_of(text: EncodedText, change: Change) -> list[TextEdit]:
+    if isinstance(change, Replacement):
+        return [_replacement_edit(text, change)]
+    if isinstance(change, Insertion):
+        return [_insertion_edit(text, change)]
+    return [_deletion_edit(text, change)]
+
+
+def _span(text: EncodedText, place: NodePosition) -> tuple[int, int]:
+    return text.offset(place.line, place.column), text.offset(place.end_line, place.end_column)
+
+
+def _replacement_edit(text: EncodedText, change: Replacement) -> TextEdit:
+    start, stop = _span(text, change.position)
+    found = text.text[start:stop]
+    # Python 3.11 tells wrong places for what is inside an f-string.
+    if _normalized(found) != change.expected:
+        line = change.position.line
+        raise UnsafeEditError(f"line {line} holds `{found}` where `{change.expected}` was expected")
+    return TextEdit(start, stop, change.replacement)
+
+
+def _normalized(text: str) -> str:
+    try:
+        return ast.unparse(ast.parse(f"({text})", mode="eval").body)
+    except (SyntaxError, ValueError):
+        pass
+    try:
+        return ast.unparse(ast.parse(text))
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _insertion_edit(text: EncodedText, change: Insertion) -> TextEdit:
+    """Put a line of its own beside a statement; on the statement's line where it shares that."""
+    place = change.position
+    start, stop = _span(text, place)
+    head = text.text[text.line_start(place.line) : start]
+    indent = head.rpartition("\f")[2]
+    is_first = not head.strip(" \t\f")
+    newline = text.newline_near(place.line)
+    if change.is_before:
+        return TextEdit(start, start, f"{change.replacement}{newline}{indent}" if is_first else f"{change.replacement}; ")
+    line_stop = text.line_stop(place.end_line)
+    if not (is_first and _REST_OF_LINE.fullmatch(text.text, stop, line_stop)):
+        return TextEdit(stop, stop, f"; {change.replacement}")
+    end = text.line_terminator(place.end_line)
+    if not end:
+        return TextEdit(line_stop, line_stop, f"{newline}{indent}{change.replacement}")
+    at = line_stop + len(end)
+    return TextEdit(at, at, f"{indent}{change.replacement}{end}")
+
+
+def _deletion_edit(text: EncodedText, change: Deletion) -> TextEdit:
+    """Take a statement with the whole lines that it stands on."""
+    place = change.position
+    start, stop = _span(text, place)
+    line_start, line_stop = text.line_start(place.line), text.line_stop(place.end_line)
+    if text.text[line_start:start].strip(" \t\f") or not _REST_OF_LINE.fullmatch(text.text, stop, line_stop):
+        raise UnsafeEditError(f"the statement in line {place.line} shares its line with another")
+    if start > line_start and "\f" in text.text[line_start:start]:
+        raise UnsafeEditError(f"a form feed stands before the statement in line {place.line}")
+    first = place.line - change.comment_lines
+    for line in range(first, place.line):
+        content = text.text[text.line_start(line) : text.line_stop(line)]
+        if not content.lstrip(" \t").startswith("#"):
+            raise UnsafeEditError(f"line {line} holds more than a comment")
+    line_start = text.line_start(first)
+    end = text.line_terminator(place.end_line)
+    if end:
+        return TextEdit(line_start, line_stop + len(end), "")
+    # The last line of a file without a final newline: what ended the line before goes.
+    before = first - 1
+    return TextEdit(text.line_stop(before) if before else line_start, line_stop, "")

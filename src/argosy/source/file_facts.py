@@ -1,0 +1,132 @@
+"""What is known about one file after reading it once: small frozen data, the tree already let go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from argosy.source.binder import find_scopes
+from argosy.source.gc_pause import pause_gc
+from argosy.source.import_statements import Import, find_imports
+from argosy.source.node_index import NodeIndex
+from argosy.source.use_before_def import UseBeforeDefinition, find_uses_before_definition
+from argosy.source.python_parser import Parsed, parse
+from argosy.source.literal_ports import LiteralPorts, find_literal_ports
+from argosy.source.name_scopes import BindingKind, NameScope
+from argosy.source.sys_path import PathAdditions, find_path_additions
+from argosy.source.python_source import SourceText, Unparsed, read_source
+from argosy.source.undefined_names import UndefinedName, find_undefined
+
+_MODULE_ATTRIBUTES = frozenset(
+    {"__doc__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"}
+)
+
+
+class FileFacts(msgspec.Struct, frozen=True):
+    """A file that would compile.
+
+    names: what the module binds, and how it does first. is_open: more names may come at run time (a
+    star import, exec, a module's `__getattr__`). early, early_as_main: names that are read too early
+    when the file is imported, and when it is run.
+    """
+
+    path: str
+    imports: tuple[Import, ...]
+    names: dict[str, BindingKind]
+    has_dynamic_names: bool
+    undefined: tuple[UndefinedName, ...]
+    uses_before_definition: tuple[UseBeforeDefinition, ...]
+    uses_before_definition_as_main: tuple[UseBeforeDefinition, ...]
+    path_additions: PathAdditions
+    ports: LiteralPorts
+
+    def can_provide(self, name: str) -> bool:
+        """Return whether `from this import name` may succeed; true where only a run can tell."""
+        return self.has_dynamic_names or name in self.names or name in _MODULE_ATTRIBUTES
+
+
+class FileFactsCache:
+    """The facts of the files read so far, by path; each file is read once. Not for several threads.
+
+    read: how a file is read, `read_facts` or `read_outline`; None for the former.
+    """
+
+    def __init__(self, read: Callable[[str], FileFacts | Unparsed] | None = None) -> None:
+        self._read = read or read_facts
+        self._facts: dict[str, FileFacts | Unparsed] = {}
+
+    def facts(self, path: str) -> FileFacts | Unparsed:
+        """Return what is known about the file at `path`, or why it could not run; never raises."""
+        known = self._facts.get(path)
+        if known is None:
+            known = self._facts[path] = self._read(path)
+        return known
+
+
+def read_facts(path: str) -> FileFacts | Unparsed:
+    """Read one file and return its facts; never raises."""
+    source = read_source(path)
+    if not isinstance(source, SourceText):
+        return source
+    with pause_gc():
+        parsed = parse(source)
+        return extract_facts(parsed) if isinstance(parsed, Parsed) else parsed
+
+
+def read_imports_only(path: str) -> FileFacts | Unparsed:
+    """Read one file for its imports alone, in a fifth of the time; any name may be bound in it."""
+    source = read_source(path)
+    if not isinstance(source, SourceText):
+        return source
+    with pause_gc():
+        parsed = parse(source)
+        if not isinstance(parsed, Parsed):
+            return parsed
+        return FileFacts(
+            path=path,
+            imports=find_imports(parsed),
+            names={},
+            has_dynamic_names=True,
+            undefined=(),
+            uses_before_definition=(),
+            uses_before_definition_as_main=(),
+            path_additions=find_path_additions(parsed),
+            ports=LiteralPorts((), frozenset(), True),
+        )
+
+
+def extract_facts(parsed: Parsed) -> FileFacts:
+    """Return the facts of a parsed file."""
+    index = NodeIndex()
+    return assemble_facts(parsed, find_scopes(parsed, index), index)
+
+
+def assemble_facts(parsed: Parsed, scope: NameScope, index: NodeIndex) -> FileFacts:
+    """Return the facts of a parsed file whose scopes have been found already."""
+    return FileFacts(
+        path=parsed.path,
+        imports=find_imports(parsed, index),
+        names=first_bindings(scope),
+        has_dynamic_names=has_dynamic_names(scope),
+        undefined=find_undefined(parsed, scope),
+        uses_before_definition=find_uses_before_definition(parsed, scope, is_main=False),
+        uses_before_definition_as_main=find_uses_before_definition(parsed, scope, is_main=True),
+        path_additions=find_path_additions(parsed),
+        ports=find_literal_ports(parsed, index),
+    )
+
+
+def first_bindings(module: NameScope) -> dict[str, BindingKind]:
+    """Return the names that a module binds, and how it does first."""
+    found: dict[str, BindingKind] = {}
+    for name, bindings in module.bindings.items():
+        kind = next((binding.kind for binding in bindings if binding.kind != "delete"), None)
+        if kind is not None:
+            found[name] = kind
+    return found
+
+
+def has_dynamic_names(module: NameScope) -> bool:
+    """Return whether more names may come at run time: a star import, exec, a module's `__getattr__`."""
+    return module.has_star or module.is_dynamic or "__getattr__" in module.bindings

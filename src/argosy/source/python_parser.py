@@ -1,0 +1,85 @@
+"""Source to syntax tree, with failure as data."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from types import CodeType
+
+import msgspec
+
+from argosy.source.python_source import SourceText, FailureStage, Unparsed, split_lines
+
+
+class Parsed(msgspec.Struct, frozen=True):
+    """A source and its tree.
+
+    lines: the lines as UTF-8, which `ast` counts its offsets in; None for plain ASCII, where
+    bytes and characters are the same.
+    """
+
+    source: SourceText
+    tree: ast.Module
+    lines: tuple[bytes, ...] | None
+
+    @property
+    def path(self) -> str:
+        return self.source.path
+
+    def column(self, node: ast.expr | ast.stmt | ast.alias | ast.excepthandler) -> int:
+        """Return the column of `node` in characters, counted from 1."""
+        if self.lines is None or node.lineno > len(self.lines):
+            return node.col_offset + 1
+        return len(self.lines[node.lineno - 1][: node.col_offset].decode("utf-8", "replace")) + 1
+
+
+def parse(source: SourceText, *, is_compiled: bool = True) -> Parsed | Unparsed:
+    """Return the tree of `source`, or where and why there is none; never raises.
+
+    The compiler refuses what the parser takes (`return` outside a function, `await` outside an
+    async one), so the tree is compiled too, and the code thrown away; `is_compiled=False` leaves
+    that out for those who only look. Changes the process's warning filters while it runs: not for
+    several threads at once.
+    """
+    if (at := source.data.find(b"\0")) >= 0:
+        line = source.data.count(b"\n", 0, at) + 1
+        column = at - (source.data.rfind(b"\n", 0, at) + 1) + 1
+        return Unparsed(source.path, line, column, "the source has a null byte", "read")
+    with warnings.catch_warnings():
+        # Invalid escapes and the like are told by warnings, which a stranger's tree is full of.
+        warnings.simplefilter("ignore")
+        try:
+            tree = ast.parse(source.data, source.path)
+        except Exception as error:  # codecs, deep nesting: what hostile bytes raise is documented nowhere
+            return _unparsed_from_error(source, error, "parse")
+    parsed = Parsed(source, tree, None if source.data.isascii() else _encoded_lines(source))
+    built = compile_parsed(parsed) if is_compiled else None
+    return built if isinstance(built, Unparsed) else parsed
+
+
+def compile_parsed(parsed: Parsed) -> CodeType | Unparsed:
+    """Return the module's code, never to be run, or what the compiler refuses in its tree; never raises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            try:
+                return compile(parsed.tree, parsed.path, "exec", dont_inherit=True)
+            except RecursionError:
+                # Taking a tree back costs more depth than the text itself: a sum of 1500 terms compiles.
+                return compile(parsed.source.data, parsed.path, "exec", dont_inherit=True)
+        except Exception as error:
+            return _unparsed_from_error(parsed.source, error, "compile")
+
+
+def _unparsed_from_error(source: SourceText, error: Exception, stage: FailureStage) -> Unparsed:
+    if isinstance(error, SyntaxError):
+        return Unparsed(
+            source.path, max(error.lineno or 1, 1), max(error.offset or 1, 1), error.msg or "syntax", stage
+        )
+    if isinstance(error, RecursionError | MemoryError):
+        return Unparsed(source.path, 1, 1, "nested too deeply for Python's own parser", stage)
+    return Unparsed(source.path, 1, 1, f"{type(error).__name__}: {error}", stage)
+
+
+def _encoded_lines(source: SourceText) -> tuple[bytes, ...]:
+    return tuple(line.encode("utf-8", "replace") for line in split_lines(source.text()))

@@ -1,0 +1,152 @@
+"""Dialling a peer: one lane at a time, watched until it ends, dialled again while it is wanted.
+
+A refused dial is repeated at 10 ms to 1 s. A peer that accepts the connection and stays silent
+gives no event, so its greeting has a time-out of its own; one that says it is starting is
+waited for.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+import zmq
+
+from argosy.fault import ArgosyError
+from argosy.wire.server.unix_listener import connect_unix
+from argosy.wire.transport.zmq_connection import ZmqConnection, ApplyKeys
+from argosy.wire.transport.unix_connection import UnixConnection
+from argosy.wire.transport.reactor import Callback, Reactor, Timer
+from argosy.wire.client.peer_health import PeerHealth
+
+MIN_REDIAL_S: Final = 0.01
+MAX_REDIAL_S: Final = 1.0
+HELLO_TIMEOUT_S: Final = 2.0
+
+
+class Dialer:
+    """The lane to one peer, or the way to the next one.
+
+    where: gives the endpoint at every dial. secure: gives each new socket its keys.
+    greet: returns the message that a new lane begins with.
+    wanted: tells whether a lane is needed at all. readable: called when a message may be there.
+    standing: is told when the peer is not to be reached.
+    lost: called with the reason when the lane has ended; `drop` is then the owner's to call.
+    """
+
+    def __init__(
+        self,
+        get_endpoint: Callable[[], str],
+        apply_keys: ApplyKeys | None,
+        reactor: Reactor,
+        *,
+        make_hello: Callable[[], bytes],
+        is_wanted: Callable[[], bool],
+        on_readable: Callback,
+        on_lost: Callable[[str], object],
+        peer_health: PeerHealth,
+    ) -> None:
+        self.connection: ZmqConnection | UnixConnection | None = None
+        self.failure_reason = "it was not dialled yet"
+        self.dial_count = 0
+        self._get_endpoint = get_endpoint
+        self._apply_keys = apply_keys
+        self._reactor = reactor
+        self._make_hello = make_hello
+        self._is_wanted = is_wanted
+        self._on_readable = on_readable
+        self._on_lost = on_lost
+        self._peer_health = peer_health
+        self._redial_delay_s = 0.0
+        self._redial_timer: Timer | None = None
+        self._hello_timer: Timer | None = None
+
+    def ensure_connection(self) -> None:
+        """Dial, unless there is a lane or a dial is due."""
+        if not self.connection and not self._redial_timer:
+            self._dial()
+
+    def schedule_redial(self) -> None:
+        """Dial in a while, longer each time, if a lane is wanted then."""
+        self._peer_health.mark_lost()
+        if self._redial_timer or not self._is_wanted():
+            return
+        delay_s = self._redial_delay_s * random.uniform(0.75, 1.0)
+        self._redial_delay_s = min(MAX_REDIAL_S, 2 * self._redial_delay_s or MIN_REDIAL_S)
+        self._redial_timer = self._reactor.call_later(delay_s, self._dial)
+
+    def on_welcome(self) -> None:
+        """The peer takes calls."""
+        self._cancel_hello_timer()
+        self._redial_delay_s = 0.0
+
+    def on_heartbeat(self) -> None:
+        """The peer is there; before its welcome that means that it is starting or stopping."""
+        if self._hello_timer:
+            self._cancel_hello_timer()
+            is_stopping = self._peer_health.state == "stopping"
+            self.failure_reason = "it is stopping" if is_stopping else "it is there and still starting"
+
+    def drop(self, reason: str) -> None:
+        """Close the lane, if there is one."""
+        self.failure_reason = reason
+        self._cancel_hello_timer()
+        connection, self.connection = self.connection, None
+        if connection:
+            if isinstance(connection, ZmqConnection):
+                self._reactor.remove_reader(connection.fd)
+                self._reactor.remove_reader(connection.monitor_fd)
+            connection.close()
+
+    def close(self, reason: str) -> None:
+        """Close the lane and dial no more."""
+        self.drop(reason)
+        if self._redial_timer:
+            self._redial_timer.cancel()
+            self._redial_timer = None
+
+    def _dial(self) -> None:
+        self._redial_timer = None
+        if not self._is_wanted():
+            return
+        try:
+            endpoint = self._get_endpoint()
+            self.connection = connection = connect_unix(endpoint, self._reactor) or ZmqConnection(endpoint, self._apply_keys)
+        except (ArgosyError, zmq.ZMQError) as error:  # a key or an entry of the book may still come
+            self.failure_reason = str(error).partition("\n")[0]
+            self.schedule_redial()
+            return
+        self.dial_count += 1
+        if self.dial_count == 1:  # later on, why the last lane ended tells more
+            self.failure_reason = f"`{connection.endpoint}` did not answer"
+        self._hello_timer = self._reactor.call_later(HELLO_TIMEOUT_S, self._on_hello_timeout)
+        if isinstance(connection, UnixConnection):
+            self._reactor.add_reader(connection.fd, self._on_unix_readable)
+            connection.send(self._make_hello())
+            return
+        self._reactor.add_reader(connection.fd, self._on_readable)
+        self._reactor.add_reader(connection.monitor_fd, self._check_ended)
+        connection.send(self._make_hello())
+        # A descriptor tells of what comes after its socket was found empty, and not before.
+        self._reactor.call_soon(self._on_readable)
+        self._reactor.call_soon(self._check_ended)
+
+    def _on_unix_readable(self) -> None:
+        """Take what came; the end of a link comes after it on the same descriptor."""
+        self._on_readable()
+        self._check_ended()
+
+    def _check_ended(self) -> None:
+        connection = self.connection
+        reason = connection.end_reason() if connection else ""
+        if reason and connection:
+            self._on_lost(f"{reason} (`{connection.endpoint}`)")
+
+    def _on_hello_timeout(self) -> None:
+        self._on_lost("it accepts the connection and says nothing")
+
+    def _cancel_hello_timer(self) -> None:
+        if self._hello_timer:
+            self._hello_timer.cancel()
+            self._hello_timer = None

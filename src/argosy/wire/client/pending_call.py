@@ -1,0 +1,156 @@
+"""One call, from its making to its end, and what a peer's refusal means to its caller."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+from msgspec import Raw
+
+from argosy.wire import errors
+from argosy.wire.protocol import codec
+from argosy.wire.protocol.frame import BytesLike
+
+INITIAL_CREDIT_BYTES: Final = 256 * 1024  # bytes of a stream that may come before any is taken
+MAX_TRIES: Final = 3  # of an idempotent call: one that kills its peer does not kill it for ever
+
+EncodedReply = tuple[Raw, list[memoryview]]
+
+# Named here, since they are needed for each call: a step through a module or a function shows.
+_monotonic: Final = time.monotonic
+_BUFFER_THRESHOLD: Final = codec.BUFFER_THRESHOLD_BYTES
+_BYTES_LIKE: Final = codec.BYTES_LIKE
+
+_ERROR_BY_CODE: Final = {codec.UNKNOWN_METHOD: errors.UnknownMethod, codec.BAD_ARGUMENT: errors.BadArgument}
+
+
+class ReplyTarget(Protocol):
+    """Where a call ends; an asyncio future is one."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, reply: EncodedReply, /) -> None:
+        """Take the answer; may raise asyncio.InvalidStateError when it is done already."""
+
+    def set_exception(self, error: BaseException, /) -> None: ...
+
+
+class StreamReceiver(Protocol):
+    """Where the items of a streamed reply go, besides its end, which goes to the sink."""
+
+    gap_us: int
+
+    def add_item(self, reply: EncodedReply, /) -> None: ...
+
+    def has_backlog(self) -> bool:
+        """Tell whether items wait for the consumer, so that a gap is not the peer's."""
+
+
+class PendingCall(msgspec.Struct, eq=False, weakref=False):
+    """One request; a struct, since one is made per request.
+
+    record, buffers: as they travel. tries: how often its lane was lost, so that nothing tells
+    whether it was executed.
+    """
+
+    id: int
+    method: str
+    deadline_us: int
+    target: ReplyTarget
+    receiver: StreamReceiver | None
+    record: bytes
+    buffers: Sequence[BytesLike] = ()
+    tries: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of the call with its buffers."""
+        return len(self.record) + sum(memoryview(b).nbytes for b in self.buffers)
+
+    def fail(self, error: errors.WireError) -> None:
+        """End with an error."""
+        if not self.target.done():
+            self.target.set_exception(error)
+
+    def fail_unsent(self, peer: str, reason: str) -> None:
+        """End while it is on no lane; one whose last lane was lost may have been executed."""
+        kind = errors.DeadlineExceeded if self.tries else errors.NotSent
+        self.fail(kind(peer, self.method, reason))
+
+
+class CallFactory:
+    """Makes the calls to one peer: numbers them, and encodes them as they will travel."""
+
+    def __init__(self, peer: str) -> None:
+        self._peer = peer
+        self._packer = codec.Packer()
+        self._last_id = 0
+
+    def make_call(
+        self,
+        method: str,
+        arguments: Mapping[str, Any],
+        timeout_s: float,
+        target: ReplyTarget,
+        trace: str,
+        receiver: StreamReceiver | None,
+    ) -> PendingCall:
+        """Raises TooLarge: it cannot be carried; TypeError: an argument has no encoding."""
+        self._last_id = call_id = self._last_id + 1
+        deadline_us = int((_monotonic() + timeout_s) * 1e6)
+        packer = self._packer
+        pack = packer.pack
+        for value in arguments.values():
+            if isinstance(value, _BYTES_LIKE) and len(value) >= _BUFFER_THRESHOLD:
+                arguments = packer.extract_argument_buffers(arguments)
+                break
+        try:
+            if receiver:
+                record = pack((call_id, method, deadline_us, arguments, trace, INITIAL_CREDIT_BYTES))
+            elif trace:
+                record = pack((call_id, method, deadline_us, arguments, trace))
+            else:
+                record = pack((call_id, method, deadline_us, arguments))
+        except Exception:
+            packer.take_frames()
+            raise
+        call = PendingCall(call_id, method, deadline_us, target, receiver, record)
+        if packer.frames:
+            call.buffers = packer.take_frames()
+        elif len(record) <= codec.MAX_RECORD_BYTES:
+            return call
+        if call.total_bytes > codec.MAX_RECORD_BYTES:
+            reason = f"{call.total_bytes} bytes, at most {codec.MAX_RECORD_BYTES} are carried"
+            raise errors.TooLarge(self._peer, method, reason)
+        return call
+
+
+class ReplyFailure(msgspec.Struct, array_like=True, frozen=True):
+    """What stands in a reply that is not a result."""
+
+    code: str
+    message: str
+
+
+def remote_error(peer: str, method: str, tag: int, failure: ReplyFailure) -> errors.WireError:
+    """Return the error that a peer's answer stands for."""
+    code, message = failure.code, failure.message
+    if tag == codec.ERROR:
+        return errors.RemoteError(peer, method, code, message)
+    if code in _ERROR_BY_CODE:
+        return _ERROR_BY_CODE[code](peer, method, code, message)
+    if code == codec.TOO_LARGE:
+        return errors.TooLarge(peer, method, message)
+    if code == codec.OVERLOADED:
+        return errors.Overloaded(peer, method, message)
+    return errors.NotSent(peer, method, message or code)
+
+
+def undecodable_reply(peer: str, method: str, error: Exception) -> errors.WireError:
+    """Return the error for a result that is not what the caller asked for."""
+    return errors.RemoteError(peer, method, "undecodable-result", str(error))
+
+
+read_failure = codec.Unpacker(ReplyFailure).unpack

@@ -1,0 +1,242 @@
+"""Requests as their callee sees them, from argosy callers and from old speakers of JSON.
+
+Both kinds look the same to whoever runs handlers; how an answer travels is their own affair.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+from msgspec import Raw
+
+from argosy.wire.protocol import codec
+from argosy.wire.protocol import frame
+from argosy.wire.transport.unix_connection import UnixConnection
+from argosy.wire.server.reply_encoder import json_error
+
+_monotonic_ns: Final = time.monotonic_ns
+
+# What tells callers apart: the identity that a ROUTER gave them, or their own connection.
+ClientKey = bytes | UnixConnection
+
+
+class ArgumentDecoder(Protocol):
+    """Turns the arguments of a request into what a handler takes.
+
+    decode: as `from_msgpack`, of arguments without buffers.
+    """
+
+    @property
+    def decode(self) -> Callable[[Raw], Any]: ...
+
+    def from_msgpack(self, raw: Raw, buffers: Sequence[memoryview]) -> Any: ...
+
+    def from_json(self, arguments: dict[str, Any]) -> Any: ...
+
+
+class IncomingRequest(Protocol):
+    """One request to be answered: `reply`, `fail` or `refuse` ends it, what comes later is ignored.
+
+    abort: set by who runs the handler, called when the caller cancels or has gone.
+    """
+
+    method: str
+    trace: str
+    on_cancel: Callable[[], object] | None
+    is_finished: bool
+
+    @property
+    def wants_stream(self) -> bool:
+        """True when items may be sent one by one; else a handler that yields is answered as a list."""
+
+    def decode_arguments(self, decoder: ArgumentDecoder) -> Any:
+        """Decode the arguments; raises msgspec.DecodeError with the path of what does not fit."""
+
+    def is_expired(self) -> bool:
+        """Tell whether the caller has given up by its own clock."""
+
+    def reply(self, value: object) -> None:
+        """End with a result; with an error when the result has no encoding."""
+
+    def fail(self, code: str, message: str) -> None:
+        """End as failed by the handler."""
+
+    def refuse(self, code: str, message: str) -> None:
+        """End as not executed."""
+
+
+class ReplySender(Protocol):
+    """Who takes the answers."""
+
+    def send_reply(self, request: MsgpackRequest, tag: int, value: object) -> None: ...
+
+    def send_item(self, request: MsgpackRequest, value: object) -> int: ...
+
+    def send_json_reply(
+        self, request: JsonRequest | None, envelope: Sequence[bytes], document: dict[str, Any]
+    ) -> None: ...
+
+
+class ReplyPath(Protocol):
+    """How a callee reaches one caller."""
+
+    def send(self, body: frame.BytesLike, buffers: Sequence[frame.BytesLike] = (), /) -> bool | None:
+        """Send one message now: True, False when its receiver has gone, None when its queue is full."""
+
+
+class ConnectedClient:
+    """One lane as its callee sees it.
+
+    key: tells it from others. way: its messages go that way.
+    is_routed: that is the agent's ROUTER.
+    least_us: the least (receipt - stamp) seen, so the difference of the two clocks plus the
+    fastest journey; a deadline plus that can only err towards executing.
+    batch: how many replies make a full message.
+    due: whole messages that could not leave yet.
+    owes_beat: a request was cancelled, so no answer will tell the caller that this agent lives.
+    """
+
+    __slots__ = (
+        *("batch_size", "unsent_messages", "full_since_s", "last_received_s", "requests", "uses_router", "key", "min_offset_us", "name"),
+        *("pending_records", "owes_heartbeat", "path"),
+    )
+
+    def __init__(self, key: ClientKey, path: ReplyPath, name: str, min_offset_us: int) -> None:
+        self.key = key
+        self.path = path
+        self.uses_router = isinstance(key, bytes)
+        self.name = name
+        self.min_offset_us = min_offset_us
+        self.requests: dict[int, MsgpackRequest] = {}
+        self.batch_size = codec.MIN_BATCH
+        self.pending_records: list[bytes] = []
+        self.unsent_messages: list[tuple[bytes, Sequence[frame.BytesLike]]] = []
+        self.last_received_s = time.monotonic()
+        self.full_since_s = 0.0
+        self.owes_heartbeat = False
+
+
+class MsgpackRequest(msgspec.Struct, eq=False, weakref=False):
+    """A request that came as a CallRecord; a struct, since one is made per request.
+
+    deadline_us: on this process's clock. credit: bytes of items that may be sent now.
+    since_us: when it arrived. on_credit: called once when credit has come.
+    """
+
+    sender: ReplySender
+    client: ConnectedClient
+    id: int
+    method: str
+    deadline_us: int
+    raw: Raw
+    buffers: Sequence[memoryview]
+    trace: str
+    credit: int
+    wants_stream: bool
+    received_us: int
+    on_credit: Callable[[], object] | None = None
+    on_cancel: Callable[[], object] | None = None
+    is_finished: bool = False
+
+    def decode_arguments(self, decoder: ArgumentDecoder) -> Any:
+        if self.buffers:
+            return decoder.from_msgpack(self.raw, self.buffers)
+        decode = decoder.decode
+        return decode(self.raw)
+
+    def is_expired(self) -> bool:
+        return _monotonic_ns() // 1000 > self.deadline_us
+
+    def reply(self, value: object) -> None:
+        self.sender.send_reply(self, codec.RESULT, value)
+
+    def fail(self, code: str, message: str) -> None:
+        self.sender.send_reply(self, codec.ERROR, (code, message))
+
+    def refuse(self, code: str, message: str) -> None:
+        self.sender.send_reply(self, codec.REFUSED, (code, message))
+
+    def send_item(self, value: object) -> None:
+        """Send one item of a stream; more only once `credit` is above 0."""
+        self.credit -= self.sender.send_item(self, value)
+
+    def end_stream(self) -> None:
+        """End a stream."""
+        self.sender.send_reply(self, codec.END, None)
+
+    def add_credit(self, amount_bytes: int) -> None:
+        """Take what the consumer gives back, and wake who waits for it."""
+        self.credit += amount_bytes
+        wake, self.on_credit = self.on_credit, None
+        if wake:
+            wake()
+
+    def cancel(self) -> None:
+        """The caller has cancelled or gone: stop what runs for it."""
+        self.is_finished = True
+        if self.on_cancel:
+            self.on_cancel()
+
+
+class JsonRequest:
+    """A request of an old speaker: `{"action": M, ...}`, answered in its own envelope."""
+
+    __slots__ = ("_arguments", "_sender", "_envelope", "on_cancel", "is_finished", "method", "trace", "wants_stream")
+
+    def __init__(self, sender: ReplySender, envelope: Sequence[bytes], action: str, arguments: dict[str, Any]) -> None:
+        self._sender = sender
+        self._envelope = envelope
+        self.method = action
+        self.trace = str(arguments.pop("trace", ""))
+        self._arguments = arguments
+        self.wants_stream = False
+        self.on_cancel: Callable[[], object] | None = None
+        self.is_finished = False
+
+    def decode_arguments(self, decoder: ArgumentDecoder) -> Any:
+        return decoder.from_json(self._arguments)
+
+    def is_expired(self) -> bool:
+        return False  # an old speaker tells no deadline
+
+    def reply(self, value: object) -> None:
+        self.send_document({"result": value})
+
+    def fail(self, code: str, message: str) -> None:
+        self.send_document(json_error(code, message))
+
+    refuse = fail
+
+    def send_document(self, document: dict[str, Any]) -> None:
+        """End with a document as it is, as health does."""
+        if not self.is_finished:
+            self.is_finished = True
+            self._sender.send_json_reply(self, self._envelope, document)
+
+
+class MalformedRequestError(Exception):
+    """An old speaker's message that is no request; it is answered with the code and the text."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+# What a callee makes of an old speaker's message: gets the desk, the way back and the text.
+ParseJsonRequest = Callable[[ReplySender, Sequence[bytes], frame.BytesLike], JsonRequest]
+
+
+def parse_json_request(sender: ReplySender, envelope: Sequence[bytes], text: frame.BytesLike) -> JsonRequest:
+    """Read `{"action": M, ...}`; raises LetterError when it is anything else."""
+    try:
+        document = msgspec.json.decode(text, type=dict[str, Any])
+    except codec.DECODE_ERRORS as error:
+        raise MalformedRequestError("not-json", str(error)) from error
+    action = document.pop("action", None)
+    if not isinstance(action, str):
+        message = "the request needs a text under `action`: a method's name, or `health`"
+        raise MalformedRequestError("no-action", message)
+    return JsonRequest(sender, envelope, action, document)

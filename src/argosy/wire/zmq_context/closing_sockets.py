@@ -1,0 +1,186 @@
+"""Closed sockets that ZeroMQ has not destroyed yet: they deliver what was sent, and hold what they bound.
+
+The end of a context waits for them; on a context that others share nobody does. libzmq tells of the
+destruction of one socket in a single way: by the last event of its monitor. So a socket that has bound or
+connected gets a monitor when it is closed. That comes after the last byte has left (or its linger is over)
+and after its listeners are closed, of whatever transport.
+
+The end of the monitor that listens has to outlive its socket: libzmq sends that event by a blocking
+send, on the thread that destroys the sockets of all. So each is kept here until it has told, whatever
+becomes of its lease.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
+import zmq
+from zmq.backend import Socket as Plain
+from zmq.backend import zmq_poll
+
+_SWEEP_COUNT: Final = 4  # looked at for each that comes, so that they do not pile up where no lease ends
+
+_numbers = itertools.count()
+_lock = threading.RLock()  # a signal handler may close a socket while its thread does
+_closing: deque[ClosingSocket] = deque()
+_inherited: list[ClosingSocket] = []  # through a fork; to collect them would warn of open sockets
+
+
+class ClosingSocket:
+    """One closed socket, until it is destroyed."""
+
+    __slots__ = ("_monitor", "endpoints", "is_destroyed", "is_watched")
+
+    def __init__(self, socket: zmq.Socket[Any], endpoints: Collection[str]) -> None:
+        address = f"inproc://argosy.wire.zmq_context.closing_sockets/{next(_numbers)}"
+        self._monitor: Any = Plain(socket.context, zmq.PAIR)
+        self.endpoints = frozenset(map(bind_key, endpoints))
+        self.is_destroyed = self.is_watched = False
+        try:
+            self._monitor.set(zmq.LINGER, 0)
+            self._monitor.connect(address)  # before there is a monitor, which could not send without it
+            socket.monitor(address, zmq.EVENT_MONITOR_STOPPED)
+        except BaseException:
+            self._monitor.close(0)
+            raise
+
+    @property
+    def monitor(self) -> Any:
+        """What is readable once the socket is destroyed; only for the thread that watches."""
+        return self._monitor
+
+    def check_destroyed(self) -> bool:
+        """Return whether the socket is destroyed; not while another thread watches."""
+        if not self.is_destroyed and self._monitor.get(zmq.EVENTS) & zmq.POLLIN:
+            self.stop_monitoring()
+        return self.is_destroyed
+
+    def stop_monitoring(self) -> None:
+        """Listen no more."""
+        self.is_destroyed = True
+        self._monitor.close(0)
+
+
+class ClosingSockets:
+    """The closed sockets of one lease."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._sockets: deque[ClosingSocket] = deque()
+
+    def add(self, socket: zmq.Socket[Any], endpoints: Collection[str]) -> None:
+        """Notice a socket that the calling thread is about to close, with what it has bound."""
+        if self._pid != os.getpid():
+            return  # it was inherited through a fork, and closing it does nothing
+        try:
+            closing_socket = ClosingSocket(socket, endpoints)
+        except zmq.ZMQError:
+            return  # no room for two more sockets: it leaves unseen
+        with _lock:
+            _closing.append(closing_socket)
+            self._sockets.append(closing_socket)
+            _sweep()
+            while self._sockets and self._sockets[0].is_destroyed:
+                self._sockets.popleft()
+
+    def wait(self) -> None:
+        """Return when all are destroyed, for which their lingers are waited, for ever where that is -1.
+
+        A signal that is handled ends the wait as it ends that of `zmq.Context.term`.
+        """
+        with _lock:
+            watched = [each for each in self._sockets if not each.is_watched and not each.check_destroyed()]
+            for each in watched:
+                each.is_watched = True
+        try:
+            if watched:
+                _wait_until_destroyed(watched)
+        finally:
+            with _lock:
+                for each in watched:
+                    each.is_watched = False
+
+
+def _wait_until_destroyed(left: list[ClosingSocket]) -> None:
+    left = list(left)
+    with _signal_wakeup_fd() as wakeup_fd:
+        wakeup: list[Any] = [] if wakeup_fd < 0 else [(wakeup_fd, zmq.POLLIN)]
+        while left:
+            ready = zmq_poll([*((each.monitor, zmq.POLLIN) for each in left), *wakeup], -1)
+            if any(source == wakeup_fd for source, _ in ready):
+                return
+            left = [each for each in left if not each.check_destroyed()]
+
+
+@contextlib.contextmanager
+def _signal_wakeup_fd() -> Iterator[int]:
+    """Yield a descriptor that is readable once Python has a signal to handle; -1 where none is handled.
+
+    That is told to whoever wanted to know before as well, such as the loop of asyncio.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield -1
+        return
+    read_fd, write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    previous_fd = signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+    try:
+        yield read_fd
+    finally:
+        signal.set_wakeup_fd(previous_fd)
+        _forward_wakeup(read_fd, previous_fd)
+        os.close(read_fd)
+        os.close(write_fd)
+
+
+def _forward_wakeup(read_fd: int, previous_fd: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        received = os.read(read_fd, 4096)
+        if previous_fd >= 0:
+            os.write(previous_fd, received)
+
+
+def bind_key(endpoint: str) -> str:
+    """Return what is taken by who binds an endpoint: of TCP the port, of whatever address."""
+    scheme, _, port = endpoint.rpartition(":")
+    return f"tcp:{port}" if scheme.startswith("tcp://") else endpoint
+
+
+def is_held_by_closing(endpoint: str) -> bool:
+    """Return whether a socket that is on its way out had bound an endpoint."""
+    with _lock:
+        for each in _closing:
+            if not each.is_watched:
+                each.check_destroyed()
+        return any(bind_key(endpoint) in each.endpoints and not each.is_destroyed for each in _closing)
+
+
+def stop_all_monitoring() -> None:
+    """Listen no more, since the context itself is about to end."""
+    with _lock:
+        for each in [each for each in _closing if not each.is_watched]:
+            _closing.remove(each)
+            each.stop_monitoring()
+
+
+def _sweep() -> None:
+    for _ in range(min(_SWEEP_COUNT, len(_closing))):
+        each = _closing.popleft()
+        if each.is_watched or not each.check_destroyed():
+            _closing.append(each)
+
+
+def _reset_after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()  # another thread may have held it at the fork
+    _inherited.extend(_closing)
+    _closing.clear()
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,0 +1,134 @@
+"""Agents that call each other, and what travels with the calls."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from argosy.agent import trace
+from argosy.fault import InputError
+from argosy.wire import NotSent, RemoteError, WireError, connect
+from argosy.wire.client.sync_peer import named_peer
+from argosy.wire.address_book import AddressResolver
+from argosy.wire.trace import begin_trace
+from launch import LittleFleet, until
+
+
+def start(fleet: LittleFleet) -> None:
+    for name in ("Front", "Back"):
+        fleet.add(name)
+    fleet.start("Front")
+
+
+def test_one_trace_travels_through_requests_and_events(fleet: LittleFleet) -> None:
+    start(fleet)
+    fleet.start("Back")
+    begin_trace()
+    with connect("Front") as front:
+        answer = front.ask(text="hi")
+        assert answer == {"text": "HI", "trace": trace(), "back_trace": trace()}
+        until(lambda: front.everything() == [["hi", trace()]])
+
+
+def test_a_handler_in_a_thread_calls_a_peer(fleet: LittleFleet) -> None:
+    start(fleet)
+    fleet.start("Back")
+    with connect("Front") as front:
+        assert front.ask_from_thread(text="hi") == "HI"
+
+
+def test_health_tells_of_each_need_what_the_calls_have_shown(fleet: LittleFleet) -> None:
+    """A need that is lost is told, and makes nobody fail."""
+    fleet.add("Back")
+    fleet.add("Front", needs=("Back",), wants=("Echo",))
+    fleet.start("Front")
+
+    def back() -> str:
+        document = front.call("health")
+        assert document["status"] == "ok"
+        assert document["wants"] == {"Echo": "unknown"}
+        assert list(document["needs"]) == ["Back"]
+        return str(document["needs"]["Back"])
+
+    with connect("Front") as front:
+        assert back() == "unknown"
+        with pytest.raises(RemoteError):
+            front.ask(text="hi", timeout=0.2)
+        assert back() == "lost"
+        started = fleet.start("Back")
+        front.ask(text="hi")
+        assert back() == "ok"
+        started.end(signal.SIGKILL)
+        until(lambda: back() == "lost")  # nobody has asked
+        fleet.start("Back")
+        assert front.ask_from_thread(text="hi") == "HI"
+        assert back() == "ok"
+
+
+def test_a_peer_tells_in_each_answer_how_it_is(fleet: LittleFleet) -> None:
+    moody = fleet.start("Moody")
+    heard: list[str] = []
+    directory = AddressResolver(fleet.path)
+    with named_peer("Moody", directory, "test", heard.append) as peer:
+        assert heard == []
+        for word in ("degraded", "error", "ok", "ok"):
+            peer.feel(status=word)
+            peer.ticked()  # the answer to `feel` may tell the new word already
+        assert heard == ["ok", "degraded", "failing", "ok"]
+        moody.process.kill()
+        moody.process.wait()
+        with pytest.raises(WireError):
+            peer.call("ticked", timeout=0.2)
+        assert heard[4:] == ["lost"]
+
+
+def test_a_peer_that_starts_says_so(fleet: LittleFleet, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    slow = fleet.start("Slow", "--gate", str(gate), ready=False)
+    slow.told("X_ARGOSY_HEALTH=starting")
+    heard: list[str] = []
+    with named_peer("Slow", AddressResolver(fleet.path), "test", heard.append) as peer:
+        with pytest.raises(NotSent):
+            peer.call("hello", timeout=0.3)
+        assert heard == ["starting"]
+        gate.touch()
+        assert peer.hello() == "hello"
+        assert heard == ["starting", "ok"]
+
+
+def test_a_missing_hop_is_named_at_the_first_caller(fleet: LittleFleet) -> None:
+    start(fleet)
+    with connect("Front") as front, pytest.raises(RemoteError) as told:
+        front.ask(text="hi", timeout=0.2)
+    assert told.value.code == "NotSent"
+    assert told.value.message.startswith("`answer` was not sent to `Back`: ")
+
+
+def test_a_peer_that_comes_late_is_found(fleet: LittleFleet) -> None:
+    start(fleet)
+    with connect("Front") as front:
+        with pytest.raises(RemoteError):
+            front.ask(text="hi", timeout=0.05)
+        fleet.start("Back")
+        assert front.ask(text="ho")["text"] == "HO"
+
+
+def test_events_reach_plain_functions_and_number_on(fleet: LittleFleet) -> None:
+    start(fleet)
+    fleet.start("Back")
+    with connect("Front") as front, connect("Back") as back:
+        assert [back.shout(text=t) for t in "abc"] == [1, 2, 3]
+        until(lambda: {text for text, _ in front.everything()} >= {"c"})
+
+
+def test_an_unknown_peer_is_told_at_once() -> None:
+    with pytest.raises(InputError, match="ARGOSY_BOOK is not set"):
+        connect("Nobody")
+
+
+def test_an_unknown_name_gets_the_nearest(fleet: LittleFleet) -> None:
+    start(fleet)
+    with pytest.raises(InputError, match="did you mean `Front`"):
+        connect("Frnt")

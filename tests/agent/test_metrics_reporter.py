@@ -1,0 +1,49 @@
+"""An agent's reports: nothing is measured for a hub that has never been."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from argosy.agent.metrics_reporter import MetricsReporter
+from argosy.wire.client.peer import Peer
+
+
+def test_nothing_is_measured_until_there_is_a_hub_and_all_is_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("argosy.agent.metrics_reporter.INTERVAL_S", 0.001)
+    socket = tmp_path / "hub"
+    measured = asyncio.Event()
+    count = 0
+
+    def document() -> dict[str, Any]:
+        nonlocal count
+        count += 1
+        measured.set()
+        return {"status": "ok", "uptime": 1.0}
+
+    def no_peer() -> Peer:
+        raise AssertionError("its socket is gone")
+
+    async def test() -> None:
+        reporter = MetricsReporter("A", "1", str(socket), no_peer, document)
+        running = asyncio.create_task(reporter.run())
+        for _ in range(10):
+            reporter.check_for_hub()
+            await asyncio.sleep(0)
+        assert not running.done()
+        assert count == 0
+        socket.touch()
+        reporter.check_for_hub()
+        socket.unlink()  # it restarts: what is measured now waits for it
+        async with asyncio.timeout(30):
+            while count < 3:
+                measured.clear()
+                await measured.wait()
+        running.cancel()
+
+    asyncio.run(test())

@@ -1,0 +1,139 @@
+"""Stand-ins for absent packages: what they raise, what they answer, what health says of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from argosy.agent.missing_packages import DEVICES_VARIABLE, placeholder
+from argosy.agent.health import Health, Status, with_missing_packages
+
+_HEAD = """
+try:
+    import no_such_torch.nn as nn
+    import no_such_torch
+except ModuleNotFoundError:
+    from argosy.agent.missing_packages import stand_in
+    no_such_torch = stand_in("no_such_torch")
+    nn = stand_in("no_such_torch.nn")
+    torch = stand_in("no_such_torch")
+"""
+
+
+def _run(body: str, **variables: str) -> str:
+    """Return what a program of its own prints, whose process has no stand-ins but its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(body)],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.stderr, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("use", "path"),
+    [
+        ("no_such_torch.zeros", "no_such_torch.zeros"),
+        ("nn.Linear(1, 2)", "no_such_torch.nn.Linear"),
+        ("nn()", "no_such_torch.nn"),
+        ("bool(nn)", "no_such_torch.nn"),
+        ("list(nn)", "no_such_torch.nn"),
+        ("isinstance(1, nn)", "no_such_torch.nn"),
+        ("type('A', (), {}) and nn['x']", "no_such_torch.nn"),
+        ("setattr(nn, 'x', 1)", "no_such_torch.nn.x"),
+        ("no_such_torch.cuda.is_available()", "no_such_torch.cuda"),
+        ("exec('class A(nn): pass')", "no_such_torch.nn"),
+    ],
+)
+def test_a_use_raises_by_name(use: str, path: str) -> None:
+    body = f"try:\n    {use}\nexcept ModuleNotFoundError as error:\n    print(error.name, '|', error)\n"
+    said = _run(_HEAD + body)
+    assert said == f"no_such_torch | `{path}` is used here, and the package `no_such_torch` is not installed"
+
+
+def test_another_missing_module_is_not_taken_for_it() -> None:
+    body = """
+    try:
+        try:
+            import no_such_other
+        except ModuleNotFoundError:
+            from argosy.agent.missing_packages import stand_in
+            torch = stand_in("no_such_torch")
+    except ModuleNotFoundError as error:
+        print(error.name)
+    """
+    assert _run(body) == "no_such_other"
+
+
+def test_outside_of_a_handler_there_is_none() -> None:
+    with pytest.raises(RuntimeError, match="handler"):
+        placeholder("torch")
+
+
+def test_a_device_is_absent_when_the_profile_says_so() -> None:
+    body = """
+    try:
+        raise ModuleNotFoundError("torch", name="torch")
+    except ModuleNotFoundError:
+        from argosy.agent.missing_packages import stand_in
+        torch = stand_in("torch")
+    print(torch.cuda.is_available(), torch.cuda.device_count(), torch.backends.mps.is_available())
+    for use in ("torch.cuda.empty_cache", "torch.zeros", "torch.cuda()"):
+        try:
+            eval(use)
+        except ModuleNotFoundError as error:
+            print(str(error).split("`")[1])
+    """
+    said = _run(body, **{DEVICES_VARIABLE: "absent"})
+    assert said.splitlines() == ["False 0 False", "torch.cuda.empty_cache", "torch.zeros", "torch.cuda"]
+
+
+def test_an_agent_on_stand_ins_is_degraded_by_name() -> None:
+    body = """
+    import json
+    from argosy.agent.health import Health, with_absent
+    for health in (Health(), Health("HEALTHY", facts={"x": 1}), Health("failing", "no disk")):
+        said = with_absent(health)
+        print(json.dumps([said.status, said.reason, said.facts]))
+    """
+    said = [json.loads(line) for line in _run(_HEAD + textwrap.dedent(body)).splitlines()]
+    reason = "without no_such_torch: what needs it fails"
+    assert said == [
+        ["degraded", reason, {"absent": ["no_such_torch"]}],
+        ["degraded", reason, {"x": 1, "absent": ["no_such_torch"]}],
+        ["failing", "no disk", {"absent": ["no_such_torch"]}],
+    ]
+
+
+def test_an_agent_without_stand_ins_is_as_it_says() -> None:
+    assert with_missing_packages(Health(Status.OK)) == Health(Status.OK)
+
+
+@pytest.mark.parametrize(
+    ("made", "devices", "expected"),
+    [
+        ([True], "absent", "()"),
+        ([True], "", "('no_such_torch',)"),
+        ([False], "absent", "('no_such_torch',)"),
+        ([True, False], "absent", "('no_such_torch',)"),
+        ([False, True], "absent", "('no_such_torch',)"),
+    ],
+)
+def test_what_is_used_only_where_there_is_a_device_lacks_nothing_without_one(
+    made: list[bool], devices: str, expected: str
+) -> None:
+    head = "from argosy.agent.missing_packages import absent, stand_in\n"
+    tries = "".join(
+        "try:\n    import no_such_torch\nexcept ModuleNotFoundError:\n"
+        f"    stand_in('no_such_torch', behind_probes={each})\n"
+        for each in made
+    )
+    assert _run(head + tries + "print(absent())\n", **{DEVICES_VARIABLE: devices}) == expected

@@ -1,0 +1,103 @@
+"""`argosy plan`: before any start, and after one that measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..conftest import Rig
+
+CHAIN = """
+fleet: toy
+defaults: {ready: {probe: notify}}
+agents:
+  C: {run: speaker.py, needs: [B, A]}
+  B: {run: speaker.py, needs: [A]}
+  A: {run: speaker.py}
+"""
+
+
+def test_before_any_start_everything_is_a_stated_guess(rig: Rig) -> None:
+    rig.write(CHAIN)
+    plan = rig.json("plan")
+    assert (plan["argosy"], plan["seconds"], plan["starts_at_once"]) == ("plan/1", 3.0, None)
+    assert plan["levels"] == [["A"], ["B"], ["C"]]
+    assert [step["agent"] for step in plan["critical_path"]] == ["A", "B", "C"]
+    assert {edge["from"] + edge["to"]: edge["fleet_seconds"] for edge in plan["edges"]} == {
+        "CB": 1.0,
+        "BA": 1.0,
+        "CA": 0.0,
+    }
+    assert plan["cuts"] == [
+        {
+            "from": "C",
+            "to": "A",
+            "where": "fleet.yaml:5:35",
+            "why": "redundant",
+            "proof": ["C", "B", "A"],
+            "fleet_seconds": 0.0,
+        },
+        *(
+            {
+                "from": agent,
+                "to": need,
+                "where": f"fleet.yaml:{place}",
+                "why": "unused",
+                "proof": [],
+                "fleet_seconds": cost_s,
+            }
+            for agent, need, place, cost_s in [
+                ("C", "B", "5:32", 1.0),
+                ("B", "A", "6:32", 1.0),
+                ("C", "A", "5:35", 0.0),
+            ]
+        ),
+    ]
+    text = rig.argosy("plan").stdout
+    assert "0 of 3 measured in earlier starts, the others taken for 1.000 s each" in text
+    assert "C needs A  fleet.yaml:5:35: C -> B -> A" in text
+    assert "needs that the code does not use: 3, the costliest first" in text
+    assert not (rig.folder / "state").exists(), "a plan makes nothing"
+
+
+def test_after_a_start_the_plan_is_what_it_took(rig: Rig) -> None:
+    assert "not known before the first start" in _text_before_a_start(rig)
+    rig.write(CHAIN + '  D: {run: [sleep, "1000"], ready: {probe: alive, seconds: 0.05}}\n')
+    rig.json("up", "-d")
+    spent = {name: agent["spent"] for name, agent in rig.json("timeline")["agents"].items()}
+    plan = rig.json("plan", "--simulate")
+    for name, agent in plan["agents"].items():
+        assert agent["measured"] == 1
+        assert abs(agent["takes"] - spent[name]["start"]) < 0.001
+    assert plan["starts_at_once"] >= 2
+    assert plan["spawned"]["D"]
+    assert f"spawned  D: {plan['spawned']['D']}" in rig.argosy("plan").stdout
+    assert plan["agents"]["C"]["started"] >= plan["agents"]["B"]["ready"]
+
+
+def _text_before_a_start(rig: Rig) -> str:
+    rig.write(CHAIN)
+    return rig.argosy("plan").stdout
+
+
+def test_slots_are_the_files_or_those_of_so_many_machines(rig: Rig) -> None:
+    rig.write(CHAIN)
+    one = rig.json("plan", "--simulate")["starts_at_once"]
+    assert rig.json("plan", "--machines", "3")["starts_at_once"] == 3 * one
+    rig.write("max_starting: 1\n" + CHAIN)
+    assert rig.json("plan", "--machines", "3")["starts_at_once"] == 1
+    for wrong in ("0", "x", "-1"):
+        error = rig.json("plan", f"--machines={wrong}", code=2)["errors"][0]
+        assert f"found `{wrong}`" in error["message"]
+
+
+def test_a_need_that_the_code_uses_is_no_cut(rig: Rig) -> None:
+    rig.write(CHAIN.replace("B: {run: speaker.py", "B: {run: asker.py"))
+    rig.write("connect('A')\n", "asker.py")
+    cuts = {(cut["from"], cut["to"]) for cut in rig.json("plan")["cuts"] if cut["why"] == "unused"}
+    assert cuts == {("C", "B"), ("C", "A")}
+
+
+def test_a_faulty_file_is_told(rig: Rig) -> None:
+    rig.write(CHAIN.replace("[A]", "[C]"))
+    assert rig.json("plan", code=2)["errors"][0]["code"] == "cycle"

@@ -1,0 +1,112 @@
+"""A hub whose store was damaged, and one that cannot run: both are told wherever somebody may look."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rig.fleet import free_ports
+
+if TYPE_CHECKING:
+    from ..conftest import Rig
+
+FLEET = """
+fleet: toy
+hub: {{port: {port}, bind: {bind}}}
+agents: {{Script: {{run: speaker.py, ready: {{probe: notify}}}}}}
+"""
+
+
+@pytest.fixture
+def toy(rig: Rig) -> Iterator[Rig]:
+    (port,) = free_ports(1)
+    rig.write(FLEET.format(port=port, bind="127.0.0.1"))
+    rig.env["ARGOSY_HUB"] = "on"
+    rig.env["PORT"] = str(port)
+    yield rig
+    rig.argosy("down")
+
+
+def asked(rig: Rig, path: str) -> Any:
+    request = urllib.request.Request(rig.hub() + path, headers={"authorization": f"Bearer {rig.token()}"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.loads(answer.read())
+
+
+def checks(rig: Rig) -> dict[str, tuple[str, str]]:
+    found = json.loads(rig.argosy("doctor", "--json").stdout)
+    return {each["name"]: (each["state"], each["message"]) for each in found["checks"]}
+
+
+def test_a_store_that_is_a_folder_and_one_deleted_live_are_told_by_all_who_are_asked(toy: Rig) -> None:
+    toy.json("up", "-d", "--no-hub")
+    store = toy.state() / "hub.db"
+    store.mkdir()
+    toy.json("up", "-d")
+    toy.hub()
+    (aside,) = toy.json("status")["hub_damaged"]
+    assert aside in toy.argosy("status").stdout
+    assert checks(toy)["hub"][0] == "ok"
+    assert checks(toy)["hub's records"][0] == "warning"
+    assert "it is no file" in asked(toy, "/api/events?kind=store-damaged")["events"][0]["text"]
+    (notice,) = asked(toy, "/api/alerts")["notices"]
+    assert aside in notice["text"]
+    store.unlink()
+    toy.until(lambda: len(asked(toy, "/api/events?kind=store-damaged")["events"]) == 1 and store.exists())
+    assert "deleted" in asked(toy, "/api/events?kind=store-damaged")["events"][0]["text"]
+    # What the engine had told is there again, from its diary.
+    toy.until(lambda: "apply" in {each["kind"] for each in asked(toy, "/api/events?most=10000")["events"]})
+
+
+def test_a_hub_that_cannot_run_is_told_by_status_doctor_and_up(toy: Rig) -> None:
+    toy.write(FLEET.format(port=toy.env["PORT"], bind="203.0.113.7"))  # no address of this machine
+    toy.json("up", "-d", "--no-hub")
+    by_hand = toy.argosy("hub")
+    assert by_hand.returncode == 1
+    assert by_hand.stderr.startswith("error: ")
+    assert "Traceback" not in by_hand.stderr
+    toy.json("up", "-d")
+    toy.until(lambda: bool(toy.json("status")["hub_trouble"]))
+    assert toy.json("status")["hub"] is None
+    said = "the hub's page cannot listen on 203.0.113.7"
+    assert said in toy.argosy("status").stdout, toy.argosy("status").stdout
+    state, message = checks(toy)["hub"]
+    assert state == "error"
+    assert said in message
+    assert said in toy.json("up", "-d")["hub_trouble"]
+    assert said in toy.argosy("up", "-d").stdout
+    assert toy.argosy("hub", "--open").returncode == 3
+
+
+NO_ROOM = """
+import resource, signal, sys
+from pathlib import Path
+from argosy.engine.supervisor.hub_process import hold_lock, running_hub, say_hub
+lock = Path(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+hold_lock(lock)
+assert not say_hub(lock, "http://here")
+assert running_hub(lock) is None
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+assert say_hub(lock, "http://here")
+assert running_hub(lock).url == "http://here"
+"""
+
+
+def test_a_lock_that_cannot_be_written_keeps_no_hub_from_starting(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, str(tmp_path / "hub.lock")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

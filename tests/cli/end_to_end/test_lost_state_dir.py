@@ -1,0 +1,297 @@
+"""Records that were lost or are of another version: what runs is found, adopted, and never run twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import struct
+from binascii import crc32
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from argosy.engine.process.os_process import lease
+
+from ..conftest import is_alive
+from .test_process_faults import GATED, PAIR, pids, state_folder, supervisor
+
+if TYPE_CHECKING:
+    from ..conftest import Rig
+
+
+@pytest.fixture
+def pair(rig: Rig) -> Iterator[Rig]:
+    """Two agents that run, with a witness of their own; never may one of them run twice."""
+    rig.write(GATED, "gated.py")
+    rig.write(PAIR % "")
+    rig.json("up", "-d")
+    yield rig
+    assert list(rig.folder.glob("*.twice")) == []
+
+
+def test_the_state_folder_is_deleted_under_a_fleet_and_its_supervisor(pair: Rig) -> None:
+    before, pid = pids(pair), supervisor(pair)
+    shutil.rmtree(state_folder(pair))
+    assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert (supervisor(pair), pids(pair)) == (pid, before)
+    assert {lease.read_record(state_folder(pair) / "lease" / name).identity.pid for name in before} == set(  # type: ignore[union-attr]
+        before.values()
+    )
+    pair.kill_supervisor()
+    assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert pids(pair) == before
+
+
+def test_an_agent_starts_again_although_the_state_folder_was_deleted(pair: Rig) -> None:
+    before = pids(pair)
+    shutil.rmtree(state_folder(pair))
+    os.kill(before["B"], signal.SIGKILL)
+    pair.until(lambda: pair.agents()["B"]["state"] == "ready" and pair.pid("B") != before["B"])
+    assert pair.pid("A") == before["A"]
+    assert (state_folder(pair) / "log" / "B.log").exists()
+
+
+@pytest.mark.parametrize("verb", ["up", "down"])
+def test_the_state_folder_is_deleted_and_the_supervisor_is_dead(pair: Rig, verb: str) -> None:
+    before, folder = pids(pair), state_folder(pair)
+    pair.kill_supervisor()
+    shutil.rmtree(folder)
+    assert pids(pair) == before, "status asks /proc"
+    if verb == "up":
+        assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+        assert pids(pair) == before
+    else:
+        assert sorted(pair.json("down")["stopped"]) == ["A", "B"]
+        assert not any(map(is_alive, before.values()))
+
+
+@pytest.mark.parametrize("verb", ["up", "down"])
+def test_a_roster_that_nobody_can_read_keeps_nothing_from_being_found(pair: Rig, verb: str) -> None:
+    before = pids(pair)
+    pair.kill_supervisor()
+    (state_folder(pair) / "applied.json").write_text('{"version": 99}')
+    if verb == "up":
+        assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+        assert pids(pair) == before
+    else:
+        assert sorted(pair.json("down")["stopped"]) == ["A", "B"]
+
+
+def test_a_supervisor_that_lost_both_folders_gives_way_to_the_next(pair: Rig) -> None:
+    before, old = pids(pair), supervisor(pair)
+    shutil.rmtree(state_folder(pair))
+    shutil.rmtree(Path(pair.env["XDG_RUNTIME_DIR"], "argosy"))
+    assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert pids(pair) == before
+    assert supervisor(pair) != old
+    os.kill(before["B"], signal.SIGKILL)
+    pair.until(lambda: not is_alive(old))
+    pair.until(lambda: pair.agents()["B"]["state"] == "ready" and pair.pid("B") != before["B"])
+    assert pair.pid("A") == before["A"]
+
+
+def test_a_lease_of_version_1_is_adopted(pair: Rig) -> None:
+    before = pids(pair)
+    for name in before:
+        path = state_folder(pair) / "lease" / name
+        record = lease.read_record(path)
+        assert record is not None
+        fields = (record.boot_id, record.incarnation, record.identity.start_ticks, record.generation)
+        body = struct.pack("<I16sQQQI", 1, *fields, record.identity.pid)
+        path.write_bytes(body + struct.pack("<I", crc32(body)))
+    pair.kill_supervisor()
+    assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert pids(pair) == before
+
+
+# Starts a daemon that leaves the session and closes all it has.
+DAEMON = """
+import os, signal, socket
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.closerange(0, 256)
+        open("daemon.pid", "w").write(str(os.getpid()))
+        signal.pause()
+    os._exit(0)
+os.wait()
+while not os.path.exists("daemon.pid"):
+    pass
+"""
+DAEMON_MAKER = f"""{DAEMON}
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+    out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+signal.pause()
+"""
+
+
+def test_a_daemon_that_an_adopted_agent_left_is_ended_with_it(rig: Rig) -> None:
+    rig.write(DAEMON_MAKER, "maker.py")
+    rig.write("fleet: toy\nagents:\n  A: {run: maker.py, ready: {probe: notify}, restart: never}\n")
+    rig.json("up", "-d")
+    daemon = int((rig.folder / "daemon.pid").read_text())
+    rig.kill_supervisor()
+    assert rig.json("up", "-d")["adopted"] == ["A"]
+    os.kill(rig.pid("A"), signal.SIGKILL)
+    rig.until(lambda: not is_alive(daemon))
+    rig.until(lambda: rig.agents()["A"]["state"] == "exited")
+
+
+@pytest.fixture
+def left(rig: Rig) -> tuple[Rig, int]:
+    """A daemon that outlived its agent and its supervisor, which died in that order."""
+    rig.write(DAEMON_MAKER, "maker.py")
+    rig.write("fleet: toy\nagents:\n  A: {run: maker.py, ready: {probe: notify}}\n  B: {run: speaker.py}\n")
+    rig.json("up", "-d")
+    daemon, agent = int((rig.folder / "daemon.pid").read_text()), rig.pid("A")
+    rig.kill_supervisor()
+    for pid in pids(rig).values():
+        os.kill(pid, signal.SIGKILL)
+    rig.until(lambda: not is_alive(agent) and is_alive(daemon))
+    (rig.folder / "daemon.pid").unlink()
+    return rig, daemon
+
+
+def test_what_outlived_its_agent_and_its_supervisor_is_told_and_ended_by_down(left: tuple[Rig, int]) -> None:
+    rig, daemon = left
+    told, folder = rig.agents()["A"], state_folder(rig)
+    assert (told["state"], told["pid"]) == ("failing", daemon)
+    assert f"left process {daemon}" in told["reason"]
+    assert f"pid {daemon}" in rig.argosy("clean").stdout
+    other = rig.folder / "other"
+    other.mkdir()
+    for name in ("maker.py", "fleet.yaml"):
+        shutil.copy(rig.folder / name, other)
+    rig.json("up", "-d", "--only", "A", "other/")  # an agent of the same name, and its daemon
+    theirs = int((other / "daemon.pid").read_text())
+    assert rig.json("down")["stopped"] == ["A"]
+    assert (is_alive(daemon), is_alive(theirs)) == (False, True)
+    assert f"failing: left process {daemon}" in (folder / "diary").read_text()
+    assert rig.agents()["A"]["state"] == "exited"
+    rig.json("down", "other/")
+    assert not is_alive(theirs)
+
+
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["records", "no-records"])
+def test_what_outlived_its_agent_and_its_supervisor_is_ended_before_the_next_start(
+    left: tuple[Rig, int], is_deleted: bool
+) -> None:
+    rig, daemon = left
+    if is_deleted:
+        shutil.rmtree(state_folder(rig))
+    started = rig.json("up", "-d")
+    assert (sorted(started["ready"]), started["adopted"]) == (["A", "B"], [])
+    assert not is_alive(daemon)
+    assert is_alive(int((rig.folder / "daemon.pid").read_text()))
+
+
+# A daemon of an agent of a cell, whose process carries no agent's name.
+CELL_MAKER = """
+import subprocess, sys
+from argosy.agent import Agent
+class Maker(Agent):
+    async def start(self) -> None:
+        subprocess.run([sys.executable, "daemon.py"], check=True)
+"""
+
+
+@pytest.mark.parametrize("verb", [pytest.param("up", marks=pytest.mark.soak), "down"])
+def test_what_outlived_its_cell_and_its_supervisor_is_ended(rig: Rig, verb: str) -> None:
+    rig.write(CELL_MAKER, "crew.py")
+    rig.write(DAEMON, "daemon.py")
+    rig.write('fleet: toy\nagents:\n  A: {run: "crew:Maker", cell: one}\n')
+    rig.json("up", "-d")
+    daemon, cell = int((rig.folder / "daemon.pid").read_text()), rig.pid("A")
+    rig.kill_supervisor()
+    os.kill(cell, signal.SIGKILL)
+    rig.until(lambda: not is_alive(cell) and is_alive(daemon))
+    (rig.folder / "daemon.pid").unlink()
+    if verb == "up":
+        assert rig.json("up", "-d")["ready"] == ["A"]
+        assert is_alive(int((rig.folder / "daemon.pid").read_text()))
+    else:
+        rig.json("down")
+    assert not is_alive(daemon)
+
+
+def test_who_was_to_stop_stops_although_the_wills_were_deleted_before_the_supervisor_died(rig: Rig) -> None:
+    rig.write("""
+        fleet: toy
+        defaults: {ready: {probe: notify}, stop_timeout: 60s}
+        agents:
+          A: {run: speaker.py, args: [deaf]}
+          B: {run: speaker.py}
+        """)
+    rig.json("up", "-d")
+    folder, b = state_folder(rig), rig.pid("B")
+    (folder / "wills").unlink()
+    down = rig.start("down", "--only", "A")
+    rig.until(lambda: rig.agents()["A"]["state"] == "stopping")
+    down.kill()  # else it starts the next supervisor, to go on
+    down.wait()
+    rig.kill_supervisor()
+    assert rig.json("up", "-d", "--only", "B")["adopted"] == ["B"]
+    assert rig.agents()["A"]["state"] == "stopping"
+    assert rig.pid("B") == b
+    os.kill(rig.pid("A"), signal.SIGKILL)
+
+
+def test_a_lock_that_somebody_wrote_over_gets_a_generation_again(pair: Rig) -> None:
+    before, folder = pids(pair), state_folder(pair)
+    pair.kill_supervisor()
+    (folder / "supervisor.lock").write_text("it was here, and it is not a number\n")
+    assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert pids(pair) == before
+
+
+# Reads the address book when it starts, as an agent of the library does.
+READER = """
+import os, signal, socket
+from argosy.wire.address_book import read_book
+assert "B" in read_book(os.environ["ARGOSY_BOOK"]).agents
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+    out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+print("has read the book", flush=True)
+signal.pause()
+"""
+READERS = """
+fleet: toy
+defaults: {run: reader.py, ready: {probe: notify}}
+agents: {A: {port: 7701}, B: {port: 7702}}
+"""
+
+
+@pytest.mark.parametrize("is_adopted", [False, True], ids=["started", "adopted"])
+def test_an_agent_finds_the_address_book_again_after_the_state_folder_was_deleted(
+    rig: Rig, is_adopted: bool
+) -> None:
+    rig.write(READER, "reader.py")
+    rig.write(READERS)
+    rig.json("up", "-d")
+    if is_adopted:
+        rig.kill_supervisor()
+        rig.json("up", "-d")
+    before, folder = pids(rig), state_folder(rig)
+    wanted = {name: (folder / name).read_bytes() for name in ("book.json", "applied.json")}
+    shutil.rmtree(folder)
+    os.kill(before["B"], signal.SIGKILL)
+    rig.until(lambda: rig.agents()["B"]["state"] == "ready" and rig.pid("B") != before["B"])
+    assert {name: (folder / name).read_bytes() for name in wanted} == wanted
+    assert (folder / "applied.json").stat().st_mode & 0o777 == 0o600
+    assert "has read the book" in rig.argosy("logs", "B").stdout
+    rig.kill_supervisor()
+    assert sorted(rig.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert sorted(rig.json("down")["stopped"]) == ["A", "B"]
+
+
+def test_a_deleted_state_folder_is_whole_again_before_anything_starts(pair: Rig) -> None:
+    before, folder = pids(pair), state_folder(pair)
+    names = {"applied.json", "book.json", "wills", "diary", "supervisor.lock", "lease/A", "lease/B", "log"}
+    shutil.rmtree(folder)
+    pair.until(lambda: all((folder / name).exists() for name in names), 10)
+    pair.kill_supervisor()
+    assert sorted(pair.json("up", "-d")["adopted"]) == ["A", "B"]
+    assert pids(pair) == before

@@ -1,0 +1,44 @@
+"""Words that people type by habit of other tools lead to the verb that does it."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.cli import main
+from argosy.cli.command_table import SUGGESTIONS, COMMANDS
+
+from .conftest import Rig
+
+FLEET = """
+fleet: toy
+agents:
+  A: {run: speaker.py, ready: {probe: notify}}
+  B: {run: [false], required: false, restart: never}
+"""
+
+
+@pytest.mark.parametrize("word", SUGGESTIONS)
+def test_a_word_of_another_tool_names_the_verb(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert word not in COMMANDS
+    assert SUGGESTIONS[word].split()[0] in COMMANDS
+    assert main([word]) == 2
+    told = capsys.readouterr().err
+    assert f"there is no verb `{word}`" in told
+    assert f"`argosy {SUGGESTIONS[word]}`" in told
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["-v"], ["version"]])
+def test_the_version_is_said_however_it_is_asked_for(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("argosy ")
+
+
+def test_the_exit_code_of_status_says_whether_the_fleet_is_well(rig: Rig) -> None:
+    rig.write(FLEET)
+    rig.json("status", code=1)
+    rig.json("up", "-d")
+    rig.json("status", code=0)
+    rig.json("down", "--only", "A")
+    rig.json("status", code=1)

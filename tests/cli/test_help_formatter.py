@@ -1,0 +1,66 @@
+"""What `--help` says, kept as files; `ARGOSY_GOLDEN=1 pytest tests/cli/test_help_formatter.py` writes them anew."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+import argosy
+from argosy.cli import main
+from argosy.cli.command_table import MODULE_NAMES, COMMANDS
+
+GOLDEN = Path(__file__).with_name("help")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def said(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("COLUMNS", "120")
+    try:
+        code: object = main(words)
+    except SystemExit as end:  # argparse's own way to end after a help
+        code = end.code
+    assert code == 0
+    return capsys.readouterr().out.replace(argosy.__version__, "VERSION")
+
+
+@pytest.mark.parametrize("verb", ["", *COMMANDS])
+def test_help_is_as_kept(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = said([*filter(None, [verb]), "--help"], capsys, monkeypatch)
+    kept = GOLDEN / f"{verb or 'argosy'}.txt"
+    if os.environ.get("ARGOSY_GOLDEN"):
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(text)
+    assert kept.is_file(), f"no {kept}; ARGOSY_GOLDEN=1 writes it"
+    assert text == kept.read_text()
+
+
+def test_no_help_is_kept_of_a_verb_that_is_gone() -> None:
+    assert {path.stem for path in GOLDEN.iterdir()} == {"argosy", *COMMANDS}
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_a_verb_has_its_module_its_example_and_its_place_in_the_docs(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module(f"argosy.cli.{MODULE_NAMES.get(verb, verb)}")
+    assert callable(module.configure)
+    assert callable(module.run)
+    lines = said([verb, "--help"], capsys, monkeypatch).splitlines()
+    assert lines[0].startswith(f"usage: argosy {verb} ")
+    assert any(line.startswith(f"example: argosy {verb} ") for line in lines)
+    assert max(map(len, lines)) <= 105
+    texts = [path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]]
+    assert any(re.search(rf"argosy {verb}\b", text) for text in texts), f"`argosy {verb}` is in no document"
+
+
+def test_a_missing_word_is_told_with_the_way_to_the_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["import"]) == 2
+    assert "hint: `argosy import --help`" in capsys.readouterr().err

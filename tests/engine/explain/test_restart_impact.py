@@ -1,0 +1,172 @@
+"""The radius of a restart, reckoned: who goes with whom, and from when to when."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.engine.explain.timing_history import TimingHistory
+from argosy.engine.unit.process_plan import ProcessSpec
+from argosy.engine.explain.restart_impact import RestartImpact, estimate_impact
+from argosy.fleet.fleet_spec import Need, Probe
+
+OnDeath = Literal["wait", "restart", "stop", "degrade"]
+
+START_S, STOP_S, HULL_S = 2.0, 0.5, 4.0
+
+
+def spec(name: str, cell: str | None = None, **needs: OnDeath) -> ProcessSpec:
+    return ProcessSpec(
+        name=name,
+        argv=("python",),
+        env={},
+        cwd="/",
+        is_sdk=True,
+        machine=None,
+        group=None,
+        ports=(),
+        host="127.0.0.1",
+        port=None,
+        probe=Probe(probe="notify"),
+        probe_port=None,
+        needs=tuple(Need(agent, on_death=how) for agent, how in needs.items()),
+        wants=(),
+        required=True,
+        watchdog_s=None,
+        start_timeout_s=60,
+        stop_timeout_s=10,
+        restart="on-failure",
+        restart_times=5,
+        restart_within_s=60,
+        backoff_first_s=0.1,
+        backoff_most_s=30,
+        open_files=0,
+        cell=cell,
+    )
+
+
+def radius(names: list[str], *specs: ProcessSpec, down: tuple[str, ...] = ()) -> RestartImpact:
+    processes = {each.name: each for each in specs}
+    past = {name: TimingHistory((START_S,), (STOP_S,)) for name in processes}
+    past |= {f"cell:{each.cell}": TimingHistory((HULL_S,), (STOP_S,)) for each in specs if each.cell}
+    return estimate_impact(names, processes, [name for name in processes if name not in down], past)
+
+
+def spans(found: RestartImpact) -> dict[str, tuple[float, float]]:
+    return {each.agent: (each.from_s, each.to_s) for each in found.outages}
+
+
+def hows(found: RestartImpact) -> dict[str, tuple[str, str]]:
+    return {each.agent: (each.cause, each.caused_by) for each in found.outages}
+
+
+def test_a_chain_of_agents_that_have_processes_of_their_own() -> None:
+    found = radius(
+        ["A"], spec("A"), spec("Stops", A="stop"), spec("Follows", Stops="restart"), spec("Waits", A="wait")
+    )
+    assert spans(found) == {"A": (0, 2.5), "Stops": (0, 4.5), "Follows": (4.5, 7.0)}
+    assert found.reconnecting == ("Waits",)
+    assert found.unavailable_s == {"Waits": 2.5}
+    assert found.cell_members == {}
+
+
+def test_a_cell_goes_as_one_and_its_agents_come_back_by_their_needs() -> None:
+    found = radius(
+        ["B"], spec("A", "one"), spec("B", "one", A="wait"), spec("Other", "two", A="wait"), spec("Alone")
+    )
+    up_s = STOP_S + HULL_S
+    assert spans(found) == {"A": (0, up_s + 2), "B": (0, up_s + 4)}
+    assert hows(found) == {"A": ("cell", "B"), "B": ("named", "")}
+    assert (found.cell_members, found.reconnecting) == ({"one": ["A"]}, ("Other",))
+
+
+def test_who_follows_takes_its_cell_along() -> None:
+    found = radius(
+        ["A"],
+        spec("A"),
+        spec("Follows", "one", A="restart"),
+        spec("Mate", "one"),
+        spec("Ails", A="degrade"),
+        spec("Stops", "two", Mate="stop"),
+        spec("Third", "two"),
+    )
+    assert hows(found) == {
+        "A": ("named", ""),
+        "Follows": ("restart", "A"),
+        "Mate": ("cell", "Follows"),
+        "Stops": ("stop", "Mate"),
+        "Third": ("cell", "Stops"),
+    }
+    assert found.cell_members == {}, "as the restart itself tells only the mates of those that were named"
+    assert {span[0] for name, span in spans(found).items() if name != "A"} == {2.5}
+    assert found.degraded == ("Ails",)
+
+
+def test_an_agent_of_a_running_cell_that_does_not_run_is_started_alone() -> None:
+    found = radius(["B"], spec("A", "one"), spec("B", "one"), down=("B",))
+    assert hows(found) == {"B": ("named", "")}
+
+
+def test_two_of_one_cell_that_are_named_are_both_told_as_named() -> None:
+    found = radius(["A", "B"], spec("A", "one"), spec("B", "one"), spec("C", "one"))
+    assert hows(found) == {"A": ("named", ""), "B": ("named", ""), "C": ("cell", "A")}
+    assert found.cell_members == {"one": ["C"]}
+
+
+@pytest.mark.parametrize("name", ["A", "B"])
+def test_cells_that_need_each_other_both_ways_end(name: str) -> None:
+    one = [spec("A", "one"), spec("D", "one", C="restart")]
+    two = [spec("B", "two", A="wait"), spec("C", "two", B="wait")]
+    found = radius([name], *one, *two)
+    assert {"A": {"A", "D"}, "B": {"A", "B", "C", "D"}}[name] == set(spans(found))
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> list[ProcessSpec]:
+    count = draw(st.integers(1, 8))
+    found = []
+    for at in range(count):
+        needs = (
+            draw(st.dictionaries(st.integers(0, at - 1), st.sampled_from(_WAYS), max_size=3)) if at else {}
+        )
+        cell = draw(st.sampled_from([None, "one", "two"]))
+        found.append(spec(f"A{at}", cell, **{f"A{need}": how for need, how in needs.items()}))
+    return found
+
+
+_WAYS: list[OnDeath] = ["wait", "restart", "stop", "degrade"]
+
+
+@given(specs=fleets(), data=st.data())
+def test_it_touches_those_whom_the_supervisor_would_follow(
+    specs: list[ProcessSpec], data: st.DataObject
+) -> None:
+    names = data.draw(st.lists(st.sampled_from([each.name for each in specs]), min_size=1, unique=True))
+    found = radius(names, *specs)
+    touched: set[str] = set()
+    stack = list(names)
+    while stack:
+        name = stack.pop()
+        if name in touched:
+            continue
+        touched.add(name)
+        own = next(each for each in specs if each.name == name)
+        stack += [each.name for each in specs if own.cell and each.cell == own.cell]
+        stack += [
+            each.name
+            for each in specs
+            if any(need.agent == name and need.on_death in ("restart", "stop") for need in each.needs)
+        ]
+    assert set(spans(found)) == touched
+    for cell in ("one", "two"):
+        assert (
+            len({spans(found)[each.name][0] for each in specs if each.cell == cell and each.name in touched})
+            < 2
+        )
+    for outage in found.outages:
+        assert outage.to_s >= outage.from_s + START_S + STOP_S
+    assert msgspec.json.decode(msgspec.json.encode(found), type=RestartImpact) == found

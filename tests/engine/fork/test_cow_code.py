@@ -1,0 +1,98 @@
+"""Code that runs is laid together: functions get copies that do the same, others keep theirs."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+import traceback
+from types import CodeType, FunctionType, ModuleType
+
+from argosy.engine.fork.cow_code import trace_code, compact_code
+
+SOURCE = """
+def total(values, *, start=0):
+    def double(value):
+        return 2 * value
+    return start + sum(double(value) for value in values)
+
+def adder(by):
+    def add(value):
+        return value + by
+    return add
+
+def unused(value):
+    return value
+
+def fails():
+    raise LookupError("within")
+"""
+
+
+def module_of(name: str) -> ModuleType:
+    """Return a module of two files that have the same line for line."""
+    module = ModuleType(name)
+    exec(compile(textwrap.dedent(SOURCE), f"{name}.py", "exec"), module.__dict__)
+    return module
+
+
+def code_of(module: ModuleType, name: str) -> CodeType:
+    function = getattr(module, name)
+    assert isinstance(function, FunctionType)
+    return function.__code__
+
+
+def test_functions_of_known_packages_get_copies_that_do_the_same() -> None:
+    known, strange = module_of("known"), module_of("strange")
+    add = known.adder(1)
+    names = ("total", "adder", "unused", "fails")
+    before = {name: (code_of(known, name), code_of(strange, name)) for name in names}
+
+    def work() -> None:
+        for module in (known, strange):
+            module.total([1, 2], start=3)
+            module.adder(2)(3)
+        add(1)
+
+    ran = trace_code(work)
+    assert before["total"][0].co_name in {code.co_name for code in ran}
+    compact_code(ran, {"known"})
+
+    moved = {name for name in names if code_of(known, name) is not before[name][0]}
+    assert moved == {"total", "adder"}
+    assert all(code_of(strange, name) is before[name][1] for name in names)
+    assert (known.total([1, 2], start=3), known.adder(2)(3), add(1)) == (9, 5, 2)
+    for name in moved:
+        copy = code_of(known, name)
+        assert copy == before[name][0]
+        assert (copy.co_filename, copy.co_qualname) == ("known.py", name)
+
+
+def test_a_traceback_is_the_same() -> None:
+    known = module_of("known")
+
+    def lines() -> list[str]:
+        try:
+            known.fails()
+        except LookupError as error:
+            return traceback.format_exception(error)[2:]
+        return []
+
+    before = lines()
+    compact_code(trace_code(lines), {"known"})
+    assert lines() == before
+    assert "known.py" in before[0]
+
+
+def test_who_looks_at_calls_looks_on() -> None:
+    seen: list[str] = []
+
+    def look(frame: object, event: str, _: object) -> None:
+        seen.append(event)
+
+    kept = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        trace_code(lambda: None)
+        assert sys.getprofile() is look
+    finally:
+        sys.setprofile(kept)

@@ -1,0 +1,24 @@
+"""How the agents of the last start were made, from a diary."""
+
+from __future__ import annotations
+
+from argosy.engine.state.event_log import EventLogRecord
+from argosy.engine.fork.spawn_report import SpawnReport, read_spawn_report
+
+
+def entry(kind: str, agent: str = "", text: str = "") -> EventLogRecord:
+    return EventLogRecord(sequence=1, at_s=0.0, mono_s=0.0, kind=kind, agent=agent, text=text)
+
+
+def test_zygotes_are_of_the_last_supervisor_and_spawns_of_the_last_apply() -> None:
+    old = [
+        entry("supervisor"),
+        entry("apply"),
+        entry("zygote", text="old"),
+        entry("spawned", "A", "a command"),
+    ]
+    assert read_spawn_report(old) == SpawnReport(("old",), {"A": "a command"})
+    again = [*old, entry("apply"), entry("spawned", "B", "`start: spawn`")]
+    assert read_spawn_report(again) == SpawnReport(("old",), {"B": "`start: spawn`"})
+    assert read_spawn_report([*again, entry("supervisor"), entry("zygote", text="new")]).zygotes == ("new",)
+    assert read_spawn_report([]) == SpawnReport()

@@ -1,0 +1,34 @@
+"""What an agent left, and what a person began with its variables."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from argosy.engine.process.leftover_processes import is_daemon, is_leftover
+
+SAYS_AND_WAITS = "print('here', flush=True); import sys; sys.stdin.read(1)"
+TAKES_ITS_TERMINAL = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+
+
+@pytest.mark.parametrize("has_terminal", [False, True])
+def test_a_process_with_a_terminal_is_a_persons(has_terminal: bool) -> None:
+    master, slave = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", (TAKES_ITS_TERMINAL if has_terminal else "") + SAYS_AND_WAITS],
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"NOTIFY_SOCKET": "/there"},
+        start_new_session=not has_terminal,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"here\n"
+    assert is_leftover(process.pid, "/there")
+    assert is_daemon(process.pid) is not has_terminal
+    process.kill()
+    process.communicate()
+    os.close(slave)
+    os.close(master)

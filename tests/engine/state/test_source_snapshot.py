@@ -1,0 +1,147 @@
+"""What the tree's sources were: prints, and the agents that they prove to be stale."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from argosy.engine.state.source_snapshot import SourceSnapshot, FileFingerprint, update_source_snapshot, read_source_snapshot, iter_sources, fingerprint_file
+from argosy.engine.process.lease import LeaseRecord, pack_record
+from argosy.engine.process.os_process import ProcessIdentity, read_stat
+from argosy.engine.explain.staleness import agent_started_at, find_stale_agents
+from argosy.fleet.loader import load_fleet
+from argosy.fleet.fleet_spec import Fleet
+
+FLEET = """\
+fleet: toy
+agents:
+  Script: {run: one.py}
+  Class: {run: "parts.two:Two"}
+  Command: {run: [sh, three.sh]}
+"""
+
+
+def tree(folder: Path) -> Fleet:
+    (folder / "fleet.yaml").write_text(FLEET)
+    (folder / "parts").mkdir()
+    (folder / "one.py").write_text("import shared\n")
+    (folder / "shared.py").write_text("X = 1\n")
+    (folder / "parts" / "__init__.py").write_text("")
+    (folder / "parts" / "two.py").write_text("from parts import three\nclass Two: ...\n")
+    (folder / "parts" / "three.py").write_text("Y = 1\n")
+    (folder / "three.sh").write_text("sleep 1\n")
+    (folder / "unused.py").write_text("Z = 1\n")
+    return load_fleet(folder / "fleet.yaml")
+
+
+def imprinted(folder: Path) -> tuple[SourceSnapshot, float]:
+    """Return an imprint of the tree, and a time at which it held: that of its first print."""
+    path = folder / ".imprint.json"
+    assert update_source_snapshot(path, str(folder), [str(folder / "three.sh")])
+    imprint = read_source_snapshot(path)
+    return imprint, min(prints[-1].seen_s for prints in imprint.files.values())
+
+
+def stale(fleet: Fleet, imprint: SourceSnapshot, at_s: float) -> dict[str, list[str]]:
+    found = find_stale_agents(fleet, dict.fromkeys(fleet.agents, at_s), imprint, {})
+    return {name: [os.path.basename(file) for file in files] for name, files in found.items()}
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Write a file so that its times differ, however coarse the clock of the file system is."""
+    before = path.stat().st_ctime_ns
+    while path.stat().st_ctime_ns == before:
+        path.write_text(text)
+
+
+def test_only_those_who_load_a_changed_file_are_stale(tmp_path: Path) -> None:
+    fleet = tree(tmp_path)
+    imprint, at_s = imprinted(tmp_path)
+    assert stale(fleet, imprint, at_s) == {}
+    rewrite(tmp_path / "unused.py", "Z = 2\n")
+    assert stale(fleet, imprint, at_s) == {}
+    rewrite(tmp_path / "shared.py", "X = 2\n")
+    assert stale(fleet, imprint, at_s) == {"Script": ["shared.py"]}
+    rewrite(tmp_path / "parts" / "three.py", "Y = 2\n")
+    rewrite(tmp_path / "three.sh", "sleep 2\n")
+    assert stale(fleet, imprint, at_s) == {
+        "Script": ["shared.py"],
+        "Class": ["three.py"],
+        "Command": ["three.sh"],
+    }
+
+
+def test_a_file_that_was_touched_or_changed_back_is_not_changed(tmp_path: Path) -> None:
+    fleet = tree(tmp_path)
+    imprint, at_s = imprinted(tmp_path)
+    for text in ("X = 2\n", "X = 1\n"):
+        rewrite(tmp_path / "shared.py", text)
+    os.utime(tmp_path / "one.py", (1, 1))
+    assert stale(fleet, imprint, at_s) == {}
+
+
+def test_a_file_that_is_gone_counts_for_those_who_had_it(tmp_path: Path) -> None:
+    fleet = tree(tmp_path)
+    imprint, at_s = imprinted(tmp_path)
+    (tmp_path / "shared.py").unlink()
+    assert stale(fleet, imprint, at_s) == {"Script": ["shared.py"]}
+    later_s = max(prints[-1].seen_s for prints in imprint.files.values()) + 60
+    assert stale(fleet, imprint, later_s) == {}
+
+
+def test_without_a_print_the_time_of_writing_decides(tmp_path: Path) -> None:
+    fleet = tree(tmp_path)
+    written_s = max(each.since_s for name in iter_sources(str(tmp_path)) if (each := fingerprint_file(name)))
+    assert stale(fleet, SourceSnapshot(), written_s) == {}
+    assert set(stale(fleet, SourceSnapshot(), written_s - 3600)) == {"Script", "Class", "Command"}
+
+
+def test_each_agent_is_judged_by_its_own_start(tmp_path: Path) -> None:
+    fleet = tree(tmp_path)
+    first, first_s = imprinted(tmp_path)
+    rewrite(tmp_path / "shared.py", "X = 2\n")
+    second, _ = imprinted(tmp_path)
+    second_s = second.files[str(tmp_path / "shared.py")][-1].seen_s
+    assert len(second.files[str(tmp_path / "shared.py")]) == 2
+    assert len(first.files) == len(second.files)
+    started = {"Script": first_s, "Class": second_s}
+    assert set(find_stale_agents(fleet, started, second, {})) == {"Script"}
+    rewrite(tmp_path / "shared.py", "X = 1\n")
+    assert find_stale_agents(fleet, {"Script": first_s}, second, {}) == {}
+    assert set(find_stale_agents(fleet, {"Script": second_s}, second, {})) == {"Script"}
+
+
+def test_environments_and_caches_are_no_sources(tmp_path: Path) -> None:
+    for name in ("venv/lib/a.py", ".hidden/b.py", "__pycache__/c.py", "code/d.py", "e.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    (tmp_path / "venv" / "pyvenv.cfg").write_text("")
+    assert list(iter_sources(str(tmp_path))) == [str(tmp_path / "code" / "d.py")]
+
+
+def test_a_full_disk_or_a_torn_file_costs_the_prints_alone(tmp_path: Path) -> None:
+    tree(tmp_path)
+    assert not update_source_snapshot(tmp_path / "no" / "folder.json", str(tmp_path))
+    (tmp_path / "torn").write_bytes(b'{"files": {')
+    assert read_source_snapshot(tmp_path / "torn") == SourceSnapshot()
+    assert fingerprint_file(str(tmp_path / "missing.py")) is None
+
+
+def test_a_print_covers_its_time_alone() -> None:
+    each = FileFingerprint("d", 10.0, 20.0)
+    assert [each.covers(at_s) for at_s in (9.9, 10.0, 20.0, 20.1)] == [False, True, True, False]
+
+
+def test_an_agent_began_when_it_wrote_its_lease_and_not_when_its_process_started(tmp_path: Path) -> None:
+    lease = tmp_path / "lease"
+    me = read_stat(os.getpid())
+    assert me is not None
+    started_s = agent_started_at(os.getpid(), lease)
+    assert started_s is not None
+    lease.write_bytes(pack_record(LeaseRecord(b"b" * 16, 1, ProcessIdentity(os.getpid(), me.start_ticks), 1)))
+    assert agent_started_at(os.getpid(), lease) == lease.stat().st_mtime > started_s
+    lease.write_bytes(pack_record(LeaseRecord(b"b" * 16, 1, ProcessIdentity(os.getpid(), me.start_ticks + 1), 1)))
+    assert agent_started_at(os.getpid(), lease) == pytest.approx(started_s, abs=1.0), "another process has held it"
+    assert agent_started_at(2**22 + 1, lease) is None

@@ -1,0 +1,81 @@
+"""The folders of a fleet: apart for each file, private, and short enough for sockets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.engine.state.state_dir import locate_state_dir, runtime_base, short_stem
+from argosy.fault import MissingError
+
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,200}", fullmatch=True)
+
+
+def test_two_checkouts_share_nothing_and_a_link_is_the_same_fleet(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    variables = {"XDG_STATE_HOME": str(tmp_path)}
+    one = locate_state_dir(tmp_path / "a" / "fleet.yaml", variables)
+    assert one == locate_state_dir(tmp_path / "b" / "fleet.yaml", variables)
+    other = locate_state_dir(tmp_path / "a" / "other.yaml", variables)
+    assert {one.path, one.runtime_path}.isdisjoint(other)
+    assert one.path.parent == tmp_path / "argosy"
+
+
+@given(NAMES, st.text("abc", min_size=0, max_size=120))
+def test_every_socket_path_fits_whatever_the_names(agent: str, given_name: str) -> None:
+    folder = locate_state_dir("/x/fleet.yaml", {"HOME": "/h", "XDG_RUNTIME_DIR": f"/{given_name}"})
+    assert len(os.fsencode(folder.notify_socket(agent))) <= 107
+    assert len(os.fsencode(folder.control_socket)) <= 107
+
+
+def test_a_runtime_folder_is_taken_when_it_is_ours_and_short(tmp_path: Path) -> None:
+    short = Path("/tmp") / f"argosy-t-{os.getpid()}"
+    short.mkdir()
+    try:
+        assert runtime_base({"XDG_RUNTIME_DIR": str(short)}) == short / "argosy"
+    finally:
+        short.rmdir()
+    fallback = Path(f"/tmp/argosy-{os.getuid()}")
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    assert runtime_base({"XDG_RUNTIME_DIR": str(long)}) == fallback
+    assert runtime_base({"XDG_RUNTIME_DIR": str(short)}) == fallback  # gone
+    assert runtime_base({}) == fallback
+
+
+@given(st.sets(NAMES, min_size=2, max_size=20))
+def test_names_stay_apart(agents: set[str]) -> None:
+    assert len({short_stem(agent) for agent in agents}) == len(agents)
+    folder = locate_state_dir("/x/fleet.yaml", {"HOME": "/h"})
+    files = [path for agent in agents for path in (folder.lease_file(agent), folder.log_file(agent))]
+    assert len(set(files)) == len(files)
+
+
+def test_folders_are_private_also_those_that_were_there(tmp_path: Path) -> None:
+    variables = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_RUNTIME_DIR": str(tmp_path)}
+    folder = locate_state_dir(tmp_path / "fleet.yaml", variables)._replace(runtime=tmp_path / "run" / "x")
+    folder.path.mkdir(parents=True, mode=0o755)
+    folder.create()
+    folder.create()
+    for path in (folder.path, folder.leases_dir, folder.logs_dir, folder.runtime_path, folder.runtime_path.parent):
+        assert path.stat().st_mode & 0o777 == 0o700, path
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "argosy").write_text("")
+    with pytest.raises(MissingError, match="argosy"):
+        locate_state_dir(tmp_path / "fleet.yaml", {"XDG_STATE_HOME": str(tmp_path)}).create()
+
+
+def test_a_link_is_no_folder_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    folder = locate_state_dir(tmp_path / "fleet.yaml", {"XDG_STATE_HOME": str(tmp_path)})
+    folder.path.parent.mkdir()
+    folder.path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MissingError, match="is not a folder of user"):
+        folder.create()

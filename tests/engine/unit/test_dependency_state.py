@@ -1,0 +1,72 @@
+"""What an agent's needs, and its own word, make of it: in every state, for every word."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from argosy.agent.health import Status
+from argosy.engine.unit.dependency_state import health_event, evaluate_dependencies
+from argosy.engine.unit.state_machine import UnitAction, UnitEvent, State, next_transition
+from argosy.engine.unit.context import FailedDependency, DependencyStatus
+
+LACK = {"A": FailedDependency("A", "exited with code 3")}
+# What is asked for and what will not come, and the event that follows in a blocked state and in the others.
+NEEDS = [
+    (DependencyStatus([], {}), UnitEvent.NEEDS_READY, UnitEvent.NEEDS_READY),
+    (DependencyStatus(["B"], {}), UnitEvent.NEED_POSSIBLE_AGAIN, None),
+    (DependencyStatus([], LACK), UnitEvent.NEED_FAILED, UnitEvent.NEED_FAILED),
+    (DependencyStatus(["B"], LACK), UnitEvent.NEED_FAILED, UnitEvent.NEED_FAILED),
+]
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize(("needs", "when_blocked", "otherwise"), NEEDS)
+def test_needs(needs: DependencyStatus, when_blocked: UnitEvent, otherwise: UnitEvent | None, state: State) -> None:
+    found = evaluate_dependencies(needs, state)
+    assert (found and found[0]) == (when_blocked if state is State.BLOCKED else otherwise)
+
+
+@pytest.mark.parametrize("needs", [needs for needs, _, _ in NEEDS])
+@pytest.mark.parametrize("state", sorted(set(State) - {State.WAITING, State.BLOCKED}))
+def test_needs_move_nobody_who_does_not_wait(needs: DependencyStatus, state: State) -> None:
+    """They may hold a start back; they never end one, and never start one twice."""
+    found = evaluate_dependencies(needs, state)
+    assert found is None or next_transition(state, found[0]) == (state, UnitAction.NONE)
+
+
+HEALTH = {
+    (None, False): UnitEvent.READY,
+    (None, True): UnitEvent.DEGRADED,
+    (Status.OK, False): UnitEvent.READY,
+    (Status.OK, True): UnitEvent.DEGRADED,
+    (Status.DEGRADED, False): UnitEvent.DEGRADED,
+    (Status.DEGRADED, True): UnitEvent.DEGRADED,
+    (Status.FAILING, False): UnitEvent.UNHEALTHY,
+    (Status.FAILING, True): UnitEvent.UNHEALTHY,
+    (Status.STARTING, False): None,
+    (Status.STARTING, True): None,
+    (Status.STOPPING, False): None,
+    (Status.STOPPING, True): None,
+}
+
+
+def test_every_word_of_health_is_told_of() -> None:
+    assert HEALTH.keys() == set(itertools.product([None, *Status], [False, True]))
+
+
+@pytest.mark.parametrize(("health", "has_lost"), HEALTH)
+def test_health(health: Status | None, has_lost: bool) -> None:
+    found = health_event(health, {"A"} if has_lost else set())
+    assert (found and found[0]) == HEALTH[health, has_lost]
+
+
+@pytest.mark.parametrize(("health", "has_lost"), HEALTH)
+@pytest.mark.parametrize("state", State)
+def test_no_word_of_health_ends_a_process_or_begins_one(
+    state: State, health: Status | None, has_lost: bool
+) -> None:
+    found = health_event(health, {"A"} if has_lost else set())
+    after = next_transition(state, found[0]) if found else (state, UnitAction.NONE)
+    assert after[1] in (UnitAction.NONE, UnitAction.NOTIFY_DEPENDENTS, UnitAction.UPDATE_REASON)

@@ -1,0 +1,148 @@
+"""The restart policy: what follows an end, by the rules of the fleet file."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.engine.unit.process_plan import ProcessSpec
+from argosy.engine.unit.restart_policy import FROZEN_GRACE_S, RestartBudget, ProcessExit, decide_exit, stop_grace_s, with_jitter
+from argosy.engine.unit.state_machine import UnitEvent
+from argosy.fleet.fleet_spec import Probe
+
+SPEC = ProcessSpec(
+    name="A",
+    argv=("true",),
+    env={},
+    cwd="/",
+    is_sdk=False,
+    machine=None,
+    group=None,
+    ports=(),
+    host="127.0.0.1",
+    port=None,
+    probe=Probe(probe="alive"),
+    probe_port=None,
+    needs=(),
+    wants=(),
+    required=True,
+    watchdog_s=None,
+    start_timeout_s=1.0,
+    stop_timeout_s=1.0,
+    restart="on-failure",
+    restart_times=3,
+    restart_within_s=60.0,
+    backoff_first_s=0.1,
+    backoff_most_s=1.0,
+    open_files=0,
+)
+
+
+def decide(
+    code: int | None, *, cause: str = "exit", restart: str = "on-failure", ready: bool = True
+) -> UnitEvent:
+    spec = msgspec.structs.replace(SPEC, restart=restart)
+    return decide_exit(spec, ProcessExit(code, cause, ready), True, RestartBudget(3, 60.0), 0.0).event
+
+
+@pytest.mark.parametrize(
+    ("restart", "code", "cause", "expected"),
+    [
+        ("on-failure", 0, "exit", UnitEvent.FINISHED),
+        ("on-failure", 1, "exit", UnitEvent.RETRY),
+        ("on-failure", -9, "exit", UnitEvent.RETRY),
+        ("on-failure", None, "exit", UnitEvent.RETRY),
+        ("on-failure", -15, "timeout", UnitEvent.GIVE_UP),
+        ("on-failure", -15, "frozen", UnitEvent.RETRY),
+        ("on-failure", -15, "unheard", UnitEvent.RETRY),
+        ("never", -15, "unheard", UnitEvent.FINISHED),
+        ("on-failure", None, "obstacle", UnitEvent.RETRY),
+        ("always", 0, "exit", UnitEvent.RETRY),
+        ("always", -15, "timeout", UnitEvent.RETRY),
+        ("never", 0, "exit", UnitEvent.FINISHED),
+        ("never", 1, "exit", UnitEvent.FINISHED),
+    ],
+)
+def test_by_policy(restart: str, code: int | None, cause: str, expected: UnitEvent) -> None:
+    assert decide(code, cause=cause, restart=restart) is expected
+
+
+def test_what_is_wanted_down_is_finished_whatever_happened() -> None:
+    assert decide_exit(SPEC, ProcessExit(1, "exit", True), False, RestartBudget(3, 60.0), 0.0).event is UnitEvent.FINISHED
+
+
+def test_a_child_that_never_became_the_agent_spends_no_restart() -> None:
+    budget = RestartBudget(0, 60.0)
+    for code in (114, 115, 116):
+        assert decide_exit(SPEC, ProcessExit(code, "exit", False), True, budget, 0.0).event is UnitEvent.RETRY
+
+
+def test_an_end_that_a_drill_brought_about_spends_no_restart_and_waits_for_none() -> None:
+    budget = RestartBudget(0, 60.0)
+    for cause in ("exit", "frozen"):
+        verdict = decide_exit(SPEC, ProcessExit(-9, cause, True, is_injected=True), True, budget, 0.0)
+        assert (verdict.event, verdict.delay_s, budget.restart_count) == (UnitEvent.RETRY, 0.0, 0)
+    never = msgspec.structs.replace(SPEC, restart="never")
+    verdict = decide_exit(never, ProcessExit(-9, "exit", True, is_injected=True), True, budget, 0.0)
+    assert verdict.event is UnitEvent.FINISHED
+
+
+def test_a_program_that_is_not_there_is_given_up_at_once() -> None:
+    assert decide(127, ready=False) is UnitEvent.GIVE_UP
+    assert decide(126, ready=False) is UnitEvent.GIVE_UP
+
+
+def test_the_wait_doubles_up_to_the_most() -> None:
+    budget = RestartBudget(100, 60.0)
+    waits = [decide_exit(SPEC, ProcessExit(1, "exit", False), True, budget, 0.0).delay_s for _ in range(6)]
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+
+
+def test_what_was_ready_and_died_once_is_started_at_once() -> None:
+    budget = RestartBudget(100, 60.0)
+    waits = [decide_exit(SPEC, ProcessExit(-9, "exit", True), True, budget, 0.0).delay_s for _ in range(3)]
+    assert waits == [0.0, 0.1, 0.2]
+
+
+@given(st.lists(st.floats(0, 10_000), min_size=1, max_size=60).map(sorted), st.integers(1, 6))
+def test_never_more_restarts_in_a_window_than_allowed(times: list[float], most: int) -> None:
+    budget = RestartBudget(most, 60.0)
+    granted = [now for now in times if budget.record_restart(now, was_ready=True) is not None]
+    for now in granted:
+        assert sum(1 for other in granted if now - 60.0 < other <= now) <= most
+
+
+def test_starts_that_fail_count_however_long_they_take() -> None:
+    budget = RestartBudget(3, 60.0)
+    assert [budget.record_restart(100.0 * n, was_ready=False) for n in range(5)] == [1, 2, 3, None, None]
+    assert budget.record_restart(1000.0, was_ready=True) == 1
+
+
+@given(st.floats(0, 3600), st.floats(0, 1), st.floats(0, 1))
+def test_jitter_keeps_between_half_and_all_of_a_wait_and_grows_with_chance(
+    wait_s: float, one: float, other: float
+) -> None:
+    waits = sorted(with_jitter(wait_s, lambda chance=chance: chance) for chance in (one, other))
+    assert wait_s / 2 <= waits[0] <= waits[1] <= wait_s
+    assert with_jitter(wait_s, lambda: 1.0) == wait_s
+
+
+@given(st.integers(1, 40), st.floats(0.001, 10), st.floats(0.001, 100), st.booleans())
+def test_a_backoff_never_shrinks_and_never_passes_its_most(
+    times: int, first_s: float, most_s: float, was_ready: bool
+) -> None:
+    spec = msgspec.structs.replace(SPEC, backoff_first_s=first_s, backoff_most_s=most_s)
+    budget = RestartBudget(times, 60.0)
+    waits = [decide_exit(spec, ProcessExit(1, "exit", was_ready), True, budget, 0.0).delay_s for _ in range(times)]
+    assert waits == sorted(waits)
+    assert all(0.0 <= wait_s <= most_s for wait_s in waits)
+    assert waits[0] == (0.0 if was_ready else min(first_s, most_s))
+    assert decide_exit(spec, ProcessExit(1, "exit", was_ready), True, budget, 0.0).event is UnitEvent.GIVE_UP
+
+
+def test_what_is_frozen_is_not_waited_for_as_long() -> None:
+    patient = msgspec.structs.replace(SPEC, stop_timeout_s=30.0)
+    assert (stop_grace_s(patient, "exit"), stop_grace_s(patient, "frozen")) == (30.0, FROZEN_GRACE_S)
+    assert stop_grace_s(msgspec.structs.replace(SPEC, stop_timeout_s=0.5), "frozen") == 0.5

@@ -1,0 +1,175 @@
+"""Docker Compose files."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.fault import InputError
+from fleet.importers.import_tree import Imported, Read, Tree
+
+SAMPLE = """\
+x-base: &base
+  build: .
+  restart: unless-stopped
+  environment: &env
+    LEVEL: INFO
+    VERSION: 1.10
+
+services:
+  redis:
+    image: redis:7
+    ports: ["6379:6379"]
+    healthcheck: {test: [CMD, redis-cli, ping]}
+  registry:
+    <<: *base
+    command: python agents/registry.py --backend redis --url redis://redis:6379/0
+    working_dir: /app
+    ports:
+      - "127.0.0.1:8100:7100"
+      - "7101"
+      - "5353:5353/udp"
+    depends_on: [redis]
+    healthcheck: {test: [CMD, "true"]}
+    stop_grace_period: 1m30s
+    mem_limit: 512m
+  web:
+    <<: *base
+    entrypoint: ["python", "-m"]
+    command: ["web.main", "--name", "${NAME:-site} $$5"]
+    environment:
+      - A=b=c
+      - HANDED_ON
+      - EMPTY=
+    ports: [{target: 9000, published: 9000}]
+    depends_on:
+      registry: {condition: service_healthy}
+      seed: {condition: service_completed_successfully}
+      extra: {condition: service_started, required: false}
+    deploy: {resources: {limits: {cpus: "0.5", memory: 1G}}}
+  seed:
+    image: tools
+    command: seed --all
+    restart: "no"
+  extra:
+    build: {context: ., dockerfile: docker/Extra.Dockerfile}
+    profiles: [debug]
+    env_file: [a.env, {path: b.env}]
+    links: ["registry:reg"]
+"""
+
+
+@pytest.fixture
+def sample(tree: Tree) -> Imported:
+    tree.write("agents/registry.py")
+    tree.write(
+        "docker/Extra.Dockerfile",
+        'FROM a\nCMD old\nFROM b\nWORKDIR /srv\n# x\nCMD ["python", \\\n "extra.py"]\n',
+    )
+    tree.write("docker-compose.yml", SAMPLE)
+    return tree.read("docker-compose.yml")
+
+
+def test_a_service_that_says_what_it_runs_is_an_agent(sample: Imported) -> None:
+    assert list(sample.fleet.agents) == ["registry", "web", "seed", "extra"]
+    registry = sample.fleet.agents["registry"]
+    assert registry.run == "agents/registry.py"
+    assert registry.args[:2] == ("--backend", "redis")
+    assert sample.fleet.agents["web"].run == ("python", "-m", "web.main", "--name", "site $5")
+
+
+def test_a_service_that_only_names_an_image_is_an_address(sample: Imported) -> None:
+    environments = sample.fleet.environments
+    assert environments["container"]["redis"] == "redis:6379"
+    assert environments["production"]["redis"] == "$REDIS_HOST:6379"
+    assert environments["testing"]["redis"] == "127.0.0.1:6379"
+    assert sample.decision("`redis` is no agent").where == "docker-compose.yml:10:5"
+    assert (
+        sample.decision("`redis` is left out of the needs of `registry`").where == "docker-compose.yml:21:18"
+    )
+    assert sample.decision("name the host `redis`")
+
+
+def test_edges_of_the_list_and_the_map_form(sample: Imported) -> None:
+    web = sample.fleet.agents["web"]
+    assert [need.agent for need in web.needs] == ["registry", "seed"]
+    assert web.wants == ("extra",)
+    assert [need.agent for need in sample.fleet.agents["extra"].needs] == ["registry"]
+    assert sample.plan.edge_count == 5
+    assert sample.decision("`web` needs `seed` to be ready").where == "docker-compose.yml:36:7"
+
+
+def test_the_port_is_the_one_inside_the_container(sample: Imported) -> None:
+    registry = sample.fleet.agents["registry"]
+    assert registry.port == 7100
+    assert registry.ready.probe == "tcp"
+    assert sample.decision("listens on 7100, published as 8100")
+    assert sample.decision("`5353:5353/udp`")
+    assert sample.decision("it has 7101 too")
+    assert sample.fleet.agents["web"].port == 9000
+
+
+def test_environment_in_both_forms_as_written(sample: Imported) -> None:
+    assert sample.fleet.agents["registry"].env == {"LEVEL": "INFO", "VERSION": "1.10"}
+    assert sample.fleet.agents["web"].env == {"A": "b=c", "EMPTY": ""}
+
+
+def test_limits_restart_and_stop(sample: Imported) -> None:
+    agents = sample.fleet.agents
+    assert (agents["registry"].memory_bytes, agents["registry"].stop_timeout_s) == (512 * 2**20, 90)
+    assert (agents["web"].memory_bytes, agents["web"].cpus) == (2**30, 0.5)
+    assert [agents[name].restart for name in agents] == ["always", "always", "never", "on-failure"]
+
+
+def test_a_build_without_a_command_asks_its_dockerfile(sample: Imported) -> None:
+    extra = sample.fleet.agents["extra"]
+    assert (extra.run, extra.required, extra.env_file) == ("extra.py", False, "b.env")
+    assert sample.decision("`extra` runs `python extra.py`")
+    assert sample.decision("only with the profile `debug`")
+
+
+def test_healthchecks_are_told_once(sample: Imported) -> None:
+    assert sample.decision("`healthcheck` of `registry`").where == "docker-compose.yml:22:5"
+
+
+def test_variables_come_from_the_dot_env_beside_the_file(tree: Tree) -> None:
+    tree.write(".env", "PORT=7100 # here\nNAME='a b'\n")
+    tree.write(
+        "compose.yaml",
+        """\
+        services:
+          a:
+            command: [serve, "$NAME", "${UNSET}", "${NAME:+set}"]
+            ports: ["${PORT}:${PORT}"]
+        """,
+    )
+    imported = tree.read("compose.yaml")
+    assert imported.fleet.agents["a"].run == ("serve", "a b", "", "set")
+    assert imported.fleet.agents["a"].port == 7100
+    assert imported.decision("`$UNSET` is filled in as nothing")
+
+
+def test_scripts_are_found_through_mounts(tree: Tree) -> None:
+    tree.write("src/agents/a.py")
+    tree.write(
+        "deploy/compose.yaml",
+        """\
+        services:
+          a:
+            image: python:3.11
+            volumes: ["../src:/code:ro", "cache:/cache"]
+            command: python /code/agents/a.py
+        """,
+    )
+    assert tree.read("deploy/compose.yaml").fleet.agents["a"].run == "src/agents/a.py"
+
+
+def test_an_open_quote_names_its_place(read: Read) -> None:
+    with pytest.raises(InputError) as caught:
+        read("compose.yml", "services:\n  a:\n    image: x\n    command: python 'a\n")
+    assert caught.value.faults[0].where == "compose.yml:4:5"
+
+
+def test_only_images_are_no_fleet(read: Read) -> None:
+    with pytest.raises(InputError) as caught:
+        read("compose.yml", "services:\n  a: {image: redis}\n")
+    assert caught.value.faults[0].code == "nothing-found"

@@ -1,0 +1,93 @@
+"""Folders: which files are read, which are left aside, and what is told of it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from argosy.fault import InputError
+from fleet.importers.import_tree import Tree
+
+ONE = "agents: {A: {script: a.py, port: 1}}\n"
+
+
+def test_of_versions_the_name_that_others_extend_is_read(tree: Tree) -> None:
+    tree.write("a.py")
+    tree.write("config/startup.yaml", ONE)
+    tree.write("config/startup.v2.yaml", ONE.replace("port: 1", "port: 2"))
+    tree.write("config/startup_fixed.yaml", ONE)
+    tree.write("config/mini.yaml", ONE)
+    imported = tree.read(".")
+    assert imported.plan.sources == ("config/startup.yaml",)
+    left = {one.where: one.what for one in imported.plan.decisions if "not read" in one.what}
+    assert set(left) == {"config/startup.v2.yaml", "config/startup_fixed.yaml", "config/mini.yaml"}
+    assert "1 of them differently (`A`)" in left["config/startup.v2.yaml"]
+    assert "alike" in left["config/mini.yaml"]
+
+
+def test_files_of_one_folder_without_a_common_agent_are_all_read(tree: Tree) -> None:
+    tree.write("a.py")
+    tree.write("one.yaml", ONE)
+    tree.write("Procfile", "b: redis-server\n")
+    assert set(tree.read(".").fleet.agents) == {"A", "b"}
+
+
+def test_only_the_folder_itself_and_configuration_folders_are_read(tree: Tree) -> None:
+    tree.write("a.py")
+    tree.write("box/config/s.yaml", ONE)
+    for path in ("box/data/s.yaml", ".hidden/config/s.yaml", "1/2/3/4/config/s.yaml", "venv/config/s.yaml"):
+        tree.write(path, ONE.replace("A:", "No:"))
+    assert list(tree.read(".").fleet.agents) == ["A"]
+
+
+def test_files_that_say_nothing_or_are_faulty_are_told(tree: Tree) -> None:
+    tree.write("a.py")
+    tree.write("s.yaml", ONE)
+    tree.write("settings.yaml", "key: value\n")
+    tree.write("fleet.yaml", "fleet: f\nagents: {A: {run: a.py}}\n")
+    tree.write("bad.yaml", "a: [\n")
+    imported = tree.read(".")
+    assert imported.decision("read, and without agents", "`settings.yaml`")
+    assert imported.decision("this is a fleet file already").where == "fleet.yaml"
+    assert imported.decision("not YAML").where.startswith("bad.yaml:")
+
+
+def test_a_file_whose_scripts_are_all_gone_is_left_aside(tree: Tree) -> None:
+    tree.write("a.py")
+    tree.write("s.yaml", ONE)
+    tree.write("old.yaml", "agents: {Old: {script: gone.py}}\n")
+    imported = tree.read(".")
+    assert list(imported.fleet.agents) == ["A"]
+    assert imported.decision("of the 1 scripts it names none is there").where == "old.yaml"
+    assert list(tree.read("old.yaml").fleet.agents) == ["Old"]
+
+
+def test_a_folder_with_nothing_says_what_was_read(tree: Tree) -> None:
+    tree.write("settings.yaml", "key: value\n")
+    tree.write("bad.yaml", "a: [\n")
+    with pytest.raises(InputError) as caught:
+        tree.read(".")
+    first, second = caught.value.faults
+    assert first.code == "nothing-found"
+    assert "`settings.yaml`" in first.message
+    assert second.where.startswith("bad.yaml:")
+
+
+def test_a_path_that_is_not_there(tree: Tree) -> None:
+    with pytest.raises(InputError) as caught:
+        tree.read("nowhere.yaml")
+    assert caught.value.faults[0].code == "no-file"
+
+
+def test_a_pipe_is_not_waited_for(tree: Tree) -> None:
+    os.mkfifo(tree.folder / "pipe.yaml")
+    with pytest.raises(InputError) as caught:
+        tree.read("pipe.yaml")
+    assert "neither a file nor a folder" in caught.value.faults[0].message
+
+
+def test_a_file_named_twice_is_read_once(tree: Tree) -> None:
+    tree.write("a.py")
+    tree.write("s.yaml", ONE)
+    assert tree.read("s.yaml", ".").plan.sources == ("s.yaml",)

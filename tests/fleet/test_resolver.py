@@ -1,0 +1,85 @@
+"""Names instead of addresses, as refitted code asks for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FLEET = """\
+fleet: harbour
+machines: {pc1: {}, pc2: {}}
+environments:
+  development: {pc1: 10.0.0.1, pc2: 10.0.0.2, redis: "10.0.0.9:6379"}
+  production: {pc1: 10.0.0.1, pc2: $PC2_IP, redis: 10.0.0.9}
+agents:
+  Bus: {run: bus.py, machine: pc2, port: 7150}
+"""
+
+
+def ask(folder: Path, expression: str, cwd: Path | None = None, **variables: str) -> str:
+    """Return what an expression comes to in a script of `folder`."""
+    script = folder / "script.py"
+    script.write_text(f"from argosy.fleet.resolver import endpoint, host\nprint(({expression}))\n")
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        cwd=cwd or "/",
+        env={"PATH": os.environ["PATH"], **variables},
+        timeout=60,
+        check=False,
+    )
+    return done.stdout.strip() or done.stderr.strip()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "fleet.yaml").write_text(FLEET)
+    inner = tmp_path / "agents" / "deep"
+    inner.mkdir(parents=True)
+    return inner
+
+
+def test_names_lead_to_the_nearest_fleet_file(folder: Path, tmp_path: Path) -> None:
+    assert ask(folder, "host('pc2'), host('Bus'), host('redis'), endpoint('Bus'), endpoint('redis')") == str(
+        ("10.0.0.2", "10.0.0.2", "10.0.0.9", "tcp://10.0.0.2:7150", "tcp://10.0.0.9:6379")
+    )
+    other = tmp_path / "other.yaml"
+    other.write_text(FLEET.replace("10.0.0.2", "10.9.9.9"))
+    assert ask(folder, "host('pc2')", ARGOSY_FLEET_FILE=str(other)) == "10.9.9.9"
+
+
+def test_variables_come_first_and_then_the_fleet_is_not_asked(folder: Path, tmp_path: Path) -> None:
+    assert ask(folder, "host('pc2', 'PC2_IP', 'OTHER')", OTHER="there") == "there"
+    assert ask(folder, "repr(host('pc2', 'PC2_IP'))", PC2_IP="") == "''"
+    (tmp_path / "fleet.yaml").unlink()
+    assert ask(folder, "host('pc2', 'PC2_IP'), 'yaml' in __import__('sys').modules", PC2_IP="a") == str(
+        ("a", False)
+    )
+
+
+def test_what_is_missing_is_told(folder: Path, tmp_path: Path) -> None:
+    assert "there is no environment `prod`" in ask(folder, "host('pc2')", ENV_TYPE="prod")
+    assert "`$PC2_IP` is not set" in ask(folder, "host('pc2')", ENV_TYPE="production")
+    assert ask(folder, "host('pc1')", ENV_TYPE="production") == "10.0.0.1"
+    assert "`development` names no `pc3`" in ask(folder, "host('pc3')")
+    (tmp_path / "fleet.yaml").unlink()
+    assert "export ARGOSY_FLEET_FILE=PATH" in ask(folder, "host('pc2')")
+    assert ask(folder, "host('pc2')", cwd=_elsewhere(tmp_path)) == "10.0.0.2"
+
+
+def _elsewhere(tmp_path: Path) -> Path:
+    made = tmp_path / "elsewhere"
+    made.mkdir()
+    (made / "fleet.yaml").write_text(FLEET)
+    return made
+
+
+def test_a_changed_file_is_read_again(folder: Path, tmp_path: Path) -> None:
+    change = "__import__('pathlib').Path(" + repr(str(tmp_path / "fleet.yaml")) + ").write_text("
+    text = repr(FLEET.replace("10.0.0.2", "10.0.0.222"))
+    assert ask(folder, f"host('pc2'), {change}{text}) and host('pc2')") == str(("10.0.0.2", "10.0.0.222"))

@@ -1,0 +1,134 @@
+"""What is to be quiet: asked of one hub, gone by on every hub, whatever the order of words and the clocks."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.fleet.loader import load_fleet
+from argosy.hub.alerts.actions import ActionExecutor
+from argosy.hub.replication.replicator import PeerHubStatus
+from argosy.hub.ingest.state_updater import StateUpdater
+from argosy.hub.store.store_writer import StoreWriter
+from argosy.hub.alerts.silences import SilenceTarget, Silences, SilenceWindow
+from argosy.hub.store.records import HubEvent
+from argosy.hub.ingest.current_state import CurrentState
+from argosy.hub.alerts.alert_manager import AlertManager
+
+ROOT = SilenceTarget(agents=("Root",))
+AHEAD_S = 1000.0
+
+
+def test_an_earlier_word_that_comes_late_changes_nothing() -> None:
+    for words in itertools.permutations([(1.0, 50.0), (2.0, None), (3.0, 80.0)]):
+        quiet = Silences()
+        for said_s, until_s in words:
+            window = None if until_s is None else SilenceWindow("k", frozenset("A"), until_s, "me", ROOT)
+            quiet.apply("k", said_s, window)
+        assert [window.until_s for window in quiet.windows(4.0)] == [80.0]
+        quiet.apply("k", 4.0, None)
+        assert quiet.windows(5.0) == []
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("AB"), st.integers(0, 50), st.none() | st.integers(60, 99)), max_size=9
+    )
+)
+def test_the_last_word_of_each_name_counts(words: list[tuple[str, int, int | None]]) -> None:
+    quiet = Silences()
+    last: dict[str, tuple[int, int | None]] = {}
+    for name, said_s, until_s in words:
+        window = None if until_s is None else SilenceWindow(name, frozenset(name), until_s, "me")
+        quiet.apply(name, said_s, window)
+        if said_s >= last.get(name, (0, None))[0]:
+            last[name] = said_s, until_s
+    open_ = {window.key: window.until_s for window in quiet.windows(55)}
+    assert open_ == {name: until_s for name, (_, until_s) in last.items() if until_s is not None}
+
+
+class Machine:
+    """A machine's hub, as far as its records and its alerts go."""
+
+    def __init__(self, folder: Path, name: str, sights: Sequence[PeerHubStatus]) -> None:
+        self.keeper = StoreWriter(folder / f"{name}.db", name, 0.005)
+        self.acts = ActionExecutor(self.keeper, locate_state_dir(folder / "fleet.yaml"))
+        self.watch = AlertManager(self.keeper, name, load_fleet(folder / "fleet.yaml"), sights, self.acts)
+        self.running: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        hearing = await self.keeper.read(lambda reading: StateUpdater(CurrentState(), reading, lambda _: None))
+        hearing.on_action = self.watch.on_action
+        self.keeper.on_replicated = hearing.update_from_batch
+        await self.watch.restore()
+        self.running = asyncio.create_task(self.watch.run())
+
+    async def pull(self, other: Machine) -> None:
+        await self.keeper.store_batches(await other.keeper.records_after(await self.keeper.positions(), 1 << 20, 0.0))
+
+    async def until(self, covered: set[str]) -> None:
+        async with asyncio.timeout(30):
+            while self.covered() != covered:
+                await asyncio.sleep(0.01)
+
+    def covered(self) -> set[str]:
+        return self.watch.evaluator.silences.silenced_agents(("Root", "Leaf", "Other"), self.watch.now_s())
+
+    async def end(self) -> None:
+        assert self.running is not None
+        self.running.cancel()
+        await asyncio.gather(self.running, return_exceptions=True)
+        await self.keeper.close()
+
+
+async def say(machine: Machine, do: str, at_s: float, **more: Any) -> HubEvent:
+    body = {"do": do, "agents": ["Root"], "covered": ["Root"], "by": "me", **more}
+    event = HubEvent(int(1000 * at_s), "action", "Root", body)
+    await machine.keeper.append([event])
+    return event
+
+
+def test_what_one_hub_is_asked_every_hub_goes_by_by_the_clock_of_the_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.py").touch()
+    (tmp_path / "fleet.yaml").write_text(
+        "fleet: duo\nagents:\n  Root: {run: a.py}\n  Leaf: {run: a.py, needs: [Root]}\n  Other: {run: a.py}\n"
+    )
+
+    async def trial() -> None:
+        sight = PeerHubStatus("pc1", skew_s=AHEAD_S)  # the clock of pc1 is so far ahead of that of pc2
+        one, two = Machine(tmp_path, "pc1", []), Machine(tmp_path, "pc2", [sight])
+        await one.begin()
+        await two.begin()
+        now_s = time.time()
+        await say(one, "quiet", now_s + AHEAD_S, until=now_s + AHEAD_S + 600)
+        await two.pull(one)
+        await two.until({"Root", "Leaf"})
+        (window,) = two.watch.evaluator.silences.windows(now_s)
+        assert two.watch.evaluator.silences.local_end_s(window) == pytest.approx(now_s + 600, abs=30)
+        await two.end()
+
+        two = Machine(tmp_path, "pc2", [sight])  # its next life goes on with it
+        await two.begin()
+        await two.until({"Root", "Leaf"})
+        two.watch.on_action("pc2", await say(two, "loud", now_s + 1))
+        await say(one, "quiet", now_s + AHEAD_S - 5, until=now_s + AHEAD_S + 600)  # said before, heard after
+        await two.pull(one)
+        await two.until(set())
+        await say(one, "quiet", now_s + AHEAD_S + 2, until=now_s + AHEAD_S - 1)  # it is over by now
+        await two.pull(one)
+        await two.until(set())
+        await one.end()
+        await two.end()
+
+    asyncio.run(trial())

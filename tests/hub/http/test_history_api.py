@@ -1,0 +1,159 @@
+"""The past over HTTP: who sees what agents printed, and what is asked for oddly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from argosy.hub.store.store_writer import StoreWriter
+from argosy.hub.store.records import HubEvent
+from argosy.hub.ingest.current_state import CurrentState
+from argosy.hub.http.token import read_token
+from argosy.hub.http.web_app import make_app
+
+NEAR, FAR = "127.0.0.1", "192.168.1.9"
+Ask = Callable[..., Awaitable[tuple[int, Any]]]
+
+
+def asked(tmp_path: Path, events: list[HubEvent], act: Callable[[Ask], Awaitable[None]]) -> None:
+    """Let `act` ask a hub that knows these events. A client is an address: far ones need no network."""
+
+    async def go() -> None:
+        keeper = StoreWriter(tmp_path / "hub.db", "pc1", 0.0)
+        await keeper.append(events)
+        hub: Any = SimpleNamespace(
+            keeper=keeper,
+            machine="pc1",
+            standings=CurrentState(),
+            declared=lambda: {"A": SimpleNamespace(needs=()), "B": SimpleNamespace(needs=())},
+            home_of=lambda _: None,
+            names=frozenset,
+            token_file=tmp_path / "token",
+            is_all_guarded=False,
+            options=SimpleNamespace(fleet=str(tmp_path / "fleet.yaml")),
+            last_lines=lambda *_: ["secret"],
+        )
+        app = make_app(hub)
+
+        async def ask(
+            path: str, client: str = NEAR, token: str | None = None, **query: Any
+        ) -> tuple[int, Any]:
+            token = read_token(tmp_path / "token") if token is None else token
+            headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
+            scope = {
+                "type": "http",
+                "method": "GET",
+                "path": path,
+                "raw_path": path.encode(),
+                "query_string": urlencode(query, doseq=True).encode(),
+                "headers": headers,
+                "client": (client, 5),
+                "server": (NEAR, 9470),
+                "scheme": "http",
+                "root_path": "",
+                "http_version": "1.1",
+            }
+            said: list[Any] = []
+
+            async def receive() -> dict[str, Any]:
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            async def send(message: Any) -> None:
+                said.append(message)
+
+            await app(scope, receive, send)
+            return said[0]["status"], json.loads(b"".join(each.get("body", b"") for each in said[1:]))
+
+        try:
+            await act(ask)
+        finally:
+            await keeper.close()
+
+    asyncio.run(go())
+
+
+def happened(ago_s: float, kind: str, agent: str, **body: Any) -> HubEvent:
+    return HubEvent(int((time.time() - ago_s) * 1000), kind, agent, body)
+
+
+def events() -> list[HubEvent]:
+    return [
+        happened(3, "log", "A", level="error", text="secret"),
+        happened(2, "state", "A", state="failed", text="exit code 1", lines=["secret"]),
+        happened(1, "state", "B", state="ready"),
+    ]
+
+
+def test_what_agents_printed_is_for_the_token_alone_on_this_machine_too(tmp_path: Path) -> None:
+    async def act(ask: Ask) -> None:
+        ways: list[tuple[str, dict[str, Any]]] = [
+            ("/api/events", {}),
+            ("/api/events", {"agent": "A"}),
+            ("/api/events", {"kind": ["log", "state"]}),
+            ("/api/agents/A", {}),
+            ("/api/agents/A/log", {}),
+        ]
+        for path, query in ways:
+            for client in (NEAR, FAR):
+                code, answer = await ask(path, client, **query)
+                assert (code, "secret" in str(answer)) == (200, True), (path, query, client)
+                for token in ("", "guessed"):
+                    code, answer = await ask(path, client, token, **query)
+                    assert (code, "secret" in str(answer)) == (401, False), (path, query)
+                    assert answer["argosy"] == "error/1"
+
+    asked(tmp_path, events(), act)
+
+
+def test_events_of_an_agent_and_a_kind_are_those_of_both(tmp_path: Path) -> None:
+    async def act(ask: Ask) -> None:
+        for agent, kind, count in (("A", "state", 1), ("B", "state", 1), ("B", "log", 0), ("A", "log", 1)):
+            _, answer = await ask("/api/events", agent=agent, kind=kind)
+            assert len(answer["events"]) == count, (agent, kind)
+
+    asked(tmp_path, events(), act)
+
+
+@pytest.mark.parametrize("text", ["1e30", "-9e30", "1e25", "inf", "nan", "x"])
+def test_a_number_that_no_record_can_have_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    ways = [
+        ("/api/series", {"agent": "A", "figure": "f", "from": text}),
+        ("/api/series", {"agent": "A", "figure": "f", "to": text}),
+        ("/api/events", {"from": text}),
+        ("/api/events", {"to": text, "kind": "state"}),
+        ("/api/events", {"most": text}),
+        ("/api/at", {"time": text}),
+        ("/api/starts", {"most": text}),
+        ("/api/marks", {"from": text}),
+        ("/api/agents/A/log", {"n": text}),
+    ]
+
+    async def act(ask: Ask) -> None:
+        for path, query in ways:
+            code, answer = await ask(path, **query)
+            assert (code, answer["errors"][0]["code"]) == (400, "bad-request"), (path, query)
+            assert text in answer["errors"][0]["message"]
+
+    asked(tmp_path, [], act)
+
+
+def test_the_greatest_numbers_are_answered(tmp_path: Path) -> None:
+    async def act(ask: Ask) -> None:
+        for number in (1 << 62, -(1 << 62)):
+            for path, query in (
+                ("/api/series", {"agent": "A", "figure": "f", "from": number, "to": number}),
+                ("/api/events", {"from": number, "to": number}),
+                ("/api/at", {"time": number}),
+                ("/api/marks", {"from": number}),
+            ):
+                assert (await ask(path, **query))[0] == 200, (path, number)
+
+    asked(tmp_path, events(), act)

@@ -1,0 +1,94 @@
+"""The outcry: of what agents print, what matters is kept once, and a flood is told instead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from argosy.engine.cells.cell_logs import LogSources
+from argosy.engine.logs.log_reader import LogLine
+from argosy.hub.store.store_writer import StoreWriter
+from argosy.hub.ingest.log_scanner import BURST, EVENTS_PER_S, RateLimiter, LogEvent, LineParser, LogScanner
+from argosy.hub.store.store_reader import StoredEvent
+
+
+def heard(*texts: str) -> list[LogEvent]:
+    listener = LineParser()
+    found = [each for text in texts for each in listener.feed(LogLine(1.0, "A", text))]
+    return [*found, *listener.finish()]
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("2026-01-01 10:00:00 WARNING disk is nearly full", "warning"),
+        ("[WARN] slow", "warning"),
+        ("ERROR:root:no answer", "error"),
+        ('{"time": 1, "level": "fatal", "message": "over"}', "critical"),
+        ("INFO all is well, no error", None),
+        ("forewarned is forearmed", None),
+    ],
+)
+def test_lines_are_picked_by_their_level(text: str, level: str | None) -> None:
+    assert [each.level for each in heard(text)] == ([level] if level else [])
+
+
+def test_a_traceback_is_one_text_and_the_lines_after_it_are_not_in_it() -> None:
+    trace = [
+        "Traceback (most recent call last):",
+        '  File "a.py", line 1, in <module>',
+        "    f()",
+        "ValueError: no",
+    ]
+    assert [each.text for each in heard("before", *trace, "after")] == ["\n".join(trace)]
+    assert [each.text for each in heard(*trace[:3])] == ["\n".join(trace[:3])]
+
+
+def test_of_a_flood_the_first_are_kept_and_the_number_of_the_others_is_told() -> None:
+    allowance = RateLimiter("A", 0.0)
+    flood = [LogEvent("A", 1.0, "error", str(number)) for number in range(1000)]
+    events = allowance.admit(flood, 0.0)
+    assert [event.body.get("text") for event in events] == [str(number) for number in range(BURST)]
+    assert allowance.admit([], 0.1) == []
+    told = allowance.admit([], 1 / EVENTS_PER_S)
+    assert [(event.kind, event.subject, event.body["lines"]) for event in told] == [
+        ("flood", "A", 1000 - BURST)
+    ]
+
+
+def test_each_line_is_kept_once_through_a_restart_and_old_logs_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "A.log"
+    log.write_text("ERROR of long ago\n")
+    monkeypatch.setattr("argosy.hub.ingest.log_scanner.find_sources", lambda _: LogSources({"A": log}, {}))
+    monkeypatch.setattr("argosy.hub.ingest.log_scanner.SCAN_EVERY_S", 0.01)
+
+    async def follow(say: Callable[[], object], wanted: int) -> list[StoredEvent]:
+        keeper = StoreWriter(tmp_path / "hub.db", "mainpc", flush_s=0.01)
+        outcry = LogScanner(keeper, None)  # type: ignore[arg-type] - only `find_sources` asks for it
+        running = asyncio.ensure_future(outcry.run())
+        async with asyncio.timeout(30):
+            while outcry._is_first_scan:
+                await asyncio.sleep(0.01)
+            say()
+            while len(found := await keeper.read(lambda reading: reading.events())) < wanted:
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await keeper.close()
+        return found
+
+    def add(text: str) -> None:
+        with log.open("a") as file:
+            file.write(text)
+
+    first = asyncio.run(follow(lambda: add("INFO x\nERROR one\n"), 1))
+    add("ERROR while no hub was there\n")
+    second = asyncio.run(follow(lambda: add("ERROR three\n"), 3))
+    texts = [each.event.body["text"] for each in sorted(second, key=lambda each: each.number)]
+    assert [each.event.body["text"] for each in first] == ["ERROR one"]
+    assert sorted(texts) == ["ERROR one", "ERROR three", "ERROR while no hub was there"]

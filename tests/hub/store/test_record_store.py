@@ -1,0 +1,453 @@
+"""The store: what is written is kept once and in order, across copies, kills and full disks."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from argosy.hub.store.store_reader import StoreReader
+from argosy.hub.store.records import SEGMENT_ROWS, RecordBatch, HubEvent, MetricSample, RecordOrigin, StreamPosition, RecordStream
+from argosy.hub.store.record_store import RecordStore
+from argosy.hub.store.store_file import StoreDamagedError, StoreError
+
+ENCODE = msgspec.msgpack.encode
+FOR_EVER = math.inf  # what these tests write is of 1970
+NAMES = ("handled", "lag")
+
+
+def event(number: int) -> HubEvent:
+    return HubEvent(number, "said", "A", {"number": number})
+
+
+def figures(number: int, agent: str = "A", names: tuple[str, ...] = NAMES) -> MetricSample:
+    values = array("d", [float(number + place) for place in range(len(names))])
+    return MetricSample(agent, names, 1000 * number, values.tobytes())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RecordStore]:
+    made = RecordStore(tmp_path / "hub.db", "mainpc", FOR_EVER)
+    made._database.execute("PRAGMA synchronous = OFF")  # no power is lost here
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def reading(store: RecordStore, tmp_path: Path) -> Iterator[StoreReader]:
+    made = StoreReader(tmp_path / "hub.db")
+    yield made
+    made.close()
+
+
+def end_as_by_a_kill(store: RecordStore) -> None:
+    """Let go of the file without the word that `close` leaves in it."""
+    store._database.close()
+
+
+def numbers(reading: StoreReader) -> list[int]:
+    return [happened.event.body["number"] for happened in reading.events_of_kinds(["said"], 0, 1 << 62)][::-1]
+
+
+def test_events_and_figures_are_read_back(store: RecordStore, reading: StoreReader) -> None:
+    at = store.append([event(1), event(2)], [figures(1), figures(1, "B", ("lag",))])
+    assert at == StreamPosition(store.origin, 2, 1)
+    store.append([], [figures(2)])
+    assert numbers(reading) == [1, 2]
+    assert reading.series("A", "lag", 0, 10**9) == (array("d", [1000, 2000]), array("d", [2, 3]))
+    assert reading.series("A", "lag", 1500, 10**9) == (array("d", [2000]), array("d", [3]))
+    assert reading.series("A", "unknown", 0, 10**9) == (array("d"), array("d"))
+    assert reading.metric_names() == {("mainpc", "A"): {"handled", "lag"}, ("mainpc", "B"): {"lag"}}
+
+
+def test_a_sealed_segment_says_what_its_ticks_said(store: RecordStore, reading: StoreReader) -> None:
+    for number in range(1, SEGMENT_ROWS + 11):
+        more = [figures(number, "Late", ("lag",))] if number % 3 == 0 else []
+        store.append([], [figures(number), *more])
+    before = [reading.series(agent, "lag", 5000, 299_000) for agent in ("A", "Late")]
+    assert len(before[0][0]) == 295
+    assert store.compact()
+    assert not store.compact()
+    assert [reading.series(agent, "lag", 5000, 299_000) for agent in ("A", "Late")] == before
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of ten ticks, joined by threes."""
+    monkeypatch.setattr("argosy.hub.store.records.SEGMENT_ROWS", 10)
+    monkeypatch.setattr("argosy.hub.store.compaction.SEGMENTS_PER_CHUNK", 3)
+
+
+@pytest.mark.usefixtures("short")
+def test_joined_segments_say_what_their_ticks_said_and_take_the_place_of_what_another_hub_has(
+    store: RecordStore, reading: StoreReader, tmp_path: Path
+) -> None:
+    other, copy = RecordStore(tmp_path / "other.db", "pc2", FOR_EVER), StoreReader(tmp_path / "other.db")
+    for number in range(1, 76):
+        more = [figures(number, "Late", ("lag",))] if number > 12 else []
+        store.append([], [figures(number), *more])
+        if number == 14:
+            other.store_batches(reading.records_after([]))  # ten of them sealed there, four not
+            assert other.compact()
+    before = [reading.series(agent, "lag", 0, 1 << 60) for agent in ("A", "Late")]
+    while store.compact():
+        pass
+    runs = store._database.execute("SELECT segment, segments FROM run").fetchall()
+    assert runs == [(0, 3), (3, 3), (6, 1)]
+    assert [reading.series(agent, "lag", 0, 1 << 60) for agent in ("A", "Late")] == before
+    batches = reading.records_after(copy.positions())
+    assert [(batch.first, batch.last) for batch in batches] == [(1, 30), (31, 60), (61, 70), (71, 75)]
+    assert other.store_batches(batches) == batches
+    assert [copy.series(agent, "lag", 0, 1 << 60) for agent in ("A", "Late")] == before
+    assert other.store_batches(batches) == []
+    copy.close()
+    other.close()
+
+
+@pytest.mark.usefixtures("short")
+def test_of_what_is_old_a_number_a_minute_stays_with_its_extremes(tmp_path: Path) -> None:
+    store, reading = RecordStore(tmp_path / "hub.db", "mainpc", full_detail_s=3600.0), StoreReader(tmp_path / "hub.db")
+    began_ms = int(time.time() // 60) * 60_000 - 7_200_000
+    for number in range(60):  # ten seconds each
+        lag = 5.0 if number % 6 == 2 else 1.0
+        values = array("d", [float(number), lag]).tobytes()
+        store.append([], [MetricSample("A", NAMES, began_ms + 10_000 * number, values)])
+    size = len(reading.series("A", "lag", 0, 1 << 60)[1])
+    while store.compact():
+        pass
+    assert size == 60
+    at, lags = reading.series("A", "lag", 0, 1 << 60)
+    assert list(at) == [began_ms + 50_000 + 60_000 * minute for minute in range(10)]
+    assert list(lags) == pytest.approx([10 / 6] * 10)
+    assert list(reading.series("A", "lag", 0, 1 << 60, aggregate="greatest")[1]) == [5.0] * 10
+    assert list(reading.series("A", "lag", 0, 1 << 60, aggregate="least")[1]) == [1.0] * 10
+    assert list(reading.series("A", "handled", 0, 1 << 60)[1]) == [5.0 + 6 * minute for minute in range(10)]
+    half = reading.series("A", "lag", began_ms + 300_000, 1 << 60)[0]
+    assert list(half) == list(at)[5:]
+    reading.close()
+    store.close()
+
+
+@pytest.mark.usefixtures("short")
+def test_figures_whose_names_went_with_the_oldest_are_known_to_a_hub_that_comes_late(
+    store: RecordStore, reading: StoreReader, tmp_path: Path
+) -> None:
+    store.append([], [figures(1, "Quiet", ("lag",))])
+    for number in range(2, 25):
+        store.append([], [figures(number)])
+    store.append([], [figures(25, "Quiet", ("lag",))])
+    while store.compact():
+        pass
+    assert store.drop_before(20_001)
+    other, copy = RecordStore(tmp_path / "other.db", "pc2", FOR_EVER), StoreReader(tmp_path / "other.db")
+    other.store_batches(reading.records_after([]))
+    assert list(copy.series("Quiet", "lag", 0, 1 << 60)[1]) == [25.0]
+    copy.close()
+    other.close()
+
+
+def test_what_a_life_that_ended_left_unsealed_goes_too(tmp_path: Path) -> None:
+    first = RecordStore(tmp_path / "hub.db", "mainpc")
+    first.append([], [figures(1)])
+    end_as_by_a_kill(first)
+    second = RecordStore(tmp_path / "hub.db", "mainpc")
+    second.append([], [figures(2)])
+    later_ms = int(time.time() * 1000) + 1000
+    assert second.drop_before(later_ms) == 1
+    assert second.drop_before(later_ms) == 0
+    reading = StoreReader(tmp_path / "hub.db")
+    assert list(reading.series("A", "handled", 0, 1 << 60)[1]) == [2.0]
+    reading.close()
+    second.close()
+
+
+def test_what_a_source_repeats_can_be_known(store: RecordStore, reading: StoreReader) -> None:
+    store.append([event(1)], sources={"A": ("life", 3)})
+    store.append([event(2)], sources={"A": ("life", 4), "B": ("other", 1)})
+    assert reading.source_positions() == {"A": ("life", 4), "B": ("other", 1)}
+
+
+def test_a_store_that_was_closed_goes_on_in_its_epoch_and_one_that_was_not_begins_another(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "hub.db"
+    first = RecordStore(path, "mainpc")
+    first.append([event(1)], [figures(1)])
+    first.close()
+    second = RecordStore(path, "mainpc")
+    assert second.origin == first.origin
+    assert second.append([event(2)], [figures(2)]) == StreamPosition(first.origin, 2, 2)
+    end_as_by_a_kill(second)
+    third = RecordStore(path, "mainpc")
+    assert third.origin.epoch != first.origin.epoch
+    assert third.append([event(3)], [figures(3)]) == StreamPosition(third.origin, 1, 1)
+    third.close()
+    reading = StoreReader(path)
+    assert numbers(reading) == [1, 2, 3]
+    assert list(reading.series("A", "handled", 0, 10**9)[1]) == [1, 2, 3]
+    reading.close()
+
+
+def test_a_store_of_another_version_and_a_file_that_is_none_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    RecordStore(path, "mainpc").close()
+    with sqlite3.connect(path) as base:
+        base.execute("UPDATE fact SET value = '99' WHERE name = 'version'")
+    base.close()
+    with pytest.raises(StoreError, match="is of version 99, this argosy reads 2"):
+        RecordStore(path, "mainpc")
+    (tmp_path / "no.db").write_bytes(b"no data base at all" * 100)
+    with pytest.raises(StoreDamagedError, match="does not begin as a file of SQLite does"):
+        RecordStore(tmp_path / "no.db", "mainpc")
+
+
+def test_what_a_hub_has_no_more_is_told_to_those_who_come_late(store: RecordStore, tmp_path: Path) -> None:
+    other = RecordStore(tmp_path / "other.db", "pc2", FOR_EVER)
+    lost = RecordBatch(store.origin, RecordStream.EVENTS, 1, 7, is_lost=True)
+    assert other.store_batches([lost]) == [lost]
+    assert other.store_batches([lost]) == []
+    assert other.store_batches([RecordBatch(store.origin, RecordStream.EVENTS, 8, 8, (ENCODE(event(8)),))])
+    copy = StoreReader(tmp_path / "other.db")
+    assert [
+        (batch.first, batch.last, batch.is_lost)
+        for batch in copy.records_after([])
+        if batch.origin == store.origin and (batch.rows or batch.is_lost)
+    ] == [
+        (1, 7, True),
+        (8, 8, False),
+    ]
+    (gap,) = copy.events_of_kinds(["gap"], 0, 1 << 62)  # of that once, in the commit that took it
+    assert (gap.origin, gap.number) == (other.origin, 1)
+    assert gap.event.body == {
+        "machine": "mainpc",
+        "epoch": store.origin.epoch,
+        "stream": "events",
+        "first": 1,
+        "last": 7,
+    }
+    assert other.append([event(9)]).last_event == 2
+    copy.close()
+    other.close()
+
+
+def test_a_batch_that_is_not_the_next_changes_nothing(store: RecordStore) -> None:
+    foreign = RecordOrigin("pc2", "ab", 5)
+    row = ENCODE(event(1))
+    assert store.store_batches([RecordBatch(foreign, RecordStream.EVENTS, 2, 2, (row,))]) == []
+    assert store.store_batches([RecordBatch(foreign, RecordStream.EVENTS, 1, 1, (row,))])
+    assert store.store_batches([RecordBatch(foreign, RecordStream.EVENTS, 1, 1, (row,))]) == []
+    with pytest.raises(ValueError, match="has 1 rows"):
+        store.store_batches([RecordBatch(foreign, RecordStream.EVENTS, 2, 3, (row,))])
+    assert store.store_batches([RecordBatch(store.origin, RecordStream.EVENTS, 1, 1, (row,))]) == []  # its own it knows best
+
+
+def test_what_is_too_old_goes_and_is_told_to_a_hub_that_comes_late(
+    store: RecordStore, reading: StoreReader, tmp_path: Path
+) -> None:
+    for number in range(1, 2 * SEGMENT_ROWS + 11):
+        store.append([event(1000 * number)], [figures(number)])
+    while store.compact():
+        pass
+    assert store.drop_before(1000 * SEGMENT_ROWS + 1) == 1 + SEGMENT_ROWS
+    assert store.drop_before(1000 * SEGMENT_ROWS + 1) == 0
+    assert list(reading.series("A", "handled", 0, 1 << 60)[1]) == list(range(301, 611))
+    assert numbers(reading) == [1000 * number for number in range(301, 611)]
+    late = RecordStore(tmp_path / "late.db", "pc2", FOR_EVER)
+    copy = StoreReader(tmp_path / "late.db")
+    batches = reading.records_after(copy.positions())
+    assert [(b.stream, b.first, b.last) for b in batches if b.is_lost] == [
+        (RecordStream.EVENTS, 1, 300),
+        (RecordStream.SAMPLES, 1, 300),
+    ]
+    assert late.store_batches(batches) == batches
+    assert copy.series("A", "handled", 0, 1 << 60) == reading.series("A", "handled", 0, 1 << 60)
+    assert numbers(copy) == numbers(reading)
+    copy.close()
+    late.close()
+
+
+def test_what_was_dropped_makes_room(store: RecordStore) -> None:
+    def fill(first: int) -> None:
+        for number in range(first, first + 200):
+            store.append([HubEvent(number, "said", "A", {"text": "x" * 500}) for _ in range(10)])
+
+    fill(0)
+    full = store.used_bytes()
+    for first in range(200, 1000, 200):
+        while (oldest := store.oldest_ms()) and store.used_bytes() > full / 2:
+            store.drop_before(oldest)
+        fill(first)
+    assert store.used_bytes() < 1.6 * full
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from array import array
+from argosy.hub.store.records import Event, Figures
+from argosy.hub.store.record_store import Store
+store = Store(Path(sys.argv[1]), "mainpc", float("inf"))
+for number in range(1, 10**6):
+    values = array("d", [number, number]).tobytes()
+    said = Event(number, "said", "A", {"number": number})
+    at = store.write([said], [Figures("A", ("x", "y"), number, values)])
+    print(store.origin.epoch, at.events, at.ticks, flush=True)
+    store.seal()
+"""
+
+
+def test_what_was_acknowledged_before_a_kill_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    acknowledged: list[str] = []
+    for life in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout is not None
+            for _ in range(330 + 7 * life):
+                acknowledged.append(writer.stdout.readline())
+            writer.send_signal(signal.SIGKILL)
+            acknowledged += writer.stdout.readlines()
+    reading = StoreReader(path)
+    kept = {(at.origin.epoch, at.last_event, at.last_row) for at in reading.positions()}
+    for epoch in dict.fromkeys(line.split()[0] for line in acknowledged if line.count(" ") == 2):
+        most = max(int(line.split()[1]) for line in acknowledged if line.startswith(epoch))
+        found = next(events for name, events, _ in kept if name == epoch)
+        assert found in (most, most + 1)  # the last may be written and not told
+        own = [h.number for h in reading.events(limit=10**6) if h.origin.epoch == epoch]
+        assert sorted(own) == list(range(1, found + 1))
+    _at, values = reading.series("A", "x", 0, 10**9)
+    assert len(values) == sum(ticks for _, _, ticks in kept)
+    reading.close()
+
+
+def test_a_full_disk_loses_nothing_that_was_kept_and_the_store_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "hub.db"
+    store = RecordStore(path, "mainpc")
+    store._database.execute("PRAGMA synchronous = OFF")  # no power is lost here
+    store.append([event(1)], [figures(1)])
+    store._database.execute("PRAGMA max_page_count = 40")  # what SQLite answers is what it answers for ENOSPC
+
+    def fill() -> None:
+        for number in range(2, 3000):
+            store.append([event(number)], [figures(number, f"New{number}")])
+
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        fill()
+    reading = StoreReader(path)
+    kept = numbers(reading)
+    assert kept == list(range(1, len(kept) + 1))
+    store._database.execute("PRAGMA max_page_count = 100000")
+    store.append([event(len(kept) + 1)], [figures(9000, f"New{len(kept) + 1}")])
+    assert numbers(reading) == list(range(1, len(kept) + 2))
+    assert list(reading.series(f"New{len(kept)}", "lag", 0, 10**9)[1]) == [len(kept) + 1]
+    reading.close()
+    store.close()
+
+
+class Hubs(RuleBasedStateMachine):
+    """Three stores that write, seal, die, and hand each other what they have, in any order."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr("argosy.hub.store.records.SEGMENT_ROWS", 10)
+        self.patch.setattr("argosy.hub.store.compaction.SEGMENTS_PER_CHUNK", 3)
+        self.patch.setattr("argosy.hub.store.head_blocks.MAX_CACHED_BYTES", 4000)  # a tail or two
+        self.folder = tempfile.TemporaryDirectory()
+        self.paths = [Path(self.folder.name, f"{number}.db") for number in range(3)]
+        self.stores = [self._opened(number) for number in range(3)]
+        self.readings = [StoreReader(path) for path in self.paths]
+        self.written: dict[tuple[str, int], HubEvent] = {}
+        self.ticks: dict[str, list[float]] = {}
+        self.count = 0
+
+    @rule(who=st.integers(0, 2), events=st.integers(0, 3), ticks=st.integers(0, 35))
+    def write(self, who: int, events: int, ticks: int) -> None:
+        store = self.stores[who]
+        for _ in range(events):
+            self.count += 1
+            said = event(self.count)
+            at = store.append([said])
+            self.written[store.origin.epoch, at.last_event] = said
+        for _ in range(ticks):
+            self.count += 1
+            store.append([], [figures(self.count, f"A{who}")])
+            self.ticks.setdefault(f"A{who}", []).append(float(self.count))
+
+    @rule(who=st.integers(0, 2))
+    def seal(self, who: int) -> None:
+        while self.stores[who].compact():
+            pass
+
+    @rule(who=st.integers(0, 2))
+    def die(self, who: int) -> None:
+        self.stores[who]._database.close()
+        self.stores[who] = self._opened(who)
+
+    def _opened(self, who: int) -> RecordStore:
+        store = RecordStore(self.paths[who], f"m{who}", FOR_EVER)
+        store._database.execute("PRAGMA synchronous = OFF")  # no power is lost here
+        return store
+
+    @rule(whence=st.integers(0, 2), whither=st.integers(0, 2), most=st.sampled_from([1, 5000, 1 << 20]))
+    def pull(self, whence: int, whither: int, most: int) -> None:
+        self._pull(whence, whither, most)
+
+    def _pull(self, whence: int, whither: int, most: int = 1 << 20) -> int:
+        theirs, ours = StoreReader(self.paths[whence]), StoreReader(self.paths[whither])
+        taken = len(self.stores[whither].store_batches(theirs.records_after(ours.positions(), most)))
+        theirs.close()
+        ours.close()
+        return taken
+
+    @invariant()
+    def nothing_twice_and_nothing_invented(self) -> None:
+        for path in getattr(self, "paths", ()):
+            reading = StoreReader(path)
+            seen = [(h.origin.epoch, h.number, h.event) for h in reading.events(limit=10**6)]
+            assert len({(epoch, number) for epoch, number, _ in seen}) == len(seen)
+            assert all(self.written[epoch, number] == said for epoch, number, said in seen)
+            reading.close()
+
+    @rule(who=st.integers(0, 2), whom=st.integers(0, 2), first=st.integers(0, 80), last=st.integers(0, 300))
+    def one_that_has_read_before_reads_the_same(self, who: int, whom: int, first: int, last: int) -> None:
+        fresh = StoreReader(self.paths[who])
+        asked = f"A{whom}", "lag", 1000 * first, 1000 * last
+        assert self.readings[who].series(*asked) == fresh.series(*asked)
+        fresh.close()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "paths"):
+            return
+        while sum(self._pull(one, two) for one in range(3) for two in range(3) if one != two):
+            pass
+        for path in self.paths:
+            reading = StoreReader(path)
+            assert len(reading.events(limit=10**6)) == len(self.written)
+            for agent, values in self.ticks.items():
+                assert list(reading.series(agent, "handled", 0, 1 << 60)[1]) == values
+            reading.close()
+        for opened in (*self.readings, *self.stores):
+            opened.close()
+        self.patch.undo()
+        self.folder.cleanup()
+
+
+TestHubs = Hubs.TestCase
+TestHubs.settings = settings(
+    max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+)

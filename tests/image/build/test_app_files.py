@@ -1,0 +1,36 @@
+"""What of the tree goes into an image beside its modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from argosy.image.build.app_files import data_files, copy_argosy, runtime_files
+
+
+def test_files_that_modules_name_come_along_and_secrets_do_not(tmp_path: Path) -> None:
+    files = {
+        "a.py": 'OPEN = ["config/a.yaml", "words.txt", "api.key", "db_password.txt", "https://x.y/z.json", '
+        '".hidden.txt"]\n',
+        "config/a.yaml": "",
+        "old/a.yaml": "",
+        "data/words.txt": "",
+        "api.key": "",
+        "db_password.txt": "",
+        "z.json": "",
+        ".hidden.txt": "",
+        "other.txt": "",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert data_files(tmp_path, ["a.py"]) == ("config/a.yaml", "data/words.txt")
+
+
+def test_argosy_comes_without_the_rooms_that_no_container_uses(tmp_path: Path) -> None:
+    _, files = runtime_files()
+    assert {"agent/agent.py", "image/runtime/container_init.py", "engine/supervisor/entrypoint.py"} <= set(files)
+    assert not [name for name in files if name.startswith(("refit/", "hub/", "fleet/importers/"))]
+    assert "image/build/image_builder.py" not in files
+    copy_argosy(tmp_path, "site")
+    assert len(list((tmp_path / "site/argosy").rglob("*.py"))) == len(files)

@@ -1,0 +1,73 @@
+"""Tokens of anything: they cover the text, and agree with Python's own where that has some."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from argosy.refit.analysis.lenient_tokens import tokenize_leniently
+
+_PARTS = st.sampled_from(
+    [
+        "x",
+        " ",
+        "\n",
+        "\r\n",
+        "\r",
+        "'",
+        '"',
+        '"""',
+        "f'",
+        "rb'",
+        "ff'",
+        "\\",
+        "#",
+        "(",
+        ")",
+        "1e-5",
+        "0x1F",
+        ":=",
+        "€",
+        "$",
+        "\f",
+        "def",
+    ]
+)
+
+
+@settings(deadline=None)
+@given(st.lists(_PARTS, max_size=60).map("".join))
+def test_tokens_cover_the_text(text: str) -> None:
+    tokens = tokenize_leniently(text)
+    assert "".join(token.text for token in tokens) == text
+    at = 0
+    for token in tokens:
+        assert token.start == at
+        at = token.end
+
+
+def test_lines_and_columns_are_those_of_python() -> None:
+    text = 'def f(a, *b):\n    """Two\n    lines."""\n    return a<<=1 if b\\\n else 1e-5 + 0x_1F # end\n'
+    mine = [(token.text, token.line, token.column) for token in tokenize_leniently(text) if token.is_code]
+    skipped = {
+        tokenize.NEWLINE,
+        tokenize.NL,
+        tokenize.COMMENT,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    }
+    theirs = [
+        (token.string, *token.start)
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type not in skipped
+    ]
+    assert mine == theirs
+
+
+def test_a_long_text_without_an_end_is_read_in_a_moment() -> None:
+    tokens = tokenize_leniently('x = """' + "a" * 1_000_000 + "\\" * 1000)
+    assert tokens[-1].kind == "open"

@@ -1,0 +1,422 @@
+"""An audit on trees that are hostile, that change, and that it has seen before."""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from argosy.refit.core import analysis_run
+from argosy.refit.core.tree_audit import AuditReport, audit
+from argosy.refit.core.rule import Rule
+from argosy.refit.core.rule_manifest import RuleManifest
+from argosy.refit.core.discovery import FilePatterns
+
+UNDEFINED = "def f():\n    return missing\n"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "tree"
+    root.mkdir()
+    return root
+
+
+def places(report: AuditReport) -> list[tuple[str, str, int]]:
+    return [(item.code, item.path, item.line) for item in report.findings]
+
+
+def age(root: Path) -> None:
+    """Set the times of all files back, so that the clock's tick keeps nothing unsettled."""
+    for path in root.rglob("*.py"):
+        status = path.stat()
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns - 10**9))
+
+
+DEEP = {
+    "brackets": "x = " + "(" * 5000 + ")" * 5000,
+    "minus": "x = " + "-" * 100_000 + "1",
+    "attributes": "x = a" + ".b" * 50_000,
+    "calls": "x = a" + "()" * 20_000,
+    "terms": "x = " + "+".join(["1"] * 50_000),
+    "alternatives": "if a: pass\n" + "".join(f"elif a == {number}: pass\n" for number in range(20_000)),
+    "lambdas": "x = " + "lambda: " * 3000 + "1",
+    "blocks": "".join(" " * depth + "if a:\n" for depth in range(150)) + " " * 150 + "pass",
+}
+ODD = {
+    "empty": b"",
+    "one-line-of-5-MB": b"x = '" + b"a" * 5_000_000 + b"'\n",
+    "5-MB-of-code": b"def f(a):\n    return a\n" * 2000 + b"# filling\n" * 495_000,
+    "nothing-but-null": b"\0" * 100_000,
+    "random": bytes(number * 7919 % 256 for number in range(100_000)),
+    "utf-16": "x = 1\n".encode("utf-16"),
+    "mark": b"\xef\xbb\xbfx = 1\n",
+    "mark-and-other-cookie": b"\xef\xbb\xbf# coding: latin-1\nx = 1\n",
+    "old-mac": b"x = 1\ry = 2\r",
+    "form-feed": b"\x0cx = 1\n\x0c\n",
+    "no-codec": b"# coding: no-such\nx = 1\n",
+    "codec-of-no-text": b"# coding: zlib\nx = 1\n",
+    "rot13": b"# coding: rot13\nk = 1\n",
+    "utf-7": b"# coding: utf-7\nk = +AGE-\n",
+    "shift-jis": "# coding: shift_jis\nk = '日本'\n".encode("shift_jis"),
+    "undeclared-latin-1": "k = 'é'\n".encode("latin-1"),
+    "surrogates": b"k = '\\ud800'\n",
+    "tabs-and-blanks": b"if a:\n\tx = 1\n        y = 2\n",
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_deep_nesting_is_told_and_ends_nothing(name: str, tree: Path) -> None:
+    (tree / "deep.py").write_text(DEEP[name] + "\n")
+    (tree / "other.py").write_text(UNDEFINED)
+    report = audit(tree, processes=1)
+    assert not report.result.failures
+    assert [(code, path) for code, path, _ in places(report)] == [("S101", "deep.py"), ("S104", "other.py")]
+
+
+@pytest.mark.parametrize("terms", [100, 900, 1500])
+def test_a_long_sum_is_no_fault(terms: int, tree: Path) -> None:
+    (tree / "sum.py").write_text("a = 1\nx = " + "+".join(["a"] * terms) + "\n")
+    assert places(audit(tree, processes=1)) == []
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_files_are_judged_as_python_does(name: str, tree: Path) -> None:
+    (tree / "odd.py").write_bytes(ODD[name])
+    report = audit(tree, processes=1)
+    assert not report.result.failures
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            compile(ODD[name], "odd.py", "exec", dont_inherit=True)
+            is_sound = True
+        except (SyntaxError, ValueError, LookupError):
+            is_sound = False
+    assert ("odd.py" in report.result.unparsed) is not is_sound
+    assert [code for code, _, _ in places(report) if code == "S101"] == ([] if is_sound else ["S101"])
+
+
+def test_links_and_what_is_no_file_are_left_out(tree: Path) -> None:
+    (tree / "a.py").write_text("x = 1\n")
+    (tree / "loop").symlink_to(tree)
+    (tree / "self.py").symlink_to("self.py")
+    (tree / "again.py").symlink_to("a.py")
+    (tree / "folder.py").mkdir()
+    os.mkfifo(tree / "pipe.py")
+    for name in (".git", ".argosy"):
+        (tree / name).mkdir()
+        (tree / name / "hidden.py").write_text("def f(:\n")
+    report = audit(tree)
+    assert list(report.sizes) == ["a.py"]
+    assert report.result.file_count == 1
+
+
+def test_a_name_that_is_no_text_is_told(tree: Path) -> None:
+    with open(os.fsencode(tree) + b"/\xff.py", "wb") as file:
+        file.write(b"x = 1\n")
+    report = audit(tree)
+    assert (report.result.file_count, list(report.unreadable.values())) == (0, ["the name is not UTF-8"])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_told(tree: Path) -> None:
+    (tree / "shut.py").write_text("x = 1\n")
+    (tree / "shut.py").chmod(0)
+    (tree / "closed").mkdir(mode=0)
+    try:
+        report = audit(tree, processes=1)
+    finally:
+        (tree / "closed").chmod(0o700)
+    assert places(report) == [("S101", "shut.py", 1)]
+    assert list(report.unreadable) == ["closed"]
+
+
+def test_files_that_change_and_go_while_they_are_read(tree: Path) -> None:
+    for number in range(300):
+        (tree / f"m{number}.py").write_text(f"x = {number}\n")
+    is_over = threading.Event()
+
+    def disturb() -> None:
+        for number in range(300):
+            if is_over.is_set():
+                return
+            path = tree / f"m{number}.py"
+            path.write_text("def f(:\n" if number % 2 else "y = 1\n" * number)
+            if number % 3 == 0:
+                path.unlink()
+
+    other = threading.Thread(target=disturb)
+    other.start()
+    try:
+        report = audit(tree, processes=2)
+    finally:
+        is_over.set()
+        other.join()
+    assert not report.result.failures
+    assert report.result.file_count == len(report.sizes)
+
+
+def test_a_reader_that_dies_costs_one_file(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(60):
+        (tree / f"m{number:02}.py").write_text(UNDEFINED)
+    from argosy.refit.core.file_analyzer import FileAnalyzer  # noqa: PLC0415
+
+    # Those that are shown to a program are read in one go.
+    for name in ("a", "b", "c"):
+        (tree / f"{name}.Dockerfile").write_text("FROM python\nCMD\n")
+    read = FileAnalyzer.analyze_batch
+
+    def deadly(self: FileAnalyzer, jobs: Sequence[tuple[str, bytes]]) -> object:
+        if {"m17.py", "b.Dockerfile"} & dict(jobs).keys():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(self, jobs)
+
+    # Readers are forked from this process, and so have the deadly method; this process reads nothing itself.
+    monkeypatch.setattr(FileAnalyzer, "analyze_batch", deadly)
+    report = audit(tree, processes=2)
+    assert [(path, line) for code, path, line in places(report) if code == "S101"] == [("m17.py", 1)]
+    assert "exit code -9" in report.result.unparsed["m17.py"].message
+    assert len([code for code, _, _ in places(report) if code == "S104"]) == 59
+    assert [path for code, path, _ in places(report) if code == "I603"] == ["a.Dockerfile", "c.Dockerfile"]
+
+
+def test_a_rule_that_fails_is_told_and_stops_no_other(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / "a.py").write_text(UNDEFINED + "print(late)\nlate = 1\n")
+    from argosy.refit.rules import s104_undefined_name as module  # noqa: PLC0415
+
+    monkeypatch.setattr(module, "suggest_import", lambda *_: 1 / 0)
+    report = audit(tree, processes=1)
+    assert [item.code for item in report.result.failures] == ["S104"]
+    assert "ZeroDivisionError" in report.result.failures[0].message
+    assert places(report) == [("S102", "a.py", 3)]
+
+
+def test_only_what_changed_is_read_again(tree: Path, cache: Path) -> None:
+    for number in range(20):
+        (tree / f"m{number}.py").write_text(UNDEFINED)
+    age(tree)
+    first = audit(tree, cache_dir=cache)
+    assert first.files_analyzed == 20
+    again = audit(tree, cache_dir=cache)
+    assert (again.files_analyzed, again.result) == (0, first.result)
+
+    (tree / "m3.py").write_text("x = 1\n")
+    (tree / "m4.py").unlink()
+    (tree / "new.py").write_text(UNDEFINED)
+    changed = audit(tree, cache_dir=cache)
+    assert changed.files_analyzed == 2
+    assert changed.result == audit(tree).result
+
+
+EDITS: tuple[tuple[str, str], ...] = (
+    ("user.py", "from near import it\nprint(it, missing)\n"),
+    ("user.py", "from near import it\nprint(it)  # argosy: ignore\nimport zmq\nzmq.Context()\n"),
+    ("user.py", "from near import other\nimport zmq\nzmq.Context()  # argosy: ignore[Z301]\n"),
+    ("user.py", ""),
+    ("near.py", "other = 1\n"),
+    ("near.py", "def f(:\n"),
+    ("near.py", "return 1\n"),
+    ("near.py", "it = 1\nclass A:\n    def run(self):\n        return self.lost\n"),
+    ("more/near.py", "it = other = 2\n"),
+    ("more/near.py", ""),
+    ("requirements.txt", "numpy\npyzmq\n"),
+    ("requirements.txt", ""),
+    ("Dockerfile", "FROM python\nCOPY gone.py .\n"),
+    ("gone.py", "x = 1\n"),
+    ("gone.py", ""),
+)
+
+
+@given(st.lists(st.sampled_from(EDITS), min_size=2, max_size=8))
+@settings(max_examples=12, deadline=None)
+def test_after_any_edits_it_says_what_an_audit_without_memory_says(edits: list[tuple[str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tree, cache = Path(folder, "tree"), Path(folder, "cache")
+        for name, text in (*EDITS[:1], *EDITS[7:8], *edits):
+            path = tree / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if text or not path.exists():
+                path.write_text(text)
+            else:
+                path.unlink()
+            assert audit(tree, cache_dir=cache, processes=1).result == audit(tree, processes=1).result
+
+
+def test_a_touched_file_is_looked_at_and_kept(tree: Path, cache: Path) -> None:
+    (tree / "a.py").write_text(UNDEFINED)
+    age(tree)
+    audit(tree, cache_dir=cache)
+    os.utime(tree / "a.py")
+    assert audit(tree, cache_dir=cache).files_analyzed == 0
+
+
+def test_a_change_within_a_tick_of_the_clock_is_seen(tree: Path, cache: Path) -> None:
+    path = tree / "a.py"
+    path.write_text("def f():\n    return missing\n")
+    audit(tree, cache_dir=cache)
+    before = path.stat()
+    path.write_text("def f():\n    return f + 0 + 1\n"[:27] + "\n")
+    os.truncate(path, before.st_size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert audit(tree, cache_dir=cache).result == audit(tree).result
+
+
+def test_what_others_say_is_asked_again_when_they_change(tree: Path, cache: Path) -> None:
+    (tree / "user.py").write_text("from near import it\n")
+    (tree / "near.py").write_text("it = 1\n")
+    age(tree)
+    assert places(audit(tree, cache_dir=cache)) == []
+    (tree / "near.py").write_text("other = 1\n")
+    assert places(audit(tree, cache_dir=cache)) == [("S103", "user.py", 1)]
+    (tree / "near.py").write_text("def f(:\n")
+    assert [item[:2] for item in places(audit(tree, cache_dir=cache))] == [
+        ("S101", "near.py"),
+        ("S103", "user.py"),
+    ]
+    (tree / "near.py").unlink()
+    assert places(audit(tree, cache_dir=cache)) == []
+    (tree / "near.py").write_text("it = 1\n")
+    assert places(audit(tree, cache_dir=cache)) == []
+
+
+@pytest.mark.parametrize("name", ["seen", "ledger", "facts-*", "linked-*"])
+def test_a_spoilt_memory_is_as_none(tree: Path, cache: Path, name: str) -> None:
+    (tree / "a.py").write_text(UNDEFINED)
+    (tree / "b.py").write_text(UNDEFINED)
+    age(tree)
+    verdict = audit(tree, cache_dir=cache).result
+    (kept,) = cache.glob(f"*/{name}")
+    kept.write_bytes(kept.read_bytes()[:-9])
+    (tree / "b.py").write_text("\n" + UNDEFINED)
+    assert places(audit(tree, cache_dir=cache)) == [("S104", "a.py", 2), ("S104", "b.py", 3)]
+    (tree / "b.py").write_text(UNDEFINED)
+    assert audit(tree, cache_dir=cache).result == verdict
+
+
+def test_a_memory_that_cannot_be_written_costs_time_alone(tree: Path, tmp_path: Path) -> None:
+    (tree / "a.py").write_text(UNDEFINED)
+    (tmp_path / "file").write_text("")
+    assert places(audit(tree, cache_dir=tmp_path / "file" / "cache")) == [("S104", "a.py", 2)]
+
+
+def test_two_processes_say_what_one_says(tree: Path) -> None:
+    for number in range(80):
+        (tree / f"m{number}.py").write_text(UNDEFINED.replace("missing", f"missing_{number}"))
+    assert audit(tree, processes=2).result == audit(tree, processes=1).result
+
+
+@pytest.mark.parametrize("kills", [False, True])
+def test_rules_of_several_files_say_in_two_processes_what_they_say_in_one(
+    kills: bool, tree: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / "near.py").write_text("it = 1\n")
+    (tree / "requirements.txt").write_text("flask\n")
+    for number in range(4):
+        (tree / f"m{number}.py").write_text(f"import lost{number}\nfrom near import it, gone\n{UNDEFINED}")
+    age(tree)
+    expected = audit(tree, processes=1).result
+    assert {item.code for item in expected.findings} >= {"I601", "I602", "S103", "S104"}
+    monkeypatch.setattr(analysis_run, "_MIN_PARALLEL_FILES", 1)
+    if kills:
+        ours, load = os.getpid(), RuleManifest.load
+
+        def load_or_die(sketch: RuleManifest) -> Rule:
+            if sketch.code == "I601" and os.getpid() != ours:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return load(sketch)
+
+        monkeypatch.setattr(RuleManifest, "load", load_or_die)
+    assert audit(tree, cache_dir=cache, processes=2).result == expected
+    (tree / "m1.py").write_text(f"# moved\n{(tree / 'm1.py').read_text()}")
+    assert audit(tree, cache_dir=cache, processes=2).result == audit(tree, processes=1).result
+
+
+def test_nothing_of_the_tree_is_imported_or_run(tree: Path) -> None:
+    (tree / "harm.py").write_text(f"open({str(tree / 'ran')!r}, 'w')\n")
+    (tree / "sitecustomize.py").write_text(f"open({str(tree / 'ran')!r}, 'w')\n")
+    before = set(sys.modules)
+    audit(tree, processes=1)
+    assert not (tree / "ran").exists()
+    assert not {"harm", "sitecustomize"} & (set(sys.modules) - before)
+
+
+def test_progress_goes_up_to_all(tree: Path) -> None:
+    for number in range(30):
+        (tree / f"m{number}.py").write_text("x = 1\n")
+    told: list[tuple[int, int]] = []
+    audit(tree, processes=2, on_progress=lambda done, total: told.append((done, total)))
+    assert told == [(number, 30) for number in range(1, 31)]
+
+
+@pytest.mark.corpus
+def test_the_real_code_base_is_read_whole(corpus: Path, cache: Path) -> None:
+    report = audit(corpus, cache_dir=cache)
+    assert not report.result.failures
+    broken: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for path in corpus.rglob("*.py"):
+            try:
+                ast.parse(path.read_bytes())
+            except (SyntaxError, ValueError):
+                broken.add(path.relative_to(corpus).as_posix())
+    unparsed = {path for path, fault in report.result.unparsed.items() if fault.stage != "compile"}
+    assert (report.result.file_count, len(broken)) == (989, 194)
+    assert unparsed == broken
+    told = [item.path for item in report.findings if item.code == "S101"]
+    assert sorted(told) == sorted(report.result.unparsed)
+    assert audit(corpus, cache_dir=cache).files_analyzed == 0
+
+
+@given(st.text("ab/.*", max_size=7), st.text("ab/.*?[]", max_size=5))
+def test_globs_fit_as_fnmatch_says(path: str, item: str) -> None:
+    name = path.rpartition("/")[2]
+    if "/" in item:
+        expected = fnmatch.fnmatchcase(f"/{path}", f"*/{item}")
+    else:
+        expected = fnmatch.fnmatchcase(name, item)
+    assert FilePatterns([item]).is_match(path, name) == expected
+
+
+def test_a_number_that_no_word_of_a_machine_holds_is_read(tree: Path) -> None:
+    (tree / "fleet.yaml").write_text("fleet: f\nagents:\n  A: {run: a.py, port: 5501}\n")
+    (tree / "a.py").write_text(f"LARGE = {2**80}\nSMALL = 5501\n")
+    report = audit(tree, fleet=tree / "fleet.yaml")
+    assert report.result.failures == ()
+    assert not report.result.unparsed
+
+
+def test_what_is_kept_of_a_file_is_the_same_in_every_process(tree: Path) -> None:
+    body = "".join(f"    if word in {{'{n}', 'a', 'b', 'c', 'd', 'e'}}:\n        go({n})\n" for n in range(8))
+    (tree / "a.py").write_text(f"def f(word):\n{body}")
+    look = (
+        "import sys; from argosy.refit.analysis.facts.code_fragments import UNITS; from argosy.refit.core.file_analyzer import Reader\n"
+        "print(Reader(sys.argv[1], (), [UNITS]).read('a.py').facts['units'].hex())"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", look, str(tree)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert said[0] == said[1] != b""

@@ -1,0 +1,32 @@
+"""What is written about the rules, and the hook that runs them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from argosy.cli.commands import audit
+from argosy.cli.dispatch import ArgosyParser
+from argosy.cli.command_table import COMMANDS
+from argosy.refit.core.rule import load_references
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_table_has_each_rule_as_it_is() -> None:
+    rows = re.findall(r"^\| ([A-Z]\d{3}) \| (.*) \| (\w+) \|$", (ROOT / "docs/audit.md").read_text(), re.M)
+    assert rows == [
+        (item.rule.code, item.docstring.splitlines()[0], item.rule.action) for item in load_references()
+    ]
+
+
+def test_the_hook_runs_a_command_that_there_is() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert [hook["id"] for hook in hooks] == ["argosy-audit"]
+    program, verb, *options = hooks[0]["entry"].split()
+    assert (program, verb in COMMANDS) == ("argosy", True)
+    parser = ArgosyParser(prog="argosy audit", allow_abbrev=False)
+    audit.configure(parser)
+    assert parser.parse_args(options).since == "HEAD"

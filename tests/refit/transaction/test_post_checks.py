@@ -1,0 +1,215 @@
+"""Each gate vetoes on its own: a rewrite broken on purpose is stopped by the gate that is there for it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+import pytest
+
+from argosy.refit.rewrite import gates, names
+from argosy.refit.transaction.source_change import Change, Insertion, Deletion, position_of, replace_node
+from argosy.refit.transaction.text_edit import apply_changes
+from argosy.refit.transaction.post_checks import POST_CHECKS, CHECK_DESCRIPTIONS, CheckInput, RewriteStep, run_checks
+from argosy.refit.transaction.source_view import SourceView
+from argosy.source.python_parser import Parsed, parse
+from argosy.source.python_source import SourceText, Unparsed, decode_source
+
+BEFORE = """\
+import threading
+import zmq
+
+class Agent:
+    def __init__(self):
+        self.context = zmq.Context()  # its own
+        self.thread = threading.Thread(target=self.work)
+
+    def work(self):
+        return self.context.socket(zmq.REP)
+"""
+Find = Callable[[ast.Module], ast.expr | ast.stmt]
+
+
+def find(kind: type[ast.AST], text: str) -> Find:
+    """Return what finds the node of a kind that is written so."""
+
+    def look(tree: ast.Module) -> ast.expr | ast.stmt:
+        return next(
+            node for node in ast.walk(tree) if type(node) is kind and ast.unparse(node).startswith(text)
+        )  # type: ignore[return-value]
+
+    return look
+
+
+def case(changes: list[Change], spoil: Callable[[bytes], bytes] = bytes, again: int = 0) -> CheckInput:
+    source = decode_source(BEFORE.encode(), "agent.py")
+    assert isinstance(source, SourceText)
+    parsed = parse(source)
+    assert isinstance(parsed, Parsed)
+    steps = [RewriteStep(parsed, tuple(changes))]
+    return CheckInput(SourceView("agent.py", parsed), output(spoil(apply_changes(source, changes))), steps, lambda view: again)
+
+
+def output(made: bytes) -> SourceView | Unparsed:
+    source = decode_source(made, "agent.py")
+    after = parse(source, is_compiled=False) if isinstance(source, SourceText) else source
+    return SourceView("agent.py", after) if isinstance(after, Parsed) else after
+
+
+def vetoes(made: CheckInput) -> list[str]:
+    return [name for name, reason in run_checks(made).items() if reason]
+
+
+def tree() -> ast.Module:
+    return ast.parse(BEFORE)
+
+
+LEASED = find(ast.Attribute, "zmq.Context")
+IMPORT = find(ast.Import, "import zmq")
+
+
+def good() -> list[Change]:
+    return [
+        replace_node(LEASED(tree()), "argosy.wire.context"),
+        Insertion(position_of(IMPORT(tree())), "import argosy.wire"),
+    ]
+
+
+def test_what_is_right_passes_every_gate() -> None:
+    told = run_checks(case(good()))
+    assert told == dict.fromkeys(POST_CHECKS, "")
+    assert set(CHECK_DESCRIPTIONS) == {"input", *POST_CHECKS, "verify"}
+
+
+@pytest.mark.parametrize(
+    ("gate", "spoil"),
+    [
+        ("output", lambda data: data.replace(b"context()", b"context(")),
+        ("output", lambda data: data + b"return\n"),
+        ("plan", lambda data: data.replace(b"context()", b"context(2)")),
+        ("plan", lambda data: data.replace(b"self.work)", b"self.work, daemon=True)")),
+        ("tokens", lambda data: data.replace(b"# its own", b"# shared")),
+    ],
+)
+def test_an_output_that_the_editor_spoiled(gate: str, spoil: Callable[[bytes], bytes]) -> None:
+    found = vetoes(case(good(), spoil))
+    # Another tree has other tokens: both say so. A comment is in no tree.
+    assert found == ([gate, "tokens"] if gate == "plan" else [gate])
+
+
+def import_only() -> list[Change]:
+    return [Insertion(position_of(IMPORT(tree())), "import argosy.wire")]
+
+
+def no_import() -> list[Change]:
+    return [replace_node(LEASED(tree()), "argosy.wire.context")]
+
+
+def import_twice() -> list[Change]:
+    return [*good(), Insertion(position_of(find(ast.Import, "import threading")(tree())), "import argosy.wire")]
+
+
+def method_gone() -> list[Change]:
+    return [Deletion(position_of(find(ast.FunctionDef, "def work")(tree())))]
+
+
+def context_none() -> list[Change]:
+    call = find(ast.Call, "zmq.Context()")(tree())
+    return [replace_node(call, "None")]
+
+
+def late_import() -> list[Change]:
+    target = find(ast.Assign, "self.thread")(tree())
+    return [replace_node(LEASED(tree()), "argosy.wire.context"), Insertion(position_of(target), "import argosy.wire")]
+
+
+@pytest.mark.parametrize(
+    ("gate", "changes"),
+    [
+        ("names", no_import),
+        ("names", late_import),
+        ("imports", import_only),
+        ("imports", import_twice),
+        ("members", method_gone),
+        ("contexts", context_none),
+    ],
+)
+def test_a_plan_that_is_wrong_is_stopped_by_the_gate_for_it(
+    gate: str, changes: Callable[[], list[Change]]
+) -> None:
+    """The editor did as it was told and the trees are equal: it was told the wrong thing."""
+    assert vetoes(case(changes())) == [gate]
+
+
+def test_what_a_base_has_has_not_gone() -> None:
+    stopped = case(method_gone())
+    (unknown,) = ast.parse("class Unknown: ...").body
+    assert isinstance(unknown, ast.ClassDef)
+    assert list(stopped.inherited_members(unknown)) == []
+    stopped.inherited_members = lambda owner: {"work"} if owner.name == "Agent" else ()
+    assert vetoes(stopped) == []
+
+
+APART = """\
+import zmq
+import os
+
+def one():
+    return zmq.Context()
+
+def two():
+    return os.sep
+
+def three():
+    global zmq
+    zmq = None
+
+class A:
+    def four(self):
+        def five():
+            return os
+        return five
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "apart"),
+    [
+        (APART, {"two", "A.four"}),
+        (APART.replace("import zmq\n", "import zmq\nimport more\n"), {"two", "A.four"}),
+        (APART.replace("import os\n", ""), set()),
+        (APART.replace("import os\n", "from os import *\n"), set()),
+        (APART.replace("def two():\n    return os.sep\n", ""), set()),
+        (APART + "def two():\n    pass\n", {"A.four"}),
+    ],
+)
+def test_pyflakes_is_shown_all_that_may_have_lost_a_name(made: str, apart: set[str]) -> None:
+    before, after = output(APART.encode()), output(made.encode())
+    assert isinstance(before, SourceView)
+    assert isinstance(after, SourceView)
+    assert gates._unaffected_functions(before, after, {"one"}) == apart
+
+
+def test_functions_apart_are_as_they_were_afterwards() -> None:
+    parsed = ast.parse("import os\ndef f():\n    return lost\ndef g():\n    return gone\n")
+    was = ast.dump(parsed)
+    assert names.pyflakes_undefined(parsed) == {"lost", "gone"}
+    assert names.pyflakes_undefined(parsed, parsed.body[1:2]) == {"gone"}
+    assert ast.dump(parsed) == was
+
+
+def test_a_plan_that_never_ends_is_stopped() -> None:
+    assert vetoes(case(good(), again=1)) == ["settled"]
+
+
+def test_names_that_were_unbound_before_may_stay_so() -> None:
+    source = decode_source(b"import zmq\nc = zmq.Context()\ndef f():\n    return lost\n", "it.py")
+    assert isinstance(source, SourceText)
+    parsed = parse(source)
+    assert isinstance(parsed, Parsed)
+    changes: list[Change] = [
+        replace_node(find(ast.Attribute, "zmq.Context")(parsed.tree), "argosy.wire.context"),
+        Insertion(position_of(parsed.tree.body[0]), "import argosy.wire"),
+    ]
+    made = output(apply_changes(source, changes))
+    assert vetoes(CheckInput(SourceView("it.py", parsed), made, [RewriteStep(parsed, tuple(changes))], lambda v: 0)) == []

@@ -1,0 +1,221 @@
+"""The proof: it accepts what the changes say, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.fleet import load_fleet
+from argosy.refit.transaction.source_change import Change, Insertion, Deletion, position_of, replace_node
+from argosy.refit.codemods.z301.context_replacement import plan_context_replacement
+from argosy.refit.transaction.text_edit import apply_changes
+from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.codemods.file_pipeline import CODEMODS
+from argosy.refit.transaction.tree_diff import find_deviation, first_difference
+from argosy.refit.transaction.token_diff import first_unexpected_token
+from argosy.refit.transaction.source_view import SourceView
+from argosy.refit.core.rule import load_references
+from argosy.source.python_parser import Parsed, parse
+from argosy.source.python_source import SourceText, split_lines, decode_source
+from refit.transaction.source_writer import marked_programs, written
+
+BEFORE = "import zmq  # wire\nctx = zmq.Context()  # mine\nx = 1  # one\ny = f'{x}' if x else \"\"\n"
+
+
+def changes() -> list[Change]:
+    body = ast.parse(BEFORE).body
+    assert isinstance(body[1], ast.Assign)
+    assert isinstance(body[1].value, ast.Call)
+    return [replace_node(body[1].value.func, "lease"), Insertion(position_of(body[0]), "import n")]
+
+
+GOOD = "import zmq  # wire\nimport n\nctx = lease()  # mine\nx = 1  # one\ny = f'{x}' if x else \"\"\n"
+
+
+def stray(before: str, after: str, made: list[Change]) -> str | None:
+    return first_unexpected_token(before, after, made, ast.parse(before))
+
+
+def judge(after: str) -> tuple[str | None, str | None]:
+    return find_deviation(ast.parse(BEFORE), ast.parse(after), changes()), stray(BEFORE, after, changes())
+
+
+def test_what_was_planned_is_accepted() -> None:
+    assert judge(GOOD) == (None, None)
+    assert judge(GOOD.replace("\n", "\r\n")) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        GOOD.replace("lease()", "lease(1)"),
+        GOOD.replace("lease", "zmq.Context"),
+        GOOD.replace("import n\n", ""),
+        GOOD.replace("import n\n", "import n\nimport n\n"),
+        GOOD.replace("x = 1", "x = True"),
+        GOOD.replace("x = 1", "x = 1.0"),
+        GOOD.replace("if x else", "if y else"),
+        GOOD + "z = 1\n",
+    ],
+)
+def test_anything_else_is_disproved(after: str) -> None:
+    tree, stray = judge(after)
+    assert tree is not None
+    assert stray is not None
+
+
+@pytest.mark.parametrize(
+    "after", [GOOD.replace("# one", "# two"), GOOD.replace("  # mine", ""), GOOD + "# more\n"]
+)
+def test_a_comment_that_is_not_as_it_was_is_a_stray(after: str) -> None:
+    tree, stray = judge(after)
+    assert tree is None
+    assert stray is not None
+    assert "comment" in stray
+
+
+def test_the_comments_of_a_removed_statement_go_with_it() -> None:
+    before = "# above\nx = f(\n    1,  # inner\n)  # behind\n# below\ny = 2\n"
+    removed: list[Change] = [Deletion(position_of(ast.parse(before).body[0]))]
+    assert stray(before, "# above\n# below\ny = 2\n", removed) is None
+    assert stray(before, "# above\ny = 2\n", removed) is not None
+    assert find_deviation(ast.parse(before), ast.parse("y = 2\n"), removed) is None
+
+
+def test_a_change_that_finds_no_node_is_told() -> None:
+    stranger = [Deletion(position_of(ast.parse("\n\n\n\nz = 1").body[0]))]
+    told = find_deviation(ast.parse(BEFORE), ast.parse(BEFORE), stranger)
+    assert told == "no Assign stands at line 5, column 1"
+
+
+@pytest.mark.parametrize(
+    ("left", "right"), [("1", "1.0"), ("0.0", "-0.0"), ("'a'", "b'a'"), ("[a]", "[a, b]")]
+)
+def test_trees_differ_where_values_do(left: str, right: str) -> None:
+    assert first_difference(ast.parse(left), ast.parse(right)) is not None
+    assert first_difference(ast.parse(left), ast.parse(f"\n\n{left}")) is None
+
+
+def test_a_deep_tree_is_no_recursion() -> None:
+    deep = "x = " + " + ".join(["1"] * 600)
+    assert first_difference(ast.parse(deep), ast.parse(deep)) is None
+
+
+def parsed(data: bytes) -> Parsed | None:
+    source = decode_source(data, "it.py")
+    made = parse(source) if isinstance(source, SourceText) else source
+    return made if isinstance(made, Parsed) else None
+
+
+def damaged(lines: list[str], dice: random.Random) -> list[str]:
+    """Return the lines with one of them gone, doubled, moved, longer, or with one character exchanged."""
+    at = dice.randrange(len(lines))
+    line = lines[at]
+    char = dice.randrange(len(line) + 1)
+    made = {
+        "none": [line],
+        "gone": [],
+        "double": [line, line],
+        "behind": [*lines[at + 1 : at + 2], line],
+        "char": [line[:char] + dice.choice("#'x \\(") + line[char + 1 :]],
+        "comment": [line + "  # new"],
+    }
+    how = dice.choice(sorted(made))
+    return [*lines[:at], *made[how], *lines[at + 1 + (how == "behind") :]]
+
+
+WHOLE = ast.Module([], [])  # without a statement to be seen the only window is the whole file
+
+
+@given(marked_programs(), st.randoms(use_true_random=False))
+def test_windows_find_what_the_whole_file_shows(
+    program: tuple[str, str, str, bool], dice: random.Random
+) -> None:
+    text = program[0].replace("@", "zmq.Context()")
+    file = parsed(written(text, *program[1:]))
+    assert file is not None
+    made = plan_context_replacement(SourceView("it.py", file), TreeIndex({"it.py": file.source.data})).changes
+    source = decode_source(apply_changes(file.source, made), "it.py")
+    assert isinstance(source, SourceText)
+    before, after = file.source.text(), source.text()
+    assert first_unexpected_token(before, after, made, file.tree) is None
+    spoilt = "\n".join(damaged(split_lines(after), dice))
+    assert first_unexpected_token(before, spoilt, made, file.tree) == first_unexpected_token(before, spoilt, made, WHOLE)
+    for text in (after, spoilt):
+        whole = parsed(text.encode(file.source.encoding))
+        if (
+            whole is not None and whole.source.text() == text
+        ):  # the line that names the encoding may be spoilt
+            lines = split_lines(before), split_lines(text)
+            told = find_deviation(file.tree, whole.tree, made)
+            assert find_deviation(file.tree, whole.tree, made, lines) == told
+
+
+def test_a_new_statement_is_not_taken_for_the_text_in_its_place() -> None:
+    before, after = "x = 1\ny = 2\n", "x = 1\ny = 2\nx = 1\n"
+    change: list[Change] = [Insertion(position_of(ast.parse(before).body[1]), "z = 1")]
+    lines = before.split("\n"), after.split("\n")
+    told = find_deviation(ast.parse(before), ast.parse(after), change, lines)
+    assert told is not None
+    assert told == find_deviation(ast.parse(before), ast.parse(after), change)
+    good = "x = 1\ny = 2\nz = 1\n"
+    assert find_deviation(ast.parse(before), ast.parse(good), change, (lines[0], good.split("\n"))) is None
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "x = 1; y = (\n  zmq.Context(), 2)  # on\nz = 1\n",
+        "if (a\n  ): c = zmq.Context(); d = '''\n  '''\n",
+        "if a: \\\n  c = zmq.Context()\n",
+        "@f(zmq.Context())\n# between\ndef g():\n    pass\n",
+        "match x:\n  case 1:\n    c = zmq.Context() \\\n      , 1\n",
+        "try:\n  pass\nexcept A:\n  c = zmq.Context()\n  # last\n",
+    ],
+)
+def test_a_window_ends_where_a_statement_does(before: str) -> None:
+    tree = ast.parse(before)
+    call = next(node for node in ast.walk(tree) if isinstance(node, ast.Call) and not node.args)
+    change: list[Change] = [replace_node(call.func, "lease")]
+    after = before.replace("zmq.Context", "lease").split("\n")
+    assert first_unexpected_token(before, "\n".join(after), change, tree) is None
+    for number, line in enumerate(after):
+        spoilt = "\n".join([*after[:number], f"{line} # more", *after[number + 1 :]])
+        assert first_unexpected_token(before, spoilt, change, tree) == first_unexpected_token(before, spoilt, change, WHOLE)
+
+
+def test_a_comparison_leaves_the_tree_as_it_was() -> None:
+    tree = ast.parse(BEFORE)
+    assert find_deviation(tree, ast.parse(GOOD), changes()) is None
+    assert ast.dump(tree, include_attributes=True) == ast.dump(ast.parse(BEFORE), include_attributes=True)
+
+
+FLEET = """\
+fleet: harbour
+machines: {main: {}}
+environments: {development: {main: 192.168.1.2, redis: 10.0.0.7}}
+agents:
+  One: {run: case.py, machine: main, port: 5000}
+"""
+
+
+def test_planning_changes_no_tree() -> None:
+    """The gates compare the trees that were planned on, so planning must only have looked at them."""
+    fleet, looked = load_fleet("fleet.yaml", FLEET), 0
+    for ruled in load_references():
+        for case in (*ruled.must_find, *ruled.must_not_find):
+            files = case.files_by_path()
+            index = TreeIndex(files, fleet)
+            for path, data in files.items():
+                if not path.endswith(".py") or (file := parsed(data)) is None:
+                    continue
+                was = ast.dump(file.tree, include_attributes=True)
+                for each in CODEMODS:
+                    each.plan(SourceView(path, file), index)
+                assert ast.dump(file.tree, include_attributes=True) == was
+                looked += 1
+    assert looked > 300

@@ -1,0 +1,43 @@
+"""The ablation: each part is really out in the environment of a run, and in no other."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from realfleet.environments import own_environment
+
+PLACES = {
+    "bind-arbiter": "argosy.agent.legacy.agent_identity:seat",
+    "one-identity": "argosy.agent.legacy.agent_state:Core._claim_post",
+    "hooks-after-the-constructor": "argosy.agent.legacy.base_agent:BaseAgent.__init__",
+    "discovery-from-the-fleet": "argosy.agent.legacy.service_discovery:discover_service",
+}
+LOOK = """
+import functools, importlib, sys
+for place in sys.argv[1:]:
+    module, _, name = place.partition(":")
+    found = functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    print("realfleet" in found.__code__.co_filename)
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("environment") / "env"
+    return str(own_environment(Path(sys.prefix), folder) / "python")
+
+
+@pytest.mark.parametrize("part", ["", *PLACES])
+def test_the_part_is_out_and_nothing_else(python: str, part: str) -> None:
+    surroundings = {**os.environ, "PYTHONPATH": "", "REAL_FLEET_WITHOUT": part}
+    told = subprocess.run(
+        [python, "-c", LOOK, *PLACES.values()], env=surroundings, capture_output=True, text=True, check=True
+    )
+    assert told.stderr == ""
+    out = [name for name, line in zip(PLACES, told.stdout.split(), strict=True) if line == "True"]
+    assert out == ([part] if part else [])

@@ -1,0 +1,150 @@
+"""What a log says of what is not there, and of threads that have died; and who is asked again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+
+from realfleet.recheck import settled
+from realfleet.observation import Look
+from realfleet.log_symptoms import goes_without
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("sounddevice.PortAudioError: Error querying device -1", "an audio device"),
+        (
+            "2026-01-02 03:04:05,678 - X - ERROR - no output stream: Error querying device -1",
+            "an audio device",
+        ),
+        ("ALSA lib confmisc.c:855:(parse_card) cannot find card '0'", "an audio device"),
+        ("This means you probably do not have eSpeak or eSpeak-ng installed!", "eSpeak"),
+        ("Message: Unable to obtain driver for chrome; For documentation on this error", "a browser"),
+        ("'geckodriver' executable needs to be in PATH.", "a browser"),
+        ("pynvml.NVMLError_LibraryNotFound: NVML Shared Library Not Found", "a GPU"),
+        ("_tkinter.TclError: no display name and no $DISPLAY environment variable", "a display"),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'nvidia-smi'", "the program `nvidia-smi`"),
+        ("/bin/sh: 1: ffmpeg: not found", "the program `ffmpeg`"),
+        ("bash: line 1: espeak: command not found", "the program `espeak`"),
+    ],
+)
+def test_what_libraries_say_of_devices_and_programs_is_read(line: str, what: str) -> None:
+    (told,) = goes_without(["begin", line, line])
+    assert told.startswith(f"goes without {what}, by its log: ")
+    assert "2026-01-02" not in told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "FileNotFoundError: [Errno 2] No such file or directory: 'config/system.json'",
+        "FileNotFoundError: [Errno 2] No such file or directory: 'personas.json'",
+        "Configuration file not found at /t/config.json, using defaults",
+        "found 2 audio devices, eSpeak is installed, and the driver for chrome",
+        "ERROR - Request timed out",
+        "ValueError: no such thing",
+    ],
+)
+def test_other_errors_are_no_missing_device(line: str) -> None:
+    assert goes_without([line]) == []
+
+
+def test_a_program_that_is_not_there_is_named_as_python_says_it() -> None:
+    code = "import subprocess; subprocess.run(['no-such-program', '--version'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    (told,) = goes_without(done.stderr.splitlines())
+    assert "goes without the program `no-such-program`" in told
+
+
+DYING = """
+import threading
+def fails():
+    try:
+        {}["first"]
+    except KeyError:
+        raise AttributeError("gone")
+def ends():
+    raise SystemExit
+for work in (fails, ends, lambda: 1 / 0):
+    each = threading.Thread(target=work)
+    each.start()
+    each.join()
+print("ValueError: told by no thread")
+"""
+
+
+def test_threads_that_died_are_told_by_what_ended_them() -> None:
+    done = subprocess.run(
+        [sys.executable, "-u", "-c", DYING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    assert goes_without(done.stdout.splitlines()) == [
+        "a thread of it has died: AttributeError: gone",
+        "a thread of it has died: ZeroDivisionError: division by zero",
+    ]
+
+
+def degraded(reason: str) -> dict[str, Any]:
+    return {"status": "degraded", "reason": reason}
+
+
+class Asked:
+    """Agents that tell one health after the other, and are silent when they have told all."""
+
+    def __init__(self, told: dict[str, list[dict[str, Any]]]) -> None:
+        self.told = {name: list(each) for name, each in told.items()}
+        self.times = dict.fromkeys(told, 0)
+        self.looks = {name: Look(7, "ready", "", degraded("cpu 100")) for name in told}
+
+    def __call__(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
+        for name in names:
+            self.times[name] += 1
+        return {name: self.told[name].pop(0) for name in names if self.told[name]}
+
+
+def test_who_says_degraded_is_asked_until_it_means_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realfleet.recheck.PAUSE_S", 0.01)
+    ask = Asked(
+        {
+            "Steady": [degraded("cpu 100")],
+            "Moving": [degraded(f"cpu {each}") for each in (99, 98, 97, 97)],
+            "Relieved": [degraded("cpu 99"), {"status": "ok"}],
+        }
+    )
+    good = Look(7, "ready", "", {"status": "ok"})
+    found = settled({**ask.looks, "Good": good}, ask, time.monotonic() + 600)
+    assert ask.times == {"Steady": 1, "Moving": 4, "Relieved": 2}
+    assert found["Good"] is good
+    assert [each.health for each in found.values()] == [
+        degraded("cpu 100"),
+        degraded("cpu 97"),
+        {"status": "ok"},
+        {"status": "ok"},
+    ]
+
+
+def test_who_is_silent_or_never_sure_is_asked_until_the_start_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("realfleet.recheck.PAUSE_S", 0.01)
+    ask = Asked({"Silent": [], "Moving": [degraded(f"cpu {each}") for each in range(10_000)]})
+    until_s = time.monotonic() + 0.1
+    found = settled(ask.looks, ask, until_s)
+    assert time.monotonic() >= until_s
+    assert found["Silent"] is ask.looks["Silent"]
+    assert found["Moving"].health == degraded(f"cpu {ask.times['Moving'] - 1}")
+
+
+def test_nobody_is_waited_for_when_all_are_sure() -> None:
+    began_s = time.monotonic()
+    looks = {"A": Look(7, "ready", "", {"status": "ok"})}
+    assert settled(looks, lambda _: pytest.fail("it is asked"), began_s + 600) == looks

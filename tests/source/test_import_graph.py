@@ -1,0 +1,174 @@
+"""Closures of small trees: which files are reached, how surely, and what leads nowhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from argosy.source.import_graph import ImportGraph, LoadCertainty, build_import_graph, build_module_import_graph
+from argosy.source.file_facts import FileFactsCache
+from argosy.source.module_finder import ModuleFinder
+
+
+def grow(root: Path, files: dict[str, str]) -> Path:
+    """Write a tree of files."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def closure_of(root: Path, files: dict[str, str], entry: str = "main.py") -> ImportGraph:
+    grow(root, files)
+    return build_import_graph(str(root / entry), ModuleFinder([str((root / entry).parent), str(root)]), FileFactsCache())
+
+
+def reached(closure: ImportGraph, root: Path) -> dict[str, LoadCertainty]:
+    return {str(Path(path).relative_to(root)): node.certainty for path, node in closure.nodes.items()}
+
+
+def test_packages_are_loaded_with_their_modules(tmp_path: Path) -> None:
+    files = {
+        "main.py": "import a.b.c\nfrom d import e, f\n",
+        "a/__init__.py": "",
+        "a/b/__init__.py": "",
+        "a/b/c.py": "from . import sibling\nfrom ..top import x\n",
+        "a/b/sibling.py": "",
+        "a/top.py": "x = 1\n",
+        "d/__init__.py": "f = 1\n",
+        "d/e.py": "",
+    }
+    closure = closure_of(tmp_path, files)
+    assert set(reached(closure, tmp_path)) == set(files)
+    assert closure.missing_imports == ()
+    assert closure.external_imports == ()
+    assert closure.entry.path == str(tmp_path / "main.py")
+
+
+def test_the_surest_way_to_a_file_is_kept(tmp_path: Path) -> None:
+    files = {
+        "main.py": "def f():\n    import x\ntry:\n    import y\nexcept ImportError:\n    pass\nimport z\n",
+        "x.py": "",
+        "y.py": "import x\n",
+        "z.py": "import w\n",
+        "w.py": "import y\n",
+    }
+    closure = closure_of(tmp_path, files)
+    assert reached(closure, tmp_path) == dict.fromkeys(files, LoadCertainty.CERTAIN)
+    node = closure.nodes[str(tmp_path / "x.py")]
+    assert [(Path(step.path).name, step.line) for step in node.import_chain] == [
+        ("main.py", 7), ("z.py", 1), ("w.py", 1), ("y.py", 1)
+    ]  # fmt: skip
+
+
+def test_guards_hold_for_all_that_is_behind_them(tmp_path: Path) -> None:
+    files = {
+        "main.py": "try:\n    import a\nexcept ImportError:\n    pass\n",
+        "a.py": "import b\n",
+        "b.py": "import nowhere\n",
+    }
+    closure = closure_of(tmp_path, files)
+    assert reached(closure, tmp_path)["b.py"] is LoadCertainty.GUARDED
+    (external,) = closure.external_imports
+    assert (external.top, external.caught) == ("nowhere", {"ImportError"})
+
+
+def test_lazy_typing_and_main_imports(tmp_path: Path) -> None:
+    files = {
+        "main.py": "from typing import TYPE_CHECKING\nimport m\nif TYPE_CHECKING:\n    import t\n"
+        "def f():\n    import lazy\nif __name__ == '__main__':\n    import started\n",
+        "m.py": "if __name__ == '__main__':\n    import never\n",
+        "t.py": "",
+        "lazy.py": "",
+        "started.py": "",
+        "never.py": "",
+    }
+    assert reached(closure_of(tmp_path, files), tmp_path) == {
+        "main.py": LoadCertainty.CERTAIN,
+        "m.py": LoadCertainty.CERTAIN,
+        "started.py": LoadCertainty.CERTAIN,
+        "lazy.py": LoadCertainty.POSSIBLE,
+    }
+
+
+def test_circles_and_imports_of_oneself_end(tmp_path: Path) -> None:
+    files = {"main.py": "import a\nimport main\n", "a.py": "import b\n", "b.py": "import a, main\n"}
+    assert set(reached(closure_of(tmp_path, files), tmp_path)) == set(files)
+
+
+@pytest.mark.parametrize(
+    ("line", "why", "module", "name"),
+    [
+        ("import pkg.none", "module", "pkg.none", ""),
+        ("import pkg.none.more", "module", "pkg.none", ""),
+        ("import one.two", "module", "one.two", ""),
+        ("from pkg import none", "name", "pkg", "none"),
+        ("from one import none", "name", "one", "none"),
+        ("from space.none import x", "module", "space.none", ""),
+        ("from space import none", "name", "space", "none"),
+        ("from . import one", "package", ".", ""),
+        ("from .one import x", "package", ".one", ""),
+    ],
+)
+def test_imports_that_lead_nowhere(tmp_path: Path, line: str, why: str, module: str, name: str) -> None:
+    files = {
+        "main.py": line + "\n",
+        "pkg/__init__.py": "x = 1\n",
+        "one.py": "x = 1\n",
+        "space/inner.py": "",
+    }
+    (missing,) = closure_of(tmp_path, files).missing_imports
+    assert (missing.reason, missing.module, missing.name, missing.certainty) == (why, module, name, LoadCertainty.CERTAIN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from m import *\n",
+        "exec('x = 1')\n",
+        "globals()['x'] = 1\n",
+        "def __getattr__(name): return 1\n",
+        "def f():\n    global x\n    x = 1\nf()\n",
+        "if len('a'):\n    x = 1\n",
+        "for x in (1,): pass\n",
+        "import a as x\n",
+        "def x(:\n",
+    ],
+)
+def test_a_module_that_may_bind_the_name_is_not_blamed(tmp_path: Path, text: str) -> None:
+    files = {"main.py": "from a import x\nfrom a import __name__, __file__\n", "a.py": text, "m.py": ""}
+    assert closure_of(tmp_path, files).missing_imports == ()
+
+
+def test_a_folder_of_the_same_word_is_no_package(tmp_path: Path) -> None:
+    grow(tmp_path, {"docker/Dockerfile": "FROM x\n"})
+    closure = closure_of(tmp_path, {"main.py": "import docker\nfrom docker import client\n"})
+    assert [item.top for item in closure.external_imports] == ["docker", "docker"]
+    assert closure.missing_imports == ()
+
+
+def test_dots_out_of_a_package(tmp_path: Path) -> None:
+    files = {"main.py": "import p.q\n", "p/__init__.py": "from . import q\n", "p/q.py": "from ... import x\n"}
+    (missing,) = closure_of(tmp_path, files).missing_imports
+    assert (missing.reason, missing.statement.line) == ("package", 1)
+
+
+def test_a_module_is_closed_with_its_packages(tmp_path: Path) -> None:
+    grow(tmp_path, {"p/__init__.py": "import other\n", "p/m.py": "class A: pass\n", "other.py": ""})
+    finder = ModuleFinder([str(tmp_path)])
+    module = finder.find("p.m")
+    assert module is not None
+    closure = build_module_import_graph(module, finder, FileFactsCache())
+    assert set(reached(closure, tmp_path)) == {"p/__init__.py", "p/m.py", "other.py"}
+    assert closure.entry.path == str(tmp_path / "p/m.py")
+
+
+def test_a_file_is_read_once(tmp_path: Path) -> None:
+    grow(tmp_path, {"one.py": "import shared\n", "two.py": "import shared\n", "shared.py": ""})
+    library, finder = FileFactsCache(), ModuleFinder([str(tmp_path)])
+    build_import_graph(str(tmp_path / "one.py"), finder, library)
+    (tmp_path / "shared.py").write_text("def broken(:\n")
+    closure = build_import_graph(str(tmp_path / "two.py"), finder, library)
+    assert closure.nodes[str(tmp_path / "shared.py")].facts is library.facts(str(tmp_path / "shared.py"))

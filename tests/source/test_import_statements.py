@@ -1,0 +1,84 @@
+"""Import statements and the circumstances of each."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.source.import_statements import Import, ImportCondition, find_imports
+from source.parsed_text import parsed
+
+
+def only(text: str) -> Import:
+    (item,) = find_imports(parsed(text))
+    return item
+
+
+def test_each_module_of_a_statement_is_one_import() -> None:
+    first, second = find_imports(parsed("import a.b as c, d"))
+    assert (first.module, first.names, second.module) == ("a.b", (), "d")
+    assert first.conditions == frozenset()
+
+
+def test_from_keeps_dots_and_names() -> None:
+    item = only("from ..pkg import x as y, z")
+    assert (item.module, item.level, item.names, item.written_name()) == ("pkg", 2, ("x", "z"), "..pkg")
+
+
+@pytest.mark.parametrize(
+    ("text", "when"),
+    [
+        ("def f():\n    import a", {ImportCondition.LAZY}),
+        ("class C:\n    import a", set()),
+        ("class C:\n    async def f(self):\n        import a", {ImportCondition.LAZY}),
+        ("try:\n    import a\nexcept ImportError:\n    pass", {ImportCondition.GUARDED}),
+        ("try:\n    import a\nexcept (ModuleNotFoundError, OSError):\n    pass", {ImportCondition.GUARDED}),
+        ("try:\n    import a\nexcept:\n    pass", {ImportCondition.GUARDED}),
+        ("try:\n    import a\nexcept KeyError:\n    pass", set()),
+        ("try:\n    import a\nexcept ImportError:\n    raise", set()),
+        ("import sys\ntry:\n    import a\nexcept ImportError:\n    print(1)\n    sys.exit(2)", set()),
+        ("try:\n    x = 1\nexcept ImportError:\n    import a", {ImportCondition.CONDITIONAL}),
+        ("try:\n    x = 1\nfinally:\n    import a", set()),
+        ("from contextlib import suppress\nwith suppress(ImportError):\n    import a", {ImportCondition.GUARDED}),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a", {ImportCondition.TYPING}),
+        ("import typing\nif typing.TYPE_CHECKING:\n    x = 1\nelse:\n    import a", set()),
+        ("import sys\nif sys.platform == 'win32':\n    import a", {ImportCondition.PLATFORM}),
+        (
+            "import os\nif x:\n    pass\nelif os.name == 'nt':\n    import a",
+            {ImportCondition.CONDITIONAL, ImportCondition.PLATFORM},
+        ),
+        ("if x:\n    import a", {ImportCondition.CONDITIONAL}),
+        ("if x:\n    pass\nelse:\n    import a", {ImportCondition.CONDITIONAL}),
+        ("if True:\n    import a", set()),
+        ("for x in y:\n    import a", {ImportCondition.CONDITIONAL}),
+        ("match x:\n    case 1:\n        import a", {ImportCondition.CONDITIONAL}),
+        ("if __name__ == '__main__':\n    import a", {ImportCondition.MAIN}),
+        ("try:\n    def f():\n        import a\nexcept ImportError:\n    pass", {ImportCondition.LAZY}),
+        ("import importlib\nx = importlib.import_module('a')", {ImportCondition.DYNAMIC}),
+        ("def f():\n    return __import__('a')", {ImportCondition.LAZY, ImportCondition.DYNAMIC}),
+    ],
+)
+def test_circumstances(text: str, when: set[ImportCondition]) -> None:
+    found = [item for item in find_imports(parsed(text)) if item.module == "a"]
+    assert [item.conditions for item in found] == [frozenset(when)]
+
+
+def test_an_import_by_call_needs_a_literal_name() -> None:
+    text = "import importlib\nimportlib.import_module(name)\nimportlib.import_module('not a name')\n"
+    assert [item.module for item in find_imports(parsed(text))] == ["importlib"]
+
+
+def test_a_call_in_a_nested_statement_is_found_once() -> None:
+    text = "if x:\n    for y in z:\n        __import__('a.b')\n"
+    assert [item.module for item in find_imports(parsed(text))] == ["a.b"]
+
+
+def test_places_are_those_of_the_statement() -> None:
+    item = only("x = 'é'; import a\n")
+    assert (item.line, item.column) == (1, 10)
+
+
+def test_what_a_handler_survives_is_kept() -> None:
+    item = only(
+        "try:\n    try:\n        import a\n    except ImportError:\n        pass\nexcept Exception:\n    pass"
+    )
+    assert item.caught == {"ImportError", "Exception"}

@@ -1,0 +1,39 @@
+"""From a module to its distribution: the tree's own choice, the tables, the records here, and no guess."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.source.import_to_distribution import find_distribution, find_installed_distribution
+
+
+@pytest.mark.parametrize(
+    ("module", "asked", "distribution", "how"),
+    [
+        ("yaml", (), "pyyaml", "table"),
+        ("PIL.Image", (), "pillow", "table"),
+        ("numpy", (), "numpy", "table"),
+        ("cv2", (), "opencv-python-headless", "table"),
+        ("cv2", ("opencv-python",), "opencv-python", "asked"),
+        ("cv2", ("opencv-contrib-python", "opencv-python-headless"), "opencv-python-headless", "asked"),
+        ("google.cloud.storage.blob", (), "google-cloud-storage", "table"),
+        ("google.protobuf", ("google-cloud-storage",), "google-cloud-storage", "asked"),
+        ("my_own_thing", ("my-own-thing",), "my-own-thing", "asked"),
+    ],
+)
+def test_known(module: str, asked: tuple[str, ...], distribution: str, how: str) -> None:
+    found = find_distribution(module, asked)
+    assert found is not None
+    assert (found.distribution, found.source) == (distribution, how)
+
+
+def test_an_unknown_name_is_not_guessed() -> None:
+    assert find_distribution("surely_no_such_package", ()) is None
+    assert find_distribution("utils", ()) is None
+
+
+def test_the_records_here_are_asked_last() -> None:
+    found = find_distribution("hypothesis", (), find_installed_distribution)
+    assert found is not None
+    assert (found.distribution, found.source) == ("hypothesis", "installed")
+    assert find_installed_distribution("surely_no_such_package") is None

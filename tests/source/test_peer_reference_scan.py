@@ -1,0 +1,82 @@
+"""Whom a file speaks to."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.source.binder import find_scopes
+from argosy.source.node_index import NodeIndex
+from argosy.source.peer_reference_scan import PeerReferences, find_peer_references
+from argosy.source.python_parser import Parsed, parse
+from argosy.source.python_source import SourceText
+
+
+def speech(text: str) -> PeerReferences:
+    source = SourceText("a.py", textwrap.dedent(text).encode(), "utf-8", False, "\n")
+    parsed = parse(source)
+    assert isinstance(parsed, Parsed)
+    index = NodeIndex()
+    find_scopes(parsed, index)
+    return find_peer_references(parsed, index)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "port"),
+    [
+        ('self.peer("Memory").call("get")', "Memory", None),
+        ('discover_service("Memory")', "Memory", None),
+        ('STORE = "Memory"\nask(STORE)', "Memory", None),
+        ('s.connect("tcp://127.0.0.1:5595")', "tcp://127.0.0.1:5595", 5595),
+        ('s.connect(f"tcp://{host}:5595")', "tcp://?:5595", 5595),
+        ('PORT = 5595\ns.connect(f"tcp://{host}:{PORT}")', "tcp://?:5595", 5595),
+        ('requests.get_endpoint(url="http://h:80/x")', "http://h:80/x", 80),
+    ],
+)
+def test_what_is_handed_to_what_reaches(code: str, text: str, port: int | None) -> None:
+    assert (text, port) in [(mention.text, mention.port) for mention in speech(code).references]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'logging.getLogger("Memory")',
+        'print("Memory")',
+        's.bind("tcp://*:5595")',
+        'x = "Memory"',
+        's.connect(f"tcp://{host}:{port}")',
+    ],
+)
+def test_other_uses_reach_nobody(code: str) -> None:
+    assert [each for each in speech(code).references if each.text == "Memory" or each.port] == []
+
+
+def test_a_mention_has_its_place_and_the_class_it_stands_in() -> None:
+    found = speech(
+        """
+        class One:
+            def go(self):
+                self.ask("ü", "Memory")
+        def two(): connect("Other")
+        """
+    ).references
+    assert [(each.text, each.line, each.column, each.scope) for each in found] == [
+        ("ü", 4, 18, "One"),
+        ("Memory", 4, 23, "One"),
+        ("Other", 5, 20, "two"),
+    ]
+
+
+def test_words_and_numbers_are_those_of_all_texts() -> None:
+    found = speech('x = "to Memory: 5595"\ny = 7200\nz = True\n')
+    assert {"to", "Memory"} <= found.text_words
+    assert {5595, 7200} <= found.possible_ports
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_read(text: str) -> None:
+    found = speech(f"connect({text!r})")
+    assert [each.text for each in found.references] == [text]

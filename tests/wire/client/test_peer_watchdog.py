@@ -1,0 +1,126 @@
+"""Silence counts from the last word or from the first unanswered send, whichever is later."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.wire.client import peer_watchdog
+from argosy.wire.transport.reactor import Callback
+from argosy.wire.client.peer_watchdog import FREEZE_TIMEOUT_S, PeerWatchdog
+
+
+class Clockwork:
+    """A clock that is set by hand, and its timers, as a reactor."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_us = 1_000_000
+        self.timers: list[_Timer] = []
+        monkeypatch.setattr(peer_watchdog, "now_us", lambda: self.now_us)
+
+    def watch(self, fd: int, ready: Callback) -> None: ...
+
+    def unwatch(self, fd: int) -> None: ...
+
+    def soon(self, act: Callback) -> None: ...
+
+    def later(self, delay_s: float, act: Callback) -> _Timer:
+        self.timers.append(_Timer(self.now_us + int(delay_s * 1e6), act))
+        return self.timers[-1]
+
+    def pass_s(self, seconds: float) -> None:
+        end_us = self.now_us + int(seconds * 1e6)
+        while due := [t for t in self.timers if t.at_us <= end_us and not t.is_off]:
+            first = min(due, key=lambda t: t.at_us)
+            self.now_us = max(self.now_us, first.at_us)
+            self.timers.remove(first)
+            first.act()
+        self.now_us = end_us
+
+
+class _Timer:
+    def __init__(self, at_us: int, act: Callback) -> None:
+        self.at_us = at_us
+        self.act = act
+        self.is_off = False
+
+    def cancel(self) -> None:
+        self.is_off = True
+
+
+class Watched:
+    """A vigil over a peer that owes replies or not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = Clockwork(monkeypatch)
+        self.is_owed = False
+        self.frozen: list[float] = []
+        self.vigil = PeerWatchdog(self.clock, lambda: self.is_owed, self.frozen.append)
+
+    def send(self) -> None:
+        self.vigil.start(not self.is_owed)
+        self.is_owed = True
+
+    def hear(self, *, is_owed: bool) -> None:
+        self.vigil.last_received_us, self.vigil.is_reply_awaited = self.clock.now_us, False
+        self.is_owed = is_owed
+
+
+def test_a_peer_that_was_owed_nothing_was_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was called frozen 0.3 s after a call, when its last reply was 1.3 s old."""
+    on = Watched(monkeypatch)
+    on.send()
+    on.clock.pass_s(0.01)
+    on.hear(is_owed=False)
+    on.clock.pass_s(1.0)
+    on.send()
+    on.clock.pass_s(1.2)
+    assert on.frozen == []
+    on.clock.pass_s(0.1)
+    assert on.frozen == [pytest.approx(FREEZE_TIMEOUT_S, abs=0.01)]
+
+
+def test_a_send_does_not_excuse_the_silence_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = Watched(monkeypatch)
+    on.send()
+    on.clock.pass_s(1.0)
+    on.send()
+    on.clock.pass_s(0.26)
+    assert on.frozen == [pytest.approx(FREEZE_TIMEOUT_S, abs=0.01)]
+
+
+def test_requests_that_are_over_do_not_excuse_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers with a second of time, or none waiting any more, found the dead lane by TCP's own patience."""
+    on = Watched(monkeypatch)
+    for _ in range(2):
+        on.send()
+        on.clock.pass_s(0.6)
+        on.is_owed = False
+    on.clock.pass_s(0.1)
+    assert on.frozen == [pytest.approx(FREEZE_TIMEOUT_S, abs=0.01)]
+
+
+def test_a_sign_of_life_ends_the_silence_of_cancelled_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = Watched(monkeypatch)
+    for _ in range(10):
+        on.send()
+        on.clock.pass_s(0.3)
+        on.hear(is_owed=False)
+        on.clock.pass_s(0.8)
+    on.clock.pass_s(10)
+    assert (on.frozen, on.clock.timers) == ([], [])
+
+
+def test_pauses_between_calls_are_excused_once_in_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = Watched(monkeypatch)
+
+    def call_after(pause_s: float) -> None:
+        on.clock.now_us += int(pause_s * 1e6)  # no timer is looked at
+        on.send()
+        on.clock.pass_s(0.1)
+        on.is_owed = False
+
+    call_after(0)
+    call_after(10)
+    assert on.frozen == []
+    call_after(10)
+    assert len(on.frozen) == 1

@@ -1,0 +1,126 @@
+"""The blocking reactor: timers in order, descriptors, the end of a tick; and the vigil on top."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from argosy.wire.client import peer_watchdog
+from argosy.wire.transport.reactor import Callback, BlockingReactor, Timer
+
+
+def test_timers_ring_in_their_order_and_cancelled_ones_do_not() -> None:
+    reactor = BlockingReactor()
+    rung: list[str] = []
+    reactor.call_later(0.02, lambda: rung.append("late"))
+    reactor.call_later(0.01, lambda: rung.append("early"))
+    reactor.call_later(0.0, lambda: rung.append("never")).cancel()
+    began = time.monotonic()
+    reactor.run_until(lambda: len(rung) == 2)
+    assert rung == ["early", "late"]
+    assert time.monotonic() - began >= 0.02
+
+
+def test_what_is_soon_comes_before_what_waits() -> None:
+    reactor = BlockingReactor()
+    done: list[int] = []
+    reactor.call_soon(lambda: reactor.call_soon(lambda: done.append(2)))
+    reactor.call_soon(lambda: done.append(1))
+    reactor.run_until(lambda: len(done) == 2)
+    assert done == [1, 2]
+
+
+def test_descriptors_wake_it() -> None:
+    reactor = BlockingReactor()
+    read, write = os.pipe()
+    got: list[bytes] = []
+    reactor.add_reader(read, lambda: got.append(os.read(read, 10)))
+    reactor.call_later(0.01, lambda: os.write(write, b"x"))
+    reactor.run_until(lambda: got)  # type: ignore[arg-type, return-value]
+    assert got == [b"x"]
+    reactor.remove_reader(read)
+    reactor.remove_reader(read)
+    os.close(read)
+    os.close(write)
+
+
+class Clock:
+    """A reactor and a clock that a test turns by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.pending: list[tuple[float, Callback]] = []
+
+    def later(self, delay_s: float, act: Callback) -> Timer:
+        entry = (self.now_s + delay_s, act)
+        self.pending.append(entry)
+        clock = self
+
+        class Pending:
+            def cancel(self) -> None:
+                clock.pending.remove(entry)
+
+        return Pending()
+
+    def advance(self, seconds: float, late_s: float = 0.0) -> None:
+        end = self.now_s + seconds
+        while due := [e for e in self.pending if e[0] <= end]:
+            first = min(due, key=lambda e: e[0])
+            self.pending.remove(first)
+            self.now_s = first[0] + late_s
+            first[1]()
+        self.now_s = max(self.now_s, end)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(peer_watchdog, "now_us", lambda: int(made.now_s * 1e6))
+    return made
+
+
+def watch(clock: Clock, look: bool = True) -> tuple[peer_watchdog.PeerWatchdog, list[float]]:
+    frozen: list[float] = []
+    made = peer_watchdog.PeerWatchdog(clock, lambda: look, frozen.append)  # type: ignore[arg-type]
+    made.start(was_idle=True)
+    return made, frozen
+
+
+def test_silence_of_one_and_a_quarter_seconds_is_frozen(clock: Clock) -> None:
+    _, frozen = watch(clock)
+    clock.advance(1.2)
+    assert frozen == []
+    clock.advance(0.1)
+    assert frozen == [1.25]
+
+
+def test_any_sign_of_life_puts_it_off(clock: Clock) -> None:
+    watched, frozen = watch(clock)
+    for _ in range(10):
+        clock.advance(0.5)
+        watched.last_received_us = int(clock.now_s * 1e6)
+    assert frozen == []
+    clock.advance(1.25)
+    assert len(frozen) == 1
+
+
+def test_a_pause_of_our_own_is_not_held_against_the_peer(clock: Clock) -> None:
+    _, frozen = watch(clock)
+    clock.advance(1.25, late_s=60.0)
+    assert frozen == []
+    clock.advance(61.25 + 1.25)
+    assert len(frozen) == 1
+
+
+def test_who_owes_nothing_is_not_watched(clock: Clock) -> None:
+    watched, frozen = watch(clock, look=False)
+    watched.is_reply_awaited = False  # the answer came
+    clock.advance(10)
+    assert (frozen, clock.pending) == ([], [])
+    watched.start(was_idle=True)
+    watched.start(was_idle=True)
+    assert len(clock.pending) == 1
+    watched.cancel()
+    assert clock.pending == []

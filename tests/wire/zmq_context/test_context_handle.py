@@ -1,0 +1,701 @@
+"""The one context: shared by count, dropped after a fork, patched by other people's tests."""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import zmq
+
+from argosy.wire import context
+from argosy.wire.zmq_context import closing_sockets
+from argosy.wire.zmq_context.closing_sockets import is_held_by_closing
+from argosy.wire.zmq_context.context_handle import shared_context
+from argosy.wire.zmq_context.port_release import wait_until
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def test_leases_share_one_context() -> None:
+    first, second = context(), context()
+    with first, second:
+        assert first.underlying == second.underlying == shared_context().underlying
+        assert not isinstance(first, zmq.Context)
+
+
+def test_the_end_of_one_lease_closes_only_what_it_opened() -> None:
+    mine, other = context(), context()
+    own, strange = mine.socket(zmq.PAIR), other.socket(zmq.PAIR)
+    mine.term()
+    assert (mine.closed, own.closed) == (True, True)
+    assert (other.closed, strange.closed) == (False, False)
+    with pytest.raises(zmq.ZMQError) as told:
+        mine.socket(zmq.PAIR)
+    assert told.value.errno == zmq.ENOTSUP
+    mine.term()  # as often as one likes
+    other.destroy(linger=0)
+    assert strange.closed
+
+
+WAITERS = """
+import sys, threading, zmq, zmq.sugar.context, zmq.sugar.socket
+from argosy.wire import context
+inside = threading.Semaphore(0)
+make = {"own": zmq.Context, "lease": context}[sys.argv[1]]
+
+def timed(socket, milliseconds):
+    socket.rcvtimeo = milliseconds
+    return socket
+def polled(socket, *timeout):
+    poller = zmq.Poller()
+    poller.register(socket, zmq.POLLIN)
+    while True:
+        poller.poll(*timeout)
+def receive(socket):
+    while True:
+        try: socket.recv()
+        except zmq.Again: continue
+ways = {
+    "recv": lambda lease, socket: receive(socket),
+    "recv with a time-out": lambda lease, socket: receive(timed(socket, 50)),
+    "recv without waiting": lambda lease, socket: receive(timed(socket, 0)),
+    "recv_multipart": lambda lease, socket: socket.recv_multipart(),
+    "recv_json": lambda lease, socket: socket.recv_json(),
+    "poll": lambda lease, socket: socket.poll(),
+    "poller": lambda lease, socket: polled(socket),
+    "poller with a time-out": lambda lease, socket: polled(socket, 50),
+}
+def work(lease, way, told):
+    socket = lease.socket(zmq.PULL)
+    socket.bind("tcp://127.0.0.1:*")
+    inside.release()
+    try:
+        ways[way](lease, socket)
+    except Exception as error:
+        told.append((type(error).__name__, socket.closed))
+    finally:
+        socket.close(0)
+def send(lease, told):
+    with lease.socket(zmq.PUSH) as socket:  # that nobody takes from
+        inside.release()
+        try:
+            socket.send(b"")
+        except Exception as error:
+            told.append((type(error).__name__, socket.closed))
+for way in [*ways, "send"]:
+    lease, told = make(), []
+    job = (send, (lease, told)) if way == "send" else (work, (lease, way, told))
+    threads = [threading.Thread(target=job[0], args=job[1]) for _ in range(3)]
+    for thread in threads: thread.start()
+    for _ in threads: inside.acquire()
+    lease.term()
+    for thread in threads: thread.join()
+    print(way, told)
+"""
+
+
+def test_threads_that_wait_on_its_sockets_hear_of_its_end_as_of_an_own_context_s() -> None:
+    """They close their sockets themselves: closed under a thread that waits on it, it aborts the process."""
+    told = [
+        subprocess.run([sys.executable, "-c", WAITERS, kind], capture_output=True, text=True, timeout=60)
+        for kind in ("own", "lease")
+    ]
+    assert [done.returncode for done in told] == [0, 0], told[1].stderr
+    own, lease = (done.stdout for done in told)
+    assert own.count("('ContextTerminated', False)") == 27, own
+    assert lease == own
+
+
+@pytest.mark.parametrize("how", ["term", "destroy"])
+def test_a_signal_handler_may_end_the_lease_on_which_its_thread_waits(how: str) -> None:
+    code = f"""
+import os, signal, threading, zmq
+from argosy.wire import context
+lease = context()
+socket = lease.socket(zmq.PULL)
+port = socket.bind_to_random_port("tcp://127.0.0.1")
+signal.signal(signal.SIGUSR1, lambda *_: lease.{how}())
+threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+try:
+    socket.recv()
+except zmq.ContextTerminated:
+    print("told", socket.closed)
+context().socket(zmq.PULL).bind(f"tcp://127.0.0.1:{{port}}")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.returncode) == ("told True\n", 0), done.stderr
+
+
+def test_a_socket_closed_under_a_thread_that_waits_on_it_is_closed_by_that_thread() -> None:
+    """With pyzmq that may abort the process."""
+    code = """
+import threading, zmq
+from argosy.wire import context
+def work():
+    try:
+        while True:
+            try: socket.recv()
+            except zmq.Again: continue
+    except zmq.ZMQError:
+        print("heard", flush=True)
+for milliseconds in (-1, 50):
+    lease = context()
+    socket = lease.socket(zmq.REP)
+    port = socket.bind_to_random_port("tcp://127.0.0.1")
+    socket.rcvtimeo = milliseconds
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not socket._lease_usage.depth: pass
+    socket.close()
+    if milliseconds > 0: lease.socket(zmq.REP).bind(f"tcp://127.0.0.1:{port}")
+    lease.term()
+    thread.join()
+    print(socket.closed)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout.split() == ["heard", "True"] * 2, done.stderr
+
+
+def test_a_socket_whose_owner_lives_and_does_not_close_it_is_closed_at_last() -> None:
+    lease, is_opened, may_go = context(), threading.Event(), threading.Event()
+    opened: list[zmq.Socket[bytes]] = []
+
+    def own() -> None:
+        opened.append(lease.socket(zmq.PULL))
+        is_opened.set()
+        assert may_go.wait(30)
+
+    thread = threading.Thread(target=own)
+    thread.start()
+    assert is_opened.wait(30)
+    lease.term()
+    assert opened[0].closed
+    with pytest.raises(zmq.ContextTerminated):
+        opened[0].recv()
+    may_go.set()
+    thread.join(30)
+
+
+def test_what_is_received_and_when_it_is_given_up_is_pyzmq_s() -> None:
+    with context() as lease, lease.socket(zmq.PAIR) as left, lease.socket(zmq.PAIR) as right:
+        right.connect(f"tcp://127.0.0.1:{left.bind_to_random_port('tcp://127.0.0.1')}")
+        left.rcvtimeo = 30_000
+        right.send_multipart([b"one", b"two"])
+        assert left.recv_multipart() == [b"one", b"two"]
+        right.send(b"x" * 100_000, copy=False)
+        assert left.recv(copy=False).bytes == b"x" * 100_000
+        buffer = bytearray(5)
+        right.send_string("hello")
+        assert (left.recv_into(buffer), bytes(buffer)) == (5, b"hello")
+        left.rcvtimeo = 20
+        began_s = time.monotonic()
+        with pytest.raises(zmq.Again):
+            left.recv()
+        assert time.monotonic() - began_s >= 0.02
+        with pytest.raises(zmq.Again):
+            left.recv(zmq.DONTWAIT)
+        poller = zmq.Poller()
+        poller.register(left, zmq.POLLIN)
+        poller.register(right, zmq.POLLOUT)
+        assert poller.poll(30_000) == [(right, zmq.POLLOUT)]
+
+
+def test_term_does_not_wait_for_a_message_that_nobody_takes() -> None:
+    lease = context()
+    push = lease.socket(zmq.PUSH)
+    push.connect(f"tcp://127.0.0.1:{free_port()}")
+    push.send(b"to nobody")
+    ending = threading.Thread(target=lambda: lease.destroy(0))
+    ending.start()
+    ending.join(5)
+    assert not ending.is_alive()
+
+
+def test_what_another_thread_uses_is_told_of_the_end_and_closed_by_that_thread() -> None:
+    lease, begun = context(), threading.Event()
+    ended: list[object] = []
+
+    def serve() -> None:
+        with lease.socket(zmq.REP) as rep:
+            rep.bind_to_random_port("tcp://127.0.0.1")
+            begun.set()
+            try:
+                while True:
+                    rep.poll(1)
+            except zmq.ContextTerminated:
+                ended.append(rep.closed)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert begun.wait(30)
+    lease.term()
+    thread.join(30)
+    assert ended == [False]
+
+
+def test_what_an_ended_thread_left_open_is_closed() -> None:
+    lease = context()
+    opened: list[zmq.Socket[bytes]] = []
+    thread = threading.Thread(target=lambda: opened.append(lease.socket(zmq.REP)))
+    thread.start()
+    thread.join(30)
+    lease.term()
+    assert opened[0].closed
+
+
+def test_a_port_is_free_again_when_the_release_returns() -> None:
+    port = free_port()
+    for turn in range(50):
+        lease = context()
+        rep = lease.socket(zmq.REP)
+        rep.bind(f"tcp://127.0.0.1:{port}")
+        assert rep.getsockopt_string(zmq.LAST_ENDPOINT) == f"tcp://127.0.0.1:{port}"
+        if turn % 2:
+            rep.close()  # closed by hand first, as careful code does
+        lease.term()
+
+
+def test_options_and_attributes_are_the_contexts_own() -> None:
+    with context() as lease:
+        assert lease.get(zmq.IO_THREADS) == 1
+        with lease.socket(zmq.REQ) as req:
+            assert req.context is shared_context()
+
+
+def test_a_patched_context_is_what_the_test_gets() -> None:
+    with mock.patch("zmq.Context") as patched:
+        made = context()
+        made.socket(zmq.REQ)
+    assert made is patched.return_value
+    patched.return_value.socket.assert_called_once_with(zmq.REQ)
+
+
+def test_the_first_context_of_a_process_may_be_a_patched_one() -> None:
+    code = """
+from unittest import mock
+import argosy.wire, zmq
+for kind in ("zmq.Context", "zmq.Context.socket"):
+    with mock.patch(kind) as patched:
+        argosy.wire.context().socket(zmq.REQ)
+        assert patched.mock_calls
+with argosy.wire.context() as lease, lease.socket(zmq.REQ) as req:
+    assert type(req) is not mock.MagicMock
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_patched_socket_gets_the_arguments_that_were_written() -> None:
+    with mock.patch("zmq.Context.socket") as patched:
+        made = context(2).socket(zmq.REQ)
+        made.bind("tcp://*:1")
+    patched.assert_called_once_with(zmq.REQ)
+    patched.return_value.bind.assert_called_once_with("tcp://*:1")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_forgotten_socket_closes_when_nobody_holds_it() -> None:
+    gc.disable()  # with an own context no collection was needed
+    try:
+        rep = context().socket(zmq.REP)
+        left = weakref.ref(rep)
+        del rep
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_port_can_be_bound_again_after_its_socket_was_forgotten() -> None:
+    """An own context freed the port when it was collected with its last socket."""
+    port = free_port()
+
+    def hold() -> str:
+        rep = context().socket(zmq.REP)
+        rep.bind(f"tcp://*:{port}")
+        return rep.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    for _ in range(50):
+        assert hold() == f"tcp://0.0.0.0:{port}"
+
+
+def test_a_port_that_somebody_holds_is_refused_at_once() -> None:
+    port = free_port()
+    with context() as lease, lease.socket(zmq.REP) as first, lease.socket(zmq.REP) as second:
+        first.bind(f"tcp://127.0.0.1:{port}")
+        began_s = time.monotonic()
+        with pytest.raises(zmq.ZMQError) as told:
+            second.bind(f"tcp://127.0.0.1:{port}")
+        assert told.value.errno == zmq.EADDRINUSE
+        assert time.monotonic() - began_s < 0.5
+
+
+def test_another_kind_of_context_is_shared_too() -> None:
+    class Green(zmq.Context[zmq.Socket[bytes]]):
+        pass
+
+    with mock.patch("zmq.Context", Green):
+        first, second = context(), context()
+        assert first.underlying == second.underlying
+        assert first.underlying != shared_context().underlying
+
+
+def test_a_child_gets_a_context_that_works() -> None:
+    """A socket made from an inherited context would send into nothing, without an error."""
+    code = """
+import os, zmq
+from argosy.wire import context
+before = context(); idle = before.socket(zmq.PAIR)
+pid = os.fork()
+if pid == 0:
+    for lease in (context(), before):
+        a, b = lease.socket(zmq.PAIR), lease.socket(zmq.PAIR)
+        b.rcvtimeo = 5000
+        port = a.bind_to_random_port("tcp://127.0.0.1"); b.connect(f"tcp://127.0.0.1:{port}")
+        a.send(b"x"); assert b.recv() == b"x"
+        a.close(0); b.close(0)
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+idle.send  # still there
+before.destroy(0)
+print("ok")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.stdout == "ok\n", done.stderr
+
+
+SENDERS = """
+import sys, threading, zmq
+from argosy.wire import context
+make = {"own": zmq.Context, "lease": context}[sys.argv[1]]
+url, way = sys.argv[2:]
+
+def send(lease):
+    push = lease.socket(zmq.PUSH)
+    push.connect(url)
+    push.send(b"sent before anybody listened")
+    return push
+def term():
+    lease = make()
+    send(lease).close()
+    lease.term()
+def destroy():
+    lease = make()
+    send(lease)
+    lease.destroy()
+def destroy_with_a_linger():
+    lease = make()
+    send(lease)
+    lease.destroy(60_000)
+def block():
+    with make() as lease:
+        send(lease)
+def scope():
+    send(make()).close()
+def raised():
+    lease = make()
+    push = send(lease)
+    raise LookupError
+def collected():
+    lease = make()
+    kept = [send(lease)]
+    kept.append(kept)
+    kept[0].close()
+def thread():
+    each = threading.Thread(target=scope)
+    each.start()
+    each.join()
+try:
+    globals()[way]()
+except LookupError:
+    pass
+import gc
+gc.collect()
+print("ended", flush=True)
+"""
+WAYS = ["term", "destroy", "destroy_with_a_linger", "block", "scope", "raised", "collected", "thread"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["own", "lease"])
+def test_the_end_of_a_lease_waits_until_what_was_sent_is_delivered(kind: str, way: str) -> None:
+    """Programs take that as the sign that their last message has left."""
+    url = f"tcp://127.0.0.1:{free_port()}"
+    child = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SENDERS, kind, url, way], stdout=subprocess.PIPE, text=True
+    )
+    with child, zmq.Context() as own, own.socket(zmq.PULL) as pull:
+        assert child.stdout is not None
+        has_ended = bool(select.select([child.stdout], [], [], 0.5)[0])
+        pull.rcvtimeo = 30_000
+        pull.bind(url)
+        try:
+            assert pull.recv() == b"sent before anybody listened"
+            assert child.stdout.readline() == "ended\n"
+            assert not has_ended
+        finally:
+            child.kill()
+
+
+@pytest.mark.parametrize("kind", ["own", "lease"])
+def test_a_handled_signal_ends_the_wait_for_what_nobody_takes(kind: str) -> None:
+    """Else a program that is asked to stop while it waits could only be killed."""
+    code = """
+import os, signal, sys, threading, zmq
+from argosy.wire import context
+heard = []
+signal.signal(signal.SIGUSR1, lambda *_: heard.append("heard"))
+lease = {"own": zmq.Context, "lease": context}[sys.argv[1]]()
+push = lease.socket(zmq.PUSH)
+push.connect("tcp://127.0.0.1:1")
+push.send(b"to nobody")
+push.close()
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+lease.term()
+print(heard, lease.closed)
+"""
+    done = subprocess.run([sys.executable, "-c", code, kind], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "['heard'] True\n", done.stderr
+
+
+def test_an_interrupted_wait_leaves_the_others_their_closing() -> None:
+    """What listens for the end of a socket must outlast it, or libzmq closes nothing more."""
+    code = """
+import os, signal, threading, zmq
+from argosy.wire import context
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
+lease = context()
+push = lease.socket(zmq.PUSH)
+push.linger = 500
+push.connect("tcp://127.0.0.1:1")
+push.send(b"to nobody")
+push.close()
+threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    lease.term()
+except KeyboardInterrupt:
+    print("interrupted")
+del lease, push
+threading.Event().wait(0.7)  # until the linger is over
+for _ in range(20):
+    with context() as other:
+        other.socket(zmq.PULL).bind("ipc://@argosy-interrupted")
+print("bound")
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout == "interrupted\nbound\n", done.stderr
+
+
+@pytest.mark.parametrize("kind", ["own", "lease"])
+def test_a_socket_that_destroy_closed_is_no_socket_any_more(kind: str) -> None:
+    lease: Any = zmq.Context() if kind == "own" else context()
+    pull = lease.socket(zmq.PULL)
+    lease.destroy()
+    with pytest.raises(zmq.ZMQError) as told:
+        pull.recv()
+    assert told.value.errno == zmq.ENOTSOCK
+
+
+@pytest.mark.parametrize("kind", ["own", "lease"])
+def test_a_poller_that_has_a_closed_socket_still_tells_of_the_others(kind: str) -> None:
+    make: Any = zmq.Context if kind == "own" else context
+    ended, lives = make(), make()
+    closed = ended.socket(zmq.PULL)
+    with lives, lives.socket(zmq.PULL) as pull, lives.socket(zmq.PUSH) as push:
+        push.connect(f"tcp://127.0.0.1:{pull.bind_to_random_port('tcp://127.0.0.1')}")
+        poller = zmq.Poller()
+        poller.register(closed, zmq.POLLOUT)
+        poller.register(pull, zmq.POLLIN)
+        ended.destroy()
+        push.send(b"x")
+        assert pull.poll(30_000)
+        assert (pull, zmq.POLLIN) in poller.poll(30_000)
+
+
+def endpoints() -> list[str]:
+    return [
+        f"tcp://127.0.0.1:{free_port()}",
+        f"tcp://*:{free_port()}",
+        f"ipc://@argosy-{os.getpid()}",
+        "ipc://{folder}/socket",
+        "inproc://argosy-again",
+    ]
+
+
+@pytest.mark.parametrize("endpoint", endpoints(), ids=["tcp", "wildcard", "abstract", "path", "inproc"])
+@pytest.mark.parametrize("way", ["term", "destroy", "block", "scope", "close"])
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_an_endpoint_can_be_bound_and_reached_again(endpoint: str, way: str, tmp_path: Path) -> None:
+    endpoint = endpoint.format(folder=tmp_path)
+
+    def exchange() -> None:
+        lease = context()
+        pull, push = lease.socket(zmq.PULL), lease.socket(zmq.PUSH)
+        pull.rcvtimeo = 10_000
+        pull.bind(endpoint)
+        push.connect(endpoint.replace("*", "127.0.0.1"))
+        push.send(b"x")
+        assert pull.recv() == b"x"
+        if way == "block":
+            with lease:
+                return
+        if way == "close":
+            pull.close()
+            kept.append(lease)
+        elif way != "scope":
+            pull.close()
+            push.close()
+            getattr(lease, way)()
+
+    kept: list[Any] = []
+    for _ in range(20):
+        exchange()
+
+
+def test_sockets_that_were_closed_long_ago_are_forgotten() -> None:
+    with context() as lease:
+        for _ in range(50):
+            with lease.socket(zmq.PULL) as pull:
+                pull.bind("tcp://127.0.0.1:*")
+        assert wait_until(lambda: not is_held_by_closing("tcp://127.0.0.1:0") and _open_departures() < 3, 30)
+
+
+def _open_departures() -> int:
+    return sum(not each.is_destroyed for each in closing_sockets._closing)
+
+
+def test_a_program_that_leaves_a_socket_open_ends_at_once() -> None:
+    code = """
+from argosy.wire import context
+import zmq
+context().term()
+push = context().socket(zmq.PUSH)
+push.connect("tcp://127.0.0.1:1")
+push.send(b"to nobody")
+"""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], timeout=30, check=True)
+    assert time.monotonic() - began < 4.0
+
+
+def test_fifty_old_users_have_one_io_thread() -> None:
+    code = """
+import zmq
+from argosy.wire import context
+leases = [context() for _ in range(50)]
+pairs = []
+for number, lease in enumerate(leases):
+    rep, req = lease.socket(zmq.REP), lease.socket(zmq.REQ)
+    rep.bind("tcp://127.0.0.1:*")
+    req.connect(rep.get(zmq.LAST_ENDPOINT).decode())
+    pairs.append((rep, req))
+for rep, req in pairs:
+    req.send(b"x"); rep.send(rep.recv()); req.recv()
+print(len({socket.context.underlying for pair in pairs for socket in pair}))
+print(*settled(3))
+for lease in leases: lease.term()
+print(*settled(3))
+"""
+    contexts, *threads = _run(code)
+    assert contexts == "1"
+    assert threads == ["ZMQbg/IO/0 ZMQbg/Reaper program"] * 2
+
+
+def test_large_buffers_bring_the_collector_of_pyzmq_and_nothing_else() -> None:
+    """It has a context of its own, so its threads are told apart: the collector, and two of ZeroMQ."""
+    code = """
+import threading, zmq
+from argosy.wire.transport.zmq_connection import Lane
+from argosy.wire.zmq_context.context_handle import shared_context
+from zmq.utils.garbage import gc
+router = shared_context().socket(zmq.ROUTER)
+router.bind("inproc://large")
+lane = Lane("inproc://large")
+lane.send(b"small", [])
+print(*settled(3))
+before = set(threading.enumerate())
+lane.send(b"body", [b"x" * 1_000_000])
+print(*settled(6))
+print(*(type(t).__name__ for t in set(threading.enumerate()) - before), gc.thread in threading.enumerate())
+lane.close()
+router.close(0)
+"""
+    before, after, collector = _run(code)
+    assert before == "ZMQbg/IO/0 ZMQbg/Reaper program"
+    assert after == "ZMQbg/IO/0 ZMQbg/IO/0 ZMQbg/Reaper ZMQbg/Reaper program program"
+    assert collector == "GarbageCollectorThread True"
+
+
+THREADS = """
+import os
+def threads():
+    # Threads of Python have the program's name.
+    own = open("/proc/self/comm").read()
+    names = [open(f"/proc/self/task/{number}/comm").read() for number in os.listdir("/proc/self/task")]
+    return sorted("program" if name == own else name.strip() for name in names)
+def settled(count):
+    # A new thread of ZeroMQ has the program's name until it has given itself its own.
+    for _ in range(10_000):
+        names = threads()
+        if len(names) == count and names.count("program") <= count // 3:
+            break
+    return names
+"""
+
+
+def _run(code: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", THREADS + code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_many_threads_make_one_context() -> None:
+    code = """
+import threading
+from argosy.wire.zmq_context.context_handle import shared_context
+gate = threading.Barrier(16); made = []
+def make():
+    gate.wait(); made.append(shared_context().underlying)
+threads = [threading.Thread(target=make) for _ in range(16)]
+[t.start() for t in threads]; [t.join() for t in threads]
+print(len(set(made)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout == "1\n"
+
+
+def test_what_takes_the_place_of_a_socket_s_bind_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with context() as lease:
+        first, second = lease.socket(zmq.REP), lease.socket(zmq.REP)
+        first.bind("tcp://127.0.0.1:*")  # the class of its sockets is there from now on
+        asked: list[str] = []
+        real = zmq.Socket.bind
+
+        def bind(self: zmq.Socket[Any], address: str) -> Any:
+            asked.append(address)
+            return real(self, address)
+
+        monkeypatch.setattr(zmq.Socket, "bind", bind)
+        second.bind("tcp://127.0.0.1:*")
+        assert asked == ["tcp://127.0.0.1:*"]
