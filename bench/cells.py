@@ -17,13 +17,13 @@ import msgspec
 
 from launchers.by_argosy import ByArgosy
 from testbed.bytecode_warmup import compile_packages
-from testbed.runner import Options, interleave, run_bench, tell
+from testbed.fleet_environment import Stage
 from testbed.host_info import Machine, this_machine
+from testbed.kill_latency import Wound, kill_one
 from testbed.process_usage import processor_s_now
 from testbed.result import Ratio, Result, Value, ratio_of, value_of
-from testbed.fleet_environment import Stage
+from testbed.runner import Options, interleave, run_bench, tell
 from testbed.start_measurement import Start, start_once
-from testbed.kill_latency import Wound, kill_one
 
 PACKAGES = ("argosy", "msgspec", "zmq", "yaml", "setproctitle")
 MANY, FEW = 1000, 250

@@ -21,28 +21,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from argosy.hub.store.store_reader import StoreReader
-from argosy.hub.store.records import SEGMENT_ROWS, HubEvent
 from argosy.hub.store.compaction import SEGMENTS_PER_CHUNK
 from argosy.hub.store.record_store import RecordStore
+from argosy.hub.store.records import SEGMENT_ROWS, HubEvent
+from argosy.hub.store.store_reader import StoreReader
 from argosy.hub.store.tables import block_id
 from argosy.wire import connect
 from argosy.wire.address_book import AddressBook, AgentAddress, write_address_book
-from hub_cases import alert_latency
-from hub_cases import metric_cardinality
-from hub_cases import page_cost
+from hub_cases import alert_latency, metric_cardinality, page_cost
 from hub_cases.alert_latency import measure_alarm
-from hub_cases.metric_cardinality import measure_flood
 from hub_cases.hub_fleet import running
-from store_cases import by_prometheus
-from store_cases import by_victoria
-from store_cases import reporting_cost
+from hub_cases.metric_cardinality import measure_flood
+from store_cases import by_prometheus, by_victoria, reporting_cost
 from store_cases.by_hub import ByHub
 from store_cases.by_rows import ByRows
 from store_cases.sample_stream import AGENTS, FIGURES, FIRST_MS, SERIES, seconds
-from testbed.runner import Options, interleave, run_bench, tell
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, ratio_of, value_of
+from testbed.runner import Options, interleave, run_bench, tell
 
 HOUR = 3600
 QUERIES = 40  # of a round
@@ -309,7 +305,9 @@ def catch_up(folder: Path, count: int) -> Value:
         hubs[machine] = AgentAddress(machine, port=_free_port())
     for machine in hubs:
         books[machine] = folder / f"{machine}.json"
-        write_address_book(books[machine], AddressBook("bench", "testing", (machine,), str(folder / machine), {}, hubs=hubs))
+        write_address_book(
+            books[machine], AddressBook("bench", "testing", (machine,), str(folder / machine), {}, hubs=hubs)
+        )
     with (
         running_hub(folder, "ahead", books["ahead"], folder / "ahead.db"),
         running_hub(folder, "behind", books["behind"], folder / "behind.db"),
@@ -372,7 +370,10 @@ def resident(folder: Path, hub: ByHub) -> Value:
     book = folder / "week.json"
     (folder / "week").mkdir()
     write_address_book(
-        book, AddressBook("bench", "testing", ("here",), str(folder / "week"), {}, hubs={"here": AgentAddress("here")})
+        book,
+        AddressBook(
+            "bench", "testing", ("here",), str(folder / "week"), {}, hubs={"here": AgentAddress("here")}
+        ),
     )
     hub.close()
     with running_hub(folder, "here", book, hub.path) as process:

@@ -18,19 +18,25 @@ from pathlib import Path
 from argosy.fault import Fault, MissingError
 from argosy.fleet import load_fleet
 from argosy.image.build.blob_store import Blob, BlobStore
-from argosy.image.build.image_builder import ImageBuilder, BuiltImage, write_layout
-from argosy.image.plan.container_plan import ContainerPlan, plan_containers
 from argosy.image.build.debian import base_cache_key
-from argosy.image.runtime.image_paths import APP_DIR, HEALTH_COMMAND, DEFAULT_PATH, ENTRYPOINT, IMAGE_VARIABLES
+from argosy.image.build.image_builder import BuiltImage, ImageBuilder, write_layout
+from argosy.image.build.sandbox import SandboxConfig, sandbox_command
+from argosy.image.build.smoke_test import SmokeTester, children_of, nsenter_command
+from argosy.image.plan.container_plan import ContainerPlan, plan_containers
 from argosy.image.plan.image_lock import ImageLock, resolve_lock, write_lock
 from argosy.image.plan.image_plan import ImagePlan, plan_images
-from argosy.image.build.smoke_test import SmokeTester, children_of, nsenter_command
-from argosy.image.build.sandbox import SandboxConfig, sandbox_command
+from argosy.image.runtime.image_paths import (
+    APP_DIR,
+    DEFAULT_PATH,
+    ENTRYPOINT,
+    HEALTH_COMMAND,
+    IMAGE_VARIABLES,
+)
 from image_cases.naive_image import compile_naive, lay_out_naive, naive_packages, size_of, size_with
 from image_cases.sample_fleet import write_wares
-from testbed.runner import Options, interleave, run_bench, tell
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, count_of, ratio_of, value_of
+from testbed.runner import Options, interleave, run_bench, tell
 
 LIGHT = "core-services"
 PATIENCE_S = 60.0
@@ -62,7 +68,7 @@ def measure(options: Options) -> Result:
             skipped["image.start/naive"] = "a quick run does not start the naive recipe"
             skipped["image.cpu_groups/naive"] = "a quick run has no heavier groups"
         else:
-            ratios["image.start/naive"] = testbed.start_measurement()
+            ratios["image.start/naive"] = yard.starts()
             ratios["image.cpu_groups/naive"] = yard.heavier()
     return Result(name="image", machine=machine, ratios=ratios, values=values, skipped=skipped, method=METHOD)
 
@@ -201,9 +207,13 @@ class Yard:
         service = self.containers.service_of(self.plan.images[LIGHT].agents[0]).name
         variables = {**IMAGE_VARIABLES, "PATH": DEFAULT_PATH, "ARGOSY_MACHINE": service}
         with tempfile.TemporaryDirectory(prefix="argosy-root-") as root:
-            cell = SandboxConfig(layers, root, (*ENTRYPOINT, "--alone"), variables, APP_DIR, hosts={service: "127.0.0.1"})
+            cell = SandboxConfig(
+                layers, root, (*ENTRYPOINT, "--alone"), variables, APP_DIR, hosts={service: "127.0.0.1"}
+            )
             began = time.perf_counter()
-            process = subprocess.Popen(sandbox_command(cell), stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                sandbox_command(cell), stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+            )
             try:
                 took = self.healthy_after(process, variables, began)
             finally:
@@ -217,7 +227,9 @@ class Yard:
     ) -> float:
         while time.perf_counter() - began < PATIENCE_S:
             for inner in children_of(process.pid):
-                done = subprocess.run(nsenter_command(inner, HEALTH_COMMAND), env=variables, capture_output=True, check=False)
+                done = subprocess.run(
+                    nsenter_command(inner, HEALTH_COMMAND), env=variables, capture_output=True, check=False
+                )
                 if done.returncode == 0:
                     return time.perf_counter() - began
             if process.poll() is not None:

@@ -23,11 +23,11 @@ from argosy.engine.state.event_log import REMOTE_STATE, EventLogRecord, read_eve
 from argosy.engine.unit.state_machine import READY_STATES, State
 from argosy.fault import Fault, RefusedError
 from argosy.fleet import load_fleet
-from two_machines.two_machine_fleet import LinkedFleet, write_linked
 from testbed.bytecode_warmup import compile_packages
-from testbed.runner import Options, interleave, run_bench, tell
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, count_of, p99_of, ratio_of, value_of
+from testbed.runner import Options, interleave, run_bench, tell
+from two_machines.two_machine_fleet import LinkedFleet, write_linked
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -144,7 +144,7 @@ def pair(root: Path, fleet: LinkedFleet) -> Iterator[Duo]:
 
 def start(duo: Duo, fleet: LinkedFleet, way: str) -> float:
     """Start the fleet from the first machine, and return the seconds from the command to its account."""
-    for lives in agents.lifecycle_logger.iterdir():
+    for lives in fleet.witness.iterdir():
         lives.unlink()
     words = ["up", "-d", "--no-hub", "--json", "--env", "together" if way == "one" else "development"]
     began = time.monotonic()
@@ -210,7 +210,7 @@ def cut(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
     again = [linked - mended_at for linked in seen(duo, fleet, "machine-linked", mended_at)]
     duo.argosy(one, "up", "-d", "--no-hub", timeout_s=60)
     counts = called(caller)
-    lives = {path.name: len(path.read_text().split()) for path in agents.lifecycle_logger.iterdir()}
+    lives = {path.name: len(path.read_text().split()) for path in fleet.witness.iterdir()}
     extra = sum(lives.get(name, 0) - 1 for name in fleet.machine_of)
     tell(f"cut noticed after {max(noticed):.2f} s, linked again after {max(again):.2f} s, {counts}")
     down(duo, fleet, "two")
@@ -229,7 +229,12 @@ def call(duo: Duo, fleet: LinkedFleet, deadline_s: float) -> subprocess.Popen[st
     far = [name for name, machine in fleet.machine_of.items() if machine == two][:CALLED]
     book = next((duo.root / one / "state/argosy").glob("*/book.json"))
     caller: subprocess.Popen[str] = duo.machines[one].popen(
-        [sys.executable, str(Path(__file__).parent / "two_machines/cross_machine_caller.py"), str(deadline_s), *far],
+        [
+            sys.executable,
+            str(Path(__file__).parent / "two_machines/cross_machine_caller.py"),
+            str(deadline_s),
+            *far,
+        ],
         env={**duo.env(one), "ARGOSY_BOOK": str(book)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

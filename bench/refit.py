@@ -17,13 +17,13 @@ from typing import Any
 
 import msgspec
 
+from refit_cases.sample_trees import lay_out
 from refit_cases.timed_commands import argosy, run, told
 from refit_cases.tree_effects import compiles, digests, new_undefined, undefined_names
-from refit_cases.sample_trees import lay_out
 from testbed.bytecode_warmup import compile_packages
-from testbed.runner import Options, interleave, run_bench, tell
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, ratio_of, value_of
+from testbed.runner import Options, interleave, run_bench, tell
 
 PACKAGES = ("argosy", "msgspec", "yaml", "pyflakes", "libcst")
 HERE = Path(__file__).resolve().parent

@@ -8,12 +8,12 @@ from __future__ import annotations
 import statistics
 import sys
 
-from wire_cases.bench_processes import gathered
-from wire_cases.soak_run import Soak, soak
-from wire_cases.process_stats import Trend, trend
-from testbed.runner import Options, run_bench, tell
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, count_of, ratio_of, value_of
+from testbed.runner import Options, run_bench, tell
+from wire_cases.bench_processes import gathered
+from wire_cases.process_stats import Trend, trend
+from wire_cases.soak_run import Soak, soak
 
 FULL_S = 300.0
 QUICK_S = 15.0

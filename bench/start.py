@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from argosy.fault import MissingError
-from start_report.start_results import Findings, Found
-from start_report.start_rows import METHOD, ratios, skipped, values
 from launchers import Way
 from launchers.by_argosy import ByArgosy, wait_until_weighed
 from launchers.by_daemon import CIRCUS, HONCHO, PM2, SUPERVISORD, ByDaemon
 from launchers.by_program import by_forkserver, by_level_barrier, by_ray
 from launchers.npm import install_pm2
-from testbed.health_polling import ask_each
+from start_report.start_results import Findings, Found
+from start_report.start_rows import METHOD, ratios, skipped, values
 from testbed.bytecode_warmup import compile_folder, compile_packages
+from testbed.fleet_environment import Stage, set_stage
 from testbed.fleet_files import Fleets, fleets_like, fleets_of
-from testbed.runner import EXAMPLE, QUICK_S, Options, interleave, run_bench, tell
+from testbed.health_polling import ask_each
 from testbed.host_info import this_machine
 from testbed.process_usage import own_processor_s, pss_bytes_of_all
 from testbed.result import Result
-from testbed.fleet_environment import Stage, set_stage
+from testbed.runner import EXAMPLE, QUICK_S, Options, interleave, run_bench, tell
 from testbed.start_measurement import seconds_alone, start_once
 
 PACKAGES = (

@@ -21,13 +21,13 @@ from launchers.by_argosy import ByArgosy
 from launchers.by_daemon import CIRCUS, PM2, SUPERVISORD, ByDaemon
 from launchers.npm import install_pm2
 from testbed.bytecode_warmup import compile_packages
-from testbed.fleet_files import PLAIN, Fleets, fleets_like
-from testbed.runner import Options, interleave, run_bench, tell
-from testbed.host_info import this_machine
-from testbed.result import Ratio, Result, Value, p99_of, ratio_of, value_of
 from testbed.fleet_environment import Stage
-from testbed.start_measurement import start_once
+from testbed.fleet_files import PLAIN, Fleets, fleets_like
+from testbed.host_info import this_machine
 from testbed.kill_latency import Wound, kill_and_ask, kill_one
+from testbed.result import Ratio, Result, Value, p99_of, ratio_of, value_of
+from testbed.runner import Options, interleave, run_bench, tell
+from testbed.start_measurement import start_once
 
 PACKAGES = ("argosy", "msgspec", "zmq", "yaml", "setproctitle", "uvloop", "supervisor", "circus", "tornado")
 WARM = "processes"

@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from argosy.fault import Fault, RefusedError
-from testbed.runner import Options, run_bench, tell
 from testbed.host_info import this_machine
 from testbed.result import Result, Value, count_of, p99_of, value_of
+from testbed.runner import Options, run_bench, tell
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 

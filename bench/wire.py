@@ -12,17 +12,17 @@ from collections.abc import Iterator
 
 import msgspec
 
-from wire_cases.thread_counts import Census, take_census
-from wire_cases.bench_processes import BENCH, Crew, gathered
-from wire_cases.paired_comparison import Bout, fight
-from wire_cases.peer_failure import Fall, fall_once
-from wire_cases.execution_log import Account
-from wire_cases.wire_rows import Program, Row
-from wire_cases.soak_run import soak
 from testbed.bytecode_warmup import compile_folder, compile_packages
-from testbed.runner import QUICK_S, Options, interleave, run_bench, tell
 from testbed.host_info import this_machine
 from testbed.result import Ratio, Result, Value, count_of, p99_of, ratio_of, value_of
+from testbed.runner import QUICK_S, Options, interleave, run_bench, tell
+from wire_cases.bench_processes import BENCH, Crew, gathered
+from wire_cases.execution_log import Account
+from wire_cases.paired_comparison import Bout, fight
+from wire_cases.peer_failure import Fall, fall_once
+from wire_cases.soak_run import soak
+from wire_cases.thread_counts import Census, take_census
+from wire_cases.wire_rows import Program, Row
 
 PACKAGES = ("argosy", "msgspec", "zmq", "numpy", "Pyro5", "rpyc", "plumbum", "grpc")
 QUICK_SLICE_S = 0.3

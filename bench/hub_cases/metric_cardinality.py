@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from hub_cases.hub_fleet import Running, running
-from testbed.runner import tell
 from testbed.result import Value, value_of
+from testbed.runner import tell
 
 LABELS: Final = tuple(
     f"hub.{case}/{what}"

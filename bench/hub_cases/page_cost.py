@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from hub_cases.hub_fleet import Running, processor_s, until
-from testbed.runner import tell
 from testbed.result import Value, value_of
+from testbed.runner import tell
 
 LABELS: Final = ("hub.page/first_paint", "hub.page/transferred", "hub.page/renderer")
 LOADS: Final = 7

@@ -17,8 +17,8 @@ import msgspec
 
 from argosy.fault import Fault, MissingError
 from launchers.npm import pm2_runtime
-from testbed.process_usage import end_all
 from testbed.fleet_environment import Stage
+from testbed.process_usage import end_all
 
 
 class Daemon(NamedTuple):

@@ -6,9 +6,9 @@ import math
 from array import array
 from pathlib import Path
 
-from argosy.hub.store.store_reader import StoreReader
-from argosy.hub.store.records import MetricSample
 from argosy.hub.store.record_store import RecordStore
+from argosy.hub.store.records import MetricSample
+from argosy.hub.store.store_reader import StoreReader
 from store_cases.sample_stream import FIGURES
 
 
@@ -22,7 +22,9 @@ class ByHub:
         self._is_open = True
 
     def write(self, time_ms: int, values: list[tuple[str, array[float]]]) -> None:
-        self.store.append((), [MetricSample(agent, FIGURES, time_ms, each.tobytes()) for agent, each in values])
+        self.store.append(
+            (), [MetricSample(agent, FIGURES, time_ms, each.tobytes()) for agent, each in values]
+        )
         self.store.compact()
 
     def settle(self) -> None:

@@ -9,8 +9,8 @@ import urllib.parse
 from array import array
 from pathlib import Path
 
-from store_cases.sample_stream import FIGURES
 from store_cases.database_server import Server
+from store_cases.sample_stream import FIGURES
 
 PROGRAM = "prometheus"
 TOOL = "promtool"

@@ -53,7 +53,9 @@ def agents(
             runtime = folder / kind
             runtime.mkdir()
             book, everyone = folder / f"{kind}.json", {"Echo": AgentAddress("here")}
-            write_address_book(book, AddressBook("bench", "testing", ("here",), str(runtime), everyone, hubs=hubs))
+            write_address_book(
+                book, AddressBook("bench", "testing", ("here",), str(runtime), everyone, hubs=hubs)
+            )
             if hubs:
                 open_.enter_context(hub(folder, "here", book, folder / "reports.db"))
             process = subprocess.Popen(

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.engine.process.port_owners import PortOwners
-from argosy.engine.unit.process_plan import ProcessSpec, full_environment, plan_fleet
 from argosy.engine.process.tcp_ports import is_port_free
 from argosy.engine.state.applied_plan import write_fleet_address_book
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
+from argosy.engine.unit.process_plan import ProcessSpec, full_environment, plan_fleet
 from argosy.fault import Fault, MissingError
-from argosy.fleet import Graph, build_graph, local_machines, load_fleet, place
+from argosy.fleet import Graph, build_graph, load_fleet, local_machines, place
 
 ENVIRONMENT = "testing"
 _NOT_OURS = (

@@ -9,14 +9,14 @@ import time
 
 import msgspec
 
+from argosy.engine.process.os_process import read_environ
 from argosy.engine.supervisor.control_client import ControlClient, connect
 from argosy.engine.supervisor.messages import AgentStateChanged, Subscribe
-from argosy.engine.process.os_process import read_environ
 from argosy.engine.unit.state_machine import State
 from argosy.fault import Fault, RefusedError
+from testbed.fleet_environment import Stage
 from testbed.health_polling import wait_until_all_answer
 from testbed.process_usage import descendants
-from testbed.fleet_environment import Stage
 
 _WITHIN_S = 15.0
 _PAUSE_S = 0.001

@@ -12,9 +12,9 @@ import msgspec
 
 from argosy.fault import Fault, RefusedError
 from launchers import Way
+from testbed.fleet_environment import Stage, set_stage, wait_for_ports
 from testbed.health_polling import wait_until_all_answer
 from testbed.process_usage import Scale, Weight, busy_s, descendants, end_all, processor_s_now
-from testbed.fleet_environment import Stage, set_stage, wait_for_ports
 
 _ANSWER_WITHIN_S = 90.0
 

@@ -118,7 +118,9 @@ class Crew:
         """Put an agent into the address book; it is reached by its ipc socket alone."""
         if name not in self._agents:
             self._agents[name] = AgentAddress("here")
-            write_address_book(self.book, AddressBook("bench", "testing", ("here",), str(self.folder), self._agents))
+            write_address_book(
+                self.book, AddressBook("bench", "testing", ("here",), str(self.folder), self._agents)
+            )
 
     def server(self, module: str) -> Server:
         """Start the server of a way, on the servers' core."""

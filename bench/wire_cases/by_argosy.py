@@ -10,9 +10,10 @@ from typing import Final
 
 from argosy.agent import trace
 from argosy.wire import Peer, connect
-from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.address_book import AddressResolver
+from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.transport.reactor import LoopReactor
+from wire_cases.echo_agent import Utterance
 from wire_cases.load_loops import (
     BODY,
     IN_FLIGHT,
@@ -25,7 +26,6 @@ from wire_cases.load_loops import (
     check,
     new_runner,
 )
-from wire_cases.echo_agent import Utterance
 
 AGENT: Final = "BENCH_AGENT"  # the variable with the name of the agent to ask
 _UTTERANCE: Final = Utterance(7, TEXT)

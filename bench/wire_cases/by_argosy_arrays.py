@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argosy.agent import trace
 from argosy.wire import connect
-from wire_cases.load_loops import Way, ask_for, check
 from wire_cases.array_payload import BYTES, matrix
+from wire_cases.load_loops import Way, ask_for, check
 
 
 def ways(where: str) -> dict[str, Way]:

@@ -8,8 +8,8 @@ import msgspec
 import numpy
 import zmq
 
-from wire_cases.load_loops import Way, ask_for, check, say_ready
 from wire_cases.array_payload import BYTES, matrix
+from wire_cases.load_loops import Way, ask_for, check, say_ready
 
 _encode = msgspec.msgpack.encode
 

@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from wire_cases.load_loops import BODY, IN_FLIGHT, Tally, Way, ask_in_tasks, check, say_ready
 from wire_cases.array_payload import BYTES, matrix, matrix_of
+from wire_cases.load_loops import BODY, IN_FLIGHT, Tally, Way, ask_in_tasks, check, say_ready
 
 _MATRIX = matrix()
 _METHOD = "/bench.Echo/Say"

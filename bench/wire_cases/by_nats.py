@@ -9,8 +9,8 @@ from typing import Any
 
 import nats
 
-from wire_cases.load_loops import BODY, IN_FLIGHT, Tally, Way, ask_in_tasks, check, new_runner, say_ready
 from wire_cases.child_server import start_beside, wait_until_it_takes
+from wire_cases.load_loops import BODY, IN_FLIGHT, Tally, Way, ask_in_tasks, check, new_runner, say_ready
 
 PROGRAM = "nats-server"
 _HOST = "127.0.0.1"

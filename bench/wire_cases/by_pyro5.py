@@ -8,8 +8,8 @@ from typing import Any
 import Pyro5.api
 import Pyro5.server
 
-from wire_cases.load_loops import IN_FLIGHT, TEXT, Way, ask_for, ask_in_threads, check, say_ready
 from wire_cases.array_payload import BYTES, matrix, matrix_of
+from wire_cases.load_loops import IN_FLIGHT, TEXT, Way, ask_for, ask_in_threads, check, say_ready
 
 _NAME = "echo"
 

@@ -9,8 +9,8 @@ from collections.abc import Awaitable
 import redis
 import redis.asyncio
 
-from wire_cases.load_loops import BODY, IN_FLIGHT, Tally, Way, ask_in_tasks, check, new_runner, say_ready
 from wire_cases.child_server import start_beside, wait_until_it_takes
+from wire_cases.load_loops import BODY, IN_FLIGHT, Tally, Way, ask_in_tasks, check, new_runner, say_ready
 
 PROGRAM = "redis-server"
 _ASKED = "asked"

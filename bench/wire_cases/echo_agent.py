@@ -9,8 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from argosy.agent import Agent, request
-from wire_cases.load_loops import say_ready
 from wire_cases.execution_log import Ledger
+from wire_cases.load_loops import say_ready
 
 LEDGER: Final = "BENCH_LEDGER"  # the variable with the path of an agent's log of executions
 

@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 
 from argosy.fault import Fault, RefusedError
-from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.address_book import AddressResolver
 from argosy.wire.client.peer import Peer
+from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.transport.reactor import LoopReactor
 from wire_cases.bench_processes import Crew
 

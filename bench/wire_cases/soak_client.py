@@ -23,12 +23,12 @@ import zmq
 
 from argosy.agent import trace
 from argosy.wire import Peer, WireError, connect
-from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.address_book import AddressResolver, socket_path
+from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.transport.reactor import LoopReactor
-from wire_cases.load_loops import new_runner, say_ready
 from wire_cases.echo_agent import Errand
 from wire_cases.execution_log import CALLER_SHIFT, Ending, Endings
+from wire_cases.load_loops import new_runner, say_ready
 
 TASKS: Final = 48
 THREADS: Final = 6

@@ -13,10 +13,10 @@ from typing import Final
 import msgspec
 
 from wire_cases.bench_processes import Crew, Server
-from wire_cases.fault_injection import Havoc, Victim, ledgers
 from wire_cases.execution_log import Account, balance
-from wire_cases.soak_client import Told
+from wire_cases.fault_injection import Havoc, Victim, ledgers
 from wire_cases.process_stats import Vitals, look
+from wire_cases.soak_client import Told
 
 KINDS: Final = ("tasks", "threads", "old")
 SEED: Final = 20240229
@@ -64,7 +64,15 @@ def soak(crew: Crew, seconds: float, seed: int = SEED) -> Soak:
 
 
 def _press(crew: Crew, index: int, until_s: float, seed: int, names: list[str]) -> Server:
-    command = [sys.executable, "-m", "wire_cases.soak_client", KINDS[index], str(index), repr(until_s), str(seed)]
+    command = [
+        sys.executable,
+        "-m",
+        "wire_cases.soak_client",
+        KINDS[index],
+        str(index),
+        repr(until_s),
+        str(seed),
+    ]
     press = crew.launch(f"press.{KINDS[index]}", [*command, *names], asks=True)
     press.wait_until_ready()
     return press

@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
-from wire_cases.by_argosy import AGENT
 from wire_cases.bench_processes import Crew, Server
-from wire_cases.paired_comparison import Side
+from wire_cases.by_argosy import AGENT
 from wire_cases.competitors import RIVALS
+from wire_cases.paired_comparison import Side
 
 ASYNCIO_SHARE: Final = 0.85
 GOAL_ARRAYS: Final = 3.5

@@ -10,8 +10,8 @@ import pytest
 from argosy.agent import trace
 from argosy.fault import InputError
 from argosy.wire import NotSent, RemoteError, WireError, connect
-from argosy.wire.client.sync_peer import named_peer
 from argosy.wire.address_book import AddressResolver
+from argosy.wire.client.sync_peer import named_peer
 from argosy.wire.trace import begin_trace
 from launch import LittleFleet, until
 

@@ -14,7 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from argosy.agent.cell_manifest import MembersUpdate, CellManifest, CellMemberSpec, encode_members_update, write_cell_manifest
+from argosy.agent.cell_manifest import (
+    CellManifest,
+    CellMemberSpec,
+    MembersUpdate,
+    encode_members_update,
+    write_cell_manifest,
+)
 from argosy.wire import connect
 from argosy.wire.client.sync_peer import SyncPeer
 from launch import LittleFleet, until

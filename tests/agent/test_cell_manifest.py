@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.agent.cell_manifest import MembersUpdate, CellManifest, CellMemberSpec, decode_members_update, encode_members_update, read_cell_manifest, write_cell_manifest
+from argosy.agent.cell_manifest import (
+    CellManifest,
+    CellMemberSpec,
+    MembersUpdate,
+    decode_members_update,
+    encode_members_update,
+    read_cell_manifest,
+    write_cell_manifest,
+)
 from argosy.fault import InputError, MissingError
 
 names = st.text(min_size=1, max_size=20)
@@ -18,12 +26,16 @@ rolls = st.builds(
     cell=names,
     socket=names,
     notify=names,
-    seats=st.dictionaries(names, st.builds(CellMemberSpec, run=names, args=st.tuples(names), notify=names), max_size=4),
+    seats=st.dictionaries(
+        names, st.builds(CellMemberSpec, run=names, args=st.tuples(names), notify=names), max_size=4
+    ),
 )
 
 
 @given(roll=rolls)
-def test_a_roll_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, roll: CellManifest) -> None:
+def test_a_roll_is_read_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, roll: CellManifest
+) -> None:
     path = tmp_path_factory.mktemp("roll") / "one"
     write_cell_manifest(path, CellManifest("", "", "", {}))
     write_cell_manifest(path, roll)
@@ -33,7 +45,9 @@ def test_a_roll_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFacto
 
 @given(alive=st.lists(names, max_size=30))
 def test_a_call_is_read_as_it_was_sent(alive: list[str]) -> None:
-    assert decode_members_update(encode_members_update(MembersUpdate(tuple(alive)))) == MembersUpdate(tuple(alive))
+    assert decode_members_update(encode_members_update(MembersUpdate(tuple(alive)))) == MembersUpdate(
+        tuple(alive)
+    )
 
 
 @given(data=st.binary(max_size=60))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.agent.health import Health, Status, normalize_status, health_document, resident_bytes
+from argosy.agent.health import Health, Status, health_document, normalize_status, resident_bytes
 
 
 @pytest.mark.parametrize(

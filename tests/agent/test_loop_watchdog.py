@@ -108,7 +108,9 @@ def test_a_freeze_is_told_once_and_so_is_its_end(
     assert len(thawed) == 1
 
 
-def test_a_loop_that_beats_is_left_alone(watched: tuple[LoopWatchdog, queue.Queue[float], list[float]]) -> None:
+def test_a_loop_that_beats_is_left_alone(
+    watched: tuple[LoopWatchdog, queue.Queue[float], list[float]],
+) -> None:
     lookout, frozen, thawed = watched
     end = time.monotonic() + 4 * LIMIT_S
     while time.monotonic() < end:

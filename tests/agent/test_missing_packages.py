@@ -10,8 +10,8 @@ import textwrap
 
 import pytest
 
-from argosy.agent.missing_packages import DEVICES_VARIABLE, placeholder
 from argosy.agent.health import Health, Status, with_missing_packages
+from argosy.agent.missing_packages import DEVICES_VARIABLE, placeholder
 
 _HEAD = """
 try:

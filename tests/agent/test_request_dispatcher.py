@@ -10,11 +10,10 @@ import msgspec
 import pytest
 
 from argosy.agent import Agent, request
-from argosy.agent.request_dispatcher import RequestDispatcher
 from argosy.agent.handlers import find_handlers
-from argosy.wire.protocol import codec
-from argosy.wire.protocol import frame
-from argosy.wire.server.incoming_request import MsgpackRequest, ConnectedClient, JsonRequest
+from argosy.agent.request_dispatcher import RequestDispatcher
+from argosy.wire.protocol import codec, frame
+from argosy.wire.server.incoming_request import ConnectedClient, JsonRequest, MsgpackRequest
 
 NOTHING = msgspec.Raw(msgspec.msgpack.encode({}))
 

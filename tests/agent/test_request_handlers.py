@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from argosy.wire import BadArgument, RemoteError, UnknownMethod, connect
-from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.address_book import AddressResolver
 from argosy.wire.client.peer import Peer
+from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.transport.reactor import LoopReactor
 from launch import LittleFleet, until
 

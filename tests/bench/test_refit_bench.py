@@ -13,8 +13,8 @@ sys.path.append(
 
 from argosy.fault import InputError
 from argosy.fleet import load_fleet
-from refit_cases.tree_effects import compiles, digests, new_undefined, undefined_names
 from refit_cases.sample_trees import AGENTS, BROKEN_EVERY, lay_out, make
+from refit_cases.tree_effects import compiles, digests, new_undefined, undefined_names
 
 
 def test_the_made_tree_is_the_same_each_time_and_damaged_as_told(tmp_path: Path) -> None:

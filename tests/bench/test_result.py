@@ -9,8 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
-from testbed.runner import interleave
 from testbed.result import ratio_of, value_of
+from testbed.runner import interleave
 
 
 def test_a_ratio_is_taken_within_each_round():

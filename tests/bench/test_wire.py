@@ -17,13 +17,13 @@ sys.path.append(
 
 from argosy.fault import RefusedError
 from argosy.wire import connect
-from wire_cases.thread_counts import take_census
+from testbed.process_usage import descendants
 from wire_cases.bench_processes import BENCH, Crew, gathered
+from wire_cases.execution_log import CALLER_SHIFT, Account, Ending, Endings, Ledger, balance
 from wire_cases.paired_comparison import Side, fight
 from wire_cases.peer_failure import fall_once
-from wire_cases.execution_log import CALLER_SHIFT, Account, Ending, Endings, Ledger, balance
 from wire_cases.process_stats import Vitals, trend
-from testbed.process_usage import descendants
+from wire_cases.thread_counts import take_census
 
 NOW_US = 10**12  # later than any monotonic clock of a test machine: nothing is late by itself
 FAULTS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from argosy.cli import main
-from argosy.cli.command_table import SUGGESTIONS, COMMANDS
+from argosy.cli.command_table import COMMANDS, SUGGESTIONS
 
 from .conftest import Rig
 

@@ -11,7 +11,7 @@ import pytest
 
 import argosy
 from argosy.cli import main
-from argosy.cli.command_table import MODULE_NAMES, COMMANDS
+from argosy.cli.command_table import COMMANDS, MODULE_NAMES
 
 GOLDEN = Path(__file__).with_name("help")
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fleet import build_graph, load_fleet
-from argosy.fleet.dependency_graph import Graph, CriticalStep, UnknownAgentError, strongly_connected_components, critical_path, graph_from_edges
+from argosy.fleet.dependency_graph import (
+    CriticalStep,
+    Graph,
+    UnknownAgentError,
+    critical_path,
+    graph_from_edges,
+    strongly_connected_components,
+)
 
 NAMES = "abcdef"
 
@@ -87,7 +94,11 @@ def test_components_are_mutual_reach_and_come_after_what_they_need(graph: Graph)
 
 @given(graphs())
 def test_redundant_needs_follow_from_the_others(graph: Graph) -> None:
-    part = {name: index for index, names in enumerate(strongly_connected_components(graph.needs)) for name in names}
+    part = {
+        name: index
+        for index, names in enumerate(strongly_connected_components(graph.needs))
+        for name in names
+    }
     expected = [
         (a, b) for a, b in graph.edges() if part[a] != part[b] and b in reachable(graph, a, without=(a, b))
     ]

@@ -7,9 +7,9 @@ import socket
 import pytest
 
 from argosy.fault import Fault, InputError
-from argosy.fleet import Fleet, address, local_machines, load_fleet, place
-from argosy.fleet.hosts import is_local_host, is_wildcard, parse_address, parse_port
+from argosy.fleet import Fleet, address, load_fleet, local_machines, place
 from argosy.fleet.address_lookup import variable_names
+from argosy.fleet.hosts import is_local_host, is_wildcard, parse_address, parse_port
 
 TWO = """\
 fleet: harbour
@@ -118,7 +118,8 @@ def test_services() -> None:
     placement = place(two(), "development", {})
     assert placement.endpoint_of_service("redis").url == "tcp://192.168.100.16:6379"
     assert (
-        place(two(), "development", {"REDIS_HOST": "10.2.2.2"}).endpoint_of_service("redis").url == "tcp://10.2.2.2:6379"
+        place(two(), "development", {"REDIS_HOST": "10.2.2.2"}).endpoint_of_service("redis").url
+        == "tcp://10.2.2.2:6379"
     )
     assert place(two(), "container", {}).endpoint_of_service("redis", port=6379).url == "tcp://redis:6379"
     assert refused(place(two(), "container", {}).endpoint_of_service, "redis")[0].code == "no-port"

@@ -13,9 +13,8 @@ import msgspec
 import pytest
 
 from argosy import fleet as fleet_room
-from argosy.fleet import read_fleet
-from argosy.fleet import fleet_spec
-from argosy.fleet.json_schema import key_descriptions, fleet_json_schema
+from argosy.fleet import fleet_spec, read_fleet
+from argosy.fleet.json_schema import fleet_json_schema, key_descriptions
 
 SCHEMA = fleet_json_schema()
 STRUCTS = [
@@ -164,8 +163,6 @@ def test_the_room_exports_what_it_says() -> None:
 
 
 def test_importing_the_room_or_its_graph_reads_no_yaml() -> None:
-    code = (
-        "import sys, argosy.fleet, argosy.fleet.dependency_graph, argosy.fleet.environments; print('yaml' in sys.modules)"
-    )
+    code = "import sys, argosy.fleet, argosy.fleet.dependency_graph, argosy.fleet.environments; print('yaml' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from argosy.fault import InputError
 from argosy.fleet.fleet_spec import DURATION_PATTERN, SIZE_PATTERN
-from argosy.fleet.quantities import parse_duration_s, format_size, parse_size_bytes, format_duration
+from argosy.fleet.quantities import format_duration, format_size, parse_duration_s, parse_size_bytes
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fleet.dependency_graph import Graph, UnknownAgentError, graph_from_edges
-from argosy.fleet.schedule import compute_edge_costs, find_implying_chain, compute_ready_times
+from argosy.fleet.schedule import compute_edge_costs, compute_ready_times, find_implying_chain
 
 
 @st.composite

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fleet.decode import to_plain
-from argosy.fleet.yaml_nodes import parse_document
 from argosy.fleet.locations import FaultList
+from argosy.fleet.yaml_nodes import parse_document
 
 
 def read(text: str) -> tuple[object, list[str]]:

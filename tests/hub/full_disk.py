@@ -22,15 +22,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.fault import ArgosyError
 from argosy.fleet.loader import load_fleet
-from argosy.hub.alerts import delivery as delivering
-from argosy.hub.store.record_store import store_writer as keeping
-from argosy.hub.alerts import pending_alerts as keeping_alerts
 from argosy.hub.alerts import alert_manager as watching
+from argosy.hub.alerts import delivery as delivering
+from argosy.hub.alerts import pending_alerts as keeping_alerts
 from argosy.hub.alerts.actions import ActionExecutor
-from argosy.hub.store.store_writer import DEFAULT_LIMITS, RetentionLimits, StoreWriter
-from argosy.hub.store.records import HubEvent
-from argosy.hub.store.record_store import RecordStore
 from argosy.hub.alerts.alert_manager import AlertManager
+from argosy.hub.store import store_writer as keeping
+from argosy.hub.store.record_store import RecordStore
+from argosy.hub.store.records import HubEvent
+from argosy.hub.store.store_writer import DEFAULT_LIMITS, RetentionLimits, StoreWriter
 from rig.receiver import Receiver
 
 PATIENCE_S: Final = 60.0
@@ -184,7 +184,9 @@ class Watched:
         source = f"delivered to the webhook of {self.keeper.origin.epoch}"
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                alerts, heard = await self.keeper.read(lambda each: (each.alerts("mainpc"), each.source_positions()))
+                alerts, heard = await self.keeper.read(
+                    lambda each: (each.alerts("mainpc"), each.source_positions())
+                )
                 if len(alerts) == count and heard.get(source, ("", 0))[1] == alerts[-1].number:
                     return
                 await asyncio.sleep(0.002)
@@ -359,5 +361,7 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     # It is asked again soon, here, and nobody waits long.
-    keeping._RETRY_S = keeping_alerts.DIRECT_DELIVERY_AFTER_S = delivering._FIRST_BACKOFF_S = watching.EVALUATE_EVERY_S = 0.05
+    keeping._RETRY_S = keeping_alerts.DIRECT_DELIVERY_AFTER_S = delivering._FIRST_BACKOFF_S = (
+        watching.EVALUATE_EVERY_S
+    ) = 0.05
     main(Path(sys.argv[1]))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.deploy.ssh_target import SshTarget
 from argosy.engine.deploy.deployment import Deployment, deploy
-from argosy.engine.deploy.tree_version import read_tree_version, compute_tree_version
+from argosy.engine.deploy.ssh_target import SshTarget
+from argosy.engine.deploy.tree_version import compute_tree_version, read_tree_version
 from argosy.fault import RefusedError
 from rig.duo import Duo, until
 from rig.sshd import Sshd

@@ -173,7 +173,7 @@ def install(folder: str, kind: str) -> None:
 
 def _hand_on_to_fork(folder: str) -> None:
     """Have this file in the supervisor that is a fork of this client."""
-    from argosy.engine.supervisor.supervisor import daemonize  # noqa: PLC0415 - not in the forker
+    from argosy.engine.supervisor import daemonize  # noqa: PLC0415 - not in the forker
 
     become = daemonize._exec_child
 
@@ -218,7 +218,7 @@ def main() -> int:
     _, folder, *words = sys.argv
     is_supervisor = words[0] == "--supervisor"
     if is_supervisor:
-        from argosy.engine.supervisor.supervisor import entrypoint  # noqa: PLC0415
+        from argosy.engine.supervisor import entrypoint  # noqa: PLC0415
 
         run = functools.partial(entrypoint.main, words[1:])
     else:

@@ -29,7 +29,14 @@ def tree(tmp_path: Path) -> Path:
 
 def promised(tree: Path, *words: str) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scenarios/acceptance/acceptance.py"), "--tree", str(tree), "--json", *words],
+        [
+            sys.executable,
+            str(ROOT / "scenarios/acceptance/acceptance.py"),
+            "--tree",
+            str(tree),
+            "--json",
+            *words,
+        ],
         env={**os.environ, "XDG_CACHE_HOME": str(tree.parent / "cache")},
         capture_output=True,
         text=True,

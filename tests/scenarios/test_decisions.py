@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from realfleet import decisions
-from realfleet import outcome
+from realfleet import decisions, outcome
 from realfleet.observation import Look
 from realfleet.progress import ScenarioError
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from realfleet.recheck import settled
-from realfleet.observation import Look
 from realfleet.log_symptoms import goes_without
+from realfleet.observation import Look
+from realfleet.recheck import settled
 
 
 @pytest.mark.parametrize(

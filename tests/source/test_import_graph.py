@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from argosy.source.import_graph import ImportGraph, LoadCertainty, build_import_graph, build_module_import_graph
 from argosy.source.file_facts import FileFactsCache
+from argosy.source.import_graph import (
+    ImportGraph,
+    LoadCertainty,
+    build_import_graph,
+    build_module_import_graph,
+)
 from argosy.source.module_finder import ModuleFinder
 
 
@@ -22,7 +27,9 @@ def grow(root: Path, files: dict[str, str]) -> Path:
 
 def closure_of(root: Path, files: dict[str, str], entry: str = "main.py") -> ImportGraph:
     grow(root, files)
-    return build_import_graph(str(root / entry), ModuleFinder([str((root / entry).parent), str(root)]), FileFactsCache())
+    return build_import_graph(
+        str(root / entry), ModuleFinder([str((root / entry).parent), str(root)]), FileFactsCache()
+    )
 
 
 def reached(closure: ImportGraph, root: Path) -> dict[str, LoadCertainty]:
@@ -120,7 +127,12 @@ def test_imports_that_lead_nowhere(tmp_path: Path, line: str, why: str, module: 
         "space/inner.py": "",
     }
     (missing,) = closure_of(tmp_path, files).missing_imports
-    assert (missing.reason, missing.module, missing.name, missing.certainty) == (why, module, name, LoadCertainty.CERTAIN)
+    assert (missing.reason, missing.module, missing.name, missing.certainty) == (
+        why,
+        module,
+        name,
+        LoadCertainty.CERTAIN,
+    )
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,10 @@ def test_from_keeps_dots_and_names() -> None:
         ("import sys\ntry:\n    import a\nexcept ImportError:\n    print(1)\n    sys.exit(2)", set()),
         ("try:\n    x = 1\nexcept ImportError:\n    import a", {ImportCondition.CONDITIONAL}),
         ("try:\n    x = 1\nfinally:\n    import a", set()),
-        ("from contextlib import suppress\nwith suppress(ImportError):\n    import a", {ImportCondition.GUARDED}),
+        (
+            "from contextlib import suppress\nwith suppress(ImportError):\n    import a",
+            {ImportCondition.GUARDED},
+        ),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a", {ImportCondition.TYPING}),
         ("import typing\nif typing.TYPE_CHECKING:\n    x = 1\nelse:\n    import a", set()),
         ("import sys\nif sys.platform == 'win32':\n    import a", {ImportCondition.PLATFORM}),

@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.source.module_finder import ModuleFinder, DirectoryListings, is_installed, is_standard
+from argosy.source.module_finder import DirectoryListings, ModuleFinder, is_installed, is_standard
 
 
 def plant(root: Path, *names: str) -> Path:

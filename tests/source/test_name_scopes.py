@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.source.binder import find_scopes
-from argosy.source.python_parser import Parsed, parse
 from argosy.source.name_scopes import NameScope
+from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText, read_source
 from argosy.source.undefined_names import find_undefined
 from source.parsed_text import parsed

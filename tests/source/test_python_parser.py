@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from argosy.source.file_facts import extract_facts
 from argosy.source.python_parser import Parsed, parse
-from argosy.source.python_source import SourceText, Unparsed, read_source, decode_source
+from argosy.source.python_source import SourceText, Unparsed, decode_source, read_source
 
 
 def parse_bytes(data: bytes, *, is_compiled: bool = True) -> Parsed | Unparsed:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.source.python_source import SourceText, Unparsed, read_source, split_lines, decode_source
+from argosy.source.python_source import SourceText, Unparsed, decode_source, read_source, split_lines
 
 
 def taken(data: bytes) -> SourceText:

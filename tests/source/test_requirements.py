@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.source import requirements
-from argosy.source.distributions import modules_provided_by, find_providers, is_provider, can_provide, normalize_name
+from argosy.source.distributions import (
+    can_provide,
+    find_providers,
+    is_provider,
+    modules_provided_by,
+    normalize_name,
+)
 
 
 def names(asked: requirements.Requirements) -> list[str]:
@@ -105,6 +111,8 @@ TOPS = st.sampled_from(
 @given(st.sets(NAMES), st.sets(TOPS))
 def test_many_are_told_as_each_is(names: set[str], tops: set[str]) -> None:
     assert find_providers(names, tops) == {name for name in names if is_provider(name, tops)}
-    assert modules_provided_by(names, tops) == {top for top in tops if any(is_provider(name, [top]) for name in names)}
+    assert modules_provided_by(names, tops) == {
+        top for top in tops if any(is_provider(name, [top]) for name in names)
+    }
     assert can_provide("python-odd-name", "odd_name")
     assert normalize_name("Flask_Cors") == "flask-cors"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from argosy.source.import_graph import build_import_graph
 from argosy.source.file_facts import FileFactsCache
+from argosy.source.import_graph import build_import_graph
 from argosy.source.module_finder import ModuleFinder
-from argosy.source.startup_check import StartupFinding, StartupContext, find_startup_findings
+from argosy.source.startup_check import StartupContext, StartupFinding, find_startup_findings
 
 
 def findings(root: Path, files: dict[str, str], *, assumed: str = "") -> list[StartupFinding]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from argosy.source.symbol_resolver import SymbolRef, SymbolResolver
 from argosy.source.module_finder import ModuleFinder
 from argosy.source.python_source import Unparsed
+from argosy.source.symbol_resolver import SymbolRef, SymbolResolver
 
 FILES = {
     "pack/__init__.py": "from .deep.base import Base\nfrom . import deep\n",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from argosy.source.python_parser import Parsed, parse
-from argosy.source.sys_path import PathAdditions, find_path_additions
 from argosy.source.python_source import SourceText, read_source
+from argosy.source.sys_path import PathAdditions, find_path_additions
 
 
 def additions(path: Path) -> PathAdditions:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.track import load_track
+from argosy.track.markdown_import import parse_markdown_tracker, parse_quantity
 from argosy.track.track_template import render_imported
-from argosy.track.markdown_import import parse_quantity, parse_markdown_tracker
 
 OLD = """\
 # Optimization tracker
@@ -74,7 +74,8 @@ def test_what_is_imported_is_a_tracker_in_which_nothing_is_proven() -> None:
 
 def test_numbers_as_people_write_them() -> None:
     read = {
-        text: parse_quantity(text) for text in ("3,350 lines", "15+", "3-5 min", "~1.1GB", "462/464", "99.6%", "v2")
+        text: parse_quantity(text)
+        for text in ("3,350 lines", "15+", "3-5 min", "~1.1GB", "462/464", "99.6%", "v2")
     }
     assert {text: (found.value, found.unit) for text, found in read.items() if found} == {
         "3,350 lines": (3350.0, "lines"),

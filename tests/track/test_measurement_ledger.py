@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from argosy.track.inputs import InputDigests
-from argosy.track.measurement_ledger import AcceptedRegression, MeasurementRecord, LedgerRunFile, read_ledger
+from argosy.track.measurement_ledger import AcceptedRegression, LedgerRunFile, MeasurementRecord, read_ledger
 from track.conftest import Tree
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.track import load_track
-from argosy.track.command_runner import MeasureOutput, MeasurementError, parse_number_output
+from argosy.track.command_runner import MeasurementError, MeasureOutput, parse_number_output
 from argosy.track.measurement_ledger import MeasurementRecord, read_ledger
 from argosy.track.measurer import MeasurementJob, Measurer, find_stale, measure_all
 from argosy.track.track_spec import OutputParser

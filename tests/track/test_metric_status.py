@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from argosy.track import load_track
 from argosy.track.measurement_ledger import AcceptedRegression, MeasurementLedger, MeasurementRecord
+from argosy.track.metric_status import ObjectiveStatus, evaluate
 from argosy.track.track_spec import Metric, Track
 from argosy.track.trend import predicted_time, slope_per_day, sparkline, spread_of
-from argosy.track.metric_status import ObjectiveStatus, evaluate
 from track.test_measurement_ledger import record
 
 DAYS = [f"2026-11-{day:02}T10:00:00Z" for day in range(1, 29)]
@@ -28,7 +28,9 @@ def tracked(metric: str, *, slot: str = "4", claimed: str = "", portable: bool =
     return load_track("track.yaml", text)
 
 
-def judged(track: Track, records: Sequence[MeasurementRecord], accepted: Sequence[AcceptedRegression] = ()) -> ObjectiveStatus:
+def judged(
+    track: Track, records: Sequence[MeasurementRecord], accepted: Sequence[AcceptedRegression] = ()
+) -> ObjectiveStatus:
     def is_fresh(metric: Metric, one: MeasurementRecord) -> bool:
         return one.inputs.inside == "i"
 
@@ -57,7 +59,9 @@ def series(*values: float | None) -> list[MeasurementRecord]:
         ("unit: s", series(3), "measured", "no target"),
     ],
 )
-def test_a_status_is_computed(metric: str, records: list[MeasurementRecord], status: str, because: str) -> None:
+def test_a_status_is_computed(
+    metric: str, records: list[MeasurementRecord], status: str, because: str
+) -> None:
     (standing,) = judged(tracked(metric), records).metric_statuses
     assert standing.status == status
     assert because in standing.because
@@ -103,7 +107,9 @@ CLAIM = "claimed: [{text: it is so, source: somebody%s}],"
         (", value: 20", [record(None, trouble="broken")], "unproven"),
     ],
 )
-def test_a_claim_is_held_against_what_is_measured(value: str, records: list[MeasurementRecord], verdict: str) -> None:
+def test_a_claim_is_held_against_what_is_measured(
+    value: str, records: list[MeasurementRecord], verdict: str
+) -> None:
     outlook = judged(tracked("target: 5", claimed=CLAIM % value), records)
     assert [heard.verdict for heard in outlook.claims] == [verdict]
 

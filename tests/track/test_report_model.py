@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.track.badge import render_badge
-from argosy.track.report_model import make_report, format_value
-from argosy.track.measurement_ledger import MeasurementLedger
-from argosy.track.markdown_report import is_unedited, render_comment, render_line, render_markdown
 from argosy.track.html_report import render_html
+from argosy.track.markdown_report import is_unedited, render_comment, render_line, render_markdown
+from argosy.track.measurement_ledger import MeasurementLedger
 from argosy.track.ratchet import Regression
+from argosy.track.report_model import format_value, make_report
 from track.test_measurement_ledger import record
 from track.test_metric_status import DAYS, judged, series, tracked
 
@@ -98,13 +98,20 @@ def test_a_comment_says_what_got_worse_first() -> None:
 @given(st.text(max_size=60))
 def test_no_text_breaks_a_table(text: str) -> None:
     track, records = tracked("target: 5"), [record(None, trouble=text)]
-    lines = render_markdown(make_report(track, [judged(track, records)], MeasurementLedger(tuple(records)))).splitlines()
+    lines = render_markdown(
+        make_report(track, [judged(track, records)], MeasurementLedger(tuple(records)))
+    ).splitlines()
     rows = [line.replace("\\|", "") for line in lines if line.startswith("| o.m")]
     assert [row.count("|") for row in rows] == [8, 8]
 
 
 def test_values_are_shown_with_their_unit() -> None:
-    assert [format_value(1234.0, "files"), format_value(0.12345, "s"), format_value(2**31, "bytes"), format_value(3.0, "")] == [
+    assert [
+        format_value(1234.0, "files"),
+        format_value(0.12345, "s"),
+        format_value(2**31, "bytes"),
+        format_value(3.0, ""),
+    ] == [
         "1,234 files",
         "0.1235 s",
         "2 GiB",

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from argosy.fault import InputError, MissingError
-from argosy.wire.address_book import AddressBook, AddressResolver, AgentAddress, read_address_book, socket_path, write_address_book
+from argosy.wire.address_book import (
+    AddressBook,
+    AddressResolver,
+    AgentAddress,
+    read_address_book,
+    socket_path,
+    write_address_book,
+)
 
 
 def book(runtime: Path, **agents: AgentAddress) -> AddressBook:
@@ -43,7 +50,15 @@ def test_a_changed_book_is_seen(tmp_path: Path) -> None:
 
 def test_the_same_machine_is_reached_by_ipc_once_its_socket_is_there(tmp_path: Path) -> None:
     path = tmp_path / "book.json"
-    write_address_book(path, book(tmp_path, A=AgentAddress("mainpc", port=5595), B=AgentAddress("mainpc"), C=AgentAddress("pc2", port=7)))
+    write_address_book(
+        path,
+        book(
+            tmp_path,
+            A=AgentAddress("mainpc", port=5595),
+            B=AgentAddress("mainpc"),
+            C=AgentAddress("pc2", port=7),
+        ),
+    )
     directory = AddressResolver(path)
     assert directory.endpoint("A") == "tcp://127.0.0.1:5595"
     (tmp_path / "z").mkdir()

@@ -12,11 +12,11 @@ from typing import Any
 
 from realfleet import environments
 from realfleet.decisions import read_decisions
+from realfleet.progress import ScenarioError
+from realfleet.rounds import Rounds
+from realfleet.run_folder import own_room
 from realfleet.summary_page import as_page
 from realfleet.text_report import as_text
-from realfleet.run_folder import own_room
-from realfleet.rounds import Rounds
-from realfleet.progress import ScenarioError
 
 
 def main() -> int:
@@ -53,7 +53,9 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="without the untouched tree and the audit, and settle for 5 s only",
     )
-    parser.add_argument("--decisions", type=Path, metavar="FILE", default=environments.HERE / "decisions.yaml")
+    parser.add_argument(
+        "--decisions", type=Path, metavar="FILE", default=environments.HERE / "decisions.yaml"
+    )
     parser.add_argument("--base", metavar="VENV", help="take the packages from this environment")
     parser.add_argument("--no-before", action="store_true", help="leave out the untouched tree")
     parser.add_argument("--settle", type=float, default=15.0, metavar="S", help="after the last start")

@@ -12,11 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from argosy.agent.legacy import port_arbiter
-from argosy.agent.legacy import agent_state
-from argosy.agent.legacy import service_discovery
-from argosy.agent.legacy import method_hooks
-from argosy.agent.legacy import agent_identity
+from argosy.agent.legacy import agent_identity, agent_state, method_hooks, port_arbiter, service_discovery
 from argosy.agent.legacy.base_agent import BaseAgent
 
 
@@ -30,7 +26,9 @@ def _no_identity() -> None:
     """Each agent object of a process takes the ports, as each old base did."""
 
     def claim(self: Any) -> None:
-        self.post = agent_identity.AgentIdentity(self.agent, self.work, lambda: agent_state.compute_health_payload(self.agent))
+        self.post = agent_identity.AgentIdentity(
+            self.agent, self.work, lambda: agent_state.compute_health_payload(self.agent)
+        )
         agent_identity.set_identity(self.post)
 
     agent_state.LegacyAgentState._claim_identity = claim  # type: ignore[method-assign]

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from realfleet.outcome import own_word
 from realfleet.observation import Look
+from realfleet.outcome import own_word
 
 PAUSE_S: Final = 1.0
 

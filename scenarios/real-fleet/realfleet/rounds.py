@@ -16,19 +16,17 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
-from realfleet import decisions
-from realfleet import outcome
-from realfleet import tree_copy
-from realfleet.process_isolation import reasons_apart
+from realfleet import decisions, outcome, tree_copy
+from realfleet.ablations import PARTS, SLOWER
+from realfleet.argosy_commands import Argosy
 from realfleet.audit_comparison import compared, figures
-from realfleet.side_services import absent_programs, hint
-from realfleet.sandbox import end_chambers, require_chamber, run_inside
-from realfleet.sandbox_main import surroundings
 from realfleet.observation import Look
 from realfleet.optional_packages import optional_packages
+from realfleet.process_isolation import reasons_apart
 from realfleet.progress import ScenarioError, tell
-from realfleet.argosy_commands import Argosy
-from realfleet.ablations import PARTS, SLOWER
+from realfleet.sandbox import end_chambers, require_chamber, run_inside
+from realfleet.sandbox_main import surroundings
+from realfleet.side_services import absent_programs, hint
 
 TIMEOUT_S = 150.0
 START_TIMEOUT_S = 60.0  # argosy's own

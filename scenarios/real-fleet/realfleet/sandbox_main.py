@@ -15,14 +15,14 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from realfleet.outcome import why_not
-from realfleet.recheck import settled
-from realfleet.audit_comparison import figures
-from realfleet.side_services import beside
-from realfleet.observation import Look, ask_health, look_at
-from realfleet.log_symptoms import goes_without
-from realfleet.progress import ScenarioError, tell
 from realfleet.argosy_commands import Argosy
+from realfleet.audit_comparison import figures
+from realfleet.log_symptoms import goes_without
+from realfleet.observation import Look, ask_health, look_at
+from realfleet.outcome import why_not
+from realfleet.progress import ScenarioError, tell
+from realfleet.recheck import settled
+from realfleet.side_services import beside
 
 LINES: Final = 400
 _START_IS_OVER: Final = 2.0  # of the time that the fleet is left to settle

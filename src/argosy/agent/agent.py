@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from argosy.agent.health import Health
-from argosy.wire.client.sync_peer import SyncPeer
 from argosy.wire.client.peer import Peer
+from argosy.wire.client.sync_peer import SyncPeer
 from argosy.wire.trace import trace
 
 

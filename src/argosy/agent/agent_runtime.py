@@ -23,24 +23,31 @@ from typing import Any, Final
 import msgspec
 
 from argosy.agent.agent import Agent
-from argosy.agent.request_dispatcher import RequestDispatcher
+from argosy.agent.dependency_health import DependencyHealth
 from argosy.agent.endpoint_binder import EndpointBinder
 from argosy.agent.event_subscriber import EventSubscriber
 from argosy.agent.handlers import IntervalMark, find_handlers, marked_methods
-from argosy.agent.health import AgentMetrics, Health, Status, normalize_status, health_document, with_missing_packages
-from argosy.agent.dependency_health import DependencyHealth
-from argosy.agent.notifier import Notifier
+from argosy.agent.health import (
+    AgentMetrics,
+    Health,
+    Status,
+    health_document,
+    normalize_status,
+    with_missing_packages,
+)
 from argosy.agent.metrics_reporter import MetricsReporter, local_hub
+from argosy.agent.notifier import Notifier
+from argosy.agent.request_dispatcher import RequestDispatcher
 from argosy.agent.settings import Settings
 from argosy.fault import ArgosyError
-from argosy.wire.client.sync_peer import SyncPeer, connect, named_channel, named_peer
 from argosy.wire.address_book import HUB_PREFIX
-from argosy.wire.server.rpc_server import RpcServer
 from argosy.wire.client.channel import Channel
 from argosy.wire.client.peer import Peer
-from argosy.wire.transport.reactor import LoopReactor
+from argosy.wire.client.sync_peer import SyncPeer, connect, named_channel, named_peer
 from argosy.wire.pubsub.topic import Publisher
+from argosy.wire.server.rpc_server import RpcServer
 from argosy.wire.trace import trace_id
+from argosy.wire.transport.reactor import LoopReactor
 
 DRAIN_TIMEOUT_S: Final = 2.0
 
@@ -307,7 +314,9 @@ class AgentRuntime:
 
     def _start_reporting(self, hub: str, path: str) -> asyncio.Task[None]:
         incarnation = f"{self._server.incarnation:016x}"
-        self._reporter = MetricsReporter(self.name, incarnation, path, lambda: self.peer(hub), self._health_document)
+        self._reporter = MetricsReporter(
+            self.name, incarnation, path, lambda: self.peer(hub), self._health_document
+        )
         self._reporter.check_for_hub()
         return self._loop.create_task(self._reporter.run())
 

@@ -23,17 +23,17 @@ from typing import Final, NoReturn
 import zmq
 
 from argosy.agent.agent import Agent
-from argosy.agent.log_prefix import install_log_prefix, flush_log_prefix, current_agent
 from argosy.agent.agent_runtime import AgentRuntime
+from argosy.agent.cell_manifest import CellMemberSpec, decode_members_update, read_cell_manifest
+from argosy.agent.log_prefix import current_agent, flush_log_prefix, install_log_prefix
 from argosy.agent.loop_watchdog import BlockedLoop, LoopWatchdog
 from argosy.agent.notifier import Notifier
 from argosy.agent.options import parse_options
-from argosy.agent.cell_manifest import CellMemberSpec, decode_members_update, read_cell_manifest
-from argosy.agent.runner import print_faults, exit_process, load_class, loop_factory, describe_syntax_error
+from argosy.agent.runner import describe_syntax_error, exit_process, load_class, loop_factory, print_faults
 from argosy.agent.settings import Settings, read_watchdog_s
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.wire.address_book import AddressResolver
-from argosy.wire.zmq_context.context_handle import terminate_shared, shared_context
+from argosy.wire.zmq_context.context_handle import shared_context, terminate_shared
 
 MAX_UPDATE_BYTES: Final = 1 << 18
 # Without a watchdog a standstill is told in the log, and nothing follows from it.
@@ -64,7 +64,9 @@ class CellHost:
             self._loop.add_signal_handler(number, self._stop.set)
         limit_s = read_watchdog_s()
         self._notifier = Notifier(self._manifest.notify, limit_s)
-        self._loop_watchdog = LoopWatchdog(limit_s / 2 if limit_s else _BLOCKED_LOOP_S, self._on_loop_blocked, self._on_loop_unblocked)
+        self._loop_watchdog = LoopWatchdog(
+            limit_s / 2 if limit_s else _BLOCKED_LOOP_S, self._on_loop_blocked, self._on_loop_unblocked
+        )
         try:
             with _bind_update_socket(self._manifest.socket) as updates:
                 self._loop.add_reader(updates, self._on_update, updates)

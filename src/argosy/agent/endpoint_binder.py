@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from argosy.agent.settings import Settings
-from argosy.wire.server.rpc_server import RpcServer
-from argosy.wire.security.curve_keys import is_curve_endpoint
-from argosy.wire.transport.reactor import Reactor
 from argosy.wire.pubsub.topic import Publisher
+from argosy.wire.security.curve_keys import is_curve_endpoint
+from argosy.wire.server.rpc_server import RpcServer
+from argosy.wire.transport.reactor import Reactor
 
 if TYPE_CHECKING:
     from argosy.wire.security.zap import CurveAuthenticator

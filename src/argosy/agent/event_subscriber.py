@@ -8,13 +8,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from argosy.agent.request_dispatcher import RequestDispatcher
 from argosy.agent.handlers import TopicMark, marked_methods
+from argosy.agent.request_dispatcher import RequestDispatcher
 from argosy.agent.settings import Settings
 from argosy.wire.protocol import codec
-from argosy.wire.transport.reactor import Reactor
-from argosy.wire.pubsub.topic import TopicEvent, Subscriber, decode_event
+from argosy.wire.pubsub.topic import Subscriber, TopicEvent, decode_event
 from argosy.wire.trace import trace_id
+from argosy.wire.transport.reactor import Reactor
 
 if TYPE_CHECKING:
     from argosy.wire.address_book import AddressResolver
@@ -44,12 +44,17 @@ class EventSubscriber:
             if settings.resolver and (names := settings.remote_agents()):
                 self._remote_subscriptions = self._subscribe_remote(names, settings.resolver, settings.name)
 
-    def _subscribe_remote(self, names: Sequence[str], resolver: AddressResolver, client_name: str) -> list[RemoteSubscription]:
+    def _subscribe_remote(
+        self, names: Sequence[str], resolver: AddressResolver, client_name: str
+    ) -> list[RemoteSubscription]:
         from argosy.wire.pubsub.remote_subscription import RemoteSubscription  # noqa: PLC0415 - only where there are other machines
 
         assert self._subscriber is not None
         on_message = self._subscriber.on_message
-        return [RemoteSubscription(n, resolver, self._reactor, self._handlers, on_message, client_name) for n in names]
+        return [
+            RemoteSubscription(n, resolver, self._reactor, self._handlers, on_message, client_name)
+            for n in names
+        ]
 
     def statistics(self) -> dict[str, int]:
         """Return the subscriber's counts, empty without one."""
@@ -74,7 +79,9 @@ class EventSubscriber:
             self._dispatcher.spawn(_run_handler(self._dispatcher, method, value, event))
 
 
-async def _run_handler(dispatcher: RequestDispatcher, method: Callable[..., Any], value: Any, event: TopicEvent) -> None:
+async def _run_handler(
+    dispatcher: RequestDispatcher, method: Callable[..., Any], value: Any, event: TopicEvent
+) -> None:
     trace_id.set(event.trace)
     try:
         if inspect.iscoroutinefunction(method):

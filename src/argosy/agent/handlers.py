@@ -206,5 +206,6 @@ def _hints(method: Callable[..., Any]) -> dict[str, Any]:
 def find_handlers(agent: object) -> dict[str, Handler]:
     """Return an agent's request handlers by name; raises TypeError for one that cannot be called."""
     return {
-        name: Handler(name, getattr(agent, name), mark.short) for name, mark in marked_methods(type(agent), RequestMark)
+        name: Handler(name, getattr(agent, name), mark.short)
+        for name, mark in marked_methods(type(agent), RequestMark)
     }

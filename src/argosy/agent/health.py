@@ -43,7 +43,11 @@ HEALTH_ACTIONS = frozenset(("health", "health_check", "ping", "status"))
 
 def normalize_status(status_word: object) -> Status:
     """Return what an old status word means; an unknown word is degraded, never ok."""
-    return status_word if isinstance(status_word, Status) else _STATUS_BY_WORD.get(_normalize_word(status_word), Status.DEGRADED)
+    return (
+        status_word
+        if isinstance(status_word, Status)
+        else _STATUS_BY_WORD.get(_normalize_word(status_word), Status.DEGRADED)
+    )
 
 
 def is_known_status_word(status_word: object) -> bool:

@@ -19,8 +19,8 @@ import msgspec
 
 from argosy.agent.health import Status
 from argosy.wire.address_book import AddressBook, hub_name, socket_path
-from argosy.wire.errors import WireError
 from argosy.wire.client.peer import Peer
+from argosy.wire.errors import WireError
 
 INTERVAL_S: Final = 1.0
 MAX_PENDING: Final = 300
@@ -69,7 +69,9 @@ class MetricsReporter:
     def _measure(self) -> None:
         document = self._get_document()
         numbers = {
-            name: number for name, value in document.items() if (number := metric_value(name, value)) is not None
+            name: number
+            for name, value in document.items()
+            if (number := metric_value(name, value)) is not None
         }
         self._measured += 1
         names = tuple(sorted(numbers))

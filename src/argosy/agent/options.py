@@ -45,7 +45,9 @@ def _take_option(rest: list[str], types: dict[str, Any]) -> tuple[str, Any]:
     if key.startswith("no_") and types.get(key[3:]) is bool:
         return key[3:], False
     if key not in types and key != "port":
-        raise _option_error(word, f"there is no option `--{name}`", _suggest_option(key, types) + _list_options(types))
+        raise _option_error(
+            word, f"there is no option `--{name}`", _suggest_option(key, types) + _list_options(types)
+        )
     if types.get(key) is bool and not has_value:
         return key, True
     if not has_value:
@@ -64,7 +66,9 @@ def _convert(options_type: type[Any] | None, values: dict[str, Any]) -> Any:
         text = str(error)
         name = text.rpartition("`$.")[2].rstrip("`") if "`$." in text else ""
         where = f"--{name.replace('_', '-')}" if name else "options"
-        raise _option_error(where, text[:1].lower() + text[1:], _type_hint_text(options_type, name)) from error
+        raise _option_error(
+            where, text[:1].lower() + text[1:], _type_hint_text(options_type, name)
+        ) from error
 
 
 def _type_hint_text(options_type: type[Any], name: str) -> str:

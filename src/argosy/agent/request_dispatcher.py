@@ -13,8 +13,8 @@ from typing import Any, Final
 from argosy.agent.handlers import Handler, Mode
 from argosy.agent.health import HEALTH_ACTIONS
 from argosy.wire.protocol import codec
-from argosy.wire.server.incoming_request import MsgpackRequest, IncomingRequest, JsonRequest
 from argosy.wire.pubsub.topic import TOPICS_PORT_METHOD
+from argosy.wire.server.incoming_request import IncomingRequest, JsonRequest, MsgpackRequest
 from argosy.wire.trace import trace_id
 
 MAX_THREADS: Final = 8

@@ -129,7 +129,9 @@ def _describe_fault(fault: Fault) -> str:
 def print_faults(error: ArgosyError) -> int:
     """Write what is wrong to standard error; return the exit code."""
     for fault in error.faults:
-        sys.stderr.write(f"error: {_describe_fault(fault)}\n" + (f"hint: {fault.hint}\n" if fault.hint else ""))
+        sys.stderr.write(
+            f"error: {_describe_fault(fault)}\n" + (f"hint: {fault.hint}\n" if fault.hint else "")
+        )
     return error.exit_code
 
 

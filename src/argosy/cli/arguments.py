@@ -30,7 +30,9 @@ def add_fleet(
         default=[],  # else argparse counts it among what is required
         metavar=f"FLEET {positionals}" if positionals else "FLEET",
         help="a fleet.yaml or a folder that holds one (with a `/`, ending in .yaml, or `.`; "
-        "default: this folder or a parent)" + ("" if positionals else named) + (f"\n{positionals_help}" if positionals else ""),
+        "default: this folder or a parent)"
+        + ("" if positionals else named)
+        + (f"\n{positionals_help}" if positionals else ""),
     )
     parser.add_argument(
         "--fleet", metavar="PATH", help=f"FLEET, whatever the path looks like{named if positionals else ''}"
@@ -71,7 +73,14 @@ def split_fleet(args: argparse.Namespace, *, allow_name: bool = False) -> tuple[
             raise InputError(Fault("--fleet", "usage", f"the fleet is named twice: `{path}` and `{chosen}`"))
         chosen = path
     if positionals and not args.takes_words:
-        raise InputError(Fault(positionals[0], "usage", f"`{positionals[0]}` is not understood here", _usage_hint(positionals[0])))
+        raise InputError(
+            Fault(
+                positionals[0],
+                "usage",
+                f"`{positionals[0]}` is not understood here",
+                _usage_hint(positionals[0]),
+            )
+        )
     return chosen, positionals
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from argosy.cli.arguments import find_fleet, looks_like_fleet
-from argosy.cli.command_table import MODULE_NAMES, COMMANDS
+from argosy.cli.command_table import COMMANDS, MODULE_NAMES
 from argosy.fault import ArgosyError
 
 if TYPE_CHECKING:
@@ -114,7 +114,10 @@ def _option_values(
 
 
 def _positionals(
-    command: str, parser: argparse.ArgumentParser, options: dict[str, argparse.Action], preceding: Sequence[str]
+    command: str,
+    parser: argparse.ArgumentParser,
+    options: dict[str, argparse.Action],
+    preceding: Sequence[str],
 ) -> CompletionCandidates:
     positionals = list(_positional_arguments(options, preceding))
     for action in parser._actions:

@@ -9,9 +9,9 @@ import signal
 import sys
 from typing import NoReturn
 
+from argosy.cli.command_table import COMMANDS, MODULE_NAMES, SUGGESTIONS
 from argosy.cli.help_formatter import CommandHelpFormatter
 from argosy.cli.standard_streams import discard_stdout
-from argosy.cli.command_table import SUGGESTIONS, MODULE_NAMES, COMMANDS
 from argosy.fault import ArgosyError, Fault, InputError
 
 EXIT_INTERRUPTED = 130

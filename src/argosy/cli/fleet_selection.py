@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.cli.arguments import FLEET_FILE, find_fleet, looks_like_fleet, split_fleet
 from argosy.cli.console import paint
-from argosy.engine.state.state_dir import StateDir, locate_state_dir
-from argosy.engine.state.known_fleets import find_other_state_homes, list_known_fleets, find_moved_fleet, list_recorded_fleets, is_running
 from argosy.engine.process.fleet_processes import scan_fleet_processes
+from argosy.engine.state.known_fleets import (
+    find_moved_fleet,
+    find_other_state_homes,
+    is_running,
+    list_known_fleets,
+    list_recorded_fleets,
+)
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
 from argosy.fault import Fault, InputError
 
 if TYPE_CHECKING:
@@ -79,10 +85,16 @@ def _known_fleet_at(path: Path) -> KnownFleet | None:
 
 def _select_by_name(name: str, args: argparse.Namespace) -> SelectedFleet:
     """Return the fleet that is called so; a folder of that name that holds a fleet file is one too."""
-    fleets = _fleets_called(name, list_recorded_fleets(os.environ)) or _fleets_called(name, list_known_fleets(os.environ))
-    in_working_directory = [_fleet_at(find_fleet(name))] if os.path.isfile(os.path.join(name, FLEET_FILE)) else []
+    fleets = _fleets_called(name, list_recorded_fleets(os.environ)) or _fleets_called(
+        name, list_known_fleets(os.environ)
+    )
+    in_working_directory = (
+        [_fleet_at(find_fleet(name))] if os.path.isfile(os.path.join(name, FLEET_FILE)) else []
+    )
     running = [fleet for fleet in fleets if len(fleets) > 1 and is_running(fleet.state_dir)]
-    found = {each.state_dir.path: each for each in (*map(_as_selected, running or fleets), *in_working_directory)}
+    found = {
+        each.state_dir.path: each for each in (*map(_as_selected, running or fleets), *in_working_directory)
+    }
     if not found:
         raise InputError(_unknown_fleet(name, args))
     if len(found) > 1:
@@ -114,7 +126,9 @@ def _unknown_fleet(name: str, args: argparse.Namespace) -> Fault:
     traces = list(scan_fleet_processes())
     for state_home, names_there in find_other_state_homes(os.environ, traces).items():
         if name in names_there:
-            return Fault(name, "no-fleet", message, f"`XDG_STATE_HOME={state_home} argosy {args.verb} {name}`")
+            return Fault(
+                name, "no-fleet", message, f"`XDG_STATE_HOME={state_home} argosy {args.verb} {name}`"
+            )
     names = [fleet.name for fleet in list_known_fleets(os.environ, traces)]
     closest = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean `{closest[0]}`?" if closest else "`argosy ls` lists the fleets"

@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from argosy.fleet.environments import Placement, address, local_machines, place
     from argosy.fleet.dependency_graph import Graph, build_graph
-    from argosy.fleet.loader import load_fleet, read_fleet
+    from argosy.fleet.environments import Placement, address, local_machines, place
     from argosy.fleet.fleet_spec import AgentSpec, Fleet, Need, Probe
+    from argosy.fleet.loader import load_fleet, read_fleet
 
 __all__ = [
     "AgentSpec",

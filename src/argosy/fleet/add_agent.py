@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from argosy.fault import Fault, RefusedError
-from argosy.fleet.yaml_nodes import MappingNode as Node
-from argosy.fleet.yaml_nodes import parse_document
+from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.loader import read_fleet
 from argosy.fleet.locations import FaultList, format_path
-from argosy.fleet.fleet_spec import Fleet
+from argosy.fleet.yaml_nodes import MappingNode as Node
+from argosy.fleet.yaml_nodes import parse_document
 
 FIRST_FREE_PORT = 7200
 # Of an agent of the library in a new file: longer than one may hold its loop to load something on first use.
@@ -57,7 +57,9 @@ def class_name_for(name: str) -> str:
     return plain if plain.isidentifier() else f"Agent{plain}"
 
 
-def _insertion_point(path: Path, text: str, lines: list[str], name: str, keys: Mapping[str, str]) -> tuple[str, int]:
+def _insertion_point(
+    path: Path, text: str, lines: list[str], name: str, keys: Mapping[str, str]
+) -> tuple[str, int]:
     """Return the indent of agents, and the line, counted from 0, in front of which a new one goes."""
     root = parse_document(text, FaultList(format_path(path)))
     assert isinstance(root, Node), "a fleet that has loaded is a mapping"
@@ -68,7 +70,11 @@ def _insertion_point(path: Path, text: str, lines: list[str], name: str, keys: M
     key, value = found
     assert isinstance(value, Node), "agents of a fleet that has loaded are a mapping"
     positions = [one.position for one, _ in value.entries.values()]
-    if not positions or any(place.line == key.position.line for place in positions) or _is_flow(lines, positions[0].line):
+    if (
+        not positions
+        or any(place.line == key.position.line for place in positions)
+        or _is_flow(lines, positions[0].line)
+    ):
         message = "`agents` is written in one line, or in braces"
         raise RefusedError(Fault(format_path(path), "addition", message, hint))
     following: Collection[int] = [one.position.line for one, _ in root.entries.values()]

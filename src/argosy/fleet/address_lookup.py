@@ -104,9 +104,13 @@ class AddressLookup(msgspec.Struct, frozen=True):
             return override
         host = self.host_of_agent(spec)
         if hosts.is_ip(host.value):
-            return AddressPart("interface", host.value, host.source, host.where, "it binds that address alone")
+            return AddressPart(
+                "interface", host.value, host.source, host.where, "it binds that address alone"
+            )
         if hosts.is_loopback(host.value):
-            return AddressPart("interface", hosts.LOOPBACK, host.source, host.where, "it binds loopback alone")
+            return AddressPart(
+                "interface", hosts.LOOPBACK, host.source, host.where, "it binds loopback alone"
+            )
         text = f"`{host.value}` is a name, so it binds every interface"
         return AddressPart("interface", hosts.WILDCARD, "default", "", text)
 

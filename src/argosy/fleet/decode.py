@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from msgspec import inspect
 
 from argosy.fleet import fleet_spec
-from argosy.fleet.yaml_nodes import MappingNode, ScalarNode, SequenceNode
-from argosy.fleet.yaml_scalars import resolve_scalar
 from argosy.fleet.redaction import redact_text
 from argosy.fleet.suggestions import closest_match, suggest
+from argosy.fleet.yaml_nodes import MappingNode, ScalarNode, SequenceNode
+from argosy.fleet.yaml_scalars import resolve_scalar
 
 if TYPE_CHECKING:
-    from argosy.fleet.yaml_nodes import Node
     from argosy.fleet.locations import FaultList, TextPosition
+    from argosy.fleet.yaml_nodes import Node
 
 _PATTERN_DESCRIPTIONS = {
     fleet_spec.NAME_PATTERN: "a name (a letter first, then letters, digits, `_`, `-` and `.`)",
@@ -97,7 +97,9 @@ class StructDecoder:
         if isinstance(matching, inspect.CustomType | inspect.AnyType):
             return to_plain(node)
         if isinstance(node, ScalarNode) and matching is not None:
-            value = _decode_scalar(node, matching, field_type.accepts_any_scalar or _field_type(matching).accepts_any_scalar)
+            value = _decode_scalar(
+                node, matching, field_type.accepts_any_scalar or _field_type(matching).accepts_any_scalar
+            )
             if value is not INVALID:
                 return value
         return self._report_invalid(node, field_type, path)
@@ -116,7 +118,11 @@ class StructDecoder:
             self.positions[where] = key.position
             pattern = getattr(keys.type, "pattern", None)
             if pattern and not re.fullmatch(pattern, name):
-                self._faults.add(key.position, "wrong-value", f"`{name}` in `{path}` is not {_PATTERN_DESCRIPTIONS[pattern]}")
+                self._faults.add(
+                    key.position,
+                    "wrong-value",
+                    f"`{name}` in `{path}` is not {_PATTERN_DESCRIPTIONS[pattern]}",
+                )
             value = self.decode_value(child, values, where)
             if value is INVALID:
                 self.invalid_paths.add(where)
@@ -309,4 +315,6 @@ def _suggest_text_fix(node: ScalarNode, expected_type: inspect.StrType, key: str
     unit = _DEFAULT_UNITS.get(expected_type.pattern or "", "")
     if unit and expected_type.pattern and re.search(expected_type.pattern, node.text + unit):
         return f"add the unit, such as `{key}: {node.text}{unit}`"
-    return f'in quotes it is a text: `"{node.text}"`' if node.is_plain and expected_type.pattern is None else ""
+    return (
+        f'in quotes it is a text: `"{node.text}"`' if node.is_plain and expected_type.pattern is None else ""
+    )

@@ -195,7 +195,9 @@ class Graph(msgspec.Struct, frozen=True):
 
     def _visit_count(self) -> int:
         """Return about how many edges `cycles` visits."""
-        counts = ((len(members), self._edge_count(members)) for members in strongly_connected_components(self.needs))
+        counts = (
+            (len(members), self._edge_count(members)) for members in strongly_connected_components(self.needs)
+        )
         return sum(min(size * edges, _MAX_VISITS) if size > 1 else 1 + edges for size, edges in counts)
 
     def _edge_count(self, members: Iterable[str]) -> int:
@@ -231,7 +233,9 @@ def build_graph(fleet: Fleet) -> Graph:
     )
 
 
-def graph_from_edges(needs: Mapping[str, Iterable[str]], wants: Mapping[str, Iterable[str]] | None = None) -> Graph:
+def graph_from_edges(
+    needs: Mapping[str, Iterable[str]], wants: Mapping[str, Iterable[str]] | None = None
+) -> Graph:
     """Return the graph of plain names; edges to unknown names are left out, repeated ones kept once."""
     wants = wants or {}
     kept = {name: _known_names(needs[name], needs) for name in needs}
@@ -339,7 +343,9 @@ def _back_edges(members: tuple[str, ...], needs: Mapping[str, tuple[str, ...]]) 
     return found
 
 
-def _shortest_cycle_through(start: str, needs: Mapping[str, tuple[str, ...]], inside: set[str]) -> tuple[str, ...] | None:
+def _shortest_cycle_through(
+    start: str, needs: Mapping[str, tuple[str, ...]], inside: set[str]
+) -> tuple[str, ...] | None:
     """Return the shortest way from `start` back to it, without its end, by breadth first search."""
     predecessors: dict[str, str] = {}
     queue = deque([start])

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from argosy.fault import Fault, InputError
 from argosy.fleet import hosts
 from argosy.fleet.address_lookup import AddressLookup, AddressPart
-from argosy.fleet.placement import Endpoint, Placement
 from argosy.fleet.fleet_spec import Fleet
+from argosy.fleet.placement import Endpoint, Placement
 from argosy.fleet.suggestions import closest_match, suggest
 
 __all__ = ["Endpoint", "Placement", "AddressPart", "address", "environment_names", "local_machines", "place"]
@@ -100,7 +100,9 @@ def _machines_with_local_address(
     # A loopback address is local everywhere: it decides only where no real address does.
     for is_routable in (True, False):
         found = frozenset(
-            name for name, host in addresses.items() if hosts.is_loopback(host) != is_routable and is_local(host)
+            name
+            for name, host in addresses.items()
+            if hosts.is_loopback(host) != is_routable and is_local(host)
         )
         if found:
             return found

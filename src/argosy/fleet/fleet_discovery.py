@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from argosy.fault import Fault, InputError, MissingError
-from argosy.fleet.environments import environment_names
-from argosy.fleet.loader import load_fleet
 from argosy.fleet.address_lookup import AddressLookup
-from argosy.fleet.placement import Placement
+from argosy.fleet.environments import environment_names
 from argosy.fleet.fleet_spec import Fleet
+from argosy.fleet.loader import load_fleet
+from argosy.fleet.placement import Placement
 
 _FILE_NAME: Final = "fleet.yaml"
 _fleet_cache: dict[str, tuple[tuple[int, int], Fleet]] = {}

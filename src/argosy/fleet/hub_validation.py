@@ -53,10 +53,14 @@ def _check_recoveries(context: ValidationContext) -> None:
             continue
         if each.do == "run" and not each.run:
             hint = "such as `run: [./free-gpu.sh]`"
-            context.faults.add(context.position_of(f"{path}.do"), "recovery", f"`{path}` is to run nothing", hint)
+            context.faults.add(
+                context.position_of(f"{path}.do"), "recovery", f"`{path}` is to run nothing", hint
+            )
         elif each.do != "run" and each.run:
             message = f"`{path}.run` has no meaning for `do: {each.do}`"
-            context.faults.add(context.position_of(f"{path}.run"), "recovery", message, "`do: run`, or take it out")
+            context.faults.add(
+                context.position_of(f"{path}.run"), "recovery", message, "`do: run`, or take it out"
+            )
         if each.metric is not None and each.metric not in figures:
             message = f"`{path}.figure` is `{each.metric}`, of which no threshold raises an alert"
             hint = "add it under `hub.alerts.thresholds`"

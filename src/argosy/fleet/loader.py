@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.decode import StructDecoder, describe_node
-from argosy.fleet.yaml_nodes import MappingNode, read_document
+from argosy.fleet.fleet_spec import AgentKeys, Fleet, FleetKeys, Machine
 from argosy.fleet.locations import FaultList, format_path
 from argosy.fleet.normalization import merge_defaults, resolve_agent
 from argosy.fleet.validation import ValidationContext, validate_fleet
-from argosy.fleet.fleet_spec import AgentKeys, Fleet, FleetKeys, Machine
+from argosy.fleet.yaml_nodes import MappingNode, read_document
 
 if TYPE_CHECKING:
     from argosy.fleet.yaml_nodes import Node
@@ -47,14 +47,23 @@ def read_fleet(path: str | Path, text: str | None = None) -> tuple[Fleet | None,
 
 def _validate_document(root: Node, file: Path, faults: FaultList) -> Fleet | None:
     if not isinstance(root, MappingNode):
-        faults.add(root.position, "wrong-type", f"the file is {describe_node(root)}, expected a mapping", _EXAMPLE_HINT)
+        faults.add(
+            root.position,
+            "wrong-type",
+            f"the file is {describe_node(root)}, expected a mapping",
+            _EXAMPLE_HINT,
+        )
         return None
     decoder = StructDecoder(faults)
     values = decoder.decode_fields(root, FleetKeys)
     is_sound = not len(faults)
     _check_has_agents(root, values, faults)
     fleet = _build_fleet(values, file, decoder, faults)
-    names = [path for path in (f"agents.{name}" for name in _declared_agent_names(root)) if path in decoder.positions]
+    names = [
+        path
+        for path in (f"agents.{name}" for name in _declared_agent_names(root))
+        if path in decoder.positions
+    ]
     known = {path.removeprefix("agents.") for path in names}
     validate_fleet(ValidationContext(fleet, faults, decoder.positions, decoder.invalid_paths, known))
     return fleet if is_sound and fleet.agents else None
@@ -69,7 +78,9 @@ def _declared_agent_names(root: MappingNode) -> list[str]:
 def _check_has_agents(root: MappingNode, values: dict[str, Any], faults: FaultList) -> None:
     if values.get("agents") == {} and not _declared_agent_names(root):
         key, _ = root.entries["agents"]
-        faults.add(key.position, "no-agents", "`agents` is empty: a fleet has at least one agent", _EXAMPLE_HINT)
+        faults.add(
+            key.position, "no-agents", "`agents` is empty: a fleet has at least one agent", _EXAMPLE_HINT
+        )
 
 
 def _build_fleet(values: dict[str, Any], file: Path, decoder: StructDecoder, faults: FaultList) -> Fleet:

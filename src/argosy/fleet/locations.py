@@ -25,7 +25,9 @@ class FaultList:
     schema: the command that tells what such a file holds.
     """
 
-    def __init__(self, source: str, kind: str = FLEET_FILE_KIND, schema_command: str = "argosy schema") -> None:
+    def __init__(
+        self, source: str, kind: str = FLEET_FILE_KIND, schema_command: str = "argosy schema"
+    ) -> None:
         self.source = source
         self.kind = kind
         self.schema_command = schema_command

@@ -33,7 +33,9 @@ def endpoint(name: str) -> str:
 
     Raises MissingError, InputError: as `host`; or it has no port.
     """
-    found: str = importlib.import_module("argosy.fleet.fleet_discovery").find_endpoint(name, _calling_folder())
+    found: str = importlib.import_module("argosy.fleet.fleet_discovery").find_endpoint(
+        name, _calling_folder()
+    )
     return found
 
 

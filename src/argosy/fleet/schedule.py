@@ -54,7 +54,11 @@ def compute_edge_costs(graph: Graph, durations_s: Mapping[str, float]) -> tuple[
         agent_s = max(0.0, ready[need] - _latest_ready_s(others, ready))
         # Only what stands on a longest chain can make the whole sooner.
         is_tight = agent_s > 0 and ready[agent] + below[agent] >= whole_s - 1e-9
-        fleet_s = whole_s - max(_ready_times_if_sooner(graph, durations_s, ready, agent, agent_s)) if is_tight else 0.0
+        fleet_s = (
+            whole_s - max(_ready_times_if_sooner(graph, durations_s, ready, agent, agent_s))
+            if is_tight
+            else 0.0
+        )
         costs.append(EdgeCost(agent, need, agent_s, max(0.0, fleet_s)))
     return tuple(sorted(costs, key=lambda cost: (-cost.fleet_s, -cost.agent_s)))
 

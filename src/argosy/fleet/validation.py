@@ -14,14 +14,14 @@ from argosy.fleet.hosts import is_wildcard, parse_address
 from argosy.fleet.hub_validation import check_hub_section
 from argosy.fleet.locations import TextPosition
 from argosy.fleet.normalization import PORT_PROBES
-from argosy.fleet.suggestions import suggest
 from argosy.fleet.quantities import format_size, parse_size_bytes
+from argosy.fleet.suggestions import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from argosy.fleet.locations import FaultList
     from argosy.fleet.fleet_spec import AgentSpec, Fleet, Liveness, Probe
+    from argosy.fleet.locations import FaultList
 
 
 class ValidationContext(NamedTuple):
@@ -76,7 +76,9 @@ def _check_run(context: ValidationContext, agent: AgentSpec) -> None:
         message = f"`{path}.run` is empty, expected a script path, `module:Class` or a command as a list"
     else:
         message = f"`{path}` has no `run`"
-    context.faults.add(_position_of_key(context, agent, "run"), "missing-key", message, "such as `run: agents/translator.py`")
+    context.faults.add(
+        _position_of_key(context, agent, "run"), "missing-key", message, "such as `run: agents/translator.py`"
+    )
 
 
 def _check_machine(context: ValidationContext, agent: AgentSpec) -> None:
@@ -115,7 +117,9 @@ def _edge_entries(context: ValidationContext, agent: AgentSpec) -> Iterator[_Edg
     for kind, names in named.items():
         for index, name in enumerate(names):
             path = f"agents.{agent.name}.{kind}"
-            place = context.position_of(f"{path}.{index}", f"defaults.{kind}.{index}", path, f"agents.{agent.name}")
+            place = context.position_of(
+                f"{path}.{index}", f"defaults.{kind}.{index}", path, f"agents.{agent.name}"
+            )
             yield _EdgeEntry(kind, name, place)
 
 
@@ -138,7 +142,9 @@ def _check_edges(context: ValidationContext, agent: AgentSpec) -> None:
             _report_repeated_edge(context, agent, first, entry)
 
 
-def _report_repeated_edge(context: ValidationContext, agent: AgentSpec, first: _EdgeEntry, second: _EdgeEntry) -> None:
+def _report_repeated_edge(
+    context: ValidationContext, agent: AgentSpec, first: _EdgeEntry, second: _EdgeEntry
+) -> None:
     where = context.faults.format_position(first.position)
     if first.kind == second.kind:
         code, hint = "duplicate-edge", "keep one of them"
@@ -258,7 +264,9 @@ def _check_ports(context: ValidationContext) -> None:
                 _report_port_conflict(context, agent, key, holder, holder_key)
 
 
-def _report_port_conflict(context: ValidationContext, agent: AgentSpec, key: str, holder: AgentSpec, holder_key: str) -> None:
+def _report_port_conflict(
+    context: ValidationContext, agent: AgentSpec, key: str, holder: AgentSpec, holder_key: str
+) -> None:
     where = context.faults.format_position(_position_of_key(context, holder, holder_key))
     on = f" on `{agent.machine}`" if agent.machine else ""
     context.faults.add(

@@ -78,7 +78,9 @@ def read_text(file: Path, faults: FaultList) -> str | None:
         data = _read_regular(file)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        faults.add(TextPosition(1, 1), "unreadable", f"the file cannot be read: {reason[0].lower()}{reason[1:]}")
+        faults.add(
+            TextPosition(1, 1), "unreadable", f"the file cannot be read: {reason[0].lower()}{reason[1:]}"
+        )
         return None
     try:
         return data.decode("utf-8-sig")
@@ -268,7 +270,9 @@ class _NodeComposer:
         frame.key = node
         return True
 
-    def _attach_value(self, frame: _OpenCollection, mapping: MappingNode, value: Node, position: TextPosition) -> None:
+    def _attach_value(
+        self, frame: _OpenCollection, mapping: MappingNode, value: Node, position: TextPosition
+    ) -> None:
         key = frame.key
         assert key is not None
         frame.key = None

@@ -14,29 +14,29 @@ import msgspec
 
 from argosy.agent import Agent, request
 from argosy.engine.cells.cell_logs import find_log_sources
-from argosy.engine.supervisor.hub_process import write_hub_record
+from argosy.engine.logs.daemon_log import rotate_own_log
+from argosy.engine.logs.log_reader import LogReader, find_tail_offset
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.state_dir import StateDir, locate_state_dir
-from argosy.engine.logs.log_reader import LogReader, find_tail_offset
+from argosy.engine.supervisor.hub_process import write_hub_record
 from argosy.engine.supervisor.messages import FleetStatus
-from argosy.engine.logs.daemon_log import rotate_own_log
 from argosy.fault import ArgosyError
-from argosy.fleet.loader import load_fleet
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
+from argosy.fleet.loader import load_fleet
 from argosy.hub.alerts.actions import ActionExecutor
+from argosy.hub.alerts.alert_manager import AlertManager
+from argosy.hub.background_tasks import BackgroundTasks
+from argosy.hub.http.otlp import OtlpExporter, protobuf_encoder
+from argosy.hub.http.sse import SseBroadcaster
+from argosy.hub.ingest.current_state import AgentSnapshot, CurrentState
+from argosy.hub.ingest.event_log_tail import EventLogTail
+from argosy.hub.ingest.log_scanner import LogScanner
+from argosy.hub.ingest.state_updater import StateUpdater
 from argosy.hub.ingest.status_poller import StatusPoller
 from argosy.hub.replication.replicator import Replicator, serve_batches
-from argosy.hub.ingest.state_updater import StateUpdater
-from argosy.hub.store.store_writer import DEFAULT_LIMITS, StoreWriter
-from argosy.hub.ingest.event_log_tail import EventLogTail
-from argosy.hub.http.otlp import OtlpExporter, protobuf_encoder
-from argosy.hub.ingest.log_scanner import LogScanner
 from argosy.hub.store.records import HubEvent, MetricSample
-from argosy.hub.ingest.current_state import AgentSnapshot, CurrentState
 from argosy.hub.store.store_file import DECODE_ERRORS, is_damage
-from argosy.hub.background_tasks import BackgroundTasks
-from argosy.hub.http.sse import SseBroadcaster
-from argosy.hub.alerts.alert_manager import AlertManager
+from argosy.hub.store.store_writer import DEFAULT_LIMITS, StoreWriter
 from argosy.wire.address_book import HUB_PREFIX, AddressResolver, hub_name
 
 if TYPE_CHECKING:
@@ -80,13 +80,15 @@ class HubAgent(Agent):
         self._file_mtime_ns = 0
         self.fleet = self._directory.book.fleet
         self.environment = self._directory.book.environment
-        bounds = DEFAULT_LIMITS._replace(age_s=self.options.retention, detail_s=self.options.detail)
+        bounds = DEFAULT_LIMITS._replace(max_age_s=self.options.retention, full_detail_s=self.options.detail)
         self.writer = StoreWriter(Path(self.options.store), self.machine, self.options.flush, bounds)
         self.current_state = CurrentState()
         self.sse_broadcaster = SseBroadcaster(self.current_state.as_documents)
         self.current_state.on_change = self.sse_broadcaster.publish
         hearing = self._state_updater = await self._load_or_recreate(
-            lambda: self.writer.read(lambda reading: StateUpdater(self.current_state, reading, self._declared_machine))
+            lambda: self.writer.read(
+                lambda reading: StateUpdater(self.current_state, reading, self._declared_machine)
+            )
         )
         self.writer.on_recreated = self._on_recreated
         self.writer.on_appended = lambda events, figures: hearing.update(self.machine, events, figures)
@@ -140,7 +142,9 @@ class HubAgent(Agent):
         event_log = await asyncio.to_thread(lambda: list(read_event_log(state_dir.event_log)))
 
         async def start_alerting() -> AlertManager:
-            alert_manager = AlertManager(self.writer, self.machine, fleet, peer_statuses, self.action_executor, event_log)
+            alert_manager = AlertManager(
+                self.writer, self.machine, fleet, peer_statuses, self.action_executor, event_log
+            )
             self._state_updater.on_action = alert_manager.on_action
             await alert_manager.restore()
             return alert_manager
@@ -295,7 +299,9 @@ class HubAgent(Agent):
             yield part
 
     @request
-    async def submit_samples(self, agent: str, incarnation: str, sequence: int, samples: bytes, dropped: int = 0) -> int:
+    async def submit_samples(
+        self, agent: str, incarnation: str, sequence: int, samples: bytes, dropped: int = 0
+    ) -> int:
         """Keep an agent's figures, each once, and return the number that is on the disk by now.
 
         life: the agent's incarnation; number: of the last of `figures` in that life, counted from 1; dropped:
@@ -313,7 +319,9 @@ class HubAgent(Agent):
         return last
 
     @request
-    async def submit_events(self, events: list[HubEvent], source: str, incarnation: str, sequence: int) -> int:
+    async def submit_events(
+        self, events: list[HubEvent], source: str, incarnation: str, sequence: int
+    ) -> int:
         """Keep events of one source, each once, and return the number that is on the disk by now.
 
         number: of the last of them in the source's life, counted from 1.
@@ -322,12 +330,16 @@ class HubAgent(Agent):
         await self.writer.append(new, (), (source, incarnation, last))
         return last
 
-    def _unacknowledged(self, source: str, incarnation: str, sequence: int, submitted: list[_Loaded]) -> tuple[list[_Loaded], int]:
+    def _unacknowledged(
+        self, source: str, incarnation: str, sequence: int, submitted: list[_Loaded]
+    ) -> tuple[list[_Loaded], int]:
         """Return what of a hand-in is new, and the number up to which its source has been heard with it."""
         known_incarnation, acknowledged = self.writer.source_position(source)
         if known_incarnation != incarnation:
             acknowledged = 0
-        new = submitted[max(0, acknowledged - (sequence - len(submitted))) :] if acknowledged < sequence else []
+        new = (
+            submitted[max(0, acknowledged - (sequence - len(submitted))) :] if acknowledged < sequence else []
+        )
         return new, max(acknowledged, sequence)
 
     @request

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from argosy.source.node_index import NodeIndex
 from argosy.source.ast_children import children
-from argosy.source.python_parser import Parsed
 from argosy.source.name_scopes import Binding, BindingKind, NameScope, NameUse, has_lazy_annotations
+from argosy.source.node_index import NodeIndex
+from argosy.source.python_parser import Parsed
 
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
@@ -161,7 +161,9 @@ class _Binder:
         name = getattr(node, "name", None)
         if isinstance(name, ast.Name):
             self.bind(scope, name.id, "assignment", name.lineno)
-        self.visit_annotation(getattr(node, "value", None), self.type_parameter_scope(node, scope), is_lazy=True)
+        self.visit_annotation(
+            getattr(node, "value", None), self.type_parameter_scope(node, scope), is_lazy=True
+        )
 
     def visit_comprehension(self, node: Comprehension, scope: NameScope) -> None:
         inner = NameScope("comprehension", "", node, scope)

@@ -22,7 +22,9 @@ _IS_KEPT = bytes(code not in _IGNORED_OPCODES for code in range(256))
 _JUMPS = (frozenset(dis.hasjrel) | frozenset(dis.hasjabs)) & frozenset(_OPCODES.values())
 _BACKWARD = frozenset(code for name, code in _OPCODES.items() if "BACKWARD" in name)
 # CALL_INTRINSIC is of the interpreter itself: each coroutine has one since 3.12.
-_CALLS = frozenset(code for name, code in _OPCODES.items() if name.startswith("CALL") and "INTRINSIC" not in name)
+_CALLS = frozenset(
+    code for name, code in _OPCODES.items() if name.startswith("CALL") and "INTRINSIC" not in name
+)
 
 # Since 3.12 a flag in its argument tells LOAD_ATTR that it loads a method.
 _METHOD = _OPCODES.get("LOAD_METHOD")
@@ -40,7 +42,9 @@ def _pattern_of_any(codes: frozenset[int]) -> re.Pattern[bytes]:
 
 _JUMP_PATTERN = _pattern_of_any(_JUMPS)
 # What of an argument counts, by operation: which constant, and where a jump leads by its number, does not.
-_ARGUMENT_MASKS = bytes(0 if code in _MASKED_OPCODES else 0xFE if code in _FLAGGED_OPCODES else 0xFF for code in range(256))
+_ARGUMENT_MASKS = bytes(
+    0 if code in _MASKED_OPCODES else 0xFE if code in _FLAGGED_OPCODES else 0xFF for code in range(256)
+)
 _EFFECT_PATTERN = _pattern_of_any(_CALLS | _JUMPS)
 
 

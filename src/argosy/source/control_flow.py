@@ -79,7 +79,9 @@ def is_exit(node: ast.stmt) -> bool:
         return _all_branches_exit(node)
     if isinstance(node, ast.Try | ast.TryStar):
         has_exit = always_exits(node.body) or always_exits(node.orelse)
-        return always_exits(node.finalbody) or (has_exit and all(always_exits(handler.body) for handler in node.handlers))
+        return always_exits(node.finalbody) or (
+            has_exit and all(always_exits(handler.body) for handler in node.handlers)
+        )
     return isinstance(node, ast.With | ast.AsyncWith) and always_exits(node.body) and not suppressed_by(node)
 
 

@@ -231,7 +231,9 @@ _BUNDLED_MODULES: Mapping[str, tuple[str, ...]] = {
     "transformers": ("huggingface_hub", "tokenizers", "safetensors", "numpy"),
 }
 # Packages whose top belongs to nobody: `google-cloud-storage` is `google.cloud.storage`.
-_NAMESPACE_PACKAGES = frozenset({"azure", "backports", "google", "jaraco", "opentelemetry", "sphinxcontrib", "zope"})
+_NAMESPACE_PACKAGES = frozenset(
+    {"azure", "backports", "google", "jaraco", "opentelemetry", "sphinxcontrib", "zope"}
+)
 
 
 @functools.cache

@@ -16,7 +16,7 @@ import msgspec
 
 from argosy.source.file_facts import FileFacts, FileFactsCache
 from argosy.source.import_statements import Import, ImportCondition
-from argosy.source.module_finder import ModuleFinder, Module, is_standard
+from argosy.source.module_finder import Module, ModuleFinder, is_standard
 from argosy.source.python_source import Unparsed
 
 
@@ -100,7 +100,9 @@ def build_import_graph(path: str, finder: ModuleFinder, facts_cache: FileFactsCa
     return walk.build([ImportNode(path, facts_cache.facts(path), None, LoadCertainty.CERTAIN)])
 
 
-def build_module_import_graph(module: Module, finder: ModuleFinder, facts_cache: FileFactsCache) -> ImportGraph:
+def build_module_import_graph(
+    module: Module, finder: ModuleFinder, facts_cache: FileFactsCache
+) -> ImportGraph:
     """Return the closure of a module's file; its packages are loaded with it."""
     packages = [finder.find(name) for name in _prefixes(module.name)][:-1]
     found = [module, *(package for package in packages if package is not None)]
@@ -148,7 +150,12 @@ class _ImportGraphBuilder:
         return self.import_graph()
 
     def import_graph(self) -> ImportGraph:
-        return ImportGraph(self.nodes, tuple(self.missing_imports), tuple(self.external_imports), tuple(self.top_modules.values()))
+        return ImportGraph(
+            self.nodes,
+            tuple(self.missing_imports),
+            tuple(self.external_imports),
+            tuple(self.top_modules.values()),
+        )
 
     def next_node(self) -> ImportNode | None:
         for queue in self.queues.values():
@@ -161,12 +168,16 @@ class _ImportGraphBuilder:
 
     def follow(self, node: ImportNode, statement: Import) -> None:
         certainty = max(node.certainty, certainty_of(statement, is_main=node.module is None))
-        if ImportCondition.TYPING in statement.conditions or (ImportCondition.MAIN in statement.conditions and node.module is not None):
+        if ImportCondition.TYPING in statement.conditions or (
+            ImportCondition.MAIN in statement.conditions and node.module is not None
+        ):
             return
         caught = node.caught | statement.caught
         name = absolute_name(statement, node.module)
         if name is None:
-            self.missing_imports.append(MissingImport(node, statement, "package", statement.written_name(), "", certainty, caught))
+            self.missing_imports.append(
+                MissingImport(node, statement, "package", statement.written_name(), "", certainty, caught)
+            )
             return
         top = self.finder.find(name.partition(".")[0])
         if top is None or self.is_plain_folder(top, name, statement):
@@ -185,13 +196,17 @@ class _ImportGraphBuilder:
             and not any(self.finder.folders.has_python_files(folder) for folder in top.folders)
         )
 
-    def resolve(self, node: ImportNode, statement: Import, name: str, certainty: LoadCertainty, caught: frozenset[str]) -> None:
+    def resolve(
+        self, node: ImportNode, statement: Import, name: str, certainty: LoadCertainty, caught: frozenset[str]
+    ) -> None:
         import_chain = (*node.import_chain, ImportStep(node.path, statement.line, statement.column, name))
         found: Module | None = None
         for prefix in _prefixes(name):
             found = self.finder.find(prefix)
             if found is None:
-                self.missing_imports.append(MissingImport(node, statement, "module", prefix, "", certainty, caught))
+                self.missing_imports.append(
+                    MissingImport(node, statement, "module", prefix, "", certainty, caught)
+                )
                 return
             self.enqueue(found, certainty, import_chain, caught)
         if found is None:
@@ -201,12 +216,22 @@ class _ImportGraphBuilder:
             if submodule is not None and not self.is_bound(found, taken):
                 self.enqueue(submodule, certainty, import_chain, caught)
             elif submodule is None and not self.can_provide(found, taken):
-                self.missing_imports.append(MissingImport(node, statement, "name", name, taken, certainty, caught))
+                self.missing_imports.append(
+                    MissingImport(node, statement, "name", name, taken, certainty, caught)
+                )
 
-    def enqueue(self, module: Module, certainty: LoadCertainty, import_chain: tuple[ImportStep, ...], caught: frozenset[str]) -> None:
+    def enqueue(
+        self,
+        module: Module,
+        certainty: LoadCertainty,
+        import_chain: tuple[ImportStep, ...],
+        caught: frozenset[str],
+    ) -> None:
         if module.kind == "source" and module.path not in self.nodes:
             facts = self.facts_cache.facts(module.path)
-            self.queues[certainty].append(ImportNode(module.path, facts, module, certainty, import_chain, caught))
+            self.queues[certainty].append(
+                ImportNode(module.path, facts, module, certainty, import_chain, caught)
+            )
 
     def is_bound(self, module: Module, name: str) -> bool:
         facts = self.facts_cache.facts(module.path) if module.kind == "source" else None
@@ -224,7 +249,11 @@ class _ImportGraphBuilder:
 
 def certainty_of(statement: Import, *, is_main: bool) -> LoadCertainty:
     """Return how surely an import runs when its module is loaded."""
-    rare = statement.conditions - {ImportCondition.GUARDED, ImportCondition.DYNAMIC} - ({ImportCondition.MAIN} if is_main else set())
+    rare = (
+        statement.conditions
+        - {ImportCondition.GUARDED, ImportCondition.DYNAMIC}
+        - ({ImportCondition.MAIN} if is_main else set())
+    )
     if rare:
         return LoadCertainty.POSSIBLE
     return LoadCertainty.GUARDED if statement.caught else LoadCertainty.CERTAIN

@@ -31,7 +31,9 @@ def scan_imports(text: str) -> tuple[Import, ...]:
     for match in _FROM.finditer(text):
         if match["dots"] or match["module"]:
             found.append(
-                _make_import(text, match, match["module"] or "", len(match["dots"]), _parse_names(match["names"]))
+                _make_import(
+                    text, match, match["module"] or "", len(match["dots"]), _parse_names(match["names"])
+                )
             )
     for match in _PLAIN.finditer(text):
         found += [_make_import(text, match, part.split()[0], 0, ()) for part in match["names"].split(",")]

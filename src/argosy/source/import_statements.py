@@ -77,7 +77,9 @@ class _ImportCollector:
             nodes = [*index.of_type(ast.Import), *index.of_type(ast.ImportFrom)]
             self.marks = self.calls.with_lines(node.lineno for node, _ in nodes)
 
-    def block(self, body: list[ast.stmt], conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Import]:
+    def block(
+        self, body: list[ast.stmt], conditions: frozenset[ImportCondition], caught: frozenset[str]
+    ) -> Iterator[Import]:
         for node in body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 yield from self.import_statement(node, conditions, caught)
@@ -91,7 +93,10 @@ class _ImportCollector:
         return self.marks is None or self.marks.is_marked(node.lineno, node.end_lineno)
 
     def import_statement(
-        self, node: ast.Import | ast.ImportFrom, conditions: frozenset[ImportCondition], caught: frozenset[str]
+        self,
+        node: ast.Import | ast.ImportFrom,
+        conditions: frozenset[ImportCondition],
+        caught: frozenset[str],
     ) -> Iterator[Import]:
         column = self.parsed.column(node)
         if isinstance(node, ast.Import):
@@ -101,7 +106,9 @@ class _ImportCollector:
             names = tuple(alias.name for alias in node.names)
             yield Import(node.module or "", node.level, names, node.lineno, column, conditions, caught)
 
-    def import_calls(self, node: ast.stmt, conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Import]:
+    def import_calls(
+        self, node: ast.stmt, conditions: frozenset[ImportCondition], caught: frozenset[str]
+    ) -> Iterator[Import]:
         """Yield the imports by call in the expressions of one statement, not in statements within it."""
         todo = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr | ast.withitem)]
         while todo:
@@ -116,17 +123,23 @@ Block = tuple[list[ast.stmt], frozenset[ImportCondition], frozenset[str]]
 
 
 def _in_function(
-    node: ast.FunctionDef | ast.AsyncFunctionDef, conditions: frozenset[ImportCondition], caught: frozenset[str]
+    node: ast.FunctionDef | ast.AsyncFunctionDef,
+    conditions: frozenset[ImportCondition],
+    caught: frozenset[str],
 ) -> Iterator[Block]:
     # A handler around a def does not surround its calls.
     yield node.body, (conditions | {ImportCondition.LAZY}) - {ImportCondition.GUARDED}, frozenset()
 
 
-def _in_class(node: ast.ClassDef, conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Block]:
+def _in_class(
+    node: ast.ClassDef, conditions: frozenset[ImportCondition], caught: frozenset[str]
+) -> Iterator[Block]:
     yield node.body, conditions, caught
 
 
-def _in_branches(node: ast.If, conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Block]:
+def _in_branches(
+    node: ast.If, conditions: frozenset[ImportCondition], caught: frozenset[str]
+) -> Iterator[Block]:
     # A chain of elif is as deep as it is long in the tree: walked, not recursed into.
     rest: list[ast.stmt] = [node]
     while len(rest) == 1 and isinstance(rest[0], ast.If):
@@ -144,16 +157,22 @@ def _in_loop(
     yield node.body + node.orelse, conditions | {ImportCondition.CONDITIONAL}, caught
 
 
-def _in_cases(node: ast.Match, conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Block]:
+def _in_cases(
+    node: ast.Match, conditions: frozenset[ImportCondition], caught: frozenset[str]
+) -> Iterator[Block]:
     for case in node.cases:
         yield case.body, conditions | {ImportCondition.CONDITIONAL}, caught
 
 
-def _in_with(node: ast.With | ast.AsyncWith, conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Block]:
+def _in_with(
+    node: ast.With | ast.AsyncWith, conditions: frozenset[ImportCondition], caught: frozenset[str]
+) -> Iterator[Block]:
     yield node.body, *_guarded_conditions(conditions, caught, control_flow.suppressed_by(node))
 
 
-def _in_try(node: ast.Try | ast.TryStar, conditions: frozenset[ImportCondition], caught: frozenset[str]) -> Iterator[Block]:
+def _in_try(
+    node: ast.Try | ast.TryStar, conditions: frozenset[ImportCondition], caught: frozenset[str]
+) -> Iterator[Block]:
     yield node.body, *_guarded_conditions(conditions, caught, control_flow.caught_by(node))
     rare = conditions | {ImportCondition.CONDITIONAL}
     for handler in node.handlers:
@@ -163,7 +182,9 @@ def _in_try(node: ast.Try | ast.TryStar, conditions: frozenset[ImportCondition],
 
 
 # The blocks of a statement, with what is known about when each runs.
-_BLOCK_SPLITTERS: dict[type[ast.stmt], Callable[[Any, frozenset[ImportCondition], frozenset[str]], Iterator[Block]]] = {
+_BLOCK_SPLITTERS: dict[
+    type[ast.stmt], Callable[[Any, frozenset[ImportCondition], frozenset[str]], Iterator[Block]]
+] = {
     ast.FunctionDef: _in_function,
     ast.AsyncFunctionDef: _in_function,
     ast.ClassDef: _in_class,

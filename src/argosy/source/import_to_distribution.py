@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from argosy.source.distributions import is_provider, distributions_by_module, normalize_name
+from argosy.source.distributions import distributions_by_module, is_provider, normalize_name
 
 MatchSource = Literal["asked", "table", "installed"]
 
@@ -75,7 +75,9 @@ xformers xgboost xlrd xmltodict yarl yfinance zeroconf zstandard
 """
 _SAME_NAME = frozenset(_SAME_NAME_TEXT.split())
 # Nothing of these exists for Linux.
-NOT_ON_LINUX = frozenset({"pywin32", "pyobjc-core", "pyobjc", "wmi", "pywinauto", "comtypes", "windows-curses"})
+NOT_ON_LINUX = frozenset(
+    {"pywin32", "pyobjc-core", "pyobjc", "wmi", "pywinauto", "comtypes", "windows-curses"}
+)
 
 
 class DistributionMatch(msgspec.Struct, frozen=True):

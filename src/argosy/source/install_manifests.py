@@ -23,7 +23,9 @@ INSTALL_FILE_PATTERNS = (
     *("*requirements*.txt", "*requirements*.in", "requirements/*.txt", "requirements/*.in", "pyproject.toml"),
     *("setup.cfg", "Pipfile", "environment*.yml", "environment*.yaml"),
 )
-_DEVELOPMENT_NAME = re.compile(r"dev|test|lint|doc|typ(?:es|ing)|check|ci\b|bench|build|constraint", re.IGNORECASE)
+_DEVELOPMENT_NAME = re.compile(
+    r"dev|test|lint|doc|typ(?:es|ing)|check|ci\b|bench|build|constraint", re.IGNORECASE
+)
 _PLAIN_BASE_IMAGE = re.compile(
     r"(?:docker\.io/)?(?:library/)?"
     r"(?:python|debian|ubuntu|alpine|fedora|nvidia/cuda|ghcr\.io/astral-sh/uv)(?:[:@]|$)"
@@ -108,7 +110,9 @@ def read_dockerfile_installs(instructions: Iterable[DockerfileInstructionLike]) 
             if taken is not None:
                 copies.append(taken)
     has_plain_base = bool(bases) and all(map(_PLAIN_BASE_IMAGE.match, bases))
-    return FileInstalls(Requirements(tuple(packages), (), tuple(includes), is_open), tuple(copies), has_plain_base)
+    return FileInstalls(
+        Requirements(tuple(packages), (), tuple(includes), is_open), tuple(copies), has_plain_base
+    )
 
 
 def _parse_copy(item: DockerfileInstructionLike) -> CopyInstruction | None:

@@ -97,7 +97,10 @@ class ModuleFinder:
     """
 
     def __init__(
-        self, roots: Sequence[str], assumed_roots: Sequence[str] = (), folders: DirectoryListings | None = None
+        self,
+        roots: Sequence[str],
+        assumed_roots: Sequence[str] = (),
+        folders: DirectoryListings | None = None,
     ) -> None:
         self.roots = tuple(dict.fromkeys(roots))
         self.assumed_roots = tuple(root for root in dict.fromkeys(assumed_roots) if root not in self.roots)

@@ -76,7 +76,9 @@ def is_peer_call(call: str) -> bool:
     return call != "bind" and _PEER_CALL_NAME.search(call) is not None
 
 
-def _references_in_call(node: ast.Call, scope: str, values: dict[str, str | int], parsed: Parsed) -> Iterator[PeerReference]:
+def _references_in_call(
+    node: ast.Call, scope: str, values: dict[str, str | int], parsed: Parsed
+) -> Iterator[PeerReference]:
     call = _last_name(node.func)
     for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
         text = _text_of(argument, values)

@@ -8,7 +8,7 @@ from types import CodeType
 
 import msgspec
 
-from argosy.source.python_source import SourceText, FailureStage, Unparsed, split_lines
+from argosy.source.python_source import FailureStage, SourceText, Unparsed, split_lines
 
 
 class Parsed(msgspec.Struct, frozen=True):

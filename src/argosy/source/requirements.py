@@ -24,7 +24,9 @@ _OPTIONS_WITH_VALUE = frozenset(
         *("--timeout", "--progress-bar", "--cache-dir", "--no-binary", "--only-binary", "--src"),
     }
 )
-_DEVELOPMENT_GROUP = re.compile(r"dev|test|lint|doc|type|typing|check|ci\b|bench|build|format|style", re.IGNORECASE)
+_DEVELOPMENT_GROUP = re.compile(
+    r"dev|test|lint|doc|type|typing|check|ci\b|bench|build|format|style", re.IGNORECASE
+)
 
 
 class PackageRequirement(msgspec.Struct, frozen=True, array_like=True):
@@ -120,7 +122,12 @@ class _PipCommandReader:
 
 
 def _is_path_or_url(argument: str) -> bool:
-    return "$" in argument or "://" in argument or argument.startswith((".", "/")) or argument.endswith((".whl", ".tar.gz"))
+    return (
+        "$" in argument
+        or "://" in argument
+        or argument.startswith((".", "/"))
+        or argument.endswith((".whl", ".tar.gz"))
+    )
 
 
 def read_pyproject(text: str) -> Requirements:

@@ -9,13 +9,21 @@ from typing import NamedTuple
 import msgspec
 
 from argosy.source import control_flow
-from argosy.source.import_graph import ImportGraph, ExternalImport, MissingImport, ImportNode, LoadCertainty, ImportStep, certainty_of
 from argosy.source.file_facts import FileFacts
+from argosy.source.import_graph import (
+    ExternalImport,
+    ImportGraph,
+    ImportNode,
+    ImportStep,
+    LoadCertainty,
+    MissingImport,
+    certainty_of,
+)
 from argosy.source.import_statements import Import, ImportCondition
 from argosy.source.module_finder import ModuleFinder
-from argosy.source.use_before_def import UseBeforeDefinition
 from argosy.source.python_source import Unparsed
 from argosy.source.undefined_names import UndefinedName
+from argosy.source.use_before_def import UseBeforeDefinition
 
 
 class StartupFinding(msgspec.Struct, frozen=True):
@@ -78,7 +86,11 @@ def find_startup_findings(import_graph: ImportGraph, context: StartupContext) ->
             found += _name_findings(node, node.facts, import_graph)
     found += [_missing_import_finding(item, import_graph) for item in import_graph.missing_imports]
     found += _off_path_findings(import_graph, context)
-    found += [_external_import_finding(item, context) for item in import_graph.external_imports if _is_not_installed(item, context)]
+    found += [
+        _external_import_finding(item, context)
+        for item in import_graph.external_imports
+        if _is_not_installed(item, context)
+    ]
     found.sort(key=lambda item: (not item.is_certain, item.sort_key(), item.column))
     first: dict[tuple[str, str, str], StartupFinding] = {}
     for item in found:
@@ -90,13 +102,17 @@ def _unparsed_finding(node: ImportNode, failed: Unparsed, context: StartupContex
     """A file that does not parse is told at its own place when it is the script, else at its import."""
     prefix = {"read": "", "parse": "does not parse: ", "compile": "does not compile: "}[failed.stage]
     if not node.import_chain:
-        return StartupFinding("S101", "", failed.path, failed.line, failed.column, prefix + failed.message, "", True)
+        return StartupFinding(
+            "S101", "", failed.path, failed.line, failed.column, prefix + failed.message, "", True
+        )
     last = node.import_chain[-1]
     name = node.module.name if node.module is not None else last.module
     is_certain = _is_certain(node.certainty, "SyntaxError", node.caught)
     place = f"{context.format_path(failed.path)}:{failed.line}:{failed.column}"
     message = f"imports `{name}`, which {prefix or 'cannot be read: '}{failed.message} ({place})"
-    return StartupFinding("S101", name, last.path, last.line, last.column, message, "", is_certain, node.import_chain[:-1])
+    return StartupFinding(
+        "S101", name, last.path, last.line, last.column, message, "", is_certain, node.import_chain[:-1]
+    )
 
 
 def _name_findings(node: ImportNode, facts: FileFacts, import_graph: ImportGraph) -> Iterator[StartupFinding]:
@@ -111,15 +127,33 @@ def _name_findings(node: ImportNode, facts: FileFacts, import_graph: ImportGraph
         is_certain = item.is_certain and _is_certain(node.certainty, "NameError", caught)
         place = (node.path, item.line, item.column)
         diagnosis = diagnose_use_before_definition(item, offer)
-        yield StartupFinding(diagnosis.code, diagnosis.subject, *place, diagnosis.message, diagnosis.hint, is_certain, node.import_chain)
+        yield StartupFinding(
+            diagnosis.code,
+            diagnosis.subject,
+            *place,
+            diagnosis.message,
+            diagnosis.hint,
+            is_certain,
+            node.import_chain,
+        )
     for name in facts.undefined:
         if name.name not in reported:
             diagnosis = diagnose_undefined(name, offer)
             place = (node.path, name.line, name.column)
-            yield StartupFinding(diagnosis.code, diagnosis.subject, *place, diagnosis.message, diagnosis.hint, False, node.import_chain)
+            yield StartupFinding(
+                diagnosis.code,
+                diagnosis.subject,
+                *place,
+                diagnosis.message,
+                diagnosis.hint,
+                False,
+                node.import_chain,
+            )
 
 
-def diagnose_use_before_definition(item: UseBeforeDefinition, suggest: Callable[[str], str]) -> StartupDiagnosis:
+def diagnose_use_before_definition(
+    item: UseBeforeDefinition, suggest: Callable[[str], str]
+) -> StartupDiagnosis:
     """Return what there is to say of a name that is read too early. offer: the hint for an unknown one."""
     if item.bound_by is None:
         message = f"`{item.name}` is read while the module loads, and never bound"
@@ -142,7 +176,9 @@ def _missing_import_finding(item: MissingImport, import_graph: ImportGraph) -> S
     return _import_finding(item.node, item.statement, diagnosis, error, item.certainty, item.caught)
 
 
-def diagnose_missing_import(item: MissingImport, names: Callable[[], Collection[str]]) -> tuple[StartupDiagnosis, str]:
+def diagnose_missing_import(
+    item: MissingImport, names: Callable[[], Collection[str]]
+) -> tuple[StartupDiagnosis, str]:
     """Return what there is to say of a local import that cannot succeed, and the error that it raises.
 
     names: what the module binds that lacks the name.
@@ -151,7 +187,9 @@ def diagnose_missing_import(item: MissingImport, names: Callable[[], Collection[
     hint = ""
     if item.reason == "module":
         whole, _, last = item.module.rpartition(".")
-        asked = "" if item.statement.module == item.module else f" (asked for: `{item.statement.written_name()}`)"
+        asked = (
+            "" if item.statement.module == item.module else f" (asked for: `{item.statement.written_name()}`)"
+        )
         where = f": `{whole}` has no `{last}`" if whole else ""
         message = f"there is no module `{item.module}` in the tree{where}{asked}"
     elif item.reason == "name":
@@ -167,7 +205,9 @@ def _external_import_finding(item: ExternalImport, context: StartupContext) -> S
     message = f"`{item.top}` is neither in the tree nor installed"
     hint = context.install_hint(item.statement.module) if context.install_hint is not None else ""
     diagnosis = StartupDiagnosis("I602", item.top, message, hint)
-    return _import_finding(item.node, item.statement, diagnosis, "ModuleNotFoundError", item.certainty, item.caught)
+    return _import_finding(
+        item.node, item.statement, diagnosis, "ModuleNotFoundError", item.certainty, item.caught
+    )
 
 
 def _import_finding(
@@ -201,7 +241,9 @@ def _off_path_findings(import_graph: ImportGraph, context: StartupContext) -> It
         if context.is_installed is not None and context.is_installed(name):
             continue
         folder = finder.folder_of(assumed[name])
-        message = f"`{name}` is in `{context.format_path(folder)}`, which is not on sys.path when the script starts"
+        message = (
+            f"`{name}` is in `{context.format_path(folder)}`, which is not on sys.path when the script starts"
+        )
         hint = f"env: {{PYTHONPATH: {os.path.relpath(folder, context.folder)}}}"
         yield StartupFinding("S103", name, step.path, step.line, step.column, message, hint, True)
 
@@ -213,7 +255,9 @@ def _first_certain_imports(import_graph: ImportGraph, tops: Collection[str]) -> 
     """
     first: dict[str, ImportStep] = {}
     for node in import_graph.nodes.values():
-        if not isinstance(node.facts, FileFacts) or any(_top_module(step.module) in tops for step in node.import_chain):
+        if not isinstance(node.facts, FileFacts) or any(
+            _top_module(step.module) in tops for step in node.import_chain
+        ):
             continue
         if node.facts.path_additions.folders or not node.facts.path_additions.is_complete:
             return {}

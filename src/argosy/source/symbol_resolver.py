@@ -80,7 +80,9 @@ class SymbolResolver:
         found = list(self._walk_bases(cls, ()))
         return tuple(dict.fromkeys(reversed(found)))[::-1]
 
-    def _walk_bases(self, cls: ClassDefinition, descendants: tuple[ClassDefinition, ...]) -> Iterator[ClassDefinition]:
+    def _walk_bases(
+        self, cls: ClassDefinition, descendants: tuple[ClassDefinition, ...]
+    ) -> Iterator[ClassDefinition]:
         if cls in descendants:
             return
         yield cls

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import msgspec
 
 from argosy.source import control_flow
-from argosy.source.python_parser import Parsed
 from argosy.source.name_scopes import PREDEFINED_NAMES, NameScope, NameUse
+from argosy.source.python_parser import Parsed
 
 # Bound by Python in a function of a class, and in a class body.
 _CLASS_PREDEFINED_NAMES = frozenset({"__class__", "__module__", "__qualname__"})

@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from argosy.source import control_flow
-from argosy.source.binder import Comprehension
 from argosy.source.ast_children import children
-from argosy.source.python_parser import Parsed
+from argosy.source.binder import Comprehension
 from argosy.source.name_scopes import PREDEFINED_NAMES, BindingKind, NameScope, has_lazy_annotations
+from argosy.source.python_parser import Parsed
 
 _NAME_ERROR = "NameError"
 _CLASS_NAMES = ("__module__", "__qualname__")
@@ -39,7 +39,9 @@ class UseBeforeDefinition(msgspec.Struct, frozen=True):
     caught: frozenset[str]
 
 
-def find_uses_before_definition(parsed: Parsed, module: NameScope, *, is_main: bool) -> tuple[UseBeforeDefinition, ...]:
+def find_uses_before_definition(
+    parsed: Parsed, module: NameScope, *, is_main: bool
+) -> tuple[UseBeforeDefinition, ...]:
     """Return the names that are read too early, each once, in the order of their lines.
 
     is_main: the file is run as a script, so that the block under `__name__ == "__main__"` runs.
@@ -216,7 +218,9 @@ class _DefinitionChecker:
             node = rest[0]
             self.check_reads(node.test, state, is_certain=is_reached)
             if not self.is_never_taken(node.test):
-                taken.append(self.visit_branch(node.body, state, is_reached and self.is_always_taken(node.test)))
+                taken.append(
+                    self.visit_branch(node.body, state, is_reached and self.is_always_taken(node.test))
+                )
                 is_reached = False
             rest = node.orelse
         taken.append(self.visit_branch(rest, state, is_reached))
@@ -374,7 +378,10 @@ def _comparison_reads(node: ast.Compare, is_certain: bool, shadowed: frozenset[s
 
 def _comprehension_reads(node: Comprehension, is_certain: bool, shadowed: frozenset[str]) -> list[Read]:
     inner = shadowed | _comprehension_targets(node)
-    return [(node.generators[0].iter, is_certain, shadowed), *((item, False, inner) for item in _comprehension_expressions(node))]
+    return [
+        (node.generators[0].iter, is_certain, shadowed),
+        *((item, False, inner) for item in _comprehension_expressions(node)),
+    ]
 
 
 # What an expression may leave out when it is evaluated, and what names are its own.

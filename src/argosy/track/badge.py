@@ -15,7 +15,9 @@ def render_badge(title: str, objective_statuses: Sequence[ObjectiveStatus]) -> s
     """Return the badge: green when all are achieved, red when one has regressed."""
     achieved = sum(outlook.status == "achieved" for outlook in objective_statuses)
     regressed = sum(outlook.status == "regressed" for outlook in objective_statuses)
-    message = f"{achieved} of {len(objective_statuses)} achieved" + (f", {regressed} regressed" if regressed else "")
+    message = f"{achieved} of {len(objective_statuses)} achieved" + (
+        f", {regressed} regressed" if regressed else ""
+    )
     colour = _COLOURS["bad" if regressed else "good" if achieved == len(objective_statuses) else "fair"]
     left, right = (round(len(text) * _LETTER_WIDTH) + 12 for text in (title, message))
     label = escape(f"{title}: {message}")

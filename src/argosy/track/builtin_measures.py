@@ -30,7 +30,9 @@ class BuiltinMeasure(msgspec.Struct, frozen=True):
 
 
 _BUILTINS = (
-    BuiltinMeasure("audit.CODE.count", "tree", "findings", True, "findings of a rule (`Z301`) or a family (`A`)"),
+    BuiltinMeasure(
+        "audit.CODE.count", "tree", "findings", True, "findings of a rule (`Z301`) or a family (`A`)"
+    ),
     BuiltinMeasure("audit.all.count", "tree", "findings", True, "findings of all rules"),
     BuiltinMeasure("audit.files.count", "tree", "files", True, "Python files"),
     BuiltinMeasure("audit.unparseable.count", "tree", "files", True, "Python files that do not parse"),
@@ -42,10 +44,14 @@ _BUILTINS = (
     BuiltinMeasure(
         "start.seconds", "fleet", "s", False, "from the command to the account: `argosy up -d`, from cold"
     ),
-    BuiltinMeasure("image.size", "fleet", "bytes", True, "what all built images take, shared layers once", True),
+    BuiltinMeasure(
+        "image.size", "fleet", "bytes", True, "what all built images take, shared layers once", True
+    ),
     BuiltinMeasure("image.largest", "fleet", "bytes", True, "the largest built image, unpacked", True),
     BuiltinMeasure("image.unproven", "fleet", "images", True, "built images that no run has proven", True),
-    BuiltinMeasure("hub.lost", "fleet", "records", True, "records that the hub of the running fleet lacks", True),
+    BuiltinMeasure(
+        "hub.lost", "fleet", "records", True, "records that the hub of the running fleet lacks", True
+    ),
 )
 _CODE = re.compile(r"audit\.([A-Z]\d{0,3})\.count")
 

@@ -62,11 +62,15 @@ def run_command(measure: Measure, directory: str, variables: Mapping[str, str]) 
             out, errors = process.communicate(timeout=measure.timeout_s)
         except subprocess.TimeoutExpired:
             _terminate(process)
-            raise MeasurementError(f"it was not done after {measure.timeout_s:g} s, and was stopped") from None
+            raise MeasurementError(
+                f"it was not done after {measure.timeout_s:g} s, and was stopped"
+            ) from None
         except BaseException:
             _terminate(process)
             raise
-    return MeasureOutput(out.decode("utf-8", "replace"), process.returncode, errors.decode("utf-8", "replace"))
+    return MeasureOutput(
+        out.decode("utf-8", "replace"), process.returncode, errors.decode("utf-8", "replace")
+    )
 
 
 def _terminate(process: subprocess.Popen[bytes]) -> None:
@@ -87,7 +91,9 @@ def parse_number_output(output: MeasureOutput, parser: OutputParser) -> float:
     if parser.kind == "exit":
         return float(output.exit_code)
     if output.exit_code not in (0, 1):
-        error_tail = output.errors.strip()[-_ERROR_TAIL_CHARACTERS:] or output.text.strip()[-_ERROR_TAIL_CHARACTERS:]
+        error_tail = (
+            output.errors.strip()[-_ERROR_TAIL_CHARACTERS:] or output.text.strip()[-_ERROR_TAIL_CHARACTERS:]
+        )
         raise MeasurementError(f"exit code {output.exit_code}" + (f": {error_tail}" if error_tail else ""))
     if parser.kind == "lines":
         return float(sum(bool(line.strip()) for line in output.text.splitlines()))
@@ -108,7 +114,9 @@ def _json_number(output: MeasureOutput, path: tuple[str, ...]) -> float:
         value: Any = json.loads(output.text)
     except ValueError as error:
         error_tail = output.errors.strip()[-_ERROR_TAIL_CHARACTERS:]
-        raise MeasurementError(f"it prints no JSON: {error}" + (f"; it says {error_tail}" if error_tail else "")) from None
+        raise MeasurementError(
+            f"it prints no JSON: {error}" + (f"; it says {error_tail}" if error_tail else "")
+        ) from None
     for at, key in enumerate(path):
         value = _json_step(value, key, ".".join(path[: at + 1]))
     if isinstance(value, bool | int | float):

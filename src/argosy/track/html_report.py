@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 
-from argosy.track.report_model import TableCell, TrackReport, ReportSection
+from argosy.track.report_model import ReportSection, TableCell, TrackReport
 
 _WIDTH, _HEIGHT = 96.0, 22.0
 

@@ -273,7 +273,9 @@ def _find_statements(lines: Sequence[str]) -> Iterator[_Statement]:
             yield _Statement(frozenset(words), name, number, state)
 
 
-def _find_contradictions(metrics: Iterable[MarkdownMetric], statements: Sequence[_Statement]) -> Iterator[Contradiction]:
+def _find_contradictions(
+    metrics: Iterable[MarkdownMetric], statements: Sequence[_Statement]
+) -> Iterator[Contradiction]:
     for one, other in combinations(statements, 2):
         if {one.state, other.state} == {"done", "open"} and _is_same_subject(one.words, other.words):
             done, left = (one, other) if one.state == "done" else (other, one)
@@ -294,7 +296,9 @@ def _find_contradictions(metrics: Iterable[MarkdownMetric], statements: Sequence
             continue
         names = frozenset(_subject_words(here.name)), frozenset(_subject_words(there.name))
         if len(names[0]) > 1 and names[0] == names[1]:
-            description = f"“{here.name}” is {here.current:g} {here.unit}".rstrip() + f", and {there.current:g}"
+            description = (
+                f"“{here.name}” is {here.current:g} {here.unit}".rstrip() + f", and {there.current:g}"
+            )
             yield Contradiction((here.line, there.line), description)
 
 
@@ -323,7 +327,9 @@ def _subject_words(text: str) -> set[str]:
     """Return the words that tell a subject: small, without hyphens and plurals."""
     plain = re.sub(r"(?<=\w)[-_](?=\w)", "", _DONE.sub(" ", _OPEN.sub(" ", text)).lower())
     words = re.findall(r"[a-z][a-z0-9]+", plain)
-    return {word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP_WORDS} - _STOP_WORDS
+    return {
+        word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP_WORDS
+    } - _STOP_WORDS
 
 
 def _strip_markdown(text: str) -> str:

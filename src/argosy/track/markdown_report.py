@@ -6,10 +6,10 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from argosy.track.report_model import TableCell, TrackReport, ReportSection, summarize
-from argosy.track.ratchet import Regression
-from argosy.track.trend import sparkline
 from argosy.track.metric_status import ObjectiveStatus
+from argosy.track.ratchet import Regression
+from argosy.track.report_model import ReportSection, TableCell, TrackReport, summarize
+from argosy.track.trend import sparkline
 
 _DIGEST_COMMENT = "<!-- sealed {} -->"
 _STATUS_MARKS = {
@@ -75,7 +75,9 @@ def render_line(objective_statuses: Sequence[ObjectiveStatus]) -> str:
     return f"Measured, not claimed: {summarize(objective_statuses)}\n"
 
 
-def render_comment(objective_statuses: Sequence[ObjectiveStatus], regressions: Sequence[Regression], fixed: int) -> str:
+def render_comment(
+    objective_statuses: Sequence[ObjectiveStatus], regressions: Sequence[Regression], fixed: int
+) -> str:
     """Return a comment for a pull request: what got worse first, then what changed for the better."""
     lines = [f"**Tracker**: {summarize(objective_statuses)}", ""]
     lines.append(f"{len(regressions)} worse:" if regressions else "Nothing got worse.")

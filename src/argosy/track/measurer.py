@@ -13,16 +13,16 @@ import msgspec
 
 from argosy.fault import ArgosyError
 from argosy.image.build.build_record import read_build_record
-from argosy.refit.core.tree_audit import audit
-from argosy.refit.core.audit_cache import default_cache_dir
 from argosy.refit.claims.file_scopes import UnknownScopeError
+from argosy.refit.core.audit_cache import default_cache_dir
 from argosy.refit.core.finding import Finding
+from argosy.refit.core.tree_audit import audit
 from argosy.track.builtin_measures import audit_code, find_builtin
-from argosy.track.command_runner import MeasureOutput, MeasurementError, parse_number_output, run_command
-from argosy.track.lost_records import count_lost_records
+from argosy.track.command_runner import MeasurementError, MeasureOutput, parse_number_output, run_command
 from argosy.track.inputs import InputDigester, InputDigests, expand_variables
+from argosy.track.lost_records import count_lost_records
 from argosy.track.measurement_ledger import MeasurementLedger, MeasurementRecord, Role
-from argosy.track.provenance import TreeRevision, resolve_commit, identify_machine, read_revision, worktree
+from argosy.track.provenance import TreeRevision, identify_machine, read_revision, resolve_commit, worktree
 from argosy.track.track_spec import Measure, Metric, Track
 from argosy.track.trend import spread_of
 from argosy.track.trial_start import measure_fleet
@@ -51,7 +51,9 @@ class Measurer:
         self._directory = directory
         self._variables = dict(variables)
         excluded = (track.ledger, track.report)
-        relocated = tuple(os.path.join(directory, os.path.relpath(path, track.directory)) for path in excluded)
+        relocated = tuple(
+            os.path.join(directory, os.path.relpath(path, track.directory)) for path in excluded
+        )
         self.digester = InputDigester(directory, relocated, variables)
         self._revision: TreeRevision | None = None
         self._excluded = relocated
@@ -137,7 +139,11 @@ class Measurer:
             return float(record.shared_bytes)
         if name == "image.largest":
             return float(max(entry.unpacked_bytes for entry in record.images.values()))
-        return float(sum(entry.smoke_test is None or not entry.smoke_test.is_passed for entry in record.images.values()))
+        return float(
+            sum(
+                entry.smoke_test is None or not entry.smoke_test.is_passed for entry in record.images.values()
+            )
+        )
 
     def _audit_value(self, measure: Measure) -> float:
         if measure.builtin == "audit.files.count":
@@ -206,7 +212,9 @@ def source_of(measure: Measure) -> Hashable:
     return ("audit", measure.tree) if builtin.subject == "tree" else ("fleet", measure.fleet, builtin.is_live)
 
 
-def find_stale(track: Track, ledger: MeasurementLedger, measurer: Measurer, *, everything: bool = False) -> list[MeasurementJob]:
+def find_stale(
+    track: Track, ledger: MeasurementLedger, measurer: Measurer, *, everything: bool = False
+) -> list[MeasurementJob]:
     """Return what has to be measured: never measured, in trouble, or on what is now another.
 
     everything: also what is fresh.
@@ -223,7 +231,9 @@ def find_stale(track: Track, ledger: MeasurementLedger, measurer: Measurer, *, e
         at = resolve_commit(track.directory, baseline.commit) if baseline.commit else ""
         known = latest_record(ledger.of(metric.name, "baseline"))
         if at:
-            is_known = known is not None and known.commit == at and known.method == baseline.measure.description()
+            is_known = (
+                known is not None and known.commit == at and known.method == baseline.measure.description()
+            )
             if not is_known or (known is not None and known.value is None):
                 jobs.append(MeasurementJob(metric, "baseline", baseline.measure, at))
         elif everything or not is_fresh(known, baseline.measure, measurer):
@@ -252,7 +262,11 @@ def is_fresh(record: MeasurementRecord | None, measure: Measure, measurer: Measu
 
 
 def measure_all(
-    track: Track, jobs: Iterable[MeasurementJob], measurer: Measurer, variables: Mapping[str, str], progress: OnProgress
+    track: Track,
+    jobs: Iterable[MeasurementJob],
+    measurer: Measurer,
+    variables: Mapping[str, str],
+    progress: OnProgress,
 ) -> Iterable[MeasurementRecord]:
     """Measure jobs, those of a commit in a work tree of it; each record comes as soon as it is there."""
     by_commit: dict[str, list[MeasurementJob]] = {}
@@ -266,7 +280,9 @@ def measure_all(
             yield from _measure_jobs(group, Measurer(track, directory, variables), progress)
 
 
-def _measure_jobs(jobs: Sequence[MeasurementJob], measurer: Measurer, progress: OnProgress) -> Iterable[MeasurementRecord]:
+def _measure_jobs(
+    jobs: Sequence[MeasurementJob], measurer: Measurer, progress: OnProgress
+) -> Iterable[MeasurementRecord]:
     for job in jobs:
         progress(job.display_name())
         yield measurer.measure(job)

@@ -20,7 +20,7 @@ import msgspec
 
 from argosy.track.measurement_ledger import MeasurementLedger, MeasurementRecord
 from argosy.track.provenance import identify_machine
-from argosy.track.track_spec import ObjectiveClaim, Metric, Objective, Track
+from argosy.track.track_spec import Metric, Objective, ObjectiveClaim, Track
 from argosy.track.trend import MIN_POINTS, predicted_time
 
 Status = Literal["unproven", "unknown", "stale", "regressed", "achieved", "on track", "at risk", "measured"]
@@ -82,7 +82,9 @@ def evaluate(track: Track, ledger: MeasurementLedger, is_fresh: IsFresh) -> tupl
     return tuple(_objective_status(track, objective, ledger, is_fresh) for objective in track.objectives)
 
 
-def _objective_status(track: Track, objective: Objective, ledger: MeasurementLedger, is_fresh: IsFresh) -> ObjectiveStatus:
+def _objective_status(
+    track: Track, objective: Objective, ledger: MeasurementLedger, is_fresh: IsFresh
+) -> ObjectiveStatus:
     end = due_date(track, objective)
     metric_statuses = tuple(status_of(metric, ledger, is_fresh, end) for metric in objective.metrics)
     statuses = {standing.status for standing in metric_statuses}
@@ -103,7 +105,9 @@ def due_date(track: Track, objective: Objective) -> datetime.date | None:
     return start + datetime.timedelta(days=7 * objective.weeks[1] - 1)
 
 
-def status_of(metric: Metric, ledger: MeasurementLedger, is_fresh: IsFresh, end: datetime.date | None) -> MetricStatus:
+def status_of(
+    metric: Metric, ledger: MeasurementLedger, is_fresh: IsFresh, end: datetime.date | None
+) -> MetricStatus:
     """Return how a metric stands. end: the day by which its target is to be met."""
     records = ledger.of(metric.name, "current")
     record = records[-1] if records else None
@@ -124,7 +128,9 @@ def status_of(metric: Metric, ledger: MeasurementLedger, is_fresh: IsFresh, end:
     )
 
 
-def _baseline_value(metric: Metric, ledger: MeasurementLedger) -> tuple[float | None, MeasurementRecord | None]:
+def _baseline_value(
+    metric: Metric, ledger: MeasurementLedger
+) -> tuple[float | None, MeasurementRecord | None]:
     if metric.baseline is None:
         return None, None
     if metric.baseline.stated is not None:
@@ -155,14 +161,18 @@ def _status_and_reason(
         return "regressed", f"{by:g} worse than its best, {best.value:g} at {best.commit[:9] or best.at}"
     if metric.target is not None and is_met(metric, record.value):
         return "achieved", "the target is met"
-    if baseline is not None and _shortfall(metric, record.value, baseline) > metric.tolerance.around(baseline):
+    if baseline is not None and _shortfall(metric, record.value, baseline) > metric.tolerance.around(
+        baseline
+    ):
         return "regressed", f"worse than the baseline, {baseline:g}"
     if metric.target is None:
         return "measured", "no target"
     return _trend_status(good, metric.target, end)
 
 
-def _trend_status(good: Sequence[MeasurementRecord], target: float, end: datetime.date | None) -> tuple[Status, str]:
+def _trend_status(
+    good: Sequence[MeasurementRecord], target: float, end: datetime.date | None
+) -> tuple[Status, str]:
     points = [(_epoch(one.at), one.value) for one in good if one.value is not None]
     if len(points) < MIN_POINTS:
         return "at risk", f"no trend yet from {len(points)} of {MIN_POINTS} measures"
@@ -185,7 +195,9 @@ def is_met(metric: Metric, value: float) -> bool:
     return value <= metric.target if metric.better == "lower" else value >= metric.target
 
 
-def best_record(metric: Metric, ledger: MeasurementLedger, record: MeasurementRecord | None) -> MeasurementRecord | None:
+def best_record(
+    metric: Metric, ledger: MeasurementLedger, record: MeasurementRecord | None
+) -> MeasurementRecord | None:
     """Return the record to hold `record` against: the best of earlier ones that can be compared.
 
     Got in the same way, since the last value that somebody accepted, and on the same kind of machine where

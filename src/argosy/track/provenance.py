@@ -70,7 +70,9 @@ def resolve_commit(directory: str, name: str) -> str:
     Raises InputError: git knows no such commit. Raises MissingError: there is no git.
     """
     try:
-        return _git_output(directory, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").strip()
+        return _git_output(
+            directory, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"
+        ).strip()
     except FileNotFoundError:
         hint = "install git, or leave commits out"
         raise MissingError(

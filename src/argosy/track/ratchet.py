@@ -12,10 +12,17 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.refit.core.baseline import BaselineEntry, load_baseline, build_entries, remove_resolved, compare_to_baseline, write_baseline
+from argosy.refit.core.baseline import (
+    BaselineEntry,
+    build_entries,
+    compare_to_baseline,
+    load_baseline,
+    remove_resolved,
+    write_baseline,
+)
 from argosy.refit.core.finding import Finding
-from argosy.track.track_spec import Metric, Track
 from argosy.track.metric_status import ObjectiveStatus
+from argosy.track.track_spec import Metric, Track
 
 
 class Regression(msgspec.Struct, frozen=True):

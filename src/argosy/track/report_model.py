@@ -10,8 +10,8 @@ import msgspec
 
 from argosy.fleet.quantities import format_size
 from argosy.track.measurement_ledger import MeasurementLedger
+from argosy.track.metric_status import MetricStatus, ObjectiveStatus, Status, due_date, is_met
 from argosy.track.track_spec import Metric, Track
-from argosy.track.metric_status import ObjectiveStatus, MetricStatus, Status, due_date, is_met
 
 STATUS_ORDER: tuple[Status, ...] = (
     "achieved",
@@ -54,7 +54,9 @@ class TrackReport(msgspec.Struct, frozen=True):
     sections: tuple[ReportSection, ...]
 
 
-def make_report(track: Track, objective_statuses: Sequence[ObjectiveStatus], ledger: MeasurementLedger) -> TrackReport:
+def make_report(
+    track: Track, objective_statuses: Sequence[ObjectiveStatus], ledger: MeasurementLedger
+) -> TrackReport:
     """Return what there is to say about a tracker."""
     parts = (
         _objectives(objective_statuses),
@@ -126,7 +128,11 @@ def _status_suffix(metric_status: MetricStatus) -> str:
 def _impact(objective_statuses: Sequence[ObjectiveStatus]) -> ReportSection | None:
     rows = []
     for metric_status in _metric_statuses(objective_statuses):
-        if metric_status.baseline is None or metric_status.current is None or metric_status.metric.measure is None:
+        if (
+            metric_status.baseline is None
+            or metric_status.current is None
+            or metric_status.metric.measure is None
+        ):
             continue
         if metric_status.status == "stale":
             continue
@@ -165,7 +171,9 @@ def _metrics(objective_statuses: Sequence[ObjectiveStatus]) -> ReportSection:
     rows = []
     for metric_status in _metric_statuses(objective_statuses):
         metric = metric_status.metric
-        values = tuple(one.value for one in metric_status.history[-_MAX_TREND_VALUES:] if one.value is not None)
+        values = tuple(
+            one.value for one in metric_status.history[-_MAX_TREND_VALUES:] if one.value is not None
+        )
         rows.append(
             (
                 TableCell(metric.name),
@@ -190,7 +198,9 @@ def _current(metric_status: MetricStatus) -> str:
     text = format_value(metric_status.current, metric_status.metric.unit)
     record = metric_status.record
     if record is not None and len(record.values) > 1:
-        text += f" ± {format_value(record.spread, metric_status.metric.unit)} (median of {len(record.values)})"
+        text += (
+            f" ± {format_value(record.spread, metric_status.metric.unit)} (median of {len(record.values)})"
+        )
     return text
 
 
@@ -218,7 +228,9 @@ def _roadmap(track: Track, objective_statuses: Sequence[ObjectiveStatus]) -> Rep
         return None
     start = datetime.date.fromisoformat(track.start)
     rows = []
-    for objective_status in sorted(slotted, key=lambda each: (each.objective.weeks or (0, 0), each.objective.name)):
+    for objective_status in sorted(
+        slotted, key=lambda each: (each.objective.weeks or (0, 0), each.objective.name)
+    ):
         first, last = objective_status.objective.weeks or (0, 0)
         weeks = f"{first}" if first == last else f"{first} to {last}"
         begins = start + datetime.timedelta(days=7 * (first - 1))
@@ -306,7 +318,10 @@ def _remaining_share(metric_status: MetricStatus) -> float:
         return 1.0
     if is_met(metric, metric_status.current):
         return 0.0
-    distance = abs((metric_status.baseline if metric_status.baseline is not None else metric_status.current) - metric.target)
+    distance = abs(
+        (metric_status.baseline if metric_status.baseline is not None else metric_status.current)
+        - metric.target
+    )
     return min(abs(metric_status.current - metric.target) / (distance or 1.0), 1.0)
 
 

@@ -13,27 +13,27 @@ from typing import TYPE_CHECKING
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.decode import StructDecoder, describe_node
-from argosy.fleet.yaml_nodes import MappingNode, read_document
 from argosy.fleet.locations import FaultList, TextPosition, format_path
-from argosy.fleet.suggestions import suggest
 from argosy.fleet.quantities import parse_duration_s
-from argosy.track.builtin_measures import BuiltinMeasure, find_builtin, builtin_names
+from argosy.fleet.suggestions import suggest
+from argosy.fleet.yaml_nodes import MappingNode, read_document
+from argosy.track.builtin_measures import BuiltinMeasure, builtin_names, find_builtin
 from argosy.track.track_spec import (
-    MetricBaseline,
-    ObjectiveClaim,
-    ObjectiveClaimKeys,
     Measure,
     MeasureKeys,
+    MethodKeys,
     Metric,
+    MetricBaseline,
     MetricKeys,
     Objective,
+    ObjectiveClaim,
+    ObjectiveClaimKeys,
     ObjectiveKeys,
     OutputParser,
     ParserKeys,
     Tolerance,
     Track,
     TrackKeys,
-    MethodKeys,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ def read_track(path: str | Path, text: str | None = None) -> tuple[Track | None,
 
 def _build(root: Node, directory: Path, faults: FaultList) -> Track | None:
     if not isinstance(root, MappingNode):
-        faults.add(root.position, "wrong-type", f"the file is {describe_node(root)}, expected a mapping", _HINT)
+        faults.add(
+            root.position, "wrong-type", f"the file is {describe_node(root)}, expected a mapping", _HINT
+        )
         return None
     decoder = StructDecoder(faults)
     values = decoder.decode_fields(root, TrackKeys)
@@ -123,7 +125,9 @@ class _TrackBuilder:
     def objective(self, name: str, keys: ObjectiveKeys) -> Objective:
         at = f"objectives.{name}"
         if not keys.metrics:
-            self.add_fault(f"{at}.metrics", "no-metrics", f"`{at}` has no metric", "an objective needs a number")
+            self.add_fault(
+                f"{at}.metrics", "no-metrics", f"`{at}` has no metric", "an objective needs a number"
+            )
         metrics = tuple(self.metric(name, each, one) for each, one in keys.metrics.items())
         return Objective(
             name=name,
@@ -198,7 +202,9 @@ class _TrackBuilder:
         if keys.fleet and builtin.subject != "fleet":
             self.add_fault(f"{at}.fleet", "fleet", f"`{keys.measure}` is about a tree", "`tree:` names it")
         if keys.tree and builtin.subject != "tree":
-            self.add_fault(f"{at}.tree", "tree", f"`{keys.measure}` is about a fleet", "`fleet:` names its file")
+            self.add_fault(
+                f"{at}.tree", "tree", f"`{keys.measure}` is about a fleet", "`fleet:` names its file"
+            )
         return Measure(
             builtin=keys.measure,
             tree=(keys.tree or ".") if builtin.subject == "tree" else "",

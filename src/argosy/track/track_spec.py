@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from argosy.fleet.fleet_spec import PositiveCount, Duration, Name, ScalarText
+from argosy.fleet.fleet_spec import Duration, Name, PositiveCount, ScalarText
 
 DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 SLOT_PATTERN = r"^\d{1,3}(-\d{1,3})?$"
@@ -67,7 +67,9 @@ class MethodKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         float | None, Meta(description="no measure: a figure that somebody gave; it is told as that")
     ] = None
     source: Annotated[ScalarText, Meta(description="with `stated`: who gave it, and where")] = ""
-    tree: Annotated[ScalarText, Meta(description="for `audit.*`: the folder to read (default: the tracker's)")] = ""
+    tree: Annotated[
+        ScalarText, Meta(description="for `audit.*`: the folder to read (default: the tracker's)")
+    ] = ""
     fleet: Annotated[ScalarText, Meta(description="for `fleet.*` and others: the fleet file")] = ""
     inputs: Globs = []
 
@@ -157,8 +159,12 @@ class TrackKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             extra={"phrase": "a date such as 2026-11-02"},
         ),
     ] = ""
-    report: Annotated[ScalarText, Meta(description="where the report is written; default TRACK.md")] = "TRACK.md"
-    ledger: Annotated[ScalarText, Meta(description="the folder of what was measured; default `track`")] = "track"
+    report: Annotated[ScalarText, Meta(description="where the report is written; default TRACK.md")] = (
+        "TRACK.md"
+    )
+    ledger: Annotated[ScalarText, Meta(description="the folder of what was measured; default `track`")] = (
+        "track"
+    )
     measures: Annotated[dict[Name, MeasureKeys], Meta(description="commands that several metrics read")] = {}
     objectives: Annotated[dict[Name, ObjectiveKeys], Meta(description="the objectives, by name")]
 

@@ -76,7 +76,11 @@ def render_imported(tracker: MarkdownTracker, source: str) -> str:
 
 def _metric_document(markdown_metric: MarkdownMetric, source: str) -> dict[str, Any]:
     where = f"{source}:{markdown_metric.line}: {markdown_metric.quote}"
-    known = [value for value in (markdown_metric.current, markdown_metric.baseline, markdown_metric.target) if value is not None]
+    known = [
+        value
+        for value in (markdown_metric.current, markdown_metric.baseline, markdown_metric.target)
+        if value is not None
+    ]
     metric: dict[str, Any] = {"stated": known[0], "source": where}
     if markdown_metric.unit:
         metric["unit"] = markdown_metric.unit
@@ -86,7 +90,10 @@ def _metric_document(markdown_metric: MarkdownMetric, source: str) -> dict[str, 
     if markdown_metric.target is not None:
         metric["target"] = markdown_metric.target
     if markdown_metric.baseline is not None:
-        metric["baseline"] = {"stated": markdown_metric.baseline, "source": f"{source}:{markdown_metric.line}"}
+        metric["baseline"] = {
+            "stated": markdown_metric.baseline,
+            "source": f"{source}:{markdown_metric.line}",
+        }
     return metric
 
 

@@ -56,7 +56,9 @@ def measure_fleet(fleet: str, variables: Mapping[str, str], timeout_s: float) ->
 
 def _measure_started(fleet: str, env: Mapping[str, str], timeout_s: float) -> dict[str, float]:
     wait_s = min(timeout_s, _UP_TIMEOUT_S)
-    up = _run_argosy(["up", fleet, "-d", "--no-hub", "--timeout", f"{wait_s:g}"], env, wait_s + 30, is_isolated=True)
+    up = _run_argosy(
+        ["up", fleet, "-d", "--no-hub", "--timeout", f"{wait_s:g}"], env, wait_s + 30, is_isolated=True
+    )
     status = _run_argosy(["status", fleet], env, 60.0, is_isolated=False)
     pids = {row["pid"] for row in status["agents"].values() if row.get("pid")}
     found = {"fleet.contexts": 0.0, "fleet.threads": 0.0, "fleet.pss": 0.0}
@@ -81,7 +83,9 @@ def _thread_names(pid: int) -> list[str]:
         return []
 
 
-def _run_argosy(arguments: list[str], env: Mapping[str, str], timeout_s: float, *, is_isolated: bool) -> dict[str, Any]:
+def _run_argosy(
+    arguments: list[str], env: Mapping[str, str], timeout_s: float, *, is_isolated: bool
+) -> dict[str, Any]:
     command = [sys.executable, "-m", "argosy", *arguments, "--json"]
     if is_isolated:
         command = [*_isolated_network_command(), *command]
@@ -95,7 +99,9 @@ def _run_argosy(arguments: list[str], env: Mapping[str, str], timeout_s: float, 
         document: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         error_tail = done.stderr.decode("utf-8", "replace").strip()[-300:]
-        raise MeasurementError(f"`argosy {arguments[0]}` ended with {done.returncode}: {error_tail}") from None
+        raise MeasurementError(
+            f"`argosy {arguments[0]}` ended with {done.returncode}: {error_tail}"
+        ) from None
     if "errors" in document and document.get("argosy") == "error/1":
         first = document["errors"][0]
         raise MeasurementError(f"{first['where']}: {first['message']}")

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from argosy.wire.client.peer import Peer
     from argosy.wire.client.sync_peer import connect
     from argosy.wire.errors import (
         BadArgument,
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
         WireError,
     )
     from argosy.wire.zmq_context.context_handle import context
-    from argosy.wire.client.peer import Peer
 
 __all__ = [
     "BadArgument",

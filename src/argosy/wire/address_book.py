@@ -113,7 +113,11 @@ class AddressResolver:
     def address(self, name: str) -> AgentAddress:
         """Return an agent's entry; raises InputError with the nearest name when there is none."""
         book = self.book
-        found = book.hubs.get(name.removeprefix(HUB_PREFIX)) if name.startswith(HUB_PREFIX) else book.agents.get(name)
+        found = (
+            book.hubs.get(name.removeprefix(HUB_PREFIX))
+            if name.startswith(HUB_PREFIX)
+            else book.agents.get(name)
+        )
         if found is None:
             raise InputError(_unknown_agent_fault(book, name, self._path))
         return found

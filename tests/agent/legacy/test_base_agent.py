@@ -546,7 +546,9 @@ def test_arguments_come_in_any_order(call: str, expected: tuple[str, int, int]) 
     from argosy.agent.legacy.constructor_args import parse_constructor_arguments  # noqa: PLC0415
 
     name, port, health_port = expected
-    given = eval(call, {"BaseAgent": lambda *args, **keywords: parse_constructor_arguments("Class", args, keywords)})
+    given = eval(
+        call, {"BaseAgent": lambda *args, **keywords: parse_constructor_arguments("Class", args, keywords)}
+    )
     assert (given.name, given.port) == (name, port)
     assert given.health_port in (health_port, None)
 

@@ -12,8 +12,8 @@ import pytest
 
 from argosy.agent.stubs.handler_spec import find_handler_specs
 from argosy.agent.stubs.stub_file import AgentService, render_stub
-from argosy.source.symbol_resolver import SymbolResolver
 from argosy.source.module_finder import ModuleFinder
+from argosy.source.symbol_resolver import SymbolResolver
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2"
 

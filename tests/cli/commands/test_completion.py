@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.cli.completer import complete
 from argosy.cli.command_table import COMMANDS
+from argosy.cli.completer import complete
 from rig.fleet import ARGOSY
 from rig.needs import needs
 

@@ -13,7 +13,7 @@ import subprocess
 import termios
 import time
 
-from argosy.cli.render.top_view import CpuUsage, describe_hidden_rows, make_rows, summary_line, format_table
+from argosy.cli.render.top_view import CpuUsage, describe_hidden_rows, format_table, make_rows, summary_line
 from argosy.engine.supervisor.messages import AgentStatus, FleetStatus
 from argosy.engine.unit.state_machine import State
 from rig.fleet import ARGOSY, Rig

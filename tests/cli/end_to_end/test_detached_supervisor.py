@@ -73,7 +73,14 @@ def test_a_client_that_died_over_the_start_is_no_fault_of_the_supervisor(rig: Ri
     rig.write(FLEET)
     reading, writing = os.pipe()
     os.close(reading)
-    words = [sys.executable, "-m", "argosy.engine.supervisor.entrypoint", str(rig.folder / "fleet.yaml"), "toy", str(writing)]
+    words = [
+        sys.executable,
+        "-m",
+        "argosy.engine.supervisor.entrypoint",
+        str(rig.folder / "fleet.yaml"),
+        "toy",
+        str(writing),
+    ]
     done = subprocess.run(
         words, env=rig.env, pass_fds=[writing], capture_output=True, timeout=60, check=False
     )

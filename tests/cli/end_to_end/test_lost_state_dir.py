@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from argosy.engine.process.os_process import lease
+from argosy.engine.process import lease
 
 from ..conftest import is_alive
 from .test_process_faults import GATED, PAIR, pids, state_folder, supervisor

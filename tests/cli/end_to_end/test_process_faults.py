@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from argosy.engine.process.os_process import lease
-from argosy.engine.supervisor.control_client import connect
+from argosy.engine.process import lease
 from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.control_client import connect
 from argosy.engine.unit.state_machine import State
 from rig.needs import require
 

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.admission.cpu_pressure import CpuPressure, dependent_chain_lengths, read_cpu_pressure, can_start_another
+from argosy.engine.admission.cpu_pressure import (
+    CpuPressure,
+    can_start_another,
+    dependent_chain_lengths,
+    read_cpu_pressure,
+)
 
 CALM, BUSY = CpuPressure(2, 0), CpuPressure(2, 50)
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from argosy.engine.process.helper_process import HelperResult
 from argosy.engine.admission.gpu_memory import GpuMemoryWatch, parse_free_bytes
+from argosy.engine.process.helper_process import HelperResult
 
 MIB = 1 << 20
 NO_DRIVER = (
@@ -40,7 +40,8 @@ def test_free_memory_is_that_of_the_gpus_that_tell_theirs(text: str, free: int |
 
 
 @pytest.mark.parametrize(
-    "outcome", [HelperResult(9, NO_DRIVER), HelperResult(6, "No devices were found\n"), HelperResult(None, "12\n")]
+    "outcome",
+    [HelperResult(9, NO_DRIVER), HelperResult(6, "No devices were found\n"), HelperResult(None, "12\n")],
 )
 def test_an_answer_that_failed_or_came_too_late_is_none_and_is_not_asked_for_at_once_again(
     monkeypatch: pytest.MonkeyPatch, outcome: HelperResult

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.admission.memory_history import MemoryHistory
 from argosy.engine.admission.available_memory import AvailableMemory, read_available_memory
 from argosy.engine.admission.gpu_memory import parse_free_bytes
+from argosy.engine.admission.memory_history import MemoryHistory
 from argosy.engine.admission.memory_sampler import read_process_memory, read_resident_bytes
 from argosy.engine.admission.resource_check import gpu_memory_shortage, memory_shortage, memory_to_admit
 
@@ -147,7 +147,11 @@ def test_the_most_of_the_last_process_is_remembered(tmp_path: Path) -> None:
     figures = MemoryHistory(path)
     for pid, size in ((1, 100), (1, 300), (1, 200)):
         figures.record_sample("A", pid, size)
-    assert (figures.peak_bytes("A"), MemoryHistory(path).peak_bytes("A"), figures.peak_bytes("B")) == (300, 300, None)
+    assert (figures.peak_bytes("A"), MemoryHistory(path).peak_bytes("A"), figures.peak_bytes("B")) == (
+        300,
+        300,
+        None,
+    )
     figures.record_sample("A", 2, 50)
     assert MemoryHistory(path).peak_bytes("A") == 50, "another process, which may be another program"
     path.write_text("torn")

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from argosy.engine.deploy.tree_version import (
     RecordedVersion,
     TreeVersion,
+    compute_tree_version,
     decode_tree_version,
     is_lock_file,
     read_tree_version,
-    compute_tree_version,
     write_tree_version,
 )
 from argosy.source.git_tree import tree_files

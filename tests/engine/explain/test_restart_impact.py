@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argosy.engine.explain.restart_impact import RestartImpact, estimate_impact
 from argosy.engine.explain.timing_history import TimingHistory
 from argosy.engine.unit.process_plan import ProcessSpec
-from argosy.engine.explain.restart_impact import RestartImpact, estimate_impact
 from argosy.fleet.fleet_spec import Need, Probe
 
 OnDeath = Literal["wait", "restart", "stop", "degrade"]

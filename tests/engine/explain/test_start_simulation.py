@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.explain.timing_history import DEFAULT_START_S, DurationEstimate, TimingHistory, estimate_starts
 from argosy.engine.explain.start_simulation import simulate_start
+from argosy.engine.explain.timing_history import (
+    DEFAULT_START_S,
+    DurationEstimate,
+    TimingHistory,
+    estimate_starts,
+)
 from argosy.fleet.dependency_graph import UnknownAgentError, graph_from_edges
 from argosy.fleet.schedule import compute_ready_times
 

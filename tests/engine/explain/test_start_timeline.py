@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.engine.state.event_log import EventLogRecord
-from argosy.engine.explain.timing_history import MAX_SAMPLES, load_timing_history
 from argosy.engine.explain.start_timeline import StartPhase, latest_start
+from argosy.engine.explain.timing_history import MAX_SAMPLES, load_timing_history
+from argosy.engine.state.event_log import EventLogRecord
 from argosy.fleet.dependency_graph import graph_from_edges
 
 

@@ -11,19 +11,19 @@ import sys
 import time
 from pathlib import Path
 
-from argosy.engine.fork.forker_client import _SOURCE_DIR, BARE_INTERPRETER_ARGS
-from argosy.engine.state.generation import acquire_lock, raise_generation
 from argosy.engine.fork.fork_protocol import (
     MAX_MESSAGE_BYTES,
-    Spawned,
     Exited,
     ForkerEvent,
+    Spawned,
     SpawnRequest,
     ZygoteReady,
     send_spawn_request,
     unpack_event,
 )
+from argosy.engine.fork.forker_client import _SOURCE_DIR, BARE_INTERPRETER_ARGS
 from argosy.engine.fork.zygote import ZYGOTE_CODE, PreloadRecipe
+from argosy.engine.state.generation import acquire_lock, raise_generation
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
 

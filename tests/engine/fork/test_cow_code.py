@@ -7,7 +7,7 @@ import textwrap
 import traceback
 from types import CodeType, FunctionType, ModuleType
 
-from argosy.engine.fork.cow_code import trace_code, compact_code
+from argosy.engine.fork.cow_code import compact_code, trace_code
 
 SOURCE = """
 def total(values, *, start=0):

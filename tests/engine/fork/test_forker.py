@@ -13,12 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.process.os_process import lease
 from argosy.engine.fork import fork_protocol
-from argosy.engine.process.os_process import os_process
+from argosy.engine.fork.fork_protocol import (
+    Exited,
+    ForkerEvent,
+    Spawned,
+    SpawnRequest,
+    send_spawn_request,
+    unpack_event,
+)
 from argosy.engine.fork.forker_client import _BOOTSTRAP_CODE, _SOURCE_DIR
+from argosy.engine.process import lease, os_process
 from argosy.engine.state.generation import acquire_lock, raise_generation
-from argosy.engine.fork.fork_protocol import Spawned, Exited, ForkerEvent, SpawnRequest, send_spawn_request, unpack_event
 
 
 class Forking:
@@ -107,7 +113,10 @@ def test_the_agent_leads_a_session_and_holds_and_records_its_lease(forking: Fork
     assert not lease.is_lease_free(forking.lease)
     record = lease.read_record(forking.lease)
     assert record is not None
-    assert (record.incarnation, record.identity) == (5, os_process.ProcessIdentity(birth.pid, found.start_ticks))
+    assert (record.incarnation, record.identity) == (
+        5,
+        os_process.ProcessIdentity(birth.pid, found.start_ticks),
+    )
     os.kill(birth.pid, signal.SIGKILL)
     assert forking.exit_code() == -signal.SIGKILL
     assert lease.is_lease_free(forking.lease)

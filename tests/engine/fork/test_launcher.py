@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.fork import forker_client
-from argosy.engine.fork import stale_forkers
+from argosy.engine.fork import forker_client, stale_forkers
 from argosy.engine.process.os_process import boot_id, is_alive, read_stat
 from argosy.engine.unit.state_machine import State
 
@@ -93,7 +92,9 @@ def test_a_start_that_a_stopped_forker_was_asked_for_goes_on_with_the_next(sail:
 def test_a_forker_that_tells_nothing_is_ended_and_replaced(
     sail: Sail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forker_client, "_STOPPED_TIMEOUT_S", NEVER_S)  # a stop is how this test makes it silent
+    monkeypatch.setattr(
+        forker_client, "_STOPPED_TIMEOUT_S", NEVER_S
+    )  # a stop is how this test makes it silent
     monkeypatch.setattr(forker_client, "_REPLY_TIMEOUT_S", 0.1)
 
     async def test(sea: Sea) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from argosy.engine.state.event_log import EventLogRecord
 from argosy.engine.fork.spawn_report import SpawnReport, read_spawn_report
+from argosy.engine.state.event_log import EventLogRecord
 
 
 def entry(kind: str, agent: str = "", text: str = "") -> EventLogRecord:

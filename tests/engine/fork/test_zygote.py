@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.fork.fork_protocol import Spawned, SpawnDeclined
+from argosy.engine.fork.fork_protocol import SpawnDeclined, Spawned
 from argosy.engine.fork.zygote import ALWAYS_LOADED, PreloadRecipe
 
 from .forking import Bearing
@@ -165,7 +165,9 @@ def test_the_zygote_says_what_it_loaded_and_shows_itself(zygote: Bearing) -> Non
 
 
 def test_what_is_loaded_is_not_loaded_again(zygote: Bearing, script: Path) -> None:
-    script.write_text("import sys; print('numpy' in sys.modules, 'argosy.engine.fork.preload_plan' in sys.modules)")
+    script.write_text(
+        "import sys; print('numpy' in sys.modules, 'argosy.engine.fork.preload_plan' in sys.modules)"
+    )
     assert zygote.run(str(script)) == 0
     assert zygote.said() == "True False\n"
 

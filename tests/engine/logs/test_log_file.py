@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argosy.engine.logs.log_file import (
+    LogMark,
+    append_marks,
+    index_path,
+    most_relevant_line,
+    open_log,
+    read_marks,
+)
 from argosy.engine.logs.log_keeper import LogKeeper
 from argosy.engine.logs.log_reader import LogReader, find_tail_offset
-from argosy.engine.logs.log_file import LogMark, append_marks, index_path, open_log, read_marks, most_relevant_line
 from argosy.engine.logs.log_watch import LogWatch
 from argosy.fault import MissingError
 

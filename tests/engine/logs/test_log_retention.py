@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argosy.engine.logs.log_file import _MAX_MARKS, LogMark, append_marks, most_relevant_line, read_marks
 from argosy.engine.logs.log_keeper import LogKeeper, trim_log
 from argosy.engine.logs.log_reader import LogReader, find_tail_offset
-from argosy.engine.logs.log_file import _MAX_MARKS, LogMark, append_marks, read_marks, most_relevant_line
 from argosy.engine.logs.log_retention import LogLimits, plan_cuts
 
 LIMITS = LogLimits(size_bytes=1000, total_bytes=3000)

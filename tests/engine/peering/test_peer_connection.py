@@ -12,13 +12,13 @@ import zmq
 
 from argosy.engine.peering.peer_connection import PeerConnection
 from argosy.engine.peering.peer_protocol import (
-    PeerHeartbeat,
-    PeeringRejected,
+    AgentsSnapshot,
     MemoryReport,
     PeerFrame,
     PeerGoodbye,
+    PeerHeartbeat,
+    PeeringRejected,
     StatusUpdate,
-    AgentsSnapshot,
     SubscribeAgents,
     decode_client_frame,
     encode_frame,
@@ -26,8 +26,8 @@ from argosy.engine.peering.peer_protocol import (
 from argosy.engine.peering.peering_plan import PeeringPlan
 from argosy.engine.supervisor.messages import AgentStatus
 from argosy.engine.unit.state_machine import State
-from argosy.wire.security.key_management import make_keys
 from argosy.wire.security.curve_keys import PUBLIC_SUFFIX, SECRET_SUFFIX, read_key
+from argosy.wire.security.key_management import make_keys
 
 WITHIN_S = 20.0
 
@@ -116,8 +116,12 @@ def test_what_follows_a_snapshot_at_once_does_not_overtake_it(door: Door) -> Non
         )
         try:
             assert (await door.watched()).fleet == "duo"
-            said: list[PeerFrame] = [AgentsSnapshot(epoch=1, sequence=7, agents={"B": status(State.STARTING)})]
-            said += [StatusUpdate(epoch=1, sequence=n, agent="B", status=status(State.READY)) for n in (8, 9, 10)]
+            said: list[PeerFrame] = [
+                AgentsSnapshot(epoch=1, sequence=7, agents={"B": status(State.STARTING)})
+            ]
+            said += [
+                StatusUpdate(epoch=1, sequence=n, agent="B", status=status(State.READY)) for n in (8, 9, 10)
+            ]
             door.say(*said)
             time.sleep(0.2)  # the loop stands still meanwhile: all of it is there when it looks
             await until(lambda: len(heard) == len(said))

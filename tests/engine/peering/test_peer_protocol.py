@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.engine.peering.peer_protocol import (
-    PeerRequest,
-    PeerHeartbeat,
-    PeeringRejected,
-    MemoryReport,
+    AgentsSnapshot,
     CancelPeerRequest,
+    MemoryReport,
     PeerFrame,
     PeerGoodbye,
-    StatusUpdate,
-    AgentsSnapshot,
+    PeerHeartbeat,
+    PeeringRejected,
     PeerReply,
+    PeerRequest,
+    StatusUpdate,
     SubscribeAgents,
     decode_client_frame,
     decode_server_frame,
@@ -54,10 +54,13 @@ from_dialler = st.one_of(
 )
 from_door = st.one_of(
     st.just(PeerHeartbeat()),
-    st.builds(AgentsSnapshot, epoch=numbers, number=numbers, agents=st.dictionaries(texts, statuses, max_size=3)),
+    st.builds(
+        AgentsSnapshot, epoch=numbers, number=numbers, agents=st.dictionaries(texts, statuses, max_size=3)
+    ),
     st.builds(StatusUpdate, epoch=numbers, number=numbers, agent=texts, status=statuses),
     st.builds(
-        MemoryReport, agents=st.dictionaries(texts, st.tuples(numbers, numbers, st.floats(0, 100)), max_size=3)
+        MemoryReport,
+        agents=st.dictionaries(texts, st.tuples(numbers, numbers, st.floats(0, 100)), max_size=3),
     ),
     st.builds(PeeringRejected, reason=texts),
     st.builds(PeerGoodbye, running=numbers),

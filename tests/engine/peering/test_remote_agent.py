@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.peering.remote_agent import RemoteAgent
 from argosy.engine.peering.peering_plan import RemoteAgentSpec, plan_peering
+from argosy.engine.peering.remote_agent import RemoteAgent
 from argosy.engine.supervisor.messages import AgentStatus
 from argosy.engine.unit.state_machine import READY_STATES, RUNNING_STATES, State
 from argosy.fleet.environments import place

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.process.cgroup import CPU, MEMORY, ControlGroups, find_delegated, available_controllers
+from argosy.engine.process.cgroup import CPU, MEMORY, ControlGroups, available_controllers, find_delegated
 from cgroups import made_group
 
 

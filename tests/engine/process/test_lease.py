@@ -13,7 +13,6 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from argosy.engine.state.generation import acquire_lock, raise_generation, read_generation
 from argosy.engine.process.lease import (
     RECORD_BYTES,
     LeaseRecord,
@@ -26,6 +25,7 @@ from argosy.engine.process.lease import (
     write_record,
 )
 from argosy.engine.process.os_process import ProcessIdentity, boot_id, open_process, read_stat
+from argosy.engine.state.generation import acquire_lock, raise_generation, read_generation
 
 RECORDS = st.builds(
     LeaseRecord,
@@ -56,7 +56,9 @@ def test_no_bytes_crash_the_reader(data: bytes) -> None:
 def test_zeros_are_no_record() -> None:
     assert unpack_record(bytes(RECORD_BYTES)) is None
     assert unpack_record(b"") is None
-    assert unpack_record(sealed(struct.pack("<II16sQQQI", 2, 0, b"b" * 16, 1, 1, 1, 1))) is None, "of length 0"
+    assert unpack_record(sealed(struct.pack("<II16sQQQI", 2, 0, b"b" * 16, 1, 1, 1, 1))) is None, (
+        "of length 0"
+    )
 
 
 def sealed(body: bytes) -> bytes:
@@ -117,7 +119,9 @@ def test_a_record_is_read_back(tmp_path: Path) -> None:
     pidfd = open_process(record.identity)
     assert pidfd is not None
     os.close(pidfd)
-    assert open_process(ProcessIdentity(os.getpid(), me.start_ticks + 1)) is None, "another process of that number"
+    assert open_process(ProcessIdentity(os.getpid(), me.start_ticks + 1)) is None, (
+        "another process of that number"
+    )
 
 
 def test_there_is_no_record_where_there_is_no_file(tmp_path: Path) -> None:

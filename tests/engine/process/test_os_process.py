@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.process.os_process import os_process
+from argosy.engine.process import os_process
 from argosy.engine.process.os_process import ProcessIdentity
 
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from argosy.engine.process.os_process import port_owners as module
+from argosy.engine.process import port_owners as module
 from argosy.engine.process.port_owners import PortOwners
-from argosy.engine.process.tcp_ports import PortOwner, is_port_free, has_no_listener, iter_open_sockets
+from argosy.engine.process.tcp_ports import PortOwner, has_no_listener, is_port_free, iter_open_sockets
 
 
 def find(port: int, session: int) -> tuple[PortOwner | None, bool]:
@@ -74,7 +74,10 @@ def test_all_who_ask_at_once_share_one_list_of_sockets_and_one_search_of_their_p
         asked = PortOwners()
         first = await asyncio.gather(*(asked.find_listener(port, os.getpid()) for port in listening))
         asked._listing_valid_until = 0.0  # a second later: whose they are is still known
-        return [*first, *await asyncio.gather(*(asked.find_listener(port, os.getpid()) for port in listening))]
+        return [
+            *first,
+            *await asyncio.gather(*(asked.find_listener(port, os.getpid()) for port in listening)),
+        ]
 
     found = asyncio.run(ask_all())
     assert found == 2 * [(PortOwner(port, os.getpid(), ""), True) for port in listening]

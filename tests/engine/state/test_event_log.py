@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.engine.state.event_log import EventLog, EventLogFollower, rotated_path, read_event_log
+from argosy.engine.state.event_log import EventLog, EventLogFollower, read_event_log, rotated_path
 
 
 def note(path: Path, *kinds: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.unit.state_machine import filesystem
+from argosy.engine.state import filesystem
 from argosy.engine.state.filesystem import is_network_filesystem, punch_hole
 
 

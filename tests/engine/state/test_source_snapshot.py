@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.state.source_snapshot import SourceSnapshot, FileFingerprint, update_source_snapshot, read_source_snapshot, iter_sources, fingerprint_file
+from argosy.engine.explain.staleness import agent_started_at, find_stale_agents
 from argosy.engine.process.lease import LeaseRecord, pack_record
 from argosy.engine.process.os_process import ProcessIdentity, read_stat
-from argosy.engine.explain.staleness import agent_started_at, find_stale_agents
-from argosy.fleet.loader import load_fleet
+from argosy.engine.state.source_snapshot import (
+    FileFingerprint,
+    SourceSnapshot,
+    fingerprint_file,
+    iter_sources,
+    read_source_snapshot,
+    update_source_snapshot,
+)
 from argosy.fleet.fleet_spec import Fleet
+from argosy.fleet.loader import load_fleet
 
 FLEET = """\
 fleet: toy
@@ -142,6 +149,10 @@ def test_an_agent_began_when_it_wrote_its_lease_and_not_when_its_process_started
     assert started_s is not None
     lease.write_bytes(pack_record(LeaseRecord(b"b" * 16, 1, ProcessIdentity(os.getpid(), me.start_ticks), 1)))
     assert agent_started_at(os.getpid(), lease) == lease.stat().st_mtime > started_s
-    lease.write_bytes(pack_record(LeaseRecord(b"b" * 16, 1, ProcessIdentity(os.getpid(), me.start_ticks + 1), 1)))
-    assert agent_started_at(os.getpid(), lease) == pytest.approx(started_s, abs=1.0), "another process has held it"
+    lease.write_bytes(
+        pack_record(LeaseRecord(b"b" * 16, 1, ProcessIdentity(os.getpid(), me.start_ticks + 1), 1))
+    )
+    assert agent_started_at(os.getpid(), lease) == pytest.approx(started_s, abs=1.0), (
+        "another process has held it"
+    )
     assert agent_started_at(2**22 + 1, lease) is None

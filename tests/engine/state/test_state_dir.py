@@ -62,7 +62,13 @@ def test_folders_are_private_also_those_that_were_there(tmp_path: Path) -> None:
     folder.path.mkdir(parents=True, mode=0o755)
     folder.create()
     folder.create()
-    for path in (folder.path, folder.leases_dir, folder.logs_dir, folder.runtime_path, folder.runtime_path.parent):
+    for path in (
+        folder.path,
+        folder.leases_dir,
+        folder.logs_dir,
+        folder.runtime_path,
+        folder.runtime_path.parent,
+    ):
         assert path.stat().st_mode & 0o777 == 0o700, path
 
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argosy.engine.state.state_dir import StateDir
-from argosy.engine.unit.state_machine import State
 from argosy.engine.state.unit_state_store import PersistedUnitState, UnitStateStore, read_unit_states
+from argosy.engine.unit.state_machine import State
 
 wills = st.builds(
     PersistedUnitState,
@@ -53,8 +53,13 @@ def test_the_last_will_of_each_is_the_one_that_is_read(
 
 def test_what_is_too_long_for_its_page_loses_lines_and_words_and_leaves_the_others(folder: StateDir) -> None:
     book = UnitStateStore(folder)
-    long = PersistedUnitState(desired_up=True, digest="d", restarts=7, reason="x" * 5000, last_lines=["y" * 200] * 30)
-    short = {"A": PersistedUnitState(desired_up=True, digest="a"), "C": PersistedUnitState(desired_up=False, digest="c")}
+    long = PersistedUnitState(
+        desired_up=True, digest="d", restarts=7, reason="x" * 5000, last_lines=["y" * 200] * 30
+    )
+    short = {
+        "A": PersistedUnitState(desired_up=True, digest="a"),
+        "C": PersistedUnitState(desired_up=False, digest="c"),
+    }
     for agent, will in {"A": short["A"], "B": long, "C": short["C"]}.items():
         assert book.write(agent, will)
     assert book.write("B", long)
@@ -96,7 +101,9 @@ def test_what_cannot_be_written_is_told_and_the_folder_may_come_back(tmp_path: P
 
 def test_a_fleet_of_an_earlier_version_is_read_and_goes_over(folder: StateDir) -> None:
     folder.legacy_unit_state("A").parent.mkdir()
-    folder.legacy_unit_state("A").write_bytes(msgspec.json.encode(PersistedUnitState(desired_up=False, digest="old", restarts=3)))
+    folder.legacy_unit_state("A").write_bytes(
+        msgspec.json.encode(PersistedUnitState(desired_up=False, digest="old", restarts=3))
+    )
     book = UnitStateStore(folder)
     assert book.read("A") == PersistedUnitState(desired_up=False, digest="old", restarts=3)
     assert book.write("A", PersistedUnitState(desired_up=True, digest="new"))

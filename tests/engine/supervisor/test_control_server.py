@@ -10,25 +10,25 @@ from pathlib import Path
 
 import pytest
 
+from argosy.engine.state.state_dir import StateDir
 from argosy.engine.supervisor.control_client import (
     ControlClient,
-    SupervisorStoppedError,
     SupervisorLostError,
+    SupervisorStoppedError,
     connect,
 )
 from argosy.engine.supervisor.control_server import ControlServer, ControlSession
-from argosy.engine.state.state_dir import StateDir
 from argosy.engine.supervisor.messages import (
     PROTOCOL,
     AgentStateChanged,
-    ShuttingDown,
     ClientHello,
     ControlMessage,
-    Refused,
     ControlRequest,
     GetStatus,
-    Subscribe,
+    Refused,
     ServerHello,
+    ShuttingDown,
+    Subscribe,
     decode_reply,
     encode_line,
 )
@@ -63,7 +63,9 @@ def folder(tmp_path: Path) -> StateDir:
 
 
 def serve(
-    folder: StateDir, ask: Callable[[], object], answer: Callable[[ControlSession, ControlRequest], None] = lambda *_: None
+    folder: StateDir,
+    ask: Callable[[], object],
+    answer: Callable[[ControlSession, ControlRequest], None] = lambda *_: None,
 ) -> Answering:
     """Run `ask` in a thread while a server answers."""
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.engine.supervisor.messages import (
-    ControlReply,
-    Apply,
     AgentStateChanged,
+    Apply,
     ControlMessage,
+    ControlReply,
     ControlRequest,
     GetStatus,
     decode_reply,
@@ -64,7 +64,9 @@ def test_an_apply_survives_its_line_whatever_the_environment_holds(message: Appl
 def test_a_change_survives_its_line(
     agent: str, state: State, reason: str, pid: int | None, waiting: list[str]
 ) -> None:
-    message = AgentStateChanged(agent=agent, state=state, at_s=1.5, reason=reason, pid=pid, waiting_on=waiting)
+    message = AgentStateChanged(
+        agent=agent, state=state, at_s=1.5, reason=reason, pid=pid, waiting_on=waiting
+    )
     assert decode_reply(encode_line(message)) == message
 
 

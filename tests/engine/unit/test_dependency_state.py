@@ -7,9 +7,9 @@ import itertools
 import pytest
 
 from argosy.agent.health import Status
-from argosy.engine.unit.dependency_state import health_event, evaluate_dependencies
-from argosy.engine.unit.state_machine import UnitAction, UnitEvent, State, next_transition
-from argosy.engine.unit.context import FailedDependency, DependencyStatus
+from argosy.engine.unit.context import DependencyStatus, FailedDependency
+from argosy.engine.unit.dependency_state import evaluate_dependencies, health_event
+from argosy.engine.unit.state_machine import State, UnitAction, UnitEvent, next_transition
 
 LACK = {"A": FailedDependency("A", "exited with code 3")}
 # What is asked for and what will not come, and the event that follows in a blocked state and in the others.
@@ -23,7 +23,9 @@ NEEDS = [
 
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize(("needs", "when_blocked", "otherwise"), NEEDS)
-def test_needs(needs: DependencyStatus, when_blocked: UnitEvent, otherwise: UnitEvent | None, state: State) -> None:
+def test_needs(
+    needs: DependencyStatus, when_blocked: UnitEvent, otherwise: UnitEvent | None, state: State
+) -> None:
     found = evaluate_dependencies(needs, state)
     assert (found and found[0]) == (when_blocked if state is State.BLOCKED else otherwise)
 

@@ -7,20 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from argosy.engine.supervisor.plan_diff import PlanDiff, RunningAgent, diff_plan, select_scope
 from argosy.engine.state.state_dir import StateDir
-from argosy.engine.unit.process_plan import ProcessPlan, LivenessSchedule, full_environment, plan_fleet
+from argosy.engine.supervisor.plan_diff import PlanDiff, RunningAgent, diff_plan, select_scope
+from argosy.engine.unit.process_plan import LivenessSchedule, ProcessPlan, full_environment, plan_fleet
 from argosy.fault import InputError
 from argosy.fleet.environments import local_machines, place
-from argosy.fleet.loader import load_fleet
 from argosy.fleet.fleet_spec import Probe
+from argosy.fleet.loader import load_fleet
 
 
 def plan_of(root: Path, agents: str, **variables: str) -> ProcessPlan:
     text = "fleet: f\nagents:\n" + "".join(f"  {line}\n" for line in agents.splitlines())
     fleet = load_fleet(root / "fleet.yaml", text)
     placement = place(fleet, "testing", variables)
-    return plan_fleet(fleet, placement, local_machines(placement, None, variables), StateDir(root / "s", root / "r"))
+    return plan_fleet(
+        fleet, placement, local_machines(placement, None, variables), StateDir(root / "s", root / "r")
+    )
 
 
 @pytest.fixture
@@ -84,7 +86,11 @@ def test_a_liveness_probe_and_the_port_of_a_readiness_probe(root: Path) -> None:
     )
     plan = plan_of(root, agents)
     x, y = plan.processes["X"], plan.processes["Y"]
-    assert (x.liveness, x.liveness_schedule, x.probe_port) == (Probe(probe="tcp", port=2), LivenessSchedule(2.0, 5), None)
+    assert (x.liveness, x.liveness_schedule, x.probe_port) == (
+        Probe(probe="tcp", port=2),
+        LivenessSchedule(2.0, 5),
+        None,
+    )
     assert (y.liveness, y.probe_port, y.probe.path) == (None, 4, "/health")
 
 

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.engine.unit.process_plan import ProcessSpec
-from argosy.engine.unit.restart_policy import FROZEN_GRACE_S, RestartBudget, ProcessExit, decide_exit, stop_grace_s, with_jitter
+from argosy.engine.unit.restart_policy import (
+    FROZEN_GRACE_S,
+    ProcessExit,
+    RestartBudget,
+    decide_exit,
+    stop_grace_s,
+    with_jitter,
+)
 from argosy.engine.unit.state_machine import UnitEvent
 from argosy.fleet.fleet_spec import Probe
 
@@ -70,7 +77,10 @@ def test_by_policy(restart: str, code: int | None, cause: str, expected: UnitEve
 
 
 def test_what_is_wanted_down_is_finished_whatever_happened() -> None:
-    assert decide_exit(SPEC, ProcessExit(1, "exit", True), False, RestartBudget(3, 60.0), 0.0).event is UnitEvent.FINISHED
+    assert (
+        decide_exit(SPEC, ProcessExit(1, "exit", True), False, RestartBudget(3, 60.0), 0.0).event
+        is UnitEvent.FINISHED
+    )
 
 
 def test_a_child_that_never_became_the_agent_spends_no_restart() -> None:
@@ -135,7 +145,9 @@ def test_a_backoff_never_shrinks_and_never_passes_its_most(
 ) -> None:
     spec = msgspec.structs.replace(SPEC, backoff_first_s=first_s, backoff_most_s=most_s)
     budget = RestartBudget(times, 60.0)
-    waits = [decide_exit(spec, ProcessExit(1, "exit", was_ready), True, budget, 0.0).delay_s for _ in range(times)]
+    waits = [
+        decide_exit(spec, ProcessExit(1, "exit", was_ready), True, budget, 0.0).delay_s for _ in range(times)
+    ]
     assert waits == sorted(waits)
     assert all(0.0 <= wait_s <= most_s for wait_s in waits)
     assert waits[0] == (0.0 if was_ready else min(first_s, most_s))

@@ -12,9 +12,9 @@ from argosy.engine.unit.state_machine import (
     RUNNING_STATES,
     SETTLED_STATES,
     TRANSITIONS,
+    State,
     UnitAction,
     UnitEvent,
-    State,
     next_transition,
 )
 

@@ -15,26 +15,25 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from argosy.engine.process.os_process import lease
-from argosy.engine.process.os_process import os_process
-from argosy.engine.admission.memory_history import MemoryHistory
-from argosy.engine.supervisor.rollout_steps import OrderedStop
-from argosy.engine.unit.unit_manager import UnitManager
-from argosy.engine.state.event_log import read_event_log
-from argosy.engine.state.state_dir import StateDir
 from argosy.engine.admission.available_memory import AvailableMemory
-from argosy.engine.state.generation import acquire_lock, raise_generation
+from argosy.engine.admission.memory_history import MemoryHistory
 from argosy.engine.peering.peer_set import PeerSet
-from argosy.engine.supervisor.messages import Apply
+from argosy.engine.process import lease, os_process
+from argosy.engine.state.event_log import read_event_log
+from argosy.engine.state.generation import acquire_lock, raise_generation
+from argosy.engine.state.state_dir import StateDir
+from argosy.engine.state.unit_state_store import PersistedUnitState, UnitStateStore
 from argosy.engine.supervisor.cooperative_yield import CooperativeYield
-from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
+from argosy.engine.supervisor.messages import Apply
 from argosy.engine.supervisor.rollout import Rollout
+from argosy.engine.supervisor.rollout_steps import OrderedStop
+from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
 from argosy.engine.unit.state_machine import State
 from argosy.engine.unit.unit import Unit
-from argosy.engine.state.unit_state_store import PersistedUnitState, UnitStateStore
+from argosy.engine.unit.unit_manager import UnitManager
 from argosy.fault import RefusedError
-from argosy.fleet.loader import load_fleet
 from argosy.fleet.fleet_spec import Need, Probe
+from argosy.fleet.loader import load_fleet
 
 from .test_restart_policy import SPEC
 
@@ -145,7 +144,9 @@ Sail = Callable[[Test], None]
 
 def kinds(folder: StateDir) -> list[str]:
     return [
-        entry.kind for entry in read_event_log(folder.event_log) if entry.kind not in ("state", "order", "spawned")
+        entry.kind
+        for entry in read_event_log(folder.event_log)
+        if entry.kind not in ("state", "order", "spawned")
     ]
 
 
@@ -230,7 +231,9 @@ def test_an_agent_is_let_in_by_what_it_needed_last_time(sail: Sail, monkeypatch:
         sea.start(plan(spec("A"), spec("B")))
         await sea.until("B", state=State.READY)
         assert sea.crew.units["A"].reason.startswith("waits for memory: needs 2 GiB, ")
-        assert MemoryHistory(sea.folder.memory_history).peak_bytes("A") == 2 * GIB, "the next supervisor knows it too"
+        assert MemoryHistory(sea.folder.memory_history).peak_bytes("A") == 2 * GIB, (
+            "the next supervisor knows it too"
+        )
 
     sail(test)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from argosy.fleet import Fleet, load_fleet
-from argosy.fleet.importers import ImportDecision, ImportPlan, render_fleet_file, plan_import
+from argosy.fleet.importers import ImportDecision, ImportPlan, plan_import, render_fleet_file
 
 
 class Imported(NamedTuple):

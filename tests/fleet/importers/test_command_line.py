@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from argosy.fleet.importers.command_line import CommandLine, parse_shell_command, parse_argv
+from argosy.fleet.importers.command_line import CommandLine, parse_argv, parse_shell_command
 
 
 @pytest.mark.parametrize(

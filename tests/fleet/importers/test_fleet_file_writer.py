@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from argosy.fleet import Fleet, load_fleet
-from argosy.fleet.importers import ImportDecision, ImportPlan, summarize_plan, render_fleet_file, plan_import
+from argosy.fleet.importers import ImportDecision, ImportPlan, plan_import, render_fleet_file, summarize_plan
 from argosy.fleet.importers.fleet_file_writer import dump_inline
 from argosy.fleet.importers.import_model import ImportedAgent, PlannedAgent
 from fleet.importers.import_tree import Tree
@@ -107,7 +107,9 @@ def test_whatever_rows_say_the_fleet_file_has_no_fault(
     )
     needs = sum(len(agent.needs) for agent in fleet.agents.values())
     wants = sum(len(agent.wants) for agent in fleet.agents.values())
-    assert f"{needs} needs + {wants} wants + {plan.edge_count - needs - wants} left out" in summarize_plan(plan)
+    assert f"{needs} needs + {wants} wants + {plan.edge_count - needs - wants} left out" in summarize_plan(
+        plan
+    )
     assert needs + wants <= plan.edge_count
     assert render_fleet_file(plan_import(paths, tmp_path)) == render_fleet_file(plan)
 

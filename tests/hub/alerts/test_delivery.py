@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from argosy.hub.alerts.delivery import AlertDelivery, command_sender, webhook_sender
-from argosy.hub.store.store_writer import StoreWriter
-from argosy.hub.store.records import HubEvent
 from argosy.hub.alerts.pending_alerts import PendingAlerts
+from argosy.hub.store.records import HubEvent
+from argosy.hub.store.store_writer import StoreWriter
 from rig.webserver import raw_server
 
 PATIENCE_S = 30.0

@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.hub.alerts.evaluator import FLAP_RECOVERY_S, FLAP_COUNT, FIRST_CONTACT_S, AlertEvaluator, AlertTransition, AlertThreshold
-from argosy.hub.alerts.silences import SilenceTarget, SilenceRecord
+from argosy.hub.alerts.evaluator import (
+    FIRST_CONTACT_S,
+    FLAP_COUNT,
+    FLAP_RECOVERY_S,
+    AlertEvaluator,
+    AlertThreshold,
+    AlertTransition,
+)
+from argosy.hub.alerts.silences import SilenceRecord, SilenceTarget
 
 NEEDS = {"Root": [], "Middle": ["Root"], "Leaf": ["Middle"], "Other": []}
 
@@ -118,7 +125,9 @@ def test_a_window_that_nobody_closes_ends_by_itself_or_with_its_supervisor() -> 
     made.update_state("Root", "failing", "")
     assert told(made, 0, 49, 50) == []
     assert [notice.subject for notice in told(made, 51, 54)] == ["Root"]
-    made.apply_silence(SilenceRecord(SilenceTarget(), None, created_s=54, until_s=1000, requested_by="somebody"))
+    made.apply_silence(
+        SilenceRecord(SilenceTarget(), None, created_s=54, until_s=1000, requested_by="somebody")
+    )
     made.open_silence("apply", None, until_s=1000)
     made.silences.close_engine()
     assert [window.requested_by for window in made.silences.windows(60)] == ["somebody"]
@@ -202,7 +211,10 @@ def test_a_threshold_has_to_be_passed_for_its_time() -> None:
 
 
 def test_a_threshold_has_a_time_of_its_own_to_be_cleared_and_goes_with_its_agent() -> None:
-    bounds = [AlertThreshold("lag", above=5.0, for_s=0.0, clear_s=60.0), AlertThreshold("load", below=1.0, for_s=0.0)]
+    bounds = [
+        AlertThreshold("lag", above=5.0, for_s=0.0, clear_s=60.0),
+        AlertThreshold("load", below=1.0, for_s=0.0),
+    ]
     made = alerting(thresholds=bounds)
     made.update_metrics("Leaf", {"lag": 6.0, "load": 0.5})
     assert sorted(notice.metric for notice in told(made, 0)) == ["lag", "load"]
@@ -223,8 +235,12 @@ def test_a_machine_that_is_lost_is_one_alert_at_once() -> None:
     assert [notice.text for notice in told(made, 4, 14)] == ["pc2 can be seen again"]
 
 
-@pytest.mark.parametrize(("asked", "agents"), [(SilenceTarget(machines=("pc2",)), ("Root",)), (SilenceTarget(), None)])
-def test_a_machine_that_is_quiet_is_not_told_as_unseen(asked: SilenceTarget, agents: tuple[str, ...] | None) -> None:
+@pytest.mark.parametrize(
+    ("asked", "agents"), [(SilenceTarget(machines=("pc2",)), ("Root",)), (SilenceTarget(), None)]
+)
+def test_a_machine_that_is_quiet_is_not_told_as_unseen(
+    asked: SilenceTarget, agents: tuple[str, ...] | None
+) -> None:
     made = alerting()
     made.open_silence("apply", None, until_s=1000)
     for machine in ("pc2", "pc3"):
@@ -267,9 +283,9 @@ def test_a_disk_that_is_full_for_a_moment_wakes_nobody_and_one_that_comes_and_go
             made.update_store("", text)
             notices += told(made, now, now + lasts)
             now += 5
-    assert [notice.is_flapping for notice in notices if notice.kind == "raised"] == [False] * (FLAP_COUNT - 1) + [
-        True
-    ]
+    assert [notice.is_flapping for notice in notices if notice.kind == "raised"] == [False] * (
+        FLAP_COUNT - 1
+    ) + [True]
     assert notices[1].text == "the store of this machine takes what comes again"
 
 
@@ -282,7 +298,11 @@ def test_the_engine_does_not_quiet_a_store_and_a_person_does() -> None:
         if by == "argosy":
             made.open_silence(key, agents, until_s=50)
         else:
-            made.apply_silence(SilenceRecord(SilenceTarget(machines=(key,)), agents, created_s=0, until_s=50, requested_by=by))
+            made.apply_silence(
+                SilenceRecord(
+                    SilenceTarget(machines=(key,)), agents, created_s=0, until_s=50, requested_by=by
+                )
+            )
         made.update_store("pc1", "it takes nothing")
         assert [notice.subject for notice in told(made, 0, 4)] == subjects
 
@@ -307,7 +327,9 @@ HAPPENED = st.tuples(NAMES, st.sampled_from((*STATES, "stopping", "exited")), st
 def test_raises_and_clears_take_turns_and_every_trouble_is_under_a_cause(
     needs: dict[str, list[str]], happened: list[tuple[str, str, int]]
 ) -> None:
-    made = AlertEvaluator({agent: [need for need in listed if need < agent] for agent, listed in needs.items()})
+    made = AlertEvaluator(
+        {agent: [need for need in listed if need < agent] for agent, listed in needs.items()}
+    )
     now, is_raised = 0.0, {}
     for agent, state, wait in happened:
         made.update_state(agent, state, "")
@@ -317,9 +339,7 @@ def test_raises_and_clears_take_turns_and_every_trouble_is_under_a_cause(
             is_raised[notice.key] = notice.kind == "raised"
     causes = made.causes.dependents_by_cause()
     listed = [agent for cause, dependents in causes.items() for agent in (cause, *dependents)]
-    listed = [
-        agent for agent in listed if made.causes.is_unhealthy(agent)
-    ]  # a cause may be well again first
+    listed = [agent for agent in listed if made.causes.is_unhealthy(agent)]  # a cause may be well again first
     planned = [
         agent
         for agent in made.causes._states

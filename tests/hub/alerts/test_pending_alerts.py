@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argosy.hub.alerts import delivery as delivering
-from argosy.hub.store.record_store import store_writer as keeping
 from argosy.hub.alerts import pending_alerts as keeping_alerts
 from argosy.hub.alerts.delivery import AlertDelivery
-from argosy.hub.store.store_writer import StoreWriter
-from argosy.hub.store.records import HubEvent, MetricSample
-from argosy.hub.store.record_store import RecordStore
 from argosy.hub.alerts.pending_alerts import PendingAlerts
+from argosy.hub.store import store_writer as keeping
+from argosy.hub.store.record_store import RecordStore
+from argosy.hub.store.records import HubEvent, MetricSample
+from argosy.hub.store.store_writer import StoreWriter
 
 PATIENCE_S = 30.0
 NAMES = ("first", "second")

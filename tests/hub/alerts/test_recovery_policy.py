@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.fleet.loader import load_fleet
 from argosy.hub.alerts.actions import ActionExecutor
-from argosy.hub.store.store_writer import StoreWriter
-from argosy.hub.store.store_reader import StoredEvent, StoreReader
-from argosy.hub.store.records import HubEvent
-from argosy.hub.alerts.recovery_policy import RecoveryPolicy, RecoveryRule
 from argosy.hub.alerts.alert_manager import AlertManager
+from argosy.hub.alerts.recovery_policy import RecoveryPolicy, RecoveryRule
+from argosy.hub.store.records import HubEvent
+from argosy.hub.store.store_reader import StoredEvent, StoreReader
+from argosy.hub.store.store_writer import StoreWriter
 
 RULE = RecoveryRule(0, "restart", agents=frozenset({"A"}), max_attempts=2, within_s=100.0, pause_s=10.0)
 
@@ -35,7 +35,9 @@ def test_it_is_tried_again_after_its_pause_and_no_more_than_its_budget() -> None
         (10, 2, False),
         (20, 2, True),
     ]
-    assert [each.number for each in made.next_attempts([alert()], 101)] == [2]  # the first has left the budget
+    assert [each.number for each in made.next_attempts([alert()], 101)] == [
+        2
+    ]  # the first has left the budget
 
 
 def test_others_alerts_are_not_meant() -> None:
@@ -67,7 +69,9 @@ def test_what_an_earlier_life_has_tried_counts() -> None:
 def test_never_more_than_the_budget_in_any_stretch_of_its_time(
     steps: list[float], times: int, within_s: float, pause_s: float
 ) -> None:
-    made = RecoveryPolicy([RecoveryRule(0, "restart", max_attempts=times, within_s=within_s, pause_s=pause_s)])
+    made = RecoveryPolicy(
+        [RecoveryRule(0, "restart", max_attempts=times, within_s=within_s, pause_s=pause_s)]
+    )
     now, begun = 0.0, []
     for step in steps:
         now += step

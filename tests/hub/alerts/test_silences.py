@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.fleet.loader import load_fleet
 from argosy.hub.alerts.actions import ActionExecutor
-from argosy.hub.replication.replicator import PeerHubStatus
-from argosy.hub.ingest.state_updater import StateUpdater
-from argosy.hub.store.store_writer import StoreWriter
-from argosy.hub.alerts.silences import SilenceTarget, Silences, SilenceWindow
-from argosy.hub.store.records import HubEvent
-from argosy.hub.ingest.current_state import CurrentState
 from argosy.hub.alerts.alert_manager import AlertManager
+from argosy.hub.alerts.silences import Silences, SilenceTarget, SilenceWindow
+from argosy.hub.ingest.current_state import CurrentState
+from argosy.hub.ingest.state_updater import StateUpdater
+from argosy.hub.replication.replicator import PeerHubStatus
+from argosy.hub.store.records import HubEvent
+from argosy.hub.store.store_writer import StoreWriter
 
 ROOT = SilenceTarget(agents=("Root",))
 AHEAD_S = 1000.0
@@ -66,14 +66,18 @@ class Machine:
         self.running: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
-        hearing = await self.keeper.read(lambda reading: StateUpdater(CurrentState(), reading, lambda _: None))
+        hearing = await self.keeper.read(
+            lambda reading: StateUpdater(CurrentState(), reading, lambda _: None)
+        )
         hearing.on_action = self.watch.on_action
         self.keeper.on_replicated = hearing.update_from_batch
         await self.watch.restore()
         self.running = asyncio.create_task(self.watch.run())
 
     async def pull(self, other: Machine) -> None:
-        await self.keeper.store_batches(await other.keeper.records_after(await self.keeper.positions(), 1 << 20, 0.0))
+        await self.keeper.store_batches(
+            await other.keeper.records_after(await self.keeper.positions(), 1 << 20, 0.0)
+        )
 
     async def until(self, covered: set[str]) -> None:
         async with asyncio.timeout(30):

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.hub.alerts.start_latency import MIN_STARTS, MIN_EXCESS_S, StartLatencyTracker, make_baseline
+from argosy.hub.alerts.start_latency import MIN_EXCESS_S, MIN_STARTS, StartLatencyTracker, make_baseline
 
 
 def after(*took_s: float, kind: str = "") -> StartLatencyTracker:

@@ -21,8 +21,8 @@ import pytest
 from argosy.engine.logs.daemon_log import MAX_LOG_BYTES, last_error_line
 from argosy.hub.http import connection_limit
 from argosy.hub.http.http_server import HubHttpServer
-from argosy.hub.store.records import MetricSample
 from argosy.hub.ingest.current_state import CurrentState
+from argosy.hub.store.records import MetricSample
 
 SLOW: Final = 300
 DESCRIPTORS: Final = 256
@@ -138,7 +138,9 @@ def test_healthz_answers_while_a_hundred_thousand_series_are_laid_out(tmp_path: 
     async def act(port: int, hub: Any) -> None:
         for agent in range(100):
             names = tuple(f"n{number}" for number in range(1000))
-            hub.standings.hear("", [], [MetricSample(f"A{agent}", names, 1, array("d", range(1000)).tobytes())])
+            hub.standings.hear(
+                "", [], [MetricSample(f"A{agent}", names, 1, array("d", range(1000)).tobytes())]
+            )
         asked = asyncio.create_task(asyncio.to_thread(scraped, port))
         answers = 0
         while not asked.done():

@@ -13,11 +13,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from argosy.hub.store.store_writer import StoreWriter
-from argosy.hub.store.records import HubEvent
-from argosy.hub.ingest.current_state import CurrentState
 from argosy.hub.http.token import read_token
 from argosy.hub.http.web_app import make_app
+from argosy.hub.ingest.current_state import CurrentState
+from argosy.hub.store.records import HubEvent
+from argosy.hub.store.store_writer import StoreWriter
 
 NEAR, FAR = "127.0.0.1", "192.168.1.9"
 Ask = Callable[..., Awaitable[tuple[int, Any]]]

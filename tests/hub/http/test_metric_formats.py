@@ -19,14 +19,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from argosy.fleet.loader import load_fleet
 from argosy.fleet.fleet_spec import Scrape
+from argosy.fleet.loader import load_fleet
 from argosy.hub.http.exposition import render_openmetrics
 from argosy.hub.http.grafana import make_dashboard
-from argosy.hub.http.otlp import OtlpExporter, protobuf_encoder, export_request
-from argosy.hub.store.records import MetricSample
-from argosy.hub.ingest.scraper import LEFT_OUT_METRIC, UP_METRIC, Scraper, parse_samples
+from argosy.hub.http.otlp import OtlpExporter, export_request, protobuf_encoder
 from argosy.hub.ingest.current_state import AgentSnapshot
+from argosy.hub.ingest.scraper import LEFT_OUT_METRIC, UP_METRIC, Scraper, parse_samples
+from argosy.hub.store.records import MetricSample
 from rig.needs import needs
 from rig.webserver import raw_server, serving
 
@@ -77,7 +77,10 @@ def standings() -> list[AgentSnapshot]:
         "big": math.inf,
         **parse_samples(PLAIN, is_openmetrics=False),
     }
-    return [AgentSnapshot("A", "pc1", "ready", 1.0, metrics=figures, metrics_ms=5000), AgentSnapshot("B", 'p"c')]
+    return [
+        AgentSnapshot("A", "pc1", "ready", 1.0, metrics=figures, metrics_ms=5000),
+        AgentSnapshot("B", 'p"c'),
+    ]
 
 
 def test_an_endpoint_is_read_in_both_formats() -> None:
@@ -172,7 +175,9 @@ def test_a_receiver_that_answers_oddly_is_told() -> None:
 
 @given(FIGURES)
 def test_any_figures_are_open_metrics(figures: dict[str, float]) -> None:
-    text = render_openmetrics([AgentSnapshot("A", "pc1", "ready", metrics=figures), AgentSnapshot("B", "pc2", "exited")])
+    text = render_openmetrics(
+        [AgentSnapshot("A", "pc1", "ready", metrics=figures), AgentSnapshot("B", "pc2", "exited")]
+    )
     list(text_string_to_metric_families(text))
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-from argosy.hub.http.sse import MAX_QUEUED, SseResponse, SseBroadcaster, encode_event
+from argosy.hub.http.sse import MAX_QUEUED, SseBroadcaster, SseResponse, encode_event
 
 SCOPE = {"type": "http", "method": "GET", "path": "/events", "headers": []}
 

@@ -10,9 +10,9 @@ import pytest
 
 from argosy.engine.cells.cell_logs import LogSources
 from argosy.engine.logs.log_reader import LogLine
-from argosy.hub.store.store_writer import StoreWriter
-from argosy.hub.ingest.log_scanner import BURST, EVENTS_PER_S, RateLimiter, LogEvent, LineParser, LogScanner
+from argosy.hub.ingest.log_scanner import BURST, EVENTS_PER_S, LineParser, LogEvent, LogScanner, RateLimiter
 from argosy.hub.store.store_reader import StoredEvent
+from argosy.hub.store.store_writer import StoreWriter
 
 
 def heard(*texts: str) -> list[LogEvent]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.hub.store.block_codec import DamagedBlockError, is_ascending, encode_block, decode_block
+from argosy.hub.store.block_codec import DamagedBlockError, decode_block, encode_block, is_ascending
 
 DOUBLES = st.lists(st.floats(width=64), max_size=400)
 COUNTERS = st.lists(st.integers(0, 1000), max_size=400)

@@ -9,12 +9,12 @@ from typing import Final
 
 import pytest
 
-from argosy.hub.store.record_store import cardinality_limit
-from argosy.hub.ingest import current_state
 from argosy.hub.http.exposition import render_openmetrics, render_pieces
+from argosy.hub.ingest import current_state
+from argosy.hub.ingest.current_state import AgentSnapshot, CurrentState
+from argosy.hub.store import cardinality_limit
 from argosy.hub.store.cardinality_limit import MAX_NAME_SETS, CardinalityLimit
 from argosy.hub.store.records import MetricSample
-from argosy.hub.ingest.current_state import AgentSnapshot, CurrentState
 
 MANY: Final = 20_000
 
@@ -75,7 +75,8 @@ def test_figures_that_do_not_come_in_any_more_leave_what_stands(monkeypatch: pyt
 
 def test_no_piece_of_the_exposition_has_more_than_some_samples() -> None:
     agents = [
-        AgentSnapshot(f"A{n}", "pc1", metrics={f"n{n}_{m}_total": 1.0 for m in range(1000)}) for n in range(20)
+        AgentSnapshot(f"A{n}", "pc1", metrics={f"n{n}_{m}_total": 1.0 for m in range(1000)})
+        for n in range(20)
     ]
     listed = list(render_pieces(agents))
     assert max(piece.count("\n") for piece in listed[1:]) <= 501

@@ -17,10 +17,10 @@ import msgspec
 import pytest
 
 from argosy.engine.state.damaged_stores import describe_damage, find_damaged_stores
-from argosy.hub.store.store_writer import StoreWriter
-from argosy.hub.store.store_reader import StoreReader
-from argosy.hub.store.records import HubEvent, MetricSample
 from argosy.hub.store.record_store import RecordStore
+from argosy.hub.store.records import HubEvent, MetricSample
+from argosy.hub.store.store_reader import StoreReader
+from argosy.hub.store.store_writer import StoreWriter
 
 PATIENCE_S: Final = 20.0
 SEEDS: Final = range(6)

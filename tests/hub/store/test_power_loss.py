@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.hub.store.store_reader import StoreReader
-from argosy.hub.store.records import RecordOrigin, StreamPosition
 from argosy.hub.store.record_store import RecordStore
+from argosy.hub.store.records import RecordOrigin, StreamPosition
+from argosy.hub.store.store_reader import StoreReader
 
 from .test_record_store import FOR_EVER, event, figures
 

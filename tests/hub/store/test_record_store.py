@@ -19,10 +19,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from argosy.hub.store.store_reader import StoreReader
-from argosy.hub.store.records import SEGMENT_ROWS, RecordBatch, HubEvent, MetricSample, RecordOrigin, StreamPosition, RecordStream
 from argosy.hub.store.record_store import RecordStore
+from argosy.hub.store.records import (
+    SEGMENT_ROWS,
+    HubEvent,
+    MetricSample,
+    RecordBatch,
+    RecordOrigin,
+    RecordStream,
+    StreamPosition,
+)
 from argosy.hub.store.store_file import StoreDamagedError, StoreError
+from argosy.hub.store.store_reader import StoreReader
 
 ENCODE = msgspec.msgpack.encode
 FOR_EVER = math.inf  # what these tests write is of 1970
@@ -119,7 +127,10 @@ def test_joined_segments_say_what_their_ticks_said_and_take_the_place_of_what_an
 
 @pytest.mark.usefixtures("short")
 def test_of_what_is_old_a_number_a_minute_stays_with_its_extremes(tmp_path: Path) -> None:
-    store, reading = RecordStore(tmp_path / "hub.db", "mainpc", full_detail_s=3600.0), StoreReader(tmp_path / "hub.db")
+    store, reading = (
+        RecordStore(tmp_path / "hub.db", "mainpc", full_detail_s=3600.0),
+        StoreReader(tmp_path / "hub.db"),
+    )
     began_ms = int(time.time() // 60) * 60_000 - 7_200_000
     for number in range(60):  # ten seconds each
         lag = 5.0 if number % 6 == 2 else 1.0
@@ -251,7 +262,9 @@ def test_a_batch_that_is_not_the_next_changes_nothing(store: RecordStore) -> Non
     assert store.store_batches([RecordBatch(foreign, RecordStream.EVENTS, 1, 1, (row,))]) == []
     with pytest.raises(ValueError, match="has 1 rows"):
         store.store_batches([RecordBatch(foreign, RecordStream.EVENTS, 2, 3, (row,))])
-    assert store.store_batches([RecordBatch(store.origin, RecordStream.EVENTS, 1, 1, (row,))]) == []  # its own it knows best
+    assert (
+        store.store_batches([RecordBatch(store.origin, RecordStream.EVENTS, 1, 1, (row,))]) == []
+    )  # its own it knows best
 
 
 def test_what_is_too_old_goes_and_is_told_to_a_hub_that_comes_late(

@@ -11,15 +11,19 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.hub.store.store_writer import DEFAULT_LIMITS, StoreWriter
-from argosy.hub.store.store_reader import StoredEvent, StoreReader
-from argosy.hub.store.records import RecordBatch, HubEvent, RecordOrigin, RecordStream
 from argosy.hub.store.record_store import RecordStore
+from argosy.hub.store.records import HubEvent, RecordBatch, RecordOrigin, RecordStream
+from argosy.hub.store.store_reader import StoredEvent, StoreReader
+from argosy.hub.store.store_writer import DEFAULT_LIMITS, StoreWriter
 
 KINDS = ("state", "alert", "log", "recovery")
 EVENTS = st.lists(
     st.builds(
-        HubEvent, st.integers(0, 5), st.sampled_from(KINDS), st.sampled_from("AB"), st.just({"state": "ready"})
+        HubEvent,
+        st.integers(0, 5),
+        st.sampled_from(KINDS),
+        st.sampled_from("AB"),
+        st.just({"state": "ready"}),
     ),
     max_size=30,
 )

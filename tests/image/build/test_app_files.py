@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from argosy.image.build.app_files import data_files, copy_argosy, runtime_files
+from argosy.image.build.app_files import copy_argosy, data_files, runtime_files
 
 
 def test_files_that_modules_name_come_along_and_secrets_do_not(tmp_path: Path) -> None:
@@ -29,7 +29,9 @@ def test_files_that_modules_name_come_along_and_secrets_do_not(tmp_path: Path) -
 
 def test_argosy_comes_without_the_rooms_that_no_container_uses(tmp_path: Path) -> None:
     _, files = runtime_files()
-    assert {"agent/agent.py", "image/runtime/container_init.py", "engine/supervisor/entrypoint.py"} <= set(files)
+    assert {"agent/agent.py", "image/runtime/container_init.py", "engine/supervisor/entrypoint.py"} <= set(
+        files
+    )
     assert not [name for name in files if name.startswith(("refit/", "hub/", "fleet/importers/"))]
     assert "image/build/image_builder.py" not in files
     copy_argosy(tmp_path, "site")

@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 from argosy.cli import main
 from argosy.fault import InputError
 from argosy.image.build.base_image import LayerTree, base_image_entries, read_base_image
-from argosy.image.build.blob_store import CONFIG_TYPE, INDEX_TYPE, MANIFEST_TYPE, LayerEntry, BlobStore, pack_layer
+from argosy.image.build.blob_store import (
+    CONFIG_TYPE,
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    BlobStore,
+    LayerEntry,
+    pack_layer,
+)
 
 _PYTHON = (
     LayerEntry("usr/bin/python3", "link", target="python3.13", mode=0o777),
@@ -76,7 +83,8 @@ def refusal(text: str, store: Path) -> tuple[str, str]:
 
 def test_a_base_that_fits_keeps_its_layers_and_variables(tmp_path: Path) -> None:
     folder = (
-        write(tmp_path, _PYTHON, (LayerEntry("etc/passwd", "file", data=b"root:x:0:0::/:/bin/sh\n"),)) / "store"
+        write(tmp_path, _PYTHON, (LayerEntry("etc/passwd", "file", data=b"root:x:0:0::/:/bin/sh\n"),))
+        / "store"
     )
     target = BlobStore(tmp_path / "target")
     base = read_base_image(str(folder), target)
@@ -96,7 +104,10 @@ def test_a_base_that_fits_keeps_its_layers_and_variables(tmp_path: Path) -> None
 def test_a_python_of_its_own_has_a_folder_of_its_own(tmp_path: Path) -> None:
     loader = (LayerEntry("usr/lib64/ld-linux-x86-64.so.2", "file"),)
     folder = write(tmp_path, loader, _OWN) / "store"
-    assert read_base_image(str(folder), BlobStore(tmp_path / "target")).site_packages == "usr/local/lib/python3.13/site-packages"
+    assert (
+        read_base_image(str(folder), BlobStore(tmp_path / "target")).site_packages
+        == "usr/local/lib/python3.13/site-packages"
+    )
 
 
 @pytest.mark.parametrize(

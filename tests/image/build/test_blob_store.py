@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.image.build.blob_store import LayerEntry, BlobStore, compress, decompress, entries_in, pack_layer
+from argosy.image.build.blob_store import BlobStore, LayerEntry, compress, decompress, entries_in, pack_layer
 
 _NAMES = st.text("abcÄ_.-", min_size=1, max_size=40).filter(lambda name: name not in (".", ".."))
 _PATHS = st.lists(_NAMES, min_size=1, max_size=6).map("/".join)
@@ -56,7 +56,9 @@ def test_a_folder_gives_the_same_layer_wherever_it_lies(tmp_path: Path) -> None:
         (folder / "a" / "run").chmod(0o711 if name == "here" else 0o755)
         (folder / "b").symlink_to("a/run")
         os.utime(folder / "a" / "run", (time_s, time_s))
-        made.append(BlobStore(tmp_path / f"store-{name}").get_or_build_layer("key", lambda _, f=folder: entries_in(f)))  # type: ignore[misc]
+        made.append(
+            BlobStore(tmp_path / f"store-{name}").get_or_build_layer("key", lambda _, f=folder: entries_in(f))
+        )  # type: ignore[misc]
     assert made[0] == made[1]
 
 

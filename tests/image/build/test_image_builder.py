@@ -166,7 +166,15 @@ def test_podman_runs_the_layout(yard: Path) -> None:
     if loaded.returncode:
         pytest.skip(f"podman does not work here: {loaded.stderr.strip()[-200:]}")
     run = [*store, "run", "--rm", "--network", "none", "--read-only", "--cap-drop", "all"]
-    run += ["--entrypoint", "python3", loaded.stdout.strip(), "-m", "argosy.image.runtime.import_check", "Light", "Reader"]
+    run += [
+        "--entrypoint",
+        "python3",
+        loaded.stdout.strip(),
+        "-m",
+        "argosy.image.runtime.import_check",
+        "Light",
+        "Reader",
+    ]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert [json.loads(line)["error"] for line in done.stdout.splitlines()] == ["", ""], done.stderr
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.image.build.packaged_tests import unused_test_files, referenced_tests
+from argosy.image.build.packaged_tests import referenced_tests, unused_test_files
 from argosy.image.build.wheels import read_wheel, unpack_wheel
 
 TESTS = {

@@ -8,11 +8,11 @@ import pytest
 
 from argosy.cli import main
 from argosy.fleet.dockerfile import INSTRUCTIONS, read_instructions
+from argosy.image.build.wheels import Wheel
 from argosy.image.manifests.containerfile import render_containerfile
 from argosy.image.plan.container_plan import ContainerPlan, plan_containers
 from argosy.image.plan.image_lock import ImageLock
 from argosy.image.plan.image_plan import ImagePlan, plan_images
-from argosy.image.build.wheels import Wheel
 from rig.trees import make_tree
 
 FILES = {
@@ -59,7 +59,9 @@ def test_who_computes_on_no_gpu_gets_none(plan: ImagePlan, containers: Container
     assert "--only-binary=:all:" in text
 
 
-def test_it_is_a_containerfile_with_all_that_the_image_has(plan: ImagePlan, containers: ContainerPlan) -> None:
+def test_it_is_a_containerfile_with_all_that_the_image_has(
+    plan: ImagePlan, containers: ContainerPlan
+) -> None:
     for image in plan.images.values():
         found = list(read_instructions(render_containerfile(image, containers, None)))
         assert {item.keyword for item in found} <= INSTRUCTIONS

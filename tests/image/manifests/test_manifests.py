@@ -14,9 +14,9 @@ import yaml
 from argosy.cli import main
 from argosy.fleet import load_fleet
 from argosy.image.manifests.compose_file import build_compose
-from argosy.image.plan.container_plan import ContainerPlan, plan_containers
 from argosy.image.manifests.kubernetes import build_manifests
 from argosy.image.manifests.manifest_validation import check_compose, check_manifests
+from argosy.image.plan.container_plan import ContainerPlan, plan_containers
 from argosy.image.plan.image_plan import plan_images
 from rig.needs import require
 from rig.trees import make_tree
@@ -122,7 +122,11 @@ def test_limits_and_gpus(containers: ContainerPlan, services: dict[str, Any]) ->
 
 
 def test_no_secret_is_in_any_file(containers: ContainerPlan, services: dict[str, Any]) -> None:
-    texts = [json.dumps(build_compose(containers)), json.dumps(build_manifests(containers)), containers.fleet_text]
+    texts = [
+        json.dumps(build_compose(containers)),
+        json.dumps(build_manifests(containers)),
+        containers.fleet_text,
+    ]
     assert not [text for text in texts if PASSWORD in text]
     assert {key: services["deep-thought"]["environment"][key] for key in ("API_KEY", "STORE")} == {
         "API_KEY": None,

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.cli import main
+from argosy.image.build.build_record import LAYOUT_FOLDER, BuildRecord, BuiltImageEntry
+from argosy.image.build.wheels import Wheel
 from argosy.image.plan.image_lock import ImageLock, write_lock
 from argosy.image.plan.image_plan import Image, plan_images, runtime_packages
-from argosy.image.build.build_record import LAYOUT_FOLDER, BuiltImageEntry, BuildRecord
-from argosy.image.plan.image_size import measure_plan, measure_images
-from argosy.image.build.wheels import Wheel
+from argosy.image.plan.image_size import measure_images, measure_plan
 from rig.trees import make_tree
 
 OWN = runtime_packages()

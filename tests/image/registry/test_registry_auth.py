@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.image.registry.registry_auth import AuthChallenge, parse_challenges
 from argosy.image.build.blob_store import MANIFEST_TYPE
 from argosy.image.registry.credentials import find_credentials
+from argosy.image.registry.registry_auth import AuthChallenge, parse_challenges
 from rig.authority import Authority
 from rig.layout import log_in, manifests, push, write_login
 from rig.registry import registry

@@ -17,10 +17,10 @@ import yaml
 
 from argosy.fleet import load_fleet, place
 from argosy.image.manifests.compose_file import build_compose
-from argosy.image.runtime.container_main import local_fleet
 from argosy.image.plan.container_plan import plan_containers
-from argosy.image.runtime.dependency_wait import remote_dependencies
 from argosy.image.plan.image_plan import plan_images
+from argosy.image.runtime.container_main import local_fleet
+from argosy.image.runtime.dependency_wait import remote_dependencies
 from rig import port
 from rig.fleet import free_ports
 from rig.needs import require

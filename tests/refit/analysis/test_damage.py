@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.refit.analysis.damage import DamageKind, Diagnosis, diagnose
 from argosy.refit.analysis.block_structure import find_structure_breaks
+from argosy.refit.analysis.damage import DamageKind, Diagnosis, diagnose
 from argosy.refit.analysis.lenient_statements import read_statements
 from argosy.source.python_parser import parse
-from argosy.source.python_source import SourceText, Unparsed, read_source, decode_source
+from argosy.source.python_source import SourceText, Unparsed, decode_source, read_source
 
 
 def _diagnosed(text: str) -> Diagnosis:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 from argosy.refit.analysis.context_class import find_context_class_uses
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.analysis.socket_uses import find_sockets
+from argosy.refit.core.source_file import PythonFile
 from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText, decode_source
 

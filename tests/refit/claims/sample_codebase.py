@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from argosy.refit.claims.query_result import QueryResult, count_bounds, locations_by_unit
-from argosy.refit.claims.claim_check import run_all_queries, check_claims
-from argosy.refit.claims.codebase import Codebase
-from argosy.refit.claims.query_registry import query_kinds, parse_query
-from argosy.refit.claims.claims_file import load_claims
-from argosy.refit.claims.file_scopes import make_scope
+from argosy.refit.claims.claim_check import check_claims, run_all_queries
 from argosy.refit.claims.claim_spec import CountUnit
 from argosy.refit.claims.claim_verdict import ClaimVerdict
+from argosy.refit.claims.claims_file import load_claims
+from argosy.refit.claims.codebase import Codebase
+from argosy.refit.claims.file_scopes import make_scope
+from argosy.refit.claims.query_registry import parse_query, query_kinds
+from argosy.refit.claims.query_result import QueryResult, count_bounds, locations_by_unit
 
 LOOP = """\
     def {name}(self):
@@ -83,7 +83,9 @@ def ask(root: Path, query: str, *scope: str, unit: CountUnit = "place") -> tuple
     return count_bounds(answer, unit, paths).describe(), [spot.describe() for spot in spots]
 
 
-def answered(root: Path, query: str, *scope: str, fleet: tuple[str, ...] = FLEET) -> tuple[QueryResult, list[str]]:
+def answered(
+    root: Path, query: str, *scope: str, fleet: tuple[str, ...] = FLEET
+) -> tuple[QueryResult, list[str]]:
     parsed = parse_query(query)
     where = make_scope(scope or query_kinds()[parsed.name].scope, {})
     answer, paths = run_all_queries([(parsed, where)], Codebase(root, fleet, None))[parsed, where]

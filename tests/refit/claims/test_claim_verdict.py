@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.refit.claims.query_result import CountBounds
-from argosy.refit.claims.file_scopes import select_files
 from argosy.refit.claims.claim_spec import CountRange, FileScope
 from argosy.refit.claims.claim_verdict import compare_counts
+from argosy.refit.claims.file_scopes import select_files
+from argosy.refit.claims.query_result import CountBounds
 from refit.claims.sample_codebase import judged, plant
 
 
@@ -114,7 +114,9 @@ def test_words_are_those_of_all_numbers_that_may_be_meant(
     measured = CountBounds(least, None if most is None else least + most)
     claimed = CountRange(claimed_least, None if claimed_most is None else claimed_least + claimed_most)
     possible = range(least, 30 if measured.maximum is None else measured.maximum + 1)
-    truths = {claimed.minimum <= each and (claimed.maximum is None or each <= claimed.maximum) for each in possible}
+    truths = {
+        claimed.minimum <= each and (claimed.maximum is None or each <= claimed.maximum) for each in possible
+    }
     word = "confirmed" if truths == {True} else "refuted" if truths == {False} else "uncheckable"
     assert compare_counts(claimed, measured) == word
 

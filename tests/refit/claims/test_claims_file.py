@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from argosy.fault import InputError
 from argosy.fleet.json_schema import json_schema_of
-from argosy.refit.claims.query_registry import query_kinds
+from argosy.refit.claims.claim_spec import ClaimKeys, ClaimQuery, ClaimsKeys, CountRange, FileScope
 from argosy.refit.claims.claims_file import load_claims, parse_count_range, read_claims
-from argosy.refit.claims.claim_spec import ClaimKeys, ClaimsKeys, ClaimQuery, CountRange, FileScope
+from argosy.refit.claims.query_registry import query_kinds
 
 GOOD = """\
 about: a fleet
@@ -35,7 +35,11 @@ def test_a_file_of_claims_is_read() -> None:
     claims = load_claims("c.yaml", GOOD)
     loops, agents, files, size = claims.claims
     assert (claims.about, claims.fleet) == ("a fleet", ("fleet.yaml",))
-    assert (loops.id, loops.query, loops.range) == ("loops", ClaimQuery("python.same", "_loop"), CountRange(41, 41))
+    assert (loops.id, loops.query, loops.range) == (
+        "loops",
+        ClaimQuery("python.same", "_loop"),
+        CountRange(41, 41),
+    )
     assert loops.scope == FileScope(("agents/*.py",), ("agents/old.py",))
     assert loops.where.endswith("c.yaml:6:3")
     assert (agents.scope, agents.range, agents.places) == (FileScope(), CountRange(84, None), ("One",))
@@ -104,7 +108,12 @@ def test_how_many(text: str, least: int, most: int | None) -> None:
 @given(st.integers(0, 10**15), st.integers(0, 10**15))
 def test_what_a_range_shows_is_read_back(one: int, other: int) -> None:
     least, most = sorted((one, other))
-    for made in (CountRange(least, most), CountRange(least, None), CountRange(0, most), CountRange(most, most)):
+    for made in (
+        CountRange(least, most),
+        CountRange(least, None),
+        CountRange(0, most),
+        CountRange(most, most),
+    ):
         assert parse_count_range(made.describe()) == made
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from argosy.fault import InputError
+from argosy.refit.claims.query_registry import QueryError, parse_query, query_kinds
 from argosy.refit.claims.query_result import count_bounds
-from argosy.refit.claims.query_registry import QueryError, query_kinds, parse_query
 from refit.claims.sample_codebase import FILES, answered, ask, plant
 
 
@@ -222,7 +222,10 @@ def test_a_fleet_file_tells_the_fleet_too(tmp_path: Path, query: str, count: str
     answer, paths = answered(tmp_path, query, fleet=("fleet.yaml",))
     assert not answer.error
     spots = [spot.describe() for spot in answer.locations]
-    assert (count_bounds(answer, "place", paths).describe(), [place for place in places if place not in spots]) == (
+    assert (
+        count_bounds(answer, "place", paths).describe(),
+        [place for place in places if place not in spots],
+    ) == (
         count,
         [],
     ), spots

@@ -32,7 +32,9 @@ def test_calls_and_imports_are_those_of_the_tree() -> None:
     for path in FILES:
         file, outline = both(path, (ROOT / path).read_bytes())
         nodes = [node for node in ast.walk(file.tree) if isinstance(node, ast.Call)]
-        called = Counter(outline.resolve_name(name) for node in nodes if (name := control_flow.dotted_name(node.func)))
+        called = Counter(
+            outline.resolve_name(name) for node in nodes if (name := control_flow.dotted_name(node.func))
+        )
         assert Counter(name for name, _ in outline.find_calls()) == called, path
         lines = [node.lineno for node in ast.walk(file.tree) if isinstance(node, ast.Import | ast.ImportFrom)]
         assert sorted(statement.line for statement, _ in outline.imports) == sorted(lines), path
@@ -55,7 +57,9 @@ def test_names_and_bases_are_those_of_the_tree() -> None:
         lengths = {item.line: item.lines for item in functions.match_file(file, "*")}
         assert {item.line: item.lines for item in functions.match_tokens(outline, "*")} == lengths
         bases = {item.line: item.details for item in classes.match_file(file, "") if item.details != ("def",)}
-        by_words = {item.line: item.details for item in classes.match_tokens(outline, "") if item.details != ("def",)}
+        by_words = {
+            item.line: item.details for item in classes.match_tokens(outline, "") if item.details != ("def",)
+        }
         assert by_words == bases, path
 
 

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.refit.core.worker_pool import can_fork
-from argosy.refit.rewrite import plan, refit
+from argosy.refit.codemods import file_pipeline, tree_pipeline
 from argosy.refit.codemods.tree_pipeline import RefitReport, apply_codemods, plan_codemods
+from argosy.refit.core.worker_pool import can_fork
 from argosy.refit.transaction.file_transaction import list_runs, undo_run
 from refit.transaction.source_writer import WORDS, marked_programs, written
 
 OLD_NS = 1_000_000_007_000_000_000
-CONTEXTS = plan.select_codemods(("Z301",))
-BOTH = plan.select_codemods(("Z301", "Z306"))
+CONTEXTS = file_pipeline.select_codemods(("Z301",))
+BOTH = file_pipeline.select_codemods(("Z301", "Z306"))
 OWN = b"import zmq\n\n\ndef ask():\n    own = zmq.Context()\n    own.socket(zmq.REQ)\n    own.term()\n"
 
 # What a tree of strangers holds beside programs, and Python does not run: it stays, and stops no other file.
@@ -243,9 +243,9 @@ def spoil(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
     """Make the planning of `m17.py` do something else; processes are forked from this one, and have it."""
 
     def planned_or(path: str, *rest: object) -> object:
-        return what() if path == "m17.py" else plan.rewrite_file(path, *rest)  # type: ignore[arg-type]
+        return what() if path == "m17.py" else file_pipeline.rewrite_file(path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(refit, "refit_file", planned_or)
+    monkeypatch.setattr(tree_pipeline, "refit_file", planned_or)
 
 
 @pytest.mark.skipif(not can_fork(), reason="the other process has to have the fault that is made here")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from argosy.refit.codemods.file_pipeline import FileOutcome, rewrite_file, select_codemods
 from argosy.refit.codemods.tree_index import TreeIndex
-from argosy.refit.codemods.file_pipeline import FileOutcome, select_codemods, rewrite_file
 
 
 def refit(source: str, others: dict[str, str] | None = None, path: str = "agents/it.py") -> FileOutcome:
@@ -15,7 +15,9 @@ def refit(source: str, others: dict[str, str] | None = None, path: str = "agents
     assert [reason for reason in outcome.checks.values() if reason] == []
     assert (len(outcome.migrated), outcome.refused) == (1, ())
     assert outcome.after is not None
-    again = rewrite_file(path, outcome.after, TreeIndex({**files, path: outcome.after}), select_codemods(["Z301"]))
+    again = rewrite_file(
+        path, outcome.after, TreeIndex({**files, path: outcome.after}), select_codemods(["Z301"])
+    )
     assert again.after is None
     return outcome
 

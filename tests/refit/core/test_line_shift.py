@@ -10,13 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.refit.core.tree_audit import AuditReport, audit
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.line_shift import ShiftedFacts, find_line_shift, shift_findings
 from argosy.refit.core.rule import RuleCase, RuleReference, load_references
 from argosy.refit.core.rule_manifest import RuleManifest
+from argosy.refit.core.tree_audit import AuditReport, audit
 
-JOINT = [(item, case) for item in load_references() for case in item.must_find if item.rule.check_links or item.rule.check_tree]
+JOINT = [
+    (item, case)
+    for item in load_references()
+    for case in item.must_find
+    if item.rule.check_links or item.rule.check_tree
+]
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -67,7 +72,9 @@ def test_findings_and_the_places_that_they_name_are_followed() -> None:
         msgspec.structs.replace(own, line=5),
         msgspec.structs.replace(other, message="copies: a.py:11, data.py:9, x/a.py:9, a.py:5 and 2 more"),
     ]
-    assert shift_findings([msgspec.structs.replace(own, line=4)], lines) is None, "no fact has told this place"
+    assert shift_findings([msgspec.structs.replace(own, line=4)], lines) is None, (
+        "no fact has told this place"
+    )
     moves.add("a.py", "imports", {3: 6})
     assert moves.merged_lines(["units", "imports"]) is None, "one line went two ways"
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from argosy.refit.analysis.lenient_statements import SourceStatement, read_statements
 from argosy.refit.repair.proposal import RepairProposal
 from argosy.refit.repair.repair_search import find_solutions
 from argosy.refit.repair.tree_repair import RepairReport, repair_tree
-from argosy.refit.analysis.lenient_statements import SourceStatement, read_statements
 
 
 def _one(root: Path, data: bytes) -> RepairProposal:
@@ -122,7 +122,9 @@ def _guard_in_the_middle(text: str, statements: Sequence[SourceStatement], pick:
     places = [
         at
         for at in range(1, len(statements) - 1)
-        if statements[at - 1].keyword == "try" and statements[at].indent >= 8 and not statements[at].is_block_header
+        if statements[at - 1].keyword == "try"
+        and statements[at].indent >= 8
+        and not statements[at].is_block_header
         if statements[at + 1].indent == statements[at].indent
     ]
     at = pick.choice(places)
@@ -135,7 +137,9 @@ def _lose_margin(text: str, statements: Sequence[SourceStatement], pick: random.
     places = [
         at
         for at in range(len(statements) - 2)
-        if statements[at].keyword == "try" and statements[at].is_block_header and statements[at + 2].keyword == "except"
+        if statements[at].keyword == "try"
+        and statements[at].is_block_header
+        and statements[at + 2].keyword == "except"
         if not statements[at + 1].is_block_header
     ]
     at = pick.choice(places)

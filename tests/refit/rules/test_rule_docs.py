@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
+from argosy.cli.command_table import COMMANDS
 from argosy.cli.commands import audit
 from argosy.cli.dispatch import ArgosyParser
-from argosy.cli.command_table import COMMANDS
 from argosy.refit.core.rule import load_references
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.refit.core.tree_audit import audit
 from argosy.refit.core.rule import RuleCase, RuleReference, load_references
+from argosy.refit.core.tree_audit import audit
 
 REFERENCES = load_references()
 MUST = [(item, case) for item in REFERENCES for case in item.must_find]
@@ -57,7 +57,16 @@ def test_is_whole(ruled: RuleReference) -> None:
     assert not title.endswith(".")
     assert blank == ""
     assert any(line.startswith("Instead: ") for line in rest), "the docstring says what to do instead"
-    assert any((rule.check_file, rule.check_broken, rule.check_text, rule.check_texts, rule.check_links, rule.check_tree))
+    assert any(
+        (
+            rule.check_file,
+            rule.check_broken,
+            rule.check_text,
+            rule.check_texts,
+            rule.check_links,
+            rule.check_tree,
+        )
+    )
 
 
 def test_codes_are_unique() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from argosy.fault import InputError, RefusedError
-from argosy.refit.rewrite import exchange
-from argosy.refit.rewrite import run as runs
+from argosy.refit.transaction import atomic_replace
+from argosy.refit.transaction import file_transaction as runs
 from argosy.refit.transaction.file_transaction import Transaction, list_runs, lock_tree, undo_run
 from rig.needs import require
 
@@ -209,14 +209,14 @@ def test_an_undo_makes_do_with_the_room_that_it_frees(
     contents = make(tmp_path)
     before = state(tmp_path)
     apply(tmp_path, contents)
-    real = exchange.write_file
+    real = atomic_replace.write_file
 
     def write(path: str, content: bytes, mode: int) -> None:
         if path.endswith(".tmp") and list(tmp_path.glob("d*/.*.tmp")):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(path, content, mode)
 
-    monkeypatch.setattr(exchange, "write", write)
+    monkeypatch.setattr(atomic_replace, "write", write)
     assert undo_run(str(tmp_path), None)[1] == []
     assert state(tmp_path) == before
 

@@ -7,11 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
-from argosy.refit.rewrite import gates, names
-from argosy.refit.transaction.source_change import Change, Insertion, Deletion, position_of, replace_node
-from argosy.refit.transaction.text_edit import apply_changes
-from argosy.refit.transaction.post_checks import POST_CHECKS, CHECK_DESCRIPTIONS, CheckInput, RewriteStep, run_checks
+from argosy.refit.transaction import post_checks, unresolved_names
+from argosy.refit.transaction.post_checks import (
+    CHECK_DESCRIPTIONS,
+    POST_CHECKS,
+    CheckInput,
+    RewriteStep,
+    run_checks,
+)
+from argosy.refit.transaction.source_change import Change, Deletion, Insertion, position_of, replace_node
 from argosy.refit.transaction.source_view import SourceView
+from argosy.refit.transaction.text_edit import apply_changes
 from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText, Unparsed, decode_source
 
@@ -47,7 +53,12 @@ def case(changes: list[Change], spoil: Callable[[bytes], bytes] = bytes, again: 
     parsed = parse(source)
     assert isinstance(parsed, Parsed)
     steps = [RewriteStep(parsed, tuple(changes))]
-    return CheckInput(SourceView("agent.py", parsed), output(spoil(apply_changes(source, changes))), steps, lambda view: again)
+    return CheckInput(
+        SourceView("agent.py", parsed),
+        output(spoil(apply_changes(source, changes))),
+        steps,
+        lambda view: again,
+    )
 
 
 def output(made: bytes) -> SourceView | Unparsed:
@@ -106,7 +117,10 @@ def no_import() -> list[Change]:
 
 
 def import_twice() -> list[Change]:
-    return [*good(), Insertion(position_of(find(ast.Import, "import threading")(tree())), "import argosy.wire")]
+    return [
+        *good(),
+        Insertion(position_of(find(ast.Import, "import threading")(tree())), "import argosy.wire"),
+    ]
 
 
 def method_gone() -> list[Change]:
@@ -120,7 +134,10 @@ def context_none() -> list[Change]:
 
 def late_import() -> list[Change]:
     target = find(ast.Assign, "self.thread")(tree())
-    return [replace_node(LEASED(tree()), "argosy.wire.context"), Insertion(position_of(target), "import argosy.wire")]
+    return [
+        replace_node(LEASED(tree()), "argosy.wire.context"),
+        Insertion(position_of(target), "import argosy.wire"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -187,14 +204,14 @@ def test_pyflakes_is_shown_all_that_may_have_lost_a_name(made: str, apart: set[s
     before, after = output(APART.encode()), output(made.encode())
     assert isinstance(before, SourceView)
     assert isinstance(after, SourceView)
-    assert gates._unaffected_functions(before, after, {"one"}) == apart
+    assert post_checks._unaffected_functions(before, after, {"one"}) == apart
 
 
 def test_functions_apart_are_as_they_were_afterwards() -> None:
     parsed = ast.parse("import os\ndef f():\n    return lost\ndef g():\n    return gone\n")
     was = ast.dump(parsed)
-    assert names.pyflakes_undefined(parsed) == {"lost", "gone"}
-    assert names.pyflakes_undefined(parsed, parsed.body[1:2]) == {"gone"}
+    assert unresolved_names.pyflakes_undefined(parsed) == {"lost", "gone"}
+    assert unresolved_names.pyflakes_undefined(parsed, parsed.body[1:2]) == {"gone"}
     assert ast.dump(parsed) == was
 
 
@@ -212,4 +229,9 @@ def test_names_that_were_unbound_before_may_stay_so() -> None:
         Insertion(position_of(parsed.tree.body[0]), "import argosy.wire"),
     ]
     made = output(apply_changes(source, changes))
-    assert vetoes(CheckInput(SourceView("it.py", parsed), made, [RewriteStep(parsed, tuple(changes))], lambda v: 0)) == []
+    assert (
+        vetoes(
+            CheckInput(SourceView("it.py", parsed), made, [RewriteStep(parsed, tuple(changes))], lambda v: 0)
+        )
+        == []
+    )

@@ -8,10 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.refit.transaction.source_change import Insertion, Deletion, Replacement, position_of, replace_node
-from argosy.refit.transaction.text_edit import TextEdit, apply_edits, line_before_shifts, line_shifts, apply_changes
-from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.codemods.file_pipeline import CODEMODS, rewrite_file
+from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.transaction.source_change import Deletion, Insertion, Replacement, position_of, replace_node
+from argosy.refit.transaction.text_edit import (
+    TextEdit,
+    apply_changes,
+    apply_edits,
+    line_before_shifts,
+    line_shifts,
+)
 from argosy.refit.transaction.text_positions import EncodedText, UnsafeEditError
 from argosy.source.python_source import SourceText, decode_source
 from refit.transaction.source_writer import marked_programs, written
@@ -112,7 +118,10 @@ def test_a_place_that_holds_something_else_is_refused() -> None:
 def test_a_statement_is_put_behind_another(before: str, after: str) -> None:
     tree = ast.parse(before)
     anchor = next(n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom))
-    assert apply_changes(source_of(before.encode()), [Insertion(position_of(anchor), "import n")]).decode() == after
+    assert (
+        apply_changes(source_of(before.encode()), [Insertion(position_of(anchor), "import n")]).decode()
+        == after
+    )
 
 
 def test_a_statement_goes_with_its_lines() -> None:

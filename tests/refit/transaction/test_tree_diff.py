@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fleet import load_fleet
-from argosy.refit.transaction.source_change import Change, Insertion, Deletion, position_of, replace_node
-from argosy.refit.codemods.z301.context_replacement import plan_context_replacement
-from argosy.refit.transaction.text_edit import apply_changes
-from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.codemods.file_pipeline import CODEMODS
-from argosy.refit.transaction.tree_diff import find_deviation, first_difference
-from argosy.refit.transaction.token_diff import first_unexpected_token
-from argosy.refit.transaction.source_view import SourceView
+from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.codemods.z301.context_replacement import plan_context_replacement
 from argosy.refit.core.rule import load_references
+from argosy.refit.transaction.source_change import Change, Deletion, Insertion, position_of, replace_node
+from argosy.refit.transaction.source_view import SourceView
+from argosy.refit.transaction.text_edit import apply_changes
+from argosy.refit.transaction.token_diff import first_unexpected_token
+from argosy.refit.transaction.tree_diff import find_deviation, first_difference
 from argosy.source.python_parser import Parsed, parse
-from argosy.source.python_source import SourceText, split_lines, decode_source
+from argosy.source.python_source import SourceText, decode_source, split_lines
 from refit.transaction.source_writer import marked_programs, written
 
 BEFORE = "import zmq  # wire\nctx = zmq.Context()  # mine\nx = 1  # one\ny = f'{x}' if x else \"\"\n"
@@ -144,7 +144,9 @@ def test_windows_find_what_the_whole_file_shows(
     before, after = file.source.text(), source.text()
     assert first_unexpected_token(before, after, made, file.tree) is None
     spoilt = "\n".join(damaged(split_lines(after), dice))
-    assert first_unexpected_token(before, spoilt, made, file.tree) == first_unexpected_token(before, spoilt, made, WHOLE)
+    assert first_unexpected_token(before, spoilt, made, file.tree) == first_unexpected_token(
+        before, spoilt, made, WHOLE
+    )
     for text in (after, spoilt):
         whole = parsed(text.encode(file.source.encoding))
         if (
@@ -185,7 +187,9 @@ def test_a_window_ends_where_a_statement_does(before: str) -> None:
     assert first_unexpected_token(before, "\n".join(after), change, tree) is None
     for number, line in enumerate(after):
         spoilt = "\n".join([*after[:number], f"{line} # more", *after[number + 1 :]])
-        assert first_unexpected_token(before, spoilt, change, tree) == first_unexpected_token(before, spoilt, change, WHOLE)
+        assert first_unexpected_token(before, spoilt, change, tree) == first_unexpected_token(
+            before, spoilt, change, WHOLE
+        )
 
 
 def test_a_comparison_leaves_the_tree_as_it_was() -> None:

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from argosy.refit.codemods.file_pipeline import rewrite_file, select_codemods
 from argosy.refit.codemods.tree_index import TreeIndex
-from argosy.refit.codemods.file_pipeline import select_codemods, rewrite_file
 from rig.differential.program import Program, shorter, write
 
 _PATH: Final = "program.py"

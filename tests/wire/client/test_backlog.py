@@ -7,9 +7,9 @@ from concurrent.futures import Future
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.wire.protocol import codec
 from argosy.wire.client.backlog import Backlog
 from argosy.wire.client.pending_call import EncodedReply, PendingCall
+from argosy.wire.protocol import codec
 
 SINK: Future[EncodedReply] = Future()
 
@@ -18,7 +18,9 @@ def call_of(number: int, size: int, buffers: int) -> PendingCall:
     return PendingCall(number, "m", 0, SINK, None, b"x" * size, (b"y",) * buffers)
 
 
-calls = st.lists(st.tuples(st.sampled_from([1, 100, codec.MAX_BATCH_BYTES // 3]), st.sampled_from([0, 0, 0, 1])))
+calls = st.lists(
+    st.tuples(st.sampled_from([1, 100, codec.MAX_BATCH_BYTES // 3]), st.sampled_from([0, 0, 0, 1]))
+)
 
 
 @given(calls, st.integers(1, 80), st.integers(0, 1024), st.integers(0, 5))

@@ -14,12 +14,12 @@ import pytest
 import zmq
 
 from argosy.wire import NotSent, OutcomeUnknown, Overloaded, PeerFrozen, TooLarge, WireError, connect
-from argosy.wire.protocol import codec
-from argosy.wire.client.sync_peer import SyncPeer, named_channel
 from argosy.wire.address_book import AddressResolver
 from argosy.wire.client.channel import MAX_STREAMS, MAX_WAITING
-from argosy.wire.errors import DeadlineExceeded, PeerLost
 from argosy.wire.client.peer import Peer
+from argosy.wire.client.sync_peer import SyncPeer, named_channel
+from argosy.wire.errors import DeadlineExceeded, PeerLost
+from argosy.wire.protocol import codec
 from argosy.wire.transport.reactor import LoopReactor
 from launch import LittleFleet, Running, little_fleet, until
 

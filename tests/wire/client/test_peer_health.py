@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from argosy.agent.health import Status
-from argosy.wire.protocol.frame import STATES
 from argosy.wire.client.peer_health import PeerHealth
+from argosy.wire.protocol.frame import STATES
 
 
 def test_each_new_word_is_told_once() -> None:

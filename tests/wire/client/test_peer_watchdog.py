@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from argosy.wire.client import peer_watchdog
-from argosy.wire.transport.reactor import Callback
 from argosy.wire.client.peer_watchdog import FREEZE_TIMEOUT_S, PeerWatchdog
+from argosy.wire.transport.reactor import Callback
 
 
 class Clockwork:

@@ -80,7 +80,10 @@ def accepted(endpoint: str) -> int:
 
 def test_many_questions_have_one_connection(server: str) -> None:
     for number in range(100):
-        assert pooled_req.send_json_request(server, {"n": number}, 5000) == {"asked": {"n": number}, "accepted": 1}
+        assert pooled_req.send_json_request(server, {"n": number}, 5000) == {
+            "asked": {"n": number},
+            "accepted": 1,
+        }
     assert pooled_req.send_request(server, b"as bytes", 5000) == b"AS BYTES"
     assert pooled_req.send_request(server, b"two", 5000) == b"first"
     assert accepted(server) == 1
@@ -174,7 +177,9 @@ def test_each_thread_has_its_own_and_leaves_nothing(server: str) -> None:
     def ask(number: int) -> None:
         for turn in range(50):
             asked = {"n": number, "turn": turn}
-            wrong.extend([] if pooled_req.send_json_request(server, asked, 5000)["asked"] == asked else [str(asked)])
+            wrong.extend(
+                [] if pooled_req.send_json_request(server, asked, 5000)["asked"] == asked else [str(asked)]
+            )
 
     threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
     for thread in threads:

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from argosy.wire.protocol import codec
-from argosy.wire.protocol import frame
-from argosy.wire.client.pending_call import EncodedReply, CallFactory
+from argosy.wire.client.pending_call import CallFactory, EncodedReply
+from argosy.wire.protocol import codec, frame
 
 plain = st.recursive(
     st.none()

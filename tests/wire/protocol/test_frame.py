@@ -46,7 +46,10 @@ def test_old_speakers_are_answered_in_their_envelope() -> None:
         [b"\x01\x02\x03\x04", b""],
         json,
     )  # REQ_CORRELATE
-    assert frame.split_json_envelope([b"hop", b"hop", b"", json]) == ([b"hop", b"hop", b""], json)  # through a proxy
+    assert frame.split_json_envelope([b"hop", b"hop", b"", json]) == (
+        [b"hop", b"hop", b""],
+        json,
+    )  # through a proxy
     assert frame.split_json_envelope([json]) == ((), json)  # DEALER
     assert frame.split_json_envelope([b"", b"not json"]) == ([b""], b"not json")  # told so in its envelope
 

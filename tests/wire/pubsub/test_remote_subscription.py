@@ -18,12 +18,12 @@ import msgspec
 import pytest
 
 from argosy.wire import connect
-from argosy.wire.pubsub import remote_subscription
 from argosy.wire.address_book import AddressBook, AddressResolver, AgentAddress, write_address_book
+from argosy.wire.pubsub import remote_subscription
 from argosy.wire.pubsub.remote_subscription import RemoteSubscription
+from argosy.wire.pubsub.topic import Subscriber, decode_event
 from argosy.wire.security.key_management import export_keys, make_keys
 from argosy.wire.transport.reactor import Callback, LoopReactor, Timer
-from argosy.wire.pubsub.topic import Subscriber, decode_event
 from launch import HERE, LittleFleet, until
 from rig.lan import Lan
 
@@ -63,7 +63,9 @@ def test_publications_are_followed_through_two_lives(fleet: LittleFleet) -> None
         got: list[tuple[int, object]] = []
         reactor = Counted()
         subscriber = Subscriber(reactor, lambda event: got.append((event.sequence, decode_event(event))))
-        feed = RemoteSubscription("Back", from_elsewhere(fleet), reactor, ["shouted"], subscriber.on_message, "Ear")
+        feed = RemoteSubscription(
+            "Back", from_elsewhere(fleet), reactor, ["shouted"], subscriber.on_message, "Ear"
+        )
         try:
             await asyncio.to_thread(shout, fleet, "a", "b")
             await when(lambda: (2, "b") in got)

@@ -11,11 +11,10 @@ import msgspec
 import pytest
 import zmq
 
-from argosy.wire.protocol import codec
-from argosy.wire.protocol import frame
-from argosy.wire.zmq_context.context_handle import shared_context
+from argosy.wire.protocol import codec, frame
+from argosy.wire.pubsub.topic import Publisher, Subscriber, TopicEvent, decode_event
 from argosy.wire.transport.reactor import LoopReactor
-from argosy.wire.pubsub.topic import TopicEvent, Publisher, Subscriber, decode_event
+from argosy.wire.zmq_context.context_handle import shared_context
 
 
 class Scene:
@@ -139,7 +138,10 @@ def test_the_account_of_numbers(tmp_path: Path, numbers: list[int | str], missed
     async def main() -> None:
         async with scene(tmp_path) as on:
             subscriber, _ = on.subscriber("t")
-            taken = [subscriber._record_sequence("t", record(int(n), beacon=isinstance(n, str)), 1) for n in numbers]
+            taken = [
+                subscriber._record_sequence("t", record(int(n), beacon=isinstance(n, str)), 1)
+                for n in numbers
+            ]
             assert (subscriber.statistics()["missed"], sum(taken)) == (missed, new)
 
     asyncio.run(main())

@@ -23,23 +23,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.fault import RefusedError
-from argosy.wire.security.zap import LOG_INTERVAL_S, CurveAuthenticator, RejectionLog
 from argosy.wire.address_book import AddressBook, AgentAddress, write_address_book
-from argosy.wire.security.key_management import check_keys, fingerprint, export_keys, make_keys, make_pair, renew_key, list_keys
 from argosy.wire.security.curve_keys import (
     PUBLIC_SUFFIX,
     SECRET_SUFFIX,
     KeyPair,
     Keyring,
     active_keys_dir,
-    is_curve_required,
-    is_curve_endpoint,
-    key_path,
     default_keys_dir,
+    is_curve_endpoint,
+    is_curve_required,
+    key_path,
     read_key,
 )
-from argosy.wire.zmq_context.context_handle import shared_context
+from argosy.wire.security.key_management import (
+    check_keys,
+    export_keys,
+    fingerprint,
+    list_keys,
+    make_keys,
+    make_pair,
+    renew_key,
+)
+from argosy.wire.security.zap import LOG_INTERVAL_S, CurveAuthenticator, RejectionLog
 from argosy.wire.transport.reactor import BlockingReactor, LoopReactor
+from argosy.wire.zmq_context.context_handle import shared_context
 from launch import HERE, until
 from rig.lan import Lan, Machine
 
@@ -95,7 +103,9 @@ def test_a_wildcard_is_keyed_and_loopback_is_not() -> None:
 
 def test_keys_are_made_once_and_for_their_owner_alone(folder: str) -> None:
     before = {path: path.read_bytes() for path in Path(folder).iterdir()}
-    assert sorted(path.name for path in before) == [m + k for m in MACHINES for k in (PUBLIC_SUFFIX, SECRET_SUFFIX)]
+    assert sorted(path.name for path in before) == [
+        m + k for m in MACHINES for k in (PUBLIC_SUFFIX, SECRET_SUFFIX)
+    ]
     assert make_keys(folder, (*MACHINES, "pc3")) == ("pc3",)
     assert all(path.read_bytes() == text for path, text in before.items())
     assert os.stat(folder).st_mode & 0o777 == 0o700
@@ -627,7 +637,10 @@ def test_nothing_is_ever_unpickled() -> None:
         for name in _imported(node)
         if name.partition(".")[0] in loaders
     ]
-    assert sorted(found) == [("engine/fork/fork_protocol.py", "marshal"), ("refit/repair/parallel_map.py", "pickle")]
+    assert sorted(found) == [
+        ("engine/fork/fork_protocol.py", "marshal"),
+        ("refit/repair/parallel_map.py", "pickle"),
+    ]
 
 
 def test_yaml_is_never_loaded_with_constructors() -> None:

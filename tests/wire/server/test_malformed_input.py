@@ -10,8 +10,7 @@ import pytest
 import zmq
 
 from argosy.wire import OutcomeUnknown, RemoteError, connect
-from argosy.wire.protocol import codec
-from argosy.wire.protocol import frame
+from argosy.wire.protocol import codec, frame
 from launch import LittleFleet, until
 
 ROUNDS = 3000
@@ -24,7 +23,9 @@ def noise(chance: random.Random) -> list[bytes]:
     )
     packed = msgspec.msgpack.encode(value)
     kinds = [*frame.KINDS, 0, 77]
-    head = bytearray(frame.pack_header(chance.choice(kinds), chance.getrandbits(64), chance.choice([0, 0, 0, 1, 9])))
+    head = bytearray(
+        frame.pack_header(chance.choice(kinds), chance.getrandbits(64), chance.choice([0, 0, 0, 1, 9]))
+    )
     if chance.random() < 0.2:
         head[chance.randrange(24)] = chance.randrange(256)
     bodies = [

@@ -10,11 +10,16 @@ import pytest
 import zmq
 
 from argosy.fault import RefusedError
-from argosy.wire.server.rpc_server import RpcServer
-from argosy.wire.server.incoming_request import ReplySender, IncomingRequest, JsonRequest, MalformedRequestError
-from argosy.wire.zmq_context.context_handle import shared_context
-from argosy.wire.transport.reactor import LoopReactor
 from argosy.wire.pubsub.topic import Publisher, Subscriber
+from argosy.wire.server.incoming_request import (
+    IncomingRequest,
+    JsonRequest,
+    MalformedRequestError,
+    ReplySender,
+)
+from argosy.wire.server.rpc_server import RpcServer
+from argosy.wire.transport.reactor import LoopReactor
+from argosy.wire.zmq_context.context_handle import shared_context
 
 
 class Letter(JsonRequest):

@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 
 from argosy.fault import RefusedError
-from argosy.wire.protocol import codec
-from argosy.wire.protocol import frame
-from argosy.wire.server.rpc_server import RpcServer
 from argosy.wire.client.channel import Channel
-from argosy.wire.server.unix_listener import connect_unix, unix_listener_path
+from argosy.wire.protocol import codec, frame
 from argosy.wire.server.incoming_request import IncomingRequest
-from argosy.wire.transport.unix_connection import UnixConnection
+from argosy.wire.server.rpc_server import RpcServer
+from argosy.wire.server.unix_listener import connect_unix, unix_listener_path
 from argosy.wire.transport.reactor import BlockingReactor
+from argosy.wire.transport.unix_connection import UnixConnection
 
 
 class Answers:
@@ -40,7 +39,9 @@ class Answers:
 
 
 @contextmanager
-def callee_at(endpoint: str, reactor: BlockingReactor, delivered: list[IncomingRequest]) -> Iterator[RpcServer]:
+def callee_at(
+    endpoint: str, reactor: BlockingReactor, delivered: list[IncomingRequest]
+) -> Iterator[RpcServer]:
     callee = RpcServer("Echo", reactor, delivered.append)
     try:
         callee.bind([endpoint])

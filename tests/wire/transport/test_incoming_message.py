@@ -15,16 +15,15 @@ import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.wire.transport import incoming_message
-from argosy.wire.protocol import codec
-from argosy.wire.server import unix_listener
-from argosy.wire.protocol import frame
-from argosy.wire.transport.incoming_message import ReceiveBudget, IncomingMessage
-from argosy.wire.client.pending_call import CallFactory
-from argosy.wire.server.rpc_server import RpcServer
 from argosy.wire.client.channel import Channel
+from argosy.wire.client.pending_call import CallFactory
 from argosy.wire.errors import TooLarge
+from argosy.wire.protocol import codec, frame
+from argosy.wire.server import unix_listener
 from argosy.wire.server.incoming_request import IncomingRequest
+from argosy.wire.server.rpc_server import RpcServer
+from argosy.wire.transport import incoming_message
+from argosy.wire.transport.incoming_message import IncomingMessage, ReceiveBudget
 from argosy.wire.transport.reactor import BlockingReactor
 
 from ..server.test_unix_listener import Answers, callee_at

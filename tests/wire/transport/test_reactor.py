@@ -8,7 +8,7 @@ import time
 import pytest
 
 from argosy.wire.client import peer_watchdog
-from argosy.wire.transport.reactor import Callback, BlockingReactor, Timer
+from argosy.wire.transport.reactor import BlockingReactor, Callback, Timer
 
 
 def test_timers_ring_in_their_order_and_cancelled_ones_do_not() -> None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.wire.transport.unix_connection import SEND_BUFFER_BYTES, READ_BYTES, UnixConnection
 from argosy.wire.transport.reactor import BlockingReactor
+from argosy.wire.transport.unix_connection import READ_BYTES, SEND_BUFFER_BYTES, UnixConnection
 from launch import until
 
 MIB = 1024 * 1024

@@ -17,16 +17,16 @@ from typing import Any, Final
 
 import zmq
 
-from argosy.agent.legacy.port_arbiter import PortAssignment
-from argosy.agent.legacy.json_client import DEFAULT_TIMEOUT_MS
+from argosy.agent.legacy.agent_identity import AgentIdentity, close_identity, current_identity, set_identity
 from argosy.agent.legacy.constructor_args import ConstructorArguments
-from argosy.agent.legacy.work_loop import RequestQueue, run_work_loop
+from argosy.agent.legacy.json_client import DEFAULT_TIMEOUT_MS
+from argosy.agent.legacy.main_thread import MainThreadProgress, MainThreadStage
+from argosy.agent.legacy.port_arbiter import PortAssignment
 from argosy.agent.legacy.port_selection import free_port
-from argosy.agent.legacy.agent_identity import AgentIdentity, current_identity, close_identity, set_identity
 from argosy.agent.legacy.socket_readers import SocketReaders
-from argosy.agent.legacy.main_thread import MainThreadStage, MainThreadProgress
-from argosy.wire.zmq_context.context_shutdown import close_sockets
+from argosy.agent.legacy.work_loop import RequestQueue, run_work_loop
 from argosy.wire.zmq_context.context_handle import ContextHandle, context
+from argosy.wire.zmq_context.context_shutdown import close_sockets
 
 _STATE_ATTRIBUTE: Final = "_argosy"
 FIELDS_TIMEOUT_S: Final = 5.0
@@ -79,7 +79,9 @@ class LegacyAgentState:
                 self._on_constructed()
         except BaseException as error:
             if self._constructor_depth == 1:
-                self.progress.advance(MainThreadStage.FAILED, f"its constructor raised {_describe_error(error)}")
+                self.progress.advance(
+                    MainThreadStage.FAILED, f"its constructor raised {_describe_error(error)}"
+                )
             raise
         finally:
             self._constructor_depth -= 1
@@ -187,7 +189,9 @@ class LegacyAgentState:
         self._run_depth -= 1
         if not self._run_depth:
             failed = error is not None and isinstance(error, Exception)
-            self.progress.advance(MainThreadStage.LEAVING, f"`run` raised {_describe_error(error)}" if failed and error else "")
+            self.progress.advance(
+                MainThreadStage.LEAVING, f"`run` raised {_describe_error(error)}" if failed and error else ""
+            )
 
     def on_cleanup(self) -> None:
         """The agent has begun to clean up."""
@@ -234,7 +238,11 @@ class LegacyAgentState:
 
     def _is_closing(self) -> bool:
         """Tell whether a look at a socket is no use of it: from a payload, or from a clean-up."""
-        ended = self.context is None or self.context.closed or self.progress.stage in (MainThreadStage.LEAVING, MainThreadStage.FAILED)
+        ended = (
+            self.context is None
+            or self.context.closed
+            or self.progress.stage in (MainThreadStage.LEAVING, MainThreadStage.FAILED)
+        )
         return ended or threading.current_thread().name == "argosy-payload"
 
     def close(self) -> None:

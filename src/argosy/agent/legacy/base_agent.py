@@ -13,9 +13,9 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, Final
 
-from argosy.agent.legacy.json_client import request_agent, agent_address
 from argosy.agent.legacy.agent_state import state_of
-from argosy.agent.legacy.constructor_args import parse_command_line, parse_port, parse_constructor_arguments
+from argosy.agent.legacy.constructor_args import parse_command_line, parse_constructor_arguments, parse_port
+from argosy.agent.legacy.json_client import agent_address, request_agent
 from argosy.agent.legacy.method_hooks import base_method, wrap_hooks
 from argosy.agent.legacy.port_selection import free_port
 
@@ -42,7 +42,9 @@ class BaseAgent:
         wrap_hooks(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        arguments = parse_constructor_arguments(type(self).__name__, args, kwargs, getattr(self, "config", None))
+        arguments = parse_constructor_arguments(
+            type(self).__name__, args, kwargs, getattr(self, "config", None)
+        )
         state = state_of(self)
         ports = state.setup(arguments)
         self.args = SimpleNamespace(**{"host": None, "port": None, **parse_command_line()})
@@ -177,7 +179,9 @@ class BaseAgent:
 
         timeout: milliseconds, as ever. retry_delay: seconds. Raises RuntimeError: no answer.
         """
-        return request_agent(self.name, agent_name, request, host, parse_port(port), timeout, retries, retry_delay)
+        return request_agent(
+            self.name, agent_name, request, host, parse_port(port), timeout, retries, retry_delay
+        )
 
     def send_event(self, event_type: str, data: Any = None, propagate: bool = False) -> None:
         """Publish `data` under the topic `event_type`; reaches whoever subscribes. Never waits."""

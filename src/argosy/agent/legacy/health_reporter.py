@@ -12,10 +12,22 @@ from typing import Any, Final
 
 import msgspec
 
-from argosy.agent.legacy.responder_thread import ResponderThread
+from argosy.agent.health import (
+    AgentMetrics,
+    Health,
+    Status,
+    health_document,
+    normalize_status,
+    with_missing_packages,
+)
 from argosy.agent.legacy.health_worker import HealthWorker
-from argosy.agent.legacy.main_thread import SETTLE_TIME_S, MainThreadStage, MainThreadHealth, MainThreadProgress
-from argosy.agent.health import AgentMetrics, Health, Status, normalize_status, health_document, with_missing_packages
+from argosy.agent.legacy.main_thread import (
+    SETTLE_TIME_S,
+    MainThreadHealth,
+    MainThreadProgress,
+    MainThreadStage,
+)
+from argosy.agent.legacy.responder_thread import ResponderThread
 
 RECHECK_S: Final = 0.25  # while the main thread is between its constructor and its work loop
 
@@ -72,12 +84,18 @@ class HealthReporter:
         counts["in_flight"] = max(0, counts["in_flight"] - 1)  # the question itself
         metrics = self._metrics.as_facts(counts)
         uptime_s = time.monotonic() - self._started_s
-        return health_document(self._responder.name, health, self._since, uptime_s, metrics, self._get_dependencies())
+        return health_document(
+            self._responder.name, health, self._since, uptime_s, metrics, self._get_dependencies()
+        )
 
     def _update_health(self, main_thread: MainThreadHealth) -> Health:
         """Return the agent's health, and keep the time of its last change."""
         is_ok = main_thread.status is Status.OK
-        health = with_missing_packages(self._agent_health()) if is_ok else Health(main_thread.status, main_thread.reason)
+        health = (
+            with_missing_packages(self._agent_health())
+            if is_ok
+            else Health(main_thread.status, main_thread.reason)
+        )
         noted = {"moved_binds": dict(self._moved_binds), "other_agents": list(self._other_agents)}
         if reported := {key: value for key, value in noted.items() if value}:
             health = msgspec.structs.replace(health, facts={**health.facts, **reported})

@@ -36,7 +36,9 @@ class HealthWorker:
     compute: the user's code. post: runs an act in the responder's thread. later: a timer there.
     """
 
-    def __init__(self, compute: Callable[[], Any], post: Callable[[Any], object], call_later: CallLater) -> None:
+    def __init__(
+        self, compute: Callable[[], Any], post: Callable[[Any], object], call_later: CallLater
+    ) -> None:
         self._compute = compute
         self._post = post
         self._call_later = call_later

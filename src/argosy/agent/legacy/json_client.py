@@ -13,8 +13,8 @@ import zmq
 from argosy.agent.dependency_health import DependencyHealth
 from argosy.fault import ArgosyError
 from argosy.wire.address_book import AddressResolver, AgentAddress
-from argosy.wire.zmq_context.context_handle import context
 from argosy.wire.client.peer_health import LOST
+from argosy.wire.zmq_context.context_handle import context
 
 DEFAULT_TIMEOUT_MS: Final = 5000  # the receive time-out that old code expects
 

@@ -63,7 +63,11 @@ class MainThreadProgress:
     def __init__(self, agent: Any, on_change: Callable[[], object]) -> None:
         self._agent = agent
         self._on_change = on_change
-        self._position: tuple[MainThreadStage, str, float] = (MainThreadStage.CONSTRUCTING, "", time.monotonic())
+        self._position: tuple[MainThreadStage, str, float] = (
+            MainThreadStage.CONSTRUCTING,
+            "",
+            time.monotonic(),
+        )
         self._was_running = False
         self.is_in_base_loop = False
         self.last_iteration_s = 0.0
@@ -92,7 +96,9 @@ class MainThreadProgress:
 
     def lag_s(self) -> float:
         """Return how long the base's loop is late, because a request still holds it; else 0."""
-        return max(0.0, time.monotonic() - self.last_iteration_s - ITERATION_S) if self.is_in_base_loop else 0.0
+        return (
+            max(0.0, time.monotonic() - self.last_iteration_s - ITERATION_S) if self.is_in_base_loop else 0.0
+        )
 
     def has_iterated_since(self, moment_s: float) -> bool:
         """Tell whether the work loop gave a sign of life since then.
@@ -112,14 +118,20 @@ class MainThreadProgress:
         if reason:
             return MainThreadHealth(Status.FAILING, reason)
         if not threading.main_thread().is_alive():
-            return MainThreadHealth(Status.FAILING, "its main thread has ended, and other threads hold the process")
+            return MainThreadHealth(
+                Status.FAILING, "its main thread has ended, and other threads hold the process"
+            )
         if stage is MainThreadStage.LEAVING:
             return _leaving_health(time.monotonic() - since_s)
         if stage is MainThreadStage.CONSTRUCTED and self._has_settled(since_s):
             self._position = MainThreadStage.WORKING, "", time.monotonic()
             stage = MainThreadStage.WORKING
         if stage is not MainThreadStage.WORKING:
-            waits = "its constructor has not returned" if stage is MainThreadStage.CONSTRUCTING else self.waiting_reason
+            waits = (
+                "its constructor has not returned"
+                if stage is MainThreadStage.CONSTRUCTING
+                else self.waiting_reason
+            )
             return MainThreadHealth(Status.STARTING, waits or "`run` has not been entered")
         return self._working_health()
 

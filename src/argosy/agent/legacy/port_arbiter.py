@@ -61,7 +61,9 @@ class PortAssignment(msgspec.Struct, frozen=True):
     is_declared: bool
 
 
-def decide_bind(ports: PortAssignment, port: int, *, takes_requests: bool, main_is_free: bool) -> BindDecision:
+def decide_bind(
+    ports: PortAssignment, port: int, *, takes_requests: bool, main_is_free: bool
+) -> BindDecision:
     """Decide on a bind of the agent's.
 
     takes_requests: the socket is of a kind that answers. main_is_free: no socket of the agent's
@@ -71,7 +73,9 @@ def decide_bind(ports: PortAssignment, port: int, *, takes_requests: bool, main_
         return BindDecision(BindAction.YIELD, port)
     if port in ports.other_agents:
         target_port = ports.main if takes_requests and main_is_free else 0
-        return BindDecision(BindAction.REDIRECT, target_port, f"port {port} is declared for `{ports.other_agents[port]}`")
+        return BindDecision(
+            BindAction.REDIRECT, target_port, f"port {port} is declared for `{ports.other_agents[port]}`"
+        )
     if ports.is_declared and takes_requests and port == ports.main + 1:
         return BindDecision(BindAction.REDIRECT, 0, f"the health port is {ports.health}, not {port}")
     return ALLOW

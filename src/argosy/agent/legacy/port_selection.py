@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from argosy.agent.legacy.port_arbiter import PortAssignment, exempt_binds
 from argosy.agent.legacy.constructor_args import ConstructorArguments
+from argosy.agent.legacy.port_arbiter import PortAssignment, exempt_binds
 from argosy.agent.settings import Settings
 from argosy.wire.zmq_context.port_release import wait_until_free
 
@@ -23,7 +23,9 @@ def choose_ports(settings: Settings, arguments: ConstructorArguments) -> PortAss
         return PortAssignment(main, health, {}, is_declared=False)
     others = _other_agents_ports(settings)
     others.pop(main, None)
-    health_port = address.health_port or (arguments.health_port if arguments.health_port not in others else None)
+    health_port = address.health_port or (
+        arguments.health_port if arguments.health_port not in others else None
+    )
     others.pop(health_port or 0, None)
     return PortAssignment(main, health_port, others, is_declared=True)
 

@@ -12,9 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from argosy.agent.health import HEALTH_ACTIONS
-from argosy.wire.protocol import codec
-from argosy.wire.protocol import frame
-from argosy.wire.server.incoming_request import ReplySender, IncomingRequest, JsonRequest
+from argosy.wire.protocol import codec, frame
+from argosy.wire.server.incoming_request import IncomingRequest, JsonRequest, ReplySender
 
 # What the old way of asking adds to each request of its own accord.
 _STANDARD_KEYS: Final = frozenset(("action", "trace", "source_agent", "request_id", "timestamp"))
@@ -31,7 +30,9 @@ class LegacyRequest(JsonRequest):
         self.document = document
 
 
-def parse_legacy_request(sender: ReplySender, envelope: Sequence[bytes], text: frame.BytesLike) -> LegacyRequest:
+def parse_legacy_request(
+    sender: ReplySender, envelope: Sequence[bytes], text: frame.BytesLike
+) -> LegacyRequest:
     """Take any message of an old speaker as a request."""
     try:
         document = msgspec.json.decode(text)

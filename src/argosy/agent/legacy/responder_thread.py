@@ -13,17 +13,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from argosy.agent.legacy.port_arbiter import exempt_binds
-from argosy.agent.legacy.wakeup_pipe import WakeupPipe
-from argosy.agent.legacy.request_adapter import parse_legacy_request
 from argosy.agent.endpoint_binder import EndpointBinder
+from argosy.agent.legacy.port_arbiter import exempt_binds
+from argosy.agent.legacy.request_adapter import parse_legacy_request
+from argosy.agent.legacy.wakeup_pipe import WakeupPipe
 from argosy.agent.notifier import Notifier
 from argosy.agent.settings import Settings
-from argosy.wire.server.rpc_server import RpcServer
 from argosy.wire.protocol.frame import new_incarnation
-from argosy.wire.server.incoming_request import IncomingRequest
-from argosy.wire.transport.reactor import BlockingReactor, Timer
 from argosy.wire.pubsub.topic import Publisher
+from argosy.wire.server.incoming_request import IncomingRequest
+from argosy.wire.server.rpc_server import RpcServer
+from argosy.wire.transport.reactor import BlockingReactor, Timer
 
 CALL_TIMEOUT_S: Final = 5.0
 
@@ -102,7 +102,9 @@ class ResponderThread:
 
     def bind(self, key: str, endpoints: Sequence[str]) -> None:
         """Answer on these endpoints; raises RefusedError that names one that cannot be bound."""
-        server = RpcServer(self.name, self._reactor, lambda inquiry: self._on_request(key, inquiry), parse_legacy_request)
+        server = RpcServer(
+            self.name, self._reactor, lambda inquiry: self._on_request(key, inquiry), parse_legacy_request
+        )
         try:
             self._binder.bind(server, endpoints)
         except Exception:

@@ -117,7 +117,9 @@ def discover_service(service_name: str, machine: str | None = None) -> Discovery
         return _not_found(f"service `{service_name}` not found: {error}")
     machine_name, known = agent_machine(service_name)
     if machine in known and machine != machine_name:
-        return _not_found(f"service `{service_name}` not found on `{machine}`: it is declared on `{machine_name}`")
+        return _not_found(
+            f"service `{service_name}` not found on `{machine}`: it is declared on `{machine_name}`"
+        )
     host = "127.0.0.1" if host in _WILDCARD_HOSTS else host
     payload = {"name": service_name, "ip": host, "host": host, "port": port, "location": machine_name}
     return DiscoveryResult(payload, status=SUCCESS, payload=payload)

@@ -14,9 +14,9 @@ from typing import Any, Final
 import msgspec
 import zmq
 
-from argosy.agent.legacy.wakeup_pipe import WakeupPipe
-from argosy.agent.legacy.request_adapter import send_error, request_document, send_result
 from argosy.agent.legacy.main_thread import ITERATION_S, MainThreadProgress
+from argosy.agent.legacy.request_adapter import request_document, send_error, send_result
+from argosy.agent.legacy.wakeup_pipe import WakeupPipe
 from argosy.wire.protocol import codec
 from argosy.wire.server.incoming_request import IncomingRequest
 
@@ -75,7 +75,9 @@ class RequestQueue:
             self._post(lambda: send_result(request, result))
 
 
-def run_work_loop(agent: Any, queue: RequestQueue, progress: MainThreadProgress, get_own_socket: Callable[[], Any]) -> None:
+def run_work_loop(
+    agent: Any, queue: RequestQueue, progress: MainThreadProgress, get_own_socket: Callable[[], Any]
+) -> None:
     """Handle requests while the agent is `running`.
 
     own: returns the REP socket that the agent has taken for itself, None while it has none.

@@ -14,8 +14,12 @@ from argosy.source import control_flow
 from argosy.source.symbol_resolver import BUILTINS, ClassDefinition, SymbolRef, SymbolResolver
 
 _TYPING_MODULES: Final = frozenset(("typing", "typing_extensions"))
-_CLASS_ONLY_TYPING_NAMES: Final = frozenset(("Self", "TypeVar", "ParamSpec", "TypeVarTuple", "Unpack", "Generic"))
-_TYPE_FACTORIES: Final = frozenset(("NewType", "NamedTuple", "TypedDict", "namedtuple", "Enum", "IntEnum", "StrEnum"))
+_CLASS_ONLY_TYPING_NAMES: Final = frozenset(
+    ("Self", "TypeVar", "ParamSpec", "TypeVarTuple", "Unpack", "Generic")
+)
+_TYPE_FACTORIES: Final = frozenset(
+    ("NewType", "NamedTuple", "TypedDict", "namedtuple", "Enum", "IntEnum", "StrEnum")
+)
 
 _SCALARS: Final = frozenset(("bool", "int", "float", "str"))
 _LISTS: Final = frozenset(
@@ -65,7 +69,9 @@ class AnnotationRenderer:
         text = ast.unparse(rewriter.rewrite(annotation))
         return text, rewriter.unknown
 
-    def render_reply(self, annotation: ast.expr | None, owner: ClassDefinition, shadowed: Collection[str] = ()) -> str | None:
+    def render_reply(
+        self, annotation: ast.expr | None, owner: ClassDefinition, shadowed: Collection[str] = ()
+    ) -> str | None:
         """Return the type that a reply has when it arrives, None where only a decoder makes it the one meant.
 
         Structs, dates, enums and the like travel as maps, texts and numbers; sets and tuples as lists.
@@ -124,7 +130,9 @@ def item_annotation(annotation: ast.expr | None) -> ast.expr | None:
 class _AnnotationRewriter:
     """One annotation on its way from one file to another."""
 
-    def __init__(self, renderer: AnnotationRenderer, owner: ClassDefinition, shadowed: Collection[str]) -> None:
+    def __init__(
+        self, renderer: AnnotationRenderer, owner: ClassDefinition, shadowed: Collection[str]
+    ) -> None:
         self.renderer = renderer
         self.owner = owner
         self.shadowed = shadowed
@@ -160,9 +168,15 @@ class _AnnotationRewriter:
         if place.module in _TYPING_MODULES and place.name == "Annotated":
             return self.rewrite(parts[0])
         if place.module in _TYPING_MODULES and place.name == "Literal":
-            return ast.Subscript(self.render_name(place), inner) if _are_constants(parts) else self.replace_unknown(node)
+            return (
+                ast.Subscript(self.render_name(place), inner)
+                if _are_constants(parts)
+                else self.replace_unknown(node)
+            )
         rewritten = [self.rewrite(each) for each in parts]
-        return ast.Subscript(self.render_name(place), ast.Tuple(rewritten) if isinstance(inner, ast.Tuple) else rewritten[0])
+        return ast.Subscript(
+            self.render_name(place), ast.Tuple(rewritten) if isinstance(inner, ast.Tuple) else rewritten[0]
+        )
 
     def resolve(self, node: ast.expr) -> SymbolRef | None:
         written = control_flow.dotted_name(node)
@@ -212,7 +226,7 @@ class _ReplyTypeRewriter(_AnnotationRewriter):
             return ast.Subscript(self.dict_type(), ast.Tuple([self.rewrite(each) for each in parts]))
         raise NotPlainTypeError
 
-    def common_item_type(self, parts: list_type[ast.expr]) -> ast.expr:
+    def common_item_type(self, parts: list[ast.expr]) -> ast.expr:
         """Return the one type of a list's items: that of a tuple's parts, where they are all the same."""
         rewritten = [self.rewrite(part) for part in parts if not _is_ellipsis(part)]
         texts = {ast.unparse(each) for each in rewritten}

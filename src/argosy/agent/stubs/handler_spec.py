@@ -11,7 +11,9 @@ import msgspec
 from argosy.source import control_flow
 from argosy.source.symbol_resolver import ClassDefinition, SymbolRef, SymbolResolver
 
-_REQUEST_DECORATORS: Final = frozenset(SymbolRef(module, "request") for module in ("argosy.agent", "argosy.agent.handlers"))
+_REQUEST_DECORATORS: Final = frozenset(
+    SymbolRef(module, "request") for module in ("argosy.agent", "argosy.agent.handlers")
+)
 _FUNCTION_NODES = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -84,7 +86,9 @@ def _is_generator(function: ast.AsyncFunctionDef) -> bool:
     return False
 
 
-def _find_request_mark(tree: SymbolResolver, module: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool | None:
+def _find_request_mark(
+    tree: SymbolResolver, module: str, node: ast.FunctionDef | ast.AsyncFunctionDef
+) -> bool | None:
     """Return whether a decorator of the tree makes a method a handler; None: it is none, or unmarked."""
     for decorator in node.decorator_list:
         written = control_flow.dotted_name(decorator.func if isinstance(decorator, ast.Call) else decorator)
@@ -99,5 +103,9 @@ def _find_request_mark(tree: SymbolResolver, module: str, node: ast.FunctionDef 
 
 
 def _refers_to_request(tree: SymbolResolver, module: str, function: ast.AST) -> bool:
-    names = {control_flow.dotted_name(node) for node in ast.walk(function) if isinstance(node, ast.Name | ast.Attribute)}
+    names = {
+        control_flow.dotted_name(node)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name | ast.Attribute)
+    }
     return any(tree.resolve(module, name) in _REQUEST_DECORATORS for name in names if name)

@@ -16,8 +16,8 @@ import msgspec
 
 from argosy.agent.stubs.annotations import AnnotationRenderer, item_annotation
 from argosy.agent.stubs.handler_spec import HandlerArgument, HandlerSpec
-from argosy.source.symbol_resolver import BUILTINS, SymbolRef, SymbolResolver
 from argosy.source.module_finder import is_standard
+from argosy.source.symbol_resolver import BUILTINS, SymbolRef, SymbolResolver
 
 GENERATED_BY: Final = "# Made by "
 
@@ -90,7 +90,11 @@ class StubMethod(msgspec.Struct, frozen=True):
 
 
 def render_stub(
-    fleet: str, command: str, tree: SymbolResolver, services: Sequence[AgentService], left_out: Iterable[tuple[str, str]]
+    fleet: str,
+    command: str,
+    tree: SymbolResolver,
+    services: Sequence[AgentService],
+    left_out: Iterable[tuple[str, str]],
 ) -> str:
     """Return the file's text; the same sources give the same text.
 
@@ -213,10 +217,18 @@ def _render_class(
         if _is_reached(method, kind):
             yield from _render_direct(method, kind)
     yield from _overloads(
-        [_call_overload(method, kind, number, builtin("type")) for method in methods if _is_called(method, kind)]
+        [
+            _call_overload(method, kind, number, builtin("type"))
+            for method in methods
+            if _is_called(method, kind)
+        ]
     )
     yield from _overloads(
-        [_stream_overload(method, kind, number, builtin("type")) for method in methods if _is_streamed(method)]
+        [
+            _stream_overload(method, kind, number, builtin("type"))
+            for method in methods
+            if _is_streamed(method)
+        ]
     )
 
 

@@ -16,9 +16,9 @@ import msgspec
 from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
 from argosy.cli.console import print_json
 from argosy.fault import Fault, InputError
+from argosy.fleet.address_lookup import AddressPart
 from argosy.fleet.environments import place
 from argosy.fleet.loader import load_fleet
-from argosy.fleet.address_lookup import AddressPart
 from argosy.fleet.placement import Endpoint, Placement
 
 

@@ -21,14 +21,21 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.cli.arguments import FLEET_FILE, add_json
+from argosy.cli.console import paint, print_json
 from argosy.cli.render.audit_text import render_audit_text
 from argosy.cli.render.audit_view import AuditView, audit_json
-from argosy.cli.console import paint, print_json
 from argosy.fault import Fault, InputError
-from argosy.refit.core.tree_audit import AuditReport, audit
-from argosy.refit.core.baseline import BaselineEntry, load_baseline, build_entries, remove_resolved, compare_to_baseline, write_baseline
 from argosy.refit.core.audit_cache import default_cache_dir
+from argosy.refit.core.baseline import (
+    BaselineEntry,
+    build_entries,
+    compare_to_baseline,
+    load_baseline,
+    remove_resolved,
+    write_baseline,
+)
 from argosy.refit.core.finding import Finding
+from argosy.refit.core.tree_audit import AuditReport, audit
 
 if TYPE_CHECKING:
     from argosy.refit.codemods.tree_pipeline import RefitReport
@@ -135,7 +142,9 @@ def _fleet_file(root: Path, chosen: str | None) -> Path | None:
     return path / FLEET_FILE if path.is_dir() else path
 
 
-def _selected_findings(report: AuditReport, select: tuple[str, ...], only: str, since: str | None) -> list[Finding]:
+def _selected_findings(
+    report: AuditReport, select: tuple[str, ...], only: str, since: str | None
+) -> list[Finding]:
     changed: frozenset[str] | None = None
     if since is not None:
         from argosy.refit.core.git_revision import find_changed_files  # noqa: PLC0415 - only this asks another program
@@ -150,7 +159,9 @@ def _selected_findings(report: AuditReport, select: tuple[str, ...], only: str, 
     ]
 
 
-def _load_or_write_baseline(args: argparse.Namespace, report: AuditReport, selected: Sequence[Finding]) -> tuple[BaselineEntry, ...]:
+def _load_or_write_baseline(
+    args: argparse.Namespace, report: AuditReport, selected: Sequence[Finding]
+) -> tuple[BaselineEntry, ...]:
     """Return what is known, after writing what is to be written."""
     if args.baseline is None:
         return ()
@@ -176,7 +187,10 @@ def _fixed_entries(report: AuditReport, entries: Sequence[BaselineEntry]) -> lis
 
 
 def _make_view(
-    report: AuditReport, selected: Sequence[Finding], entries: tuple[BaselineEntry, ...], select: tuple[str, ...]
+    report: AuditReport,
+    selected: Sequence[Finding],
+    entries: tuple[BaselineEntry, ...],
+    select: tuple[str, ...],
 ) -> AuditView:
     # What is known is decided among all findings, so that it does not hang on what is selected.
     new = set(compare_to_baseline(report.findings, entries).new) if entries else ()
@@ -189,7 +203,9 @@ def _make_view(
         unselected_count=len(report.findings) - len(selected),
         fixed=_fixed_entries(report, entries) if entries else (),
         skipped_rules={
-            code: reason for code, reason in report.skipped_rules.items() if not select or code.startswith(select)
+            code: reason
+            for code, reason in report.skipped_rules.items()
+            if not select or code.startswith(select)
         },
         titles=report.rule_titles,
     )
@@ -198,11 +214,13 @@ def _make_view(
 def _planned_refit(root: Path, fleet: Path | None, exclude: Sequence[str]) -> RefitReport:
     """Return what a refit of the tree would do; the audit has told what is wrong with the fleet file."""
     from argosy.fleet.loader import read_fleet  # noqa: PLC0415 - only the page asks
-    from argosy.refit.rewrite import plan  # noqa: PLC0415
+    from argosy.refit.codemods import file_pipeline  # noqa: PLC0415
     from argosy.refit.codemods.tree_pipeline import plan_codemods  # noqa: PLC0415
 
     found = read_fleet(fleet)[0] if fleet is not None else None
-    return plan_codemods(os.path.realpath(root), plan.select_codemods(()), fleet=found, exclude=exclude)
+    return plan_codemods(
+        os.path.realpath(root), file_pipeline.select_codemods(()), fleet=found, exclude=exclude
+    )
 
 
 def _warn(view: AuditView) -> None:
@@ -222,7 +240,9 @@ def _warn(view: AuditView) -> None:
     if report.virtual_environments:
         names = ", ".join(f"`{path}`" for path in report.virtual_environments)
         hint = " ".join(f"--exclude {path}" for path in report.virtual_environments)
-        _write_note("warning", "yellow", f"{names} is a virtual environment, and was audited too", f"`{hint}`")
+        _write_note(
+            "warning", "yellow", f"{names} is a virtual environment, and was audited too", f"`{hint}`"
+        )
     if view.fixed:
         count = sum(entry.count for entry in view.fixed)
         message = f"{count} of the baseline {'is' if count == 1 else 'are'} gone"

@@ -23,14 +23,14 @@ from argosy.agent.request_dispatcher import METHODS_METHOD
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.commands.plain_json_call import call_json, describe_json_protocol
 from argosy.cli.console import paint, print_json, report_error
-from argosy.engine.supervisor.control_client import connect as connect_supervisor
+from argosy.engine.process.leftover_processes import running_agents
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.supervisor.agent_protocol import PlainJson, UnknownProtocol, detect_protocol
-from argosy.engine.process.leftover_processes import running_agents
+from argosy.engine.supervisor.control_client import connect as connect_supervisor
 from argosy.engine.unit.state_machine import State
 from argosy.fault import Fault, InputError, RefusedError
-from argosy.wire.client.sync_peer import connect
 from argosy.wire.address_book import AddressResolver, read_address_book
+from argosy.wire.client.sync_peer import connect
 from argosy.wire.errors import NotSent, RemoteError, WireError
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.messages import AgentStatus
     from argosy.engine.supervisor.agent_protocol import AgentProtocol
+    from argosy.engine.supervisor.messages import AgentStatus
 
 # Nobody would answer, and it may take long until somebody does; after the other states it is back soon.
 _NOT_ANSWERING = frozenset({State.WAITING, State.STARTING, State.BLOCKED, State.EXITED, State.GIVEN_UP})
@@ -106,7 +106,9 @@ def _request_function(
         with connect(agent, timeout=timeout_s, book=address_book) as peer:
             # `call` has two keywords of its own; a method's parameters of these names go the other way.
             has_reserved_names = bool(arguments.keys() & {"timeout", "returns"})
-            return getattr(peer, method)(**arguments) if has_reserved_names else peer.call(method, **arguments)
+            return (
+                getattr(peer, method)(**arguments) if has_reserved_names else peer.call(method, **arguments)
+            )
 
     return request
 
@@ -117,7 +119,9 @@ def _show(agent: str, method: str, reply: Any, seconds: float, *, as_json: bool)
     elif method == METHODS_METHOD:
         print("\n".join(reply) or f"`{agent}` has no methods of its own; it answers `health`")
     else:
-        print(reply if isinstance(reply, str) else msgspec.json.format(_encode_reply(reply), indent=2).decode())
+        print(
+            reply if isinstance(reply, str) else msgspec.json.format(_encode_reply(reply), indent=2).decode()
+        )
 
 
 def _show_json_protocol(agent: str, protocol: PlainJson, started_at: float, *, as_json: bool) -> int:

@@ -6,12 +6,12 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from argosy.cli.commands.remote_impact import preview_remote_impact, remote_parts
 from argosy.cli.console import paint
-from argosy.cli.commands.remote_impact import remote_parts, preview_remote_impact
 from argosy.engine.cells.cell_plan import cell_unit_name
-from argosy.engine.state.source_snapshot import read_source_snapshot
 from argosy.engine.explain.restart_impact import estimate_impact
 from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.state.source_snapshot import read_source_snapshot
 from argosy.engine.unit.state_machine import State
 from argosy.fault import Fault, InputError
 from argosy.fleet.loader import load_fleet
@@ -36,7 +36,9 @@ class ChangedAgents(NamedTuple):
     remote_impacts: dict[str, dict[str, Any]]
 
 
-def find_changed(report: FleetStatus, path: Path, state_dir: StateDir, names: list[str], *, local_only: bool) -> ChangedAgents:
+def find_changed(
+    report: FleetStatus, path: Path, state_dir: StateDir, names: list[str], *, local_only: bool
+) -> ChangedAgents:
     """Return which agents (of `names`, when there are any) were started with other code than the tree has.
 
     Those that run, and those that are down by an error: given up, ended with one, or about to be
@@ -53,9 +55,15 @@ def find_changed(report: FleetStatus, path: Path, state_dir: StateDir, names: li
     if unknown:
         raise unknown_agents(unknown)
     candidates = {name: agents[name] for name in (local_names if names else agents)}
-    started = {name: at_s for name, agent in candidates.items() if (at_s := _started_at(name, agent, state_dir))}
-    stale = find_stale_agents(load_fleet(path), started, read_source_snapshot(state_dir.source_snapshot), os.environ)
-    failed = {name: agent.reason for name, agent in candidates.items() if _has_failed(agent) and name not in stale}
+    started = {
+        name: at_s for name, agent in candidates.items() if (at_s := _started_at(name, agent, state_dir))
+    }
+    stale = find_stale_agents(
+        load_fleet(path), started, read_source_snapshot(state_dir.source_snapshot), os.environ
+    )
+    failed = {
+        name: agent.reason for name, agent in candidates.items() if _has_failed(agent) and name not in stale
+    }
     remote_impacts = preview_remote_impact(state_dir, machine_parts, ["--changed"])
     for each in remote_impacts.values():
         stale |= {name: tuple(files) for name, files in each["changed"].items()}
@@ -85,7 +93,9 @@ def unknown_agents(names: Iterable[str]) -> InputError:
     return InputError(*(Fault(name, "unknown-agent", f"no agent `{name}` runs here", hint) for name in names))
 
 
-def find_refused(report: FleetStatus, path: Path, state_dir: StateDir, names: Iterable[str]) -> dict[str, Fault]:
+def find_refused(
+    report: FleetStatus, path: Path, state_dir: StateDir, names: Iterable[str]
+) -> dict[str, Fault]:
     """Return the agents of this machine that are not to be restarted, with what is wrong.
 
     Their restart would end a process, their own or that of one that restarts with them, which by its code
@@ -101,7 +111,9 @@ def find_refused(report: FleetStatus, path: Path, state_dir: StateDir, names: It
     running = {name for name, agent in local_agents.items() if agent.pid is not None and name in processes}
     restarted_with = {
         name: [
-            each.agent for each in estimate_impact([name], processes, running, {}).outages if each.agent in running
+            each.agent
+            for each in estimate_impact([name], processes, running, {}).outages
+            if each.agent in running
         ]
         for name in names
         if name in processes
@@ -119,7 +131,11 @@ def find_refused(report: FleetStatus, path: Path, state_dir: StateDir, names: It
 
 def refused_remotely(remote_impacts: Mapping[str, Mapping[str, Any]]) -> dict[str, Fault]:
     """Return the agents that other machines foretell they would not restart."""
-    return {name: Fault(**fault) for each in remote_impacts.values() for name, fault in each.get("refused", {}).items()}
+    return {
+        name: Fault(**fault)
+        for each in remote_impacts.values()
+        for name, fault in each.get("refused", {}).items()
+    }
 
 
 def show_refused(refused: Mapping[str, Fault]) -> None:
@@ -131,7 +147,9 @@ def show_refused(refused: Mapping[str, Fault]) -> None:
     if refused:
         singular = len(refused) == 1
         are, them = ("runs on as it is", "it") if singular else ("run on as they are", "them")
-        print(f"{paint('hint:', 'cyan')} {_quoted_list(refused)} {are}; `--anyway` restarts {them} all the same")
+        print(
+            f"{paint('hint:', 'cyan')} {_quoted_list(refused)} {are}; `--anyway` restarts {them} all the same"
+        )
 
 
 def show_failed(failed: Mapping[str, str]) -> None:

@@ -25,8 +25,8 @@ from argosy.fault import Fault, InputError
 from argosy.fleet.suggestions import suggest
 
 if TYPE_CHECKING:
-    from argosy.refit.claims.codebase import Codebase
     from argosy.refit.claims.claim_spec import ClaimQuery, FileScope
+    from argosy.refit.claims.codebase import Codebase
 
 ACTIONS = ("check", "count", "queries")
 _EXAMPLES = {"FILE": "claims.yaml", "QUERY": "'python.calls zmq.Context'"}
@@ -95,8 +95,8 @@ def _tree(args: argparse.Namespace) -> str:
 
 
 def _target(args: argparse.Namespace, tree: str, fleet: tuple[str, ...]) -> Codebase:
-    from argosy.refit.core.audit_cache import default_cache_dir  # noqa: PLC0415
     from argosy.refit.claims.codebase import Codebase  # noqa: PLC0415
+    from argosy.refit.core.audit_cache import default_cache_dir  # noqa: PLC0415
 
     return Codebase(tree, tuple(args.fleet) or fleet, None if args.no_cache else default_cache_dir())
 
@@ -151,8 +151,8 @@ def _count_query(args: argparse.Namespace) -> int:
 
 
 def _scope(args: argparse.Namespace, query: ClaimQuery) -> FileScope:
-    from argosy.refit.claims.query_registry import query_kinds  # noqa: PLC0415
     from argosy.refit.claims.file_scopes import UnknownScopeError, make_scope  # noqa: PLC0415
+    from argosy.refit.claims.query_registry import query_kinds  # noqa: PLC0415
 
     try:
         scope = make_scope(args.scope or query_kinds()[query.name].scope, {})

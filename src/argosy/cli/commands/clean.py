@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import paint, print_json
-from argosy.engine.state.state_cleanup import DirectoryInUse, StaleDirectory, clean_fleet, clean_unused_directories
+from argosy.engine.state.state_cleanup import (
+    DirectoryInUse,
+    StaleDirectory,
+    clean_fleet,
+    clean_unused_directories,
+)
 from argosy.engine.state.state_dir import locate_state_dir, runtime_bases, state_home
 from argosy.fleet.quantities import format_size
 
@@ -31,7 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Remove, and say what; returns 1 when the fleet that was meant runs."""
     if args.all:
-        results = clean_unused_directories(state_home(os.environ), runtime_bases(os.environ), is_dry_run=args.dry_run)
+        results = clean_unused_directories(
+            state_home(os.environ), runtime_bases(os.environ), is_dry_run=args.dry_run
+        )
     else:
         path, _ = parse_fleet(args)
         results = clean_fleet(locate_state_dir(path), "nothing of this fleet runs", is_dry_run=args.dry_run)
@@ -44,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
     return 1 if skipped and not args.all else 0
 
 
-def _clean_json(removed: list[StaleDirectory], skipped: list[DirectoryInUse], *, is_dry: bool) -> dict[str, object]:
+def _clean_json(
+    removed: list[StaleDirectory], skipped: list[DirectoryInUse], *, is_dry: bool
+) -> dict[str, object]:
     reasons = {str(each.directory): each.reason for each in skipped}
     reasons |= {str(path): "it is not argosy's" for each in removed for path in each.unknown_paths}
     return {

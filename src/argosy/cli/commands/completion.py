@@ -65,7 +65,9 @@ _SHELL_SCRIPTS: Final = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy completion`."""
-    parser.add_argument("shell", choices=tuple(_SHELL_SCRIPTS), metavar="|".join(_SHELL_SCRIPTS), help="the shell")
+    parser.add_argument(
+        "shell", choices=tuple(_SHELL_SCRIPTS), metavar="|".join(_SHELL_SCRIPTS), help="the shell"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

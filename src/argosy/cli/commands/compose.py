@@ -17,8 +17,8 @@ from argosy.cli.console import print_json
 from argosy.fault import RefusedError
 from argosy.fleet import load_fleet
 from argosy.image.manifests.compose_file import build_compose, render_compose
-from argosy.image.plan.container_plan import plan_containers
 from argosy.image.manifests.manifest_validation import check_compose
+from argosy.image.plan.container_plan import plan_containers
 from argosy.image.plan.image_plan import plan_images
 
 

@@ -54,5 +54,7 @@ def run(args: argparse.Namespace) -> int:
         if check.hint and check.state != "ok":
             print(f"{'':<{9 + width}}  {paint('hint:', 'cyan')} {check.hint}")
     warnings = sum(check.state == "warning" for check in checks)
-    print(f"{len(checks)} looked at: {format_count(error_count, 'error')}, {format_count(warnings, 'warning')}")
+    print(
+        f"{len(checks)} looked at: {format_count(error_count, 'error')}, {format_count(warnings, 'warning')}"
+    )
     return bool(error_count)

@@ -17,19 +17,24 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.cli.arguments import add_fleet
-from argosy.cli.fleet_selection import select_fleet
 from argosy.cli.console import paint, print_json
-from argosy.engine.supervisor.control_client import SupervisorStoppedError, SupervisorLostError, connect, connect_or_start
+from argosy.cli.fleet_selection import select_fleet
+from argosy.engine.process.leftover_processes import find_leftovers, running_agents
+from argosy.engine.supervisor.control_client import (
+    SupervisorLostError,
+    SupervisorStoppedError,
+    connect,
+    connect_or_start,
+)
 from argosy.engine.supervisor.hub_process import is_hub_running
 from argosy.engine.supervisor.messages import Stop, Stopped
-from argosy.engine.process.leftover_processes import running_agents, find_leftovers
 
 if TYPE_CHECKING:
     import argparse
 
     from argosy.cli.fleet_selection import SelectedFleet
-    from argosy.engine.supervisor.control_client import ControlClient
     from argosy.engine.state.state_dir import StateDir
+    from argosy.engine.supervisor.control_client import ControlClient
 
 _SHUTDOWN_TIMEOUT_S = 10.0
 

@@ -28,8 +28,15 @@ import msgspec
 
 from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
 from argosy.cli.console import paint, print_json
-from argosy.engine.explain.fault_drill import PAUSE_RANGE_S, Drill, FaultKind, RestoreReport, DrillFault, random_faults
 from argosy.engine.explain.drill_load import DrillLoad, RequestCounts
+from argosy.engine.explain.fault_drill import (
+    PAUSE_RANGE_S,
+    Drill,
+    DrillFault,
+    FaultKind,
+    RestoreReport,
+    random_faults,
+)
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.supervisor.agent_protocol import ArgosyWire, detect_protocol
 from argosy.fault import Fault, InputError, RefusedError
@@ -110,7 +117,9 @@ def run(args: argparse.Namespace) -> int:
     _check_times(args)
     fleet = load_fleet(path)
     state_dir = locate_state_dir(path)
-    report = DrillReport(without_liveness=frozenset(n for n, each in fleet.agents.items() if not each.liveness))
+    report = DrillReport(
+        without_liveness=frozenset(n for n, each in fleet.agents.items() if not each.liveness)
+    )
     with Drill(state_dir, args.within, str(path)) as drill:
         _check_environment(args, path, drill)
         for agent, kind in _named_faults(args):

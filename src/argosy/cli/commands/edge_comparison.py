@@ -10,12 +10,18 @@ from typing import Any
 import msgspec
 
 from argosy.cli.render.graph_view import GraphView
-from argosy.engine.supervisor.control_client import connect
-from argosy.engine.state.state_dir import locate_state_dir
 from argosy.engine.explain.live_edges import SUBSCRIPTION, LiveEdges, find_live_edges
 from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.control_client import connect
 from argosy.fault import Fault, RefusedError
-from argosy.refit.analysis.source_edges import NO_TRACE_REASON, SourceEdges, describe_undeclared_edge, describe_unused_edge, find_source_edges
+from argosy.refit.analysis.source_edges import (
+    NO_TRACE_REASON,
+    SourceEdges,
+    describe_undeclared_edge,
+    describe_unused_edge,
+    find_source_edges,
+)
 from argosy.wire.address_book import read_address_book
 
 EdgePair = tuple[str, str]
@@ -94,7 +100,9 @@ def _observe_processes(view: GraphView) -> tuple[LiveEdges, frozenset[str]]:
     return find_live_edges(pid_by_agent, agent_by_port, remote_endpoints), frozenset(pid_by_agent)
 
 
-def _undeclared(view: GraphView, compared: EdgeComparison, declared: Mapping[EdgePair, str]) -> list[EdgeDifference]:
+def _undeclared(
+    view: GraphView, compared: EdgeComparison, declared: Mapping[EdgePair, str]
+) -> list[EdgeDifference]:
     in_sources = _edges_with_evidence(compared.in_sources)
     observed = compared.observed.edges if compared.observed else {}
     found = []
@@ -136,7 +144,11 @@ def _undeclared_of_cells(
     for (cell_agents, other), evidence in (compared.observed.shared if compared.observed else {}).items():
         agents = [name for name in cell_agents if name in view.fleet.agents and name != other]
         is_known = other in view.fleet.agents and bool(agents)
-        if not is_known or set(evidence) == {SUBSCRIPTION} or any((name, other) in declared for name in agents):
+        if (
+            not is_known
+            or set(evidence) == {SUBSCRIPTION}
+            or any((name, other) in declared for name in agents)
+        ):
             continue
         in_sources = compared.in_sources.edges if compared.in_sources else {}
         if any((name, other) in in_sources for name in agents):
@@ -161,7 +173,9 @@ def _undeclared_of_cells(
     return found
 
 
-def _unused(compared: EdgeComparison, declared: Mapping[EdgePair, str], where_by_edge: dict[EdgePair, str]) -> list[EdgeDifference]:
+def _unused(
+    compared: EdgeComparison, declared: Mapping[EdgePair, str], where_by_edge: dict[EdgePair, str]
+) -> list[EdgeDifference]:
     """Return the declared edges of which no view that was asked for has a trace."""
     found = []
     for edge, kind in declared.items():

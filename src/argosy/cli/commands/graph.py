@@ -16,14 +16,19 @@ import sys
 
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.commands.edge_comparison import EdgeComparison, compare_edges, edges_json, edges_text
-from argosy.cli.render.graph_page import render_graph_page
-from argosy.cli.render.graph_text import render_dot, render_mermaid, render_graph_text
-from argosy.cli.render.graph_view import GraphView, graph_json, view_graph
 from argosy.cli.console import print_json, report_error
+from argosy.cli.render.graph_page import render_graph_page
+from argosy.cli.render.graph_text import render_dot, render_graph_text, render_mermaid
+from argosy.cli.render.graph_view import GraphView, graph_json, view_graph
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.loader import read_fleet
 
-_RENDERERS = {"text": render_graph_text, "mermaid": render_mermaid, "dot": render_dot, "html": render_graph_page}
+_RENDERERS = {
+    "text": render_graph_text,
+    "mermaid": render_mermaid,
+    "dot": render_dot,
+    "html": render_graph_page,
+}
 _CYCLE_FAULT_CODES = frozenset({"cycle", "self-edge"})
 
 

@@ -23,8 +23,8 @@ import setproctitle
 
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import print_json
-from argosy.engine.supervisor.hub_process import acquire_hub_lock, find_running_hub
 from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.hub_process import acquire_hub_lock, find_running_hub
 from argosy.extra import install_command
 from argosy.fault import Fault, MissingError
 from argosy.fleet.loader import load_fleet
@@ -79,7 +79,10 @@ def run(args: argparse.Namespace) -> int:
         return _show_token(state_dir, is_new=args.renew_token, as_json=args.as_json)
     fleet = load_fleet(path)
     machines = read_address_book(state_dir.address_book).machines
-    os.environ |= {"ARGOSY_BOOK": str(state_dir.address_book), "ARGOSY_AGENT": hub_name(machines[0] if machines else "")}
+    os.environ |= {
+        "ARGOSY_BOOK": str(state_dir.address_book),
+        "ARGOSY_AGENT": hub_name(machines[0] if machines else ""),
+    }
     options = {
         "store": args.store or str(state_dir.hub_store),
         "lock": str(state_dir.hub_lock),
@@ -114,7 +117,9 @@ def _open_page(state_dir: StateDir, *, as_json: bool) -> int:
     token = read_token(state_dir.hub_token)
     url = _page_url(hub_record.url, token)
     if as_json:
-        print_json({"argosy": "hub/1", "token": token, "url": url, "opened": _open_in_browser(state_dir, url)})
+        print_json(
+            {"argosy": "hub/1", "token": token, "url": url, "opened": _open_in_browser(state_dir, url)}
+        )
         return 0
     print(url, flush=True)
     if _open_in_browser(state_dir, url):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from argosy.cli.arguments import add_fleet, parse_fleet
+from argosy.cli.console import print_json
 from argosy.cli.render.image_results import (
     build_json,
     build_text,
@@ -29,19 +30,18 @@ from argosy.cli.render.image_results import (
     push_json,
     push_text,
 )
-from argosy.cli.render.image_view import plan_json, plan_text, proposal_text, import_reasons_text
-from argosy.cli.console import print_json
+from argosy.cli.render.image_view import import_reasons_text, plan_json, plan_text, proposal_text
 from argosy.fault import Fault, InputError
 from argosy.fleet import load_fleet
+from argosy.image.build.build_pipeline import BuildOptions, build_images, check_names, lock_images, lock_path
+from argosy.image.build.build_record import LAYOUT_FOLDER
 from argosy.image.manifests.containerfile import render_containerfile
 from argosy.image.plan.container_plan import plan_containers
 from argosy.image.plan.image_lock import read_lock
 from argosy.image.plan.image_plan import ImagePlan, plan_images
-from argosy.image.registry.push import push_images, read_layout_images
-from argosy.image.build.build_record import LAYOUT_FOLDER
-from argosy.image.registry.push_target import check_tag, parse_target
 from argosy.image.plan.image_size import measure_plan
-from argosy.image.build.build_pipeline import BuildOptions, build_images, check_names, lock_images, lock_path
+from argosy.image.registry.push import push_images, read_layout_images
+from argosy.image.registry.push_target import check_tag, parse_target
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -142,7 +142,9 @@ def _containerfile(plan: ImagePlan, args: argparse.Namespace) -> int:
         raise InputError(Fault("--only", "usage", f"found {len(only)} names, expected one of {listed}"))
     check_names(plan, only)
     path = lock_path(plan)
-    text = render_containerfile(plan.images[only[0]], plan_containers(plan), read_lock(path) if path.exists() else None)
+    text = render_containerfile(
+        plan.images[only[0]], plan_containers(plan), read_lock(path) if path.exists() else None
+    )
     if args.as_json:
         print_json({"argosy": "image-containerfile/1", "image": only[0], "text": text})
     else:

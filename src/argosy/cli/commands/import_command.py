@@ -19,10 +19,10 @@ from pathlib import Path
 from argosy.cli.arguments import add_json
 from argosy.cli.console import paint, print_json
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers import ImportPlan, summarize_plan, render_fleet_file, plan_import
+from argosy.fleet.fleet_spec import NAME_PATTERN
+from argosy.fleet.importers import ImportPlan, plan_import, render_fleet_file, summarize_plan
 from argosy.fleet.loader import load_fleet
 from argosy.fleet.locations import format_path
-from argosy.fleet.fleet_spec import NAME_PATTERN
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

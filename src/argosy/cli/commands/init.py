@@ -72,7 +72,11 @@ class Visitor(Agent):
 if __name__ == "__main__":
     run(Visitor)
 '''
-_TEMPLATE_FILES = {"agents/__init__.py": "", "agents/greeter.py": _GREETER_TEMPLATE, "agents/visitor.py": _VISITOR_TEMPLATE}
+_TEMPLATE_FILES = {
+    "agents/__init__.py": "",
+    "agents/greeter.py": _GREETER_TEMPLATE,
+    "agents/visitor.py": _VISITOR_TEMPLATE,
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +110,9 @@ def run(args: argparse.Namespace) -> int:
     existing = [path for path in texts if _has_content(directory / path)]
     if existing:
         hint = "`argosy new NAME` adds an agent" if FLEET_FILE in existing else "name another folder"
-        raise InputError(Fault(str(directory / existing[0]), "exists", f"`{existing[0]}` is there already", hint))
+        raise InputError(
+            Fault(str(directory / existing[0]), "exists", f"`{existing[0]}` is there already", hint)
+        )
     try:
         for path, text in texts.items():
             (directory / path).parent.mkdir(parents=True, exist_ok=True)
@@ -118,5 +124,7 @@ def run(args: argparse.Namespace) -> int:
         print_json({"argosy": "init/1", "fleet": name, "written": [str(directory / path) for path in texts]})
         return 0
     cd_command = "" if args.folder == "." else f"cd {args.folder} && "
-    print(f"wrote {len(texts)} files in {directory}; `{cd_command}argosy up -d`, then `argosy call Greeter greet`")
+    print(
+        f"wrote {len(texts)} files in {directory}; `{cd_command}argosy up -d`, then `argosy call Greeter greet`"
+    )
     return 0

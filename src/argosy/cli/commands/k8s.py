@@ -15,9 +15,9 @@ from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import print_json
 from argosy.fault import RefusedError
 from argosy.fleet import load_fleet
-from argosy.image.plan.container_plan import plan_containers
-from argosy.image.manifests.kubernetes import render_manifests, build_manifests
+from argosy.image.manifests.kubernetes import build_manifests, render_manifests
 from argosy.image.manifests.manifest_validation import check_manifests
+from argosy.image.plan.container_plan import plan_containers
 from argosy.image.plan.image_plan import plan_images
 
 

@@ -23,11 +23,18 @@ import msgspec
 from argosy.cli.arguments import add_fleet, looks_like_fleet, parse_fleet
 from argosy.cli.console import paint, print_json
 from argosy.fault import Fault, InputError, RefusedError
-from argosy.fleet.loader import load_fleet
 from argosy.fleet.fleet_spec import Fleet
+from argosy.fleet.loader import load_fleet
 from argosy.fleet.suggestions import suggest
-from argosy.wire.security.key_management import MachineKeys, check_keys, export_keys, make_keys, renew_key, list_keys
 from argosy.wire.security.curve_keys import default_keys_dir
+from argosy.wire.security.key_management import (
+    MachineKeys,
+    check_keys,
+    export_keys,
+    list_keys,
+    make_keys,
+    renew_key,
+)
 
 ACTIONS = ("make", "show", "copy")
 
@@ -87,7 +94,9 @@ def _make_keys(fleet: Fleet, key_dir: str, renew: str | None, *, as_json: bool) 
         renew_key(key_dir, renew)
     created = make_keys(key_dir, fleet.machines)
     if as_json:
-        _print_keys_json("make", key_dir, list_keys(key_dir, tuple(fleet.machines)), made=created, renewed=_as_list(renew))
+        _print_keys_json(
+            "make", key_dir, list_keys(key_dir, tuple(fleet.machines)), made=created, renewed=_as_list(renew)
+        )
         return 0
     unchanged_count = len(fleet.machines) - len(created) - (renew is not None)
     print(f"{len(created)} made, {int(renew is not None)} renewed, {unchanged_count} kept in {key_dir}")

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import msgspec
 
 from argosy.cli.arguments import add_fleet
-from argosy.cli.fleet_selection import select_fleet
 from argosy.cli.commands.remote_logs import RemoteAgents
-from argosy.cli.console import supports_colour, paint
+from argosy.cli.console import paint, supports_colour
+from argosy.cli.fleet_selection import select_fleet
 from argosy.cli.standard_streams import discard_stdout
 from argosy.engine.cells.cell_logs import find_log_sources
 from argosy.engine.logs.log_reader import LogReader, find_tail_offset
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from argosy.cli.commands.remote_logs import RemoteLogFeed
     from argosy.engine.cells.cell_logs import LogSources
-    from argosy.engine.state.state_dir import StateDir
     from argosy.engine.logs.log_reader import LogLine
+    from argosy.engine.state.state_dir import StateDir
 
 _CHUNK_BYTES: Final = 4 * 2**20
 _RECONNECT_S: Final = 0.5
@@ -180,7 +180,9 @@ async def _follow(
             sources = find_log_sources(state_dir)  # an agent has begun that had no log before
         wanted = {of_it for name in names for of_it in sources.logs_of(name)}
         wanted_logs = [log for log in logs if not names or log.stem in wanted]
-        pending.update({log.stem: known.setdefault(log.stem, LogReader(log.stem, log)) for log in wanted_logs})
+        pending.update(
+            {log.stem: known.setdefault(log.stem, LogReader(log.stem, log)) for log in wanted_logs}
+        )
         changed.set()
 
     watch = LogWatch(state_dir.logs_dir, loop, on_growth)
@@ -197,7 +199,9 @@ async def _follow(
         watch.close()
 
 
-def _print_feed(feed: RemoteLogFeed, show: Callable[[Iterable[LogLine]], None], loop: asyncio.AbstractEventLoop) -> None:
+def _print_feed(
+    feed: RemoteLogFeed, show: Callable[[Iterable[LogLine]], None], loop: asyncio.AbstractEventLoop
+) -> None:
     file = feed.fileno()
     show(feed.read_available())
     if feed.is_closed:
@@ -206,7 +210,9 @@ def _print_feed(feed: RemoteLogFeed, show: Callable[[Iterable[LogLine]], None], 
         loop.call_later(_RECONNECT_S, _resume_feed, feed, show, loop)
 
 
-def _resume_feed(feed: RemoteLogFeed, show: Callable[[Iterable[LogLine]], None], loop: asyncio.AbstractEventLoop) -> None:
+def _resume_feed(
+    feed: RemoteLogFeed, show: Callable[[Iterable[LogLine]], None], loop: asyncio.AbstractEventLoop
+) -> None:
     """Take the lines of a machine that went out of sight up again, as soon as it is back."""
     if feed.reconnect():
         loop.add_reader(feed.fileno(), _print_feed, feed, show, loop)
@@ -232,7 +238,9 @@ def _print(lines: Iterable[LogLine], width: int, *, as_json: bool) -> None:
             text = f"{line.agent:<{width}} | --- starts, pid {line.process_start_pid} ---"
             sys.stdout.write(paint(text, "dim") + "\n")
         elif line.lost_bytes:
-            sys.stdout.write(paint(f"{line.agent:<{width}} | --- {_describe_dropped(line)} ---", "yellow") + "\n")
+            sys.stdout.write(
+                paint(f"{line.agent:<{width}} | --- {_describe_dropped(line)} ---", "yellow") + "\n"
+            )
         else:
             shown = escape_control(line.text, keep_colours=is_colour) if is_terminal else line.text
             sys.stdout.write(f"{line.agent:<{width}} | {shown}\n")

@@ -15,13 +15,13 @@ import time
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from argosy.cli.arguments import add_json
-from argosy.cli.console import paint, print_json
 from argosy.cli.commands.status import format_duration, report_unsupervised
-from argosy.engine.state.state_dir import state_home
+from argosy.cli.console import paint, print_json
 from argosy.engine.explain.fleet_overview import survey_fleets
-from argosy.engine.state.known_fleets import find_other_state_homes, find_moved_file
-from argosy.engine.unit.state_machine import READY_STATES
 from argosy.engine.process.fleet_processes import scan_fleet_processes
+from argosy.engine.state.known_fleets import find_moved_file, find_other_state_homes
+from argosy.engine.state.state_dir import state_home
+from argosy.engine.unit.state_machine import READY_STATES
 
 if TYPE_CHECKING:
     import argparse
@@ -79,7 +79,9 @@ def _fleet_row(glance: FleetOverview) -> FleetRow:
     running = report.running()
     ready = sum(report.agents[name].state in READY_STATES for name in running)
     moved = find_moved_file(fleet) if running else None
-    file_state: FleetFileState = "unknown" if fleet.path is None else "there" if fleet.has_fleet_file else "gone"
+    file_state: FleetFileState = (
+        "unknown" if fleet.path is None else "there" if fleet.has_fleet_file else "gone"
+    )
     return FleetRow(
         glance,
         _fleet_state(glance, is_running=bool(running)),
@@ -144,14 +146,20 @@ def _fleets_without_file(rows: Iterable[FleetRow]) -> list[str]:
 def _cells_of(row: FleetRow) -> tuple[str, ...]:
     fleet, supervisor = row.glance.fleet, row.glance.supervisor
     is_up = row.state != "stopped"
-    since = format_duration(time.time() - supervisor.started_s) if supervisor and supervisor.started_s else "-"
+    since = (
+        format_duration(time.time() - supervisor.started_s) if supervisor and supervisor.started_s else "-"
+    )
     pid = f"pid {supervisor.pid or '?'}" if supervisor else "-"
     ready = f"{row.ready} of {row.declared}" if is_up else "-"
     return fleet.name, row.state, ready, pid, since, row.environment or "-", fleet.id, _file_cell(row)
 
 
 def _file_cell(row: FleetRow) -> str:
-    notes: Mapping[FleetFileState, str] = {"there": "", "moved": f" (moved to {row.moved_to})", "gone": " (gone)"}
+    notes: Mapping[FleetFileState, str] = {
+        "there": "",
+        "moved": f" (moved to {row.moved_to})",
+        "gone": " (gone)",
+    }
     return f"{row.glance.fleet.path or 'unknown'}{notes.get(row.file_state, '')}"
 
 

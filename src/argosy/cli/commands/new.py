@@ -18,7 +18,13 @@ import yaml
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import print_json
 from argosy.fault import Fault, InputError
-from argosy.fleet.add_agent import DEFAULT_WATCHDOG, add_agent, class_name_for, find_free_port, module_name_for
+from argosy.fleet.add_agent import (
+    DEFAULT_WATCHDOG,
+    add_agent,
+    class_name_for,
+    find_free_port,
+    module_name_for,
+)
 from argosy.fleet.loader import load_fleet
 from argosy.fleet.suggestions import suggest
 
@@ -88,7 +94,9 @@ def run(args: argparse.Namespace) -> int:
     if source.exists():
         raise InputError(Fault(str(source), "exists", f"`{source}` is there already", "name another agent"))
     text = add_agent(path, path.read_text("utf-8"), name, keys)
-    written = _write_files(source, _MODULE_TEMPLATE.format(doc=f"{name}.", name=class_name_for(name)), path, text)
+    written = _write_files(
+        source, _MODULE_TEMPLATE.format(doc=f"{name}.", name=class_name_for(name)), path, text
+    )
     if args.as_json:
         entry = yaml.safe_load("".join(f"{key}: {value}\n" for key, value in keys.items()))
         print_json({"argosy": "new/1", "agent": name, "written": written, "entry": entry})

@@ -11,8 +11,8 @@ import msgspec
 import zmq
 
 from argosy.fault import Fault, InputError
-from argosy.wire.errors import DeadlineExceeded, NotSent, RemoteError
 from argosy.wire.client.pooled_req import send_request
+from argosy.wire.errors import DeadlineExceeded, NotSent, RemoteError
 
 if TYPE_CHECKING:
     from argosy.engine.supervisor.agent_protocol import PlainJson

@@ -16,18 +16,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from argosy.cli.arguments import add_fleet, parse_fleet
-from argosy.cli.render.graph_view import GraphView, view_graph
 from argosy.cli.console import print_json
+from argosy.cli.render.graph_view import GraphView, view_graph
+from argosy.engine.explain.start_simulation import simulate_start, start_slots
+from argosy.engine.explain.timing_history import DurationEstimate, estimate_starts, load_timing_history
+from argosy.engine.fork.spawn_report import SpawnReport, read_spawn_report
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.explain.timing_history import DurationEstimate, estimate_starts, load_timing_history
-from argosy.engine.explain.start_simulation import simulate_start, start_slots
-from argosy.engine.fork.spawn_report import SpawnReport, read_spawn_report
 from argosy.fault import Fault, InputError
 from argosy.fleet.dependency_graph import CriticalStep, critical_path
 from argosy.fleet.loader import load_fleet
-from argosy.fleet.schedule import EdgeCost, compute_edge_costs, find_implying_chain, compute_ready_times
 from argosy.fleet.quantities import format_count
+from argosy.fleet.schedule import EdgeCost, compute_edge_costs, compute_ready_times, find_implying_chain
 from argosy.refit.analysis.source_edges import find_source_edges
 
 _MAX_SHOWN = 10
@@ -85,7 +85,9 @@ def run(args: argparse.Namespace) -> int:
     view = view_graph(load_fleet(path))
     entries = list(read_event_log(locate_state_dir(path).event_log))
     start_estimates = estimate_starts(view.graph.agents, load_timing_history(entries))
-    forecast = _make_forecast(view, start_estimates, read_spawn_report(entries), machines if args.simulate or args.machines else 0)
+    forecast = _make_forecast(
+        view, start_estimates, read_spawn_report(entries), machines if args.simulate or args.machines else 0
+    )
     if args.as_json:
         print_json(plan_json(forecast))
     else:
@@ -112,7 +114,9 @@ def _machine_count(option: str | None) -> int:
     return int(option)
 
 
-def _make_forecast(view: GraphView, start_estimates: dict[str, DurationEstimate], spawn_report: SpawnReport, machines: int) -> StartForecast:
+def _make_forecast(
+    view: GraphView, start_estimates: dict[str, DurationEstimate], spawn_report: SpawnReport, machines: int
+) -> StartForecast:
     graph = view.graph
     start_s = {name: estimate.seconds for name, estimate in start_estimates.items()}
     ready = compute_ready_times(graph, start_s)
@@ -209,7 +213,10 @@ def _spawn_lines(spawn_report: SpawnReport) -> list[str]:
     """Return what the warm interpreters of the last start had loaded, and who was not forked from one."""
     if not spawn_report.zygotes and not spawn_report.exec_reasons:
         return ["warm interpreters: not known before the first start"]
-    lines = ["warm interpreters, as of the last start", *(f"  loaded {told}" for told in spawn_report.zygotes)]
+    lines = [
+        "warm interpreters, as of the last start",
+        *(f"  loaded {told}" for told in spawn_report.zygotes),
+    ]
     return lines + [f"  spawned  {name}: {why}" for name, why in spawn_report.exec_reasons.items()]
 
 

@@ -17,14 +17,15 @@ from pathlib import Path
 import msgspec
 
 from argosy.cli.arguments import FLEET_FILE, add_json
-from argosy.cli.render.refit_text import print_refit
 from argosy.cli.console import paint, print_json
+from argosy.cli.render.refit_text import print_refit
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet import Fleet, read_fleet
-from argosy.refit.rewrite import plan, repository
-from argosy.refit.transaction.atomic_replace import Conflict
-from argosy.refit.codemods.tree_pipeline import RefitReport, apply_codemods, plan_codemods
+from argosy.refit.codemods import file_pipeline
 from argosy.refit.codemods.missing_requirement import MissingRequirement, find_missing_requirement
+from argosy.refit.codemods.tree_pipeline import RefitReport, apply_codemods, plan_codemods
+from argosy.refit.transaction import git_status
+from argosy.refit.transaction.atomic_replace import Conflict
 from argosy.refit.transaction.file_transaction import lock_tree, undo_run
 
 
@@ -61,9 +62,9 @@ def run(args: argparse.Namespace) -> int:
         return _undo(real_root, args)
     if args.verify and not args.apply:
         raise InputError(Fault("--verify", "usage", "it judges what is written, so it goes with `--apply`"))
-    codemods = plan.select_codemods(_parse_codes(args.select))
+    codemods = file_pipeline.select_codemods(_parse_codes(args.select))
     if not codemods:
-        known = ", ".join(plan.codemod_codes())
+        known = ", ".join(file_pipeline.codemod_codes())
         raise InputError(
             Fault("--select", "unknown-code", f"no rewrite answers `{args.select}`", f"there are {known}")
         )
@@ -74,9 +75,13 @@ def run(args: argparse.Namespace) -> int:
     if progress:
         sys.stderr.write("\r\033[K")
     if args.apply:
-        if report.after and not args.dirty and (unsaved := repository.find_uncommitted(real_root, report.after)):
+        if (
+            report.after
+            and not args.dirty
+            and (unsaved := git_status.find_uncommitted(real_root, report.after))
+        ):
             hint = "commit or stash them, `--exclude` what git ignores; `--dirty` writes all the same"
-            raise RefusedError(Fault(str(root), "dirty", repository.describe_uncommitted(unsaved), hint))
+            raise RefusedError(Fault(str(root), "dirty", git_status.describe_uncommitted(unsaved), hint))
         report = apply_codemods(report, args.verify)
     requirement = _missing_requirement(report)
     if args.as_json:

@@ -37,11 +37,15 @@ def remote_parts(report: FleetStatus, names: Collection[str], *, all_machines: b
     return [RemotePart(machine, there) for machine, there in parts.items()]
 
 
-def preview_remote_impact(state_dir: StateDir, parts: Iterable[RemotePart], options: list[str]) -> dict[str, dict[str, Any]]:
+def preview_remote_impact(
+    state_dir: StateDir, parts: Iterable[RemotePart], options: list[str]
+) -> dict[str, dict[str, Any]]:
     """Return the object `restart/1` of each machine; one that cannot be asked is told on stderr."""
     found = {}
     for machine, names in parts:
-        impact = _request_impact(state_dir, machine, ["restart", *names, "--here", "--dry-run", "--json", *options])
+        impact = _request_impact(
+            state_dir, machine, ["restart", *names, "--here", "--dry-run", "--json", *options]
+        )
         if impact is not None:
             found[machine] = impact
     return found

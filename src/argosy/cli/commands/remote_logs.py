@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.cli.console import paint
-from argosy.engine.supervisor.control_client import connect
 from argosy.engine.logs.log_reader import LogLine
-from argosy.engine.supervisor.messages import CommandOutput, RelayCommand
 from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.supervisor.control_client import connect
+from argosy.engine.supervisor.messages import CommandOutput, RelayCommand
 from argosy.fault import ArgosyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from argosy.engine.supervisor.control_client import ControlClient
     from argosy.engine.state.state_dir import StateDir
+    from argosy.engine.supervisor.control_client import ControlClient
 
 _POLL_S = 0.001
 _FIRST_LINE_TIMEOUT_S = 30.0
@@ -93,7 +93,9 @@ class RemoteAgents:
         feeds = []
         for machine, agents in by_machine.items():
             arguments = ["logs", "--here", "--json", *(["-f"] if follow else [])]
-            feed = RemoteLogFeed(self._state_dir, machine, [*arguments, *(agents if names else ())], follow=follow)
+            feed = RemoteLogFeed(
+                self._state_dir, machine, [*arguments, *(agents if names else ())], follow=follow
+            )
             if feed.open([] if count is None else ["-n", str(count)]):
                 feeds.append(feed)
             else:
@@ -107,7 +109,9 @@ class RemoteLogFeed:
     is_over: no more will. is_cut: no more will until it is opened again, by `go_on`.
     """
 
-    def __init__(self, state_dir: StateDir | None, machine: str, arguments: list[str], *, follow: bool) -> None:
+    def __init__(
+        self, state_dir: StateDir | None, machine: str, arguments: list[str], *, follow: bool
+    ) -> None:
         self.is_closed = self.is_disconnected = False
         self._state_dir = state_dir
         self._machine = machine

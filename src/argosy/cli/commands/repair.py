@@ -18,13 +18,13 @@ from collections.abc import Sequence
 import msgspec
 
 from argosy.cli.arguments import add_json
-from argosy.cli.progress import ProgressLine
 from argosy.cli.console import paint, print_json
+from argosy.cli.progress import ProgressLine
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.quantities import format_count
 from argosy.refit.repair.proposal import RepairProposal, RepairStep
 from argosy.refit.repair.tree_repair import RepairReport, apply_repair, repair_tree
-from argosy.refit.rewrite import repository
+from argosy.refit.transaction import git_status
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(Fault(args.path, "no-path", f"there is no file or folder `{args.path}`"))
     with ProgressLine() as progress:
         report = repair_tree(
-            args.path, exclude=args.exclude, missing_packages=_parse_packages(args.absent), progress=progress.show
+            args.path,
+            exclude=args.exclude,
+            missing_packages=_parse_packages(args.absent),
+            progress=progress.show,
         )
     if args.apply:
         report = _apply(report, allow_dirty=args.dirty)
@@ -79,9 +82,9 @@ def _parse_packages(options: Sequence[str]) -> set[str]:
 
 def _apply(report: RepairReport, *, allow_dirty: bool) -> RepairReport:
     paths = [item.path for item in report.proposals if item.is_applicable]
-    if paths and not allow_dirty and (unsaved := repository.find_uncommitted(report.root, paths)):
+    if paths and not allow_dirty and (unsaved := git_status.find_uncommitted(report.root, paths)):
         hint = "commit or stash them; `--dirty` writes all the same"
-        raise RefusedError(Fault(report.root, "dirty", repository.describe_uncommitted(unsaved), hint))
+        raise RefusedError(Fault(report.root, "dirty", git_status.describe_uncommitted(unsaved), hint))
     return apply_repair(report)
 
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from argosy.cli.arguments import add_fleet, parse_fleet
-from argosy.cli.console import paint, print_json
 from argosy.cli.commands.changed_agents import (
     ChangedAgents,
     find_changed,
@@ -32,27 +31,28 @@ from argosy.cli.commands.changed_agents import (
     show_refused,
     unknown_agents,
 )
-from argosy.cli.commands.remote_impact import remote_parts, preview_remote_impact, merge_impacts
-from argosy.cli.commands.rolling_restart import rolling_restart, agents_to_restart
-from argosy.engine.supervisor.control_client import connect_running
-from argosy.engine.state.event_log import read_event_log
-from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.state.source_snapshot import update_source_snapshot
-from argosy.engine.supervisor.messages import Restart, Restarted
-from argosy.engine.explain.timing_history import load_timing_history
+from argosy.cli.commands.remote_impact import merge_impacts, preview_remote_impact, remote_parts
+from argosy.cli.commands.rolling_restart import agents_to_restart, rolling_restart
+from argosy.cli.console import paint, print_json
 from argosy.engine.explain.restart_impact import estimate_impact
+from argosy.engine.explain.timing_history import load_timing_history
 from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.state.event_log import read_event_log
+from argosy.engine.state.source_snapshot import update_source_snapshot
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.control_client import connect_running
+from argosy.engine.supervisor.messages import Restart, Restarted
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.locations import format_path
 
 if TYPE_CHECKING:
     import argparse
 
-    from argosy.engine.supervisor.control_client import ControlClient
-    from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.supervisor.messages import FleetStatus
-    from argosy.engine.explain.timing_history import DurationEstimate
     from argosy.engine.explain.restart_impact import Outage, RestartImpact
+    from argosy.engine.explain.timing_history import DurationEstimate
+    from argosy.engine.state.state_dir import StateDir
+    from argosy.engine.supervisor.control_client import ControlClient
+    from argosy.engine.supervisor.messages import FleetStatus
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +94,11 @@ def run(args: argparse.Namespace) -> int:
         elif args.rolling and not names:
             names = [name for name in agents_to_restart(report) if not args.here or name in local_agents]
         remote_impacts = _remote_impacts(report, state_dir, changed, names)
-        refused = {} if args.anyway else find_refused(report, path, state_dir, names) | refused_remotely(remote_impacts)
+        refused = (
+            {}
+            if args.anyway
+            else find_refused(report, path, state_dir, names) | refused_remotely(remote_impacts)
+        )
         if args.dry_run:
             local_names = [name for name in names if name in local_agents or name not in report.agents]
             impact = _local_impact(report, state_dir, path, local_names)
@@ -115,7 +119,11 @@ def _remote_impacts(
     report: FleetStatus, state_dir: StateDir, changed: ChangedAgents | None, names: list[str]
 ) -> dict[str, dict[str, Any]]:
     """Return what the other machines foretell of the restart of these."""
-    return changed.remote_impacts if changed is not None else preview_remote_impact(state_dir, remote_parts(report, names, all_machines=False), [])
+    return (
+        changed.remote_impacts
+        if changed is not None
+        else preview_remote_impact(state_dir, remote_parts(report, names, all_machines=False), [])
+    )
 
 
 def _rolling_restart(client: ControlClient, path: Path, names: list[str]) -> Restarted:
@@ -150,7 +158,9 @@ def _show_changed(changed: ChangedAgents, *, is_quiet: bool) -> None:
     show_failed(changed.failed)
 
 
-def _show(answer: Restarted, changed: ChangedAgents | None, refused: dict[str, Fault], *, as_json: bool) -> None:
+def _show(
+    answer: Restarted, changed: ChangedAgents | None, refused: dict[str, Fault], *, as_json: bool
+) -> None:
     if as_json:
         print_json(
             {
@@ -199,7 +209,9 @@ def _local_impact(report: FleetStatus, state_dir: StateDir, path: Path, names: l
     if unknown:
         raise unknown_agents(unknown)
     running = {name for name, agent in report.agents.items() if agent.pid is not None}
-    return estimate_impact(names, processes, running, load_timing_history(read_event_log(state_dir.event_log)))
+    return estimate_impact(
+        names, processes, running, load_timing_history(read_event_log(state_dir.event_log))
+    )
 
 
 def _preview_impact(

@@ -47,7 +47,9 @@ class RollingResult(NamedTuple):
         return not self.not_restarted
 
 
-def rolling_restart(client: ControlClient, graph: Graph, names: Iterable[str], min_ready_s: float, version: str = "") -> RollingResult:
+def rolling_restart(
+    client: ControlClient, graph: Graph, names: Iterable[str], min_ready_s: float, version: str = ""
+) -> RollingResult:
     """Restart these, what is needed first; stop at the first that was up and is not again, or not for long.
 
     hold_s: how long each has to stay ready. version: of the tree that is rolled out; who is down since it

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import argparse
 
     from argosy.engine.peering.peering_plan import PeeringPlan
-    from argosy.fleet.placement import Placement
     from argosy.fleet.fleet_spec import Fleet
+    from argosy.fleet.placement import Placement
 
 _SYSTEMD_UNIT = """\
 [Unit]
@@ -71,7 +71,9 @@ def run(args: argparse.Namespace) -> int:
     path, positionals = parse_fleet(args)
     if positionals not in ([], ["install"]):
         raise InputError(
-            Fault(positionals[0], "usage", f"`{positionals[0]}` is not understood here", "`argosy serve --help`")
+            Fault(
+                positionals[0], "usage", f"`{positionals[0]}` is not understood here", "`argosy serve --help`"
+            )
         )
     fleet = load_fleet(path)
     variables = dict(os.environ)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from argosy.engine.supervisor.plan_diff import select_scope
-from argosy.engine.unit.process_plan import plan_fleet
 from argosy.engine.explain.restart_impact import estimate_impact
 from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.supervisor.plan_diff import select_scope
+from argosy.engine.unit.process_plan import plan_fleet
 from argosy.fault import Fault, RefusedError
 from argosy.fleet.environments import local_machines, place
 
@@ -34,7 +34,9 @@ def refuse_unstartable(report: FleetStatus, apply: Apply, state_dir: StateDir) -
         raise RefusedError(*(_restart_fault(name, flaw) for name, flaw in flaws.items()))
 
 
-def _running_agents_restarted(report: FleetStatus, apply: Apply, state_dir: StateDir) -> dict[str, ProcessSpec]:
+def _running_agents_restarted(
+    report: FleetStatus, apply: Apply, state_dir: StateDir
+) -> dict[str, ProcessSpec]:
     """Return the running agents that the apply would restart, as they would be then."""
     running = {name for name, agent in report.local_agents().items() if agent.pid is not None}
     applied_plan = load_applied_plan(state_dir) if running else None

@@ -13,26 +13,26 @@ import time
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet
-from argosy.cli.fleet_selection import select_fleet
 from argosy.cli.console import paint, print_json
+from argosy.cli.fleet_selection import select_fleet
 from argosy.engine.cells.cell_plan import cell_unit_name
-from argosy.engine.supervisor.control_client import connect
-from argosy.engine.supervisor.hub_process import find_running_hub
+from argosy.engine.process.leftover_processes import find_leftovers, running_agents
+from argosy.engine.state.applied_plan import load_applied_plan, specs_missing_from_plan
 from argosy.engine.state.damaged_stores import describe_damage, find_damaged_stores
 from argosy.engine.state.event_log import REMOTE_STATE, read_event_log
 from argosy.engine.state.file_identity import identify_file
-from argosy.engine.supervisor.messages import AgentStatus, MachineStatus, FleetStatus
-from argosy.engine.process.leftover_processes import running_agents, find_leftovers
-from argosy.engine.state.applied_plan import specs_missing_from_plan, load_applied_plan
-from argosy.engine.unit.state_machine import FINAL_STATES, READY_STATES, State
 from argosy.engine.state.unit_state_store import PersistedUnitState, read_unit_states
+from argosy.engine.supervisor.control_client import connect
+from argosy.engine.supervisor.hub_process import find_running_hub
+from argosy.engine.supervisor.messages import AgentStatus, FleetStatus, MachineStatus
+from argosy.engine.unit.state_machine import FINAL_STATES, READY_STATES, State
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from argosy.engine.state.state_dir import StateDir
     from argosy.engine.state.applied_plan import AppliedPlan
+    from argosy.engine.state.state_dir import StateDir
 
 _COLOURS = {State.READY: "green", State.DEGRADED: "yellow", State.WAITING: "dim", State.EXITED: "dim"}
 
@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
         with client:
             report = client.fetch_status()
     if args.as_json:
-        print_json({**status_json(report, state_dir), "file_changed": _has_file_changed(chosen.path, state_dir)})
+        print_json(
+            {**status_json(report, state_dir), "file_changed": _has_file_changed(chosen.path, state_dir)}
+        )
     else:
         _show(report)
         if report.agents and _has_file_changed(chosen.path, state_dir):
@@ -82,14 +84,18 @@ def report_unsupervised(state_dir: StateDir, name: str) -> FleetStatus:
     running, unit_states = running_agents(state_dir), read_unit_states(state_dir)
     leftovers = find_leftovers(state_dir, running)
     cell_unit_names = {hull.name for hull in applied_plan.cell_processes.values()} if applied_plan else set()
-    missing_specs = specs_missing_from_plan(state_dir, [name for name in (*running, *leftovers) if name not in cell_unit_names])
+    missing_specs = specs_missing_from_plan(
+        state_dir, [name for name in (*running, *leftovers) if name not in cell_unit_names]
+    )
     specs = missing_specs.agents | (applied_plan.plan.processes if applied_plan else {})
     agents = {}
     for agent, spec in specs.items():
         unit_state = unit_states.get(agent)
         identity = running.get(agent if spec.cell is None else cell_unit_name(spec.cell))
         was_ready = unit_state is not None and unit_state.ready_s is not None
-        state = (State.READY if was_ready else State.STARTING) if identity else _unsupervised_state(unit_state)
+        state = (
+            (State.READY if was_ready else State.STARTING) if identity else _unsupervised_state(unit_state)
+        )
         pids = leftovers.get(agent, [])
         if pids:
             state = State.FAILING
@@ -125,7 +131,9 @@ def _last_reported_agents(state_dir: StateDir, applied_plan: AppliedPlan | None)
     """Return the agents of other machines as the last supervisor here heard of them: by its diary."""
     if applied_plan is None or applied_plan.peering is None:
         return {}
-    last_records = {entry.agent: entry for entry in read_event_log(state_dir.event_log) if entry.kind == REMOTE_STATE}
+    last_records = {
+        entry.agent: entry for entry in read_event_log(state_dir.event_log) if entry.kind == REMOTE_STATE
+    }
     agents = {}
     for name, spec in applied_plan.peering.agents.items():
         record = last_records.get(name)
@@ -258,7 +266,9 @@ def _show_agent(name: str, agent: AgentStatus, name_width: int, group_width: int
     age = format_duration(time.time() - agent.since_s) if agent.since_s else ""
     note = agent.reason if agent.state not in (State.READY,) else ""
     if agent.state is State.READY and agent.last_exit:
-        note = f"last exit {format_duration(time.time() - agent.last_exit.at_s)} ago: {agent.last_exit.reason}"
+        note = (
+            f"last exit {format_duration(time.time() - agent.last_exit.at_s)} ago: {agent.last_exit.reason}"
+        )
     if agent.waiting_on:
         note = f"waits for {', '.join(agent.waiting_on)}"
     cell = f"cell {agent.cell}  " if agent.cell else ""

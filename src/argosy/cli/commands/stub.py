@@ -23,14 +23,16 @@ from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet import Fleet, load_fleet
 from argosy.fleet.fleet_spec import AgentSpec
 from argosy.fleet.suggestions import suggest
-from argosy.source.symbol_resolver import SymbolResolver
 from argosy.source.module_finder import ModuleFinder
 from argosy.source.python_source import Unparsed
+from argosy.source.symbol_resolver import SymbolResolver
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `argosy stub`."""
-    add_fleet(parser, positionals="[AGENT...]", positionals_help="the agents to write peers of (default: all)")
+    add_fleet(
+        parser, positionals="[AGENT...]", positionals_help="the agents to write peers of (default: all)"
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="the file to write (default: print it)")
 
 

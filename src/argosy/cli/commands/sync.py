@@ -19,10 +19,10 @@ import shlex
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
-from argosy.cli.console import paint, print_json
 from argosy.cli.commands.sync_restart import NOTHING_RESTARTED, SyncRestartResult, restart_or_rollback
-from argosy.engine.deploy.ssh_target import SSH_COMMAND, SshTarget
+from argosy.cli.console import paint, print_json
 from argosy.engine.deploy.deployment import TRANSPORTS, Deployment, deploy
+from argosy.engine.deploy.ssh_target import SSH_COMMAND, SshTarget
 from argosy.engine.deploy.tree_version import compute_tree_version, write_tree_version
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.fleet.environments import local_machines, place
@@ -41,7 +41,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="M,N", help="these machines only")
     parser.add_argument("--machine", metavar="M", help="this machine of the fleet")
     parser.add_argument(
-        "--by", default="", choices=list(TRANSPORTS), help="what brings it (default: the first that both have)"
+        "--by",
+        default="",
+        choices=list(TRANSPORTS),
+        help="what brings it (default: the first that both have)",
     )
     parser.add_argument("--ssh", default=SSH_COMMAND, metavar="CMD", help="the ssh command with its options")
     parser.add_argument("--restart", action="store_true", help="then restart what runs, one after another")
@@ -125,7 +128,10 @@ def _targets(fleet: Fleet, path: Path, args: argparse.Namespace) -> list[SshTarg
 
 
 def _show(
-    summary: dict[str, object], deployments: dict[str, Deployment], failed: dict[str, str], outcome: SyncRestartResult
+    summary: dict[str, object],
+    deployments: dict[str, Deployment],
+    failed: dict[str, str],
+    outcome: SyncRestartResult,
 ) -> None:
     for machine, each in deployments.items():
         before = each.before.tree if each.before else "unknown"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.cli.commands.rolling_restart import RollingResult, rolling_restart, agents_to_restart
-from argosy.engine.supervisor.control_client import connect_running
-from argosy.engine.state.state_dir import locate_state_dir
+from argosy.cli.commands.rolling_restart import RollingResult, agents_to_restart, rolling_restart
 from argosy.engine.deploy.deployment import commit, rollback
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.control_client import connect_running
 from argosy.fault import RefusedError
 from argosy.fleet.dependency_graph import build_graph
 
@@ -38,7 +38,9 @@ class SyncRestartResult(NamedTuple):
 NOTHING_RESTARTED = SyncRestartResult(RollingResult.empty(), {}, {}, RollingResult.empty(), {})
 
 
-def restart_or_rollback(path: Path, fleet: Fleet, targets: Iterable[SshTarget], version: str, min_ready_s: float) -> SyncRestartResult:
+def restart_or_rollback(
+    path: Path, fleet: Fleet, targets: Iterable[SshTarget], version: str, min_ready_s: float
+) -> SyncRestartResult:
     """Restart what is wanted up; when one that was up falls, give the machines the tree that they had before.
 
     version: of the tree that was brought. The tree before is kept until a roll has succeeded, by whichever
@@ -53,12 +55,16 @@ def restart_or_rollback(path: Path, fleet: Fleet, targets: Iterable[SshTarget], 
                 with contextlib.suppress(RefusedError):  # kept until the next that succeeds
                     commit(target)
         if not rolling.failed:
-            return NOTHING_RESTARTED._replace(rolled=rolling)
+            return NOTHING_RESTARTED._replace(rolling=rolling)
         rolled_back, not_rolled_back = _rollback_all(targets, version)
         attempted = [*rolling.restarted, *rolling.failed, *rolling.still_failing]
-        second_rolling = rolling_restart(client, graph, [name for name in attempted if fleet.agents[name].machine in rolled_back], 0.0)
+        second_rolling = rolling_restart(
+            client, graph, [name for name in attempted if fleet.agents[name].machine in rolled_back], 0.0
+        )
         agents = client.fetch_status().agents
-        running_versions = {name: {"state": agents[name].state.value, "version": agents[name].version} for name in names}
+        running_versions = {
+            name: {"state": agents[name].state.value, "version": agents[name].version} for name in names
+        }
         return SyncRestartResult(rolling, rolled_back, not_rolled_back, second_rolling, running_versions)
 
 
@@ -75,5 +81,7 @@ def _rollback_all(targets: Iterable[SshTarget], version: str) -> tuple[dict[str,
         if previous is None or previous.tree != version:
             rolled_back[target.machine] = previous.tree if previous else ""
         else:
-            not_rolled_back[target.machine] = "no earlier tree is kept there: this one has been restarted by before"
+            not_rolled_back[target.machine] = (
+                "no earlier tree is kept there: this one has been restarted by before"
+            )
     return rolled_back, not_rolled_back

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, parse_fleet
-from argosy.cli.console import supports_colour, print_json
+from argosy.cli.console import print_json, supports_colour
 from argosy.cli.render.timeline_text import render_timeline_text
+from argosy.engine.explain.start_timeline import StartPhase, StartTimeline, as_local_record, latest_start
+from argosy.engine.state.applied_plan import load_applied_plan
 from argosy.engine.state.event_log import read_event_log
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.state.applied_plan import load_applied_plan
-from argosy.engine.explain.start_timeline import StartPhase, StartTimeline, as_local_record, latest_start
 from argosy.fault import Fault, RefusedError
 from argosy.fleet.dependency_graph import graph_from_edges
 
@@ -49,7 +49,11 @@ def run(args: argparse.Namespace) -> int:
         needs = {name: spec.need_names() for name, spec in applied_plan.plan.processes.items()}
         if applied_plan.peering is not None:
             needs |= {name: spec.need_names() for name, spec in applied_plan.peering.agents.items()}
-        timeline = latest_start(map(as_local_record, read_event_log(state_dir.event_log)), graph_from_edges(needs), time.monotonic())
+        timeline = latest_start(
+            map(as_local_record, read_event_log(state_dir.event_log)),
+            graph_from_edges(needs),
+            time.monotonic(),
+        )
     if applied_plan is None or timeline is None:
         raise RefusedError(
             Fault(str(path), "never-started", "no start of this fleet is known", "`argosy up -d`")
@@ -61,7 +65,11 @@ def run(args: argparse.Namespace) -> int:
     elif not args.html:
         is_terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size((_DEFAULT_WIDTH, 24)).columns if is_terminal else _DEFAULT_WIDTH
-        sys.stdout.write(render_timeline_text(timeline, applied_plan.plan.fleet, width, is_rich=supports_colour(sys.stdout)))
+        sys.stdout.write(
+            render_timeline_text(
+                timeline, applied_plan.plan.fleet, width, is_rich=supports_colour(sys.stdout)
+            )
+        )
     return 0
 
 

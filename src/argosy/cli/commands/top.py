@@ -17,10 +17,24 @@ import time
 from typing import TYPE_CHECKING
 
 from argosy.cli.arguments import add_fleet, parse_fleet
-from argosy.cli.render.top_view import SORT_ORDERS, CpuUsage, TopRow, describe_hidden_rows, make_rows, summary_line, format_table, wrap_lines
-from argosy.engine.supervisor.control_client import ControlClient, SupervisorLostError, connect, connect_running
-from argosy.engine.state.state_dir import locate_state_dir
+from argosy.cli.render.top_view import (
+    SORT_ORDERS,
+    CpuUsage,
+    TopRow,
+    describe_hidden_rows,
+    format_table,
+    make_rows,
+    summary_line,
+    wrap_lines,
+)
 from argosy.engine.logs.log_file import last_lines
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.control_client import (
+    ControlClient,
+    SupervisorLostError,
+    connect,
+    connect_running,
+)
 from argosy.engine.supervisor.messages import AgentStateChanged, FleetStatus, Restart, Restarted, Subscribe
 from argosy.engine.unit.state_machine import READY_STATES, State
 from argosy.fault import ArgosyError, Fault, InputError
@@ -177,7 +191,9 @@ class _Screen:
         elif key == ord("/"):
             self._filter = self._prompt(window, "show only: ")
         elif (
-            key == ord("r") and self._selected and self._prompt(window, f"restart {self._selected}? [y/N] ") == "y"
+            key == ord("r")
+            and self._selected
+            and self._prompt(window, f"restart {self._selected}? [y/N] ") == "y"
         ):
             self._restart()
         return True
@@ -219,7 +235,9 @@ class _Screen:
     def _draw(self, window: curses.window, rows: list[TopRow]) -> None:
         height, width = window.getmaxyx()
         window.erase()
-        self._put_text(window, 0, summary_line(self._report, len(rows), self._order, self._filter), curses.A_BOLD)
+        self._put_text(
+            window, 0, summary_line(self._report, len(rows), self._order, self._filter), curses.A_BOLD
+        )
         if self._is_showing_log and self._selected:
             self._draw_log(window, rows, height, width)
         else:
@@ -244,8 +262,12 @@ class _Screen:
             self._put_text(window, _FIRST_ROW + offset, line, attribute | _colour(row.state))
         if height > _FIRST_ROW + _FOOTER_LINES:
             below = max(len(rows) - self._first_row - visible_rows, 0)
-            self._put_text(window, height - _FOOTER_LINES, describe_hidden_rows(self._first_row, below), curses.A_DIM)
-            for offset, line in enumerate(wrap_lines(self._summary_of_selected(rows), width - 1, _SUMMARY_LINES)):
+            self._put_text(
+                window, height - _FOOTER_LINES, describe_hidden_rows(self._first_row, below), curses.A_DIM
+            )
+            for offset, line in enumerate(
+                wrap_lines(self._summary_of_selected(rows), width - 1, _SUMMARY_LINES)
+            ):
                 self._put_text(window, height - 1 - _SUMMARY_LINES + offset, line, 0)
 
     def _summary_of_selected(self, rows: list[TopRow]) -> str:

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from argosy.refit.core.finding import Finding
     from argosy.track.measurement_ledger import MeasurementLedger, MeasurementRecord
     from argosy.track.measurer import MeasurementJob, Measurer
+    from argosy.track.metric_status import ObjectiveStatus
     from argosy.track.ratchet import Regression
     from argosy.track.track_spec import Metric, Track
-    from argosy.track.metric_status import ObjectiveStatus
 
 _EXIT_INTERRUPTED = 130
 
@@ -106,8 +106,8 @@ def _init(args: argparse.Namespace) -> int:
 
 def _import(args: argparse.Namespace) -> int:
     from argosy.cli.render.track_view import contradictions_text, imported_json  # noqa: PLC0415
-    from argosy.track.track_template import render_imported  # noqa: PLC0415
     from argosy.track.markdown_import import parse_markdown_tracker  # noqa: PLC0415
+    from argosy.track.track_template import render_imported  # noqa: PLC0415
 
     try:
         text = Path(args.word).read_text("utf-8")
@@ -145,8 +145,8 @@ class _TrackSession:
 
     def __init__(self, args: argparse.Namespace) -> None:
         from argosy.track.measurement_ledger import read_ledger  # noqa: PLC0415
-        from argosy.track.track_loader import find_tracker_file, load_track  # noqa: PLC0415
         from argosy.track.measurer import Measurer  # noqa: PLC0415
+        from argosy.track.track_loader import find_tracker_file, load_track  # noqa: PLC0415
 
         self.track: Track = load_track(find_tracker_file(args.file))
         self.ledger: MeasurementLedger = read_ledger(self.track.ledger)
@@ -181,7 +181,9 @@ class _TrackSession:
 
         return evaluate(self.track, ledger, fresh)
 
-    def measure_jobs(self, jobs: Sequence[MeasurementJob], on_record: Callable[[MeasurementRecord], object]) -> None:
+    def measure_jobs(
+        self, jobs: Sequence[MeasurementJob], on_record: Callable[[MeasurementRecord], object]
+    ) -> None:
         """Measure jobs, one after the other; each record is kept as soon as it is there."""
         from argosy.track.measurer import measure_all  # noqa: PLC0415
 
@@ -210,8 +212,8 @@ class _TrackSession:
 
     def write_report(self) -> tuple[ObjectiveStatus, ...]:
         """Write the report of what the ledger holds now, and return how all stands."""
-        from argosy.track.report_model import make_report  # noqa: PLC0415
         from argosy.track.markdown_report import render_markdown  # noqa: PLC0415
+        from argosy.track.report_model import make_report  # noqa: PLC0415
 
         forecasts = self.evaluate(self.ledger)
         _write_atomic(self.track.report, render_markdown(make_report(self.track, forecasts, self.ledger)))
@@ -223,7 +225,7 @@ class _TrackSession:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from argosy.cli.render.track_view import track_json, render_run  # noqa: PLC0415
+    from argosy.cli.render.track_view import render_run, track_json  # noqa: PLC0415
     from argosy.track.measurement_ledger import LedgerRunFile  # noqa: PLC0415
     from argosy.track.ratchet import tighten_known_findings  # noqa: PLC0415
 
@@ -260,7 +262,11 @@ def _historical_jobs(tracking: _TrackSession, revision: str) -> list[Measurement
     from argosy.track.provenance import resolve_commit  # noqa: PLC0415
 
     commit = resolve_commit(tracking.track.directory, revision)
-    return [MeasurementJob(metric, "past", metric.measure, commit) for metric in tracking.metrics() if metric.measure]
+    return [
+        MeasurementJob(metric, "past", metric.measure, commit)
+        for metric in tracking.metrics()
+        if metric.measure
+    ]
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -273,7 +279,9 @@ def _check(args: argparse.Namespace) -> int:
     skipped = _over_time_limit(tracking, stale, args.within)
     tracking.measure_jobs([job for job in stale if job not in skipped], lambda record: None)
     forecasts = tracking.evaluate(tracking.ledger)
-    regressions: list[Regression] = [one for one in find_regressions(forecasts) if tracking.is_selected(one.metric)]
+    regressions: list[Regression] = [
+        one for one in find_regressions(forecasts) if tracking.is_selected(one.metric)
+    ]
     fixed = 0
     for metric in tracking.metrics():
         findings = tracking.findings(metric)
@@ -303,7 +311,9 @@ def _check(args: argparse.Namespace) -> int:
     return 1 if regressions or faults else 0
 
 
-def _over_time_limit(tracking: _TrackSession, stale: list[MeasurementJob], within_s: float | None) -> list[MeasurementJob]:
+def _over_time_limit(
+    tracking: _TrackSession, stale: list[MeasurementJob], within_s: float | None
+) -> list[MeasurementJob]:
     """Return the jobs whose source took longer than that, or was never asked; none without a bound."""
     from argosy.track.measurer import longest_durations, source_of  # noqa: PLC0415
 
@@ -316,9 +326,9 @@ def _over_time_limit(tracking: _TrackSession, stale: list[MeasurementJob], withi
 def _report(args: argparse.Namespace) -> int:
     from argosy.cli.render.track_view import track_json  # noqa: PLC0415
     from argosy.track.badge import render_badge  # noqa: PLC0415
-    from argosy.track.report_model import make_report  # noqa: PLC0415
-    from argosy.track.markdown_report import render_line, render_markdown  # noqa: PLC0415
     from argosy.track.html_report import render_html  # noqa: PLC0415
+    from argosy.track.markdown_report import render_line, render_markdown  # noqa: PLC0415
+    from argosy.track.report_model import make_report  # noqa: PLC0415
 
     tracking = _TrackSession(args)
     tracking.warn_damaged()
@@ -372,7 +382,8 @@ def _list_measures(args: argparse.Namespace) -> int:
     listed = all_builtins()
     if args.as_json:
         rows = [
-            {"name": one.name, "of": one.subject, "unit": one.unit, "portable": one.is_portable} for one in listed
+            {"name": one.name, "of": one.subject, "unit": one.unit, "portable": one.is_portable}
+            for one in listed
         ]
         print_json({"argosy": "track-measures/1", "measures": rows})
         return 0

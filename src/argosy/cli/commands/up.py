@@ -17,20 +17,24 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
 from argosy.cli.arguments import add_fleet, environment_name, parse_fleet
-from argosy.cli.console import print_json
 from argosy.cli.commands.startability_guard import refuse_unstartable
+from argosy.cli.console import print_json
 from argosy.cli.render.up_view import UpView
-from argosy.engine.supervisor.control_client import SupervisorStoppedError, SupervisorLostError, connect_or_start
-from argosy.engine.state.file_identity import identify_file
-from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.state.source_snapshot import update_source_snapshot, list_entry_files
-from argosy.engine.state.known_fleets import has_supervisor, find_moved_fleet
 from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
+from argosy.engine.state.file_identity import identify_file
+from argosy.engine.state.known_fleets import find_moved_fleet, has_supervisor
+from argosy.engine.state.source_snapshot import list_entry_files, update_source_snapshot
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.control_client import (
+    SupervisorLostError,
+    SupervisorStoppedError,
+    connect_or_start,
+)
 from argosy.engine.supervisor.messages import (
-    ApplySummary,
-    Apply,
     AgentStateChanged,
+    Apply,
     ApplyPreview,
+    ApplySummary,
     MachineStatusChanged,
     Stop,
     Stopped,
@@ -46,10 +50,10 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
-    from argosy.engine.supervisor.control_client import ControlClient
     from argosy.engine.state.state_dir import StateDir
-    from argosy.fleet.placement import Placement
+    from argosy.engine.supervisor.control_client import ControlClient
     from argosy.fleet.fleet_spec import Fleet
+    from argosy.fleet.placement import Placement
 
 EXIT_INTERRUPTED = 130
 _SHUTDOWN_TIMEOUT_S = 10.0
@@ -165,7 +169,11 @@ def _apply_with_retry(
         attempts_left -= 1
         try:
             with connect_or_start(path, fleet_name, state_dir, "up") as client:
-                for fault in unenforced_limits(apply.fleet, hard_open_files_limit(), client.welcome.enforced_limits) if attempts_left else ():
+                for fault in (
+                    unenforced_limits(apply.fleet, hard_open_files_limit(), client.welcome.enforced_limits)
+                    if attempts_left
+                    else ()
+                ):
                     view.warn(fault)
                 if not args.anyway:
                     refuse_unstartable(client.fetch_status(), apply, state_dir)
@@ -193,7 +201,9 @@ def _refuse_if_moved(path: Path, state_dir: StateDir) -> None:
     )
 
 
-def _apply_and_follow(client: ControlClient, apply: Apply, view: UpView, started_at: float, args: argparse.Namespace) -> int:
+def _apply_and_follow(
+    client: ControlClient, apply: Apply, view: UpView, started_at: float, args: argparse.Namespace
+) -> int:
     """Apply, show, and follow; a Ctrl-C on the way stops what it should."""
     summary = None
     starting: list[str] | None = None

@@ -15,9 +15,9 @@ from itertools import pairwise
 
 import msgspec
 
-from argosy.cli.render.refit_section import render_refit_section
 from argosy.cli.render.audit_view import AuditView
 from argosy.cli.render.inline_markup import render_inline_code
+from argosy.cli.render.refit_section import render_refit_section
 from argosy.cli.render.treemap import TreemapBox, layout_treemap
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.rule import RuleReference, load_references
@@ -44,12 +44,18 @@ def render_audit_page(view: AuditView) -> str:
         "SUMMARY": escape(view.summary_line()),
         "WHEN": time.strftime("%Y-%m-%d %H:%M"),
         "ACTIONS": _actions(view.findings),
-        "CODES": "".join(_code_button(code, items, references[code]) for code, items in sorted(by_code.items())),
+        "CODES": "".join(
+            _code_button(code, items, references[code]) for code, items in sorted(by_code.items())
+        ),
         "MAP": _treemap_svg(view),
         "LEGEND": _legend(),
-        "REFIT": render_refit_section(view.planned_refit, view.titles) if view.planned_refit is not None else "",
+        "REFIT": render_refit_section(view.planned_refit, view.titles)
+        if view.planned_refit is not None
+        else "",
         "COPIES": _copies_html(view.findings),
-        "LISTS": "".join(_finding_list_html(code, items, references[code]) for code, items in sorted(by_code.items())),
+        "LISTS": "".join(
+            _finding_list_html(code, items, references[code]) for code, items in sorted(by_code.items())
+        ),
         "DATA": _script_data(view),
     }
     page = files("argosy.cli").joinpath("audit_page.html").read_text("utf-8")
@@ -97,7 +103,11 @@ def _box_svg(box: TreemapBox, count: int, is_broken: bool) -> str:
     place = f'x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}"'
     if box.is_directory:
         max_letters = int((box.width - 8) / _LETTER_WIDTH)
-        name = box.name if len(box.name) <= max_letters else (box.name[: max_letters - 1] + "…" if max_letters > 3 else "")
+        name = (
+            box.name
+            if len(box.name) <= max_letters
+            else (box.name[: max_letters - 1] + "…" if max_letters > 3 else "")
+        )
         label = f'<text x="{box.x + 4:.1f}" y="{box.y + 11.5:.1f}">{escape(name)}</text>' if name else ""
         return f'<rect class="folder" data-folder="{escape(box.path)}" {place}/>{label}'
     kind = "broken" if is_broken else f"f{colour_step(count)}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from argosy.cli.console import paint, supports_colour
 from argosy.cli.render.audit_view import AuditView
-from argosy.cli.console import supports_colour, paint
 from argosy.refit.core.finding import Finding
 
 

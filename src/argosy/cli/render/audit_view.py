@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.refit.core.tree_audit import AuditReport
 from argosy.refit.core.baseline import BaselineEntry
 from argosy.refit.core.finding import Finding
+from argosy.refit.core.tree_audit import AuditReport
 
 if TYPE_CHECKING:
     from argosy.refit.codemods.tree_pipeline import RefitReport
@@ -69,7 +69,9 @@ class AuditView(msgspec.Struct, frozen=True):
             if number
         ]
         text += f" ({', '.join(more)})" if more else ""
-        return f"{text}; {_counted(self.report.files_analyzed, 'file')} read in {self.report.duration_s:.2f} s"
+        return (
+            f"{text}; {_counted(self.report.files_analyzed, 'file')} read in {self.report.duration_s:.2f} s"
+        )
 
 
 def _counted(number: int, what: str) -> str:

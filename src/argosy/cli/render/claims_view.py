@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from argosy.cli.console import paint
-from argosy.refit.claims.query_result import QueryResult, CodeLocation, count_bounds, locations_by_unit
-from argosy.refit.claims.codebase import Codebase
-from argosy.refit.claims.query_registry import query_kinds
 from argosy.refit.claims.claim_spec import Claim, ClaimQuery, CountUnit
 from argosy.refit.claims.claim_verdict import ClaimVerdict
+from argosy.refit.claims.codebase import Codebase
+from argosy.refit.claims.query_registry import query_kinds
+from argosy.refit.claims.query_result import CodeLocation, QueryResult, count_bounds, locations_by_unit
 
 _COLOURS = {"confirmed": "dim", "refuted": "red", "uncheckable": "yellow"}
 _MAX_SHOWN = 3
@@ -55,7 +55,12 @@ def _verdict_json(verdict: ClaimVerdict, tree: str, target: Codebase) -> dict[st
 
 
 def _location_json(location: CodeLocation) -> dict[str, Any]:
-    return {"path": location.path, "line": location.line, "column": location.column, "symbol": location.symbol}
+    return {
+        "path": location.path,
+        "line": location.line,
+        "column": location.column,
+        "symbol": location.symbol,
+    }
 
 
 def rerun_command(claim: Claim, query: ClaimQuery, tree: str, fleet: Sequence[str]) -> str:
@@ -114,7 +119,9 @@ def _verdict_lines(verdict: ClaimVerdict, tree: str, target: Codebase) -> list[s
     return lines
 
 
-def count_json(query: ClaimQuery, answer: QueryResult, unit: CountUnit, paths: Sequence[str]) -> dict[str, Any]:
+def count_json(
+    query: ClaimQuery, answer: QueryResult, unit: CountUnit, paths: Sequence[str]
+) -> dict[str, Any]:
     """Return `claims-count/1`."""
     measured = count_bounds(answer, unit, paths)
     return {

@@ -14,7 +14,14 @@ _WIDTH = 100
 
 def render_graph_text(view: GraphView) -> str:
     """Return levels, machines, cycles, redundant needs and the longest chain, for people."""
-    sections = [_heading(view), _level_lines(view), _machine_lines(view), _cycle_lines(view), _redundant_lines(view), _longest_chain_lines(view)]
+    sections = [
+        _heading(view),
+        _level_lines(view),
+        _machine_lines(view),
+        _cycle_lines(view),
+        _redundant_lines(view),
+        _longest_chain_lines(view),
+    ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
 
 

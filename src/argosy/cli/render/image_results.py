@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from argosy.image.build.build_pipeline import BuildResult, LockResult
 from argosy.image.registry.push import PushedImage
-from argosy.image.build.build_pipeline import LockResult, BuildResult
 
 
 def lock_json(locked: LockResult) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.suggestions import closest_match
-from argosy.image.plan.known_packages import HEAVY_PACKAGES
-from argosy.image.plan.image_plan import PulledInPackage, Image, ImagePlan
 from argosy.image.plan.agent_imports import PackageUse
+from argosy.image.plan.image_plan import Image, ImagePlan, PulledInPackage
+from argosy.image.plan.image_size import GroupSizes, ImageSize, PlanSizes
+from argosy.image.plan.known_packages import HEAVY_PACKAGES
 from argosy.image.plan.metric_only_imports import ALTERNATIVE
-from argosy.image.plan.image_size import PlanSizes, ImageSize, GroupSizes
 from argosy.source.distributions import normalize_name
 
 _MAX_LISTED = 6
@@ -123,7 +123,11 @@ def plan_text(plan: ImagePlan, measured: PlanSizes) -> str:
             *proposed,
             *_image_lines(list(plan.images.values()), measured.images),
             *_total_lines(measured.images),
-            *([f"note: {measured.unknown_reason}"] if measured.unknown_reason and not plan.is_grouped else []),
+            *(
+                [f"note: {measured.unknown_reason}"]
+                if measured.unknown_reason and not plan.is_grouped
+                else []
+            ),
             *_heavy_lines(plan),
             *_section("installed, and imported by no agent", _unused_lines(plan)),
             *_section("imported, and installed by no list", _missing_lines(plan)),
@@ -186,7 +190,9 @@ def _megabytes(size_bytes: int) -> str:
 
 def _heavy_lines(plan: ImagePlan) -> Iterator[str]:
     yield from _section("who drags in what is heavy", _pulled_in_lines(plan))
-    metric_only = [f"{agent}: `{package}` ({_names_used(items)})" for agent, package, items in plan.metric_only_imports]
+    metric_only = [
+        f"{agent}: `{package}` ({_names_used(items)})" for agent, package, items in plan.metric_only_imports
+    ]
     yield from _section(f"imported for a statistic alone, which `{ALTERNATIVE}` tells as well", metric_only)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from html import escape
 
 from argosy.cli.render.inline_markup import render_inline_code
-from argosy.refit.codemods.tree_pipeline import RefitReport
 from argosy.refit.codemods.b501.base_replacement import BASE_CLASS, SERVICE_DISCOVERY
+from argosy.refit.codemods.tree_pipeline import RefitReport
 
 _MAX_REASONS = 12
 # What a refit does beside the findings of an audit.

@@ -8,9 +8,9 @@ from collections import Counter
 
 from argosy.cli.console import paint
 from argosy.fleet.quantities import format_count
-from argosy.refit.transaction.post_checks import CHECK_DESCRIPTIONS
-from argosy.refit.codemods.tree_pipeline import RefitReport
 from argosy.refit.codemods.missing_requirement import MissingRequirement
+from argosy.refit.codemods.tree_pipeline import RefitReport
+from argosy.refit.transaction.post_checks import CHECK_DESCRIPTIONS
 from argosy.source.python_source import SourceText, decode_source
 
 _MAX_PLACES = 20
@@ -29,7 +29,8 @@ def print_refit(report: RefitReport, requirement: MissingRequirement | None, *, 
     ]
     lines += _next_step_lines(report, requirement)
     lines += [
-        f"{path} was changed meanwhile and stands rewritten: {why}" for path, why in report.concurrently_edited.items()
+        f"{path} was changed meanwhile and stands rewritten: {why}"
+        for path, why in report.concurrently_edited.items()
     ]
     # A diff is data, and can be piped on; what is said about it is not.
     stream = sys.stdout if is_applied else sys.stderr

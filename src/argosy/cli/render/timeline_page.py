@@ -33,7 +33,9 @@ def render_timeline_page(timeline: StartTimeline, fleet: str) -> str:
         title=escape(fleet),
         summary=f"{ready} of {len(timeline.bars)} agents ready in {timeline.seconds:.3f} s{so_far}, {since}",
         path=_critical_path_html(timeline),
-        legend="".join(f'<span><i class="{phase}"></i>{word}</span>' for phase, word in _phases_used(timeline)),
+        legend="".join(
+            f'<span><i class="{phase}"></i>{word}</span>' for phase, word in _phases_used(timeline)
+        ),
         ticks=_ticks_html(timeline.seconds),
         rows="\n".join(_row_html(bar, timeline.seconds, bar.agent in critical) for bar in timeline.bars),
         alone=f"{timeline.unlimited_seconds:.3f} s",
@@ -56,7 +58,8 @@ def _row_html(bar: AgentBar, seconds: float, is_critical: bool) -> str:
     )
     gate = f'<a href="#a-{escape(bar.gating_need)}">{escape(bar.gating_need)}</a>' if bar.gating_need else ""
     times = "".join(
-        f'<td class="n part">{bar.time_in(phase):.3f}</td>' for phase in (StartPhase.NEEDS, StartPhase.ADMISSION, StartPhase.START)
+        f'<td class="n part">{bar.time_in(phase):.3f}</td>'
+        for phase in (StartPhase.NEEDS, StartPhase.ADMISSION, StartPhase.START)
     )
     return (
         f'<tr id="a-{name}" {attributes} tabindex="0"><th scope="row">{name}{critical_mark}</th>'

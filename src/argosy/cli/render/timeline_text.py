@@ -32,7 +32,9 @@ def render_timeline_text(timeline: StartTimeline, fleet: str, width: int, *, is_
         critical_mark = paint("*", "bold") if bar.agent in critical else " "
         end = "    never" if bar.ready_s is None else f"{bar.ready_s:7.3f} s"
         bar_text = _draw_bar(bar, scale, is_rich=is_rich)
-        lines.append(f"{critical_mark} {_shorten(bar.agent, name_width):<{name_width}} {end}  {bar_text}".rstrip())
+        lines.append(
+            f"{critical_mark} {_shorten(bar.agent, name_width):<{name_width}} {end}  {bar_text}".rstrip()
+        )
         if bar.outcome:
             lines.append(f"  {'':<{name_width}}            {bar.outcome}"[: max(width, 60)])
     return "\n".join([*lines, "", *_critical_path_lines(timeline), "", *_cost_lines(timeline)]) + "\n"
@@ -79,7 +81,9 @@ def _critical_path_lines(timeline: StartTimeline) -> list[str]:
         return ["critical path: none, no agent is ready"]
     bars = {bar.agent: bar for bar in timeline.bars}
     admission_wait_s = sum(bars[step.agent].time_in(StartPhase.ADMISSION) for step in timeline.critical_path)
-    lines = [f"critical path, {timeline.critical_path_s:.3f} s, {admission_wait_s:.3f} s of it waiting for a processor"]
+    lines = [
+        f"critical path, {timeline.critical_path_s:.3f} s, {admission_wait_s:.3f} s of it waiting for a processor"
+    ]
     for step in timeline.critical_path:
         bar = bars[step.agent]
         details = [f"start {bar.time_in(StartPhase.START):.3f} s"]

@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from argosy.engine.supervisor.messages import AgentStatus, FleetStatus
 from argosy.engine.process.os_process import read_stat
+from argosy.engine.supervisor.messages import AgentStatus, FleetStatus
 from argosy.engine.unit.state_machine import State
 
 SortOrder = Literal["trouble", "name", "cpu", "memory", "age"]
@@ -100,7 +100,9 @@ def _cpu_ticks(pid: int) -> int | None:
     return None if found is None else found.cpu_ticks
 
 
-def make_rows(report: FleetStatus, cpu: Mapping[int, float], order: SortOrder, filter_text: str, now_s: float) -> list[TopRow]:
+def make_rows(
+    report: FleetStatus, cpu: Mapping[int, float], order: SortOrder, filter_text: str, now_s: float
+) -> list[TopRow]:
     """Return the rows of the agents whose name, group or state has `wanted` in it, in an order."""
     rows = [
         (name, status)
@@ -115,7 +117,9 @@ def make_rows(report: FleetStatus, cpu: Mapping[int, float], order: SortOrder, f
     ]
 
 
-def _sort_key(order: SortOrder, name: str, status: AgentStatus, cpu: Mapping[int, float]) -> tuple[float, str]:
+def _sort_key(
+    order: SortOrder, name: str, status: AgentStatus, cpu: Mapping[int, float]
+) -> tuple[float, str]:
     match order:
         case "trouble":
             return _SEVERITY[status.state], name
@@ -204,7 +208,9 @@ def _fitting_columns(cells: Sequence[tuple[str, ...]], width: int) -> tuple[tupl
     return _SHORT_HEADER, columns
 
 
-def _table_width(head: tuple[str, ...], cells: Sequence[tuple[str, ...]], columns: Sequence[int], note_width: int) -> int:
+def _table_width(
+    head: tuple[str, ...], cells: Sequence[tuple[str, ...]], columns: Sequence[int], note_width: int
+) -> int:
     """Return the width of the columns, with no more than `room` for the note."""
     widths = {index: max(len(line[index]) for line in (head, *cells)) for index in columns}
     if _NOTE_COLUMN in widths:

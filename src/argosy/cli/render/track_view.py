@@ -7,12 +7,12 @@ from typing import Any
 
 from argosy.cli.console import paint
 from argosy.fault import Fault
-from argosy.track.report_model import format_value, summarize
+from argosy.track.markdown_import import MarkdownTracker
 from argosy.track.measurement_ledger import MeasurementRecord
 from argosy.track.measurer import MeasurementJob
+from argosy.track.metric_status import MetricStatus, ObjectiveStatus
 from argosy.track.ratchet import Regression
-from argosy.track.markdown_import import MarkdownTracker
-from argosy.track.metric_status import ObjectiveStatus, MetricStatus
+from argosy.track.report_model import format_value, summarize
 
 _COLOURS = {"achieved": "green", "on track": "green", "regressed": "red", "unknown": "red"}
 _MAX_SHOWN = 10
@@ -92,7 +92,9 @@ def check_json(
     }
 
 
-def render_run(forecasts: Sequence[ObjectiveStatus], records: Sequence[MeasurementRecord], *, historical: bool) -> str:
+def render_run(
+    forecasts: Sequence[ObjectiveStatus], records: Sequence[MeasurementRecord], *, historical: bool
+) -> str:
     """Return what a run has measured, and how all stands."""
     lines = []
     for record in records:
@@ -100,7 +102,9 @@ def render_run(forecasts: Sequence[ObjectiveStatus], records: Sequence[Measureme
             lines.append(f"{paint('unknown', 'red')}  {record.metric}: {record.trouble}")
             continue
         role = "" if record.role == "current" else f" ({record.role}, {record.commit[:9] or 'no commit'})"
-        noise = f" ± {format_value(record.spread, record.unit)} of {len(record.values)}" if record.values else ""
+        noise = (
+            f" ± {format_value(record.spread, record.unit)} of {len(record.values)}" if record.values else ""
+        )
         lines.append(f"{record.metric}{role}: {format_value(record.value, record.unit)}{noise}")
     if not records:
         lines.append("nothing was stale")
@@ -115,8 +119,14 @@ def _metric_rows(forecasts: Sequence[ObjectiveStatus]) -> list[str]:
     rows = []
     for metric_status in statuses:
         status_label = paint(f"{metric_status.status:<9}", _COLOURS.get(metric_status.status, "dim"))
-        current = "unknown" if metric_status.current is None else format_value(metric_status.current, metric_status.metric.unit)
-        rows.append(f"{status_label}  {metric_status.metric.name:<{width}}  {current}  {metric_status.because}")
+        current = (
+            "unknown"
+            if metric_status.current is None
+            else format_value(metric_status.current, metric_status.metric.unit)
+        )
+        rows.append(
+            f"{status_label}  {metric_status.metric.name:<{width}}  {current}  {metric_status.because}"
+        )
     return rows
 
 
@@ -131,7 +141,9 @@ def render_check(
     lines = []
     for one in regressions:
         lines.append(f"{paint('worse', 'red')}  {one.metric}: {one.because}")
-        lines += [f"  {item.path}:{item.line} {item.code} {item.message}" for item in one.findings[:_MAX_SHOWN]]
+        lines += [
+            f"  {item.path}:{item.line} {item.code} {item.message}" for item in one.findings[:_MAX_SHOWN]
+        ]
         if len(one.findings) > _MAX_SHOWN:
             lines.append(f"  and {len(one.findings) - _MAX_SHOWN} more")
     lines += [f"{paint('fault', 'red')}  {fault.where}: {fault.message}" for fault in faults]
@@ -143,7 +155,9 @@ def render_check(
         lines.append(f"{fixed} known findings are mended; `argosy track run` tightens the lists")
     lines.append(summarize(forecasts))
     lines.append(
-        "nothing got worse" if not regressions and not faults else f"{len(regressions)} worse, {len(faults)} faults"
+        "nothing got worse"
+        if not regressions and not faults
+        else f"{len(regressions)} worse, {len(faults)} faults"
     )
     return "\n".join(lines) + "\n"
 
@@ -166,7 +180,9 @@ def imported_json(tracker: MarkdownTracker, source: str, output: str | None) -> 
             }
             for figure in tracker.metrics
         ],
-        "contradictions": [{"lines": list(each.lines), "what": each.description} for each in tracker.contradictions],
+        "contradictions": [
+            {"lines": list(each.lines), "what": each.description} for each in tracker.contradictions
+        ],
     }
 
 

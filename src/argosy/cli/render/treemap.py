@@ -81,7 +81,9 @@ def _layout_node(node: _TreeNode, x: float, y: float, width: float, height: floa
 Rectangle = tuple[float, float, float, float]
 
 
-def _squarify(nodes: Sequence[_TreeNode], x: float, y: float, width: float, height: float) -> Iterator[Rectangle]:
+def _squarify(
+    nodes: Sequence[_TreeNode], x: float, y: float, width: float, height: float
+) -> Iterator[Rectangle]:
     """Yield the place of each node, largest first, in rows along the shorter side of what is left."""
     remaining = sum(node.size for node in nodes)
     start = 0

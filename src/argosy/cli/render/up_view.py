@@ -15,7 +15,14 @@ from argosy.engine.unit.state_machine import State
 
 if TYPE_CHECKING:
     from argosy.engine.supervisor.control_client import ControlClient
-    from argosy.engine.supervisor.messages import ApplySummary, ControlReply, AgentStateChanged, ApplyPreview, MachineStatusChanged, Stopped
+    from argosy.engine.supervisor.messages import (
+        AgentStateChanged,
+        ApplyPreview,
+        ApplySummary,
+        ControlReply,
+        MachineStatusChanged,
+        Stopped,
+    )
     from argosy.fault import Fault
     from argosy.fleet.fleet_spec import Fleet
 
@@ -108,7 +115,9 @@ class UpView:
         state_label, colour = label
         elapsed = time.monotonic() - self._started_at
         reason = f"  {change.reason}" if change.reason and change.state is not State.READY else ""
-        self.print_line(f"{elapsed:7.2f} s  {paint(f'{state_label:<9}', colour, self._stream)} {change.agent}{reason}")
+        self.print_line(
+            f"{elapsed:7.2f} s  {paint(f'{state_label:<9}', colour, self._stream)} {change.agent}{reason}"
+        )
 
     def show_machine(self, change: MachineStatusChanged) -> None:
         """Say that another machine came into sight, or went out of it."""

@@ -96,7 +96,11 @@ class MemorySampler:
                 took_s = time.thread_time() - began_s
                 unit.memory_sampled_at = self._loop.time()
                 self._on_sample(unit)
-        pause_s = _FIRST_SAMPLE_INTERVAL_S if has_no_starting_unit and len(unread) > 1 else max(_SAMPLE_INTERVAL_S, took_s / _MAX_CPU_SHARE)
+        pause_s = (
+            _FIRST_SAMPLE_INTERVAL_S
+            if has_no_starting_unit and len(unread) > 1
+            else max(_SAMPLE_INTERVAL_S, took_s / _MAX_CPU_SHARE)
+        )
         self._timer = self._loop.call_later(pause_s, self._sample)
 
     def close(self) -> None:

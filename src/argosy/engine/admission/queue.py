@@ -9,20 +9,20 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from argosy.engine.admission.cpu_pressure import dependent_chain_lengths, read_cpu_pressure, can_start_another
-from argosy.engine.cells.cell_plan import cell_unit_name, members_of
 from argosy.engine.admission.available_memory import read_available_memory
+from argosy.engine.admission.cpu_pressure import can_start_another, dependent_chain_lengths, read_cpu_pressure
 from argosy.engine.admission.memory_sampler import read_resident_bytes
 from argosy.engine.admission.resource_check import gpu_memory_shortage, memory_shortage, memory_to_admit
+from argosy.engine.cells.cell_plan import cell_unit_name, members_of
 from argosy.engine.unit.state_machine import State
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from argosy.engine.admission.memory_history import MemoryHistory
     from argosy.engine.admission.available_memory import AvailableMemory
     from argosy.engine.admission.gpu_memory import GpuMemoryWatch
+    from argosy.engine.admission.memory_history import MemoryHistory
     from argosy.engine.unit.process_plan import ProcessPlan
     from argosy.engine.unit.unit import Unit
 
@@ -66,9 +66,13 @@ class AdmissionQueue:
         """Go by this plan from now on."""
         self._max_starting = plan.max_starting
         self._gpu_budgets = plan.gpu_memory_bytes
-        self._chain_lengths = dependent_chain_lengths({name: spec.need_names() for name, spec in plan.processes.items()})
+        self._chain_lengths = dependent_chain_lengths(
+            {name: spec.need_names() for name, spec in plan.processes.items()}
+        )
         for cell, members in members_of(plan.processes).items():
-            self._chain_lengths[cell_unit_name(cell)] = max(self._chain_lengths[spec.name] for spec in members)
+            self._chain_lengths[cell_unit_name(cell)] = max(
+                self._chain_lengths[spec.name] for spec in members
+            )
 
     def count_running(self) -> None:
         """Count those that have begun without asking: an earlier supervisor let them in."""
@@ -140,11 +144,15 @@ class AdmissionQueue:
             self._recently_started = {}
         return self._available
 
-    def _fits(self, unit: Unit, available: AvailableMemory, starting: Sequence[Unit], unsampled: Sequence[Unit]) -> bool:
+    def _fits(
+        self, unit: Unit, available: AvailableMemory, starting: Sequence[Unit], unsampled: Sequence[Unit]
+    ) -> bool:
         """Return whether memory suffices beside those that start; says what it waits for when not."""
         if unit.spec.gpu_memory_bytes and not self._gpu.is_fresh():
             return False  # looked at again when the answer is there
-        shortage = self._memory_shortage(unit, available, [*starting, *unsampled]) or self._gpu_shortage(unit, starting)
+        shortage = self._memory_shortage(unit, available, [*starting, *unsampled]) or self._gpu_shortage(
+            unit, starting
+        )
         if shortage and unit.reason != shortage:
             unit.reason = shortage
             self._on_wait_reason_change(unit)
@@ -156,7 +164,9 @@ class AdmissionQueue:
         if unit.spec.cell is not None:
             return ""  # its process has asked for it
         needed_bytes = self._needed_bytes(unit)
-        return memory_shortage(needed_bytes, self._reserved_bytes(starting, available, needed_bytes), available)
+        return memory_shortage(
+            needed_bytes, self._reserved_bytes(starting, available, needed_bytes), available
+        )
 
     def _needed_bytes(self, unit: Unit) -> int:
         return memory_to_admit(unit.spec.memory_bytes, self._memory_history.peak_bytes(unit.name))

@@ -12,8 +12,8 @@ from argosy.engine.state.applied_plan import load_applied_plan
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from argosy.engine.state.state_dir import StateDir
     from argosy.engine.logs.log_reader import LogLine, LogReader
+    from argosy.engine.state.state_dir import StateDir
 
 
 class LogSources(NamedTuple):
@@ -43,7 +43,11 @@ class LogSources(NamedTuple):
 
 def find_log_sources(state_dir: StateDir) -> LogSources:
     """Return the logs that there are, and which agents are in cells by the plan applied last."""
-    logs = {log.stem: log for log in sorted(state_dir.logs_dir.glob("*.log"))} if state_dir.logs_dir.is_dir() else {}
+    logs = (
+        {log.stem: log for log in sorted(state_dir.logs_dir.glob("*.log"))}
+        if state_dir.logs_dir.is_dir()
+        else {}
+    )
     applied_plan = load_applied_plan(state_dir)
     specs = applied_plan.plan.processes.values() if applied_plan else ()
     return LogSources(logs, {spec.name: cell_unit_name(spec.cell) for spec in specs if spec.cell is not None})

@@ -100,6 +100,9 @@ def write_cell_manifests(state_dir: StateDir, plan: ProcessPlan) -> None:
             socket=str(state_dir.members_socket(cell)),
             notify=str(state_dir.notify_socket(cell_unit_name(cell))),
             # `python -m argosy.agent TARGET ARGS...`, as each would be run by itself.
-            members={s.name: CellMemberSpec(s.argv[3], s.argv[4:], str(state_dir.notify_socket(s.name))) for s in specs},
+            members={
+                s.name: CellMemberSpec(s.argv[3], s.argv[4:], str(state_dir.notify_socket(s.name)))
+                for s in specs
+            },
         )
         write_cell_manifest(state_dir.cell_manifest(cell), manifest)

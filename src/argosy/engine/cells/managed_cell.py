@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING
 
 from argosy.agent.cell_manifest import MembersUpdate, encode_members_update
 from argosy.engine.logs.log_file import append_end_notice
-from argosy.engine.unit.state_machine import FINAL_STATES, UnitEvent, State
 from argosy.engine.unit.context import DependencyStatus
+from argosy.engine.unit.state_machine import FINAL_STATES, State, UnitEvent
 from argosy.engine.unit.unit import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from argosy.engine.unit.unit_manager import UnitManager
+    from argosy.engine.cells.member import CellMember
     from argosy.engine.process.helper_process import HelperResult
     from argosy.engine.process.managed_process import ManagedProcess
-    from argosy.engine.cells.member import CellMember
     from argosy.engine.unit.process_plan import ProcessSpec
+    from argosy.engine.unit.unit_manager import UnitManager
     from argosy.fault import Fault
 
 _SEND_RETRY_S = 0.01
@@ -77,13 +77,19 @@ class ManagedCell:
 
     def __init__(self, name: str, spec: ProcessSpec, unit_manager: UnitManager) -> None:
         self.name = name
-        self.loop, self.state_dir, self.unit_states = unit_manager.loop, unit_manager.state_dir, unit_manager.unit_states
+        self.loop, self.state_dir, self.unit_states = (
+            unit_manager.loop,
+            unit_manager.state_dir,
+            unit_manager.unit_states,
+        )
         self.listeners, self.notify_batcher = unit_manager.listeners, unit_manager.notify_batcher
         self.members: dict[str, CellMember] = {}
         self._unit_manager = unit_manager
         self._spec = spec
         self._requested_members: dict[str, CellMember] = {}  # who shall live, in the order of asking
-        self._attached_members: dict[str, CellMember] = {}  # whom this process was told to carry, and has not let go
+        self._attached_members: dict[
+            str, CellMember
+        ] = {}  # whom this process was told to carry, and has not let go
         self._is_update_scheduled = False
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.cell_unit = CellUnit(spec, self)
@@ -230,7 +236,9 @@ class ManagedCell:
     def on_transition(self, unit: Unit) -> None:
         """Let those aboard go the way of their process."""
         state, before = unit.state, self._last_state
-        self._unit_manager.event_log.append("state", agent=unit.name, state=state.value, pid=unit.pid, text=unit.reason)
+        self._unit_manager.event_log.append(
+            "state", agent=unit.name, state=state.value, pid=unit.pid, text=unit.reason
+        )
         self._last_state = state
         if state is before:
             return

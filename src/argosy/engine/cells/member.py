@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argosy.engine.admission.memory_sampler import ProcessMemory
-from argosy.engine.unit.state_machine import RUNNING_STATES, UnitEvent, State
+from argosy.engine.unit.state_machine import RUNNING_STATES, State, UnitEvent
 from argosy.engine.unit.unit import Unit
 
 if TYPE_CHECKING:
-    from argosy.engine.cells.managed_cell import ManagedCell, CellUnit
-    from argosy.engine.unit.process_plan import ProcessSpec
+    from argosy.engine.cells.managed_cell import CellUnit, ManagedCell
     from argosy.engine.unit.context import UnitContext
+    from argosy.engine.unit.process_plan import ProcessSpec
 
 
 class CellMember(Unit):
@@ -89,7 +89,9 @@ class CellMember(Unit):
     def adopt_attached(self, cell_unit: CellUnit) -> bool:
         """Take it over with the process of an earlier supervisor; return whether it shall live there."""
         saved_state = self._context.unit_states.read(self.name)
-        if saved_state is not None and not (saved_state.desired_up and saved_state.incarnation == cell_unit.incarnation):
+        if saved_state is not None and not (
+            saved_state.desired_up and saved_state.incarnation == cell_unit.incarnation
+        ):
             return False
         self._share_process(cell_unit)
         self.desired_up = True

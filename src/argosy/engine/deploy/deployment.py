@@ -9,9 +9,14 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from argosy.engine.deploy import git_transport
-from argosy.engine.deploy import rsync_transport
-from argosy.engine.deploy.tree_swap import swap_tree, roll_back, discard_previous, discard_incoming, prepare_target
+from argosy.engine.deploy import git_transport, rsync_transport
+from argosy.engine.deploy.tree_swap import (
+    discard_incoming,
+    discard_previous,
+    prepare_target,
+    roll_back,
+    swap_tree,
+)
 from argosy.fault import Fault, MissingError, RefusedError
 
 if TYPE_CHECKING:
@@ -20,7 +25,10 @@ if TYPE_CHECKING:
     from argosy.engine.deploy.ssh_target import SshTarget
     from argosy.engine.deploy.tree_version import TreeVersion
 
-TRANSPORTS: Final = {"rsync": rsync_transport.transfer, "git": git_transport.transfer}  # in the order of preference
+TRANSPORTS: Final = {
+    "rsync": rsync_transport.transfer,
+    "git": git_transport.transfer,
+}  # in the order of preference
 
 
 class Deployment(NamedTuple):
@@ -48,7 +56,9 @@ def deploy(root: Path, version: TreeVersion, target: SshTarget, transport_name: 
     if not local_transports:
         names = transport_name or " nor ".join(TRANSPORTS)
         hint = f"install it (Debian: {transport_name or 'rsync'}), there too"
-        raise MissingError(Fault("sync", f"no-{transport_name or 'rsync'}", f"`{names}` is not installed here", hint))
+        raise MissingError(
+            Fault("sync", f"no-{transport_name or 'rsync'}", f"`{names}` is not installed here", hint)
+        )
     before, tools = prepare_target(target, version)
     if before is not None and before.tree == version.tree:
         return Deployment(before, version)

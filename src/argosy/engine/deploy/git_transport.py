@@ -11,8 +11,8 @@ import os
 import shlex
 from typing import TYPE_CHECKING, Final
 
-from argosy.engine.deploy.tree_swap import INCOMING_DIR
 from argosy.engine.deploy.ssh_target import remote_error, run_remote
+from argosy.engine.deploy.tree_swap import INCOMING_DIR
 from argosy.engine.deploy.tree_version import compute_tree_version
 from argosy.fault import Fault, RefusedError
 from argosy.source.git_tree import run_git
@@ -101,7 +101,9 @@ def _git(
     """Run git on the repository for this; return what it prints. own: that repository is there already."""
     repository = root / _REPOSITORY
     paths = (
-        {"GIT_DIR": repository, "GIT_WORK_TREE": root, "GIT_INDEX_FILE": repository / "index"} if has_repository else {}
+        {"GIT_DIR": repository, "GIT_WORK_TREE": root, "GIT_INDEX_FILE": repository / "index"}
+        if has_repository
+        else {}
     )
     env = {name: str(path) for name, path in paths.items()} | (variables or {})
     done = run_git(root, *_OPTIONS, *args, data=data, variables=env)

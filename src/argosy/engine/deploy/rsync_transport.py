@@ -8,8 +8,8 @@ import shlex
 import subprocess
 from typing import TYPE_CHECKING, Final
 
-from argosy.engine.deploy.tree_swap import INCOMING_DIR, PARTIAL_DIR, SCRATCH_DIR
 from argosy.engine.deploy.ssh_target import remote_error, run_remote
+from argosy.engine.deploy.tree_swap import INCOMING_DIR, PARTIAL_DIR, SCRATCH_DIR
 from argosy.fault import Fault, RefusedError
 
 if TYPE_CHECKING:

@@ -94,7 +94,9 @@ def run_remote(target: SshTarget, shell_line: str, data: bytes = b"") -> bytes:
 
     Raises RefusedError: it cannot be reached, or the line failed.
     """
-    done = subprocess.run([*target.ssh, target.host, shell_line], input=data, capture_output=True, check=False)
+    done = subprocess.run(
+        [*target.ssh, target.host, shell_line], input=data, capture_output=True, check=False
+    )
     if done.returncode:
         raise remote_error(target, done.stderr)
     return done.stdout

@@ -136,7 +136,12 @@ def roll_back(target: SshTarget) -> TreeVersion | None:
     Raises RefusedError: it cannot be reached, or refuses.
     """
     directory = shlex.quote(target.directory)
-    return decode_tree_version(run_remote(target, f"cd {directory} && {_SH_ROLLBACK} && if [ -e {VERSION_FILE} ]; then cat {VERSION_FILE}; fi"))
+    return decode_tree_version(
+        run_remote(
+            target,
+            f"cd {directory} && {_SH_ROLLBACK} && if [ -e {VERSION_FILE} ]; then cat {VERSION_FILE}; fi",
+        )
+    )
 
 
 def discard_previous(target: SshTarget) -> None:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from argosy.engine.state.source_snapshot import list_entry_files
 from argosy.fleet.fleet_spec import AgentSpec
-from argosy.source.import_graph import ImportGraph, build_import_graph, build_module_import_graph
 from argosy.source.file_facts import FileFacts, FileFactsCache
-from argosy.source.module_finder import ModuleFinder, DirectoryListings
+from argosy.source.import_graph import ImportGraph, build_import_graph, build_module_import_graph
+from argosy.source.module_finder import DirectoryListings, ModuleFinder
 
 _PYTHON = re.compile(r"python[0-9.]*")
 
@@ -31,7 +31,9 @@ class AgentSources(NamedTuple):
 
     def all_files(self) -> tuple[str, ...]:
         """Return all files, its own first."""
-        return tuple(dict.fromkeys([*self.entry_files, *(self.import_graph.nodes if self.import_graph else ())]))
+        return tuple(
+            dict.fromkeys([*self.entry_files, *(self.import_graph.nodes if self.import_graph else ())])
+        )
 
 
 class AgentSourceCache:
@@ -65,7 +67,9 @@ class AgentSourceCache:
             return AgentSources(entry_files, None, None)
         script = os.path.normpath(os.path.join(cwd, script))
         script_dir = os.path.dirname(os.path.realpath(script))
-        finder = ModuleFinder([script_dir, *path], assumed_sys_path(script, self._root, self.facts_cache), self._listings)
+        finder = ModuleFinder(
+            [script_dir, *path], assumed_sys_path(script, self._root, self.facts_cache), self._listings
+        )
         return AgentSources(entry_files, build_import_graph(script, finder, self.facts_cache), finder)
 
     def _read_class_sources(self, agent: AgentSpec, cwd: str, path: Iterable[str]) -> AgentSources:
@@ -74,7 +78,9 @@ class AgentSourceCache:
         module = finder.find(name)
         if module is None or module.kind != "source":
             return AgentSources((), None, finder, class_name)
-        return AgentSources((module.path,), build_module_import_graph(module, finder, self.facts_cache), finder, class_name)
+        return AgentSources(
+            (module.path,), build_module_import_graph(module, finder, self.facts_cache), finder, class_name
+        )
 
 
 def assumed_sys_path(script: str, root: str, facts_cache: FileFactsCache) -> list[str]:

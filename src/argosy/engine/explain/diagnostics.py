@@ -16,26 +16,26 @@ from typing import Literal
 import msgspec
 import zmq
 
-from argosy.engine.process.cgroup import find_delegated, available_controllers
+from argosy.engine.explain.preflight import run_preflight
+from argosy.engine.process.cgroup import available_controllers, find_delegated
+from argosy.engine.process.descriptors import descriptor_shortage
+from argosy.engine.process.leftover_processes import running_agents
+from argosy.engine.process.port_owners import PortOwners
+from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
+from argosy.engine.process.tcp_ports import is_port_free
+from argosy.engine.state.damaged_stores import describe_damage
+from argosy.engine.state.filesystem import is_network_filesystem
+from argosy.engine.state.known_fleets import KnownFleet, has_supervisor, is_running, list_known_fleets
 from argosy.engine.state.state_cleanup import StaleDirectory, clean_unused_directories
+from argosy.engine.state.state_dir import StateDir, locate_state_dir, runtime_base, runtime_bases, state_home
 from argosy.engine.supervisor.control_client import SupervisorLostError, connect
 from argosy.engine.supervisor.hub_process import find_running_hub
-from argosy.engine.state.damaged_stores import describe_damage
-from argosy.engine.process.descriptors import descriptor_shortage
-from argosy.engine.state.filesystem import is_network_filesystem
-from argosy.engine.state.state_dir import StateDir, locate_state_dir, runtime_base, runtime_bases, state_home
-from argosy.engine.state.known_fleets import KnownFleet, has_supervisor, list_known_fleets, is_running
-from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
-from argosy.engine.process.port_owners import PortOwners
-from argosy.engine.process.tcp_ports import is_port_free
-from argosy.engine.explain.preflight import run_preflight
-from argosy.engine.process.leftover_processes import running_agents
 from argosy.engine.supervisor.responsiveness import SupervisorUnresponsiveError
 from argosy.extra import install_command
 from argosy.fault import ArgosyError
 from argosy.fleet.environments import local_machines, place
-from argosy.fleet.loader import read_fleet
 from argosy.fleet.fleet_spec import AgentSpec
+from argosy.fleet.loader import read_fleet
 from argosy.fleet.quantities import format_size
 from argosy.wire.security.curve_keys import active_keys_dir
 
@@ -76,7 +76,9 @@ def diagnose_machine(variables: Mapping[str, str]) -> Iterator[DiagnosticCheck]:
     hard_limit = hard_open_files_limit()
     is_low = hard_limit is not None and hard_limit < _MIN_OPEN_FILES
     message = "no limit" if hard_limit is None else f"at most {hard_limit} descriptors a process"
-    yield DiagnosticCheck("open files", "warning" if is_low else "ok", message, "`ulimit -Hn` shows it" if is_low else "")
+    yield DiagnosticCheck(
+        "open files", "warning" if is_low else "ok", message, "`ulimit -Hn` shows it" if is_low else ""
+    )
     held = available_controllers(find_delegated(variables))
     yield DiagnosticCheck(
         "control groups",
@@ -137,7 +139,9 @@ def diagnose_fleet(
     yield from _check_running(own, state_dir)
     if fault := descriptor_shortage(own):
         yield DiagnosticCheck("descriptors", "error", fault.message, fault.hint)
-    for fault in unenforced_limits(fleet, hard_open_files_limit(), available_controllers(find_delegated(variables))):
+    for fault in unenforced_limits(
+        fleet, hard_open_files_limit(), available_controllers(find_delegated(variables))
+    ):
         yield DiagnosticCheck("limits", "warning", f"{fault.where}: {fault.message}".lstrip(": "), fault.hint)
     keys = active_keys_dir(fleet.name, variables)
     if len(fleet.machines) > 1 and not keys:
@@ -147,7 +151,9 @@ def diagnose_fleet(
         yield DiagnosticCheck("keys", "ok", f"in {keys}", "")
 
 
-def check_python(version: tuple[int, ...], name: str, path: str, *, is_free_threaded: bool = False) -> DiagnosticCheck:
+def check_python(
+    version: tuple[int, ...], name: str, path: str, *, is_free_threaded: bool = False
+) -> DiagnosticCheck:
     """Say whether this interpreter is one that argosy is tested on."""
     message = f"{name}, {path}"
     hint = f"every change is tested on {_join_versions(_PYTHON_TESTED_EVERY_CHANGE)}; {_join_versions(_PYTHON_TESTED_OCCASIONALLY)} now and then"
@@ -157,7 +163,11 @@ def check_python(version: tuple[int, ...], name: str, path: str, *, is_free_thre
         hint = f"CPython with its lock: {hint}"
         return DiagnosticCheck("python", "warning", f"{message}: a build that is not tested", hint)
     if version in (*_PYTHON_TESTED_EVERY_CHANGE, *_PYTHON_TESTED_OCCASIONALLY):
-        how = "every change is tested on it" if version in _PYTHON_TESTED_EVERY_CHANGE else "it is tested now and then"
+        how = (
+            "every change is tested on it"
+            if version in _PYTHON_TESTED_EVERY_CHANGE
+            else "it is tested now and then"
+        )
         return DiagnosticCheck("python", "ok", f"{message}: {how}")
     reason = "meant to work, not tested yet" if version <= _NEWEST_PYTHON else "newer than what is known"
     return DiagnosticCheck("python", "warning", f"{message}: {reason}", hint)
@@ -170,7 +180,9 @@ def _join_versions(versions: Sequence[tuple[int, int]]) -> str:
 def _check_kernel() -> DiagnosticCheck:
     system, release = platform.system(), platform.release()
     if system != "Linux":
-        return DiagnosticCheck("system", "note", f"{system}: agents are spawned, without a zygote", "Linux is its home")
+        return DiagnosticCheck(
+            "system", "note", f"{system}: agents are spawned, without a zygote", "Linux is its home"
+        )
     found = re.match(r"(\d+)\.(\d+)", release)
     version = (int(found[1]), int(found[2])) if found else _MIN_KERNEL
     if version < _MIN_KERNEL:
@@ -202,9 +214,15 @@ def _check_directories(variables: Mapping[str, str]) -> Iterator[DiagnosticCheck
 
 def _check_leftovers(variables: Mapping[str, str]) -> Iterator[DiagnosticCheck]:
     """Yield what is left of fleets whose file is gone: first what of them runs."""
-    homeless = [fleet for fleet in list_known_fleets(variables) if not fleet.has_fleet_file and is_running(fleet.state_dir)]
+    homeless = [
+        fleet
+        for fleet in list_known_fleets(variables)
+        if not fleet.has_fleet_file and is_running(fleet.state_dir)
+    ]
     for fleet in homeless:
-        yield DiagnosticCheck("leftovers", "warning", _describe_fleet_without_file(fleet), f"`argosy down {fleet.name}`")
+        yield DiagnosticCheck(
+            "leftovers", "warning", _describe_fleet_without_file(fleet), f"`argosy down {fleet.name}`"
+        )
     found = clean_unused_directories(state_home(variables), runtime_bases(variables), is_dry_run=True)
     gone = [one for one in found if isinstance(one, StaleDirectory)]
     if gone:
@@ -218,7 +236,9 @@ def _check_leftovers(variables: Mapping[str, str]) -> Iterator[DiagnosticCheck]:
 def _describe_fleet_without_file(fleet: KnownFleet) -> str:
     living = len(running_agents(fleet.state_dir))
     what = f"{living} {'process' if living == 1 else 'processes'} of its agents"
-    supervisor_text = f"its supervisor and {what}" if has_supervisor(fleet.state_dir) else f"no supervisor, {what}"
+    supervisor_text = (
+        f"its supervisor and {what}" if has_supervisor(fleet.state_dir) else f"no supervisor, {what}"
+    )
     where = (
         f"its fleet file `{fleet.path}` was moved or deleted" if fleet.path else "its fleet file is unknown"
     )
@@ -259,7 +279,9 @@ def _check_supervisor(state_dir: StateDir, running_count: int) -> Iterator[Diagn
     else:
         yield DiagnosticCheck("supervisor", "ok", "none runs, and no agent")
     if told := describe_damage(state_dir.hub_store):
-        yield DiagnosticCheck("hub's records", "warning", told, "see to the disk: a file is not damaged by itself")
+        yield DiagnosticCheck(
+            "hub's records", "warning", told, "see to the disk: a file is not damaged by itself"
+        )
 
 
 def _check_hub(state_dir: StateDir, problem: str) -> Iterator[DiagnosticCheck]:

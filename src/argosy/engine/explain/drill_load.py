@@ -41,7 +41,9 @@ class DrillLoad:
         self.counts = RequestCounts()
         self._lock = threading.Lock()
         self.targets = tuple(agent for agent in agents if self._answers_methods(agent))
-        self._threads = [threading.Thread(target=self._send_requests, args=(agent,)) for agent in self.targets]
+        self._threads = [
+            threading.Thread(target=self._send_requests, args=(agent,)) for agent in self.targets
+        ]
         for thread in self._threads:
             thread.daemon = True
             thread.start()

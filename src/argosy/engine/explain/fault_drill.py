@@ -17,21 +17,21 @@ from typing import Literal
 
 import msgspec
 
-from argosy.engine.supervisor.control_client import ControlClient, SupervisorLostError, connect_running
+from argosy.engine.process.os_process import open_pid
 from argosy.engine.state.state_dir import StateDir
+from argosy.engine.supervisor.control_client import ControlClient, SupervisorLostError, connect_running
 from argosy.engine.supervisor.messages import (
+    AgentStateChanged,
     AgentStatus,
     ControlReply,
-    AgentStateChanged,
-    InjectFault,
     FaultInjected,
     FleetStatus,
+    InjectFault,
     Restart,
     Restarted,
-    Subscribe,
     ResumeProcess,
+    Subscribe,
 )
-from argosy.engine.process.os_process import open_pid
 from argosy.engine.unit.state_machine import FINAL_STATES, READY_STATES, State
 from argosy.fault import Fault, InputError, RefusedError
 
@@ -167,7 +167,9 @@ class Drill:
                     tried.update(ended)
                     is_starting = True
                 left_s = until_s - time.monotonic()
-                cannot_recover = not is_starting and all(each.state in FINAL_STATES for each in missing.values())
+                cannot_recover = not is_starting and all(
+                    each.state in FINAL_STATES for each in missing.values()
+                )
                 if cannot_recover or left_s <= 0:
                     return _build_restore_report(names, agents, missing)
                 is_starting = not _wait_event(client, left_s) and is_starting

@@ -8,16 +8,24 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.state.known_fleets import KnownFleet, has_supervisor, list_known_fleets
-from argosy.engine.supervisor.messages import PROTOCOL, ClientHello, Refused, FleetStatus, GetStatus, decode_reply, encode_line
 from argosy.engine.process.fleet_processes import process_started_s
+from argosy.engine.state.known_fleets import KnownFleet, has_supervisor, list_known_fleets
+from argosy.engine.supervisor.messages import (
+    PROTOCOL,
+    ClientHello,
+    FleetStatus,
+    GetStatus,
+    Refused,
+    decode_reply,
+    encode_line,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from argosy.engine.supervisor.messages import ControlReply
     from argosy.engine.process.fleet_processes import FleetProcess
+    from argosy.engine.supervisor.messages import ControlReply
 
 _MAX_CONCURRENT = 16
 
@@ -41,7 +49,9 @@ class FleetOverview(NamedTuple):
     problem: str
 
 
-def survey_fleets(variables: Mapping[str, str], processes: Sequence[FleetProcess], timeout_s: float) -> list[FleetOverview]:
+def survey_fleets(
+    variables: Mapping[str, str], processes: Sequence[FleetProcess], timeout_s: float
+) -> list[FleetOverview]:
     """Return what is seen of every known fleet; each supervisor has `within_s` to answer, all at once."""
     fleets = list_known_fleets(variables, processes)
     pids = {os.path.realpath(trace.state_path): trace.pid for trace in processes if trace.is_supervisor}

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from argosy.fleet.fleet_spec import AgentSpec
-from argosy.source.requirements import read_pyproject, read_requirements
 from argosy.source.import_to_distribution import find_distribution, is_namespace
+from argosy.source.requirements import read_pyproject, read_requirements
 
 _MODULE_NOT_FOUND: Final = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 

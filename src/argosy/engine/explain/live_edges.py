@@ -7,9 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from argosy.engine.process.tcp_ports import iter_open_sockets
+from argosy.engine.explain.socket_pairs import (
+    Address,
+    TcpSocket,
+    UnixSocket,
+    iter_tcp_sockets,
+    list_unix_sockets,
+)
 from argosy.engine.process.os_process import all_pids, read_stat
-from argosy.engine.explain.socket_pairs import Address, TcpSocket, UnixSocket, iter_tcp_sockets, list_unix_sockets
+from argosy.engine.process.tcp_ports import iter_open_sockets
 
 AgentEdge = tuple[str, str]
 # The agents of one process: one, or all of a cell.
@@ -103,11 +109,15 @@ def _tcp_edges(
             yield client, server, f"tcp port {port}"
 
 
-def _unix_edges(sockets: Iterable[UnixSocket], owners: Mapping[int, ProcessAgents]) -> Iterator[tuple[ProcessAgents, str, str]]:
+def _unix_edges(
+    sockets: Iterable[UnixSocket], owners: Mapping[int, ProcessAgents]
+) -> Iterator[tuple[ProcessAgents, str, str]]:
     for each in sockets:
         # What was accepted has the name of who listens; who connected has none.
         name = os.path.basename(each.name)
-        server = _select_agent(owners.get(each.inode), name.removesuffix(_TOPIC_SUFFIX).removesuffix(_UNIX_SUFFIX))
+        server = _select_agent(
+            owners.get(each.inode), name.removesuffix(_TOPIC_SUFFIX).removesuffix(_UNIX_SUFFIX)
+        )
         client = owners.get(each.peer)
         if name and server is not None and client is not None and client != (server,):
             yield client, server, SUBSCRIPTION if name.endswith(_TOPIC_SUFFIX) else f"unix {name}"

@@ -18,9 +18,9 @@ from argosy.agent.options import parse_options
 from argosy.fault import Fault, InputError
 from argosy.source import control_flow
 from argosy.source.binder import find_scopes
-from argosy.source.symbol_resolver import BUILTINS, ClassDefinition, SymbolRef, SymbolResolver
 from argosy.source.node_index import NodeIndex
 from argosy.source.python_parser import Parsed
+from argosy.source.symbol_resolver import BUILTINS, ClassDefinition, SymbolRef, SymbolResolver
 
 _AGENT_CLASSES: Final = (SymbolRef("argosy.agent", "Agent"), SymbolRef("argosy.agent.agent", "Agent"))
 _STRUCT_CLASS: Final = SymbolRef("msgspec", "Struct")
@@ -28,7 +28,9 @@ _ENUM_BASES: Final = {"Enum": enum.Enum, "StrEnum": enum.StrEnum, "IntEnum": enu
 _SCALAR_TYPES: Final[dict[str, type]] = {"bool": bool, "int": int, "float": float, "str": str}
 _COLLECTION_TYPES: Final[dict[str, Any]] = {"list": list, "set": set, "frozenset": frozenset}
 # What a struct may say of itself that changes nothing of how it is filled.
-_IGNORED_STRUCT_KEYWORDS: Final = frozenset({"frozen", "kw_only", "eq", "order", "gc", "weakref", "dict", "omit_defaults"})
+_IGNORED_STRUCT_KEYWORDS: Final = frozenset(
+    {"frozen", "kw_only", "eq", "order", "gc", "weakref", "dict", "omit_defaults"}
+)
 
 
 class OptionMismatch(NamedTuple):
@@ -42,7 +44,9 @@ class _UndecidableError(Exception):
     """The source leaves a doubt."""
 
 
-def find_option_mismatch(resolver: SymbolResolver, module: str, class_name: str, args: Sequence[str]) -> OptionMismatch | None:
+def find_option_mismatch(
+    resolver: SymbolResolver, module: str, class_name: str, args: Sequence[str]
+) -> OptionMismatch | None:
     """Return why the class would refuse these words; None where it takes them, and where nobody can tell."""
     cls = resolver.find_class(module, class_name)
     try:
@@ -118,7 +122,9 @@ def _require_single_binding(parsed: Parsed, node: ast.ClassDef) -> None:
     _require(node in parsed.tree.body and len(scope.bindings.get(node.name, ())) == 1)
 
 
-def _fields_of_statement(tree: SymbolResolver, cls: ClassDefinition, statement: ast.stmt) -> list[_OptionField]:
+def _fields_of_statement(
+    tree: SymbolResolver, cls: ClassDefinition, statement: ast.stmt
+) -> list[_OptionField]:
     if isinstance(statement, ast.ClassDef):
         return _fields_of_struct(tree, cls.module, statement)
     value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
@@ -170,7 +176,9 @@ def _type_of(tree: SymbolResolver, module: str, node: ast.expr) -> Any:
     symbol = tree.resolve(module, dotted_name) if dotted_name else None
     if symbol is None:
         return _UnknownType
-    return _SCALAR_TYPES.get(symbol.name, _UnknownType) if symbol.module == BUILTINS else _enum_of(tree, symbol)
+    return (
+        _SCALAR_TYPES.get(symbol.name, _UnknownType) if symbol.module == BUILTINS else _enum_of(tree, symbol)
+    )
 
 
 def _optional(tree: SymbolResolver, module: str, sides: list[ast.expr]) -> Any:

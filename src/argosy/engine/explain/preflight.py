@@ -14,24 +14,24 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.engine.process.cgroup import find_delegated, available_controllers
+from argosy.engine.explain.agent_sources import assumed_sys_path, find_script_argument, pythonpath_entries
+from argosy.engine.explain.install_hint import describe_install
+from argosy.engine.explain.option_check import find_option_mismatch
+from argosy.engine.process.cgroup import available_controllers, find_delegated
 from argosy.engine.process.descriptors import descriptor_shortage
 from argosy.engine.process.env_file import read_env_file
-from argosy.engine.explain.install_hint import describe_install
 from argosy.engine.process.resource_limits import hard_open_files_limit, unenforced_limits
-from argosy.engine.explain.option_check import find_option_mismatch
-from argosy.engine.explain.agent_sources import assumed_sys_path, pythonpath_entries, find_script_argument
 from argosy.fault import Fault, InputError
-from argosy.fleet.locations import format_path_str
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
+from argosy.fleet.locations import format_path_str
 from argosy.fleet.suggestions import closest_match, suggest
 from argosy.source import control_flow
-from argosy.source.symbol_resolver import SymbolResolver
-from argosy.source.import_graph import ImportGraph, ImportStep, build_import_graph, build_module_import_graph
 from argosy.source.file_facts import FileFacts, FileFactsCache
-from argosy.source.module_finder import ModuleFinder, DirectoryListings, Module, is_installed
-from argosy.source.startup_check import StartupFinding, StartupContext, find_startup_findings
+from argosy.source.import_graph import ImportGraph, ImportStep, build_import_graph, build_module_import_graph
+from argosy.source.module_finder import DirectoryListings, Module, ModuleFinder, is_installed
 from argosy.source.python_source import Unparsed
+from argosy.source.startup_check import StartupContext, StartupFinding, find_startup_findings
+from argosy.source.symbol_resolver import SymbolResolver
 
 _LEGACY_PACKAGE = "argosy.agent.legacy"
 
@@ -80,7 +80,9 @@ def run_preflight(
     agents = [agent for agent in fleet.agents.values() if agent_names is None or agent.name in agent_names]
     findings = [note for agent in agents for note in scan.check_agent(agent)]
     errors, warnings = _merge_findings(findings)
-    warnings += tuple(unenforced_limits(fleet, hard_open_files_limit(), available_controllers(find_delegated())))
+    warnings += tuple(
+        unenforced_limits(fleet, hard_open_files_limit(), available_controllers(find_delegated()))
+    )
     own = [each for each in fleet.agents.values() if machines is None or each.machine in machines]
     if fault := descriptor_shortage(own):
         warnings += (fault,)
@@ -89,13 +91,17 @@ def run_preflight(
         if note.prevents_start:
             blocking_faults.setdefault(note.agent, note.fault)
     stopped = {name: f"{fault.message} ({fault.where})" for name, fault in blocking_faults.items()}
-    return PreflightReport(len(agents), errors, warnings, stopped, tuple(scan.unparsed_agents), blocking_faults)
+    return PreflightReport(
+        len(agents), errors, warnings, stopped, tuple(scan.unparsed_agents), blocking_faults
+    )
 
 
 class _PreflightScan:
     """One look at a fleet; every file is read once for all agents."""
 
-    def __init__(self, fleet: Fleet, variables: Mapping[str, str], is_package_installed: Callable[[str], bool]) -> None:
+    def __init__(
+        self, fleet: Fleet, variables: Mapping[str, str], is_package_installed: Callable[[str], bool]
+    ) -> None:
         self.fleet = fleet
         self.root = os.path.dirname(fleet.path)
         self.variables = variables
@@ -111,14 +117,18 @@ class _PreflightScan:
         cwd = os.path.join(self.root, agent.cwd or "")
         if not os.path.isdir(cwd):
             where = self.location_of(agent, "cwd")
-            yield PreflightFinding(agent.name, Fault(where, "cwd-missing", f"there is no folder `{format_path_str(cwd)}`"))
+            yield PreflightFinding(
+                agent.name, Fault(where, "cwd-missing", f"there is no folder `{format_path_str(cwd)}`")
+            )
         yield from self.check_probe_commands(agent, env, cwd)
         if agent.kind == "command":
             yield from self.check_command(agent, env, cwd)
             return
         if agent.python is not None and _find_program(agent.python, env, cwd) is None:
             message = f"there is no interpreter `{agent.python}`"
-            yield PreflightFinding(agent.name, Fault(self.location_of(agent, "python"), "python-missing", message))
+            yield PreflightFinding(
+                agent.name, Fault(self.location_of(agent, "python"), "python-missing", message)
+            )
         inspect = self.check_class if agent.kind == "class" else self.check_script
         yield from inspect(agent, env, cwd)
 
@@ -138,13 +148,17 @@ class _PreflightScan:
         places = self.fleet.locations
         return places.get(f"agents.{agent.name}.{key}") or places.get(f"defaults.{key}") or agent.where
 
-    def check_probe_commands(self, agent: AgentSpec, env: Mapping[str, str], cwd: str) -> Iterator[PreflightFinding]:
+    def check_probe_commands(
+        self, agent: AgentSpec, env: Mapping[str, str], cwd: str
+    ) -> Iterator[PreflightFinding]:
         """Yield the commands of its exec probes that are not there."""
         for key, probe in (("ready", agent.ready), ("liveness", agent.liveness)):
             word = probe.command[0] if probe and probe.probe == "exec" and probe.command else None
             if word is not None and _find_program(word, env, cwd) is None:
                 message = f"there is no command `{word}`, which the `{key}` probe runs"
-                yield PreflightFinding(agent.name, Fault(self.location_of(agent, key), "command-missing", message))
+                yield PreflightFinding(
+                    agent.name, Fault(self.location_of(agent, key), "command-missing", message)
+                )
 
     def check_command(self, agent: AgentSpec, env: Mapping[str, str], cwd: str) -> Iterator[PreflightFinding]:
         word = agent.run[0] if agent.run else ""
@@ -152,7 +166,9 @@ class _PreflightScan:
         if program is None:
             hint = "" if "/" in word else "name it with its path, or add its folder to PATH under `env`"
             message = f"there is no command `{word}`" + ("" if "/" in word else " on PATH")
-            yield PreflightFinding(agent.name, Fault(self.location_of(agent, "run"), "command-missing", message, hint))
+            yield PreflightFinding(
+                agent.name, Fault(self.location_of(agent, "run"), "command-missing", message, hint)
+            )
         script = find_script_argument(agent.run)
         if script is not None:
             yield from self.check_script_file(agent, os.path.join(cwd, script), env, cwd, program)
@@ -168,12 +184,20 @@ class _PreflightScan:
         if not os.path.isfile(path):
             directory = os.path.dirname(path)
             nearest_name = closest_match(os.path.basename(path), list(self.listings.entries_of(directory)))
-            hint = f"did you mean `{format_path_str(os.path.join(directory, nearest_name))}`?" if nearest_name else ""
+            hint = (
+                f"did you mean `{format_path_str(os.path.join(directory, nearest_name))}`?"
+                if nearest_name
+                else ""
+            )
             message = f"there is no script `{format_path_str(path)}`"
-            yield PreflightFinding(agent.name, Fault(self.location_of(agent, "run"), "script-missing", message, hint))
+            yield PreflightFinding(
+                agent.name, Fault(self.location_of(agent, "run"), "script-missing", message, hint)
+            )
             return
         script_dir = os.path.dirname(os.path.realpath(path))
-        finder = self.create_finder([script_dir, *pythonpath_entries(env, cwd)], assumed_sys_path(path, self.root, self.facts_cache))
+        finder = self.create_finder(
+            [script_dir, *pythonpath_entries(env, cwd)], assumed_sys_path(path, self.root, self.facts_cache)
+        )
         closure = build_import_graph(path, finder, self.facts_cache)
         yield from self.check_imports(agent, closure, finder, cwd, python)
         facts = closure.entry.facts
@@ -182,12 +206,18 @@ class _PreflightScan:
 
     def check_class(self, agent: AgentSpec, env: Mapping[str, str], cwd: str) -> Iterator[PreflightFinding]:
         name, _, class_name = str(agent.run).partition(":")
-        finder = self.create_finder([self.root, *([cwd] if agent.cwd else []), *pythonpath_entries(env, cwd)], [])
+        finder = self.create_finder(
+            [self.root, *([cwd] if agent.cwd else []), *pythonpath_entries(env, cwd)], []
+        )
         module = finder.find(name)
         if module is not None and module.kind != "namespace":
             closure = build_module_import_graph(module, finder, self.facts_cache)
             yield from self.check_imports(agent, closure, finder, cwd, agent.python)
-        elif _is_same_python(agent.python) and module is None and self.is_package_installed(name.partition(".")[0]):
+        elif (
+            _is_same_python(agent.python)
+            and module is None
+            and self.is_package_installed(name.partition(".")[0])
+        ):
             # An installed package is taken as sound: only the class is looked for.
             module = self.create_finder(sys.path, []).find(name)
         elif _is_same_python(agent.python):
@@ -236,7 +266,9 @@ class _PreflightScan:
             message = f"`{name}` in `{module.name}` is a function, expected a class"
             yield PreflightFinding(agent.name, Fault(where, "class-missing", message))
 
-    def check_options(self, agent: AgentSpec, module: Module, name: str, finder: ModuleFinder) -> Iterator[PreflightFinding]:
+    def check_options(
+        self, agent: AgentSpec, module: Module, name: str, finder: ModuleFinder
+    ) -> Iterator[PreflightFinding]:
         """Yield that the class will not take the agent's `args`, where its source leaves no doubt."""
         found = find_option_mismatch(SymbolResolver(finder), module.name, name, agent.args)
         if found is not None:
@@ -246,7 +278,9 @@ class _PreflightScan:
             where = self.location_of(agent, key if agent.args else "run")
             yield PreflightFinding(agent.name, Fault(where, fault.code, message, fault.hint))
 
-    def check_legacy_class(self, agent: AgentSpec, module: Module, name: str, finder: ModuleFinder) -> Iterator[PreflightFinding]:
+    def check_legacy_class(
+        self, agent: AgentSpec, module: Module, name: str, finder: ModuleFinder
+    ) -> Iterator[PreflightFinding]:
         """Yield that a class of the old kind cannot share a process: its signals and threads are its own."""
         tree = SymbolResolver(finder)
         found = tree.find_class(module.name, name)
@@ -259,7 +293,9 @@ class _PreflightScan:
                         f"(`{base}`, {cls.module}:{cls.node.lineno}), which has its process to itself"
                     )
                     hint = "take `cell` from it, or write the class on `argosy.agent.Agent`"
-                    yield PreflightFinding(agent.name, Fault(self.location_of(agent, "cell"), "cell-old-class", message, hint))
+                    yield PreflightFinding(
+                        agent.name, Fault(self.location_of(agent, "cell"), "cell-old-class", message, hint)
+                    )
                     return
 
     def describe_install(self, module: str) -> str:
@@ -277,7 +313,9 @@ class _PreflightScan:
         installed = self.is_package_installed if _is_same_python(python) else None
         setting = StartupContext(finder, cwd, installed, format_path_str, self.describe_install)
         for finding in find_startup_findings(closure, setting):
-            yield PreflightFinding(agent.name, _to_fault(finding), finding.is_certain, finding.is_certain, finding.import_chain)
+            yield PreflightFinding(
+                agent.name, _to_fault(finding), finding.is_certain, finding.is_certain, finding.import_chain
+            )
 
 
 def _to_fault(finding: StartupFinding) -> Fault:
@@ -293,7 +331,12 @@ def _check_literal_port(agent: AgentSpec, facts: FileFacts, *, is_alone: bool) -
     """
     ports = [item for item in facts.ports.literals if is_alone or item.pattern != "bind"]
     numbers = {item.port for item in ports}
-    if agent.port is None or facts.ports.has_computed_ports or agent.port in facts.ports.numbers or len(numbers) != 1:
+    if (
+        agent.port is None
+        or facts.ports.has_computed_ports
+        or agent.port in facts.ports.numbers
+        or len(numbers) != 1
+    ):
         return
     words = [*agent.args, *(agent.run if isinstance(agent.run, tuple) else ()), *agent.env.values()]
     if agent.health_port in numbers or any(
@@ -301,9 +344,7 @@ def _check_literal_port(agent: AgentSpec, facts: FileFacts, *, is_alone: bool) -
     ):
         return
     first = ports[0]
-    message = (
-        f"`{agent.name}` is declared on port {agent.port}, and its script takes {first.port} ({first.pattern})"
-    )
+    message = f"`{agent.name}` is declared on port {agent.port}, and its script takes {first.port} ({first.pattern})"
     hint = f"read ARGOSY_PORT in the script, or declare `port: {first.port}`"
     where = f"{format_path_str(facts.path)}:{first.line}:{first.column}"
     yield PreflightFinding(agent.name, Fault(where, "A404", message, hint), prevents_start=False)

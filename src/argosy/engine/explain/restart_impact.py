@@ -15,7 +15,12 @@ from typing import Literal
 import msgspec
 
 from argosy.engine.cells.cell_plan import cell_unit_name
-from argosy.engine.explain.timing_history import DurationEstimate, TimingHistory, estimate_starts, estimate_stop
+from argosy.engine.explain.timing_history import (
+    DurationEstimate,
+    TimingHistory,
+    estimate_starts,
+    estimate_stop,
+)
 from argosy.engine.unit.process_plan import ProcessSpec
 from argosy.fleet.dependency_graph import Graph, graph_from_edges
 
@@ -103,7 +108,9 @@ class _RestartSimulation:
         self._running = running
         self._history = history
         cells = {spec.cell for spec in processes.values() if spec.cell is not None}
-        self._starts = estimate_starts(graph.agents, history) | estimate_starts(map(cell_unit_name, cells), history)
+        self._starts = estimate_starts(graph.agents, history) | estimate_starts(
+            map(cell_unit_name, cells), history
+        )
         self._outages: dict[str, Outage] = {}
         self._unavailable: set[str] = set()  # gone and not ready again
         self._waiting_to_start: dict[str, None] = {}  # ended, and without all that it needs
@@ -189,7 +196,10 @@ class _RestartSimulation:
 
 
 def _build_impact(
-    graph: Graph, processes: Mapping[str, ProcessSpec], running: Collection[str], outages: Mapping[str, Outage]
+    graph: Graph,
+    processes: Mapping[str, ProcessSpec],
+    running: Collection[str],
+    outages: Mapping[str, Outage],
 ) -> RestartImpact:
     degraded: list[str] = []
     reconnected: list[str] = []
@@ -209,7 +219,9 @@ def _build_impact(
         outages=tuple(sorted(outages.values(), key=lambda outage: outage.to_s)),
         degraded=tuple(degraded),
         reconnecting=tuple(reconnected),
-        indirectly_affected=tuple(name for name in graph.with_dependents(outages) if name in running and name not in direct),
+        indirectly_affected=tuple(
+            name for name in graph.with_dependents(outages) if name in running and name not in direct
+        ),
         cell_members=cell_members,
         unavailable_s=waiting_s,
     )

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from argosy.engine.state.source_snapshot import SourceSnapshot, FileFingerprint, fingerprint_file
+from argosy.engine.explain.agent_sources import AgentSourceCache
 from argosy.engine.process.lease import read_record, written_at
 from argosy.engine.process.os_process import find_process
-from argosy.engine.explain.agent_sources import AgentSourceCache
+from argosy.engine.state.source_snapshot import FileFingerprint, SourceSnapshot, fingerprint_file
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
 from argosy.source.module_finder import DirectoryListings
 
@@ -53,7 +53,9 @@ def find_stale_agents(
     """
     scan = _StalenessScan(fleet, snapshot, variables)
     found = {
-        name: scan.changed_files(fleet.agents[name], at_s) for name, at_s in started.items() if name in fleet.agents
+        name: scan.changed_files(fleet.agents[name], at_s)
+        for name, at_s in started.items()
+        if name in fleet.agents
     }
     return {name: files for name, files in found.items() if files}
 
@@ -75,9 +77,13 @@ class _StalenessScan:
 
     def _source_cache_at(self, at_s: float) -> AgentSourceCache:
         """Return a shelf that has the files of today, and those that an agent of that time had."""
-        deleted_since = frozenset(path for path in self._deleted_paths if self._snapshot.fingerprint_at(path, at_s) is not None)
+        deleted_since = frozenset(
+            path for path in self._deleted_paths if self._snapshot.fingerprint_at(path, at_s) is not None
+        )
         if deleted_since not in self._source_caches:
-            self._source_caches[deleted_since] = AgentSourceCache(self._root, self._variables, _ListingsWithDeleted(deleted_since))
+            self._source_caches[deleted_since] = AgentSourceCache(
+                self._root, self._variables, _ListingsWithDeleted(deleted_since)
+            )
         return self._source_caches[deleted_since]
 
     def _is_changed(self, path: str, at_s: float) -> bool:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 
 from argosy.engine.admission.cpu_pressure import STARTS_PER_PROCESSOR, dependent_chain_lengths
-from argosy.fleet.dependency_graph import Graph, CriticalStep, UnknownAgentError
+from argosy.fleet.dependency_graph import CriticalStep, Graph, UnknownAgentError
 
 
 def start_slots(machines: int = 1) -> int:

@@ -7,10 +7,10 @@ from enum import StrEnum
 
 import msgspec
 
-from argosy.engine.state.event_log import REMOTE_STATE, EventLogRecord
 from argosy.engine.explain.timing_history import is_spawn_request
+from argosy.engine.state.event_log import REMOTE_STATE, EventLogRecord
 from argosy.engine.unit.state_machine import READY_STATES, State
-from argosy.fleet.dependency_graph import Graph, CriticalStep, critical_path
+from argosy.fleet.dependency_graph import CriticalStep, Graph, critical_path
 from argosy.fleet.schedule import EdgeCost, compute_edge_costs, compute_ready_times
 
 _READY = frozenset(state.value for state in READY_STATES)
@@ -96,7 +96,9 @@ def latest_start(records: Iterable[EventLogRecord], graph: Graph, now_s: float) 
     return next(iter(latest_starts(records, graph, now_s, 1)), None)
 
 
-def latest_starts(records: Iterable[EventLogRecord], graph: Graph, now_s: float, limit: int) -> list[StartTimeline]:
+def latest_starts(
+    records: Iterable[EventLogRecord], graph: Graph, now_s: float, limit: int
+) -> list[StartTimeline]:
     """Return the last applies that started anything, the newest first; see `last_start`."""
     windows = _split_applies(records)
     return [
@@ -105,7 +107,9 @@ def latest_starts(records: Iterable[EventLogRecord], graph: Graph, now_s: float,
     ]
 
 
-def _build_timeline(window: list[EventLogRecord], graph: Graph, now_s: float, *, is_last: bool) -> StartTimeline:
+def _build_timeline(
+    window: list[EventLogRecord], graph: Graph, now_s: float, *, is_last: bool
+) -> StartTimeline:
     apply_record = window[0]
     summary = next((entry for entry in window if entry.kind == "account"), None)
     kept = window[: window.index(summary) + 1] if summary else window
@@ -131,7 +135,9 @@ def _build_timeline(window: list[EventLogRecord], graph: Graph, now_s: float, *,
 def _active_time(bar: AgentBar) -> float:
     """Return what a ready agent took for itself, from the readiness of its needs on."""
     return sum(
-        each.to_s - each.from_s for each in bar.spans if each.phase not in (StartPhase.NEEDS, StartPhase.ADMISSION)
+        each.to_s - each.from_s
+        for each in bar.spans
+        if each.phase not in (StartPhase.NEEDS, StartPhase.ADMISSION)
     )
 
 
@@ -240,9 +246,15 @@ def _iter_phase_spans(
         yield PhaseSpan(phase, since_s, end_s)
 
 
-def _critical_path_of(graph: Graph, ready: Mapping[str, float], bars: Iterable[AgentBar]) -> tuple[CriticalStep, ...]:
+def _critical_path_of(
+    graph: Graph, ready: Mapping[str, float], bars: Iterable[AgentBar]
+) -> tuple[CriticalStep, ...]:
     """Return the chain that decided when the fleet was ready; each step from when its process began."""
     if not ready:
         return ()
-    started = {bar.agent: bar.ready_s - bar.time_in(StartPhase.START) for bar in bars if bar.ready_s is not None}
-    return tuple(CriticalStep(step.agent, started[step.agent], step.ready_s) for step in critical_path(graph, ready))
+    started = {
+        bar.agent: bar.ready_s - bar.time_in(StartPhase.START) for bar in bars if bar.ready_s is not None
+    }
+    return tuple(
+        CriticalStep(step.agent, started[step.agent], step.ready_s) for step in critical_path(graph, ready)
+    )

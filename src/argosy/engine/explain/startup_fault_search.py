@@ -78,7 +78,8 @@ class StartupFaultSearch:
         return {
             spec.name: faults[spec.name]
             for spec in specs
-            if spec.name in faults and (faults[spec.name].code not in _PARSER_CODES or _is_same_parser(spec.argv[0]))
+            if spec.name in faults
+            and (faults[spec.name].code not in _PARSER_CODES or _is_same_parser(spec.argv[0]))
         }
 
     def close(self) -> None:

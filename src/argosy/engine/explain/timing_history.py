@@ -100,21 +100,29 @@ DEFAULT_START_S = 1.0
 DEFAULT_STOP_S = 0.1
 
 
-def estimate_starts(names: Iterable[str], history: Mapping[str, TimingHistory]) -> dict[str, DurationEstimate]:
+def estimate_starts(
+    names: Iterable[str], history: Mapping[str, TimingHistory]
+) -> dict[str, DurationEstimate]:
     """Return what the start of each agent will take.
 
     One that was never measured is taken for the median of those that were, without any for `DEFAULT_START_S`.
     """
     names = list(names)
-    known = [start_s for name in names if name in history and (start_s := history[name].median_start_s) is not None]
+    known = [
+        start_s for name in names if name in history and (start_s := history[name].median_start_s) is not None
+    ]
     default_s = median(known) if known else DEFAULT_START_S
     return {name: _estimate_start(history.get(name, TimingHistory()), default_s) for name in names}
 
 
 def estimate_stop(history: TimingHistory) -> DurationEstimate:
     """Return what the stop of an agent will take; `DEFAULT_STOP_S` when it was never measured."""
-    return DurationEstimate(DEFAULT_STOP_S if history.median_stop_s is None else history.median_stop_s, len(history.stops_s))
+    return DurationEstimate(
+        DEFAULT_STOP_S if history.median_stop_s is None else history.median_stop_s, len(history.stops_s)
+    )
 
 
 def _estimate_start(history: TimingHistory, default_s: float) -> DurationEstimate:
-    return DurationEstimate(default_s if history.median_start_s is None else history.median_start_s, len(history.starts_s))
+    return DurationEstimate(
+        default_s if history.median_start_s is None else history.median_start_s, len(history.starts_s)
+    )

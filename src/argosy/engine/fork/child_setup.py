@@ -12,10 +12,17 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from argosy.engine.fork import fork_protocol as codes
-from argosy.engine.state.generation import read_generation
-from argosy.engine.process.lease import LeaseRecord, try_lock_within, open_lease, read_record_of, write_record
 from argosy.engine.fork.fork_protocol import SpawnRequest
-from argosy.engine.process.os_process import DEFAULT_ACTION, ProcessIdentity, open_process, read_stat, set_signal_action, unblock_signals
+from argosy.engine.process.lease import LeaseRecord, open_lease, read_record_of, try_lock_within, write_record
+from argosy.engine.process.os_process import (
+    DEFAULT_ACTION,
+    ProcessIdentity,
+    open_process,
+    read_stat,
+    set_signal_action,
+    unblock_signals,
+)
+from argosy.engine.state.generation import read_generation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +45,11 @@ def setup_child(spawn_request: SpawnRequest, output: int, boot: bytes, handled: 
         _redirect_output(output)
         lease = _take_lease(spawn_request, boot) if spawn_request.lease else None
     except OSError as error:
-        exit_unstarted(spawn_request, f"its lease `{spawn_request.lease}` cannot be used: {error.strerror}", codes.LEASE_UNUSABLE)
+        exit_unstarted(
+            spawn_request,
+            f"its lease `{spawn_request.lease}` cannot be used: {error.strerror}",
+            codes.LEASE_UNUSABLE,
+        )
     _reset_signals(handled)
     try:
         _enter_control_group(spawn_request.control_group)
@@ -50,7 +61,11 @@ def setup_child(spawn_request: SpawnRequest, output: int, boot: bytes, handled: 
         _limit_memory(spawn_request.memory_limit_bytes)
         os.chdir(spawn_request.cwd)
     except OSError as error:
-        exit_unstarted(spawn_request, f"its folder `{spawn_request.cwd}` cannot be entered: {error.strerror}", codes.NOT_EXECUTABLE)
+        exit_unstarted(
+            spawn_request,
+            f"its folder `{spawn_request.cwd}` cannot be entered: {error.strerror}",
+            codes.NOT_EXECUTABLE,
+        )
     return lease
 
 
@@ -70,7 +85,15 @@ def _take_lease(spawn_request: SpawnRequest, boot: bytes) -> int:
         os._exit(codes.PROCESS_ALREADY_RUNNING)
     own_stat = read_stat(os.getpid())
     assert own_stat is not None, "a living process has a stat file"
-    write_record(lease, LeaseRecord(boot, spawn_request.incarnation, ProcessIdentity(os.getpid(), own_stat.start_ticks), spawn_request.generation))
+    write_record(
+        lease,
+        LeaseRecord(
+            boot,
+            spawn_request.incarnation,
+            ProcessIdentity(os.getpid(), own_stat.start_ticks),
+            spawn_request.generation,
+        ),
+    )
     if read_generation(spawn_request.generation_file) != spawn_request.generation:
         os._exit(codes.STALE_GENERATION)
     # The lock lives as long as any copy of this descriptor: an exec must keep it.
@@ -95,9 +118,13 @@ def exec_program(spawn_request: SpawnRequest) -> NoReturn:
     except FileNotFoundError:
         exit_unstarted(spawn_request, f"`{spawn_request.argv[0]}` was not found", codes.NOT_FOUND)
     except OSError as error:
-        exit_unstarted(spawn_request, f"`{spawn_request.argv[0]}` cannot be run: {error.strerror}", codes.NOT_EXECUTABLE)
+        exit_unstarted(
+            spawn_request, f"`{spawn_request.argv[0]}` cannot be run: {error.strerror}", codes.NOT_EXECUTABLE
+        )
     except ValueError as error:  # a zero byte, or a character that the locale has not
-        exit_unstarted(spawn_request, f"its command or environment cannot be passed on: {error}", codes.NOT_EXECUTABLE)
+        exit_unstarted(
+            spawn_request, f"its command or environment cannot be passed on: {error}", codes.NOT_EXECUTABLE
+        )
 
 
 def _enter_control_group(group: str) -> None:
@@ -128,7 +155,9 @@ def exit_unstarted(spawn_request: SpawnRequest, reason: str, code: int) -> NoRet
     """Say in the agent's log why it was not started, and exit."""
     stamp = time.strftime("%H:%M:%S")
     try:
-        os.write(2, f"{stamp} argosy: {spawn_request.name} was not started: {reason}\n".encode(errors="replace"))
+        os.write(
+            2, f"{stamp} argosy: {spawn_request.name} was not started: {reason}\n".encode(errors="replace")
+        )
     except OSError:
         os._exit(code)  # the disk is full; the code alone must tell
     os._exit(code)

@@ -19,17 +19,23 @@ from typing import TYPE_CHECKING
 
 from argosy.engine.fork.child_setup import exec_program, setup_child
 from argosy.engine.fork.fork_protocol import (
-    NOT_EXECUTABLE,
     NEVER_RELEASED,
-    Spawned,
-    SpawnDeclined,
+    NOT_EXECUTABLE,
     Exited,
     ForkerEvent,
+    SpawnDeclined,
+    Spawned,
     SpawnFailed,
     pack_event,
     receive_spawn_request,
 )
-from argosy.engine.process.os_process import boot_id, handled_signals, kill_group_of_zombie, next_zombie, open_pid
+from argosy.engine.process.os_process import (
+    boot_id,
+    handled_signals,
+    kill_group_of_zombie,
+    next_zombie,
+    open_pid,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from argosy.engine.fork.fork_protocol import (
     MAX_MESSAGE_BYTES,
-    Spawned,
-    SpawnDeclined,
     Exited,
     ForkerEvent,
+    SpawnDeclined,
+    Spawned,
     SpawnFailed,
     SpawnRequest,
     ZygoteReady,
@@ -36,7 +36,9 @@ _STOPPED_TIMEOUT_S = 1.0
 _REPLY_TIMEOUT_S = 3.0
 # Before its first word it also has an interpreter to start, which takes a crowded machine its time.
 _FIRST_REPLY_TIMEOUT_S = 30.0
-_BOOTSTRAP_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from argosy.engine.fork.forker import main; main()"
+_BOOTSTRAP_CODE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from argosy.engine.fork.forker import main; main()"
+)
 
 
 # No site-packages, no user settings: such an interpreter starts in 10 ms and forks in 1 ms.

@@ -12,25 +12,25 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from argosy.engine.process.os_process import os_process
+from argosy.engine.fork.fork_protocol import Exited, SpawnFailed, SpawnRequest
+from argosy.engine.fork.forker_client import ForkerClient
+from argosy.engine.fork.stale_forkers import kill_stale_forkers, record_forkers
+from argosy.engine.fork.zygote_pool import ZygotePool
+from argosy.engine.logs.log_file import open_log
+from argosy.engine.process import os_process
 from argosy.engine.process.cgroup import MEMORY, ControlGroups, find_delegated
 from argosy.engine.process.helper_process import HelperRunner
-from argosy.engine.fork.forker_client import ForkerClient
-from argosy.engine.logs.log_file import open_log
-from argosy.engine.fork.fork_protocol import Exited, SpawnFailed, SpawnRequest
-from argosy.engine.fork.stale_forkers import kill_stale_forkers, record_forkers
 from argosy.engine.unit.process_plan import helper_environment, inherited_environment
-from argosy.engine.fork.zygote_pool import ZygotePool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from argosy.engine.unit.unit_manager import UnitManager
-    from argosy.engine.state.event_log import EventLog
+    from argosy.engine.fork.fork_protocol import SpawnDeclined, Spawned, ZygoteReady
     from argosy.engine.process.helper_process import HelperResult
-    from argosy.engine.fork.fork_protocol import Spawned, SpawnDeclined, ZygoteReady
+    from argosy.engine.state.event_log import EventLog
     from argosy.engine.unit.process_plan import ProcessPlan
     from argosy.engine.unit.unit import Unit
+    from argosy.engine.unit.unit_manager import UnitManager
 
 _SPAWN_TIMEOUT_S = 5.0
 _FORKER_RESTART_DELAY_S = 0.5
@@ -50,7 +50,9 @@ class ProcessLauncher:
         self._is_closing = False
         self._base_environment: tuple[dict[str, str], dict[str, str]] = ({}, {})
         root = find_delegated()
-        self._control_groups = ControlGroups(root, unit_manager.state_dir.path.name) if root is not None else None
+        self._control_groups = (
+            ControlGroups(root, unit_manager.state_dir.path.name) if root is not None else None
+        )
         self._is_forker_delayed = False
         kill_stale_forkers(unit_manager.state_dir)
         unit_manager.loop.add_signal_handler(signal.SIGCHLD, self._on_child_change)
@@ -103,14 +105,18 @@ class ProcessLauncher:
 
     def _are_many_starting(self) -> bool:
         """Return whether more than one agent is to start now or soon."""
-        not_started = (unit for unit in self._unit_manager.units.values() if unit.desired_up and unit.pid is None)
+        not_started = (
+            unit for unit in self._unit_manager.units.values() if unit.desired_up and unit.pid is None
+        )
         return len(list(itertools.islice(not_started, 2))) == 2
 
     def spawn_by_exec(self, spawn_request: SpawnRequest) -> None:
         """Have the forker spawn what a zygote did not fork."""
         if spawn_request.incarnation in self._pending_spawns:
             try:
-                self._send_to_forker(spawn_request, open_log(self._unit_manager.state_dir.log_file(spawn_request.name)))
+                self._send_to_forker(
+                    spawn_request, open_log(self._unit_manager.state_dir.log_file(spawn_request.name))
+                )
             except OSError as error:
                 self.on_spawn_failed(SpawnFailed(spawn_request.incarnation, error.strerror or str(error)))
 
@@ -144,7 +150,10 @@ class ProcessLauncher:
     def _inherited_environment(self) -> dict[str, str]:
         """Return what every agent gets of the environment in force; worked out once."""
         if self._base_environment[0] is not self._unit_manager.environ:
-            self._base_environment = self._unit_manager.environ, inherited_environment(self._unit_manager.environ)
+            self._base_environment = (
+                self._unit_manager.environ,
+                inherited_environment(self._unit_manager.environ),
+            )
         return self._base_environment[1]
 
     async def run_helper(self, unit: Unit, command: Sequence[str], timeout_s: float) -> HelperResult:

@@ -7,7 +7,7 @@ import site
 import sys
 from collections.abc import Iterable
 
-from argosy.engine.unit.state_machine import inotify
+from argosy.engine.state import inotify
 from argosy.engine.state.filesystem import is_network_filesystem
 
 _SYSTEM_PREFIXES = ("/usr/lib/x86_64", "/lib/", "/usr/lib64/", "/memfd:", "/dev/", "/SYSV")

@@ -10,12 +10,19 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.fork.python_program import PythonProgram
 from argosy.engine.explain.agent_sources import assumed_sys_path
-from argosy.source.import_graph import ImportGraph, ImportNode, LoadCertainty, build_import_graph, build_module_import_graph, certainty_of
+from argosy.engine.fork.python_program import PythonProgram
 from argosy.source.file_facts import FileFacts, FileFactsCache, read_imports_only
+from argosy.source.import_graph import (
+    ImportGraph,
+    ImportNode,
+    LoadCertainty,
+    build_import_graph,
+    build_module_import_graph,
+    certainty_of,
+)
 from argosy.source.import_statements import ImportCondition
-from argosy.source.module_finder import ModuleFinder, DirectoryListings
+from argosy.source.module_finder import DirectoryListings, ModuleFinder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -69,13 +76,17 @@ class _ProgramScanner:
             self._known[name, roots] = _ProgramImports(entries, local_modules)
         return self._known[name, roots]
 
-    def _close(self, is_module: bool, name: str, roots: tuple[str, ...]) -> tuple[ImportGraph | None, ModuleFinder]:
+    def _close(
+        self, is_module: bool, name: str, roots: tuple[str, ...]
+    ) -> tuple[ImportGraph | None, ModuleFinder]:
         if not is_module:
             finder = ModuleFinder(roots, assumed_sys_path(name, self._root, self._library), self._folders)
             return build_import_graph(name, finder, self._library), finder
         finder = ModuleFinder(roots, (), self._folders)
         module = finder.find(name)
-        return (build_module_import_graph(module, finder, self._library) if module is not None else None), finder
+        return (
+            build_module_import_graph(module, finder, self._library) if module is not None else None
+        ), finder
 
 
 def _entries(closure: ImportGraph, finder: ModuleFinder) -> Iterator[str]:

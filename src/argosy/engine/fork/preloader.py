@@ -18,8 +18,8 @@ import sysconfig
 import time
 from typing import TYPE_CHECKING
 
+from argosy.engine.fork.cow_code import compact_code, trace_code
 from argosy.engine.fork.cow_heap import fill_heap_holes
-from argosy.engine.fork.cow_code import trace_code, compact_code
 from argosy.engine.parentdeath import fork_dependent
 
 if TYPE_CHECKING:
@@ -33,7 +33,11 @@ _NEVER_PRELOADED_GPU = dict.fromkeys(
     ("torch", "tensorflow", "jax", "cupy", "vllm", "onnxruntime"),
     "it loads CUDA, which must not be there before a fork",
 )
-_NEVER_PRELOADED = {"antigravity": "it opens a browser", "this": "it prints", "readline": "it takes the terminal"}
+_NEVER_PRELOADED = {
+    "antigravity": "it opens a browser",
+    "this": "it prints",
+    "readline": "it takes the terminal",
+}
 ALL_VARIABLES = b"*"
 _RUNNER = "argosy.agent.runner"
 

@@ -70,7 +70,9 @@ def prepare_process(program: PythonProgram, argv: Sequence[str], env: Mapping[st
     Raises ValueError or OSError: a name or value that no environment can hold.
     """
     variables = _replace_environment(env)
-    shown_argv = [f"argosy: cell {os.path.basename(program.arguments[0])}"] if program.target == CELL_MODULE else argv
+    shown_argv = (
+        [f"argosy: cell {os.path.basename(program.arguments[0])}"] if program.target == CELL_MODULE else argv
+    )
     if not set_process_title(shown_argv, variables):
         setproctitle.setproctitle(" ".join(shown_argv))
     sys.orig_argv[:] = argv

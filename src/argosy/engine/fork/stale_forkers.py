@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.engine.process.os_process import os_process
+from argosy.engine.process import os_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from argosy.agent.agent import Agent
+from argosy.agent.agent_runtime import AgentRuntime
 from argosy.agent.handlers import request
 from argosy.agent.health import Health
-from argosy.agent.agent_runtime import AgentRuntime
 from argosy.agent.options import parse_options
 from argosy.agent.settings import read_settings
 from argosy.wire.address_book import MAX_SOCKET_PATH_BYTES, AddressBook, AgentAddress
@@ -35,7 +35,10 @@ _BOOK = AddressBook(
     environment="development",
     machines=(_MACHINE,),
     runtime=_NO_RUNTIME_DIR,
-    agents={_NAME: AgentAddress(_MACHINE, needs=("another",)), "another": AgentAddress(_MACHINE, port=1, health_port=2)},
+    agents={
+        _NAME: AgentAddress(_MACHINE, needs=("another",)),
+        "another": AgentAddress(_MACHINE, port=1, health_port=2),
+    },
 )
 # Bound for a moment, on a port that the kernel chooses; nobody listens at the notify socket.
 _ENVIRON = {"ARGOSY_AGENT": _NAME, "ARGOSY_PORT": "0", "NOTIFY_SOCKET": "@argosy-first-life"}

@@ -25,16 +25,16 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from argosy.engine.fork import python_program as programs
 from argosy.engine.fork.child_setup import exit_unstarted
-from argosy.engine.fork.forker import Forker
 from argosy.engine.fork.fork_protocol import NOT_EXECUTABLE, SpawnDeclined, SpawnRequest, ZygoteReady
+from argosy.engine.fork.forker import Forker
+from argosy.engine.fork.loaded_code import LoadedCode
+from argosy.engine.fork.module_shadowing import ModuleShadowing
+from argosy.engine.fork.prefork import PreforkedChild, await_request, prefork
+from argosy.engine.fork.preloader import Preloader, open_descriptors, wait_single_thread
+from argosy.engine.fork.python_program import PythonProgram
 from argosy.engine.parentdeath import fork_dependent
 from argosy.engine.process.os_process import close_other_descriptors
-from argosy.engine.fork.python_program import PythonProgram
-from argosy.engine.fork.module_shadowing import ModuleShadowing
-from argosy.engine.fork.loaded_code import LoadedCode
-from argosy.engine.fork.prefork import PreforkedChild, await_request, prefork
 from argosy.engine.process.proctitle import keep_forever, set_process_title
-from argosy.engine.fork.preloader import Preloader, open_descriptors, wait_single_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -77,14 +77,20 @@ class Zygote(Forker):
     """A forker whose children become their program by themselves."""
 
     def __init__(
-        self, channel: socket.socket, preloader: Preloader, module_shadowing: ModuleShadowing, kept_files: Iterable[str] = ()
+        self,
+        channel: socket.socket,
+        preloader: Preloader,
+        module_shadowing: ModuleShadowing,
+        kept_files: Iterable[str] = (),
     ) -> None:
         super().__init__(channel)
         self._preloader = preloader
         self._module_shadowing = module_shadowing
         self._loaded_code = LoadedCode(kept_files)
         self._checked_ns = 0
-        self._import_environment = {name: os.environ.get(name) for name in map(os.fsdecode, preloader.environment_reads.names_read)}
+        self._import_environment = {
+            name: os.environ.get(name) for name in map(os.fsdecode, preloader.environment_reads.names_read)
+        }
         self.descriptors |= self._loaded_code.descriptors
         self._preforked: PreforkedChild | None = None
         self._is_prefork_wanted = True
@@ -98,7 +104,9 @@ class Zygote(Forker):
         reason = self._exhausted_reason(output, sent_ns)
         if reason:
             return SpawnDeclined(spawn_request.incarnation, reason, True)
-        reason = self._environment_difference(spawn_request) or self._module_shadowing.shadowing_reason(spawn_request)
+        reason = self._environment_difference(spawn_request) or self._module_shadowing.shadowing_reason(
+            spawn_request
+        )
         return SpawnDeclined(spawn_request.incarnation, reason, False) if reason else None
 
     def idle_timeout_ms(self) -> int | None:
@@ -130,7 +138,9 @@ class Zygote(Forker):
             preforked.kill()
             return super().fork_child(spawn_request, output)
         try:
-            return self.report_spawned(spawn_request.incarnation, preforked.pid, lambda: preforked.assign(spawn_request, output))
+            return self.report_spawned(
+                spawn_request.incarnation, preforked.pid, lambda: preforked.assign(spawn_request, output)
+            )
         finally:
             preforked.channel.close()
 
@@ -212,13 +222,17 @@ def main() -> Callable[[], None] | None:
     return _become_program(spawn_request, lease)
 
 
-def _load(recipe: PreloadRecipe, preloader: Preloader, module_shadowing: ModuleShadowing, *, is_careful: bool) -> None:
+def _load(
+    recipe: PreloadRecipe, preloader: Preloader, module_shadowing: ModuleShadowing, *, is_careful: bool
+) -> None:
     entries = recipe.modules
     if entries is None:
         runners = {target for is_module, target, *_ in recipe.programs if is_module}
         always_loaded = ALWAYS_LOADED if programs.RUNNER_MODULE in runners else []
         preloader.load(always_loaded[:1])  # the scout needs it too
-        entries, module_shadowing.local_modules = _plan_in_child(recipe, lambda: preloader.load(always_loaded[1:]))
+        entries, module_shadowing.local_modules = _plan_in_child(
+            recipe, lambda: preloader.load(always_loaded[1:])
+        )
     if is_careful:
         preloader.load_in_trials(entries)
         return
@@ -227,7 +241,9 @@ def _load(recipe: PreloadRecipe, preloader: Preloader, module_shadowing: ModuleS
         os.execv(sys.executable, [*sys.orig_argv[: 1 - len(sys.argv)], *sys.argv[1:], "careful"])
 
 
-def _plan_in_child(recipe: PreloadRecipe, while_waiting: Callable[[], None]) -> tuple[list[str], dict[str, list[str]]]:
+def _plan_in_child(
+    recipe: PreloadRecipe, while_waiting: Callable[[], None]
+) -> tuple[list[str], dict[str, list[str]]]:
     """Return what `scout` finds, in a child of its own: it loads much that is not to stay."""
     reading, writing = os.pipe()
     pid = fork_dependent()
@@ -259,5 +275,7 @@ def _become_program(spawn_request: SpawnRequest, lease: int) -> Callable[[], Non
     try:
         programs.prepare_process(program, spawn_request.argv, spawn_request.env)
     except (ValueError, OSError) as error:
-        exit_unstarted(spawn_request, f"its command or environment cannot be passed on: {error}", NOT_EXECUTABLE)
+        exit_unstarted(
+            spawn_request, f"its command or environment cannot be passed on: {error}", NOT_EXECUTABLE
+        )
     return lambda: programs.run_program(program)

@@ -13,12 +13,19 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from argosy.engine.cells.cell_plan import process_specs, members_of
+from argosy.engine.cells.cell_plan import members_of, process_specs
+from argosy.engine.fork.fork_protocol import (
+    Exited,
+    SpawnDeclined,
+    Spawned,
+    SpawnFailed,
+    SpawnRequest,
+    ZygoteReady,
+)
 from argosy.engine.fork.forker_client import ForkerClient, ForkerEventHandler
-from argosy.engine.fork.fork_protocol import Spawned, SpawnDeclined, Exited, SpawnFailed, SpawnRequest, ZygoteReady
-from argosy.engine.unit.process_plan import full_environment
 from argosy.engine.fork.python_program import PythonProgram, parse_command
 from argosy.engine.fork.zygote import ZYGOTE_CODE, PreloadRecipe
+from argosy.engine.unit.process_plan import full_environment
 
 if TYPE_CHECKING:
     import asyncio
@@ -106,7 +113,9 @@ class ZygotePool:
         if wanted:
             self._host.record_forkers()
 
-    def _group(self, plan: ProcessPlan, environ: Mapping[str, str]) -> dict[InterpreterKey, list[ZygoteCandidate]]:
+    def _group(
+        self, plan: ProcessPlan, environ: Mapping[str, str]
+    ) -> dict[InterpreterKey, list[ZygoteCandidate]]:
         groups: dict[InterpreterKey, list[ZygoteCandidate]] = {}
         self.exec_reasons = {}
         for name, spec in process_specs(plan.processes, plan.cell_processes).items():
@@ -168,7 +177,11 @@ def exec_reason(spec: ProcessSpec, env: Mapping[str, str]) -> str:
 def _interpreter_key(env: Mapping[str, str]) -> InterpreterKey:
     """Return the variables that an interpreter cannot be rid of once it has started with them."""
     return tuple(
-        sorted(item for item in env.items() if item[0].startswith(_INTERPRETER_PREFIXES) or item[0] in _INTERPRETER_VARIABLES)
+        sorted(
+            item
+            for item in env.items()
+            if item[0].startswith(_INTERPRETER_PREFIXES) or item[0] in _INTERPRETER_VARIABLES
+        )
     )
 
 
@@ -314,7 +327,9 @@ class _ZygoteProcess:
             self._start()
             self._host.record_forkers()
         else:
-            self._host.event_log.append("no-zygote", text=f"died {_MAX_START_ATTEMPTS} times before it was warm")
+            self._host.event_log.append(
+                "no-zygote", text=f"died {_MAX_START_ATTEMPTS} times before it was warm"
+            )
         self._host.on_zygote_lost()
         for incarnation in sent:
             self._host.respawn(incarnation)

@@ -14,11 +14,11 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from argosy.engine.state.filesystem import punch_hole
-from argosy.engine.logs.log_reader import first_claimed_offset
 from argosy.engine.logs.log_file import LogMark, append_marks, log_size, read_marks, shorten_index
-from argosy.engine.logs.log_watch import LogWatch
+from argosy.engine.logs.log_reader import first_claimed_offset
 from argosy.engine.logs.log_retention import LogLimits, plan_cuts
+from argosy.engine.logs.log_watch import LogWatch
+from argosy.engine.state.filesystem import punch_hole
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,7 +38,9 @@ class LogKeeper:
         self._limits = LogLimits()
         self._sizes: dict[str, int] = {}
         self._disk_bytes: dict[str, int] = {}
-        self._pending_process_starts: dict[str, LogMark] = {}  # of processes whose output has not been seen yet
+        self._pending_process_starts: dict[
+            str, LogMark
+        ] = {}  # of processes whose output has not been seen yet
         self._age_timer: asyncio.TimerHandle | None = None
         self._watch = LogWatch(log_dir, loop, self.on_growth, self._record_process_starts)
 
@@ -98,7 +100,9 @@ class LogKeeper:
 
     def _trim_by_age(self, age_s: float) -> None:
         """Cut what was written longer ago than `age_s`, by the marks."""
-        self._age_timer = self._loop.call_later(min(age_s / 4, _AGE_CHECK_INTERVAL_S), self._trim_by_age, age_s)
+        self._age_timer = self._loop.call_later(
+            min(age_s / 4, _AGE_CHECK_INTERVAL_S), self._trim_by_age, age_s
+        )
         before = time.time() - age_s
         for name in self._sizes:
             log = self._log_dir / name

@@ -130,7 +130,9 @@ class LogReader:
     def _iter_lines(self, data: bytes, marks: list[LogMark]) -> Iterator[LogLine]:
         process_starts = {mark.offset: mark for mark in marks if mark.pid}
         offsets = [mark.offset for mark in marks]
-        for raw in _split_lines(data, sorted(seam - self._offset for seam in process_starts if seam > self._offset)):
+        for raw in _split_lines(
+            data, sorted(seam - self._offset for seam in process_starts if seam > self._offset)
+        ):
             process_start = process_starts.get(self._offset)
             # The first mark beyond the line's first byte was made when the line was there.
             beyond = bisect_right(offsets, self._offset)

@@ -91,7 +91,11 @@ async def wait_for_directory(directory: Path, loop: asyncio.AbstractEventLoop) -
     """
     while not directory.is_dir():
         path_and_parents = (directory, *directory.parents)
-        missing, nearest = next((path_and_parents[i], path_and_parents[i + 1]) for i in range(len(path_and_parents) - 1) if path_and_parents[i + 1].is_dir())
+        missing, nearest = next(
+            (path_and_parents[i], path_and_parents[i + 1])
+            for i in range(len(path_and_parents) - 1)
+            if path_and_parents[i + 1].is_dir()
+        )
         inotify = _watch_directory(nearest, ANY_CHANGE)
         changed = asyncio.Event()
         loop.add_reader(inotify, changed.set)

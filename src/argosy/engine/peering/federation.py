@@ -14,9 +14,9 @@ import msgspec
 
 from argosy.engine.peering.peer_unreachable import PeerUnreachableError
 from argosy.engine.supervisor.messages import (
-    ApplySummary,
     Apply,
     ApplyPreview,
+    ApplySummary,
     CommandOutput,
     Refused,
     RelayCommand,
@@ -30,9 +30,9 @@ from argosy.fault import Fault, InputError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from argosy.engine.supervisor.control_server import ClientSession
     from argosy.engine.peering.peer_connection import PeerConnection
     from argosy.engine.peering.peer_set import PeerSet
+    from argosy.engine.supervisor.control_server import ClientSession
 
 # Of the time of a whole start, left to a machine to end its late ones and to say so.
 _RESERVED_CLOSING_S: Final = 1.0
@@ -88,7 +88,9 @@ class Federation:
             task.add_done_callback(on_done)
         return remote_apply
 
-    async def _apply_at(self, machine: str, request: Apply, session: ClientSession, remote_apply: RemoteApply) -> None:
+    async def _apply_at(
+        self, machine: str, request: Apply, session: ClientSession, remote_apply: RemoteApply
+    ) -> None:
         plan = self._peers.plan
         assert plan is not None, "there are links"
         peer_request = msgspec.structs.replace(
@@ -145,7 +147,9 @@ class Federation:
                 reply = await _request_last_reply(connection, peer_request)
                 assert isinstance(reply, Stopped), "a stop is answered by what was stopped"
             except RefusedError as error:
-                return Stopped(stopped=[], killed=[], seconds=0.0, unreachable={machine: _join_messages(error.faults)})
+                return Stopped(
+                    stopped=[], killed=[], seconds=0.0, unreachable={machine: _join_messages(error.faults)}
+                )
             return reply
 
         return await asyncio.gather(*(stop_at(*part) for part in names_by_machine.items()))
@@ -177,7 +181,10 @@ class Federation:
         """Return which of these each machine runs; None for all, of every machine."""
         peers = self._peers
         if names is None:
-            return {machine: [each.name for each in peers.remote_agents_of(machine)] for machine in peers.connections}
+            return {
+                machine: [each.name for each in peers.remote_agents_of(machine)]
+                for machine in peers.connections
+            }
         names_by_machine: dict[str, list[str]] = {}
         for name in names:
             if name in peers.remote_agents:

@@ -15,16 +15,16 @@ import zmq
 
 from argosy.engine.peering.peer_protocol import (
     PEER_PROTOCOL,
-    PeerRequest,
-    PeerHeartbeat,
-    PeeringRejected,
-    MemoryReport,
+    AgentsSnapshot,
     CancelPeerRequest,
+    MemoryReport,
     PeerFrame,
     PeerGoodbye,
-    StatusUpdate,
-    AgentsSnapshot,
+    PeerHeartbeat,
+    PeeringRejected,
     PeerReply,
+    PeerRequest,
+    StatusUpdate,
     SubscribeAgents,
     decode_server_frame,
     encode_frame,
@@ -163,7 +163,9 @@ class PeerConnection:
         self._dialled_at = self._received_at = self._loop.time()
         keyring = Keyring(self._plan.keys_dir, [self._plan.machine])
         try:
-            connection = self._connection = ZmqConnection(self._endpoint, lambda socket, _: keyring.apply(socket, self.machine))
+            connection = self._connection = ZmqConnection(
+                self._endpoint, lambda socket, _: keyring.apply(socket, self.machine)
+            )
         except (ArgosyError, zmq.ZMQError) as error:
             self.reason = str(error.faults[0].message if isinstance(error, ArgosyError) else error)
             self._timer = self._loop.call_later(_DIAL_TIMEOUT_S, self._dial)
@@ -178,11 +180,17 @@ class PeerConnection:
     def _send(self, frame: PeerFrame) -> None:
         if self._connection is not None:
             self._connection.send(encode_frame(frame))
-            self._loop.call_soon(self._receive_all)  # the descriptor tells of changes since the last look only
+            self._loop.call_soon(
+                self._receive_all
+            )  # the descriptor tells of changes since the last look only
 
     def _receive_all(self) -> None:
         connection = self._connection
-        while connection is not None and connection is self._connection and (frames := connection.receive()) is not None:
+        while (
+            connection is not None
+            and connection is self._connection
+            and (frames := connection.receive()) is not None
+        ):
             self._received_at = self._loop.time()
             try:
                 frame = decode_server_frame(frames[0])
@@ -200,7 +208,9 @@ class PeerConnection:
                 self._on_frame(self, frame)
             case StatusUpdate():
                 plan = self._plan
-                self._send(SubscribeAgents(protocol=PEER_PROTOCOL, fleet=plan.fleet, environment=plan.environment))
+                self._send(
+                    SubscribeAgents(protocol=PEER_PROTOCOL, fleet=plan.fleet, environment=plan.environment)
+                )
             case MemoryReport():
                 self._on_frame(self, frame)
             case PeerReply():

@@ -90,7 +90,9 @@ class CancelPeerRequest(PeerFrame, frozen=True):
 
 
 PeerClientFrame = SubscribeAgents | PeerHeartbeat | PeerRequest | CancelPeerRequest
-PeerServerFrame = PeerHeartbeat | AgentsSnapshot | StatusUpdate | MemoryReport | PeeringRejected | PeerGoodbye | PeerReply
+PeerServerFrame = (
+    PeerHeartbeat | AgentsSnapshot | StatusUpdate | MemoryReport | PeeringRejected | PeerGoodbye | PeerReply
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _client_frame_decoder: msgspec.msgpack.Decoder[PeerClientFrame] = msgspec.msgpack.Decoder(PeerClientFrame)

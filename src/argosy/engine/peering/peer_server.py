@@ -15,34 +15,34 @@ import zmq
 
 from argosy.engine.peering.peer_protocol import (
     PEER_PROTOCOL,
-    PeerRequest,
-    PeerHeartbeat,
-    PeeringRejected,
-    MemoryReport,
+    AgentsSnapshot,
     CancelPeerRequest,
+    MemoryReport,
     PeerFrame,
     PeerGoodbye,
-    StatusUpdate,
-    AgentsSnapshot,
+    PeerHeartbeat,
+    PeeringRejected,
     PeerReply,
+    PeerRequest,
+    StatusUpdate,
     SubscribeAgents,
     decode_client_frame,
     encode_frame,
 )
 from argosy.engine.supervisor.messages import Refused, RelayCommand, decode_request, encode_line
 from argosy.fault import Fault
+from argosy.wire.security.curve_keys import Keyring
 from argosy.wire.security.zap import CurveAuthenticator
 from argosy.wire.transport.binding import bind_endpoint
-from argosy.wire.security.curve_keys import Keyring
-from argosy.wire.zmq_context.context_handle import shared_context
-from argosy.wire.transport.socket_monitor import has_input
 from argosy.wire.transport.reactor import LoopReactor
+from argosy.wire.transport.socket_monitor import has_input
+from argosy.wire.zmq_context.context_handle import shared_context
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from argosy.engine.supervisor.control_server import ClientSession
     from argosy.engine.peering.peering_plan import PeeringPlan
+    from argosy.engine.supervisor.control_server import ClientSession
     from argosy.engine.supervisor.messages import AgentStatus, ControlMessage, ControlRequest
 
 SERVER_HEARTBEAT_INTERVAL_S: Final = 0.5
@@ -225,7 +225,9 @@ class PeerServer:
         plan = self._plan
         wanted = (PEER_PROTOCOL, plan.fleet, plan.environment)
         found = (subscription.protocol, subscription.fleet, subscription.environment)
-        for what, expected, actual in zip(("link protocol", "fleet", "environment"), wanted, found, strict=True):
+        for what, expected, actual in zip(
+            ("link protocol", "fleet", "environment"), wanted, found, strict=True
+        ):
             if expected != actual:
                 reason = f"`{plan.machine}` serves {what} `{expected}`, `{client.machine}` `{actual}`"
                 self.send(identity, PeeringRejected(reason=reason))

@@ -8,18 +8,18 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from argosy.engine.peering.peer_protocol import AgentsSnapshot, MemoryReport, StatusUpdate
 from argosy.engine.peering.remote_agent import RemoteAgent
-from argosy.engine.peering.peer_protocol import MemoryReport, StatusUpdate, AgentsSnapshot
 from argosy.engine.supervisor.messages import MachineStatus
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Iterable
 
-    from argosy.engine.supervisor.control_server import ClientSession
     from argosy.engine.peering.peer_connection import PeerConnection
     from argosy.engine.peering.peer_server import PeerServer
     from argosy.engine.peering.peering_plan import PeeringPlan
+    from argosy.engine.supervisor.control_server import ClientSession
     from argosy.engine.supervisor.messages import AgentStatus, ControlRequest
     from argosy.engine.unit.state_machine import State
 
@@ -63,7 +63,14 @@ class PeerSet:
             self._close_all(0)
             self.remote_agents.clear()
             return
-        connection_settings = (plan.fleet, plan.environment, plan.machine, plan.listen_endpoint, plan.keys_dir, plan.peers)
+        connection_settings = (
+            plan.fleet,
+            plan.environment,
+            plan.machine,
+            plan.listen_endpoint,
+            plan.keys_dir,
+            plan.peers,
+        )
         is_same = before is not None and connection_settings == (
             before.fleet,
             before.environment,
@@ -89,10 +96,18 @@ class PeerSet:
 
         # The door first: whoever is dialled dials back at once.
         self._server = PeerServer(
-            plan, self._epoch, self._loop, self._get_statuses, self._get_version, self._handle_request, self._on_peer_subscribed
+            plan,
+            self._epoch,
+            self._loop,
+            self._get_statuses,
+            self._get_version,
+            self._handle_request,
+            self._on_peer_subscribed,
         )
         for machine in plan.peers:
-            self.connections[machine] = PeerConnection(plan, machine, self._loop, self._on_peer_frame, self._on_connection_change)
+            self.connections[machine] = PeerConnection(
+                plan, machine, self._loop, self._on_peer_frame, self._on_connection_change
+            )
 
     def _update_remote_agents(self, plan: PeeringPlan) -> None:
         """Have a distant for each agent elsewhere; known ones keep what was heard of them."""
@@ -102,7 +117,11 @@ class PeerSet:
             existing = self.remote_agents.get(name)
             if existing is None or existing.reachability is not self.connections[spec.machine]:
                 self.remote_agents[name] = RemoteAgent(name, spec, self.connections[spec.machine])
-                if existing is not None and existing.status is not None and existing.spec.machine == spec.machine:
+                if (
+                    existing is not None
+                    and existing.status is not None
+                    and existing.spec.machine == spec.machine
+                ):
                     self.remote_agents[name].copy_status_from(existing)
             else:
                 existing.spec = spec
@@ -172,7 +191,9 @@ class PeerSet:
         if dial := self.connections.get(machine):
             dial.dial_now()
 
-    def _on_peer_frame(self, connection: PeerConnection, frame: AgentsSnapshot | StatusUpdate | MemoryReport) -> None:
+    def _on_peer_frame(
+        self, connection: PeerConnection, frame: AgentsSnapshot | StatusUpdate | MemoryReport
+    ) -> None:
         if isinstance(frame, AgentsSnapshot | MemoryReport):
             connection.version = frame.version
         match frame:
@@ -184,7 +205,10 @@ class PeerSet:
                     self._apply_status(remote_agent, frame.status)
             case MemoryReport():
                 for name, (rss, pss, age_s) in frame.agents.items():
-                    if name in self.remote_agents and self.remote_agents[name].spec.machine == connection.machine:
+                    if (
+                        name in self.remote_agents
+                        and self.remote_agents[name].spec.machine == connection.machine
+                    ):
                         self.remote_agents[name].update_memory(rss, pss, age_s)
 
     def _apply_snapshot(self, machine: str, snapshot: AgentsSnapshot) -> None:

@@ -13,8 +13,8 @@ from argosy.wire.security.curve_keys import active_keys_dir
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from argosy.fleet.placement import Placement
     from argosy.fleet.fleet_spec import Fleet
+    from argosy.fleet.placement import Placement
 
 # The door of a machine's supervisor, counted from the port of the hub's page; the hubs exchange at 1.
 _HUB_PORT_OFFSET: Final = 2
@@ -50,7 +50,9 @@ class PeeringPlan(msgspec.Struct, frozen=True, kw_only=True):
     agents: dict[str, RemoteAgentSpec]
 
 
-def plan_peering(fleet: Fleet, placement: Placement, local_machines: Iterable[str | None]) -> PeeringPlan | None:
+def plan_peering(
+    fleet: Fleet, placement: Placement, local_machines: Iterable[str | None]
+) -> PeeringPlan | None:
     """Return the links of the machine(s) that this host is; None where it has no peers, or no keys.
 
     Raises InputError: a machine has no address in this environment.

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from argosy.extra import install_command
 from argosy.fault import Fault, MissingError, RefusedError
-from argosy.wire.security.key_management import export_keys
 from argosy.wire.security.curve_keys import active_keys_dir
+from argosy.wire.security.key_management import export_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from argosy.fleet.placement import Placement
     from argosy.fleet.fleet_spec import Fleet
+    from argosy.fleet.placement import Placement
 
 _ACTOR_START_TIMEOUT_S: Final = 60.0
 

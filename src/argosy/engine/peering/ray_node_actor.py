@@ -18,8 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from argosy.engine.supervisor.control_client import connect
 from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.control_client import connect
 from argosy.engine.supervisor.messages import MarkMachineFailed
 from argosy.fault import ArgosyError
 from argosy.wire.security.curve_keys import default_keys_dir
@@ -111,11 +111,18 @@ class RayNodeActor:
         if (devices := visible_devices(gpus, _read_raylet_devices())) is not None:
             env["CUDA_VISIBLE_DEVICES"] = devices
         subprocess.run(
-            [sys.executable, "-c", _DETACH_SCRIPT, json.dumps(command), str(self._supervisor_log)], env=env, cwd="/", check=True
+            [sys.executable, "-c", _DETACH_SCRIPT, json.dumps(command), str(self._supervisor_log)],
+            env=env,
+            cwd="/",
+            check=True,
         )
 
     def _last_log_line(self) -> str:
-        lines = self._supervisor_log.read_text(errors="replace").splitlines() if self._supervisor_log.exists() else []
+        lines = (
+            self._supervisor_log.read_text(errors="replace").splitlines()
+            if self._supervisor_log.exists()
+            else []
+        )
         return lines[-1] if lines else "it said nothing"
 
     def _watch_nodes(self) -> None:
@@ -133,7 +140,9 @@ class RayNodeActor:
         with contextlib.suppress(ArgosyError):  # it is told at the next look
             if client := connect(locate_state_dir(self._path), "ray"):
                 with client:
-                    client.send(MarkMachineFailed(machine=machine, reason="its node has left the Ray cluster"))
+                    client.send(
+                        MarkMachineFailed(machine=machine, reason="its node has left the Ray cluster")
+                    )
 
 
 def visible_devices(gpus: int, raylet_devices: str | None) -> str | None:

@@ -27,7 +27,9 @@ async def run_relayed_command(fleet_path: str, args: Sequence[str], session: Cli
     """
     if not args or args[0] not in _READ_ONLY_COMMANDS or not _READ_ONLY_COMMANDS[args[0]].issubset(args):
         found = args[0] if args else ""
-        expected = ", ".join(" ".join([verb, *sorted(needed)]) for verb, needed in _READ_ONLY_COMMANDS.items())
+        expected = ", ".join(
+            " ".join([verb, *sorted(needed)]) for verb, needed in _READ_ONLY_COMMANDS.items()
+        )
         message = f"`{found}` is not run for other machines; expected one of: {expected}"
         raise InputError(Fault(found, "usage", message))
     process = subprocess.Popen(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from argosy.engine.unit.heartbeat import with_silence
 from argosy.engine.supervisor.messages import AgentStatus
+from argosy.engine.unit.heartbeat import with_silence
 from argosy.engine.unit.state_machine import FINAL_STATES, READY_STATES, RUNNING_STATES, State
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.process.os_process import os_process
-from argosy.engine.state.state_dir import state_dir_at
+from argosy.engine.process import os_process
 from argosy.engine.process.leftover_processes import DELETED_SUFFIX, locked_files
+from argosy.engine.state.state_dir import state_dir_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,9 @@ def _supervisor_processes(pid: int) -> Iterator[FleetProcess]:
     if not title.startswith(_SUPERVISOR_TITLE):
         return
     name = title.removeprefix(_SUPERVISOR_TITLE).rstrip(b"\0").decode(errors="replace")
-    states = {Path(path).parent for path in locked_files(pid) if os.path.basename(path) == _SUPERVISOR_LOCK_NAME}
+    states = {
+        Path(path).parent for path in locked_files(pid) if os.path.basename(path) == _SUPERVISOR_LOCK_NAME
+    }
     for state in states:
         yield FleetProcess(pid, name, state, is_supervisor=True)
 
@@ -76,10 +78,14 @@ def inspect_agent_process(pid: int) -> FleetProcess | None:
     if _read_title(pid).startswith(_CELL_TITLE):
         return _inspect_cell_process(pid)
     variables = os_process.read_environ(pid)
-    fleet, book, notify = (variables.get(name, "") for name in ("ARGOSY_FLEET", "ARGOSY_BOOK", "NOTIFY_SOCKET"))
+    fleet, book, notify = (
+        variables.get(name, "") for name in ("ARGOSY_FLEET", "ARGOSY_BOOK", "NOTIFY_SOCKET")
+    )
     if not (fleet and book and notify):
         return None
-    return FleetProcess(pid, fleet, Path(book).parent, Path(notify).parent.parent, variables.get("ENV_TYPE", ""))
+    return FleetProcess(
+        pid, fleet, Path(book).parent, Path(notify).parent.parent, variables.get("ENV_TYPE", "")
+    )
 
 
 def _read_title(pid: int) -> bytes:

@@ -11,14 +11,14 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.process.os_process import os_process
-from argosy.engine.process.lease import new_incarnation
 from argosy.engine.fork.fork_protocol import SpawnRequest
+from argosy.engine.process import os_process
+from argosy.engine.process.lease import new_incarnation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from argosy.engine.fork.fork_protocol import Spawned, Exited
+    from argosy.engine.fork.fork_protocol import Exited, Spawned
 
 _MAX_OUTPUT_BYTES = 1 << 16
 
@@ -96,7 +96,9 @@ class HelperRunner:
         self._pending_spawns: dict[int, HelperProcess] = {}
         self._running: dict[int, HelperProcess] = {}
 
-    async def run(self, argv: Sequence[str], env: Mapping[str, str], cwd: str, timeout_s: float) -> HelperResult:
+    async def run(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: str, timeout_s: float
+    ) -> HelperResult:
         """Run a command to its end, or to the end of its time; a cancelled one is killed."""
         helper = HelperProcess(self._loop)
         incarnation = new_incarnation()

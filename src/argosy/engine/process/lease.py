@@ -78,7 +78,11 @@ def unpack_record(data: bytes) -> LeaseRecord | None:
     version, length = struct.unpack_from("<II", data)
     if version == 1:
         return _unpack_version_1(data)
-    if version == 0 or not RECORD_BYTES <= length <= min(len(data), _MAX_RECORD_BYTES) or not _is_checksum_valid(data[:length]):
+    if (
+        version == 0
+        or not RECORD_BYTES <= length <= min(len(data), _MAX_RECORD_BYTES)
+        or not _is_checksum_valid(data[:length])
+    ):
         return None
     _, _, boot, incarnation, started, generation, pid = _RECORD.unpack_from(data)
     return LeaseRecord(boot, incarnation, ProcessIdentity(pid, started), generation) if pid else None

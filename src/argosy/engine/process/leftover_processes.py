@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from argosy.engine.process.os_process import lease
-from argosy.engine.process.os_process import os_process
-from argosy.engine.unit.state_machine import RUNNING_STATES
+from argosy.engine.process import lease, os_process
 from argosy.engine.state.unit_state_store import read_unit_states
+from argosy.engine.unit.state_machine import RUNNING_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -92,12 +91,18 @@ def locked_files(pid: int) -> Iterator[str]:
         for number in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):  # closed meanwhile
                 name = os.readlink(f"/proc/{pid}/fd/{number}").removesuffix(DELETED_SUFFIX)
-                fdinfo = os_process.read_small_file(f"/proc/{pid}/fdinfo/{number}") if name.startswith("/") else b""
+                fdinfo = (
+                    os_process.read_small_file(f"/proc/{pid}/fdinfo/{number}")
+                    if name.startswith("/")
+                    else b""
+                )
                 if any(b"FLOCK" in line and b"WRITE" in line for line in fdinfo.splitlines()):
                     yield name
 
 
-def find_leftovers(state_dir: StateDir, running: Container[str], *, is_new_state_dir: bool | None = None) -> dict[str, list[int]]:
+def find_leftovers(
+    state_dir: StateDir, running: Container[str], *, is_new_state_dir: bool | None = None
+) -> dict[str, list[int]]:
     """Return what agents left whose end no supervisor has seen: processes that were told their notify socket.
 
     living: agents that are not asked about, since they live. is_new: the state folder was just made, None to
@@ -118,7 +123,9 @@ def find_leftovers(state_dir: StateDir, running: Container[str], *, is_new_state
         if unobserved is not None:
             name = by_socket.get(socket, "")
         else:
-            name = (environ.get("ARGOSY_AGENT") or Path(socket).stem) if socket.startswith(notify_prefix) else ""
+            name = (
+                (environ.get("ARGOSY_AGENT") or Path(socket).stem) if socket.startswith(notify_prefix) else ""
+            )
         if name and name not in running and is_daemon(pid):
             found.setdefault(name, []).append(pid)
     return found
@@ -131,11 +138,15 @@ def _unobserved_exits(state_dir: StateDir) -> set[str]:
         recorded = os.listdir(state_dir.leases_dir)
     except FileNotFoundError:
         return set()
-    were_running = [name for name in recorded if name not in saved_states or saved_states[name].state in RUNNING_STATES]
+    were_running = [
+        name for name in recorded if name not in saved_states or saved_states[name].state in RUNNING_STATES
+    ]
     if not were_running:
         return set()
     running, boot = agents_by_lease(state_dir), os_process.boot_id()
-    records = {name: lease.read_record(state_dir.lease_file(name)) for name in were_running if name not in running}
+    records = {
+        name: lease.read_record(state_dir.lease_file(name)) for name in were_running if name not in running
+    }
     return {name for name, record in records.items() if record is not None and record.boot_id == boot}
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from argosy.engine.process.process_cleanup import ProcessCleanup
-from argosy.engine.process.pidfd_process import PidfdProcess
 from argosy.engine.process.lease import is_lease_free, new_incarnation
+from argosy.engine.process.pidfd_process import PidfdProcess
+from argosy.engine.process.process_cleanup import ProcessCleanup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +137,13 @@ class ManagedProcess:
             on_gone()
             return
         self._cleanup = ProcessCleanup(
-            context.state_dir, self._name, context.loop, on_gone, self._on_leftover, context.forker_pids, is_adopted=self.is_adopted
+            context.state_dir,
+            self._name,
+            context.loop,
+            on_gone,
+            self._on_leftover,
+            context.forker_pids,
+            is_adopted=self.is_adopted,
         )
         self._cleanup.poll()
 

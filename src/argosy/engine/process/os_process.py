@@ -88,7 +88,9 @@ def read_stat(pid: int) -> ProcStat | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     ticks = int(fields[11]) + int(fields[12])
-    return ProcStat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[4]), ticks, int(fields[19]))
+    return ProcStat(
+        fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[4]), ticks, int(fields[19])
+    )
 
 
 def close_other_descriptors(keep: int) -> None:
@@ -313,7 +315,11 @@ def kill_pids_with_open_file(path: str) -> list[int]:
         wanted_stat = os.stat(path)
     except FileNotFoundError:
         return []
-    return [pid for pid in all_pids() if pid != os.getpid() and kill_if(pid, lambda pid: _has_open(pid, wanted_stat))]
+    return [
+        pid
+        for pid in all_pids()
+        if pid != os.getpid() and kill_if(pid, lambda pid: _has_open(pid, wanted_stat))
+    ]
 
 
 def kill_if(pid: int, matches: Callable[[int], bool]) -> bool:

@@ -7,7 +7,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from argosy.engine.process.os_process import os_process
+from argosy.engine.process import os_process
 
 if TYPE_CHECKING:
     import asyncio
@@ -64,7 +64,9 @@ class PidfdProcess:
         with contextlib.suppress(OSError):  # too few descriptors
             status = os_process.zombie_status(self._pid) if status is None else status
         if status is None and polls_left:
-            self._status_timer = self._loop.call_later(_STATUS_POLL_S, self._await_status, on_exit, polls_left - 1)
+            self._status_timer = self._loop.call_later(
+                _STATUS_POLL_S, self._await_status, on_exit, polls_left - 1
+            )
         else:
             on_exit(status)
 

@@ -14,17 +14,17 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from argosy.engine.process.os_process import all_pids, child_pids, read_stat
 from argosy.engine.process.process_owner import find_owner
 from argosy.engine.process.tcp_ports import (
     PortOwner,
-    socket_inode_at,
-    is_port_free,
-    has_no_listener,
-    list_listening_sockets,
-    iter_open_sockets,
     command_line_of,
+    has_no_listener,
+    is_port_free,
+    iter_open_sockets,
+    list_listening_sockets,
+    socket_inode_at,
 )
-from argosy.engine.process.os_process import all_pids, child_pids, read_stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -115,7 +115,9 @@ class PortOwners:
             for found, inode in list_listening_sockets():
                 self._by_port.setdefault(found, set()).add(inode)
             self._inodes = {inode for inodes in self._by_port.values() for inode in inodes}
-            self._descriptors = {inode: seats for inode, seats in self._descriptors.items() if inode in self._inodes}
+            self._descriptors = {
+                inode: seats for inode, seats in self._descriptors.items() if inode in self._inodes
+            }
             self._searched_pids.clear()
             self._listing_valid_until = _valid_until(started)
         return self._by_port.get(port, set())

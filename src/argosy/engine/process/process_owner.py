@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from argosy.engine.process.os_process import os_process
-from argosy.engine.state.state_dir import StateDir
-from argosy.engine.state.known_fleets import read_recorded_fleet
-from argosy.engine.process.leftover_processes import agent_names_of
+from argosy.engine.process import os_process
 from argosy.engine.process.fleet_processes import FleetProcess, inspect_agent_process
+from argosy.engine.process.leftover_processes import agent_names_of
+from argosy.engine.state.known_fleets import read_recorded_fleet
+from argosy.engine.state.state_dir import StateDir
 
 
 class ProcessOwner(NamedTuple):

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from argosy.fleet.fleet_spec import AgentSpec, Fleet
 
 
-_DELEGATION_HINT = "in a control group of its own it is: `systemd-run --user --scope -p Delegate=yes argosy up -d`"
+_DELEGATION_HINT = (
+    "in a control group of its own it is: `systemd-run --user --scope -p Delegate=yes argosy up -d`"
+)
 
 
 def hard_open_files_limit() -> int | None:
@@ -27,7 +29,9 @@ def hard_open_files_limit() -> int | None:
     return None if hard == resource.RLIM_INFINITY else hard
 
 
-def unenforced_limits(fleet: Fleet, max_open_files: int | None, enforced_limits: Collection[str]) -> list[Fault]:
+def unenforced_limits(
+    fleet: Fleet, max_open_files: int | None, enforced_limits: Collection[str]
+) -> list[Fault]:
     """Return a warning for each limit that is not held as it is declared, with the agents that declare it.
 
     held: what control groups hold.

@@ -9,22 +9,22 @@ import msgspec
 
 from argosy.agent.cell_manifest import CellManifest, read_cell_manifest
 from argosy.engine.cells.cell_plan import cell_of_unit
-from argosy.engine.state.file_identity import FileIdentity
 from argosy.engine.peering.peering_plan import PeeringPlan
+from argosy.engine.state.file_identity import FileIdentity
 from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
 from argosy.fault import ArgosyError
 from argosy.fleet.fleet_spec import Probe
 from argosy.wire.address_book import AddressBook, AgentAddress, write_address_book
-from argosy.wire.security.curve_keys import active_keys_dir
 from argosy.wire.atomic_file import has_content
+from argosy.wire.security.curve_keys import active_keys_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from argosy.engine.state.state_dir import StateDir
-    from argosy.fleet.placement import Placement
     from argosy.fleet.fleet_spec import Fleet
+    from argosy.fleet.placement import Placement
 
 
 class AppliedPlan(msgspec.Struct, frozen=True):
@@ -131,7 +131,9 @@ def _stop_only_spec(agent: str, cell: str | None = None) -> ProcessSpec:
     )
 
 
-def write_fleet_address_book(state_dir: StateDir, fleet: Fleet, placement: Placement, machines: Iterable[str]) -> None:
+def write_fleet_address_book(
+    state_dir: StateDir, fleet: Fleet, placement: Placement, machines: Iterable[str]
+) -> None:
     """Write the addresses of all agents for the agents of this machine.
 
     An agent of the library needs no port to be reached on its own machine; a script does.
@@ -165,7 +167,9 @@ def write_fleet_address_book(state_dir: StateDir, fleet: Fleet, placement: Place
     )
 
 
-def _hub_addresses(fleet: Fleet, placement: Placement, local_machines: tuple[str, ...]) -> dict[str, AgentAddress]:
+def _hub_addresses(
+    fleet: Fleet, placement: Placement, local_machines: tuple[str, ...]
+) -> dict[str, AgentAddress]:
     """Return where each machine's hub is; machines that are one host have one hub, the first's."""
     port = fleet.hub.port + 1  # beside the page
     own = local_machines[0] if local_machines else ""

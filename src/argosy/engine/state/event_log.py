@@ -51,7 +51,9 @@ class EventLog:
     later(call): has `flush` called when the events of a burst are noted; default at once.
     """
 
-    def __init__(self, path: Path, schedule_flush: Callable[[Callable[[], None]], object] | None = None) -> None:
+    def __init__(
+        self, path: Path, schedule_flush: Callable[[Callable[[], None]], object] | None = None
+    ) -> None:
         self.dropped_count = 0
         self._schedule_flush = schedule_flush
         self._buffered: list[bytes] = []
@@ -172,7 +174,11 @@ class EventLogFollower:
         data = os.pread(self._file, os.fstat(self._file).st_size - self._offset, self._offset)
         complete_length = data.rfind(b"\n") + 1
         self._offset += complete_length
-        records = [entry for line in data[:complete_length].splitlines() if (entry := _parse_record(line)) is not None]
+        records = [
+            entry
+            for line in data[:complete_length].splitlines()
+            if (entry := _parse_record(line)) is not None
+        ]
         return records if is_same else [*_iter_records(rotated_path(self._path)), *records]
 
     def close(self) -> None:
@@ -232,5 +238,7 @@ def _truncate_torn_tail(path: Path) -> int:
                 file.truncate(size - len(tail) + complete_length)
     except FileNotFoundError:
         return 0
-    records = [entry for line in tail[:complete_length].splitlines() if (entry := _parse_record(line)) is not None]
+    records = [
+        entry for line in tail[:complete_length].splitlines() if (entry := _parse_record(line)) is not None
+    ]
     return records[-1].sequence if records else 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from argosy.engine.process.lease import try_lock_within, open_lease
+from argosy.engine.process.lease import open_lease, try_lock_within
 from argosy.engine.process.os_process import read_small_file
 
 _DIGITS = 20

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from argosy.engine.process.fleet_processes import FleetProcess, scan_fleet_processes, working_directory
+from argosy.engine.process.leftover_processes import running_agents
 from argosy.engine.state.file_identity import FileIdentity, identify_file
 from argosy.engine.state.state_dir import (
     StateDir,
-    locate_state_dir,
-    state_dir_at,
     list_own_directories,
+    locate_state_dir,
     runtime_bases,
+    state_dir_at,
     state_home,
 )
-from argosy.engine.process.leftover_processes import running_agents
-from argosy.engine.process.fleet_processes import FleetProcess, scan_fleet_processes, working_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,7 +71,9 @@ def list_recorded_fleets(variables: Mapping[str, str]) -> list[KnownFleet]:
     return sorted(found, key=_sort_key)
 
 
-def list_known_fleets(variables: Mapping[str, str], processes: Iterable[FleetProcess] | None = None) -> list[KnownFleet]:
+def list_known_fleets(
+    variables: Mapping[str, str], processes: Iterable[FleetProcess] | None = None
+) -> list[KnownFleet]:
     """Return the fleets that have a state folder, and those that run without one, by their names.
 
     traces: what /proc shows, where that was looked at already.
@@ -82,11 +84,15 @@ def list_known_fleets(variables: Mapping[str, str], processes: Iterable[FleetPro
         resolved = os.path.realpath(fleet_process.state_path)
         known = found.get(resolved)
         if os.path.dirname(resolved) == os.path.realpath(home) and (known is None or known.path is None):
-            found[resolved] = _fleet_of_process(fleet_process, home / fleet_process.state_path.name, known, variables)
+            found[resolved] = _fleet_of_process(
+                fleet_process, home / fleet_process.state_path.name, known, variables
+            )
     return sorted(found.values(), key=_sort_key)
 
 
-def find_other_state_homes(variables: Mapping[str, str], processes: Iterable[FleetProcess]) -> dict[Path, set[str]]:
+def find_other_state_homes(
+    variables: Mapping[str, str], processes: Iterable[FleetProcess]
+) -> dict[Path, set[str]]:
     """Return where else running fleets of this user keep their state, with their names.
 
     The folders are what XDG_STATE_HOME is for them.
@@ -145,7 +151,14 @@ def find_moved_file(fleet: KnownFleet) -> Path | None:
         for directory in (found[0], *found[0].parents):
             file = directory / (fleet.path.name if fleet.path else FLEET_FILE_NAME)
             file_identity = identify_file(file)
-            if file_identity and fleet.file_identity and (file_identity.has_same_inode(fleet.file_identity) or file_identity.digest == fleet.file_identity.digest):
+            if (
+                file_identity
+                and fleet.file_identity
+                and (
+                    file_identity.has_same_inode(fleet.file_identity)
+                    or file_identity.digest == fleet.file_identity.digest
+                )
+            ):
                 return file
     return None
 
@@ -153,9 +166,16 @@ def find_moved_file(fleet: KnownFleet) -> Path | None:
 def _is_same_fleet(fleet: KnownFleet, path: Path, file_identity: FileIdentity | None) -> bool:
     if file_identity and fleet.file_identity and file_identity.digest == fleet.file_identity.digest:
         return True
-    if file_identity and fleet.file_identity and file_identity.has_same_inode(fleet.file_identity) and _read_fleet_name(path) == fleet.name:
+    if (
+        file_identity
+        and fleet.file_identity
+        and file_identity.has_same_inode(fleet.file_identity)
+        and _read_fleet_name(path) == fleet.name
+    ):
         return True
-    working_dirs = filter(None, (working_directory(each.pid) for each in running_agents(fleet.state_dir).values()))
+    working_dirs = filter(
+        None, (working_directory(each.pid) for each in running_agents(fleet.state_dir).values())
+    )
     here = path.parent.resolve()
     return any(folder == here and not is_deleted for folder, is_deleted in working_dirs)
 
@@ -179,7 +199,9 @@ def read_recorded_fleet(state: Path, variables: Mapping[str, str] | None = None)
     try:
         applied = msgspec.json.decode(state_dir.applied_plan.read_bytes(), type=_AppliedHeader)
     except (OSError, msgspec.DecodeError):
-        return KnownFleet(state.name.rpartition("-")[0], None, "", state_dir) if is_running(state_dir) else None
+        return (
+            KnownFleet(state.name.rpartition("-")[0], None, "", state_dir) if is_running(state_dir) else None
+        )
     plan = applied.plan
     return KnownFleet(plan.fleet, Path(plan.path), plan.environment, state_dir, applied.fleet_file)
 

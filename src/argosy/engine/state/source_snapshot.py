@@ -103,7 +103,9 @@ def iter_sources(root: str) -> Iterator[str]:
         if "pyvenv.cfg" in names:
             subdirectories.clear()
             continue
-        subdirectories[:] = [name for name in subdirectories if name not in _SKIPPED_DIRS and not name.startswith(".")]
+        subdirectories[:] = [
+            name for name in subdirectories if name not in _SKIPPED_DIRS and not name.startswith(".")
+        ]
         yield from (os.path.join(directory, name) for name in names if name.endswith(".py"))
 
 
@@ -118,8 +120,13 @@ def list_entry_files(agent: AgentSpec, root: str) -> tuple[str, ...]:
     return tuple(word for word in arguments if os.path.isfile(word) and word.startswith(root + os.sep))
 
 
-def _append_fingerprint(fingerprints: tuple[FileFingerprint, ...], fingerprint: FileFingerprint) -> tuple[FileFingerprint, ...]:
+def _append_fingerprint(
+    fingerprints: tuple[FileFingerprint, ...], fingerprint: FileFingerprint
+) -> tuple[FileFingerprint, ...]:
     """Return the prints with a new one; one of the same writing only grows longer."""
-    if fingerprints and (fingerprints[-1].digest, fingerprints[-1].since_s) == (fingerprint.digest, fingerprint.since_s):
+    if fingerprints and (fingerprints[-1].digest, fingerprints[-1].since_s) == (
+        fingerprint.digest,
+        fingerprint.since_s,
+    ):
         fingerprints = fingerprints[:-1]
     return (*fingerprints, fingerprint)[-_MAX_FINGERPRINTS:]

@@ -12,18 +12,29 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from argosy.engine.state.damaged_stores import DAMAGED_INFIX
-from argosy.engine.state.state_dir import StateDir, state_dir_at, list_own_directories
-from argosy.engine.process.leftover_processes import running_agents, find_leftovers
-from argosy.engine.state.applied_plan import load_applied_plan
-from argosy.engine.state.runtime_sockets import is_listening, find_cell_manifests, find_sockets
 from argosy.engine.process.fleet_processes import scan_fleet_processes
+from argosy.engine.process.leftover_processes import find_leftovers, running_agents
+from argosy.engine.state.applied_plan import load_applied_plan
+from argosy.engine.state.damaged_stores import DAMAGED_INFIX
+from argosy.engine.state.runtime_sockets import find_cell_manifests, find_sockets, is_listening
+from argosy.engine.state.state_dir import StateDir, list_own_directories, state_dir_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-_STATE_STEMS = ("supervisor", "spawn", "diary", "wills", "applied", "imprint", "appetite", "book", "forkers", "hub")
+_STATE_STEMS = (
+    "supervisor",
+    "spawn",
+    "diary",
+    "wills",
+    "applied",
+    "imprint",
+    "appetite",
+    "book",
+    "forkers",
+    "hub",
+)
 _STATE_SUFFIXES = (".lock", ".log", ".json", ".new", ".1", ".db", ".db-wal", ".db-shm", ".token", ".html")
 _LOG_SUFFIXES = (".log", ".idx", ".new")
 # A runtime folder of a fleet that is not known here is not stale before: somebody may be about to use it.
@@ -48,7 +59,9 @@ class DirectoryInUse(NamedTuple):
     fleet: str = ""
 
 
-def clean_fleet(state_dir: StateDir, reason: str, *, is_dry_run: bool, name: str = "") -> list[StaleDirectory | DirectoryInUse]:
+def clean_fleet(
+    state_dir: StateDir, reason: str, *, is_dry_run: bool, name: str = ""
+) -> list[StaleDirectory | DirectoryInUse]:
     """Remove the state of a fleet and its sockets, unless something of it runs; return what was done.
 
     is_dry: only tell. name: of the fleet. Nobody can start the fleet meanwhile.
@@ -61,7 +74,9 @@ def clean_fleet(state_dir: StateDir, reason: str, *, is_dry_run: bool, name: str
         return [each if is_dry_run else _remove_directory(each) for each in found]
 
 
-def clean_unused_directories(state_home: Path, runtime_bases: Iterable[Path], *, is_dry_run: bool) -> list[StaleDirectory | DirectoryInUse]:
+def clean_unused_directories(
+    state_home: Path, runtime_bases: Iterable[Path], *, is_dry_run: bool
+) -> list[StaleDirectory | DirectoryInUse]:
     """Remove what no fleet of this user needs any more; return what was done, and what was let alone.
 
     home: where the state folders are; those whose fleet file is gone are meant. bases: where the
@@ -75,16 +90,22 @@ def clean_unused_directories(state_home: Path, runtime_bases: Iterable[Path], *,
             reason, name = f"its fleet file `{applied_plan.plan.path}` is gone", applied_plan.plan.fleet
             done += clean_fleet(state_dir, reason, is_dry_run=is_dry_run, name=name)
     seen = {each.directory for each in done}
-    users = {trace.runtime_path: trace.fleet for trace in scan_fleet_processes() if trace.runtime_path is not None}
+    users = {
+        trace.runtime_path: trace.fleet for trace in scan_fleet_processes() if trace.runtime_path is not None
+    }
     for base in runtime_bases:
         for runtime in list_own_directories(base):
             if runtime in seen:
                 continue
             if runtime in users:
-                done.append(DirectoryInUse(runtime, f"agents of fleet `{users[runtime]}` live", users[runtime]))
+                done.append(
+                    DirectoryInUse(runtime, f"agents of fleet `{users[runtime]}` live", users[runtime])
+                )
                 continue
             found = _inspect_runtime_dir(runtime)
-            done.append(found if is_dry_run or isinstance(found, DirectoryInUse) else _remove_directory(found))
+            done.append(
+                found if is_dry_run or isinstance(found, DirectoryInUse) else _remove_directory(found)
+            )
     return done
 
 
@@ -120,7 +141,9 @@ def _inspect_runtime_dir(runtime: Path) -> StaleDirectory | DirectoryInUse:
     changed_s = max(path.stat().st_mtime for path in (runtime, *_engine_subdirectories(runtime)))
     if time.time() - changed_s < _MIN_IDLE_S:
         return DirectoryInUse(runtime, f"it was in use less than {_MIN_IDLE_S:.0f} s ago")
-    return _stale_directory(runtime, "nobody listens in it", {*find_sockets(runtime), *find_cell_manifests(runtime)})
+    return _stale_directory(
+        runtime, "nobody listens in it", {*find_sockets(runtime), *find_cell_manifests(runtime)}
+    )
 
 
 def _engine_files(directory: Path, state_dir: StateDir) -> set[Path]:
@@ -138,7 +161,11 @@ def _is_engine_file(name: str) -> bool:
     """Return whether the engine makes such a file in a state folder: `diary.1`, `book.json.4120.new`."""
     stem, dot, suffix = name.partition(".")
     is_damaged = name.startswith(f"hub.db{DAMAGED_INFIX}")
-    return name in ("diary", "wills") or is_damaged or (stem in _STATE_STEMS and (dot + suffix).endswith(_STATE_SUFFIXES))
+    return (
+        name in ("diary", "wills")
+        or is_damaged
+        or (stem in _STATE_STEMS and (dot + suffix).endswith(_STATE_SUFFIXES))
+    )
 
 
 def _stale_directory(directory: Path, reason: str, files: set[Path]) -> StaleDirectory:

@@ -201,7 +201,12 @@ def runtime_base(variables: Mapping[str, str]) -> Path:
     """
     xdg_runtime_dir = variables.get("XDG_RUNTIME_DIR")
     is_short = xdg_runtime_dir and len(os.fsencode(xdg_runtime_dir)) <= _MAX_BASE_LENGTH
-    if xdg_runtime_dir and is_short and os.path.isdir(xdg_runtime_dir) and os.stat(xdg_runtime_dir).st_uid == os.getuid():
+    if (
+        xdg_runtime_dir
+        and is_short
+        and os.path.isdir(xdg_runtime_dir)
+        and os.stat(xdg_runtime_dir).st_uid == os.getuid()
+    ):
         return Path(xdg_runtime_dir, "argosy")
     return _fallback_base()
 

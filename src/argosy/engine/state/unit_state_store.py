@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.engine.unit.state_machine import inotify
+from argosy.engine.state import inotify
 from argosy.engine.supervisor.messages import LastExit
 from argosy.engine.unit.state_machine import State
 
@@ -142,7 +142,11 @@ class UnitStateStore:
 
     def restore(self) -> None:
         """Put the file back where another one, or none, is in its place, and the folder is there."""
-        if self._file is None or self._is_in_place(self._file) or not self._state_dir.supervisor_lock.exists():
+        if (
+            self._file is None
+            or self._is_in_place(self._file)
+            or not self._state_dir.supervisor_lock.exists()
+        ):
             return
         temporary_path = self._state_dir.unit_state.with_suffix(".new")
         with contextlib.suppress(OSError):  # a full disk: the wills are here as long as this process lives
@@ -193,7 +197,9 @@ class UnitStateStore:
             self._inotify = None
 
     def _index_pages(self) -> None:
-        self._page_numbers = {page.agent: number for number, page in _iterate_pages(self._state_dir.unit_state)}
+        self._page_numbers = {
+            page.agent: number for number, page in _iterate_pages(self._state_dir.unit_state)
+        }
         self._page_count = -(-self._state_dir.unit_state.stat().st_size // _PAGE_BYTES)
 
     def close(self) -> None:
@@ -229,7 +235,9 @@ def _encode(agent: str, unit_state: PersistedUnitState) -> bytes:
     while len(data := msgspec.json.encode(_StatePage(agent, unit_state))) > _PAGE_BYTES and (
         unit_state.last_lines or unit_state.reason
     ):
-        shorter = unit_state.reason if unit_state.last_lines else unit_state.reason[: len(unit_state.reason) // 2]
+        shorter = (
+            unit_state.reason if unit_state.last_lines else unit_state.reason[: len(unit_state.reason) // 2]
+        )
         unit_state = msgspec.structs.replace(unit_state, last_lines=unit_state.last_lines[1:], reason=shorter)
     return data.ljust(_PAGE_BYTES)
 

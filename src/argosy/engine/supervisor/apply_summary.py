@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
-from argosy.engine.unit.dependency_state import root_cause
 from argosy.engine.supervisor.messages import ApplySummary, CriticalPathStep
+from argosy.engine.unit.dependency_state import root_cause
 from argosy.engine.unit.state_machine import State
 from argosy.fleet.dependency_graph import critical_path
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from argosy.engine.peering.remote_agent import RemoteAgent
-    from argosy.engine.unit.process_plan import ProcessPlan
     from argosy.engine.unit.context import Dependency
+    from argosy.engine.unit.process_plan import ProcessPlan
     from argosy.engine.unit.unit import Unit
     from argosy.fleet.dependency_graph import Graph
 
@@ -53,7 +53,7 @@ def summarize_apply(
         unit = agents.get(name)
         if unit is None or name in left_out:
             left_out.setdefault(name, "not run by this machine")
-        elif not unit.is_in_sight and name in scope:
+        elif not unit.is_reachable and name in scope:
             not_ready[name] = remote_agents[name].reachability.description
         elif unit.is_ready:
             ready.append(name)
@@ -90,7 +90,9 @@ def _critical_path(
 ) -> list[CriticalPathStep]:
     """Return the chain that decided when the fleet was ready; of agents that started in this apply."""
     ready_s = {name: max(0.0, (units[name].ready_at or started_at) - started_at) for name in ready}
-    started = {name for name in ready if units[name].started_at >= started_at and units[name].ready_at is not None}
+    started = {
+        name for name in ready if units[name].started_at >= started_at and units[name].ready_at is not None
+    }
     steps = critical_path(graph.subgraph(ready), ready_s) if started else ()
     return [
         CriticalPathStep(step.agent, max(0.0, units[step.agent].started_at - started_at), ready_s[step.agent])

@@ -10,27 +10,32 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from argosy.engine.supervisor.daemonize import spawn_detached, terminate
+from argosy.engine.logs.daemon_log import rotate_log
+from argosy.engine.process.os_process import describe_exit, open_pid, pids_with_open_file
 from argosy.engine.state.generation import is_same_file
+from argosy.engine.state.runtime_sockets import peer_credentials
+from argosy.engine.supervisor.daemonize import spawn_detached, terminate
 from argosy.engine.supervisor.messages import (
-    SUPERVISOR_ALREADY_RUNNING,
     PROTOCOL,
     READY,
-    ControlReply,
-    ShuttingDown,
+    SUPERVISOR_ALREADY_RUNNING,
     ClientHello,
     ControlMessage,
-    Refused,
+    ControlReply,
     FleetStatus,
     GetStatus,
+    Refused,
     ServerHello,
+    ShuttingDown,
     decode_reply,
     encode_line,
 )
-from argosy.engine.logs.daemon_log import rotate_log
-from argosy.engine.process.os_process import describe_exit, pids_with_open_file, open_pid
-from argosy.engine.supervisor.responsiveness import SUPERVISOR_REPLY_TIMEOUT_S, SupervisorUnresponsiveError, ProgressWatch, is_stopped
-from argosy.engine.state.runtime_sockets import peer_credentials
+from argosy.engine.supervisor.responsiveness import (
+    SUPERVISOR_REPLY_TIMEOUT_S,
+    ProgressWatch,
+    SupervisorUnresponsiveError,
+    is_stopped,
+)
 from argosy.fault import ArgosyError, Fault, InputError, MissingError, RefusedError
 
 if TYPE_CHECKING:
@@ -251,7 +256,9 @@ def connect_or_start(fleet_path: Path, fleet_name: str, state_dir: StateDir, nam
     return client
 
 
-def _connect_to_new(fleet_path: Path, fleet_name: str, state_dir: StateDir, name: str) -> ControlClient | None:
+def _connect_to_new(
+    fleet_path: Path, fleet_name: str, state_dir: StateDir, name: str
+) -> ControlClient | None:
     """Start a supervisor and connect to it, or to the one that was faster: its client died over the start."""
     try:
         _start_supervisor(fleet_path, fleet_name, state_dir)
@@ -270,7 +277,9 @@ def _spawn_lock(state_dir: StateDir) -> Iterator[None]:
         state_dir.create()
         with open(state_dir.spawn_lock, "wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if is_same_file(state_dir.spawn_lock, file.fileno()):  # else `argosy clean` has removed it meanwhile
+            if is_same_file(
+                state_dir.spawn_lock, file.fileno()
+            ):  # else `argosy clean` has removed it meanwhile
                 yield
                 return
 

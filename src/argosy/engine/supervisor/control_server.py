@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from argosy.engine.supervisor.messages import PROTOCOL, AgentStateChanged, ClientHello, ControlMessage, Refused, decode_request, encode_line
 from argosy.engine.state.runtime_sockets import peer_credentials
+from argosy.engine.supervisor.messages import (
+    PROTOCOL,
+    AgentStateChanged,
+    ClientHello,
+    ControlMessage,
+    Refused,
+    decode_request,
+    encode_line,
+)
 from argosy.fault import Fault
 
 if TYPE_CHECKING:

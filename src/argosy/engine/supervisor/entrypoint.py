@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 
 import setproctitle
 
-from argosy.engine.supervisor.control_server import ControlServer
 from argosy.engine.process.descriptors import raise_soft_limit
-from argosy.engine.state.filesystem import is_network_filesystem
-from argosy.engine.state.state_dir import StateDir, locate_state_dir
-from argosy.engine.state.generation import acquire_lock, raise_generation
-from argosy.engine.supervisor.messages import SUPERVISOR_ALREADY_RUNNING, READY, Refused, encode_line
 from argosy.engine.process.os_process import pids_with_open_file, reap_own_group
+from argosy.engine.state.filesystem import is_network_filesystem
+from argosy.engine.state.generation import acquire_lock, raise_generation
 from argosy.engine.state.runtime_sockets import remove_dead_sockets
-from argosy.engine.supervisor.supervisor import SupervisorConfig, Supervisor
+from argosy.engine.state.state_dir import StateDir, locate_state_dir
+from argosy.engine.supervisor.control_server import ControlServer
+from argosy.engine.supervisor.messages import READY, SUPERVISOR_ALREADY_RUNNING, Refused, encode_line
+from argosy.engine.supervisor.supervisor import Supervisor, SupervisorConfig
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def serve(
     # What its forkers leave behind falls to this process instead of to init.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     config = SupervisorConfig(str(fleet_path), is_persistent, peering_plan)
-    asyncio.run(_serve(state_dir, generation, raise_soft_limit(), config, on_ready, is_new_state_dir=is_new_state_dir))
+    asyncio.run(
+        _serve(state_dir, generation, raise_soft_limit(), config, on_ready, is_new_state_dir=is_new_state_dir)
+    )
 
 
 def _already_running_fault(state_dir: StateDir) -> Fault:
@@ -88,7 +90,10 @@ def _already_running_fault(state_dir: StateDir) -> Fault:
     if _is_listening(state_dir):
         message = f"the supervisor of this fleet runs already (pid {pids})"
         return Fault(
-            str(state_dir.supervisor_lock), SUPERVISOR_ALREADY_RUNNING, message, "`argosy status` shows what it runs; it needs no second one"
+            str(state_dir.supervisor_lock),
+            SUPERVISOR_ALREADY_RUNNING,
+            message,
+            "`argosy status` shows what it runs; it needs no second one",
         )
     return Fault(
         str(state_dir.supervisor_lock),
@@ -163,7 +168,9 @@ def main(args: Sequence[str]) -> int:
         except OSError as error:
             if not ready_pipe.closed:
                 args = f"the supervisor cannot start: {error.strerror}"
-                report_to_client(encode_line(Refused(faults=[Fault(error.filename or "", "state-folder", args)])))
+                report_to_client(
+                    encode_line(Refused(faults=[Fault(error.filename or "", "state-folder", args)]))
+                )
             raise
     return 0
 

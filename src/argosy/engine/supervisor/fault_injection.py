@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from argosy.engine.supervisor.control_server import ClientSession
-    from argosy.engine.unit.unit_manager import UnitManager
     from argosy.engine.supervisor.messages import InjectFault
     from argosy.engine.unit.unit import Unit
+    from argosy.engine.unit.unit_manager import UnitManager
 
 _SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from argosy.engine.process.os_process import os_process
 from argosy.engine.logs.daemon_log import last_error_line, rotate_log
-from argosy.engine.unit.process_plan import inherited_environment
+from argosy.engine.process import os_process
 from argosy.engine.process.leftover_processes import find_hub_process
+from argosy.engine.unit.process_plan import inherited_environment
 from argosy.fault import Fault, RefusedError
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ class HubProcess:
 
     def _terminate(self) -> None:
         os_process.send_signal(self._pidfd, signal.SIGTERM)
-        self._kill_timer = self._loop.call_later(_STOP_TIMEOUT_S, os_process.send_signal, self._pidfd, signal.SIGKILL)
+        self._kill_timer = self._loop.call_later(
+            _STOP_TIMEOUT_S, os_process.send_signal, self._pidfd, signal.SIGKILL
+        )
 
     async def stop(self) -> None:
         """End the hub, and return when it has ended."""
@@ -234,8 +236,12 @@ class HubProcess:
             if self._loop.time() > self._started_s + _BACKOFF_RESET_S:
                 self._failure_count, self._backoff_s = 0, _BACKOFF_FIRST_S
             self._failure_count += 1
-            self._last_failure = last_error_line(self._state_dir.hub_log, self._log_start) or "no word in its log"
-            self._event_log.append("hub-lost", pid=pid, text=f"{self._last_failure}; again in {self._backoff_s:.1f} s")
+            self._last_failure = (
+                last_error_line(self._state_dir.hub_log, self._log_start) or "no word in its log"
+            )
+            self._event_log.append(
+                "hub-lost", pid=pid, text=f"{self._last_failure}; again in {self._backoff_s:.1f} s"
+            )
             self._schedule_restart()
 
     def _schedule_restart(self) -> None:

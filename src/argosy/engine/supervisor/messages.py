@@ -350,7 +350,19 @@ class FleetStatus(ControlMessage, frozen=True):
         return {name: agent for name, agent in self.agents.items() if agent.machine not in remote_machines}
 
 
-ControlRequest = ClientHello | Apply | Stop | Restart | GetStatus | Subscribe | RelayCommand | MarkMachineFailed | InjectFault | ResumeProcess | Shutdown
+ControlRequest = (
+    ClientHello
+    | Apply
+    | Stop
+    | Restart
+    | GetStatus
+    | Subscribe
+    | RelayCommand
+    | MarkMachineFailed
+    | InjectFault
+    | ResumeProcess
+    | Shutdown
+)
 ControlReply = (
     ServerHello
     | Refused

@@ -12,32 +12,32 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from argosy.engine.process.os_process import descriptors
-from argosy.engine.supervisor.apply_summary import summarize_apply, describe_not_ready
-from argosy.engine.cells.managed_cell import with_cell_members
 from argosy.engine.cells.cell_plan import write_cell_manifests
-from argosy.engine.supervisor.rollout_steps import OrderedStop, SettleWaiter
-from argosy.engine.supervisor.plan_diff import PlanDiff, RunningAgent, diff_plan, select_scope
-from argosy.engine.state.file_identity import identify_file
+from argosy.engine.cells.managed_cell import with_cell_members
 from argosy.engine.peering.peering_plan import plan_peering
-from argosy.engine.supervisor.messages import ApplySummary, Apply, Restarted, Stopped
-from argosy.engine.unit.process_plan import ProcessPlan, plan_fleet
+from argosy.engine.process import descriptors
 from argosy.engine.state.applied_plan import AppliedPlan, stage_applied_plan, write_fleet_address_book
+from argosy.engine.state.file_identity import identify_file
+from argosy.engine.supervisor.apply_summary import describe_not_ready, summarize_apply
+from argosy.engine.supervisor.messages import Apply, ApplySummary, Restarted, Stopped
+from argosy.engine.supervisor.plan_diff import PlanDiff, RunningAgent, diff_plan, select_scope
+from argosy.engine.supervisor.rollout_steps import OrderedStop, SettleWaiter
+from argosy.engine.unit.process_plan import ProcessPlan, plan_fleet
 from argosy.fault import Fault, InputError, MissingError, RefusedError
-from argosy.fleet.environments import local_machines, place
 from argosy.fleet.dependency_graph import Graph, build_graph, graph_from_edges
+from argosy.fleet.environments import local_machines, place
 from argosy.fleet.quantities import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from argosy.engine.unit.unit_manager import UnitManager
-    from argosy.engine.state.state_dir import StateDir
     from argosy.engine.peering.peer_set import PeerSet
+    from argosy.engine.state.state_dir import StateDir
     from argosy.engine.unit.context import Dependency
     from argosy.engine.unit.unit import Unit
-    from argosy.fleet.placement import Placement
+    from argosy.engine.unit.unit_manager import UnitManager
     from argosy.fleet.fleet_spec import Fleet
+    from argosy.fleet.placement import Placement
 
 _RESTART_TIMEOUT_S = 300.0
 
@@ -130,9 +130,13 @@ class Rollout:
         self._persist(request, placement, plan, sorted(name or "" for name in machines), change)
         self.graph = build_graph(fleet)
         self._unit_manager.environ = variables
-        self._unit_manager.event_log.append("apply", text=f"{len(scope)} of {len(plan.declared)} agents, pid {pid}")
+        self._unit_manager.event_log.append(
+            "apply", text=f"{len(scope)} of {len(plan.declared)} agents, pid {pid}"
+        )
         remote_scope = [name for name in everywhere if name in remote_agents]
-        return ApplyPlan(plan, scope, remote_scope, request.skip, change, request.timeout_s, started_at, request.apply_id)
+        return ApplyPlan(
+            plan, scope, remote_scope, request.skip, change, request.timeout_s, started_at, request.apply_id
+        )
 
     async def execute(
         self, apply_plan: ApplyPlan, machines: Iterable[str], is_unattended: Callable[[], bool]
@@ -179,7 +183,9 @@ class Rollout:
         Raises RefusedError: it is not what is there, and the disk is full. Nothing has been changed then.
         """
         leaving = {name: self._unit_manager.units[name].spec for name in change.stop}
-        cell_units = {name: cell.cell_unit.spec for name, cell in self._unit_manager.cells.items()} | plan.cell_processes
+        cell_units = {
+            name: cell.cell_unit.spec for name, cell in self._unit_manager.cells.items()
+        } | plan.cell_processes
         try:
             self._unit_manager.repair_state_dir()
             write_cell_manifests(self._state_dir, plan)
@@ -291,7 +297,9 @@ class Rollout:
             finally:
                 self._waiter = None
                 self._unit_manager.event_log.append("restarted", text=listed)
-        reconnected = {other.name for unit in touched for other in self._unit_manager.dependents_of(unit.name)}
+        reconnected = {
+            other.name for unit in touched for other in self._unit_manager.dependents_of(unit.name)
+        }
         return Restarted(
             restarted=sorted(unit.name for unit in touched if unit.is_ready),
             not_ready={unit.name: describe_not_ready(unit) for unit in touched if not unit.is_ready},
@@ -309,7 +317,9 @@ class Rollout:
             if unit not in found:
                 found.add(unit)
                 dependents = self._unit_manager.dependents_of(unit.name)
-                following = [other for other in dependents if other.desired_up and _restarts_with(other, unit.name)]
+                following = [
+                    other for other in dependents if other.desired_up and _restarts_with(other, unit.name)
+                ]
                 stack += with_cell_members(following, self._unit_manager.cells)
         return found
 
@@ -324,19 +334,26 @@ class Rollout:
         started_at = self._loop.time()
         self._stop_count += 1
         every = list(self._unit_manager.units.values())
-        units = every if names is None else with_cell_members(self._find_units(names), self._unit_manager.cells)
+        units = (
+            every if names is None else with_cell_members(self._find_units(names), self._unit_manager.cells)
+        )
         running = [unit for unit in units if unit.has_process]
         for unit in running if force else ():
             unit.kill()
         if self._waiter is not None:
             self._waiter.interrupt()
         await self._idle.wait()
-        still_running = await self._stop_units([unit for unit in units if unit.name in self._unit_manager.units], stopping_elsewhere)
+        still_running = await self._stop_units(
+            [unit for unit in units if unit.name in self._unit_manager.units], stopping_elsewhere
+        )
         return Stopped(
             stopped=[unit.name for unit in running if unit not in still_running],
             killed=[unit.name for unit in running if unit.was_killed and unit not in still_running],
             seconds=self._loop.time() - started_at,
-            still_running={unit.name: f"{unit.reason}; a kill has not ended it (pid {unit.pid})" for unit in still_running},
+            still_running={
+                unit.name: f"{unit.reason}; a kill has not ended it (pid {unit.pid})"
+                for unit in still_running
+            },
         )
 
     async def _stop_units(self, units: Iterable[Unit], stopping_elsewhere: Iterable[str] = ()) -> list[Unit]:

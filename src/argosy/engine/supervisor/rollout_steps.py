@@ -10,9 +10,9 @@ from argosy.engine.unit.state_machine import SETTLED_STATES, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from argosy.engine.unit.unit_manager import UnitManager
     from argosy.engine.unit.context import Dependency
     from argosy.engine.unit.unit import Unit
+    from argosy.engine.unit.unit_manager import UnitManager
 
 
 # What agents of other machines may take, whose time to stop is not known here.
@@ -74,7 +74,9 @@ class SettleWaiter:
         try:
             async with asyncio.timeout(timeout_s):
                 # A unit may fall again between the last rise and this task's turn: look once more.
-                while (self._unsettled or self._pending_machines) and not (self.is_interrupted or self.is_unattended()):
+                while (self._unsettled or self._pending_machines) and not (
+                    self.is_interrupted or self.is_unattended()
+                ):
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -103,7 +105,11 @@ class OrderedStop:
     """
 
     def __init__(
-        self, units: Iterable[Unit], unit_manager: UnitManager, stopping_elsewhere: Iterable[str] = (), slack_s: float = 5.0
+        self,
+        units: Iterable[Unit],
+        unit_manager: UnitManager,
+        stopping_elsewhere: Iterable[str] = (),
+        slack_s: float = 5.0,
     ) -> None:
         self._slack_s = slack_s
         self._units = {unit.name: unit for unit in units}
@@ -170,7 +176,9 @@ class OrderedStop:
             unit.stop()
             if not unit.has_process:
                 stack += [need for need in unit.spec.need_names() if need in self._units]
-        if len(self._stop_requested) == len(self._units) and not any(unit.has_process for unit in self._units.values()):
+        if len(self._stop_requested) == len(self._units) and not any(
+            unit.has_process for unit in self._units.values()
+        ):
             self._done.set()
 
     def _has_running_dependent(self, unit: Unit) -> bool:
@@ -181,5 +189,6 @@ class OrderedStop:
         ):
             return True
         return any(
-            other.name in self._units and other.has_process for other in self._unit_manager.dependents_of(unit.name)
+            other.name in self._units and other.has_process
+            for other in self._unit_manager.dependents_of(unit.name)
         )

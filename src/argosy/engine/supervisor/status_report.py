@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from argosy.engine.supervisor.messages import AgentStatus, FleetStatus, MachineStatus
 from argosy.engine.unit.heartbeat import with_silence
-from argosy.engine.supervisor.messages import AgentStatus, MachineStatus, FleetStatus
 from argosy.engine.unit.state_machine import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from argosy.engine.unit.unit_manager import UnitManager
     from argosy.engine.unit.unit import Unit
+    from argosy.engine.unit.unit_manager import UnitManager
 
 
-def fleet_status(unit_manager: UnitManager, started_s: float, peer_machines: Mapping[str, MachineStatus], hub: str) -> FleetStatus:
+def fleet_status(
+    unit_manager: UnitManager, started_s: float, peer_machines: Mapping[str, MachineStatus], hub: str
+) -> FleetStatus:
     """Return the report of a crew whose supervisor started at `started_s` (epoch seconds).
 
     others: the machines it is linked to. hub: why the hub that is to run does not.
@@ -24,7 +26,9 @@ def fleet_status(unit_manager: UnitManager, started_s: float, peer_machines: Map
     plan = unit_manager.plan
     machines = sorted({unit.spec.machine for unit in unit_manager.units.values() if unit.spec.machine})
     here = MachineStatus(state="here", since_s=started_s, version=unit_manager.tree_version())
-    agents = agent_statuses(unit_manager) | {name: each.to_status() for name, each in unit_manager.remote_agents.items()}
+    agents = agent_statuses(unit_manager) | {
+        name: each.to_status() for name, each in unit_manager.remote_agents.items()
+    }
     order = {name: number for number, name in enumerate(plan.declared)} if plan else {}
     return FleetStatus(
         fleet=plan.fleet if plan else "",

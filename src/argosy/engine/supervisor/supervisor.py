@@ -12,53 +12,53 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from argosy.engine.supervisor.hub_process import HubProcess
-from argosy.engine.unit.unit_manager import UnitManager
-from argosy.engine.process.descriptors import DescriptorReserve
-from argosy.engine.supervisor.fault_injection import FaultInjector
+from argosy.engine.deploy.tree_version import RecordedVersion
 from argosy.engine.peering.federation import Federation
-from argosy.engine.supervisor.change_lock import ChangeLock
 from argosy.engine.peering.peer_set import PeerSet
+from argosy.engine.peering.relayed_command import run_relayed_command
+from argosy.engine.process.descriptors import DescriptorReserve
+from argosy.engine.process.leftover_processes import agents_by_lease
+from argosy.engine.state.applied_plan import load_applied_plan, specs_missing_from_plan
+from argosy.engine.supervisor.change_lock import ChangeLock
+from argosy.engine.supervisor.cooperative_yield import CooperativeYield
+from argosy.engine.supervisor.fault_injection import FaultInjector
+from argosy.engine.supervisor.hub_process import HubProcess
 from argosy.engine.supervisor.messages import (
     PROTOCOL,
-    Apply,
     AgentStateChanged,
-    MarkMachineFailed,
-    InjectFault,
-    ShuttingDown,
+    Apply,
     ClientHello,
+    GetStatus,
+    InjectFault,
+    MachineStatusChanged,
+    MarkMachineFailed,
     Refused,
     RelayCommand,
     Restart,
     Restarted,
+    ResumeProcess,
+    ServerHello,
     Shutdown,
-    MachineStatusChanged,
-    GetStatus,
+    ShuttingDown,
     Stop,
     Stopped,
     Subscribe,
-    ResumeProcess,
-    ServerHello,
 )
-from argosy.engine.supervisor.cooperative_yield import CooperativeYield
-from argosy.engine.peering.relayed_command import run_relayed_command
-from argosy.engine.process.leftover_processes import agents_by_lease
-from argosy.engine.supervisor.status_report import fleet_status, agent_status, agent_statuses, waiting_on
 from argosy.engine.supervisor.rollout import Rollout
-from argosy.engine.state.applied_plan import specs_missing_from_plan, load_applied_plan
+from argosy.engine.supervisor.status_report import agent_status, agent_statuses, fleet_status, waiting_on
 from argosy.engine.unit.state_machine import FINAL_STATES, State
-from argosy.engine.deploy.tree_version import RecordedVersion
+from argosy.engine.unit.unit_manager import UnitManager
 from argosy.fault import ArgosyError, Fault, MissingError, RefusedError
 from argosy.fleet.dependency_graph import graph_from_edges
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from argosy.engine.supervisor.control_server import ClientSession, ControlSession
-    from argosy.engine.peering.remote_agent import RemoteAgent
-    from argosy.engine.state.state_dir import StateDir
     from argosy.engine.peering.peer_connection import PeerConnection
     from argosy.engine.peering.peering_plan import PeeringPlan
+    from argosy.engine.peering.remote_agent import RemoteAgent
+    from argosy.engine.state.state_dir import StateDir
+    from argosy.engine.supervisor.control_server import ClientSession, ControlSession
     from argosy.engine.supervisor.messages import ControlMessage, ControlRequest
     from argosy.engine.unit.unit import Unit
 
@@ -115,7 +115,9 @@ class Supervisor:
         self._unit_manager.set_remote_agents(self._peers.remote_agents)
         self._federation = Federation(self._peers)
         self._rollout = Rollout(self._unit_manager, self._peers)
-        self._descriptor_reserve = DescriptorReserve(loop, lambda: self._unit_manager.event_log.append("few-descriptors"))
+        self._descriptor_reserve = DescriptorReserve(
+            loop, lambda: self._unit_manager.event_log.append("few-descriptors")
+        )
         self._fault_injector = FaultInjector(self._unit_manager)
         self._hub_process = HubProcess(state_dir, loop, self._unit_manager.event_log)
         self._sessions: Collection[ControlSession] = ()
@@ -152,7 +154,9 @@ class Supervisor:
         known_cell_units = {hull.name for hull in cell_units.values()}
         await self._adopt_leases(known_cell_units)
         with contextlib.suppress(OSError, MissingError):  # the next start says why it cannot be made
-            while self._unit_manager.repair_state_dir():  # deleted meanwhile: who was not adopted yet is in no lease now
+            while (
+                self._unit_manager.repair_state_dir()
+            ):  # deleted meanwhile: who was not adopted yet is in no lease now
                 self._unit_manager.recreate_lost_leases()
                 await self._adopt_leases(known_cell_units)
         for name in leaving:
@@ -183,13 +187,20 @@ class Supervisor:
         units = self._unit_manager.units
         for name in self._rollout.graph.start_order():
             saved_state = self._unit_manager.unit_states.read(name) if name in units else None
-            was_up = saved_state is not None and saved_state.desired_up and saved_state.state not in (State.EXITED, State.GIVEN_UP)
+            was_up = (
+                saved_state is not None
+                and saved_state.desired_up
+                and saved_state.state not in (State.EXITED, State.GIVEN_UP)
+            )
             if was_up and (not units[name].has_process or units[name].is_leftover):
                 units[name].start()
 
     async def _adopt_leases(self, known_cell_units: Collection[str]) -> None:
         """Take over whoever has a lease and lives. known: processes of cells that are in the roster."""
-        unplanned = specs_missing_from_plan(self._state_dir, [each for each in agents_by_lease(self._state_dir) if each not in known_cell_units])
+        unplanned = specs_missing_from_plan(
+            self._state_dir,
+            [each for each in agents_by_lease(self._state_dir) if each not in known_cell_units],
+        )
         self._unit_manager.add_units(unplanned.agents, unplanned.cell_processes)
         await asyncio.sleep(0)
         self._was_used = bool(await self._unit_manager.adopt_running()) or self._was_used
@@ -250,7 +261,9 @@ class Supervisor:
             case Stop():
                 with self._preempt("down", session):
                     # What the hub has not heard of the end, it reads in the diary at its next start.
-                    hub = None if request.names is not None else asyncio.ensure_future(self._hub_process.stop())
+                    hub = (
+                        None if request.names is not None else asyncio.ensure_future(self._hub_process.stop())
+                    )
                     stopped = await self._stop(request)
                     if not stopped.still_running:
                         await self._unit_manager.wait_leftovers_gone()
@@ -272,7 +285,15 @@ class Supervisor:
         session.send(message)
 
     def _handle_immediately(
-        self, session: ClientSession, request: ClientHello | GetStatus | Subscribe | MarkMachineFailed | InjectFault | ResumeProcess | Shutdown
+        self,
+        session: ClientSession,
+        request: ClientHello
+        | GetStatus
+        | Subscribe
+        | MarkMachineFailed
+        | InjectFault
+        | ResumeProcess
+        | Shutdown,
     ) -> None:
         match request:
             case ClientHello():
@@ -289,7 +310,12 @@ class Supervisor:
                 )
             case GetStatus():
                 session.send(
-                    fleet_status(self._unit_manager, self.started_s, self._peers.machine_statuses(), self._hub_process.describe_problem())
+                    fleet_status(
+                        self._unit_manager,
+                        self.started_s,
+                        self._peers.machine_statuses(),
+                        self._hub_process.describe_problem(),
+                    )
                 )
             case MarkMachineFailed():
                 self._peers.mark_machine_failed(request.machine, request.reason)
@@ -332,7 +358,9 @@ class Supervisor:
         apply_plan = await self._rollout.prepare(request, session.pid)
         session.send(apply_plan.change.to_preview(len(apply_plan.plan.declared)))
         was_subscribed, session.is_subscribed = session.is_subscribed, True
-        remote_apply = self._federation.apply(request, apply_plan.remote_scope, session, self._rollout.on_machine_done)
+        remote_apply = self._federation.apply(
+            request, apply_plan.remote_scope, session, self._rollout.on_machine_done
+        )
         try:
             summary = await self._rollout.execute(apply_plan, remote_apply.machines, lambda: session.is_gone)
         finally:
@@ -352,10 +380,14 @@ class Supervisor:
 
     async def _stop(self, request: Stop) -> Stopped:
         local_names = self._local_names(request.names, self._unit_manager.units)
-        stopping_elsewhere = request.stopping_elsewhere or self._local_names(request.names, self._peers.remote_agents)
+        stopping_elsewhere = request.stopping_elsewhere or self._local_names(
+            request.names, self._peers.remote_agents
+        )
         local_result, remote_results = await asyncio.gather(
             self._rollout.stop(
-                None if request.names is None else local_names, force=request.force, stopping_elsewhere=stopping_elsewhere
+                None if request.names is None else local_names,
+                force=request.force,
+                stopping_elsewhere=stopping_elsewhere,
             ),
             self._federation.stop(request, local_names),
         )
@@ -378,7 +410,9 @@ class Supervisor:
             restarted=sorted(name for part in results for name in part.restarted),
             not_ready={name: why for part in results for name, why in part.not_ready.items()},
             reconnected=sorted(name for part in results for name in part.reconnected),
-            restarted_with_cell={cell: names for part in results for cell, names in part.restarted_with_cell.items()},
+            restarted_with_cell={
+                cell: names for part in results for cell, names in part.restarted_with_cell.items()
+            },
             seconds=max(part.seconds for part in results),
         )
 
@@ -419,12 +453,18 @@ class Supervisor:
 
     def _on_reachability_change(self, connection: PeerConnection) -> None:
         kind = "machine-linked" if connection.is_connected else "machine-blind"
-        self._unit_manager.event_log.append(kind, text=f"machine `{connection.machine}` {connection.reason}".rstrip())
+        self._unit_manager.event_log.append(
+            kind, text=f"machine `{connection.machine}` {connection.reason}".rstrip()
+        )
         remote_agents = self._peers.remote_agents_of(connection.machine)
         self._unit_manager.on_reachability_change(remote_agents)
         for remote_agent in remote_agents:
             self._rollout.on_transition(remote_agent)
-        self._broadcast(MachineStatusChanged(machine=connection.machine, status=self._peers.machine_statuses()[connection.machine]))
+        self._broadcast(
+            MachineStatusChanged(
+                machine=connection.machine, status=self._peers.machine_statuses()[connection.machine]
+            )
+        )
 
     def _on_unit_change(self, unit: Unit) -> None:
         self._rollout.on_transition(unit)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from argosy.agent.health import Status
 from argosy.agent.notifier import HEARTBEAT_S
+from argosy.engine.unit.liveness import watch_liveness
 from argosy.engine.unit.notify_socket import NotifySocket
 from argosy.engine.unit.probe import ProbeTarget, wait_ready
-from argosy.engine.unit.liveness import watch_liveness
 from argosy.fleet.fleet_spec import Probe
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from argosy.engine.process.helper_process import HelperResult
-    from argosy.engine.unit.notify_batcher import NotifyBatcher
     from argosy.engine.process.port_owners import PortOwners
-    from argosy.engine.unit.process_plan import ProcessSpec, LivenessSchedule
+    from argosy.engine.unit.notify_batcher import NotifyBatcher
+    from argosy.engine.unit.process_plan import LivenessSchedule, ProcessSpec
 
 SILENT_AFTER_S: Final = 4 * HEARTBEAT_S
 
@@ -133,7 +133,9 @@ class AgentMonitor:
 
     def _probe_target(self) -> ProbeTarget:
         assert self._spec is not None, "a process is expected"
-        return ProbeTarget(self._spec.host, self._pid, self._log, self._log_start, self._run_helper, self._listeners)
+        return ProbeTarget(
+            self._spec.host, self._pid, self._log, self._log_start, self._run_helper, self._listeners
+        )
 
     async def _await_readiness(self, probe: Probe, port: int | None) -> None:
         status = await wait_ready(probe, port, self._probe_target(), self._record_finding)
@@ -147,7 +149,9 @@ class AgentMonitor:
         """Ask on and on whether it lives, if it has a liveness probe and is not asked yet."""
         spec = self._spec
         if self._liveness_task is None and spec is not None and spec.liveness is not None:
-            self._liveness_task = self._create_task(self._watch_liveness(spec.liveness, spec.liveness_schedule))
+            self._liveness_task = self._create_task(
+                self._watch_liveness(spec.liveness, spec.liveness_schedule)
+            )
 
     async def _watch_liveness(self, liveness: Probe, schedule: LivenessSchedule) -> None:
         reason = await watch_liveness(liveness, self._probe_target(), schedule, self._on_alive)

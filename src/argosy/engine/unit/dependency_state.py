@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argosy.agent.health import Status
-from argosy.engine.unit.heartbeat import describe_silence
-from argosy.engine.unit.state_machine import FINAL_STATES, UnitEvent, State
 from argosy.engine.unit.context import FailedDependency
+from argosy.engine.unit.heartbeat import describe_silence
+from argosy.engine.unit.state_machine import FINAL_STATES, State, UnitEvent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from argosy.engine.unit.context import DependencyStatus, Dependency
+    from argosy.engine.unit.context import Dependency, DependencyStatus
 
 
 def evaluate_dependencies(dependencies: DependencyStatus, state: State) -> tuple[UnitEvent, str] | None:

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from argosy.agent.health import Status
-    from argosy.engine.unit.process_plan import LivenessSchedule
     from argosy.engine.unit.probe import ProbeTarget
+    from argosy.engine.unit.process_plan import LivenessSchedule
     from argosy.fleet.fleet_spec import Probe
 
 # A look that took this much longer than any may: this process itself was stopped meanwhile.
 _STALL_S = 1.0
 
 
-async def watch_liveness(probe: Probe, target: ProbeTarget, schedule: LivenessSchedule, on_alive: Callable[[Status], None]) -> str:
+async def watch_liveness(
+    probe: Probe, target: ProbeTarget, schedule: LivenessSchedule, on_alive: Callable[[Status], None]
+) -> str:
     """Return, in words, why the agent is no more alive.
 
     on_alive(status): told after each look that found it alive.

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from argosy.agent.health import Status, normalize_status
-from argosy.engine.unit.http_get import get_status
 from argosy.engine.logs.line_search import LineSearch
+from argosy.engine.unit.http_get import get_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,7 +54,9 @@ class ProbeResult(NamedTuple):
     description: str = ""
 
 
-async def wait_ready(probe: Probe, port: int | None, target: ProbeTarget, on_finding: Callable[[str], None]) -> Status:
+async def wait_ready(
+    probe: Probe, port: int | None, target: ProbeTarget, on_finding: Callable[[str], None]
+) -> Status:
     """Return once the program is ready by `probe`: OK or DEGRADED.
 
     Never gives up: the start deadline is the caller's. tell(words): what was found instead, each time.

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from argosy.engine.cells.cell_plan import plan_cell_units
-from argosy.engine.process.env_file import read_env_file
 from argosy.engine.logs.log_retention import LogLimits
+from argosy.engine.process.env_file import read_env_file
 from argosy.fault import InputError
 from argosy.fleet.fleet_spec import Liveness, Need, Probe
 from argosy.fleet.quantities import parse_duration_s, parse_size_bytes
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from argosy.engine.state.state_dir import StateDir
-    from argosy.fleet.placement import Endpoint, Placement
     from argosy.fleet.fleet_spec import AgentSpec, Fleet, Logs
+    from argosy.fleet.placement import Endpoint, Placement
 
 # What one service manager tells its child must not reach the children of that child.
 _CALLER_ONLY_VARIABLES = frozenset(
@@ -126,7 +126,9 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     preload: str | tuple[str, ...] = "auto"
 
 
-def plan_fleet(fleet: Fleet, placement: Placement, here: Iterable[str | None], state_dir: StateDir) -> ProcessPlan:
+def plan_fleet(
+    fleet: Fleet, placement: Placement, here: Iterable[str | None], state_dir: StateDir
+) -> ProcessPlan:
     """Return the plan of the agents whose machine is one of `here`.
 
     What an agent lacks (its script, folder or env_file) is its own `refusal`; the others can start.
@@ -205,7 +207,11 @@ class _WorkingDirectories:
 
 
 def _plan_process(
-    agent: AgentSpec, fleet: Fleet, placement: Placement, state_dir: StateDir, directories: _WorkingDirectories
+    agent: AgentSpec,
+    fleet: Fleet,
+    placement: Placement,
+    state_dir: StateDir,
+    directories: _WorkingDirectories,
 ) -> ProcessSpec:
     root, (cwd, has_cwd) = directories.root, directories.resolve(agent.cwd)
     interface = placement.bind_address_of(agent.name)

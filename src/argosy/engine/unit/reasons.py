@@ -28,7 +28,9 @@ def describe_exit_reason(process_exit: ProcessExit, uptime_s: float, log: Path, 
     return description
 
 
-def describe_start_timeout(spec: ProcessSpec, pid: int | None, log: Path, log_start: int, last_finding: str) -> str:
+def describe_start_timeout(
+    spec: ProcessSpec, pid: int | None, log: Path, log_start: int, last_finding: str
+) -> str:
     """Return that a process missed its start deadline, and what its probe found instead.
 
     log_start: as above.

@@ -86,19 +86,25 @@ def stop_grace_s(spec: ProcessSpec, cause: str) -> float:
     return min(spec.stop_timeout_s, FROZEN_GRACE_S) if cause == "frozen" else spec.stop_timeout_s
 
 
-def decide_exit(spec: ProcessSpec, process_exit: ProcessExit, desired_up: bool, budget: RestartBudget, now: float) -> ExitDecision:
+def decide_exit(
+    spec: ProcessSpec, process_exit: ProcessExit, desired_up: bool, budget: RestartBudget, now: float
+) -> ExitDecision:
     """Return what follows the end of a process, by its `restart` and its budget."""
     if not desired_up:
         return ExitDecision(UnitEvent.FINISHED)
     if process_exit.code in NOT_STARTED and process_exit.cause == "exit":
-        return ExitDecision(UnitEvent.RETRY, 0.05, is_counted=False)  # no user code has run: counts towards no limit
+        return ExitDecision(
+            UnitEvent.RETRY, 0.05, is_counted=False
+        )  # no user code has run: counts towards no limit
     if process_exit.is_permanent and spec.restart != "never":
         return ExitDecision(UnitEvent.GIVE_UP)
     if not _should_restart(spec.restart, process_exit):
         is_clean = process_exit.code == 0 and process_exit.cause == "exit"
         return ExitDecision(UnitEvent.FINISHED if is_clean or spec.restart == "never" else UnitEvent.GIVE_UP)
     if process_exit.is_injected:
-        return ExitDecision(UnitEvent.RETRY)  # the agent is not at fault: spends no restart, and waits for none
+        return ExitDecision(
+            UnitEvent.RETRY
+        )  # the agent is not at fault: spends no restart, and waits for none
     count = budget.record_restart(now, was_ready=process_exit.was_ready)
     if count is None:
         return ExitDecision(UnitEvent.GIVE_UP)

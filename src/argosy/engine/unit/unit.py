@@ -12,30 +12,42 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from argosy.engine.process.os_process import lease
-from argosy.engine.process.os_process import os_process
-from argosy.engine.unit.dependency_state import health_event, evaluate_dependencies
-from argosy.engine.explain.startup_fault_search import is_confirmed_by, describe_startup_fault
+from argosy.engine.explain.startup_fault_search import describe_startup_fault, is_confirmed_by
+from argosy.engine.logs.log_file import append_end_notice, last_lines, log_size, most_relevant_line, open_log
+from argosy.engine.process import lease, os_process
 from argosy.engine.process.managed_process import ManagedProcess
-from argosy.engine.logs.log_file import append_end_notice, last_lines, log_size, open_log, most_relevant_line
-from argosy.engine.supervisor.messages import LastExit
-from argosy.engine.unit.restart_policy import RestartBudget, ProcessExit, decide_exit, stop_grace_s, with_jitter
-from argosy.engine.unit.agent_monitor import AgentMonitor
-from argosy.engine.unit.state_machine import READY_STATES, RUNNING_STATES, UnitAction, UnitEvent, State, next_transition
-from argosy.engine.unit.timers import Timers
 from argosy.engine.state.unit_state_store import PersistedUnitState, snapshot
+from argosy.engine.supervisor.messages import LastExit
+from argosy.engine.unit.agent_monitor import AgentMonitor
+from argosy.engine.unit.dependency_state import evaluate_dependencies, health_event
 from argosy.engine.unit.reasons import describe_exit_reason, describe_start_timeout
-from argosy.fleet.redaction import Redactor
+from argosy.engine.unit.restart_policy import (
+    ProcessExit,
+    RestartBudget,
+    decide_exit,
+    stop_grace_s,
+    with_jitter,
+)
+from argosy.engine.unit.state_machine import (
+    READY_STATES,
+    RUNNING_STATES,
+    State,
+    UnitAction,
+    UnitEvent,
+    next_transition,
+)
+from argosy.engine.unit.timers import Timers
 from argosy.fleet.quantities import format_count, format_size
+from argosy.fleet.redaction import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from argosy.engine.admission.memory_sampler import ProcessMemory
     from argosy.engine.fork.fork_protocol import Spawned
-    from argosy.engine.unit.process_plan import ProcessSpec
     from argosy.engine.process.os_process import ProcessIdentity
     from argosy.engine.unit.context import UnitContext
+    from argosy.engine.unit.process_plan import ProcessSpec
     from argosy.fault import Fault
 
 _DIAGNOSIS_TIMEOUT_S = 15.0
@@ -89,7 +101,9 @@ class Unit:
         self._log = context.state_dir.log_file(spec.name)
         path, run_helper = context.state_dir.notify_socket(spec.name), partial(context.run_helper, self)
         callbacks = (context.drain_fork_events, self._on_health, self._on_frozen)
-        self._monitor = AgentMonitor(path, self._log, context.loop, run_helper, context.listeners, context.notify_batcher, *callbacks)
+        self._monitor = AgentMonitor(
+            path, self._log, context.loop, run_helper, context.listeners, context.notify_batcher, *callbacks
+        )
         self._process = ManagedProcess(spec.name, context, self.on_exit, self._on_leftover)
         self._exit_cause = "exit"
         self._pending_spec: ProcessSpec | None = None
@@ -229,7 +243,10 @@ class Unit:
     # ---- the state machine
 
     def _fire(self, event: UnitEvent, reason: str) -> None:
-        before, redacted = self.state, self._redactor.redact(reason)  # its last words may hold what it was told
+        before, redacted = (
+            self.state,
+            self._redactor.redact(reason),
+        )  # its last words may hold what it was told
         self.state, action = next_transition(before, event)
         if self.state is before and action is UnitAction.NONE:
             return
@@ -313,7 +330,9 @@ class Unit:
             self._fail_start(f"its lease cannot be read: {error.strerror}")
             return
         if not is_adopted:
-            self._process.wait_until_gone(self._request_fork)  # what an earlier process left behind goes first
+            self._process.wait_until_gone(
+                self._request_fork
+            )  # what an earlier process left behind goes first
 
     def _request_fork(self) -> None:
         """Have the process forked; a held port is a failed start like any other."""
@@ -380,7 +399,10 @@ class Unit:
         self._monitor.listen()
         if self.desired_up:
             if saved is None:  # a supervisor would have ended one that was late
-                was_ready = lease.lease_age_s(self._context.state_dir.lease_file(self.name)) > self.spec.start_timeout_s
+                was_ready = (
+                    lease.lease_age_s(self._context.state_dir.lease_file(self.name))
+                    > self.spec.start_timeout_s
+                )
             else:
                 was_ready = is_same and state.ready_s is not None
             self._timers.arm("deadline", self.spec.start_timeout_s, self._on_start_timeout)
@@ -414,7 +436,9 @@ class Unit:
         self._fire(UnitEvent.TIMEOUT, self._describe_timeout())
 
     def _describe_timeout(self) -> str:
-        return describe_start_timeout(self.spec, self.pid, self._log, self.log_start, self._monitor.last_finding)
+        return describe_start_timeout(
+            self.spec, self.pid, self._log, self.log_start, self._monitor.last_finding
+        )
 
     def _on_frozen(self, reason: str) -> None:
         self._exit_cause = "frozen"
@@ -448,9 +472,19 @@ class Unit:
         is_expected = self._exit_cause != "exit" or self.state is State.STOPPING
         fatal_error = "" if is_expected else self._monitor.fatal_error
         code, was_ready = os_process.exit_code(status), self.ready_at is not None
-        process_exit = ProcessExit(code, self._exit_cause, was_ready, is_permanent=bool(fatal_error), is_injected=self.has_injected_fault)
+        process_exit = ProcessExit(
+            code,
+            self._exit_cause,
+            was_ready,
+            is_permanent=bool(fatal_error),
+            is_injected=self.has_injected_fault,
+        )
         uptime_s = self._context.loop.time() - self.started_at
-        reason = self.reason if is_expected else describe_exit_reason(process_exit, uptime_s, self._log, self.log_start)
+        reason = (
+            self.reason
+            if is_expected
+            else describe_exit_reason(process_exit, uptime_s, self._log, self.log_start)
+        )
         reason = f"cannot start: {fatal_error}" if fatal_error else reason
         if self._context.was_oom_killed(self):
             reason = f"{reason}; it had more than its `memory` of {format_size(self.spec.memory_bytes or 0)}"
@@ -476,10 +510,16 @@ class Unit:
             self._schedule_restart(UnitEvent.RETRY, "restarting", 0.0)
             return
         self._has_exited_with_error = process_exit.code != 0
-        decision = decide_exit(self.spec, process_exit, self.desired_up, self._budget, self._context.loop.time())
+        decision = decide_exit(
+            self.spec, process_exit, self.desired_up, self._budget, self._context.loop.time()
+        )
         if decision.event is UnitEvent.RETRY:
             retry = partial(
-                self._schedule_restart, decision.event, reason, decision.delay_s, is_counted=decision.is_counted
+                self._schedule_restart,
+                decision.event,
+                reason,
+                decision.delay_s,
+                is_counted=decision.is_counted,
             )
             if process_exit.may_be_permanent and not self._is_diagnosed:
                 self._diagnose(reason, retry)
@@ -512,7 +552,9 @@ class Unit:
         else:
             retry()
 
-    def _schedule_restart(self, event: UnitEvent, reason: str, delay_s: float, *, is_counted: bool = True) -> None:
+    def _schedule_restart(
+        self, event: UnitEvent, reason: str, delay_s: float, *, is_counted: bool = True
+    ) -> None:
         self.restarts += is_counted
         self.last_failure = self._redactor.redact(reason)
         self._fire(event, reason)

@@ -12,43 +12,42 @@ import time
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
-from argosy.engine.process.os_process import lease
-from argosy.engine.process.os_process import os_process
-from argosy.engine.admission.memory_history import MemoryHistory
-from argosy.engine.unit.heartbeat import HeartbeatWatch
-from argosy.engine.cells.managed_cell import ManagedCell
-from argosy.engine.unit.dependency_state import root_cause
-from argosy.engine.state.event_log import REMOTE_STATE, EventLog
-from argosy.engine.explain.startup_fault_search import StartupFaultSearch
 from argosy.engine.admission.gpu_memory import GpuMemoryWatch
-from argosy.engine.unit.notify_batcher import NotifyBatcher
-from argosy.engine.process.port_owners import PortOwners
-from argosy.engine.logs.log_keeper import LogKeeper
-from argosy.engine.logs.log_file import LogMark
-from argosy.engine.cells.member import CellMember
+from argosy.engine.admission.memory_history import MemoryHistory
 from argosy.engine.admission.memory_sampler import MemorySampler
-from argosy.engine.fork.launcher import ProcessLauncher
-from argosy.engine.supervisor.cooperative_yield import CooperativeYield
-from argosy.engine.state.file_backups import FileBackups
-from argosy.engine.state.ownership import StateDirOwnership, Ownership
-from argosy.engine.process.leftover_processes import agents_by_proc, find_leftovers
 from argosy.engine.admission.queue import AdmissionQueue
+from argosy.engine.cells.managed_cell import ManagedCell
+from argosy.engine.cells.member import CellMember
+from argosy.engine.explain.startup_fault_search import StartupFaultSearch
+from argosy.engine.fork.launcher import ProcessLauncher
+from argosy.engine.logs.log_file import LogMark
+from argosy.engine.logs.log_keeper import LogKeeper
+from argosy.engine.process import lease, os_process
+from argosy.engine.process.leftover_processes import agents_by_proc, find_leftovers
+from argosy.engine.process.port_owners import PortOwners
 from argosy.engine.state.applied_plan import specs_missing_from_plan
-from argosy.engine.unit.state_machine import FINAL_STATES, READY_STATES, State
-from argosy.engine.unit.context import FailedDependency, DependencyStatus
-from argosy.engine.unit.unit import Unit
+from argosy.engine.state.event_log import REMOTE_STATE, EventLog
+from argosy.engine.state.file_backups import FileBackups
+from argosy.engine.state.ownership import Ownership, StateDirOwnership
 from argosy.engine.state.unit_state_store import UnitStateStore
+from argosy.engine.supervisor.cooperative_yield import CooperativeYield
+from argosy.engine.unit.context import DependencyStatus, FailedDependency
+from argosy.engine.unit.dependency_state import root_cause
+from argosy.engine.unit.heartbeat import HeartbeatWatch
+from argosy.engine.unit.notify_batcher import NotifyBatcher
+from argosy.engine.unit.state_machine import FINAL_STATES, READY_STATES, State
+from argosy.engine.unit.unit import Unit
 from argosy.fault import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from argosy.engine.deploy.tree_version import RecordedVersion
     from argosy.engine.peering.remote_agent import RemoteAgent
     from argosy.engine.process.helper_process import HelperResult
     from argosy.engine.state.state_dir import StateDir
-    from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
     from argosy.engine.unit.context import Dependency
-    from argosy.engine.deploy.tree_version import RecordedVersion
+    from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
     from argosy.fault import Fault
 
 
@@ -90,11 +89,15 @@ class UnitManager:
         self.remote_agents: dict[str, RemoteAgent] = {}
         # By name, whoever is here or elsewhere; a unit here has its name to itself.
         self.all_agents: Mapping[str, Dependency] = ChainMap[str, Any](self.units, self.remote_agents)
-        self._startup_fault_search = StartupFaultSearch(loop, lambda command, within_s: self.launcher.run_engine_helper(command, within_s))
+        self._startup_fault_search = StartupFaultSearch(
+            loop, lambda command, within_s: self.launcher.run_engine_helper(command, within_s)
+        )
         self._memory_history = MemoryHistory(state_dir.memory_history)
         self.launcher = ProcessLauncher(self)
         gpu = GpuMemoryWatch(loop, self.launcher.run_engine_helper, lambda: self._admission.schedule())
-        self._admission = AdmissionQueue(loop, (self.units, self._cell_units), self._memory_history, gpu, self._on_wait_reason_change)
+        self._admission = AdmissionQueue(
+            loop, (self.units, self._cell_units), self._memory_history, gpu, self._on_wait_reason_change
+        )
         self._log_keeper = LogKeeper(state_dir.logs_dir, loop)
         self._memory_sampler = MemorySampler(loop, self.process_units, self._on_memory_sample)
         self._heartbeat_watch = HeartbeatWatch(loop, self.units.values)
@@ -136,14 +139,18 @@ class UnitManager:
             if existing is not None:
                 self.remove_unit(name)
             managed_cell = self.cells[spec.cell] if spec.cell is not None else None
-            self.units[name] = Unit(spec, self) if managed_cell is None else CellMember(spec, self, managed_cell)
+            self.units[name] = (
+                Unit(spec, self) if managed_cell is None else CellMember(spec, self, managed_cell)
+            )
 
     def remove_unit(self, name: str) -> None:
         """Drop a unit that is no more part of the fleet and has no process; and a cell with nobody in it."""
         unit = self.units.pop(name, None)
         if unit is not None:
             unit.close()
-        for empty in [each for each in self.cells.values() if not each.members and not each.cell_unit.has_process]:
+        for empty in [
+            each for each in self.cells.values() if not each.members and not each.cell_unit.has_process
+        ]:
             if self.plan is None or empty.name not in self.plan.cell_processes:
                 del self._cell_units[empty.cell_unit.name]
                 self.cells.pop(empty.name).close()
@@ -188,7 +195,12 @@ class UnitManager:
         process_units = {unit.name: unit for unit in self.process_units()}
         living = {name for name, unit in process_units.items() if unit.pid is not None}
         leftovers = find_leftovers(self.state_dir, living, is_new_state_dir=is_new_state_dir)
-        self.add_units(specs_missing_from_plan(self.state_dir, [name for name in leftovers if name not in process_units]).agents, {})
+        self.add_units(
+            specs_missing_from_plan(
+                self.state_dir, [name for name in leftovers if name not in process_units]
+            ).agents,
+            {},
+        )
         for name, pids in leftovers.items():
             self._ever_started.add(name)
             unit = process_units.get(name) or self.units[name]
@@ -298,7 +310,9 @@ class UnitManager:
 
     def mark_log_start(self, name: str, offset: int, pid: int) -> None:
         """Have readers know where in the log of `name` the output of its new process begins."""
-        self._log_keeper.expect_process_output(self.state_dir.log_file(name), LogMark(time.time(), offset, pid))
+        self._log_keeper.expect_process_output(
+            self.state_dir.log_file(name), LogMark(time.time(), offset, pid)
+        )
 
     def had_process(self, name: str) -> bool:
         """Return whether a process of this name was ordered or adopted here before."""

@@ -14,13 +14,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers.fleet_file_writer import summarize_plan, render_fleet_file
+from argosy.fleet.importers.fleet_file_writer import render_fleet_file, summarize_plan
+from argosy.fleet.importers.format_detection import SUPPORTED_FORMATS
 from argosy.fleet.importers.import_model import ImportDecision, ImportPlan
 from argosy.fleet.importers.merge import merge_sources
-from argosy.fleet.importers.format_detection import SUPPORTED_FORMATS
 from argosy.fleet.importers.source_search import find_sources
 
-__all__ = ["SUPPORTED_FORMATS", "ImportDecision", "ImportPlan", "summarize_plan", "render_fleet_file", "plan_import"]
+__all__ = [
+    "SUPPORTED_FORMATS",
+    "ImportDecision",
+    "ImportPlan",
+    "summarize_plan",
+    "render_fleet_file",
+    "plan_import",
+]
 
 
 def plan_import(

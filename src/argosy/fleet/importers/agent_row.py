@@ -72,7 +72,9 @@ def group_of(key_path: KeyPath) -> str | None:
 
 def _is_script(key: str, value: object) -> bool:
     # `path` and `file` name many things; only a Python file is taken for a script.
-    return isinstance(value, str) and bool(value.strip()) and (key in _SCRIPT_KEYS[:2] or value.endswith(".py"))
+    return (
+        isinstance(value, str) and bool(value.strip()) and (key in _SCRIPT_KEYS[:2] or value.endswith(".py"))
+    )
 
 
 class AgentRowReader:
@@ -102,7 +104,9 @@ class AgentRowReader:
         )
 
     def _add_decision(self, row: AgentRow, key: str, what: str, why: str) -> None:
-        self.decisions.append(ImportDecision(self._input_file.location_of((*row.path, key)), what, why, row.name))
+        self.decisions.append(
+            ImportDecision(self._input_file.location_of((*row.path, key)), what, why, row.name)
+        )
 
     def _command(self, row: AgentRow) -> CommandLine:
         for key in _SCRIPT_KEYS:
@@ -124,7 +128,9 @@ class AgentRowReader:
         if isinstance(value, str | list):
             return self._split_argv(row, key)
         if value:
-            self._add_decision(row, key, f"`{key}` is not taken over", "it is no list of words; write it as `args`")
+            self._add_decision(
+                row, key, f"`{key}` is not taken over", "it is no list of words; write it as `args`"
+            )
         return ()
 
     def _split_argv(self, row: AgentRow, key: str) -> tuple[str, ...]:
@@ -168,7 +174,9 @@ class AgentRowReader:
         key = _first_present_key(row, _DEPENDENCY_KEYS)
         value = row.keys.get(key)
         if isinstance(value, dict):
-            return tuple(ImportedEdge(str(to), self._input_file.location_of((*row.path, key, to))) for to in value)
+            return tuple(
+                ImportedEdge(str(to), self._input_file.location_of((*row.path, key, to))) for to in value
+            )
         edges = []
         for at, item in enumerate(_as_list(value)):
             where = self._input_file.location_of((*row.path, key, at))

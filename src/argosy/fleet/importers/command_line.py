@@ -44,7 +44,9 @@ def parse_argv(argv: tuple[str, ...]) -> CommandLine:
     if rest[:1] == ("-u",):
         rest, env = rest[1:], {**env, "PYTHONUNBUFFERED": "1"}
     if not rest or not rest[0].endswith(".py") or rest[0].startswith("-"):
-        return CommandLine(argv, env={name: value for name, value in env.items() if name != "PYTHONUNBUFFERED"})
+        return CommandLine(
+            argv, env={name: value for name, value in env.items() if name != "PYTHONUNBUFFERED"}
+        )
     python = None if argv[0] in ("python", "python3") else argv[0]
     return CommandLine(rest[0], rest[1:], env, python)
 

@@ -33,14 +33,18 @@ class ContainerPaths:
         for candidate in self._candidates(inside):
             if candidate.is_file():
                 return str(candidate)
-        relative = inside.relative_to(self._working_dir) if inside.is_relative_to(self._working_dir) else inside
+        relative = (
+            inside.relative_to(self._working_dir) if inside.is_relative_to(self._working_dir) else inside
+        )
         return str(relative).lstrip("/")
 
     def host_working_dir(self) -> str | None:
         """Return where the container's working folder is here; None when that cannot be told."""
         if self._working_dir == PurePosixPath("/"):
             return str(self.context)
-        return next((str(one) for one in self._candidates(self._working_dir) if one.is_dir()), str(self.context))
+        return next(
+            (str(one) for one in self._candidates(self._working_dir) if one.is_dir()), str(self.context)
+        )
 
     def _candidates(self, inside: PurePosixPath) -> list[Path]:
         """Return where a container path may be: in a mount, else in the context, longest tail first."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent
-from argosy.fleet.importers.unique_names import to_fleet_name, make_unique
+from argosy.fleet.importers.unique_names import make_unique, to_fleet_name
 from argosy.fleet.redaction import redact_text
 
 # What two rows of one agent may say, with the word for it in a startup config.
@@ -73,13 +73,13 @@ def _merge_rows(first: ImportedAgent, other: ImportedAgent) -> ImportedAgent:
 def _merge_decisions(name: str, first: ImportedAgent, other: ImportedAgent) -> Iterator[ImportDecision]:
     on = f" on port {first.port}" if first.port is not None and first.port == other.port else ""
     what = f"`{first.name}` stands in two rows{on}, here and in {first.where}; they are one agent"
-    yield ImportDecision(other.where, what, "one name on one machine; the dependencies of both are kept", name)
+    yield ImportDecision(
+        other.where, what, "one name on one machine; the dependencies of both are kept", name
+    )
     for key, label in _FIELD_LABELS.items():
         mine, theirs = getattr(first, key), getattr(other, key)
         if mine not in _UNSET_VALUES and theirs not in _UNSET_VALUES and mine != theirs:
-            what = (
-                f"the {label} of `{first.name}` is {_quote_value(mine)} in {first.where} and {_quote_value(theirs)} here"
-            )
+            what = f"the {label} of `{first.name}` is {_quote_value(mine)} in {first.where} and {_quote_value(theirs)} here"
             yield ImportDecision(other.where, what, f"the first row holds: {_quote_value(mine)}", name)
 
 
@@ -96,7 +96,9 @@ def _choose_name(agent: ImportedAgent, machine: str, used_names: Mapping[str, Pl
     return make_unique(name, used_names)
 
 
-def _rename_decisions(name: str, agent: ImportedAgent, agents_by_name: Mapping[str, PlacedAgent]) -> Iterator[ImportDecision]:
+def _rename_decisions(
+    name: str, agent: ImportedAgent, agents_by_name: Mapping[str, PlacedAgent]
+) -> Iterator[ImportDecision]:
     if name == agent.name:
         return
     holder = agents_by_name.get(to_fleet_name(agent.name))

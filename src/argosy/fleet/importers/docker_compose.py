@@ -12,14 +12,20 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from argosy.fault import Fault, InputError
+from argosy.fleet.importers.agent_row import has_script, parse_port_value
 from argosy.fleet.importers.command_line import CommandLine, parse_argv
 from argosy.fleet.importers.container_paths import ContainerPaths
-from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportedEdge, ExternalService, ImportSource
-from argosy.fleet.importers.input_file import PlainData, InputFile, KeyPath
+from argosy.fleet.importers.import_model import (
+    ExternalService,
+    ImportDecision,
+    ImportedAgent,
+    ImportedEdge,
+    ImportSource,
+)
+from argosy.fleet.importers.input_file import InputFile, KeyPath, PlainData
 from argosy.fleet.importers.interpolation import Interpolation, read_env_file
-from argosy.fleet.importers.unsupported_keys import unsupported_key_decisions
 from argosy.fleet.importers.service_hostnames import hostname_decisions
-from argosy.fleet.importers.agent_row import parse_port_value, has_script
+from argosy.fleet.importers.unsupported_keys import unsupported_key_decisions
 
 COMPOSE_FORMAT = "a Docker Compose file (`services: {NAME: {command: ...}}`)"
 
@@ -181,7 +187,9 @@ class _ServiceReader:
         )
 
     def _add_decision(self, key: str, what: str, why: str) -> None:
-        self.decisions.append(ImportDecision(self._input_file.location_of((*self._key_path, key)), what, why, self._name))
+        self.decisions.append(
+            ImportDecision(self._input_file.location_of((*self._key_path, key)), what, why, self._name)
+        )
 
     def _container_argv(self) -> tuple[str, ...]:
         """Return what the container runs: entry point and command, else what its Dockerfile says."""
@@ -235,7 +243,9 @@ class _ServiceReader:
             outside = before[-1] if before else None
         port = parse_port_value(str(inside).partition("-")[0])
         if port is None or protocol not in ("", "tcp"):
-            self._add_decision("ports", f"the port `{item}` is left out", "a port is a TCP port from 1 to 65535")
+            self._add_decision(
+                "ports", f"the port `{item}` is left out", "a port is a TCP port from 1 to 65535"
+            )
             return []
         if outside not in (None, "", inside, str(inside)):
             what = f"`{self._name}` listens on {port}, published as {outside}"
@@ -245,7 +255,9 @@ class _ServiceReader:
     def _environment(self) -> dict[str, str]:
         value = self.keys.get("environment")
         if isinstance(value, dict):
-            pairs = [(name, None if one is None else self._variable_text(name, one)) for name, one in value.items()]
+            pairs = [
+                (name, None if one is None else self._variable_text(name, one)) for name, one in value.items()
+            ]
         else:
             texts = [str(one).partition("=") for one in value] if isinstance(value, list) else []
             pairs = [(name, text if sign else None) for name, sign, text in texts]
@@ -254,7 +266,11 @@ class _ServiceReader:
 
     def _variable_text(self, name: str, value: PlainData) -> str:
         """Return the value of a variable: filled in where it is text, as written where it is a number."""
-        return value if isinstance(value, str) else self._input_file.scalar_text((*self._key_path, "environment", name))
+        return (
+            value
+            if isinstance(value, str)
+            else self._input_file.scalar_text((*self._key_path, "environment", name))
+        )
 
     def _env_file(self) -> str | None:
         value = self.keys.get("env_file")
@@ -275,13 +291,17 @@ class _ServiceReader:
             yield self._dependency_edge(to, how if isinstance(how, dict) else {})
         links = self.keys.get("links")
         for at, item in enumerate(links if isinstance(links, list) else []):
-            yield ImportedEdge(str(item).partition(":")[0], self._input_file.location_of((*self._key_path, "links", at)))
+            yield ImportedEdge(
+                str(item).partition(":")[0], self._input_file.location_of((*self._key_path, "links", at))
+            )
 
     def _dependency_edge(self, to: str, options: Mapping[str, PlainData]) -> ImportedEdge:
         where = self._input_file.location_of((*self._key_path, "depends_on", to))
         if options.get("condition") == "service_completed_successfully":
             what = f"`{self._name}` needs `{to}` to be ready; Compose waits until it has ended well"
-            self.decisions.append(ImportDecision(where, what, "an agent is expected to go on running", self._name))
+            self.decisions.append(
+                ImportDecision(where, what, "an agent is expected to go on running", self._name)
+            )
         if options.get("required") is False:
             return ImportedEdge(to, where, "want")
         return ImportedEdge(to, where)
@@ -292,7 +312,9 @@ class _ServiceReader:
             return True
         names = ", ".join(f"`{one}`" for one in profiles) if isinstance(profiles, list) else f"`{profiles}`"
         what = f"`{self._name}` starts only with the profile {names} today and gets `required: false`"
-        self._add_decision("profiles", what, "argosy starts every agent of the file: take it out, or use `--only`")
+        self._add_decision(
+            "profiles", what, "argosy starts every agent of the file: take it out, or use `--only`"
+        )
         return False
 
     def _restart(self) -> Literal["on-failure", "always", "never"] | None:
@@ -302,7 +324,9 @@ class _ServiceReader:
         word = str(value).lower().partition(":")[0]
         if word not in _RESTART_POLICIES:
             self._add_decision(
-                "restart", f"`restart: {value}` is not taken over", f"known are {', '.join(_RESTART_POLICIES)}"
+                "restart",
+                f"`restart: {value}` is not taken over",
+                f"known are {', '.join(_RESTART_POLICIES)}",
             )
         return _RESTART_POLICIES.get(word)
 

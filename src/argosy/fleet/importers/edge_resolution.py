@@ -8,8 +8,8 @@ from collections.abc import Set as AbstractSet
 import msgspec
 
 from argosy.fleet.importers.cycle_cuts import CycleCut, plan_cuts
-from argosy.fleet.importers.import_model import ImportDecision, ImportedEdge
 from argosy.fleet.importers.deduplication import PlacedAgent
+from argosy.fleet.importers.import_model import ImportDecision, ImportedEdge
 from argosy.fleet.suggestions import suggest
 
 _MAX_NAMED = 5
@@ -114,7 +114,9 @@ class _EdgeResolver:
             self._users.setdefault(edge.target, []).append((agent.name, edge.where))
         elif namesakes:
             what = f"`{edge.target}` is left out of what `{agent.name}` needs"
-            self._add_decision(edge, what, f"{len(namesakes)} agents elsewhere are called so: write which", agent)
+            self._add_decision(
+                edge, what, f"{len(namesakes)} agents elsewhere are called so: write which", agent
+            )
         else:
             what = f"`{edge.target}` is left out of what `{agent.name}` needs: no agent is called so"
             self._add_decision(edge, what, suggest(edge.target, self._by_name, "agents"), agent)

@@ -8,9 +8,9 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.hosts import HostPort, is_loopback, is_wildcard, parse_address, referenced_variable
-from argosy.fleet.importers.import_model import ImportDecision, ExternalService
 from argosy.fleet.importers.deduplication import PlacedAgent
-from argosy.fleet.importers.unique_names import to_fleet_name, make_unique, to_variable_name
+from argosy.fleet.importers.import_model import ExternalService, ImportDecision
+from argosy.fleet.importers.unique_names import make_unique, to_fleet_name, to_variable_name
 
 _LOOPBACK_HOST = "127.0.0.1"
 
@@ -36,33 +36,54 @@ def resolve_addresses(
 
     Raises InputError: an address that is none, or that of a machine with a port.
     """
-    parsed_overrides = {name: _parse_override(name, text, is_machine=name in machines) for name, text in overrides.items()}
-    named_services = _apply_overrides(_unique_services(machines, services), parsed_overrides.keys() - set(machines), parsed_overrides, where)
+    parsed_overrides = {
+        name: _parse_override(name, text, is_machine=name in machines) for name, text in overrides.items()
+    }
+    named_services = _apply_overrides(
+        _unique_services(machines, services), parsed_overrides.keys() - set(machines), parsed_overrides, where
+    )
     known_hosts = {
-        machine: parsed_overrides[machine].host if machine in parsed_overrides else _common_host(agents, machine)
+        machine: parsed_overrides[machine].host
+        if machine in parsed_overrides
+        else _common_host(agents, machine)
         for machine in machines
     }
     development = {machine: known_hosts[machine] or _LOOPBACK_HOST for machine in machines}
     environments = {
         "development": {
             **development,
-            **_addresses_by_name(named_services, lambda name: parsed_overrides[name].host if name in parsed_overrides else _LOOPBACK_HOST),
+            **_addresses_by_name(
+                named_services,
+                lambda name: parsed_overrides[name].host if name in parsed_overrides else _LOOPBACK_HOST,
+            ),
         },
         "production": {
             **{machine: f"${to_variable_name(machine)}_IP" for machine in machines},
             **_addresses_by_name(named_services, lambda name: f"${to_variable_name(name)}_HOST"),
         },
-        "container": {**{one: _as_host_name(one) for one in machines}, **_addresses_by_name(named_services, _as_host_name)},
-        "testing": {**dict.fromkeys(machines, _LOOPBACK_HOST), **_addresses_by_name(named_services, lambda _: _LOOPBACK_HOST)},
+        "container": {
+            **{one: _as_host_name(one) for one in machines},
+            **_addresses_by_name(named_services, _as_host_name),
+        },
+        "testing": {
+            **dict.fromkeys(machines, _LOOPBACK_HOST),
+            **_addresses_by_name(named_services, lambda _: _LOOPBACK_HOST),
+        },
     }
     reported = {machine: host for machine, host in known_hosts.items() if host}
     reported |= {name: text for name, text in overrides.items() if name in named_services}
-    decisions = (*_environment_decisions(environments, reported, where), *_ignored_host_decisions(agents, known_hosts))
+    decisions = (
+        *_environment_decisions(environments, reported, where),
+        *_ignored_host_decisions(agents, known_hosts),
+    )
     return ImportedAddresses(environments, decisions)
 
 
 def _apply_overrides(
-    services: Mapping[str, ExternalService], names: Iterable[str], overrides: Mapping[str, HostPort], where: str
+    services: Mapping[str, ExternalService],
+    names: Iterable[str],
+    overrides: Mapping[str, HostPort],
+    where: str,
 ) -> dict[str, ExternalService]:
     """Return the services with those that only a hand tells, and with the ports that one tells."""
     found = dict(services)
@@ -84,7 +105,9 @@ def _parse_override(name: str, text: str, *, is_machine: bool) -> HostPort:
     raise InputError(Fault("--address", "usage", message, hint))
 
 
-def _unique_services(machines: Sequence[str], services: Sequence[ExternalService]) -> dict[str, ExternalService]:
+def _unique_services(
+    machines: Sequence[str], services: Sequence[ExternalService]
+) -> dict[str, ExternalService]:
     """Return the services by the name that they get, each once and none with a machine's name."""
     named: dict[str, ExternalService] = {}
     for service in {one.name: one for one in services}.values():
@@ -106,7 +129,11 @@ def _as_host_name(name: str) -> str:
 
 def _common_host(agents: Sequence[PlacedAgent], machine: str) -> str | None:
     """Return the one address that all agents of a machine name, if there is one."""
-    hosts = {agent.imported.host for agent in agents if agent.machine == machine and _is_peer_address(agent.imported.host)}
+    hosts = {
+        agent.imported.host
+        for agent in agents
+        if agent.machine == machine and _is_peer_address(agent.imported.host)
+    }
     return hosts.pop() if len(hosts) == 1 else None
 
 
@@ -138,7 +165,9 @@ def _environment_decisions(
     )
 
 
-def _ignored_host_decisions(agents: Sequence[PlacedAgent], known_hosts: Mapping[str, str | None]) -> Iterator[ImportDecision]:
+def _ignored_host_decisions(
+    agents: Sequence[PlacedAgent], known_hosts: Mapping[str, str | None]
+) -> Iterator[ImportDecision]:
     """Yield one decision for each `host` that was not taken for an address."""
     users: dict[tuple[str, str], list[PlacedAgent]] = {}
     for agent in agents:
@@ -146,12 +175,18 @@ def _ignored_host_decisions(agents: Sequence[PlacedAgent], known_hosts: Mapping[
         if host is not None and host != known_hosts[agent.machine]:
             users.setdefault((agent.machine, host), []).append(agent)
     for (machine, host), agents_with_host in users.items():
-        count = f"{len(agents_with_host)} agents" if len(agents_with_host) > 1 else f"`{agents_with_host[0].name}`"
+        count = (
+            f"{len(agents_with_host)} agents"
+            if len(agents_with_host) > 1
+            else f"`{agents_with_host[0].name}`"
+        )
         why = "it is an interface to listen on, which no peer can connect to"
         if _is_peer_address(host):
             why = f"the agents of `{machine}` name more than one; a machine has one address"
         elif not is_wildcard(host):
             why = "where an agent is follows from its machine's address in the environment"
         yield ImportDecision(
-            agents_with_host[0].imported.where, f"`host: {host}` of {count} on `{machine}` is not taken over", why
+            agents_with_host[0].imported.where,
+            f"`host: {host}` of {count} on `{machine}` is not taken over",
+            why,
         )

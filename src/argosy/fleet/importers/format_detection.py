@@ -8,11 +8,14 @@ from pathlib import PurePath
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers import procfile, supervisord
-from argosy.fleet.importers import docker_compose
-from argosy.fleet.importers import named_agents
-from argosy.fleet.importers import listed_agents
-from argosy.fleet.importers import startup_config
+from argosy.fleet.importers import (
+    docker_compose,
+    listed_agents,
+    named_agents,
+    procfile,
+    startup_config,
+    supervisord,
+)
 from argosy.fleet.importers.import_model import ImportSource
 from argosy.fleet.importers.input_file import InputFile
 
@@ -33,7 +36,13 @@ _DATA_FORMATS = (
     FormatReader(docker_compose.is_compose, docker_compose.read_compose),
     FormatReader(startup_config.is_startup_config, startup_config.read_startup_config),
 )
-SUPPORTED_FORMATS = (named_agents.NAMED_AGENTS_FORMAT, listed_agents.LISTED_AGENTS_FORMAT, docker_compose.COMPOSE_FORMAT, procfile.PROCFILE_FORMAT, supervisord.SUPERVISORD_FORMAT)
+SUPPORTED_FORMATS = (
+    named_agents.NAMED_AGENTS_FORMAT,
+    listed_agents.LISTED_AGENTS_FORMAT,
+    docker_compose.COMPOSE_FORMAT,
+    procfile.PROCFILE_FORMAT,
+    supervisord.SUPERVISORD_FORMAT,
+)
 _YAML = frozenset({".yaml", ".yml", ".json"})
 
 
@@ -47,7 +56,9 @@ def read_import_source(input_file: InputFile) -> ImportSource:
         if importer.is_match(input_file):
             return importer.read(input_file)
     if not input_file.text.strip():
-        raise InputError(Fault(input_file.display_name, "nothing-found", "the file is empty", _supported_formats_hint()))
+        raise InputError(
+            Fault(input_file.display_name, "nothing-found", "the file is empty", _supported_formats_hint())
+        )
     try:
         input_file.parse()
     except InputError:
@@ -61,7 +72,10 @@ def read_import_source(input_file: InputFile) -> ImportSource:
         message = "this is a fleet file already"
         raise InputError(
             Fault(
-                input_file.display_name, "fleet-file", message, f"`argosy check {input_file.display_name}` tells whether it is right"
+                input_file.display_name,
+                "fleet-file",
+                message,
+                f"`argosy check {input_file.display_name}` tells whether it is right",
             )
         )
     raise _unknown_format_error(input_file)
@@ -78,7 +92,10 @@ def _unknown_format_error(input_file: InputFile) -> InputError:
     found = f"; it has the keys {top}" if top else ""
     return InputError(
         Fault(
-            input_file.display_name, "unknown-format", f"nothing in this file says which agents there are{found}", _supported_formats_hint()
+            input_file.display_name,
+            "unknown-format",
+            f"nothing in this file says which agents there are{found}",
+            _supported_formats_hint(),
         )
     )
 

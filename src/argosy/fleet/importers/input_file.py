@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.decode import to_plain
-from argosy.fleet.yaml_nodes import MappingNode, ScalarNode, SequenceNode, parse_document
 from argosy.fleet.locations import FaultList, format_path
+from argosy.fleet.yaml_nodes import MappingNode, ScalarNode, SequenceNode, parse_document
 
 if TYPE_CHECKING:
     from argosy.fleet.yaml_nodes import Node
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The way from the top of a document to a value: keys and list positions."""
 
-PlainData: TypeAlias = "str | int | float | bool | list[Data] | dict[str, Data] | None"
+PlainData: TypeAlias = "str | int | float | bool | list[PlainData] | dict[str, PlainData] | None"
 
 
 class InputFile:

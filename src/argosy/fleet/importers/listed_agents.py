@@ -6,8 +6,8 @@ name and something to run.
 
 from __future__ import annotations
 
-from argosy.fleet.importers.input_file import PlainData, walk_values
 from argosy.fleet.importers.agent_row import AgentRow, group_of, has_command, has_script
+from argosy.fleet.importers.input_file import PlainData, walk_values
 
 LISTED_AGENTS_FORMAT = "agents in a list (`services: [{name: NAME, script_path: ...}]`)"
 

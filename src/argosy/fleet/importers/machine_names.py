@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from argosy.fault import Fault, InputError
-from argosy.fleet.importers.unique_names import to_fleet_name, make_unique
+from argosy.fleet.importers.unique_names import make_unique, to_fleet_name
 from argosy.fleet.locations import format_path
 
 # A file that lies at the root of its tree says nothing about a machine.

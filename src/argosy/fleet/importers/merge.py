@@ -7,20 +7,31 @@ from pathlib import Path
 
 import msgspec
 
-from argosy.fleet.importers.environment_addresses import resolve_addresses
-from argosy.fleet.importers.edge_resolution import ResolvedEdges, resolve_edges
-from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportPlan, PlannedAgent, ImportSource
 from argosy.fleet.importers.deduplication import PlacedAgent, deduplicate
-from argosy.fleet.importers.source_root import relative_path, relative_paths, working_dir_of
-from argosy.fleet.importers.unique_names import to_fleet_name
-from argosy.fleet.importers.port_conflicts import resolve_port_conflicts, foreign_port_decisions
-from argosy.fleet.importers.source_search import FoundSources
-from argosy.fleet.importers.source_placement import PlacedSource, place_sources, most_common_working_dir
+from argosy.fleet.importers.edge_resolution import ResolvedEdges, resolve_edges
+from argosy.fleet.importers.environment_addresses import resolve_addresses
+from argosy.fleet.importers.import_model import (
+    ImportDecision,
+    ImportedAgent,
+    ImportPlan,
+    ImportSource,
+    PlannedAgent,
+)
+from argosy.fleet.importers.port_conflicts import foreign_port_decisions, resolve_port_conflicts
 from argosy.fleet.importers.shared_variables import SharedVariables, fix_python_path, split_shared_variables
+from argosy.fleet.importers.source_placement import PlacedSource, most_common_working_dir, place_sources
+from argosy.fleet.importers.source_root import relative_path, relative_paths, working_dir_of
+from argosy.fleet.importers.source_search import FoundSources
+from argosy.fleet.importers.unique_names import to_fleet_name
 from argosy.fleet.locations import format_path
 
 
-def merge_sources(found: FoundSources, folder: Path, machine_overrides: Mapping[Path, str], address_overrides: Mapping[str, str]) -> ImportPlan:
+def merge_sources(
+    found: FoundSources,
+    folder: Path,
+    machine_overrides: Mapping[Path, str],
+    address_overrides: Mapping[str, str],
+) -> ImportPlan:
     """Return the plan of the fleet that the sources make together.
 
     folder: the absolute folder of the fleet file to be; its paths are relative to it.
@@ -37,7 +48,9 @@ def merge_sources(found: FoundSources, folder: Path, machine_overrides: Mapping[
     services = [service for site in placed for service in site.source.services]
     edges = resolve_edges(agents, {service.name for service in services})
     machines = tuple(dict.fromkeys(site.machine for site in placed))
-    addresses = resolve_addresses(machines, agents, services, format_path(placed[0].source.path), address_overrides)
+    addresses = resolve_addresses(
+        machines, agents, services, format_path(placed[0].source.path), address_overrides
+    )
     decisions = [
         *found.decisions,
         *_source_decisions(placed, agents),
@@ -77,7 +90,9 @@ def _with_source_env(agent: ImportedAgent, env: Mapping[str, str], root: Path) -
     return msgspec.structs.replace(agent, env={**env, **own})
 
 
-def _source_decisions(placed: Sequence[PlacedSource], agents: Sequence[PlacedAgent]) -> Iterator[ImportDecision]:
+def _source_decisions(
+    placed: Sequence[PlacedSource], agents: Sequence[PlacedAgent]
+) -> Iterator[ImportDecision]:
     """Yield what each source decided, with the names that its agents have in the fleet file."""
     names = {(agent.machine, agent.imported.name): agent.name for agent in agents}
     for placed_source in placed:
@@ -92,10 +107,14 @@ def _source_decisions(placed: Sequence[PlacedSource], agents: Sequence[PlacedAge
 def _working_dir_decisions(source: ImportSource, cwd: Path, folder: Path) -> Iterator[ImportDecision]:
     if cwd != folder:
         what = f"agents work in `{relative_path(cwd, folder)}`, seen from the fleet file's folder"
-        yield ImportDecision(format_path(source.path), what, "their scripts may open files by paths relative to it")
+        yield ImportDecision(
+            format_path(source.path), what, "their scripts may open files by paths relative to it"
+        )
 
 
-def _plan_agents(agents: Sequence[PlacedAgent], edges: ResolvedEdges, machines: Sequence[str]) -> tuple[PlannedAgent, ...]:
+def _plan_agents(
+    agents: Sequence[PlacedAgent], edges: ResolvedEdges, machines: Sequence[str]
+) -> tuple[PlannedAgent, ...]:
     """Return the agents by machine and group, both in the order in which they first appear."""
     groups = list(dict.fromkeys(agent.imported.group for agent in agents))
     ordered = sorted(
@@ -107,7 +126,9 @@ def _plan_agents(agents: Sequence[PlacedAgent], edges: ResolvedEdges, machines: 
     )
 
 
-def _sort_decisions(decisions: Sequence[ImportDecision], sources: Sequence[ImportSource]) -> tuple[ImportDecision, ...]:
+def _sort_decisions(
+    decisions: Sequence[ImportDecision], sources: Sequence[ImportSource]
+) -> tuple[ImportDecision, ...]:
     """Return the decisions by file in the order of the sources, then by line and column."""
     order = {format_path(source.path): at for at, source in enumerate(sources)}
 

@@ -6,8 +6,8 @@ script, under a key that is its name.
 
 from __future__ import annotations
 
-from argosy.fleet.importers.input_file import PlainData, walk_values
 from argosy.fleet.importers.agent_row import AgentRow, group_of, has_script
+from argosy.fleet.importers.input_file import PlainData, walk_values
 
 NAMED_AGENTS_FORMAT = "agents by name (`agent_groups: {GROUP: {NAME: {script_path: ...}}}`)"
 

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from argosy.fleet.importers.import_model import ImportDecision, ForeignPort
 from argosy.fleet.importers.deduplication import PlacedAgent
+from argosy.fleet.importers.import_model import ForeignPort, ImportDecision
 
 _KEYS = ("port", "health_port")
 
 
-def resolve_port_conflicts(agents: Sequence[PlacedAgent]) -> tuple[tuple[PlacedAgent, ...], tuple[ImportDecision, ...]]:
+def resolve_port_conflicts(
+    agents: Sequence[PlacedAgent],
+) -> tuple[tuple[PlacedAgent, ...], tuple[ImportDecision, ...]]:
     """Return the agents with each port of a machine claimed once, by the first that names it."""
     claims: dict[tuple[str, int], tuple[str, str]] = {}
     settled: list[PlacedAgent] = []

@@ -25,7 +25,9 @@ def is_procfile(input_file: InputFile) -> bool:
     """Return whether every line that says something is `name: command`."""
     if PurePath(input_file.display_name).suffix.lower() in _OTHER_FORMATS:
         return False
-    lines = [line for line in input_file.text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [
+        line for line in input_file.text.splitlines() if line.strip() and not line.lstrip().startswith("#")
+    ]
     return bool(lines) and all(_LINE.match(line) for line in lines)
 
 
@@ -55,7 +57,9 @@ def read_procfile(input_file: InputFile) -> ImportSource:
             agent, decision = _with_port(agent, _FIRST_PORT + _PORT_STEP * len(agents))
             decisions.append(decision)
         agents.append(agent)
-    return ImportSource(path=input_file.path, kind=PROCFILE_FORMAT, agents=tuple(agents), decisions=tuple(decisions))
+    return ImportSource(
+        path=input_file.path, kind=PROCFILE_FORMAT, agents=tuple(agents), decisions=tuple(decisions)
+    )
 
 
 def _parse_command(text: str, where: str, name: str) -> CommandLine:

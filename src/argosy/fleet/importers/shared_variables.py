@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from argosy.fleet.importers.import_model import ImportDecision, ImportSource
-from argosy.fleet.importers.source_root import relative_path, working_dir_of
 from argosy.fleet.importers.source_placement import PlacedSource
+from argosy.fleet.importers.source_root import relative_path, working_dir_of
 
 _PYTHONPATH = "PYTHONPATH"
 
@@ -48,7 +48,9 @@ def fix_python_path(env: dict[str, str], root: Path, cwd: Path) -> dict[str, str
 def _has_missing_python_path(env: dict[str, str], cwd: Path) -> bool:
     """Return whether there is a PYTHONPATH and none of its folders is here; `$NAME` in one is no folder."""
     parts = env.get(_PYTHONPATH, "").split(os.pathsep)
-    return _PYTHONPATH in env and not any(part and "$" not in part and (cwd / part).is_dir() for part in parts)
+    return _PYTHONPATH in env and not any(
+        part and "$" not in part and (cwd / part).is_dir() for part in parts
+    )
 
 
 def _common_value(name: str, envs: Sequence[dict[str, str]]) -> str | None:
@@ -56,7 +58,9 @@ def _common_value(name: str, envs: Sequence[dict[str, str]]) -> str | None:
     return values.pop() if len(values) == 1 else None
 
 
-def _shared_variable_decisions(placed_source: PlacedSource, env: dict[str, str], own: dict[str, str], count: int) -> Iterator[ImportDecision]:
+def _shared_variable_decisions(
+    placed_source: PlacedSource, env: dict[str, str], own: dict[str, str], count: int
+) -> Iterator[ImportDecision]:
     where = placed_source.source.env_where
     shared = ", ".join(f"`{name}`" for name in env if name not in own)
     if shared:
@@ -75,13 +79,21 @@ def _python_path_decisions(placed_source: PlacedSource) -> Iterator[ImportDecisi
     source = placed_source.source
     if _has_missing_python_path(source.env, placed_source.cwd):
         path = relative_path(placed_source.root, placed_source.cwd)
-        yield ImportDecision(source.env_where, f"`{_PYTHONPATH}: {source.env[_PYTHONPATH]}` is written as `{path}`", why)
-    mended = [agent for agent in source.agents if _has_missing_python_path(agent.env, working_dir_of(agent, placed_source.root))]
+        yield ImportDecision(
+            source.env_where, f"`{_PYTHONPATH}: {source.env[_PYTHONPATH]}` is written as `{path}`", why
+        )
+    mended = [
+        agent
+        for agent in source.agents
+        if _has_missing_python_path(agent.env, working_dir_of(agent, placed_source.root))
+    ]
     if mended:
         first = mended[0]
         path = relative_path(placed_source.root, working_dir_of(first, placed_source.root))
         names = ", ".join(f"`{agent.name}`" for agent in mended)
-        yield ImportDecision(first.where, f"`{_PYTHONPATH}: {first.env[_PYTHONPATH]}` of {names} is written as `{path}`", why)
+        yield ImportDecision(
+            first.where, f"`{_PYTHONPATH}: {first.env[_PYTHONPATH]}` of {names} is written as `{path}`", why
+        )
 
 
 def _unexpanded_decisions(source: ImportSource) -> Iterator[ImportDecision]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from argosy.fleet.importers.import_model import ImportDecision, ImportSource
-from argosy.fleet.importers.source_root import find_source_root, working_dir_of
 from argosy.fleet.importers.machine_names import name_machines
+from argosy.fleet.importers.source_root import find_source_root, working_dir_of
 
 
 class PlacedSource(msgspec.Struct, frozen=True):

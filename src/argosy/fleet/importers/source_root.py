@@ -64,12 +64,18 @@ def relative_paths(agent: ImportedAgent, root: Path, folder: Path, shared_cwd: P
     """
     cwd = working_dir_of(agent, root)
     # An interpreter is found by its name, or from the working folder; absolute it cannot be mistaken.
-    python = str(_normalized_path(root, agent.python)) if agent.python and "/" in agent.python else agent.python
+    python = (
+        str(_normalized_path(root, agent.python)) if agent.python and "/" in agent.python else agent.python
+    )
     return msgspec.structs.replace(
         agent,
-        run=agent.run if agent.script is None else relative_path(_normalized_path(root, agent.script), folder),
+        run=agent.run
+        if agent.script is None
+        else relative_path(_normalized_path(root, agent.script), folder),
         cwd=None if cwd == shared_cwd else relative_path(cwd, folder),
-        env_file=None if agent.env_file is None else relative_path(_normalized_path(cwd, agent.env_file), folder),
+        env_file=None
+        if agent.env_file is None
+        else relative_path(_normalized_path(cwd, agent.env_file), folder),
         python=python,
     )
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import msgspec
 
 from argosy.fault import Fault, InputError
+from argosy.fleet.importers.format_detection import SUPPORTED_FORMATS, read_import_source
 from argosy.fleet.importers.import_model import ImportDecision, ImportedAgent, ImportSource
 from argosy.fleet.importers.input_file import read_input_file
 from argosy.fleet.importers.source_root import has_only_missing_scripts
-from argosy.fleet.importers.format_detection import SUPPORTED_FORMATS, read_import_source
 from argosy.fleet.locations import format_path
 
 _MAX_DEPTH = 3
@@ -130,7 +130,9 @@ def _common_agents(source: ImportSource, other: ImportSource) -> list[tuple[Impo
 
 def _skipped_version_decision(source: ImportSource, preferred: ImportSource) -> ImportDecision:
     pairs = _common_agents(source, preferred)
-    differing = [agent.name for agent, other in pairs if _comparable_fields(agent) != _comparable_fields(other)]
+    differing = [
+        agent.name for agent, other in pairs if _comparable_fields(agent) != _comparable_fields(other)
+    ]
     names = ", ".join(f"`{name}`" for name in differing[:3]) + (" and more" if len(differing) > 3 else "")
     detail = f", {len(differing)} of them differently ({names})" if differing else ", all of them alike"
     return ImportDecision(
@@ -176,5 +178,8 @@ def _nothing_found_error(folder: Path, unread: list[tuple[Path, InputError]]) ->
     read = ", ".join(f"`{path.name}`" for path, _ in unread[:8]) or "no file"
     message = f"no file in this folder or its configuration folders says which agents there are; read: {read}"
     return InputError(
-        Fault(format_path(folder), "nothing-found", message, "understood are: " + "; ".join(SUPPORTED_FORMATS)), *faulty
+        Fault(
+            format_path(folder), "nothing-found", message, "understood are: " + "; ".join(SUPPORTED_FORMATS)
+        ),
+        *faulty,
     )

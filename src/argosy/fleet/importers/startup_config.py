@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.fleet.importers import named_agents
-from argosy.fleet.importers import listed_agents
-from argosy.fleet.importers.import_model import ImportDecision, ForeignPort, ImportSource
-from argosy.fleet.importers.input_file import PlainData, InputFile, KeyPath, walk_values
-from argosy.fleet.importers.unsupported_keys import unsupported_key_decisions
+from argosy.fleet.importers import listed_agents, named_agents
 from argosy.fleet.importers.agent_row import SUPPORTED_ROW_KEYS, AgentRow, AgentRowReader, parse_port_value
+from argosy.fleet.importers.import_model import ForeignPort, ImportDecision, ImportSource
+from argosy.fleet.importers.input_file import InputFile, KeyPath, PlainData, walk_values
+from argosy.fleet.importers.unsupported_keys import unsupported_key_decisions
 
 _ENVIRONMENT = ("environment", "env")
 
 
 def is_startup_config(input_file: InputFile) -> bool:
     """Return whether the file has agents by name or in lists."""
-    return bool(named_agents.find_named_agents(input_file.data) or listed_agents.find_listed_agents(input_file.data))
+    return bool(
+        named_agents.find_named_agents(input_file.data) or listed_agents.find_listed_agents(input_file.data)
+    )
 
 
 def read_startup_config(input_file: InputFile) -> ImportSource:
@@ -28,7 +29,10 @@ def read_startup_config(input_file: InputFile) -> ImportSource:
 
     Raises InputError: a command whose quotes do not match.
     """
-    named, listed = named_agents.find_named_agents(input_file.data), listed_agents.find_listed_agents(input_file.data)
+    named, listed = (
+        named_agents.find_named_agents(input_file.data),
+        listed_agents.find_listed_agents(input_file.data),
+    )
     rows = [*named, *listed]
     reader = AgentRowReader(input_file)
     agents = tuple(reader.read(row) for row in rows)
@@ -36,7 +40,12 @@ def read_startup_config(input_file: InputFile) -> ImportSource:
     env = None if env_at is None else _value_at(input_file, env_at)
     return ImportSource(
         path=input_file.path,
-        kind=" and ".join([*([named_agents.NAMED_AGENTS_FORMAT] if named else []), *([listed_agents.LISTED_AGENTS_FORMAT] if listed else [])]),
+        kind=" and ".join(
+            [
+                *([named_agents.NAMED_AGENTS_FORMAT] if named else []),
+                *([listed_agents.LISTED_AGENTS_FORMAT] if listed else []),
+            ]
+        ),
         agents=agents,
         env={name: input_file.scalar_text((*env_at, name)) for name in env}
         if env_at and isinstance(env, dict)
@@ -46,7 +55,12 @@ def read_startup_config(input_file: InputFile) -> ImportSource:
         decisions=(
             *reader.decisions,
             *_incomplete_row_decisions(input_file, rows),
-            *unsupported_key_decisions(input_file, [(row.name, row.path, row.keys) for row in rows], SUPPORTED_ROW_KEYS, _unsupported_reason),
+            *unsupported_key_decisions(
+                input_file,
+                [(row.name, row.path, row.keys) for row in rows],
+                SUPPORTED_ROW_KEYS,
+                _unsupported_reason,
+            ),
             *_unread_section_decisions(input_file, rows, env_at),
         ),
     )
@@ -118,7 +132,9 @@ def _unsupported_reason(key: str) -> str:
     return "a fleet file has no such key; scripts that read this file still find it there"
 
 
-def _unread_section_decisions(input_file: InputFile, rows: list[AgentRow], env_at: KeyPath | None) -> Iterator[ImportDecision]:
+def _unread_section_decisions(
+    input_file: InputFile, rows: list[AgentRow], env_at: KeyPath | None
+) -> Iterator[ImportDecision]:
     """Yield one decision that names the parts of the file which are about no agent."""
     holders = {row.path[0] for row in rows if row.path} | ({env_at[0]} if env_at else set())
     unread: list[KeyPath] = [(key,) for key in input_file.top_mapping() if key not in holders]

@@ -157,7 +157,9 @@ def _environment(
     if not text:
         return {}
     where = locations["supervisord", "environment"]
-    return _parse_environment(_expand_names(text, _expansion_names(input_file, "supervisord", None), where), where)
+    return _parse_environment(
+        _expand_names(text, _expansion_names(input_file, "supervisord", None), where), where
+    )
 
 
 def _expansion_names(input_file: InputFile, program: str, group: str | None) -> dict[str, str | int]:
@@ -221,7 +223,11 @@ def _read_program(program: _Program, input_file: InputFile, group: str | None) -
     pattern = program.keys.get("process_name", "%(program_name)s")
     agents: list[ImportedAgent] = []
     for number in range(first, first + count):
-        names = {**_expansion_names(input_file, program.name, group), "process_num": number, "numprocs": count}
+        names = {
+            **_expansion_names(input_file, program.name, group),
+            "process_num": number,
+            "numprocs": count,
+        }
         name = _expand_names(pattern, names, program.location_of("process_name"))
         agents.append(_read_process(program, name, names, group))
     if len({agent.name for agent in agents}) < len(agents):

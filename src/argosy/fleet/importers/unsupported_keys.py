@@ -30,5 +30,7 @@ def unsupported_key_decisions(
         names = ", ".join(f"`{name}`" for name, _ in users_of_key[:_MAX_NAMED])
         more = f" and {len(users_of_key) - _MAX_NAMED} more" if len(users_of_key) > _MAX_NAMED else ""
         yield ImportDecision(
-            input_file.location_of((*users_of_key[0][1], key)), f"`{key}` of {names}{more} is not taken over", reason(key)
+            input_file.location_of((*users_of_key[0][1], key)),
+            f"`{key}` of {names}{more} is not taken over",
+            reason(key),
         )

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 import msgspec
 
-from argosy.engine.supervisor.control_client import connect
 from argosy.engine.state.state_dir import StateDir
-from argosy.engine.supervisor.messages import ControlReply, ControlMessage, Restart, Restarted, Stop, Stopped
+from argosy.engine.supervisor.control_client import connect
+from argosy.engine.supervisor.messages import ControlMessage, ControlReply, Restart, Restarted, Stop, Stopped
 from argosy.fault import ArgosyError, Fault, RefusedError
-from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 from argosy.hub.store.records import HubEvent
+from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 
 MAX_CONCURRENT: Final = 8  # each holds a thread while the supervisor is at it
 
@@ -61,11 +61,15 @@ class ActionExecutor:
         await self._writer.append_or_raise([event])
         return event
 
-    async def _record_outcome(self, action: str, agents: Sequence[str], requested_by: str, **fields: Any) -> None:
+    async def _record_outcome(
+        self, action: str, agents: Sequence[str], requested_by: str, **fields: Any
+    ) -> None:
         with contextlib.suppress(StoreFullError):  # it is done, and who asked for it is to be answered
             await self._writer.append_soon([_action_event(action, agents, requested_by, fields)])
 
-    async def _execute(self, action: str, agents: Sequence[str], requested_by: str, request: ControlMessage) -> ControlReply:
+    async def _execute(
+        self, action: str, agents: Sequence[str], requested_by: str, request: ControlMessage
+    ) -> ControlReply:
         if self._running >= MAX_CONCURRENT:
             message = f"{self._running} actions are under way, which is as many as there may be"
             raise RefusedError(Fault("hub", "too-many-actions", message, "wait until one is over"))
@@ -77,7 +81,9 @@ class ActionExecutor:
             except ArgosyError as error:
                 await self._record_outcome(action, agents, requested_by, outcome="refused", text=str(error))
                 raise
-            await self._record_outcome(action, agents, requested_by, outcome="done", result=msgspec.to_builtins(answer))
+            await self._record_outcome(
+                action, agents, requested_by, outcome="done", result=msgspec.to_builtins(answer)
+            )
             return answer
         finally:
             self._running -= 1

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from argosy.fleet.quantities import parse_duration_s
-from argosy.hub.alerts.evaluator import AlertEvaluator, AlertThreshold
 from argosy.hub.alerts.delivery import AlertDelivery, command_sender, webhook_sender
-from argosy.hub.store.store_writer import StoreWriter
-from argosy.hub.alerts.silences import MAX_USER_WINDOW_S, MAX_ENGINE_WINDOW_S, SilenceRecord, silence_record
-from argosy.hub.store.store_reader import StoredEvent, StoreReader
-from argosy.hub.store.records import HubEvent, MetricSample
-from argosy.hub.alerts.recovery_executor import RecoveryExecutor
-from argosy.hub.store.store_file import is_full
-from argosy.hub.background_tasks import BackgroundTasks
+from argosy.hub.alerts.evaluator import AlertEvaluator, AlertThreshold
 from argosy.hub.alerts.pending_alerts import PendingAlerts
+from argosy.hub.alerts.recovery_executor import RecoveryExecutor
+from argosy.hub.alerts.silences import MAX_ENGINE_WINDOW_S, MAX_USER_WINDOW_S, SilenceRecord, silence_record
+from argosy.hub.background_tasks import BackgroundTasks
+from argosy.hub.store.records import HubEvent, MetricSample
+from argosy.hub.store.store_file import is_full
+from argosy.hub.store.store_reader import StoredEvent, StoreReader
+from argosy.hub.store.store_writer import StoreWriter
 
 if TYPE_CHECKING:
     from argosy.engine.state.event_log import EventLogRecord
@@ -65,7 +65,9 @@ class AlertManager:
         self._delivery_tasks: list[asyncio.Task[None]] = []
         self._has_status = self._is_running = False
         for entry in event_log:
-            self.evaluator.start_latency.on_event(entry.kind, entry.agent, entry.state, self._clock_offset_s + entry.mono_s)
+            self.evaluator.start_latency.on_event(
+                entry.kind, entry.agent, entry.state, self._clock_offset_s + entry.mono_s
+            )
         self._latency_since_s = event_log[-1].mono_s if event_log else 0.0
         self.configure(fleet)
 
@@ -125,7 +127,9 @@ class AlertManager:
             state, reason = str(event.body.get("state", "")), str(event.body.get("text", ""))
             self.evaluator.update_state(event.subject, state, reason, at_s)
         if self._reports_slow_starts and float(event.body.get("mono") or 0.0) > self._latency_since_s:
-            self.evaluator.start_latency.on_event(event.kind, event.subject, str(event.body.get("state", "")), at_s)
+            self.evaluator.start_latency.on_event(
+                event.kind, event.subject, str(event.body.get("state", "")), at_s
+            )
         if event.time_ms / 1000 >= self._started_s:  # the windows of the past are closed
             self._update_engine_silences(event, at_s)
 
@@ -159,7 +163,9 @@ class AlertManager:
 
     def _update_clock_skews(self) -> None:
         ahead_s = time.time() - self.now_s()
-        self.evaluator.silences.clock_skews = {sight.machine: sight.skew_s + ahead_s for sight in self._peer_statuses}
+        self.evaluator.silences.clock_skews = {
+            sight.machine: sight.skew_s + ahead_s for sight in self._peer_statuses
+        }
 
     def _time_of(self, event: HubEvent) -> float:
         mono_s = event.body.get("mono")
@@ -193,7 +199,9 @@ class AlertManager:
 
         def load(reader: StoreReader) -> tuple[list[HubEvent], list[HubEvent], list[StoredEvent]]:
             alerts = [each.event for each in reader.alerts(self._machine)]
-            actions = reader.events_of_kinds(("action",), now_ms - week_ms, now_ms + week_ms, _MAX_REPLAYED_ACTIONS)
+            actions = reader.events_of_kinds(
+                ("action",), now_ms - week_ms, now_ms + week_ms, _MAX_REPLAYED_ACTIONS
+            )
             return self._agent_events(reader), alerts, actions[::-1]
 
         agent_events, alerts, actions = await self._writer.read(load)
@@ -209,7 +217,9 @@ class AlertManager:
         for event in alerts:
             key = str(event.body["key"])
             if event.body["kind"] == "raised":
-                self.active_alerts[key] = {name: event.body[name] for name in event.body if name not in ("id", "had")}
+                self.active_alerts[key] = {
+                    name: event.body[name] for name in event.body if name not in ("id", "had")
+                }
             else:
                 self.active_alerts.pop(key, None)
         for key, body in self.active_alerts.items():
@@ -228,7 +238,9 @@ class AlertManager:
 
     def _evaluate(self) -> None:
         for peer_status in self._peer_statuses:
-            self.evaluator.update_reachability(peer_status.machine, is_unreachable=peer_status.is_unreachable, reason=peer_status.reason)
+            self.evaluator.update_reachability(
+                peer_status.machine, is_unreachable=peer_status.is_unreachable, reason=peer_status.reason
+            )
         self.evaluator.update_store(self._machine, self._store_failure())
         self._update_clock_skews()
         now_s = self.now_s()
@@ -239,7 +251,10 @@ class AlertManager:
             else:
                 self.active_alerts.pop(transition.key, None)
         self._pending.add(
-            [HubEvent(int(each.at_s * 1000), "alert", each.subject, each.event_body()) for each in transitions]
+            [
+                HubEvent(int(each.at_s * 1000), "alert", each.subject, each.event_body())
+                for each in transitions
+            ]
         )
         self.recovery_executor.start_due(self.active_alerts.values(), now_s)
         for delivery in self.deliveries:
@@ -263,7 +278,9 @@ class AlertManager:
         dependents = {*body.get("dependents", ()), *self.evaluator.dependents_of(key)}
         unaffected_dependents: set[str] = set()
         if key.startswith("agent:"):
-            unaffected_dependents = {*self.evaluator.causes.with_dependents([body["subject"]])} - dependents - {body["subject"]}
+            unaffected_dependents = (
+                {*self.evaluator.causes.with_dependents([body["subject"]])} - dependents - {body["subject"]}
+            )
         return {**body, "dependents": sorted(dependents), "needed_by": sorted(unaffected_dependents)}
 
 

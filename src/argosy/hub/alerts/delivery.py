@@ -20,10 +20,10 @@ from typing import Any, Final
 
 import msgspec
 
-from argosy.hub.store.store_writer import StoreWriter
-from argosy.hub.store.store_reader import StoredEvent
-from argosy.hub.store.records import HubEvent
 from argosy.hub.alerts.pending_alerts import PendingAlerts
+from argosy.hub.store.records import HubEvent
+from argosy.hub.store.store_reader import StoredEvent
+from argosy.hub.store.store_writer import StoreWriter
 
 _TIMEOUT_S: Final = 10.0
 _FIRST_BACKOFF_S: Final = 1.0
@@ -31,7 +31,9 @@ _MAX_BACKOFF_S: Final = 60.0
 
 _log = logging.getLogger("argosy.hub")
 
-SendAlert = Callable[[bytes, str], object]  # the alert as JSON, and its key; raises OSError where it was not taken
+SendAlert = Callable[
+    [bytes, str], object
+]  # the alert as JSON, and its key; raises OSError where it was not taken
 
 
 def webhook_sender(url: str) -> SendAlert:
@@ -131,7 +133,11 @@ class AlertDelivery:
         """Deliver what there is, and yield after each alert. Raises OSError: it was not taken."""
         persisted_count = self._pending.persisted_count
         stored_events = await self._writer.read(lambda reading: reading.alerts(self._machine))
-        waiting = [each for each in stored_events if each.number > self._writer.source_position(self._source_name(each))[1]]
+        waiting = [
+            each
+            for each in stored_events
+            if each.number > self._writer.source_position(self._source_name(each))[1]
+        ]
         self._persisted_waiting = len(waiting)
         for each in waiting:
             if not self._pending.is_delivered(self.name, each.event):

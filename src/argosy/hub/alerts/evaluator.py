@@ -19,8 +19,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from argosy.hub.alerts.root_causes import RootCauses
+from argosy.hub.alerts.silences import SilenceRecord, Silences, SilenceWindow
 from argosy.hub.alerts.start_latency import StartLatencyTracker
-from argosy.hub.alerts.silences import Silences, SilenceWindow, SilenceRecord
 
 FLAP_COUNT: Final = 3
 FLAP_WINDOW_S: Final = 600.0
@@ -131,8 +131,12 @@ class AlertEvaluator:
         self._alerts: dict[str, _AlertState] = {}
         self._unreachable: dict[str, str] = {}
         self._seen_machines: set[str] = set()
-        self._failing_stores: dict[str, str] = {}  # machines whose store takes nothing, and what is told of it
-        self._slow_start_groups: dict[str, tuple[str, ...]] = {}  # alerts of slow starts, with the agents of each
+        self._failing_stores: dict[
+            str, str
+        ] = {}  # machines whose store takes nothing, and what is told of it
+        self._slow_start_groups: dict[
+            str, tuple[str, ...]
+        ] = {}  # alerts of slow starts, with the agents of each
         self._silenced_until: dict[str, float] = {}  # until when a quiet window covered what holds
 
     # -- what it is told ----------------------------------------------------------------------
@@ -189,7 +193,14 @@ class AlertEvaluator:
         window = None
         if record.until_s is not None:
             silenced = self._with_dependents(record.agents)
-            window = SilenceWindow(record.target.key, silenced, record.until_s, record.requested_by, record.target, record.clock_machine)
+            window = SilenceWindow(
+                record.target.key,
+                silenced,
+                record.until_s,
+                record.requested_by,
+                record.target,
+                record.clock_machine,
+            )
         created_s = record.created_s - self.silences.clock_skews.get(record.clock_machine, 0.0)
         return self.silences.apply(record.target.key, created_s, window)
 
@@ -216,10 +227,13 @@ class AlertEvaluator:
             **self._find_slow_starts(now_s),
         }
         subjects = {
-            key: active[key].subject if key in active else key.split(":")[1] for key in {**active, **self._alerts}
+            key: active[key].subject if key in active else key.split(":")[1]
+            for key in {**active, **self._alerts}
         }
         machines = {key for key in subjects if key.startswith(("machine:", "store:"))}
-        silenced_agents = self.silences.silenced_agents({subjects[key] for key in subjects.keys() - machines}, now_s)
+        silenced_agents = self.silences.silenced_agents(
+            {subjects[key] for key in subjects.keys() - machines}, now_s
+        )
         silenced_machines = self.silences.silenced_machines({subjects[key] for key in machines}, now_s)
         transitions = []
         for key, subject in subjects.items():
@@ -264,7 +278,12 @@ class AlertEvaluator:
                 bound = self._thresholds[number]
                 clear_s = self._clear_after_s if bound.clear_s is None else bound.clear_s
                 active[f"threshold:{agent}:{bound.description}"] = _ActiveCondition(
-                    agent, f"{bound.description} of {agent}", "threshold", bound.for_s, clear_s, metric=bound.metric
+                    agent,
+                    f"{bound.description} of {agent}",
+                    "threshold",
+                    bound.for_s,
+                    clear_s,
+                    metric=bound.metric,
                 )
         return active
 
@@ -282,7 +301,9 @@ class AlertEvaluator:
 
     def _store_failures(self) -> dict[str, _ActiveCondition]:
         return {
-            f"store:{machine}": _ActiveCondition(machine, text, "store", self._raise_after_s, self._clear_after_s)
+            f"store:{machine}": _ActiveCondition(
+                machine, text, "store", self._raise_after_s, self._clear_after_s
+            )
             for machine, text in self._failing_stores.items()
         }
 
@@ -290,7 +311,10 @@ class AlertEvaluator:
         """Return slow starts, those that are found together as one; after planned work, not in it."""
         slow = self.start_latency.slow_starts(now_s)
         grouped = {agent for agents in self._slow_start_groups.values() for agent in agents}
-        new = sorted(set(slow) - grouped - self.silences.silenced_agents(slow, now_s), key=lambda name: -slow[name].took_s)
+        new = sorted(
+            set(slow) - grouped - self.silences.silenced_agents(slow, now_s),
+            key=lambda name: -slow[name].took_s,
+        )
         if new:
             self._slow_start_groups[f"slow-start:{new[0]}"] = tuple(new)
         active = {}
@@ -302,7 +326,11 @@ class AlertEvaluator:
             description = "; ".join(each.description for each in listed[:3])
             more = f"; and {len(listed) - 3} more" if len(listed) > 3 else ""
             active[key] = _ActiveCondition(
-                agents[0], f"slower to start than before: {description}{more}", "slow-start", 0.0, self._clear_after_s
+                agents[0],
+                f"slower to start than before: {description}{more}",
+                "slow-start",
+                0.0,
+                self._clear_after_s,
             )
             for each in listed:
                 if each.is_finished:
@@ -317,7 +345,9 @@ class AlertEvaluator:
             alert.active_since_s = now_s
         self._silenced_until[key] = now_s
 
-    def _transition(self, key: str, condition: _ActiveCondition | None, now_s: float) -> AlertTransition | None:
+    def _transition(
+        self, key: str, condition: _ActiveCondition | None, now_s: float
+    ) -> AlertTransition | None:
         alert = self._alerts.setdefault(key, _AlertState())
         if condition is None:
             return self._resolve(key, alert, now_s)

@@ -19,8 +19,8 @@ from typing import Final
 
 import msgspec
 
-from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 from argosy.hub.store.records import HubEvent
+from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 
 DIRECT_DELIVERY_AFTER_S: Final = 2.0
 MAX_PENDING: Final = 1000  # that the keeper does not take either: the oldest goes; and of whom has had them
@@ -91,7 +91,9 @@ class PendingAlerts:
 
     def is_delivered(self, receiver: str, event: HubEvent) -> bool:
         """Return whether a receiver has had an alert before it was on the disk."""
-        return receiver in self._receivers_by_id.get(event.body.get("id", ""), ()) or receiver in event.body.get("had", ())
+        return receiver in self._receivers_by_id.get(
+            event.body.get("id", ""), ()
+        ) or receiver in event.body.get("had", ())
 
     def mark_delivered(self, receiver: str, event: HubEvent) -> None:
         """Note that a receiver has had an alert; in its body too, for the next life of the hub. That may have

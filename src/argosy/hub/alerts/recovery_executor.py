@@ -16,9 +16,9 @@ import msgspec
 
 from argosy.fault import ArgosyError
 from argosy.fleet.quantities import parse_duration_s
-from argosy.hub.store.store_writer import StoreFullError, StoreWriter
-from argosy.hub.store.records import HubEvent
 from argosy.hub.alerts.recovery_policy import RecoveryAttempt, RecoveryPolicy, RecoveryRule
+from argosy.hub.store.records import HubEvent
+from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 
 if TYPE_CHECKING:
     from argosy.fleet import fleet_spec
@@ -34,7 +34,13 @@ _log = logging.getLogger("argosy.hub")
 class RecoveryExecutor:
     """One machine's recoveries. now_s: returns epoch seconds by a clock that goes on evenly."""
 
-    def __init__(self, writer: StoreWriter, action_executor: ActionExecutor, evaluator: AlertEvaluator, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        writer: StoreWriter,
+        action_executor: ActionExecutor,
+        evaluator: AlertEvaluator,
+        now_s: Callable[[], float],
+    ) -> None:
         self._writer = writer
         self._action_executor = action_executor
         self._evaluator = evaluator
@@ -66,7 +72,9 @@ class RecoveryExecutor:
         if self._writer.failure:
             return
         alerts = {str(alert["key"]): alert for alert in active_alerts}
-        silenced = self._evaluator.silences.silenced_agents((str(each["subject"]) for each in alerts.values()), now_s)
+        silenced = self._evaluator.silences.silenced_agents(
+            (str(each["subject"]) for each in alerts.values()), now_s
+        )
         due = [
             alert
             for key, alert in alerts.items()
@@ -102,7 +110,9 @@ class RecoveryExecutor:
             await self._record(attempt, "budget spent", text)
             return
         try:
-            await self._writer.append_or_raise([_recovery_event(attempt, "begun", str(alert.get("text", "")))])
+            await self._writer.append_or_raise(
+                [_recovery_event(attempt, "begun", str(alert.get("text", "")))]
+            )
         except StoreFullError:
             return  # what cannot be counted is not done
         try:
@@ -134,7 +144,9 @@ def _recovery_event(attempt: RecoveryAttempt, outcome: str, text: str) -> HubEve
     return HubEvent(int(time.time() * 1000), "recovery", attempt.agent, body)
 
 
-async def _run_command(command: Sequence[str], working_dir: str, agent: str, alert: Mapping[str, Any]) -> tuple[str, str]:
+async def _run_command(
+    command: Sequence[str], working_dir: str, agent: str, alert: Mapping[str, Any]
+) -> tuple[str, str]:
     """Run a command in a group of its own, which is ended with it when its time is over."""
     process = await asyncio.create_subprocess_exec(
         *command,

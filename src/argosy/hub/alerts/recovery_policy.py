@@ -28,7 +28,9 @@ class RecoveryRule(msgspec.Struct, frozen=True):
     def matches(self, alert: Mapping[str, Any]) -> bool:
         """Return whether an alert is one of those that it is about."""
         category = "trouble" if self.metric is None else "threshold"
-        is_category = alert.get("about") == category and (self.metric is None or alert.get("figure") == self.metric)
+        is_category = alert.get("about") == category and (
+            self.metric is None or alert.get("figure") == self.metric
+        )
         return is_category and (not self.agents or alert.get("subject") in self.agents)
 
 
@@ -67,19 +69,25 @@ class RecoveryPolicy:
         """Count an attempt that was made."""
         self._attempt_times.setdefault((rule, agent), []).append(at_s)
 
-    def next_attempts(self, active_alerts: Iterable[Mapping[str, Any]], now_s: float) -> list[RecoveryAttempt]:
+    def next_attempts(
+        self, active_alerts: Iterable[Mapping[str, Any]], now_s: float
+    ) -> list[RecoveryAttempt]:
         """Return what is to be done about the alerts that are open; the first rule for an alert counts."""
         found = []
         for alert in active_alerts:
             rule = next((rule for rule in self.rules if rule.matches(alert)), None)
-            attempt = self._next_attempt(rule, str(alert["subject"]), str(alert["key"]), now_s) if rule else None
+            attempt = (
+                self._next_attempt(rule, str(alert["subject"]), str(alert["key"]), now_s) if rule else None
+            )
             if attempt:
                 found.append(attempt)
         return found
 
     def _next_attempt(self, rule: RecoveryRule, agent: str, key: str, now_s: float) -> RecoveryAttempt | None:
         budget_key = rule.index, agent
-        attempt_times = self._attempt_times[budget_key] = [at for at in self._attempt_times.get(budget_key, ()) if at > now_s - rule.within_s]
+        attempt_times = self._attempt_times[budget_key] = [
+            at for at in self._attempt_times.get(budget_key, ()) if at > now_s - rule.within_s
+        ]
         if attempt_times and now_s < attempt_times[-1] + rule.pause_s:
             return None
         if len(attempt_times) < rule.max_attempts:

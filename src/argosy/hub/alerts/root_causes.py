@@ -16,7 +16,9 @@ from argosy.engine.process.os_process import describe_exit
 
 _HEALTHY_STATES: Final = frozenset(("ready", "stopping", "unknown"))
 _FAILED_STATES: Final = frozenset(("failing", "given-up", "blocked"))  # also of one that was never ready
-_DEPENDENCY_STATES: Final = frozenset(("waiting", "degraded", "restart-pending"))  # may be for want of a need alone
+_DEPENDENCY_STATES: Final = frozenset(
+    ("waiting", "degraded", "restart-pending")
+)  # may be for want of a need alone
 
 
 class AgentHealthState(NamedTuple):
@@ -40,14 +42,19 @@ class RootCauses:
         """Take an agent's state; one that was stopped, or ended in order, need not be ready any more."""
         before = self.state_of(agent)
         if (before.state, state) != ("exited", "exited"):
-            self._states[agent] = AgentHealthState(state, reason, since_s if before.state != state else before.since_s)
+            self._states[agent] = AgentHealthState(
+                state, reason, since_s if before.state != state else before.since_s
+            )
         if state in ("ready", "degraded"):
             self._were_ready.add(agent)
         elif state == "exited" and (before.state in ("stopping", "unknown") or reason == describe_exit(0)):
             self._were_ready.discard(agent)
         if not self.is_unhealthy(agent) or state in _FAILED_STATES:
             self._root_cause_of.pop(agent, None)
-        elif agent not in self._root_cause_of and (cause := self._current_root_of(agent)) not in (None, agent):
+        elif agent not in self._root_cause_of and (cause := self._current_root_of(agent)) not in (
+            None,
+            agent,
+        ):
             self._root_cause_of[agent] = str(cause)
 
     def mark_ready(self, agents: Iterable[str]) -> None:
@@ -83,7 +90,9 @@ class RootCauses:
         """Return the cause of an agent's trouble; None where it waits for what was stopped on purpose."""
         cause = self._current_root_of(agent)
         seen = {cause}
-        while cause is not None and (above := self._root_cause_of.get(cause)) is not None and above not in seen:
+        while (
+            cause is not None and (above := self._root_cause_of.get(cause)) is not None and above not in seen
+        ):
             seen.add(above)
             cause = above
         return cause

@@ -16,7 +16,9 @@ import msgspec
 from argosy.hub.store.records import HubEvent
 
 ENGINE_SOURCE: Final = "argosy"
-MAX_ENGINE_WINDOW_S: Final = 900.0  # of a window of the engine; an apply may take its 300 s, and be followed by another
+MAX_ENGINE_WINDOW_S: Final = (
+    900.0  # of a window of the engine; an apply may take its 300 s, and be followed by another
+)
 MAX_USER_WINDOW_S: Final = 7 * 86400.0  # of a window of a person
 
 
@@ -108,7 +110,9 @@ class Silences:
         """
         if created_s < self._last_change_s.get(key, -math.inf):
             return False
-        self._last_change_s = {each: at for each, at in self._last_change_s.items() if at > created_s - MAX_USER_WINDOW_S}
+        self._last_change_s = {
+            each: at for each, at in self._last_change_s.items() if at > created_s - MAX_USER_WINDOW_S
+        }
         self._last_change_s[key] = created_s
         was_open = self.close(key)
         if window:

@@ -41,9 +41,7 @@ class StartLatencyBaseline(msgspec.Struct, frozen=True):
     @property
     def description(self) -> str:
         """The same, for people."""
-        return (
-            f"{self.count} earlier starts took {self.median_s:.2f} s in the median, ± {self.mad_s:.2f} s"
-        )
+        return f"{self.count} earlier starts took {self.median_s:.2f} s in the median, ± {self.mad_s:.2f} s"
 
 
 def make_baseline(took_s: Sequence[float]) -> StartLatencyBaseline | None:

@@ -20,9 +20,9 @@ from starlette.routing import Route
 from argosy.engine.state.state_dir import locate_state_dir
 from argosy.fault import ArgosyError, Fault, InputError, MissingError
 from argosy.fleet.suggestions import suggest
+from argosy.hub.alerts.silences import SilenceTarget, silence_record
 from argosy.hub.http.request_guard import RequestRefusedError, check_action, fault_response
 from argosy.hub.store.store_writer import StoreFullError
-from argosy.hub.alerts.silences import SilenceTarget, silence_record
 
 if TYPE_CHECKING:
     from argosy.hub.hub_agent import HubAgent
@@ -55,7 +55,12 @@ class ActionApi:
 
     def routes(self) -> list[Route]:
         """Return what is served."""
-        handlers = {"restart": self._restart, "stop": self._stop, "quiet": self._silence, "loud": self._unsilence}
+        handlers = {
+            "restart": self._restart,
+            "stop": self._stop,
+            "quiet": self._silence,
+            "loud": self._unsilence,
+        }
         return [
             Route(f"/api/actions/{do}", self._endpoint(act), methods=["POST"], name=do)
             for do, act in handlers.items()
@@ -97,12 +102,16 @@ class ActionApi:
         target, was_silenced = await self._record_silence("loud", action_request, requested_by)
         return {**msgspec.to_builtins(target), "was_quiet": was_silenced}
 
-    async def _record_silence(self, action: str, action_request: ActionRequest, requested_by: str, **fields: float) -> tuple[SilenceTarget, bool]:
+    async def _record_silence(
+        self, action: str, action_request: ActionRequest, requested_by: str, **fields: float
+    ) -> tuple[SilenceTarget, bool]:
         """Keep a word on what is to be quiet, which tells the other hubs too, and go by it here."""
         target = self._silence_target(action_request)
         silenced = self._silenced_agents(target)
         names = {"groups": target.groups, "machines": target.machines, "covered": silenced}
-        event = await self._hub.action_executor.record(action, target.agents, requested_by or "somebody", **names, key=target.key, **fields)
+        event = await self._hub.action_executor.record(
+            action, target.agents, requested_by or "somebody", **names, key=target.key, **fields
+        )
         record = silence_record(event, "")
         assert record is not None, "it says so"
         return target, self._hub.alert_manager.apply_silence(record)
@@ -117,7 +126,12 @@ class ActionApi:
         ]
         if faults:
             raise InputError(*faults)
-        return SilenceTarget(*(tuple(dict.fromkeys(each)) for each in (action_request.agents, action_request.groups, action_request.machines)))
+        return SilenceTarget(
+            *(
+                tuple(dict.fromkeys(each))
+                for each in (action_request.agents, action_request.groups, action_request.machines)
+            )
+        )
 
     def _silenced_agents(self, target: SilenceTarget) -> list[str] | None:
         """Return the agents that are meant, None for all."""

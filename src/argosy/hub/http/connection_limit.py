@@ -29,7 +29,11 @@ _MAX_CONNECTIONS: Final = 2000
 def compute_max_connections() -> int:
     """Return how many connections there may be: half of this process's descriptors, as others need some."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(_MIN_CONNECTIONS, min(_MAX_CONNECTIONS, soft // 2))
+    return (
+        _MAX_CONNECTIONS
+        if soft == resource.RLIM_INFINITY
+        else max(_MIN_CONNECTIONS, min(_MAX_CONNECTIONS, soft // 2))
+    )
 
 
 class LimitedConnection(H11Protocol):
@@ -90,7 +94,9 @@ class LimitedConnection(H11Protocol):
 
 def _abort_oldest(connections: Iterable[Any]) -> bool:
     """Close the connection that has been without a question longest; return whether there is one."""
-    waiting = [each for each in connections if isinstance(each, LimitedConnection) and each.is_awaiting_request()]
+    waiting = [
+        each for each in connections if isinstance(each, LimitedConnection) and each.is_awaiting_request()
+    ]
     if len(waiting) < 2:  # only the new one
         return False
     min(waiting, key=lambda each: each.idle_since_s).abort()

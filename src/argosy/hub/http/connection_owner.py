@@ -25,7 +25,10 @@ def is_own_connection(client: SocketEndpoint, server: SocketEndpoint) -> bool:
         ends = [(ipaddress.ip_address(host), port) for host, port in (client, server)]
     except ValueError:
         return False
-    return all(host.is_loopback for host, _ in ends) and _connection_uid(*map(_listed_addresses, ends)) == os.geteuid()
+    return (
+        all(host.is_loopback for host, _ in ends)
+        and _connection_uid(*map(_listed_addresses, ends)) == os.geteuid()
+    )
 
 
 def _connection_uid(local: set[str], remote: set[str]) -> int | None:

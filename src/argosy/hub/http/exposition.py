@@ -108,7 +108,10 @@ def _split_name(metric: str) -> tuple[str, str]:
     if found is None:
         return _INVALID_CHARACTERS.sub("_", metric), ""
     labels = dict(_LABEL.findall(found[2]))
-    texts = [f'{f"exported_{name}" if name in _RESERVED_LABELS else name}="{value}"' for name, value in labels.items()]
+    texts = [
+        f'{f"exported_{name}" if name in _RESERVED_LABELS else name}="{value}"'
+        for name, value in labels.items()
+    ]
     return _INVALID_CHARACTERS.sub("_", found[1]), "," + ",".join(texts)
 
 

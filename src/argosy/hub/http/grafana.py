@@ -38,7 +38,13 @@ def make_dashboard(fleet: Fleet) -> dict[str, Any]:
     y = _HEIGHT
     for group, agents in groups.items():
         panels.append(
-            {"type": "row", "title": group, "collapsed": False, "panels": [], "gridPos": _grid_position(0, y, 24, 1)}
+            {
+                "type": "row",
+                "title": group,
+                "collapsed": False,
+                "panels": [],
+                "gridPos": _grid_position(0, y, 24, 1),
+            }
         )
         y += 1
         labels = f'{{agent=~"{"|".join(map(_escape_regex, sorted(agents)))}"}}'

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from argosy.engine.state.event_log import EventLogRecord
 from argosy.engine.explain.start_timeline import StartTimeline, latest_starts
+from argosy.engine.state.event_log import EventLogRecord
 from argosy.fleet.dependency_graph import graph_from_edges
-from argosy.hub.store.store_reader import StoredEvent, StoreReader
 from argosy.hub.alerts.alert_manager import needs_of_specs
+from argosy.hub.store.store_reader import StoredEvent, StoreReader
 
 if TYPE_CHECKING:
     from argosy.hub.hub_agent import HubAgent
@@ -73,7 +73,9 @@ class HistoryApi:
                 else reading.events(from_ms, to_ms, agent, limit)
             )
         )
-        return json_response({"events": [event_document(each, can_read_output=True) for each in stored_events]})
+        return json_response(
+            {"events": [event_document(each, can_read_output=True) for each in stored_events]}
+        )
 
     async def fleet_at(self, request: Request) -> Response:
         """Return all agents as they were at a `time` (epoch milliseconds)."""
@@ -81,7 +83,9 @@ class HistoryApi:
         if text is None:
             raise HTTPException(400, "`time` has to be given, in epoch milliseconds")
         time_ms = parse_number(text, 0)
-        names = sorted({*self._hub.declared_agents(), *(agent for _, agent in self._hub.current_state.agents)})
+        names = sorted(
+            {*self._hub.declared_agents(), *(agent for _, agent in self._hub.current_state.agents)}
+        )
         stored_events = await self._hub.writer.read(lambda reading: reading.states_at(names, time_ms))
         return json_response({"time": time_ms, "agents": [self._past_state(each) for each in stored_events]})
 
@@ -104,7 +108,9 @@ class HistoryApi:
 
         def query_starts(reader: StoreReader) -> list[dict[str, Any]]:
             stored_events = reader.events_of_kinds(_START_KINDS, 0, 1 << 62, _MAX_START_EVENTS)
-            entries = [_log_record(each) for each in reversed(stored_events) if each.origin.machine == machine]
+            entries = [
+                _log_record(each) for each in reversed(stored_events) if each.origin.machine == machine
+            ]
             return [_start_document(each) for each in latest_starts(entries, graph, time.monotonic(), limit)]
 
         return json_response({"machine": machine, "starts": await self._hub.writer.read(query_starts)})

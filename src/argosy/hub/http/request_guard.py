@@ -107,7 +107,11 @@ class RequestGuard:
     """
 
     def __init__(
-        self, app: ASGIApp, host_names: Callable[[], Collection[str]], token: Path, is_metrics_guarded: Callable[[], bool]
+        self,
+        app: ASGIApp,
+        host_names: Callable[[], Collection[str]],
+        token: Path,
+        is_metrics_guarded: Callable[[], bool],
     ) -> None:
         self._app = app
         self._host_names = host_names
@@ -168,15 +172,21 @@ def check_host(host: str | None, host_names: Collection[str]) -> None:
 def check_action(request: Request, token: Path, policy: Literal["loopback", "anywhere", "never"]) -> None:
     """Let an action through. Raises GateError: it is refused, and why; RefusedError: there is no token."""
     if policy == "never":
-        raise _forbidden("hub.actions", "no-actions", "the fleet file allows no actions", "`hub: {actions: …}`")
+        raise _forbidden(
+            "hub.actions", "no-actions", "the fleet file allows no actions", "`hub: {actions: …}`"
+        )
     if policy == "loopback" and not is_from_loopback(request):
         client = request.client.host if request.client else "nobody"
         message = f"actions are taken from this machine only, and this came from {client}"
-        raise _forbidden("hub.actions", "not-loopback", message, "`hub: {actions: anywhere}` in the fleet file")
+        raise _forbidden(
+            "hub.actions", "not-loopback", message, "`hub: {actions: anywhere}` in the fleet file"
+        )
     check_origin(request)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         message = "an action is JSON, with `content-type: application/json`"
-        raise RequestRefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, Fault("Content-Type", "not-json", message))
+        raise RequestRefusedError(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, Fault("Content-Type", "not-json", message)
+        )
     check_token(request, token)
 
 

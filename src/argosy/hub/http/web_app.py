@@ -19,22 +19,22 @@ from starlette.routing import Route
 
 from argosy.engine.state.damaged_stores import describe_damage
 from argosy.fault import Fault, InputError
+from argosy.hub.http.action_api import ActionApi
 from argosy.hub.http.exposition import CONTENT_TYPE, render_pieces
+from argosy.hub.http.history_api import HistoryApi, event_document, json_response, parse_number
 from argosy.hub.http.request_guard import (
     RequestGuard,
     RequestRefusedError,
+    can_read,
     check_origin,
     check_token,
     fault_response,
-    set_cookie,
     has_cookie,
-    can_read,
+    set_cookie,
 )
-from argosy.hub.http.history_api import HistoryApi, json_response, parse_number, event_document
-from argosy.hub.http.action_api import ActionApi
-from argosy.hub.ingest.current_state import CurrentState, to_document
-from argosy.hub.http.token import is_token
 from argosy.hub.http.sse import MAX_SUBSCRIBERS, SseResponse
+from argosy.hub.http.token import is_token
+from argosy.hub.ingest.current_state import CurrentState, to_document
 from argosy.wire.errors import WireError
 
 if TYPE_CHECKING:
@@ -68,7 +68,12 @@ def make_app(hub: HubAgent) -> Starlette:
             *action_api.routes(),
         ],
         middleware=[
-            Middleware(RequestGuard, names=hub.host_names, token=hub.token_file, is_all=lambda: hub.is_metrics_guarded),
+            Middleware(
+                RequestGuard,
+                host_names=hub.host_names,
+                token=hub.token_file,
+                is_metrics_guarded=lambda: hub.is_metrics_guarded,
+            ),
             Middleware(GZipMiddleware, minimum_size=2000, compresslevel=5),
         ],
         exception_handlers={RequestRefusedError: _on_refused, HTTPException: _on_http},
@@ -176,7 +181,9 @@ class _Handlers:
             {
                 **sight,
                 "lives": sum(each.origin.machine == sight["machine"] for each in positions),
-                "events": sum(each.last_event for each in positions if each.origin.machine == sight["machine"]),
+                "events": sum(
+                    each.last_event for each in positions if each.origin.machine == sight["machine"]
+                ),
                 "ticks": sum(each.last_row for each in positions if each.origin.machine == sight["machine"]),
             }
             for sight in _machine_statuses(hub)
@@ -231,7 +238,10 @@ class _Handlers:
     async def alerts(self, request: Request) -> Response:
         """Return the alerts that are open, quiet windows, what waits for each receiver, and notices."""
         alert_manager = self._hub.alert_manager
-        waiting = {each.name: {"waiting": each.waiting_count, "failure": each.failure} for each in alert_manager.deliveries}
+        waiting = {
+            each.name: {"waiting": each.waiting_count, "failure": each.failure}
+            for each in alert_manager.deliveries
+        }
         silences = alert_manager.evaluator.silences
         windows = [
             {
@@ -245,12 +255,16 @@ class _Handlers:
         ]
         damage = describe_damage(Path(self._hub.options.store))
         notices = [{"kind": "store-damaged", "text": f"the hub: {damage}"}] if damage else []
-        return json_response({"open": alert_manager.alerts(), "quiet": windows, "receivers": waiting, "notices": notices})
+        return json_response(
+            {"open": alert_manager.alerts(), "quiet": windows, "receivers": waiting, "notices": notices}
+        )
 
     async def events(self, request: Request) -> Response:
         """Stream the standings, then each change, as server-sent events."""
         if len(self._hub.sse_broadcaster) >= MAX_SUBSCRIBERS:
-            raise HTTPException(503, f"{MAX_SUBSCRIBERS} viewers look already, which is as many as there may be")
+            raise HTTPException(
+                503, f"{MAX_SUBSCRIBERS} viewers look already, which is as many as there may be"
+            )
         return SseResponse(self._hub.sse_broadcaster)
 
 

@@ -13,7 +13,9 @@ import msgspec
 
 from argosy.hub.store.records import HubEvent, MetricSample
 
-_LIBRARY_METRIC: Final = "loop_lag_ms"  # each agent of the library reports it with its own figures, each second
+_LIBRARY_METRIC: Final = (
+    "loop_lag_ms"  # each agent of the library reports it with its own figures, each second
+)
 _STALE_AFTER_S: Final = 10.0
 _STALE_AFTER_FIRST_S: Final = 60.0  # when nobody knows yet how often it comes
 _MAX_MISSED: Final = 4
@@ -71,12 +73,16 @@ class AgentSnapshot(msgspec.Struct):
 
     def stale_metrics(self, now_s: float) -> dict[str, float]:
         """Return the figures that have not come for several times as long as before, each with its age."""
-        ages = {name: (now_s - heard.received_s, heard.stale_after_s) for name, heard in self._arrivals.items()}
+        ages = {
+            name: (now_s - heard.received_s, heard.stale_after_s) for name, heard in self._arrivals.items()
+        }
         return {name: age_s for name, (age_s, bound_s) in ages.items() if age_s > bound_s}
 
     def expire(self, now_s: float) -> None:
         """Let go of the figures that did not come for `FORGET_S`."""
-        expired = {name for name, heard in self._arrivals.items() if now_s - heard.received_s >= EXPIRE_AFTER_S}
+        expired = {
+            name for name, heard in self._arrivals.items() if now_s - heard.received_s >= EXPIRE_AFTER_S
+        }
         if expired:
             self.metrics = {name: each for name, each in self.metrics.items() if name not in expired}
             self._arrivals = {name: each for name, each in self._arrivals.items() if name not in expired}
@@ -133,7 +139,9 @@ class CurrentState:
             snapshot.state, snapshot.since = reported.state, reported.since
             snapshot.reason, snapshot.pid = reported.reason, reported.pid
             snapshot.silent_since = None  # the supervisor's next answer tells whether it is
-        self.on_change(to_document(reported))  # also what the supervisor's own answer has overtaken: it happened
+        self.on_change(
+            to_document(reported)
+        )  # also what the supervisor's own answer has overtaken: it happened
 
     def reconcile(
         self,

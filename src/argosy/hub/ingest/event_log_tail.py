@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Final
 
-from argosy.engine.state.event_log import REMOTE_STATE, EventLogRecord, EventLogFollower
-from argosy.hub.store.store_writer import StoreFullError, StoreWriter
+from argosy.engine.state.event_log import REMOTE_STATE, EventLogFollower, EventLogRecord
 from argosy.hub.store.records import HubEvent
+from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 
 POLL_EVERY_S: Final = 0.25
 SOURCE_NAME: Final = "diary"

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from argosy.engine.cells.cell_logs import LogSources, find_log_sources
-from argosy.engine.state.state_dir import StateDir
 from argosy.engine.logs.log_reader import LogLine, LogReader, find_tail_offset
-from argosy.hub.store.store_writer import StoreFullError, StoreWriter
+from argosy.engine.state.state_dir import StateDir
 from argosy.hub.store.records import HubEvent
+from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 
 SCAN_EVERY_S: Final = 1.0
 BURST: Final = 30  # events of an agent at once
@@ -158,7 +158,9 @@ class LogScanner:
             return LogReader(name, log, offset)
         return LogReader(name, log, log.stat().st_size if self._is_first_scan else 0)
 
-    def _read_new(self, sources: LogSources, name: str, log: Path, reader: LogReader) -> tuple[list[LogEvent], int]:
+    def _read_new(
+        self, sources: LogSources, name: str, log: Path, reader: LogReader
+    ) -> tuple[list[LogEvent], int]:
         """Return what matters of what is new, and how many bytes were too many to be read."""
         parser = self._parsers.setdefault(name, LineParser())
         lines = [line for line in sources.read(reader, [], _MAX_READ_BYTES) if line.text]

@@ -16,8 +16,8 @@ from prometheus_client import parser as plain
 from prometheus_client.openmetrics import parser as openmetrics
 
 from argosy.fleet.quantities import parse_duration_s
-from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 from argosy.hub.store.records import HubEvent, MetricSample
+from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 
 if TYPE_CHECKING:
     from argosy.fleet.fleet_spec import Scrape
@@ -57,7 +57,10 @@ class Scraper:
         except (OSError, ValueError, http.client.HTTPException) as error:
             found, reason = {}, str(error) or type(error).__name__
         kept = dict(list(found.items())[: self._spec.max_samples])
-        kept |= {UP_METRIC: float(not reason), LEFT_OUT_METRIC: float(max(0, len(found) - self._spec.max_samples))}
+        kept |= {
+            UP_METRIC: float(not reason),
+            LEFT_OUT_METRIC: float(max(0, len(found) - self._spec.max_samples)),
+        }
         events = []
         if reason != self._last_error and (reason or self._last_error):
             _log.warning("`%s` of `%s`: %s", self._spec.url, self._spec.agent, reason or "it answers")

@@ -7,10 +7,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from argosy.hub.store.block_codec import decode_block
-from argosy.hub.store.store_reader import StoreReader
-from argosy.hub.store.records import RecordBatch, ChunkColumn, HubEvent, EventHeader, MetricSample, RecordOrigin, SeriesSchema, RecordStream, SampleRow
 from argosy.hub.ingest.current_state import CurrentState
+from argosy.hub.store.block_codec import decode_block
+from argosy.hub.store.records import (
+    ChunkColumn,
+    EventHeader,
+    HubEvent,
+    MetricSample,
+    RecordBatch,
+    RecordOrigin,
+    RecordStream,
+    SampleRow,
+    SeriesSchema,
+)
+from argosy.hub.store.store_reader import StoreReader
 
 _decode_row = msgspec.msgpack.Decoder(SampleRow).decode
 _decode_header = msgspec.msgpack.Decoder(EventHeader).decode
@@ -25,7 +35,9 @@ class StateUpdater:
 
     on_action: Callable[[str, HubEvent], object] = staticmethod(lambda *_: None)
 
-    def __init__(self, current_state: CurrentState, reader: StoreReader, machine_of: Callable[[str], str | None]) -> None:
+    def __init__(
+        self, current_state: CurrentState, reader: StoreReader, machine_of: Callable[[str], str | None]
+    ) -> None:
         self._current_state = current_state
         self._machine_of = machine_of
         self._schemas: dict[RecordOrigin, dict[int, SeriesSchema]] = {}
@@ -61,7 +73,9 @@ class StateUpdater:
     def _samples(self, origin: RecordOrigin, sample_row: SampleRow) -> Iterator[MetricSample]:
         known = self._add_schemas(origin, sample_row.schemas)
         offset = 0
-        for schema_id, time_ms in zip(array("I", sample_row.schema_ids), array("d", sample_row.times), strict=True):
+        for schema_id, time_ms in zip(
+            array("I", sample_row.schema_ids), array("d", sample_row.times), strict=True
+        ):
             schema = known.get(schema_id)
             if schema is None:
                 return  # nobody knows any more what these are, nor where the next begin
@@ -77,4 +91,6 @@ class StateUpdater:
 
 def _last_sample(column: ChunkColumn) -> MetricSample:
     values = array("d", [decode_block(figure)[-1] for figure in column.values])
-    return MetricSample(column.schema.agent, column.schema.names, int(decode_block(column.times)[-1]), values.tobytes())
+    return MetricSample(
+        column.schema.agent, column.schema.names, int(decode_block(column.times)[-1]), values.tobytes()
+    )

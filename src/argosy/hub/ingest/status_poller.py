@@ -9,13 +9,13 @@ from array import array
 from collections.abc import Callable
 from typing import Final
 
-from argosy.engine.supervisor.control_client import connect
 from argosy.engine.state.state_dir import StateDir
+from argosy.engine.supervisor.control_client import connect
 from argosy.engine.supervisor.messages import AgentStatus, FleetStatus
 from argosy.engine.unit.state_machine import State
 from argosy.fault import ArgosyError
-from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 from argosy.hub.store.records import MetricSample
+from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 
 POLL_EVERY_S: Final = 2.0
 STORE_EVERY: Final = 5  # one of so many is kept as figures: memory is sampled, not measured at each question

@@ -19,10 +19,10 @@ from typing import Final
 
 import msgspec
 
+from argosy.hub.store.records import HubEvent, RecordBatch, RecordStream, StreamPosition
 from argosy.hub.store.store_writer import StoreFullError, StoreWriter
-from argosy.hub.store.records import RecordBatch, HubEvent, StreamPosition, RecordStream
-from argosy.wire.errors import WireError
 from argosy.wire.client.peer import Peer
+from argosy.wire.errors import WireError
 
 LONG_POLL_S: Final = 0.5  # that a hub holds a question for which it has no answer yet
 RESPONSE_TIMEOUT_S: Final = 2.4  # so that a machine that is dead is told as such within 3 s
@@ -145,7 +145,9 @@ def _advance(positions: list[StreamPosition], batches: list[RecordBatch]) -> lis
     """Return the positions of a hub that has taken these batches too."""
     at = {position.origin: position for position in positions}
     for batch in batches:
-        last_event, last_row = (at[batch.origin].last_event, at[batch.origin].last_row) if batch.origin in at else (0, 0)
+        last_event, last_row = (
+            (at[batch.origin].last_event, at[batch.origin].last_row) if batch.origin in at else (0, 0)
+        )
         is_event = batch.stream is RecordStream.EVENTS
         at[batch.origin] = StreamPosition(
             batch.origin, batch.last if is_event else last_event, last_row if is_event else batch.last

@@ -73,7 +73,11 @@ def encode_block(values: array[float], *, is_final: bool = False) -> bytes:
     planes = [raw[place::_DOUBLE_BYTES] for place in range(_DOUBLE_BYTES)]
     varying = [place for place, plane in enumerate(planes) if plane.count(plane[:1]) < count]
     constant = b"".join(planes[place][:1] for place in range(_DOUBLE_BYTES) if place not in varying)
-    delta_planes = [place for place in varying if _compressed_size(_delta_encode(planes[place])) < _MIN_GAIN * _compressed_size(planes[place])]
+    delta_planes = [
+        place
+        for place in varying
+        if _compressed_size(_delta_encode(planes[place])) < _MIN_GAIN * _compressed_size(planes[place])
+    ]
     others = [planes[place] for place in varying if place not in delta_planes]
     deltas = _delta_encode(b"".join(planes[place] for place in delta_planes))
     frame = _compress(
@@ -97,7 +101,9 @@ def decode_block(block: bytes) -> array[float]:
         planes = _delta_decode(planes[:end]) + planes[end:]
         varying.sort(key=lambda place: not delta_mask >> place & 1)
     constant = iter(block[_HEADER.size : begin])
-    values = bytearray(bytes(0 if which >> place & 1 else next(constant, 0) for place in range(_DOUBLE_BYTES)) * count)
+    values = bytearray(
+        bytes(0 if which >> place & 1 else next(constant, 0) for place in range(_DOUBLE_BYTES)) * count
+    )
     for number, place in enumerate(varying):
         values[place::_DOUBLE_BYTES] = planes[number * count : (number + 1) * count]
     return _from_little_endian(values)

@@ -98,7 +98,9 @@ def _expire_names(agent: _AgentNames, before_s: float) -> None:
     for names, at_s in agent.name_sets.items():
         agent.names.update((name, max(at_s, agent.names.get(name, at_s))) for name in names)
     agent.names = {name: at_s for name, at_s in agent.names.items() if at_s > before_s}
-    agent.name_sets = {names: at_s for names, at_s in agent.name_sets.items() if agent.names.keys() >= set(names)}
+    agent.name_sets = {
+        names: at_s for names, at_s in agent.name_sets.items() if agent.names.keys() >= set(names)
+    }
 
 
 def _dropped_event(agent: str, count: int, max_names: int) -> HubEvent:

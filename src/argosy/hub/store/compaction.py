@@ -17,9 +17,17 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from argosy.hub.store.block_codec import is_ascending, encode_block, decode_block
-from argosy.hub.store.records import ChunkColumn, Chunk, SeriesSchema, SampleRow, segment_of, rows_of_segment
-from argosy.hub.store.tables import add_chunk, block_id, columns_of, chunk_with, chunks_of, schemas_of, transaction
+from argosy.hub.store.block_codec import decode_block, encode_block, is_ascending
+from argosy.hub.store.records import Chunk, ChunkColumn, SampleRow, SeriesSchema, rows_of_segment, segment_of
+from argosy.hub.store.tables import (
+    add_chunk,
+    block_id,
+    chunk_with,
+    chunks_of,
+    columns_of,
+    schemas_of,
+    transaction,
+)
 
 SEGMENTS_PER_CHUNK: Final = 12  # segments, an hour at a tick a second
 DOWNSAMPLE_STEP_MS: Final = 60_000
@@ -104,7 +112,9 @@ class Compactor:
             return None
         origin, first = found[0], found[1] * SEGMENTS_PER_CHUNK
         chunks = chunks_of(self._database, origin, first, first + SEGMENTS_PER_CHUNK - 1)
-        chunk = Chunk(first, SEGMENTS_PER_CHUNK, 0, min(r.first_ms for r in chunks), max(r.last_ms for r in chunks))
+        chunk = Chunk(
+            first, SEGMENTS_PER_CHUNK, 0, min(r.first_ms for r in chunks), max(r.last_ms for r in chunks)
+        )
         return _CompactionJob(origin, chunk, chunks, self._merged_columns(origin, chunks), [])
 
     def _merged_columns(self, origin: int, chunks: list[Chunk]) -> Iterator[ChunkColumn]:
@@ -140,11 +150,21 @@ class Compactor:
             self._next_check_s = now_s + _CHECK_EVERY_S
             return None
         origin = found[0]
-        downsampled = Chunk(chunk.first_segment, chunk.segment_count, DOWNSAMPLE_STEP_MS, chunk.first_ms, chunk.last_ms)
-        return _CompactionJob(origin, downsampled, [chunk], map(downsample_column, columns_of(self._database, origin, chunk)), [])
+        downsampled = Chunk(
+            chunk.first_segment, chunk.segment_count, DOWNSAMPLE_STEP_MS, chunk.first_ms, chunk.last_ms
+        )
+        return _CompactionJob(
+            origin,
+            downsampled,
+            [chunk],
+            map(downsample_column, columns_of(self._database, origin, chunk)),
+            [],
+        )
 
 
-def build_columns(sample_rows: Iterable[SampleRow], schemas: dict[int, SeriesSchema]) -> tuple[list[ChunkColumn], int, int]:
+def build_columns(
+    sample_rows: Iterable[SampleRow], schemas: dict[int, SeriesSchema]
+) -> tuple[list[ChunkColumn], int, int]:
     """Return the columns of some ticks, by the number of their shape, each in the order of arrival, and when
     the first and the last were measured (ms).
 

@@ -16,7 +16,9 @@ import msgspec
 from argosy.hub.store.records import SampleRow
 from argosy.hub.store.tables import schemas_of
 
-MAX_CACHED_BYTES: Final = 16 << 20  # of ticks that are kept; five times the tail of a fleet of a hundred agents
+MAX_CACHED_BYTES: Final = (
+    16 << 20
+)  # of ticks that are kept; five times the tail of a fleet of a hundred agents
 
 _STATE_QUERY: Final = """
     SELECT gone_tick, (SELECT min(number) FROM tick WHERE origin = id),
@@ -33,7 +35,7 @@ class SeriesLocator(NamedTuple):
     origin: int
     schema_id: int
     width: int
-    index: int
+    position: int
     series: int
 
 
@@ -72,7 +74,9 @@ class HeadBlocks:
         from `from_ms` to `to_ms`. To be called within a transaction.
         """
         at, values = array("d"), array("d")
-        head_block = self._head_blocks.pop(locator.origin) if locator.origin in self._head_blocks else _HeadBlock()
+        head_block = (
+            self._head_blocks.pop(locator.origin) if locator.origin in self._head_blocks else _HeadBlock()
+        )
         self._head_blocks[locator.origin] = head_block
         self._refresh(head_block, locator.origin)
         if head_block.last_ms < from_ms or head_block.first_ms > to_ms:
@@ -83,7 +87,9 @@ class HeadBlocks:
         for sample_row in head_block.rows.values():
             found = offsets.get(sample_row.schema_ids)
             if found is None:
-                found = offsets[sample_row.schema_ids] = _sample_offsets(sample_row.schema_ids, locator, head_block.widths)
+                found = offsets[sample_row.schema_ids] = _sample_offsets(
+                    sample_row.schema_ids, locator, head_block.widths
+                )
             for index, offset in found:
                 at.frombytes(sample_row.times[index : index + 8])
                 values.frombytes(sample_row.values[offset : offset + 8])
@@ -125,7 +131,10 @@ class HeadBlocks:
         head_block.last_row = max(new)
         times = array("d", b"".join([tick.times for tick in new.values()]))
         if times:
-            head_block.first_ms, head_block.last_ms = min(head_block.first_ms, min(times)), max(head_block.last_ms, max(times))
+            head_block.first_ms, head_block.last_ms = (
+                min(head_block.first_ms, min(times)),
+                max(head_block.last_ms, max(times)),
+            )
         if head_block.is_loaded:
             head_block.rows |= new
             head_block.size_bytes += sum(map(_row_bytes, new.values()))
@@ -141,15 +150,19 @@ class HeadBlocks:
                 head_block.evict()
 
 
-def _sample_offsets(schema_ids: bytes, locator: SeriesLocator, widths: dict[int, int]) -> list[tuple[int, int]]:
+def _sample_offsets(
+    schema_ids: bytes, locator: SeriesLocator, widths: dict[int, int]
+) -> list[tuple[int, int]]:
     """Return where in a tick's times and in its values each sample of a figure is."""
     found, offset = [], 0
     for index, schema_id in enumerate(array("I", schema_ids)):
         if schema_id == locator.schema_id:
-            found.append((8 * index, 8 * (offset + locator.index)))
+            found.append((8 * index, 8 * (offset + locator.position)))
         offset += widths.get(schema_id, 0)
     return found
 
 
 def _row_bytes(sample_row: SampleRow) -> int:
-    return len(sample_row.schema_ids) + len(sample_row.times) + len(sample_row.values) + 300  # and what Python adds
+    return (
+        len(sample_row.schema_ids) + len(sample_row.times) + len(sample_row.values) + 300
+    )  # and what Python adds

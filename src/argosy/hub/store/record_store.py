@@ -21,30 +21,30 @@ from typing import Final
 import msgspec
 
 from argosy.fault import Fault
+from argosy.hub.store.compaction import Compactor
 from argosy.hub.store.records import (
-    RecordBatch,
-    HubEvent,
     EventHeader,
+    HubEvent,
     MetricSample,
+    RecordBatch,
     RecordOrigin,
-    StreamPosition,
-    SeriesSchema,
     RecordStream,
     SampleRow,
+    SeriesSchema,
+    StreamPosition,
     gap_events,
 )
-from argosy.hub.store.compaction import Compactor
 from argosy.hub.store.store_file import (
     DECODE_ERRORS,
     STORE_VERSION,
     StoreDamagedError,
     StoreError,
     StoreFileWatch,
-    open_store,
-    open_error,
     damage_reason,
+    open_error,
+    open_store,
 )
-from argosy.hub.store.tables import add_chunk, add_schema, drop_chunks, chunks_of, schemas_of, transaction
+from argosy.hub.store.tables import add_chunk, add_schema, chunks_of, drop_chunks, schemas_of, transaction
 
 _LAST_COLUMN: Final = {RecordStream.EVENTS: "last_event", RecordStream.SAMPLES: "last_tick"}
 _DROPPED_COLUMN: Final = {RecordStream.EVENTS: "gone_event", RecordStream.SAMPLES: "gone_tick"}
@@ -166,13 +166,17 @@ class RecordStore:
             add_chunk(self._database, origin, batch.chunk, batch.columns)
         else:
             self._add_records(origin, batch)
-        self._database.execute(f"UPDATE origin SET {_LAST_COLUMN[batch.stream]} = ? WHERE id = ?", (batch.last, origin))
+        self._database.execute(
+            f"UPDATE origin SET {_LAST_COLUMN[batch.stream]} = ? WHERE id = ?", (batch.last, origin)
+        )
         return True
 
     def _mark_lost(self, origin: int, batch: RecordBatch) -> None:
         for schema in batch.schemas:
             add_schema(self._database, origin, schema)
-        self._database.execute(f"UPDATE origin SET {_DROPPED_COLUMN[batch.stream]} = ? WHERE id = ?", (batch.last, origin))
+        self._database.execute(
+            f"UPDATE origin SET {_DROPPED_COLUMN[batch.stream]} = ? WHERE id = ?", (batch.last, origin)
+        )
 
     def _add_records(self, origin: int, batch: RecordBatch) -> None:
         if len(batch.rows) != batch.last - batch.first + 1:
@@ -232,7 +236,11 @@ class RecordStore:
         found = self._database.execute(
             "SELECT number, row FROM tick WHERE origin = ? ORDER BY number DESC LIMIT 1", (origin,)
         ).fetchone()
-        if found is None or origin == self._origin_ids[self.origin] or _decode_row(found[1]).time_ms >= time_ms:
+        if (
+            found is None
+            or origin == self._origin_ids[self.origin]
+            or _decode_row(found[1]).time_ms >= time_ms
+        ):
             return 0
         self._database.execute("DELETE FROM tick WHERE origin = ?", (origin,))
         self._database.execute("UPDATE origin SET gone_tick = ? WHERE id = ?", (found[0], origin))
@@ -356,7 +364,9 @@ class RecordStore:
         self._database.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
 
 
-def _make_row(samples: Sequence[MetricSample], schema_ids: dict[tuple[str, tuple[str, ...]], int]) -> SampleRow:
+def _make_row(
+    samples: Sequence[MetricSample], schema_ids: dict[tuple[str, tuple[str, ...]], int]
+) -> SampleRow:
     """Return what arrived as a tick; a shape that is new is added to `numbers`."""
     schemas = []
     listed = []

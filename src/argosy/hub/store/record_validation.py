@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from argosy.hub.store.block_codec import DamagedBlockError, decode_block
-from argosy.hub.store.records import RecordBatch, HubEvent, RecordStream, SampleRow
+from argosy.hub.store.records import HubEvent, RecordBatch, RecordStream, SampleRow
 
 _DOUBLE_BYTES: Final = 8
 _decode_event = msgspec.msgpack.Decoder(HubEvent).decode

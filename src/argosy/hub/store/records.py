@@ -105,7 +105,9 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
 
     def row_range(self) -> tuple[int, int]:
         """Return the first and the last tick in it."""
-        return rows_of_segment(self.first_segment)[0], rows_of_segment(self.first_segment + self.segment_count - 1)[1]
+        return rows_of_segment(self.first_segment)[0], rows_of_segment(
+            self.first_segment + self.segment_count - 1
+        )[1]
 
 
 class RecordBatch(msgspec.Struct, frozen=True, array_like=True):

@@ -110,7 +110,9 @@ def _create(path: Path) -> None:
     draft.unlink(missing_ok=True)
     database = sqlite3.connect(draft, isolation_level=None)
     try:
-        database.executescript(f"BEGIN; {create_statements()}; INSERT INTO fact VALUES ('version', '{STORE_VERSION}'); COMMIT;")
+        database.executescript(
+            f"BEGIN; {create_statements()}; INSERT INTO fact VALUES ('version', '{STORE_VERSION}'); COMMIT;"
+        )
     except sqlite3.Error as error:
         database.close()
         for suffix in ("", "-journal"):
@@ -135,7 +137,9 @@ def open_error(path: Path, error: sqlite3.Error) -> StoreError:
         return StoreDamagedError(path, str(error))
     message = f"the store cannot be opened: {error}"
     if "full" in str(error) or is_full(path.parent):
-        return StoreNoRoomError(Fault(str(path), "store", message, f"make room on the disk of `{path.parent}`"))
+        return StoreNoRoomError(
+            Fault(str(path), "store", message, f"make room on the disk of `{path.parent}`")
+        )
     return StoreError(
         Fault(str(path), "store", message, f"see to the rights of `{path.parent}` and its disk")
     )

@@ -18,20 +18,20 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from argosy.hub.store.block_codec import is_ascending, decode_block
-from argosy.hub.store.records import (
-    RecordBatch,
-    HubEvent,
-    RecordOrigin,
-    StreamPosition,
-    SeriesSchema,
-    RecordStream,
-    segment_of,
-    rows_of_segment,
-)
-from argosy.hub.store.tables import block_id, columns_of, chunk_with, create_statements, schemas_of
-from argosy.hub.store.head_blocks import SeriesLocator, HeadBlocks
+from argosy.hub.store.block_codec import decode_block, is_ascending
+from argosy.hub.store.head_blocks import HeadBlocks, SeriesLocator
 from argosy.hub.store.record_validation import check_records
+from argosy.hub.store.records import (
+    HubEvent,
+    RecordBatch,
+    RecordOrigin,
+    RecordStream,
+    SeriesSchema,
+    StreamPosition,
+    rows_of_segment,
+    segment_of,
+)
+from argosy.hub.store.tables import block_id, chunk_with, columns_of, create_statements, schemas_of
 
 Aggregate = Literal["middle", "least", "greatest"]
 _AGGREGATES: Final[tuple[Aggregate, ...]] = ("middle", "least", "greatest")
@@ -83,7 +83,9 @@ class StoreReader:
             )
         ]
 
-    def records_after(self, positions: Sequence[StreamPosition], max_bytes: int = 1 << 20) -> list[RecordBatch]:
+    def records_after(
+        self, positions: Sequence[StreamPosition], max_bytes: int = 1 << 20
+    ) -> list[RecordBatch]:
         """Return what follows `positions`, oldest first within each stream; what is not named there, from 1.
 
         About `most_bytes`, and at least one batch where there is one: ask again until nothing comes.
@@ -116,11 +118,18 @@ class StoreReader:
             yield RecordBatch(origin, stream, first, dropped, is_lost=True, schemas=schemas)
             first = dropped + 1
         while first <= last:
-            chunk = chunk_with(self._database, key, segment_of(first)) if stream is RecordStream.SAMPLES else None
+            chunk = (
+                chunk_with(self._database, key, segment_of(first)) if stream is RecordStream.SAMPLES else None
+            )
             if chunk:
                 low, high = chunk.row_range()
                 batch = RecordBatch(
-                    origin, stream, low, high, chunk=chunk, columns=tuple(columns_of(self._database, key, chunk))
+                    origin,
+                    stream,
+                    low,
+                    high,
+                    chunk=chunk,
+                    columns=tuple(columns_of(self._database, key, chunk)),
                 )
                 check_records(batch)
                 yield batch
@@ -315,14 +324,16 @@ class StoreReader:
                 index = listed.index(metric)
                 yield SeriesLocator(origin, schema_id, len(listed), index, series)
 
-    def _compacted_samples(self, locator: SeriesLocator, from_ms: int, to_ms: int, aggregate: Aggregate) -> Iterator[_SampleRun]:
+    def _compacted_samples(
+        self, locator: SeriesLocator, from_ms: int, to_ms: int, aggregate: Aggregate
+    ) -> Iterator[_SampleRun]:
         for step_ms, first_ms, last_ms, times, values in self._database.execute(
             "SELECT step_ms, first_ms, last_ms, times.body, figure.body FROM run "
             "JOIN block AS times ON times.id = ? | segment JOIN block AS figure ON figure.id = ? | segment "
             "WHERE origin = ? AND last_ms >= ? AND first_ms <= ? ORDER BY segment",
             (
                 block_id(locator.series, 0),
-                block_id(locator.series + 1 + locator.index, 0),
+                block_id(locator.series + 1 + locator.position, 0),
                 locator.origin,
                 from_ms,
                 to_ms,
@@ -340,7 +351,9 @@ class StoreReader:
                 yield _SampleRun(at, numbers)
 
     def _head_samples(self, locator: SeriesLocator, from_ms: int, to_ms: int) -> Iterator[_SampleRun]:
-        at, values = _clip(*_sort_by_time(*self._head_blocks.samples(locator, from_ms, to_ms)), from_ms, to_ms)
+        at, values = _clip(
+            *_sort_by_time(*self._head_blocks.samples(locator, from_ms, to_ms)), from_ms, to_ms
+        )
         if at:
             yield _SampleRun(at, values)
 

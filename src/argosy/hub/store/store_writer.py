@@ -20,19 +20,26 @@ import msgspec
 
 from argosy.fault import ArgosyError, Fault
 from argosy.hub.store.cardinality_limit import CardinalityLimit
-from argosy.hub.store.store_reader import StoreReader
-from argosy.hub.store.records import RecordBatch, HubEvent, MetricSample, RecordOrigin, StreamPosition, gap_events
 from argosy.hub.store.record_store import FULL_DETAIL_S, RecordStore
+from argosy.hub.store.record_validation import check_received
+from argosy.hub.store.records import (
+    HubEvent,
+    MetricSample,
+    RecordBatch,
+    RecordOrigin,
+    StreamPosition,
+    gap_events,
+)
 from argosy.hub.store.store_file import (
     StoreDamagedError,
-    StoreNoRoomError,
     StoreError,
+    StoreNoRoomError,
+    damage_reason,
     is_damage,
     set_aside,
     set_aside_wal,
-    damage_reason,
 )
-from argosy.hub.store.record_validation import check_received
+from argosy.hub.store.store_reader import StoreReader
 
 MAX_WAITING: Final = 50_000  # events, and figures, that the disk does not take; more are refused
 COMMIT_TIMEOUT_S: Final = 5.0
@@ -75,10 +82,14 @@ class StoreWriter:
 
     on_recreated: Callable[[], object] = staticmethod(lambda: None)
     # Told what this machine says as it is handed in, and what other hubs handed over once it is kept.
-    on_appended: Callable[[Sequence[HubEvent], Sequence[MetricSample]], object] = staticmethod(lambda *_: None)
+    on_appended: Callable[[Sequence[HubEvent], Sequence[MetricSample]], object] = staticmethod(
+        lambda *_: None
+    )
     on_replicated: Callable[[RecordBatch], object] = staticmethod(lambda _: None)
 
-    def __init__(self, path: Path, machine: str, flush_s: float = 1.0, limits: RetentionLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, path: Path, machine: str, flush_s: float = 1.0, limits: RetentionLimits = DEFAULT_LIMITS
+    ) -> None:
         self._write_pool = ThreadPoolExecutor(1, "argosy_store")
         self._read_pool = ThreadPoolExecutor(1, "argosy_reading")
         self._peer_pool = ThreadPoolExecutor(1, "argosy_peers")
@@ -133,7 +144,9 @@ class StoreWriter:
             self._reader.source_positions()
         except (sqlite3.Error, msgspec.DecodeError) as error:
             self._close_files()
-            raise (StoreDamagedError(self._path, damage_reason(error)) if is_damage(error) else error) from None
+            raise (
+                StoreDamagedError(self._path, damage_reason(error)) if is_damage(error) else error
+            ) from None
 
     def _close_files(self) -> None:
         """Close what is open of the store, each in the state that it may be in."""
@@ -167,7 +180,9 @@ class StoreWriter:
         """Have it told by the new store; what was there may be nothing at all."""
         is_there = any(moved_to.parent.glob(f"{moved_to.name}*"))
         text = f"the store was damaged: {reason}; " + (
-            f"it is set aside as {moved_to.name}, and a new one is begun" if is_there else "a new one is begun"
+            f"it is set aside as {moved_to.name}, and a new one is begun"
+            if is_there
+            else "a new one is begun"
         )
         _log.error("%s", text)
         body = {"level": "error", "text": text, "file": moved_to.name if is_there else ""}
@@ -356,7 +371,9 @@ class StoreWriter:
             await self._wake.wait()
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._flush_requested.wait(), last_s + self._flush_s - time.monotonic())
+                await asyncio.wait_for(
+                    self._flush_requested.wait(), last_s + self._flush_s - time.monotonic()
+                )
             if not self._draining.is_set():
                 self._flush_requested.clear()
             last_s = time.monotonic()
@@ -495,7 +512,9 @@ class StoreWriter:
             return await self.read(query)
         return await self._with_recreate(self._peer_pool, lambda: query(self._peer_reader or self._reader))
 
-    async def records_after(self, positions: Sequence[StreamPosition], max_bytes: int, wait_s: float) -> list[RecordBatch]:
+    async def records_after(
+        self, positions: Sequence[StreamPosition], max_bytes: int, wait_s: float
+    ) -> list[RecordBatch]:
         """Return what follows `positions`; where nothing does, wait for it up to `wait_s`."""
         until_s = time.monotonic() + wait_s
         while True:

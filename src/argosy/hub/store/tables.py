@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from argosy.hub.store.records import ChunkColumn, Chunk, SeriesSchema
+from argosy.hub.store.records import Chunk, ChunkColumn, SeriesSchema
 
 _SEGMENT_BITS: Final = 20  # of an origin: at a tick a second, ten years
 _MAX_SEGMENT: Final = (1 << _SEGMENT_BITS) - 1
@@ -79,7 +79,9 @@ def add_schema(database: sqlite3.Connection, origin: int, schema: SeriesSchema) 
     return StoredSchema(schema, series)
 
 
-def chunks_of(database: sqlite3.Connection, origin: int, first: int = 0, last: int = _MAX_SEGMENT) -> list[Chunk]:
+def chunks_of(
+    database: sqlite3.Connection, origin: int, first: int = 0, last: int = _MAX_SEGMENT
+) -> list[Chunk]:
     """Return the runs of an origin that begin in the segments from `first` to `last`, in order."""
     return [
         Chunk(*row)
@@ -116,10 +118,18 @@ def columns_of(database: sqlite3.Connection, origin: int, chunk: Chunk) -> Itera
             yield ChunkColumn(stored_schema.schema, blocks[0], tuple(blocks[1:]))
 
 
-def add_chunk(database: sqlite3.Connection, origin: int, chunk: Chunk, columns: Iterable[ChunkColumn]) -> None:
+def add_chunk(
+    database: sqlite3.Connection, origin: int, chunk: Chunk, columns: Iterable[ChunkColumn]
+) -> None:
     """Put a run in the place of all that is there of its ticks."""
-    drop_chunks(database, origin, chunks_of(database, origin, chunk.first_segment, chunk.first_segment + chunk.segment_count - 1))
-    database.execute("DELETE FROM tick WHERE origin = ? AND number BETWEEN ? AND ?", (origin, *chunk.row_range()))
+    drop_chunks(
+        database,
+        origin,
+        chunks_of(database, origin, chunk.first_segment, chunk.first_segment + chunk.segment_count - 1),
+    )
+    database.execute(
+        "DELETE FROM tick WHERE origin = ? AND number BETWEEN ? AND ?", (origin, *chunk.row_range())
+    )
     for column in columns:
         stored_schema = add_schema(database, origin, column.schema)
         blocks = (column.times, *column.values)

@@ -31,7 +31,8 @@ def runtime_files() -> tuple[Path, tuple[str, ...]]:
     return root, tuple(
         name
         for name in found
-        if not name.startswith(_EXCLUDED_PREFIXES) and (name in image_modules or not name.startswith("image/"))
+        if not name.startswith(_EXCLUDED_PREFIXES)
+        and (name in image_modules or not name.startswith("image/"))
     )
 
 
@@ -44,7 +45,9 @@ def copy_argosy(folder: Path, site_packages: str) -> None:
         shutil.copyfile(root / name, target)
     dist_info = folder / site_packages / f"argosy-{argosy.__version__}.dist-info"
     dist_info.mkdir(parents=True)
-    (dist_info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: argosy\nVersion: {argosy.__version__}\n")
+    (dist_info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: argosy\nVersion: {argosy.__version__}\n"
+    )
 
 
 def digest_of_argosy() -> str:
@@ -73,7 +76,9 @@ def data_files(root: Path, files: Iterable[str]) -> tuple[str, ...]:
     found = []
     for path in _candidate_files(root):
         base = posixpath.basename(path)
-        if base in names and any(path == word or path.endswith(f"/{word}") for word in _path_suffixes(literals, base)):
+        if base in names and any(
+            path == word or path.endswith(f"/{word}") for word in _path_suffixes(literals, base)
+        ):
             found.append(path)
     return tuple(found)
 
@@ -101,7 +106,9 @@ def _path_like_literals(path: Path) -> Iterator[str]:
 
 def _candidate_files(root: Path) -> Iterator[str]:
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _SKIPPED_FOLDERS)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and name not in _SKIPPED_FOLDERS
+        )
         for name in sorted(files):
             path = Path(folder) / name
             if name.startswith(".") or name.endswith((".py", ".pyc", *_SECRET_SUFFIXES)) or path.is_symlink():

@@ -17,19 +17,24 @@ from typing import Final, TypeVar
 import msgspec
 
 from argosy.fault import Fault, InputError
-from argosy.image.build.blob_store import Blob, LayerEntry, BlobStore, decompress, digest_of
+from argosy.image.build.blob_store import Blob, BlobStore, LayerEntry, decompress, digest_of
 from argosy.image.build.debian import PYTHON, standard_entries
-from argosy.image.runtime.image_paths import USER_GROUP_LINE, ROOT_GROUP_LINE, ROOT_PASSWD_LINE, USER_PASSWD_LINE
 from argosy.image.build.oci_layout import (
     OciImageConfig,
     OciIndex,
     OciManifest,
     OciPlatform,
     blob_path,
-    read_index,
     read_document,
+    read_index,
 )
 from argosy.image.build.staging import write_atomic
+from argosy.image.runtime.image_paths import (
+    ROOT_GROUP_LINE,
+    ROOT_PASSWD_LINE,
+    USER_GROUP_LINE,
+    USER_PASSWD_LINE,
+)
 
 ARCHITECTURE: Final = "amd64"
 _LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar"
@@ -100,7 +105,9 @@ class LayerTree:
                 resolved = posixpath.join(resolved, remaining.pop(0))
                 target = self.links.get(resolved)
                 if target is not None:
-                    target_path = posixpath.normpath(posixpath.join("/", posixpath.dirname(resolved), target, *remaining))
+                    target_path = posixpath.normpath(
+                        posixpath.join("/", posixpath.dirname(resolved), target, *remaining)
+                    )
                     resolved, remaining = "", target_path[1:].split("/")
                     break
             else:
@@ -120,7 +127,9 @@ def read_base_image(reference: str, store: BlobStore) -> BaseImage:
     found = f"{config.os}/{config.architecture}"
     if found != f"linux/{ARCHITECTURE}":
         hint = f"`skopeo copy --override-arch {ARCHITECTURE} … oci:{folder}` brings the right one"
-        raise _base_error("base-architecture", f"`{reference}` is for {found}, expected linux/{ARCHITECTURE}", hint)
+        raise _base_error(
+            "base-architecture", f"`{reference}` is for {found}, expected linux/{ARCHITECTURE}", hint
+        )
     tree = LayerTree()
     layers = tuple(_import_layers(folder, manifest, config, store, tree, reference))
     return BaseImage(
@@ -197,14 +206,17 @@ def _read_part(folder: Path, digest: str, reference: str, kind: type[_Part]) -> 
 
 
 def _import_layers(
-    folder: Path, manifest: OciManifest, config: OciImageConfig, store: BlobStore, tree: LayerTree, reference: str
+    folder: Path,
+    manifest: OciManifest,
+    config: OciImageConfig,
+    store: BlobStore,
+    tree: LayerTree,
+    reference: str,
 ) -> Iterator[Blob]:
     """Yield the layers, each checked against its digests and brought into the store."""
     diff_ids = config.rootfs.diff_ids
     if len(manifest.layers) != len(diff_ids):
-        message = (
-            f"`{reference}` is damaged: {len(manifest.layers)} layers, and {len(diff_ids)} in its configuration"
-        )
+        message = f"`{reference}` is damaged: {len(manifest.layers)} layers, and {len(diff_ids)} in its configuration"
         raise _base_error("base-layout", message)
     for digest, diff_id in zip((item.digest for item in manifest.layers), diff_ids, strict=True):
         try:
@@ -217,7 +229,9 @@ def _import_layers(
         try:
             total = tree.add_layer(plain)
         except tarfile.TarError as error:
-            raise _base_error("base-layout", f"`{reference}` is damaged: {digest} is no archive: {error}") from error
+            raise _base_error(
+                "base-layout", f"`{reference}` is damaged: {digest} is no archive: {error}"
+            ) from error
         target = store.path_of(digest)
         if not target.exists():
             write_atomic(target, data)

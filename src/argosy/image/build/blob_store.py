@@ -63,12 +63,12 @@ class LayerEntry(msgspec.Struct, frozen=True):
     path: str
     kind: Literal["file", "link", "folder"]
     source: str = ""
-    data: read = b""
+    data: bytes = b""
     target: str = ""
     mode: int = 0o644
     owner: int = 0
 
-    def read(self) -> read:
+    def read(self) -> bytes:
         return Path(self.source).read_bytes() if self.source else self.data
 
 

@@ -11,17 +11,17 @@ import msgspec
 from argosy.fault import Fault, InputError
 from argosy.fleet.suggestions import suggest
 from argosy.image.build.base_image import read_base_image
-from argosy.image.build.blob_store import Compression, BlobStore
-from argosy.image.build.image_builder import ImageBuilder, BuiltImage, write_layout
-from argosy.image.plan.container_plan import plan_containers
-from argosy.image.build.disk_errors import disk_errors_as_faults
-from argosy.image.plan.image_lock import LOCK_FILE as LOCK_FILE
-from argosy.image.plan.image_lock import ImageLock, check_lock, resolve_lock, read_lock, write_lock
-from argosy.image.plan.machine_lock import MachineLock, lock_machines, write_machine_locks
-from argosy.image.plan.image_plan import ImagePlan
-from argosy.image.build.smoke_test import SmokeTestResult, SmokeTester
+from argosy.image.build.blob_store import BlobStore, Compression
 from argosy.image.build.build_record import LAYOUT_FOLDER, BuildRecord, write_build_record
+from argosy.image.build.disk_errors import disk_errors_as_faults
+from argosy.image.build.image_builder import BuiltImage, ImageBuilder, write_layout
+from argosy.image.build.smoke_test import SmokeTester, SmokeTestResult
 from argosy.image.build.staging import lock_folder, remove_stale
+from argosy.image.plan.container_plan import plan_containers
+from argosy.image.plan.image_lock import LOCK_FILE as LOCK_FILE
+from argosy.image.plan.image_lock import ImageLock, check_lock, read_lock, resolve_lock, write_lock
+from argosy.image.plan.image_plan import ImagePlan
+from argosy.image.plan.machine_lock import MachineLock, lock_machines, write_machine_locks
 
 
 class BuildOptions(msgspec.Struct, frozen=True):
@@ -104,7 +104,9 @@ def build_images(plan: ImagePlan, options: BuildOptions, notify: Callable[[str],
 
 def _check_folder(folder: Path) -> None:
     """Raise InputError: a layout cannot be written there; told before anything is built."""
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink())
+    existing = next(
+        each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink()
+    )
     if not existing.is_dir():
         message = f"`{folder}` cannot be a folder: `{existing}` is none"
         raise InputError(Fault("-o", "layout-folder", message, "`-o DIR` names another"))
@@ -113,7 +115,9 @@ def _check_folder(folder: Path) -> None:
         raise InputError(Fault("-o", "layout-folder", message, "`-o DIR` names another"))
 
 
-def _build_images(plan: ImagePlan, options: BuildOptions, folder: Path, notify: Callable[[str], None]) -> BuildResult:
+def _build_images(
+    plan: ImagePlan, options: BuildOptions, folder: Path, notify: Callable[[str], None]
+) -> BuildResult:
     store = BlobStore(_clean_cache(image_cache_folder()), options.compression)
     containers = plan_containers(plan)
     smoke_tester = SmokeTester(store, image_cache_folder(), containers) if options.runs_smoke_test else None
@@ -135,7 +139,9 @@ def _build_images(plan: ImagePlan, options: BuildOptions, folder: Path, notify: 
         if smoke_tester is not None:
             smoke_tests[image.name] = smoke_tester.test_image(item)
             notify(f"{image.name}: {describe_smoke_test(smoke_tests[image.name])}")
-    tagged = [item for item in built if item.image.name in smoke_tests and smoke_tests[item.image.name].is_passed]
+    tagged = [
+        item for item in built if item.image.name in smoke_tests and smoke_tests[item.image.name].is_passed
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(folder):
         remove_stale(folder)

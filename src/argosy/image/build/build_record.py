@@ -51,7 +51,9 @@ def _read_record(folder: Path) -> BuildRecord:
         return BuildRecord()
 
 
-def write_build_record(folder: Path, built: Iterable[BuiltImage], smoke_tests: dict[str, SmokeTestResult]) -> BuildRecord:
+def write_build_record(
+    folder: Path, built: Iterable[BuiltImage], smoke_tests: dict[str, SmokeTestResult]
+) -> BuildRecord:
     """Write down what a layout holds now: what was built, and what was there and was not built again."""
     entries = dict(_read_record(folder).images)
     for item in built:

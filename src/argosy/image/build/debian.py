@@ -19,21 +19,21 @@ import msgspec
 
 from argosy.fault import Fault, RefusedError
 from argosy.image.build.blob_store import LayerEntry, entries_in
-from argosy.image.build.external_program import run_unchecked, require_program, run_program
+from argosy.image.build.deterministic_pyc import canonicalize_pyc
 from argosy.image.build.elf import needed_libraries
+from argosy.image.build.external_program import require_program, run_program, run_unchecked
+from argosy.image.build.staging import staged_folder, temporary_folder
 from argosy.image.runtime.image_paths import (
     APP_DIR,
-    USER_GROUP_LINE,
     ROOT_GROUP_LINE,
     ROOT_PASSWD_LINE,
     RUNTIME_DIR,
     STATE_DIR,
     TEMP_DIR,
+    USER_GROUP_LINE,
     USER_ID,
     USER_PASSWD_LINE,
 )
-from argosy.image.build.deterministic_pyc import canonicalize_pyc
-from argosy.image.build.staging import staged_folder, temporary_folder
 
 PYTHON: Final = "3.13"
 _PYTHON_PACKAGES: Final = (
@@ -215,7 +215,9 @@ def _excluded_names(folder: str, names: list[str]) -> set[str]:
     }
 
 
-def libraries_for(seeds: Iterable[Path], tree: Path, always_included: Iterable[str] = ()) -> Iterator[LayerEntry]:
+def libraries_for(
+    seeds: Iterable[Path], tree: Path, always_included: Iterable[str] = ()
+) -> Iterator[LayerEntry]:
     """Yield the libraries of a tree that some files need, and those that these need, with their links."""
     found: dict[str, Path] = {}
     pending = [*always_included, *(name for seed in seeds for name in needed_libraries(seed))]

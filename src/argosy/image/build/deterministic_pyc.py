@@ -21,7 +21,7 @@ _UNINTERNED: Final = {b"Z"[0]: b"z"[0], b"A"[0]: b"a"[0], b"t"[0]: b"u"[0]}
 _SHARED: Final = frozenset(b"suaz")
 
 # A node: its type; then its bytes, or what it holds. Of code, numbers stand among the objects.
-MarshalNode = tuple[int, "bytes | list[Node]"]
+MarshalNode = tuple[int, "bytes | list[MarshalNode]"]
 _RAW_NUMBER: Final = -1
 
 

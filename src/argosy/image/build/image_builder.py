@@ -16,40 +16,48 @@ from typing import Any, Final
 import msgspec
 
 import argosy
+from argosy.image.build.app_files import copy_argosy, data_files, digest_of_argosy
 from argosy.image.build.base_image import BaseImage, base_image_entries
-from argosy.image.build.blob_store import CONFIG_TYPE, INDEX_TYPE, MANIFEST_TYPE, Blob, LayerEntry, BlobStore, entries_in
+from argosy.image.build.blob_store import (
+    CONFIG_TYPE,
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    Blob,
+    BlobStore,
+    LayerEntry,
+    entries_in,
+)
 from argosy.image.build.bytecode_cache import BytecodeCache, pyc_path
-from argosy.image.plan.container_plan import ContainerPlan
-from argosy.image.build.app_files import data_files, digest_of_argosy, copy_argosy
 from argosy.image.build.debian import (
     PYTHON,
     UnpackedPackages,
-    base_entries,
     base_cache_key,
+    base_entries,
     compile_tree,
+    extra_libraries,
     fetch_packages,
     interpreter,
-    extra_libraries,
     libraries_for,
 )
+from argosy.image.build.packaged_tests import referenced_tests
+from argosy.image.build.sbom import bill_of_materials
+from argosy.image.build.staging import write_atomic
+from argosy.image.build.wheels import Wheel, WheelCache, unpack_wheel
+from argosy.image.plan.container_plan import ContainerPlan
+from argosy.image.plan.image_lock import ImageLock
+from argosy.image.plan.image_plan import Image
 from argosy.image.runtime.image_paths import (
     AGENTS_LABEL,
     APP_DIR,
-    FLEET_FILE,
-    HEALTH_COMMAND,
     DEFAULT_PATH,
     ENTRYPOINT,
+    FLEET_FILE,
+    HEALTH_COMMAND,
+    IMAGE_VARIABLES,
     STATE_DIR,
     STOP_SIGNAL,
     USER_ID,
-    IMAGE_VARIABLES,
 )
-from argosy.image.plan.image_lock import ImageLock
-from argosy.image.build.packaged_tests import referenced_tests
-from argosy.image.plan.image_plan import Image
-from argosy.image.build.sbom import bill_of_materials
-from argosy.image.build.wheels import Wheel, WheelCache, unpack_wheel
-from argosy.image.build.staging import write_atomic
 
 WriteFiles = Callable[[Path], None]
 SITE_PACKAGES: Final = f"usr/local/lib/python{PYTHON}/dist-packages"
@@ -90,7 +98,12 @@ class ImageBuilder:
     """
 
     def __init__(
-        self, containers: ContainerPlan, lock: ImageLock, store: BlobStore, cache: Path, base_image: BaseImage | None = None
+        self,
+        containers: ContainerPlan,
+        lock: ImageLock,
+        store: BlobStore,
+        cache: Path,
+        base_image: BaseImage | None = None,
     ) -> None:
         self.base_image = base_image
         self.site_packages = SITE_PACKAGES if base_image is None else base_image.site_packages
@@ -129,7 +142,9 @@ class ImageBuilder:
             "annotations": {"org.opencontainers.image.title": image.name},
         }
         variables = self.variables(image)
-        return BuiltImage(image, self.store.add_blob(_encode_json(manifest), MANIFEST_TYPE), layers, sbom, variables)
+        return BuiltImage(
+            image, self.store.add_blob(_encode_json(manifest), MANIFEST_TYPE), layers, sbom, variables
+        )
 
     # ---- layers
 
@@ -146,7 +161,9 @@ class ImageBuilder:
         return (*self.base_image.layers, self.store.get_or_build_layer(key, lambda _: entries))
 
     def debian_base_layer(self) -> Blob:
-        return self.store.get_or_build_layer(base_cache_key(self.lock.base), lambda folder: base_entries(self.debian_packages(), folder))
+        return self.store.get_or_build_layer(
+            base_cache_key(self.lock.base), lambda folder: base_entries(self.debian_packages(), folder)
+        )
 
     def system_layer(self, name: str) -> Blob:
         """Return the layer of a package of Debian: its own files, and the libraries that these need."""
@@ -155,7 +172,9 @@ class ImageBuilder:
 
         def entries(_: Path) -> Iterator[LayerEntry]:
             whole_tree = Path(fetch_packages(packages, self.cache).tree)
-            own_tree = Path(fetch_packages(tuple(item for item in packages if item.name == name), self.cache).tree)
+            own_tree = Path(
+                fetch_packages(tuple(item for item in packages if item.name == name), self.cache).tree
+            )
             kept = [
                 entry
                 for entry in entries_in(own_tree)
@@ -204,7 +223,9 @@ class ImageBuilder:
             compile_tree(interpreter(tree), tree, folder)
             return chain(entries_in(folder), extra_libraries(folder, Path(tree)))
 
-        return self.store.get_or_build_layer(f"{base_cache_key(self.lock.base)}\n{self.site_packages}\nwith libraries\n{key}", entries)
+        return self.store.get_or_build_layer(
+            f"{base_cache_key(self.lock.base)}\n{self.site_packages}\nwith libraries\n{key}", entries
+        )
 
     def app_layer(self, image: Image, sbom: bytes) -> Blob:
         """Return the layer of the agents' own files, of data that they name, the fleet file, and the bill."""
@@ -241,8 +262,14 @@ class ImageBuilder:
         ports = sorted({port for service in services for port in service.ports})
         labels = {
             "org.opencontainers.image.title": image.name,
-            "org.opencontainers.image.base.name": "debian" if self.base_image is None else self.base_image.name,
-            **({"org.opencontainers.image.base.digest": self.base_image.digest} if self.base_image is not None else {}),
+            "org.opencontainers.image.base.name": "debian"
+            if self.base_image is None
+            else self.base_image.name,
+            **(
+                {"org.opencontainers.image.base.digest": self.base_image.digest}
+                if self.base_image is not None
+                else {}
+            ),
             AGENTS_LABEL: ",".join(image.agents),
             "argosy.fleet": image.project,
             **({"argosy.gpu": image.gpu} if image.gpu else {}),
@@ -273,7 +300,9 @@ class ImageBuilder:
         }
 
 
-def write_layout(folder: Path, store: BlobStore, built: list[BuiltImage], tagged: list[str], tag: str) -> None:
+def write_layout(
+    folder: Path, store: BlobStore, built: list[BuiltImage], tagged: list[str], tag: str
+) -> None:
     """Write an OCI layout of these images; blobs are links where they can be.
 
     Images of another name that are there already stay; blobs that nobody refers to go. named: images that get

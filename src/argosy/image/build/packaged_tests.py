@@ -48,14 +48,18 @@ def referenced_tests(names: Iterable[str], read: Callable[[str], bytes]) -> tupl
 
 def _references_in(names: Iterable[str], read: Callable[[str], bytes]) -> set[str]:
     """Return what the sources ask for, those left out that are tests themselves."""
-    sources = [name for name in names if name.endswith(".py") and not _test_folder_of(name) and not _is_test(name)]
+    sources = [
+        name for name in names if name.endswith(".py") and not _test_folder_of(name) and not _is_test(name)
+    ]
     return {word for name in sources for word in test_references(read(name), name)}
 
 
 def _foreign_references(names: Iterable[str], references: Iterable[str]) -> tuple[str, ...]:
     """Return the modules among what is asked for that are of none of the packages in `names`."""
     tops = {name.partition("/")[0].removesuffix(".py") for name in names if name.endswith(".py")}
-    return tuple(sorted(word for word in references if "/" not in word and word.partition(".")[0] not in tops))
+    return tuple(
+        sorted(word for word in references if "/" not in word and word.partition(".")[0] not in tops)
+    )
 
 
 def _test_folders(archive: zipfile.ZipFile) -> dict[str, set[str]]:
@@ -73,7 +77,9 @@ def _unused_files(
     return frozenset().union(*folders.values()) - _required_files(archive, folders, references)
 
 
-def _required_files(archive: zipfile.ZipFile, folders: Mapping[str, set[str]], references: Iterable[str]) -> set[str]:
+def _required_files(
+    archive: zipfile.ZipFile, folders: Mapping[str, set[str]], references: Iterable[str]
+) -> set[str]:
     """Return the files in folders of tests that are asked for, and what these ask for in turn."""
     kept: set[str] = set()
     pending = list(references)
@@ -124,7 +130,9 @@ def test_references(data: bytes, path: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) + 1 - node.level] if node.level else []
             module = ".".join([*above, *(node.module or "").split(".")]).strip(".")
-            yield from filter(_has_test_package, (module, *(f"{module}.{alias.name}" for alias in node.names)))
+            yield from filter(
+                _has_test_package, (module, *(f"{module}.{alias.name}" for alias in node.names))
+            )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from _references_in_text(node.value, package)
 

@@ -26,10 +26,10 @@ from argosy.fault import Fault, MissingError, RefusedError
 from argosy.fleet.dependency_graph import build_graph
 from argosy.image.build.blob_store import Blob, BlobStore, decompress
 from argosy.image.build.image_builder import BuiltImage
-from argosy.image.plan.container_plan import ContainerPlan, ContainerService
-from argosy.image.runtime.image_paths import LIVENESS_COMMAND, APP_DIR, HEALTH_COMMAND, ENTRYPOINT, USER_ID
 from argosy.image.build.sandbox import SandboxConfig, sandbox_command
 from argosy.image.build.staging import staged_folder, temporary_folder
+from argosy.image.plan.container_plan import ContainerPlan, ContainerService
+from argosy.image.runtime.image_paths import APP_DIR, ENTRYPOINT, HEALTH_COMMAND, LIVENESS_COMMAND, USER_ID
 
 _HEALTH_TIMEOUT_S: Final = 60.0
 _HEALTH_POLL_S: Final = 0.05
@@ -130,7 +130,9 @@ class SmokeTester:
             tempfile.TemporaryFile("w+") as log,
         ):
             began = time.monotonic()
-            process = subprocess.Popen(command_line, stdout=log, stderr=log, stdin=subprocess.DEVNULL, text=True)
+            process = subprocess.Popen(
+                command_line, stdout=log, stderr=log, stdin=subprocess.DEVNULL, text=True
+            )
             try:
                 health_problem = self.await_health(process, health_command, built.variables)
                 healthy_s = time.monotonic() - began
@@ -142,7 +144,9 @@ class SmokeTester:
             log.seek(0)
             lines = log.read().splitlines()
         faults = [
-            f"`{service.name}`: {fault}" for fault in (health_problem, _stop_problem(code, stopped_s, service.stop_s)) if fault
+            f"`{service.name}`: {fault}"
+            for fault in (health_problem, _stop_problem(code, stopped_s, service.stop_s))
+            if fault
         ]
         if faults:
             faults.append(f"`{service.name}` said: {' / '.join(lines[-_LOG_LINES:])}")
@@ -152,7 +156,9 @@ class SmokeTester:
     def agents_needing_others(self, service: ContainerService) -> set[str]:
         """Return the agents of a service that need somebody outside of it, directly or not."""
         graph = build_graph(self.containers.fleet)
-        return {name for name in service.agents if not set(graph.with_dependencies([name])) <= set(service.agents)}
+        return {
+            name for name in service.agents if not set(graph.with_dependencies([name])) <= set(service.agents)
+        }
 
     def await_health(
         self, process: subprocess.Popen[str], health_command: tuple[str, ...], variables: dict[str, str]

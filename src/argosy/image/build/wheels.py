@@ -17,9 +17,9 @@ import msgspec
 
 from argosy.extra import install_command
 from argosy.fault import Fault, MissingError, RefusedError
-from argosy.image.build.external_program import run_program
 from argosy.image.build.debian import PYTHON
-from argosy.image.build.packaged_tests import wheel_tests, unused_test_files
+from argosy.image.build.external_program import run_program
+from argosy.image.build.packaged_tests import unused_test_files, wheel_tests
 from argosy.image.build.staging import temporary_folder
 from argosy.source.distributions import normalize_name
 
@@ -109,7 +109,9 @@ class WheelCache:
         if not requirements:
             return ()
         with temporary_folder(self.folder) as folder:
-            run_program([*_pip_command(), "download", *_PIP_TARGET_OPTIONS, "--dest", str(folder), *requirements])
+            run_program(
+                [*_pip_command(), "download", *_PIP_TARGET_OPTIONS, "--dest", str(folder), *requirements]
+            )
             return tuple(self.store_wheel(path) for path in sorted(folder.glob("*.whl")))
 
     def store_wheel(self, path: Path) -> Wheel:
@@ -128,7 +130,15 @@ class WheelCache:
         with temporary_folder(self.folder) as folder:
             lines = [wheel.requirement for wheel in missing]
             (folder / "lock.txt").write_text("\n".join(lines) + "\n")
-            command = [*_pip_command(), "download", *_PIP_TARGET_OPTIONS, "--no-deps", "--require-hashes", "--dest", str(folder)]
+            command = [
+                *_pip_command(),
+                "download",
+                *_PIP_TARGET_OPTIONS,
+                "--no-deps",
+                "--require-hashes",
+                "--dest",
+                str(folder),
+            ]
             hint = "`argosy image lock` writes a new lock where versions are gone"
             run_program([*command, "-r", str(folder / "lock.txt")], hint=hint)
             for path in folder.glob("*.whl"):
@@ -198,7 +208,9 @@ def _required_distributions(lines: Iterable[str]) -> Iterator[str]:
             yield normalize_name(requirement.name)
 
 
-def unpack_wheel(path: Path, folder: Path, site: str, referenced_tests: Collection[str] | None = None) -> None:
+def unpack_wheel(
+    path: Path, folder: Path, site: str, referenced_tests: Collection[str] | None = None
+) -> None:
     """Lay a wheel out below `folder` as an installer would, with its modules in `site`.
 
     Commands of its entry points get a small script each; nothing of it runs.
@@ -209,7 +221,9 @@ def unpack_wheel(path: Path, folder: Path, site: str, referenced_tests: Collecti
         commands = _read_entry_points(archive, path.name)
         for item in archive.infolist():
             _check_member_name(item.filename, path.name)
-        excluded = frozenset[str]() if referenced_tests is None else unused_test_files(archive, referenced_tests)
+        excluded = (
+            frozenset[str]() if referenced_tests is None else unused_test_files(archive, referenced_tests)
+        )
         for item in archive.infolist():
             target = _install_path(item.filename, site)
             if target is None or item.is_dir() or item.filename in excluded:

@@ -15,14 +15,14 @@ from argosy.fleet.yaml_emitter import dump_document
 from argosy.image.plan.container_plan import ContainerPlan, ContainerService
 from argosy.image.runtime.image_paths import (
     AGENTS_LABEL,
-    HEALTH_COMMAND,
-    RUNTIME_DIR,
     ENTRYPOINT,
+    HEALTH_COMMAND,
+    IMAGE_VARIABLES,
+    RUNTIME_DIR,
     STATE_DIR,
     STOP_SIGNAL,
     TEMP_DIR,
     USER_ID,
-    IMAGE_VARIABLES,
 )
 
 NETWORK: Final = "fleet"
@@ -60,7 +60,9 @@ def _header_comments(containers: ContainerPlan) -> Iterator[str]:
         yield f"# {note}"
 
 
-def _service_keys(service: ContainerService, containers: ContainerPlan, *, is_spread: bool) -> Iterator[tuple[str, Any]]:
+def _service_keys(
+    service: ContainerService, containers: ContainerPlan, *, is_spread: bool
+) -> Iterator[tuple[str, Any]]:
     image = service.image
     yield "image", f"{image.reference}:${{ARGOSY_TAG:-latest}}"
     yield "hostname", service.name
@@ -71,7 +73,10 @@ def _service_keys(service: ContainerService, containers: ContainerPlan, *, is_sp
     if service.env_files:
         yield "env_file", [{"path": path, "required": False} for path in service.env_files]
     if service.depends_on:
-        yield "depends_on", {need: _dependency_condition(service, need, containers) for need in service.depends_on}
+        yield (
+            "depends_on",
+            {need: _dependency_condition(service, need, containers) for need in service.depends_on},
+        )
     yield "healthcheck", _healthcheck(service)
     yield "restart", "unless-stopped" if service.restart else "no"
     yield from _security_keys(service)
@@ -93,7 +98,9 @@ def _environment(service: ContainerService) -> dict[str, str | None]:
     return plain | dict.fromkeys(service.secrets)
 
 
-def _dependency_condition(service: ContainerService, service_name: str, containers: ContainerPlan) -> dict[str, Any]:
+def _dependency_condition(
+    service: ContainerService, service_name: str, containers: ContainerPlan
+) -> dict[str, Any]:
     other = next(each for each in containers.services if each.name == service_name)
     condition: dict[str, Any] = {"condition": "service_healthy"}
     # A service of another profile need not be there; then the container itself waits for its agents.

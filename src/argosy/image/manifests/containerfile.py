@@ -12,25 +12,25 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from argosy.image.plan.known_packages import CACHE_VARIABLES, build_variables
-from argosy.image.plan.container_plan import ContainerPlan
 from argosy.image.build.debian import PYTHON
+from argosy.image.plan.container_plan import ContainerPlan
+from argosy.image.plan.image_lock import ImageLock
+from argosy.image.plan.image_plan import RUNTIME_PACKAGE, Image, runtime_packages
+from argosy.image.plan.known_packages import CACHE_VARIABLES, build_variables
 from argosy.image.runtime.image_paths import (
     AGENTS_LABEL,
     APP_DIR,
+    ENTRYPOINT,
     FLEET_FILE,
     HEALTH_COMMAND,
+    IMAGE_VARIABLES,
     RUNTIME_DIR,
-    ENTRYPOINT,
     STATE_DIR,
     STOP_SIGNAL,
     TEMP_DIR,
-    USER_NAME,
     USER_ID,
-    IMAGE_VARIABLES,
+    USER_NAME,
 )
-from argosy.image.plan.image_lock import ImageLock
-from argosy.image.plan.image_plan import RUNTIME_PACKAGE, Image, runtime_packages
 
 CUDA_VERSION: Final = "12.8.1"
 _CPU_IMAGE: Final = f"python:{PYTHON}-slim-trixie"
@@ -50,7 +50,12 @@ def render_containerfile(image: Image, containers: ContainerPlan, lock: ImageLoc
         f"# Written by `argosy image containerfile` for `{image.name}`: {', '.join(image.agents)}.",
         "# The context is the fleet file's folder; argosy's own package is a context of its own:",
         f"#   podman build --build-context argosy=PATH/TO/argosy -t {image.reference} -f FILE .",
-        *_build_stage(image, _locked_requirements(image, lock) if is_locked and lock is not None else _unlocked_requirements(image)),
+        *_build_stage(
+            image,
+            _locked_requirements(image, lock)
+            if is_locked and lock is not None
+            else _unlocked_requirements(image),
+        ),
         "",
         *_runtime_stage(image, containers),
     ]
@@ -138,4 +143,6 @@ def _write_instruction(lines: Iterable[str], path: str) -> str:
 
 
 def _cache_folders(image: Image) -> dict[str, str]:
-    return {name: f"{TEMP_DIR}/cache" for package in image.packages for name in CACHE_VARIABLES.get(package, ())}
+    return {
+        name: f"{TEMP_DIR}/cache" for package in image.packages for name in CACHE_VARIABLES.get(package, ())
+    }

@@ -12,20 +12,20 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
-from argosy.fleet.yaml_emitter import literal_block, dump_document
+from argosy.fleet.yaml_emitter import dump_document, literal_block
 from argosy.image.plan.container_plan import ContainerPlan, ContainerService
 from argosy.image.plan.grouping import slug
 from argosy.image.runtime.image_paths import (
     AGENTS_LABEL,
-    LIVENESS_COMMAND,
+    ENTRYPOINT,
     FLEET_FILE,
     HEALTH_COMMAND,
+    IMAGE_VARIABLES,
+    LIVENESS_COMMAND,
     RUNTIME_DIR,
-    ENTRYPOINT,
     STATE_DIR,
     TEMP_DIR,
     USER_ID,
-    IMAGE_VARIABLES,
 )
 
 KubernetesManifest = dict[str, Any]
@@ -204,7 +204,12 @@ def _container_spec(service: ContainerService) -> Iterator[tuple[str, Any]]:
     yield "readinessProbe", {**exec_probe, "periodSeconds": 5, "failureThreshold": 2}
     yield (
         "livenessProbe",
-        {"exec": {"command": list(LIVENESS_COMMAND)}, "timeoutSeconds": 5, "periodSeconds": 10, "failureThreshold": 3},
+        {
+            "exec": {"command": list(LIVENESS_COMMAND)},
+            "timeoutSeconds": 5,
+            "periodSeconds": 10,
+            "failureThreshold": 3,
+        },
     )
     resources = _resources(service)
     if resources:

@@ -13,13 +13,13 @@ import msgspec
 
 from argosy.engine.explain.agent_sources import AgentSourceCache, AgentSources
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
-from argosy.source.import_graph import ImportGraph, ExternalImport, LoadCertainty
 from argosy.source.file_facts import FileFacts, FileFactsCache, read_imports_only
+from argosy.source.import_graph import ExternalImport, ImportGraph, LoadCertainty
 from argosy.source.import_scan import scan_imports
 from argosy.source.import_statements import ImportCondition
 from argosy.source.literal_ports import LiteralPorts
-from argosy.source.sys_path import PathAdditions
 from argosy.source.python_source import SourceText, Unparsed, read_source
+from argosy.source.sys_path import PathAdditions
 
 
 class PackageUse(msgspec.Struct, frozen=True, order=True):
@@ -62,7 +62,10 @@ def find_agent_imports(fleet: Fleet, variables: Mapping[str, str] | None = None)
     root = os.path.dirname(fleet.path)
     reader = _OutlineReader()
     source_cache = AgentSourceCache(root, variables or {}, facts_cache=FileFactsCache(reader.read))
-    return {name: _imports_of_agent(agent, fleet, source_cache, reader, root) for name, agent in fleet.agents.items()}
+    return {
+        name: _imports_of_agent(agent, fleet, source_cache, reader, root)
+        for name, agent in fleet.agents.items()
+    }
 
 
 class _OutlineReader:
@@ -94,10 +97,16 @@ def _facts_from_lines(source: SourceText) -> FileFacts:
     )
 
 
-def _imports_of_agent(agent: AgentSpec, fleet: Fleet, source_cache: AgentSourceCache, reader: _OutlineReader, root: str) -> AgentImports:
+def _imports_of_agent(
+    agent: AgentSpec, fleet: Fleet, source_cache: AgentSourceCache, reader: _OutlineReader, root: str
+) -> AgentImports:
     sources = source_cache.read_sources(agent)
     files = [path for path in sources.all_files() if os.path.isfile(path)]
-    uses = _package_uses(sources.import_graph, root) if sources.import_graph is not None else _import_of_installed_class(agent, fleet)
+    uses = (
+        _package_uses(sources.import_graph, root)
+        if sources.import_graph is not None
+        else _import_of_installed_class(agent, fleet)
+    )
     return AgentImports(
         agent=agent.name,
         files=tuple(_relative(path, root) for path in files if _is_below(path, root)),
@@ -148,13 +157,21 @@ def _package_uses(closure: ImportGraph, root: str) -> tuple[PackageUse, ...]:
 def _package_use(item: ExternalImport, root: str) -> PackageUse:
     import_chain = tuple(f"{_relative(step.path, root)}:{step.line}" for step in item.node.import_chain)
     return PackageUse(
-        item.statement.module, _relative(item.node.path, root), item.statement.line, tuple(_import_conditions(item)), import_chain
+        item.statement.module,
+        _relative(item.node.path, root),
+        item.statement.line,
+        tuple(_import_conditions(item)),
+        import_chain,
     )
 
 
 def _import_conditions(item: ExternalImport) -> Iterator[str]:
     conditions = set(item.statement.conditions)
-    if item.node.certainty is LoadCertainty.POSSIBLE and not conditions & {ImportCondition.LAZY, ImportCondition.CONDITIONAL, ImportCondition.PLATFORM}:
+    if item.node.certainty is LoadCertainty.POSSIBLE and not conditions & {
+        ImportCondition.LAZY,
+        ImportCondition.CONDITIONAL,
+        ImportCondition.PLATFORM,
+    }:
         conditions.add(ImportCondition.LAZY)
     if item.node.certainty is LoadCertainty.GUARDED:
         conditions.add(ImportCondition.GUARDED)

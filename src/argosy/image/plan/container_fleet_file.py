@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from argosy.fleet.environments import environment_names
-from argosy.fleet.redaction import is_secret_name, redact_text
 from argosy.fleet.fleet_spec import AgentSpec, Fleet, Liveness, Need, Probe
 from argosy.fleet.quantities import format_duration
+from argosy.fleet.redaction import is_secret_name, redact_text
 from argosy.fleet.yaml_emitter import dump_document
 
 ENVIRONMENT: Final = "container"
@@ -47,7 +47,8 @@ def render_container_fleet(
         value["preload"] = list(fleet.preload) if isinstance(fleet.preload, tuple) else fleet.preload
     value["logs"] = {key: item for key, item in msgspec.to_builtins(fleet.logs).items() if item is not None}
     value["agents"] = {
-        agent.name: dict(_agent_keys(agent, service_of[agent.name], unwaited)) for agent in fleet.agents.values()
+        agent.name: dict(_agent_keys(agent, service_of[agent.name], unwaited))
+        for agent in fleet.agents.values()
     }
     return dump_document(value)
 
@@ -62,7 +63,9 @@ def _other_addresses(fleet: Fleet, services: Mapping[str, object]) -> dict[str, 
     }
 
 
-def _agent_keys(agent: AgentSpec, service: str, unwaited: frozenset[tuple[str, str]]) -> Iterator[tuple[str, Any]]:
+def _agent_keys(
+    agent: AgentSpec, service: str, unwaited: frozenset[tuple[str, str]]
+) -> Iterator[tuple[str, Any]]:
     yield "run", list(agent.run) if isinstance(agent.run, tuple) else agent.run
     yield "machine", service
     public = {name: value for name, value in agent.env.items() if not may_be_secret(name, value)}
@@ -113,10 +116,16 @@ def _limit_keys(agent: AgentSpec) -> Iterator[tuple[str, Any]]:
         size = getattr(agent, f"{key}_bytes")
         if size is not None:
             yield key, f"{size}B"
-    if agent.restart_times != _DEFAULT_SPEC.restart_times or agent.restart_within_s != _DEFAULT_SPEC.restart_within_s:
+    if (
+        agent.restart_times != _DEFAULT_SPEC.restart_times
+        or agent.restart_within_s != _DEFAULT_SPEC.restart_within_s
+    ):
         within = format_duration(agent.restart_within_s)
         yield "restart_limit", {"times": agent.restart_times, "within": within}
-    if (agent.backoff_first_s, agent.backoff_most_s) != (_DEFAULT_SPEC.backoff_first_s, _DEFAULT_SPEC.backoff_most_s):
+    if (agent.backoff_first_s, agent.backoff_most_s) != (
+        _DEFAULT_SPEC.backoff_first_s,
+        _DEFAULT_SPEC.backoff_most_s,
+    ):
         first, maximum = format_duration(agent.backoff_first_s), format_duration(agent.backoff_most_s)
         yield "backoff", {"first": first, "most": maximum}
     if agent.idempotent:

@@ -9,11 +9,11 @@ import msgspec
 
 from argosy.fault import Fault, RefusedError
 from argosy.fleet.dependency_graph import strongly_connected_components
+from argosy.fleet.fleet_spec import AgentSpec, Fleet
 from argosy.fleet.loader import read_fleet
 from argosy.fleet.redaction import redact_text
-from argosy.fleet.fleet_spec import AgentSpec, Fleet
-from argosy.image.plan.container_fleet_file import render_container_fleet, may_be_secret
-from argosy.image.plan.grouping import unique_name, process_leader, slug
+from argosy.image.plan.container_fleet_file import may_be_secret, render_container_fleet
+from argosy.image.plan.grouping import process_leader, slug, unique_name
 from argosy.image.plan.image_plan import Image, ImagePlan
 from argosy.image.plan.stages import stage_groups
 
@@ -83,7 +83,8 @@ def plan_containers(plan: ImagePlan) -> ContainerPlan:
         for name, stage in zip(names, stages, strict=True)
     )
     notes = tuple(
-        f"`{agent}` does not wait for `{need}`: their cells need each other" for agent, need in sorted(unwaited)
+        f"`{agent}` does not wait for `{need}`: their cells need each other"
+        for agent, need in sorted(unwaited)
     )
     return ContainerPlan(fleet, services, text, notes)
 

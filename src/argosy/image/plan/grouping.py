@@ -30,13 +30,19 @@ def group_agents(fleet: Fleet, packages: Mapping[str, Iterable[str]]) -> tuple[I
 
     packages: the distributions of each agent; they group those that the file puts in no group.
     """
-    profiles = {agent.name: agent.group or _package_profile(packages.get(agent.name, ())) for agent in _process_leaders(fleet)}
+    profiles = {
+        agent.name: agent.group or _package_profile(packages.get(agent.name, ()))
+        for agent in _process_leaders(fleet)
+    }
     return _build_groups(fleet, profiles, {agent.group for agent in fleet.agents.values() if agent.group})
 
 
 def propose_groups(fleet: Fleet, packages: Mapping[str, Iterable[str]]) -> tuple[ImageGroup, ...]:
     """Return the groups that what is imported would make: one for each machine and set of heavy packages."""
-    return _build_groups(fleet, {agent.name: _package_profile(packages.get(agent.name, ())) for agent in _process_leaders(fleet)})
+    return _build_groups(
+        fleet,
+        {agent.name: _package_profile(packages.get(agent.name, ())) for agent in _process_leaders(fleet)},
+    )
 
 
 def slug(text: str) -> str:
@@ -68,7 +74,9 @@ def _package_profile(packages: Iterable[str]) -> str:
     return "-".join(heavy[:_PACKAGES_IN_NAME]) + suffix if heavy else LIGHT_PROFILE
 
 
-def _build_groups(fleet: Fleet, profiles: Mapping[str, str], file_groups: Iterable[str] = ()) -> tuple[ImageGroup, ...]:
+def _build_groups(
+    fleet: Fleet, profiles: Mapping[str, str], file_groups: Iterable[str] = ()
+) -> tuple[ImageGroup, ...]:
     """Return a group for each machine and word; the machine is in the name where the word is on several."""
     members: dict[tuple[str | None, str], list[str]] = {}
     for agent in fleet.agents.values():

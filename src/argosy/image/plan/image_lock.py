@@ -13,9 +13,9 @@ import msgspec
 
 from argosy.fault import Fault, InputError
 from argosy.image.build.debian import PYTHON, DebianPackage, resolve_base_packages, resolve_packages
-from argosy.image.plan.image_plan import RUNTIME_PACKAGE, ImagePlan, runtime_packages
-from argosy.image.build.wheels import Wheel, WheelCache, required_closure
 from argosy.image.build.staging import write_atomic
+from argosy.image.build.wheels import Wheel, WheelCache, required_closure
+from argosy.image.plan.image_plan import RUNTIME_PACKAGE, ImagePlan, runtime_packages
 
 LOCK_FILE: Final = "images.lock"
 _LOCK_VERSION: Final = "image-lock/1"

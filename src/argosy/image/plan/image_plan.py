@@ -15,13 +15,18 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from argosy.fleet.fleet_spec import Fleet
-from argosy.image.plan.known_packages import GPU_PACKAGES, HEAVY_PACKAGES, SYSTEM_LIBRARIES, gpu_architecture
-from argosy.image.plan.grouping import ImageGroup, group_agents, propose_groups, slug
-from argosy.image.plan.requirement_sources import RequestedPackages, read_requirement_sources
 from argosy.image.plan.agent_imports import PackageUse, find_agent_imports
+from argosy.image.plan.grouping import ImageGroup, group_agents, propose_groups, slug
+from argosy.image.plan.known_packages import GPU_PACKAGES, HEAVY_PACKAGES, SYSTEM_LIBRARIES, gpu_architecture
 from argosy.image.plan.metric_only_imports import MetricOnlyImport, find_metric_only_import
+from argosy.image.plan.requirement_sources import RequestedPackages, read_requirement_sources
 from argosy.source.distributions import bundled_modules, is_provider, is_tool, loaders_of, normalize_name
-from argosy.source.import_to_distribution import NOT_ON_LINUX, DistributionMatch, find_distribution, find_installed_distribution
+from argosy.source.import_to_distribution import (
+    NOT_ON_LINUX,
+    DistributionMatch,
+    find_distribution,
+    find_installed_distribution,
+)
 
 RUNTIME_PACKAGE = "argosy"
 
@@ -146,10 +151,13 @@ class _Planner:
             unread={name: item.unread for name, item in self.agent_imports.items() if item.unread},
             metric_only_imports=statistics,
             proposed=tuple(
-                self.build_image(group, packages, metric_only_pairs) for group in propose_groups(self.fleet, packages)
+                self.build_image(group, packages, metric_only_pairs)
+                for group in propose_groups(self.fleet, packages)
             ),
             notes=tuple(self.collect_notes(images)),
-            gpu_agents=frozenset(name for name in self.fleet.agents if self.needs_gpu(name, packages, metric_only_pairs)),
+            gpu_agents=frozenset(
+                name for name in self.fleet.agents if self.needs_gpu(name, packages, metric_only_pairs)
+            ),
         )
 
     def find_pulled_in(self) -> Iterable[PulledInPackage]:
@@ -161,10 +169,14 @@ class _Planner:
 
     def match_distribution(self, module: str) -> DistributionMatch | None:
         if module not in self.matches:
-            self.matches[module] = find_distribution(module, self.requested.places, find_installed_distribution)
+            self.matches[module] = find_distribution(
+                module, self.requested.places, find_installed_distribution
+            )
         return self.matches[module]
 
-    def build_image(self, group: ImageGroup, packages: Mapping[str, set[str]], metric_only: set[tuple[str, str]]) -> Image:
+    def build_image(
+        self, group: ImageGroup, packages: Mapping[str, set[str]], metric_only: set[tuple[str, str]]
+    ) -> Image:
         required = {name for agent in group.agents for name in packages[agent]}
         computes = any(self.needs_gpu(agent, packages, metric_only) for agent in group.agents)
         machine = self.fleet.machines.get(group.machine or "")
@@ -175,12 +187,16 @@ class _Planner:
             machine=group.machine,
             agents=group.agents,
             packages=tuple(sorted(required | {RUNTIME_PACKAGE})),
-            system=tuple(sorted({library for name in required for library in SYSTEM_LIBRARIES.get(name, ())})),
+            system=tuple(
+                sorted({library for name in required for library in SYSTEM_LIBRARIES.get(name, ())})
+            ),
             gpu=gpu_architecture(machine.gpu) if computes and machine is not None else None,
             files=tuple(sorted(files)),
         )
 
-    def needs_gpu(self, agent: str, packages: Mapping[str, set[str]], metric_only: set[tuple[str, str]]) -> bool:
+    def needs_gpu(
+        self, agent: str, packages: Mapping[str, set[str]], metric_only: set[tuple[str, str]]
+    ) -> bool:
         """Tell whether an agent needs a GPU: it imports what computes on one, or declares memory of one."""
         imports = any(name in GPU_PACKAGES and (agent, name) not in metric_only for name in packages[agent])
         return imports or bool(self.fleet.agents[agent].gpu_memory_bytes)
@@ -192,11 +208,15 @@ class _Planner:
                 if self.match_distribution(use.module) is None:
                     found.setdefault(use.top, []).append((reached.agent, use))
         return {
-            top: AmbiguousModule(top, _unique_names(agent for agent, _ in places), _first_use(use for _, use in places))
+            top: AmbiguousModule(
+                top, _unique_names(agent for agent, _ in places), _first_use(use for _, use in places)
+            )
             for top, places in sorted(found.items())
         }
 
-    def find_metric_only(self, pulled_in: Iterable[PulledInPackage]) -> Iterable[tuple[str, str, tuple[MetricOnlyImport, ...]]]:
+    def find_metric_only(
+        self, pulled_in: Iterable[PulledInPackage]
+    ) -> Iterable[tuple[str, str, tuple[MetricOnlyImport, ...]]]:
         """Yield agent, package and files, where all that an agent takes of a heavy package are statistics."""
         imports: dict[tuple[str, str], set[tuple[str, str]]] = {}
         for item in pulled_in:
@@ -248,7 +268,9 @@ def _find_unused(
     """Return what lists install and no agent imports, and of that what works without an import."""
     tops = {item.use.top for item in pulled_in}
     required = {item.package for item in pulled_in}
-    bundled = {module for name in requested.places for module in bundled_modules(name) if is_provider(name, tops)}
+    bundled = {
+        module for name in requested.places for module in bundled_modules(name) if is_provider(name, tops)
+    }
     unused: dict[str, tuple[str, ...]] = {}
     tools: dict[str, tuple[str, ...]] = {}
     for name, places in sorted(requested.places.items()):
@@ -259,11 +281,15 @@ def _find_unused(
     return unused, tools
 
 
-def _find_missing(requested: RequestedPackages, pulled_in: Iterable[PulledInPackage]) -> dict[str, MissingPackage]:
+def _find_missing(
+    requested: RequestedPackages, pulled_in: Iterable[PulledInPackage]
+) -> dict[str, MissingPackage]:
     bundled = {module for name in requested.places for module in bundled_modules(name)}
     found: dict[str, list[PulledInPackage]] = {}
     for item in pulled_in:
-        is_requested = item.package in requested.places or item.use.top in bundled or item.package in requested.projects
+        is_requested = (
+            item.package in requested.places or item.use.top in bundled or item.package in requested.projects
+        )
         if not is_requested and item.package not in (RUNTIME_PACKAGE, *runtime_packages(), *NOT_ON_LINUX):
             found.setdefault(item.package, []).append(item)
     return {

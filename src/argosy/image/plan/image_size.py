@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from argosy.fault import InputError
+from argosy.image.build.build_record import BuildRecord, BuiltImageEntry, read_build_record
 from argosy.image.plan.image_lock import LOCK_FILE, ImageLock, read_lock
 from argosy.image.plan.image_plan import RUNTIME_PACKAGE, Image, ImagePlan
-from argosy.image.build.build_record import BuiltImageEntry, BuildRecord, read_build_record
 
 _LOCK_HINT = "`argosy image lock` writes it anew"
 
@@ -100,7 +100,9 @@ def _missing_sizes(plan: ImagePlan, lock: ImageLock) -> str:
     missing = sorted(wanted - sizes.keys())
     if missing:
         return f"`{LOCK_FILE}` lacks {', '.join(f'`{name}`' for name in missing)}; {_LOCK_HINT}"
-    return "" if all(sizes.values()) else f"`{LOCK_FILE}` does not tell how large its wheels are; {_LOCK_HINT}"
+    return (
+        "" if all(sizes.values()) else f"`{LOCK_FILE}` does not tell how large its wheels are; {_LOCK_HINT}"
+    )
 
 
 def _wheel_sizes(image: Image, lock: ImageLock) -> Mapping[str, int] | None:

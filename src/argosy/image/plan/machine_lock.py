@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 
 from argosy.image.build.debian import PYTHON, DebianPackage
+from argosy.image.build.staging import write_atomic
+from argosy.image.build.wheels import Wheel
 from argosy.image.plan.image_lock import ImageLock
 from argosy.image.plan.image_plan import Image, ImagePlan
-from argosy.image.build.wheels import Wheel
-from argosy.image.build.staging import write_atomic
 
 
 class MachineLock(msgspec.Struct, frozen=True):

@@ -11,7 +11,13 @@ import msgspec
 
 from argosy.fleet.dockerfile import read_instructions
 from argosy.source.distributions import normalize_name
-from argosy.source.install_manifests import DOCKERFILE_PATTERNS, INSTALL_FILE_PATTERNS, FileInstalls, read_dockerfile_installs, read_install_file
+from argosy.source.install_manifests import (
+    DOCKERFILE_PATTERNS,
+    INSTALL_FILE_PATTERNS,
+    FileInstalls,
+    read_dockerfile_installs,
+    read_install_file,
+)
 from argosy.source.python_source import SourceText, read_source
 
 _SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "site-packages", "venv", "env", "build", "dist"})
@@ -43,7 +49,9 @@ def read_requirement_sources(root: str) -> RequestedPackages:
         for item in installs.requirements.packages:
             places.setdefault(item.name, []).append(f"{path}:{item.line}")
             spellings.setdefault(item.name, item.written_name)
-    return RequestedPackages({name: tuple(found) for name, found in places.items()}, spellings, frozenset(projects))
+    return RequestedPackages(
+        {name: tuple(found) for name, found in places.items()}, spellings, frozenset(projects)
+    )
 
 
 def _read_installs(root: str, path: str) -> FileInstalls | None:

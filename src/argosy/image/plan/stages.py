@@ -23,14 +23,19 @@ def stage_groups(
     """
     best: list[tuple[StageUnit, ...]] | None = None
     for prefers_complete_groups in (True, False):
-        found = _merge_stages(_greedy_stages(group_of, needs, prefers_complete_groups=prefers_complete_groups), group_of, needs)
+        found = _merge_stages(
+            _greedy_stages(group_of, needs, prefers_complete_groups=prefers_complete_groups), group_of, needs
+        )
         if best is None or len(found) < len(best):
             best = found
     return best or []
 
 
 def _greedy_stages(
-    group_of: Mapping[StageUnit, str], needs: Mapping[StageUnit, Iterable[StageUnit]], *, prefers_complete_groups: bool
+    group_of: Mapping[StageUnit, str],
+    needs: Mapping[StageUnit, Iterable[StageUnit]],
+    *,
+    prefers_complete_groups: bool,
 ) -> list[tuple[StageUnit, ...]]:
     """Take, again and again, all of one group that can start now: of the group that is finished by it, else
     the one that gives most."""
@@ -58,7 +63,9 @@ def _greedy_stages(
     return stages
 
 
-def _startable(units: Iterable[StageUnit], needs: Mapping[StageUnit, Iterable[StageUnit]], placed: set[StageUnit]) -> list[StageUnit]:
+def _startable(
+    units: Iterable[StageUnit], needs: Mapping[StageUnit, Iterable[StageUnit]], placed: set[StageUnit]
+) -> list[StageUnit]:
     """Return those of `units` that need only what is placed, or each other in that sense."""
     found: list[StageUnit] = []
     available = set(placed)
@@ -72,7 +79,9 @@ def _startable(units: Iterable[StageUnit], needs: Mapping[StageUnit, Iterable[St
 
 
 def _merge_stages(
-    stages: list[tuple[StageUnit, ...]], group_of: Mapping[StageUnit, str], needs: Mapping[StageUnit, Iterable[StageUnit]]
+    stages: list[tuple[StageUnit, ...]],
+    group_of: Mapping[StageUnit, str],
+    needs: Mapping[StageUnit, Iterable[StageUnit]],
 ) -> list[tuple[StageUnit, ...]]:
     """Join services of one group wherever no cycle comes of it, and put all in the order of their needs."""
     parts = dict(enumerate(stages))
@@ -81,7 +90,10 @@ def _merge_stages(
             if earlier in parts and group_of[stages[earlier][0]] == group_of[stages[later][0]]:
                 joined = {**parts, earlier: (*parts[earlier], *parts[later])}
                 del joined[later]
-                if all(len(members) == 1 for members in strongly_connected_components(_stage_needs(joined, needs))):
+                if all(
+                    len(members) == 1
+                    for members in strongly_connected_components(_stage_needs(joined, needs))
+                ):
                     parts = joined
                     break
     ordered = [members[0] for members in strongly_connected_components(_stage_needs(parts, needs))]

@@ -131,7 +131,9 @@ def _run_helper(helper: str, name: str, path: Path) -> Credentials | None:
             timeout=_HELPER_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired as error:
-        raise _credentials_error(path, f"`{program}` did not answer within {_HELPER_TIMEOUT_S:.0f} s") from error
+        raise _credentials_error(
+            path, f"`{program}` did not answer within {_HELPER_TIMEOUT_S:.0f} s"
+        ) from error
     if completed.returncode:
         return None
     try:

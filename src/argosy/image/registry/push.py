@@ -108,7 +108,11 @@ def _layout_image(name: str, item: dict[str, Any]) -> LayoutImage:
 
 
 def push_images(
-    folder: Path, images: list[LayoutImage], target: PushTarget, tag: str | None, notify: Callable[[str], None]
+    folder: Path,
+    images: list[LayoutImage],
+    target: PushTarget,
+    tag: str | None,
+    notify: Callable[[str], None],
 ) -> tuple[PushedImage, ...]:
     """Push images of a layout, one after the other; raises as the registry does.
 
@@ -139,7 +143,12 @@ def describe_push(pushed: PushedImage) -> str:
 
 
 def _push_image(
-    folder: Path, image: LayoutImage, registry: RegistryClient, repository: str, tag: str, repositories_by_blob: dict[str, str]
+    folder: Path,
+    image: LayoutImage,
+    registry: RegistryClient,
+    repository: str,
+    tag: str,
+    repositories_by_blob: dict[str, str],
 ) -> PushedImage:
     """Push one image. brought: digest to a repository that is known to have it."""
     data = _blob_path(folder, image.digest).read_bytes()

@@ -99,7 +99,11 @@ class RegistryAuth:
         service, scope = parameters.get("service", ""), parameters.get("scope", "")
         credentials = self._credentials
         if credentials is not None and credentials.is_token:
-            form = {"grant_type": "refresh_token", "refresh_token": credentials.password, "client_id": "argosy"}
+            form = {
+                "grant_type": "refresh_token",
+                "refresh_token": credentials.password,
+                "client_id": "argosy",
+            }
             form |= {name: value for name, value in (("service", service), ("scope", scope)) if value}
             return self._session.post(realm, data=form)
         query = [("service", service)] if service else []

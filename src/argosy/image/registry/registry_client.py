@@ -25,10 +25,10 @@ from oras.provider import Registry as Provider
 from requests.adapters import HTTPAdapter
 
 from argosy.fault import Fault, MissingError, RefusedError
-from argosy.image.registry.registry_auth import RegistryAuth
 from argosy.image.build.blob_store import MANIFEST_TYPE
 from argosy.image.registry.credentials import find_credentials
 from argosy.image.registry.push_target import PushTarget
+from argosy.image.registry.registry_auth import RegistryAuth
 from argosy.image.registry.tls import speaks_tls, tls_context, tls_fault
 
 _CONNECT_TIMEOUT_S: Final = 10.0
@@ -86,7 +86,9 @@ class _OrasProvider(Provider):  # type: ignore[misc]
         self.authorization = authorization
         self.session.auth = _keep_request  # a `.netrc` would put its own in place of the token
         self.session.mount("https://", _TimeoutAdapter(context))
-        self.session.mount("http://", _TimeoutAdapter(context) if self.prefix == "http" else _PlainHttpBlocker())
+        self.session.mount(
+            "http://", _TimeoutAdapter(context) if self.prefix == "http" else _PlainHttpBlocker()
+        )
 
     def do_request(self, url: str, method: str = "GET", **kwargs: Any) -> Any:
         """Ask once, and once more with what a refusal asks for.
@@ -258,7 +260,9 @@ class OrasRegistry:
             return RefusedError(Fault(host, "registry-denied", message, hint))
         if code in (_UNAUTHORIZED, _FORBIDDEN):
             return self._credentials_error(_error_detail(response))
-        message = f"{operation or 'its greeting'}: it answers {code} {response.reason}{_error_detail(response)}"
+        message = (
+            f"{operation or 'its greeting'}: it answers {code} {response.reason}{_error_detail(response)}"
+        )
         return RefusedError(Fault(host, "registry-refused", message, _LOG_HINT))
 
     def _credentials_error(self, detail: str = "") -> RefusedError:

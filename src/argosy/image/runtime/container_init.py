@@ -64,7 +64,9 @@ def _run_child() -> int:
 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED_SIGNALS)
     arguments = [word for word in sys.argv[1:] if word != "--alone"]
-    return run_container(arguments[0] if arguments else None, skips_dependencies=len(arguments) < len(sys.argv) - 1)
+    return run_container(
+        arguments[0] if arguments else None, skips_dependencies=len(arguments) < len(sys.argv) - 1
+    )
 
 
 if __name__ == "__main__":

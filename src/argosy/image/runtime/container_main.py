@@ -11,9 +11,22 @@ from typing import NoReturn
 
 import msgspec
 
-from argosy.engine.supervisor.control_client import ControlClient, SupervisorStoppedError, SupervisorLostError, connect_or_start
 from argosy.engine.state.state_dir import locate_state_dir
-from argosy.engine.supervisor.messages import ApplySummary, ControlReply, Apply, AgentStateChanged, Stop, Stopped, Subscribe
+from argosy.engine.supervisor.control_client import (
+    ControlClient,
+    SupervisorLostError,
+    SupervisorStoppedError,
+    connect_or_start,
+)
+from argosy.engine.supervisor.messages import (
+    AgentStateChanged,
+    Apply,
+    ApplySummary,
+    ControlReply,
+    Stop,
+    Stopped,
+    Subscribe,
+)
 from argosy.fault import ArgosyError, Fault, InputError
 from argosy.fleet import Fleet, load_fleet, place
 from argosy.fleet.fleet_spec import AgentSpec
@@ -38,7 +51,9 @@ def run_container(path: str | None, *, skips_dependencies: bool = False) -> int:
     try:
         signal.signal(signal.SIGTERM, _raise_stop_requested)
         signal.signal(signal.SIGINT, _raise_stop_requested)
-        return _ContainerRun(Path(path or os.environ.get("ARGOSY_FLEET_FILE") or FLEET_FILE)).run(skips_dependencies)
+        return _ContainerRun(Path(path or os.environ.get("ARGOSY_FLEET_FILE") or FLEET_FILE)).run(
+            skips_dependencies
+        )
     except _StopRequestedError:
         return 0  # nothing had been started
     except ArgosyError as error:
@@ -66,7 +81,9 @@ class _ContainerRun:
 
     def run(self, skips_dependencies: bool) -> int:
         """Wait for what is needed, bring the agents up, and follow them."""
-        dependencies = () if skips_dependencies else remote_dependencies(self.fleet, self.placement, self.machine)
+        dependencies = (
+            () if skips_dependencies else remote_dependencies(self.fleet, self.placement, self.machine)
+        )
         asyncio.run(wait_until_ready(dependencies, _print_line))
         while True:
             client = connect_or_start(self.file, self.fleet.name, self.folder, "container")
@@ -104,7 +121,11 @@ class _ContainerRun:
         """Tell a transition; return the exit code when nothing of the container will ever run."""
         if isinstance(message, AgentStateChanged):
             reason = f" ({message.reason})" if message.reason else ""
-            _print_line("\n".join([f"{message.agent}: {message.state}{reason}", *map(_quote_line, message.last_lines)]))
+            _print_line(
+                "\n".join(
+                    [f"{message.agent}: {message.state}{reason}", *map(_quote_line, message.last_lines)]
+                )
+            )
         elif isinstance(message, ApplySummary):
             _print_line(f"{len(message.ready)} of {message.declared - len(message.left_out)} agents ready")
             return None if message.ready or not message.not_ready else 1
@@ -153,4 +174,6 @@ def local_fleet(fleet: Fleet, machine: str) -> Fleet:
 def _local_agent(agent: AgentSpec, fleet: Fleet) -> AgentSpec:
     local_needs = tuple(need for need in agent.needs if fleet.agents[need.agent].machine == agent.machine)
     remote_needs = [need.agent for need in agent.needs if fleet.agents[need.agent].machine != agent.machine]
-    return msgspec.structs.replace(agent, needs=local_needs, wants=tuple(dict.fromkeys([*agent.wants, *remote_needs])))
+    return msgspec.structs.replace(
+        agent, needs=local_needs, wants=tuple(dict.fromkeys([*agent.wants, *remote_needs]))
+    )

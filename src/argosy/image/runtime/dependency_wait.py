@@ -15,8 +15,8 @@ from argosy.agent.health import Status
 from argosy.engine.unit.http_get import get_status
 from argosy.engine.unit.legacy_probe import request_once
 from argosy.engine.unit.probe import status_in_reply
-from argosy.fleet.placement import Placement
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
+from argosy.fleet.placement import Placement
 
 _REPLY_TIMEOUT_S = 2.0
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 0.05, 1.0
@@ -48,7 +48,9 @@ def remote_dependencies(fleet: Fleet, placement: Placement, machine: str) -> tup
         for need in agent.needs
         if fleet.agents[need.agent].machine != machine
     )
-    return tuple(gate for name in names if (gate := _remote_dependency(fleet.agents[name], placement)) is not None)
+    return tuple(
+        gate for name in names if (gate := _remote_dependency(fleet.agents[name], placement)) is not None
+    )
 
 
 def _remote_dependency(agent: AgentSpec, placement: Placement) -> RemoteDependency | None:
@@ -96,7 +98,9 @@ async def wait_until_ready(dependencies: tuple[RemoteDependency, ...], notify: C
 async def is_ready(dependency: RemoteDependency) -> bool:
     """Ask one agent once; an agent that serves less than it should counts as ready."""
     if dependency.kind == "zmq":
-        reply = await request_once(f"tcp://{dependency.host}:{dependency.port}", dependency.message, _REPLY_TIMEOUT_S)
+        reply = await request_once(
+            f"tcp://{dependency.host}:{dependency.port}", dependency.message, _REPLY_TIMEOUT_S
+        )
         return reply is not None and status_in_reply(reply) in (Status.OK, Status.DEGRADED)
     if dependency.kind == "http":
         status = await get_status(dependency.host, dependency.port, dependency.path, _REPLY_TIMEOUT_S)

@@ -133,12 +133,25 @@ def _is_one_line_block(statement: SourceStatement) -> bool:
 def _breaks_within_line(index: int, statement: SourceStatement) -> Iterator[StructureBreak]:
     """Yield what is broken inside one logical line."""
     found = [StructureBreak(BreakKind.EXTRA_BRACKET, index, token) for token in statement.extra_brackets]
-    found += [StructureBreak(BreakKind.CROSSED_BRACKET, index, closing) for _, closing in statement.crossed_brackets]
-    found += [StructureBreak(BreakKind.UNCLOSED_BRACKET, index, opening) for opening in statement.unclosed_brackets]
-    found += [StructureBreak(BreakKind.OPEN_STRING, index, token) for token in statement.tokens if token.kind == "open"]
-    found += [StructureBreak(BreakKind.GLUED_STATEMENTS, index, token) for token in _glued_tokens(statement.tokens)]
+    found += [
+        StructureBreak(BreakKind.CROSSED_BRACKET, index, closing) for _, closing in statement.crossed_brackets
+    ]
+    found += [
+        StructureBreak(BreakKind.UNCLOSED_BRACKET, index, opening) for opening in statement.unclosed_brackets
+    ]
+    found += [
+        StructureBreak(BreakKind.OPEN_STRING, index, token)
+        for token in statement.tokens
+        if token.kind == "open"
+    ]
+    found += [
+        StructureBreak(BreakKind.GLUED_STATEMENTS, index, token) for token in _glued_tokens(statement.tokens)
+    ]
     if statement.keyword == "class":
-        found += [StructureBreak(BreakKind.SECOND_BASES, index, token) for token in _second_base_lists(statement.tokens)]
+        found += [
+            StructureBreak(BreakKind.SECOND_BASES, index, token)
+            for token in _second_base_lists(statement.tokens)
+        ]
     yield from sorted(found, key=lambda item: item.token.start)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from argosy.refit.analysis.context_names import find_foreign_context_names, find_context_names
+from argosy.refit.analysis.context_names import find_context_names, find_foreign_context_names
 from argosy.refit.core.source_file import PythonFile
 from argosy.source import control_flow
 from argosy.source.name_scopes import NameScope
@@ -95,7 +95,9 @@ class ContextClassUses:
             return
         parent = self.file.parent(node)
         if isinstance(parent, ast.Call) and parent.func is node:
-            self.creations.append(ContextCreation(parent, scope, reference.source, reference.name, reference.is_sure))
+            self.creations.append(
+                ContextCreation(parent, scope, reference.source, reference.name, reference.is_sure)
+            )
         elif isinstance(parent, ast.Call | ast.keyword):
             self._classify_argument(node, scope, reference, parent)
         elif isinstance(parent, ast.Assign | ast.AnnAssign | ast.NamedExpr) and parent.value is node:
@@ -107,7 +109,9 @@ class ContextClassUses:
         else:
             self._classify_other(node, scope, reference, parent)
 
-    def _classify_other(self, node: ast.expr, scope: NameScope, reference: ClassReference, parent: ast.AST | None) -> None:
+    def _classify_other(
+        self, node: ast.expr, scope: NameScope, reference: ClassReference, parent: ast.AST | None
+    ) -> None:
         """Tell of the class where it is neither called nor given to something that may call it at once."""
         if isinstance(parent, ast.Attribute):
             self._classify_attribute(parent, scope, reference)
@@ -119,14 +123,26 @@ class ContextClassUses:
             self._add_escape(node, scope, reference, _describe_escape(parent))
 
     def _add_escape(
-        self, node: ast.expr, scope: NameScope, reference: ClassReference, description: str, *, is_factory: bool = False
+        self,
+        node: ast.expr,
+        scope: NameScope,
+        reference: ClassReference,
+        description: str,
+        *,
+        is_factory: bool = False,
     ) -> None:
-        self.escapes.append(EscapedReference(node, scope, reference.source, reference.name, description, is_factory))
+        self.escapes.append(
+            EscapedReference(node, scope, reference.source, reference.name, description, is_factory)
+        )
 
-    def _add_use_site(self, node: ast.expr, reference: ClassReference, *, is_type_position: bool = False) -> None:
+    def _add_use_site(
+        self, node: ast.expr, reference: ClassReference, *, is_type_position: bool = False
+    ) -> None:
         self.use_sites.append(UseSite(node, reference.source, reference.name, is_type_position))
 
-    def _classify_attribute(self, attribute: ast.Attribute, scope: NameScope, reference: ClassReference) -> None:
+    def _classify_attribute(
+        self, attribute: ast.Attribute, scope: NameScope, reference: ClassReference
+    ) -> None:
         if not isinstance(attribute.ctx, ast.Load):
             self.replacements.append(attribute)
         elif attribute.attr in ("__new__", "__call__"):
@@ -142,7 +158,11 @@ class ContextClassUses:
                 return ancestor.annotation is inner
             if isinstance(ancestor, ast.FunctionDef | ast.AsyncFunctionDef):
                 return ancestor.returns is inner
-            if isinstance(ancestor, ast.Subscript) and ancestor.slice is inner and self._is_generic(ancestor.value):
+            if (
+                isinstance(ancestor, ast.Subscript)
+                and ancestor.slice is inner
+                and self._is_generic(ancestor.value)
+            ):
                 return True
             if not isinstance(ancestor, _TYPE_NODES):
                 return False
@@ -155,7 +175,8 @@ class ContextClassUses:
             return True
         imports = (statement for statement, _ in self.file.nodes(ast.ImportFrom))
         return written_name.partition(".")[0] in ("typing", "typing_extensions") or any(
-            statement.module in _TYPING_MODULES and any(written_name == (each.asname or each.name) for each in statement.names)
+            statement.module in _TYPING_MODULES
+            and any(written_name == (each.asname or each.name) for each in statement.names)
             for statement in imports
         )
 
@@ -171,13 +192,19 @@ class ContextClassUses:
             grandparent = self.file.parent(parent)
             if isinstance(grandparent, ast.Call) and parent in grandparent.args:
                 return _is_type_test(grandparent)
-            return not isinstance(grandparent, ast.Tuple | ast.List | ast.Set) and self._is_inspected(parent, grandparent)
+            return not isinstance(grandparent, ast.Tuple | ast.List | ast.Set) and self._is_inspected(
+                parent, grandparent
+            )
         return False
 
     # -- names that stand for it -----------------------------------------------------------------
 
     def _classify_assignment(
-        self, node: ast.expr, scope: NameScope, reference: ClassReference, assignment: ast.Assign | ast.AnnAssign | ast.NamedExpr
+        self,
+        node: ast.expr,
+        scope: NameScope,
+        reference: ClassReference,
+        assignment: ast.Assign | ast.AnnAssign | ast.NamedExpr,
     ) -> None:
         if isinstance(assignment, ast.NamedExpr):
             self._follow(assignment, scope, reference)
@@ -191,7 +218,9 @@ class ContextClassUses:
     def _follow_alias(self, name: str, owner: NameScope, reference: ClassReference) -> bool:
         """Follow a name that stands for the class; return whether anything uses it here."""
         is_used = False
-        alias_reference = msgspec.structs.replace(reference, is_sure=reference.is_sure and len(owner.bindings[name]) == 1)
+        alias_reference = msgspec.structs.replace(
+            reference, is_sure=reference.is_sure and len(owner.bindings[name]) == 1
+        )
         for scope in owner.walk():
             for use in scope.uses:
                 if use.name != name or scope.owner_of(name) is not owner:
@@ -204,7 +233,9 @@ class ContextClassUses:
 
     # -- calls that get it -----------------------------------------------------------------------
 
-    def _classify_argument(self, node: ast.expr, scope: NameScope, reference: ClassReference, parent: ast.Call | ast.keyword) -> None:
+    def _classify_argument(
+        self, node: ast.expr, scope: NameScope, reference: ClassReference, parent: ast.Call | ast.keyword
+    ) -> None:
         call = parent if isinstance(parent, ast.Call) else self.file.parent(parent)
         keyword = parent.arg or "" if isinstance(parent, ast.keyword) else ""
         if isinstance(call, ast.ClassDef):
@@ -223,7 +254,11 @@ class ContextClassUses:
             self._add_use_site(node, reference)
         elif is_first and (resolved_name in _PATCHING_CALLS or written_name in _PATCHING_CALLS):
             self.replacements.append(node)
-        elif keyword in _SPEC_KEYWORDS or resolved_name in _INSPECTING_BUILTINS or (is_first and _is_mock(resolved_name)):
+        elif (
+            keyword in _SPEC_KEYWORDS
+            or resolved_name in _INSPECTING_BUILTINS
+            or (is_first and _is_mock(resolved_name))
+        ):
             return
         else:
             is_factory = keyword in _FACTORY_KEYWORDS or (is_first and resolved_name in _CALLING_FUNCTIONS)
@@ -275,7 +310,15 @@ def _describe_escape(parent: ast.AST | None) -> str:
 
 _TYPING_MODULES: Final = ("typing", "typing_extensions", "collections.abc")
 _TYPE_NODES: Final = (ast.BinOp, ast.Constant, ast.List, ast.Subscript, ast.Tuple)
-_DISCARDING_NODES: Final = (ast.Expr, ast.If, ast.While, ast.Assert, ast.UnaryOp, ast.FormattedValue, ast.IfExp)
+_DISCARDING_NODES: Final = (
+    ast.Expr,
+    ast.If,
+    ast.While,
+    ast.Assert,
+    ast.UnaryOp,
+    ast.FormattedValue,
+    ast.IfExp,
+)
 _ESCAPE_DESCRIPTIONS: Final[dict[type[ast.AST] | type[None], str]] = {
     ast.Return: "is returned",
     ast.Lambda: "is returned",

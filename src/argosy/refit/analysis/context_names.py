@@ -115,7 +115,9 @@ def _namespace_of(node: ast.expr) -> ast.expr | None:
     """Return the `zmq` of `vars(zmq)` and of `zmq.__dict__`."""
     if isinstance(node, ast.Attribute):
         return node.value if node.attr == "__dict__" else None
-    is_vars = isinstance(node, ast.Call) and control_flow.dotted_name(node.func) == "vars" and len(node.args) == 1
+    is_vars = (
+        isinstance(node, ast.Call) and control_flow.dotted_name(node.func) == "vars" and len(node.args) == 1
+    )
     return node.args[0] if is_vars else None  # type: ignore[attr-defined]
 
 
@@ -178,7 +180,10 @@ class PyzmqModules:
                 if isinstance(target, ast.Name):
                     keys = [(id(scope.owner_of(target.id)), target.id)]
                     keys += [(0, target.id)] if scope.kind == "class" else []
-                elif isinstance(target, ast.Attribute) and control_flow.dotted_name(target.value) in ("self", "cls"):
+                elif isinstance(target, ast.Attribute) and control_flow.dotted_name(target.value) in (
+                    "self",
+                    "cls",
+                ):
                     keys = [(0, target.attr)]
                 else:
                     continue

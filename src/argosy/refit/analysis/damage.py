@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from argosy.refit.analysis.injected_block import find_injected_block
 from argosy.refit.analysis.block_structure import BreakKind, StructureBreak, find_structure_breaks
+from argosy.refit.analysis.injected_block import find_injected_block
 from argosy.refit.analysis.lenient_statements import SourceStatement, read_statements
 from argosy.refit.analysis.lenient_tokens import Token
 from argosy.source.python_source import SourceText, Unparsed, split_lines
@@ -105,7 +105,9 @@ def diagnose(source: SourceText, unparsed: Unparsed) -> Diagnosis:
     return Diagnosis(_classify_by_message(unparsed), unparsed.line, unparsed.column, unparsed.message)
 
 
-def classify_break(statements: Sequence[SourceStatement], structure_break: StructureBreak) -> tuple[DamageKind, Token]:
+def classify_break(
+    statements: Sequence[SourceStatement], structure_break: StructureBreak
+) -> tuple[DamageKind, Token]:
     """Return the class of a break, and the token where its damage begins."""
     statement = statements[structure_break.index]
     simple_kind = _SIMPLE_KINDS.get(structure_break.kind)
@@ -113,7 +115,10 @@ def classify_break(statements: Sequence[SourceStatement], structure_break: Struc
         return simple_kind, structure_break.token
     if structure_break.kind in _BRACKET_KINDS:
         return _classify_bracket_break(statement, structure_break)
-    if structure_break.kind in (BreakKind.ORPHAN_CLAUSE, BreakKind.TRY_WITHOUT_HANDLER) and statement.keyword == "except":
+    if (
+        structure_break.kind in (BreakKind.ORPHAN_CLAUSE, BreakKind.TRY_WITHOUT_HANDLER)
+        and statement.keyword == "except"
+    ):
         return DamageKind.INJECTED_HANDLER, structure_break.token
     injected = find_injected_block(statements, structure_break)
     if injected is not None:
@@ -126,7 +131,9 @@ def classify_break(statements: Sequence[SourceStatement], structure_break: Struc
     return DamageKind.MISINDENTED, structure_break.token
 
 
-def _classify_bracket_break(statement: SourceStatement, structure_break: StructureBreak) -> tuple[DamageKind, Token]:
+def _classify_bracket_break(
+    statement: SourceStatement, structure_break: StructureBreak
+) -> tuple[DamageKind, Token]:
     if (statement.extra_brackets or statement.crossed_brackets) and _has_brace_argument(statement):
         return DamageKind.TORN_CALL, next(iter(statement.extra_brackets), structure_break.token)
     unterminated = next((token for token in statement.tokens if token.kind == "open"), None)

@@ -42,7 +42,9 @@ class _Jumps(msgspec.Struct):
     continues: int = 0
 
 
-def find_open_exits(body: Sequence[ast.stmt], events: Mapping[ast.AST, SocketEvent], variable: str) -> list[OpenExit]:
+def find_open_exits(
+    body: Sequence[ast.stmt], events: Mapping[ast.AST, SocketEvent], variable: str
+) -> list[OpenExit]:
     """Return the ways out of a function's body that leave the thing open, in the order of their lines.
 
     events: what is done to the thing, by the node that does it; of these, `use` may fail. name: its
@@ -50,7 +52,11 @@ def find_open_exits(body: Sequence[ast.stmt], events: Mapping[ast.AST, SocketEve
     """
     walker = _StateWalker(events, variable)
     end = walker.run_block(body, _NOT_CREATED)
-    found = {OpenExit(how, line) for how, line, state in walker.jumps.raised + walker.jumps.returned if state & _OPEN}
+    found = {
+        OpenExit(how, line)
+        for how, line, state in walker.jumps.raised + walker.jumps.returned
+        if state & _OPEN
+    }
     if end & _OPEN:
         found.add(OpenExit("end", body[-1].end_lineno or body[-1].lineno))
     return sorted(found | walker.recreated, key=lambda item: (item.line, item.kind))

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from argosy.source.control_flow import dotted_name
 from argosy.source.ast_children import children
+from argosy.source.control_flow import dotted_name
 
 _MAX_DEPTH = 6
 _OS_PATH = frozenset(
@@ -80,7 +80,9 @@ def read_helpers(tree: ast.Module) -> ModuleHelpers:
     return ModuleHelpers({name: item for name, item in functions.items() if _is_known(item)}, objects)
 
 
-def find_accepted_keys(lookup: HelperLookup, resolve: NameLookup, module: str, name: str) -> AcceptedKeys | None:
+def find_accepted_keys(
+    lookup: HelperLookup, resolve: NameLookup, module: str, name: str
+) -> AcceptedKeys | None:
     """Return which texts a function takes first, followed to the one that raises; None where not known.
 
     look: the helpers of a module of the tree. follow: module and name that a name of a module leads to.
@@ -91,7 +93,9 @@ def find_accepted_keys(lookup: HelperLookup, resolve: NameLookup, module: str, n
         if helpers is None or contract is None:
             return None
         if contract.accepted_keys is not None:
-            return AcceptedKeys(module, name, contract.line, frozenset(contract.accepted_keys), contract.extended_by)
+            return AcceptedKeys(
+                module, name, contract.line, frozenset(contract.accepted_keys), contract.extended_by
+            )
         root, _, method = contract.forwards_to.partition(".")
         if root == "self" and "." in name:
             name = f"{name.partition('.')[0]}.{method}"
@@ -103,7 +107,9 @@ def find_accepted_keys(lookup: HelperLookup, resolve: NameLookup, module: str, n
     return None
 
 
-def _resolve_target(lookup: HelperLookup, resolve: NameLookup, module: str, root: str, method: str) -> tuple[str, str] | None:
+def _resolve_target(
+    lookup: HelperLookup, resolve: NameLookup, module: str, root: str, method: str
+) -> tuple[str, str] | None:
     """Return the function that `root` or `root.method` means: of an object, of a module, or itself."""
     found = resolve(module, root)
     if found is None:
@@ -136,7 +142,13 @@ def _read_contract(function: ast.FunctionDef, owner: ast.ClassDef | None) -> Hel
     call = _first_call(body[0])
     forwarded = call.args[0] if call is not None and call.args else None
     is_forwarded = isinstance(forwarded, ast.Name) and forwarded.id == first
-    return HelperContract(function.lineno, None, (), dotted_name(call.func) if call is not None and is_forwarded else "", return_type)
+    return HelperContract(
+        function.lineno,
+        None,
+        (),
+        dotted_name(call.func) if call is not None and is_forwarded else "",
+        return_type,
+    )
 
 
 def _find_lookup_table(body: list[ast.stmt], name: str) -> ast.expr | None:
@@ -164,7 +176,9 @@ def _first_call(node: ast.stmt) -> ast.Call | None:
     return value if isinstance(value, ast.Call) else None
 
 
-def _table_keys(table: ast.expr, owner: ast.ClassDef | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+def _table_keys(
+    table: ast.expr, owner: ast.ClassDef | None
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """Return the keys of a table, a literal or an attribute that is set once, and who may add some."""
     name = dotted_name(table)
     if not name.startswith("self.") or owner is None:
@@ -246,7 +260,9 @@ def _returned_values(function: ast.FunctionDef) -> Iterator[ast.expr | None]:
 
 
 def _literal_type(value: ast.expr | None) -> str:
-    if isinstance(value, ast.JoinedStr) or (isinstance(value, ast.Call) and dotted_name(value.func) in _OS_PATH):
+    if isinstance(value, ast.JoinedStr) or (
+        isinstance(value, ast.Call) and dotted_name(value.func) in _OS_PATH
+    ):
         return "str"
     if isinstance(value, ast.Tuple):
         return "tuple"

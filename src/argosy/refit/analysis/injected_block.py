@@ -29,7 +29,9 @@ class InjectedBlock(msgspec.Struct, frozen=True):
     is_whole_body: bool
 
 
-def find_injected_block(statements: Sequence[SourceStatement], structure_break: StructureBreak) -> InjectedBlock | None:
+def find_injected_block(
+    statements: Sequence[SourceStatement], structure_break: StructureBreak
+) -> InjectedBlock | None:
     """Return the island that a break of the indentation comes from, or None."""
     index = structure_break.index
     if structure_break.kind is BreakKind.EMPTY_BLOCK:
@@ -69,7 +71,9 @@ def _block_below_header(statements: Sequence[SourceStatement], at: int) -> Injec
         return None
     if after is not None and after.indent > header.indent:
         return InjectedBlock(at, stop, after.indent, False)
-    has_handler = after is not None and after.keyword in ("except", "finally") and after.indent == header.indent
+    has_handler = (
+        after is not None and after.keyword in ("except", "finally") and after.indent == header.indent
+    )
     is_import = all(item.keyword in ("import", "from") for item in injected)
     if header.keyword == "try" and has_handler and is_import and injected[0].indent == 0:
         return InjectedBlock(at, stop, header.indent + indent_width(statements), True)

@@ -163,7 +163,13 @@ def indent_column(leading_space: str) -> int:
     """Return the column that white space leads to."""
     column = 0
     for char in leading_space:
-        column = 0 if char == "\f" else column + 1 if char != "\t" else column // _TAB_WIDTH * _TAB_WIDTH + _TAB_WIDTH
+        column = (
+            0
+            if char == "\f"
+            else column + 1
+            if char != "\t"
+            else column // _TAB_WIDTH * _TAB_WIDTH + _TAB_WIDTH
+        )
     return column
 
 

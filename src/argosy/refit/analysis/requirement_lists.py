@@ -121,7 +121,10 @@ class _RequirementListFinder:
         if path in image_files:
             found = image_files[path]
         else:
-            users = [self.covered_files(user, image_files, files, (*visiting, path)) for user in self.included_by.get(path, ())]
+            users = [
+                self.covered_files(user, image_files, files, (*visiting, path))
+                for user in self.included_by.get(path, ())
+            ]
             found = frozenset().union(*users) if users else self.nearest_users(path)
         if not visiting:
             files[path] = found
@@ -162,7 +165,7 @@ class _RequirementListFinder:
             found.add(path)
             imported = self.imported.get(path)
             for item in imported.packages if imported is not None else ():
-                pending += [home for home in self.files_by_name.get(item.top, ()) if home not in found]
+                pending += [home for home in self.files_by_name.get(item.top_module, ()) if home not in found]
         return frozenset(found)
 
 
@@ -187,7 +190,9 @@ def find_build_context(tree: SourceTree, path: str, installs: FileInstalls) -> s
     best_directory, best_count = posixpath.dirname(path), -1
     directory = best_directory
     while True:
-        count = sum(tree.has_path(join_context(directory, source)) for source in sources if source.strip("./"))
+        count = sum(
+            tree.has_path(join_context(directory, source)) for source in sources if source.strip("./")
+        )
         if count > best_count:
             best_directory, best_count = directory, count
         if not directory:
@@ -213,7 +218,9 @@ def files_within(paths: Collection[str], location: str) -> list[str]:
     return [path for path in paths if not location or path == location or path.startswith(f"{location}/")]
 
 
-def find_imported_modules(imported: Mapping[str, ExternalImports], files: Iterable[str]) -> tuple[set[str], set[str]]:
+def find_imported_modules(
+    imported: Mapping[str, ExternalImports], files: Iterable[str]
+) -> tuple[set[str], set[str]]:
     """Return the modules that some files import, and those that their texts name besides."""
     top_modules: set[str] = set()
     modules_in_text: set[str] = set()

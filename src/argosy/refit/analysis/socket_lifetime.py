@@ -5,9 +5,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from argosy.refit.analysis.exit_paths import OpenExit, SocketEvent, find_open_exits
+from argosy.refit.analysis.socket_uses import (
+    RECEIVE_METHODS,
+    SEND_METHODS,
+    FileSockets,
+    SocketCreation,
+    SocketPlace,
+    SocketUse,
+    enclosing_function,
+)
 from argosy.refit.core.source_file import PythonFile
-from argosy.refit.analysis.exit_paths import SocketEvent, OpenExit, find_open_exits
-from argosy.refit.analysis.socket_uses import RECEIVE_METHODS, SEND_METHODS, SocketCreation, SocketPlace, FileSockets, SocketUse, enclosing_function
 
 LoopNode = ast.While | ast.For | ast.AsyncFor
 _SCOPE_NODES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.Module, ast.ClassDef)
@@ -74,7 +82,9 @@ def iter_enclosing_loops(file: PythonFile, node: ast.AST) -> Iterator[LoopNode]:
             yield ancestor
 
 
-def _context_events(file: PythonFile, sockets: FileSockets, creation: SocketCreation) -> Iterator[tuple[ast.AST, SocketEvent | None]]:
+def _context_events(
+    file: PythonFile, sockets: FileSockets, creation: SocketCreation
+) -> Iterator[tuple[ast.AST, SocketEvent | None]]:
     """Yield what ends the context of a socket, and with it the socket; None for a `with`."""
     context = sockets.context_of(creation)
     if context is None or not context.is_local:

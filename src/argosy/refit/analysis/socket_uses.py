@@ -28,7 +28,9 @@ RECEIVE_METHODS = frozenset(
 SEND_METHODS = frozenset(
     "send send_json send_string send_unicode send_pyobj send_multipart send_serialized".split()  # noqa: SIM905
 )
-_OPTION_SETTERS = frozenset({"setsockopt", "set", "setsockopt_string", "setsockopt_unicode", "set_hwm", "hwm"})
+_OPTION_SETTERS = frozenset(
+    {"setsockopt", "set", "setsockopt_string", "setsockopt_unicode", "set_hwm", "hwm"}
+)
 
 
 class SocketUse(msgspec.Struct, frozen=True):
@@ -101,7 +103,9 @@ def is_option_set_by(use: SocketUse, name: str, file: PythonFile) -> bool:
     if use.kind == "option":
         return use.method.upper() == name
     if use.kind == "call" and use.call is not None and use.method in _OPTION_SETTERS:
-        return any(pyzmq_names.resolve_constant(file, argument, use.scope) == name for argument in use.call.args[:1])
+        return any(
+            pyzmq_names.resolve_constant(file, argument, use.scope) == name for argument in use.call.args[:1]
+        )
     return False
 
 
@@ -145,7 +149,9 @@ class FileSockets:
 
     def _find_contexts(self) -> None:
         calls = [(site.call, site.scope) for site in self.own_contexts]
-        has_context_function = pyzmq_names.CONTEXT_FUNCTION.partition(".")[0].encode() in self.file.source.data
+        has_context_function = (
+            pyzmq_names.CONTEXT_FUNCTION.partition(".")[0].encode() in self.file.source.data
+        )
         for call, scope in self.file.nodes(ast.Call):
             is_context_function = has_context_function and _is_context_function_call(self.file, call, scope)
             if is_context_function or pyzmq_names.is_shared_context(self.file, call, scope):
@@ -174,10 +180,16 @@ class FileSockets:
             return None
         is_class = pyzmq_names.resolve_constant(self.file, func, scope) == "Socket"
         type_index = 1 if is_class else 0
-        type_argument = call.args[type_index] if len(call.args) > type_index else _keyword_argument(call, "socket_type")
-        socket_type = pyzmq_names.resolve_constant(self.file, type_argument, scope) if type_argument is not None else ""
+        type_argument = (
+            call.args[type_index] if len(call.args) > type_index else _keyword_argument(call, "socket_type")
+        )
+        socket_type = (
+            pyzmq_names.resolve_constant(self.file, type_argument, scope) if type_argument is not None else ""
+        )
         if socket_type in pyzmq_names.SOCKET_TYPES:
-            return SocketCreation(call, scope, _CANONICAL_TYPES.get(socket_type, socket_type), None if is_class else func.value)
+            return SocketCreation(
+                call, scope, _CANONICAL_TYPES.get(socket_type, socket_type), None if is_class else func.value
+            )
         key = _place_key(func.value, scope)
         if func.attr == "socket" and key in self._contexts:
             return SocketCreation(call, scope, "", func.value)
@@ -229,7 +241,11 @@ def _places_of(target: ast.expr, scope: NameScope) -> Iterator[tuple[NameScope, 
         owner = scope.owner_of(target.id)
         if owner is not None:
             yield owner, target.id
-    elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id in SELF_NAMES:
+    elif (
+        isinstance(target, ast.Attribute)
+        and isinstance(target.value, ast.Name)
+        and target.value.id in SELF_NAMES
+    ):
         owner = enclosing_class(scope)
         if owner is not None:
             yield owner, f"self.{target.attr}"

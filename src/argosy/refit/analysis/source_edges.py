@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import msgspec
 
 from argosy.engine.explain.agent_sources import AgentSourceCache, AgentSources
-from argosy.fleet.locations import format_path_str
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
+from argosy.fleet.locations import format_path_str
 from argosy.source.binder import find_scopes
-from argosy.source.import_graph import ImportNode
 from argosy.source.gc_pause import pause_gc
+from argosy.source.import_graph import ImportNode
 from argosy.source.node_index import NodeIndex
 from argosy.source.peer_reference_scan import PeerReference, PeerReferences, find_peer_references
 from argosy.source.python_parser import Parsed, parse
@@ -53,7 +53,11 @@ class SourceEdges(msgspec.Struct, frozen=True):
 
     def is_untraced(self, edge: AgentEdge) -> bool:
         """Return whether everything that the agent loads was read, and none of it means the other."""
-        return edge not in self.edges and edge not in self.possible_edges and edge[0] not in self.unreadable_agents
+        return (
+            edge not in self.edges
+            and edge not in self.possible_edges
+            and edge[0] not in self.unreadable_agents
+        )
 
 
 def find_source_edges(

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.analysis.socket_uses import SELF_NAMES, enclosing_class, enclosing_function
+from argosy.refit.core.source_file import PythonFile
 from argosy.source import control_flow
 from argosy.source.name_scopes import NameScope
 
@@ -80,7 +80,9 @@ class FunctionGroup:
             for name in self.functions
             if name not in self.threads and name not in called and self.is_public(name)
         ]
-        by_thread[MAIN_THREAD] = set().union(*(self.reachable_from(name) for name in roots)) if roots else set()
+        by_thread[MAIN_THREAD] = (
+            set().union(*(self.reachable_from(name) for name in roots)) if roots else set()
+        )
         return by_thread
 
     def is_public(self, name: str) -> bool:
@@ -142,7 +144,11 @@ def _thread_targets(file: PythonFile, call: ast.Call, scope: NameScope) -> Itera
 
 
 def _entry_points(target: ast.expr, scope: NameScope, line: int) -> Iterator[tuple[NameScope, str, int]]:
-    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id in SELF_NAMES:
+    if (
+        isinstance(target, ast.Attribute)
+        and isinstance(target.value, ast.Name)
+        and target.value.id in SELF_NAMES
+    ):
         owner = enclosing_class(scope)
         if owner is not None:
             yield owner, target.attr, line
@@ -174,7 +180,9 @@ def _called_function(func: ast.expr, group: FunctionGroup, scope: NameScope) -> 
     """Return the function of the group that a call calls, empty for another."""
     if group.owner.kind == "class":
         is_own_method = (
-            isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id in SELF_NAMES
+            isinstance(func, ast.Attribute)
+            and isinstance(func.value, ast.Name)
+            and func.value.id in SELF_NAMES
         )
         if is_own_method and enclosing_class(scope) is group.owner:
             return func.attr if func.attr in group.functions else ""  # type: ignore[attr-defined]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from argosy.refit.claims.query_result import QueryResult, CodeLocation
 from argosy.refit.claims.query_kind import QueryContext, QueryKind
+from argosy.refit.claims.query_result import CodeLocation, QueryResult
 from argosy.refit.core.rule import Rule, load_rules
 
 
@@ -37,7 +37,9 @@ def make_query_kinds() -> tuple[QueryKind, ...]:
 def _make_answer(rules: Sequence[Rule]) -> Callable[[QueryContext], QueryResult]:
     codes = {rule.code for rule in rules}
     # What reads trees sees nothing in a file that has none.
-    needs_trees = any(rule.check_file or rule.check_links or rule.fact_kinds for rule in rules if rule.check_broken is None)
+    needs_trees = any(
+        rule.check_file or rule.check_links or rule.fact_kinds for rule in rules if rule.check_broken is None
+    )
 
     def answer(context: QueryContext) -> QueryResult:
         report = context.codebase.audit_report

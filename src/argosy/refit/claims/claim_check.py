@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from argosy.refit.claims.query_result import QueryResult
+from argosy.refit.claims.claim_spec import Claim, ClaimQuery, FileScope
+from argosy.refit.claims.claim_verdict import ClaimVerdict, evaluate_claim
 from argosy.refit.claims.codebase import Codebase
 from argosy.refit.claims.query_kind import QueryContext
 from argosy.refit.claims.query_registry import query_kinds
+from argosy.refit.claims.query_result import QueryResult
 from argosy.refit.claims.query_runner import QueryMatches, match_all_queries
-from argosy.refit.claims.claim_spec import Claim, ClaimQuery, FileScope
-from argosy.refit.claims.claim_verdict import ClaimVerdict, evaluate_claim
 
 NO_FILES = "no file of the tree is meant by"
 
@@ -50,7 +50,9 @@ def run_all_queries(
             paths_by_query.setdefault(query, {}).update(
                 dict.fromkeys(python if matcher.needs_whole_tree else paths[query, scope])
             )
-    matches = match_all_queries(codebase, {query: tuple(those) for query, those in paths_by_query.items()}, query_kinds)
+    matches = match_all_queries(
+        codebase, {query: tuple(those) for query, those in paths_by_query.items()}, query_kinds
+    )
     return {
         (query, scope): (_run_query(query, scope, those, codebase, matches), those)
         for (query, scope), those in paths.items()
@@ -63,9 +65,13 @@ def _paths_for(query: ClaimQuery, paths: Sequence[str]) -> Sequence[str]:
     return [path for path in paths if path.endswith(".py")] if is_python else paths
 
 
-def _run_query(query: ClaimQuery, scope: FileScope, paths: Sequence[str], codebase: Codebase, matches: QueryMatches) -> QueryResult:
+def _run_query(
+    query: ClaimQuery, scope: FileScope, paths: Sequence[str], codebase: Codebase, matches: QueryMatches
+) -> QueryResult:
     kind = query_kinds()[query.name]
     if kind.scope and not paths:
         return QueryResult(error=f"{NO_FILES} {' '.join(f'`{word}`' for word in scope.as_arguments())}")
     unread = sorted(set(paths) & set(matches.unread)) if kind.matcher is not None else ()
-    return kind.answer(QueryContext(codebase, query.argument, paths, matches.matches.get(query, {}), tuple(unread)))
+    return kind.answer(
+        QueryContext(codebase, query.argument, paths, matches.matches.get(query, {}), tuple(unread))
+    )

@@ -41,7 +41,9 @@ class ClaimKeys(
     unit: Annotated[
         CountUnit, Meta(description="what is counted: places, files that have one, or files that have none")
     ] = "place"
-    is_: Annotated[ScalarText, Meta(description="how many: `41`, `at least 80`, `at most 3`, `10 to 20`")] = ""
+    is_: Annotated[ScalarText, Meta(description="how many: `41`, `at least 80`, `at most 3`, `10 to 20`")] = (
+        ""
+    )
     places: Annotated[
         list[ScalarText],
         Meta(
@@ -100,7 +102,11 @@ class FileScope(msgspec.Struct, frozen=True):
 
     def as_arguments(self) -> tuple[str, ...]:
         """Return it as words that `in:` and `--in` take."""
-        return (*(["fleet"] if self.includes_fleet else []), *self.globs, *(f"!{glob}" for glob in self.excluded))
+        return (
+            *(["fleet"] if self.includes_fleet else []),
+            *self.globs,
+            *(f"!{glob}" for glob in self.excluded),
+        )
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,14 @@ from typing import Literal
 
 import msgspec
 
-from argosy.refit.claims.query_result import QueryResult, CountBounds, CodeLocation, count_bounds, locations_by_unit
 from argosy.refit.claims.claim_spec import Claim, CountRange
+from argosy.refit.claims.query_result import (
+    CodeLocation,
+    CountBounds,
+    QueryResult,
+    count_bounds,
+    locations_by_unit,
+)
 
 VerdictStatus = Literal["confirmed", "refuted", "uncheckable"]
 _MAX_LISTED = 3
@@ -41,7 +47,9 @@ class ClaimVerdict(msgspec.Struct, frozen=True, kw_only=True):
     unread: tuple[str, ...] = ()
 
 
-def evaluate_claim(claim: Claim, result: QueryResult | None, paths: Sequence[str], known: frozenset[str]) -> ClaimVerdict:
+def evaluate_claim(
+    claim: Claim, result: QueryResult | None, paths: Sequence[str], known: frozenset[str]
+) -> ClaimVerdict:
     """Return the verdict. answer: None for a claim that needs a measurement. paths: the files that were
     looked at. known: all files of the tree.
     """
@@ -74,7 +82,9 @@ def evaluate_claim(claim: Claim, result: QueryResult | None, paths: Sequence[str
 def compare_counts(claimed: CountRange, measured: CountBounds) -> VerdictStatus:
     """Two ranges: one inside the other is true, two apart are false, else nobody can tell."""
     minimum, maximum = claimed.minimum, claimed.maximum
-    if (maximum is not None and measured.minimum > maximum) or (measured.maximum is not None and measured.maximum < minimum):
+    if (maximum is not None and measured.minimum > maximum) or (
+        measured.maximum is not None and measured.maximum < minimum
+    ):
         return "refuted"
     is_below_maximum = maximum is None or (measured.maximum is not None and measured.maximum <= maximum)
     return "confirmed" if measured.minimum >= minimum and is_below_maximum else "uncheckable"
@@ -128,7 +138,9 @@ def _refutation_reason(path: str, detail: str, in_path: Sequence[CodeLocation], 
         return "there is no such file"
     if not in_path:
         return "nothing of the kind is in it"
-    listed = ", ".join(str(spot.line) if detail.isdecimal() else spot.symbol for spot in in_path[:_MAX_LISTED])
+    listed = ", ".join(
+        str(spot.line) if detail.isdecimal() else spot.symbol for spot in in_path[:_MAX_LISTED]
+    )
     more = f" and {len(in_path) - _MAX_LISTED} more" if len(in_path) > _MAX_LISTED else ""
     return f"in this file it is {'in line' if detail.isdecimal() else ''} {listed}{more}".replace("  ", " ")
 

@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING
 
 from argosy.fault import Fault, InputError
 from argosy.fleet.decode import StructDecoder, describe_node
-from argosy.fleet.yaml_nodes import MappingNode, read_document
 from argosy.fleet.locations import FaultList, TextPosition, format_path
 from argosy.fleet.suggestions import suggest
-from argosy.refit.claims.query_registry import QueryError, query_kinds, check_unit, parse_query
+from argosy.fleet.yaml_nodes import MappingNode, read_document
+from argosy.refit.claims.claim_spec import (
+    Claim,
+    ClaimKeys,
+    ClaimQuery,
+    Claims,
+    ClaimsKeys,
+    CountRange,
+    FileScope,
+)
 from argosy.refit.claims.file_scopes import UnknownScopeError, make_scope
-from argosy.refit.claims.claim_spec import Claim, ClaimKeys, Claims, ClaimsKeys, ClaimQuery, CountRange, FileScope
+from argosy.refit.claims.query_registry import QueryError, check_unit, parse_query, query_kinds
 
 if TYPE_CHECKING:
     from argosy.fleet.yaml_nodes import Node
@@ -75,7 +83,9 @@ def as_words(value: str | Sequence[str]) -> tuple[str, ...]:
 def _build_claims(root: Node, faults: FaultList) -> Claims | None:
     if not isinstance(root, MappingNode):
         hint = "such as `claims: {agents: {text: 84 agents, source: a review, count: fleet.agents, is: 84}}`"
-        faults.add(root.position, "wrong-type", f"the file is {describe_node(root)}, expected a mapping", hint)
+        faults.add(
+            root.position, "wrong-type", f"the file is {describe_node(root)}, expected a mapping", hint
+        )
         return None
     decoder = StructDecoder(faults)
     values = decoder.decode_fields(root, ClaimsKeys)

@@ -6,10 +6,19 @@ import ast
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from argosy.refit.claims.query_result import QueryResult, CodeLocation
-from argosy.refit.claims.query_kind import QueryContext, QueryMatch, MatchesByPath, QueryKind, FileMatcher, last_name, name_error, location_of
-from argosy.refit.claims.token_outline import TokenOutline
 from argosy.refit.claims.python_queries import resolve_name
+from argosy.refit.claims.query_kind import (
+    FileMatcher,
+    MatchesByPath,
+    QueryContext,
+    QueryKind,
+    QueryMatch,
+    last_name,
+    location_of,
+    name_error,
+)
+from argosy.refit.claims.query_result import CodeLocation, QueryResult
+from argosy.refit.claims.token_outline import TokenOutline
 from argosy.refit.core.source_file import PythonFile, module_name
 
 # What marks the methods among the items; classes have their bases there.
@@ -32,8 +41,12 @@ def _classes(file: PythonFile, argument: str) -> list[QueryMatch]:
 
 def _classes_from_tokens(outline: TokenOutline, argument: str) -> list[QueryMatch]:
     defined = list(outline.definitions)
-    found = [QueryMatch(item.line, item.column, item.name, item.bases) for item in defined if item.kind == "class"]
-    found += [QueryMatch(item.line, item.column, item.name, (_METHOD,)) for item in defined if item.kind == "def"]
+    found = [
+        QueryMatch(item.line, item.column, item.name, item.bases) for item in defined if item.kind == "class"
+    ]
+    found += [
+        QueryMatch(item.line, item.column, item.name, (_METHOD,)) for item in defined if item.kind == "def"
+    ]
     return found
 
 
@@ -97,7 +110,9 @@ def _find_derived(context: QueryContext) -> QueryResult:
 def _find_overrides(context: QueryContext) -> QueryResult:
     base, _, method = context.argument.rpartition(".")
     subclasses = _Subclasses(context.matches, base)
-    files_with_subclasses = {path for path, name in subclasses.classes if subclasses.derives_from_base((path, name)) is not False}
+    files_with_subclasses = {
+        path for path, name in subclasses.classes if subclasses.derives_from_base((path, name)) is not False
+    }
     locations: list[CodeLocation] = []
     possible = dict.fromkeys(context.unread)
     for path, item in _matches_in_scope(context):
@@ -106,7 +121,11 @@ def _find_overrides(context: QueryContext) -> QueryResult:
             continue
         # What is indented wrongly may be a method all the same.
         is_class_unknown = (path, cls) not in subclasses.classes
-        is_derived = (None if path in files_with_subclasses else False) if is_class_unknown else subclasses.derives_from_base((path, cls))
+        is_derived = (
+            (None if path in files_with_subclasses else False)
+            if is_class_unknown
+            else subclasses.derives_from_base((path, cls))
+        )
         if is_derived:
             locations.append(location_of(path, item))
         elif is_derived is None:

@@ -16,11 +16,11 @@ import msgspec
 from argosy.engine.explain.agent_sources import find_script_argument
 from argosy.fault import InputError
 from argosy.fleet.dependency_graph import Graph, graph_from_edges
+from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.importers import plan_import
 from argosy.fleet.importers.import_model import ImportSource
 from argosy.fleet.importers.source_search import find_sources
 from argosy.fleet.loader import read_fleet
-from argosy.fleet.fleet_spec import Fleet
 from argosy.refit.claims.query_result import CodeLocation
 
 
@@ -137,7 +137,9 @@ def _facts_from_sources(root: str, paths: Sequence[Path]) -> FleetFacts:
     for agent in plan.agents:
         needs: list[str] = []
         for edge in {item.target: item for item in agent.imported.edges if item.kind == "need"}.values():
-            edges.append((agent.name, edge.target, _parse_location(root, edge.where, f"{agent.name} -> {edge.target}")))
+            edges.append(
+                (agent.name, edge.target, _parse_location(root, edge.where, f"{agent.name} -> {edge.target}"))
+            )
             needs += _resolve_targets(agents_by_name.get(edge.target, []), agent.machine)
         agents.append(
             StatedAgent(

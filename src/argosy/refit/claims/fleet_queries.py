@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from argosy.fleet.suggestions import suggest
-from argosy.refit.claims.query_result import QueryResult, CountBounds, CodeLocation
 from argosy.refit.claims.fleet_facts import FleetFacts, StatedAgent, ports_used_twice
 from argosy.refit.claims.query_kind import QueryContext, QueryKind
+from argosy.refit.claims.query_result import CodeLocation, CountBounds, QueryResult
 
 NO_FLEET_MESSAGE = "nothing tells the fleet: name its files under `fleet:`, or with `--fleet`"
 
 
-def _fleet_answer(find: Callable[[FleetFacts, QueryContext], QueryResult]) -> Callable[[QueryContext], QueryResult]:
+def _fleet_answer(
+    find: Callable[[FleetFacts, QueryContext], QueryResult],
+) -> Callable[[QueryContext], QueryResult]:
     def answer(context: QueryContext) -> QueryResult:
         facts = context.codebase.fleet
         return QueryResult(error=NO_FLEET_MESSAGE) if facts is None else find(facts, context)
@@ -47,14 +49,21 @@ def _list_edges(facts: FleetFacts, context: QueryContext) -> QueryResult:
 def _list_dangling(facts: FleetFacts, context: QueryContext) -> QueryResult:
     known = set(facts.graph.edges())
     names = {member.name for member in facts.agents}
-    return QueryResult(tuple(spot for of, to, spot in facts.edges if (of, to) not in known and to not in names))
+    return QueryResult(
+        tuple(spot for of, to, spot in facts.edges if (of, to) not in known and to not in names)
+    )
 
 
 def _list_cycles(facts: FleetFacts, context: QueryContext) -> QueryResult:
     locations = {member.name: member.location for member in facts.agents}
     return QueryResult(
         tuple(
-            CodeLocation(locations[way[0]].path, locations[way[0]].line, locations[way[0]].column, " -> ".join((*way, way[0])))
+            CodeLocation(
+                locations[way[0]].path,
+                locations[way[0]].line,
+                locations[way[0]].column,
+                " -> ".join((*way, way[0])),
+            )
             for way in facts.graph.cycles()
         )
     )
@@ -83,10 +92,14 @@ def _needed_by(facts: FleetFacts, context: QueryContext) -> QueryResult:
 
 def _affected_by(facts: FleetFacts, context: QueryContext) -> QueryResult:
     own = context.argument
-    return _related_agents(facts, context, lambda name: [one for one in facts.graph.with_dependents([name]) if one != own])
+    return _related_agents(
+        facts, context, lambda name: [one for one in facts.graph.with_dependents([name]) if one != own]
+    )
 
 
-def _related_agents(facts: FleetFacts, context: QueryContext, find: Callable[[str], Sequence[str]]) -> QueryResult:
+def _related_agents(
+    facts: FleetFacts, context: QueryContext, find: Callable[[str], Sequence[str]]
+) -> QueryResult:
     if facts.find_agent(context.argument) is None:
         names = [member.name for member in facts.agents]
         hint = suggest(context.argument, names, "agents")
@@ -133,16 +146,33 @@ KINDS = (
         is_sum=True,
         answer=_fleet_answer(_count_rows),
     ),
-    QueryKind(name="fleet.optional", description="agents that are not required", scope=(), answer=_fleet_answer(_list_optional)),
-    QueryKind(name="fleet.edges", description="needs, as stated, each once", scope=(), answer=_fleet_answer(_list_edges)),
-    QueryKind(name="fleet.dangling", description="needs that lead to no agent", scope=(), answer=_fleet_answer(_list_dangling)),
+    QueryKind(
+        name="fleet.optional",
+        description="agents that are not required",
+        scope=(),
+        answer=_fleet_answer(_list_optional),
+    ),
+    QueryKind(
+        name="fleet.edges",
+        description="needs, as stated, each once",
+        scope=(),
+        answer=_fleet_answer(_list_edges),
+    ),
+    QueryKind(
+        name="fleet.dangling",
+        description="needs that lead to no agent",
+        scope=(),
+        answer=_fleet_answer(_list_dangling),
+    ),
     QueryKind(
         name="fleet.redundant",
         description="needs that others imply, cycles cut",
         scope=(),
         answer=_fleet_answer(_list_redundant),
     ),
-    QueryKind(name="fleet.cycles", description="cycles of needs", scope=(), answer=_fleet_answer(_list_cycles)),
+    QueryKind(
+        name="fleet.cycles", description="cycles of needs", scope=(), answer=_fleet_answer(_list_cycles)
+    ),
     QueryKind(
         name="fleet.levels",
         description="levels of needs, a cycle taken as one agent",
@@ -180,5 +210,10 @@ KINDS = (
         is_sum=True,
         answer=_fleet_answer(_list_port_clashes),
     ),
-    QueryKind(name="fleet.missing", description="agents whose script is not there", scope=(), answer=_fleet_answer(_list_missing_scripts)),
+    QueryKind(
+        name="fleet.missing",
+        description="agents whose script is not there",
+        scope=(),
+        answer=_fleet_answer(_list_missing_scripts),
+    ),
 )

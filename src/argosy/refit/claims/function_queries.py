@@ -6,10 +6,20 @@ import ast
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from argosy.refit.claims.query_result import QueryResult, CountBounds, CodeLocation
-from argosy.refit.claims.query_kind import QueryContext, QueryMatch, QueryKind, FileMatcher, last_name, name_error, list_matches, location_of, longest_literal
-from argosy.refit.claims.token_outline import TokenOutline
 from argosy.refit.analysis.facts.code_fragments import iter_shape_digests
+from argosy.refit.claims.query_kind import (
+    FileMatcher,
+    QueryContext,
+    QueryKind,
+    QueryMatch,
+    last_name,
+    list_matches,
+    location_of,
+    longest_literal,
+    name_error,
+)
+from argosy.refit.claims.query_result import CodeLocation, CountBounds, QueryResult
+from argosy.refit.claims.token_outline import TokenOutline
 from argosy.refit.core.source_file import PythonFile
 
 
@@ -92,7 +102,9 @@ def _all_functions_of(file: PythonFile, argument: str) -> list[QueryMatch]:
 
 
 def _functions_without_shape(outline: TokenOutline, argument: str) -> list[QueryMatch]:
-    return [QueryMatch(item.line, item.column, item.name) for item in outline.definitions if item.kind == "def"]
+    return [
+        QueryMatch(item.line, item.column, item.name) for item in outline.definitions if item.kind == "def"
+    ]
 
 
 def _similar_functions(context: QueryContext) -> QueryResult:

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from argosy.refit.claims.query_result import QueryResult, CountBounds, CodeLocation
 from argosy.refit.claims.query_kind import QueryContext, QueryKind
+from argosy.refit.claims.query_result import CodeLocation, CountBounds, QueryResult
 
 # A line of a requirement file (PEP 508): a name, perhaps extras, then what versions it takes.
 _LINE = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*([^;#]*)")
@@ -43,11 +43,15 @@ def _requirement_lines(context: QueryContext) -> Iterator[RequirementLine]:
 
 def _find_named(context: QueryContext) -> QueryResult:
     wanted = normalize_package(context.argument) if context.argument else "*"
-    return QueryResult(tuple(item.location() for item in _requirement_lines(context) if fnmatchcase(item.name, wanted)))
+    return QueryResult(
+        tuple(item.location() for item in _requirement_lines(context) if fnmatchcase(item.name, wanted))
+    )
 
 
 def _find_unpinned(context: QueryContext) -> QueryResult:
-    return QueryResult(tuple(item.location() for item in _requirement_lines(context) if not item.versions.startswith("==")))
+    return QueryResult(
+        tuple(item.location() for item in _requirement_lines(context) if not item.versions.startswith("=="))
+    )
 
 
 def _find_different(context: QueryContext) -> QueryResult:

@@ -6,8 +6,17 @@ import ast
 import re
 from fnmatch import fnmatchcase
 
-from argosy.refit.claims.query_result import QueryResult, CodeLocation
-from argosy.refit.claims.query_kind import QueryContext, QueryMatch, QueryKind, FileMatcher, name_error, list_matches, regex_error, longest_literal
+from argosy.refit.claims.query_kind import (
+    FileMatcher,
+    QueryContext,
+    QueryKind,
+    QueryMatch,
+    list_matches,
+    longest_literal,
+    name_error,
+    regex_error,
+)
+from argosy.refit.claims.query_result import CodeLocation, QueryResult
 from argosy.refit.claims.token_outline import TokenOutline, absolute_module
 from argosy.refit.core.source_file import LocatedNode, PythonFile
 from argosy.source import control_flow
@@ -26,7 +35,9 @@ def resolve_name(file: PythonFile, node: ast.expr, scope: NameScope) -> str:
     dots = len(origin.name) - len(origin.name.lstrip("."))
     if not dots:
         return origin.name
-    return ".".join(filter(None, [absolute_module(file.path, ast.ImportFrom(None, [], dots)), origin.name[dots:]]))
+    return ".".join(
+        filter(None, [absolute_module(file.path, ast.ImportFrom(None, [], dots)), origin.name[dots:]])
+    )
 
 
 # ---- calls
@@ -101,7 +112,9 @@ def _match_strings(file: PythonFile, argument: str) -> list[QueryMatch]:
 def _strings_from_tokens(outline: TokenOutline, argument: str) -> list[QueryMatch]:
     pattern = re.compile(argument)
     return [
-        QueryMatch(token.line, token.column + 1, "") for value, token in outline.find_strings() if pattern.search(value)
+        QueryMatch(token.line, token.column + 1, "")
+        for value, token in outline.find_strings()
+        if pattern.search(value)
     ]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from argosy.refit.claims.query_result import QueryResult, CodeLocation
 from argosy.refit.claims.codebase import Codebase
+from argosy.refit.claims.query_result import CodeLocation, QueryResult
 from argosy.refit.claims.token_outline import TokenOutline
 from argosy.refit.core.source_file import PythonFile
 

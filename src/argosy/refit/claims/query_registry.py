@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from argosy.refit.claims import audit_queries
-from argosy.refit.claims import class_queries
-from argosy.refit.claims import fleet_queries
-from argosy.refit.claims import function_queries
-from argosy.refit.claims import package_queries
-from argosy.refit.claims import python_queries
-from argosy.refit.claims import text_queries
-from argosy.refit.claims.query_kind import QueryKind
+from argosy.refit.claims import (
+    audit_queries,
+    class_queries,
+    fleet_queries,
+    function_queries,
+    package_queries,
+    python_queries,
+    text_queries,
+)
 from argosy.refit.claims.claim_spec import ClaimQuery, CountUnit
+from argosy.refit.claims.query_kind import QueryKind
 
 
 class QueryError(ValueError):
@@ -28,7 +30,14 @@ class QueryError(ValueError):
 @cache
 def query_kinds() -> Mapping[str, QueryKind]:
     """Return the kinds by name, families after the rules of an audit."""
-    modules = (python_queries.KINDS, function_queries.KINDS, class_queries.KINDS, text_queries.KINDS, fleet_queries.KINDS, package_queries.KINDS)
+    modules = (
+        python_queries.KINDS,
+        function_queries.KINDS,
+        class_queries.KINDS,
+        text_queries.KINDS,
+        fleet_queries.KINDS,
+        package_queries.KINDS,
+    )
     found = [*(kind for room in modules for kind in room), *audit_queries.make_query_kinds()]
     return {kind.name: kind for kind in found}
 

@@ -63,7 +63,9 @@ def count_bounds(result: QueryResult, unit: CountUnit, scope: Collection[str]) -
     if result.total is not None:
         return result.total
     if unit == "place":
-        return CountBounds(len(result.locations), _sum_bounded([len(result.locations), *result.possible.values()]))
+        return CountBounds(
+            len(result.locations), _sum_bounded([len(result.locations), *result.possible.values()])
+        )
     files_with = {spot.path for spot in result.locations}
     files_possible = files_with | set(result.possible)
     if unit == "file":
@@ -71,7 +73,9 @@ def count_bounds(result: QueryResult, unit: CountUnit, scope: Collection[str]) -
     return CountBounds(len(set(scope) - files_possible), len(set(scope) - files_with))
 
 
-def locations_by_unit(result: QueryResult, unit: CountUnit, scope: Collection[str]) -> tuple[CodeLocation, ...]:
+def locations_by_unit(
+    result: QueryResult, unit: CountUnit, scope: Collection[str]
+) -> tuple[CodeLocation, ...]:
     """Return the places that `unit` counts: one a file, or the files without one."""
     if unit == "place":
         return tuple(sorted(result.locations))

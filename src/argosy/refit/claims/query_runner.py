@@ -9,15 +9,15 @@ from functools import partial
 import msgspec
 from msgspec import structs
 
-from argosy.refit.claims.codebase import Codebase
-from argosy.refit.claims.query_kind import QueryMatch, QueryKind
-from argosy.refit.claims.token_outline import TokenOutline
 from argosy.refit.claims.claim_spec import ClaimQuery
+from argosy.refit.claims.codebase import Codebase
+from argosy.refit.claims.query_kind import QueryKind, QueryMatch
+from argosy.refit.claims.token_outline import TokenOutline
 from argosy.refit.core.fact import FactKind
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.file_analyzer import FileAnalyzer
 from argosy.refit.core.file_result import FileResult
 from argosy.refit.core.rule import Rule
+from argosy.refit.core.source_file import PythonFile
 from argosy.source.python_source import SourceText, Unparsed, decode_source
 
 # So few files are read before a second process has started.
@@ -33,27 +33,39 @@ class QueryMatches(msgspec.Struct, frozen=True):
     unread: Mapping[str, str]
 
 
-def match_all_queries(codebase: Codebase, paths_by_query: Mapping[ClaimQuery, Sequence[str]], kinds: LoadKinds) -> QueryMatches:
+def match_all_queries(
+    codebase: Codebase, paths_by_query: Mapping[ClaimQuery, Sequence[str]], kinds: LoadKinds
+) -> QueryMatches:
     """Read the files that the queries want.
 
     wanted: by query, the paths. kinds: a function of a module that returns the kinds by name; it is called in
     each reading process.
     """
     collector = _MatchCollector(paths_by_query, kinds())
-    jobs = [path for path in collector.queries_by_path if collector.open_file(path, codebase.read_bytes(path))]
-    _analyze_files(codebase.root, jobs, partial(_make_rules, tuple(paths_by_query), kinds), collector.add_result)
+    jobs = [
+        path for path in collector.queries_by_path if collector.open_file(path, codebase.read_bytes(path))
+    ]
+    _analyze_files(
+        codebase.root, jobs, partial(_make_rules, tuple(paths_by_query), kinds), collector.add_result
+    )
     return QueryMatches(collector.matches, collector.unread)
 
 
 class _MatchCollector:
     """Gathers what the files tell. by_path: the queries that want each file."""
 
-    def __init__(self, paths_by_query: Mapping[ClaimQuery, Sequence[str]], kinds: Mapping[str, QueryKind]) -> None:
+    def __init__(
+        self, paths_by_query: Mapping[ClaimQuery, Sequence[str]], kinds: Mapping[str, QueryKind]
+    ) -> None:
         self.kinds = kinds
-        self.matches: dict[ClaimQuery, dict[str, Sequence[QueryMatch]]] = {query: {} for query in paths_by_query}
+        self.matches: dict[ClaimQuery, dict[str, Sequence[QueryMatch]]] = {
+            query: {} for query in paths_by_query
+        }
         self.unread: dict[str, str] = {}
         self.queries_by_path: dict[str, list[ClaimQuery]] = {}
-        self.facts = {query: _make_fact(at, kinds[query.name], query) for at, query in enumerate(paths_by_query)}
+        self.facts = {
+            query: _make_fact(at, kinds[query.name], query) for at, query in enumerate(paths_by_query)
+        }
         self.data: dict[str, bytes] = {}
         for query, paths in paths_by_query.items():
             for path in paths:
@@ -64,7 +76,9 @@ class _MatchCollector:
         if data is None:
             self.unread[path] = "cannot be read"
             return False
-        required_words = (_required_word(self.kinds[query.name], query) for query in self.queries_by_path[path])
+        required_words = (
+            _required_word(self.kinds[query.name], query) for query in self.queries_by_path[path]
+        )
         if not any(word in data for word in required_words):
             return False
         self.data[path] = data
@@ -126,7 +140,9 @@ def _make_fact(at: int, kind: QueryKind, query: ClaimQuery) -> FactKind[list[Que
     required_word = _required_word(kind, query)
 
     def collect(file: PythonFile) -> list[QueryMatch] | None:
-        return (matcher.match_file(file, query.argument) or None) if required_word in file.source.data else None
+        return (
+            (matcher.match_file(file, query.argument) or None) if required_word in file.source.data else None
+        )
 
     return FactKind(str(at), list[QueryMatch], collect)
 

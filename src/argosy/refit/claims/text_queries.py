@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from argosy.refit.claims.query_result import QueryResult, CodeLocation
 from argosy.refit.claims.query_kind import QueryContext, QueryKind, regex_error
+from argosy.refit.claims.query_result import CodeLocation, QueryResult
 
 
 def _match_lines(context: QueryContext) -> QueryResult:

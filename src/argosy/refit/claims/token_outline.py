@@ -12,9 +12,14 @@ from functools import cached_property
 
 import msgspec
 
-from argosy.refit.core.source_file import module_name
-from argosy.refit.analysis.lenient_statements import CLOSING_BRACKETS, OPENING_BRACKETS, SourceStatement, read_statements
+from argosy.refit.analysis.lenient_statements import (
+    CLOSING_BRACKETS,
+    OPENING_BRACKETS,
+    SourceStatement,
+    read_statements,
+)
 from argosy.refit.analysis.lenient_tokens import Token, tokenize_leniently
+from argosy.refit.core.source_file import module_name
 from argosy.source.python_source import split_lines
 
 
@@ -62,8 +67,8 @@ class TokenOutline:
                     first = alias.name.partition(".")[0]
                     found[alias.asname or first] = alias.name if alias.asname else first
                 elif alias.name != "*":
-                    found[alias.asname or alias.name] = f"{absolute_module(self.path, node)}.{alias.name}".lstrip(
-                        "."
+                    found[alias.asname or alias.name] = (
+                        f"{absolute_module(self.path, node)}.{alias.name}".lstrip(".")
                     )
         return found
 
@@ -92,7 +97,12 @@ class TokenOutline:
             bases = tuple(self._bases(statement)) if statement.keyword == "class" else ()
             first = statement.first_token
             yield TokenDefinition(
-                statement.keyword, qualified, first.line, first.column + 1, bases, self._count_lines(at, statement)
+                statement.keyword,
+                qualified,
+                first.line,
+                first.column + 1,
+                bases,
+                self._count_lines(at, statement),
             )
 
     def find_calls(self) -> Iterator[tuple[str, Token]]:

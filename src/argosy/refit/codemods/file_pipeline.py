@@ -8,16 +8,19 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from argosy.refit.rewrite import addresses, contexts, requests, standins
-from argosy.refit.transaction.source_change import Change
-from argosy.refit.transaction.text_edit import LineShifts, line_before_shifts, line_shifts, apply_changes
-from argosy.refit.transaction.post_checks import CheckInput, RewriteStep, run_checks
+from argosy.refit.codemods.a401 import address_replacement
+from argosy.refit.codemods.b501 import base_replacement
 from argosy.refit.codemods.h201 import health_loop_replacement as health
 from argosy.refit.codemods.h201.health_base import inherited_members
 from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.codemods.unused_imports import UnusedImport, plan_unused_imports
-from argosy.refit.transaction.text_positions import UnsafeEditError
+from argosy.refit.codemods.z301 import context_replacement
+from argosy.refit.codemods.z306 import request_replacement
+from argosy.refit.transaction.post_checks import CheckInput, RewriteStep, run_checks
+from argosy.refit.transaction.source_change import Change
 from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
+from argosy.refit.transaction.text_edit import LineShifts, apply_changes, line_before_shifts, line_shifts
+from argosy.refit.transaction.text_positions import UnsafeEditError
 from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText, Unparsed, decode_source
 
@@ -45,11 +48,21 @@ class Codemod(msgspec.Struct, frozen=True):
 
 # In the order of their application; each sees what the ones before it made.
 CODEMODS: Final[tuple[Codemod, ...]] = (
-    Codemod(standins.CODES, standins.may_match, standins.plan_base_replacement),
-    Codemod(addresses.CODES, addresses.may_match, addresses.plan_address_replacement),
-    Codemod((contexts.OWN_CONTEXT,), contexts.may_match, contexts.plan_context_replacement),
+    Codemod(base_replacement.CODES, base_replacement.may_match, base_replacement.plan_base_replacement),
+    Codemod(
+        address_replacement.CODES, address_replacement.may_match, address_replacement.plan_address_replacement
+    ),
+    Codemod(
+        (context_replacement.OWN_CONTEXT,),
+        context_replacement.may_match,
+        context_replacement.plan_context_replacement,
+    ),
     Codemod((health.OWN_HEALTH_LOOP,), health.may_match, health.plan_health_loop_replacement),
-    Codemod((requests.REQUEST_SOCKET_PER_CALL,), requests.may_match, requests.plan_request_replacement),
+    Codemod(
+        (request_replacement.REQUEST_SOCKET_PER_CALL,),
+        request_replacement.may_match,
+        request_replacement.plan_request_replacement,
+    ),
 )
 
 

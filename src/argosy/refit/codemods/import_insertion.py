@@ -13,7 +13,9 @@ from argosy.refit.transaction.source_change import Insertion, position_of
 from argosy.refit.transaction.source_view import SourceView
 
 
-def import_after(view: SourceView, existing_import: ast.stmt, users: list[ast.expr], source: str) -> Insertion:
+def import_after(
+    view: SourceView, existing_import: ast.stmt, users: list[ast.expr], source: str
+) -> Insertion:
     """Return the insertion of the import `source` for the nodes that use it.
 
     anchor: the import statement that these nodes need already, in their module or function.

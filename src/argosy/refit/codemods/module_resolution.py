@@ -45,7 +45,9 @@ def reexporting_file(index: TreeIndex, path: str, origin: str, steps: int = 8) -
             first, _, rest = names.partition(".")
             exported = find_reexports(other_view.python_file).get(first, "") if other_view is not None else ""
             remaining = f"{exported}.{rest}".rstrip(".")
-            if exported and (remaining.startswith("zmq.") or reexporting_file(index, path_there, remaining, steps - 1)):
+            if exported and (
+                remaining.startswith("zmq.") or reexporting_file(index, path_there, remaining, steps - 1)
+            ):
                 return path_there
     return ""
 
@@ -58,14 +60,22 @@ def view_file(path: str, data: bytes) -> SourceView | None:
     return SourceView(path, parsed) if isinstance(parsed, Parsed) else None
 
 
-def find_imported_function(view: SourceView, index: TreeIndex, called: ast.expr) -> tuple[SourceView, ast.FunctionDef] | None:
+def find_imported_function(
+    view: SourceView, index: TreeIndex, called: ast.expr
+) -> tuple[SourceView, ast.FunctionDef] | None:
     """Return the function of a module that `called` certainly is, with its file; None for anything else."""
     module, _, name = view.resolve_imported_name(called).rpartition(".")
     defining_file = module_file(index, view.path, module) if module else ""
     other_view = view_file(defining_file, index.files[defining_file]) if defining_file else None
-    if other_view is None or index.patching_file(defining_file, name) or len(other_view.module_scope.bindings.get(name, ())) != 1:
+    if (
+        other_view is None
+        or index.patching_file(defining_file, name)
+        or len(other_view.module_scope.bindings.get(name, ())) != 1
+    ):
         return None
-    function = next((n for n in other_view.tree.body if isinstance(n, ast.FunctionDef) and n.name == name), None)
+    function = next(
+        (n for n in other_view.tree.body if isinstance(n, ast.FunctionDef) and n.name == name), None
+    )
     return (other_view, function) if function is not None and not function.decorator_list else None
 
 

@@ -11,18 +11,18 @@ from typing import Final
 import msgspec
 
 from argosy.fleet import Fleet
-from argosy.refit.core.worker_pool import JobFunction, can_fork, map_in_processes
-from argosy.refit.core.file_analyzer import describe_error
-from argosy.refit.rewrite import standins
-from argosy.refit.transaction.atomic_replace import Conflict
-from argosy.refit.transaction.post_checks import CHECK_DESCRIPTIONS
+from argosy.refit.codemods.b501 import base_replacement
+from argosy.refit.codemods.file_pipeline import Codemod, FileOutcome, rewrite_file
 from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.codemods.unused_imports import UnusedImport
-from argosy.refit.codemods.file_pipeline import FileOutcome, Codemod, rewrite_file
-from argosy.refit.transaction.file_transaction import Transaction, lock_tree
-from argosy.refit.transaction.verify import bisect_failures, require_success, run_command
-from argosy.refit.transaction.source_view import RefusedSite, RewriteSite
 from argosy.refit.core.discovery import scan_tree
+from argosy.refit.core.file_analyzer import describe_error
+from argosy.refit.core.worker_pool import JobFunction, can_fork, map_in_processes
+from argosy.refit.transaction.atomic_replace import Conflict
+from argosy.refit.transaction.file_transaction import Transaction, lock_tree
+from argosy.refit.transaction.post_checks import CHECK_DESCRIPTIONS
+from argosy.refit.transaction.source_view import RefusedSite, RewriteSite
+from argosy.refit.transaction.verify import bisect_failures, require_success, run_command
 from argosy.source.gc_pause import pause_gc
 
 _BATCH_SIZE: Final = 8
@@ -177,7 +177,9 @@ def _bisect_applied(
         applied = set(selected)
         result = run_command(command, report.root)
         if not result.succeeded:
-            last_lines[selected[-1]] = next(reversed(result.output.splitlines()), "") if result.output else "no output"
+            last_lines[selected[-1]] = (
+                next(reversed(result.output.splitlines()), "") if result.output else "no output"
+            )
         return result.succeeded
 
     passing, failing = bisect_failures(paths, succeeds)
@@ -191,12 +193,12 @@ def _replaced_bases(
     files: Mapping[str, bytes], index: TreeIndex, codemods: Sequence[Codemod]
 ) -> Iterator[tuple[str, str]]:
     """Yield the bases that argosy's takes the place of in this run: other rewrites build on that."""
-    if not any(standins.BASE_CLASS in each.codes for each in codemods):
+    if not any(base_replacement.BASE_CLASS in each.codes for each in codemods):
         return
-    for path, name in index.common_bases(standins.MIN_SUBCLASSES):
-        if standins.may_match(files[path]):
+    for path, name in index.common_bases(base_replacement.MIN_SUBCLASSES):
+        if base_replacement.may_match(files[path]):
             outcome = rewrite_file(path, files[path], index, codemods)
-            if any(site.code == standins.BASE_CLASS for site in outcome.migrated):
+            if any(site.code == base_replacement.BASE_CLASS for site in outcome.migrated):
                 yield path, name
 
 
@@ -263,4 +265,6 @@ def _plan_all(
             on_outcome(decoder.decode(answer))
 
     # A fork has the files and the index by being one: nothing but paths is sent to it.
-    map_in_processes([path.encode() for path in largest_first], processes, make_worker, on_answer, _BATCH_SIZE)
+    map_in_processes(
+        [path.encode() for path in largest_first], processes, make_worker, on_answer, _BATCH_SIZE
+    )

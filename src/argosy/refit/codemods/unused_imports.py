@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from argosy.refit.transaction.source_change import Change, Deletion, Replacement, position_of
 from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.transaction.source_change import Change, Deletion, Replacement, position_of
 from argosy.refit.transaction.source_view import ImportNode, SourceView
 from argosy.source.module_finder import is_standard
 from argosy.source.name_scopes import NameScope
@@ -88,7 +88,9 @@ def _used_names(view: SourceView) -> set[tuple[str, str]]:
     }
 
 
-def _reason_to_keep(view: SourceView, index: TreeIndex, statement: ImportNode, scope: NameScope, name: str) -> str:
+def _reason_to_keep(
+    view: SourceView, index: TreeIndex, statement: ImportNode, scope: NameScope, name: str
+) -> str:
     """Return why an unused name is imported all the same; empty where the import may go."""
     parent = view.parents[statement]
     if not isinstance(parent, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -115,7 +117,9 @@ def _is_safe_to_drop(statement: ImportNode) -> bool:
 
 
 def _is_module_side_effect_free(module: str) -> bool:
-    return module == "zmq" or (is_standard(module.partition(".")[0]) and module not in _MODULES_WITH_SIDE_EFFECTS)
+    return module == "zmq" or (
+        is_standard(module.partition(".")[0]) and module not in _MODULES_WITH_SIDE_EFFECTS
+    )
 
 
 # They do something when they are loaded.

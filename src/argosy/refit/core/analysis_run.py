@@ -9,17 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from argosy.refit.core.audit_cache import TreeCache, RuleCatalog, CrossFileFindings, CachedAudit, AuditResult, digest_of
+from argosy.refit.core.audit_cache import (
+    AuditResult,
+    CachedAudit,
+    CrossFileFindings,
+    RuleCatalog,
+    TreeCache,
+    digest_of,
+)
+from argosy.refit.core.discovery import FilePatterns, FileStat, TreeSnapshot, has_path
 from argosy.refit.core.fact import FactKind
-from argosy.refit.core.source_file import has_any
-from argosy.refit.core.finding import RuleFailure, Finding, IgnoreComment
 from argosy.refit.core.fact_store import FactStore, StoredFacts
 from argosy.refit.core.file_analyzer import FileAnalyzer, describe_error
 from argosy.refit.core.file_result import FileResult
-from argosy.refit.core.rule import Rule, collect_fact_kinds, load_available_rules, load_rules, build_rule_manifests
+from argosy.refit.core.finding import Finding, IgnoreComment, RuleFailure
+from argosy.refit.core.rule import (
+    Rule,
+    build_rule_manifests,
+    collect_fact_kinds,
+    load_available_rules,
+    load_rules,
+)
 from argosy.refit.core.rule_manifest import RuleManifest, describe_fact_kinds
+from argosy.refit.core.source_file import has_any
 from argosy.refit.core.source_tree import SourceTree
-from argosy.refit.core.discovery import FilePatterns, TreeSnapshot, FileStat, has_path
 from argosy.source.python_source import read_source_bytes
 
 if TYPE_CHECKING:
@@ -37,7 +50,12 @@ def build_rule_catalog(*, has_fleet: bool) -> RuleCatalog:
     """Return what is to be known of the rules before they are loaded."""
     rules = load_rules()
     file_patterns = {name for rule in rules for name in rule.file_patterns}
-    file_patterns |= {name for rule in rules for kind in (*rule.fact_kinds, *rule.shared_fact_kinds) for name in kind.file_patterns}
+    file_patterns |= {
+        name
+        for rule in rules
+        for kind in (*rule.fact_kinds, *rule.shared_fact_kinds)
+        for name in kind.file_patterns
+    }
     return RuleCatalog(
         file_patterns=tuple(sorted(file_patterns)),
         titles={rule.code: rule.title for rule in rules},
@@ -76,7 +94,9 @@ class AnalysisRun:
         # None where a rule may be refused for the sake of other files than before.
         self.previously_skipped: Mapping[str, str] | None = None
 
-    def analyze_changed_files(self, previous: CachedAudit | None, processes: int, on_progress: OnProgress | None) -> int:
+    def analyze_changed_files(
+        self, previous: CachedAudit | None, processes: int, on_progress: OnProgress | None
+    ) -> int:
         """Read what has changed since `past`, and return how many files that were.
 
         Raises SpoiltError: what was kept of the audit before is not to be had; so may `verdict`.
@@ -84,8 +104,14 @@ class AnalysisRun:
         stored = self.tree_cache.load("ledger", StoredFacts) if previous is not None else None
         previous_stats: Mapping[str, FileStat] = {}
         racy_files = frozenset[str]()
-        if previous is not None and stored is not None and (stored.key, stored.pairing_id) == (self.key, previous.pairing_id):
-            self.fact_store = FactStore(self.key, self.tree_cache, stored, previous.result.unparsed, previous.result.findings)
+        if (
+            previous is not None
+            and stored is not None
+            and (stored.key, stored.pairing_id) == (self.key, previous.pairing_id)
+        ):
+            self.fact_store = FactStore(
+                self.key, self.tree_cache, stored, previous.result.unparsed, previous.result.findings
+            )
             previous_stats, racy_files = previous.snapshot.file_stats, previous.racy_files
             if previous_stats.keys() == self.snapshot.file_stats.keys():
                 self.previously_skipped = previous.result.skipped_rules
@@ -112,7 +138,10 @@ class AnalysisRun:
         return analyzed_count
 
     def analyze_files(
-        self, jobs: list[tuple[str, bytes]], processes: int, on_result: Callable[[str, FileResult | None], None]
+        self,
+        jobs: list[tuple[str, bytes]],
+        processes: int,
+        on_result: Callable[[str, FileResult | None], None],
     ) -> None:
         size = sum(self.snapshot.file_stats[path].size for path, _ in jobs)
         if len(jobs) <= _MAX_INLINE_FILES and size <= _MAX_INLINE_BYTES:
@@ -134,10 +163,13 @@ class AnalysisRun:
             relevant = [
                 sketch
                 for sketch in self.catalog.rule_manifests
-                if sketch.has_file_check and (not sketch.required_words or has_any(data, sketch.required_words))
+                if sketch.has_file_check
+                and (not sketch.required_words or has_any(data, sketch.required_words))
             ]
             name = os.path.basename(path)
-            kinds = [sketch.load() for sketch in self.catalog.fact_manifests if sketch.only_filename in ("", name)]
+            kinds = [
+                sketch.load() for sketch in self.catalog.fact_manifests if sketch.only_filename in ("", name)
+            ]
             result = self._analyze_with([sketch.load() for sketch in relevant], kinds, path, known_digest)
             if result is None or result.unparsed is None:
                 return result
@@ -154,9 +186,18 @@ class AnalysisRun:
         """Ask the rules that look at several files, in so many processes, and return all findings."""
         fact_store = self.fact_store
         unparsed = dict(sorted(fact_store.unparsed.items()))
-        tree = SourceTree(self.root, fact_store.paths, fact_store.facts, unparsed, self.snapshot.directory_entries, self.fleet)
+        tree = SourceTree(
+            self.root,
+            fact_store.paths,
+            fact_store.facts,
+            unparsed,
+            self.snapshot.directory_entries,
+            self.fleet,
+        )
         stages = sorted((path, fault.stage) for path, fault in unparsed.items())
-        self.base_digest = digest_of([msgspec.msgpack.encode(self.snapshot.directory_entries), msgspec.msgpack.encode(stages)])
+        self.base_digest = digest_of(
+            [msgspec.msgpack.encode(self.snapshot.directory_entries), msgspec.msgpack.encode(stages)]
+        )
         scheduler = _RuleScheduler(tree, fact_store, self.base_digest, self.failures)
         self.failures += [item for held in fact_store.failures.values() for item in held]
         scheduler.run([sketch for sketch in self.catalog.rule_manifests if sketch.is_cross_file], processes)
@@ -179,7 +220,9 @@ class AnalysisRun:
 
     def save(self, pairing_id: bytes) -> None:
         """Write down what is known beside the verdict. twin: what the two are known by."""
-        self.fact_store.save(pairing_id, self.base_digest, self.ignored_findings, self.path_checks_by_rule, self.failed_rules)
+        self.fact_store.save(
+            pairing_id, self.base_digest, self.ignored_findings, self.path_checks_by_rule, self.failed_rules
+        )
 
     def iter_skipped_rules(self) -> Iterator[tuple[str, str]]:
         """Yield the rules that were not asked, and why: those that something of this tree is for."""
@@ -212,7 +255,11 @@ def _group_by_facts(manifests: Iterable[RuleManifest]) -> list[list[RuleManifest
     """Return rules in groups, the largest first: those that read one kind of facts derive the same of it."""
     groups: list[list[RuleManifest]] = []
     for manifest in manifests:
-        overlapping = [group for group in groups if any(set(manifest.fact_kinds) & set(item.fact_kinds) for item in group)]
+        overlapping = [
+            group
+            for group in groups
+            if any(set(manifest.fact_kinds) & set(item.fact_kinds) for item in group)
+        ]
         groups = [group for group in groups if group not in overlapping]
         groups.append([*(item for group in overlapping for item in group), manifest])
     return sorted(groups, key=len, reverse=True)
@@ -224,7 +271,9 @@ class _RuleScheduler:
     answers: what the disk said to each rule, by its code. failed: the codes of rules that failed somewhere.
     """
 
-    def __init__(self, tree: SourceTree, fact_store: FactStore, base_digest: bytes, failures: list[RuleFailure]) -> None:
+    def __init__(
+        self, tree: SourceTree, fact_store: FactStore, base_digest: bytes, failures: list[RuleFailure]
+    ) -> None:
         self.tree = tree
         self.fact_store = fact_store
         self.base_digest = base_digest
@@ -273,7 +322,9 @@ class _RuleScheduler:
             for output in msgspec.msgpack.decode(data, type=list[_RuleOutput]):
                 self._record(output)
 
-        map_in_processes([b"%d" % number for number in range(len(groups))], processes, lambda: run_group, on_result, 1)
+        map_in_processes(
+            [b"%d" % number for number in range(len(groups))], processes, lambda: run_group, on_result, 1
+        )
 
     def _evaluate(self, manifest: RuleManifest) -> _RuleOutput:
         """Return what a rule says."""
@@ -281,17 +332,29 @@ class _RuleScheduler:
         output = _RuleOutput(rule.code, {}, {}, [])
         previous = self.fact_store.cross_file_findings(rule.code)
         if rule.check_links is not None:
-            is_context_unchanged = self.fact_store.is_unchanged(rule.code, self.base_digest, [kind.name for kind in rule.shared_fact_kinds])
+            is_context_unchanged = self.fact_store.is_unchanged(
+                rule.code, self.base_digest, [kind.name for kind in rule.shared_fact_kinds]
+            )
             changed_files = self.fact_store.changed_files(kind.name for kind in rule.fact_kinds)
             own_facts = [self.fact_store.facts(kind.name) for kind in rule.fact_kinds]
             for path in self.tree.paths:
                 if any(path in held for held in own_facts):
-                    previous_findings = previous.get(path) if is_context_unchanged and path not in changed_files else None
+                    previous_findings = (
+                        previous.get(path) if is_context_unchanged and path not in changed_files else None
+                    )
                     self._check_path(rule, path, rule.check_links, previous_findings, output)
         if rule.check_tree is not None:
-            is_context_unchanged = self.fact_store.is_unchanged(rule.code, self.base_digest, [kind.name for kind in rule.fact_kinds])
+            is_context_unchanged = self.fact_store.is_unchanged(
+                rule.code, self.base_digest, [kind.name for kind in rule.fact_kinds]
+            )
             check_tree = rule.check_tree
-            self._check_path(rule, "", lambda tree, _: check_tree(tree), previous.get("") if is_context_unchanged else None, output)
+            self._check_path(
+                rule,
+                "",
+                lambda tree, _: check_tree(tree),
+                previous.get("") if is_context_unchanged else None,
+                output,
+            )
         return output
 
     def _check_path(
@@ -323,7 +386,9 @@ class _RuleScheduler:
         self.failures += output.failures
         if output.failures:
             self.failed_rules.add(output.code)
-        self.fact_store.record_cross_file(output.code, {path: made or previous[path] for path, made in output.by_path.items()})
+        self.fact_store.record_cross_file(
+            output.code, {path: made or previous[path] for path, made in output.by_path.items()}
+        )
 
     def is_current(self, path_checks: Mapping[str, bool]) -> bool:
         """Return whether the disk says of what a rule asked what it said then."""

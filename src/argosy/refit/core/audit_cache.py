@@ -13,9 +13,9 @@ from typing import TypeVar
 import msgspec
 
 import argosy
-from argosy.refit.core.finding import RuleFailure, Finding
-from argosy.refit.core.rule_manifest import FactManifest, RuleManifest
 from argosy.refit.core.discovery import TreeSnapshot, has_path
+from argosy.refit.core.finding import Finding, RuleFailure
+from argosy.refit.core.rule_manifest import FactManifest, RuleManifest
 from argosy.source.digest import blake2b
 from argosy.source.python_source import Unparsed
 
@@ -173,7 +173,9 @@ def find_racy_files(snapshot: TreeSnapshot, scanned_at_ns: int) -> frozenset[str
     """Return the files that were written so shortly before `taken_ns` that the next write may not show."""
     threshold_ns = scanned_at_ns - _RACY_WINDOW_NS
     return frozenset(
-        path for path, stamp in snapshot.file_stats.items() if max(stamp.mtime_ns, stamp.ctime_ns) >= threshold_ns
+        path
+        for path, stamp in snapshot.file_stats.items()
+        if max(stamp.mtime_ns, stamp.ctime_ns) >= threshold_ns
     )
 
 

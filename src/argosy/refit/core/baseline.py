@@ -86,10 +86,15 @@ def build_entries(findings: Iterable[Finding]) -> tuple[BaselineEntry, ...]:
     return tuple(sorted(BaselineEntry(*key, count) for key, count in counts.items()))
 
 
-def remove_resolved(entries: Sequence[BaselineEntry], resolved: Sequence[BaselineEntry]) -> tuple[BaselineEntry, ...]:
+def remove_resolved(
+    entries: Sequence[BaselineEntry], resolved: Sequence[BaselineEntry]
+) -> tuple[BaselineEntry, ...]:
     """Return a baseline without what has gone."""
     resolved_counts = {(entry.path, entry.code, entry.symbol): entry.count for entry in resolved}
-    remaining = ((entry, entry.count - resolved_counts.get((entry.path, entry.code, entry.symbol), 0)) for entry in entries)
+    remaining = (
+        (entry, entry.count - resolved_counts.get((entry.path, entry.code, entry.symbol), 0))
+        for entry in entries
+    )
     return tuple(msgspec.structs.replace(entry, count=count) for entry, count in remaining if count > 0)
 
 

@@ -52,7 +52,12 @@ def scan_tree(root: str, patterns: Iterable[str] = (), exclude: Iterable[str] = 
     pending = [(root, "")]
     while pending:
         pending += scanner.scan_directory(*pending.pop())
-    return TreeSnapshot(scanner.file_stats, scanner.directory_entries, scanner.unreadable, tuple(sorted(scanner.virtual_environments)))
+    return TreeSnapshot(
+        scanner.file_stats,
+        scanner.directory_entries,
+        scanner.unreadable,
+        tuple(sorted(scanner.virtual_environments)),
+    )
 
 
 class _TreeScanner:
@@ -85,7 +90,11 @@ class _TreeScanner:
             try:
                 if entry.is_dir():
                     importable[entry.name] = True
-                    if not (entry.is_symlink() or entry.name in SKIPPED_DIRECTORIES or self.is_excluded(inner_path)):
+                    if not (
+                        entry.is_symlink()
+                        or entry.name in SKIPPED_DIRECTORIES
+                        or self.is_excluded(inner_path)
+                    ):
                         inner.append((entry.path, inner_path))
                 else:
                     self.add_file(entry, inner_path, importable)
@@ -105,7 +114,9 @@ class _TreeScanner:
             return
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISREG(status.st_mode):
-            self.file_stats[path] = FileStat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+            self.file_stats[path] = FileStat(
+                status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+            )
 
     def is_excluded(self, path: str) -> bool:
         return self.exclusion is not None and self.exclusion.match(path) is not None
@@ -136,8 +147,12 @@ class FilePatterns:
         other_globs = [item for item in unique if item not in star_globs]
         self._name_parts = [item.split("*") for item in star_globs if "/" not in item]
         self._path_parts = [f"*/{item}".split("*") for item in star_globs if "/" in item]
-        self._name_pattern = _combine_patterns(fnmatch.translate(item) for item in other_globs if "/" not in item)
-        self._path_pattern = _combine_patterns(f"(?:.*/)?{fnmatch.translate(item)}" for item in other_globs if "/" in item)
+        self._name_pattern = _combine_patterns(
+            fnmatch.translate(item) for item in other_globs if "/" not in item
+        )
+        self._path_pattern = _combine_patterns(
+            f"(?:.*/)?{fnmatch.translate(item)}" for item in other_globs if "/" in item
+        )
 
     def is_match(self, path: str, name: str) -> bool:
         """Return whether a file fits one of the globs. name: the last part of `path`."""

@@ -13,11 +13,11 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from argosy.refit.core.audit_cache import TreeCache, CrossFileFindings
+from argosy.refit.core.audit_cache import CrossFileFindings, TreeCache
 from argosy.refit.core.fact import FactKind
-from argosy.refit.core.finding import RuleFailure, Finding, IgnoreComment
-from argosy.refit.core.line_shift import ShiftedFacts, find_line_shift, shift_findings
 from argosy.refit.core.file_result import FileResult
+from argosy.refit.core.finding import Finding, IgnoreComment, RuleFailure
+from argosy.refit.core.line_shift import ShiftedFacts, find_line_shift, shift_findings
 from argosy.source.digest import blake2b
 from argosy.source.python_source import Unparsed
 
@@ -123,7 +123,9 @@ class FactStore:
         row = self._row(path)
         return b"" if row is None else row.digest
 
-    def add_file(self, path: str, result: FileResult, kinds: Mapping[str, FactKind[Any]] | None = None) -> None:
+    def add_file(
+        self, path: str, result: FileResult, kinds: Mapping[str, FactKind[Any]] | None = None
+    ) -> None:
         """Take in what was read of a file. kinds: of its facts, to find what has but moved."""
         fact_digests = {kind: blake2b(fact, digest_size=16).digest() for kind, fact in result.facts.items()}
         self._replace_facts(path, fact_digests, result.facts, kinds or {})
@@ -150,7 +152,9 @@ class FactStore:
     ) -> None:
         row = self._row(path)
         old = {} if row is None else row.fact_digests
-        changed_kinds = {kind for kind in old.keys() | fact_digests.keys() if old.get(kind) != fact_digests.get(kind)}
+        changed_kinds = {
+            kind for kind in old.keys() | fact_digests.keys() if old.get(kind) != fact_digests.get(kind)
+        }
         if any(kind in old and kind in fact_digests for kind in changed_kinds):
             changed_kinds -= self._find_line_shifts(path, facts, kinds)
         for kind in old.keys() | fact_digests.keys():
@@ -216,7 +220,11 @@ class FactStore:
 
     def is_unchanged(self, code: str, base_digest: bytes, kinds: Iterable[str]) -> bool:
         """Return whether all that a rule was asked about is as it was; the disk may say otherwise."""
-        return base_digest == self._previous.base_digest and code in self._previous.cross_file_codes and not self.changed_files(kinds)
+        return (
+            base_digest == self._previous.base_digest
+            and code in self._previous.cross_file_codes
+            and not self.changed_files(kinds)
+        )
 
     def has_failed(self, code: str) -> bool:
         """Return whether a rule failed somewhere."""
@@ -240,7 +248,9 @@ class FactStore:
                 del findings_by_path[path]
                 self._has_new_cross_file = True
                 continue
-            pairs = [(was, now) for was, now in zip(previous.findings, shifted, strict=True) if was is not now]
+            pairs = [
+                (was, now) for was, now in zip(previous.findings, shifted, strict=True) if was is not now
+            ]
             if pairs:
                 self._removed_findings += (was for was, _ in pairs)
                 self._added_findings += (now for _, now in pairs)
@@ -263,7 +273,9 @@ class FactStore:
         """Take in what a rule says now."""
         previous = self.cross_file_findings(code)
         self._has_new_cross_file = self._has_new_cross_file or current.keys() != previous.keys()
-        self._has_new_cross_file = self._has_new_cross_file or any(previous[path] is not new for path, new in current.items())
+        self._has_new_cross_file = self._has_new_cross_file or any(
+            previous[path] is not new for path, new in current.items()
+        )
         for path, old in previous.items():
             self._removed_findings += () if current.get(path) is old else old.findings
         for path, new in current.items():
@@ -276,12 +288,19 @@ class FactStore:
         """Return every finding once, those that were told before first."""
         if self._has_unique_findings:
             removed = set(self._removed_findings)
-            every = [item for item in self._previous_findings if item not in removed] if removed else list(self._previous_findings)
+            every = (
+                [item for item in self._previous_findings if item not in removed]
+                if removed
+                else list(self._previous_findings)
+            )
             every += self._added_findings
         else:
             every = [item for path in self._rows for item in self._file_findings(path)]
             every += [
-                item for code in self._cross_file for held in self.cross_file_findings(code).values() for item in held.findings
+                item
+                for code in self._cross_file
+                for held in self.cross_file_findings(code).values()
+                for item in held.findings
             ]
         unique = dict.fromkeys(every)
         self._has_unique_findings = len(unique) == len(every)
@@ -300,11 +319,18 @@ class FactStore:
         failed_rules: Iterable[str],
     ) -> None:
         """Write down all that is known; `findings` has been asked before."""
-        facts_entry, cross_file_entry, cross_file_codes = self._previous.facts_entry, self._previous.cross_file_entry, self._previous.cross_file_codes
+        facts_entry, cross_file_entry, cross_file_codes = (
+            self._previous.facts_entry,
+            self._previous.cross_file_entry,
+            self._previous.cross_file_codes,
+        )
         if self._has_new_facts:
             facts_entry = self._tree_cache.store_versioned("facts", self._facts)
         if self._has_new_cross_file:
-            cross_file_entry, cross_file_codes = self._tree_cache.store_versioned("linked", self._cross_file), tuple(self._cross_file)
+            cross_file_entry, cross_file_codes = (
+                self._tree_cache.store_versioned("linked", self._cross_file),
+                tuple(self._cross_file),
+            )
         self._tree_cache.store(
             "ledger",
             StoredFacts(

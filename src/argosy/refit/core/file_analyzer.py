@@ -11,17 +11,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from argosy.refit.core.fact import FactKind
-from argosy.refit.core.parse_failure_fact import PARSE_FAILURES
-from argosy.refit.core.source_file import BrokenFile, PythonFile, TextFile
-from argosy.refit.core.finding import RuleFailure, Finding, IgnoreComment
-from argosy.refit.core.file_result import FileResult
-from argosy.refit.core.rule import Rule, collect_fact_kinds
 from argosy.refit.core.discovery import FilePatterns
-from argosy.source.gc_pause import pause_gc
+from argosy.refit.core.fact import FactKind
+from argosy.refit.core.file_result import FileResult
+from argosy.refit.core.finding import Finding, IgnoreComment, RuleFailure
+from argosy.refit.core.parse_failure_fact import PARSE_FAILURES
+from argosy.refit.core.rule import Rule, collect_fact_kinds
+from argosy.refit.core.source_file import BrokenFile, PythonFile, TextFile
 from argosy.source.digest import blake2b
+from argosy.source.gc_pause import pause_gc
 from argosy.source.python_parser import compile_parsed, parse
-from argosy.source.python_source import SourceText, Unparsed, read_source_bytes, decode_source
+from argosy.source.python_source import SourceText, Unparsed, decode_source, read_source_bytes
 
 _IGNORE_COMMENT = re.compile(r"#\s*argosy:\s*ignore(-file)?\b(?:\s*\[([^\]]*)\])?")
 _IGNORE_MARKER = b"argosy:"
@@ -40,12 +40,22 @@ class FileAnalyzer:
         self.root = root
         self.kinds = collect_fact_kinds(rules) if kinds is None else kinds
         self.file_rules = [
-            (rule, rule.check_file, frozenset(rule.required_words)) for rule in rules if rule.check_file is not None
+            (rule, rule.check_file, frozenset(rule.required_words))
+            for rule in rules
+            if rule.check_file is not None
         ]
         self.required_words = frozenset().union(*(words for _, _, words in self.file_rules))
         self.broken_rules = [(rule, rule.check_broken) for rule in rules if rule.check_broken is not None]
-        self.text_rules = [(rule, rule.check_text, FilePatterns(rule.file_patterns)) for rule in rules if rule.check_text is not None]
-        self.batch_rules = [(rule, rule.check_texts, FilePatterns(rule.file_patterns)) for rule in rules if rule.check_texts is not None]
+        self.text_rules = [
+            (rule, rule.check_text, FilePatterns(rule.file_patterns))
+            for rule in rules
+            if rule.check_text is not None
+        ]
+        self.batch_rules = [
+            (rule, rule.check_texts, FilePatterns(rule.file_patterns))
+            for rule in rules
+            if rule.check_texts is not None
+        ]
         self.text_kinds = [
             (kind, kind.collect_text, FilePatterns(kind.file_patterns))
             for kind in self.kinds
@@ -61,7 +71,11 @@ class FileAnalyzer:
         partial_results = [self._analyze_alone(path, known) for path, known in jobs]
         pending_texts = [item for item in partial_results if isinstance(item, _PendingText)]
         for rule, check, patterns in self.batch_rules:
-            matching = [item for item in pending_texts if patterns.is_match(item.builder.path, os.path.basename(item.builder.path))]
+            matching = [
+                item
+                for item in pending_texts
+                if patterns.is_match(item.builder.path, os.path.basename(item.builder.path))
+            ]
             _run_batch_rule(rule, check, matching)
         return [item.build() if isinstance(item, _PendingText) else item for item in partial_results]
 
@@ -78,7 +92,9 @@ class FileAnalyzer:
             return None
         with pause_gc():
             return (
-                self._analyze_python(path, data, digest) if path.endswith(".py") else self._analyze_text(path, data, digest)
+                self._analyze_python(path, data, digest)
+                if path.endswith(".py")
+                else self._analyze_text(path, data, digest)
             )
 
     def unreadable_result(self, path: str, reason: str) -> FileResult:
@@ -99,7 +115,9 @@ class FileAnalyzer:
             unparsed = msgspec.structs.replace(unparsed, path=path)
             self._check_broken(builder, source if isinstance(source, SourceText) else None, unparsed)
         file = (
-            None if isinstance(parsed, Unparsed) else builder.run_guarded("", lambda: PythonFile(path, parsed, code))
+            None
+            if isinstance(parsed, Unparsed)
+            else builder.run_guarded("", lambda: PythonFile(path, parsed, code))
         )
         if file is not None:
             present_words = {word for word in self.required_words if word in data}
@@ -160,7 +178,9 @@ class _ResultBuilder:
         if encoded is not None:
             self.facts[kind.name] = encoded
 
-    def build(self, digest: bytes, unparsed: Unparsed | None, ignores: tuple[IgnoreComment, ...]) -> FileResult:
+    def build(
+        self, digest: bytes, unparsed: Unparsed | None, ignores: tuple[IgnoreComment, ...]
+    ) -> FileResult:
         return FileResult(digest, unparsed, tuple(self.findings), self.facts, ignores, tuple(self.failures))
 
 
@@ -176,11 +196,15 @@ class _PendingText(NamedTuple):
 
 
 def _run_batch_rule(
-    rule: Rule, check: Callable[[Sequence[TextFile]], Sequence[Iterable[Finding]]], pending_texts: Sequence[_PendingText]
+    rule: Rule,
+    check: Callable[[Sequence[TextFile]], Sequence[Iterable[Finding]]],
+    pending_texts: Sequence[_PendingText],
 ) -> None:
     """Have a rule look at several texts; one that fails for all is told at the first."""
     if pending_texts:
-        findings_by_file = pending_texts[0].builder.run_guarded(rule.code, lambda: check([item.file for item in pending_texts]))
+        findings_by_file = pending_texts[0].builder.run_guarded(
+            rule.code, lambda: check([item.file for item in pending_texts])
+        )
         for item, found in zip(pending_texts, findings_by_file or (), strict=False):
             item.builder.run_rule(rule, lambda _, found=found: found, item.file)  # type: ignore[misc]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from argosy.refit.core.finding import RuleFailure, Finding, IgnoreComment
+from argosy.refit.core.finding import Finding, IgnoreComment, RuleFailure
 from argosy.source.python_source import Unparsed
 
 

@@ -21,7 +21,9 @@ def find_changed_files(root: str, revision: str) -> frozenset[str]:
         base = _run_git(root, revision, "merge-base", commit, "HEAD").strip()
     except InputError:
         base = commit  # no common past, or no HEAD yet
-    listed = _run_git(root, revision, "diff", "--name-only", "-z", "--no-ext-diff", "--relative", base, "--", ".")
+    listed = _run_git(
+        root, revision, "diff", "--name-only", "-z", "--no-ext-diff", "--relative", base, "--", "."
+    )
     untracked = _run_git(root, revision, "ls-files", "-z", "--others", "--exclude-standard")
     return frozenset(filter(None, (listed + untracked).split("\0")))
 

@@ -92,7 +92,9 @@ def run_hadolint(root: str, dockerfiles: Sequence[str]) -> tuple[list[list[Hadol
         process = _run_process([*command, *paths], dockerfiles[0] if paths == ["-"] else "")
     try:
         findings = msgspec.json.decode(process.stdout, type=tuple[HadolintFinding, ...])
-        findings_by_file = [[item for item in findings if item.file == path or len(paths) == 1] for path in paths]
+        findings_by_file = [
+            [item for item in findings if item.file == path or len(paths) == 1] for path in paths
+        ]
     except (msgspec.DecodeError, ValueError) as error:
         stderr = process.stderr.decode(errors="replace").strip()[:200]
         raise HadolintError(program, f"exit code {process.returncode}, {stderr or error}") from error
@@ -122,7 +124,13 @@ def _run_process(command: Sequence[str], stdin_text: str) -> subprocess.Complete
     env = {"PATH": os.defpath, "HOME": "/", "LC_ALL": "C.UTF-8"}
     try:
         return subprocess.run(
-            command, input=stdin_text.encode(), capture_output=True, cwd="/", env=env, timeout=_TIMEOUT_S, check=False
+            command,
+            input=stdin_text.encode(),
+            capture_output=True,
+            cwd="/",
+            env=env,
+            timeout=_TIMEOUT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HadolintError(command[0], str(error)) from error

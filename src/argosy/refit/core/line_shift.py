@@ -100,7 +100,10 @@ def _shift_finding(item: Finding, lines_by_path: Mapping[str, LineMap]) -> Findi
     for path, lines in lines_by_path.items():
         if f"{path}:" in message:
             reference_pattern = re.compile(rf"(?<![\w./-])({re.escape(path)}:)(\d+)")
-            message = reference_pattern.sub(lambda found, lines=lines: f"{found[1]}{lines[int(found[2])]}", message)  # type: ignore[misc]
+            message = reference_pattern.sub(
+                lambda found, lines=lines: f"{found[1]}{lines[int(found[2])]}",  # type: ignore[misc]
+                message,
+            )
     if line == item.line and message == item.message:
         return item
     return msgspec.structs.replace(item, line=line, message=message)

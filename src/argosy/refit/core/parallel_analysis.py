@@ -8,20 +8,22 @@ from typing import Final
 
 import msgspec
 
-from argosy.refit.core.worker_pool import JobFunction, map_in_processes
-from argosy.refit.core.file_analyzer import FileJob, FileAnalyzer
+from argosy.refit.core.file_analyzer import FileAnalyzer, FileJob
 from argosy.refit.core.file_result import FileResult
 from argosy.refit.core.rule import Rule
+from argosy.refit.core.worker_pool import JobFunction, map_in_processes
 
 _BATCH_SIZE = 12
 # What is read in one go.
 JobBatch = tuple[FileJob, ...]
-OnFileResult = Callable[[str, "Record | None"], None]
+OnFileResult = Callable[[str, "FileResult | None"], None]
 # Called in each process; what it returns need not be sent there.
 RuleLoader = Callable[[], Sequence[Rule]]
 
 
-def analyze_files(root: str, jobs: Sequence[FileJob], processes: int, on_result: OnFileResult, load_rules: RuleLoader) -> None:
+def analyze_files(
+    root: str, jobs: Sequence[FileJob], processes: int, on_result: OnFileResult, load_rules: RuleLoader
+) -> None:
     """Read files in several processes and hand each record to `done` as it comes.
 
     jobs: relative paths, each with the digest that is known of it. A file that a process dies on is told as
@@ -45,7 +47,11 @@ def analyze_files(root: str, jobs: Sequence[FileJob], processes: int, on_result:
     def run_batches(batches: Sequence[JobBatch]) -> None:
         data = [msgspec.msgpack.encode(group) for group in batches]
         map_in_processes(
-            data, processes, partial(_setup_worker, root, load_rules), lambda at, answer: on_answer(batches[at], answer), _BATCH_SIZE
+            data,
+            processes,
+            partial(_setup_worker, root, load_rules),
+            lambda at, answer: on_answer(batches[at], answer),
+            _BATCH_SIZE,
         )
 
     # A program is waited for while the other process reads: it is asked first.

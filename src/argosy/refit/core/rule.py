@@ -13,9 +13,9 @@ import msgspec
 
 from argosy.refit import rules as shelf
 from argosy.refit.core.fact import FactKind
-from argosy.refit.core.source_file import BrokenFile, PythonFile, TextFile
-from argosy.refit.core.finding import FindingAction, Finding
+from argosy.refit.core.finding import Finding, FindingAction
 from argosy.refit.core.rule_manifest import RuleManifest, describe_rule
+from argosy.refit.core.source_file import BrokenFile, PythonFile, TextFile
 from argosy.refit.core.source_tree import SourceTree
 
 NO_FLEET = "no fleet file"
@@ -118,7 +118,9 @@ def load_available_rules(*, has_fleet: bool) -> tuple[Rule, ...]:
 def build_rule_manifests(*, has_fleet: bool) -> tuple[RuleManifest, ...]:
     """Return what is to be known of every rule that can be asked here, in the order of their codes."""
     modules = {module.RULE.code: module.__name__ for module in _rule_modules()}
-    return tuple(describe_rule(rule, modules[rule.code]) for rule in load_available_rules(has_fleet=has_fleet))
+    return tuple(
+        describe_rule(rule, modules[rule.code]) for rule in load_available_rules(has_fleet=has_fleet)
+    )
 
 
 def load_references() -> tuple[RuleReference, ...]:

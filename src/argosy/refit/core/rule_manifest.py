@@ -53,7 +53,9 @@ def describe_rule(rule: Rule, module: str) -> RuleManifest:
     """Return what is to be known of a rule that `module` holds."""
     is_cross_file = rule.check_links is not None or rule.check_tree is not None
     kinds = tuple(kind.name for kind in (*rule.fact_kinds, *rule.shared_fact_kinds))
-    return RuleManifest(rule.code, module, rule.required_words, rule.check_file is not None, is_cross_file, kinds)
+    return RuleManifest(
+        rule.code, module, rule.required_words, rule.check_file is not None, is_cross_file, kinds
+    )
 
 
 def describe_fact_kinds(kinds: Iterable[FactKind[Any]]) -> tuple[FactManifest, ...]:

@@ -8,15 +8,15 @@ from functools import cached_property
 from types import CodeType
 from typing import Any, TypeVar
 
-from argosy.refit.core.finding import FindingAction, Finding
-from argosy.source.binder import find_scopes
-from argosy.source.node_index import NodeIndex
+from argosy.refit.core.finding import Finding, FindingAction
 from argosy.source.ast_children import children
-from argosy.source.use_before_def import UseBeforeDefinition, find_uses_before_definition
+from argosy.source.binder import find_scopes
 from argosy.source.import_origin import ImportOrigin, find_import_origin
-from argosy.source.python_parser import Parsed
 from argosy.source.name_scopes import NameScope
+from argosy.source.node_index import NodeIndex
+from argosy.source.python_parser import Parsed
 from argosy.source.python_source import SourceText, Unparsed, split_lines
+from argosy.source.use_before_def import UseBeforeDefinition, find_uses_before_definition
 
 NodeT = TypeVar("NodeT", bound=ast.AST)
 DerivedT = TypeVar("DerivedT")
@@ -161,7 +161,9 @@ class BrokenFile:
         self.source = source
         self.unparsed = unparsed
 
-    def make_finding(self, line: int, column: int, message: str, *, symbol: str = "", hint: str = "") -> Finding:
+    def make_finding(
+        self, line: int, column: int, message: str, *, symbol: str = "", hint: str = ""
+    ) -> Finding:
         """Return a finding at a place, both counted from 1."""
         return Finding(self.path, line, column, "", message, symbol=symbol, hint=hint)
 
@@ -186,7 +188,9 @@ class TextFile:
     def lines(self) -> list[str]:
         return self.text.splitlines()
 
-    def make_finding(self, line: int, column: int, message: str, *, symbol: str = "", hint: str = "") -> Finding:
+    def make_finding(
+        self, line: int, column: int, message: str, *, symbol: str = "", hint: str = ""
+    ) -> Finding:
         """Return a finding at a place, both counted from 1."""
         return Finding(self.path, line, column, "", message, symbol=symbol, hint=hint)
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from argosy.refit.core.discovery import has_path
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.source_file import module_name
-from argosy.refit.core.discovery import has_path
-from argosy.source.module_finder import ModuleFinder, DirectoryListings, Module
+from argosy.source.module_finder import DirectoryListings, Module, ModuleFinder
 from argosy.source.python_source import Unparsed
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ class SourceTree:
         self._stored_facts = stored_facts
         self._decoded: dict[str, Mapping[str, Any]] = {}
         self._derived: dict[Callable[[SourceTree], Any], Any] = {}
-        self._listings = DirectoryListings({os.path.join(root, path): dict(held) for path, held in entries.items()})
+        self._listings = DirectoryListings(
+            {os.path.join(root, path): dict(held) for path, held in entries.items()}
+        )
         self._module_finders: dict[tuple[str, ...], ModuleFinder] = {}
 
     def facts(self, kind: FactKind[T]) -> Mapping[str, T]:
@@ -80,7 +82,9 @@ class SourceTree:
             self._derived[compute] = compute(self)
         return self._derived[compute]  # type: ignore[no-any-return]
 
-    def module_finder(self, path: str, extra_paths: Iterable[str] = (), *, is_module: bool = False) -> ModuleFinder:
+    def module_finder(
+        self, path: str, extra_paths: Iterable[str] = (), *, is_module: bool = False
+    ) -> ModuleFinder:
         """Return what finds the local modules that the file at `path` may import.
 
         The folder of the file comes first, as for a script, then what it adds to sys.path, then the
@@ -109,4 +113,9 @@ class SourceTree:
         """Return the module that a file is, as seen from the root."""
         absolute_path = os.path.join(self.root, path)
         is_package = os.path.basename(path) == "__init__.py"
-        return Module(module_name(path), "source", absolute_path, (os.path.dirname(absolute_path),) if is_package else ())
+        return Module(
+            module_name(path),
+            "source",
+            absolute_path,
+            (os.path.dirname(absolute_path),) if is_package else (),
+        )

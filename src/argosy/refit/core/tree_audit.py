@@ -15,10 +15,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from argosy.refit.core.audit_cache import TreeCache, CachedAudit, AuditResult, code_fingerprint, digest_of, find_racy_files
+from argosy.refit.core.audit_cache import (
+    AuditResult,
+    CachedAudit,
+    TreeCache,
+    code_fingerprint,
+    digest_of,
+    find_racy_files,
+)
+from argosy.refit.core.discovery import scan_tree
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.hadolint import hadolint_fingerprint
-from argosy.refit.core.discovery import scan_tree
 from argosy.source.gc_pause import pause_gc
 from argosy.source.python_source import read_source_bytes
 
@@ -84,7 +91,9 @@ def _audit(
 ) -> AuditReport:
     started = time.perf_counter()
     tree_cache = TreeCache(cache_dir, root, exclude)
-    key = digest_of([code_fingerprint(), *_fleet_fingerprint(fleet), b"hadolint", *hadolint_fingerprint(root)])
+    key = digest_of(
+        [code_fingerprint(), *_fleet_fingerprint(fleet), b"hadolint", *hadolint_fingerprint(root)]
+    )
     previous = tree_cache.load("seen", CachedAudit)
     if previous is None or previous.key != key:
         previous = None
@@ -111,7 +120,11 @@ def _audit(
 
         def analyze(earlier: CachedAudit | None) -> tuple[AnalysisRun, int, AuditResult]:
             run = AnalysisRun(root, snapshot, audited_fleet, key, catalog, tree_cache)
-            return run, run.analyze_changed_files(earlier, worker_count, on_progress), run.evaluate_rules(worker_count)
+            return (
+                run,
+                run.analyze_changed_files(earlier, worker_count, on_progress),
+                run.evaluate_rules(worker_count),
+            )
 
         try:
             run, files_analyzed, result = analyze(previous)
@@ -121,7 +134,9 @@ def _audit(
         pairing_id = os.urandom(8)
         run.save(pairing_id)
         racy_files = find_racy_files(snapshot, scanned_at_ns)
-        tree_cache.store("seen", CachedAudit(key, pairing_id, catalog, snapshot, racy_files, run.path_checks, result))
+        tree_cache.store(
+            "seen", CachedAudit(key, pairing_id, catalog, snapshot, racy_files, run.path_checks, result)
+        )
     return AuditReport(
         root=root,
         result=result,

@@ -32,7 +32,9 @@ def can_fork() -> bool:
     return "fork" in multiprocessing.get_all_start_methods()
 
 
-def map_in_processes(jobs: Sequence[bytes], processes: int, setup: WorkerSetup, on_result: OnResult, batch_size: int) -> None:
+def map_in_processes(
+    jobs: Sequence[bytes], processes: int, setup: WorkerSetup, on_result: OnResult, batch_size: int
+) -> None:
     """Have jobs done in several processes, and hand the answer to each to `done` as it comes.
 
     load: returns what does a job; where processes are not forked, a function of a module or a partial of one.
@@ -72,7 +74,9 @@ class _Worker:
         self.pipe, worker_end = context.Pipe()
         # A fork that held our ends of the pipes would never see that we have gone.
         inherited_pipes = [self.pipe, *(desk.pipe for desk in siblings)] if method == "fork" else []
-        self.process: BaseProcess = context.Process(target=_worker_main, args=(setup, worker_end, inherited_pipes), daemon=True)
+        self.process: BaseProcess = context.Process(
+            target=_worker_main, args=(setup, worker_end, inherited_pipes), daemon=True
+        )
         with _interrupts_blocked():
             self.process.start()
         worker_end.close()

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from argosy.refit.analysis.block_structure import StructureBreak, find_structure_breaks
-from argosy.refit.repair.span_edit import next_line_start
 from argosy.refit.analysis.lenient_statements import SourceStatement, split_statements
 from argosy.refit.analysis.lenient_tokens import Token, tokenize_leniently
+from argosy.refit.repair.span_edit import next_line_start
 from argosy.source.python_source import split_lines
 
 # A prefix of a sound file ends like this, which says nothing of what is above its end.
@@ -96,7 +96,9 @@ class BrokenSource:
     @property
     def break_line(self) -> int:
         """The line of the first break."""
-        return self.structure_break.token.line if self.structure_break is not None else self.first_problem.line
+        return (
+            self.structure_break.token.line if self.structure_break is not None else self.first_problem.line
+        )
 
     @cached_property
     def remaining_tokens(self) -> int:

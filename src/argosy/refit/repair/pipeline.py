@@ -8,20 +8,20 @@ from collections.abc import Collection
 import msgspec
 
 from argosy.refit.analysis.damage import Diagnosis, diagnose
-from argosy.refit.repair.statement_names import names_bound
+from argosy.refit.analysis.lenient_statements import read_statements
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import apply_edits, line_start, next_line_start
 from argosy.refit.repair.damage_families import find_family
+from argosy.refit.repair.name_resolution.module_view import ModuleView, UnresolvedName, compile_view
 from argosy.refit.repair.name_resolution.name_fixpoint import resolve_names
 from argosy.refit.repair.name_resolution.project_names import ProjectNames
-from argosy.refit.repair.name_resolution.module_view import UnresolvedName, ModuleView, compile_view
-from argosy.refit.repair.untouched_check import check_untouched
-from argosy.refit.repair.proposal import ProposalCheck, UnboundName, RepairProposal, RepairStep
-from argosy.refit.repair.repair_search import Solution, find_solutions
-from argosy.refit.repair.startup.project_context import ProjectContext
-from argosy.refit.repair.startup.startup_fixpoint import may_need_repair, fix_startup
+from argosy.refit.repair.proposal import ProposalCheck, RepairProposal, RepairStep, UnboundName
 from argosy.refit.repair.reencoded_source import with_text
-from argosy.refit.analysis.lenient_statements import read_statements
+from argosy.refit.repair.repair_search import Solution, find_solutions
+from argosy.refit.repair.span_edit import apply_edits, line_start, next_line_start
+from argosy.refit.repair.startup.project_context import ProjectContext
+from argosy.refit.repair.startup.startup_fixpoint import fix_startup, may_need_repair
+from argosy.refit.repair.statement_names import names_bound
+from argosy.refit.repair.untouched_check import check_untouched
 from argosy.source.python_parser import Parsed
 from argosy.source.python_source import SourceText, Unparsed
 
@@ -91,7 +91,9 @@ def search_repair(source: SourceText, parse_error: Unparsed) -> RepairState:
     return RepairState(source, parse_error, best[1], best[2])
 
 
-def build_proposal(state: RepairState, project_names: ProjectNames, context: ProjectContext) -> RepairProposal:
+def build_proposal(
+    state: RepairState, project_names: ProjectNames, context: ProjectContext
+) -> RepairProposal:
     """Return the proposal for a file: names and start mended by what the tree shows, the gates held.
 
     shown: the names of the tree; around: what else is asked of it.
@@ -154,7 +156,9 @@ def _build_step(candidate: RepairCandidate, before: str, after: str) -> RepairSt
 
 
 def _lines_touched(candidate: RepairCandidate, text: str) -> str:
-    spans = sorted({(line_start(text, edit.start), next_line_start(text, edit.end)) for edit in candidate.edits})
+    spans = sorted(
+        {(line_start(text, edit.start), next_line_start(text, edit.end)) for edit in candidate.edits}
+    )
     return "".join(text[start:stop] for start, stop in spans)
 
 
@@ -172,7 +176,9 @@ def _remaining_unbound(view: ModuleView, state: RepairState) -> tuple[UnboundNam
         return item.name in known and not item.binding_line
 
     known = _top_level_bindings(state.source.text()) if state.parse_error is not None else frozenset()
-    return tuple(UnboundName(item.name, item.line, item.binding_line, is_new(item)) for item in view.unresolved)
+    return tuple(
+        UnboundName(item.name, item.line, item.binding_line, is_new(item)) for item in view.unresolved
+    )
 
 
 def _top_level_bindings(text: str) -> frozenset[str]:

@@ -65,7 +65,11 @@ class RepairProposal(msgspec.Struct, frozen=True):
     def diff(self) -> str:
         """Return the patch, in the unified form."""
         lines = difflib.unified_diff(
-            _patch_lines(self.before), _patch_lines(self.after), f"a/{self.path}", f"b/{self.path}", lineterm=""
+            _patch_lines(self.before),
+            _patch_lines(self.after),
+            f"a/{self.path}",
+            f"b/{self.path}",
+            lineterm="",
         )
         return "\n".join(lines) + "\n"
 

@@ -32,7 +32,9 @@ class Solution(msgspec.Struct, frozen=True):
 MAX_STATES = 120
 
 
-def find_solutions(text: str, *, max_states: int = MAX_STATES, rules: Mapping[str, SyntaxRule] = RULES) -> Iterator[Solution]:
+def find_solutions(
+    text: str, *, max_states: int = MAX_STATES, rules: Mapping[str, SyntaxRule] = RULES
+) -> Iterator[Solution]:
     """Yield the texts that parse, the least doubtful first, with their steps; if none does, the best other.
 
     most: how many states are looked at. Yields nothing for a text that parses, or that Python
@@ -47,7 +49,9 @@ def find_solutions(text: str, *, max_states: int = MAX_STATES, rules: Mapping[st
     start = BrokenSource(text, problem)
     best = Solution(text, (), 0, start.remaining_tokens)
     order = itertools.count()
-    frontier: list[tuple[int, int, int, Solution, BrokenSource]] = [(0, start.remaining_tokens, next(order), best, start)]
+    frontier: list[tuple[int, int, int, Solution, BrokenSource]] = [
+        (0, start.remaining_tokens, next(order), best, start)
+    ]
     seen = {text}
     has_found = False
     while frontier and max_states > 0:
@@ -61,7 +65,16 @@ def find_solutions(text: str, *, max_states: int = MAX_STATES, rules: Mapping[st
                 yield successor
             else:
                 next_solution, next_source = successor
-                heapq.heappush(frontier, (next_solution.penalty, next_source.remaining_tokens, next(order), next_solution, next_source))
+                heapq.heappush(
+                    frontier,
+                    (
+                        next_solution.penalty,
+                        next_source.remaining_tokens,
+                        next(order),
+                        next_solution,
+                        next_source,
+                    ),
+                )
     if not has_found and best.steps:
         yield best
 

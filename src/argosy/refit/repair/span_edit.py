@@ -46,7 +46,9 @@ def next_line_start(text: str, offset: int) -> int:
 
 def whole_lines_span(text: str, statements: Sequence[SourceStatement]) -> tuple[int, int]:
     """Return the span of the whole lines that `statements`, which follow each other, stand on."""
-    return line_start(text, statements[0].first_token.start), next_line_start(text, statements[-1].last_token.end)
+    return line_start(text, statements[0].first_token.start), next_line_start(
+        text, statements[-1].last_token.end
+    )
 
 
 def detect_newline(text: str) -> str:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from argosy.refit.repair.pipeline import RepairState, build_proposal, inspect_parsed, search_repair
+from argosy.refit.core.discovery import scan_tree
 from argosy.refit.repair.name_resolution.project_names import read_project_names
-from argosy.refit.repair.proposal import RepairProposal
 from argosy.refit.repair.parallel_map import parallel_map
+from argosy.refit.repair.pipeline import RepairState, build_proposal, inspect_parsed, search_repair
+from argosy.refit.repair.proposal import RepairProposal
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.transaction.atomic_replace import Conflict
 from argosy.refit.transaction.file_transaction import Transaction, lock_tree
-from argosy.refit.core.discovery import scan_tree
 from argosy.source.gc_pause import pause_gc
 from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText, Unparsed, read_source
@@ -62,7 +62,9 @@ def repair_tree(
     states = [
         *triaged.parsing,
         *parallel_map(
-            lambda item: search_repair(*item), broken, lambda done: notify("looking for repairs", done, len(broken))
+            lambda item: search_repair(*item),
+            broken,
+            lambda done: notify("looking for repairs", done, len(broken)),
         ),
     ]
     names = {name for item in states for name in item.unbound_names}
@@ -136,7 +138,9 @@ class _TriagedFiles(msgspec.Struct, frozen=True):
     unreadable: list[Unparsed]
 
 
-def _triage(folder: str, paths: Sequence[str], missing_packages: Collection[str], notify: ProgressCallback) -> _TriagedFiles:
+def _triage(
+    folder: str, paths: Sequence[str], missing_packages: Collection[str], notify: ProgressCallback
+) -> _TriagedFiles:
     triaged = _TriagedFiles([], [], [])
     with pause_gc():
         for done, path in enumerate(paths):

@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.analysis.lenient_tokens import Token, tokenize_leniently
+from argosy.refit.repair.span_edit import SpanEdit
 
 _MAY_SPAN_LINES: Final = frozenset({"string", "open"})
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -46,7 +46,9 @@ def _spans_after(edits: Sequence[SpanEdit]) -> list[tuple[int, int]]:
     return found
 
 
-def _tokens_outside(text: str, spans: Sequence[tuple[int, int]], others: Sequence[str]) -> list[tuple[str, int]]:
+def _tokens_outside(
+    text: str, spans: Sequence[tuple[int, int]], others: Sequence[str]
+) -> list[tuple[str, int]]:
     """Return the tokens on lines that no span touches, with the column of each that begins a line.
 
     others: what stands in place of each span in the other text.

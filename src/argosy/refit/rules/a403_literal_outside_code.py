@@ -15,11 +15,11 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from argosy.refit.analysis.addresses.address_text import can_hold_address, find_addresses
 from argosy.refit.analysis.addresses.name_semantics import is_comparison_name, split_name_words
-from argosy.refit.analysis.addresses.address_text import find_addresses, can_hold_address
-from argosy.refit.core.source_file import TextFile
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import TextFile
 
 _FILE_PATTERNS = (
     *("*.yaml", "*.yml", "Dockerfile*", "*.Dockerfile", "*.dockerfile", "Containerfile*", "*.env", ".env*"),
@@ -42,7 +42,9 @@ _LINE_KEY = re.compile(
 )
 _NEAREST_KEY = re.compile(r"([A-Za-z_][\w.-]*)[\"']?\s*[:=]\s*[\"']?(?:[a-z]+://[^\s]*)?$")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")
-_MESSAGE_LINE = re.compile(r"^\s*(?:@?echo|printf|Write-Host|log\w*|info|warn\w*|error|die|#|//|;|rem\b|::)", re.I)
+_MESSAGE_LINE = re.compile(
+    r"^\s*(?:@?echo|printf|Write-Host|log\w*|info|warn\w*|error|die|#|//|;|rem\b|::)", re.I
+)
 _COMPARING_LINE = re.compile(
     r"==|!=|=~|\[\[?\s|\bgrep\b|\bsed\b|\bawk\b|\bcase\b|-eq\b|-like\b|-match\b|\btest\s|\|\s*tr\b"
 )
@@ -84,7 +86,13 @@ def _is_fleet_file(file: TextFile) -> bool:
     return _FLEET_FILE.search(file.data) is not None and b"agents:" in file.data
 
 
-RULE = Rule(code="A403", title="literal address outside code", action="review", file_patterns=_FILE_PATTERNS, check_text=check)
+RULE = Rule(
+    code="A403",
+    title="literal address outside code",
+    action="review",
+    file_patterns=_FILE_PATTERNS,
+    check_text=check,
+)
 
 MUST = (
     RuleCase(
@@ -107,8 +115,12 @@ MUST_NOT = (
     RuleCase(files={"fleet.yaml": "fleet: f\nenvironments: {development: {a: 10.0.0.1}}\nagents: {}\n"}),
     RuleCase(files={"a.yaml": "# host: 192.168.1.2\nport: 5555  # such as tcp://192.168.1.2:5555\n"}),
     RuleCase(files={"a.yaml": "subnet: 172.20.0.0/16\nip_range: 10.0.0.0/8\nversion: 1.2.3.4\n"}),
-    RuleCase(files={"a.yaml": "host: 0.0.0.0\nbind: tcp://*:5555\nallowed_hosts: [localhost, 192.168.1.2]\n"}),
-    RuleCase(files={"run.sh": 'echo "see http://192.168.1.2:80"\nif [ "$HOST" = "192.168.1.2" ]; then :; fi\n'}),
+    RuleCase(
+        files={"a.yaml": "host: 0.0.0.0\nbind: tcp://*:5555\nallowed_hosts: [localhost, 192.168.1.2]\n"}
+    ),
+    RuleCase(
+        files={"run.sh": 'echo "see http://192.168.1.2:80"\nif [ "$HOST" = "192.168.1.2" ]; then :; fi\n'}
+    ),
     RuleCase(files={"Dockerfile": "HEALTHCHECK CMD curl -f http://localhost:8000/health\nEXPOSE 80\n"}),
     RuleCase(
         files={

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.analysis.addresses.fleet_lookup import FleetAddressIndex
 from argosy.refit.analysis.addresses.address_defaults import ADDRESS_DEFAULTS
+from argosy.refit.analysis.addresses.fleet_lookup import FleetAddressIndex
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_tree import SourceTree
 
 
@@ -82,7 +82,9 @@ MUST = (
         'REDIS_HOST = "10.0.0.2"  # <--\nREDIS_PORT = 6380  # <--\n',
         fleet=_FLEET_TEXT,
     ),
-    RuleCase(files={".env": "SYSTEM_DIGITAL_TWIN_PORT=7120  # <--\nPC2_IP=10.0.0.1  # <--\n"}, fleet=_FLEET_TEXT),
+    RuleCase(
+        files={".env": "SYSTEM_DIGITAL_TWIN_PORT=7120  # <--\nPC2_IP=10.0.0.1  # <--\n"}, fleet=_FLEET_TEXT
+    ),
 )
 MUST_NOT = (
     RuleCase('import os\nPORT = int(os.environ.get("SYSTEM_DIGITAL_TWIN_PORT", 7220))\n', fleet=_FLEET_TEXT),

@@ -12,14 +12,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from argosy.refit.analysis.addresses.address_text import parse_address_text
 from argosy.refit.analysis.addresses.name_semantics import is_bind_call, is_connect_call, is_inert_call
+from argosy.refit.analysis.addresses.name_values import NameValues
 from argosy.refit.analysis.ast_queries import fstring_template, last_name
 from argosy.refit.analysis.testing_code import is_test_file
-from argosy.refit.analysis.addresses.address_text import parse_address_text
-from argosy.refit.analysis.addresses.name_values import NameValues
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 from argosy.source.name_scopes import NameScope
 
 _CLIENT_SCHEMES = ("http", "https", "ws", "wss", "redis", "nats", "amqp", "mongodb", "postgresql")
@@ -49,7 +49,9 @@ def _find_wildcard(file: PythonFile, value: ast.expr, scope: NameScope, is_conne
         text = fstring_template(value)
         host = _host_expression(value)
         is_used = is_connecting or text.startswith(tuple(f"{scheme}://" for scheme in _CLIENT_SCHEMES))
-        return _wildcard_in_text(text, is_connecting) or (_wildcard_behind_name(file, host, scope) if host and is_used else "")
+        return _wildcard_in_text(text, is_connecting) or (
+            _wildcard_behind_name(file, host, scope) if host and is_used else ""
+        )
     if isinstance(value, ast.Name | ast.Attribute) and is_connecting:
         for inner, inner_scope in file.compute_once(NameValues).possible_values(value, scope):
             if isinstance(inner, ast.JoinedStr | ast.Constant) and (

@@ -16,9 +16,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
-from argosy.refit.analysis.facts.code_fragments import CODE_FRAGMENTS, CodeFragment, CodeFragments, iter_enclosing
+from argosy.refit.analysis.facts.code_fragments import (
+    CODE_FRAGMENTS,
+    CodeFragment,
+    CodeFragments,
+    iter_enclosing,
+)
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_tree import SourceTree
 
 _MIN_NODES_IN_ONE_FILE = 48
@@ -29,7 +34,7 @@ class FragmentCopy(NamedTuple):
     """A unit in its place. at: where among the units of its file."""
 
     path: str
-    index: int
+    position: int
     fragment: CodeFragment
 
 
@@ -50,7 +55,7 @@ def find_copy_groups(tree: SourceTree) -> tuple[tuple[FragmentCopy, ...], ...]:
     found = [
         copies
         for copies in groups.values()
-        if not all(_is_nested_copy(files[copy.path], copy.index, groups) for copy in copies)
+        if not all(_is_nested_copy(files[copy.path], copy.position, groups) for copy in copies)
     ]
     return tuple(sorted(found, key=lambda copies: -len(copies) * copies[0].fragment.line_count))
 
@@ -79,7 +84,9 @@ def _make_finding(copy: FragmentCopy, copies: tuple[FragmentCopy, ...]) -> Findi
     subject = f"`{fragment.name}`" if fragment.name else "this file"
     locations = ", ".join(f"{other.path}:{other.fragment.line}" for other in others[:_MAX_SHOWN])
     more = f" and {len(others) - _MAX_SHOWN} more" if len(others) > _MAX_SHOWN else ""
-    identical_text = "none" if not identical_count else "all" if identical_count == len(others) else str(identical_count)
+    identical_text = (
+        "none" if not identical_count else "all" if identical_count == len(others) else str(identical_count)
+    )
     message = (
         f"{subject} ({fragment.line_count} lines) is one of {len(copies)} copies up to names and constants, "
         f"{identical_text} of the others word for word: {locations}{more}"
@@ -133,7 +140,8 @@ MUST = (
     # One method of classes that differ, under other names.
     RuleCase(
         files={
-            "a.py": _loop_source("A", "_health_check_loop", "1000", mark=_MARK) + "    def more(self): return 1\n",
+            "a.py": _loop_source("A", "_health_check_loop", "1000", mark=_MARK)
+            + "    def more(self): return 1\n",
             "b.py": _loop_source("B", "answer", "5", mark=_MARK, more=_MORE),
         }
     ),
@@ -145,7 +153,12 @@ MUST = (
         }
     ),
     # Whole files, told at their first line.
-    RuleCase(files={"a.py": "# <--\n" + _loop_source("A", "f", "1"), "b.py": "# <--\n\n" + _loop_source("B", "f", "2")}),
+    RuleCase(
+        files={
+            "a.py": "# <--\n" + _loop_source("A", "f", "1"),
+            "b.py": "# <--\n\n" + _loop_source("B", "f", "2"),
+        }
+    ),
     # A third copy elsewhere brings all of them.
     RuleCase(
         files={
@@ -157,7 +170,12 @@ MUST = (
 )
 MUST_NOT = (
     # Something else is done.
-    RuleCase(files={"a.py": _loop_source("A", "f", "1"), "b.py": _loop_source("B", "f", "1", pause="time.sleep(2 * B.t)")}),
+    RuleCase(
+        files={
+            "a.py": _loop_source("A", "f", "1"),
+            "b.py": _loop_source("B", "f", "1", pause="time.sleep(2 * B.t)"),
+        }
+    ),
     # Two names in one, the same name twice in the other.
     RuleCase(
         files={
@@ -165,8 +183,15 @@ MUST_NOT = (
             "b.py": _loop_source("B", "f", "1").replace("self.b_socket.recv", "self.other.recv"),
         }
     ),
-    RuleCase(files={"a.py": _STORING_CLASS.format(name="A"), "b.py": "import b\n" + _STORING_CLASS.format(name="B")}),
+    RuleCase(
+        files={
+            "a.py": _STORING_CLASS.format(name="A"),
+            "b.py": "import b\n" + _STORING_CLASS.format(name="B"),
+        }
+    ),
     RuleCase(_loop_source("A", "f", "1") + _loop_source("B", "g", "2") + _OTHER),
-    RuleCase(files={"a.py": "class A:\n    x: int\n    y: int = 1\n" * 9, "b.py": "class B:\n    x: str\n" * 9}),
+    RuleCase(
+        files={"a.py": "class A:\n    x: int\n    y: int = 1\n" * 9, "b.py": "class B:\n    x: str\n" * 9}
+    ),
     RuleCase(files={"a/__init__.py": "", "b/__init__.py": ""}),
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from argosy.refit.analysis.facts.fleet_programs import make_fleet_finding
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_tree import SourceTree
 
 _CYCLE_CODES = ("cycle", "self-edge")
@@ -23,7 +23,9 @@ def check(tree: SourceTree) -> Iterator[Finding]:
     for fault in tree.fleet_faults:
         if fault.code in _CYCLE_CODES:
             message = " ".join(fault.message.split())
-            yield make_fleet_finding(tree, fault.where, message, symbol=message.split("`")[1], hint=fault.hint)
+            yield make_fleet_finding(
+                tree, fault.where, message, symbol=message.split("`")[1], hint=fault.hint
+            )
 
 
 RULE = Rule(code="D501", title="cycle", action="review", check_tree=check, is_fleet_rule=True)

@@ -16,12 +16,17 @@ from collections.abc import Iterator, Mapping
 
 from argosy.engine.explain.agent_sources import AgentSources
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
+from argosy.refit.analysis.facts.fleet_programs import (
+    build_source_cache,
+    make_fleet_finding,
+    require_fleet,
+    resolve_tree_path,
+)
+from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
 from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
 from argosy.refit.analysis.facts.module_ports import MODULE_PORTS, DerivedPort
-from argosy.refit.analysis.facts.fleet_programs import make_fleet_finding, require_fleet, resolve_tree_path, build_source_cache
-from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_tree import SourceTree
 
 _QUOTED_NAME = re.compile(r"`([^`]+)`")
@@ -63,7 +68,9 @@ def _declared_owners(fleet: Fleet) -> dict[tuple[str | None, int], str]:
     return owners
 
 
-def _check_bound_ports(tree: SourceTree, path: str, agent: AgentSpec, owners: PortOwners) -> Iterator[Finding]:
+def _check_bound_ports(
+    tree: SourceTree, path: str, agent: AgentSpec, owners: PortOwners
+) -> Iterator[Finding]:
     facts = tree.fact(MODULE_PORTS, path)
     for item in facts.bound if facts is not None else ():
         owner = owners.get((agent.machine, item.port), agent.name)

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
-from argosy.refit.analysis.facts.fleet_programs import require_fleet, resolve_tree_path, find_tree_edges
-from argosy.refit.analysis.facts.peer_references import PEER_REFERENCES
+from argosy.refit.analysis.facts.fleet_programs import find_tree_edges, require_fleet, resolve_tree_path
 from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
-from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
-from argosy.refit.core.source_tree import SourceTree
+from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
+from argosy.refit.analysis.facts.peer_references import PEER_REFERENCES
 from argosy.refit.analysis.source_edges import describe_undeclared_edge
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_tree import SourceTree
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
@@ -32,7 +32,9 @@ def check(tree: SourceTree) -> Iterator[Finding]:
         places = [f"{resolve_tree_path(tree, spot.path)}:{spot.line}" for spot in locations[:3]]
         message = describe_undeclared_edge(agent, other, places)
         hint = f"`wants: [{', '.join([*spec.wants, other])}]` of `{agent}` ({spec.where})"
-        yield Finding(path, locations[0].line, locations[0].column, "", message, symbol=f"{agent}-{other}", hint=hint)
+        yield Finding(
+            path, locations[0].line, locations[0].column, "", message, symbol=f"{agent}-{other}", hint=hint
+        )
 
 
 RULE = Rule(
@@ -63,7 +65,10 @@ MUST = (
     ),
 )
 MUST_NOT = (
-    RuleCase(files={"a.py": 's.connect("tcp://h:5503")\ns.connect("tcp://h:5501")\n', "b.py": ""}, fleet=_FLEET_TEXT),
+    RuleCase(
+        files={"a.py": 's.connect("tcp://h:5503")\ns.connect("tcp://h:5501")\n', "b.py": ""},
+        fleet=_FLEET_TEXT,
+    ),
     RuleCase(
         files={
             "a.py": "import shared\n",

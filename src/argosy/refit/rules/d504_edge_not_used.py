@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
-from argosy.refit.analysis.facts.fleet_programs import make_fleet_finding, require_fleet, find_tree_edges
-from argosy.refit.analysis.facts.peer_references import PEER_REFERENCES
+from argosy.refit.analysis.facts.fleet_programs import find_tree_edges, make_fleet_finding, require_fleet
 from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
-from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
-from argosy.refit.core.source_tree import SourceTree
+from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
+from argosy.refit.analysis.facts.peer_references import PEER_REFERENCES
 from argosy.refit.analysis.source_edges import NO_TRACE_REASON, describe_unused_edge
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_tree import SourceTree
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.core.source_file import PythonFile
-from argosy.refit.core.finding import Finding
 from argosy.refit.analysis.health.health_endpoints import find_health_routes, find_health_sockets
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 
 
 def check(file: PythonFile) -> Iterator[Finding]:

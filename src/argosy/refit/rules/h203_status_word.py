@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.agent.health import Status, is_known_status_word, normalize_status
-from argosy.refit.core.source_file import PythonFile
-from argosy.refit.core.finding import Finding
 from argosy.refit.analysis.health.status_words import find_status_words
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 
 _STANDARD_WORDS = frozenset(status.value for status in Status)
 
@@ -36,7 +36,11 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 
 RULE = Rule(
-    code="H203", title="status word outside the standard", action="review", required_words=(b"status",), check_file=check
+    code="H203",
+    title="status word outside the standard",
+    action="review",
+    required_words=(b"status",),
+    check_file=check,
 )
 
 MUST = (

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.core.source_file import PythonFile
-from argosy.refit.core.finding import Finding
 from argosy.refit.analysis.health.health_endpoints import find_beacon_sockets
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -25,7 +25,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
         yield file.make_finding(creation.call, message, creation.scope, symbol=place.name)
 
 
-RULE = Rule(code="H204", title="health beacon", action="review", required_words=(b"PUB", b"PUSH"), check_file=check)
+RULE = Rule(
+    code="H204", title="health beacon", action="review", required_words=(b"PUB", b"PUSH"), check_file=check
+)
 
 _MADE = (
     "import time, zmq\n\nclass A:\n    def __init__(self, c):\n"

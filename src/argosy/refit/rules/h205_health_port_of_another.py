@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from argosy.refit.analysis.facts.fleet_programs import build_source_cache, require_fleet, resolve_tree_path
 from argosy.refit.analysis.facts.health_ports import HEALTH_PORTS
-from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
-from argosy.refit.analysis.facts.fleet_programs import require_fleet, resolve_tree_path, build_source_cache
 from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
+from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_tree import SourceTree
 
 

@@ -19,19 +19,24 @@ from collections.abc import Iterator
 
 from argosy.refit.analysis.facts.external_imports import EXTERNAL_IMPORTS
 from argosy.refit.analysis.facts.installed_packages import INSTALLS
+from argosy.refit.analysis.requirement_lists import (
+    RequirementList,
+    find_imported_modules,
+    find_requirement_lists,
+    local_top_modules,
+)
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
-from argosy.refit.analysis.requirement_lists import RequirementList, find_requirement_lists, find_imported_modules, local_top_modules
+from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_tree import SourceTree
 from argosy.source.distributions import (
     bundled_modules,
-    modules_provided_by,
+    can_provide,
     find_providers,
     is_provider,
     is_tool,
     loaders_of,
-    can_provide,
     modules_of_distribution,
+    modules_provided_by,
 )
 
 
@@ -43,11 +48,21 @@ def check(tree: SourceTree) -> Iterator[Finding]:
         if not imported_modules:
             continue
         projects = {item.requirements.project for item in tree.compute_once(find_requirement_lists)}
-        yield from _find_unused(requirement_list, imported_modules, modules_in_text, projects, tree.compute_once(local_top_modules))
+        yield from _find_unused(
+            requirement_list,
+            imported_modules,
+            modules_in_text,
+            projects,
+            tree.compute_once(local_top_modules),
+        )
 
 
 def _find_unused(
-    requirement_list: RequirementList, imported_modules: set[str], modules_in_text: set[str], projects: set[str], local: frozenset[str]
+    requirement_list: RequirementList,
+    imported_modules: set[str],
+    modules_in_text: set[str],
+    projects: set[str],
+    local: frozenset[str],
 ) -> Iterator[Finding]:
     names = {item.name for item in requirement_list.requirements.packages}
     used = find_providers(names, imported_modules | modules_in_text)

@@ -16,13 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from argosy.refit.analysis.facts.external_imports import EXTERNAL_IMPORTS, ExternalImports, ExternalPackageImport
+from argosy.refit.analysis.facts.external_imports import (
+    EXTERNAL_IMPORTS,
+    ExternalImports,
+    ExternalPackageImport,
+)
 from argosy.refit.analysis.facts.installed_packages import INSTALLS
-from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
 from argosy.refit.analysis.requirement_lists import RequirementList, find_requirement_lists, local_top_modules
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_tree import SourceTree
-from argosy.source.distributions import bundled_modules, is_provider, can_provide, normalize_name
+from argosy.source.distributions import bundled_modules, can_provide, is_provider, normalize_name
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
@@ -36,26 +40,36 @@ def check(tree: SourceTree) -> Iterator[Finding]:
         list_indexes = tuple(at for at, supply in enumerate(requirement_lists) if path in supply.files)
         if list_indexes:
             if list_indexes not in installed_by_lists:
-                installed_by_lists[list_indexes] = _InstalledPackages([requirement_lists[at] for at in list_indexes], local)
+                installed_by_lists[list_indexes] = _InstalledPackages(
+                    [requirement_lists[at] for at in list_indexes], local
+                )
             _add_missing(missing, installed_by_lists[list_indexes], path, imported[path])
     for top_module, imports in sorted(missing.items()):
         yield _make_finding(top_module, imports, "nothing that is for it installs it")
     by_path = {supply.path: supply for supply in requirement_lists}
     for requirement_list in requirement_lists:
         if requirement_list.is_dockerfile and requirement_list.is_self_contained:
-            installed = _InstalledPackages([requirement_list, *(by_path[path] for path in requirement_list.includes)], local)
+            installed = _InstalledPackages(
+                [requirement_list, *(by_path[path] for path in requirement_list.includes)], local
+            )
             missing_in_image: dict[str, list[tuple[str, ExternalPackageImport]]] = {}
             for path in sorted(requirement_list.files & imported.keys()):
                 _add_missing(missing_in_image, installed, path, imported[path])
             for top_module, imports in sorted(missing_in_image.items()):
                 if top_module not in missing:
                     yield _make_finding(
-                        top_module, imports, f"the image of `{requirement_list.path}` holds the file without it", requirement_list.path
+                        top_module,
+                        imports,
+                        f"the image of `{requirement_list.path}` holds the file without it",
+                        requirement_list.path,
                     )
 
 
 def _add_missing(
-    missing: dict[str, list[tuple[str, ExternalPackageImport]]], installed: _InstalledPackages, path: str, imported: ExternalImports
+    missing: dict[str, list[tuple[str, ExternalPackageImport]]],
+    installed: _InstalledPackages,
+    path: str,
+    imported: ExternalImports,
 ) -> None:
     if imported.is_test_file or path.endswith("setup.py"):
         return
@@ -64,11 +78,20 @@ def _add_missing(
             missing.setdefault(item.top_module, []).append((path, item))
 
 
-def _make_finding(top_module: str, imports: list[tuple[str, ExternalPackageImport]], reason: str, image_path: str = "") -> Finding:
+def _make_finding(
+    top_module: str, imports: list[tuple[str, ExternalPackageImport]], reason: str, image_path: str = ""
+) -> Finding:
     path, item = imports[0]
     more = f", and in {len(imports) - 1} more files" if len(imports) > 1 else ""
     message = f"`{top_module}` is imported here{more}, and {reason}"
-    return Finding(path, item.line, item.column, "", message, symbol=f"{top_module}:{image_path}" if image_path else top_module)
+    return Finding(
+        path,
+        item.line,
+        item.column,
+        "",
+        message,
+        symbol=f"{top_module}:{image_path}" if image_path else top_module,
+    )
 
 
 class _InstalledPackages:
@@ -91,7 +114,9 @@ class _InstalledPackages:
                 self.has_unnamed
                 or top_module in self.local
                 or top_module in self.bundled
-                or any(is_provider(name, [top_module]) or can_provide(name, top_module) for name in self.names)
+                or any(
+                    is_provider(name, [top_module]) or can_provide(name, top_module) for name in self.names
+                )
                 or normalize_name(top_module) in ("setuptools", "pkg-resources", "pip")
             )
         return self.known[top_module]
@@ -161,7 +186,9 @@ MUST_NOT = (
     RuleCase(files={"tests/test_a.py": "import numpy\n", "requirements.txt": "pyzmq\n"}),
     RuleCase(files={"a.py": "import numpy\n", "requirements.txt": "pyzmq\n-e git+https://x/y\n"}),
     RuleCase(files={"a.py": "import numpy\n", "sub/requirements.txt": "pyzmq\n", "sub/b.py": "import zmq\n"}),
-    RuleCase(files={"a.py": "import numpy\n", "requirements.txt": "pyzmq\n", "requirements-test.txt": "numpy\n"}),
+    RuleCase(
+        files={"a.py": "import numpy\n", "requirements.txt": "pyzmq\n", "requirements-test.txt": "numpy\n"}
+    ),
     RuleCase(
         files={
             "a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy\n",

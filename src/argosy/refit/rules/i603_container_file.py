@@ -19,16 +19,23 @@ import re
 from collections.abc import Iterator, Mapping
 
 from argosy.fleet.dockerfile import find_dockerfile_faults, read_instructions
-from argosy.refit.analysis.facts.container_files import CONTAINER_FILES, ComposeFileFacts, ComposeServiceFacts, ContainerCommand
+from argosy.refit.analysis.facts.container_files import (
+    CONTAINER_FILES,
+    ComposeFileFacts,
+    ComposeServiceFacts,
+    ContainerCommand,
+)
 from argosy.refit.analysis.facts.installed_packages import INSTALLS
-from argosy.refit.core.source_file import TextFile
-from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
 from argosy.refit.analysis.requirement_lists import find_build_context, join_context
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import TextFile
 from argosy.refit.core.source_tree import SourceTree
 from argosy.source.install_manifests import DOCKERFILE_PATTERNS, FileInstalls
 
-_PLAIN_BASE_IMAGE = re.compile(r"(?:docker\.io/)?(?:library/)?(?:python|debian|ubuntu|alpine|nvidia/cuda)(?:[:@]|$)")
+_PLAIN_BASE_IMAGE = re.compile(
+    r"(?:docker\.io/)?(?:library/)?(?:python|debian|ubuntu|alpine|nvidia/cuda)(?:[:@]|$)"
+)
 _USER_CREATION = re.compile(r"(?:useradd|adduser|addgroup)\b[^;&|]*")
 _SCRIPT_PATH = re.compile(r"[\w./-]+\.(?:py|sh)")
 _INTERPRETERS = frozenset({"python", "python3", "sh", "bash", "/bin/sh", "/bin/bash"})
@@ -46,7 +53,9 @@ def check_text(file: TextFile) -> Iterator[Finding]:
             has_plain_base = bool(words) and _PLAIN_BASE_IMAGE.match(words[0]) is not None
             created_users = created_users if words and not has_plain_base else []
         elif item.keyword == "RUN":
-            created_users += [part for found in _USER_CREATION.findall(item.arguments) for part in found.split()]
+            created_users += [
+                part for found in _USER_CREATION.findall(item.arguments) for part in found.split()
+            ]
         elif item.keyword == "USER" and has_plain_base:
             user = item.arguments.partition(":")[0]
             if user.isidentifier() and user not in ("root", "nobody") and user not in created_users:
@@ -71,10 +80,14 @@ def check(tree: SourceTree) -> Iterator[Finding]:
             build_contexts = contexts.get(path) or {find_build_context(tree, path, image_installs)}
             yield from _check_copies(tree, path, image_installs, build_contexts)
             if facts.dockerfile.command is not None:
-                yield from _check_command(tree, path, facts.dockerfile.command, image_installs, build_contexts)
+                yield from _check_command(
+                    tree, path, facts.dockerfile.command, image_installs, build_contexts
+                )
 
 
-def _check_copies(tree: SourceTree, path: str, installs: FileInstalls, contexts: set[str]) -> Iterator[Finding]:
+def _check_copies(
+    tree: SourceTree, path: str, installs: FileInstalls, contexts: set[str]
+) -> Iterator[Finding]:
     for copied in installs.copies or ():
         for source in copied.sources:
             if "$" in source or "://" in source or source.startswith("git@"):
@@ -85,7 +98,9 @@ def _check_copies(tree: SourceTree, path: str, installs: FileInstalls, contexts:
                 yield Finding(path, copied.line, 1, "", message, symbol=source)
 
 
-def _check_command(tree: SourceTree, path: str, command: ContainerCommand, installs: FileInstalls, contexts: set[str]) -> Iterator[Finding]:
+def _check_command(
+    tree: SourceTree, path: str, command: ContainerCommand, installs: FileInstalls, contexts: set[str]
+) -> Iterator[Finding]:
     """Tell a script that a copied folder should hold, and does not."""
     script = next((word for word in command.argv if _SCRIPT_PATH.fullmatch(word)), "")
     if not script or (command.argv[0] != script and command.argv[0] not in _INTERPRETERS):
@@ -102,7 +117,9 @@ def _check_command(tree: SourceTree, path: str, command: ContainerCommand, insta
                 return
             if inside.startswith(target.rstrip("/") + "/"):
                 origins.append(posixpath.join(source, inside[len(target.rstrip("/")) + 1 :]))
-    if origins and not any(tree.has_path(join_context(context, one)) for context in contexts for one in origins):
+    if origins and not any(
+        tree.has_path(join_context(context, one)) for context in contexts for one in origins
+    ):
         message = f"`{script}` is what the image starts, and `{origins[-1]}` is not in the tree"
         yield Finding(path, command.line, 1, "", message, symbol=script)
 
@@ -116,7 +133,9 @@ def _check_compose_file(tree: SourceTree, path: str, compose: ComposeFileFacts) 
                 sibling_services[one.name] = sibling_services.get(one.name, False) or one.has_image_or_build
     port_owners: dict[str, str] = {}
     for service in compose.services:
-        yield from _check_service(tree, path, service, sibling_services, has_external_services=compose.has_external_services)
+        yield from _check_service(
+            tree, path, service, sibling_services, has_external_services=compose.has_external_services
+        )
         for port in service.ports:
             owner = port_owners.setdefault(port.host_binding, service.name)
             if owner != service.name and not service.has_profile:
@@ -126,7 +145,12 @@ def _check_compose_file(tree: SourceTree, path: str, compose: ComposeFileFacts) 
 
 
 def _check_service(
-    tree: SourceTree, path: str, service: ComposeServiceFacts, sibling_services: Mapping[str, bool], *, has_external_services: bool
+    tree: SourceTree,
+    path: str,
+    service: ComposeServiceFacts,
+    sibling_services: Mapping[str, bool],
+    *,
+    has_external_services: bool,
 ) -> Iterator[Finding]:
     def make_finding(message: str, subject: str) -> Finding:
         return Finding(path, service.line, service.column, "", message, symbol=f"{service.name}:{subject}")
@@ -139,7 +163,9 @@ def _check_service(
         if not tree.has_path(context or "."):
             yield make_finding(f"`{service.name}` is built from `{context}`, which is not there", "context")
         elif service.dockerfile and not tree.has_path(dockerfile):
-            yield make_finding(f"`{service.name}` is built by `{dockerfile}`, which is not there", "dockerfile")
+            yield make_finding(
+                f"`{service.name}` is built by `{dockerfile}`, which is not there", "dockerfile"
+            )
     for need in service.depends_on:
         if need not in sibling_services and not has_external_services:
             yield make_finding(f"`{service.name}` depends on `{need}`, and no service is called so", need)
@@ -160,10 +186,13 @@ RULE = Rule(
 _COMPOSE = "services:\n  a:\n    build: .\n    ports: ['80:80']\n"
 MUST = (
     RuleCase(
-        files={"Dockerfile": "FROM python:3.12\n    LANG=C \\\n    TZ=UTC\nUSER ai\nCMD\n"}, expected_lines=(2, 4, 5)
+        files={"Dockerfile": "FROM python:3.12\n    LANG=C \\\n    TZ=UTC\nUSER ai\nCMD\n"},
+        expected_lines=(2, 4, 5),
     ),
     RuleCase(files={"Dockerfile": "RUN true\nFROM python\nCMD ['python', 'a.py']\n"}, expected_lines=(1, 3)),
-    RuleCase(files={"Dockerfile": "FROM python\nCOPY gone.txt a.py /app/\n", "a.py": ""}, expected_lines=(2,)),
+    RuleCase(
+        files={"Dockerfile": "FROM python\nCOPY gone.txt a.py /app/\n", "a.py": ""}, expected_lines=(2,)
+    ),
     RuleCase(
         files={
             "docker/x/Dockerfile": "FROM python\nWORKDIR /app\nCOPY src /app/src\n"

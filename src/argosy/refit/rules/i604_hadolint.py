@@ -15,10 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from argosy.fleet.dockerfile import find_dockerfile_faults
-from argosy.refit.core.source_file import TextFile
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.hadolint import CONFIG_NAMES, HadolintError, HadolintFinding, run_hadolint, describe_missing_hadolint
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.hadolint import (
+    CONFIG_NAMES,
+    HadolintError,
+    HadolintFinding,
+    describe_missing_hadolint,
+    run_hadolint,
+)
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import TextFile
 from argosy.source.install_manifests import DOCKERFILE_PATTERNS
 
 _REPORTED_LEVELS = ("error", "warning")
@@ -34,16 +40,28 @@ def check(files: Sequence[TextFile]) -> list[Iterator[Finding]]:
             raise
         # Whichever it is that makes it fail, the others are told.
         return [_check_alone(file) for file in files]
-    return [_make_findings(file, remarks, config_error) for file, remarks in zip(files, findings_by_file, strict=True)]
+    return [
+        _make_findings(file, remarks, config_error)
+        for file, remarks in zip(files, findings_by_file, strict=True)
+    ]
 
 
 def _check_alone(file: TextFile) -> Iterator[Finding]:
     yield from check([file])[0]
 
 
-def _make_findings(file: TextFile, remarks_of_file: Iterable[HadolintFinding], config_error: str) -> Iterator[Finding]:
+def _make_findings(
+    file: TextFile, remarks_of_file: Iterable[HadolintFinding], config_error: str
+) -> Iterator[Finding]:
     if config_error:
-        yield Finding(CONFIG_NAMES[0], 1, 1, "", f"hadolint cannot read it: {_as_one_line(config_error)}", symbol="config")
+        yield Finding(
+            CONFIG_NAMES[0],
+            1,
+            1,
+            "",
+            f"hadolint cannot read it: {_as_one_line(config_error)}",
+            symbol="config",
+        )
     faulty_lines = {item.line for item, _ in find_dockerfile_faults(file.text)}
     for remark in remarks_of_file:
         is_reported = bool(faulty_lines) if remark.code == _UNREADABLE else remark.line in faulty_lines
@@ -85,7 +103,9 @@ MUST = (
     RuleCase(files={"Dockerfile": "FROM python:3.12\nRUN if true; then\n"}, expected_lines=(2,)),
 )
 MUST_NOT = (
-    RuleCase(files={"Dockerfile": 'FROM python:3.12\nCOPY a.py /a.py\nCMD ["python", "/a.py"]\n', "a.py": ""}),
+    RuleCase(
+        files={"Dockerfile": 'FROM python:3.12\nCOPY a.py /a.py\nCMD ["python", "/a.py"]\n', "a.py": ""}
+    ),
     RuleCase(files={"Dockerfile": "FROM python:3.12\n    LANG=C\nRUN cd /x\n"}),
     RuleCase(files={"Dockerfile": "FROM python:3.12\nRUN apt-get install -y gcc=4\n"}),
     RuleCase(files={"Dockerfile": "FROM python:3.12\n# hadolint ignore=DL3004\nRUN sudo make\n"}),

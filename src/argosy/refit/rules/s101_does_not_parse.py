@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.refit.analysis.damage import DamageKind, diagnose
-from argosy.refit.core.source_file import BrokenFile
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import BrokenFile
 
 _STAGE_MESSAGES = {"read": "", "parse": "does not parse: ", "compile": "parses, and does not compile: "}
 
@@ -25,11 +25,21 @@ def check(file: BrokenFile) -> Iterator[Finding]:
     """Tell the first damage of a file that does not parse; of the others, what was refused."""
     unparsed = file.unparsed
     if unparsed.stage != "parse" or file.source is None:
-        yield file.make_finding(unparsed.line, unparsed.column, _STAGE_MESSAGES[unparsed.stage] + unparsed.message, symbol=unparsed.stage)
+        yield file.make_finding(
+            unparsed.line,
+            unparsed.column,
+            _STAGE_MESSAGES[unparsed.stage] + unparsed.message,
+            symbol=unparsed.stage,
+        )
         return
     diagnosis = diagnose(file.source, unparsed)
     if diagnosis.damage is DamageKind.OTHER:
-        yield file.make_finding(unparsed.line, unparsed.column, _STAGE_MESSAGES["parse"] + unparsed.message, symbol=diagnosis.damage.value)
+        yield file.make_finding(
+            unparsed.line,
+            unparsed.column,
+            _STAGE_MESSAGES["parse"] + unparsed.message,
+            symbol=diagnosis.damage.value,
+        )
         return
     line_note = "" if diagnosis.line == unparsed.line else f" in line {unparsed.line}"
     message = f"does not parse: {diagnosis.describe()} (Python{line_note}: {unparsed.message})"

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 from argosy.source.startup_check import diagnose_use_before_definition
 
 
@@ -22,7 +22,13 @@ def check(file: PythonFile) -> Iterator[Finding]:
         if item.bound_by is not None:
             startup_finding = diagnose_use_before_definition(item, lambda _: "")
             yield Finding(
-                file.path, item.line, item.column, "", startup_finding.message, symbol=item.name, hint=startup_finding.hint
+                file.path,
+                item.line,
+                item.column,
+                "",
+                startup_finding.message,
+                symbol=item.name,
+                hint=startup_finding.hint,
             )
 
 

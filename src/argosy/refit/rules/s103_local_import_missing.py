@@ -17,19 +17,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from argosy.refit.core.parse_failure_fact import PARSE_FAILURES
-from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
-from argosy.refit.analysis.facts.tree_modules import module_finder_for, build_facts_cache, follow_file_imports
 from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
+from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
+from argosy.refit.analysis.facts.tree_modules import build_facts_cache, follow_file_imports, module_finder_for
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.parse_failure_fact import PARSE_FAILURES
+from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_tree import SourceTree
 from argosy.source import control_flow
-from argosy.source.import_graph import MissingImport
 from argosy.source.file_facts import FileFacts
+from argosy.source.import_graph import MissingImport
 from argosy.source.module_finder import ModuleFinder, is_standard
-from argosy.source.startup_check import diagnose_missing_import
 from argosy.source.python_source import Unparsed
+from argosy.source.startup_check import diagnose_missing_import
 
 _STAGE_MESSAGES = {"read": "cannot be read", "parse": "does not parse", "compile": "does not compile"}
 
@@ -43,14 +43,31 @@ def check(tree: SourceTree, path: str) -> Iterator[Finding]:
     finder = module_finder_for(tree, path, imports)
     reported: set[str] = set()
     for item in sorted(closure.missing_imports, key=lambda item: (item.certainty, item.statement.line)):
-        if _is_relative_target_present(tree, path, item) if item.statement.level else _is_unreachable(tree, path, finder, item.module):
+        if (
+            _is_relative_target_present(tree, path, item)
+            if item.statement.level
+            else _is_unreachable(tree, path, finder, item.module)
+        ):
             continue
-        startup_finding, error = diagnose_missing_import(item, lambda module=item.module: _exported_names(finder, tree, module))  # type: ignore[misc]
+        startup_finding, error = diagnose_missing_import(
+            item,
+            lambda module=item.module: _exported_names(finder, tree, module),  # type: ignore[misc]
+        )
         if startup_finding.subject not in reported:
             reported.add(startup_finding.subject)
-            message = startup_finding.message + (" (its absence is caught)" if control_flow.is_caught(error, item.caught) else "")
+            message = startup_finding.message + (
+                " (its absence is caught)" if control_flow.is_caught(error, item.caught) else ""
+            )
             at = item.statement
-            yield Finding(path, at.line, at.column, "", message, symbol=startup_finding.subject, hint=startup_finding.hint)
+            yield Finding(
+                path,
+                at.line,
+                at.column,
+                "",
+                message,
+                symbol=startup_finding.subject,
+                hint=startup_finding.hint,
+            )
     for node in list(closure.nodes.values())[1:]:
         if isinstance(node.facts, Unparsed):
             step, unparsed = node.import_chain[-1], node.facts
@@ -58,7 +75,9 @@ def check(tree: SourceTree, path: str) -> Iterator[Finding]:
             if _is_unreachable(tree, path, finder, name):
                 continue
             location = f"{unparsed.path}:{unparsed.line}:{unparsed.column}"
-            message = f"imports `{name}`, which {_STAGE_MESSAGES[unparsed.stage]}: {unparsed.message} ({location})"
+            message = (
+                f"imports `{name}`, which {_STAGE_MESSAGES[unparsed.stage]}: {unparsed.message} ({location})"
+            )
             yield Finding(path, step.line, step.column, "", message, symbol=f"{name}:")
 
 

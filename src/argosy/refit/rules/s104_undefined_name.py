@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.analysis.facts.tree_modules import definition_paths
 from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
+from argosy.refit.analysis.facts.tree_modules import definition_paths
 from argosy.refit.analysis.facts.unbound_names import UNBOUND_NAMES
-from argosy.refit.core.source_file import module_name
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import module_name
 from argosy.refit.core.source_tree import SourceTree
-from argosy.source.startup_check import suggest_import, diagnose_use_before_definition, diagnose_undefined
+from argosy.source.startup_check import diagnose_undefined, diagnose_use_before_definition, suggest_import
 
 
 def check(tree: SourceTree, path: str) -> Iterator[Finding]:
@@ -36,7 +36,9 @@ def check(tree: SourceTree, path: str) -> Iterator[Finding]:
 
     reported = {item.name for item in unbound.uses_before_definition}
     startup_findings = [
-        (item.line, item.column, diagnose_use_before_definition(item, suggest)) for item in unbound.uses_before_definition if item.bound_by is None
+        (item.line, item.column, diagnose_use_before_definition(item, suggest))
+        for item in unbound.uses_before_definition
+        if item.bound_by is None
     ]
     startup_findings += [
         (item.line, item.column, diagnose_undefined(item, suggest))
@@ -44,11 +46,24 @@ def check(tree: SourceTree, path: str) -> Iterator[Finding]:
         if item.name not in reported
     ]
     for line, column, startup_finding in startup_findings:
-        yield Finding(path, line, column, "", startup_finding.message, symbol=startup_finding.subject, hint=startup_finding.hint)
+        yield Finding(
+            path,
+            line,
+            column,
+            "",
+            startup_finding.message,
+            symbol=startup_finding.subject,
+            hint=startup_finding.hint,
+        )
 
 
 RULE = Rule(
-    code="S104", title="undefined name", action="review", fact_kinds=(UNBOUND_NAMES,), shared_fact_kinds=(MODULE_EXPORTS,), check_links=check
+    code="S104",
+    title="undefined name",
+    action="review",
+    fact_kinds=(UNBOUND_NAMES,),
+    shared_fact_kinds=(MODULE_EXPORTS,),
+    check_links=check,
 )
 
 MUST = (

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from argosy.refit.analysis.facts.class_facts import CLASS_FACTS, TreeClass, find_ancestors, find_base
 from argosy.refit.analysis.facts.class_members import CLASS_MEMBERS, ClassMembers, MemberRead
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_tree import SourceTree
 
 _EMPTY_BASES = frozenset({"object", "ABC", "abc.ABC", "Generic", "typing.Generic", "Protocol"})
@@ -35,7 +35,11 @@ def check(tree: SourceTree, path: str) -> Iterator[Finding]:
         family = _find_family(tree, path, name)
         if family is None:
             continue
-        defined = {item for each in family for item in each.defined} | tree.compute_once(_names_set_from_outside) | _BUILTIN_ATTRIBUTES
+        defined = (
+            {item for each in family for item in each.defined}
+            | tree.compute_once(_names_set_from_outside)
+            | _BUILTIN_ATTRIBUTES
+        )
         reached = _methods_reached_at_start(family)
         first: dict[str, MemberRead] = {}
         for read in sorted(own.undefined_reads, key=lambda item: (item.method not in reached, item.line)):
@@ -48,7 +52,9 @@ def check(tree: SourceTree, path: str) -> Iterator[Finding]:
 def _make_finding(tree: SourceTree, path: str, cls: str, read: MemberRead, start: str) -> Finding:
     last = cls.rpartition(".")[2]
     consequence = f": `{start}` leads there" if start else ""
-    other_paths = [place for place in tree.compute_once(_paths_by_member).get((last, read.name), ()) if place != path]
+    other_paths = [
+        place for place in tree.compute_once(_paths_by_member).get((last, read.name), ()) if place != path
+    ]
     hint = f"the class `{last}` in {other_paths[0]} has it" if other_paths else ""
     message = f"`{cls}.{read.method}` reads `self.{read.name}`, and nothing sets it{consequence}"
     return Finding(path, read.line, read.column, "", message, symbol=f"{cls}.{read.name}", hint=hint)
@@ -70,7 +76,9 @@ def _find_family(tree: SourceTree, path: str, name: str) -> list[ClassMembers] |
             keys |= {key, *ancestry.ancestors}
     files = tree.facts(CLASS_MEMBERS)
     found = [files[at].classes[inner] for at, inner in keys]
-    is_complete = not any(item.has_dynamic_attributes for item in found) and any("__init__" in item.defined for item in found)
+    is_complete = not any(item.has_dynamic_attributes for item in found) and any(
+        "__init__" in item.defined for item in found
+    )
     return found if is_complete else None
 
 

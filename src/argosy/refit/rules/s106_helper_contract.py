@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from argosy.refit.analysis.facts.helper_uses import HELPER_CONTRACTS, HELPER_USES, HelperUse
 from argosy.refit.analysis.helper_contract import AcceptedKeys, ModuleHelpers, find_accepted_keys
-from argosy.refit.analysis.facts.helper_uses import HELPER_USES, HELPER_CONTRACTS, HelperUse
-from argosy.refit.core.source_file import module_name
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import module_name
 from argosy.refit.core.source_tree import SourceTree
 
 _TYPE_ATTRIBUTES = {kind.__name__: frozenset(dir(kind)) for kind in (str, dict, list, tuple)}
@@ -43,7 +43,9 @@ def check(tree: SourceTree) -> Iterator[Finding]:
             yield Finding(helper_path, line, 1, "", message, symbol=f"{name}:{used_name}")
     for (helper_path, name, line, return_type), by_name in sorted(missing_attributes.items()):
         for used_name, paths in sorted(by_name.items()):
-            message = f"`{name}` returns {return_type}, which has no `{used_name}`: {_format_counts(paths)} read it"
+            message = (
+                f"`{name}` returns {return_type}, which has no `{used_name}`: {_format_counts(paths)} read it"
+            )
             yield Finding(helper_path, line, 1, "", message, symbol=f"{name}.{used_name}")
 
 
@@ -131,7 +133,9 @@ MUST = (
     ),
 )
 MUST_NOT = (
-    RuleCase(files={"lib.py": _TABLE.replace("  # <--", ""), "main.py": "from lib import get\nget('logs')\n"}),
+    RuleCase(
+        files={"lib.py": _TABLE.replace("  # <--", ""), "main.py": "from lib import get\nget('logs')\n"}
+    ),
     RuleCase(
         files={
             "lib.py": "KNOWN = make()\n\n\n"

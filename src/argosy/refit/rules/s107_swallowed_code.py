@@ -16,9 +16,9 @@ import inspect
 import warnings
 from collections.abc import Iterator
 
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -60,7 +60,13 @@ def _find_code(text: str) -> tuple[int, int] | None:
     return (start, len(body)) if has_import and len(body) > 1 else None
 
 
-RULE = Rule(code="S107", title="statements in a docstring", action="report", required_words=(b"import ",), check_file=check)
+RULE = Rule(
+    code="S107",
+    title="statements in a docstring",
+    action="report",
+    required_words=(b"import ",),
+    check_file=check,
+)
 
 MUST = (
     RuleCase('"""\n# Paths\nimport sys  # <--\nsys.path.insert(0, "x")\n\nThe agent.\n"""\n'),

@@ -11,9 +11,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 from argosy.source import control_flow
 
 
@@ -37,7 +37,13 @@ def _functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunc
             yield from _functions([item for item in ast.iter_child_nodes(node) if isinstance(item, ast.stmt)])
 
 
-RULE = Rule(code="S108", title="method in the main block", action="report", required_words=(b"__main__",), check_file=check)
+RULE = Rule(
+    code="S108",
+    title="method in the main block",
+    action="report",
+    required_words=(b"__main__",),
+    check_file=check,
+)
 
 _MAIN = "if __name__ == '__main__':\n"
 MUST = (

@@ -11,21 +11,25 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 from argosy.source import control_flow
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
     """Tell every main block but the first."""
-    blocks = [node for node in file.tree.body if isinstance(node, ast.If) and control_flow.is_main_test(node.test)]
+    blocks = [
+        node for node in file.tree.body if isinstance(node, ast.If) and control_flow.is_main_test(node.test)
+    ]
     for node in blocks[1:]:
         message = f"a second main block; the first is in line {blocks[0].lineno}"
         yield file.make_finding(node, message, symbol="__main__")
 
 
-RULE = Rule(code="S109", title="second main block", action="report", required_words=(b"__main__",), check_file=check)
+RULE = Rule(
+    code="S109", title="second main block", action="report", required_words=(b"__main__",), check_file=check
+)
 
 _MAIN = "if __name__ == '__main__':"
 MUST = (

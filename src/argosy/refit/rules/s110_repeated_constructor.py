@@ -13,9 +13,9 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 from argosy.source import control_flow
 
 _MIN_REPEATED = 4
@@ -53,7 +53,11 @@ def _unconditional_assignments(body: list[ast.stmt]) -> Iterator[tuple[str, ast.
 
 
 RULE = Rule(
-    code="S110", title="constructor's body repeated", action="report", required_words=(b"def __init__",), check_file=check
+    code="S110",
+    title="constructor's body repeated",
+    action="report",
+    required_words=(b"def __init__",),
+    check_file=check,
 )
 
 _BODY = "".join(f"        self.{name} = 1\n" for name in "abcd")

@@ -20,12 +20,18 @@ from collections.abc import Iterator
 import msgspec
 
 from argosy.refit.analysis import pyzmq_names
-from argosy.refit.core.fact import FactKind
 from argosy.refit.analysis.facts.class_facts import CLASS_FACTS, find_ancestors
-from argosy.refit.core.source_file import PythonFile
+from argosy.refit.analysis.socket_uses import (
+    SELF_NAMES,
+    SocketPlace,
+    enclosing_class,
+    enclosing_function,
+    find_sockets,
+)
+from argosy.refit.core.fact import FactKind
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
-from argosy.refit.analysis.socket_uses import SELF_NAMES, SocketPlace, enclosing_class, find_sockets, enclosing_function
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.source_tree import SourceTree
 from argosy.source import control_flow
 from argosy.source.name_scopes import NameScope
@@ -54,7 +60,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
         owner_description = _describe_owner(file, receiver, scope)
         if owner_description and not _is_ownership_checked(file, call, receiver):
             method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-            yield file.make_finding(call, f"`{ast.unparse(receiver)}.{method}()` ends {owner_description}", scope)
+            yield file.make_finding(
+                call, f"`{ast.unparse(receiver)}.{method}()` ends {owner_description}", scope
+            )
 
 
 def check_links(tree: SourceTree, path: str) -> Iterator[Finding]:
@@ -62,7 +70,9 @@ def check_links(tree: SourceTree, path: str) -> Iterator[Finding]:
     for item in tree.fact(CONTEXT_TERMINATIONS, path) or ():
         for base in find_ancestors(tree, path, item.cls):
             if item.attribute in base.facts.assigned or item.attribute in base.facts.read_only:
-                replacement_note = ", in place of which the class puts its own" if item.is_created_here else ""
+                replacement_note = (
+                    ", in place of which the class puts its own" if item.is_created_here else ""
+                )
                 message = (
                     f"`self.{item.attribute}.{item.method}()` ends a context that the base `{base.name}`"
                     f" ({base.path}) uses{replacement_note}"
@@ -86,7 +96,11 @@ def collect(file: PythonFile) -> tuple[ContextTermination, ...] | None:
         is_context = is_created_here or _has_sockets(file, receiver, scope)
         if is_context and not _is_ownership_checked(file, call, receiver):
             place = (call.lineno, file.parsed.column(call), scope.qualified_name())
-            found.append(ContextTermination(owner.qualified_name(), receiver.attr, call.func.attr, *place, is_created_here))
+            found.append(
+                ContextTermination(
+                    owner.qualified_name(), receiver.attr, call.func.attr, *place, is_created_here
+                )
+            )
     return tuple(found) or None
 
 
@@ -113,7 +127,11 @@ def _describe_owner(file: PythonFile, receiver: ast.expr, scope: NameScope) -> s
         return _describe_module_owner(file, place, scope)
     if isinstance(receiver, ast.Name):
         return _describe_name_owner(file, receiver, scope)
-    if _is_self(receiver) and _is_parameter_attribute(file, receiver, scope) and _has_sockets(file, receiver, scope):
+    if (
+        _is_self(receiver)
+        and _is_parameter_attribute(file, receiver, scope)
+        and _has_sockets(file, receiver, scope)
+    ):
         return "the caller's context"
     return ""
 
@@ -136,7 +154,9 @@ def _describe_module_owner(file: PythonFile, place: SocketPlace, scope: NameScop
     """Return `""` unless one of several users of a module's context ends it."""
     if place.owner.kind != "module" or scope.kind == "module":
         return ""
-    users = {id(_top_level_scope(use.scope)) for use in place.uses if use.kind == "call" and use.method == "socket"}
+    users = {
+        id(_top_level_scope(use.scope)) for use in place.uses if use.kind == "call" and use.method == "socket"
+    }
     users.discard(id(None))
     is_class = enclosing_class(scope) is not None
     others = users - {id(_top_level_scope(scope))}
@@ -191,14 +211,20 @@ def _has_sockets(file: PythonFile, receiver: ast.expr, scope: NameScope) -> bool
     written, owner = control_flow.dotted_name(receiver), enclosing_class(scope)
     sockets = find_sockets(file)
     for creation in sockets.all_creations():
-        is_it = creation.context is not None and control_flow.dotted_name(creation.context) == written and bool(creation.socket_type)
+        is_it = (
+            creation.context is not None
+            and control_flow.dotted_name(creation.context) == written
+            and bool(creation.socket_type)
+        )
         if is_it and (not _is_self(receiver) or enclosing_class(creation.scope) is owner):
             return True
     return False
 
 
 def _is_self(node: ast.expr) -> bool:
-    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in SELF_NAMES
+    return (
+        isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in SELF_NAMES
+    )
 
 
 def _is_ownership_checked(file: PythonFile, call: ast.Call, receiver: ast.expr) -> bool:
@@ -214,8 +240,12 @@ def _is_ownership_checked(file: PythonFile, call: ast.Call, receiver: ast.expr) 
                 for item in ast.walk(ancestor.test)
                 if isinstance(item, ast.Attribute | ast.Name)
             }
-            tested_constants = {item.value for item in ast.walk(ancestor.test) if isinstance(item, ast.Constant)}
-            if (tested_names - {attribute, "self", "hasattr", "closed", "getattr"}) or not (tested_names | tested_constants):
+            tested_constants = {
+                item.value for item in ast.walk(ancestor.test) if isinstance(item, ast.Constant)
+            }
+            if (tested_names - {attribute, "self", "hasattr", "closed", "getattr"}) or not (
+                tested_names | tested_constants
+            ):
                 return True
     return False
 
@@ -247,13 +277,17 @@ MUST = (
         "        self.context = context or zmq.Context()\n"
         "\n    def end(self):\n        if self.context:\n            self.context.destroy(0)  # <--\n"
     ),
-    RuleCase("import zmq\n\ndef f(ctx):\n    s = ctx.socket(zmq.REQ)\n    s.close()\n    ctx.term()  # <--\n"),
+    RuleCase(
+        "import zmq\n\ndef f(ctx):\n    s = ctx.socket(zmq.REQ)\n    s.close()\n    ctx.term()  # <--\n"
+    ),
     RuleCase(
         "import zmq\n\nclass A:\n    def __init__(self, ctx):\n        self.ctx = ctx\n"
         "        self.s = self.ctx.socket(zmq.REQ)\n"
         "\n    def end(self):\n        self.ctx.term()  # <--\n"
     ),
-    RuleCase("import zmq\nfrom shared import context\n\ns = context.socket(zmq.REQ)\ncontext.term()  # <--\n"),
+    RuleCase(
+        "import zmq\nfrom shared import context\n\ns = context.socket(zmq.REQ)\ncontext.term()  # <--\n"
+    ),
     RuleCase(
         "import zmq\nctx = zmq.Context()\n\nclass A:\n    def __init__(self):\n"
         "        self.s = ctx.socket(zmq.REQ)\n"
@@ -264,7 +298,8 @@ MUST = (
             "base.py": _BASE,
             "a.py": _SUBCLASS + "        self.s = self.context.socket(zmq.REQ)\n"
             "        self.context.term()  # <--\n",
-            "b.py": _SUBCLASS + "        self.context = zmq.Context()\n        self.context.destroy()  # <--\n",
+            "b.py": _SUBCLASS
+            + "        self.context = zmq.Context()\n        self.context.destroy()  # <--\n",
         }
     ),
 )

@@ -17,11 +17,18 @@ import ast
 from collections.abc import Iterator
 
 from argosy.refit.analysis import pyzmq_names
-from argosy.refit.core.source_file import PythonFile
-from argosy.refit.core.finding import Finding
 from argosy.refit.analysis.socket_lifetime import iter_enclosing_loops
-from argosy.refit.core.rule import RuleCase, Rule
-from argosy.refit.analysis.socket_uses import RECEIVE_METHODS, SocketPlace, FileSockets, SocketUse, find_sockets, is_option_set_by
+from argosy.refit.analysis.socket_uses import (
+    RECEIVE_METHODS,
+    FileSockets,
+    SocketPlace,
+    SocketUse,
+    find_sockets,
+    is_option_set_by,
+)
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 from argosy.source import control_flow
 
 _REQUESTING_TYPES = frozenset({"REQ", "DEALER"})
@@ -34,8 +41,14 @@ def check(file: PythonFile) -> Iterator[Finding]:
         use = _find_unbounded_receive(file, sockets, place)
         if use is not None:
             kind = "/".join(sorted(filter(None, place.socket_types)))
-            reason = "its peer may be gone" if place.socket_types & _REQUESTING_TYPES else "the loop is stopped by a flag"
-            message = f"`{place.name}.{use.method}()` waits without a time-out on a {kind} socket, and {reason}"
+            reason = (
+                "its peer may be gone"
+                if place.socket_types & _REQUESTING_TYPES
+                else "the loop is stopped by a flag"
+            )
+            message = (
+                f"`{place.name}.{use.method}()` waits without a time-out on a {kind} socket, and {reason}"
+            )
             yield file.make_finding(use.node, message, use.scope)
 
 
@@ -67,7 +80,9 @@ def _is_async(sockets: FileSockets, place: SocketPlace) -> bool:
     names = {id(site.call): site.name for site in sockets.own_contexts}
     for creation in place.creations:
         context = sockets.context_of(creation)
-        creation_nodes = [creation.context, *(item.call for item in context.creations)] if context else [creation.context]
+        creation_nodes = (
+            [creation.context, *(item.call for item in context.creations)] if context else [creation.context]
+        )
         for node in creation_nodes:
             name = names.get(id(node), "zmq.Context")
             is_instance = isinstance(node, ast.Call) and "asyncio" in control_flow.dotted_name(node.func)
@@ -112,7 +127,13 @@ def _is_flag_test(test: ast.expr) -> bool:
     return isinstance(test, ast.Attribute | ast.Name)
 
 
-RULE = Rule(code="Z303", title="socket may block for ever", action="review", required_words=(b"zmq",), check_file=check)
+RULE = Rule(
+    code="Z303",
+    title="socket may block for ever",
+    action="review",
+    required_words=(b"zmq",),
+    check_file=check,
+)
 
 _REQ = "import zmq\n\ndef ask(ctx):\n    sock = ctx.socket(zmq.REQ)\n    sock.connect('ipc://a')\n"
 _LOOP = (
@@ -148,7 +169,9 @@ MUST_NOT = (
     RuleCase(_REQ + "    sock.setsockopt(zmq.RCVTIMEO, 5000)\n    return sock.recv()\n"),
     RuleCase(_REQ + "    sock.rcvtimeo = 5000\n    return sock.recv()\n"),
     RuleCase(_REQ + "    if sock.poll(100):\n        return sock.recv()\n"),
-    RuleCase(_REQ + "    poller = zmq.Poller()\n    poller.register(sock, zmq.POLLIN)\n    return sock.recv()\n"),
+    RuleCase(
+        _REQ + "    poller = zmq.Poller()\n    poller.register(sock, zmq.POLLIN)\n    return sock.recv()\n"
+    ),
     RuleCase(_REQ + "    return sock.recv(zmq.NOBLOCK)\n"),
     RuleCase(_REQ + "    return sock.recv_multipart(flags=zmq.DONTWAIT | zmq.NOBLOCK)\n"),
     RuleCase(_REQ + "    set_up(sock)\n    return sock.recv()\n"),

@@ -17,12 +17,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.core.source_file import PythonFile
-from argosy.refit.core.finding import Finding
-from argosy.refit.analysis.socket_lifetime import find_leaking_exits, can_be_closed
 from argosy.refit.analysis.exit_paths import OpenExit
-from argosy.refit.core.rule import RuleCase, Rule
-from argosy.refit.analysis.socket_uses import SocketCreation, SocketPlace, find_sockets, enclosing_function
+from argosy.refit.analysis.socket_lifetime import can_be_closed, find_leaking_exits
+from argosy.refit.analysis.socket_uses import SocketCreation, SocketPlace, enclosing_function, find_sockets
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 
 _EXIT_PRECEDENCE = ("again", "end", "return", "raise", "use")
 _EXIT_MESSAGES = {
@@ -48,9 +48,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
             for creation in place.creations:
                 if _is_recreated_per_call(file, place, creation):
                     method = creation.scope.qualified_name()
-                    message = (
-                        f"{_describe_socket(creation)} `{place.name}` is made by each call of `{method}` and never closed"
-                    )
+                    message = f"{_describe_socket(creation)} `{place.name}` is made by each call of `{method}` and never closed"
                     yield file.make_finding(creation.call, message, creation.scope)
                     break
 

@@ -18,11 +18,17 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.core.source_file import PythonFile
-from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
-from argosy.refit.analysis.socket_uses import RECEIVE_METHODS, SEND_METHODS, SocketPlace, SocketUse, find_sockets
+from argosy.refit.analysis.socket_uses import (
+    RECEIVE_METHODS,
+    SEND_METHODS,
+    SocketPlace,
+    SocketUse,
+    find_sockets,
+)
 from argosy.refit.analysis.thread_entries import MAIN_THREAD, FunctionGroup, find_threaded_groups
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 from argosy.source import control_flow
 
 _WORKING_METHODS = RECEIVE_METHODS | SEND_METHODS | {"poll"}
@@ -52,7 +58,9 @@ def _check_socket(file: PythonFile, place: SocketPlace, group: FunctionGroup) ->
             if member in reached:
                 first_uses.setdefault(thread, use)
     if len(first_uses) > 1:
-        (first, first_use), (second, second_use) = sorted(first_uses.items(), key=lambda item: item[1].line)[:2]
+        (first, first_use), (second, second_use) = sorted(first_uses.items(), key=lambda item: item[1].line)[
+            :2
+        ]
         message = f"`{place.name}` is used {_describe_use(first, first_use, group)} and {_describe_use(second, second_use, group)}"
         yield file.make_finding(
             second_use.node, message, second_use.scope, symbol=f"{place.owner.qualified_name()} {place.name}"
@@ -63,7 +71,11 @@ def _describe_use(thread: str, use: SocketUse, group: FunctionGroup) -> str:
     member = group.function_at(use.scope)
     position = f"in line {use.line}"
     thread_description = "the callers' thread" if thread == MAIN_THREAD else f"the thread `{thread}`"
-    return f"{position} by {thread_description}" if member == thread else f"{position} (`{member}`) by {thread_description}"
+    return (
+        f"{position} by {thread_description}"
+        if member == thread
+        else f"{position} (`{member}`) by {thread_description}"
+    )
 
 
 def _is_locked(file: PythonFile, use: SocketUse) -> bool:
@@ -80,7 +92,13 @@ def _is_lock(node: ast.expr) -> bool:
     return any(word in written for word in _LOCK_WORDS)
 
 
-RULE = Rule(code="Z305", title="socket used from two threads", action="report", required_words=(b"zmq",), check_file=check)
+RULE = Rule(
+    code="Z305",
+    title="socket used from two threads",
+    action="report",
+    required_words=(b"zmq",),
+    check_file=check,
+)
 
 _HEAD = (
     "import threading, zmq\nfrom threading import Thread\n\nclass A:\n    def __init__(self, ctx):\n"

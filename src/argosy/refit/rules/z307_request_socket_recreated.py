@@ -17,11 +17,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from argosy.refit.core.source_file import PythonFile
-from argosy.refit.core.finding import Finding
 from argosy.refit.analysis.socket_lifetime import iter_enclosing_loops
-from argosy.refit.core.rule import RuleCase, Rule
-from argosy.refit.analysis.socket_uses import SocketCreation, SocketPlace, find_sockets, enclosing_function
+from argosy.refit.analysis.socket_uses import SocketCreation, SocketPlace, enclosing_function, find_sockets
+from argosy.refit.core.finding import Finding
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 
 _ONE_TIME_METHODS = frozenset({"__init__", "__new__", "setUp", "setup_method"})
 
@@ -45,7 +45,8 @@ def _describe_circumstance(file: PythonFile, place: SocketPlace, creation: Socke
     if function is None or function.name in _ONE_TIME_METHODS:
         return ""
     if any(
-        use.line < creation.call.lineno and enclosing_function(use.scope) is function for use in place.calls_to("close")
+        use.line < creation.call.lineno and enclosing_function(use.scope) is function
+        for use in place.calls_to("close")
     ):
         return "after a close"
     if (
@@ -84,10 +85,15 @@ def _is_in_retry_loop(file: PythonFile, place: SocketPlace, creation: SocketCrea
         inner = [node for statement in loop.body for node in ast.walk(statement)]
         try_statements = [node for node in inner if isinstance(node, ast.Try)]
         handled = {
-            id(node) for attempt in try_statements for handler in attempt.handlers for node in ast.walk(handler)
+            id(node)
+            for attempt in try_statements
+            for handler in attempt.handlers
+            for node in ast.walk(handler)
         }
         has_exit = any(isinstance(node, ast.Return | ast.Break) and id(node) not in handled for node in inner)
-        has_continuing_handler = any(_is_continuing(handler) for attempt in try_statements for handler in attempt.handlers)
+        has_continuing_handler = any(
+            _is_continuing(handler) for attempt in try_statements for handler in attempt.handlers
+        )
         if has_exit and has_continuing_handler and not _is_loop_over_peers(loop, place):
             return True
     return False
@@ -113,14 +119,22 @@ def _is_loop_over_peers(loop: ast.AST, place: SocketPlace) -> bool:
                     if isinstance(item, ast.Name)
                 }
     names.discard(place.name)
-    return any(use.call is not None and _names_in(*use.call.args) & names for use in place.calls_to("connect"))
+    return any(
+        use.call is not None and _names_in(*use.call.args) & names for use in place.calls_to("connect")
+    )
 
 
 def _names_in(*nodes: ast.AST) -> set[str]:
     return {item.id for node in nodes for item in ast.walk(node) if isinstance(item, ast.Name)}
 
 
-RULE = Rule(code="Z307", title="request socket made again", action="review", required_words=(b"REQ",), check_file=check)
+RULE = Rule(
+    code="Z307",
+    title="request socket made again",
+    action="review",
+    required_words=(b"REQ",),
+    check_file=check,
+)
 
 _CLASS = "import zmq\n\nclass A:\n    def __init__(self, ctx):\n        self.s = ctx.socket(zmq.REQ)\n\n"
 _LOOP = (

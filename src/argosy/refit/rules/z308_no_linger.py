@@ -16,10 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.core.source_file import PythonFile
+from argosy.refit.analysis.socket_uses import (
+    FileSockets,
+    SocketPlace,
+    SocketUse,
+    find_sockets,
+    is_option_set_by,
+)
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
-from argosy.refit.analysis.socket_uses import SocketPlace, FileSockets, SocketUse, find_sockets, is_option_set_by
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 
 _QUEUEING_TYPES = frozenset({"REQ", "DEALER", "PUSH", "PAIR", "PUB", "XPUB"})
 
@@ -70,7 +76,9 @@ def _has_linger(file: PythonFile, sockets: FileSockets, place: SocketPlace) -> b
     return False
 
 
-RULE = Rule(code="Z308", title="no LINGER before the end", action="review", required_words=(b"zmq",), check_file=check)
+RULE = Rule(
+    code="Z308", title="no LINGER before the end", action="review", required_words=(b"zmq",), check_file=check
+)
 
 _ASK = "import zmq\n\ndef ask(ctx, peer):\n    s = ctx.socket(zmq.{kind}){mark}\n    s.connect(peer)\n"
 

@@ -49,7 +49,9 @@ class FileReplacement(msgspec.Struct, frozen=True):
     mtime_ns: int | None = None
 
 
-def replace_files(root: str, run: str, files: Sequence[FileReplacement], *, all_or_nothing: bool = False) -> list[Conflict]:
+def replace_files(
+    root: str, run: str, files: Sequence[FileReplacement], *, all_or_nothing: bool = False
+) -> list[Conflict]:
     """Put new files in the place of old ones; return those that were left alone.
 
     run: a name that no other exchange in this tree has at the same time.
@@ -81,7 +83,9 @@ def replace_files(root: str, run: str, files: Sequence[FileReplacement], *, all_
     return conflicts
 
 
-def _rename_into_place(root: str, run: str, ready: Sequence[FileReplacement], *, all_or_nothing: bool) -> list[Conflict]:
+def _rename_into_place(
+    root: str, run: str, ready: Sequence[FileReplacement], *, all_or_nothing: bool
+) -> list[Conflict]:
     """Rename what is written, once it is on the disk."""
     conflicts: list[Conflict] = []
     directories: set[str] = set()

@@ -25,13 +25,13 @@ import msgspec
 from argosy.fault import Fault, InputError, RefusedError
 from argosy.refit.transaction.atomic_replace import (
     NOT_REGULAR,
-    FileReplacement,
     Conflict,
+    FileReplacement,
     digest_bytes,
     digest_file,
-    replace_files,
     fsync_all,
     remove_temporary,
+    replace_files,
     write_file,
 )
 
@@ -174,14 +174,20 @@ class Transaction:
             return "it is no plain file"
         if status.st_nlink > 1:
             return f"it has {status.st_nlink} names (hard links), and only one of them would change"
-        return "" if digest_file(self.root, path) == digest_bytes(before) else "it changed while it was being read"
+        return (
+            ""
+            if digest_file(self.root, path) == digest_bytes(before)
+            else "it changed while it was being read"
+        )
 
     def _save_original(self, number: int, path: str, before: bytes, after: bytes) -> TransactionEntry:
         status = os.lstat(os.path.join(self.root, path))
         name = f"originals/{number:05}"
         write_file(os.path.join(self.directory, name), before, 0o600)
         mode = stat.S_IMODE(status.st_mode)
-        return TransactionEntry(path, name, digest_bytes(before), digest_bytes(after), mode, status.st_mtime_ns)
+        return TransactionEntry(
+            path, name, digest_bytes(before), digest_bytes(after), mode, status.st_mtime_ns
+        )
 
     def rollback(self) -> list[Conflict]:
         """Undo what was done so far, so that an interrupted run leaves nothing; return what could not be."""
@@ -242,7 +248,9 @@ def lock_tree(root: str) -> Iterator[None]:
 
 def _not_writable(root: str, error: OSError) -> Fault:
     reason = (error.strerror or str(error)).lower()
-    message = f"what a run keeps of the files cannot be written to `{RUNS_ROOT}`: {reason}; no file was changed"
+    message = (
+        f"what a run keeps of the files cannot be written to `{RUNS_ROOT}`: {reason}; no file was changed"
+    )
     return Fault(root, "not-written", message, "make room there, or let it be written")
 
 
@@ -287,7 +295,9 @@ def _unknown_run(root: str, run_name: str | None, runs: list[TransactionManifest
     return Fault("--undo", "no-run", f"no run is left to undo in `{root}`", hint)
 
 
-def _restore_originals(root: str, directory: str, run: str, entries: Sequence[TransactionEntry]) -> list[Conflict]:
+def _restore_originals(
+    root: str, directory: str, run: str, entries: Sequence[TransactionEntry]
+) -> list[Conflict]:
     """Put originals back where the run's own content still stands."""
     conflicts: list[Conflict] = []
     files: list[FileReplacement] = []

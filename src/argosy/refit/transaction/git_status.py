@@ -39,7 +39,9 @@ def find_uncommitted(root: str, changing: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(found & wanted)) + _find_uncommitted_nested(root, nested, wanted)
 
 
-def _find_uncommitted_nested(root: str, repositories: Collection[str], changing: Collection[str]) -> tuple[str, ...]:
+def _find_uncommitted_nested(
+    root: str, repositories: Collection[str], changing: Collection[str]
+) -> tuple[str, ...]:
     """Return the same of repositories within this one: git tells of their folders alone."""
     found: list[str] = []
     for repository in repositories:

@@ -14,14 +14,14 @@ from typing import Final
 
 import msgspec
 
-from argosy.refit.rewrite import names
+from argosy.refit.transaction import unresolved_names
 from argosy.refit.transaction.source_change import Change
-from argosy.refit.transaction.tree_diff import find_deviation
-from argosy.refit.transaction.token_diff import first_unexpected_token
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
+from argosy.refit.transaction.token_diff import first_unexpected_token
+from argosy.refit.transaction.tree_diff import find_deviation
 from argosy.source import control_flow
-from argosy.source.python_parser import Parsed, compile_parsed
 from argosy.source.name_scopes import NameScope
+from argosy.source.python_parser import Parsed, compile_parsed
 from argosy.source.python_source import Unparsed, split_lines
 
 OLDEST_PYTHON: Final = (3, 11)  # the oldest Python that a refitted file has to run on, since argosy does
@@ -81,7 +81,11 @@ def run_checks(check_input: CheckInput) -> dict[str, str]:
 
 def _check_output(check_input: CheckInput) -> str:
     """The output parses, and compiles on the oldest supported Python."""
-    built = check_input.output if isinstance(check_input.output, Unparsed) else compile_parsed(check_input.output.parsed)
+    built = (
+        check_input.output
+        if isinstance(check_input.output, Unparsed)
+        else compile_parsed(check_input.output.parsed)
+    )
     if isinstance(built, Unparsed):
         return f"line {built.line}: {built.message}"
     if sys.version_info[:2] > OLDEST_PYTHON:
@@ -115,16 +119,20 @@ def _check_names(check_input: CheckInput) -> str:
     before, after = check_input.before, check_input.after
     functions = _changed_functions(check_input)
 
-    def unresolved(view: SourceView) -> names.UnresolvedNames:
-        return names.find_unresolved(view.parsed.source.text())
+    def unresolved(view: SourceView) -> unresolved_names.UnresolvedNames:
+        return unresolved_names.find_unresolved(view.parsed.source.text())
 
-    def unbound(view: SourceView) -> names.UnresolvedNames:
-        return names.find_read_before_bound(view.parsed, view.module_scope, functions)
+    def unbound(view: SourceView) -> unresolved_names.UnresolvedNames:
+        return unresolved_names.find_read_before_bound(view.parsed, view.module_scope, functions)
 
     unaffected = _unaffected_functions(before, after, functions)
 
-    def second_opinion(view: SourceView) -> names.UnresolvedNames:
-        return {"": names.pyflakes_undefined(view.tree, [scope.node for scope in _outermost_functions(view, unaffected)])}
+    def second_opinion(view: SourceView) -> unresolved_names.UnresolvedNames:
+        return {
+            "": unresolved_names.pyflakes_undefined(
+                view.tree, [scope.node for scope in _outermost_functions(view, unaffected)]
+            )
+        }
 
     unbound_text, undefined_text = "is not bound", "is undefined, says pyflakes,"
     for find, text in ((unresolved, unbound_text), (unbound, unbound_text), (second_opinion, undefined_text)):
@@ -145,7 +153,9 @@ def _unaffected_functions(before: SourceView, after: SourceView, changed_functio
     removed_names = before.module_scope.bindings.keys() - after.module_scope.bindings.keys()
     if removed_names or before.module_scope.has_star != after.module_scope.has_star:
         return set()
-    had, has = (Counter(scope.qualified_name() for scope in _outermost_functions(view)) for view in (before, after))
+    had, has = (
+        Counter(scope.qualified_name() for scope in _outermost_functions(view)) for view in (before, after)
+    )
     declaring = {
         scope.qualified_name()
         for view in (before, after)
@@ -173,7 +183,10 @@ def _changed_functions(check_input: CheckInput) -> set[str]:
     line_shift = 0
     places = []
     for step, result in check_input.steps_with_result():
-        places += [(change.position.line - line_shift, change.position.end_line + line_shift) for change in step.changes]
+        places += [
+            (change.position.line - line_shift, change.position.end_line + line_shift)
+            for change in step.changes
+        ]
         grown = result.source.data.count(b"\n") - step.before.source.data.count(b"\n")
         line_shift += abs(grown) + len(step.changes)
     for scope in check_input.before.module_scope.walk():
@@ -189,7 +202,9 @@ def _check_imports(check_input: CheckInput) -> str:
     """An import that came is used, and nothing imports the same beside it."""
     had, has = _imported_names(check_input.before), _imported_names(check_input.after)
     new = has - had
-    removed_definitions = _defined_names(check_input.before) - _defined_names(check_input.after) if new else set()
+    removed_definitions = (
+        _defined_names(check_input.before) - _defined_names(check_input.after) if new else set()
+    )
     for key in new.elements():
         scope_name, name, target = key
         scope = next(s for s in check_input.after.module_scope.walk() if s.qualified_name() == scope_name)
@@ -205,7 +220,9 @@ def _check_imports(check_input: CheckInput) -> str:
 def _imported_names(view: SourceView) -> Counter[tuple[str, str, str]]:
     """Return scope, name and what it stands for, of every import; `import a.b` stands for all of it."""
     found: Counter[tuple[str, str, str]] = Counter()
-    for statement in {id(node): node for pairs in view.imports_by_name.values() for node, _ in pairs}.values():
+    for statement in {
+        id(node): node for pairs in view.imports_by_name.values() for node, _ in pairs
+    }.values():
         ancestor = [node.name for node in view.ancestors_of(statement) if isinstance(node, _NAMED_SCOPES)]
         scope = ".".join(reversed(ancestor))
         is_from = isinstance(statement, ast.ImportFrom)
@@ -246,7 +263,9 @@ def _referenced_name(view: SourceView, node: ast.AST) -> str:
 
 def _is_inherited(check_input: CheckInput, node: ast.AST, name: str) -> bool:
     """Return whether what is asked for is a member of the class around it by way of its bases."""
-    is_own = _is_self_or_cls(node.value) if isinstance(node, ast.Attribute) else isinstance(node, ast.Constant)
+    is_own = (
+        _is_self_or_cls(node.value) if isinstance(node, ast.Attribute) else isinstance(node, ast.Constant)
+    )
     ancestor = check_input.after.enclosing_class(node) if is_own else None
     return ancestor is not None and name in check_input.inherited_members(ancestor)
 
@@ -268,7 +287,10 @@ def _is_self_or_cls(node: ast.expr) -> bool:
 def _check_contexts(check_input: CheckInput) -> str:
     """What was given a context is given one still, and not None in its place."""
     before, after = check_input.before, check_input.after
-    holders_before, holders_after = _context_holders(before, _class_names(after)), _context_holders(after, _class_names(after))
+    holders_before, holders_after = (
+        _context_holders(before, _class_names(after)),
+        _context_holders(after, _class_names(after)),
+    )
     if lost := sorted(holders_before.keys() - holders_after.keys()):
         return f"`{lost[0]}` is given no context any more"
     empty = _assigned_none(after, set(holders_before)) - _assigned_none(before, set(holders_before))
@@ -289,7 +311,9 @@ def _context_holders(view: SourceView, classes: set[str]) -> Counter[str]:
         ancestor = view.enclosing_class(node)
         if ancestor is None or ancestor.name in classes:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            found.update(control_flow.dotted_name(target) for target in targets if control_flow.dotted_name(target))
+            found.update(
+                control_flow.dotted_name(target) for target in targets if control_flow.dotted_name(target)
+            )
     return found
 
 
@@ -307,14 +331,19 @@ def _assignments_of(view: SourceView, call: ast.Call) -> Iterator[ast.Assign | a
 def _is_shared_context_call(view: SourceView, call: ast.Call) -> bool:
     func = call.func
     last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
-    return last in ("Context", "context") and (view.resolve_imported_name(func) or control_flow.dotted_name(func)) in SHARED_CONTEXTS
+    return (
+        last in ("Context", "context")
+        and (view.resolve_imported_name(func) or control_flow.dotted_name(func)) in SHARED_CONTEXTS
+    )
 
 
 def _assigned_none(view: SourceView, targets: set[str]) -> Counter[str]:
     found: Counter[str] = Counter()
     for node in view.nodes_of(ast.Assign):
         if isinstance(node.value, ast.Constant) and node.value.value is None:
-            found.update(name for target in node.targets if (name := control_flow.dotted_name(target)) in targets)
+            found.update(
+                name for target in node.targets if (name := control_flow.dotted_name(target)) in targets
+            )
     return found
 
 

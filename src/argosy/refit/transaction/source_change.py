@@ -64,7 +64,9 @@ def position_of(node: ast.expr | ast.stmt) -> NodePosition:
     """Return where `node` stands."""
     assert node.end_lineno is not None
     assert node.end_col_offset is not None
-    return NodePosition(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset, type(node).__name__)
+    return NodePosition(
+        node.lineno, node.col_offset, node.end_lineno, node.end_col_offset, type(node).__name__
+    )
 
 
 def replace_node(node: ast.expr | ast.stmt, replacement: str) -> Replacement:

@@ -11,8 +11,8 @@ import msgspec
 
 from argosy.refit.core.source_file import PythonFile
 from argosy.source.import_origin import find_import_origin
-from argosy.source.python_parser import Parsed
 from argosy.source.name_scopes import NameScope
+from argosy.source.python_parser import Parsed
 
 ImportNode = ast.Import | ast.ImportFrom
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from argosy.refit.transaction.source_change import Change, Insertion, NodePosition, Deletion, Replacement
+from argosy.refit.transaction.source_change import Change, Deletion, Insertion, NodePosition, Replacement
 from argosy.refit.transaction.text_positions import EncodedText, UnsafeEditError
 from argosy.source.python_source import SourceText
 
@@ -44,7 +44,9 @@ def line_shifts(source: SourceText, changes: Sequence[Change]) -> LineShifts:
     text = EncodedText(source)
     found = []
     for edit in sorted(edit for change in changes for edit in _edits_of(text, change)):
-        delta = len(_LINE_END.findall(edit.replacement)) - len(_LINE_END.findall(text.text[edit.start : edit.stop]))
+        delta = len(_LINE_END.findall(edit.replacement)) - len(
+            _LINE_END.findall(text.text[edit.start : edit.stop])
+        )
         line = text.line_of(edit.start)
         is_whole_line = delta < 0 and edit.start == text.line_start(line)
         if delta:
@@ -131,7 +133,9 @@ def _insertion_edit(text: EncodedText, change: Insertion) -> TextEdit:
     is_first = not head.strip(" \t\f")
     newline = text.newline_near(place.line)
     if change.is_before:
-        return TextEdit(start, start, f"{change.replacement}{newline}{indent}" if is_first else f"{change.replacement}; ")
+        return TextEdit(
+            start, start, f"{change.replacement}{newline}{indent}" if is_first else f"{change.replacement}; "
+        )
     line_stop = text.line_stop(place.end_line)
     if not (is_first and _REST_OF_LINE.fullmatch(text.text, stop, line_stop)):
         return TextEdit(stop, stop, f"; {change.replacement}")

@@ -17,13 +17,17 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
-from argosy.refit.transaction.source_change import Change, Insertion, Deletion, Replacement
+from argosy.refit.transaction.source_change import Change, Deletion, Insertion, Replacement
 from argosy.source.python_source import split_lines
 
-_LAYOUT_TOKENS = frozenset({tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER})
+_LAYOUT_TOKENS = frozenset(
+    {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+)
 
 
-def first_unexpected_token(before: str, after: str, changes: Sequence[Change], tree: ast.Module) -> str | None:
+def first_unexpected_token(
+    before: str, after: str, changes: Sequence[Change], tree: ast.Module
+) -> str | None:
     """Return the first token or comment outside the changed places that is not as it was.
 
     Comments within a removed statement, behind it, and as many lines of them right above as the change
@@ -48,7 +52,9 @@ def _windows_match(old: list[str], new: list[str], changes: Sequence[Change], tr
     at = line_shift = 0
     for window in _windows(old, changes, tree):
         above, end = window.first - 1, window.last + line_shift + window.growth
-        if old[at:above] != new[at + line_shift : above + line_shift] or not above + line_shift <= end <= len(new):
+        if old[at:above] != new[at + line_shift : above + line_shift] or not above + line_shift <= end <= len(
+            new
+        ):
             return False
         if _first_mismatch(old[above : window.last], new[above + line_shift : end], window.changes, above):
             return False
@@ -108,7 +114,9 @@ def _statement_lines(tree: ast.Module, change: Change, lines: list[str]) -> tupl
 _BLOCK_NODES = (ast.stmt, ast.excepthandler, ast.match_case)
 
 
-def _first_mismatch(old: list[str], new: list[str], changes: Sequence[Change], line_offset: int = 0) -> str | None:
+def _first_mismatch(
+    old: list[str], new: list[str], changes: Sequence[Change], line_offset: int = 0
+) -> str | None:
     """Compare the tokens of some lines, or of a whole file; above: how many lines stand above."""
     try:
         was, now = _tokenize(old, line_offset), _tokenize(new, line_offset)
@@ -119,7 +127,9 @@ def _first_mismatch(old: list[str], new: list[str], changes: Sequence[Change], l
         (_remaining_comments(was, changes), "comment"),
     )
     for expected, token_class in pairs:
-        actual_tokens = [token for token in now if (token.kind == tokenize.COMMENT) == (token_class == "comment")]
+        actual_tokens = [
+            token for token in now if (token.kind == tokenize.COMMENT) == (token_class == "comment")
+        ]
         for wanted, actual in zip_longest(expected, actual_tokens):
             if wanted is None or actual is None or (wanted.kind, wanted.text) != (actual.kind, actual.text):
                 return _describe_mismatch(token_class, wanted, actual)
@@ -156,7 +166,9 @@ def _tokenize(lines: Sequence[str], line_offset: int = 0) -> list[_Token]:
 
 
 def _remaining_comments(old: list[_Token], changes: Sequence[Change]) -> Iterator[_Token]:
-    deleted_ranges = [(c.position.line - c.comment_lines, c.position.end_line) for c in changes if isinstance(c, Deletion)]
+    deleted_ranges = [
+        (c.position.line - c.comment_lines, c.position.end_line) for c in changes if isinstance(c, Deletion)
+    ]
     for token in old:
         if token.kind == tokenize.COMMENT and not any(a <= token.start[0] <= b for a, b in deleted_ranges):
             yield token
@@ -166,7 +178,9 @@ def _expected_tokens(old: list[_Token], changes: Sequence[Change]) -> Iterator[_
     """Yield the tokens that have to come out: the old ones, with those of the changes in their places."""
     places = sorted(
         (
-            (c.position.end_line, c.position.end_column) if _is_after_statement(c) else (c.position.line, c.position.column),
+            (c.position.end_line, c.position.end_column)
+            if _is_after_statement(c)
+            else (c.position.line, c.position.column),
             order,
             c,
         )
@@ -177,7 +191,9 @@ def _expected_tokens(old: list[_Token], changes: Sequence[Change]) -> Iterator[_
         while places and places[0][0] <= token.start:
             change = places.pop(0)[2]
             if not isinstance(change, Deletion):
-                yield from (word for word in _replacement_tokens(change.replacement) if word.kind != tokenize.COMMENT)
+                yield from (
+                    word for word in _replacement_tokens(change.replacement) if word.kind != tokenize.COMMENT
+                )
             if not isinstance(change, Insertion):
                 skip_to = (change.position.end_line, change.position.end_column)
         if token.start >= skip_to:

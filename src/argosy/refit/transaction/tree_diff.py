@@ -30,7 +30,9 @@ def find_deviation(
     untouched: set[int] = set()
     try:
         deviation = apply_to_tree(before, changes, undo, untouched)
-        return deviation or first_difference(before, after, _UnchangedText(untouched, *lines) if lines else None)
+        return deviation or first_difference(
+            before, after, _UnchangedText(untouched, *lines) if lines else None
+        )
     finally:
         for node, field, value in reversed(undo):
             setattr(node, field, value)
@@ -56,7 +58,10 @@ class _UnchangedText:
             return False
         if (a.col_offset, a.end_col_offset) != (b.col_offset, b.end_col_offset):
             return False
-        return self.old_lines[_first_line(a) - 1 : a.end_lineno] == self.new_lines[_first_line(b) - 1 : b.end_lineno]
+        return (
+            self.old_lines[_first_line(a) - 1 : a.end_lineno]
+            == self.new_lines[_first_line(b) - 1 : b.end_lineno]
+        )
 
 
 def apply_to_tree(
@@ -100,7 +105,11 @@ def apply_to_tree(
                 else:
                     todo.append(new)
     unmatched = sorted(place for place in changes_at)
-    return f"no {unmatched[0].kind} stands at line {unmatched[0].line}, column {unmatched[0].column + 1}" if unmatched else None
+    return (
+        f"no {unmatched[0].kind} stands at line {unmatched[0].line}, column {unmatched[0].column + 1}"
+        if unmatched
+        else None
+    )
 
 
 def _contains_line(node: ast.stmt | ast.expr, lines: list[int]) -> bool:
@@ -124,7 +133,9 @@ def _apply_to_node(node: ast.AST, changes_at: dict[NodePosition, list[Change]]) 
     nodes: list[ast.AST] = [node]
     for change in changes_at.pop(place, ()):
         if isinstance(change, Replacement):
-            nodes[nodes.index(node)] = _parse_replacement(change.replacement, is_statement=isinstance(node, ast.stmt))
+            nodes[nodes.index(node)] = _parse_replacement(
+                change.replacement, is_statement=isinstance(node, ast.stmt)
+            )
         elif isinstance(change, Insertion):
             new = _parse_replacement(change.replacement, is_statement=True)
             nodes.insert(0 if change.is_before else len(nodes), new)

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from argosy.source.binder import find_scopes
-from argosy.source.use_before_def import find_uses_before_definition
-from argosy.source.python_parser import Parsed
 from argosy.source.name_scopes import PREDEFINED_NAMES, NameScope
+from argosy.source.python_parser import Parsed
+from argosy.source.use_before_def import find_uses_before_definition
 
 try:  # the second opinion comes with argosy[refit]
     _pyflakes_checker: Any = importlib.import_module("pyflakes.checker")
@@ -72,7 +72,9 @@ def pyflakes_undefined(tree: ast.Module, unchanged_functions: Iterable[ast.AST] 
     """
     if _pyflakes_checker is None:
         return set()
-    bodies = [(function, function.body) for function in unchanged_functions if isinstance(function, _FUNCTIONS)]
+    bodies = [
+        (function, function.body) for function in unchanged_functions if isinstance(function, _FUNCTIONS)
+    ]
     try:
         for function, body in bodies:
             function.body = [ast.copy_location(ast.Pass(), body[0])]

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from argosy.wire.protocol import codec
 from argosy.wire.client.pending_call import PendingCall
+from argosy.wire.protocol import codec
 from argosy.wire.protocol.frame import BytesLike
 
 _MAX_MESSAGES_IN_FLIGHT: Final = 4  # on their way at once, where there are so many calls

@@ -18,17 +18,25 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from argosy.wire import errors
-from argosy.wire.protocol import codec
-from argosy.wire.protocol import frame
 from argosy.wire.client.backlog import Backlog
-from argosy.wire.client.pending_call import MAX_TRIES, EncodedReply, PendingCall, StreamReceiver, CallFactory, ReplyTarget, read_failure, remote_error
 from argosy.wire.client.dialer import Dialer
-from argosy.wire.protocol.frame import now_us
-from argosy.wire.transport.zmq_connection import ZmqConnection, ApplyKeys
-from argosy.wire.transport.unix_connection import UnixConnection
-from argosy.wire.transport.reactor import Reactor, Timer
 from argosy.wire.client.peer_health import PeerHealth
 from argosy.wire.client.peer_watchdog import PeerWatchdog
+from argosy.wire.client.pending_call import (
+    MAX_TRIES,
+    CallFactory,
+    EncodedReply,
+    PendingCall,
+    ReplyTarget,
+    StreamReceiver,
+    read_failure,
+    remote_error,
+)
+from argosy.wire.protocol import codec, frame
+from argosy.wire.protocol.frame import now_us
+from argosy.wire.transport.reactor import Reactor, Timer
+from argosy.wire.transport.unix_connection import UnixConnection
+from argosy.wire.transport.zmq_connection import ApplyKeys, ZmqConnection
 
 MAX_WAITING: Final = 4096
 MAX_STREAMS: Final = 64
@@ -106,7 +114,11 @@ class Channel:
         Raises Overloaded: too many calls wait already; TooLarge: it cannot be carried;
         TypeError: an argument has no encoding.
         """
-        if len(self._waiting) >= MAX_WAITING or self._is_closed or (receiver and self._open_streams >= MAX_STREAMS):
+        if (
+            len(self._waiting) >= MAX_WAITING
+            or self._is_closed
+            or (receiver and self._open_streams >= MAX_STREAMS)
+        ):
             raise self._overload_error(method)
         call = self._factory.make_call(method, arguments, timeout_s, target, trace, receiver)
         is_full = self._backlog.add(call)
@@ -136,7 +148,12 @@ class Channel:
     def wait_briefly(self, call: PendingCall) -> None:
         """Take what comes within a few milliseconds, which most answers do; for a thread that blocks."""
         connection = self._dialer.connection
-        if self._in_flight and isinstance(connection, UnixConnection) and call.deadline_us - now_us() > _MIN_BRIEF_WAIT_US and connection.wait():
+        if (
+            self._in_flight
+            and isinstance(connection, UnixConnection)
+            and call.deadline_us - now_us() > _MIN_BRIEF_WAIT_US
+            and connection.wait()
+        ):
             self._on_readable()
 
     def close(self) -> None:
@@ -198,7 +215,9 @@ class Channel:
         """
         calls, buffers = self._backlog.take(free_slots)
         records = [call.record for call in calls]
-        if not connection.send(codec.encode_batch(frame.CALL, self._incarnation, records, len(buffers)), buffers):
+        if not connection.send(
+            codec.encode_batch(frame.CALL, self._incarnation, records, len(buffers)), buffers
+        ):
             self._backlog.put_back(calls)
             return 0
         sent = self._in_flight
@@ -237,7 +256,9 @@ class Channel:
         repeatable = self._get_idempotent() if lost and not self._is_closed else ()
         for call in lost.values():
             call.tries += 1
-        retried = {i for i, c in lost.items() if c.method in repeatable and c.tries < MAX_TRIES and not c.receiver}
+        retried = {
+            i for i, c in lost.items() if c.method in repeatable and c.tries < MAX_TRIES and not c.receiver
+        }
         self._backlog.put_back(lost[number] for number in retried)
         for number in lost.keys() - retried:
             lost[number].fail(error(self.peer, lost[number].method, reason))
@@ -260,7 +281,11 @@ class Channel:
         connection = self._dialer.connection
         for _ in range(limit):
             is_readable = is_readable or is_thorough
-            message = connection.receive(is_readable=is_readable) if connection and connection is self._dialer.connection else None
+            message = (
+                connection.receive(is_readable=is_readable)
+                if connection and connection is self._dialer.connection
+                else None
+            )
             if message is None:
                 return False
             is_readable = False
@@ -269,7 +294,13 @@ class Channel:
             except codec.DECODE_ERRORS:
                 self._drop_connection("it sent what cannot be read")
                 self._dialer.schedule_redial()
-            if not self._in_flight and not self._waiting and self._welcome and connection and connection.is_edge_triggered:
+            if (
+                not self._in_flight
+                and not self._waiting
+                and self._welcome
+                and connection
+                and connection.is_edge_triggered
+            ):
                 return False
         return True
 

@@ -14,11 +14,11 @@ from typing import Final
 import zmq
 
 from argosy.fault import ArgosyError
-from argosy.wire.server.unix_listener import connect_unix
-from argosy.wire.transport.zmq_connection import ZmqConnection, ApplyKeys
-from argosy.wire.transport.unix_connection import UnixConnection
-from argosy.wire.transport.reactor import Callback, Reactor, Timer
 from argosy.wire.client.peer_health import PeerHealth
+from argosy.wire.server.unix_listener import connect_unix
+from argosy.wire.transport.reactor import Callback, Reactor, Timer
+from argosy.wire.transport.unix_connection import UnixConnection
+from argosy.wire.transport.zmq_connection import ApplyKeys, ZmqConnection
 
 MIN_REDIAL_S: Final = 0.01
 MAX_REDIAL_S: Final = 1.0
@@ -112,7 +112,9 @@ class Dialer:
             return
         try:
             endpoint = self._get_endpoint()
-            self.connection = connection = connect_unix(endpoint, self._reactor) or ZmqConnection(endpoint, self._apply_keys)
+            self.connection = connection = connect_unix(endpoint, self._reactor) or ZmqConnection(
+                endpoint, self._apply_keys
+            )
         except (ArgosyError, zmq.ZMQError) as error:  # a key or an entry of the book may still come
             self.failure_reason = str(error).partition("\n")[0]
             self.schedule_redial()

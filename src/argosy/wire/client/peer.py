@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from argosy.wire.protocol import codec
-from argosy.wire.client.pending_call import EncodedReply, undecodable_reply
 from argosy.wire.client.channel import Channel
+from argosy.wire.client.pending_call import EncodedReply, undecodable_reply
 from argosy.wire.client.reply_stream import ItemBuffer, ReplyStream
+from argosy.wire.protocol import codec
 from argosy.wire.trace import trace_id
 
 DEFAULT_TIMEOUT_S: Final = 10.0
@@ -96,7 +96,9 @@ class Peer:
         """
         first_s = self._timeout_s if first is None else first
         item_buffer = ItemBuffer(self._channel, self._timeout_s if gap is None else gap, returns)
-        item_buffer.call = self._channel.submit(method, arguments, first_s, item_buffer, trace_id.get(), item_buffer)
+        item_buffer.call = self._channel.submit(
+            method, arguments, first_s, item_buffer, trace_id.get(), item_buffer
+        )
         return ReplyStream(item_buffer)
 
     def within(self, timeout_s: float) -> Peer:

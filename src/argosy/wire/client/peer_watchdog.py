@@ -26,7 +26,9 @@ class PeerWatchdog:
     heard_us, is_awaited: set to now and to False by the owner at each sign of life.
     """
 
-    def __init__(self, reactor: Reactor, drain: Callable[[], bool], on_frozen: Callable[[float], None]) -> None:
+    def __init__(
+        self, reactor: Reactor, drain: Callable[[], bool], on_frozen: Callable[[float], None]
+    ) -> None:
         self._reactor = reactor
         self._drain = drain
         self._on_frozen = on_frozen

@@ -24,8 +24,8 @@ import zmq
 import zmq.sugar.context
 from zmq.utils import jsonapi
 
-from argosy.wire.zmq_context.context_handle import ContextHandle, shared_context
 from argosy.wire.transport.socket_monitor import SocketMonitor, has_input
+from argosy.wire.zmq_context.context_handle import ContextHandle, shared_context
 
 MAX_IDLE: Final = 8  # connections of one thread; the one that was used longest ago goes
 REDIAL_INTERVAL_MS: Final = 100  # ZeroMQ's own interval

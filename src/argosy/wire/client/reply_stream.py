@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from argosy.wire.protocol import codec
-from argosy.wire.client.pending_call import INITIAL_CREDIT_BYTES, EncodedReply, PendingCall, undecodable_reply
 from argosy.wire.client.channel import Channel
+from argosy.wire.client.pending_call import INITIAL_CREDIT_BYTES, EncodedReply, PendingCall, undecodable_reply
+from argosy.wire.protocol import codec
 
 MIN_ITEM_COST_BYTES: Final = 1024
 _CREDIT_RETURN_BYTES: Final = INITIAL_CREDIT_BYTES // 2

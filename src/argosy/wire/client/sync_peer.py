@@ -14,15 +14,15 @@ from types import TracebackType
 from typing import Any
 
 from argosy.fault import Fault, InputError
-from argosy.wire.protocol import codec
 from argosy.wire.address_book import AddressResolver
-from argosy.wire.client.pending_call import EncodedReply, undecodable_reply
 from argosy.wire.client.channel import Channel
-from argosy.wire.security.curve_keys import apply_keys
 from argosy.wire.client.peer import DEFAULT_TIMEOUT_S
-from argosy.wire.transport.reactor import BlockingReactor, Reactor
+from argosy.wire.client.pending_call import EncodedReply, undecodable_reply
 from argosy.wire.client.reply_stream import ItemBuffer, SyncReplyStream
+from argosy.wire.protocol import codec
+from argosy.wire.security.curve_keys import apply_keys
 from argosy.wire.trace import trace_id
+from argosy.wire.transport.reactor import BlockingReactor, Reactor
 
 _ENDPOINT_SCHEMES = ("tcp://", "ipc://", "inproc://")
 
@@ -93,7 +93,12 @@ class _SyncCaller:
 
     __slots__ = ("_thread_channels", "_make_channel", "_timeout_s")
 
-    def __init__(self, make_channel: Callable[[BlockingReactor], Channel], timeout_s: float, thread_channels: _ThreadChannels) -> None:
+    def __init__(
+        self,
+        make_channel: Callable[[BlockingReactor], Channel],
+        timeout_s: float,
+        thread_channels: _ThreadChannels,
+    ) -> None:
         self._make_channel = make_channel
         self._timeout_s = timeout_s
         self._thread_channels = thread_channels
@@ -174,7 +179,9 @@ class SyncPeer:
         thread_channel = self._sync_caller.thread_channel()
         first_s = self._timeout_s if first is None else first
         item_buffer = ItemBuffer(thread_channel.channel, self._timeout_s if gap is None else gap, returns)
-        item_buffer.call = thread_channel.channel.submit(method, arguments, first_s, item_buffer, trace_id.get(), item_buffer)
+        item_buffer.call = thread_channel.channel.submit(
+            method, arguments, first_s, item_buffer, trace_id.get(), item_buffer
+        )
         return SyncReplyStream(item_buffer, thread_channel.reactor.run_until)
 
     def within(self, timeout_s: float) -> SyncPeer:

@@ -195,7 +195,9 @@ class Unpacker:
         self._fields = fields
         self._bytes: type | None = target_type if target_type in BYTES_LIKE else None
         expected_type = wire_type(target_type)
-        self.decode: Final = msgspec.msgpack.Decoder(expected_type, ext_hook=self._decode_buffer, dec_hook=_check_instance).decode
+        self.decode: Final = msgspec.msgpack.Decoder(
+            expected_type, ext_hook=self._decode_buffer, dec_hook=_check_instance
+        ).decode
 
     def unpack(self, raw: Raw | BytesLike, frames: Sequence[BytesLike] = ()) -> Any:
         """Decode one value whose buffers are in `frames`."""
@@ -214,7 +216,11 @@ class Unpacker:
         for name, expected_type in (self._fields or {}).items():
             reference = getattr(value, name)
             if isinstance(reference, Ext):
-                setattr(value, name, expected_type(self._decode_buffer(reference.code, memoryview(reference.data))))
+                setattr(
+                    value,
+                    name,
+                    expected_type(self._decode_buffer(reference.code, memoryview(reference.data))),
+                )
         return value
 
     def _decode_buffer(self, code: int, data: memoryview) -> Any:
@@ -274,7 +280,9 @@ class UnpackerCache:
 unpackers = UnpackerCache()  # of the thread of the loop
 
 
-def encode_batch(kind: int, incarnation: int, records: Sequence[bytes], buffers: int = 0, state: int = 0) -> bytes:
+def encode_batch(
+    kind: int, incarnation: int, records: Sequence[bytes], buffers: int = 0, state: int = 0
+) -> bytes:
     """Return a body that holds encoded records."""
     count = len(records)
     if count == 1:

@@ -20,16 +20,16 @@ import msgspec
 import zmq
 
 from argosy.fault import ArgosyError
-from argosy.wire.client.sync_peer import named_channel
 from argosy.wire.address_book import AddressResolver
-from argosy.wire.client.pending_call import EncodedReply
 from argosy.wire.client.channel import Channel
+from argosy.wire.client.pending_call import EncodedReply
+from argosy.wire.client.sync_peer import named_channel
+from argosy.wire.pubsub.topic import TOPICS_PORT_METHOD
 from argosy.wire.security.curve_keys import apply_keys
+from argosy.wire.transport.reactor import Reactor, Timer
+from argosy.wire.transport.socket_monitor import SocketMonitor
 from argosy.wire.transport.zmq_connection import DAY_MS, receive_frames
 from argosy.wire.zmq_context.context_handle import shared_context
-from argosy.wire.transport.socket_monitor import SocketMonitor
-from argosy.wire.transport.reactor import Reactor, Timer
-from argosy.wire.pubsub.topic import TOPICS_PORT_METHOD
 
 LOOKUP_TIMEOUT_S: Final = 2.0
 MIN_RETRY_S: Final = 0.1

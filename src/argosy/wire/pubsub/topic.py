@@ -18,12 +18,11 @@ import zmq
 from msgspec import Raw
 from zmq.backend import Socket as Plain
 
-from argosy.wire.protocol import codec
-from argosy.wire.protocol import frame
+from argosy.wire.protocol import codec, frame
 from argosy.wire.transport.binding import bind_endpoint
+from argosy.wire.transport.reactor import Reactor
 from argosy.wire.transport.zmq_connection import receive_frames
 from argosy.wire.zmq_context.context_handle import shared_context
-from argosy.wire.transport.reactor import Reactor
 
 if TYPE_CHECKING:
     from argosy.wire.security.zap import CurveAuthenticator

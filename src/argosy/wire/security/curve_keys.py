@@ -135,10 +135,13 @@ class Keyring:
 
         Raises RefusedError: none is here, or its secret can be read by others.
         """
-        secrets = (name for name in self._machines if os.path.exists(key_path(self.keys_dir, name, SECRET_SUFFIX)))
+        secrets = (
+            name for name in self._machines if os.path.exists(key_path(self.keys_dir, name, SECRET_SUFFIX))
+        )
         machine = next(secrets, self._machines[0])
         return KeyPair(
-            secret=read_key(self.keys_dir, machine, SECRET_SUFFIX), public=read_key(self.keys_dir, machine, PUBLIC_SUFFIX)
+            secret=read_key(self.keys_dir, machine, SECRET_SUFFIX),
+            public=read_key(self.keys_dir, machine, PUBLIC_SUFFIX),
         )
 
     def public_key(self, machine: str) -> bytes:

@@ -16,7 +16,15 @@ import zmq
 from zmq.utils import z85
 
 from argosy.fault import Fault, MissingError, RefusedError
-from argosy.wire.security.curve_keys import PUBLIC_SUFFIX, SECRET_SUFFIX, KeyPair, exposed_fault, key_path, machines_with_keys, read_key
+from argosy.wire.security.curve_keys import (
+    PUBLIC_SUFFIX,
+    SECRET_SUFFIX,
+    KeyPair,
+    exposed_fault,
+    key_path,
+    machines_with_keys,
+    read_key,
+)
 
 DIR_MODE = 0o700
 FILE_MODE = 0o600
@@ -56,13 +64,18 @@ def make_keys(
 
 
 def _make_machine_key(keys_dir: str, machine: str, new_pair: Callable[[], KeyPair]) -> bool:
-    has_public, has_secret = (os.path.exists(key_path(keys_dir, machine, kind)) for kind in (PUBLIC_SUFFIX, SECRET_SUFFIX))
+    has_public, has_secret = (
+        os.path.exists(key_path(keys_dir, machine, kind)) for kind in (PUBLIC_SUFFIX, SECRET_SUFFIX)
+    )
     if has_public:
         return False
     if not has_secret:
         _write_new(key_path(keys_dir, machine, SECRET_SUFFIX), new_pair().secret)
     # Also where only the public key was lost, or another maker was faster with the secret.
-    _write_new(key_path(keys_dir, machine, PUBLIC_SUFFIX), zmq.curve_public(read_key(keys_dir, machine, SECRET_SUFFIX)))
+    _write_new(
+        key_path(keys_dir, machine, PUBLIC_SUFFIX),
+        zmq.curve_public(read_key(keys_dir, machine, SECRET_SUFFIX)),
+    )
     return True
 
 
@@ -90,7 +103,9 @@ def list_keys(keys_dir: str, machines: Sequence[str]) -> dict[str, MachineKeys]:
     if not os.path.isdir(keys_dir):
         message = f"there are no keys in `{keys_dir}`"
         raise RefusedError(Fault(keys_dir, "no-keys", message, "`argosy keys make` makes them"))
-    names = dict.fromkeys((*machines, *machines_with_keys(keys_dir), *machines_with_keys(keys_dir, SECRET_SUFFIX)))
+    names = dict.fromkeys(
+        (*machines, *machines_with_keys(keys_dir), *machines_with_keys(keys_dir, SECRET_SUFFIX))
+    )
     return {name: _inspect_keys(keys_dir, name) for name in names}
 
 
@@ -122,7 +137,10 @@ def _mode_faults(keys_dir: str) -> Iterator[Fault]:
     paths = [(keys_dir, DIR_MODE, 0o077)]
     # Everybody may read a public key; who can write one decides who is let in.
     for kind, forbidden in ((PUBLIC_SUFFIX, 0o022), (SECRET_SUFFIX, 0o077)):
-        paths += [(key_path(keys_dir, name, kind), FILE_MODE, forbidden) for name in machines_with_keys(keys_dir, kind)]
+        paths += [
+            (key_path(keys_dir, name, kind), FILE_MODE, forbidden)
+            for name in machines_with_keys(keys_dir, kind)
+        ]
     for path, expected_mode, forbidden in paths:
         mode = stat.S_IMODE(os.stat(path).st_mode)
         if mode & forbidden:
@@ -157,7 +175,10 @@ def export_keys(keys_dir: str, machine: str, target_dir: str) -> tuple[str, ...]
     it cannot be written.
     """
     keys = {(machine, SECRET_SUFFIX): read_key(keys_dir, machine, SECRET_SUFFIX)}
-    keys |= {(name, PUBLIC_SUFFIX): read_key(keys_dir, name, PUBLIC_SUFFIX) for name in machines_with_keys(keys_dir)}
+    keys |= {
+        (name, PUBLIC_SUFFIX): read_key(keys_dir, name, PUBLIC_SUFFIX)
+        for name in machines_with_keys(keys_dir)
+    }
     try:
         if os.path.isdir(target_dir) and os.listdir(target_dir):
             message = f"`{target_dir}` is not empty, and keys are not mixed with what is there"

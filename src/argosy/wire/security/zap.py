@@ -28,9 +28,9 @@ from zmq.utils import z85
 
 from argosy.fault import Fault, RefusedError
 from argosy.wire.security.curve_keys import Keyring
-from argosy.wire.zmq_context.context_handle import shared_context
-from argosy.wire.transport.socket_monitor import SocketMonitor, has_input
 from argosy.wire.transport.reactor import Reactor
+from argosy.wire.transport.socket_monitor import SocketMonitor, has_input
+from argosy.wire.zmq_context.context_handle import shared_context
 
 LOG_INTERVAL_S: Final = 10.0  # between two lines about one address and reason
 MAX_LOGGED_PEERS: Final = 256  # addresses whose last line is remembered
@@ -235,7 +235,9 @@ def _remote_address(descriptor: int) -> _RemoteAddress:
         return _UNKNOWN_ADDRESS
     try:
         peer, own = connection.getpeername(), connection.getsockname()
-        return _RemoteAddress(str(peer[0]), peer[0] == own[0]) if isinstance(peer, tuple) else _UNKNOWN_ADDRESS
+        return (
+            _RemoteAddress(str(peer[0]), peer[0] == own[0]) if isinstance(peer, tuple) else _UNKNOWN_ADDRESS
+        )
     except OSError:
         return _UNKNOWN_ADDRESS
     finally:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from argosy.wire.protocol.frame import BytesLike, now_us
 
 if TYPE_CHECKING:
-    from argosy.wire.server.incoming_request import MsgpackRequest, ConnectedClient, ClientKey
+    from argosy.wire.server.incoming_request import ClientKey, ConnectedClient, MsgpackRequest
     from argosy.wire.transport.reactor import Reactor, Timer
 
 HEARTBEAT_S: Final = 0.5
@@ -86,7 +86,9 @@ class ClientTable:
         for key, client in list(self._busy.items()):
             if not client.requests and not client.owes_heartbeat:
                 del self._busy[key]
-            elif not client.unsent_messages and self._send_heartbeat(client) is False:  # with messages due it is full
+            elif (
+                not client.unsent_messages and self._send_heartbeat(client) is False
+            ):  # with messages due it is full
                 self.remove(client)
         if self._busy:
             self._heartbeat_timer = self._reactor.call_later(HEARTBEAT_S, self._on_heartbeat)

@@ -12,10 +12,9 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Raw
 
-from argosy.wire.protocol import codec
-from argosy.wire.protocol import frame
-from argosy.wire.transport.unix_connection import UnixConnection
+from argosy.wire.protocol import codec, frame
 from argosy.wire.server.reply_encoder import json_error
+from argosy.wire.transport.unix_connection import UnixConnection
 
 _monotonic_ns: Final = time.monotonic_ns
 
@@ -100,7 +99,17 @@ class ConnectedClient:
     """
 
     __slots__ = (
-        *("batch_size", "unsent_messages", "full_since_s", "last_received_s", "requests", "uses_router", "key", "min_offset_us", "name"),
+        *(
+            "batch_size",
+            "unsent_messages",
+            "full_since_s",
+            "last_received_s",
+            "requests",
+            "uses_router",
+            "key",
+            "min_offset_us",
+            "name",
+        ),
         *("pending_records", "owes_heartbeat", "path"),
     )
 
@@ -184,9 +193,20 @@ class MsgpackRequest(msgspec.Struct, eq=False, weakref=False):
 class JsonRequest:
     """A request of an old speaker: `{"action": M, ...}`, answered in its own envelope."""
 
-    __slots__ = ("_arguments", "_sender", "_envelope", "on_cancel", "is_finished", "method", "trace", "wants_stream")
+    __slots__ = (
+        "_arguments",
+        "_sender",
+        "_envelope",
+        "on_cancel",
+        "is_finished",
+        "method",
+        "trace",
+        "wants_stream",
+    )
 
-    def __init__(self, sender: ReplySender, envelope: Sequence[bytes], action: str, arguments: dict[str, Any]) -> None:
+    def __init__(
+        self, sender: ReplySender, envelope: Sequence[bytes], action: str, arguments: dict[str, Any]
+    ) -> None:
         self._sender = sender
         self._envelope = envelope
         self.method = action

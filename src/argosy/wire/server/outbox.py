@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from argosy.wire.protocol import codec
-from argosy.wire.protocol import frame
-from argosy.wire.server.incoming_request import ConnectedClient, ClientKey
+from argosy.wire.protocol import codec, frame
+from argosy.wire.server.incoming_request import ClientKey, ConnectedClient
 from argosy.wire.transport.reactor import Reactor, Timer
 
 FULL_RETRY_S: Final = 0.01
@@ -126,7 +125,9 @@ class Outbox:
         if not client.unsent_messages:
             if not client.pending_records:
                 return
-            message = codec.encode_batch(frame.REPLY, self._incarnation, client.pending_records, 0, self.state)
+            message = codec.encode_batch(
+                frame.REPLY, self._incarnation, client.pending_records, 0, self.state
+            )
             client.pending_records = []
             if not (sent := client.path.send(message)):
                 client.unsent_messages.append((message, ()))
@@ -144,7 +145,12 @@ class Outbox:
 
     def _seal_batch(self, client: ConnectedClient) -> None:
         if client.pending_records:
-            client.unsent_messages.append((codec.encode_batch(frame.REPLY, self._incarnation, client.pending_records, 0, self.state), ()))
+            client.unsent_messages.append(
+                (
+                    codec.encode_batch(frame.REPLY, self._incarnation, client.pending_records, 0, self.state),
+                    (),
+                )
+            )
             client.pending_records = []
 
     def _on_unsent(self, client: ConnectedClient, sent: bool | None) -> None:

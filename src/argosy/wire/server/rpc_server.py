@@ -11,32 +11,31 @@ from typing import TYPE_CHECKING, Any, Final
 
 import zmq
 
-from argosy.wire.protocol import codec
-from argosy.wire.protocol import frame
-from argosy.wire.transport.binding import bind_endpoint
-from argosy.wire.server.client_table import ClientTable
-from argosy.wire.server.unix_listener import MAX_DRAIN_MESSAGES, UnixListener, unix_listener_path
+from argosy.wire.client.reply_stream import MIN_ITEM_COST_BYTES
+from argosy.wire.protocol import codec, frame
 from argosy.wire.protocol.frame import now_us
+from argosy.wire.server.client_table import ClientTable
 from argosy.wire.server.incoming_request import (
-    MsgpackRequest,
+    ClientKey,
     ConnectedClient,
     IncomingRequest,
     JsonRequest,
-    ClientKey,
     MalformedRequestError,
+    MsgpackRequest,
     ParseJsonRequest,
     ReplyPath,
     parse_json_request,
 )
+from argosy.wire.server.outbox import Outbox
+from argosy.wire.server.reply_encoder import ReplyEncoder, json_error
+from argosy.wire.server.unix_listener import MAX_DRAIN_MESSAGES, UnixListener, unix_listener_path
+from argosy.wire.transport.binding import bind_endpoint
+from argosy.wire.transport.reactor import Reactor
+from argosy.wire.transport.router_path import RouterPath, send_envelope
+from argosy.wire.transport.socket_monitor import has_input
+from argosy.wire.transport.unix_connection import UnixConnection
 from argosy.wire.transport.zmq_connection import receive_frames
 from argosy.wire.zmq_context.context_handle import shared_context
-from argosy.wire.transport.unix_connection import UnixConnection
-from argosy.wire.transport.socket_monitor import has_input
-from argosy.wire.server.outbox import Outbox
-from argosy.wire.transport.reactor import Reactor
-from argosy.wire.server.reply_encoder import ReplyEncoder, json_error
-from argosy.wire.transport.router_path import RouterPath, send_envelope
-from argosy.wire.client.reply_stream import MIN_ITEM_COST_BYTES
 
 if TYPE_CHECKING:
     from argosy.wire.security.zap import CurveAuthenticator
@@ -45,7 +44,13 @@ MAX_IN_FLIGHT_PER_CLIENT: Final = 1024  # calls in flight per lane
 MAX_IN_FLIGHT: Final = 8192  # per agent, of all callers
 LINGER_MS: Final = 500
 
-_OUTCOME_BY_TAG: Final = ("handled", "failed", "refused", "", "handled")  # what an end is counted as, by its tag
+_OUTCOME_BY_TAG: Final = (
+    "handled",
+    "failed",
+    "refused",
+    "",
+    "handled",
+)  # what an end is counted as, by its tag
 
 
 class RpcServer:
@@ -80,7 +85,9 @@ class RpcServer:
         self.set_health(self.state)
         encoder = ReplyEncoder()
         self._encode, self._encode_json = encoder.encode, encoder.encode_json
-        self._clients = ClientTable(reactor, self._encode_heartbeat, self._on_client_removed, self._outbox.poll_router_soon)
+        self._clients = ClientTable(
+            reactor, self._encode_heartbeat, self._on_client_removed, self._outbox.poll_router_soon
+        )
         self._waiting_hellos: dict[ClientKey, tuple[str, int]] = {}
         self._outcome_counts = [0] * len(_OUTCOME_BY_TAG)
         self._counts = dict.fromkeys(("dropped", "late", "forgotten"), 0)
@@ -99,7 +106,9 @@ class RpcServer:
             bind_endpoint(self._socket, self.name, endpoint)
             if path := unix_listener_path(endpoint):
                 on_message, on_closed = self._on_unix_message, self._on_unix_closed
-                self._unix_listeners.append(UnixListener(self.name, path, self._reactor, self._outbox, on_message, on_closed))
+                self._unix_listeners.append(
+                    UnixListener(self.name, path, self._reactor, self._outbox, on_message, on_closed)
+                )
         self._on_readable()
 
     def open(self) -> None:
@@ -186,7 +195,9 @@ class RpcServer:
         else:
             self._counts["dropped"] += 1
 
-    def _on_argosy_message(self, key: ClientKey, header: tuple[int, int, int, int, int], frames: list[memoryview]) -> None:
+    def _on_argosy_message(
+        self, key: ClientKey, header: tuple[int, int, int, int, int], frames: list[memoryview]
+    ) -> None:
         """Act on a message; one that no callee gets, or that cannot be read, is dropped."""
         kind, buffers, _, _, stamp_us = header
         client = self._clients.clients.get(key)
@@ -231,12 +242,18 @@ class RpcServer:
     def _welcome(self, key: ClientKey, name: str, min_offset_us: int) -> None:
         if isinstance(key, UnixConnection):
             key.max_message_bytes = codec.MAX_MESSAGE_BYTES
-        welcome = codec.Welcome(frame.VERSION, self.name, MAX_IN_FLIGHT_PER_CLIENT, codec.MAX_RECORD_BYTES, self.schema_hash())
+        welcome = codec.Welcome(
+            frame.VERSION, self.name, MAX_IN_FLIGHT_PER_CLIENT, codec.MAX_RECORD_BYTES, self.schema_hash()
+        )
         if self._send(key, frame.WELCOME, welcome):
             self._clients.add(ConnectedClient(key, self._reply_path(key), name, min_offset_us))
 
     def _on_calls(
-        self, client: ConnectedClient, records: list[codec.CallRecord], buffers: list[memoryview], stamp_us: int
+        self,
+        client: ConnectedClient,
+        records: list[codec.CallRecord],
+        buffers: list[memoryview],
+        stamp_us: int,
     ) -> None:
         now = now_us()
         min_offset_us = client.min_offset_us = min(client.min_offset_us, now - stamp_us)
@@ -332,7 +349,9 @@ class RpcServer:
 
     def _send(self, key: ClientKey, kind: int, value: object) -> bool:
         """Send one small message now; false when its receiver has gone or reads nothing."""
-        sent = self._reply_path(key).send(codec.encode_single(kind, self.incarnation, value, self._outbox.state))
+        sent = self._reply_path(key).send(
+            codec.encode_single(kind, self.incarnation, value, self._outbox.state)
+        )
         if not isinstance(key, UnixConnection):
             self._outbox.poll_router_soon()
         return bool(sent)

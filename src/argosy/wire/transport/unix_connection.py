@@ -19,13 +19,15 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from argosy.wire.transport.incoming_message import ReceiveBudget, IncomingMessage
 from argosy.wire.protocol.codec import MAX_MESSAGE_BYTES
 from argosy.wire.protocol.frame import BytesLike
+from argosy.wire.transport.incoming_message import IncomingMessage, ReceiveBudget
 from argosy.wire.transport.reactor import Reactor
 
 READ_BYTES: Final = 64 * 1024
-SEND_BUFFER_BYTES: Final = 2 * 1024 * 1024  # on their way, where the machine allows it: a large array in one go
+SEND_BUFFER_BYTES: Final = (
+    2 * 1024 * 1024
+)  # on their way, where the machine allows it: a large array in one go
 MAX_BUFFERS: Final = 0xFFFF
 LINGER_S: Final = 0.5
 BRIEF_WAIT_S: Final = 0.002

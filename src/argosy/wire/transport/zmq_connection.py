@@ -15,8 +15,8 @@ from zmq.backend import Socket as Plain
 
 from argosy.wire.protocol.codec import MAX_MESSAGE_BYTES
 from argosy.wire.protocol.frame import BytesLike
-from argosy.wire.zmq_context.context_handle import shared_context
 from argosy.wire.transport.socket_monitor import SocketMonitor, has_input
+from argosy.wire.zmq_context.context_handle import shared_context
 
 DAY_MS: Final = 24 * 3600 * 1000
 

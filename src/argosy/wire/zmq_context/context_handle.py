@@ -25,8 +25,14 @@ import zmq.sugar.context
 import zmq.sugar.socket
 
 from argosy.wire.zmq_context.closing_sockets import ClosingSockets, stop_all_monitoring
-from argosy.wire.zmq_context.context_shutdown import ShutdownSignal, attach_shutdown, guarded_methods, close_sockets, is_endpoint_closing
-from argosy.wire.zmq_context.port_release import wait_until_free, wait_until
+from argosy.wire.zmq_context.context_shutdown import (
+    ShutdownSignal,
+    attach_shutdown,
+    close_sockets,
+    guarded_methods,
+    is_endpoint_closing,
+)
+from argosy.wire.zmq_context.port_release import wait_until, wait_until_free
 
 # Not by `zmq.Context`: this module may be loaded while a test has that patched.
 _RealContext = zmq.sugar.context.Context
@@ -65,7 +71,10 @@ def _make_context(kind: type[zmq.Context[Any]]) -> zmq.Context[Any]:
 
 def _drop_after_fork() -> None:
     global _lock, _registration_lock
-    _lock, _registration_lock = threading.Lock(), threading.RLock()  # another thread may have held them at the fork
+    _lock, _registration_lock = (
+        threading.Lock(),
+        threading.RLock(),
+    )  # another thread may have held them at the fork
     _inherited.extend(_shared.values())
     _shared.clear()
 
@@ -169,7 +178,11 @@ class ContextHandle:
             raise zmq.ZMQError(zmq.ENOTSUP)
         if self._pid != os.getpid():  # the lease was inherited through a fork
             self._context, self._pid = _shared_of(type(self._context)), os.getpid()
-            self._sockets, self._closing, self._shutdown = weakref.WeakSet(), ClosingSockets(), ShutdownSignal()
+            self._sockets, self._closing, self._shutdown = (
+                weakref.WeakSet(),
+                ClosingSockets(),
+                ShutdownSignal(),
+            )
         if socket_class is not None:  # a test that patches `socket` sees the arguments it was given
             options["socket_class"] = socket_class
         opened: zmq.Socket[Any] = self._context.socket(socket_type, **options)

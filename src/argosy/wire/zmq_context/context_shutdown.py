@@ -23,7 +23,7 @@ import zmq.sugar.poll
 import zmq.sugar.socket
 from zmq.backend import zmq_poll
 
-from argosy.wire.zmq_context.closing_sockets import ClosingSockets, is_held_by_closing, bind_key
+from argosy.wire.zmq_context.closing_sockets import ClosingSockets, bind_key, is_held_by_closing
 from argosy.wire.zmq_context.port_release import wait_until
 
 _RealSocket = zmq.sugar.socket.Socket
@@ -85,7 +85,9 @@ class SocketUsage:
         self.closing = closing
         self.bound: set[str] = set()
         self.has_endpoint = False
-        self.is_closed_by_shutdown = False  # closed by the end of the lease, while its user does not know of it
+        self.is_closed_by_shutdown = (
+            False  # closed by the end of the lease, while its user does not know of it
+        )
         self.thread = threading.get_ident()
         self.depth = 0
         self.is_close_deferred = False  # who is inside shall close it
@@ -132,7 +134,9 @@ def attach_shutdown(socket: zmq.Socket[Any], shutdown: ShutdownSignal, closing: 
         _Poller.poll = _guarded_poll  # type: ignore[method-assign]
 
 
-def close_sockets(sockets: Iterable[zmq.Socket[Any]], linger: int | None, *, wait_for_owners: bool = False) -> None:
+def close_sockets(
+    sockets: Iterable[zmq.Socket[Any]], linger: int | None, *, wait_for_owners: bool = False
+) -> None:
     """Close the sockets of a lease that has ended; those on which other threads are, by these threads.
 
     Waits for them for `OWNERS_S` at most. A socket that a thread never leaves stays open until it does.
@@ -142,7 +146,9 @@ def close_sockets(sockets: Iterable[zmq.Socket[Any]], linger: int | None, *, wai
     left = [socket for socket in sockets if not socket.closed]
 
     def is_all_closed() -> bool:
-        left[:] = [socket for socket in left if not _close_if_unused(socket, linger, wait_for_owners=wait_for_owners)]
+        left[:] = [
+            socket for socket in left if not _close_if_unused(socket, linger, wait_for_owners=wait_for_owners)
+        ]
         return not left
 
     wait_until(is_all_closed, OWNER_CLOSE_TIMEOUT_S)
@@ -281,7 +287,9 @@ def _guard_blocking_call(kind: Any, name: str, event: int, limit: int) -> Callab
     return recv_into
 
 
-def _run_operation(socket: zmq.Socket[Any], operation: Callable[[int], Any], flags: int, event: int, limit: int) -> Any:
+def _run_operation(
+    socket: zmq.Socket[Any], operation: Callable[[int], Any], flags: int, event: int, limit: int
+) -> Any:
     usage: SocketUsage = socket.__dict__["_lease_usage"]
     usage.enter(socket)
     try:

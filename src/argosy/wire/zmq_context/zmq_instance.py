@@ -17,8 +17,8 @@ import zmq.sugar.socket
 from zmq.sugar.context import Context as _Context
 
 from argosy.wire.zmq_context.closing_sockets import ClosingSockets
-from argosy.wire.zmq_context.context_shutdown import ShutdownSignal, close_sockets
 from argosy.wire.zmq_context.context_handle import register_socket, shared_context
+from argosy.wire.zmq_context.context_shutdown import ShutdownSignal, close_sockets
 
 _lock = threading.Lock()
 _instances: list[SharedInstance] = []

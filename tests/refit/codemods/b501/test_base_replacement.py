@@ -6,8 +6,8 @@ import textwrap
 
 import pytest
 
+from argosy.refit.codemods.file_pipeline import FileOutcome, rewrite_file, select_codemods
 from argosy.refit.codemods.tree_index import TreeIndex
-from argosy.refit.codemods.file_pipeline import FileOutcome, select_codemods, rewrite_file
 
 AGENTS = {
     f"agents/a{number}.py": f"from core.thing import Thing\nclass A{number}(Thing):\n    pass\n"

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argosy.fleet import load_fleet
+from argosy.refit.codemods.file_pipeline import FileOutcome, rewrite_file, select_codemods
 from argosy.refit.codemods.tree_index import TreeIndex
-from argosy.refit.codemods.file_pipeline import FileOutcome, select_codemods, rewrite_file
 
 HEAD = (
     "from argosy.agent.legacy import BaseAgent\nimport logging\nimport threading\nimport time\nimport zmq\n\n"
@@ -791,12 +791,17 @@ def test_a_fleet_file_that_says_otherwise_is_heard(tmp_path: Path) -> None:
     fleet = load_fleet(path)
     source = "HEALTH = 6000\n" + GIVEN.replace("{self.health_port}", "{HEALTH}")
     files = {"agents/it.py": source.encode()}
-    outcome = rewrite_file("agents/it.py", files["agents/it.py"], TreeIndex(files, fleet), select_codemods(["H201"]))
+    outcome = rewrite_file(
+        "agents/it.py", files["agents/it.py"], TreeIndex(files, fleet), select_codemods(["H201"])
+    )
     assert [item.reason for item in outcome.refused] == [
         "condition 4: its port 6000 is not the health port 6001 of `A`"
     ]
     outcome = rewrite_file(
-        "agents/b.py", source.encode(), TreeIndex({"agents/b.py": source.encode()}, fleet), select_codemods(["H201"])
+        "agents/b.py",
+        source.encode(),
+        TreeIndex({"agents/b.py": source.encode()}, fleet),
+        select_codemods(["H201"]),
     )
     assert [item.reason for item in outcome.refused] == [
         "condition 4: the fleet file declares no health port for `B`"

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import zmq
 
+from argosy.refit.codemods.file_pipeline import rewrite_file, select_codemods
 from argosy.refit.codemods.tree_index import TreeIndex
-from argosy.refit.codemods.file_pipeline import select_codemods, rewrite_file
 
 LIMIT_S = 30.0
 MAIN = """

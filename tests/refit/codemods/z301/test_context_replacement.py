@@ -6,8 +6,8 @@ import textwrap
 
 import pytest
 
+from argosy.refit.codemods.file_pipeline import FileOutcome, rewrite_file, select_codemods
 from argosy.refit.codemods.tree_index import TreeIndex
-from argosy.refit.codemods.file_pipeline import FileOutcome, select_codemods, rewrite_file
 
 
 def refit(source: str, others: dict[str, str] | None = None, path: str = "agents/it.py") -> FileOutcome:

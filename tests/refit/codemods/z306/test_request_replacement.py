@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import zmq
 
+from argosy.refit.codemods.file_pipeline import FileOutcome, rewrite_file, select_codemods
 from argosy.refit.codemods.tree_index import TreeIndex
-from argosy.refit.codemods.file_pipeline import FileOutcome, select_codemods, rewrite_file
 
 ASK = """\
 import json
@@ -45,7 +45,8 @@ def test_the_making_and_nothing_else_is_exchanged() -> None:
     assert [(site.code, site.line) for site in outcome.migrated] == [("Z306", 5)]
     expected = ASK.replace("context.socket(zmq.REQ)", "argosy.wire.client.pooled_req.req_socket(context)")
     assert (
-        outcome.after == expected.replace("import zmq\n", "import zmq\nimport argosy.wire.client.pooled_req\n").encode()
+        outcome.after
+        == expected.replace("import zmq\n", "import zmq\nimport argosy.wire.client.pooled_req\n").encode()
     )
     assert refit(outcome.after.decode()) == FileOutcome("it.py", is_relevant=False)
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.refit.repair.span_edit import apply_edits
 from argosy.refit.repair.name_resolution.module_view import compile_view
-from argosy.refit.repair.untouched_check import check_untouched
-from argosy.refit.repair.startup.project_context import ProjectContext
+from argosy.refit.repair.span_edit import apply_edits
 from argosy.refit.repair.startup.device_check import is_guarded_by_device_check
+from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_fixpoint import RULES, fix_startup
 from argosy.refit.repair.startup.startup_rule import StartupCase
+from argosy.refit.repair.untouched_check import check_untouched
 from argosy.source.python_source import SourceText, read_source
 
 _MUST = [(name, case) for name, rule in RULES.items() for case in rule.must_change]
@@ -30,7 +30,9 @@ def _around(root: Path, case: StartupCase, newline: str = "\n") -> tuple[SourceT
     source = read_source(str(root / case.path))
     assert isinstance(source, SourceText)
     own = msgspec.structs.replace(source, path=case.path)
-    return own, ProjectContext(str(root), sorted({*case.files, case.path}), missing_packages=case.missing_packages)
+    return own, ProjectContext(
+        str(root), sorted({*case.files, case.path}), missing_packages=case.missing_packages
+    )
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
@@ -71,7 +73,9 @@ _LINES = st.lists(
 
 @given(which=st.sampled_from(_MUST), above=_LINES, newline=st.sampled_from(["\n", "\r\n"]))
 @settings(max_examples=60, deadline=None)
-def test_whatever_is_written_above_stays(which: tuple[str, StartupCase], above: list[str], newline: str) -> None:
+def test_whatever_is_written_above_stays(
+    which: tuple[str, StartupCase], above: list[str], newline: str
+) -> None:
     """A rule counts in characters, Python's parser in bytes: comments of any script move nothing."""
     _, case = which
     head = "".join(f"# said: {line}\n" for line in above)

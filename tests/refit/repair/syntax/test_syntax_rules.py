@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from argosy.refit.repair.span_edit import apply_edits
-from argosy.refit.repair.untouched_check import check_untouched
-from argosy.refit.repair.syntax import RULES
 from argosy.refit.repair.repair_search import Solution, find_solutions
+from argosy.refit.repair.span_edit import apply_edits
+from argosy.refit.repair.syntax import RULES
+from argosy.refit.repair.untouched_check import check_untouched
 
 CASES = Path(__file__).parent / "cases" / "repair"
 _FOLDERS = sorted(path.parent for path in CASES.glob("*/*/before.py"))

@@ -7,6 +7,7 @@ import re
 
 import msgspec
 
+from argosy.refit.analysis.addresses.address_sites import find_address_sites
 from argosy.refit.analysis.addresses.environment_reads import find_environment_read
 from argosy.refit.analysis.ast_queries import (
     iter_all_parameter_defaults,
@@ -15,7 +16,6 @@ from argosy.refit.analysis.ast_queries import (
     last_name,
     string_literal,
 )
-from argosy.refit.analysis.addresses.address_sites import find_address_sites
 from argosy.refit.analysis.testing_code import is_test_file
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.source_file import PythonFile, TextFile
@@ -108,7 +108,9 @@ class _DefaultCollector:
         row_name = string_literal(rows.get("name"))
         for key, value in rows.items():
             if isinstance(value, ast.Dict):
-                inner = {string_literal(one): held for one, held in zip(value.keys, value.values, strict=True)}
+                inner = {
+                    string_literal(one): held for one, held in zip(value.keys, value.values, strict=True)
+                }
                 self.add_port(key, inner.get("port"), is_any_name=True)
             elif row_name and key == "port":
                 self.add_port(row_name, value, is_any_name=True)

@@ -7,14 +7,19 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from argosy.refit.analysis.addresses.address_text import LiteralAddress, parse_address_text
 from argosy.refit.analysis.addresses.environment_reads import EnvironmentRead, find_environment_read
 from argosy.refit.analysis.ast_queries import fstring_template, last_name, string_literal
-from argosy.refit.analysis.addresses.address_text import LiteralAddress, parse_address_text
 from argosy.source.name_scopes import NameScope
 from argosy.source.python_source import LineMarks, SourceText, find_marked_lines
 
 _CANDIDATE_TEXT = re.compile(r"\d\.\d|localhost|//\*|//\[|::", re.IGNORECASE)
-_CANDIDATE_BYTES = (re.compile(rb"\.(?<=\d\.)\d"), re.compile(b"localhost"), re.compile(rb"//[*\[]"), re.compile(b"::"))
+_CANDIDATE_BYTES = (
+    re.compile(rb"\.(?<=\d\.)\d"),
+    re.compile(b"localhost"),
+    re.compile(rb"//[*\[]"),
+    re.compile(b"::"),
+)
 
 
 def find_candidate_lines(source: SourceText) -> LineMarks:
@@ -71,9 +76,15 @@ def _in_conditional(value: ast.IfExp, scope: NameScope) -> Iterator[AddressLiter
     yield from _in_branch(value.orelse, scope, environment_read, value)
 
 
-def _in_branch(item: ast.expr, scope: NameScope, environment_read: EnvironmentRead | None, conditional: ast.expr) -> Iterator[AddressLiteral]:
+def _in_branch(
+    item: ast.expr, scope: NameScope, environment_read: EnvironmentRead | None, conditional: ast.expr
+) -> Iterator[AddressLiteral]:
     for leaf in find_address_literals(item, scope):
-        yield leaf._replace(read=environment_read, choice=conditional) if environment_read is not None else leaf
+        yield (
+            leaf._replace(environment_read=environment_read, conditional=conditional)
+            if environment_read is not None
+            else leaf
+        )
 
 
 def _in_sequence(value: ast.Tuple | ast.List, scope: NameScope) -> Iterator[AddressLiteral]:

@@ -13,21 +13,25 @@ from functools import cached_property
 from typing import NamedTuple
 
 from argosy.refit.analysis.addresses import name_semantics
+from argosy.refit.analysis.addresses.address_literals import (
+    AddressLiteral,
+    find_address_literals,
+    find_candidate_lines,
+)
+from argosy.refit.analysis.addresses.address_text import LiteralAddress, can_hold_address
 from argosy.refit.analysis.addresses.environment_reads import EnvironmentRead, find_environment_read
-from argosy.refit.analysis.addresses.address_literals import AddressLiteral, find_candidate_lines, find_address_literals
 from argosy.refit.analysis.ast_queries import (
     iter_all_parameter_defaults,
     iter_assignments,
     keyword_argument,
     last_name,
-    target_name,
     string_literal,
+    target_name,
 )
 from argosy.refit.analysis.testing_code import is_test_file
-from argosy.refit.analysis.addresses.address_text import LiteralAddress, can_hold_address
 from argosy.refit.core.source_file import PythonFile
-from argosy.source.peer_reference_scan import is_peer_call
 from argosy.source.name_scopes import NameScope
+from argosy.source.peer_reference_scan import is_peer_call
 
 _LOOKUP_CALLS = frozenset({"get", "getattr", "pop", "setdefault", "getenv"})
 _OPTION_CALLS = frozenset({"add_argument", "option", "add_option", "Option"})
@@ -140,19 +144,28 @@ class _SiteFinder:
     def add(self, leaf: AddressLiteral, scope: NameScope, role: AddressRole, name: str) -> None:
         if leaf.environment_read is not None:
             role, name = AddressRole.FALLBACK, leaf.environment_read.variable
-        site = AddressSite(leaf.node, scope, role, leaf.address, name, leaf.port, leaf.environment_read, leaf.conditional)
+        site = AddressSite(
+            leaf.node, scope, role, leaf.address, name, leaf.port, leaf.environment_read, leaf.conditional
+        )
         self.sites.setdefault(leaf.node, site)
 
     def add_fallback(self, environment_read: EnvironmentRead, scope: NameScope) -> None:
         for leaf in find_address_literals(environment_read.default, scope):
-            self.add(leaf._replace(read=environment_read), scope, AddressRole.FALLBACK, environment_read.variable)
+            self.add(
+                leaf._replace(environment_read=environment_read),
+                scope,
+                AddressRole.FALLBACK,
+                environment_read.variable,
+            )
 
     def add_from_call(self, call: ast.Call, scope: NameScope) -> None:
         name = last_name(call.func)
         if name_semantics.is_inert_call(name):
             return
         if name in _OPTION_CALLS:
-            flag = next((text.lstrip("-") for text in map(string_literal, call.args) if text.startswith("-")), "")
+            flag = next(
+                (text.lstrip("-") for text in map(string_literal, call.args) if text.startswith("-")), ""
+            )
             self.add_named(flag or "host", keyword_argument(call, "default"), scope, AddressRole.PARAMETER)
             return
         variable = name == "Field" and string_literal(keyword_argument(call, "env", "validation_alias"))
@@ -177,16 +190,22 @@ class _SiteFinder:
                 self.add_named(item.arg or "", item.value, scope)
 
     def add_argument(self, function_name: str, value: ast.expr, scope: NameScope) -> None:
-        if isinstance(value, ast.Call) or (function_name == "connect" and scope in self.own_address_functions):
+        if isinstance(value, ast.Call) or (
+            function_name == "connect" and scope in self.own_address_functions
+        ):
             return
         role = _role_of(function_name)
         for leaf in find_address_literals(value, scope):
             address = leaf.address
             is_address = bool(address.scheme) or leaf.port is not None or address.kind == "machine"
-            if role is not AddressRole.VALUE or (address.kind != "wildcard" and (is_address or is_peer_call(function_name))):
+            if role is not AddressRole.VALUE or (
+                address.kind != "wildcard" and (is_address or is_peer_call(function_name))
+            ):
                 self.add(leaf, scope, role, function_name)
 
-    def add_named(self, name: str, value: ast.expr | None, scope: NameScope, role: AddressRole = AddressRole.SETTING) -> None:
+    def add_named(
+        self, name: str, value: ast.expr | None, scope: NameScope, role: AddressRole = AddressRole.SETTING
+    ) -> None:
         """Take what a name holds: any address of a machine, `localhost` where the name is that of a host."""
         if name_semantics.is_comparison_name(name):
             return
@@ -214,7 +233,11 @@ class _SiteFinder:
 def _role_of(function_name: str) -> AddressRole:
     if name_semantics.is_connect_call(function_name) or function_name == "disconnect":
         return AddressRole.CONNECT
-    return AddressRole.BIND if name_semantics.is_bind_call(function_name) or function_name == "unbind" else AddressRole.VALUE
+    return (
+        AddressRole.BIND
+        if name_semantics.is_bind_call(function_name) or function_name == "unbind"
+        else AddressRole.VALUE
+    )
 
 
 def _is_settings_class(node: ast.AST) -> bool:

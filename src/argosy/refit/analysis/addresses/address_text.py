@@ -90,7 +90,9 @@ def address_kind(host: str) -> AddressKind | None:
     except ValueError:
         return None
     last = host.rpartition(".")[2]
-    is_no_host = address.is_multicast or address.is_link_local or address.is_reserved or address.is_unspecified
+    is_no_host = (
+        address.is_multicast or address.is_link_local or address.is_reserved or address.is_unspecified
+    )
     if is_no_host or host in _PUBLIC_RESOLVERS or (address.version == 4 and last in ("0", "255")):
         return None
     if any(address.version == block.version and address in block for block in _DOCUMENTATION):

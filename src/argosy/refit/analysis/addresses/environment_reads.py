@@ -55,7 +55,9 @@ def _is_reader(func: ast.expr, scope: NameScope) -> bool:
         return name in _STANDARD_READERS or name.endswith("environ.get")
     if isinstance(func, ast.Name):
         origin = find_import_origin(func, scope)
-        return (origin is not None and origin.name in _STANDARD_READERS) or bool(_READER_NAME.fullmatch(func.id))
+        return (origin is not None and origin.name in _STANDARD_READERS) or bool(
+            _READER_NAME.fullmatch(func.id)
+        )
     return False
 
 

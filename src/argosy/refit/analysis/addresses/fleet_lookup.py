@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from argosy.fleet.hosts import is_ip, is_loopback, parse_address, referenced_variable
 from argosy.fleet.fleet_spec import Fleet
+from argosy.fleet.hosts import is_ip, is_loopback, parse_address, referenced_variable
 
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 
@@ -40,7 +40,9 @@ class FleetAddressIndex:
                 found = DeclaredValue(agent.name, frozenset([agent.health_port]), location)
                 self._add(self._ports, (f"{normalized}healthport", f"{normalized}healthcheckport"), found)
             if agent.machine in hosts:
-                self._add(self._hosts, _host_names(normalized), hosts[agent.machine]._replace(owner=agent.name))
+                self._add(
+                    self._hosts, _host_names(normalized), hosts[agent.machine]._replace(owner=agent.name)
+                )
 
     def find(self, name: str, value: int | str) -> DeclaredValue | None:
         """Return what the fleet file has for a name, None when it has nothing or more than one answer."""
@@ -75,7 +77,9 @@ class FleetAddressIndex:
         }
         for name, values in hosts.items():
             self._add(
-                self._hosts, _host_names(_normalize_name(name)), DeclaredValue(name, frozenset(values), locations[name])
+                self._hosts,
+                _host_names(_normalize_name(name)),
+                DeclaredValue(name, frozenset(values), locations[name]),
             )
         for variable, name in variables.items():
             if name in host_values:

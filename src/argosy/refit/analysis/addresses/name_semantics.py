@@ -130,5 +130,7 @@ def is_connect_call(function_name: str) -> bool:
 def is_inert_call(function_name: str) -> bool:
     """Return whether a function of this name connects to nothing: it prints, compares, raises."""
     return (
-        function_name in _INERT_CALLS or function_name.endswith(("Error", "Exception", "Warning")) or function_name.startswith("assert")
+        function_name in _INERT_CALLS
+        or function_name.endswith(("Error", "Exception", "Warning"))
+        or function_name.startswith("assert")
     )

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from argosy.refit.analysis.addresses.environment_reads import find_environment_read
-from argosy.refit.analysis.ast_queries import iter_assignments, last_name, iter_parameter_defaults
+from argosy.refit.analysis.ast_queries import iter_assignments, iter_parameter_defaults, last_name
 from argosy.refit.core.source_file import PythonFile
 from argosy.source.name_scopes import FunctionNode, NameScope
 
@@ -23,7 +23,9 @@ class NameValues:
         for target, value, scope in iter_assignments(file):
             self._add_assignment(target, value, scope)
 
-    def possible_values(self, node: ast.expr, scope: NameScope, depth: int = _MAX_DEPTH) -> Iterator[ScopedExpression]:
+    def possible_values(
+        self, node: ast.expr, scope: NameScope, depth: int = _MAX_DEPTH
+    ) -> Iterator[ScopedExpression]:
         """Yield the expressions that `node` may come to: itself, or what is behind names and fallbacks."""
         if depth == 0:
             return
@@ -37,7 +39,11 @@ class NameValues:
             yield from self._name_values(node.id, scope)
         elif isinstance(node, ast.Attribute):
             class_scope = _enclosing_class(scope)
-            if class_scope is not None and isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+            if (
+                class_scope is not None
+                and isinstance(node.value, ast.Name)
+                and node.value.id in ("self", "cls")
+            ):
                 yield from self._attributes.get((class_scope, node.attr), ())
                 yield from self._names.get((class_scope, node.attr), ())
         elif isinstance(node, ast.Call):

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from argosy.refit.analysis.socket_uses import SELF_NAMES, enclosing_class
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.source_file import PythonFile
-from argosy.refit.analysis.socket_uses import SELF_NAMES, enclosing_class
 from argosy.refit.core.source_tree import SourceTree
 from argosy.source import control_flow
 from argosy.source.name_scopes import NameScope
@@ -104,7 +104,9 @@ def _absolute_name(file: PythonFile, name: str) -> str:
     return ".".join([*parts[: max(kept_parts, 0)], name[dots:]])
 
 
-def find_base(tree: SourceTree, cls: TreeClass, base: str, *, is_guess_allowed: bool = True) -> TreeClass | None:
+def find_base(
+    tree: SourceTree, cls: TreeClass, base: str, *, is_guess_allowed: bool = True
+) -> TreeClass | None:
     """Return the class that a base names: of its own file, of the module, else the only one so called.
 
     is_guessed: whether the last of these counts.

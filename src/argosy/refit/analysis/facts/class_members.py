@@ -122,7 +122,9 @@ def _read_members(file: PythonFile, cls: ast.ClassDef, methods: list[_MethodUses
     last_reads: dict[tuple[str, str], tuple[ast.Attribute, _MethodUses]] = {}
     calls: dict[str, set[str]] = {}
     reflected: set[str] = set()
-    has_dynamic_attributes = bool(cls.keywords) or not all(_is_transparent(item) for item in cls.decorator_list)
+    has_dynamic_attributes = bool(cls.keywords) or not all(
+        _is_transparent(item) for item in cls.decorator_list
+    )
     for method in methods:
         for call in method.calls:
             names = _reflected_names(call, method.self_name)
@@ -144,7 +146,9 @@ def _read_members(file: PythonFile, cls: ast.ClassDef, methods: list[_MethodUses
         if name not in defined and name not in reflected
     ]
     own = {name: tuple(sorted(named & defined)) for name, named in sorted(calls.items()) if named & defined}
-    return ClassMembers(tuple(sorted(defined | reflected)), tuple(undefined_reads), own, has_dynamic_attributes)
+    return ClassMembers(
+        tuple(sorted(defined | reflected)), tuple(undefined_reads), own, has_dynamic_attributes
+    )
 
 
 def _self_name(method: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
@@ -178,7 +182,9 @@ def _class_body_names(cls: ast.ClassDef) -> Iterator[str]:
 
 def _is_transparent(decorator: ast.expr) -> bool:
     node = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return (node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")) in _TRANSPARENT_DECORATORS
+    return (
+        node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+    ) in _TRANSPARENT_DECORATORS
 
 
 def _is_name(node: ast.expr, name: str) -> bool:
@@ -200,7 +206,11 @@ def _name_set_by_call(node: ast.Call) -> str:
     """Return the name that a `setattr` or `patch.object` sets, where it is told."""
     function_name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     name_argument = node.args[1] if function_name in ("setattr", "object") and len(node.args) > 1 else None
-    return str(name_argument.value) if isinstance(name_argument, ast.Constant) and isinstance(name_argument.value, str) else ""
+    return (
+        str(name_argument.value)
+        if isinstance(name_argument, ast.Constant) and isinstance(name_argument.value, str)
+        else ""
+    )
 
 
 def _is_self(node: ast.expr) -> bool:

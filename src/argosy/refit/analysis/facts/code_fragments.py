@@ -19,9 +19,9 @@ import msgspec
 
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.source_file import PythonFile
+from argosy.source.ast_children import children
 from argosy.source.bytecode_normal_form import normalize_bytecode
 from argosy.source.digest import blake2b
-from argosy.source.ast_children import children
 
 FragmentKind = Literal["file", "class", "function"]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -124,7 +124,10 @@ def _digest_code(code: CodeType, nested: list[_CodeDigest]) -> _CodeDigest:
     return _CodeDigest(
         code,
         blake2b(shapes, digest_size=8).digest(),
-        max([*filter(None, map(_LINE_NUMBER, code.co_lines())), *(inner.end_line for inner in nested)], default=0),
+        max(
+            [*filter(None, map(_LINE_NUMBER, code.co_lines())), *(inner.end_line for inner in nested)],
+            default=0,
+        ),
         operations.has_effects or any(inner.has_effects for inner in nested),
         nested,
     )
@@ -155,11 +158,16 @@ def _build_fragment(
     if not code_digest.has_effects:
         return None
     node = definitions.get((code.co_name, code.co_firstlineno))
-    kind: FragmentKind = "class" if isinstance(node, ast.ClassDef) else "function" if node is not None else "file"
+    kind: FragmentKind = (
+        "class" if isinstance(node, ast.ClassDef) else "function" if node is not None else "file"
+    )
     if (kind == "file" and code.co_name != "<module>") or (kind == "class" and not code_digest.nested):
         return None
     first = node.lineno if node is not None else 1
-    line_count = nonblank_counts[max(min(code_digest.end_line, len(nonblank_counts) - 1), first - 1)] - nonblank_counts[first - 1]
+    line_count = (
+        nonblank_counts[max(min(code_digest.end_line, len(nonblank_counts) - 1), first - 1)]
+        - nonblank_counts[first - 1]
+    )
     body = _body_without_docstring(file.tree if node is None else node)
     if line_count < MIN_LINES or (size := _count_nodes(body)) < MIN_NODES:
         return None

@@ -88,7 +88,11 @@ def _read_dockerfile(file: TextFile) -> DockerfileFacts:
         if item.keyword == "FROM":
             entry, command, working_dir, line = (), (), "/", 0
         elif item.keyword == "WORKDIR":
-            working_dir = item.arguments if item.arguments.startswith("/") else f"{working_dir.rstrip('/')}/{item.arguments}"
+            working_dir = (
+                item.arguments
+                if item.arguments.startswith("/")
+                else f"{working_dir.rstrip('/')}/{item.arguments}"
+            )
         elif item.keyword in ("ENTRYPOINT", "CMD"):
             argv = item.argv() or ()
             entry, command = (argv, ()) if item.keyword == "ENTRYPOINT" else (entry, argv)
@@ -109,7 +113,9 @@ def _read_compose_file(file: TextFile) -> ComposeFileFacts | None:
     services = input_file.top_mapping().get("services")
     if not isinstance(services, dict):
         return None
-    found = [_read_service(input_file, name, keys) for name, keys in services.items() if isinstance(keys, dict)]
+    found = [
+        _read_service(input_file, name, keys) for name, keys in services.items() if isinstance(keys, dict)
+    ]
     has_external_services = "include" in input_file.top_mapping() or any(
         isinstance(keys, dict) and "extends" in keys for keys in services.values()
     )
@@ -170,5 +176,8 @@ def _position_of(input_file: InputFile, key_path: tuple[str | int, ...]) -> tupl
 
 
 CONTAINER_FILES: FactKind[ContainerFileFacts] = FactKind(
-    "containers", ContainerFileFacts, file_patterns=(*DOCKERFILE_PATTERNS, *COMPOSE_FILES), collect_text=collect_text
+    "containers",
+    ContainerFileFacts,
+    file_patterns=(*DOCKERFILE_PATTERNS, *COMPOSE_FILES),
+    collect_text=collect_text,
 )

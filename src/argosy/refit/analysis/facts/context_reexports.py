@@ -52,7 +52,9 @@ def collect_reexports(file: PythonFile) -> dict[str, str] | None:
     return find_reexports(file) or None
 
 
-FOREIGN_CONTEXT_USES: FactKind[tuple[ForeignContextUse, ...]] = FactKind("contexttaken", tuple[ForeignContextUse, ...], collect_foreign_uses)
+FOREIGN_CONTEXT_USES: FactKind[tuple[ForeignContextUse, ...]] = FactKind(
+    "contexttaken", tuple[ForeignContextUse, ...], collect_foreign_uses
+)
 CONTEXT_REEXPORTS: FactKind[dict[str, str]] = FactKind("contexthanded", dict[str, str], collect_reexports)
 
 

@@ -7,16 +7,18 @@ import re
 
 import msgspec
 
+from argosy.refit.analysis.facts.module_imports import find_file_imports
 from argosy.refit.analysis.testing_code import is_test_file
 from argosy.refit.core.fact import FactKind
-from argosy.refit.analysis.facts.module_imports import find_file_imports
 from argosy.refit.core.source_file import BrokenFile, PythonFile
 from argosy.source import control_flow
 from argosy.source.import_statements import Import, ImportCondition
 from argosy.source.module_finder import is_standard
 
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-_OPTIONAL_CONDITIONS = frozenset({ImportCondition.PLATFORM, ImportCondition.CONDITIONAL, ImportCondition.DYNAMIC, ImportCondition.GUARDED})
+_OPTIONAL_CONDITIONS = frozenset(
+    {ImportCondition.PLATFORM, ImportCondition.CONDITIONAL, ImportCondition.DYNAMIC, ImportCondition.GUARDED}
+)
 
 
 class ExternalPackageImport(msgspec.Struct, frozen=True, array_like=True):
@@ -43,17 +45,28 @@ def collect(file: PythonFile) -> ExternalImports | None:
     by_module: dict[str, ExternalPackageImport] = {}
     for item in file.compute_once(find_file_imports):
         top_module = item.module.partition(".")[0]
-        if item.level or not top_module or ImportCondition.TYPING in item.conditions or is_standard(top_module):
+        if (
+            item.level
+            or not top_module
+            or ImportCondition.TYPING in item.conditions
+            or is_standard(top_module)
+        ):
             continue
         package = ExternalPackageImport(top_module, item.line, item.column, _is_optional(item))
         if top_module not in by_module or (by_module[top_module].is_optional and not package.is_optional):
             by_module[top_module] = package
     packages_in_text = _packages_in_text(file)
-    return ExternalImports(tuple(by_module.values()), packages_in_text, is_test_file(file)) if by_module or packages_in_text else None
+    return (
+        ExternalImports(tuple(by_module.values()), packages_in_text, is_test_file(file))
+        if by_module or packages_in_text
+        else None
+    )
 
 
 def _is_optional(item: Import) -> bool:
-    return bool(item.conditions & _OPTIONAL_CONDITIONS) or control_flow.is_caught("ModuleNotFoundError", item.caught)
+    return bool(item.conditions & _OPTIONAL_CONDITIONS) or control_flow.is_caught(
+        "ModuleNotFoundError", item.caught
+    )
 
 
 def _packages_in_text(file: PythonFile) -> tuple[str, ...]:
@@ -83,4 +96,6 @@ def collect_broken(file: BrokenFile) -> ExternalImports | None:
     return ExternalImports(tuple(by_module.values()), (), False) if by_module else None
 
 
-EXTERNAL_IMPORTS: FactKind[ExternalImports] = FactKind("imported", ExternalImports, collect, collect_broken=collect_broken)
+EXTERNAL_IMPORTS: FactKind[ExternalImports] = FactKind(
+    "imported", ExternalImports, collect, collect_broken=collect_broken
+)

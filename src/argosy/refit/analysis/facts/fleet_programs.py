@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from argosy.engine.explain.agent_sources import AgentSourceCache, AgentSources
 from argosy.fleet.fleet_spec import AgentSpec, Fleet
 from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS
-from argosy.refit.analysis.facts.tree_modules import build_facts_cache
 from argosy.refit.analysis.facts.peer_references import PEER_REFERENCES
+from argosy.refit.analysis.facts.tree_modules import build_facts_cache
+from argosy.refit.analysis.source_edges import SourceEdges, find_source_edges, read_peer_references
 from argosy.refit.core.finding import Finding
 from argosy.refit.core.source_tree import SourceTree
-from argosy.refit.analysis.source_edges import SourceEdges, read_peer_references, find_source_edges
 from argosy.source.file_facts import FileFacts, FileFactsCache, read_facts
 from argosy.source.peer_reference_scan import PeerReferences
 from argosy.source.python_source import Unparsed
@@ -26,7 +26,9 @@ def require_fleet(tree: SourceTree) -> Fleet:
     return tree.fleet
 
 
-def make_fleet_finding(tree: SourceTree, location: str, message: str, *, symbol: str, hint: str = "") -> Finding:
+def make_fleet_finding(
+    tree: SourceTree, location: str, message: str, *, symbol: str, hint: str = ""
+) -> Finding:
     """Return a finding in the fleet file. where: `file:line:column`, as fleets and faults tell places."""
     _, line, column = location.rsplit(":", 2)
     path = tree.relative_path(os.path.realpath(require_fleet(tree).path))

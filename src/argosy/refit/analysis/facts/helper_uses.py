@@ -43,7 +43,11 @@ def collect_helper_uses(file: PythonFile) -> HelperUses | None:
             if origin is not None and origin.is_only_binding and not is_standard(origin.name.split(".")[0]):
                 text_arguments.append(HelperUse(origin.name, first.value, node.lineno))
     result_attributes = _result_attributes(file)
-    return HelperUses(tuple(text_arguments), tuple(result_attributes)) if text_arguments or result_attributes else None
+    return (
+        HelperUses(tuple(text_arguments), tuple(result_attributes))
+        if text_arguments or result_attributes
+        else None
+    )
 
 
 def _result_attributes(file: PythonFile) -> list[HelperUse]:
@@ -53,7 +57,9 @@ def _result_attributes(file: PythonFile) -> list[HelperUse]:
         if not isinstance(node.value, ast.Call) or not isinstance(target, ast.Name):
             continue
         origin = file.origin(node.value.func, scope) if dotted_name(node.value.func) else None
-        is_resolved = origin is not None and origin.is_only_binding and len(scope.bindings.get(target.id, ())) == 1
+        is_resolved = (
+            origin is not None and origin.is_only_binding and len(scope.bindings.get(target.id, ())) == 1
+        )
         if origin is not None and is_resolved and not is_standard(origin.name.split(".")[0]):
             results[id(scope), target.id] = origin.name
     found: list[HelperUse] = []

@@ -10,7 +10,13 @@ from argosy.fleet.dockerfile import read_instructions
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.source_file import PythonFile, TextFile
 from argosy.source.distributions import normalize_name
-from argosy.source.install_manifests import DOCKERFILE_PATTERNS, INSTALL_FILE_PATTERNS, FileInstalls, read_dockerfile_installs, read_install_file
+from argosy.source.install_manifests import (
+    DOCKERFILE_PATTERNS,
+    INSTALL_FILE_PATTERNS,
+    FileInstalls,
+    read_dockerfile_installs,
+    read_install_file,
+)
 from argosy.source.requirements import PackageRequirement, Requirements, parse_requirement
 
 
@@ -30,7 +36,9 @@ def collect(file: PythonFile) -> FileInstalls:
                 development += _literal_requirements(file, item.value.elts)
             elif item.arg == "name" and isinstance(item.value, ast.Constant):
                 project = normalize_name(str(item.value.value))
-    return FileInstalls(Requirements(tuple(found), tuple(development), has_unnamed=has_unnamed, project=project))
+    return FileInstalls(
+        Requirements(tuple(found), tuple(development), has_unnamed=has_unnamed, project=project)
+    )
 
 
 def _literal_requirements(file: PythonFile, nodes: list[ast.expr]) -> Iterator[PackageRequirement]:
@@ -38,7 +46,9 @@ def _literal_requirements(file: PythonFile, nodes: list[ast.expr]) -> Iterator[P
         text = node.value if isinstance(node, ast.Constant) else None
         requirement = parse_requirement(text, node.lineno) if isinstance(text, str) else None
         if requirement is not None:
-            yield PackageRequirement(requirement.name, requirement.written_name, requirement.line, file.parsed.column(node))
+            yield PackageRequirement(
+                requirement.name, requirement.written_name, requirement.line, file.parsed.column(node)
+            )
 
 
 def collect_text(file: TextFile) -> FileInstalls | None:

@@ -12,7 +12,10 @@ from argosy.source.import_statements import Import, find_imports
 from argosy.source.sys_path import PathAdditions, find_path_additions
 
 # How a file says that it may be run: two that begin with a literal each are found faster than one with both.
-_MAIN_PATTERNS = re.compile(rb"""__name__\s*==\s*["']__main__"""), re.compile(rb"""__main__["']\s*==\s*__name__""")
+_MAIN_PATTERNS = (
+    re.compile(rb"""__name__\s*==\s*["']__main__"""),
+    re.compile(rb"""__main__["']\s*==\s*__name__"""),
+)
 
 
 class ModuleImports(msgspec.Struct, frozen=True, array_like=True):

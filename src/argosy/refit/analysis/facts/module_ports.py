@@ -48,7 +48,9 @@ class ModulePorts(msgspec.Struct, frozen=True, array_like=True):
 def collect(file: PythonFile) -> ModulePorts | None:
     found = ModulePorts(
         tuple(_derived_ports(file)),
-        tuple(BoundPort(item.port, item.line, item.column) for item in find_bound_ports(file.parsed, file.index)),
+        tuple(
+            BoundPort(item.port, item.line, item.column) for item in find_bound_ports(file.parsed, file.index)
+        ),
         tuple(dict.fromkeys(_imported_bases(file))),
         _has_explicit_health_port(file),
     )
@@ -61,7 +63,11 @@ def _derived_ports(file: PythonFile) -> list[DerivedPort]:
     search_arguments: set[ast.expr] | None = None
     for node, scope in file.nodes(ast.BinOp):
         offset = _small_literal(node.right) if isinstance(node.op, ast.Add) else 0
-        if not offset or _port_name(node.left) not in ("port", "main_port") or _PORT_SEARCH_NAME.search(scope.name):
+        if (
+            not offset
+            or _port_name(node.left) not in ("port", "main_port")
+            or _PORT_SEARCH_NAME.search(scope.name)
+        ):
             continue
         search_arguments = _search_arguments(file) if search_arguments is None else search_arguments
         if node not in search_arguments:

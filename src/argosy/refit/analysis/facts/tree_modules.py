@@ -7,16 +7,16 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS, ModuleImports
 from argosy.refit.analysis.facts.module_exports import MODULE_EXPORTS
+from argosy.refit.analysis.facts.module_imports import MODULE_IMPORTS, ModuleImports
 from argosy.refit.core.source_tree import SourceTree
-from argosy.source.import_graph import ImportGraph, ImportNode, LoadCertainty, follow_imports
 from argosy.source.file_facts import FileFacts, FileFactsCache
+from argosy.source.import_graph import ImportGraph, ImportNode, LoadCertainty, follow_imports
 from argosy.source.import_statements import ImportCondition
-from argosy.source.module_finder import ModuleFinder, is_standard
 from argosy.source.literal_ports import LiteralPorts
-from argosy.source.sys_path import PathAdditions
+from argosy.source.module_finder import ModuleFinder, is_standard
 from argosy.source.python_source import Unparsed
+from argosy.source.sys_path import PathAdditions
 
 _NO_PORTS = LiteralPorts()
 
@@ -66,7 +66,9 @@ def follow_file_imports(tree: SourceTree, path: str) -> ImportGraph | None:
     own = FileFacts(
         path=module.path,
         # What runs only when the file is a script is asked about as well.
-        imports=tuple(replace(item, when=item.conditions - {ImportCondition.MAIN}) for item in imports.imports),
+        imports=tuple(
+            replace(item, when=item.conditions - {ImportCondition.MAIN}) for item in imports.imports
+        ),
         names={},
         has_dynamic_names=True,
         undefined=(),
@@ -85,5 +87,7 @@ def module_finder_for(tree: SourceTree, path: str, imports: ModuleImports) -> Mo
     is_standard_name = is_standard(
         os.path.splitext(os.path.basename(absolute_path))[0]
     )  # no program has such a module at its top
-    is_module = not imports.is_script and (is_standard_name or tree.is_package(os.path.dirname(absolute_path)))
+    is_module = not imports.is_script and (
+        is_standard_name or tree.is_package(os.path.dirname(absolute_path))
+    )
     return tree.module_finder(path, imports.path_additions.folders, is_module=is_module)

@@ -6,8 +6,8 @@ import msgspec
 
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.source_file import PythonFile
-from argosy.source.use_before_def import UseBeforeDefinition
 from argosy.source.undefined_names import UndefinedName, find_undefined
+from argosy.source.use_before_def import UseBeforeDefinition
 
 
 class UnboundNames(msgspec.Struct, frozen=True, array_like=True):
@@ -19,7 +19,11 @@ class UnboundNames(msgspec.Struct, frozen=True, array_like=True):
 
 def collect(file: PythonFile) -> UnboundNames | None:
     undefined = find_undefined(file.parsed, file.scope)
-    return UnboundNames(file.uses_before_definition, undefined) if file.uses_before_definition or undefined else None
+    return (
+        UnboundNames(file.uses_before_definition, undefined)
+        if file.uses_before_definition or undefined
+        else None
+    )
 
 
 UNBOUND_NAMES = FactKind("unbound", UnboundNames, collect)

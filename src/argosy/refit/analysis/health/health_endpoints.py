@@ -8,10 +8,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from argosy.refit.analysis.ast_queries import last_name, string_literal
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.analysis.health.health_loops import find_health_loops
-from argosy.refit.analysis.health.health_payloads import FunctionDefinition, iter_own_nodes, classify_message
-from argosy.refit.analysis.socket_uses import OPENING_METHODS, SocketCreation, SocketPlace, enclosing_class, find_sockets
+from argosy.refit.analysis.health.health_payloads import FunctionDefinition, classify_message, iter_own_nodes
+from argosy.refit.analysis.socket_uses import (
+    OPENING_METHODS,
+    SocketCreation,
+    SocketPlace,
+    enclosing_class,
+    find_sockets,
+)
+from argosy.refit.core.source_file import PythonFile
 from argosy.source.name_scopes import NameScope
 
 _REPLY_TYPES: Final = frozenset({"REP", "ROUTER"})
@@ -77,7 +83,11 @@ def find_health_routes(file: PythonFile) -> Iterator[tuple[ast.expr | ast.stmt, 
         if is_get and (path := _served_path(file, node, scope)):
             yield node, scope, path
     for call, scope in file.nodes(ast.Call):
-        if isinstance(call.func, ast.Attribute) and call.func.attr in _ROUTE_METHODS and (path := _health_path(call)):
+        if (
+            isinstance(call.func, ast.Attribute)
+            and call.func.attr in _ROUTE_METHODS
+            and (path := _health_path(call))
+        ):
             yield call, scope, path
 
 

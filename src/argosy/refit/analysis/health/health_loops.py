@@ -14,9 +14,21 @@ from typing import Final, Literal
 
 import msgspec
 
+from argosy.refit.analysis.health.health_payloads import (
+    MessageKind,
+    classify_message,
+    iter_own_nodes,
+    self_method_name,
+    unwrap_payload,
+)
+from argosy.refit.analysis.socket_uses import (
+    RECEIVE_METHODS,
+    SEND_METHODS,
+    enclosing_class,
+    enclosing_function,
+    find_sockets,
+)
 from argosy.refit.core.source_file import PythonFile
-from argosy.refit.analysis.health.health_payloads import MessageKind, iter_own_nodes, self_method_name, classify_message, unwrap_payload
-from argosy.refit.analysis.socket_uses import RECEIVE_METHODS, SEND_METHODS, enclosing_class, find_sockets, enclosing_function
 from argosy.source import control_flow
 from argosy.source.name_scopes import NameScope
 
@@ -146,7 +158,11 @@ def _classify_loop(
     own = [call for call in received if control_flow.dotted_name(call.func.value) == name]  # type: ignore[attr-defined]
     if own:
         is_before = min((call.lineno, call.col_offset) for call in own) < first_send
-        return "answer" if is_before and socket_type in _REPLY_TYPES and _is_request_ignored(file, scope, own) else None
+        return (
+            "answer"
+            if is_before and socket_type in _REPLY_TYPES and _is_request_ignored(file, scope, own)
+            else None
+        )
     return "beacon" if socket_type in _BROADCAST_TYPES else None
 
 
@@ -155,7 +171,11 @@ def find_socket_type(file: PythonFile, scope: NameScope, name: str) -> str:
     for place in find_sockets(file).sockets:
         if place.name != name or len(place.socket_types) != 1:
             continue
-        is_here = place.owner is enclosing_class(scope) if place.is_attribute else _is_visible(scope, place.owner, name)
+        is_here = (
+            place.owner is enclosing_class(scope)
+            if place.is_attribute
+            else _is_visible(scope, place.owner, name)
+        )
         if is_here:
             return next(iter(place.socket_types))
     return ""
@@ -231,7 +251,8 @@ def _is_named_as_health(file: PythonFile, scope: NameScope, node: ast.expr) -> b
             if inner is scope and any(isinstance(t, ast.Name) and t.id == node.id for t in a.targets)
         ]
         return bool(assigned_values) and all(
-            not isinstance(value, ast.Name) and _is_named_as_health(file, scope, value) for value in assigned_values
+            not isinstance(value, ast.Name) and _is_named_as_health(file, scope, value)
+            for value in assigned_values
         )
     if not isinstance(node, ast.Call) or node.args or node.keywords:
         return False

@@ -13,8 +13,8 @@ from typing import Final, Literal
 
 from argosy.agent.health import is_known_status_word
 from argosy.refit.analysis.ast_queries import iter_assignments, last_name, string_literal
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.analysis.socket_uses import SELF_NAMES, enclosing_class
+from argosy.refit.core.source_file import PythonFile
 from argosy.source import control_flow
 from argosy.source.ast_children import children
 from argosy.source.name_scopes import NameScope
@@ -26,7 +26,9 @@ HEALTH_HOOK: Final = "_get_health_status"
 HEALTH_HOOKS: Final = frozenset({HEALTH_HOOK, "health_check"})  # that the base has, and asks for a payload
 
 # Words that an answer to any request may begin with.
-_REPLY_WORDS: Final = frozenset({"success", "true", "pass", "complete", "completed", "done", "received", "sent"})
+_REPLY_WORDS: Final = frozenset(
+    {"success", "true", "pass", "complete", "completed", "done", "received", "sent"}
+)
 ERROR_WORDS: Final = frozenset({"error", "fail", "failed", "false", "unknown_action", "unknown", "invalid"})
 _HEALTH_KEYS: Final = frozenset(
     (  # noqa: SIM905
@@ -47,12 +49,21 @@ def classify_message(file: PythonFile, node: ast.expr, scope: NameScope, depth: 
     if isinstance(node, ast.Constant):
         return "error" if isinstance(node.value, str | bytes) else "other"
     if isinstance(node, ast.IfExp):
-        return _combine_kinds([classify_message(file, each, scope, depth + 1) for each in (node.body, node.orelse)])
+        return _combine_kinds(
+            [classify_message(file, each, scope, depth + 1) for each in (node.body, node.orelse)]
+        )
     if isinstance(node, ast.Name):
-        return _combine_kinds([classify_message(file, value, scope, depth + 1) for value in iter_local_values(file, node, scope)])
+        return _combine_kinds(
+            [
+                classify_message(file, value, scope, depth + 1)
+                for value in iter_local_values(file, node, scope)
+            ]
+        )
     if isinstance(node, ast.Attribute):
         attribute_assignments = list(iter_attribute_values(file, node, scope))
-        return _combine_kinds([classify_message(file, value, inner, depth + 1) for value, inner in attribute_assignments])
+        return _combine_kinds(
+            [classify_message(file, value, inner, depth + 1) for value, inner in attribute_assignments]
+        )
     return _classify_call(file, node, scope, depth) if isinstance(node, ast.Call) else "other"
 
 
@@ -92,7 +103,11 @@ def is_super_call(node: ast.expr) -> bool:
 
 
 def _classify_dict(file: PythonFile, node: ast.Dict, scope: NameScope, depth: int) -> MessageKind:
-    keys = {string_literal(key): value for key, value in zip(node.keys, node.values, strict=True) if string_literal(key)}
+    keys = {
+        string_literal(key): value
+        for key, value in zip(node.keys, node.values, strict=True)
+        if string_literal(key)
+    }
     spread = [value for key, value in zip(node.keys, node.values, strict=True) if key is None]
     if any(classify_message(file, value, scope, depth + 1) == "health" for value in spread):
         return "health"
@@ -103,7 +118,9 @@ def _classify_dict(file: PythonFile, node: ast.Dict, scope: NameScope, depth: in
     has_health_keys = bool(_HEALTH_KEYS & keys.keys())
     if literals and all(word.lower() in ERROR_WORDS for word in literals):
         return "error"
-    if any(is_known_status_word(word) and word.lower() not in _REPLY_WORDS | ERROR_WORDS for word in literals):
+    if any(
+        is_known_status_word(word) and word.lower() not in _REPLY_WORDS | ERROR_WORDS for word in literals
+    ):
         return "health" if has_health_keys or len(keys) == 1 or len(literals) > 1 else "other"
     return "health" if not literals and has_health_keys and len(keys) > 1 else "other"
 
@@ -162,7 +179,9 @@ def iter_local_values(file: PythonFile, node: ast.Name, scope: NameScope) -> Ite
             yield value
 
 
-def iter_attribute_values(file: PythonFile, node: ast.Attribute, scope: NameScope) -> Iterator[tuple[ast.expr, NameScope]]:
+def iter_attribute_values(
+    file: PythonFile, node: ast.Attribute, scope: NameScope
+) -> Iterator[tuple[ast.expr, NameScope]]:
     """Yield what an attribute of self is set to in its class, each with the scope that computes it."""
     owner = enclosing_class(scope)
     if owner is None or not (isinstance(node.value, ast.Name) and node.value.id in SELF_NAMES):

@@ -6,10 +6,18 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.analysis.health.health_loops import find_health_loops
-from argosy.refit.analysis.health.health_payloads import ERROR_WORDS, HEALTH_HOOKS, find_method, iter_own_nodes, self_method_name, classify_message, unwrap_payload
+from argosy.refit.analysis.health.health_payloads import (
+    ERROR_WORDS,
+    HEALTH_HOOKS,
+    classify_message,
+    find_method,
+    iter_own_nodes,
+    self_method_name,
+    unwrap_payload,
+)
 from argosy.refit.analysis.socket_uses import SEND_METHODS, enclosing_class
+from argosy.refit.core.source_file import PythonFile
 from argosy.source.name_scopes import NameScope
 
 _HEALTH_REQUESTS: Final = frozenset({"health", "health_check"})
@@ -77,7 +85,9 @@ def _sent_values(file: PythonFile, node: ast.expr, scope: NameScope) -> Iterator
 
 def _is_health_request_test(node: ast.Compare) -> bool:
     sides = [node.left, *node.comparators]
-    operands = [each for side in sides for each in (side.elts if isinstance(side, _SEQUENCE_NODES) else [side])]
+    operands = [
+        each for side in sides for each in (side.elts if isinstance(side, _SEQUENCE_NODES) else [side])
+    ]
     is_named = any(isinstance(each, ast.Constant) and each.value in _HEALTH_REQUESTS for each in operands)
     return is_named and all(isinstance(op, ast.Eq | ast.In) for op in node.ops)
 
@@ -110,7 +120,9 @@ def _status_literals(
         yield from _status_literals_of_name(file, node.id, scope, depth)
 
 
-def _status_literals_of_name(file: PythonFile, name: str, scope: NameScope, depth: int) -> Iterator[tuple[NameScope, ast.Constant]]:
+def _status_literals_of_name(
+    file: PythonFile, name: str, scope: NameScope, depth: int
+) -> Iterator[tuple[NameScope, ast.Constant]]:
     """Yield the words of a dict that is kept under a name of the function, and changed there."""
     for node in iter_own_nodes(scope.node):
         if isinstance(node, ast.Assign):

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from argosy.refit.analysis.addresses.address_sites import AddressRole, find_literal_addresses
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 
 _MESSAGES = {
     AddressRole.CONNECT: "`{}` is the address that `{}` gets",
@@ -58,7 +58,10 @@ MUST = (
     RuleCase('def f(requests):\n    return requests.get("http://localhost:8000/health")  # <--\n'),
     RuleCase('def f():\n    return "192.168.100.17"  # <--\n'),
     RuleCase('from redis import Redis\ndb = Redis(host="localhost", port=6379)  # <--\n'),
-    RuleCase('def f(is_near):\n    return connect("10.0.0.3" if is_near else "10.0.0.4")  # <--\n', expected_lines=(2,)),
+    RuleCase(
+        'def f(is_near):\n    return connect("10.0.0.3" if is_near else "10.0.0.4")  # <--\n',
+        expected_lines=(2,),
+    ),
     RuleCase('import os\nos.environ["PC2_IP"] = "192.168.100.17"  # <--\n'),
     RuleCase('SERVERS = ["10.0.0.3:9092", "10.0.0.4:9092"]  # <--\n'),
 )
@@ -78,7 +81,9 @@ MUST_NOT = (
         '    s.connect(("8.8.8.8", 80))\n'
         "    return s.getsockname()[0]\n"
     ),
-    RuleCase(files={"tests/test_peer.py": 'def test_peer(socket):\n    socket.connect("tcp://127.0.0.1:1")\n'}),
+    RuleCase(
+        files={"tests/test_peer.py": 'def test_peer(socket):\n    socket.connect("tcp://127.0.0.1:1")\n'}
+    ),
     RuleCase('HOST = "192.0.2.7"\nPEER = {"host": "203.0.113.9"}\n'),
     RuleCase('def f(text):\n    return text.replace("192.168.1.2", "pc2").startswith("10.0.0.1")\n'),
     RuleCase('uvicorn.run(app, host="0.0.0.0", port=8000)\n'),

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from argosy.refit.analysis.addresses.address_sites import find_literal_fallbacks
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.finding import Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -34,7 +34,9 @@ MUST = (
     RuleCase('import os\nHOST = os.environ.get("REDIS_HOST", "192.168.1.2")  # <--\n'),
     RuleCase('from os import getenv as g\nHOST = g("REDIS_HOST", default="localhost")  # <--\n'),
     RuleCase('import os\nHOST = os.environ.get("REDIS_HOST") or "192.168.1.2"  # <--\n'),
-    RuleCase('import os\nHOST = os.environ["REDIS_HOST"] if "REDIS_HOST" in os.environ else "10.0.0.7"  # <--\n'),
+    RuleCase(
+        'import os\nHOST = os.environ["REDIS_HOST"] if "REDIS_HOST" in os.environ else "10.0.0.7"  # <--\n'
+    ),
     RuleCase(
         "import os\n"
         "def add(parser):\n"

@@ -14,17 +14,25 @@ from typing import Final
 
 import msgspec
 
-from argosy.refit.analysis.addresses.address_sites import AddressRole, find_literal_addresses, find_literal_fallbacks
+from argosy.refit.analysis.addresses.address_sites import (
+    AddressRole,
+    find_literal_addresses,
+    find_literal_fallbacks,
+)
 from argosy.refit.analysis.addresses.address_sites import AddressSite as Literal
 from argosy.refit.analysis.addresses.address_text import can_hold_address
-from argosy.refit.codemods.import_insertion import has_import, import_at_top, is_argosy_shadowed
-from argosy.refit.transaction.source_change import Change, Replacement, position_of, replace_node
 from argosy.refit.codemods.a401.endpoint_consistency import agree_on_endpoints
-from argosy.refit.codemods.a401.expression_evaluator import RESOLVE_ENDPOINT, RESOLVE_HOST, evaluation_difference
+from argosy.refit.codemods.a401.expression_evaluator import (
+    RESOLVE_ENDPOINT,
+    RESOLVE_HOST,
+    evaluation_difference,
+)
+from argosy.refit.codemods.a401.fleet_addresses import FleetAddress, FleetAddresses
+from argosy.refit.codemods.import_insertion import has_import, import_at_top, is_argosy_shadowed
 from argosy.refit.codemods.tree_index import TreeIndex
-from argosy.refit.codemods.a401.fleet_addresses import FleetAddresses, FleetAddress
-from argosy.refit.transaction.tree_diff import apply_to_tree
+from argosy.refit.transaction.source_change import Change, Replacement, position_of, replace_node
 from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
+from argosy.refit.transaction.tree_diff import apply_to_tree
 
 CODES: Final = ("A401", "A402")
 RESOLVER_IMPORT: Final = "import argosy.fleet.resolver"
@@ -51,7 +59,9 @@ def plan_address_replacement(view: SourceView, index: TreeIndex) -> AddressPlan:
     found = [("A402", literal) for literal in find_literal_fallbacks(view.python_file)]
     found += [("A401", literal) for literal in find_literal_addresses(view.python_file)]
     file = _AddressFile(view, index)
-    decisions = agree_on_endpoints(view, [(literal, file.change_for(code, literal)) for code, literal in found])
+    decisions = agree_on_endpoints(
+        view, [(literal, file.change_for(code, literal)) for code, literal in found]
+    )
     for (code, literal), (_, result) in zip(found, decisions, strict=True):
         if isinstance(result, str):
             refused.append(view.refused_at(literal.node, code, result))
@@ -102,18 +112,26 @@ class _AddressFile:
         """Return the call that stands for a literal; empty when the literal is more than an address."""
         address, node = literal.address, literal.node
         if not isinstance(node, ast.Constant):
-            return f"{RESOLVE_HOST}({fleet_address.name!r})" if address.scheme == "tcp" and literal.port is None else ""
+            return (
+                f"{RESOLVE_HOST}({fleet_address.name!r})"
+                if address.scheme == "tcp" and literal.port is None
+                else ""
+            )
         if node.value == address.host:
             # In `or` the variable has been asked already, and an empty one counts as none.
             is_variable_read = literal.environment_read is not None and literal.conditional is None
-            return f"{RESOLVE_HOST}({fleet_address.name!r}{f', {literal.name!r}' if is_variable_read else ''})"
+            return (
+                f"{RESOLVE_HOST}({fleet_address.name!r}{f', {literal.name!r}' if is_variable_read else ''})"
+            )
         if literal.environment_read is None and node.value == f"tcp://{address.host}:{literal.port}":
             return f"{RESOLVE_ENDPOINT}({fleet_address.name!r})"
         return ""
 
     def _replacement(self, literal: Literal, source: str) -> Replacement | str:
         """Return the change that puts a call in the place of a literal, or of the f-string around it."""
-        enclosing_fstring = next((n for n in self.view.ancestors_of(literal.node) if isinstance(n, ast.JoinedStr)), None)
+        enclosing_fstring = next(
+            (n for n in self.view.ancestors_of(literal.node) if isinstance(n, ast.JoinedStr)), None
+        )
         if enclosing_fstring is None and isinstance(literal.node, ast.Constant):
             return replace_node(literal.node, source)
         replaced_node = enclosing_fstring or literal.node
@@ -121,12 +139,18 @@ class _AddressFile:
             return "it stands in an f-string within another"
         return _replace_in_fstring(self.view, replaced_node, literal, source)
 
-    def _difference_reason(self, literal: Literal, replacement: Replacement, fleet_address: FleetAddress) -> str:
+    def _difference_reason(
+        self, literal: Literal, replacement: Replacement, fleet_address: FleetAddress
+    ) -> str:
         """Return under which variables old and new differ, where the literal is the environment's."""
-        old: ast.expr = literal.conditional or (literal.environment_read.node if literal.environment_read else literal.node)
+        old: ast.expr = literal.conditional or (
+            literal.environment_read.node if literal.environment_read else literal.node
+        )
         if replacement.position == position_of(old):
             new: ast.expr = ast.parse(replacement.replacement, mode="eval").body
-        elif any(node is literal.node for node in ast.walk(old)) and replacement.position == position_of(literal.node):
+        elif any(node is literal.node for node in ast.walk(old)) and replacement.position == position_of(
+            literal.node
+        ):
             new = _with_replacement(old, replacement)
         else:  # the read is within the f-string that is replaced whole
             old = next(n for n in self.view.ancestors_of(literal.node) if isinstance(n, ast.JoinedStr))
@@ -150,9 +174,9 @@ def _with_replacement(old: ast.expr, replacement: Replacement) -> ast.expr:
     """Return a copy of an expression with the change made in it."""
     line, copy = old.lineno, ast.parse(f"({ast.unparse(old)})", mode="eval").body
     was = ast.unparse(ast.parse(replacement.expected, mode="eval").body)
-    (place,) = [position_of(n) for n in ast.walk(copy) if isinstance(n, ast.Constant) and ast.unparse(n) == was][
-        :1
-    ]
+    (place,) = [
+        position_of(n) for n in ast.walk(copy) if isinstance(n, ast.Constant) and ast.unparse(n) == was
+    ][:1]
     module = ast.Module([ast.Expr(copy, lineno=line, col_offset=0, end_lineno=1 << 30, end_col_offset=0)], [])
     module.body[0].lineno = 1
     apply_to_tree(module, [Replacement(place, replacement.expected, replacement.replacement)])
@@ -161,7 +185,9 @@ def _with_replacement(old: ast.expr, replacement: Replacement) -> ast.expr:
     return statement.value
 
 
-def _replace_in_fstring(view: SourceView, replaced_node: ast.expr, literal: Literal, source: str) -> Replacement | str:
+def _replace_in_fstring(
+    view: SourceView, replaced_node: ast.expr, literal: Literal, source: str
+) -> Replacement | str:
     """Exchange a literal within an f-string by its text; the result must be the same but for that literal."""
     segment = ast.get_source_segment(view.python_file.text, replaced_node)
     if segment is None:

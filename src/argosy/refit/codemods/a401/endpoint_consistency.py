@@ -10,8 +10,8 @@ import ast
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from argosy.refit.analysis.ast_queries import last_name
 from argosy.refit.analysis.addresses.address_sites import AddressRole, AddressSite
+from argosy.refit.analysis.ast_queries import last_name
 from argosy.refit.transaction.source_change import Replacement
 from argosy.refit.transaction.source_view import SourceView
 
@@ -26,7 +26,11 @@ def agree_on_endpoints(view: SourceView, decisions: Sequence[AddressDecision]) -
     current = list(decisions)
     has_unseen_end = _has_unseen_disconnect(view, {id(site.node) for site, _ in current})
     while True:
-        reasons = {at: why for at in range(len(current)) if (why := _inconsistency(current, at, has_unseen_end=has_unseen_end))}
+        reasons = {
+            at: why
+            for at in range(len(current))
+            if (why := _inconsistency(current, at, has_unseen_end=has_unseen_end))
+        }
         if not reasons:
             return current
         current = [(site, reasons.get(at, change)) for at, (site, change) in enumerate(current)]
@@ -37,14 +41,22 @@ def _inconsistency(decisions: Sequence[AddressDecision], at: int, *, has_unseen_
     site, change = decisions[at]
     if isinstance(change, str):
         return ""
-    others = [(other, became) for n, (other, became) in enumerate(decisions) if n != at and _may_be_same_endpoint(site, other)]
+    others = [
+        (other, became)
+        for n, (other, became) in enumerate(decisions)
+        if n != at and _may_be_same_endpoint(site, other)
+    ]
     for other, other_change in others:
         line = other.node.lineno
         is_ending = _DISCONNECT in (site.name, other.name)
         is_bound = other.role is AddressRole.BIND and other.port is not None and other.port == site.port
         if isinstance(other_change, str) and (is_ending or is_bound or has_unseen_end):
             return f"line {line} names the same endpoint and stays as it is"
-        if isinstance(other_change, Replacement) and is_ending and other_change.replacement != change.replacement:
+        if (
+            isinstance(other_change, Replacement)
+            and is_ending
+            and other_change.replacement != change.replacement
+        ):
             return f"line {line} would name the same endpoint in another way"
     if site.name == _DISCONNECT and not any(other.role is AddressRole.CONNECT for other, _ in others):
         return "nothing in this file connects to it by its literal"

@@ -32,7 +32,9 @@ class AddressProfile:
         self.endpoint_by_name = endpoint_by_name
 
 
-def evaluation_difference(old: ast.expr, new: ast.expr, scope: NameScope, addresses: AddressProfile) -> str | None:
+def evaluation_difference(
+    old: ast.expr, new: ast.expr, scope: NameScope, addresses: AddressProfile
+) -> str | None:
     """Return under which variables two expressions come to different values; None when they never do.
 
     Each variable that either reads is tried unset, empty and set.
@@ -41,7 +43,9 @@ def evaluation_difference(old: ast.expr, new: ast.expr, scope: NameScope, addres
     for states in itertools.product((None, "", "there.example"), repeat=len(names)):
         variables = {name: state for name, state in zip(names, states, strict=True) if state is not None}
         try:
-            was, now = (ExpressionEvaluator(variables, addresses, scope).evaluate(node) for node in (old, new))
+            was, now = (
+                ExpressionEvaluator(variables, addresses, scope).evaluate(node) for node in (old, new)
+            )
         except UnknownExpressionError as error:
             return str(error)
         if was != now:
@@ -127,7 +131,9 @@ class ExpressionEvaluator:
         if written in (RESOLVE_HOST, RESOLVE_ENDPOINT):
             name, *variables = (str(self.evaluate(argument)) for argument in node.args)
             found = next((self.variables[each] for each in variables if each in self.variables), None)
-            table = self.addresses.host_by_name if written == RESOLVE_HOST else self.addresses.endpoint_by_name
+            table = (
+                self.addresses.host_by_name if written == RESOLVE_HOST else self.addresses.endpoint_by_name
+            )
             return table[name] if found is None else found
         read = find_environment_read(node, self.scope)
         if read is None:

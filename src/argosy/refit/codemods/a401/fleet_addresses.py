@@ -91,7 +91,9 @@ class FleetAddresses:
         """Return the first environment that records an address under a name."""
         literals = next(held for held in self._literals.values() if held.get(name, ("",))[0] == literal)
         hosts = {each: host for each, (host, _) in literals.items()}
-        endpoints = {each: f"tcp://{host}:{port}" for each, (host, port) in literals.items() if port is not None}
+        endpoints = {
+            each: f"tcp://{host}:{port}" for each, (host, port) in literals.items() if port is not None
+        }
         for spec in self.fleet.agents.values():
             if spec.machine in literals:
                 hosts[spec.name] = literals[spec.machine][0]
@@ -103,4 +105,7 @@ class FleetAddresses:
 def _is_variable_for(variable: str, name: str) -> bool:
     """Return whether a variable such as MAIN_PC_IP is about `mainpc`."""
     spelt = _NON_ALPHANUMERIC.sub("", name.lower())
-    return _NON_ALPHANUMERIC.sub("", variable.lower()) in {spelt, *(spelt + ending for ending in _ADDRESS_SUFFIXES)}
+    return _NON_ALPHANUMERIC.sub("", variable.lower()) in {
+        spelt,
+        *(spelt + ending for ending in _ADDRESS_SUFFIXES),
+    }

@@ -21,8 +21,8 @@ from typing import Final
 import msgspec
 
 from argosy.refit.codemods.import_insertion import import_at_top
-from argosy.refit.transaction.source_change import Change, Deletion, position_of
 from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.transaction.source_change import Change, Deletion, position_of
 from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
 from argosy.source import control_flow
 
@@ -33,7 +33,9 @@ BASE_MODULE: Final = "argosy.agent.legacy"
 DISCOVERY_MODULE: Final = "argosy.agent.legacy.service_discovery"
 
 MIN_SUBCLASSES: Final = 3  # a class with fewer agents is one of them, not their base
-_HEALTH_METHODS: Final = frozenset({"_get_health_status", "get_health_status", "health_check", "_health_check"})
+_HEALTH_METHODS: Final = frozenset(
+    {"_get_health_status", "get_health_status", "health_check", "_health_check"}
+)
 _LOOKUPS: Final = frozenset({"discover_service", "get_service_address"})
 # What the answers of such a registry are made of; a lookup with other words is asked by other callers.
 _REGISTRY_WORDS: Final = frozenset({"status", "SUCCESS", "payload", "ip", "port"})

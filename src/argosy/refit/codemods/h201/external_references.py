@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from argosy.refit.codemods.module_resolution import view_file
 from argosy.refit.codemods.h201.health_base import HealthBase
+from argosy.refit.codemods.module_resolution import view_file
 from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.transaction.source_view import SourceView
 from argosy.source import control_flow
@@ -17,7 +17,9 @@ from argosy.source import control_flow
 _SELF_GETATTR: Final = re.compile(rb"\b(?:has|get|set|del)attr\(\s*self\s*,\s*[\"']\w+[\"']")
 
 
-def external_reference_reason(view: SourceView, index: TreeIndex, owner: ast.ClassDef, names: set[str], health_base: HealthBase) -> str:
+def external_reference_reason(
+    view: SourceView, index: TreeIndex, owner: ast.ClassDef, names: set[str], health_base: HealthBase
+) -> str:
     """Return who else names one of the attributes and methods that go; empty for nobody."""
     for name in sorted(names):
         escaped = re.escape(name.encode())
@@ -25,9 +27,13 @@ def external_reference_reason(view: SourceView, index: TreeIndex, owner: ast.Cla
         for path in sorted(_subclass_files(index, owner) - {view.path, health_base.path}):
             if own.search(index.files[path]):
                 return f"`{path}` of its family names `{name}`"
-        others = re.compile(rb"(?<!self)(?<!cls)\." + escaped + rb"\b|[\"'](?:[\w.]*\.)?" + escaped + rb"[\"']")
+        others = re.compile(
+            rb"(?<!self)(?<!cls)\." + escaped + rb"\b|[\"'](?:[\w.]*\.)?" + escaped + rb"[\"']"
+        )
         for path in index.files_naming(owner.name):
-            is_other = path not in (view.path, health_base.path) and path not in index.files_defining(owner.name)
+            is_other = path not in (view.path, health_base.path) and path not in index.files_defining(
+                owner.name
+            )
             is_named = is_other and others.search(_SELF_GETATTR.sub(b"", index.files[path]))
             if is_named and _may_reference_class(index, path, owner.name):
                 return f"`{path}` names `{name}` of `{owner.name}`"
@@ -61,7 +67,11 @@ def _subclass_files(index: TreeIndex, owner: ast.ClassDef) -> set[str]:
 def _is_named_outside_class(view: SourceView, owner: ast.ClassDef, name: str) -> bool:
     """Return whether the rest of the module names an attribute."""
     for node in _nodes_outside(view, owner):
-        is_other = isinstance(node, ast.Attribute) and node.attr == name and control_flow.dotted_name(node.value) != "self"
+        is_other = (
+            isinstance(node, ast.Attribute)
+            and node.attr == name
+            and control_flow.dotted_name(node.value) != "self"
+        )
         if is_other or (isinstance(node, ast.Constant) and node.value == name):
             return True
     return False

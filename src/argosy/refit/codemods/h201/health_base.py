@@ -9,14 +9,19 @@ from typing import Final
 import msgspec
 
 from argosy.refit.analysis.ast_queries import string_literal
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.analysis.health.health_loops import HealthLoop, find_health_loops
-from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK, is_super_call, self_method_name, unwrap_payload
+from argosy.refit.analysis.health.health_payloads import (
+    HEALTH_HOOK,
+    is_super_call,
+    self_method_name,
+    unwrap_payload,
+)
+from argosy.refit.analysis.socket_uses import find_sockets
+from argosy.refit.codemods.b501.base_replacement import BASE_MODULE, exports_of
 from argosy.refit.codemods.module_resolution import module_file, view_file
 from argosy.refit.codemods.tree_index import TreeIndex
-from argosy.refit.codemods.b501.base_replacement import BASE_MODULE, exports_of
+from argosy.refit.core.source_file import PythonFile
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
-from argosy.refit.analysis.socket_uses import find_sockets
 from argosy.source import control_flow
 
 ARGOSY_BASE: Final = "argosy.agent.legacy.BaseAgent"
@@ -41,12 +46,18 @@ class HealthBase(msgspec.Struct, frozen=True):
     other_methods: frozenset[str] = frozenset()
 
 
-_ARGOSY_HEALTH_BASE: Final = HealthBase("", "self.health_socket", "_health_check_loop", _ARGOSY_PORT_ATTRIBUTES)
+_ARGOSY_HEALTH_BASE: Final = HealthBase(
+    "", "self.health_socket", "_health_check_loop", _ARGOSY_PORT_ATTRIBUTES
+)
 
 
 def find_health_base(view: SourceView, index: TreeIndex, owner: ast.ClassDef) -> HealthBase | str:
     """Return the standard that a class derives from, or why there is none."""
-    bases = [base for base in owner.bases if control_flow.dotted_name(base).rpartition(".")[2] not in ("ABC", "object")]
+    bases = [
+        base
+        for base in owner.bases
+        if control_flow.dotted_name(base).rpartition(".")[2] not in ("ABC", "object")
+    ]
     if len(bases) != 1:
         return f"`{owner.name}` derives from {len(bases) or 'no'} classes, and not from the standard alone"
     written = control_flow.dotted_name(bases[0])
@@ -106,9 +117,20 @@ def _as_health_base(view: SourceView, owner: ast.ClassDef) -> HealthBase | None:
             for send, _ in loop.sends
             for value in _sent_values(view.python_file, loop, send)
         )
-        if is_its and sends_payload_hook and loop.is_only_socket and _is_thread_target(owner, loop.definition.name):
+        if (
+            is_its
+            and sends_payload_hook
+            and loop.is_only_socket
+            and _is_thread_target(owner, loop.definition.name)
+        ):
             ports = _bound_ports(view, loop)
-            return HealthBase(view.path, loop.socket, loop.definition.name, ports, _other_methods(owner, loop.definition.name))
+            return HealthBase(
+                view.path,
+                loop.socket,
+                loop.definition.name,
+                ports,
+                _other_methods(owner, loop.definition.name),
+            )
     return None
 
 
@@ -135,7 +157,9 @@ def _other_methods(owner: ast.ClassDef, loop: str) -> frozenset[str]:
 
 def _is_thread_target(owner: ast.ClassDef | FunctionNode, method: str) -> bool:
     return any(
-        isinstance(node, ast.keyword) and node.arg == "target" and control_flow.dotted_name(node.value) == f"self.{method}"
+        isinstance(node, ast.keyword)
+        and node.arg == "target"
+        and control_flow.dotted_name(node.value) == f"self.{method}"
         for node in ast.walk(owner)
     )
 
@@ -200,7 +224,9 @@ def method_of(owner: ast.ClassDef, name: str) -> FunctionNode | None:
     return found[-1] if found else None
 
 
-def port_mismatch_reason(view: SourceView, owner: ast.ClassDef, health_base: HealthBase, bound: ast.expr) -> str:
+def port_mismatch_reason(
+    view: SourceView, owner: ast.ClassDef, health_base: HealthBase, bound: ast.expr
+) -> str:
     """Return why the standard does not answer on the port that a loop's own socket is bound to."""
     resolved = _resolve_once_assigned(view, owner, bound)
     written = control_flow.dotted_name(bound)
@@ -211,7 +237,9 @@ def port_mismatch_reason(view: SourceView, owner: ast.ClassDef, health_base: Hea
     given_port = _constructor_argument(owner, PORT_NAMES)
     if given_port is not None:
         is_same_port = is_same_expression(view, _resolve_once_assigned(view, owner, given_port), resolved)
-        return "" if is_same_port else f"its port `{ast.unparse(bound)}` is not the one that its base is given"
+        return (
+            "" if is_same_port else f"its port `{ast.unparse(bound)}` is not the one that its base is given"
+        )
     is_next = _is_next_port(view, owner, resolved)
     return "" if is_next else f"its port `{ast.unparse(bound)}` is not certainly its base's health port"
 
@@ -236,9 +264,13 @@ def _is_next_port(view: SourceView, owner: ast.ClassDef, resolved: ast.expr) -> 
     assigned = [
         node.value
         for node in ast.walk(owner)
-        if isinstance(node, ast.Assign) and any(control_flow.dotted_name(target) == "self.port" for target in node.targets)
+        if isinstance(node, ast.Assign)
+        and any(control_flow.dotted_name(target) == "self.port" for target in node.targets)
     ]
-    return all(_keeps_port(value) or (given_port is not None and is_same_expression(view, value, given_port)) for value in assigned)
+    return all(
+        _keeps_port(value) or (given_port is not None and is_same_expression(view, value, given_port))
+        for value in assigned
+    )
 
 
 def _keeps_port(value: ast.expr) -> bool:
@@ -248,9 +280,10 @@ def _keeps_port(value: ast.expr) -> bool:
     """
     if isinstance(value, ast.BoolOp) and isinstance(value.op, ast.Or):
         return control_flow.dotted_name(value.values[0]) == "self.port"
-    return isinstance(value, ast.IfExp) and {control_flow.dotted_name(value.test), control_flow.dotted_name(value.body)} == {
-        "self.port"
-    }
+    return isinstance(value, ast.IfExp) and {
+        control_flow.dotted_name(value.test),
+        control_flow.dotted_name(value.body),
+    } == {"self.port"}
 
 
 def declared_port_reason(view: SourceView, index: TreeIndex, owner: ast.ClassDef, port: ast.expr) -> str:
@@ -281,7 +314,9 @@ def _constructor_argument(owner: ast.ClassDef, names: tuple[str, ...]) -> ast.ex
         if call is None:
             continue
         named = [item.value for item in call.keywords if item.arg in names]
-        return next(iter([*named, *(each for each in call.args if control_flow.dotted_name(each) in names)]), None)
+        return next(
+            iter([*named, *(each for each in call.args if control_flow.dotted_name(each) in names)]), None
+        )
     return None
 
 
@@ -294,7 +329,8 @@ def _resolve_once_assigned(view: SourceView, owner: ast.ClassDef, node: ast.expr
         values = [
             each.value
             for each in within
-            if isinstance(each, ast.Assign) and any(control_flow.dotted_name(target) == name for target in each.targets)
+            if isinstance(each, ast.Assign)
+            and any(control_flow.dotted_name(target) == name for target in each.targets)
         ]
         if not name or len(values) != 1:
             return node
@@ -313,6 +349,7 @@ def _is_local(owner: ast.ClassDef, name: str) -> bool:
 
 def _assigns(owner: ast.ClassDef, name: str) -> bool:
     return any(
-        isinstance(node, ast.Assign) and any(control_flow.dotted_name(target) == name for target in node.targets)
+        isinstance(node, ast.Assign)
+        and any(control_flow.dotted_name(target) == name for target in node.targets)
         for node in ast.walk(owner)
     )

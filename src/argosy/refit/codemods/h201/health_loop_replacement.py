@@ -10,25 +10,25 @@ from typing import Final
 import msgspec
 
 from argosy.refit.analysis.health.health_loops import HealthLoop, find_health_loops, find_socket_type
-from argosy.refit.transaction.source_change import Change
-from argosy.refit.codemods.h201.port_argument import pass_port_to_base
-from argosy.refit.codemods.h201.payload_keys import reserved_key_reason
-from argosy.refit.codemods.h201.unused_attributes import remove_unused_attributes
+from argosy.refit.analysis.socket_uses import SocketPlace, find_sockets
 from argosy.refit.codemods.h201.external_references import external_reference_reason
-from argosy.refit.codemods.h201.payload_purity import loop_input_reason, impurity_reason
-from argosy.refit.codemods.h201.loop_removal import RemovalObstacle, LoopRemoval
-from argosy.refit.codemods.h201.responder_loop import payload_mismatch_reason, not_responder_reason
 from argosy.refit.codemods.h201.health_base import (
     HealthBase,
     constructor_reason,
     declared_port_reason,
     find_health_base,
-    port_of,
     port_mismatch_reason,
+    port_of,
 )
+from argosy.refit.codemods.h201.loop_removal import LoopRemoval, RemovalObstacle
+from argosy.refit.codemods.h201.payload_keys import reserved_key_reason
+from argosy.refit.codemods.h201.payload_purity import impurity_reason, loop_input_reason
+from argosy.refit.codemods.h201.port_argument import pass_port_to_base
+from argosy.refit.codemods.h201.responder_loop import not_responder_reason, payload_mismatch_reason
+from argosy.refit.codemods.h201.unused_attributes import remove_unused_attributes
 from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.transaction.source_change import Change
 from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
-from argosy.refit.analysis.socket_uses import SocketPlace, find_sockets
 
 OWN_HEALTH_LOOP: Final = "H201"
 _QUICK_PATTERN: Final = re.compile(rb"recv|poll|PUB|PUSH")
@@ -44,7 +44,11 @@ class HealthLoopPlan(msgspec.Struct, frozen=True):
 
 def may_match(data: bytes) -> bool:
     """Return whether a file can have a health loop at all."""
-    return b"send" in data and (b"status" in data or b"health" in data) and _QUICK_PATTERN.search(data) is not None
+    return (
+        b"send" in data
+        and (b"status" in data or b"health" in data)
+        and _QUICK_PATTERN.search(data) is not None
+    )
 
 
 def plan_health_loop_replacement(view: SourceView, index: TreeIndex) -> HealthLoopPlan:
@@ -107,7 +111,9 @@ def _plan_removal(
         return _condition_reason(changes.condition, changes.reason)
     if own := sorted(set(removal.methods) & health_base.other_methods):
         return _condition_reason(6, f"`{own[0]}` is a method of its base, which would be called in its place")
-    if reason := external_reference_reason(view, index, owner, removal.removed_names() | removal.holding_attributes, health_base):
+    if reason := external_reference_reason(
+        view, index, owner, removal.removed_names() | removal.holding_attributes, health_base
+    ):
         return _condition_reason(6, reason)
     return [*port_changes, *changes, *remove_unused_attributes(view, index, owner, removal)]
 
@@ -123,7 +129,12 @@ def _own_socket_place(view: SourceView, loop: HealthLoop) -> SocketPlace | None:
 
 
 def _socket_changes(
-    view: SourceView, index: TreeIndex, loop: HealthLoop, owner: ast.ClassDef, health_base: HealthBase, place: SocketPlace | None
+    view: SourceView,
+    index: TreeIndex,
+    loop: HealthLoop,
+    owner: ast.ClassDef,
+    health_base: HealthBase,
+    place: SocketPlace | None,
 ) -> list[Change] | str:
     """Return what gives the base the socket's port where it has another one.
 
@@ -175,13 +186,17 @@ def _ports(place: SocketPlace) -> Sequence[ast.expr] | str:
     return ports
 
 
-def _inherited_socket_reason(view: SourceView, loop: HealthLoop, owner: ast.ClassDef, health_base: HealthBase) -> str:
+def _inherited_socket_reason(
+    view: SourceView, loop: HealthLoop, owner: ast.ClassDef, health_base: HealthBase
+) -> str:
     """Return why a loop on a socket that its class does not make is not on its base's."""
     name = loop.socket.removeprefix("self.")
     if loop.socket != health_base.socket:
         return f"`{loop.socket}` is made neither in its class nor by its base"
     for node in ast.walk(owner):
-        if not (isinstance(node, ast.Attribute) and node.attr == name) or _is_inside(view, node, loop.definition):
+        if not (isinstance(node, ast.Attribute) and node.attr == name) or _is_inside(
+            view, node, loop.definition
+        ):
             continue
         above = view.parents[node]
         is_closed = isinstance(above, ast.Attribute) and above.attr in ("close", "closed", "linger")

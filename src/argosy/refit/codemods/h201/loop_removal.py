@@ -15,15 +15,15 @@ from typing import Final, NamedTuple, TypeGuard
 
 from argosy.refit.analysis.health.health_loops import HealthLoop
 from argosy.refit.analysis.health.health_payloads import iter_own_nodes
-from argosy.refit.transaction.source_change import Change, Deletion, position_of
-from argosy.refit.codemods.h201.remaining_references import find_remaining_references
-from argosy.refit.codemods.h201.type_inference import TypeInference
-from argosy.refit.codemods.h201.resource_lists import holding_attributes, remove_element
-from argosy.refit.codemods.h201.socket_factories import only_creates_socket
 from argosy.refit.codemods.h201.health_base import HealthBase
-from argosy.refit.codemods.h201.side_effects import is_log_call, is_sleep_call, is_side_effect_free
+from argosy.refit.codemods.h201.remaining_references import find_remaining_references
+from argosy.refit.codemods.h201.resource_lists import holding_attributes, remove_element
+from argosy.refit.codemods.h201.side_effects import is_log_call, is_side_effect_free, is_sleep_call
+from argosy.refit.codemods.h201.socket_factories import only_creates_socket
 from argosy.refit.codemods.h201.thread_join import is_harmless_join
+from argosy.refit.codemods.h201.type_inference import TypeInference
 from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.transaction.source_change import Change, Deletion, position_of
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
 from argosy.source import control_flow
 
@@ -56,7 +56,13 @@ class LoopRemoval:
     """
 
     def __init__(
-        self, view: SourceView, index: TreeIndex, owner: ast.ClassDef, loop: HealthLoop, socket: str, health_base: HealthBase
+        self,
+        view: SourceView,
+        index: TreeIndex,
+        owner: ast.ClassDef,
+        loop: HealthLoop,
+        socket: str,
+        health_base: HealthBase,
     ) -> None:
         self.view = view
         self.index = index
@@ -102,7 +108,9 @@ class LoopRemoval:
     def _is_thread(self, node: ast.AST, target: str) -> bool:
         if not (isinstance(node, ast.Call) and self.view.resolve_imported_name(node.func) == _THREAD):
             return False
-        return any(item.arg == "target" and control_flow.dotted_name(item.value) == target for item in node.keywords)
+        return any(
+            item.arg == "target" and control_flow.dotted_name(item.value) == target for item in node.keywords
+        )
 
     def _daemon_reason(self) -> str:
         assert self.thread is not None
@@ -129,7 +137,9 @@ class LoopRemoval:
     def changes(self) -> list[Change] | RemovalObstacle:
         """Return the changes that take all of it away, or why it cannot be taken away."""
         self._add_removable_methods()
-        references = find_remaining_references(self.view, self.owner, self.loop, self.thread_name, self.socket, self.health_base.socket)
+        references = find_remaining_references(
+            self.view, self.owner, self.loop, self.thread_name, self.socket, self.health_base.socket
+        )
         if leftover := self._find_obstacle(references.resolved_nodes):
             return leftover
         changes: list[Change] = [*references.changes]
@@ -149,13 +159,17 @@ class LoopRemoval:
     def removed_names(self) -> set[str]:
         """Return the attributes of self that go."""
         attributes = {self.thread_name, self.socket} - {""}
-        return {name.removeprefix("self.") for name in attributes if name.startswith("self.")} | set(self.methods)
+        return {name.removeprefix("self.") for name in attributes if name.startswith("self.")} | set(
+            self.methods
+        )
 
     def removed_statements(self) -> list[ast.stmt]:
         """Return the statements that go, methods included."""
         found: list[ast.stmt] = list(self.methods.values())
         for body in self._blocks():
-            found += [node for node in body if self.fate_of(node) is StatementFate.REMOVED] + self._trailing_log_lines(body)
+            found += [
+                node for node in body if self.fate_of(node) is StatementFate.REMOVED
+            ] + self._trailing_log_lines(body)
         return found
 
     def _add_removable_methods(self) -> None:
@@ -243,12 +257,18 @@ class LoopRemoval:
             return self._expression_fate(node.value)
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            is_removed = len(targets) == 1 and self._concerns_removed(control_flow.dotted_name(targets[0]), node.value, node)
+            is_removed = len(targets) == 1 and self._concerns_removed(
+                control_flow.dotted_name(targets[0]), node.value, node
+            )
             return StatementFate.REMOVED if is_removed else StatementFate.KEPT
         if isinstance(node, ast.If) and is_side_effect_free(self.types, node.test):
             fate = self._joint_fate([*node.body, *node.orelse])
             # What asks about what goes, only to log it, asks about nothing then.
-            return StatementFate.REMOVED if fate is StatementFate.INERT and self._names_removed(node.test) else fate
+            return (
+                StatementFate.REMOVED
+                if fate is StatementFate.INERT and self._names_removed(node.test)
+                else fate
+            )
         if isinstance(node, ast.Try):
             handled = [each for handler in node.handlers for each in handler.body]
             fate = self._joint_fate([*node.body, *node.orelse, *node.finalbody])
@@ -258,12 +278,19 @@ class LoopRemoval:
     def _joint_fate(self, body: list[ast.stmt]) -> StatementFate:
         """Return how all of some statements stand to what goes."""
         fates = {self.fate_of(node) for node in body}
-        return next((sort for sort in (StatementFate.KEPT, StatementFate.REMOVED) if sort in fates), StatementFate.INERT)
+        return next(
+            (sort for sort in (StatementFate.KEPT, StatementFate.REMOVED) if sort in fates),
+            StatementFate.INERT,
+        )
 
     def _names_removed(self, node: ast.expr) -> bool:
         """Return whether an expression names what goes."""
         names = {self.thread_name, self.socket} - {""}
-        return any(control_flow.dotted_name(each) in names for each in ast.walk(node) if isinstance(each, ast.Attribute))
+        return any(
+            control_flow.dotted_name(each) in names
+            for each in ast.walk(node)
+            if isinstance(each, ast.Attribute)
+        )
 
     def _expression_fate(self, node: ast.expr) -> StatementFate:
         if isinstance(node, ast.Constant):
@@ -298,7 +325,9 @@ class LoopRemoval:
             return is_none or value is self.thread
         receiver = target.rpartition(".")[0]
         is_option = bool(self.socket) and receiver == self.socket
-        return (is_option or (bool(receiver) and self._is_thread_name(receiver, node))) and isinstance(value, ast.Constant)
+        return (is_option or (bool(receiver) and self._is_thread_name(receiver, node))) and isinstance(
+            value, ast.Constant
+        )
 
     def _is_thread_name(self, name: str, node: ast.AST) -> bool:
         """Return whether a name is the thread's: an attribute anywhere, a local one in its function."""
@@ -328,7 +357,9 @@ class LoopRemoval:
         """Return the change that takes the thread out of a list of threads."""
         parent = self.view.parents[self.thread] if self.thread is not None else None
         return (
-            [remove_element(self.view, parent, self.thread)] if self.thread and isinstance(parent, ast.List) else []
+            [remove_element(self.view, parent, self.thread)]
+            if self.thread and isinstance(parent, ast.List)
+            else []
         )
 
     def _find_obstacle(self, resolved: Collection[int]) -> RemovalObstacle | None:
@@ -339,27 +370,42 @@ class LoopRemoval:
         if self.thread is not None:
             inside.update(id(node) for node in ast.walk(self.thread))
         names = self.removed_names()
-        remaining = [node for node in ast.walk(self.owner) if id(node) not in inside and self._removed_name_at(node, names)]
+        remaining = [
+            node
+            for node in ast.walk(self.owner)
+            if id(node) not in inside and self._removed_name_at(node, names)
+        ]
         for node in remaining:
             if how := self._blocking_use(node):
                 location = f"`{self._method_name_at(node)}` {how}"
                 return RemovalObstacle(5, f"{location}, which may be what keeps the process alive")
         for node in remaining[:1]:
             name = self._removed_name_at(node, names)
-            condition_by_name = {self.socket.removeprefix("self."): 4, self.thread_name.removeprefix("self."): 5}
+            condition_by_name = {
+                self.socket.removeprefix("self."): 4,
+                self.thread_name.removeprefix("self."): 5,
+            }
             condition = condition_by_name.get(name.removeprefix("self."), 6)
-            return RemovalObstacle(condition, f"`{name}` is used in `{self._method_name_at(node)}` in another way")
+            return RemovalObstacle(
+                condition, f"`{name}` is used in `{self._method_name_at(node)}` in another way"
+            )
         return None
 
     def _removed_name_at(self, node: ast.AST, names: set[str]) -> str:
         """Return which of the names of what goes a node is; empty for none."""
-        if isinstance(node, ast.Attribute) and node.attr in names and control_flow.dotted_name(node.value) == "self":
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in names
+            and control_flow.dotted_name(node.value) == "self"
+        ):
             return f"self.{node.attr}"
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names:
             return node.value
         local = "" if self.thread_name.startswith("self.") else self.thread_name
         return (
-            local if isinstance(node, ast.Name) and node.id == local and self._is_thread_name(local, node) else ""
+            local
+            if isinstance(node, ast.Name) and node.id == local and self._is_thread_name(local, node)
+            else ""
         )
 
     def _method_name_at(self, node: ast.AST) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK, is_super_call, iter_own_nodes
-from argosy.refit.codemods.h201.type_inference import TypeInference
 from argosy.refit.codemods.h201.health_base import base_constructor_call, is_same_expression, method_of
+from argosy.refit.codemods.h201.type_inference import TypeInference
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
 from argosy.source import control_flow
 
@@ -55,7 +55,9 @@ class _Payload:
         """Yield the items of a dict."""
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
-                yield from ((_string_value(key), value),) if key is not None else self._items_of(value, depth + 1)
+                yield from (
+                    ((_string_value(key), value),) if key is not None else self._items_of(value, depth + 1)
+                )
         elif depth > _MAX_DEPTH:
             yield "", None
         elif isinstance(node, ast.IfExp | ast.BoolOp):
@@ -74,12 +76,19 @@ class _Payload:
     def _items_of_call(self, node: ast.Call, depth: int) -> Iterator[PayloadItem]:
         func = node.func
         receiver = func.value if isinstance(func, ast.Attribute) else None
-        if isinstance(func, ast.Attribute) and receiver is not None and is_super_call(receiver) and func.attr == HEALTH_HOOK:
+        if (
+            isinstance(func, ast.Attribute)
+            and receiver is not None
+            and is_super_call(receiver)
+            and func.attr == HEALTH_HOOK
+        ):
             return
         own_method = method_of(self.owner, func.attr) if isinstance(func, ast.Attribute) else None
         if own_method is not None and receiver is not None and control_flow.dotted_name(receiver) == "self":
             yield from self.items_of_function(own_method, depth + 1)
-        elif isinstance(func, ast.Attribute) and receiver is not None and func.attr == "copy" and not node.args:
+        elif (
+            isinstance(func, ast.Attribute) and receiver is not None and func.attr == "copy" and not node.args
+        ):
             yield from self._items_of(receiver, depth + 1)
         elif self.types.origin(func) == "dict":
             yield from self._items_of_arguments(node, depth)
@@ -144,16 +153,25 @@ class _Payload:
             if call is not None
             for each in (*call.args, *(item.value for item in call.keywords if item.arg in _NAME_PARAMETERS))
         ]
-        values = self.types.attribute_values(self.owner, "name") if control_flow.dotted_name(value) == "self.name" else [value]
+        values = (
+            self.types.attribute_values(self.owner, "name")
+            if control_flow.dotted_name(value) == "self.name"
+            else [value]
+        )
         return all(
-            each is not None and any(is_same_expression(self.view, each, other) for other in base_arguments) for each in values
+            each is not None and any(is_same_expression(self.view, each, other) for other in base_arguments)
+            for each in values
         )
 
     def _is_uptime(self, value: ast.expr) -> bool:
         """Return whether a value is how long ago the constructor ran, or the base's."""
         if isinstance(value, ast.Call) and self.types.origin(value.func) == "round" and len(value.args) == 2:
             value = value.args[0]
-        if not (isinstance(value, ast.BinOp) and isinstance(value.op, ast.Sub) and self._is_current_time(value.left)):
+        if not (
+            isinstance(value, ast.BinOp)
+            and isinstance(value.op, ast.Sub)
+            and self._is_current_time(value.left)
+        ):
             return False
         since = value.right
         if not (isinstance(since, ast.Attribute) and control_flow.dotted_name(since.value) == "self"):
@@ -174,7 +192,9 @@ class _Payload:
         uses = [
             use
             for use in ast.walk(self.owner)
-            if isinstance(use, ast.Attribute) and use.attr == function.name and control_flow.dotted_name(use.value) == "self"
+            if isinstance(use, ast.Attribute)
+            and use.attr == function.name
+            and control_flow.dotted_name(use.value) == "self"
         ]
         within = [self.types.enclosing_function(use) for use in uses]
         return len(uses) == 1 and within[0] is not None and within[0].name == "__init__"

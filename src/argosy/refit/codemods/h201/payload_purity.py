@@ -13,13 +13,13 @@ from typing import Final
 
 from argosy.refit.analysis.health.health_loops import HealthLoop
 from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK, is_super_call
-from argosy.refit.codemods.module_resolution import view_file
-from argosy.refit.codemods.h201.type_inference import IMMUTABLE, REITERABLE, READ_ONLY_METHODS, TypeInference
+from argosy.refit.analysis.socket_uses import RECEIVE_METHODS
 from argosy.refit.codemods.h201.health_base import method_of
 from argosy.refit.codemods.h201.side_effects import is_log_call
+from argosy.refit.codemods.h201.type_inference import IMMUTABLE, READ_ONLY_METHODS, REITERABLE, TypeInference
+from argosy.refit.codemods.module_resolution import view_file
 from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.transaction.source_view import SourceView
-from argosy.refit.analysis.socket_uses import RECEIVE_METHODS
 from argosy.source import control_flow
 
 # By what they do with their arguments: nothing but look, go through them, or call the first one.
@@ -76,7 +76,9 @@ def impurity_reason(view: SourceView, index: TreeIndex, owner: ast.ClassDef) -> 
     for name in sorted(index.subclasses_of(owner.name)):
         for path in sorted(index.files_defining(name)):
             subclass_view = view if path == view.path else view_file(path, index.files[path])
-            if subclass_view is not None and (reason := _override_reason(subclass_view, name, check.visited_methods)):
+            if subclass_view is not None and (
+                reason := _override_reason(subclass_view, name, check.visited_methods)
+            ):
                 return f"in `{name}`, which derives from it, {reason}"
     return ""
 
@@ -86,7 +88,9 @@ def _override_reason(view: SourceView, name: str, methods: set[str]) -> str:
     for node in view.tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             own = (each for each in sorted(methods) if method_of(node, each) is not None)
-            if reason := next(filter(None, (_PurityCheck(view).method_reason(node, each, 0) for each in own)), ""):
+            if reason := next(
+                filter(None, (_PurityCheck(view).method_reason(node, each, 0) for each in own)), ""
+            ):
                 return reason
     return ""
 
@@ -100,8 +104,17 @@ def loop_input_reason(view: SourceView, loop: HealthLoop) -> str:
         receiver, method = node.func.value, node.func.attr
         is_known = (
             method not in ("get", "poll")
-            or (method == "get" and (_is_received_message(types, receiver) or types.type_of(receiver) in ("dict", "defaultdict")))
-            or (method == "poll" and (control_flow.dotted_name(receiver) == loop.socket or types.type_of(receiver) == "poller"))
+            or (
+                method == "get"
+                and (
+                    _is_received_message(types, receiver)
+                    or types.type_of(receiver) in ("dict", "defaultdict")
+                )
+            )
+            or (
+                method == "poll"
+                and (control_flow.dotted_name(receiver) == loop.socket or types.type_of(receiver) == "poller")
+            )
         )
         if not is_known:
             return f"it does more than answer: it calls `{ast.unparse(node.func):.60}`"
@@ -110,7 +123,9 @@ def loop_input_reason(view: SourceView, loop: HealthLoop) -> str:
 
 def _is_received_message(types: TypeInference, node: ast.expr) -> bool:
     """Return whether a local name is what was received, or what that was decoded to."""
-    values = types.values_of(node) if isinstance(node, ast.Name) and types.enclosing_function(node) else [None]
+    values = (
+        types.values_of(node) if isinstance(node, ast.Name) and types.enclosing_function(node) else [None]
+    )
     return all(
         isinstance(value, ast.Call)
         and (
@@ -155,7 +170,9 @@ class _PurityCheck:
         if isinstance(node, ast.AugAssign):
             return self._augmented_reason(node.target) if isinstance(node.target, ast.Name) else ""
         if isinstance(node, ast.With):
-            not_locks = [item.context_expr for item in node.items if self.types.type_of(item.context_expr) != "lock"]
+            not_locks = [
+                item.context_expr for item in node.items if self.types.type_of(item.context_expr) != "lock"
+            ]
             return f"it enters `{ast.unparse(not_locks[0]):.60}`" if not_locks else ""
         if isinstance(node, ast.For | ast.comprehension):
             return self._iteration_reason(node.iter)
@@ -199,16 +216,24 @@ class _PurityCheck:
         is_called = isinstance(parent, ast.Call) and parent.func is node
         if control_flow.dotted_name(node.value) == "self":
             is_run = method_of(owner, node.attr) is not None and not is_called
-            if reason := self._first_method_reason(owner, self._members_run(owner, {node.attr} if is_run else set()), depth):
+            if reason := self._first_method_reason(
+                owner, self._members_run(owner, {node.attr} if is_run else set()), depth
+            ):
                 return reason
             instance_class = self.types.instance_class(node)
             is_used = instance_class is not None and not isinstance(parent, ast.Attribute)
-            return self._first_method_reason(instance_class, self._operators_run(instance_class), depth) if instance_class is not None and is_used else ""
+            return (
+                self._first_method_reason(instance_class, self._operators_run(instance_class), depth)
+                if instance_class is not None and is_used
+                else ""
+            )
         instance_class = self.types.instance_class(node.value)
         if instance_class is None:
             return ""
         is_method = method_of(instance_class, node.attr) is not None and not is_called
-        return self._first_method_reason(instance_class, self._members_run(instance_class, {node.attr} if is_method else set()), depth)
+        return self._first_method_reason(
+            instance_class, self._members_run(instance_class, {node.attr} if is_method else set()), depth
+        )
 
     def _members_run(self, owner: ast.ClassDef, names: set[str]) -> Iterator[str]:
         """Yield what is run when an attribute of an object of a class is asked for."""
@@ -238,45 +263,77 @@ class _PurityCheck:
             return self._getattr_reason(owner, call, depth) if name in ("getattr", "hasattr") else ""
         is_of_several = name in ("max", "min") and len(call.args) > 1
         iterated = call.args[1:] if name in _CALLING_BUILTINS else [] if is_of_several else call.args
-        called = [self._callback_reason(owner, each) for each in call.args[:1]] if name in _CALLING_BUILTINS else []
-        return next(filter(None, [*called, self._callbacks_reason(owner, call), *map(self._iteration_reason, iterated)]), "")
+        called = (
+            [self._callback_reason(owner, each) for each in call.args[:1]]
+            if name in _CALLING_BUILTINS
+            else []
+        )
+        return next(
+            filter(
+                None, [*called, self._callbacks_reason(owner, call), *map(self._iteration_reason, iterated)]
+            ),
+            "",
+        )
 
     def _getattr_reason(self, owner: ast.ClassDef, call: ast.Call, depth: int) -> str:
         """Return what `getattr(self, "name")` does besides looking."""
         if not call.args or control_flow.dotted_name(call.args[0]) != "self":
             return ""
         attribute = call.args[1] if len(call.args) > 1 else None
-        name = attribute.value if isinstance(attribute, ast.Constant) and isinstance(attribute.value, str) else ""
+        name = (
+            attribute.value
+            if isinstance(attribute, ast.Constant) and isinstance(attribute.value, str)
+            else ""
+        )
         if not name:
             return f"it asks for `{ast.unparse(call):.60}`"
-        return self._first_method_reason(owner, self._members_run(owner, {name} if method_of(owner, name) else set()), depth)
+        return self._first_method_reason(
+            owner, self._members_run(owner, {name} if method_of(owner, name) else set()), depth
+        )
 
-    def _method_call_reason(self, owner: ast.ClassDef, call: ast.Call, func: ast.Attribute, depth: int) -> str:
+    def _method_call_reason(
+        self, owner: ast.ClassDef, call: ast.Call, func: ast.Attribute, depth: int
+    ) -> str:
         if is_super_call(func.value) and func.attr == HEALTH_HOOK:
             return ""
         receiver_type = self.types.type_of(func.value)
         is_grown = (
-            func.attr in _GROWING_METHODS and isinstance(func.value, ast.Name) and self.types.is_newly_created(func.value)
+            func.attr in _GROWING_METHODS
+            and isinstance(func.value, ast.Name)
+            and self.types.is_newly_created(func.value)
         )
         if is_grown or func.attr in READ_ONLY_METHODS.get(receiver_type, ()):
             iterated = call.args if func.attr in _ITERATING_METHODS else []
-            return next(filter(None, [self._callbacks_reason(owner, call), *map(self._iteration_reason, iterated)]), "")
+            return next(
+                filter(None, [self._callbacks_reason(owner, call), *map(self._iteration_reason, iterated)]),
+                "",
+            )
         if control_flow.dotted_name(func.value) == "self":
             return self.method_reason(owner, func.attr, depth + 1)
         instance_class = self.types.instance_class(func.value)
         if instance_class is not None and method_of(instance_class, func.attr) is not None:
             return self.method_reason(instance_class, func.attr, depth + 1)
-        unknown_receiver = f", and what `{ast.unparse(func.value):.40}` is cannot be seen" if func.attr in _ALL_READ_ONLY_METHODS else ""
+        unknown_receiver = (
+            f", and what `{ast.unparse(func.value):.40}` is cannot be seen"
+            if func.attr in _ALL_READ_ONLY_METHODS
+            else ""
+        )
         return f"it calls `{ast.unparse(func):.60}`{unknown_receiver}"
 
     def _callbacks_reason(self, owner: ast.ClassDef, call: ast.Call) -> str:
         """Return what a call may do by the functions that it is handed by name."""
-        found = (self._callback_reason(owner, item.value) for item in call.keywords if item.arg in _CALLBACK_KEYWORDS)
+        found = (
+            self._callback_reason(owner, item.value)
+            for item in call.keywords
+            if item.arg in _CALLBACK_KEYWORDS
+        )
         return next(filter(None, found), "")
 
     def _callback_reason(self, owner: ast.ClassDef, node: ast.expr) -> str:
         """Return why calling a value may do more than look; what lambdas and methods do is seen apart."""
-        is_method = control_flow.dotted_name(node.value) == "self" if isinstance(node, ast.Attribute) else False
+        is_method = (
+            control_flow.dotted_name(node.value) == "self" if isinstance(node, ast.Attribute) else False
+        )
         is_own = is_method and method_of(owner, node.attr) is not None  # type: ignore[attr-defined]
         is_none = isinstance(node, ast.Constant) and node.value is None
         if is_own or is_none or isinstance(node, ast.Lambda) or self.types.origin(node) in _PURE_BUILTINS:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import ast
 from typing import Final
 
-from argosy.refit.transaction.source_change import Change, Replacement, position_of
 from argosy.refit.codemods.h201.health_base import PORT_NAMES, base_constructor_call, method_of
+from argosy.refit.transaction.source_change import Change, Replacement, position_of
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
 from argosy.source import control_flow
 
@@ -30,7 +30,9 @@ def pass_port_to_base(view: SourceView, owner: ast.ClassDef, bound: ast.expr) ->
         return None
     call_index, call = found
     port_name = _port_name(view, owner, constructor, bound)
-    if any(isinstance(each, ast.Starred) or control_flow.dotted_name(each) in PORT_NAMES for each in call.args):
+    if any(
+        isinstance(each, ast.Starred) or control_flow.dotted_name(each) in PORT_NAMES for each in call.args
+    ):
         return None
     if not port_name or not _is_bound_before(view, constructor, call_index, port_name):
         return None
@@ -50,7 +52,11 @@ def _port_name(view: SourceView, owner: ast.ClassDef, constructor: FunctionNode,
     """Return the name in the constructor that a port is the value of; empty where that is not certain."""
     if isinstance(bound, ast.Name):
         return bound.id if view.enclosing_function(bound) is constructor else ""
-    attribute = bound.attr if isinstance(bound, ast.Attribute) and control_flow.dotted_name(bound.value) == "self" else ""
+    attribute = (
+        bound.attr
+        if isinstance(bound, ast.Attribute) and control_flow.dotted_name(bound.value) == "self"
+        else ""
+    )
     if not attribute:
         return ""
     setters = []
@@ -60,20 +66,27 @@ def _port_name(view: SourceView, owner: ast.ClassDef, constructor: FunctionNode,
         elif isinstance(node, ast.Constant) and node.value == attribute:
             return ""  # it may be set by its name
     sole_setter = setters[0] if len(setters) == 1 else None
-    is_plain = isinstance(sole_setter, ast.Assign) and sole_setter in constructor.body and isinstance(sole_setter.value, ast.Name)
+    is_plain = (
+        isinstance(sole_setter, ast.Assign)
+        and sole_setter in constructor.body
+        and isinstance(sole_setter.value, ast.Name)
+    )
     return sole_setter.value.id if is_plain else ""  # type: ignore[union-attr]
 
 
 def _is_bound_before(view: SourceView, constructor: FunctionNode, call_index: int, name: str) -> bool:
     """Return whether a name has its one value before the statement number `at` of the constructor."""
-    scope = next(scope for scope in view.module_scope.walk() if scope.node is constructor and scope.kind == "function")
+    scope = next(
+        scope for scope in view.module_scope.walk() if scope.node is constructor and scope.kind == "function"
+    )
     bindings = scope.bindings.get(name, ())
     if len(bindings) != 1 or any(name in inner.nonlocal_names for inner in scope.walk()):
         return False
     if bindings[0].kind == "parameter":
         return name != "self"
     return any(
-        isinstance(node, ast.Assign) and any(control_flow.dotted_name(target) == name for target in node.targets)
+        isinstance(node, ast.Assign)
+        and any(control_flow.dotted_name(target) == name for target in node.targets)
         for node in constructor.body[:call_index]
     )
 

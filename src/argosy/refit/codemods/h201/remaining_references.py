@@ -14,8 +14,8 @@ import msgspec
 
 from argosy.refit.analysis.health.health_loops import HealthLoop
 from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK
-from argosy.refit.transaction.source_change import Change, Replacement, position_of
 from argosy.refit.codemods.h201.resource_lists import removable_elements, remove_element
+from argosy.refit.transaction.source_change import Change, Replacement, position_of
 from argosy.refit.transaction.source_view import SourceView
 from argosy.source import control_flow
 
@@ -91,10 +91,17 @@ def _tests_existence(node: ast.expr, name: str) -> bool:
 
 
 def _is_hasattr(node: ast.AST, name: str) -> bool:
-    if not (isinstance(node, ast.Call) and control_flow.dotted_name(node.func) == "hasattr" and len(node.args) == 2):
+    if not (
+        isinstance(node, ast.Call)
+        and control_flow.dotted_name(node.func) == "hasattr"
+        and len(node.args) == 2
+    ):
         return False
     receiver, attribute = node.args
-    return isinstance(attribute, ast.Constant) and f"{control_flow.dotted_name(receiver)}.{attribute.value!s}" == name
+    return (
+        isinstance(attribute, ast.Constant)
+        and f"{control_flow.dotted_name(receiver)}.{attribute.value!s}" == name
+    )
 
 
 # -- the base's socket -------------------------------------------------------------------------------

@@ -12,10 +12,10 @@ from typing import Final, TypeGuard
 import msgspec
 
 from argosy.refit.analysis.health.health_loops import HealthLoop
-from argosy.refit.transaction.source_change import Change, Replacement, position_of
-from argosy.refit.codemods.h201.type_inference import TypeInference
 from argosy.refit.codemods.h201.side_effects import is_log_call, is_side_effect_free
 from argosy.refit.codemods.h201.thread_join import is_harmless_join
+from argosy.refit.codemods.h201.type_inference import TypeInference
+from argosy.refit.transaction.source_change import Change, Replacement, position_of
 from argosy.refit.transaction.source_view import SourceView
 from argosy.source import control_flow
 
@@ -40,7 +40,11 @@ def removable_elements(
         is_enough = len(node.elts) > (1 if isinstance(node, ast.List) else 2)
         uses = _list_uses(view, node) if len(found) == 1 and is_enough else None
         is_plain = uses is not None and bool(uses.loops) and not uses.attributes
-        if uses and is_plain and all(_only_cleans_up(view, loop, each, _CLEANUP_CALLS) for each in uses.loops):
+        if (
+            uses
+            and is_plain
+            and all(_only_cleans_up(view, loop, each, _CLEANUP_CALLS) for each in uses.loops)
+        ):
             yield node, found[0]
 
 
@@ -122,7 +126,9 @@ def _only_cleans_up(view: SourceView, loop: HealthLoop, loop_over: ast.For, call
         or not all(_is_cleanup_statement(types, node, name, calls) for node in loop_over.body)
     ):
         return False
-    return all(is_harmless_join(view, loop, call) for call in ast.walk(loop_over) if _is_join_call(call, name))
+    return all(
+        is_harmless_join(view, loop, call) for call in ast.walk(loop_over) if _is_join_call(call, name)
+    )
 
 
 def _is_join_call(node: ast.AST, name: str) -> TypeGuard[ast.Call]:
@@ -142,14 +148,16 @@ def _is_cleanup_statement(types: TypeInference, node: ast.stmt, name: str, calls
     if isinstance(node, ast.Pass | ast.Continue):
         return True
     if isinstance(node, ast.Assign):
-        return [control_flow.dotted_name(each) for each in node.targets] == [f"{name}.daemon"] and is_side_effect_free(
-            types, node.value
-        )
+        return [control_flow.dotted_name(each) for each in node.targets] == [
+            f"{name}.daemon"
+        ] and is_side_effect_free(types, node.value)
     if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
         return False
     receiver, _, method = control_flow.dotted_name(node.value.func).rpartition(".")
     arguments = [*node.value.args, *(item.value for item in node.value.keywords)]
-    is_end = receiver == name and method in calls and all(is_side_effect_free(types, each) for each in arguments)
+    is_end = (
+        receiver == name and method in calls and all(is_side_effect_free(types, each) for each in arguments)
+    )
     return is_end or is_log_call(types, node.value)
 
 

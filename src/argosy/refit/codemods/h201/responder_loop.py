@@ -6,10 +6,10 @@ import ast
 
 from argosy.refit.analysis.health.health_loops import HealthLoop
 from argosy.refit.analysis.health.health_payloads import HEALTH_HOOK, self_method_name, unwrap_payload
-from argosy.refit.codemods.h201.type_inference import TypeInference
-from argosy.refit.codemods.h201.side_effects import is_log_call, is_sleep_call, is_side_effect_free
-from argosy.refit.transaction.source_view import SourceView
 from argosy.refit.analysis.socket_uses import RECEIVE_METHODS, SEND_METHODS
+from argosy.refit.codemods.h201.side_effects import is_log_call, is_side_effect_free, is_sleep_call
+from argosy.refit.codemods.h201.type_inference import TypeInference
+from argosy.refit.transaction.source_view import SourceView
 from argosy.source import control_flow
 
 
@@ -39,7 +39,11 @@ def payload_mismatch_reason(view: SourceView, loop: HealthLoop) -> str:
     visitor = _ResponderVisitor(view, loop)
     visitor.block_reason(loop.definition.body)
     if visitor.payload_method != HEALTH_HOOK:
-        what = f"`self.{visitor.payload_method}()`" if visitor.payload_method else "a payload that is made in the loop"
+        what = (
+            f"`self.{visitor.payload_method}()`"
+            if visitor.payload_method
+            else "a payload that is made in the loop"
+        )
         return f"it answers with {what}, and the standard asks `{HEALTH_HOOK}`"
     return ""
 
@@ -67,7 +71,9 @@ class _ResponderVisitor:
             return ""
         if isinstance(node, ast.Expr):
             is_text = isinstance(node.value, ast.Constant)
-            is_done = is_text or (isinstance(node.value, ast.Call) and self.is_allowed_call(node.value, in_handler))
+            is_done = is_text or (
+                isinstance(node.value, ast.Call) and self.is_allowed_call(node.value, in_handler)
+            )
             return "" if is_done else _extra_work_reason(node)
         if isinstance(node, ast.Assign):
             return "" if self.is_allowed_assignment(node) else _extra_work_reason(node)
@@ -117,7 +123,9 @@ class _ResponderVisitor:
             return True
         if isinstance(call.func, ast.Attribute) and method == "register":
             is_poller = self.types.type_of(call.func.value) == "poller"
-            return is_poller and bool(call.args) and control_flow.dotted_name(call.args[0]) == self.loop.socket
+            return (
+                is_poller and bool(call.args) and control_flow.dotted_name(call.args[0]) == self.loop.socket
+            )
         # An error of the loop itself goes with it.
         return in_handler and name == "self.report_error"
 

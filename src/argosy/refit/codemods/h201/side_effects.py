@@ -29,7 +29,9 @@ def is_log_call(types: TypeInference, call: ast.Call) -> bool:
     is_logging = types.origin(func) == "print"
     if isinstance(func, ast.Attribute) and func.attr in _LOG_METHODS:
         is_logging = types.origin(func.value) == "logging" or types.type_of(func.value) == "logger"
-    return is_logging and all(is_side_effect_free(types, each) for each in (*call.args, *(k.value for k in call.keywords)))
+    return is_logging and all(
+        is_side_effect_free(types, each) for each in (*call.args, *(k.value for k in call.keywords))
+    )
 
 
 def is_side_effect_free(types: TypeInference, node: ast.expr, known_pure: Collection[str] = ()) -> bool:
@@ -52,7 +54,9 @@ def is_sleep_call(types: TypeInference, call: ast.Call) -> bool:
     func = call.func
     is_wait = isinstance(func, ast.Attribute) and (types.type_of(func.value), func.attr) == ("event", "wait")
     is_sleep = is_wait or types.origin(func) == "time.sleep"
-    return is_sleep and all(is_side_effect_free(types, each) for each in (*call.args, *(k.value for k in call.keywords)))
+    return is_sleep and all(
+        is_side_effect_free(types, each) for each in (*call.args, *(k.value for k in call.keywords))
+    )
 
 
 def _is_pure_call(types: TypeInference, call: ast.Call) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 
-from argosy.refit.codemods.module_resolution import find_imported_function, parameter_of
-from argosy.refit.codemods.h201.type_inference import TypeInference
 from argosy.refit.codemods.h201.side_effects import is_log_call, is_side_effect_free
+from argosy.refit.codemods.h201.type_inference import TypeInference
+from argosy.refit.codemods.module_resolution import find_imported_function, parameter_of
 from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.source import control_flow
 
@@ -22,12 +22,19 @@ def only_creates_socket(types: TypeInference, index: TreeIndex, value: ast.expr)
     if isinstance(func, ast.Attribute) and func.attr == "socket":
         return types.type_of(func.value) == "context" and len(value.args) == 1 and not value.keywords
     arguments = [*value.args, *(item.value for item in value.keywords)]
-    found = find_imported_function(types.view, index, func) if all(is_side_effect_free(types, each) for each in arguments) else None
+    found = (
+        find_imported_function(types.view, index, func)
+        if all(is_side_effect_free(types, each) for each in arguments)
+        else None
+    )
     if found is None:
         return False
     function_view, function = found
     context = _socket_factory_parameter(TypeInference(function_view), function)
-    return any(types.type_of(each) == "context" and parameter_of(function, value, each) == context for each in arguments)
+    return any(
+        types.type_of(each) == "context" and parameter_of(function, value, each) == context
+        for each in arguments
+    )
 
 
 def _socket_factory_parameter(types: TypeInference, function: ast.FunctionDef) -> str:
@@ -61,7 +68,9 @@ def _only_sets_options(types: TypeInference, node: ast.stmt, socket: str) -> boo
     """Return whether a statement does nothing but set options of a socket, log, and ask what it is given."""
     if isinstance(node, ast.If):
         inner = (*node.body, *node.orelse)
-        return is_side_effect_free(types, node.test) and all(_only_sets_options(types, each, socket) for each in inner)
+        return is_side_effect_free(types, node.test) and all(
+            _only_sets_options(types, each, socket) for each in inner
+        )
     if isinstance(node, ast.Pass) or _is_docstring(node):
         return True
     if isinstance(node, ast.Assign):
@@ -73,7 +82,9 @@ def _only_sets_options(types: TypeInference, node: ast.stmt, socket: str) -> boo
     receiver, _, method = control_flow.dotted_name(call.func).rpartition(".")
     is_option = receiver == socket and method in ("setsockopt", "setsockopt_string", "set")
     arguments = [*call.args, *(item.value for item in call.keywords)]
-    return is_log_call(types, call) or (is_option and all(is_side_effect_free(types, each) for each in arguments))
+    return is_log_call(types, call) or (
+        is_option and all(is_side_effect_free(types, each) for each in arguments)
+    )
 
 
 def _is_docstring(node: ast.stmt) -> bool:

@@ -26,14 +26,20 @@ def is_harmless_join(view: SourceView, loop: HealthLoop, join: ast.Call) -> bool
     function = view.enclosing_function(join)
     if isinstance(function, ast.FunctionDef) and function.name == _CLEANUP and has_timeout(join):
         return True
-    stop_conditions = set(_stop_conditions(loop.loop.test, is_true=False)) if isinstance(loop.loop, ast.While) else set()
+    stop_conditions = (
+        set(_stop_conditions(loop.loop.test, is_true=False)) if isinstance(loop.loop, ast.While) else set()
+    )
     owner = view.enclosing_class(loop.definition)
     stop_conditions = {(name, value) for name, value in stop_conditions if not _is_property(owner, name)}
     names = {name for name, _ in stop_conditions}
     for node in _preceding_statements(view, join):
         if _tells_loop_to_end(node, stop_conditions):
             return True
-        if any(control_flow.dotted_name(inner) in names for inner in ast.walk(node) if isinstance(inner, ast.Attribute)):
+        if any(
+            control_flow.dotted_name(inner) in names
+            for inner in ast.walk(node)
+            if isinstance(inner, ast.Attribute)
+        ):
             return False
     return False
 
@@ -86,11 +92,16 @@ def _tells_loop_to_end(node: ast.stmt, stop_conditions: set[tuple[str, bool]]) -
     """Return whether a statement tells the loop to end."""
     if isinstance(node, ast.Assign):
         value = node.value.value if isinstance(node.value, ast.Constant) else None
-        return isinstance(value, bool) and any((control_flow.dotted_name(each), value) in stop_conditions for each in node.targets)
+        return isinstance(value, bool) and any(
+            (control_flow.dotted_name(each), value) in stop_conditions for each in node.targets
+        )
     call = node.value if isinstance(node, ast.Expr) else None
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
         return False
     method = call.func.attr
     if is_super_call(call.func.value) and method == _CLEANUP:
         return ("self.running", False) in stop_conditions
-    return method in ("set", "clear") and (control_flow.dotted_name(call.func.value), method == "set") in stop_conditions
+    return (
+        method in ("set", "clear")
+        and (control_flow.dotted_name(call.func.value), method == "set") in stop_conditions
+    )

@@ -135,7 +135,9 @@ class TypeInference:
         if isinstance(node, ast.UnaryOp):
             return "number" if isinstance(node.op, ast.Not) else self.type_of(node.operand, depth + 1)
         if isinstance(node, ast.BinOp):
-            return _type_of_operation(self.type_of(node.left, depth + 1), self.type_of(node.right, depth + 1), node.op)
+            return _type_of_operation(
+                self.type_of(node.left, depth + 1), self.type_of(node.right, depth + 1), node.op
+            )
         if isinstance(node, ast.Name | ast.Attribute):
             return self._type_of_name(node, depth)
         return self._type_of_call(node, depth) if isinstance(node, ast.Call) else ""
@@ -145,7 +147,11 @@ class TypeInference:
             return "socket"
         if isinstance(node, ast.Attribute):
             return self._type_of_attribute(node, depth)
-        return "logger" if self.origin(node) == "loguru.logger" else self._common_type(self.values_of(node), depth)
+        return (
+            "logger"
+            if self.origin(node) == "loguru.logger"
+            else self._common_type(self.values_of(node), depth)
+        )
 
     def origin(self, node: ast.expr) -> str:
         """Return what a name certainly means: an import's, where None may stand in for it, or a builtin."""
@@ -183,7 +189,8 @@ class TypeInference:
         assigned = [
             node.value
             for node in self.view.tree.body
-            if isinstance(node, ast.Assign) and [control_flow.dotted_name(target) for target in node.targets] == [name.id]
+            if isinstance(node, ast.Assign)
+            and [control_flow.dotted_name(target) for target in node.targets] == [name.id]
         ]
         return [*assigned] if len(assigned) == len(scope.bindings.get(name.id, ())) == 1 else [None]
 
@@ -192,7 +199,9 @@ class TypeInference:
         if isinstance(node, ast.Dict | ast.List | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp):
             return True
         if isinstance(node, ast.Name):
-            values = self.values_of(node) if self.enclosing_function(node) is not None and depth < 1 else [None]
+            values = (
+                self.values_of(node) if self.enclosing_function(node) is not None and depth < 1 else [None]
+            )
             return all(value is not None and self.is_newly_created(value, depth + 1) for value in values)
         if not isinstance(node, ast.Call):
             return False
@@ -225,7 +234,8 @@ class TypeInference:
         found: PossibleValues = [
             node.value
             for node in owner.body
-            if isinstance(node, ast.Assign) and any(control_flow.dotted_name(target) == name for target in node.targets)
+            if isinstance(node, ast.Assign)
+            and any(control_flow.dotted_name(target) == name for target in node.targets)
         ]
         for node in self.view.nodes:
             if not (isinstance(node, ast.Attribute) and node.attr == name) or isinstance(node.ctx, ast.Load):
@@ -243,7 +253,9 @@ class TypeInference:
     def instance_class(self, node: ast.expr) -> ast.ClassDef | None:
         """Return the class of this file that `self.name` is an object of; None where that is not certain."""
         owner = self.view.enclosing_class(node)
-        if owner is None or not (isinstance(node, ast.Attribute) and control_flow.dotted_name(node.value) == "self"):
+        if owner is None or not (
+            isinstance(node, ast.Attribute) and control_flow.dotted_name(node.value) == "self"
+        ):
             return None
         assigned = [value for value in self.attribute_values(owner, node.attr) if not _is_none_literal(value)]
         call = assigned[0] if len(assigned) == 1 else None

@@ -5,16 +5,18 @@ from __future__ import annotations
 import ast
 import re
 
-from argosy.refit.transaction.source_change import Change, Deletion, position_of
-from argosy.refit.codemods.h201.type_inference import TypeInference
 from argosy.refit.codemods.h201.loop_removal import LoopRemoval
 from argosy.refit.codemods.h201.side_effects import is_side_effect_free
+from argosy.refit.codemods.h201.type_inference import TypeInference
 from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.transaction.source_change import Change, Deletion, position_of
 from argosy.refit.transaction.source_view import SourceView
 from argosy.source import control_flow
 
 
-def remove_unused_attributes(view: SourceView, index: TreeIndex, owner: ast.ClassDef, removal: LoopRemoval) -> list[Change]:
+def remove_unused_attributes(
+    view: SourceView, index: TreeIndex, owner: ast.ClassDef, removal: LoopRemoval
+) -> list[Change]:
     """Return the changes that take away what nothing uses any more."""
     removed_nodes: set[int] = set()
     for statement in removal.removed_statements():
@@ -25,7 +27,9 @@ def remove_unused_attributes(view: SourceView, index: TreeIndex, owner: ast.Clas
     return [Deletion(position_of(statement)) for statement in attributes]
 
 
-def _unused_assignments(view: SourceView, index: TreeIndex, owner: ast.ClassDef, removed_nodes: set[int]) -> list[ast.Assign]:
+def _unused_assignments(
+    view: SourceView, index: TreeIndex, owner: ast.ClassDef, removed_nodes: set[int]
+) -> list[ast.Assign]:
     """Return the assignments of attributes whose every reader goes, and which no other file names."""
     used: dict[str, list[ast.Attribute]] = {}
     for node in ast.walk(owner):
@@ -34,17 +38,25 @@ def _unused_assignments(view: SourceView, index: TreeIndex, owner: ast.ClassDef,
     found: list[ast.Assign] = []
     for name, nodes in used.items():
         readers = [node for node in nodes if isinstance(node.ctx, ast.Load)]
-        writers = [node for node in nodes if not isinstance(node.ctx, ast.Load) and id(node) not in removed_nodes]
+        writers = [
+            node for node in nodes if not isinstance(node.ctx, ast.Load) and id(node) not in removed_nodes
+        ]
         if not readers or not writers or any(id(node) not in removed_nodes for node in readers):
             continue
         assignments = [view.parents[node] for node in writers]
-        if all(_is_removable_assignment(view, each) for each in assignments) and not _is_named_elsewhere(view, index, owner, name):
+        if all(_is_removable_assignment(view, each) for each in assignments) and not _is_named_elsewhere(
+            view, index, owner, name
+        ):
             found += [each for each in assignments if isinstance(each, ast.Assign)]
     return found
 
 
 def _is_removable_assignment(view: SourceView, node: ast.AST) -> bool:
-    if not (isinstance(node, ast.Assign) and len(node.targets) == 1 and is_side_effect_free(TypeInference(view), node.value)):
+    if not (
+        isinstance(node, ast.Assign)
+        and len(node.targets) == 1
+        and is_side_effect_free(TypeInference(view), node.value)
+    ):
         return False
     block = view.containing_block(node)
     return len(block) > 1

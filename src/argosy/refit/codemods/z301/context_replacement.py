@@ -18,12 +18,21 @@ from typing import Final
 
 import msgspec
 
-from argosy.refit.analysis.context_class import ContextCreation, find_context_class_uses, find_foreign_context_class_uses
+from argosy.refit.analysis.context_class import (
+    ContextCreation,
+    find_context_class_uses,
+    find_foreign_context_class_uses,
+)
 from argosy.refit.codemods.import_insertion import has_import, import_after
+from argosy.refit.codemods.module_resolution import (
+    find_imported_function,
+    parameter_of,
+    reexporting_file,
+    view_file,
+)
+from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.codemods.z301.file_constraints import file_refusal_reason
 from argosy.refit.transaction.source_change import Change, replace_node
-from argosy.refit.codemods.module_resolution import find_imported_function, reexporting_file, parameter_of, view_file
-from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
 from argosy.source import control_flow
 from argosy.source.name_scopes import NameScope
@@ -68,12 +77,18 @@ def plan_context_replacement(view: SourceView, index: TreeIndex) -> ContextPlan:
     if not (context_class.creations or context_class.escapes):
         return ContextPlan((), (), tuple(foreign))
     file_wide = file_refusal_reason(view, index) if context_class.creations else ""
-    reasons = [file_wide or _ContextUse(view, index, site.call, site).refusal_reason() for site in context_class.creations]
+    reasons = [
+        file_wide or _ContextUse(view, index, site.call, site).refusal_reason()
+        for site in context_class.creations
+    ]
     reasons = _refuse_shared_sources(context_class.creations, reasons)
     pairs = list(zip(context_class.creations, reasons, strict=True))
     migrated_sites = [site for site, reason in pairs if not reason]
     refused = [view.refused_at(site.call, OWN_CONTEXT, reason) for site, reason in pairs if reason]
-    refused += [view.refused_at(out.node, OWN_CONTEXT, f"its class {out.description}{_UNTRACKED}") for out in context_class.escapes]
+    refused += [
+        view.refused_at(out.node, OWN_CONTEXT, f"its class {out.description}{_UNTRACKED}")
+        for out in context_class.escapes
+    ]
     refused += foreign
     migrated = tuple(view.site_at(site.call, OWN_CONTEXT) for site in migrated_sites)
     return ContextPlan(_changes(view, migrated_sites), migrated, tuple(sorted(refused)))
@@ -86,7 +101,9 @@ def _foreign_refusals(view: SourceView, index: TreeIndex) -> Iterator[RefusedSit
     places += [(out.node, out.name, f", and {out.description}{_UNTRACKED}") for out in context_class.escapes]
     for node, origin, note in places:
         if home := reexporting_file(index, view.path, origin):
-            yield view.refused_at(node, OWN_CONTEXT, f"its class comes by way of `{home}`, not from pyzmq itself{note}")
+            yield view.refused_at(
+                node, OWN_CONTEXT, f"its class comes by way of `{home}`, not from pyzmq itself{note}"
+            )
 
 
 def _refuse_shared_sources(sites: Sequence[ContextCreation], reasons: list[str]) -> list[str]:
@@ -128,7 +145,9 @@ class _ContextUse:
     site: None where that goes on in another file than the one of the call.
     """
 
-    def __init__(self, view: SourceView, index: TreeIndex, call: ast.Call, site: ContextCreation | None = None) -> None:
+    def __init__(
+        self, view: SourceView, index: TreeIndex, call: ast.Call, site: ContextCreation | None = None
+    ) -> None:
         self.view = view
         self.index = index
         self.call = call
@@ -244,7 +263,9 @@ class _ContextUse:
             return ""
         callee_use = _ContextUse(view, self.index, self.call)
         callee_use._visited = self._visited | {key}
-        reason = file_refusal_reason(view, self.index) or callee_use._reads_reason(name, _scope_of(view, function))
+        reason = file_refusal_reason(view, self.index) or callee_use._reads_reason(
+            name, _scope_of(view, function)
+        )
         return f"`{function.name}` of `{view.path}` is handed its context: {reason}" if reason else ""
 
     def _attribute_reason(self, parent: ast.Attribute) -> str:
@@ -276,14 +297,18 @@ class _ContextUse:
         if other_path := self.index.importing_file(self.view.path, name):
             return f"`{other_path}` imports `{name}` from here"
         other_path = self.index.unusual_module_use_file(self.view.path, name)
-        return f"`{other_path}` does more with `{name}` of this module than open sockets" if other_path else ""
+        return (
+            f"`{other_path}` does more with `{name}` of this module than open sockets" if other_path else ""
+        )
 
     def _reads_reason(self, name: str, scope: NameScope) -> str:
         """Return why a context may not be what `name` of a scope means, by what is done to it there."""
         return next(filter(None, map(self._value_reason, self.view.reads_of(name, scope))), "")
 
     def _binding_scope(self, target: ast.Name) -> NameScope:
-        parent = next((node for node in self.view.ancestors_of(target) if isinstance(node, _SCOPE_NODES)), None)
+        parent = next(
+            (node for node in self.view.ancestors_of(target) if isinstance(node, _SCOPE_NODES)), None
+        )
         for scope in self.view.scopes_by_node.get(parent, ()) if parent is not None else ():
             if scope.kind in ("function", "class") and target.id in scope.bindings:
                 return scope

@@ -7,8 +7,8 @@ from typing import Final, TypeGuard
 
 from argosy.refit.analysis.context_class import find_context_class_uses
 from argosy.refit.codemods.import_insertion import is_argosy_shadowed
-from argosy.refit.codemods.z301.fork_detection import FORKS_REASON, may_fork
 from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.codemods.z301.fork_detection import FORKS_REASON, may_fork
 from argosy.refit.transaction.source_view import SourceView
 from argosy.source import control_flow
 
@@ -55,7 +55,11 @@ def _use_reason(view: SourceView) -> str:
     """Return what is done to the class or the module `zmq` that a lease would not take part in."""
     if reason := _class_reason(view):
         return reason
-    native_wait_names = {name for (name, _), pairs in view.imports_by_name.items() if any(_is_native_wait_target(t) for _, t in pairs)}
+    native_wait_names = {
+        name
+        for (name, _), pairs in view.imports_by_name.items()
+        if any(_is_native_wait_target(t) for _, t in pairs)
+    }
     for node in view.nodes:
         if _is_native_wait(view, node, native_wait_names):
             return f"it waits on sockets by `{ast.unparse(node)}`, which does not hear of a lease's end"
@@ -72,9 +76,7 @@ def _class_reason(view: SourceView) -> str:
         if isinstance(view.parents[escaped.node], ast.ClassDef):
             return "it makes a class of its own from zmq.Context"
         if not escaped.is_factory:
-            return (
-                f"`{escaped.name}` {escaped.description} in line {escaped.node.lineno}, and who asks for it there finds no lease"
-            )
+            return f"`{escaped.name}` {escaped.description} in line {escaped.node.lineno}, and who asks for it there finds no lease"
     if any(not question.is_type_position for question in context_class.use_sites):
         return "it asks what is a zmq.Context, and a lease is none"
     return ""
@@ -93,7 +95,11 @@ def _is_native_wait(view: SourceView, node: ast.AST, names: set[str]) -> TypeGua
         return _is_native_wait_target(view.resolve_imported_name(node)) or (
             node.attr == "FD" and control_flow.dotted_name(node.value) in _socket_names(view)
         )
-    return isinstance(node, ast.Name) and node.id in names and _is_native_wait_target(view.resolve_imported_name(node))
+    return (
+        isinstance(node, ast.Name)
+        and node.id in names
+        and _is_native_wait_target(view.resolve_imported_name(node))
+    )
 
 
 def _uses_context_of_socket(view: SourceView, node: ast.Attribute) -> bool:

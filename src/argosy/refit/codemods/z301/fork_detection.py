@@ -46,7 +46,9 @@ def _import_forks(view: SourceView) -> Iterator[bool]:
             if target.partition(".")[0] in _OTHER_PACKAGES or target == _PROCESS_POOL:
                 yield True
             elif (what := _multiprocessing_name(target)) is not None:
-                yield not (_is_non_forking(what) or (what in _DEPENDS_ON_USE and _is_single_import(view, name)))
+                yield not (
+                    _is_non_forking(what) or (what in _DEPENDS_ON_USE and _is_single_import(view, name))
+                )
     for star in view.nodes_of(ast.ImportFrom):
         is_star = any(alias.name == "*" for alias in star.names)
         yield is_star and (star.module or "").partition(".")[0] in (_MULTIPROCESSING, *_OTHER_PACKAGES)
@@ -61,7 +63,9 @@ def _multiprocessing_name(target: str) -> str | None:
 
 def _is_single_import(view: SourceView, name: str) -> bool:
     """Return whether one import alone gives `name` its meaning, so that each use of it can be told."""
-    targets = {target for (bound, _), pairs in view.imports_by_name.items() if bound == name for _, target in pairs}
+    targets = {
+        target for (bound, _), pairs in view.imports_by_name.items() if bound == name for _, target in pairs
+    }
     bindings = [binding for scope in view.module_scope.walk() for binding in scope.bindings.get(name, ())]
     return len(targets) == 1 and all(binding.kind == "import" for binding in bindings)
 
@@ -75,7 +79,11 @@ def _use_forks(view: SourceView) -> Iterator[bool]:
         if target in _FORK_CALLS or target == _PROCESS_POOL:
             yield True
         elif (what := _multiprocessing_name(target)) is not None:
-            yield not (_is_non_forking(what) or _is_annotation(view, node) or _selects_non_fork_method(view, node, what))
+            yield not (
+                _is_non_forking(what)
+                or _is_annotation(view, node)
+                or _selects_non_fork_method(view, node, what)
+            )
 
 
 def _is_non_forking(name: str) -> bool:
@@ -88,7 +96,11 @@ def _selects_non_fork_method(view: SourceView, node: ast.expr, name: str) -> boo
     if name != "get_context" or not isinstance(call, ast.Call) or call.func is not node:
         return False
     arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
-    return len(arguments) == 1 and isinstance(arguments[0], ast.Constant) and arguments[0].value in _NON_FORK_METHODS
+    return (
+        len(arguments) == 1
+        and isinstance(arguments[0], ast.Constant)
+        and arguments[0].value in _NON_FORK_METHODS
+    )
 
 
 def _is_annotation(view: SourceView, node: ast.AST) -> bool:

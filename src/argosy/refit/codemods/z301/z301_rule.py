@@ -20,11 +20,15 @@ import ast
 from collections.abc import Iterator
 
 from argosy.refit.analysis.context_class import ContextCreation, find_context_class_uses
-from argosy.refit.analysis.facts.context_reexports import CONTEXT_REEXPORTS, FOREIGN_CONTEXT_USES, find_reexporting_module
-from argosy.refit.core.source_file import PythonFile
-from argosy.refit.core.finding import FindingAction, Finding
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.analysis.facts.context_reexports import (
+    CONTEXT_REEXPORTS,
+    FOREIGN_CONTEXT_USES,
+    find_reexporting_module,
+)
 from argosy.refit.analysis.socket_uses import find_sockets
+from argosy.refit.core.finding import Finding, FindingAction
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.source_tree import SourceTree
 
 # What shows that its file takes more of a context than sockets and an end; the refit looks closer.
@@ -69,7 +73,11 @@ def check_links(tree: SourceTree, path: str) -> Iterator[Finding]:
     """Tell the same of a class, or a `zmq`, that comes by way of another module of the tree."""
     for item in tree.fact(FOREIGN_CONTEXT_USES, path) or ():
         if home := find_reexporting_module(tree, path, item.origin):
-            outcome = f"{item.description}: who calls it there makes contexts" if item.description else "makes a context"
+            outcome = (
+                f"{item.description}: who calls it there makes contexts"
+                if item.description
+                else "makes a context"
+            )
             yield Finding(
                 path,
                 item.line,
@@ -95,10 +103,14 @@ RULE = Rule(
 MUST = (
     RuleCase("import zmq\ncontext = zmq.Context()  # <--\n"),
     RuleCase("import zmq as z\n\ndef f():\n    return z.Context(1)  # <--\n"),
-    RuleCase("from zmq import Context as C\n\nclass A:\n    def __init__(self):\n        self.c = C()  # <--\n"),
+    RuleCase(
+        "from zmq import Context as C\n\nclass A:\n    def __init__(self):\n        self.c = C()  # <--\n"
+    ),
     RuleCase("import zmq.asyncio\n\nctx = zmq.asyncio.Context()  # <--\n"),
     RuleCase("from zmq.asyncio import Context\nctx = Context()  # <--\n"),
-    RuleCase("try:\n    import zmq\nexcept ImportError:\n    zmq = None\nctx = zmq and zmq.Context()  # <--\n"),
+    RuleCase(
+        "try:\n    import zmq\nexcept ImportError:\n    zmq = None\nctx = zmq and zmq.Context()  # <--\n"
+    ),
     RuleCase(
         "try:\n    import zmq.green as zmq\nexcept ImportError:\n    import zmq\nctx = zmq.Context()  # <--\n"
     ),
@@ -107,11 +119,16 @@ MUST = (
     RuleCase("import zmq\ndef f(ctx=zmq.Context()):  # <--\n    ctx = ctx or zmq.Context()  # <--\n"),
     RuleCase("import zmq\nctx = zmq.sugar.context.Context()  # <--\n"),
     RuleCase("import zmq\nCtx = zmq.Context\nfirst = Ctx()  # <--\nsecond = Ctx(1)  # <--\n"),
-    RuleCase("import zmq\ndef f():\n    make = mine = zmq.Context\n    return mine()  # <--\n", expected_lines=(3, 4)),
+    RuleCase(
+        "import zmq\ndef f():\n    make = mine = zmq.Context\n    return mine()  # <--\n",
+        expected_lines=(3, 4),
+    ),
     RuleCase("from zmq import Context\nmake = Context if 1 else None\nctx = make()  # <--\n"),
     RuleCase("import zmq\nctx = (zmq.Context or None)()  # <--\nother = zmq.Context[zmq.Socket]()  # <--\n"),
     RuleCase("import zmq\nctx = getattr(zmq, 'Context')()  # <--\nother = vars(zmq)['Context']()  # <--\n"),
-    RuleCase("ctx = __import__('zmq').Context()  # <--\nother = __import__('zmq').asyncio.Context()  # <--\n"),
+    RuleCase(
+        "ctx = __import__('zmq').Context()  # <--\nother = __import__('zmq').asyncio.Context()  # <--\n"
+    ),
     RuleCase("import importlib, sys\nz = importlib.import_module('zmq')\nctx = z.Context()  # <--\n"),
     RuleCase("import sys\nctx = sys.modules['zmq'].Context()  # <--\n"),
     RuleCase(

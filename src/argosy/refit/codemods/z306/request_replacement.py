@@ -12,12 +12,18 @@ from typing import Final
 
 import msgspec
 
-from argosy.refit.codemods.z306.request_sockets import find_per_call_sockets, review_reason
+from argosy.refit.analysis.socket_uses import (
+    SocketCreation,
+    SocketPlace,
+    SocketUse,
+    find_sockets,
+    is_option_set_by,
+)
 from argosy.refit.codemods.import_insertion import has_import, import_after, is_argosy_shadowed
-from argosy.refit.transaction.source_change import Change, replace_node
 from argosy.refit.codemods.tree_index import TreeIndex
+from argosy.refit.codemods.z306.request_sockets import find_per_call_sockets, review_reason
+from argosy.refit.transaction.source_change import Change, replace_node
 from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
-from argosy.refit.analysis.socket_uses import SocketCreation, SocketPlace, SocketUse, find_sockets, is_option_set_by
 
 REQUEST_SOCKET_PER_CALL: Final = "Z306"
 POOLED_REQ: Final = "argosy.wire.client.pooled_req.req_socket"
@@ -64,11 +70,17 @@ def plan_request_replacement(view: SourceView, index: TreeIndex) -> RequestPlan:
             else:
                 migrated.append(creation)
     changes = _changes(view, [making.call for making in migrated])
-    return RequestPlan(changes, tuple(view.site_at(making.call, REQUEST_SOCKET_PER_CALL) for making in migrated), tuple(refused))
+    return RequestPlan(
+        changes,
+        tuple(view.site_at(making.call, REQUEST_SOCKET_PER_CALL) for making in migrated),
+        tuple(refused),
+    )
 
 
 def _changes(view: SourceView, calls: list[ast.Call]) -> tuple[Change, ...]:
-    changes: list[Change] = [replace_node(call, f"{POOLED_REQ}({_context_source(view, call)})") for call in calls]
+    changes: list[Change] = [
+        replace_node(call, f"{POOLED_REQ}({_context_source(view, call)})") for call in calls
+    ]
     if calls and not has_import(view, POOLED_IMPORT):
         users: dict[ast.stmt, list[ast.expr]] = {}
         for call in calls:
@@ -100,7 +112,9 @@ def _reason(view: SourceView, index: TreeIndex, place: SocketPlace) -> str:
     if reason := review_reason(view.python_file, place):
         return reason
     creation = place.creations[0]
-    return _creation_reason(view, index, creation) or _context_reason(view, creation) or _use_reason(view, place)
+    return (
+        _creation_reason(view, index, creation) or _context_reason(view, creation) or _use_reason(view, place)
+    )
 
 
 def _creation_reason(view: SourceView, index: TreeIndex, creation: SocketCreation) -> str:
@@ -137,13 +151,17 @@ def _use_reason(view: SourceView, place: SocketPlace) -> str:
     for use in place.uses:
         if use.kind == "with" and use.call is None:
             continue  # `with` over the socket itself
-        if not (_is_supported_option(view, use) or _is_supported_call(view, use) or use.kind in ("store", "test")):
+        if not (
+            _is_supported_option(view, use) or _is_supported_call(view, use) or use.kind in ("store", "test")
+        ):
             return f"`{ast.unparse(view.enclosing_statement(use.node)).splitlines()[0]:.60}` asks more of it"
     return ""
 
 
 def _is_supported_option(view: SourceView, use: SocketUse) -> bool:
-    return use.kind == "option" and any(is_option_set_by(use, name, view.python_file) for name in _SUPPORTED_OPTIONS)
+    return use.kind == "option" and any(
+        is_option_set_by(use, name, view.python_file) for name in _SUPPORTED_OPTIONS
+    )
 
 
 def _is_supported_call(view: SourceView, use: SocketUse) -> bool:

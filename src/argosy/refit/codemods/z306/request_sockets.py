@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.refit.analysis import pyzmq_names
-from argosy.refit.core.source_file import PythonFile
 from argosy.refit.analysis.socket_lifetime import find_leaking_exits, is_closed_by_with, iter_enclosing_loops
 from argosy.refit.analysis.socket_uses import RECEIVE_METHODS, SEND_METHODS, SocketPlace, find_sockets
+from argosy.refit.core.source_file import PythonFile
 
 _POOLABLE_OPTIONS = frozenset({"RCVTIMEO", "SNDTIMEO", "LINGER"})
 
@@ -24,10 +24,14 @@ def _is_per_call(file: PythonFile, place: SocketPlace) -> bool:
         return False
     if not (place.calls_to("connect") and place.calls_to(*SEND_METHODS) and place.calls_to(*RECEIVE_METHODS)):
         return False
-    creation_loops = {id(loop) for making in place.creations for loop in iter_enclosing_loops(file, making.call)}
+    creation_loops = {
+        id(loop) for making in place.creations for loop in iter_enclosing_loops(file, making.call)
+    }
     # One that is made before a loop and asks within it is kept for as long as the loop goes on.
     return all(
-        id(loop) in creation_loops for use in place.calls_to(*SEND_METHODS, *RECEIVE_METHODS) for loop in iter_enclosing_loops(file, use.node)
+        id(loop) in creation_loops
+        for use in place.calls_to(*SEND_METHODS, *RECEIVE_METHODS)
+        for loop in iter_enclosing_loops(file, use.node)
     )
 
 

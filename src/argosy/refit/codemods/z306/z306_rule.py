@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.core.source_file import PythonFile
-from argosy.refit.core.finding import FindingAction, Finding
 from argosy.refit.codemods.z306.request_sockets import find_per_call_sockets, review_reason
-from argosy.refit.core.rule import RuleCase, Rule
+from argosy.refit.core.finding import Finding, FindingAction
+from argosy.refit.core.rule import Rule, RuleCase
+from argosy.refit.core.source_file import PythonFile
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
@@ -33,7 +33,9 @@ def check(file: PythonFile) -> Iterator[Finding]:
         yield file.make_finding(creation.call, message, creation.scope, hint=hint, action=action)
 
 
-RULE = Rule(code="Z306", title="request socket per call", action="review", required_words=(b"REQ",), check_file=check)
+RULE = Rule(
+    code="Z306", title="request socket per call", action="review", required_words=(b"REQ",), check_file=check
+)
 
 _ASK = "import zmq\n\ndef ask(ctx, peer):\n    s = ctx.socket(zmq.REQ){mark}\n    s.connect(peer)\n"
 _ONE = _ASK.format(mark="  # <--")
@@ -68,7 +70,9 @@ MUST_NOT = (
         "        self.s.connect('x')\n\n    def ask(self):\n        self.s.send(b'')\n"
         "        return self.s.recv()\n"
     ),
-    RuleCase(_NO.replace("zmq.REQ", "zmq.REP").replace("connect", "bind") + "    s.recv()\n    s.send(b'')\n"),
+    RuleCase(
+        _NO.replace("zmq.REQ", "zmq.REP").replace("connect", "bind") + "    s.recv()\n    s.send(b'')\n"
+    ),
     RuleCase(
         "import requests as zmq\n\ndef f(c):\n    s = c.socket(zmq.REQ)\n    s.connect(1)\n"
         "    s.send(1)\n    s.recv()\n"

@@ -12,9 +12,9 @@ import ast
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit, detect_newline
-from argosy.refit.repair.name_resolution.project_names import ProjectNames, attributes_read
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.name_resolution.project_names import ProjectNames, attributes_read
+from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 
 NAME = "brought-import"
 
@@ -25,7 +25,9 @@ def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCan
             continue
         origin = project_names.find_origin(item.name, view.path, attributes_read(view.parsed.tree, item.name))
         if origin is not None:
-            other_files = "another file has" if origin.file_count == 1 else f"{origin.file_count} other files have"
+            other_files = (
+                "another file has" if origin.file_count == 1 else f"{origin.file_count} other files have"
+            )
             text, description = origin.import_statement, f"`{origin.import_statement}`, as {other_files} it"
         else:
             module = project_names.defining_module(item.name, _modules_imported_from(view))

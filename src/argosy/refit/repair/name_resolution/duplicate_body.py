@@ -10,9 +10,9 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit
-from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.name_resolution.project_names import ProjectNames
+from argosy.refit.repair.span_edit import SpanEdit
 
 NAME = "repeated-body"
 
@@ -31,8 +31,12 @@ def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCan
         start = view.line_offset(first.lineno)
         if node.body[copy_span[0] - 1].end_lineno == first.lineno or stop.lineno == first.lineno:
             continue
-        description = "the first of two bodies of a constructor, which reads names bound nowhere, is taken out"
-        yield RepairCandidate(NAME, first.lineno, (SpanEdit(start, view.line_offset(stop.lineno), ""),), description, 1)
+        description = (
+            "the first of two bodies of a constructor, which reads names bound nowhere, is taken out"
+        )
+        yield RepairCandidate(
+            NAME, first.lineno, (SpanEdit(start, view.line_offset(stop.lineno), ""),), description, 1
+        )
 
 
 def _first_copy(body: Sequence[ast.stmt], unbound: set[str]) -> tuple[int, int] | None:

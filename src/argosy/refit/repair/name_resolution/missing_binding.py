@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit, detect_newline
-from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.name_resolution.project_names import ProjectNames
+from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 
 NAME: Final = "lost-binding"
 MIN_FILES: Final = 3
@@ -25,7 +25,11 @@ def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCan
         makers = project_names.makers.get(item.name, {})
         maker = max(makers, key=lambda name: (len(makers[name]), name), default="")
         others = [len(files) for name, files in makers.items() if name != maker]
-        if not maker or len(makers[maker]) < MIN_FILES or any(count >= len(makers[maker]) for count in others):
+        if (
+            not maker
+            or len(makers[maker]) < MIN_FILES
+            or any(count >= len(makers[maker]) for count in others)
+        ):
             continue
         at = _unused_import_index(view, maker)
         if at is None or not view.has_own_lines(at + 1):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit, detect_newline
-from argosy.refit.repair.name_resolution.project_names import ProjectNames, attributes_read
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.name_resolution.project_names import ProjectNames, attributes_read
+from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 
 NAME = "lost-logger"
 _LOGGER_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "warn"})

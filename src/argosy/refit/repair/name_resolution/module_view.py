@@ -10,12 +10,12 @@ import msgspec
 
 from argosy.refit.repair.span_edit import SpanEdit
 from argosy.source.binder import find_scopes
-from argosy.source.node_index import NodeIndex
-from argosy.source.use_before_def import find_uses_before_definition
-from argosy.source.python_parser import Parsed, parse
 from argosy.source.name_scopes import NameScope, NameUse
+from argosy.source.node_index import NodeIndex
+from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText, split_lines
 from argosy.source.undefined_names import find_undefined
+from argosy.source.use_before_def import find_uses_before_definition
 
 
 class UnresolvedName(msgspec.Struct, frozen=True, order=True):

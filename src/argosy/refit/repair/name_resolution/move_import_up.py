@@ -10,9 +10,9 @@ import ast
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit
-from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.name_resolution.project_names import ProjectNames
+from argosy.refit.repair.span_edit import SpanEdit
 
 NAME = "hoisted-import"
 

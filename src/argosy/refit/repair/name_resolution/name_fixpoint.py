@@ -6,18 +6,20 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import apply_edits
-from argosy.refit.repair.name_resolution import add_import
-from argosy.refit.repair.name_resolution import move_import_up
-from argosy.refit.repair.name_resolution import missing_binding
-from argosy.refit.repair.name_resolution import missing_logger
-from argosy.refit.repair.name_resolution import duplicate_body
-from argosy.refit.repair.name_resolution import split_prefix
-from argosy.refit.repair.name_resolution import typo_name
-from argosy.refit.repair.name_resolution import invalid_super_call
-from argosy.refit.repair.name_resolution.project_names import ProjectNames
+from argosy.refit.repair.name_resolution import (
+    add_import,
+    duplicate_body,
+    invalid_super_call,
+    missing_binding,
+    missing_logger,
+    move_import_up,
+    split_prefix,
+    typo_name,
+)
 from argosy.refit.repair.name_resolution.module_view import ModuleView, compile_view
+from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.reencoded_source import with_text
+from argosy.refit.repair.span_edit import apply_edits
 
 RULES: Final[tuple[Callable[[ModuleView, ProjectNames], Iterator[RepairCandidate]], ...]] = (
     invalid_super_call.propose,
@@ -32,7 +34,9 @@ RULES: Final[tuple[Callable[[ModuleView, ProjectNames], Iterator[RepairCandidate
 _MAX_STEPS = 60
 
 
-def resolve_names(view: ModuleView, project_names: ProjectNames) -> tuple[ModuleView, tuple[tuple[RepairCandidate, str], ...]]:
+def resolve_names(
+    view: ModuleView, project_names: ProjectNames
+) -> tuple[ModuleView, tuple[tuple[RepairCandidate, str], ...]]:
     """Return the view with as many names resolved as the rules can, and each step with the text before it."""
     steps: list[tuple[RepairCandidate, str]] = []
     while view.unresolved and len(steps) < _MAX_STEPS:
@@ -45,7 +49,9 @@ def resolve_names(view: ModuleView, project_names: ProjectNames) -> tuple[Module
     return view, tuple(steps)
 
 
-def _find_improvements(view: ModuleView, project_names: ProjectNames) -> Iterator[tuple[RepairCandidate, ModuleView]]:
+def _find_improvements(
+    view: ModuleView, project_names: ProjectNames
+) -> Iterator[tuple[RepairCandidate, ModuleView]]:
     names = {item.name for item in view.unresolved}
     for rule in RULES:
         for candidate in rule(view, project_names):

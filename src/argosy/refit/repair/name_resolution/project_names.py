@@ -12,7 +12,7 @@ import msgspec
 
 from argosy.refit.core.source_file import module_name
 from argosy.source.gc_pause import pause_gc
-from argosy.source.module_finder import ModuleFinder, DirectoryListings, is_installed, is_standard
+from argosy.source.module_finder import DirectoryListings, ModuleFinder, is_installed, is_standard
 from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText, read_source
 
@@ -111,12 +111,18 @@ class ProjectNames:
         ):
             # A script of the same role makes its own: a generic name, which an import would be wrong for.
             return None
-        known = [item for item in self.imports.get(name, ()) if self.module_has_name(item.module, item.imported_name)]
+        known = [
+            item
+            for item in self.imports.get(name, ())
+            if self.module_has_name(item.module, item.imported_name)
+        ]
         top = _top_folder(path)
         same_folder = [item for item in known if top and _top_folder(item.path) == top]
         same_attributes = [item for item in known if attributes and attributes & item.attributes]
         for group in (known, same_folder, same_attributes):
-            if len({item.import_statement for item in group}) == 1 and self._is_conclusive(group, top, attributes):
+            if len({item.import_statement for item in group}) == 1 and self._is_conclusive(
+                group, top, attributes
+            ):
                 return NameOrigin(group[0].import_statement, group[0].module, len(group))
         return None
 
@@ -144,7 +150,11 @@ class ProjectNames:
         """
         if name in PYTHON2_BUILTINS:
             return None
-        found = [module for module in sorted(set(modules)) if self.definition_kind(module, name) in ("def", "class")]
+        found = [
+            module
+            for module in sorted(set(modules))
+            if self.definition_kind(module, name) in ("def", "class")
+        ]
         return found[0] if len(found) == 1 else None
 
 

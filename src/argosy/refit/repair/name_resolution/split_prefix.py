@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit
-from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.name_resolution.project_names import ProjectNames
+from argosy.refit.repair.span_edit import SpanEdit
 
 NAME = "torn-prefix"
 _STRING_PREFIXES = frozenset({"f", "r", "b", "fr", "rf", "br", "rb"})

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.name_resolution.project_names import PYTHON2_BUILTINS, ProjectNames
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.name_resolution.project_names import PYTHON2_BUILTINS, ProjectNames
 
 NAME = "torn-word"
 _MIN_LENGTH = 5

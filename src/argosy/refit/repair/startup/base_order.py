@@ -10,12 +10,12 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
-from argosy.source.symbol_resolver import ClassDefinition
 from argosy.source.control_flow import dotted_name
+from argosy.source.symbol_resolver import ClassDefinition
 
 NAME = "base-order"
 
@@ -53,7 +53,9 @@ def _linearize(view: ModuleView, node: ast.ClassDef, context: ProjectContext) ->
     left = list(range(len(names)))
     order: list[int] = []
     while left:
-        at = next((at for at in left if not any(_is_derived(lineages, names, other, at) for other in left)), None)
+        at = next(
+            (at for at in left if not any(_is_derived(lineages, names, other, at) for other in left)), None
+        )
         if at is None:
             return None
         order.append(at)
@@ -61,7 +63,9 @@ def _linearize(view: ModuleView, node: ast.ClassDef, context: ProjectContext) ->
     return order
 
 
-def _is_derived(lineages: Sequence[tuple[ClassDefinition, ...]], names: Sequence[str], one: int, other: int) -> bool:
+def _is_derived(
+    lineages: Sequence[tuple[ClassDefinition, ...]], names: Sequence[str], one: int, other: int
+) -> bool:
     """Return whether the base `one` derives from the base `other`; every class does from `object`."""
     if one == other:
         return False

@@ -64,7 +64,11 @@ def _calls_device_check(node: ast.expr, name: str, path: str) -> bool:
     while isinstance(function, ast.Attribute):
         attributes.insert(0, function.attr)
         function = function.value
-    return isinstance(function, ast.Name) and function.id == name and ".".join([path, *attributes]) in DEVICE_CHECKS
+    return (
+        isinstance(function, ast.Name)
+        and function.id == name
+        and ".".join([path, *attributes]) in DEVICE_CHECKS
+    )
 
 
 def _is_guarded(use: ast.AST, view: ModuleView, name: str, path: str) -> bool:

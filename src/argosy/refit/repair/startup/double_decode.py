@@ -9,8 +9,8 @@ import ast
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
@@ -25,7 +25,11 @@ def may_apply(view: ModuleView) -> bool:
 def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
     for node, _ in view.index.of_type(ast.Call):
         inner = _decoded_value(node)
-        if isinstance(node, ast.Call) and inner is not None and (_decoded_value(inner) or _returns_str(inner)):
+        if (
+            isinstance(node, ast.Call)
+            and inner is not None
+            and (_decoded_value(inner) or _returns_str(inner))
+        ):
             _, stop = view.span(inner)
             description = "text is decoded once more: the second `decode` goes"
             yield RepairCandidate(NAME, inner.lineno, (SpanEdit(stop, view.span(node)[1], ""),), description)

@@ -13,14 +13,16 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
 
 NAME = "second-start"
-_RECEIVE_METHODS: Final = frozenset({"recv", "recv_json", "recv_string", "recv_multipart", "recv_pyobj", "poll"})
+_RECEIVE_METHODS: Final = frozenset(
+    {"recv", "recv_json", "recv_string", "recv_multipart", "recv_pyobj", "poll"}
+)
 _LIST_METHODS: Final = frozenset({"append", "extend"})
 Methods = Mapping[str, ast.FunctionDef]
 
@@ -39,7 +41,11 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
             started, sockets = _started_in_init(methods), _socket_attributes(class_def)
             run = methods["run"]
             for statement, name, loop in _local_threads(run):
-                if loop in started and _reads_in_loop(methods[loop], sockets) and not _may_restart(run, methods[loop]):
+                if (
+                    loop in started
+                    and _reads_in_loop(methods[loop], sockets)
+                    and not _may_restart(run, methods[loop])
+                ):
                     yield from _removal(view, run, statement, name, loop)
 
 
@@ -115,10 +121,14 @@ def _may_restart(run: ast.FunctionDef, loop: ast.FunctionDef) -> bool:
     first = min(call.lineno for call in ast.walk(run) if isinstance(call, ast.Call) and _thread_target(call))
     before = [node for node in ast.walk(run) if isinstance(node, ast.expr) and node.lineno < first]
     assigned = {
-        dotted_name(node) for node in before if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        dotted_name(node)
+        for node in before
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
     }
     calls = [node for node in before if isinstance(node, ast.Call) and dotted_name(node.func).count(".") == 1]
-    return bool(assigned & loop_conditions) or any(dotted_name(call.func).startswith("self.") for call in calls)
+    return bool(assigned & loop_conditions) or any(
+        dotted_name(call.func).startswith("self.") for call in calls
+    )
 
 
 def _local_threads(run: ast.FunctionDef) -> Iterator[tuple[ast.Assign, str, str]]:
@@ -131,7 +141,9 @@ def _local_threads(run: ast.FunctionDef) -> Iterator[tuple[ast.Assign, str, str]
             yield node, target.id, loop
 
 
-def _removal(view: ModuleView, run: ast.FunctionDef, thread_assignment: ast.Assign, name: str, loop: str) -> Iterator[RepairCandidate]:
+def _removal(
+    view: ModuleView, run: ast.FunctionDef, thread_assignment: ast.Assign, name: str, loop: str
+) -> Iterator[RepairCandidate]:
     """Yield `run` without that thread, where it is only made, marked, started and kept in lists."""
     edits = [_remove_line(view, thread_assignment)]
     for use in ast.walk(run):
@@ -148,8 +160,12 @@ def _removal(view: ModuleView, run: ast.FunctionDef, thread_assignment: ast.Assi
         edits.append(edit)
     if None in edits or not any(_is_start_call(view, use, name) for use in ast.walk(run)):
         return
-    description = f"`{loop}` is in a thread since the constructor, and two on one socket end the process: one goes"
-    yield RepairCandidate(NAME, thread_assignment.lineno, tuple(sorted(edit for edit in edits if edit)), description)
+    description = (
+        f"`{loop}` is in a thread since the constructor, and two on one socket end the process: one goes"
+    )
+    yield RepairCandidate(
+        NAME, thread_assignment.lineno, tuple(sorted(edit for edit in edits if edit)), description
+    )
 
 
 def _is_start_call(view: ModuleView, node: ast.AST, name: str) -> bool:
@@ -211,7 +227,10 @@ _SECOND_THREAD = "        loop = threading.Thread(target=self._loop, daemon=True
 _WAIT = "        while self.running:\n            watch.join(1)\n"
 _HELPER = f"\n    def _begin(self):\n        {_START_THREAD}\n"
 MUST_CHANGE = (
-    StartupCase(_sample(f"{_SECOND_THREAD}        loop.start()\n{_OTHER_THREAD}{_WAIT}"), _sample(f"{_OTHER_THREAD}{_WAIT}")),
+    StartupCase(
+        _sample(f"{_SECOND_THREAD}        loop.start()\n{_OTHER_THREAD}{_WAIT}"),
+        _sample(f"{_OTHER_THREAD}{_WAIT}"),
+    ),
     StartupCase(
         _sample(
             f"{_OTHER_THREAD}{_SECOND_THREAD}        loop.daemon = True\n        loop.start()\n"
@@ -219,7 +238,9 @@ MUST_CHANGE = (
             "self._begin()",
             more=_HELPER,
         ),
-        _sample(f"{_OTHER_THREAD}        self.threads.extend([watch])\n{_WAIT}", "self._begin()", more=_HELPER),
+        _sample(
+            f"{_OTHER_THREAD}        self.threads.extend([watch])\n{_WAIT}", "self._begin()", more=_HELPER
+        ),
     ),
 )
 _TWO_THREADS = f"{_SECOND_THREAD}        loop.start()\n{_OTHER_THREAD}{_WAIT}"
@@ -228,7 +249,9 @@ MUST_NOT_CHANGE = (
     StartupCase(_sample(_TWO_THREADS, loop="print(1)")),
     # The constructor may not have come to it, or has only made it.
     StartupCase(_sample(_TWO_THREADS, "if self.threads:\n            self._begin()", more=_HELPER)),
-    StartupCase(_sample(_TWO_THREADS, "if self.threads:\n            return\n        self._begin()", more=_HELPER)),
+    StartupCase(
+        _sample(_TWO_THREADS, "if self.threads:\n            return\n        self._begin()", more=_HELPER)
+    ),
     StartupCase(_sample(_TWO_THREADS, "self.loop = threading.Thread(target=self._loop)")),
     # The first has ended by then, or may have.
     StartupCase(_sample(f"        self.running = True\n{_TWO_THREADS}")),
@@ -236,7 +259,11 @@ MUST_NOT_CHANGE = (
     # More hangs on the second.
     StartupCase(_sample(f"{_TWO_THREADS}        loop.join()\n")),
     StartupCase(_sample(f"{_SECOND_THREAD}        loop.start(); print()\n{_OTHER_THREAD}{_WAIT}")),
-    StartupCase(_sample(f"{_SECOND_THREAD}        loop.start()\n        self.threads.extend([loop])\n{_OTHER_THREAD}{_WAIT}")),
+    StartupCase(
+        _sample(
+            f"{_SECOND_THREAD}        loop.start()\n        self.threads.extend([loop])\n{_OTHER_THREAD}{_WAIT}"
+        )
+    ),
 )
 
 RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)

@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
@@ -39,7 +39,9 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
             offset = view.line_offset(view.statement_first_line(index))
             newline = detect_newline(view.text)
             bound = [item.line for item in view.scope.bindings.get("os", ())]
-            import_text = "" if bound and min(bound) < view.statement_first_line(index) else f"import os{newline}"
+            import_text = (
+                "" if bound and min(bound) < view.statement_first_line(index) else f"import os{newline}"
+            )
             inserted = f'{import_text}os.makedirs("{folder}", exist_ok=True){newline}'
             description = f"the folder `{folder}`, which the tree lacks, is made before its log"
             yield RepairCandidate(NAME, node.lineno, (SpanEdit(offset, offset, inserted),), description)
@@ -79,7 +81,9 @@ MUST_NOT_CHANGE = (
     StartupCase(_TEXT, files={"service/logs/keep": ""}),
     StartupCase(_TEXT),
     # The file makes it.
-    StartupCase("import os\nos.makedirs('service/logs', exist_ok=True)\n" + _TEXT, files={"service/a.py": ""}),
+    StartupCase(
+        "import os\nos.makedirs('service/logs', exist_ok=True)\n" + _TEXT, files={"service/a.py": ""}
+    ),
     # Not while the module loads.
     StartupCase(
         "import logging\ndef f():\n    logging.FileHandler('service/logs/a.log')\n",

@@ -11,8 +11,8 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source import control_flow
@@ -48,7 +48,9 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
 
 def _main_blocks(view: ModuleView) -> list[int]:
     return [
-        at for at, node in enumerate(view.body) if isinstance(node, ast.If) and control_flow.is_main_test(node.test)
+        at
+        for at, node in enumerate(view.body)
+        if isinstance(node, ast.If) and control_flow.is_main_test(node.test)
     ]
 
 

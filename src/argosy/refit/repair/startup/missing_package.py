@@ -16,10 +16,10 @@ import ast
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 from argosy.refit.repair.name_resolution.module_view import ModuleView
-from argosy.refit.repair.startup.project_context import ProjectContext
+from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 from argosy.refit.repair.startup.device_check import is_guarded_by_device_check
+from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
 NAME = "absent-package"
@@ -32,7 +32,9 @@ def may_apply(view: ModuleView) -> bool:
 
 def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
     placeholder_bindings = view.scope.bindings.get("stand_in", ())
-    if not context.missing_packages or any(item.origin != f"{_PLACEHOLDER_MODULE}.stand_in" for item in placeholder_bindings):
+    if not context.missing_packages or any(
+        item.origin != f"{_PLACEHOLDER_MODULE}.stand_in" for item in placeholder_bindings
+    ):
         return
     for index, node in enumerate(view.body):
         if not isinstance(node, ast.Import | ast.ImportFrom) or not view.has_own_lines(index):
@@ -44,7 +46,9 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
         if all(_is_used_in_functions(view, name) for name, _ in names):
             edit = _build_edit(view, node, names)
             packages = ", ".join(f"`{top}`" for top in sorted(tops))
-            yield RepairCandidate(NAME, node.lineno, (edit,), f"{packages} may be absent: its uses will say so")
+            yield RepairCandidate(
+                NAME, node.lineno, (edit,), f"{packages} may be absent: its uses will say so"
+            )
 
 
 def _bound_names(node: ast.Import | ast.ImportFrom) -> list[tuple[str, str]]:
@@ -70,7 +74,9 @@ def _is_used_in_functions(view: ModuleView, name: str) -> bool:
     )
 
 
-def _build_edit(view: ModuleView, node: ast.Import | ast.ImportFrom, names: list[tuple[str, str]]) -> SpanEdit:
+def _build_edit(
+    view: ModuleView, node: ast.Import | ast.ImportFrom, names: list[tuple[str, str]]
+) -> SpanEdit:
     start = view.line_offset(node.lineno)
     stop = view.line_offset((node.end_lineno or node.lineno) + 1)
     newline = detect_newline(view.text)
@@ -81,7 +87,10 @@ def _build_edit(view: ModuleView, node: ast.Import | ast.ImportFrom, names: list
         "except ModuleNotFoundError:",
         f"    from {_PLACEHOLDER_MODULE} import stand_in",
         "",
-        *(f"    {name} = stand_in({_placeholder_arguments(view, name, path)})" for name, path in dict.fromkeys(names)),
+        *(
+            f"    {name} = stand_in({_placeholder_arguments(view, name, path)})"
+            for name, path in dict.fromkeys(names)
+        ),
     ]
     return SpanEdit(start, stop, newline.join(lines) + newline)
 
@@ -145,7 +154,11 @@ MUST_NOT_CHANGE = (
     # Its absence is thought of.
     StartupCase("try:\n    import torch\nexcept ImportError:\n    torch = None\n", missing_packages=_MISSING),
     # The tree's own.
-    StartupCase("import torch\n\n\ndef f():\n    return torch\n", missing_packages=_MISSING, files={"torch/__init__.py": ""}),
+    StartupCase(
+        "import torch\n\n\ndef f():\n    return torch\n",
+        missing_packages=_MISSING,
+        files={"torch/__init__.py": ""},
+    ),
 )
 
 RULE = StartupRule(NAME, may_apply, propose, MUST_CHANGE, MUST_NOT_CHANGE)

@@ -11,8 +11,8 @@ import ast
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
@@ -33,7 +33,11 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
             continue
         keys = {key for name, key in passed if name == node.name}
         for constructor in node.body:
-            if isinstance(constructor, ast.FunctionDef) and constructor.name == "__init__" and constructor.args.kwarg:
+            if (
+                isinstance(constructor, ast.FunctionDef)
+                and constructor.name == "__init__"
+                and constructor.args.kwarg
+            ):
                 yield from _in_constructor(view, constructor, constructor.args.kwarg.arg, keys)
 
 
@@ -102,7 +106,9 @@ def _is_none_unless_given(call: ast.Call) -> bool:
     return True
 
 
-def _in_constructor(view: ModuleView, constructor: ast.FunctionDef, kwargs_name: str, keys: set[str]) -> Iterator[RepairCandidate]:
+def _in_constructor(
+    view: ModuleView, constructor: ast.FunctionDef, kwargs_name: str, keys: set[str]
+) -> Iterator[RepairCandidate]:
     """Yield what to change in a constructor whose keywords are collected under the name `words`."""
     nodes = list(ast.walk(constructor))
     if not keys or any(_mutates_kwargs(view, node, kwargs_name) for node in nodes):
@@ -110,14 +116,20 @@ def _in_constructor(view: ModuleView, constructor: ast.FunctionDef, kwargs_name:
     for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _NUMBER_TYPES:
             inner = node.args[0] if len(node.args) == 1 and not node.keywords else None
-            if isinstance(inner, ast.Call) and dotted_name(inner.func) == f"{kwargs_name}.get" and len(inner.args) == 2:
+            if (
+                isinstance(inner, ast.Call)
+                and dotted_name(inner.func) == f"{kwargs_name}.get"
+                and len(inner.args) == 2
+            ):
                 key, fallback = inner.args
                 is_passed = isinstance(key, ast.Constant) and key.value in keys
                 if is_passed and _has_no_side_effects(fallback) and not _is_caught(view, node):
                     yield _build_candidate(view, inner, key, fallback, kwargs_name)
 
 
-def _build_candidate(view: ModuleView, inner: ast.Call, key: ast.expr, fallback: ast.expr, kwargs_name: str) -> RepairCandidate:
+def _build_candidate(
+    view: ModuleView, inner: ast.Call, key: ast.expr, fallback: ast.expr, kwargs_name: str
+) -> RepairCandidate:
     key_text, fallback_text = view.source_segment(key), view.source_segment(fallback)
     text = f"{kwargs_name}[{key_text}] if {kwargs_name}.get({key_text}) is not None else {fallback_text}"
     description = f"{key_text} may be passed as None, which is no number: the fallback is taken then"
@@ -141,7 +153,9 @@ def _has_no_side_effects(fallback: ast.expr) -> bool:
     allowed = (ast.Constant, ast.Name, ast.Attribute, ast.expr_context)
     for node in ast.walk(fallback):
         if isinstance(node, ast.Call):
-            if dotted_name(node.func) not in _ENVIRONMENT_READERS and not dotted_name(node.func).endswith(".get"):
+            if dotted_name(node.func) not in _ENVIRONMENT_READERS and not dotted_name(node.func).endswith(
+                ".get"
+            ):
                 return False
         elif not isinstance(node, allowed):
             return False
@@ -194,7 +208,9 @@ MUST_NOT_CHANGE = (
     # The keyword is set before it is read.
     StartupCase(_sample(f"more.setdefault('port', 1)\n        {_READ}"), files=_LIB),
     # Its author has thought of it.
-    StartupCase(_sample(f"try:\n            {_READ}\n        except TypeError:\n            pass"), files=_LIB),
+    StartupCase(
+        _sample(f"try:\n            {_READ}\n        except TypeError:\n            pass"), files=_LIB
+    ),
     # What would have been done is not done.
     StartupCase(_sample("port = int(more.get('port', count.pop()))", more="count = [1]\n"), files=_LIB),
 )

@@ -10,8 +10,8 @@ import ast
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import PLACEHOLDER, ProjectContext, parse_fallback
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
@@ -29,17 +29,24 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
         if found is None or not PLACEHOLDER.fullmatch(str(found[1].value)):
             continue
         variable, text = found
-        other_fallbacks = [item for item in context.find_fallbacks(variable) if not PLACEHOLDER.fullmatch(item)]
+        other_fallbacks = [
+            item for item in context.find_fallbacks(variable) if not PLACEHOLDER.fullmatch(item)
+        ]
         start, stop = view.span(text)
         quote = view.text[start]
-        if len(set(other_fallbacks)) != 1 or len(other_fallbacks) < _MIN_OTHERS or quote not in "'\"" or not other_fallbacks[0].isprintable():
+        if (
+            len(set(other_fallbacks)) != 1
+            or len(other_fallbacks) < _MIN_OTHERS
+            or quote not in "'\""
+            or not other_fallbacks[0].isprintable()
+        ):
             continue
         if quote in other_fallbacks[0] or "\\" in other_fallbacks[0]:
             continue
-        description = (
-            f"the placeholder `{text.value!s}` becomes `{other_fallbacks[0]}`, as {len(other_fallbacks)} other places have it"
+        description = f"the placeholder `{text.value!s}` becomes `{other_fallbacks[0]}`, as {len(other_fallbacks)} other places have it"
+        yield RepairCandidate(
+            NAME, text.lineno, (SpanEdit(start, stop, f"{quote}{other_fallbacks[0]}{quote}"),), description
         )
-        yield RepairCandidate(NAME, text.lineno, (SpanEdit(start, stop, f"{quote}{other_fallbacks[0]}{quote}"),), description)
 
 
 _OTHERS = dict.fromkeys(("one.py", "two.py"), "import os\nx = os.environ.get('BIND', '0.0.0.0')\n")

@@ -11,12 +11,12 @@ from functools import cached_property
 from argosy.refit.analysis.helper_contract import ModuleHelpers, find_accepted_keys, read_helpers
 from argosy.refit.core.source_file import module_name
 from argosy.refit.repair.name_resolution.module_view import ModuleView
-from argosy.source.symbol_resolver import ClassDefinition, Definition, SymbolRef, SymbolResolver
-from argosy.source.gc_pause import pause_gc
 from argosy.source.control_flow import dotted_name
-from argosy.source.module_finder import ModuleFinder, DirectoryListings
+from argosy.source.gc_pause import pause_gc
+from argosy.source.module_finder import DirectoryListings, ModuleFinder
 from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText, Unparsed, read_source
+from argosy.source.symbol_resolver import ClassDefinition, Definition, SymbolRef, SymbolResolver
 
 # What stands where a person should have put a value: `<BIND_ADDR>`.
 PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]*>")
@@ -97,7 +97,11 @@ class ProjectContext:
         line: of the module's statement that calls it: what is bound last above it is meant.
         """
         place = self._resolve_at_line(view, name, line)
-        found = find_accepted_keys(self._helpers, self._resolve_import, place.module, place.name) if place is not None else None
+        found = (
+            find_accepted_keys(self._helpers, self._resolve_import, place.module, place.name)
+            if place is not None
+            else None
+        )
         if found is None or any(map(self._is_called, found.extended_by)):
             return None
         return found.keys
@@ -140,7 +144,9 @@ class ProjectContext:
     def _any_file_contains(self, text: str, paths: Sequence[str]) -> bool:
         """Return whether the text of one of these files has some words."""
         data = text.encode()
-        return any(isinstance(source := self._source(path), SourceText) and data in source.data for path in paths)
+        return any(
+            isinstance(source := self._source(path), SourceText) and data in source.data for path in paths
+        )
 
     def exists_only_elsewhere(self, top: str, folder: str) -> bool:
         """Return whether a module or package of this name is in the tree, but not in the folder `beside`."""
@@ -190,7 +196,9 @@ def parse_fallback(node: ast.AST) -> tuple[str, ast.Constant] | None:
     if not isinstance(node, ast.Call) or len(node.args) != 2 or node.keywords:
         return None
     function = dotted_name(node.func)
-    if not (function.endswith("environ.get") or {"get", "env"} <= set(re.findall("get|env", function.lower()))):
+    if not (
+        function.endswith("environ.get") or {"get", "env"} <= set(re.findall("get|env", function.lower()))
+    ):
         return None
     name, text = node.args
     if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):

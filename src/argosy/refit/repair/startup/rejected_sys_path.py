@@ -15,8 +15,8 @@ import os
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
@@ -38,11 +38,15 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
         if not (_are_imports_resolvable(view, context) or _has_other_addition(view, context, indexes)):
             continue
         edits = tuple(
-            SpanEdit(view.line_offset(node.lineno), view.line_offset((node.end_lineno or node.lineno) + 1), "")
+            SpanEdit(
+                view.line_offset(node.lineno), view.line_offset((node.end_lineno or node.lineno) + 1), ""
+            )
             for node in (view.body[index] for index in indexes)
         )
         if all(view.has_own_lines(index) for index in indexes):
-            description = f"a change of sys.path that always ends in `{view.source_segment(rejected)}` is taken out"
+            description = (
+                f"a change of sys.path that always ends in `{view.source_segment(rejected)}` is taken out"
+            )
             yield RepairCandidate(NAME, view.body[at].lineno, edits, description)
 
 
@@ -59,7 +63,9 @@ def _is_path_addition(node: ast.stmt) -> bool:
     """Return whether a statement is `sys.path.insert(…)`, also under `if … not in sys.path:`."""
     if isinstance(node, ast.If) and not node.orelse:
         comparators = node.test.comparators if isinstance(node.test, ast.Compare) else []
-        return [dotted_name(item) for item in comparators] == ["sys.path"] and all(map(_is_path_addition, node.body))
+        return [dotted_name(item) for item in comparators] == ["sys.path"] and all(
+            map(_is_path_addition, node.body)
+        )
     called = node.value.func if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else None
     return dotted_name(called) in ("sys.path.insert", "sys.path.append")
 
@@ -124,7 +130,11 @@ def _is_rejected(view: ModuleView, call: ast.Call, context: ProjectContext) -> b
 
 def _has_other_addition(view: ModuleView, context: ProjectContext, indexes: list[int]) -> bool:
     """Return whether a change of sys.path stays that no helper refuses."""
-    rejected = {at for at, calls in _find_path_changes(view) if any(_is_rejected(view, call, context) for call in calls)}
+    rejected = {
+        at
+        for at, calls in _find_path_changes(view)
+        if any(_is_rejected(view, call, context) for call in calls)
+    }
     removed = {*indexes, *rejected, *(index for at in rejected for index in _dependent_additions(view, at))}
     return any(_is_path_addition(node) and at not in removed for at, node in enumerate(view.body))
 
@@ -139,7 +149,8 @@ def _are_imports_resolvable(view: ModuleView, context: ProjectContext) -> bool:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             tops.add(node.module.split(".")[0])
     return all(
-        is_standard(top) or context.has_module(top) or not context.exists_only_elsewhere(top, beside) for top in tops
+        is_standard(top) or context.has_module(top) or not context.exists_only_elsewhere(top, beside)
+        for top in tops
     )
 
 
@@ -171,7 +182,9 @@ MUST_CHANGE = (
         f"{_HEAD}sys.path.insert(0, os.sep)\nimport tools\n",
         files={**_LIB, "other/tools.py": ""},
     ),
-    StartupCase(f"{_HEAD}{_LINE}x = 1\n", f"{_HEAD}x = 1\n", files={**_LIB, "tests/test_paths.py": _ADDS_KEY}),
+    StartupCase(
+        f"{_HEAD}{_LINE}x = 1\n", f"{_HEAD}x = 1\n", files={**_LIB, "tests/test_paths.py": _ADDS_KEY}
+    ),
 )
 MUST_NOT_CHANGE = (
     # Another function of the name.

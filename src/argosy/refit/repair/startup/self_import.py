@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from argosy.refit.core.source_file import module_name
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
@@ -67,7 +67,9 @@ MUST_NOT_CHANGE = (
     # The name of a submodule.
     StartupCase("from app import case\n\nx = case\n", path="app/__init__.py", files={"app/case.py": ""}),
     # A script that wants its classes under the module's name.
-    StartupCase("def work(): pass\n\n\nif __name__ == '__main__':\n    from app.case import work\n    work()\n"),
+    StartupCase(
+        "def work(): pass\n\n\nif __name__ == '__main__':\n    from app.case import work\n    work()\n"
+    ),
     # Nothing here makes the name.
     StartupCase("from app.case import report\n\nreport()\n"),
     # Used before the file makes it.

@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterator
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.module_finder import is_standard
@@ -34,7 +34,9 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
         top = module.partition(".")[0]
         if not folder or is_standard(top) or context.has_module(module):
             continue
-        is_hidden = context.has_folder(f"{folder}/{top}") and not context.has_file(_module_path(folder, module))
+        is_hidden = context.has_folder(f"{folder}/{top}") and not context.has_file(
+            _module_path(folder, module)
+        )
         target = context.find_only_module(module) if is_hidden else None
         if target is None or not _defines_names(context, target, node) or not context.is_imported(target):
             continue
@@ -96,7 +98,9 @@ MUST_NOT_CHANGE = (
     # Nothing hides it: the search path may be changed somewhere.
     StartupCase(_SHADOWED, path=_PATH, files=_files_without("service/agents/tools/other.py")),
     # It is beside the script, or at the root.
-    StartupCase(_SHADOWED, path=_PATH, files={**_TREE, "service/agents/tools/client.py": "def call(): pass\n"}),
+    StartupCase(
+        _SHADOWED, path=_PATH, files={**_TREE, "service/agents/tools/client.py": "def call(): pass\n"}
+    ),
     StartupCase(_SHADOWED, path=_PATH, files={**_TREE, "tools/client.py": "def call(): pass\n"}),
     # Two that it can be.
     StartupCase(_SHADOWED, path=_PATH, files={**_TREE, "other/tools/client.py": "def call(): pass\n"}),
@@ -112,7 +116,9 @@ MUST_NOT_CHANGE = (
     # No script: who imports it may come from another folder.
     StartupCase("from tools.client import call\n\ncall()\n", path=_PATH, files=_TREE),
     StartupCase(
-        f"from email.client import call{_MAIN}", path=_PATH, files={**_TREE, "x/email/client.py": "call = 1\n"}
+        f"from email.client import call{_MAIN}",
+        path=_PATH,
+        files={**_TREE, "x/email/client.py": "call = 1\n"},
     ),
 )
 

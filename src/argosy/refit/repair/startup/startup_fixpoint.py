@@ -6,21 +6,26 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import apply_edits
 from argosy.refit.repair.name_resolution.module_view import ModuleView, compile_view
-from argosy.refit.repair.startup import base_order, log_folder, main_block_last, none_for_default
-from argosy.refit.repair.startup import missing_package
-from argosy.refit.repair.startup import shadowed_package
-from argosy.refit.repair.startup import self_import
-from argosy.refit.repair.startup import str_as_path
-from argosy.refit.repair.startup import placeholder_fallback
-from argosy.refit.repair.startup import port_in_set
-from argosy.refit.repair.startup import rejected_sys_path
-from argosy.refit.repair.startup import double_decode
-from argosy.refit.repair.startup import duplicate_thread
+from argosy.refit.repair.reencoded_source import with_text
+from argosy.refit.repair.span_edit import apply_edits
+from argosy.refit.repair.startup import (
+    base_order,
+    double_decode,
+    duplicate_thread,
+    log_folder,
+    main_block_last,
+    missing_package,
+    none_for_default,
+    placeholder_fallback,
+    port_in_set,
+    rejected_sys_path,
+    self_import,
+    shadowed_package,
+    str_as_path,
+)
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupRule
-from argosy.refit.repair.reencoded_source import with_text
 
 RULES: Final[dict[str, StartupRule]] = {
     module.RULE.name: module.RULE
@@ -53,7 +58,9 @@ def may_need_repair(view: ModuleView, missing_packages: Collection[str]) -> bool
     )
 
 
-def fix_startup(view: ModuleView, context: ProjectContext) -> tuple[ModuleView, tuple[tuple[RepairCandidate, str], ...]]:
+def fix_startup(
+    view: ModuleView, context: ProjectContext
+) -> tuple[ModuleView, tuple[tuple[RepairCandidate, str], ...]]:
     """Return the view with what the rules mend, and each step with the text before it."""
     steps: list[tuple[RepairCandidate, str]] = []
     seen = {view.text}
@@ -68,7 +75,9 @@ def fix_startup(view: ModuleView, context: ProjectContext) -> tuple[ModuleView, 
     return view, tuple(steps)
 
 
-def _find_improvements(view: ModuleView, context: ProjectContext, seen: set[str]) -> Iterator[tuple[RepairCandidate, ModuleView]]:
+def _find_improvements(
+    view: ModuleView, context: ProjectContext, seen: set[str]
+) -> Iterator[tuple[RepairCandidate, ModuleView]]:
     names = {item.name for item in view.unresolved}
     for rule in RULES.values():
         if not rule.may_apply(view):

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 from argosy.refit.repair.name_resolution.module_view import ModuleView
+from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
@@ -22,7 +22,9 @@ from argosy.source.module_finder import is_standard
 NAME = "path-value"
 _STR_ATTRIBUTES = frozenset(dir(str))
 _PATH_ATTRIBUTES = frozenset(name for name in dir(Path) if not name.startswith("_")) - _STR_ATTRIBUTES
-_PATH_CONSUMERS = frozenset({"str", "open", "print", "repr", "Path", "pathlib.Path", "os.fspath", "os.makedirs"})
+_PATH_CONSUMERS = frozenset(
+    {"str", "open", "print", "repr", "Path", "pathlib.Path", "os.fspath", "os.makedirs"}
+)
 _STR_FUNCTIONS = frozenset(
     f"os.path.{name}" for name in ("abspath", "dirname", "expanduser", "join", "normpath", "realpath")
 )

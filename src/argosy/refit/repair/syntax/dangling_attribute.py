@@ -25,7 +25,9 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
         return
     before = broken.statements[at - 1] if at else None
     after = broken.statements[at + 1] if at + 1 < len(broken.statements) else None
-    is_alone = before is not None and before.is_block_header and (after is None or after.indent < statement.indent)
+    is_alone = (
+        before is not None and before.is_block_header and (after is None or after.indent < statement.indent)
+    )
     if is_alone:
         edit = SpanEdit(statement.first_token.start, last.end, "pass")
     else:

@@ -10,23 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from argosy.refit.analysis.injected_block import InjectedBlock, find_injected_block
-from argosy.refit.repair.statement_names import names_bound, names_mentioned
+from argosy.refit.analysis.lenient_statements import SourceStatement, indent_column
 from argosy.refit.repair.broken_source import BrokenSource, find_enclosing_headers
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit, line_start, whole_lines_span, reindent_first_line
-from argosy.refit.analysis.lenient_statements import SourceStatement, indent_column
+from argosy.refit.repair.span_edit import SpanEdit, line_start, reindent_first_line, whole_lines_span
+from argosy.refit.repair.statement_names import names_bound, names_mentioned
 
 NAME = "left-lines"
 
 
 def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     structure_break = broken.structure_break
-    injected = find_injected_block(broken.statements, structure_break) if structure_break is not None else None
+    injected = (
+        find_injected_block(broken.statements, structure_break) if structure_break is not None else None
+    )
     if injected is None:
         return
     all_lines = set(range(injected.start, injected.stop))
     module_level = {at for at in all_lines if _is_module_level(broken, injected, at)}
-    moved_choices = [module_level] if _is_guarded(broken, injected) and not module_level else [module_level, set(), all_lines]
+    moved_choices = (
+        [module_level]
+        if _is_guarded(broken, injected) and not module_level
+        else [module_level, set(), all_lines]
+    )
     if injected.is_whole_body or _is_guarded(broken, injected):
         moved_choices = [set(), *moved_choices]
     distinct: list[set[int]] = []
@@ -37,7 +43,12 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     for penalty, moved in enumerate(distinct):
         edits = _build_edits(broken, injected, moved)
         yield RepairCandidate(
-            NAME, broken.statements[injected.start].line, edits, _describe(injected, moved), penalty, len(distinct)
+            NAME,
+            broken.statements[injected.start].line,
+            edits,
+            _describe(injected, moved),
+            penalty,
+            len(distinct),
         )
 
 
@@ -48,9 +59,7 @@ def _describe(injected: InjectedBlock, moved: set[int]) -> str:
         return f"{lines_text} left of the block get its column"
     if len(moved) == count:
         return f"{lines_text} left of the block move above the statement that they interrupt"
-    return (
-        f"{lines_text} left of the block: {len(moved)} move above the statement that they interrupt, the others in"
-    )
+    return f"{lines_text} left of the block: {len(moved)} move above the statement that they interrupt, the others in"
 
 
 def _is_guarded(broken: BrokenSource, injected: InjectedBlock) -> bool:
@@ -104,12 +113,18 @@ def _build_edits(broken: BrokenSource, injected: InjectedBlock, moved: set[int])
     return tuple(edits)
 
 
-def _misindented_first_line(broken: BrokenSource, injected: InjectedBlock, indentation: str, moved: set[int]) -> Iterator[SpanEdit]:
+def _misindented_first_line(
+    broken: BrokenSource, injected: InjectedBlock, indentation: str, moved: set[int]
+) -> Iterator[SpanEdit]:
     """Yield the change of a lone first line of the block that is deeper than the block goes on."""
     if injected.start < 2 or len(moved) == injected.stop - injected.start:
         return
     header, before = broken.statements[injected.start - 2 : injected.start]
-    if header.is_block_header and header.indent < injected.resume_column < before.indent and not before.is_block_header:
+    if (
+        header.is_block_header
+        and header.indent < injected.resume_column < before.indent
+        and not before.is_block_header
+    ):
         yield reindent_first_line(before, indentation)
 
 

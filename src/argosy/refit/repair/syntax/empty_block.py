@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from argosy.refit.analysis.injected_block import find_injected_block, indent_width
 from argosy.refit.analysis.block_structure import BreakKind
+from argosy.refit.analysis.injected_block import find_injected_block, indent_width
+from argosy.refit.analysis.lenient_statements import SourceStatement
 from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit, line_start, detect_newline
-from argosy.refit.analysis.lenient_statements import SourceStatement
+from argosy.refit.repair.span_edit import SpanEdit, detect_newline, line_start
 
 NAME = "empty-block"
 _FLOW_ENDS = frozenset({"return", "raise", "continue", "break"})
@@ -48,7 +48,9 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
         and header.keyword not in ("class", "for", "while", "with", "if", "elif")
     ):
         indentation = header.leading_space + " " * indent_width(statements)
-        edit = SpanEdit(header.last_token.end, header.last_token.end, f"{detect_newline(broken.text)}{indentation}pass")
+        edit = SpanEdit(
+            header.last_token.end, header.last_token.end, f"{detect_newline(broken.text)}{indentation}pass"
+        )
         yield RepairCandidate(NAME, header.line, (edit,), f"the empty `{header.keyword}` gets a `pass`", 1, 1)
 
 
@@ -76,7 +78,11 @@ def _possible_block_ends(broken: BrokenSource, at: int) -> Iterator[int]:
         following = statements[stop].indent if _has_gap_above(statements, stop) else -1
         if following == column + indent_width(statements):
             continuing.append(stop)
-        elif keyword != "try" and current.indent == column and (current.keyword in _FLOW_ENDS or following == column):
+        elif (
+            keyword != "try"
+            and current.indent == column
+            and (current.keyword in _FLOW_ENDS or following == column)
+        ):
             ends.append(stop)
     yield from dict.fromkeys([*continuing[:1], *ends[:2], stop])
 

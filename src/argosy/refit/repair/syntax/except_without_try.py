@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from argosy.refit.analysis.block_structure import BreakKind
+from argosy.refit.analysis.lenient_statements import SourceStatement
 from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit, whole_lines_span, reindent_first_line
-from argosy.refit.analysis.lenient_statements import SourceStatement
+from argosy.refit.repair.span_edit import SpanEdit, reindent_first_line, whole_lines_span
 
 NAME = "stray-handler"
 
 
 def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     structure_break = broken.structure_break
-    if structure_break is None or structure_break.kind not in (BreakKind.ORPHAN_CLAUSE, BreakKind.TRY_WITHOUT_HANDLER):
+    if structure_break is None or structure_break.kind not in (
+        BreakKind.ORPHAN_CLAUSE,
+        BreakKind.TRY_WITHOUT_HANDLER,
+    ):
         return
     statements, at = broken.statements, structure_break.index
     if statements[at].keyword != "except" or at + 1 >= len(statements):
@@ -61,7 +64,8 @@ def _dedent_handler(broken: BrokenSource, at: int, opening: int) -> tuple[tuple[
         edits.append(
             reindent_first_line(
                 statement,
-                statement.leading_space[: len(target.leading_space)] + statement.leading_space[len(target.leading_space) + extra :],
+                statement.leading_space[: len(target.leading_space)]
+                + statement.leading_space[len(target.leading_space) + extra :],
             )
         )
     return tuple(edits), "a handler goes to the column of its try"

@@ -10,18 +10,21 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from argosy.refit.analysis.block_structure import BreakKind
+from argosy.refit.analysis.lenient_statements import CLOSING_BRACKETS, OPENING_BRACKETS, SourceStatement
+from argosy.refit.analysis.lenient_tokens import Token
 from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit
-from argosy.refit.analysis.lenient_statements import CLOSING_BRACKETS, OPENING_BRACKETS, SourceStatement
-from argosy.refit.analysis.lenient_tokens import Token
 
 NAME = "extra-bracket"
 
 
 def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     structure_break = broken.structure_break
-    if structure_break is None or structure_break.kind not in (BreakKind.EXTRA_BRACKET, BreakKind.CROSSED_BRACKET):
+    if structure_break is None or structure_break.kind not in (
+        BreakKind.EXTRA_BRACKET,
+        BreakKind.CROSSED_BRACKET,
+    ):
         return
     statement = broken.statements[structure_break.index]
     if structure_break.kind is BreakKind.EXTRA_BRACKET:

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from argosy.refit.analysis.block_structure import BreakKind
+from argosy.refit.analysis.lenient_statements import SourceStatement
+from argosy.refit.analysis.lenient_tokens import Token
 from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, detect_newline
-from argosy.refit.analysis.lenient_statements import SourceStatement
-from argosy.refit.analysis.lenient_tokens import Token
 
 NAME = "glued-statements"
 _SUPER_CALL = "super ( ) . __init__ ( * args , ** kwargs )"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from argosy.refit.analysis.injected_block import is_injectable
 from argosy.refit.analysis.block_structure import BreakKind
+from argosy.refit.analysis.injected_block import is_injectable
 from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, line_start, whole_lines_span
@@ -29,5 +29,7 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     start, end = whole_lines_span(broken.text, statements[at + 1 : stop])
     target = line_start(broken.text, statements[at].first_token.start)
     edits = (SpanEdit(target, target, broken.text[start:end]), SpanEdit(start, end, ""))
-    description = f"{stop - at - 1} statement{'s' * (stop - at > 2)} inside the brackets of another move above it"
+    description = (
+        f"{stop - at - 1} statement{'s' * (stop - at > 2)} inside the brackets of another move above it"
+    )
     yield RepairCandidate(NAME, statements[at + 1].line, edits, description)

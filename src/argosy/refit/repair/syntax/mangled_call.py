@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterator
 
 from argosy.refit.analysis.block_structure import BreakKind
+from argosy.refit.analysis.lenient_statements import SourceStatement
+from argosy.refit.analysis.lenient_tokens import Token
 from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, line_start, next_line_start
-from argosy.refit.analysis.lenient_statements import SourceStatement
-from argosy.refit.analysis.lenient_tokens import Token
 
 NAME = "torn-call"
 _MANGLED_AT_QUOTE = re.compile(
@@ -27,7 +27,11 @@ _MANGLED_AT_QUOTE = re.compile(
 
 def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     structure_break = broken.structure_break
-    if structure_break is None or structure_break.kind not in (BreakKind.EXTRA_BRACKET, BreakKind.CROSSED_BRACKET, BreakKind.UNCLOSED_BRACKET):
+    if structure_break is None or structure_break.kind not in (
+        BreakKind.EXTRA_BRACKET,
+        BreakKind.CROSSED_BRACKET,
+        BreakKind.UNCLOSED_BRACKET,
+    ):
         return
     statement = broken.statements[structure_break.index]
     yield from _plain_placeholder(statement)
@@ -49,7 +53,9 @@ def _plain_placeholder(statement: SourceStatement) -> Iterator[RepairCandidate]:
             continue
         stray = statement.extra_brackets[0]
         edits = tuple(SpanEdit(token.start, token.end, "") for token in (brace, tokens[closing], stray))
-        description = f"the braces of a text's placeholder are gone from `{name.text}(...)`, and a `)` too many"
+        description = (
+            f"the braces of a text's placeholder are gone from `{name.text}(...)`, and a `)` too many"
+        )
         yield RepairCandidate(NAME, name.line, edits, description)
         return
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from argosy.refit.analysis.block_structure import BreakKind
+from argosy.refit.analysis.lenient_statements import SourceStatement
 from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, line_start, whole_lines_span
-from argosy.refit.analysis.lenient_statements import SourceStatement
 
 NAME = "stranded-method"
 _NO_EFFECT_KEYWORDS = frozenset({"pass", "try", "except", "raise", "finally"})
@@ -51,7 +51,9 @@ def _does_nothing(body: Sequence[SourceStatement]) -> bool:
     ) and any(statement.keyword == "pass" for statement in body)
 
 
-def _dedent_edits(broken: BrokenSource, statements: Sequence[SourceStatement], indentation: str) -> Iterator[SpanEdit]:
+def _dedent_edits(
+    broken: BrokenSource, statements: Sequence[SourceStatement], indentation: str
+) -> Iterator[SpanEdit]:
     for statement in statements:
         start = line_start(broken.text, statement.first_token.start)
         if statement.leading_space.startswith(indentation):

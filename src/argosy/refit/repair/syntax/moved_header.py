@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from argosy.refit.analysis.block_structure import BreakKind
 from argosy.refit.analysis.damage import find_moved_header
 from argosy.refit.analysis.injected_block import indent_width
-from argosy.refit.analysis.block_structure import BreakKind
+from argosy.refit.analysis.lenient_statements import SourceStatement
 from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import reindent_first_line
-from argosy.refit.analysis.lenient_statements import SourceStatement
 
 NAME = "moved-header"
 
@@ -45,14 +45,20 @@ def _by_decorator(broken: BrokenSource) -> tuple[SourceStatement, str] | None:
         return None
     decorator, header = broken.statements[at - 1 : at + 1]
     is_lost = (
-        decorator.first_token.text == "@" and header.keyword in ("def", "class") and header.indent < decorator.indent
+        decorator.first_token.text == "@"
+        and header.keyword in ("def", "class")
+        and header.indent < decorator.indent
     )
     return (header, decorator.leading_space) if is_lost else None
 
 
 def _by_body(broken: BrokenSource) -> tuple[SourceStatement, str] | None:
     structure_break = broken.structure_break
-    if structure_break is None or structure_break.kind is not BreakKind.EMPTY_BLOCK or structure_break.index + 1 >= len(broken.statements):
+    if (
+        structure_break is None
+        or structure_break.kind is not BreakKind.EMPTY_BLOCK
+        or structure_break.index + 1 >= len(broken.statements)
+    ):
         return None
     outer, header, body = broken.statements[structure_break.index - 1 : structure_break.index + 2]
     step = indent_width(broken.statements)

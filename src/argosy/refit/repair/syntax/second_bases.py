@@ -23,4 +23,6 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     first = next(token for token in tokens if token.text == "(")
     removed = broken.text[first.start : structure_break.token.start]
     edit = SpanEdit(first.start, structure_break.token.start, "")
-    yield RepairCandidate(NAME, first.line, (edit,), f"the first list of bases, `{removed}`, is taken out", 1, 2)
+    yield RepairCandidate(
+        NAME, first.line, (edit,), f"the first list of bases, `{removed}`, is taken out", 1, 2
+    )

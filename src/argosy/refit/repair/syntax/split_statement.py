@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from argosy.refit.analysis.injected_block import is_injectable
-from argosy.refit.repair.broken_source import BrokenSource
-from argosy.refit.repair.candidate import RepairCandidate
-from argosy.refit.repair.span_edit import SpanEdit, line_start, detect_newline
 from argosy.refit.analysis.lenient_statements import CLOSING_BRACKETS, OPENING_BRACKETS, SourceStatement
 from argosy.refit.analysis.lenient_tokens import Token
+from argosy.refit.repair.broken_source import BrokenSource
+from argosy.refit.repair.candidate import RepairCandidate
+from argosy.refit.repair.span_edit import SpanEdit, detect_newline, line_start
 
 NAME = "split-statement"
 _MAX_STATEMENTS = 10
@@ -47,7 +47,9 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
 
 def _last_inserted_index(broken: BrokenSource) -> int | None:
     """Return the index of the statement that the split one ends behind, near the first break."""
-    line = broken.structure_break.token.line if broken.structure_break is not None else broken.first_problem.line
+    line = (
+        broken.structure_break.token.line if broken.structure_break is not None else broken.first_problem.line
+    )
     at = broken.statement_index(line)
     if at is None:
         return None

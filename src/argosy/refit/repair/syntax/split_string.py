@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from argosy.refit.analysis.lenient_tokens import Token
 from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, next_line_start
-from argosy.refit.analysis.lenient_tokens import Token
 
 NAME = "torn-string"
 
