@@ -23,8 +23,8 @@ __all__ = [
     "Probe",
     "address",
     "build_graph",
-    "local_machines",
     "load_fleet",
+    "local_machines",
     "place",
     "read_fleet",
 ]

@@ -17,7 +17,7 @@ from argosy.fleet.fleet_spec import Fleet
 from argosy.fleet.placement import Endpoint, Placement
 from argosy.fleet.suggestions import closest_match, suggest
 
-__all__ = ["Endpoint", "Placement", "AddressPart", "address", "environment_names", "local_machines", "place"]
+__all__ = ["AddressPart", "Endpoint", "Placement", "address", "environment_names", "local_machines", "place"]
 
 STANDARD_ENVIRONMENTS = ("development", "production", "container", "testing")
 

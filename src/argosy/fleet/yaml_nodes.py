@@ -37,7 +37,7 @@ _KNOWN_TAGS = {None, *_TEXT_TAGS, *(_TAG + kind for kind in ("null", "bool", "in
 class ScalarNode:
     """One word or text; `is_plain` when it stands without quotes and may mean a number or null."""
 
-    __slots__ = ("is_plain", "position", "text", "expanded_size")
+    __slots__ = ("expanded_size", "is_plain", "position", "text")
 
     def __init__(self, text: str, is_plain: bool, position: TextPosition) -> None:
         self.text = text
@@ -49,7 +49,7 @@ class ScalarNode:
 class SequenceNode:
     """A list of nodes."""
 
-    __slots__ = ("items", "position", "expanded_size")
+    __slots__ = ("expanded_size", "items", "position")
 
     def __init__(self, position: TextPosition) -> None:
         self.items: list[Node] = []
@@ -60,7 +60,7 @@ class SequenceNode:
 class MappingNode:
     """Keys (by their text) with their own node and their value's."""
 
-    __slots__ = ("entries", "position", "expanded_size")
+    __slots__ = ("entries", "expanded_size", "position")
 
     def __init__(self, position: TextPosition) -> None:
         self.entries: dict[str, tuple[ScalarNode, Node]] = {}

@@ -24,9 +24,9 @@ __all__ = [
     "SUPPORTED_FORMATS",
     "ImportDecision",
     "ImportPlan",
-    "summarize_plan",
-    "render_fleet_file",
     "plan_import",
+    "render_fleet_file",
+    "summarize_plan",
 ]
 
 

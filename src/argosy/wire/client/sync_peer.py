@@ -41,7 +41,7 @@ os.register_at_fork(after_in_child=_count_fork)
 class _ReplySlot:
     """Where one blocking call ends."""
 
-    __slots__ = ("reply", "error")
+    __slots__ = ("error", "reply")
 
     def __init__(self) -> None:
         self.reply: EncodedReply | None = None
@@ -91,7 +91,7 @@ class _SyncCaller:
     make: makes a thread's channel. lines: those that there are.
     """
 
-    __slots__ = ("_thread_channels", "_make_channel", "_timeout_s")
+    __slots__ = ("_make_channel", "_thread_channels", "_timeout_s")
 
     def __init__(
         self,

@@ -41,7 +41,7 @@ _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 class _LastPublication:
     """The last publication of a topic; `told` is the number that was beaconed last."""
 
-    __slots__ = ("body", "sequence", "beaconed_sequence")
+    __slots__ = ("beaconed_sequence", "body", "sequence")
 
     def __init__(self) -> None:
         self.sequence = 0
@@ -133,7 +133,7 @@ class Publisher:
 class TopicEvent:
     """One publication as a subscriber gets it; the value is decoded by who wants it."""
 
-    __slots__ = ("sequence", "publisher", "raw", "topic", "trace")
+    __slots__ = ("publisher", "raw", "sequence", "topic", "trace")
 
     def __init__(self, topic: str, record: codec.EventRecord) -> None:
         self.topic = topic

@@ -195,11 +195,11 @@ class JsonRequest:
 
     __slots__ = (
         "_arguments",
-        "_sender",
         "_envelope",
-        "on_cancel",
+        "_sender",
         "is_finished",
         "method",
+        "on_cancel",
         "trace",
         "wants_stream",
     )

@@ -72,11 +72,11 @@ class SocketUsage:
         "bound",
         "closing",
         "depth",
-        "shutdown",
         "has_endpoint",
-        "is_closed_by_shutdown",
         "is_close_deferred",
+        "is_closed_by_shutdown",
         "linger",
+        "shutdown",
         "thread",
     )
 
