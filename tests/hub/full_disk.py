@@ -313,7 +313,7 @@ async def one_that_starts(trial: Trial, elsewhere: Path, receiver: Receiver) -> 
 
 async def keeps_its_bound(disk: Path, elsewhere: Path) -> dict[str, Any]:
     """Let a hub write, and another one pull, many times what they may keep, and more than the disk has."""
-    bounds = DEFAULT_LIMITS._replace(size_bytes=BOUND_BYTES)
+    bounds = DEFAULT_LIMITS._replace(max_bytes=BOUND_BYTES)
     trial = Trial(disk)
     keeper, other = trial.open(bounds), StoreWriter(disk / "other.db", "pc2", 0.005, bounds)
     failures = set()

@@ -82,7 +82,7 @@ SUGGESTIONS: dict[str, str] = {
 }
 
 # Words that Python keeps for itself get an underscore in their module's name.
-MODULE_NAMES: dict[str, str] = {"import": "import_"}
+MODULE_NAMES: dict[str, str] = {"import": "import_command"}
 
 
 def help_text() -> str:

@@ -159,7 +159,7 @@ def _names_in_fleet(preceding: Sequence[str], names: _NamesOfFleet) -> Completio
 
 
 def _parser_of(command: str) -> argparse.ArgumentParser:
-    module = importlib.import_module(f"argosy.cli.{MODULE_NAMES.get(command, command)}")
+    module = importlib.import_module(f"argosy.cli.commands.{MODULE_NAMES.get(command, command)}")
     parser = argparse.ArgumentParser(add_help=False)
     module.configure(parser)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")

@@ -94,7 +94,7 @@ def _run_command(arguments: list[str]) -> int:
     command = arguments[0]
     if command not in COMMANDS:
         raise InputError(Fault("", "unknown-verb", f"there is no verb `{command}`", _command_hint(command)))
-    module = importlib.import_module(f"argosy.cli.{MODULE_NAMES.get(command, command)}")
+    module = importlib.import_module(f"argosy.cli.commands.{MODULE_NAMES.get(command, command)}")
     parser = ArgosyParser(
         prog=f"argosy {command}",
         description=module.__doc__,

@@ -30,18 +30,18 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AgentSpec": "spec",
-    "Fleet": "spec",
-    "Graph": "graph",
-    "Need": "spec",
-    "Placement": "environment",
-    "Probe": "spec",
-    "address": "environment",
-    "build_graph": "graph",
-    "here": "environment",
-    "load_fleet": "load",
-    "place": "environment",
-    "read_fleet": "load",
+    "AgentSpec": "fleet_spec",
+    "Fleet": "fleet_spec",
+    "Graph": "dependency_graph",
+    "Need": "fleet_spec",
+    "Placement": "environments",
+    "Probe": "fleet_spec",
+    "address": "environments",
+    "build_graph": "dependency_graph",
+    "load_fleet": "loader",
+    "local_machines": "environments",
+    "place": "environments",
+    "read_fleet": "loader",
 }
 
 

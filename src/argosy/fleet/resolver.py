@@ -24,7 +24,7 @@ def host(name: str, *variables: str) -> str:
     for variable in variables:
         if variable in os.environ:
             return os.environ[variable]
-    found: str = importlib.import_module("argosy.fleet.fleet_discovery").find_host(name, _calling_folder())
+    found: str = importlib.import_module("argosy.fleet.fleet_discovery").find_host_for(name, _calling_folder())
     return found
 
 
@@ -33,7 +33,7 @@ def endpoint(name: str) -> str:
 
     Raises MissingError, InputError: as `host`; or it has no port.
     """
-    found: str = importlib.import_module("argosy.fleet.fleet_discovery").find_endpoint(
+    found: str = importlib.import_module("argosy.fleet.fleet_discovery").find_endpoint_for(
         name, _calling_folder()
     )
     return found

@@ -36,7 +36,7 @@ __all__ = [
     "context",
 ]
 
-_MODULES = {"Peer": "peer", "connect": "blocking", "context": "lease"}
+_MODULES = {"Peer": "client.peer", "connect": "client.sync_peer", "context": "zmq_context.context_handle"}
 
 
 def __getattr__(name: str) -> Any:

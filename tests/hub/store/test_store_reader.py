@@ -27,7 +27,7 @@ EVENTS = st.lists(
     ),
     max_size=30,
 )
-FOR_EVER = DEFAULT_LIMITS._replace(age_s=1e12)  # what these tests write is of 1970
+FOR_EVER = DEFAULT_LIMITS._replace(max_age_s=1e12)  # what these tests write is of 1970
 
 
 def steps_of(reading: StoreReader, look: Callable[[], object]) -> int:

@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         if (kept := getattr(fleet.hub, name)) is not None:
             options[name] = str(parse_duration_s(kept))
     try:
-        hub = importlib.import_module("argosy.hub.hub_agent").Hub
+        hub = importlib.import_module("argosy.hub.hub_agent").HubAgent
         importlib.import_module("argosy.hub.http.http_server")
     except ModuleNotFoundError as error:
         message = f"the hub needs `{error.name}`, which is not installed"

@@ -175,7 +175,7 @@ class Preloader:
     def warm_up(self) -> None:
         """Live the life of an agent of the library, where there are such: what that writes to is copied."""
         if _RUNNER in self.loaded:
-            importlib.import_module("argosy.engine.fork.warmup_run").live_first()
+            importlib.import_module("argosy.engine.fork.warmup_run").run_warmup()
 
     def _run_warmup(self) -> None:
         """Do what agents do: what packages do when they are used, and what every agent does."""

@@ -139,7 +139,7 @@ def _guarded_class(kind: Any) -> type[zmq.Socket[Any]]:
             result = guarded["bind"](self, address)
         last = self.get(zmq.LAST_ENDPOINT)
         assert isinstance(last, bytes)
-        self.__dict__["_lease_usage"].bound.add(last.decode())
+        self.__dict__["_socket_usage"].bound.add(last.decode())
         return result
 
     bind.__doc__ = kind.bind.__doc__

@@ -129,7 +129,7 @@ def attach_shutdown(socket: zmq.Socket[Any], shutdown: ShutdownSignal, closing: 
 
     departures: where it is noted when it is closed.
     """
-    socket.__dict__["_lease_usage"] = SocketUsage(shutdown, closing)
+    socket.__dict__["_socket_usage"] = SocketUsage(shutdown, closing)
     if _Poller.poll is not _guarded_poll:
         _Poller.poll = _guarded_poll  # type: ignore[method-assign]
 
@@ -153,13 +153,13 @@ def close_sockets(
 
     wait_until(is_all_closed, OWNER_CLOSE_TIMEOUT_S)
     for socket in left:
-        socket.__dict__["_lease_usage"].is_taken = wait_for_owners
+        socket.__dict__["_socket_usage"].is_closed_by_shutdown = wait_for_owners
         _defer_close(socket, linger)
 
 
 def _close_if_unused(socket: zmq.Socket[Any], linger: int | None, *, wait_for_owners: bool) -> bool:
     """Close a socket if nobody else may be about to; tell whether it needs no more care."""
-    usage: SocketUsage | None = socket.__dict__.get("_lease_usage")
+    usage: SocketUsage | None = socket.__dict__.get("_socket_usage")
     if socket.closed:
         return True
     if usage is not None and usage.thread != threading.get_ident():
@@ -175,7 +175,7 @@ def _close_if_unused(socket: zmq.Socket[Any], linger: int | None, *, wait_for_ow
 
 
 def _defer_close(socket: zmq.Socket[Any], linger: int | None) -> None:
-    usage: SocketUsage = socket.__dict__["_lease_usage"]
+    usage: SocketUsage = socket.__dict__["_socket_usage"]
     usage.linger, usage.is_close_deferred = linger, True
     _deferred.add(socket)
     if not usage.depth:  # meanwhile
@@ -185,7 +185,7 @@ def _defer_close(socket: zmq.Socket[Any], linger: int | None) -> None:
 def is_endpoint_closing(endpoint: str) -> bool:
     """Return whether a socket of a lease that is closed, or about to be, had bound an endpoint."""
     wanted = bind_key(endpoint)
-    about = [each.__dict__["_lease_usage"].bound for each in list(_deferred) if not each.closed]
+    about = [each.__dict__["_socket_usage"].bound for each in list(_deferred) if not each.closed]
     return is_held_by_closing(endpoint) or any(wanted in map(bind_key, bound) for bound in about)
 
 
@@ -223,7 +223,7 @@ def guarded_methods(kind: Any) -> dict[str, Callable[..., Any]]:
 def _guard_endpoint_call(kind: Any, name: str) -> Callable[..., Any]:
     @functools.wraps(getattr(kind, name))
     def guarded(self: zmq.Socket[Any], *args: Any, **options: Any) -> Any:
-        usage: SocketUsage = self.__dict__["_lease_usage"]
+        usage: SocketUsage = self.__dict__["_socket_usage"]
         usage.enter(self)
         try:
             result = getattr(kind, name)(self, *args, **options)
@@ -238,7 +238,7 @@ def _guard_endpoint_call(kind: Any, name: str) -> Callable[..., Any]:
 def _guard_close(kind: Any) -> Callable[..., Any]:
     @functools.wraps(kind.close)
     def close(self: zmq.Socket[Any], linger: int | None = None) -> None:
-        usage: SocketUsage = self.__dict__["_lease_usage"]
+        usage: SocketUsage = self.__dict__["_socket_usage"]
         if usage.depth and usage.thread != threading.get_ident():
             _defer_close(self, linger)
             return
@@ -290,7 +290,7 @@ def _guard_blocking_call(kind: Any, name: str, event: int, limit: int) -> Callab
 def _run_operation(
     socket: zmq.Socket[Any], operation: Callable[[int], Any], flags: int, event: int, limit: int
 ) -> Any:
-    usage: SocketUsage = socket.__dict__["_lease_usage"]
+    usage: SocketUsage = socket.__dict__["_socket_usage"]
     usage.enter(socket)
     try:
         if flags & zmq.DONTWAIT:
@@ -325,11 +325,11 @@ def _wait_and_retry(
 def _guarded_poll(self: zmq.Poller, timeout: int | None = None) -> list[tuple[Any, int]]:
     """Poll as pyzmq does, but raise ContextTerminated when a lease ends that one of the sockets is of."""
     mine: list[tuple[Any, SocketUsage]] = [
-        (each, each.__dict__["_lease_usage"])
+        (each, each.__dict__["_socket_usage"])
         for each, _ in self.sockets
         if isinstance(each, _RealSocket)
-        and "_lease_usage" in each.__dict__
-        and each.__dict__["_lease_usage"].hears_of_it(each)
+        and "_socket_usage" in each.__dict__
+        and each.__dict__["_socket_usage"].is_affected(each)
     ]
     if not mine:
         return _original_poll(self, timeout)

@@ -35,8 +35,8 @@ class SharedInstance(_Context[Any]):  # not `zmq.Context`, which a test may have
 
     def __init__(self) -> None:
         super().__init__(shadow=shared_context())
-        self.__dict__["_departures"] = ClosingSockets()
-        self.__dict__["_end"] = ShutdownSignal()
+        self.__dict__["_closing"] = ClosingSockets()
+        self.__dict__["_shutdown"] = ShutdownSignal()
         self.__dict__["_pid"] = os.getpid()
 
     def socket(self, *args: Any, **options: Any) -> Any:
