@@ -266,8 +266,8 @@ def report(options: Options, folder: Path, ratios: dict[str, Ratio], values: dic
 HUB = """
 import sys
 from argosy.agent import run
-from argosy.hub.hub_agent import Hub
-run(Hub)
+from argosy.hub.hub_agent import HubAgent
+run(HubAgent)
 """
 
 

@@ -120,9 +120,9 @@ def test_a_loop_that_beats_is_left_alone(
 
 STOPPED = """
 import sys, threading
-from argosy.agent.loop_watchdog import Lookout
+from argosy.agent.loop_watchdog import LoopWatchdog
 frozen = threading.Event()
-lookout = Lookout(0.5, lambda *_: frozen.set(), lambda _: None)
+lookout = LoopWatchdog(0.5, lambda *_: frozen.set(), lambda _: None)
 print("up", flush=True)
 sys.stdin.readline()
 print("frozen" if frozen.wait(0.3) else "calm", flush=True)

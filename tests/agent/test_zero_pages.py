@@ -9,7 +9,7 @@ import sys
 PROGRAM = """
 import asyncio, ctypes, sys
 from argosy.agent.runner import loop_factory
-from argosy.agent.zero_pages import give_back_untouched
+from argosy.agent.zero_pages import release_zero_pages
 
 def taken_kib():
     with open("/proc/self/smaps_rollup") as file:
@@ -29,8 +29,8 @@ async def talk():
 
 zeros, other = b"\\0" * (1 << 20), bytes(1 << 19) + b"x" + bytes(1 << 19)
 before = taken_kib()
-give_back_untouched(zeros)
-give_back_untouched(other)
+release_zero_pages(zeros)
+release_zero_pages(other)
 given = before - taken_kib()
 print(900 < given < 1200, zeros == bytes(1 << 20), other == bytes(1 << 19) + b"x" + bytes(1 << 19))
 make = loop_factory()

@@ -47,18 +47,18 @@ HUB = (
     CLOCK
     + """
 from argosy.agent import run
-from argosy.hub.hub_agent import Hub
+from argosy.hub.hub_agent import HubAgent
 if {broken}:
     import asyncio
-    from argosy.hub.store.store_writer import Keeper
-    honest = Keeper.keep
+    from argosy.hub.store.store_writer import StoreWriter
+    honest = StoreWriter.append
     waiting = set()
     async def hasty(self, *what):
         task = asyncio.ensure_future(honest(self, *what))
         waiting.add(task)
         task.add_done_callback(waiting.discard)
-    Keeper.keep = hasty
-run(Hub)
+    StoreWriter.append = hasty
+run(HubAgent)
 """
 )
 
@@ -67,7 +67,7 @@ WRITER = (
     + """
 from array import array
 import msgspec
-from argosy.hub.store.records import Figures
+from argosy.hub.store.records import MetricSample
 from argosy.wire import WireError, connect
 name, path = sys.argv[1:]
 peer = connect(name, timeout=2.0)
@@ -90,7 +90,7 @@ with open(path, "a", buffering=1) as acknowledged:
         ]
         until_acknowledged("take_events", source="writer", events=events, number=number)
         pair = [array("d", [each]).tobytes() for each in (number - 1, number)]
-        figures = msgspec.msgpack.encode([Figures(name, ("count",), now, each) for each in pair])
+        figures = msgspec.msgpack.encode([MetricSample(name, ("count",), now, each) for each in pair])
         until_acknowledged("take_figures", agent=name, figures=figures, number=number // 10)
         acknowledged.write(f"{number}\\n")
 """

@@ -19,14 +19,14 @@ NAMES = ["A", "B", "C", "D"]
 # Speaks ZeroMQ to the door of `one`, with no key or one of its own, until its input ends; says what it heard.
 STRANGER = """
 import sys, zmq
-from argosy.engine.peering.peer_protocol import LINK_PROTOCOL, Watch, encode_frame
+from argosy.engine.peering.peer_protocol import PEER_PROTOCOL, SubscribeAgents, encode_frame
 socket = zmq.Context.instance().socket(zmq.DEALER)
 socket.linger = 0
 if sys.argv[1]:
     socket.curve_serverkey = sys.argv[1].encode()
     socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
 socket.connect("tcp://192.168.100.16:9472")
-socket.send(encode_frame(Watch(protocol=LINK_PROTOCOL, fleet="duo", environment="development")))
+socket.send(encode_frame(SubscribeAgents(protocol=PEER_PROTOCOL, fleet="duo", environment="development")))
 sys.stdin.read()
 print("answered" if socket.poll(0) else "silence", flush=True)
 """
@@ -35,10 +35,10 @@ CONDEMN = """
 import sys
 from pathlib import Path
 from argosy.engine.supervisor.control_client import connect
-from argosy.engine.state.state_dir import folder_of
-from argosy.engine.supervisor.messages import Condemn
-with connect(folder_of(Path(sys.argv[1])), "test") as client:
-    client.send(Condemn(machine="two", reason="its node has left"))
+from argosy.engine.state.state_dir import locate_state_dir
+from argosy.engine.supervisor.messages import MarkMachineFailed
+with connect(locate_state_dir(Path(sys.argv[1])), "test") as client:
+    client.send(MarkMachineFailed(machine="two", reason="its node has left"))
     client.report()
 """
 

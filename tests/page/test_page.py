@@ -166,7 +166,7 @@ def test_an_agents_figures_have_a_unit_and_a_meaning(page: Any, toy: Rig) -> Non
 
 
 def test_the_numbers_of_states_are_the_engines() -> None:
-    text = resources.files("argosy.hub").joinpath("page", "figures.js").read_text()
+    text = resources.files("argosy.hub").joinpath("page", "metrics.js").read_text()
     for name, words in (("STATES", State), ("STATUSES", Status)):
         told = re.search(rf"const {name} = (\[.*\]);", text)
         assert told

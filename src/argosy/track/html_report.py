@@ -22,7 +22,7 @@ def render_html(report: TrackReport) -> str:
         ),
         "SECTIONS": "".join(map(_render_section, report.sections)),
     }
-    page = files("argosy.track").joinpath("page.html").read_text("utf-8")
+    page = files("argosy.track").joinpath("report.html").read_text("utf-8")
     for name, text in parts.items():
         page = page.replace(f"<!--{name}-->", text)
     return page

@@ -1,6 +1,6 @@
 """Tries one class of an old tree on argosy's base: constructs it, runs it, asks for its health.
 
-    python old_trial.py TREE FILE CLASS HEALTH_PORT MODULE...
+    python class_trial.py TREE FILE CLASS HEALTH_PORT MODULE...
 
 MODULEs are those from which the tree takes its base class; each is answered with argosy's. The
 limit on the constructor's time is the caller's affair, who may ask by SIGALRM where it hangs.
@@ -31,7 +31,7 @@ from argosy.agent import legacy
 
 TREE = sys.argv[1]
 MODULES: set[str] = set()
-ARGOSY = str(Path(legacy.__file__).parents[2])
+ARGOSY = str(Path(legacy.__file__).parents[3])
 COMPLAINTS: list[str] = []
 DONE = threading.Event()
 WATCH_S = 2.0

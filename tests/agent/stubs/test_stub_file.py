@@ -15,7 +15,7 @@ from argosy.agent.stubs.stub_file import AgentService, render_stub
 from argosy.source.module_finder import ModuleFinder
 from argosy.source.symbol_resolver import SymbolResolver
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "mainpc-pc2"
 
 MYPY = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-error-summary"]
 

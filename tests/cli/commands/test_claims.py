@@ -11,7 +11,7 @@ import pytest
 
 from argosy.cli import main
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "claims" / "reference-fleet.yaml"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "claims" / "reference-fleet.yaml"
 CLAIMS = """\
 claims:
   own: {text: two own contexts, source: a review, count: python.calls zmq.Context, is: 2}

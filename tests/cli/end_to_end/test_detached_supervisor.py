@@ -22,14 +22,14 @@ agents:
 CLIENT = """
 import pathlib, signal, sys, threading
 from argosy.engine.supervisor.control_client import connect_or_start
-from argosy.engine.state.state_dir import folder_of
+from argosy.engine.state.state_dir import locate_state_dir
 signal.signal(signal.SIGUSR1, lambda *_: None)
 kept = open(sys.argv[1])
 if sys.argv[2] == "threads":
     threading.Thread(target=threading.Event().wait, daemon=True).start()
 sys.stdout.write("before")
 path = pathlib.Path(sys.argv[1])
-with connect_or_start(path, "toy", folder_of(path), "test") as client:
+with connect_or_start(path, "toy", locate_state_dir(path), "test") as client:
     print(client.welcome.pid, flush=True)
     sys.stdin.read()
 """

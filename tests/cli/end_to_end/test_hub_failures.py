@@ -88,17 +88,17 @@ def test_a_hub_that_cannot_run_is_told_by_status_doctor_and_up(toy: Rig) -> None
 NO_ROOM = """
 import resource, signal, sys
 from pathlib import Path
-from argosy.engine.supervisor.hub_process import hold_lock, running_hub, say_hub
+from argosy.engine.supervisor.hub_process import acquire_hub_lock, find_running_hub, write_hub_record
 lock = Path(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-hold_lock(lock)
-assert not say_hub(lock, "http://here")
-assert running_hub(lock) is None
+acquire_hub_lock(lock)
+assert not write_hub_record(lock, "http://here")
+assert find_running_hub(lock) is None
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-assert say_hub(lock, "http://here")
-assert running_hub(lock).url == "http://here"
+assert write_hub_record(lock, "http://here")
+assert find_running_hub(lock).url == "http://here"
 """
 
 

@@ -250,8 +250,8 @@ def test_a_lock_that_somebody_wrote_over_gets_a_generation_again(pair: Rig) -> N
 # Reads the address book when it starts, as an agent of the library does.
 READER = """
 import os, signal, socket
-from argosy.wire.address_book import read_book
-assert "B" in read_book(os.environ["ARGOSY_BOOK"]).agents
+from argosy.wire.address_book import read_address_book
+assert "B" in read_address_book(os.environ["ARGOSY_BOOK"]).agents
 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
     out.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
 print("has read the book", flush=True)

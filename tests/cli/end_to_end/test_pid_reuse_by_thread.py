@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[2]
 APART = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 

@@ -260,9 +260,9 @@ def test_a_supervisor_of_nothing_whose_client_left_ends(pair: Rig) -> None:
     code = (
         "import sys, pathlib\n"
         "from argosy.engine.supervisor.control_client import connect_or_start\n"
-        "from argosy.engine.state.state_dir import folder_of\n"
+        "from argosy.engine.state.state_dir import locate_state_dir\n"
         "path = pathlib.Path(sys.argv[1])\n"
-        "connect_or_start(path, 'toy', folder_of(path), 'test')\n"
+        "connect_or_start(path, 'toy', locate_state_dir(path), 'test')\n"
     )
     subprocess.run([sys.executable, "-c", code, str(pair.folder / "fleet.yaml")], env=pair.env, check=True)
     pair.until(lambda: not pair.leftovers())

@@ -158,7 +158,7 @@ CASES: dict[str, tuple[Callable[[Trial], list[str]], str, dict[str, str]]] = {
         {
             "forker": "import argosy.engine.fork.child_setup as b; b.lock_within = lambda *_: True",
             # The next supervisor would find it in /proc, which is to be a second line behind the lock.
-            "supervisor": "import argosy.engine.unit.unit_manager as c; c.Crew.adopt_remains = lambda *_, is_new: None",
+            "supervisor": "import argosy.engine.unit.unit_manager as c; c.UnitManager.adopt_leftovers = lambda *_, is_new: None",
         },
     ),
     "the look at the recorded process": (
@@ -195,12 +195,12 @@ s.raise_generation = lambda lock: int(os.pread(lock, 20, 0) or 0) or rise(lock)
     "the adoption": (
         killed,
         FLEET,
-        {"supervisor": "import argosy.engine.unit.unit_manager as c; c.Crew.adopt = lambda *_: False"},
+        {"supervisor": "import argosy.engine.unit.unit_manager as c; c.UnitManager.adopt = lambda *_: False"},
     ),
     "the wish that is written before the end": (
         half_stopped,
         FLEET,
-        {"supervisor": "import argosy.engine.state.unit_state_store as w; w.Wills.write = lambda *_: False"},
+        {"supervisor": "import argosy.engine.state.unit_state_store as w; w.UnitStateStore.write = lambda *_: False"},
     ),
     "the lock of the supervisor": (
         a_second,

@@ -14,7 +14,7 @@ import pytest
 from argosy.engine.explain.preflight import PreflightReport, run_preflight
 from argosy.fleet import Fleet, load_fleet
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "fleet84.json"
+DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "fleet84.json"
 
 
 def fleet_of(root: Path, agents: str, files: dict[str, str]) -> Fleet:

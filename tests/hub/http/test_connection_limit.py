@@ -177,11 +177,11 @@ def test_what_fails_in_the_hub_is_answered_in_the_form_of_every_error(tmp_path: 
 OWN = """
 import sys
 from pathlib import Path
-from argosy.engine.logs.daemon_log import turn_over_own
+from argosy.engine.logs.daemon_log import rotate_own_log
 log = Path(sys.argv[1])
 for number in range(6):
     print("x" * (1 << 19), number, flush=True)
-    turn_over_own(log)
+    rotate_own_log(log)
 print("error: the last word", file=sys.stderr)
 """
 

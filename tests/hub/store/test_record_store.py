@@ -310,13 +310,13 @@ WRITER = """
 import sys
 from pathlib import Path
 from array import array
-from argosy.hub.store.records import Event, Figures
-from argosy.hub.store.record_store import Store
-store = Store(Path(sys.argv[1]), "mainpc", float("inf"))
+from argosy.hub.store.records import HubEvent, MetricSample
+from argosy.hub.store.record_store import RecordStore
+store = RecordStore(Path(sys.argv[1]), "mainpc", float("inf"))
 for number in range(1, 10**6):
     values = array("d", [number, number]).tobytes()
-    said = Event(number, "said", "A", {"number": number})
-    at = store.write([said], [Figures("A", ("x", "y"), number, values)])
+    said = HubEvent(number, "said", "A", {"number": number})
+    at = store.write([said], [MetricSample("A", ("x", "y"), number, values)])
     print(store.origin.epoch, at.events, at.ticks, flush=True)
     store.seal()
 """

@@ -60,7 +60,7 @@ def test_links_and_modes_of_a_layer_stay_as_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "etc/mtab").readlink() == Path("/proc/mounts")
 
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2" / "fleet.yaml"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "mainpc-pc2" / "fleet.yaml"
 
 
 @needs("unshare", "setpriv", "nsenter")

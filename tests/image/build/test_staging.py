@@ -116,8 +116,8 @@ def python(code: str, *words: str) -> subprocess.Popen[str]:
 MAKER = """
 import sys
 from pathlib import Path
-from argosy.image.build.staging import scratch_folder
-with scratch_folder(Path(sys.argv[1])) as folder:
+from argosy.image.build.staging import temporary_folder
+with temporary_folder(Path(sys.argv[1])) as folder:
     (folder / "part").write_text("half")
     print(folder, flush=True)
     sys.stdin.read()
@@ -144,8 +144,8 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_makes_stays(tmp_p
 HOLDER = """
 import sys
 from pathlib import Path
-from argosy.image.build.staging import held
-with held(Path(sys.argv[1])):
+from argosy.image.build.staging import lock_folder
+with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -21,7 +21,7 @@ from argosy.image.plan.image_plan import plan_images
 from rig.needs import require
 from rig.trees import make_tree
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2" / "fleet.yaml"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "mainpc-pc2" / "fleet.yaml"
 PASSWORD = "hunter2-and-more"
 
 FILES = {

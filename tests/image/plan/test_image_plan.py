@@ -12,7 +12,7 @@ from argosy.fleet import load_fleet
 from argosy.image.plan.image_plan import plan_images
 from rig.trees import make_tree
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "mainpc-pc2" / "fleet.yaml"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "mainpc-pc2" / "fleet.yaml"
 
 FILES = {
     "fleet.yaml": """

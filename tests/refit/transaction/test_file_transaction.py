@@ -240,7 +240,7 @@ FULL = """
 import sys
 from pathlib import Path
 from argosy.fault import RefusedError
-from argosy.refit.transaction.file_transaction import Run, list_runs, locked, undo
+from argosy.refit.transaction.file_transaction import Transaction, list_runs, lock_tree, undo_run
 
 root, spare = Path(sys.argv[1]), int(sys.argv[2])
 pairs = {f"f{n}.py": (b"# old" * 1000, b"# new" * 1000) for n in range(4)}
@@ -249,8 +249,8 @@ for path, (before, _) in pairs.items():
 (root / "ballast").write_bytes(bytes(128 * 1024 - 32 * 1024 - spare))
 told = ""
 try:
-    with locked(str(root)):
-        kept = Run(str(root)).apply(pairs)
+    with lock_tree(str(root)):
+        kept = Transaction(str(root)).apply(pairs)
 except RefusedError as error:
     told = str(error.faults[0])
     assert "no space left on device; no file was changed" in told, told
@@ -262,7 +262,7 @@ new = [path for path, content in now.items() if content == pairs[path][1]]
 assert len(new) == (0 if told else len(pairs)), "it was applied in part"
 (root / "ballast").unlink()
 if new:
-    assert undo(str(root), None)[1] == []
+    assert undo_run(str(root), None)[1] == []
 assert all((root / path).read_bytes() == before for path, (before, _) in pairs.items())
 print("refused" if told else "applied")
 """

@@ -51,7 +51,7 @@ from argosy.wire.zmq_context.context_handle import shared_context
 from launch import HERE, until
 from rig.lan import Lan, Machine
 
-SOURCES = Path(__file__).resolve().parents[2] / "src" / "argosy"
+SOURCES = Path(__file__).resolve().parents[3] / "src" / "argosy"
 MACHINES = ("mainpc", "pc2")
 PORT = 5595
 

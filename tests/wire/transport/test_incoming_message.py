@@ -139,11 +139,11 @@ def test_claims_that_send_nothing_make_room_for_a_message_that_does(
 
 AGENT = """
 import sys
-from argosy.wire.client.pending_call import Maker
-from argosy.wire.server.rpc_server import Callee
+from argosy.wire.client.pending_call import CallFactory
+from argosy.wire.server.rpc_server import RpcServer
 from argosy.wire.transport.reactor import BlockingReactor
 reactor = BlockingReactor()
-callee = Callee("Echo", reactor, lambda inquiry: inquiry.reply("pong"))
+callee = RpcServer("Echo", reactor, lambda inquiry: inquiry.reply("pong"))
 callee.bind([sys.argv[1]])
 callee.open()
 print("ready", flush=True)

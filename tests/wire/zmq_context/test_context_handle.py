@@ -624,12 +624,12 @@ def test_large_buffers_bring_the_collector_of_pyzmq_and_nothing_else() -> None:
     """It has a context of its own, so its threads are told apart: the collector, and two of ZeroMQ."""
     code = """
 import threading, zmq
-from argosy.wire.transport.zmq_connection import Lane
+from argosy.wire.transport.zmq_connection import ZmqConnection
 from argosy.wire.zmq_context.context_handle import shared_context
 from zmq.utils.garbage import gc
 router = shared_context().socket(zmq.ROUTER)
 router.bind("inproc://large")
-lane = Lane("inproc://large")
+lane = ZmqConnection("inproc://large")
 lane.send(b"small", [])
 print(*settled(3))
 before = set(threading.enumerate())

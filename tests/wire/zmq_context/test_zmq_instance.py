@@ -105,8 +105,8 @@ def test_one_that_is_taken_already_stays(monkeypatch: pytest.MonkeyPatch) -> Non
 
 FORKED = """
 import os, zmq
-from argosy.wire.zmq_context.zmq_instance import share_instance
-share_instance()
+from argosy.wire.zmq_context.zmq_instance import install_shared_instance
+install_shared_instance()
 one = zmq.Context.instance()
 if not (child := os.fork()):
     other = zmq.Context.instance()
@@ -125,9 +125,9 @@ def test_after_a_fork_it_is_the_child_s_own() -> None:
 FORGETS = """
 import zmq
 from argosy.wire import lease
-from argosy.wire.zmq_context.zmq_instance import share_instance
+from argosy.wire.zmq_context.zmq_instance import install_shared_instance
 lease.DELIVERY_S = 3600.0
-share_instance()
+install_shared_instance()
 left = zmq.Context.instance().socket(zmq.PUB)
 with lease.context() as ended:
     ended.socket(zmq.REQ).close()

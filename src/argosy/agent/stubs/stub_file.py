@@ -67,8 +67,8 @@ import argosy.wire as _wire
 
 if TYPE_CHECKING:
     from argosy.agent import Agent as _Agent
-    from argosy.agent.stream_types import Items as _Items
-    from argosy.agent.stream_types import ItemsSync as _ItemsSync
+    from argosy.agent.stream_types import ItemStream as _Items
+    from argosy.agent.stream_types import SyncItemStream as _ItemsSync
 '''
 
 

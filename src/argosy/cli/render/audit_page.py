@@ -58,7 +58,7 @@ def render_audit_page(view: AuditView) -> str:
         ),
         "DATA": _script_data(view),
     }
-    page = files("argosy.cli").joinpath("audit_page.html").read_text("utf-8")
+    page = files("argosy.cli.render").joinpath("audit_page.html").read_text("utf-8")
     for name, text in parts.items():
         page = page.replace(f"<!--{name}-->", text)
     return page

@@ -1,7 +1,7 @@
 """The names that agents look up when they start, laid side by side before anything else is loaded.
 
 A lookup counts a reference to the name, as does loading a file that says it: a child copies the page on which
-the name lies. Names lie where they were met first, among all that packages bring along; those of `names.txt`
+the name lies. Names lie where they were met first, among all that packages bring along; those of `cow_names.txt`
 are met first here. It is written by `python -m argosy.engine.fork.cow_names`, from a first life: a name that is
 missing there, or that nothing looks up any more, costs no more than it would without.
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType
 
-NAMES_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "names.txt")
+NAMES_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cow_names.txt")
 _interned: list[str] = []
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 ZYGOTE_CODE = (
     "import sys; sys.path[0] = sys.argv[1]; "
-    "from argosy.engine.fork.cow_names import lay_names; lay_names(); "
+    "from argosy.engine.fork.cow_names import intern_names; intern_names(); "
     "from argosy.engine.fork.zygote import main; run = main(); run and run()"
 )
 _NO_WAIT_S = 0.0

@@ -20,7 +20,7 @@ from argosy.engine.process.os_process import close_other_descriptors
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SOURCE_DIR = str(Path(__file__).resolve().parents[2])
+_SOURCE_DIR = str(Path(__file__).resolve().parents[3])
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -117,7 +117,7 @@ class _Handlers:
 
     async def login(self, request: Request) -> Response:
         """Return the page that says how to get in, and takes the token of a link."""
-        return self._asset_response("enter.html")
+        return self._asset_response("login.html")
 
     async def submit_token(self, request: Request) -> Response:
         """Give the cookie to a page that shows the token."""

@@ -3,7 +3,7 @@ import { $, agentLink, clock, element, fetched, headers, mark, spaced, span } fr
 import { account, dependents, fleet, needs, nowS, standing } from "./fleet.js";
 import { act, canAct } from "./actions.js";
 import { line } from "./events.js";
-import { figure as figureOf } from "./figures.js";
+import { figure as figureOf } from "./metrics.js";
 
 const STANDARD = new Set(["name", "status", "uptime", "pid", "since", "loop_lag_ms", "in_flight", "handled", "failed", "rss_bytes"]); // told elsewhere
 let name = "", figure = "", windowS = 3600, chart = null, parts = null;

@@ -37,7 +37,7 @@ def block_id(series: int, segment: int) -> int:
 
 def create_statements() -> str:
     """Return the statements that make the tables which are missing."""
-    return resources.files("argosy.hub").joinpath("schema.sql").read_text()
+    return resources.files("argosy.hub.store").joinpath("schema.sql").read_text()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from argosy.fleet.redaction import is_secret_name
 
 # What nothing inside a container uses: rooms, readers of other configurations, and the builder of images.
 _EXCLUDED_PREFIXES: Final = ("refit/", "hub/", "track/", "fleet/importers/")
-_IMAGE_MODULES: Final = ("__init__", "checkup", "container", "first", "gate", "inside", "trial")
+_IMAGE_MODULES: Final = ("image/__init__.py", "image/runtime/")
 _SKIPPED_FOLDERS: Final = frozenset({"__pycache__", "node_modules", "venv", "env", "site-packages"})
 _SECRET_SUFFIXES: Final = (".env", ".key", ".pem", ".p12", ".pfx", ".key_secret")
 _MAX_DATA_BYTES: Final = 4 * 2**20
@@ -27,12 +27,11 @@ def runtime_files() -> tuple[Path, tuple[str, ...]]:
     """Return where argosy's package lies, and its files that go into an image."""
     root = Path(argosy.__file__).parent
     found = (path.relative_to(root).as_posix() for path in sorted(root.rglob("*.py")))
-    image_modules = {f"image/{name}.py" for name in _IMAGE_MODULES}
     return root, tuple(
         name
         for name in found
         if not name.startswith(_EXCLUDED_PREFIXES)
-        and (name in image_modules or not name.startswith("image/"))
+        and (name.startswith(_IMAGE_MODULES) or not name.startswith("image/"))
     )
 
 

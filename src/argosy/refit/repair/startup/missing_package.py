@@ -100,7 +100,7 @@ def _placeholder_arguments(view: ModuleView, name: str, path: str) -> str:
 
 
 _MISSING = frozenset({"torch"})
-_HANDLER = "except ModuleNotFoundError:\n    from argosy.agent.missing_packages import stand_in\n\n"
+_HANDLER = "except ModuleNotFoundError:\n    from argosy.agent.missing_packages import placeholder\n\n"
 _CHECKS_DEVICE = (
     "def f(stats):\n    if torch.cuda.is_available():\n        stats['a'] = torch.cuda.memory_allocated()\n"
     "    return 'cuda' if torch.cuda.is_available() else 'cpu'\n"
