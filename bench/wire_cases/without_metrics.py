@@ -25,28 +25,28 @@ class _Uncounted(ast.NodeTransformer):
     taken = 0
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
-        if not ast.unparse(node.target).startswith("self._ended["):
+        if not ast.unparse(node.target).startswith("self._outcome_counts["):
             return node
         self.taken += 1
         return ast.copy_location(ast.Pass(), node)
 
 
 def uncounted_answer() -> Callable[..., Any]:
-    """Return `Callee.answer` as it would be without counts; raises AttributeError when it has none."""
+    """Return `RpcServer.send_reply` as it would be without counts; raises AttributeError when it has none."""
     without = _Uncounted()
     tree = without.visit(ast.parse(textwrap.dedent(inspect.getsource(rpc_server.RpcServer.send_reply))))
     if not without.taken:
-        raise AttributeError("Callee.answer counts nothing: find where a request is counted by now")
+        raise AttributeError("RpcServer.send_reply counts nothing: find where a request is counted by now")
     source = "from __future__ import annotations\n" + ast.unparse(tree)
     made: dict[str, Any] = {}
     exec(compile(source, rpc_server.__file__, "exec"), vars(rpc_server), made)
-    answer: Callable[..., Any] = made["answer"]
+    answer: Callable[..., Any] = made["send_reply"]
     return answer
 
 
 def idle_beat(life: Any) -> None:
     """Turn in the rhythm of the beat, and measure and tell nothing."""
-    life._beat = life._loop.call_later(life._notifier.beat_s, life._on_beat)
+    life._heartbeat_timer = life._loop.call_later(life._notifier.heartbeat_s, life._on_heartbeat)
 
 
 # By whether figures are kept: what counts, and what beats. The names have to be there, and are private.

@@ -26,7 +26,7 @@ rolls = st.builds(
     cell=names,
     socket=names,
     notify=names,
-    seats=st.dictionaries(
+    members=st.dictionaries(
         names, st.builds(CellMemberSpec, run=names, args=st.tuples(names), notify=names), max_size=4
     ),
 )

@@ -49,22 +49,22 @@ statuses = st.builds(
 from_dialler = st.one_of(
     st.builds(SubscribeAgents, protocol=numbers, fleet=texts, environment=texts),
     st.just(PeerHeartbeat()),
-    st.builds(PeerRequest, number=numbers, line=st.binary(max_size=50)),
-    st.builds(CancelPeerRequest, number=numbers),
+    st.builds(PeerRequest, request_id=numbers, line=st.binary(max_size=50)),
+    st.builds(CancelPeerRequest, request_id=numbers),
 )
 from_door = st.one_of(
     st.just(PeerHeartbeat()),
     st.builds(
-        AgentsSnapshot, epoch=numbers, number=numbers, agents=st.dictionaries(texts, statuses, max_size=3)
+        AgentsSnapshot, epoch=numbers, sequence=numbers, agents=st.dictionaries(texts, statuses, max_size=3)
     ),
-    st.builds(StatusUpdate, epoch=numbers, number=numbers, agent=texts, status=statuses),
+    st.builds(StatusUpdate, epoch=numbers, sequence=numbers, agent=texts, status=statuses),
     st.builds(
         MemoryReport,
         agents=st.dictionaries(texts, st.tuples(numbers, numbers, st.floats(0, 100)), max_size=3),
     ),
     st.builds(PeeringRejected, reason=texts),
-    st.builds(PeerGoodbye, running=numbers),
-    st.builds(PeerReply, number=numbers, line=st.binary(max_size=50)),
+    st.builds(PeerGoodbye, running_agents=numbers),
+    st.builds(PeerReply, request_id=numbers, line=st.binary(max_size=50)),
 )
 
 

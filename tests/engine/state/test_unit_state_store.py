@@ -18,7 +18,7 @@ from argosy.engine.unit.state_machine import State
 
 wills = st.builds(
     PersistedUnitState,
-    wanted=st.booleans(),
+    desired_up=st.booleans(),
     digest=st.text(max_size=40),
     restarts=st.integers(0, 10**6),
     ready_s=st.none() | st.floats(0, 2e9),
