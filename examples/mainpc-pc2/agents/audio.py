@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from agents import wave
-from agents.member import TWIN, HopError, Member, Passed, RefusalError, hop
-from agents.utterance import Spoken, Transcript
+from agents.base_agent import TWIN, HopError, Member, Passed, RefusalError, hop
+from agents.pipeline_messages import Spoken, Transcript
 from argosy.agent import request
 
 # Each stage waits a little less than the one before it, so that when an agent is down, it is its

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.member import REGISTRY, TWIN, Card, Hop, Member, RefusalError, hop
-from agents.utterance import Analysis, Spoken
+from agents.base_agent import REGISTRY, TWIN, Card, Hop, Member, RefusalError, hop
+from agents.pipeline_messages import Analysis, Spoken
 from argosy.agent import request
 
 MOST_TRACES: Final = 1000

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from agents import words
-from agents.member import Member, ModelOptions, hop
-from agents.utterance import Feeling
+from agents.base_agent import Member, ModelOptions, hop
+from agents.pipeline_messages import Feeling
 from argosy.agent import request
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.member import Member, RefusalError
+from agents.base_agent import Member, RefusalError
 from argosy.agent import request
 
 _TO_BASE: Final = {"km": 1000.0, "m": 1.0, "cm": 0.01, "mi": 1609.344, "ft": 0.3048}

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from agents import words
-from agents.member import Member, ModelOptions, RefusalError, hop
-from agents.utterance import Analysis, Feeling, Meaning, Person, Recollection, Speech, Spoken
+from agents.base_agent import Member, ModelOptions, RefusalError, hop
+from agents.pipeline_messages import Analysis, Feeling, Meaning, Person, Recollection, Speech, Spoken
 from argosy.agent import request
 
 

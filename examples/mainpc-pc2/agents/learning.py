@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from agents.member import Member, ModelOptions, RefusalError
+from agents.base_agent import Member, ModelOptions, RefusalError
 from argosy.agent import request
 
 

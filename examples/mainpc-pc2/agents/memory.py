@@ -9,8 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from agents import words
-from agents.member import LEAF_S, Member, RefusalError, hop
-from agents.utterance import Recollection, Record
+from agents.base_agent import LEAF_S, Member, RefusalError, hop
+from agents.pipeline_messages import Recollection, Record
 from argosy.agent import request
 
 STORE: Final = "MemoryOrchestratorService"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.member import Member, ModelOptions, RefusalError
+from agents.base_agent import Member, ModelOptions, RefusalError
 from argosy.agent import request
 
 

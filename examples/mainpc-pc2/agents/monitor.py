@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agents.member import ERRORS, TWIN, ErrorReport, Member
+from agents.base_agent import ERRORS, TWIN, ErrorReport, Member
 from argosy.agent import event, request
 
 SMOOTHING: Final = 0.2

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agents import words
-from agents.member import Member, ModelOptions, RefusalError
+from agents.base_agent import Member, ModelOptions, RefusalError
 from argosy.agent import request
 
 OPERATORS: Final = {"plus": "+", "minus": "-", "times": "*"}

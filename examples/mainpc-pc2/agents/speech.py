@@ -9,8 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from agents import wave
-from agents.member import Member, ModelOptions, RefusalError, hop
-from agents.utterance import Speech, Transcript, Voice
+from agents.base_agent import Member, ModelOptions, RefusalError, hop
+from agents.pipeline_messages import Speech, Transcript, Voice
 from argosy.agent import request
 
 NEUTRAL_HZ: Final = 180.0

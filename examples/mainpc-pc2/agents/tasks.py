@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from agents import words
-from agents.member import Member, RefusalError
+from agents.base_agent import Member, RefusalError
 from argosy.agent import request
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from agents.member import Member, RefusalError
-from agents.words import DICTIONARY
+from agents.base_agent import Member, RefusalError
+from agents.text_analysis import DICTIONARY
 from argosy.agent import request
 
 

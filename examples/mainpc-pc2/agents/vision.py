@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from typing import Any, Final
 
-from agents.member import Member, ModelOptions, RefusalError, hop
-from agents.utterance import Person
+from agents.base_agent import Member, ModelOptions, RefusalError, hop
+from agents.pipeline_messages import Person
 from argosy.agent import request
 
 # Faces as points; a stand-in for what a network would find in an image.

@@ -35,7 +35,7 @@ ARGOSY = str(Path(legacy.__file__).parents[3])
 COMPLAINTS: list[str] = []
 DONE = threading.Event()
 WATCH_S = 2.0
-PASSED = ("/compat/arbiter.py", "/wire/lease.py", "/compat/hooks.py")
+PASSED = ("/legacy/port_arbiter.py", "/zmq_context/context_handle.py", "/legacy/method_hooks.py")
 
 
 class Redirect(importlib.abc.MetaPathFinder, importlib.abc.Loader):
