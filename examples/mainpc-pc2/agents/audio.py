@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agents import wave
+from agents import tone_codec
 from agents.base_agent import TWIN, HopError, Member, Passed, RefusalError, hop
 from agents.pipeline_messages import Spoken, Transcript
 from argosy.agent import request
@@ -37,7 +37,7 @@ class Capture(Member):
     async def capture(self, text: str) -> Spoken:
         """Turn a text into samples and hand them on; refused when it is empty or too long."""
         try:
-            samples = wave.in_a_room(wave.say_in_tones(text))
+            samples = tone_codec.in_a_room(tone_codec.say_in_tones(text))
         except ValueError as error:
             raise RefusalError(str(error)) from error
         self._captured += 1
@@ -49,7 +49,7 @@ class Capture(Member):
     @request(short=True)
     def format(self) -> dict[str, int]:
         """Return how the samples are to be read."""
-        return {"rate": wave.RATE, "burst": wave.BURST}
+        return {"rate": tone_codec.RATE, "burst": tone_codec.BURST}
 
     def facts(self) -> dict[str, Any]:
         """Return how many utterances were captured."""
@@ -71,9 +71,9 @@ class Preprocessor(Member):
     async def greet(self) -> None:
         """Make sure that the samples come as this agent reads them."""
         told = await self.meet("AudioCapture", "format")
-        if told["burst"] != wave.BURST:
+        if told["burst"] != tone_codec.BURST:
             raise RefusalError(
-                f"`AudioCapture` has bursts of {told['burst']} samples, {wave.BURST} were expected"
+                f"`AudioCapture` has bursts of {told['burst']} samples, {tone_codec.BURST} were expected"
             )
 
     @hop
@@ -87,13 +87,13 @@ class Preprocessor(Member):
     @request
     def clean(self, samples: bytes) -> bytes:
         """Return the voice in samples; refused when there is none."""
-        heard = wave.unpack(samples)
-        voiced = wave.voiced(wave.without_offset(heard), self.options.floor) if heard else heard
+        heard = tone_codec.unpack(samples)
+        voiced = tone_codec.voiced(tone_codec.without_offset(heard), self.options.floor) if heard else heard
         if not voiced:
             raise RefusalError(f"no voice in {len(heard)} samples above an energy of {self.options.floor}")
         self._taken += len(heard)
         self._kept += len(voiced)
-        return wave.pack(voiced)
+        return tone_codec.pack(voiced)
 
     @request(short=True)
     def floor(self) -> float:
@@ -116,7 +116,7 @@ class WakeWord(Member):
 
     def __init__(self) -> None:
         super().__init__()
-        self._pattern = wave.say_in_tones(self.options.word)
+        self._pattern = tone_codec.say_in_tones(self.options.word)
         self._floor = 0.0
 
     async def greet(self) -> None:
@@ -127,8 +127,10 @@ class WakeWord(Member):
     @request
     def is_called(self, samples: bytes) -> bool:
         """Tell whether the voice in samples begins with the word."""
-        heard = wave.voiced(wave.without_offset(wave.unpack(samples)), self._floor)[: len(self._pattern)]
-        return len(heard) == len(self._pattern) and wave.hear_tones(heard) == self.options.word
+        heard = tone_codec.voiced(tone_codec.without_offset(tone_codec.unpack(samples)), self._floor)[
+            : len(self._pattern)
+        ]
+        return len(heard) == len(self._pattern) and tone_codec.hear_tones(heard) == self.options.word
 
 
 class Recognition(Member):

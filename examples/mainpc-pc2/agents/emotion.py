@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from agents import words
+from agents import text_analysis
 from agents.base_agent import Member, ModelOptions, hop
 from agents.pipeline_messages import Feeling
 from argosy.agent import request
@@ -27,7 +27,7 @@ class Engine(Member):
     @hop
     async def feel(self, text: str) -> Feeling:
         """Return the mood of a text."""
-        self._last = words.mood_of(words.tokens(text))
+        self._last = text_analysis.mood_of(text_analysis.tokens(text))
         return feeling_of(self._last)
 
     @request(short=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from agents import words
+from agents import text_analysis
 from agents.base_agent import Member, ModelOptions, RefusalError, hop
 from agents.pipeline_messages import Analysis, Feeling, Meaning, Person, Recollection, Speech, Spoken
 from argosy.agent import request
@@ -29,12 +29,12 @@ class Analyzer(Member):
     @hop
     async def analyse(self, text: str) -> Spoken:
         """Return what the fleet answers to a text."""
-        language = words.language_of(words.tokens(text))
+        language = text_analysis.language_of(text_analysis.tokens(text))
         self._languages[language] += 1
         english = text
         if language != "en":
             english = await self.pass_on("TranslationService", "translate", returns=str, text=text)
-        analysis = Analysis(text, language, english, words.tokens(english))
+        analysis = Analysis(text, language, english, text_analysis.tokens(english))
         return await self.pass_on(
             "RequestCoordinator", "route", returns=Spoken, within_s=4.5, kind="speech", analysis=analysis
         )
@@ -63,7 +63,7 @@ class Translator(Member):
     @hop
     async def translate(self, text: str) -> str:
         """Return a text in English; words that the dictionary does not have stay as they are."""
-        found = words.translate(words.tokens(text))
+        found = text_analysis.translate(text_analysis.tokens(text))
         self._words += len(found)
         return " ".join(found)
 
@@ -88,10 +88,10 @@ class StreamTranslator(Member):
     @request(short=True)
     def feed(self, text: str, is_last: bool = False) -> str:
         """Take the next piece and return what is sure by now: all but the last two words."""
-        self._held += words.tokens(text)
+        self._held += text_analysis.tokens(text)
         sure = len(self._held) if is_last else max(0, len(self._held) - 2)
         ready, self._held = self._held[:sure], self._held[sure:]
-        return " ".join(words.translate(ready))
+        return " ".join(text_analysis.translate(ready))
 
 
 class Understanding(Member):
@@ -104,14 +104,14 @@ class Understanding(Member):
     @hop
     async def understand(self, text: str) -> Meaning:
         """Return the intents of a text, the strongest first."""
-        intents = words.intents_of(words.tokens(text))
+        intents = text_analysis.intents_of(text_analysis.tokens(text))
         self._seen.update(intents)
         return Meaning(intents)
 
     @request(short=True)
     def intents(self) -> list[str]:
         """Return the intents that are known."""
-        return list(words.INTENTS)
+        return list(text_analysis.INTENTS)
 
     def facts(self) -> dict[str, Any]:
         """Return how often each intent was seen."""
@@ -191,7 +191,7 @@ class Chitchat(Member):
     @request(short=True)
     def chat(self, text: str) -> str:
         """Return the text turned round as a question (after Weizenbaum's ELIZA, 1966)."""
-        return "why do you say " + " ".join(self._TURNED.get(w, w) for w in words.tokens(text)) + "?"
+        return "why do you say " + " ".join(self._TURNED.get(w, w) for w in text_analysis.tokens(text)) + "?"
 
 
 class CommandHandler(Member):
@@ -205,7 +205,7 @@ class CommandHandler(Member):
     @request
     async def handle(self, text: str) -> str:
         """Return the code for what a text asks to be reckoned; refused when it asks for nothing else."""
-        if "reckon" not in words.intents_of(words.tokens(text)):
+        if "reckon" not in text_analysis.intents_of(text_analysis.tokens(text)):
             raise RefusalError(f"`{text}` asks for nothing that can be written as code")
         code: str = await self.ask("CodeGenerator", "write", returns=str, text=text)
         return code
@@ -226,7 +226,7 @@ class Feedback(Member):
     @request(short=True)
     def give(self, intent: str, text: str) -> float:
         """Take what was said about answers to an intent; return the score of that intent."""
-        score = self._scores.get(intent, 0.0) + words.mood_of(words.tokens(text))
+        score = self._scores.get(intent, 0.0) + text_analysis.mood_of(text_analysis.tokens(text))
         self._scores[intent] = score
         return score
 
@@ -243,7 +243,7 @@ class IntentionValidator(Member):
     @request(short=True)
     def is_meant(self, text: str, action: str) -> bool:
         """Tell whether the action is harmless, or named in the text and not negated."""
-        said = words.tokens(text)
+        said = text_analysis.tokens(text)
         if action not in self._DESTRUCTIVE:
             return True
         return any(

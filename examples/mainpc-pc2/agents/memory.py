@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agents import words
+from agents import text_analysis
 from agents.base_agent import LEAF_S, Member, RefusalError, hop
 from agents.pipeline_messages import Recollection, Record
 from argosy.agent import request
@@ -55,8 +55,8 @@ class Store(Member):
     @request
     def search(self, text: str, most: int = 5) -> list[Record]:
         """Return the records that share most words with a text, newer ones first among equals."""
-        wanted = set(words.tokens(text))
-        scored = [(len(wanted & set(words.tokens(r.text))), r.number, r) for r in list(self._records)]
+        wanted = set(text_analysis.tokens(text))
+        scored = [(len(wanted & set(text_analysis.tokens(r.text))), r.number, r) for r in list(self._records)]
         best = sorted((s for s in scored if s[0]), key=lambda s: s[:2], reverse=True)
         return [record for _, _, record in best[:most]]
 

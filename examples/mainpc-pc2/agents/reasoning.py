@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final
 
-from agents import words
+from agents import text_analysis
 from agents.base_agent import Member, ModelOptions, RefusalError
 from argosy.agent import request
 
@@ -21,7 +21,7 @@ _APPLY: Final[dict[type[ast.operator], Callable[[float, float], float]]] = {
 
 def code_of(text: str) -> str:
     """Return the expression that a text names with numbers and words such as `plus`; may be empty."""
-    parts = [OPERATORS.get(word, word) for word in words.tokens(text)]
+    parts = [OPERATORS.get(word, word) for word in text_analysis.tokens(text)]
     return " ".join(part for part in parts if part.isdecimal() or part in OPERATORS.values())
 
 

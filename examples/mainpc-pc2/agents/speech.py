@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agents import wave
+from agents import tone_codec
 from agents.base_agent import Member, ModelOptions, RefusalError, hop
 from agents.pipeline_messages import Speech, Transcript, Voice
 from argosy.agent import request
@@ -32,13 +32,13 @@ class SpeechToText(Member):
     @hop
     async def transcribe(self, samples: bytes) -> Transcript:
         """Return the text that samples carry; refused when they carry none."""
-        heard = wave.unpack(samples)
+        heard = tone_codec.unpack(samples)
         try:
-            text = wave.hear_tones(heard)
+            text = tone_codec.hear_tones(heard)
         except ValueError as error:
             raise RefusalError(f"no text in it: {error}") from error
-        self._seconds += len(heard) / wave.RATE
-        return Transcript(text, 1000 * len(heard) / wave.RATE)
+        self._seconds += len(heard) / tone_codec.RATE
+        return Transcript(text, 1000 * len(heard) / tone_codec.RATE)
 
     def facts(self) -> dict[str, Any]:
         """Return seconds of voice transcribed."""
@@ -97,8 +97,8 @@ class TextToSpeech(Member):
             return Voice(b"", 0.0, is_cut=True)
         words = text.lower().split()
         self._words += len(words)
-        spoken = b"".join(wave.voice(word, NEUTRAL_HZ * (1 + mood / 4)).tobytes() for word in words)
-        return Voice(spoken, 1000 * len(spoken) / 2 / wave.RATE, is_cut=False)
+        spoken = b"".join(tone_codec.voice(word, NEUTRAL_HZ * (1 + mood / 4)).tobytes() for word in words)
+        return Voice(spoken, 1000 * len(spoken) / 2 / tone_codec.RATE, is_cut=False)
 
     def facts(self) -> dict[str, Any]:
         """Return how many words were spoken."""

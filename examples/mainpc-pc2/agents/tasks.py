@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from agents import words
+from agents import text_analysis
 from agents.base_agent import Member, RefusalError
 from argosy.agent import request
 
@@ -73,7 +73,7 @@ class TieredResponder(Member):
         """Return the known answer, else the question's longest word as what it is about."""
         tier = "known" if question in self._known else "guessed"
         self._tiers[tier] += 1
-        return self._known.get(question) or max(words.tokens(question), key=len, default="")
+        return self._known.get(question) or max(text_analysis.tokens(question), key=len, default="")
 
     def facts(self) -> dict[str, Any]:
         """Return how many answers came from each tier."""
