@@ -140,7 +140,7 @@ class Federation:
                 request,
                 names=None if request.names is None else names,
                 origin=plan.machine,
-                beside=stopping_elsewhere,
+                stopping_elsewhere=stopping_elsewhere,
             )
             connection = self._peers.connections[machine]
             try:
