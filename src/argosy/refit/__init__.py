@@ -1,5 +1,5 @@
-"""Finds what is wrong in a Python tree, and changes only what is proven; never imports or runs what it reads.
+"""Audits Python trees, repairs them, and applies codemods; never imports or runs what it reads.
 
-`argosy.refit.core.tree_audit.audit` reads a tree and asks the rules; those are in `argosy.refit.rules`, one a file, and
-its docstring says how one is written.
+Outside code imports `core.tree_audit`, `core.rule`, `repair.tree_repair`, and the modules of `claims`,
+`codemods`, `transaction` and `rewrite`.
 """

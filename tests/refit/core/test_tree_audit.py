@@ -296,7 +296,7 @@ def test_what_others_say_is_asked_again_when_they_change(tree: Path, cache: Path
     assert places(audit(tree, cache_dir=cache)) == []
 
 
-@pytest.mark.parametrize("name", ["seen", "ledger", "facts-*", "linked-*"])
+@pytest.mark.parametrize("name", ["audit-result", "fact-store", "facts-*", "cross-file-*"])
 def test_a_spoilt_memory_is_as_none(tree: Path, cache: Path, name: str) -> None:
     (tree / "a.py").write_text(UNDEFINED)
     (tree / "b.py").write_text(UNDEFINED)

@@ -12,7 +12,7 @@ from argosy.cli.commands import audit
 from argosy.cli.dispatch import ArgosyParser
 from argosy.refit.core.rule import load_references
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_table_has_each_rule_as_it_is() -> None:

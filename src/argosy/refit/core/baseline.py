@@ -58,7 +58,7 @@ def load_baseline(path: Path) -> tuple[BaselineEntry, ...]:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         message = f"this is no baseline of an audit: {error}"
         raise InputError(
-            Fault(str(path), "bad-baseline", message, 'expected `"argosy": "baseline/1"`')
+            Fault(str(path), "invalid-baseline", message, 'expected `"argosy": "baseline/1"`')
         ) from None
 
 

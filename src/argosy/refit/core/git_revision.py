@@ -39,5 +39,5 @@ def _run_git(root: str, revision: str, *arguments: str) -> str:
     if process.returncode:
         error_line = process.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
         message = f"git cannot tell what changed since `{revision}`: {error_line}"
-        raise InputError(Fault("--since", "no-revision", message, "name a commit, a branch or a tag"))
+        raise InputError(Fault("--since", "unknown-revision", message, "name a commit, a branch or a tag"))
     return process.stdout.decode("utf-8", "surrogateescape")

@@ -6,4 +6,4 @@ from argosy.refit.core.fact import FactKind
 from argosy.source.python_source import Unparsed
 
 # Each reader has it already: there is nothing to collect.
-PARSE_FAILURES = FactKind("faults", Unparsed)
+PARSE_FAILURES = FactKind("parse failures", Unparsed)

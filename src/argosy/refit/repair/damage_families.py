@@ -34,7 +34,7 @@ FAMILIES: Final = (
     ),
     DamageFamily(
         "endpoint helper for texts",
-        "torn-call",
+        "mangled-call",
         r"\w\(\{",
         "a call took the place of an address in a text, and the text's braces and brackets stayed",
     ),
@@ -46,25 +46,25 @@ FAMILIES: Final = (
     ),
     DamageFamily(
         "import guard",
-        "stray-handler",
+        "except-without-try",
         r"except ImportError\b.*:\s*\n\s*(?:print|pass|log)",
         "a handler was put below an import without a look at the block that the import is in",
     ),
     DamageFamily(
         "imports at column 0",
-        "left-lines",
+        "dedented-lines",
         r"(?m)^(?:from|import)\s",
         "imports were put below what looked like the last import, which was inside a block",
     ),
     DamageFamily(
         "constants at column 0",
-        "left-lines",
+        "dedented-lines",
         r"(?m)^[A-Z][A-Z0-9_]*\s*=",
         "a constant was put below what looked like the last import, which was inside a block",
     ),
     DamageFamily(
         "constructor call before a docstring",
-        "left-lines",
+        "dedented-lines",
         r"super\(\)\.__init__\(.*\)\s*\n(?:\"\"\"|'''|self\.)",
         "a call of the base's constructor was put in front of a function's first line, which lost its column",
     ),
@@ -82,7 +82,7 @@ FAMILIES: Final = (
     ),
     DamageFamily(
         "constructor call in front of a line",
-        "unfit-super",
+        "invalid-super-call",
         r"super\(\)\.__init__\(\*args, \*\*kwargs\)",
         "a call of the base's constructor was put in front of each first line, whatever the parameters",
     ),
@@ -100,7 +100,7 @@ FAMILIES: Final = (
     ),
     DamageFamily(
         "method for every file",
-        "stranded-method",
+        "method-outside-class",
         r"def _?\w*init\w*\(self",
         "a method was put at the end of each file, also where no class ends",
     ),

@@ -64,11 +64,11 @@ def repair_tree(
         *parallel_map(
             lambda item: search_repair(*item),
             broken,
-            lambda done: notify("looking for repairs", done, len(broken)),
+            lambda done: notify("searching for repairs", done, len(broken)),
         ),
     ]
     names = {name for item in states for name in item.unbound_names}
-    notify("reading what the tree shows", 0, len(paths))
+    notify("reading names of the tree", 0, len(paths))
     repaired = {item.source.path: text for item in states if (text := item.repaired_source()) is not None}
     context_paths = _context_paths(folder, paths)
     project_names = read_project_names(folder, context_paths, names, repaired)
@@ -76,7 +76,7 @@ def repair_tree(
     finished = parallel_map(
         lambda item: build_proposal(item, project_names, context),
         states,
-        lambda done: notify("mending names and starts", done, len(states)),
+        lambda done: notify("resolving names and start-up", done, len(states)),
     )
     proposals = [item for item in finished if item.damage is not None or item.steps]
     proposals.sort(key=lambda item: item.path)
@@ -97,7 +97,7 @@ def apply_repair(report: RepairReport) -> RepairReport:
         conflicts = transaction.apply(contents)
     changed = tuple(entry.path for entry in transaction.files)
     name = transaction.name if changed else None
-    return msgspec.structs.replace(report, run=name, changed=changed, kept=tuple(conflicts))
+    return msgspec.structs.replace(report, run=name, changed=changed, conflicts=tuple(conflicts))
 
 
 def _find_paths(root: str, exclude: Sequence[str]) -> tuple[str, list[str]]:

@@ -104,7 +104,7 @@ def collect(file: PythonFile) -> tuple[ContextTermination, ...] | None:
     return tuple(found) or None
 
 
-CONTEXT_TERMINATIONS = FactKind("contexts ended", tuple[ContextTermination, ...], collect)
+CONTEXT_TERMINATIONS = FactKind("context terminations", tuple[ContextTermination, ...], collect)
 
 
 def _terminating_calls(file: PythonFile) -> Iterator[tuple[ast.Call, NameScope, ast.expr]]:

@@ -16,7 +16,7 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import ProjectNames, attributes_read
 from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 
-NAME = "brought-import"
+NAME = "add-import"
 
 
 def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:

@@ -14,7 +14,7 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.span_edit import SpanEdit
 
-NAME = "unfit-super"
+NAME = "invalid-super-call"
 _SUPER_CALL = "super().__init__(*args, **kwargs)"
 
 

@@ -14,7 +14,7 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 
-NAME: Final = "lost-binding"
+NAME: Final = "missing-binding"
 MIN_FILES: Final = 3
 
 

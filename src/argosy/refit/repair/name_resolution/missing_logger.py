@@ -12,7 +12,7 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import ProjectNames, attributes_read
 from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 
-NAME = "lost-logger"
+NAME = "missing-logger"
 _LOGGER_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "warn"})
 _LOGGER_NAMES = frozenset({"logger", "log", "LOGGER", "LOG"})
 

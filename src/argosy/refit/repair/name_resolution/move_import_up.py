@@ -14,7 +14,7 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.span_edit import SpanEdit
 
-NAME = "hoisted-import"
+NAME = "move-import-up"
 
 
 def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:

@@ -15,7 +15,7 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.span_edit import SpanEdit
 
-NAME = "torn-prefix"
+NAME = "split-prefix"
 _STRING_PREFIXES = frozenset({"f", "r", "b", "fr", "rf", "br", "rb"})
 
 

@@ -13,7 +13,7 @@ from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import PYTHON2_BUILTINS, ProjectNames
 
-NAME = "torn-word"
+NAME = "typo-name"
 _MIN_LENGTH = 5
 _MAX_DIFFERENCE = 2
 

@@ -14,7 +14,7 @@ from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
-NAME = "second-decode"
+NAME = "double-decode"
 _ENCODINGS = frozenset({"utf-8", "utf8", "ascii", "latin-1"})
 
 

@@ -19,7 +19,7 @@ from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
 
-NAME = "second-start"
+NAME = "duplicate-thread"
 _RECEIVE_METHODS: Final = frozenset(
     {"recv", "recv_json", "recv_string", "recv_multipart", "recv_pyobj", "poll"}
 )

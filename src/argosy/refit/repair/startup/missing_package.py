@@ -22,7 +22,7 @@ from argosy.refit.repair.startup.device_check import is_guarded_by_device_check
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
-NAME = "absent-package"
+NAME = "missing-package"
 _PLACEHOLDER_MODULE = "argosy.agent.missing_packages"
 
 

@@ -15,7 +15,7 @@ from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import PLACEHOLDER, ProjectContext, parse_fallback
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
-NAME = "placeholder"
+NAME = "placeholder-fallback"
 _MIN_OTHERS = 2
 
 

@@ -16,7 +16,7 @@ from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
 
-NAME = "port-set"
+NAME = "port-in-set"
 
 
 def may_apply(view: ModuleView) -> bool:

@@ -22,7 +22,7 @@ from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
 from argosy.source.module_finder import is_standard
 
-NAME = "refused-path"
+NAME = "rejected-sys-path"
 
 
 def may_apply(view: ModuleView) -> bool:

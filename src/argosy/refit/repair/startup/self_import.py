@@ -16,7 +16,7 @@ from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
-NAME = "own-import"
+NAME = "self-import"
 
 
 def may_apply(view: ModuleView) -> bool:

@@ -21,7 +21,7 @@ from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.module_finder import is_standard
 
-NAME = "hidden-package"
+NAME = "shadowed-package"
 
 
 def may_apply(view: ModuleView) -> bool:

@@ -19,7 +19,7 @@ from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
 from argosy.source.module_finder import is_standard
 
-NAME = "path-value"
+NAME = "str-as-path"
 _STR_ATTRIBUTES = frozenset(dir(str))
 _PATH_ATTRIBUTES = frozenset(name for name in dir(Path) if not name.startswith("_")) - _STR_ATTRIBUTES
 _PATH_CONSUMERS = frozenset(

@@ -16,7 +16,7 @@ from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, line_start, reindent_first_line, whole_lines_span
 from argosy.refit.repair.statement_names import names_bound, names_mentioned
 
-NAME = "left-lines"
+NAME = "dedented-lines"
 
 
 def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:

@@ -15,7 +15,7 @@ from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, reindent_first_line, whole_lines_span
 
-NAME = "stray-handler"
+NAME = "except-without-try"
 
 
 def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:

@@ -14,7 +14,7 @@ from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, line_start, whole_lines_span
 
-NAME = "stranded-method"
+NAME = "method-outside-class"
 _NO_EFFECT_KEYWORDS = frozenset({"pass", "try", "except", "raise", "finally"})
 
 

@@ -13,7 +13,7 @@ from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, next_line_start
 
-NAME = "torn-string"
+NAME = "split-string"
 
 
 def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
