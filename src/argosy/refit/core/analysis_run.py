@@ -203,7 +203,7 @@ class AnalysisRun:
         )
         scheduler = _RuleScheduler(tree, fact_store, self.base_digest, self.failures)
         self.failures += [item for held in fact_store.failures.values() for item in held]
-        scheduler.run([manifest for manifest in self.catalog.rule_manifests if manifest.is_cross_file], processes)
+        scheduler.run([item for item in self.catalog.rule_manifests if item.is_cross_file], processes)
         self.path_checks_by_rule = scheduler.path_checks_by_rule
         self.failed_rules = scheduler.failed_rules
         for path_checks in scheduler.path_checks_by_rule.values():

@@ -134,9 +134,8 @@ def _audit(
         pairing_id = os.urandom(8)
         run.save(pairing_id)
         racy_files = find_racy_files(snapshot, scanned_at_ns)
-        tree_cache.store(
-            "audit-result", CachedAudit(key, pairing_id, catalog, snapshot, racy_files, run.path_checks, result)
-        )
+        cached = CachedAudit(key, pairing_id, catalog, snapshot, racy_files, run.path_checks, result)
+        tree_cache.store("audit-result", cached)
     return AuditReport(
         root=root,
         result=result,
