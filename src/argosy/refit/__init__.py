@@ -1,5 +1,5 @@
 """Audits Python trees, repairs them, and applies codemods; never imports or runs what it reads.
 
-Outside code imports `core.tree_audit`, `core.rule`, `repair.tree_repair`, and the modules of `claims`,
-`codemods`, `transaction` and `rewrite`.
+The entry points are `core.tree_audit`, `core.baseline`, `repair.tree_repair`, `codemods.tree_pipeline` and
+`claims.claim_check`; results are in `core.finding`, `repair.proposal` and `claims.claim_verdict`.
 """

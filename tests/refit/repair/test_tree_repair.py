@@ -204,7 +204,7 @@ def test_of_a_real_fleet_all_scripts_parse_again(repaired: RepairReport) -> None
 
 
 def _fleet_scripts() -> set[str]:
-    data = Path(__file__).resolve().parents[3] / "shared" / "data" / "fleet84.json"
+    data = Path(__file__).resolve().parents[4] / "shared" / "data" / "fleet84.json"
     if not data.is_file():
         pytest.skip(f"the real fleet is not beside this checkout ({data})")
     return {agent["script"] for agent in json.loads(data.read_text())}

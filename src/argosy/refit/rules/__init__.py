@@ -18,9 +18,9 @@ The findings of the first four are cached with the content of the file. `check_l
 see a syntax tree: they read facts, small data collected once from each file, and run again only when a fact
 has changed that is listed in `fact_kinds` (the file's own, for `check_links`) or `shared_fact_kinds` (of all
 files). A new kind of facts is a `FactKind(name, type, collect)`, in the rule's own module or, when several
-rules read it, in `argosy.refit.analysis.facts`; keep facts few. A fact has a line number in a field `line`, or
-one that ends in `_line`; a finding is at such a line, and names a position in another file as `path:line`. So
-after an edit that only shifts lines, findings are updated and no rule runs.
+rules read it, in `argosy.refit.analysis.facts`; keep facts few. A fact has a line number in a field `line`,
+or one that ends in `_line`; a finding is at such a line, and names a position in another file as `path:line`.
+So after an edit that only shifts lines, findings are updated and no rule runs.
 
 `required_words` saves time: `check_file` runs only on sources that contain one of these bytes. A name is
 resolved with `file.origin(node, scope)`, which follows imports (`import zmq as z`,

@@ -12,7 +12,7 @@ from argosy.refit.repair.span_edit import apply_edits
 from argosy.refit.repair.syntax import RULES
 from argosy.refit.repair.untouched_check import check_untouched
 
-CASES = Path(__file__).parent / "cases" / "repair"
+CASES = Path(__file__).parents[2] / "cases" / "repair"
 _FOLDERS = sorted(path.parent for path in CASES.glob("*/*/before.py"))
 
 
