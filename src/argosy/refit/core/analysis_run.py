@@ -202,7 +202,7 @@ class AnalysisRun:
             [msgspec.msgpack.encode(self.snapshot.directory_entries), msgspec.msgpack.encode(stages)]
         )
         scheduler = _RuleScheduler(tree, fact_store, self.base_digest, self.failures)
-        self.failures += [item for held in fact_store.failures.values() for item in held]
+        self.failures += [item for failures in fact_store.failures.values() for item in failures]
         scheduler.run([item for item in self.catalog.rule_manifests if item.is_cross_file], processes)
         self.path_checks_by_rule = scheduler.path_checks_by_rule
         self.failed_rules = scheduler.failed_rules
@@ -343,7 +343,7 @@ class _RuleScheduler:
             changed_files = self.fact_store.changed_files(kind.name for kind in rule.fact_kinds)
             own_facts = [self.fact_store.facts(kind.name) for kind in rule.fact_kinds]
             for path in self.tree.paths:
-                if any(path in held for held in own_facts):
+                if any(path in facts for facts in own_facts):
                     previous_findings = (
                         previous.get(path) if is_context_unchanged and path not in changed_files else None
                     )

@@ -299,8 +299,8 @@ class FactStore:
             every += [
                 item
                 for code in self._cross_file
-                for held in self.cross_file_findings(code).values()
-                for item in held.findings
+                for cross_file in self.cross_file_findings(code).values()
+                for item in cross_file.findings
             ]
         unique = dict.fromkeys(every)
         self._has_unique_findings = len(unique) == len(every)

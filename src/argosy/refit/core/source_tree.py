@@ -48,7 +48,7 @@ class SourceTree:
         self._decoded: dict[str, Mapping[str, Any]] = {}
         self._derived: dict[Callable[[SourceTree], Any], Any] = {}
         self._listings = DirectoryListings(
-            {os.path.join(root, path): dict(held) for path, held in entries.items()}
+            {os.path.join(root, path): dict(listing) for path, listing in entries.items()}
         )
         self._module_finders: dict[tuple[str, ...], ModuleFinder] = {}
 

@@ -105,8 +105,8 @@ def _find_paths(root: str, exclude: Sequence[str]) -> tuple[str, list[str]]:
         full_path = os.path.realpath(root)
         folder = _project_root(full_path)
         return folder, [os.path.relpath(full_path, folder).replace(os.sep, "/")]
-    stamps = scan_tree(root, exclude=exclude).file_stats
-    return os.path.realpath(root), sorted(path for path in stamps if path.endswith(".py"))
+    file_stats = scan_tree(root, exclude=exclude).file_stats
+    return os.path.realpath(root), sorted(path for path in file_stats if path.endswith(".py"))
 
 
 def _project_root(path: str) -> str:

@@ -1,4 +1,4 @@
-"""A helper fails for what its callers ask of it
+"""A helper fails for what its callers pass or read
 
 Two forms, each reported once at the helper, with the number of callers. It raises for a string that callers
 pass: `if kind in self._folders: return …`, else `raise`, and `"agents"` is not a key. Or its result, by its

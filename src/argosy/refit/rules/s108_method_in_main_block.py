@@ -1,4 +1,4 @@
-"""A method stands in the main block
+"""A method is in the main block
 
 A function whose first parameter is `self`, under `if __name__ == "__main__":`. It was a method of the class
 above and no longer is, so the class silently uses the base's version of what it overrode.

@@ -1,4 +1,4 @@
-"""A socket that may wait for ever
+"""A socket that may block forever
 
 A REQ socket whose peer was killed gets no reply and no error: a `recv()` without a time-out never returns,
 and blocks the thread, its locks, and the end of the agent. The same holds for a loop that checks a flag

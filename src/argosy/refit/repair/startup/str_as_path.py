@@ -97,7 +97,7 @@ def _accepts_path(parent: ast.AST, node: ast.Name) -> bool:
 
 
 def _returns_str(view: ModuleView, call: ast.Call, context: ProjectContext) -> bool:
-    """Return whether a call always returns a string: os.path, or a function of the tree that says so."""
+    """Return whether a call always returns a string: os.path, or a function annotated so in the tree."""
     called = dotted_name(call.func)
     if called in _STR_FUNCTIONS:
         return view.is_module("os")
@@ -151,7 +151,7 @@ MUST_NOT_CHANGE = (
     StartupCase(f"{_HEAD}ROOT = root()\nprint(ROOT.as_posix(), ROOT + 'x')\n", files=_LIB),
     StartupCase(f"{_HEAD}ROOT = root()\nprint(ROOT.as_posix(), ROOT.split('/'))\n", files=_LIB),
     StartupCase(f"{_HEAD}ROOT = root()\nsys.path.insert(0, ROOT)\nprint(ROOT.as_posix())\n", files=_LIB),
-    # It does not say what it returns.
+    # The function has no annotation of its result.
     StartupCase(f"{_HEAD}ROOT = any_root()\nprint(ROOT.as_posix())\n", files=_LIB),
     # Bound twice.
     StartupCase(f"{_HEAD}ROOT = root()\nprint(ROOT.as_posix())\nROOT = 1\n", files=_LIB),
