@@ -29,8 +29,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     required_words: `check_file` runs only on sources that contain one of them; empty for every source.
     check_file: checks one Python file. check_broken: checks one file that Python cannot run.
-    check_text: checks one other file whose name matches one of `file_patterns`. check_texts: checks several at
-    once and returns the findings of each, in order; for checks that start a slow program.
+    check_text: checks one other file whose name matches one of `file_patterns`. check_texts: checks several
+    at once and returns the findings of each, in order; for checks that start a slow program.
     check_links: checks one file's facts (`fact_kinds`) against those of all files (`shared_fact_kinds`).
     check_tree: checks the facts of all files (`fact_kinds`).
     is_fleet_rule: it compares with a fleet file; without one the rule is skipped and reported once.
