@@ -1,5 +1,5 @@
-"""Finds what is wrong in a Python tree, and changes only what is proven; never imports or runs what it reads.
+"""Audits Python trees, repairs them, and applies codemods; never imports or runs what it reads.
 
-`argosy.refit.core.tree_audit.audit` reads a tree and asks the rules; those are in `argosy.refit.rules`, one a file, and
-its docstring says how one is written.
+The entry points are `core.tree_audit`, `core.baseline`, `repair.tree_repair`, `codemods.tree_pipeline` and
+`claims.claim_check`; results are in `core.finding`, `repair.proposal` and `claims.claim_verdict`.
 """

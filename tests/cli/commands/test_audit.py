@@ -164,9 +164,9 @@ def test_since_of_no_revision_is_an_input_error(tree: Path, capsys: pytest.Captu
     git(tree, "init")
     code, answer = told(capsys, str(tree), "--since", "--output=x")
     assert code == 2
-    assert answer["errors"][0]["code"] in ("no-revision", "usage")
+    assert answer["errors"][0]["code"] in ("unknown-revision", "usage")
     code, answer = told(capsys, str(tree), "--since=--output=x")
-    assert (code, answer["errors"][0]["code"]) == (2, "no-revision")
+    assert (code, answer["errors"][0]["code"]) == (2, "unknown-revision")
 
 
 def test_since_runs_nothing_that_the_repository_names(
@@ -222,7 +222,7 @@ def test_a_file_that_is_no_baseline_is_an_input_error(
 ) -> None:
     (tmp_path / "b.json").write_text('{"argosy": "audit/1", "findings": []}')
     code, answer = told(capsys, str(tree), "--baseline", str(tmp_path / "b.json"))
-    assert (code, answer["errors"][0]["code"]) == (2, "bad-baseline")
+    assert (code, answer["errors"][0]["code"]) == (2, "invalid-baseline")
     assert told(capsys, str(tree), "--write-baseline")[0] == 2
 
 

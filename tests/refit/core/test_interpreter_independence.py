@@ -123,4 +123,4 @@ def test_copies_that_differ_in_a_word_are_not_told_as_word_for_word(
     (tmp_path / "two.py").write_text("import x\n" + text.replace(old, new))
     copies = [item for item in audit_here(tmp_path).findings if item.code == "C701"]
     assert len(copies) == 2
-    assert all(f"{said} of the others word for word" in item.message for item in copies)
+    assert all(f"{said} of the others identical" in item.message for item in copies)

@@ -296,7 +296,7 @@ def test_what_others_say_is_asked_again_when_they_change(tree: Path, cache: Path
     assert places(audit(tree, cache_dir=cache)) == []
 
 
-@pytest.mark.parametrize("name", ["seen", "ledger", "facts-*", "linked-*"])
+@pytest.mark.parametrize("name", ["audit-result", "fact-store", "facts-*", "cross-file-*"])
 def test_a_spoilt_memory_is_as_none(tree: Path, cache: Path, name: str) -> None:
     (tree / "a.py").write_text(UNDEFINED)
     (tree / "b.py").write_text(UNDEFINED)
@@ -407,8 +407,11 @@ def test_what_is_kept_of_a_file_is_the_same_in_every_process(tree: Path) -> None
     body = "".join(f"    if word in {{'{n}', 'a', 'b', 'c', 'd', 'e'}}:\n        go({n})\n" for n in range(8))
     (tree / "a.py").write_text(f"def f(word):\n{body}")
     look = (
-        "import sys; from argosy.refit.analysis.facts.code_fragments import CODE_FRAGMENTS; from argosy.refit.core.file_analyzer import FileAnalyzer\n"
-        "print(FileAnalyzer(sys.argv[1], (), [CODE_FRAGMENTS]).read('a.py').facts['units'].hex())"
+        "import sys\n"
+        "from argosy.refit.analysis.facts.code_fragments import CODE_FRAGMENTS\n"
+        "from argosy.refit.core.file_analyzer import FileAnalyzer\n"
+        "result = FileAnalyzer(sys.argv[1], (), [CODE_FRAGMENTS]).analyze('a.py')\n"
+        "print(result.facts[CODE_FRAGMENTS.name].hex())"
     )
     said = [
         subprocess.run(

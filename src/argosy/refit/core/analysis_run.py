@@ -1,4 +1,4 @@
-"""Asks the rules about a tree that has changed: each file that is new, and what hangs on new facts."""
+"""Analyzes a changed tree: re-reads changed files and re-evaluates the rules whose facts changed."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ from argosy.source.python_source import read_source_bytes
 if TYPE_CHECKING:
     from argosy.refit.core.audited_fleet import AuditedFleet
 
-# So few files, or so few bytes, are read before a second process has started.
+# At most this many files and bytes are read in this process: a second one would start too late.
 _MAX_INLINE_FILES, _MAX_INLINE_BYTES = 8, 200_000
-# What rules say of fewer files is said before a second process has begun.
+# With fewer files, cross-file rules finish before a second process has started.
 _MIN_PARALLEL_FILES = 200
 
 OnProgress = Callable[[int, int], None]
 
 
 def build_rule_catalog(*, has_fleet: bool) -> RuleCatalog:
-    """Return what is to be known of the rules before they are loaded."""
+    """Return the rule metadata that is needed before the rules are loaded."""
     rules = load_rules()
     file_patterns = {name for rule in rules for name in rule.file_patterns}
     file_patterns |= {
@@ -67,8 +67,8 @@ def build_rule_catalog(*, has_fleet: bool) -> RuleCatalog:
 class AnalysisRun:
     """One audit of a tree that has changed.
 
-    ledger: what is known of its files, of which what still holds is reused. asked: what the rules asked the
-    disk for.
+    fact_store: the stored facts and findings of its files; those that are still valid are reused.
+    path_checks: the paths whose existence rules have checked, with the answers.
     """
 
     def __init__(
@@ -89,19 +89,20 @@ class AnalysisRun:
         self.fact_store = FactStore(key, tree_cache)
         self.failures: list[RuleFailure] = []
         self.path_checks: dict[str, bool] = {}
-        # Those that were loaded for one edit; in a tree that is new nothing has moved.
+        # Only the fact kinds that were loaded for one edit: in a new tree no lines have shifted.
         self._kinds: dict[str, FactKind[Any]] = {}
-        # None where a rule may be refused for the sake of other files than before.
+        # None where the skipped rules may depend on other files than before.
         self.previously_skipped: Mapping[str, str] | None = None
 
     def analyze_changed_files(
         self, previous: CachedAudit | None, processes: int, on_progress: OnProgress | None
     ) -> int:
-        """Read what has changed since `past`, and return how many files that were.
+        """Analyze the files that changed since `previous`, and return how many there were.
 
-        Raises SpoiltError: what was kept of the audit before is not to be had; so may `verdict`.
+        Raises CacheCorruptError: the cache of the previous audit is unreadable; `evaluate_rules` may raise it
+        too.
         """
-        stored = self.tree_cache.load("ledger", StoredFacts) if previous is not None else None
+        stored = self.tree_cache.load("fact-store", StoredFacts) if previous is not None else None
         previous_stats: Mapping[str, FileStat] = {}
         racy_files = frozenset[str]()
         if (
@@ -119,8 +120,8 @@ class AnalysisRun:
             self.fact_store.remove_file(path)
         jobs = [
             (path, self.fact_store.known_digest(path))
-            for path, stamp in self.snapshot.file_stats.items()
-            if previous_stats.get(path) != stamp or path in racy_files
+            for path, file_stat in self.snapshot.file_stats.items()
+            if previous_stats.get(path) != file_stat or path in racy_files
         ]
         done_count = analyzed_count = 0
 
@@ -148,29 +149,31 @@ class AnalysisRun:
             for path, known_digest in jobs:
                 on_result(path, self.analyze_file(path, known_digest))
         else:
-            # The largest first, so that none is left for the end.
+            # Largest first, so that no long job is left for the end.
             jobs.sort(key=lambda job: self.snapshot.file_stats[job[0]].size, reverse=True)
-            # One edit is read before the pipes and processes of many are even loaded.
+            # Audits of one edit do not load the modules for pipes and processes.
             from argosy.refit.core.parallel_analysis import analyze_files  # noqa: PLC0415
 
             load_rules_here = partial(load_available_rules, has_fleet=self.fleet is not None)
             analyze_files(self.root, jobs, processes, on_result, load_rules_here)
 
     def analyze_file(self, path: str, known_digest: bytes) -> FileResult | None:
-        """Read a file by no more rules than look at it; one that Python cannot run by all."""
+        """Analyze a file with only the rules that apply to it; use all rules if Python cannot run it."""
         data = read_source_bytes(os.path.join(self.root, path))
         if path.endswith(".py") and isinstance(data, bytes):
             relevant = [
-                sketch
-                for sketch in self.catalog.rule_manifests
-                if sketch.has_file_check
-                and (not sketch.required_words or has_any(data, sketch.required_words))
+                manifest
+                for manifest in self.catalog.rule_manifests
+                if manifest.has_file_check
+                and (not manifest.required_words or has_any(data, manifest.required_words))
             ]
             name = os.path.basename(path)
             kinds = [
-                sketch.load() for sketch in self.catalog.fact_manifests if sketch.only_filename in ("", name)
+                manifest.load()
+                for manifest in self.catalog.fact_manifests
+                if manifest.only_filename in ("", name)
             ]
-            result = self._analyze_with([sketch.load() for sketch in relevant], kinds, path, known_digest)
+            result = self._analyze_with([manifest.load() for manifest in relevant], kinds, path, known_digest)
             if result is None or result.unparsed is None:
                 return result
         rules = load_available_rules(has_fleet=self.fleet is not None)
@@ -183,7 +186,7 @@ class AnalysisRun:
         return FileAnalyzer(self.root, rules, kinds).analyze(path, known_digest)
 
     def evaluate_rules(self, processes: int = 1) -> AuditResult:
-        """Ask the rules that look at several files, in so many processes, and return all findings."""
+        """Evaluate the cross-file rules in up to `processes` processes, and return all findings."""
         fact_store = self.fact_store
         unparsed = dict(sorted(fact_store.unparsed.items()))
         tree = SourceTree(
@@ -199,8 +202,8 @@ class AnalysisRun:
             [msgspec.msgpack.encode(self.snapshot.directory_entries), msgspec.msgpack.encode(stages)]
         )
         scheduler = _RuleScheduler(tree, fact_store, self.base_digest, self.failures)
-        self.failures += [item for held in fact_store.failures.values() for item in held]
-        scheduler.run([sketch for sketch in self.catalog.rule_manifests if sketch.is_cross_file], processes)
+        self.failures += [item for failures in fact_store.failures.values() for item in failures]
+        scheduler.run([item for item in self.catalog.rule_manifests if item.is_cross_file], processes)
         self.path_checks_by_rule = scheduler.path_checks_by_rule
         self.failed_rules = scheduler.failed_rules
         for path_checks in scheduler.path_checks_by_rule.values():
@@ -219,13 +222,13 @@ class AnalysisRun:
         )
 
     def save(self, pairing_id: bytes) -> None:
-        """Write down what is known beside the verdict. twin: what the two are known by."""
+        """Store the facts that belong to the audit result. pairing_id: identifies the two as a pair."""
         self.fact_store.save(
             pairing_id, self.base_digest, self.ignored_findings, self.path_checks_by_rule, self.failed_rules
         )
 
     def iter_skipped_rules(self) -> Iterator[tuple[str, str]]:
-        """Yield the rules that were not asked, and why: those that something of this tree is for."""
+        """Yield the code of each skipped rule that is relevant for this tree, and the reason."""
         if self.previously_skipped is not None:
             yield from self.previously_skipped.items()
             return
@@ -240,9 +243,10 @@ class AnalysisRun:
 
 
 class _RuleOutput(msgspec.Struct, array_like=True):
-    """What a rule says of several files.
+    """The findings of one cross-file rule.
 
-    now: by path, None where it says what it said before. asked: of the disk, and the answers.
+    by_path: None where the stored findings are still valid. path_checks: the paths that the rule checked on
+    disk, with the answers.
     """
 
     code: str
@@ -252,7 +256,7 @@ class _RuleOutput(msgspec.Struct, array_like=True):
 
 
 def _group_by_facts(manifests: Iterable[RuleManifest]) -> list[list[RuleManifest]]:
-    """Return rules in groups, the largest first: those that read one kind of facts derive the same of it."""
+    """Group rules that read the same kinds of facts, since they share derived data; largest group first."""
     groups: list[list[RuleManifest]] = []
     for manifest in manifests:
         overlapping = [
@@ -266,9 +270,10 @@ def _group_by_facts(manifests: Iterable[RuleManifest]) -> list[list[RuleManifest
 
 
 class _RuleScheduler:
-    """Asks the rules that need facts, each only where what it looks at is not as it was.
+    """Evaluates cross-file rules, each only where its inputs have changed.
 
-    answers: what the disk said to each rule, by its code. failed: the codes of rules that failed somewhere.
+    path_checks_by_rule: by rule code, the paths that the rule checked on disk, with the answers.
+    failed_rules: the codes of rules that raised an error.
     """
 
     def __init__(
@@ -283,7 +288,7 @@ class _RuleScheduler:
         self._existing_paths: dict[str, bool] = {}
 
     def run(self, manifests: Iterable[RuleManifest], processes: int) -> None:
-        """Have the ledger know what rules find in the light of several files."""
+        """Update the findings of the cross-file rules in the fact store."""
         stale: list[RuleManifest] = []
         for manifest in manifests:
             path_checks = self.fact_store.path_checks(manifest.code)
@@ -295,7 +300,7 @@ class _RuleScheduler:
                 stale.append(manifest)
         groups = _group_by_facts(stale)
         if processes > 1 and len(groups) > 1 and len(self.tree.paths) >= _MIN_PARALLEL_FILES:
-            from argosy.refit.core.worker_pool import can_fork  # noqa: PLC0415 - one edit concerns few rules
+            from argosy.refit.core.worker_pool import can_fork  # noqa: PLC0415 - one edit needs few rules
 
             if can_fork():
                 self._run_in_processes(groups, processes)
@@ -304,20 +309,20 @@ class _RuleScheduler:
             self._record(self._evaluate(manifest))
 
     def _run_in_processes(self, groups: Sequence[Sequence[RuleManifest]], processes: int) -> None:
-        """Ask groups of rules in several processes, each of which begins with all that is known here."""
+        """Evaluate groups of rules in several processes, which are forked with all facts loaded."""
         from argosy.refit.core.worker_pool import map_in_processes  # noqa: PLC0415
 
         for manifest in (item for group in groups for item in group):
-            # What is spoilt is told here, and not by the end of a process.
+            # Loading here raises CacheCorruptError in this process instead of ending a worker.
             self.fact_store.cross_file_findings(manifest.code)
             for kind in manifest.fact_kinds:
                 self.fact_store.facts(kind)
 
         def run_group(job: bytes) -> bytes:
-            return msgspec.msgpack.encode([self._evaluate(sketch) for sketch in groups[int(job)]])
+            return msgspec.msgpack.encode([self._evaluate(manifest) for manifest in groups[int(job)]])
 
         def on_result(group_index: int, answer: bytes | int) -> None:
-            # What ended a process does here what it would have done without one.
+            # A group that ended its process is evaluated again in this one.
             data = run_group(b"%d" % group_index) if isinstance(answer, int) else answer
             for output in msgspec.msgpack.decode(data, type=list[_RuleOutput]):
                 self._record(output)
@@ -327,7 +332,7 @@ class _RuleScheduler:
         )
 
     def _evaluate(self, manifest: RuleManifest) -> _RuleOutput:
-        """Return what a rule says."""
+        """Evaluate one rule and return its output."""
         rule = manifest.load()
         output = _RuleOutput(rule.code, {}, {}, [])
         previous = self.fact_store.cross_file_findings(rule.code)
@@ -338,7 +343,7 @@ class _RuleScheduler:
             changed_files = self.fact_store.changed_files(kind.name for kind in rule.fact_kinds)
             own_facts = [self.fact_store.facts(kind.name) for kind in rule.fact_kinds]
             for path in self.tree.paths:
-                if any(path in held for held in own_facts):
+                if any(path in facts for facts in own_facts):
                     previous_findings = (
                         previous.get(path) if is_context_unchanged and path not in changed_files else None
                     )
@@ -365,22 +370,22 @@ class _RuleScheduler:
         previous_findings: CrossFileFindings | None,
         output: _RuleOutput,
     ) -> None:
-        """Take what a rule says of a path. kept: what it said before, where that still holds."""
+        """Add a rule's findings for a path to `output`. previous_findings: reused if they are still valid."""
         if previous_findings is not None and self.is_current(previous_findings.path_checks):
             output.by_path[path] = None
             output.path_checks.update(previous_findings.path_checks)
             return
         try:
             findings = tuple(rule.complete_findings(check(self.tree, path)))
-            # What an earlier rule asked for may stand behind what both derive of the tree.
+            # Derived data that rules share may rest on the path checks of an earlier rule.
             path_checks = {} if path else dict(self.tree.path_checks)
             output.by_path[path] = CrossFileFindings(findings, path_checks)
             output.path_checks.update(path_checks)
-        except Exception as error:  # a rule that fails is told, and stops no other
+        except Exception as error:  # a failing rule is reported and does not stop the others
             output.failures.append(RuleFailure(path, rule.code, describe_error(error)))
 
     def _record(self, output: _RuleOutput) -> None:
-        """Take in what a rule says."""
+        """Store the output of a rule."""
         previous = self.fact_store.cross_file_findings(output.code)
         self.path_checks_by_rule[output.code] = output.path_checks
         self.failures += output.failures
@@ -391,11 +396,11 @@ class _RuleScheduler:
         )
 
     def is_current(self, path_checks: Mapping[str, bool]) -> bool:
-        """Return whether the disk says of what a rule asked what it said then."""
+        """Return whether all path checks still give the same answers."""
         return all(self.has_path(path) is answer for path, answer in path_checks.items())
 
     def has_path(self, path: str) -> bool:
-        """Return what the disk says of a path; asked once."""
+        """Return whether a path exists; checked once a run."""
         if path not in self._existing_paths:
             self._existing_paths[path] = has_path(self.tree.root, path)
         return self._existing_paths[path]

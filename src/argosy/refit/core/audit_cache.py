@@ -1,4 +1,4 @@
-"""What an audit remembers of a tree between two runs."""
+"""The cache of an audit: what is stored about a tree between two runs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from argosy.source.python_source import Unparsed
 
 T = TypeVar("T")
 
-_MAX_TREES = 32  # trees that are remembered
-# The clock of a file system ticks each 4 to 10 ms: what was written within the same tick looks unchanged.
+_MAX_TREES = 32  # cached trees
+# File system clocks tick every 4 to 10 ms: two writes within one tick have equal timestamps.
 _RACY_WINDOW_NS = 50_000_000
 
 
 class AuditResult(msgspec.Struct, frozen=True, array_like=True):
-    """All that was found in a tree, before anybody selects from it.
+    """All findings of a tree, before any selection.
 
-    ignored: how many findings comments silence. refused: rules that could not be asked, and why, by code.
+    ignored_count: findings that comments suppress. skipped_rules: by code, why a rule could not run.
     """
 
     file_count: int
@@ -41,10 +41,10 @@ class AuditResult(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RuleCatalog(msgspec.Struct, frozen=True, array_like=True):
-    """What is to be known of the rules before they are loaded.
+    """The rule metadata that is needed before the rules are loaded.
 
-    names: globs of the files that they read beside `*.py`. titles: by code. rules: those that can be asked.
-    kinds: of the facts that these read of Python files.
+    file_patterns: globs of the files that rules read in addition to `*.py`. titles: by code. rule_manifests:
+    the available rules. fact_manifests: the kinds of facts that these rules read from Python files.
     """
 
     file_patterns: tuple[str, ...]
@@ -54,10 +54,10 @@ class RuleCatalog(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CachedAudit(msgspec.Struct, frozen=True, array_like=True):
-    """A tree as it was, and the verdict on it.
+    """A snapshot of a tree and its audit result.
 
-    twin: of the ledger that was kept with it. unsettled: files that may have changed since unnoticed. asked:
-    what rules asked the disk for beside the files that are read, and the answers.
+    pairing_id: that of the fact store written with it. racy_files: files that may have changed unnoticed
+    since the snapshot. path_checks: the paths that rules checked on disk, with the answers.
     """
 
     key: bytes
@@ -69,24 +69,24 @@ class CachedAudit(msgspec.Struct, frozen=True, array_like=True):
     result: AuditResult
 
     def is_valid(self, root: str, snapshot: TreeSnapshot) -> bool:
-        """Return whether nothing has changed that the verdict hangs on."""
+        """Return whether nothing has changed that the result depends on."""
         if self.snapshot != snapshot or self.racy_files:
             return False
         return all(has_path(root, path) is answer for path, answer in self.path_checks.items())
 
 
 class CrossFileFindings(msgspec.Struct, frozen=True, array_like=True):
-    """What a rule said in the light of several files. asked: of the disk, and the answers."""
+    """The findings of a cross-file rule. path_checks: the paths it checked on disk, with the answers."""
 
     findings: tuple[Finding, ...]
     path_checks: dict[str, bool] = {}
 
 
 class TreeCache:
-    """The memory of one tree, audited in one way.
+    """The cache of one tree, audited with one set of exclusions.
 
-    folder: where memories are kept, None to keep none. Anything that is wrong with one is as if there were
-    none, and a folder that cannot be written costs time, not the audit.
+    cache_dir: None to store nothing. A corrupt cache counts as an empty one; a directory that cannot be
+    written costs time, and the audit goes on.
     """
 
     def __init__(self, cache_dir: Path | None, root: str, exclude: Iterable[str]) -> None:
@@ -95,7 +95,7 @@ class TreeCache:
         self._tree_dir = None if cache_dir is None else cache_dir / name
 
     def load(self, name: str, type_: type[T]) -> T | None:
-        """Return what was kept under a name, None when there is nothing of use."""
+        """Return the value stored as `name`, None when it is missing or cannot be decoded."""
         if self._tree_dir is None:
             return None
         try:
@@ -104,16 +104,15 @@ class TreeCache:
             return None
 
     def store(self, name: str, value: object) -> None:
-        """Keep a value under a name."""
+        """Store a value as `name`."""
         if self._tree_dir is None or self._cache_dir is None:
             return
         with contextlib.suppress(OSError):
             if not self._tree_dir.is_dir():
                 self._tree_dir.mkdir(parents=True, mode=0o700)
                 _evict_oldest(self._cache_dir)
-            path = (
-                self._tree_dir / os.urandom(16).hex()
-            )  # `tempfile` would take longer to load than this to write
+            # No `tempfile`: loading it takes longer than this write.
+            path = self._tree_dir / os.urandom(16).hex()
             try:
                 with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                     file.write(msgspec.msgpack.encode(value))
@@ -123,7 +122,7 @@ class TreeCache:
                 raise
 
     def store_versioned(self, name: str, value: object) -> str:
-        """Keep a value under a new name that begins with `name`, and return that; earlier ones go."""
+        """Store a value under a new name that begins with `name`, delete older ones, and return the name."""
         versioned_name = f"{name}-{os.urandom(8).hex()}"
         self.store(versioned_name, value)
         if self._tree_dir is not None:
@@ -135,18 +134,18 @@ class TreeCache:
 
 
 def default_cache_dir() -> Path:
-    """Return where audits keep what they remember."""
+    """Return the default directory of audit caches."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(home) / "argosy" / "audit"
 
 
 def code_fingerprint() -> bytes:
-    """Return what tells one version of the rules, and of what they read with, from another.
+    """Return a digest that changes with the code of the rules and of the modules they use.
 
-    Taken from the stamps of the files: reading them all would take longer than looking at a tree.
+    It is taken from the metadata of the files: reading them all takes longer than scanning a tree.
     """
     digest = blake2b(sys.version.encode(), digest_size=16)
-    pending = [str(Path(argosy.__file__).parent / room) for room in ("fleet", "refit", "source")]
+    pending = [str(Path(argosy.__file__).parent / package) for package in ("fleet", "refit", "source")]
     while pending:
         with os.scandir(pending.pop()) as listing:
             for entry in sorted(listing, key=lambda entry: entry.name):
@@ -161,21 +160,21 @@ def code_fingerprint() -> bytes:
 
 
 def digest_of(parts: Iterable[bytes]) -> bytes:
-    """Return what tells these parts, in this order, from any others."""
+    """Return a digest of the parts, in this order; different splits of equal bytes give different digests."""
     materialized = list(parts)
-    # The lengths first: so there is one copy and one pass, where a call for each part would cost more.
+    # All lengths come first: one copy and one pass are cheaper than a call for each part.
     digest = blake2b(array("Q", [len(materialized), *map(len, materialized)]).tobytes(), digest_size=16)
     digest.update(b"".join(materialized))
     return digest.digest()
 
 
 def find_racy_files(snapshot: TreeSnapshot, scanned_at_ns: int) -> frozenset[str]:
-    """Return the files that were written so shortly before `taken_ns` that the next write may not show."""
+    """Return the files written so shortly before `scanned_at_ns` that a later write may go unnoticed."""
     threshold_ns = scanned_at_ns - _RACY_WINDOW_NS
     return frozenset(
         path
-        for path, stamp in snapshot.file_stats.items()
-        if max(stamp.mtime_ns, stamp.ctime_ns) >= threshold_ns
+        for path, file_stat in snapshot.file_stats.items()
+        if max(file_stat.mtime_ns, file_stat.ctime_ns) >= threshold_ns
     )
 
 

@@ -1,4 +1,4 @@
-"""The fleet file that a tree is compared with: read once for as long as it stays as it is."""
+"""The fleet file that a tree is compared with, cached until it changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from argosy.refit.core.audit_cache import TreeCache
 
 
 class AuditedFleet(msgspec.Struct, frozen=True, array_like=True):
-    """A fleet file, read. key: tells its content, and the code that read it. faults: between its parts."""
+    """A loaded fleet file. key: identifies its content and the code that read it. faults: of the whole."""
 
     key: bytes
     fleet: Fleet
@@ -18,14 +18,14 @@ class AuditedFleet(msgspec.Struct, frozen=True, array_like=True):
 
 
 def load_audited_fleet(tree_cache: TreeCache, path: str, key: bytes) -> AuditedFleet:
-    """Return the fleet file at `path`, from memory where that knows it by `key`.
+    """Return the fleet file at `path`, from the cache if it was stored with `key`.
 
-    Raises InputError: the file cannot be read, or a value in it does not fit its key.
+    Raises InputError: the file cannot be read, or a value in it has the wrong type.
     """
     cached = tree_cache.load("fleet", AuditedFleet)
     if cached is not None and cached.key == key:
         return cached
-    # Most trees have no fleet file, and what reads YAML is slow to load.
+    # Most trees have no fleet file, and loading the YAML reader is slow.
     from argosy.fleet.loader import read_fleet  # noqa: PLC0415
 
     fleet, faults = read_fleet(path)

@@ -1,8 +1,8 @@
-"""A file of findings that are known and put up with for now. It can lose entries, and gain none.
+"""Baselines: files of known findings that are accepted for now. A baseline only shrinks.
 
-An entry is a path, a code and a symbol with a count, not a line, so that it holds while the code around it
-moves. What was there before a team began to use the audit goes into it once; every finding that is
-mended leaves it for good.
+An entry has a path, a code, a symbol and a count, and no line, so that it stays valid while the code around
+it changes. Existing findings are written to it once, when a team starts to use the audit; a finding that is
+fixed is removed for good.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FindingKey = tuple[str, str, str]
 
 
 class BaselineEntry(msgspec.Struct, frozen=True, order=True):
-    """Findings that are known: `count` of them at one symbol of one file."""
+    """`count` known findings at one symbol of one file."""
 
     path: str
     code: str
@@ -36,7 +36,7 @@ class _BaselineFile(msgspec.Struct, frozen=True):
 
 
 class BaselineComparison(msgspec.Struct, frozen=True):
-    """Findings held against a baseline. gone: entries that nothing was found for any more, or less."""
+    """Findings compared with a baseline. resolved: entries with fewer findings than their count."""
 
     new: tuple[Finding, ...]
     known_count: int
@@ -46,24 +46,24 @@ class BaselineComparison(msgspec.Struct, frozen=True):
 def load_baseline(path: Path) -> tuple[BaselineEntry, ...]:
     """Return the entries of a baseline file.
 
-    Raises InputError: it cannot be read, or is none.
+    Raises InputError: it cannot be read, or is not a baseline.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=_BaselineFile).findings
     except OSError as error:
-        hint = f"`--baseline {path} --write-baseline` makes one of what is found now"
+        hint = f"`--baseline {path} --write-baseline` writes one"
         raise InputError(
             Fault(str(path), "no-baseline", f"the baseline cannot be read: {error.strerror}", hint)
         ) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        message = f"this is no baseline of an audit: {error}"
+        message = f"not a baseline of `argosy audit`: {error}"
         raise InputError(
-            Fault(str(path), "bad-baseline", message, 'expected `"argosy": "baseline/1"`')
+            Fault(str(path), "invalid-baseline", message, 'expected `"argosy": "baseline/1"`')
         ) from None
 
 
 def compare_to_baseline(findings: Iterable[Finding], entries: Sequence[BaselineEntry]) -> BaselineComparison:
-    """Return which findings a baseline does not know; of several at one symbol the last ones count as new."""
+    """Return the findings that a baseline does not cover; of several at one symbol the last are new."""
     remaining = Counter[FindingKey]()
     for entry in entries:
         remaining[entry.path, entry.code, entry.symbol] += entry.count
@@ -81,7 +81,7 @@ def compare_to_baseline(findings: Iterable[Finding], entries: Sequence[BaselineE
 
 
 def build_entries(findings: Iterable[Finding]) -> tuple[BaselineEntry, ...]:
-    """Return the entries that know all of `findings`."""
+    """Return the entries that cover all of `findings`."""
     counts = Counter((item.path, item.code, item.symbol) for item in findings)
     return tuple(sorted(BaselineEntry(*key, count) for key, count in counts.items()))
 
@@ -89,7 +89,7 @@ def build_entries(findings: Iterable[Finding]) -> tuple[BaselineEntry, ...]:
 def remove_resolved(
     entries: Sequence[BaselineEntry], resolved: Sequence[BaselineEntry]
 ) -> tuple[BaselineEntry, ...]:
-    """Return a baseline without what has gone."""
+    """Return a baseline without its resolved entries."""
     resolved_counts = {(entry.path, entry.code, entry.symbol): entry.count for entry in resolved}
     remaining = (
         (entry, entry.count - resolved_counts.get((entry.path, entry.code, entry.symbol), 0))

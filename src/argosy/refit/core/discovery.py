@@ -1,4 +1,4 @@
-"""Which files a tree has, and what the file system says of each; nothing is opened."""
+"""Finds the files of a tree and their metadata; opens no file."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import msgspec
 
 # Folders that no audit enters.
 SKIPPED_DIRECTORIES = frozenset({".git", ".argosy"})
-# What an import may find in a folder beside sources and folders.
+# What an import may find in a folder besides sources and folders.
 _IMPORTABLE_SUFFIXES = (".py", ".so", ".pyd", ".pyc")
 
 
 class FileStat(msgspec.Struct, frozen=True, array_like=True):
-    """What tells that a file is as it was, without opening it."""
+    """Metadata that shows without opening a file whether it has changed."""
 
     size: int
     mtime_ns: int
@@ -27,12 +27,12 @@ class FileStat(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TreeSnapshot(msgspec.Struct, frozen=True):
-    """A tree at one moment.
+    """The files of a tree at one moment.
 
-    stamps: the files, by path relative to the root, with `/`. entries: what each folder holds that an
-    import may lead to, name to is-a-folder; links are followed for this, and never walked.
-    unreadable: folders that could not be listed, and why. environments: virtual environments
-    within, by path: their files are none of the tree's own.
+    file_stats: by path relative to the root, with `/`. directory_entries: the importable entries of each
+    folder, name to is-a-folder; links count, but are not followed. unreadable: folders that could not be
+    listed, and why. virtual_environments: paths of virtual environments in the tree, whose files are not the
+    project's own.
     """
 
     file_stats: dict[str, FileStat]
@@ -42,11 +42,11 @@ class TreeSnapshot(msgspec.Struct, frozen=True):
 
 
 def scan_tree(root: str, patterns: Iterable[str] = (), exclude: Iterable[str] = ()) -> TreeSnapshot:
-    """Return what lies below `root`: `*.py`, and other files that fit one of the globs `names`.
+    """Return the files below `root`: `*.py`, and other files that match one of the globs `patterns`.
 
-    exclude: globs; one with a `/` is held against the whole relative path, one without against every
-    part of it. Links are not followed, so a circle of them is no matter. Never raises: what goes while
-    it is looked at was not there.
+    exclude: globs; one with a `/` is matched against the whole relative path, one without against each part
+    of it. Links are not followed, so cycles do no harm. Never raises: files that disappear during the scan
+    are left out.
     """
     scanner = _TreeScanner(FilePatterns(patterns), _build_exclusion(exclude))
     pending = [(root, "")]
@@ -70,7 +70,7 @@ class _TreeScanner:
         self.virtual_environments: list[str] = []
 
     def scan_directory(self, directory: str, path: str) -> list[tuple[str, str]]:
-        """Read one folder, and return those within it."""
+        """Scan one folder, and return its subfolders."""
         try:
             with os.scandir(directory) as listing:
                 found = sorted(listing, key=lambda entry: entry.name)
@@ -99,7 +99,7 @@ class _TreeScanner:
                 else:
                     self.add_file(entry, inner_path, importable)
             except OSError:
-                continue  # gone meanwhile, or a link to itself
+                continue  # deleted meanwhile, or a link to itself
         self.directory_entries[path] = importable
         if "pyvenv.cfg" in {entry.name for entry in found}:
             self.virtual_environments.append(path)
@@ -131,18 +131,18 @@ def _is_utf8(name: str) -> bool:
 
 
 def has_path(root: str, path: str) -> bool:
-    """Return whether there is a file or folder at `path`, relative to `root`, or one that fits."""
+    """Return whether a file or folder exists at `path`, relative to `root`, or matches it as a glob."""
     if any(char in path for char in "*?["):
         return next(glob.iglob(path, root_dir=root), None) is not None
     return os.path.exists(os.path.join(root, path))
 
 
 class FilePatterns:
-    """Globs of files: one without a `/` is held against the name, one with against the end of the path."""
+    """Globs of files: one without a `/` is matched against the name, others against the end of the path."""
 
     def __init__(self, globs: Iterable[str]) -> None:
         unique = sorted(set(globs))
-        # To make one pattern of them all takes longer than to use it: few need one.
+        # Compiling a pattern costs more than it saves, and few globs need one.
         star_globs = [item for item in unique if "?" not in item and "[" not in item]
         other_globs = [item for item in unique if item not in star_globs]
         self._name_parts = [item.split("*") for item in star_globs if "/" not in item]
@@ -155,7 +155,7 @@ class FilePatterns:
         )
 
     def is_match(self, path: str, name: str) -> bool:
-        """Return whether a file fits one of the globs. name: the last part of `path`."""
+        """Return whether a file matches one of the globs. name: the last part of `path`."""
         if any(_is_star_match(name, parts) for parts in self._name_parts):
             return True
         if any(_is_star_match(f"/{path}", parts) for parts in self._path_parts):
@@ -165,7 +165,7 @@ class FilePatterns:
 
 
 def _is_star_match(text: str, parts: list[str]) -> bool:
-    """Return whether a text fits a glob of stars, given as what is between them."""
+    """Return whether a text matches a glob that has only stars, given as the parts between them."""
     first, last = parts[0], parts[-1]
     if not text.endswith(last) or not text.startswith(first):
         return False

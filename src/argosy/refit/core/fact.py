@@ -1,4 +1,4 @@
-"""Kinds of facts: what each file tells the rules that look at all of them."""
+"""Kinds of facts: small data taken from each file, for rules that check all files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 class FactKind(Generic[T]):
-    """A kind of facts: small data that is taken from every file once, kept, and read by rules of the tree.
+    """A kind of facts: small data, collected once from every file and stored, for cross-file rules.
 
-    name: unique, a noun. type: what a file yields: a msgspec struct or any type that msgspec encodes.
-    collect: takes it from a Python file, None when there is nothing to tell. collect_broken: the same for one
-    that does not parse; collect_text: for other files whose names fit one of the globs `names`. only: the one
-    name of the Python files that it is taken from; empty for any.
+    name: unique, a noun. type_: the type of a fact, a msgspec struct or any type that msgspec encodes.
+    collect: takes it from a Python file, None when there is none. collect_broken: takes it from a file that
+    does not parse. collect_text: takes it from other files that match one of `file_patterns`. only_filename:
+    the only name of the Python files to collect from; empty for any.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class FactKind(Generic[T]):
         self._encoder = msgspec.msgpack.Encoder(order="deterministic")
 
     def encode(self, fact: T) -> bytes:
-        """Return the bytes that are kept of a fact; equal facts have equal bytes."""
+        """Return the stored bytes of a fact; equal facts have equal bytes."""
         return self._encoder.encode(fact)
 
     def decode(self, data: bytes) -> T:

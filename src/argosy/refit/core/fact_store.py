@@ -1,8 +1,8 @@
-"""What is known of a tree's files from one audit to the next, decoded only where it is asked for.
+"""Stores the facts and findings of a tree between audits, and decodes them on demand.
 
-What a file tells alone is kept by file, facts are kept by kind, since a rule reads one kind of all files, and
-what rules said of several files is kept by rule. After one edit most of it is not even read: facts, and what
-was said of several files, are kept aside, each in a file that is named anew whenever something in it is.
+Results of single files are stored by file, facts by kind (a rule reads one kind from all files), and findings
+of cross-file rules by rule. After one edit most of it is not read: facts and cross-file findings are in
+entries of their own, each renamed whenever its content changes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ T = TypeVar("T")
 
 
 class FileRow(msgspec.Struct, frozen=True, array_like=True):
-    """One file.
+    """The stored result of one file.
 
-    digest: of its content. findings: of rules that look at it alone. marks: of its facts, by kind.
+    digest: of its content. findings: of the rules that check single files. fact_digests: by kind.
     """
 
     digest: bytes
@@ -37,13 +37,13 @@ class FileRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StoredFacts(msgspec.Struct, array_like=True):
-    """A ledger between two audits.
+    """The fact store as written by an audit.
 
-    twin: of the verdict that was kept with it. rows, ignores, failures: by path. facts: the name of what is
-    kept of them. linked: the name of what rules said of several files, of those in codes; asked: what the
-    disk was asked for, by the rule's code. failed: codes of rules to ask again. base: what all rules of
-    several files were asked about. silenced: findings that comments silence. is_single: no finding comes from
-    two places.
+    pairing_id: that of the audit result written with it. rows, ignores, failures: by path. facts_entry: the
+    cache entry of the facts. cross_file_entry: the cache entry of the cross-file findings, of the rules in
+    cross_file_codes. path_checks: the paths checked on disk, by rule code. failed_rules: codes of rules to
+    evaluate again. base_digest: of the inputs that all cross-file rules share. ignored_findings: findings
+    that comments suppress. has_unique_findings: no finding is reported by two rules or for two files.
     """
 
     key: bytes
@@ -78,15 +78,15 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], raw: Raw) -> T:
 
 
 class CacheCorruptError(Exception):
-    """What was kept aside is not there, or not as it was written; its text is the name."""
+    """A cache entry is missing or cannot be decoded; the text is its name."""
 
 
 class FactStore:
-    """The files of a tree, and what rules said of them.
+    """The facts of a tree's files, and the findings of its rules.
 
-    memory: where it is kept. stored: the ledger of the audit before, None for an empty one. unparsed: the
-    files that Python could not run then. findings: all that was told then.
-    Whatever asks for facts, or for what rules said, may raise SpoiltError.
+    tree_cache: where it is stored. stored: the store of the previous audit, None for an empty one. unparsed:
+    the files that Python could not run then. findings: all findings of the previous audit. Every method that
+    reads facts or cross-file findings may raise CacheCorruptError.
     """
 
     def __init__(
@@ -119,14 +119,14 @@ class FactStore:
         return self._rows.keys()
 
     def known_digest(self, path: str) -> bytes:
-        """Return the digest of a file as it was, empty for one that is new."""
+        """Return the stored digest of a file, empty for a new one."""
         row = self._row(path)
         return b"" if row is None else row.digest
 
     def add_file(
         self, path: str, result: FileResult, kinds: Mapping[str, FactKind[Any]] | None = None
     ) -> None:
-        """Take in what was read of a file. kinds: of its facts, to find what has but moved."""
+        """Store the result of a file. kinds: of its facts, to detect facts whose lines have shifted."""
         fact_digests = {kind: blake2b(fact, digest_size=16).digest() for kind, fact in result.facts.items()}
         self._replace_facts(path, fact_digests, result.facts, kinds or {})
         self._rows[path] = FileRow(result.digest, result.findings, fact_digests)
@@ -139,7 +139,7 @@ class FactStore:
             self.failures[path] = result.failures
 
     def remove_file(self, path: str) -> None:
-        """Forget a file that has gone."""
+        """Remove a deleted file."""
         self._replace_facts(path, {}, {}, {})
         del self._rows[path]
 
@@ -173,7 +173,7 @@ class FactStore:
     def _find_line_shifts(
         self, path: str, facts: Mapping[str, bytes], kinds: Mapping[str, FactKind[Any]]
     ) -> set[str]:
-        """Return the kinds of which a file's facts are as they were, but for their lines."""
+        """Return the kinds for which a file's facts differ in nothing but line numbers."""
         found: set[str] = set()
         for name in facts.keys() & kinds.keys():
             kind, old = kinds[name], self.facts(name).get(path)
@@ -206,20 +206,20 @@ class FactStore:
     # -- facts -----------------------------------------------------------------------------------------
 
     def facts(self, kind: str) -> dict[str, bytes]:
-        """Return the facts of one kind by path, as they are kept."""
+        """Return the encoded facts of one kind by path."""
         found = self._facts.setdefault(kind, {})
         if isinstance(found, Raw):
             found = self._facts[kind] = _decode(_FACTS_DECODER, found)
         return found
 
     def changed_files(self, kinds: Iterable[str]) -> set[str]:
-        """Return the files whose facts of one of these kinds are others than before, wherever they stand."""
+        """Return the files whose facts of one of these kinds have changed in more than line numbers."""
         return {path for kind in kinds for path in self._changed_files.get(kind, ())}
 
-    # -- what rules said -------------------------------------------------------------------------------
+    # -- findings of rules --------------------------------------------------------------------------------
 
     def is_unchanged(self, code: str, base_digest: bytes, kinds: Iterable[str]) -> bool:
-        """Return whether all that a rule was asked about is as it was; the disk may say otherwise."""
+        """Return whether a rule's stored inputs are unchanged; paths on disk are not checked."""
         return (
             base_digest == self._previous.base_digest
             and code in self._previous.cross_file_codes
@@ -227,13 +227,13 @@ class FactStore:
         )
 
     def has_failed(self, code: str) -> bool:
-        """Return whether a rule failed somewhere."""
+        """Return whether a rule raised an error in the previous audit."""
         return code in self._previous.failed_rules
 
     def shift_lines(self, code: str, kinds: Collection[str]) -> bool:
-        """Move along what a rule said, and return whether all of it could be; the rest is forgotten.
+        """Update line numbers in a rule's findings, and return whether all could be; the others are dropped.
 
-        kinds: of the facts that it reads.
+        kinds: of the facts that the rule reads.
         """
         if not self._shifted_facts.has_shifted(kinds):
             return True
@@ -259,18 +259,18 @@ class FactStore:
         return is_complete
 
     def path_checks(self, code: str) -> Mapping[str, bool]:
-        """Return what a rule asked the disk for, and the answers."""
+        """Return the paths that a rule checked on disk, with the answers."""
         return self._previous.path_checks.get(code, {})
 
     def cross_file_findings(self, code: str) -> dict[str, CrossFileFindings]:
-        """Return what a rule said by path, under an empty path what it said of the whole tree."""
+        """Return a rule's findings by path; those of the whole tree have an empty path."""
         found = self._cross_file.setdefault(code, {})
         if isinstance(found, Raw):
             found = self._cross_file[code] = _decode(_CROSS_FILE_DECODER, found)
         return found
 
     def record_cross_file(self, code: str, current: dict[str, CrossFileFindings]) -> None:
-        """Take in what a rule says now."""
+        """Replace a rule's findings with the current ones."""
         previous = self.cross_file_findings(code)
         self._has_new_cross_file = self._has_new_cross_file or current.keys() != previous.keys()
         self._has_new_cross_file = self._has_new_cross_file or any(
@@ -282,10 +282,10 @@ class FactStore:
             self._added_findings += () if previous.get(path) is new else new.findings
         self._cross_file[code] = current
 
-    # -- all of it -------------------------------------------------------------------------------------
+    # -- the whole store ----------------------------------------------------------------------------------
 
     def all_findings(self) -> list[Finding]:
-        """Return every finding once, those that were told before first."""
+        """Return every finding once, those of the previous audit first."""
         if self._has_unique_findings:
             removed = set(self._removed_findings)
             every = (
@@ -299,8 +299,8 @@ class FactStore:
             every += [
                 item
                 for code in self._cross_file
-                for held in self.cross_file_findings(code).values()
-                for item in held.findings
+                for cross_file in self.cross_file_findings(code).values()
+                for item in cross_file.findings
             ]
         unique = dict.fromkeys(every)
         self._has_unique_findings = len(unique) == len(every)
@@ -318,7 +318,7 @@ class FactStore:
         path_checks: Mapping[str, Mapping[str, bool]],
         failed_rules: Iterable[str],
     ) -> None:
-        """Write down all that is known; `findings` has been asked before."""
+        """Write the store; call `all_findings` first."""
         facts_entry, cross_file_entry, cross_file_codes = (
             self._previous.facts_entry,
             self._previous.cross_file_entry,
@@ -328,15 +328,15 @@ class FactStore:
             facts_entry = self._tree_cache.store_versioned("facts", self._facts)
         if self._has_new_cross_file:
             cross_file_entry, cross_file_codes = (
-                self._tree_cache.store_versioned("linked", self._cross_file),
+                self._tree_cache.store_versioned("cross-file", self._cross_file),
                 tuple(self._cross_file),
             )
         self._tree_cache.store(
-            "ledger",
+            "fact-store",
             StoredFacts(
                 key=self._previous.key,
                 pairing_id=pairing_id,
-                # Each is written as the bytes that it was, or those that it has now.
+                # Unchanged rows are still the encoded bytes.
                 rows=self._rows,  # type: ignore[arg-type]
                 facts_entry=facts_entry,
                 cross_file_entry=cross_file_entry,

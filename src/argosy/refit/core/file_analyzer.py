@@ -1,4 +1,4 @@
-"""How one file is read: by which rules, for which facts, and what it silences."""
+"""Analyzes one file: runs the rules, collects the facts, and reads the ignore comments."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class FileAnalyzer:
-    """Reads files by the rules that there are; one for each process. kinds: those of the rules, if None."""
+    """Analyzes files with the given rules; one for each process. kinds: default is those of the rules."""
 
     def __init__(
         self, root: str, rules: Sequence[Rule], kinds: Sequence[FactKind[Any]] | None = None
@@ -63,11 +63,11 @@ class FileAnalyzer:
         ]
 
     def analyze(self, path: str, known_digest: bytes = b"") -> FileResult | None:
-        """Return what there is to keep of one file, None when its digest is still `known`; never raises."""
+        """Return the result of one file, None if its digest is still `known_digest`; never raises."""
         return self.analyze_batch([(path, known_digest)])[0]
 
     def analyze_batch(self, jobs: Sequence[FileJob]) -> list[FileResult | None]:
-        """Return what there is to keep of each of several files; rules that can look at them in one go."""
+        """Return the results of several files; rules with `check_texts` see them all at once."""
         partial_results = [self._analyze_alone(path, known) for path, known in jobs]
         pending_texts = [item for item in partial_results if isinstance(item, _PendingText)]
         for rule, check, patterns in self.batch_rules:
@@ -80,8 +80,8 @@ class FileAnalyzer:
         return [item.build() if isinstance(item, _PendingText) else item for item in partial_results]
 
     def is_batched(self, path: str) -> bool:
-        """Return whether a rule looks at the file at `path` in one go with others."""
-        return any(names.is_match(path, os.path.basename(path)) for _, _, names in self.batch_rules)
+        """Return whether a rule checks the file at `path` together with others."""
+        return any(patterns.is_match(path, os.path.basename(path)) for _, _, patterns in self.batch_rules)
 
     def _analyze_alone(self, path: str, known_digest: bytes) -> FileResult | _PendingText | None:
         data = read_source_bytes(os.path.join(self.root, path))
@@ -98,7 +98,7 @@ class FileAnalyzer:
             )
 
     def unreadable_result(self, path: str, reason: str) -> FileResult:
-        """Return what there is to keep of a file that could not be read."""
+        """Return the result of a file that could not be read."""
         builder = _ResultBuilder(path)
         unparsed = Unparsed(path, 1, 1, reason, "read")
         if path.endswith(".py"):
@@ -155,7 +155,7 @@ class FileAnalyzer:
 
 
 class _ResultBuilder:
-    """What comes together while one file is read; a rule that fails does not stop the others."""
+    """Collects the result of one file; a failing rule does not stop the others."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -166,7 +166,7 @@ class _ResultBuilder:
     def run_guarded(self, code: str, function: Callable[[], T]) -> T | None:
         try:
             return function()
-        except Exception as error:  # a rule that fails is told, and stops neither the others nor the audit
+        except Exception as error:  # a failing rule is reported and stops neither the others nor the audit
             self.failures.append(RuleFailure(self.path, code, describe_error(error)))
             return None
 
@@ -185,7 +185,7 @@ class _ResultBuilder:
 
 
 class _PendingText(NamedTuple):
-    """A text of which all is read but what rules say that look at several."""
+    """A text file that waits for the rules that check several at once."""
 
     builder: _ResultBuilder
     file: TextFile
@@ -200,7 +200,7 @@ def _run_batch_rule(
     check: Callable[[Sequence[TextFile]], Sequence[Iterable[Finding]]],
     pending_texts: Sequence[_PendingText],
 ) -> None:
-    """Have a rule look at several texts; one that fails for all is told at the first."""
+    """Check several texts with one rule; if it fails for all, the failure is reported at the first."""
     if pending_texts:
         findings_by_file = pending_texts[0].builder.run_guarded(
             rule.code, lambda: check([item.file for item in pending_texts])
@@ -214,7 +214,7 @@ def _encode_fact(kind: FactKind[Any], fact: object) -> bytes | None:
 
 
 def describe_error(error: Exception) -> str:
-    """Return an error with the place that raised it."""
+    """Return an error with the location that raised it."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -225,10 +225,10 @@ def describe_error(error: Exception) -> str:
 
 
 def find_ignore_comments(data: bytes, *, is_python: bool = True) -> tuple[IgnoreComment, ...]:
-    """Return the comments that silence findings.
+    """Return the comments that suppress findings.
 
-    `# argosy: ignore[Z301, S] why` is about its own line, or about the next one when it stands alone;
-    without codes about all; `ignore-file` about the whole file.
+    `# argosy: ignore[Z301, S] why` applies to its own line, or to the next line when it stands alone; without
+    codes it applies to all rules; `ignore-file` applies to the whole file.
     """
     if _IGNORE_MARKER not in data:
         return ()
@@ -248,7 +248,7 @@ def find_ignore_comments(data: bytes, *, is_python: bool = True) -> tuple[Ignore
 
 
 def _tokenized_comments(data: bytes) -> Iterator[tuple[int, str]] | None:
-    """Return the comments of a source with their lines, None where it cannot be cut into tokens."""
+    """Return the comments of a source with their lines, None if it cannot be tokenized."""
     try:
         tokens = list(tokenize.tokenize(io.BytesIO(data).readline))
     except (SyntaxError, tokenize.TokenError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What is kept of one file once it has been read."""
+"""The stored result of analyzing one file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from argosy.source.python_source import Unparsed
 
 
 class FileResult(msgspec.Struct, frozen=True, array_like=True):
-    """All that an audit needs of a file for as long as it stays as it is.
+    """All that an audit needs from a file until it changes.
 
-    digest: of its content. unparsed: why Python cannot run it, None for one that it can; a tree there is
-    unless the stage is `read` or `parse`. facts: by kind, as bytes.
+    digest: of its content. unparsed: why Python cannot run it, None if it can; the file has a syntax tree
+    unless the stage is `read` or `parse`. facts: encoded, by kind.
     """
 
     digest: bytes

@@ -1,4 +1,4 @@
-"""What an audit says: one fault at one place, and the account of a whole tree."""
+"""The results of an audit: findings, failures of rules, and comments that suppress findings."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ FindingAction = Literal["", "auto", "review", "report"]
 
 
 class Finding(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
-    """One thing that a rule found.
+    """One fault that a rule found.
 
-    path: relative to the root of the audit, with `/`. line, column: counted from 1, in characters.
-    symbol: what it is about (a class and function such as `Translator.start`, or a name); baselines know
-    a finding by path, symbol and code, never by its line. action: `auto` where a refit may change it on
-    its own, `review` where it can propose a change, `report` where a person has to. A rule leaves `code`
-    and `action` empty to have its own. group: findings that belong together, such as copies of one function.
+    path: relative to the root of the audit, with `/`. line, column: counted from 1, in characters. symbol:
+    what it is about (a class and function such as `Translator.start`, or a name); baselines identify a
+    finding by path, symbol and code, never by its line. action: `auto` where a refit may change it by itself,
+    `review` where it can propose a change, `report` where a person has to decide. A rule leaves `code` and
+    `action` empty to get its own. group: findings that belong together, such as copies of one function.
     """
 
     path: str
@@ -30,12 +30,12 @@ class Finding(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     group: str = ""
 
     def key(self) -> tuple[str, str, str]:
-        """Return what a baseline and a ledger know this by."""
+        """Return what identifies the finding in a baseline."""
         return self.path, self.symbol, self.code
 
 
 class RuleFailure(msgspec.Struct, frozen=True, order=True):
-    """A rule that failed on a file: a fault of argosy, told beside the findings. path: empty for the tree."""
+    """A rule that raised an error: a bug of argosy, reported with the findings. path: empty for the tree."""
 
     path: str
     code: str
@@ -43,12 +43,12 @@ class RuleFailure(msgspec.Struct, frozen=True, order=True):
 
 
 class IgnoreComment(msgspec.Struct, frozen=True, array_like=True):
-    """A comment that silences findings. line: 0 for the whole file. codes: empty for all."""
+    """A comment that suppresses findings. line: 0 for the whole file. codes: empty for all."""
 
     line: int
     codes: tuple[str, ...]
 
     def is_for(self, finding: Finding) -> bool:
-        """Return whether the comment is about `finding`; a letter stands for its family."""
+        """Return whether the comment applies to `finding`; a letter stands for its family."""
         is_here = self.line in (0, finding.line)
         return is_here and (not self.codes or any(finding.code.startswith(code) for code in self.codes))

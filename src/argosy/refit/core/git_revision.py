@@ -1,4 +1,4 @@
-"""What a tree has that a revision of it in git has not."""
+"""Finds the files of a tree that differ from a git revision."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from argosy.source.git_tree import run_git
 
 
 def find_changed_files(root: str, revision: str) -> frozenset[str]:
-    """Return the files below `root` that are not as where `revision` and HEAD parted, relative to `root`.
+    """Return the files below `root` that differ from the merge base of `revision` and HEAD, relative to it.
 
-    Untracked files count, ignored ones do not; what is committed, staged or only written is the same.
+    Untracked files count, ignored ones do not; committed, staged and unstaged changes count alike.
 
-    Raises InputError: `root` is in no work tree of git, or git does not know the revision.
-    Raises MissingError: there is no git.
+    Raises InputError: `root` is not in a git work tree, or git does not know the revision. Raises
+    MissingError: git is not installed.
     """
     commit = _run_git(
         root, revision, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"
@@ -20,7 +20,7 @@ def find_changed_files(root: str, revision: str) -> frozenset[str]:
     try:
         base = _run_git(root, revision, "merge-base", commit, "HEAD").strip()
     except InputError:
-        base = commit  # no common past, or no HEAD yet
+        base = commit  # no common ancestor, or no HEAD yet
     listed = _run_git(
         root, revision, "diff", "--name-only", "-z", "--no-ext-diff", "--relative", base, "--", "."
     )
@@ -32,12 +32,10 @@ def _run_git(root: str, revision: str, *arguments: str) -> str:
     try:
         process = run_git(root, *arguments)
     except FileNotFoundError:
-        message = "`--since` needs git, and there is none on PATH"
-        raise MissingError(
-            Fault("--since", "no-git", message, "install git, or leave `--since` out")
-        ) from None
+        message = "`--since` needs git, which is not on PATH"
+        raise MissingError(Fault("--since", "no-git", message, "install git, or omit `--since`")) from None
     if process.returncode:
         error_line = process.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
-        message = f"git cannot tell what changed since `{revision}`: {error_line}"
-        raise InputError(Fault("--since", "no-revision", message, "name a commit, a branch or a tag"))
+        message = f"git cannot find the changes since `{revision}`: {error_line}"
+        raise InputError(Fault("--since", "unknown-revision", message, "name a commit, a branch or a tag"))
     return process.stdout.decode("utf-8", "surrogateescape")

@@ -1,7 +1,7 @@
-"""hadolint, a linter of Dockerfiles, as a program beside argosy: where it is, and what it says of a text.
+"""Runs hadolint, a linter for Dockerfiles, if it is installed.
 
-It is never required. What a tree says about it is one file, `.hadolint.yaml` at the root; files of the user
-and variables are kept from it, so that the same tree has the same findings everywhere.
+It is optional. Its only configuration is `.hadolint.yaml` at the root of the tree; the user's files and
+environment variables are hidden from it, so that a tree has the same findings everywhere.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _TIMEOUT_S = 30.0
 
 
 class HadolintFinding(msgspec.Struct, frozen=True):
-    """One thing that it says. code: its own, such as `DL3008`; level: `error`, `warning`, `info`, `style`.
+    """One finding of hadolint. code: its own, such as `DL3008`. level: `error`, `warning`, `info` or `style`.
 
-    file: by the name that it was given.
+    file: the name that it was given.
     """
 
     code: str
@@ -40,7 +40,7 @@ class HadolintFinding(msgspec.Struct, frozen=True):
 
 
 class HadolintError(Exception):
-    """The program gave no answer.
+    """hadolint gave no usable answer.
 
     path: of the program. reason: what it did instead.
     """
@@ -50,9 +50,9 @@ class HadolintError(Exception):
 
 
 def find_hadolint() -> str:
-    """Return the path of the program, an empty text where there is none.
+    """Return the path of the program, an empty string if it is not installed.
 
-    The environment of this interpreter comes before PATH, of which relative folders are left out: they would
+    The environment of this interpreter comes before PATH. Relative folders on PATH are ignored: they would
     lead into the tree.
     """
     directories = [os.path.dirname(sys.executable), *os.environ.get("PATH", "").split(os.pathsep)]
@@ -61,12 +61,12 @@ def find_hadolint() -> str:
 
 
 def describe_missing_hadolint() -> str:
-    """Return why no Dockerfile can be shown to it, an empty text where one can."""
+    """Return why Dockerfiles cannot be linted, an empty string if they can."""
     return "" if find_hadolint() else f"`hadolint` is not installed (`{install_command('docker')}`)"
 
 
 def hadolint_fingerprint(root: str) -> Iterator[bytes]:
-    """Yield what tells this hadolint, and what a tree says to it, from another."""
+    """Yield bytes that identify this hadolint and the tree's configuration of it."""
     program = find_hadolint()
     if program:
         status = os.stat(program)
@@ -77,11 +77,11 @@ def hadolint_fingerprint(root: str) -> Iterator[bytes]:
 
 
 def run_hadolint(root: str, dockerfiles: Sequence[str]) -> tuple[list[list[HadolintFinding]], str]:
-    """Return what it says of each Dockerfile's text, and what it cannot read in the tree's own configuration.
+    """Return the findings for each Dockerfile's text, and what is wrong with the tree's configuration.
 
-    It is started once for all of them: to start it takes as long as to have it read one. Nothing where the
-    program has gone since it was looked for.
-    Raises HadolintError: it cannot be run, takes longer than 30 s, or answers in another form.
+    One process reads all of them: starting it takes as long as linting one. Returns no findings if the
+    program has been removed since it was found. Raises HadolintError: it cannot be run, takes longer than 30
+    s, or answers in an unknown form.
     """
     program = find_hadolint()
     if not program:
@@ -103,11 +103,11 @@ def run_hadolint(root: str, dockerfiles: Sequence[str]) -> tuple[list[list[Hadol
 
 @contextlib.contextmanager
 def _written_to_files(dockerfiles: Sequence[str]) -> Iterator[list[str]]:
-    """Give texts the names by which the program reads them: its stdin for one, else files of their own."""
+    """Yield the arguments that name the texts: stdin for one, temporary files for several."""
     if len(dockerfiles) == 1:
         yield ["-"]
         return
-    import tempfile  # noqa: PLC0415 - one edit is of one file
+    import tempfile  # noqa: PLC0415 - an edit changes one file
 
     with tempfile.TemporaryDirectory(prefix="argosy-") as directory:
         paths = [os.path.join(directory, str(number)) for number in range(len(dockerfiles))]
@@ -118,9 +118,9 @@ def _written_to_files(dockerfiles: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _run_process(command: Sequence[str], stdin_text: str) -> subprocess.CompletedProcess[bytes]:
-    import subprocess  # noqa: PLC0415 - only files that have changed are shown to it
+    import subprocess  # noqa: PLC0415 - only changed files are linted
 
-    # It would look for configuration in its folder and below HOME.
+    # It would search for configuration in its working folder and below HOME.
     env = {"PATH": os.defpath, "HOME": "/", "LC_ALL": "C.UTF-8"}
     try:
         return subprocess.run(
@@ -137,7 +137,7 @@ def _run_process(command: Sequence[str], stdin_text: str) -> subprocess.Complete
 
 
 def _read_config(root: str) -> tuple[str, bytes]:
-    """Return the path and the content of what a tree says to hadolint; no content where there is nothing."""
+    """Return the path and content of the tree's hadolint configuration; no content if there is none."""
     for name in CONFIG_NAMES:
         path = os.path.join(root, name)
         data = read_source_bytes(path)

@@ -1,8 +1,8 @@
-"""Facts that have moved: what stood on one line stands on another, and all else is as it was.
+"""Detects facts that differ only in line numbers, and updates findings accordingly.
 
-A line that is put in at the top of a file moves all facts of it. What rules said of several files still holds
-then, in other places: it is moved along, and no rule is asked. Facts tell a place by `line` and `column`, and
-findings by theirs; in a message the place of another file is written `path:line`.
+A line inserted at the top of a file shifts all its facts. Findings of cross-file rules stay valid then: their
+lines are updated, and no rule is evaluated. Facts have positions in `line` and `column`, as findings do; in a
+message, a position in another file is written `path:line`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ LineMap = Mapping[int, int]
 
 
 def find_line_shift(old: object, new: object) -> LineMap | None:
-    """Return the line that each line of a fact has become, None where more has changed than lines.
+    """Return the new line of each line in a fact, None if more than line numbers have changed.
 
-    old, new: two facts of one kind. What stood above something must do so still.
+    old, new: two facts of one kind. The order of the lines must be the same.
     """
     lines: dict[int, int] = {}
     return lines if _is_shifted(old, new, lines) and _is_in_order(lines) else None
 
 
 def _is_shifted(old: object, new: object, lines: dict[int, int]) -> bool:
-    """Compare two values, and take down the lines of them."""
+    """Compare two values, and add their line numbers to `lines`."""
     if type(old) is not type(new):
         return False
     if isinstance(old, msgspec.Struct):
@@ -54,22 +54,22 @@ def _is_in_order(lines: LineMap) -> bool:
 
 
 class ShiftedFacts:
-    """What has moved in a tree since the audit before, by file and by kind of facts."""
+    """The line shifts of a tree since the previous audit, by file and by kind of facts."""
 
     def __init__(self) -> None:
         self._lines: dict[str, dict[str, LineMap]] = {}
 
     def add(self, path: str, kind: str, lines: LineMap) -> None:
-        """Take down that the facts of one kind of a file have moved."""
+        """Record that the facts of one kind in a file have shifted."""
         self._lines.setdefault(path, {})[kind] = lines
 
     def has_shifted(self, kinds: Iterable[str]) -> bool:
-        """Return whether facts of one of these kinds have moved."""
+        """Return whether facts of one of these kinds have shifted."""
         kind_names = set(kinds)
         return any(not kind_names.isdisjoint(moved) for moved in self._lines.values())
 
     def merged_lines(self, kinds: Iterable[str]) -> Mapping[str, LineMap] | None:
-        """Return by file what has become of the lines of some kinds, None where they went two ways."""
+        """Return the line maps of some kinds by file, None where they contradict each other."""
         merged: dict[str, LineMap] = {}
         for path, lines_by_kind in self._lines.items():
             lines: dict[int, int] = {}
@@ -84,9 +84,9 @@ class ShiftedFacts:
 
 
 def shift_findings(findings: Iterable[Finding], lines: Mapping[str, LineMap]) -> list[Finding] | None:
-    """Return findings where they are now, None for a place of which that is not known.
+    """Return the findings with their new lines, None if a line is not in the maps.
 
-    lines: by file, what has become of each. A finding that stands where it stood is the same object.
+    lines: by file, the new line of each line. A finding that does not move is returned as the same object.
     """
     try:
         return [_shift_finding(item, lines) for item in findings]

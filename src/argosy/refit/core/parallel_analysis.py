@@ -1,4 +1,4 @@
-"""Several processes that read files."""
+"""Analyzes files in several worker processes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from argosy.refit.core.rule import Rule
 from argosy.refit.core.worker_pool import JobFunction, map_in_processes
 
 _BATCH_SIZE = 12
-# What is read in one go.
+# Files that are analyzed in one call.
 JobBatch = tuple[FileJob, ...]
 OnFileResult = Callable[[str, "FileResult | None"], None]
-# Called in each process; what it returns need not be sent there.
+# Called in each process; its result need not be picklable.
 RuleLoader = Callable[[], Sequence[Rule]]
 
 
 def analyze_files(
     root: str, jobs: Sequence[FileJob], processes: int, on_result: OnFileResult, load_rules: RuleLoader
 ) -> None:
-    """Read files in several processes and hand each record to `done` as it comes.
+    """Analyze files in several processes, and pass each result to `on_result` as it arrives.
 
-    jobs: relative paths, each with the digest that is known of it. A file that a process dies on is told as
-    one that cannot be read. load: returns the rules; a function of a module, or a partial of one.
+    jobs: relative paths, each with its known digest. A file that crashes its process is reported as
+    unreadable. load_rules: returns the rules; it must be picklable, such as a module's function or a partial
+    of one.
     """
     analyzer = FileAnalyzer("", load_rules())
     batched = tuple(job for job in jobs if analyzer.is_batched(job[0]))
@@ -38,7 +39,7 @@ def analyze_files(
         if isinstance(answer, int) and len(group) > 1:
             crashed.extend((job,) for job in group)
         elif isinstance(answer, int):
-            reason = f"cannot be read: it made the reader end (exit code {answer})"
+            reason = f"cannot be read: it crashed the reader (exit code {answer})"
             on_result(group[0][0], analyzer.unreadable_result(group[0][0], reason))
         else:
             for (path, _), result in zip(group, _RESULTS_DECODER.decode(answer), strict=True):
@@ -54,7 +55,7 @@ def analyze_files(
             _BATCH_SIZE,
         )
 
-    # A program is waited for while the other process reads: it is asked first.
+    # A slow external program runs while the other processes read: its batch comes first.
     run_batches([batched, *single_batches] if batched else single_batches)
     if crashed:
         run_batches(crashed)

@@ -1,17 +1,18 @@
-"""A rule as data, its cases, and the rules that there are."""
+"""The data of a rule, its test cases, and the discovery of all rules."""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import msgspec
 
-from argosy.refit import rules as shelf
+from argosy.refit import codemods, rules
 from argosy.refit.core.fact import FactKind
 from argosy.refit.core.finding import Finding, FindingAction
 from argosy.refit.core.rule_manifest import RuleManifest, describe_rule
@@ -24,17 +25,17 @@ _EXPECTED_MARK = re.compile(r"#\s*<--")
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to find. Its module's docstring is its reference; see `argosy.refit.rules`.
+    """One kind of fault to find. Its module's docstring is its reference; see `argosy.refit.rules`.
 
-    file: reads one Python file. words: it is asked only about sources that hold one of these; none: all.
-    broken: reads one Python file that Python cannot run.
-    text: reads one other file whose name fits one of the globs `names`. texts: reads several of them at once,
-    and returns what it finds in each, in their order; for what asks a program that is slow to start.
-    link: reads one file's facts (of the kinds `needs`), given those of all files (of the kinds `sees`).
-    tree: reads the facts of all files (of the kinds `needs`).
-    is_for_fleet: it compares with a fleet file; without one it is not asked, which is told once.
-    lacks: returns what the rule needs and this machine has not, or an empty text. A rule that lacks something
-    is not asked, which is told once where there is a file for it.
+    required_words: `check_file` runs only on sources that contain one of them; empty for every source.
+    check_file: checks one Python file. check_broken: checks one file that Python cannot run.
+    check_text: checks one other file whose name matches one of `file_patterns`. check_texts: checks several
+    at once and returns the findings of each, in order; for checks that start a slow program.
+    check_links: checks one file's facts (`fact_kinds`) against those of all files (`shared_fact_kinds`).
+    check_tree: checks the facts of all files (`fact_kinds`).
+    is_fleet_rule: it compares with a fleet file; without one the rule is skipped and reported once.
+    find_missing_tool: returns what the rule needs and this machine lacks, or an empty string. Such a rule is
+    skipped, and reported once where the tree has a file for it.
     """
 
     code: str
@@ -54,24 +55,24 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     find_missing_tool: Callable[[], str] | None = None
 
     def unavailable_reason(self, *, has_fleet: bool) -> str:
-        """Return why it cannot be asked, an empty text where it can."""
+        """Return why the rule cannot run, an empty string if it can."""
         if self.is_fleet_rule and not has_fleet:
             return NO_FLEET
         return self.find_missing_tool() if self.find_missing_tool is not None else ""
 
     def complete_findings(self, found: Iterable[Finding]) -> list[Finding]:
-        """Return findings with this rule's code, and its action where they have none of their own."""
+        """Return the findings with this rule's code, and its action where they have none."""
         return [
             msgspec.structs.replace(item, code=self.code, action=item.action or self.action) for item in found
         ]
 
 
 class RuleCase(msgspec.Struct, frozen=True):
-    """A source, or a small tree of them, and the places where its rule must find something.
+    """A source or a small tree, and the lines where its rule must report findings.
 
-    source: one file's text or bytes; it gets the name `case.py`. files: several, by path, in its place.
-    lines: the expected lines of `source`; None to take those that end in the comment `# <--`, which also
-    tells them in `files`. fleet: the text of a fleet file at the root.
+    source: one file's text or bytes; its name is `case.py`. files: several files by path, instead of
+    `source`. expected_lines: of `source`; None for the lines that end in the comment `# <--`, which also
+    marks them in `files`. fleet: the text of a fleet file at the root.
     """
 
     source: str | bytes = ""
@@ -85,7 +86,7 @@ class RuleCase(msgspec.Struct, frozen=True):
         return {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
 
     def expected_places(self) -> set[tuple[str, int]]:
-        """Return path and line of every place that is marked."""
+        """Return path and line of every expected finding."""
         if self.expected_lines is not None:
             return {(next(iter(self.files_by_path())), line) for line in self.expected_lines}
         return {
@@ -97,7 +98,7 @@ class RuleCase(msgspec.Struct, frozen=True):
 
 
 class RuleReference(msgspec.Struct, frozen=True):
-    """A rule's module, read: the rule, its reference, its cases."""
+    """A rule's module: the rule, its docstring and its cases."""
 
     rule: Rule
     docstring: str
@@ -111,12 +112,12 @@ def load_rules() -> tuple[Rule, ...]:
 
 
 def load_available_rules(*, has_fleet: bool) -> tuple[Rule, ...]:
-    """Return every rule that can be asked here, in the order of their codes."""
+    """Return every rule that can run here, in the order of their codes."""
     return tuple(rule for rule in load_rules() if not rule.unavailable_reason(has_fleet=has_fleet))
 
 
 def build_rule_manifests(*, has_fleet: bool) -> tuple[RuleManifest, ...]:
-    """Return what is to be known of every rule that can be asked here, in the order of their codes."""
+    """Return the manifest of every rule that can run here, in the order of their codes."""
     modules = {module.RULE.code: module.__name__ for module in _rule_modules()}
     return tuple(
         describe_rule(rule, modules[rule.code]) for rule in load_available_rules(has_fleet=has_fleet)
@@ -126,7 +127,7 @@ def build_rule_manifests(*, has_fleet: bool) -> tuple[RuleManifest, ...]:
 def load_references() -> tuple[RuleReference, ...]:
     """Return every rule with its docstring and its cases, in the order of their codes.
 
-    Raises AttributeError: a rule's module lacks MUST or MUST_NOT.
+    Raises AttributeError: a rule's module has no MUST or MUST_NOT.
     """
     found = [
         RuleReference(module.RULE, module.__doc__ or "", tuple(module.MUST), tuple(module.MUST_NOT))
@@ -143,8 +144,17 @@ def collect_fact_kinds(rules: Iterable[Rule]) -> tuple[FactKind[Any], ...]:
 
 @functools.cache
 def _rule_modules() -> list[ModuleType]:
-    import pkgutil  # noqa: PLC0415 - one edit concerns few rules, each of which is known by its module
-
-    names = [item.name for item in pkgutil.iter_modules(shelf.__path__)]
-    modules = [importlib.import_module(f"{shelf.__name__}.{name}") for name in names]
+    modules = [importlib.import_module(name) for name in _rule_module_names()]
     return [module for module in modules if hasattr(module, "RULE")]
+
+
+def _rule_module_names() -> Iterator[str]:
+    """Yield the modules of `rules`, and those named `*_rule` in the packages of `codemods`."""
+    import pkgutil  # noqa: PLC0415 - one edit loads few rules, each by the name of its module
+
+    yield from (f"{rules.__name__}.{item.name}" for item in pkgutil.iter_modules(rules.__path__))
+    (folder,) = codemods.__path__
+    for package in pkgutil.iter_modules(codemods.__path__):
+        for item in pkgutil.iter_modules([os.path.join(folder, package.name)]):
+            if item.name.endswith("_rule"):
+                yield f"{codemods.__name__}.{package.name}.{item.name}"

@@ -1,6 +1,6 @@
-"""Rules and kinds of facts before they are loaded: an edit of one file concerns few of them.
+"""Metadata of rules and fact kinds, for loading only those that one edit needs.
 
-To load them all takes longer than to read a file by those that it is about.
+Loading all of them takes longer than checking one file with the rules that apply to it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class RuleManifest(msgspec.Struct, frozen=True, array_like=True):
-    """What is to be known of a rule.
+    """The metadata of a rule.
 
-    module: holds it as RULE. words: as the rule has them; is_file: whether it looks at Python files alone.
-    is_joint: whether it looks at several files; kinds: the facts that it reads for that.
+    module: has it as RULE. required_words: as in the rule. has_file_check: whether it checks single Python
+    files. is_cross_file: whether it checks several files. fact_kinds: the facts that it reads for that.
     """
 
     code: str
@@ -37,7 +37,7 @@ class RuleManifest(msgspec.Struct, frozen=True, array_like=True):
 
 
 class FactManifest(msgspec.Struct, frozen=True, array_like=True):
-    """Where a kind of facts that Python files yield is: a module and its attribute. only: as in the kind."""
+    """Where a kind of facts about Python files is defined. only_filename: as in the kind."""
 
     module: str
     attribute: str
@@ -50,7 +50,7 @@ class FactManifest(msgspec.Struct, frozen=True, array_like=True):
 
 
 def describe_rule(rule: Rule, module: str) -> RuleManifest:
-    """Return what is to be known of a rule that `module` holds."""
+    """Return the manifest of a rule that `module` defines."""
     is_cross_file = rule.check_links is not None or rule.check_tree is not None
     kinds = tuple(kind.name for kind in (*rule.fact_kinds, *rule.shared_fact_kinds))
     return RuleManifest(
@@ -59,7 +59,7 @@ def describe_rule(rule: Rule, module: str) -> RuleManifest:
 
 
 def describe_fact_kinds(kinds: Iterable[FactKind[Any]]) -> tuple[FactManifest, ...]:
-    """Return where the kinds are that Python files yield: each is an attribute where its `collect` is."""
+    """Return the manifests of kinds about Python files; each is in the module of its `collect`."""
     found = []
     for kind in kinds:
         if kind.collect is not None:

@@ -1,4 +1,4 @@
-"""One file as rules see it: its text, its tree, its names; each read once for all rules."""
+"""Source files as rules see them: text, syntax tree and names, each computed once for all rules."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ LocatedNode = ast.expr | ast.stmt | ast.alias | ast.excepthandler
 class PythonFile:
     """A Python file that parses.
 
-    path: relative to the root, with `/`. module: its dotted name from the root. scope: the module's
-    scope, with all others below it. code: what the compiler makes of it, never run; None where it refuses.
-    Nothing of it may be kept after the rule has returned.
+    path: relative to the root, with `/`. module: its dotted name from the root. scope: the module's scope,
+    with all nested ones. code: the compiled code, never run; None if it does not compile. A rule must keep no
+    reference to it after returning.
     """
 
     def __init__(self, path: str, parsed: Parsed, code: CodeType | None = None) -> None:
@@ -50,22 +50,22 @@ class PythonFile:
 
     @cached_property
     def text(self) -> str:
-        """The text as Python reads it."""
+        """The decoded text, as Python reads it."""
         return self.source.text()
 
     @cached_property
     def lines(self) -> list[str]:
-        """The lines of the text, without their ends."""
+        """The lines of the text, without line ends."""
         return split_lines(self.text)
 
     @cached_property
     def uses_before_definition(self) -> tuple[UseBeforeDefinition, ...]:
-        """The names that are read too early, or never bound, when the file is run as a script."""
+        """The names that are used too early, or never bound, when the file runs as a script."""
         return find_uses_before_definition(self.parsed, self.scope, is_main=True)
 
     @cached_property
     def parents(self) -> dict[ast.AST, ast.AST]:
-        """The node around each node, a level after the other; contexts and operators are left out."""
+        """The parent of each node, in breadth-first order; contexts and operators are left out."""
         found: dict[ast.AST, ast.AST] = {}
         pending: list[ast.AST] = [self.tree]
         for node in pending:
@@ -76,18 +76,18 @@ class PythonFile:
         return found
 
     def nodes(self, node_type: type[NodeT]) -> list[tuple[NodeT, NameScope]]:
-        """Return the nodes of one kind with the scope that each is evaluated in, in the order of the source.
+        """Return the nodes of one type with the scope in which each is evaluated, in source order.
 
-        kind: one of `source.scopes.INDEXED`; for others walk the tree.
+        node_type: one of `source.node_index.INDEXED_TYPES`; for others walk the tree.
         """
         return self.index.of_type(node_type)
 
     def origin(self, node: ast.expr, scope: NameScope) -> ImportOrigin | None:
-        """Return what a dotted name imports (`zmq.Context`, whatever it is called here), or None."""
+        """Return what a dotted name imports (`zmq.Context`, whatever its name is here), or None."""
         root = node
         while type(root) is ast.Attribute:
             root = root.value
-        # Most names are nothing that was imported: this is asked about every call of a tree.
+        # Most names are not imported, and this method is called for every call in a tree.
         if type(root) is not ast.Name or root.id not in self.imported_names:
             return None
         return find_import_origin(node, scope)
@@ -103,21 +103,21 @@ class PythonFile:
         )
 
     def compute_once(self, compute: Callable[[PythonFile], DerivedT]) -> DerivedT:
-        """Return what `make` finds in this file; found once for all that ask with the same function."""
+        """Return what `compute` returns for this file; it is called once for all rules."""
         if compute not in self._derived:
             self._derived[compute] = compute(self)
         return self._derived[compute]  # type: ignore[no-any-return]
 
     def clear_derived(self) -> None:
-        """Drop what was derived: it refers to this file, and would hold the tree until a collector comes."""
+        """Drop derived data: it refers to this file, and would keep the tree alive."""
         self._derived.clear()
 
     def parent(self, node: ast.AST) -> ast.AST | None:
-        """Return the node around `node`; the first call in a file walks its tree."""
+        """Return the parent of `node`; the first call in a file walks its tree."""
         return self.parents.get(node)
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
-        """Yield the nodes around `node`, from the inside out."""
+        """Yield the ancestors of `node`, innermost first."""
         while (above := self.parents.get(node)) is not None:
             yield above
             node = above
@@ -141,7 +141,7 @@ class PythonFile:
         hint: str = "",
         action: FindingAction = "",
     ) -> Finding:
-        """Return a finding at a node. symbol: what it is about; empty for the scope's own name."""
+        """Return a finding at a node. symbol: what it is about; default is the name of the scope."""
         symbol = symbol or (scope.qualified_name() if scope is not None else "")
         return Finding(
             self.path, node.lineno, self.parsed.column(node), "", message, action, symbol=symbol, hint=hint
@@ -151,9 +151,8 @@ class PythonFile:
 class BrokenFile:
     """A Python file that Python cannot run.
 
-    path: relative to the root, with `/`. source: None for one whose bytes cannot be had, or are no text.
-    fault: where the compiler stumbled and what it said; a file whose `stage` is `compile` has a
-    tree all the same.
+    path: relative to the root, with `/`. source: None if the file is unreadable or cannot be decoded.
+    unparsed: where the compiler stopped and its message; a file whose `stage` is `compile` has a syntax tree.
     """
 
     def __init__(self, path: str, source: SourceText | None, unparsed: Unparsed) -> None:
@@ -164,15 +163,15 @@ class BrokenFile:
     def make_finding(
         self, line: int, column: int, message: str, *, symbol: str = "", hint: str = ""
     ) -> Finding:
-        """Return a finding at a place, both counted from 1."""
+        """Return a finding at a position, counted from 1."""
         return Finding(self.path, line, column, "", message, symbol=symbol, hint=hint)
 
 
 class TextFile:
-    """A file of another kind: a compose file, a Dockerfile, a script of the shell.
+    """A file that is not Python: a Compose file, a Dockerfile, a shell script.
 
-    root: of the tree. path: relative to it, with `/`. data: its bytes. text: read as UTF-8, what is none is
-    U+FFFD.
+    root: of the tree. path: relative to it, with `/`. data: its bytes. text: decoded as UTF-8, with U+FFFD
+    for invalid bytes.
     """
 
     def __init__(self, root: str, path: str, data: bytes) -> None:
@@ -191,16 +190,16 @@ class TextFile:
     def make_finding(
         self, line: int, column: int, message: str, *, symbol: str = "", hint: str = ""
     ) -> Finding:
-        """Return a finding at a place, both counted from 1."""
+        """Return a finding at a position, counted from 1."""
         return Finding(self.path, line, column, "", message, symbol=symbol, hint=hint)
 
 
 def module_name(path: str) -> str:
-    """Return the dotted name of the module at a relative path, as seen from the root."""
+    """Return the dotted name of the module at a relative path, from the root."""
     parts = path.removesuffix(".py").split("/")
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
 def has_any(data: bytes, needles: Iterable[bytes]) -> bool:
-    """Return whether a source holds one of `words`."""
+    """Return whether a source contains one of `needles`."""
     return any(word in data for word in needles)

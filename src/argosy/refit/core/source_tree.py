@@ -1,4 +1,4 @@
-"""A whole tree as rules see it: the facts of all files, and where imports lead."""
+"""A whole tree as rules see it: the facts of all files, and the modules that imports find."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 
 class SourceTree:
-    """What a rule of the tree may know.
+    """What a cross-file rule can query.
 
-    root: absolute. paths: the Python files that have a tree, sorted, relative to it. kept: returns the facts
-    of a kind as they are kept, by path. unparsed: the files that Python cannot run, and why; the compiler
-    refuses some that have a tree. fleet: the fleet that the tree is audited with, None without one: address
-    rules then have nothing to compare with. fleet_faults: what is wrong with the fleet file in itself.
-    entries: what each folder holds, name to is-a-folder.
+    root: absolute. paths: the Python files that have a syntax tree, sorted, relative to the root.
+    stored_facts: returns the encoded facts of a kind, by path. unparsed: the files that Python cannot run,
+    and why; those that only do not compile have a syntax tree. entries: the entries of each folder, name to
+    is-a-folder. audited_fleet: the fleet to compare with, None for none: address rules then have nothing to
+    compare. fleet_faults: the faults of the fleet file itself.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class SourceTree:
         self._decoded: dict[str, Mapping[str, Any]] = {}
         self._derived: dict[Callable[[SourceTree], Any], Any] = {}
         self._listings = DirectoryListings(
-            {os.path.join(root, path): dict(held) for path, held in entries.items()}
+            {os.path.join(root, path): dict(listing) for path, listing in entries.items()}
         )
         self._module_finders: dict[tuple[str, ...], ModuleFinder] = {}
 
     def facts(self, kind: FactKind[T]) -> Mapping[str, T]:
-        """Return the facts of one kind by path; only of files that have any. Decoded once."""
+        """Return the facts of one kind by path, for the files that have any. Decoded once."""
         if kind.name not in self._decoded:
             stored = self._stored_facts(kind.name)
             self._decoded[kind.name] = {path: kind.decode(data) for path, data in sorted(stored.items())}
@@ -67,17 +67,17 @@ class SourceTree:
         return None if data is None else kind.decode(data)
 
     def has_path(self, path: str) -> bool:
-        """Return whether there is a file or folder at a relative path, or one that fits it as a glob.
+        """Return whether a file or folder exists at a relative path, or matches it as a glob.
 
-        For files of any kind, and for `Rule.tree` alone: the answer is kept with what the rule finds, and the
-        rule asked anew when it is another.
+        For files of any type, and only for `Rule.check_tree`: the answer is stored with the rule's findings,
+        and the rule is evaluated again when the answer changes.
         """
         if path not in self.path_checks:
             self.path_checks[path] = has_path(self.root, path)
         return self.path_checks[path]
 
     def compute_once(self, compute: Callable[[SourceTree], T]) -> T:
-        """Return what `make` computes of this tree; computed once for all that ask with the same function."""
+        """Return what `compute` returns for this tree; it is called once for all rules."""
         if compute not in self._derived:
             self._derived[compute] = compute(self)
         return self._derived[compute]  # type: ignore[no-any-return]
@@ -85,11 +85,11 @@ class SourceTree:
     def module_finder(
         self, path: str, extra_paths: Iterable[str] = (), *, is_module: bool = False
     ) -> ModuleFinder:
-        """Return what finds the local modules that the file at `path` may import.
+        """Return a finder of the local modules that the file at `path` may import.
 
-        The folder of the file comes first, as for a script, then what it adds to sys.path, then the
-        folders above it, up to the root. added: absolute folders. is_module: it is imported and never run,
-        so that its own folder hides nothing of the standard library.
+        It searches the folder of the file first, as for a script, then what the file adds to sys.path, then
+        the parent folders up to the root. extra_paths: absolute folders. is_module: the file is imported and
+        never run, so its own folder does not shadow the standard library.
         """
         directory = os.path.dirname(os.path.join(self.root, path))
         key = (directory, "module" if is_module else "script", *extra_paths)
@@ -102,11 +102,11 @@ class SourceTree:
         return self._module_finders[key]
 
     def is_package(self, directory: str) -> bool:
-        """Return whether an absolute folder is a package by its `__init__.py`."""
+        """Return whether an absolute folder has an `__init__.py`."""
         return self._listings.has_file(directory, "__init__.py")
 
     def relative_path(self, path: str) -> str:
-        """Return an absolute path below the root as paths are written here."""
+        """Return an absolute path relative to the root, with `/`."""
         return os.path.relpath(path, self.root).replace(os.sep, "/")
 
     def module_at(self, path: str) -> Module:

@@ -1,8 +1,8 @@
-"""Audits a tree: reads what has changed, asks the rules, and returns everything that they found.
+"""Audits a tree: reads the changed files, evaluates the rules, and returns all findings.
 
-Nothing of the tree is imported or run. What can be told of a file alone is told when it is read, and kept
-with its content's digest; what needs other files is told from facts, and kept with a digest of
-those facts. So a tree in which nothing has changed costs one look at the stamps of its files.
+Nothing in the tree is imported or run. Results that depend on one file are cached with the digest of its
+content; results that depend on several files are computed from facts and cached with a digest of those facts.
+So auditing an unchanged tree costs one stat of each file.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 
 class AuditReport(msgspec.Struct, frozen=True):
-    """The account of one audit.
+    """The report of one audit.
 
-    sizes: the bytes of every file that was looked at, by path. read: how many had to be read anew.
-    unreadable: folders that could not be listed, and why. environments: virtual environments below the
-    root, whose files are audited like all others. titles: of all rules, by code.
+    sizes: the bytes of every file, by path. files_analyzed: how many files were read and analyzed.
+    unreadable: folders that could not be listed, and why. virtual_environments: those below the root, whose
+    files are audited like all others. duration_s: seconds. rule_titles: of all rules, by code.
     """
 
     root: str
@@ -70,13 +70,13 @@ def audit(
 ) -> AuditReport:
     """Return everything that the rules find below `root`.
 
-    exclude: globs of what to leave out. fleet: the fleet file to compare with. cache: the folder of
-    memories, None for none. processes: how many read at once (default: as many as there are cores).
-    progress: told how many files are read, of how many.
+    exclude: globs of files and folders to leave out. fleet: the fleet file to compare with. cache_dir: None
+    to cache nothing. processes: default is one for each core. on_progress: called with the number of files
+    analyzed and the total.
 
-    Raises InputError: the fleet file cannot be read, or a value in it does not fit its key.
+    Raises InputError: the fleet file cannot be read, or a value in it has the wrong type.
     """
-    with pause_gc():  # what is remembered of a tree is many small objects, none of them garbage
+    with pause_gc():  # the many small objects of a cache hold no garbage
         path = None if fleet is None else os.path.abspath(fleet)
         return _audit(os.path.realpath(root), exclude, path, cache_dir, processes, on_progress)
 
@@ -94,7 +94,7 @@ def _audit(
     key = digest_of(
         [code_fingerprint(), *_fleet_fingerprint(fleet), b"hadolint", *hadolint_fingerprint(root)]
     )
-    previous = tree_cache.load("seen", CachedAudit)
+    previous = tree_cache.load("audit-result", CachedAudit)
     if previous is None or previous.key != key:
         previous = None
         from argosy.refit.core.analysis_run import build_rule_catalog  # noqa: PLC0415
@@ -107,7 +107,7 @@ def _audit(
     if previous is not None and previous.is_valid(root, snapshot):
         result, files_analyzed = previous.result, 0
     else:
-        # The rules and all that they read with cost more to load than an unchanged tree to look at.
+        # Loading the rules and their dependencies takes longer than scanning an unchanged tree.
         from argosy.refit.core.analysis_run import AnalysisRun  # noqa: PLC0415
         from argosy.refit.core.fact_store import CacheCorruptError  # noqa: PLC0415
 
@@ -130,17 +130,16 @@ def _audit(
             run, files_analyzed, result = analyze(previous)
         except CacheCorruptError:
             run, files_analyzed, result = analyze(None)
-        # The one is of use only with the other: a process may die between the two.
+        # Each file is only valid with the other: the process may end between the two writes.
         pairing_id = os.urandom(8)
         run.save(pairing_id)
         racy_files = find_racy_files(snapshot, scanned_at_ns)
-        tree_cache.store(
-            "seen", CachedAudit(key, pairing_id, catalog, snapshot, racy_files, run.path_checks, result)
-        )
+        cached = CachedAudit(key, pairing_id, catalog, snapshot, racy_files, run.path_checks, result)
+        tree_cache.store("audit-result", cached)
     return AuditReport(
         root=root,
         result=result,
-        sizes={path: stamp.size for path, stamp in snapshot.file_stats.items()},
+        sizes={path: file_stat.size for path, file_stat in snapshot.file_stats.items()},
         files_analyzed=files_analyzed,
         unreadable=snapshot.unreadable,
         virtual_environments=snapshot.virtual_environments,
@@ -150,7 +149,7 @@ def _audit(
 
 
 def _fleet_fingerprint(fleet: str | None) -> tuple[bytes, ...]:
-    """Return what tells a fleet file from another; one that cannot be read is told when it is asked for."""
+    """Return bytes that identify a fleet file's content; an unreadable file is reported when it is loaded."""
     if fleet is None:
         return ()
     data = read_source_bytes(fleet)

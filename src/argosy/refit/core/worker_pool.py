@@ -1,7 +1,7 @@
-"""Work done in several processes, so that one hostile file can end a process and nothing else.
+"""Runs jobs in worker processes, so that a file that crashes its process ends nothing else.
 
-A pipe for each process and no thread in this one: which job a process died with is known, and what is
-interrupted ends at once. The processes only ever look; to kill one loses nothing.
+Each process has its own pipe, and this process starts no thread: the job that a process died with is known,
+and an interrupt ends the work at once. Workers only read, so killing one loses nothing.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from multiprocessing.process import BaseProcess
 import msgspec
 
 JobFunction = Callable[[bytes], bytes]
-# Called in each process; what it returns need not be sent there.
+# Called in each process; its result need not be picklable.
 WorkerSetup = Callable[[], JobFunction]
 OnResult = Callable[[int, "bytes | int"], None]
 _Job = tuple[int, bytes]
 
 
 def can_fork() -> bool:
-    """Return whether processes here begin with all that this one has."""
+    """Return whether worker processes inherit the memory of this one."""
     return "fork" in multiprocessing.get_all_start_methods()
 
 
 def map_in_processes(
     jobs: Sequence[bytes], processes: int, setup: WorkerSetup, on_result: OnResult, batch_size: int
 ) -> None:
-    """Have jobs done in several processes, and hand the answer to each to `done` as it comes.
+    """Run jobs in several processes, and pass each answer to `on_result` as it arrives.
 
-    load: returns what does a job; where processes are not forked, a function of a module or a partial of one.
-    done: is called with the number of a job and its answer, or the exit code of a process that died with it;
-    such a one is replaced. batch: how many jobs a process is given at once.
+    setup: returns the function that runs a job; without fork it must be picklable, such as a module's
+    function or a partial of one. on_result: called with the index of a job and its answer, or the exit code
+    of a process that died with it; that process is replaced. batch_size: how many jobs a process gets at
+    once.
     """
     pending = deque(enumerate(jobs))
     workers: list[_Worker] = []
@@ -48,7 +49,7 @@ def map_in_processes(
             workers.append(_Worker(setup, workers))
         for worker in workers:
             worker.assign(pending, batch_size)
-        while busy := {desk.pipe: desk for desk in workers if desk.assigned}:
+        while busy := {item.pipe: item for item in workers if item.assigned}:
             for pipe in wait(list(busy)):
                 worker = busy[pipe]  # type: ignore[index]
                 answer = worker.receive()
@@ -61,19 +62,19 @@ def map_in_processes(
                     worker.assign(pending, batch_size)
     finally:
         for worker in workers:
-            # One with work before it is not waited for: its answers are wanted no more.
+            # A worker with assigned jobs is not waited for: nobody needs its answers.
             worker.stop(0.0 if worker.assigned else 1.0)
 
 
 class _Worker:
-    """One process and the jobs that it has before it."""
+    """One process and its assigned jobs."""
 
     def __init__(self, setup: WorkerSetup, siblings: Sequence[_Worker]) -> None:
         method = "fork" if can_fork() else "spawn"
         context: SpawnContext = multiprocessing.get_context(method)  # type: ignore[assignment]
         self.pipe, worker_end = context.Pipe()
-        # A fork that held our ends of the pipes would never see that we have gone.
-        inherited_pipes = [self.pipe, *(desk.pipe for desk in siblings)] if method == "fork" else []
+        # A fork that holds our pipe ends would not notice that this process has ended.
+        inherited_pipes = [self.pipe, *(sibling.pipe for sibling in siblings)] if method == "fork" else []
         self.process: BaseProcess = context.Process(
             target=_worker_main, args=(setup, worker_end, inherited_pipes), daemon=True
         )
@@ -83,13 +84,13 @@ class _Worker:
         self.assigned: deque[_Job] = deque()
 
     def assign(self, pending: deque[_Job], batch_size: int) -> None:
-        """Give the next jobs, if there are any."""
+        """Assign the next jobs, if any are left."""
         self.assigned = deque(pending.popleft() for _ in range(min(batch_size, len(pending))))
         if self.assigned:
             self.pipe.send_bytes(msgspec.msgpack.encode([job for _, job in self.assigned]))
 
     def receive(self) -> bytes | int:
-        """Return the answer to the first job given, or the exit code of a process that has died."""
+        """Return the answer to the first assigned job, or the exit code of the process if it has died."""
         try:
             return self.pipe.recv_bytes()
         except (EOFError, OSError):
@@ -106,7 +107,7 @@ class _Worker:
 
 @contextlib.contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Let Ctrl-C wait: one that came in a hook of the fork would be dropped. The forks are ended by us."""
+    """Block Ctrl-C: an interrupt during a fork hook would be lost. This process ends the forks."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -118,13 +119,13 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def _worker_main(setup: WorkerSetup, pipe: Connection, inherited_pipes: Sequence[Connection]) -> None:
-    """Do what is asked for until the other end goes."""
+    """Run jobs until the other end of the pipe closes."""
     for inherited_pipe in inherited_pipes:
         inherited_pipe.close()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_with_parent, args=(parent.sentinel,), daemon=True).start()
-    # What was there before the fork is no garbage, and stays in memory that is shared.
+    # Objects from before the fork are not garbage, and stay in shared memory.
     gc.freeze()
     gc.enable()
     run_job = setup()
@@ -135,6 +136,6 @@ def _worker_main(setup: WorkerSetup, pipe: Connection, inherited_pipes: Sequence
 
 
 def _exit_with_parent(sentinel: int) -> None:
-    """End at once when the process at the other end has gone, in the middle of a job too."""
+    """End this process when the parent ends, also in the middle of a job."""
     wait([sentinel])
     os._exit(1)

@@ -1,1 +1,4 @@
-"""Proposals for files that do not parse: patches with the evidence for each."""
+"""Repairs of files that do not parse or cannot start: patches, each with its evidence.
+
+Outside code imports `tree_repair` and `proposal`.
+"""

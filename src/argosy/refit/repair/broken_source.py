@@ -1,4 +1,4 @@
-"""A text that does not parse, as rules see it: tokens, statements, the first break, Python's complaint."""
+"""A source that does not parse, as rules see it: tokens, statements, and the first problem."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from argosy.refit.analysis.lenient_tokens import Token, tokenize_leniently
 from argosy.refit.repair.span_edit import next_line_start
 from argosy.source.python_source import split_lines
 
-# A prefix of a sound file ends like this, which says nothing of what is above its end.
+# Errors at the end of a truncated prefix, which say nothing about the text before it.
 _TRUNCATION_MESSAGES = ("was never closed", "unterminated triple-quoted", "unexpected EOF", "was not closed")
 
 
 class SyntaxProblem:
-    """What Python's parser says: line and column from 1, and its words."""
+    """A syntax error as Python's parser reports it: message, and line and column from 1."""
 
     __slots__ = ("column", "line", "message")
 
@@ -29,9 +29,9 @@ class SyntaxProblem:
 
 
 def find_syntax_problem(text: str) -> SyntaxProblem | None:
-    """Return what Python has against `text`; None when it parses.
+    """Return the syntax error of `text`; None if it parses.
 
-    Raises ValueError: Python gives up without a place (nested too deeply, a null byte).
+    Raises ValueError: Python gives no position (nested too deeply, a null byte).
     """
     try:
         with warnings.catch_warnings():
@@ -40,12 +40,12 @@ def find_syntax_problem(text: str) -> SyntaxProblem | None:
     except SyntaxError as error:
         return SyntaxProblem(error)
     except (RecursionError, MemoryError, ValueError) as error:
-        raise ValueError(f"nested too deeply, or no text: {error}") from None
+        raise ValueError(f"nested too deeply, or not text: {error}") from None
     return None
 
 
 class BrokenSource:
-    """A text with a complaint. Everything else is found when asked for."""
+    """A text with a syntax error. Everything else is computed on demand."""
 
     def __init__(self, text: str, problem: SyntaxProblem) -> None:
         self.text = text
@@ -61,7 +61,7 @@ class BrokenSource:
 
     @cached_property
     def first_problem(self) -> SyntaxProblem:
-        """The complaint about the first fault: the tokenizer's, about a later line, may come before it."""
+        """The first error in the text: the tokenizer may report a later one before it."""
         first = self.parser_problem
         lines = split_lines(self.text)
         while first.line > 1:
@@ -78,7 +78,7 @@ class BrokenSource:
 
     @cached_property
     def structure_break(self) -> StructureBreak | None:
-        """The first break of the structure, unless Python stops above it."""
+        """The first break of the block structure, unless Python stops above it."""
         for structure_break in find_structure_breaks(self.statements):
             is_first = self.statements[structure_break.index].line <= self.parser_problem.line
             return structure_break if is_first else None
@@ -102,12 +102,12 @@ class BrokenSource:
 
     @cached_property
     def remaining_tokens(self) -> int:
-        """How many tokens of code are left from the first break on: a step has to make this smaller."""
+        """The number of code tokens after the first break; each step has to reduce it."""
         position = self.break_offset
         return len([token for token in self.tokens if token.start >= position and token.is_code])
 
     def statement_index(self, line: int) -> int | None:
-        """Return the index of the statement that `line` belongs to."""
+        """Return the index of the statement that contains `line`."""
         for at, statement in enumerate(self.statements):
             if statement.line <= line <= statement.end_line:
                 return at
@@ -116,7 +116,7 @@ class BrokenSource:
     def enclosing_headers(self, at: int) -> list[int]:
         """Return the indexes of the headers around the statement `at`, the outermost first.
 
-        Of a statement that stands too far left, these are the headers around its column.
+        For a statement that is too far left, these are the headers around its column.
         """
         return find_enclosing_headers(self.statements, at, self.statements[at].indent)
 

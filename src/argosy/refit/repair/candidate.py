@@ -1,4 +1,4 @@
-"""One possible step of a repair, and the form that rules have."""
+"""A candidate for one repair step, and the protocol of rules."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from argosy.refit.repair.span_edit import SpanEdit
 
 
 class RepairCandidate(msgspec.Struct, frozen=True):
-    """A step that a rule proposes: what is changed, and what to tell of it.
+    """One step that a rule proposes.
 
-    said: what is done, as a person would say it. doubt: 0 for what the text itself proves, more for
-    each reason to think that it was meant otherwise. choices: how many ways the rule saw.
+    line: where it applies. edits: the changes of the text. description: what the step does, for people.
+    penalty: 0 if the text proves the step, more for each reason to doubt it. alternatives: how many ways the
+    rule found.
     """
 
     rule: str
@@ -27,7 +28,7 @@ class RepairCandidate(msgspec.Struct, frozen=True):
 
 
 class SyntaxRule(Protocol):
-    """A kind of damage and its cure. It proposes; only the parser and the gates judge."""
+    """A kind of damage and its repair. A rule only proposes; the parser and the checks decide."""
 
     def __call__(self, broken: BrokenSource) -> Iterator[RepairCandidate]:
-        """Yield the ways to mend the first break, the likeliest first; none for another damage."""
+        """Yield the ways to repair the first break, the likeliest first; nothing for other damage."""

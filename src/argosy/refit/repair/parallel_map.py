@@ -1,7 +1,7 @@
-"""The same work on many items, spread over the machine's processors.
+"""Applies a function to many items in several processes.
 
-Each process is forked when the work is known, so it has all that the work needs and is sent nothing but which
-item is next. What a process died with is done here.
+The processes are forked after the work is known, so they inherit all data, and only receive the index of the
+next item. Items whose process died are processed in this one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from argosy.source.gc_pause import pause_gc
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MIN_PARALLEL_ITEMS: Final = 24  # fewer are done before a process would have started
+MIN_PARALLEL_ITEMS: Final = 24  # fewer are done before a process has started
 _BATCH_SIZE: Final = 4
 
 
@@ -29,11 +29,11 @@ def parallel_map(
     *,
     processes: int | None = None,
 ) -> list[Result]:
-    """Return what `work` makes of each item, in their order.
+    """Return the results of `work` for all items, in order.
 
-    work: a function of nothing but its item; what it returns can be pickled. told: called with how many
-    are done. processes: how many; default is one for each processor, and none beside this one for a few
-    items or where processes cannot be forked.
+    work: depends on its item only; its result must be picklable. on_done: called with the number of finished
+    items. processes: default is one for each processor, and none besides this one for few items or without
+    fork.
     """
     count = processes or _process_count(len(items))
     results: dict[int, Result] = {}

@@ -1,4 +1,4 @@
-"""From a file to a proposal: the search where it does not parse, the names, the start, the gates."""
+"""Builds the proposal for one file: syntax repair, name resolution, start-up repair, checks."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from argosy.refit.repair.untouched_check import check_untouched
 from argosy.source.python_parser import Parsed
 from argosy.source.python_source import SourceText, Unparsed
 
-# So many texts that parse are compared by the names that they leave unbound.
+# At most this many texts that parse are compared by their unbound names.
 _MAX_SOLUTIONS = 4
 
 
 class RepairState(msgspec.Struct, frozen=True):
-    """The best text that the rules came to.
+    """The best text that the syntax rules reached.
 
-    failed: None for a file that parsed from the start, whose way has no steps. way: None when no rule
-    helped. names: those that its text reads and nothing binds; empty when it does not compile.
+    parse_error: None for a file that parsed from the start, whose solution has no steps. solution: None if no
+    rule helped. unbound_names: names that the text reads and nothing binds; empty if it does not compile.
     """
 
     source: SourceText
@@ -42,16 +42,16 @@ class RepairState(msgspec.Struct, frozen=True):
     unbound_names: frozenset[str]
 
     def repaired_source(self) -> SourceText | None:
-        """Return the source with the text that was reached, None when that does not parse."""
+        """Return the source with the repaired text, None if that does not parse."""
         if self.solution is None or self.solution.remaining_tokens:
             return None
         return with_text(self.source, self.solution.text)
 
 
 def inspect_parsed(parsed: Parsed, missing_packages: Collection[str] = ()) -> RepairState | None:
-    """Return what there may be to mend in a file that parses; None when it is well by the file alone.
+    """Return the state of a file that parses; None if nothing in the file itself needs repair.
 
-    absent: packages that are told to be absent where the code will run.
+    missing_packages: packages that are declared missing where the code will run.
     """
     source = parsed.source
     view = ModuleView(source, parsed)
@@ -66,9 +66,9 @@ def inspect_parsed(parsed: Parsed, missing_packages: Collection[str] = ()) -> Re
 
 
 def search_repair(source: SourceText, parse_error: Unparsed) -> RepairState:
-    """Return the best text for a source that does not parse: of several that with the fewest names lost."""
+    """Return the best text for a source that does not parse: the one that leaves the fewest names unbound."""
     if with_text(source, source.text()) != source:
-        # Its bytes are not all text of its encoding: no change could leave the rest as it is.
+        # The bytes do not round-trip through the encoding: no edit could preserve the rest.
         return RepairState(source, parse_error, None, frozenset())
     best: tuple[tuple[int, int, int], Solution, frozenset[str]] | None = None
     names_bound_before = _top_level_bindings(source.text())
@@ -94,9 +94,9 @@ def search_repair(source: SourceText, parse_error: Unparsed) -> RepairState:
 def build_proposal(
     state: RepairState, project_names: ProjectNames, context: ProjectContext
 ) -> RepairProposal:
-    """Return the proposal for a file: names and start mended by what the tree shows, the gates held.
+    """Return the proposal for a file: names and start-up repaired from the tree, and the checks evaluated.
 
-    shown: the names of the tree; around: what else is asked of it.
+    project_names: the names of the tree. context: answers other queries about it.
     """
     source, solution = state.source, state.solution
     damage = diagnose(source, state.parse_error) if state.parse_error is not None else None
@@ -140,7 +140,7 @@ def _replay_steps(text: str, candidates: tuple[RepairCandidate, ...]) -> tuple[l
 
 
 def _build_step(candidate: RepairCandidate, before: str, after: str) -> RepairStep | None:
-    """Return a step as it is told; None when it changed more than its own statements."""
+    """Return a step for the report; None if it changed more than the lines of its edits."""
     check = check_untouched(before, after, candidate.edits)
     if not check.is_unchanged:
         return None
@@ -168,7 +168,7 @@ def _view_with_text(source: SourceText, text: str) -> ModuleView | None:
 
 
 def _remaining_unbound(view: ModuleView, state: RepairState) -> tuple[UnboundName, ...]:
-    """Return the names that are left. New is one that the broken text bound, or that all uses of had."""
+    """Return the unbound names. By the repair: the broken text bound them, or none was unbound before."""
 
     def is_new(item: UnresolvedName) -> bool:
         if state.parse_error is None:
@@ -182,7 +182,7 @@ def _remaining_unbound(view: ModuleView, state: RepairState) -> tuple[UnboundNam
 
 
 def _top_level_bindings(text: str) -> frozenset[str]:
-    """Return the names that statements at column 0 of the broken text bind: a repair could unbind them."""
+    """Return the names bound at column 0 of the broken text, which a repair could unbind."""
     found: set[str] = set()
     for statement in read_statements(text):
         if statement.indent:

@@ -1,4 +1,4 @@
-"""What a repair proposes for one file, with the evidence for it."""
+"""A proposal to repair one file, with its evidence."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ProposalCheck = Literal["parses", "compiles", "untouched", "names"]
 class RepairStep(msgspec.Struct, frozen=True, omit_defaults=True):
     """One step of a repair.
 
-    line: where, in the text that this step began with. said: what it does. choices: how many ways
-    the rule saw; more than one asks for a look. family: the known earlier rewrite that left such
-    damage. kept: how many tokens are proven to be as they were.
+    line: in the text before this step. description: what the step does. unchanged_tokens: how many tokens are
+    proven unchanged. alternatives: how many ways the rule found; more than one needs a review. family: the
+    known earlier rewrite that causes such damage.
     """
 
     rule: str
@@ -29,9 +29,9 @@ class RepairStep(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class UnboundName(msgspec.Struct, frozen=True):
-    """A name that is read where nothing has bound it, and where first.
+    """A name that is read where nothing has bound it, and its first use.
 
-    bound_line: where the module binds it later, 0 for nowhere. is_new: the repair unbound it.
+    bound_line: where the module binds it later, 0 for nowhere. is_unbound_by_repair: the repair unbound it.
     """
 
     name: str
@@ -41,12 +41,12 @@ class UnboundName(msgspec.Struct, frozen=True):
 
 
 class RepairProposal(msgspec.Struct, frozen=True):
-    """A file and what would become of it.
+    """A file and its proposed content.
 
-    path: relative to the root, with `/`. damage: None for a file that parses as it is. before,
-    after: the bytes; the same when no rule helped. gates: whether each holds: it parses, it compiles,
-    nothing outside of the steps' own statements changed, the repair unbound no name. undefined: names
-    that are left for a person to decide about.
+    path: relative to the root, with `/`. damage: None for a file that parses. before, after: the bytes; equal
+    if no rule helped. checks: whether each holds: the result parses, it compiles, nothing outside the steps'
+    own lines has changed, the repair unbound no name. undefined: unbound names that a person has to decide
+    about.
     """
 
     path: str
@@ -59,11 +59,11 @@ class RepairProposal(msgspec.Struct, frozen=True):
 
     @property
     def is_applicable(self) -> bool:
-        """Whether the proposal is worth applying: every gate holds."""
+        """Whether the proposal can be applied: it has steps, and every check holds."""
         return bool(self.steps) and all(self.checks.values())
 
     def diff(self) -> str:
-        """Return the patch, in the unified form."""
+        """Return the patch in unified diff format."""
         lines = difflib.unified_diff(
             _patch_lines(self.before),
             _patch_lines(self.after),
@@ -75,7 +75,7 @@ class RepairProposal(msgspec.Struct, frozen=True):
 
 
 def _patch_lines(data: bytes) -> list[str]:
-    """Return the lines as patches have them: line feeds alone end one, and a last one without is marked."""
+    """Split into lines as patches do: only line feeds end a line, and a missing last one is marked."""
     lines = data.decode("utf-8", "replace").split("\n")
     last = lines.pop()
     return [*lines, f"{last}\n\\ No newline at end of file"] if last else lines

@@ -1,4 +1,4 @@
-"""A source with another text in its place."""
+"""Replaces the text of a source in its own encoding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from argosy.source.python_source import SourceText
 
 
 def with_text(source: SourceText, text: str) -> SourceText | None:
-    """Return the source with another text in the same encoding; None where that cannot be written in it."""
+    """Return the source with another text in the same encoding; None if that cannot encode it."""
     mark = source.data[:3] if source.has_bom else b""
     try:
         return msgspec.structs.replace(source, data=mark + text.encode(source.encoding))

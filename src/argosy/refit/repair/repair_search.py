@@ -1,8 +1,8 @@
-"""The way from a text that does not parse to one that does, step by step.
+"""Searches for steps that turn a text that does not parse into one that does.
 
-Best first: the state that was reached with the least doubt is looked at next, and of two like it the
-one whose first break is further down. A step counts only when it moves the first break down or
-removes it, so that no two steps undo each other; the number of states is bounded.
+Best-first search: the state with the lowest penalty is expanded next, and of equal ones that with the first
+break furthest down. A step counts only if it moves the first break down or removes it, so no two steps undo
+each other; the number of states is bounded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from argosy.refit.repair.syntax import RULES
 
 
 class Solution(msgspec.Struct, frozen=True):
-    """A text that was reached, and by which steps. remaining: 0 when it parses."""
+    """A text that was reached, and its steps. remaining_tokens: 0 if it parses."""
 
     text: str
     steps: tuple[RepairCandidate, ...]
@@ -28,17 +28,17 @@ class Solution(msgspec.Struct, frozen=True):
     remaining_tokens: int
 
 
-# A file with a dozen damages takes a dozen states when each first guess is right.
+# A file with a dozen damages needs a dozen states if each first guess is right.
 MAX_STATES = 120
 
 
 def find_solutions(
     text: str, *, max_states: int = MAX_STATES, rules: Mapping[str, SyntaxRule] = RULES
 ) -> Iterator[Solution]:
-    """Yield the texts that parse, the least doubtful first, with their steps; if none does, the best other.
+    """Yield texts that parse, lowest penalty first, with their steps; if there are none, the best other text.
 
-    most: how many states are looked at. Yields nothing for a text that parses, or that Python
-    refuses without telling a place.
+    max_states: how many states are expanded. Yields nothing for a text that parses, or if Python gives no
+    position for its error.
     """
     try:
         problem = find_syntax_problem(text)

@@ -1,4 +1,4 @@
-"""Names of single statements, by their tokens: what an import or an assignment binds, what is mentioned."""
+"""Names in single statements, read from their tokens: bound names and mentioned names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from argosy.refit.analysis.lenient_statements import SourceStatement
 
 
 def names_mentioned(statement: SourceStatement) -> set[str]:
-    """Return the names that a statement mentions, but no attributes (`b` of `a.b`)."""
+    """Return the names that a statement mentions, without attributes (`b` of `a.b`)."""
     found = {statement.first_token.text} if statement.first_token.kind == "name" else set()
     found |= {
         token.text

@@ -1,4 +1,4 @@
-"""Repairs of a whole tree: finds the files that do not parse or cannot start, and proposes for each."""
+"""Repairs a whole tree: finds files that do not parse or cannot start, and builds proposals."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from argosy.source.python_source import SourceText, Unparsed, read_source
 
 
 class RepairReport(msgspec.Struct, frozen=True):
-    """What a repair found.
+    """The result of a repair.
 
-    root: absolute; paths are relative to it. files: how many were read; unreadable: those that are no
-    source, and why. run: what was written, None when nothing was; kept: files that were to be written,
-    and why they were not.
+    root: absolute; paths are relative to it. files: how many were read. unreadable: files that cannot be
+    decoded, and why. run: the name of the run that was written, None if nothing was. changed: the files
+    written. conflicts: files that should have been written, and why they were not.
     """
 
     root: str
@@ -37,7 +37,7 @@ class RepairReport(msgspec.Struct, frozen=True):
     conflicts: tuple[Conflict, ...] = ()
 
 
-# What the folder of a project holds.
+# Entries that mark the folder of a project.
 _PROJECT_MARKERS = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 
 ProgressCallback = Callable[[str, int, int], None]
@@ -52,8 +52,8 @@ def repair_tree(
 ) -> RepairReport:
     """Return proposals for the files below `root`, or for the one file that `root` is; writes nothing.
 
-    absent: top modules of packages that are not there where the code will run.
-    progress: called with what is being done, how much of it is done, and how much there is.
+    missing_packages: top-level modules of packages that are missing where the code will run. progress: called
+    with the current activity, how much of it is done, and the total.
     """
     notify = progress or (lambda what, done, total: None)
     folder, paths = _find_paths(root, exclude)
@@ -64,11 +64,11 @@ def repair_tree(
         *parallel_map(
             lambda item: search_repair(*item),
             broken,
-            lambda done: notify("looking for repairs", done, len(broken)),
+            lambda done: notify("searching for repairs", done, len(broken)),
         ),
     ]
     names = {name for item in states for name in item.unbound_names}
-    notify("reading what the tree shows", 0, len(paths))
+    notify("reading names of the tree", 0, len(paths))
     repaired = {item.source.path: text for item in states if (text := item.repaired_source()) is not None}
     context_paths = _context_paths(folder, paths)
     project_names = read_project_names(folder, context_paths, names, repaired)
@@ -76,7 +76,7 @@ def repair_tree(
     finished = parallel_map(
         lambda item: build_proposal(item, project_names, context),
         states,
-        lambda done: notify("mending names and starts", done, len(states)),
+        lambda done: notify("resolving names and start-up", done, len(states)),
     )
     proposals = [item for item in finished if item.damage is not None or item.steps]
     proposals.sort(key=lambda item: item.path)
@@ -85,9 +85,9 @@ def repair_tree(
 
 
 def apply_repair(report: RepairReport) -> RepairReport:
-    """Write the proposals whose gates all hold, as one run; return the account of what was really written.
+    """Write the proposals whose checks all hold, as one run; return the report of what was written.
 
-    Raises RefusedError: another refit is at work in the tree.
+    Raises RefusedError: another refit is running in the tree.
     """
     contents = {item.path: (item.before, item.after) for item in report.proposals if item.is_applicable}
     if not contents:
@@ -97,7 +97,7 @@ def apply_repair(report: RepairReport) -> RepairReport:
         conflicts = transaction.apply(contents)
     changed = tuple(entry.path for entry in transaction.files)
     name = transaction.name if changed else None
-    return msgspec.structs.replace(report, run=name, changed=changed, kept=tuple(conflicts))
+    return msgspec.structs.replace(report, run=name, changed=changed, conflicts=tuple(conflicts))
 
 
 def _find_paths(root: str, exclude: Sequence[str]) -> tuple[str, list[str]]:
@@ -105,12 +105,12 @@ def _find_paths(root: str, exclude: Sequence[str]) -> tuple[str, list[str]]:
         full_path = os.path.realpath(root)
         folder = _project_root(full_path)
         return folder, [os.path.relpath(full_path, folder).replace(os.sep, "/")]
-    stamps = scan_tree(root, exclude=exclude).file_stats
-    return os.path.realpath(root), sorted(path for path in stamps if path.endswith(".py"))
+    file_stats = scan_tree(root, exclude=exclude).file_stats
+    return os.path.realpath(root), sorted(path for path in file_stats if path.endswith(".py"))
 
 
 def _project_root(path: str) -> str:
-    """Return the folder that a file's tree has: this one when the file is below it, else the project's."""
+    """Return the root of a file's tree: the working directory if the file is below it, else its project."""
     here = os.path.realpath(os.getcwd())
     if path.startswith(here + os.sep):
         return here
@@ -124,14 +124,14 @@ def _project_root(path: str) -> str:
 
 
 def _context_paths(folder: str, paths: Sequence[str]) -> Sequence[str]:
-    """Return the files that show names: those asked for, or, for a single file, those of its tree."""
+    """Return the files that show names: the given ones, or all of the tree for a single file."""
     if len(paths) != 1:
         return paths
     return sorted(path for path in scan_tree(folder).file_stats if path.endswith(".py"))
 
 
 class _TriagedFiles(msgspec.Struct, frozen=True):
-    """The files by what there is to do: broken ones, those that parse and read unbound names, no sources."""
+    """Files by what they need: broken ones, parsing ones that may need repair, unreadable ones."""
 
     broken: list[tuple[SourceText, Unparsed]]
     parsing: list[RepairState]

@@ -1,8 +1,8 @@
-"""The proof that a step changed nothing but the damaged region.
+"""Proves that a step changed nothing but the damaged lines.
 
-Written apart from what makes the changes: both texts are read again, and what stands on the lines that no
-change touches has to be the same, token for token, each line at the same column, in the same order. So a
-change that opens a text or a bracket, and swallows what follows, is found.
+It is independent of the code that makes the edits: both texts are tokenized again, and all tokens on lines
+that no edit touches have to be equal, in the same order, each line at the same column. So an edit that opens
+a string or a bracket and swallows the following code is detected.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class UntouchedCheck(msgspec.Struct, frozen=True):
-    """What a step left alone. kept: tokens on lines that no change touches. holds: they are the same."""
+    """The result of a check. unchanged_tokens: on lines without an edit. is_unchanged: they are equal."""
 
     unchanged_tokens: int
     is_unchanged: bool
 
 
 def check_untouched(before: str, after: str, edits: Sequence[SpanEdit]) -> UntouchedCheck:
-    """Return whether `after` differs from `before` in nothing but the lines that `edits` touch."""
+    """Return whether `after` differs from `before` only in the lines that `edits` touch."""
     removed = [before[edit.start : edit.end] for edit in edits]
     old = _tokens_outside(before, [(edit.start, edit.end) for edit in edits], [edit.text for edit in edits])
     new = _tokens_outside(after, _spans_after(edits), removed)
@@ -38,7 +38,7 @@ def check_untouched(before: str, after: str, edits: Sequence[SpanEdit]) -> Untou
 
 
 def _spans_after(edits: Sequence[SpanEdit]) -> list[tuple[int, int]]:
-    """Return the spans that the new texts have in the result, in the order of `edits`."""
+    """Return the spans of the new texts in the result, in the order of `edits`."""
     found: list[tuple[int, int]] = []
     for edit in edits:
         moved = sum(len(other.text) - (other.end - other.start) for other in edits if other < edit)
@@ -51,7 +51,7 @@ def _tokens_outside(
 ) -> list[tuple[str, int]]:
     """Return the tokens on lines that no span touches, with the column of each that begins a line.
 
-    others: what stands in place of each span in the other text.
+    others: the text that replaces each span in the other version.
     """
     starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
     touched: set[int] = set()
@@ -71,12 +71,12 @@ def _tokens_outside(
 
 @functools.lru_cache(maxsize=2)
 def _code_tokens(text: str) -> tuple[Token, ...]:
-    """Return the tokens of code; what one step leaves is what the next begins with."""
+    """Return the code tokens; cached, since one step's result is the next step's input."""
     return tuple(token for token in tokenize_leniently(text) if token.is_code)
 
 
 def _touched_lines(text: str, starts: Sequence[int], span: tuple[int, int], other: str) -> set[int]:
-    """Return the lines, from 1, that a span reaches into: whole lines reach into none beside them."""
+    """Return the lines, from 1, that a span touches; whole lines touch no others."""
     begin, end = span
     first, last = bisect_right(starts, begin), bisect_right(starts, end)
     is_whole = begin == starts[first - 1] and all(

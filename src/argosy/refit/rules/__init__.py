@@ -1,30 +1,30 @@
-'''The rules of the audit, one a file: `z301_own_context.py` holds Z301.
+'''The rules of the audit, one module each: `z304_socket_leaks.py` is Z304.
 
-A rule's module has
-    a docstring   what is found; why it matters; what to do. `docs/audit.md` is generated from it
+Rules with a codemod are in its package: `codemods/z301/z301_rule.py` is Z301. A rule's module has
+    a docstring   what is found; why it matters; what to do. Its first line is in the table of `docs/audit.md`
     RULE          a `Rule`: its code, its title, its action, and the functions that find
-    MUST          cases (`Case`) in which it finds exactly the lines that end in `# <--`
+    MUST          cases (`RuleCase`) in which it finds exactly the lines that end in `# <--`
     MUST_NOT      cases in which it finds nothing
-One test runs the cases of every rule found here; there is no list to enter a rule in.
+One test runs the cases of every rule in these places; there is no list to add a rule to.
 
 A rule has one or several of these functions, each returns an iterable of findings:
-    file(file)      one Python file with its tree, names and lines (`PythonFile`). For what a file tells alone
-    broken(file)    one Python file that does not parse (`BrokenFile`)
-    text(file)      one other file whose name fits `names` (`TextFile`): YAML, Dockerfile, shell
-    texts(files)    several such files, in one go, and returns what it finds in each; for what asks a program
-    link(tree, path)  one file's facts in the light of the others'. For what holds between files
-    tree(tree)      the facts of all files (`Tree`). For counts, groups, cycles
-The findings of the first four are kept with the content of the file. `link` and `tree` never see a syntax
-tree: they read facts, small data that each file yields once, and are asked again only when a fact that they
-named in `needs` (one's own, for `link`) or `sees` (of all files) has changed. A new kind of facts is a
-`FactKind(name, type, collect)`, in the rule's own file or, when several rules read it, in
-`argosy.refit.analysis.facts`; keep facts few. A fact tells a line in a field `line`, or one that ends in `_line`; a
-finding stands at such a line, and names a place of another file as `path:line`. So after an edit that moves
-lines and nothing else, what was found moves along, and no rule is asked.
+    check_file(file)    one Python file with its tree, names and lines (`PythonFile`)
+    check_broken(file)  one Python file that does not parse (`BrokenFile`)
+    check_text(file)    one other file that matches `file_patterns` (`TextFile`): YAML, Dockerfile, shell
+    check_texts(files)  several such files at once; returns the findings of each. For slow external programs
+    check_links(tree, path)  one file's facts against those of others (`SourceTree`)
+    check_tree(tree)    the facts of all files. For counts, groups, cycles
+The findings of the first four are cached with the content of the file. `check_links` and `check_tree` never
+see a syntax tree: they read facts, small data collected once from each file, and run again only when a fact
+has changed that is listed in `fact_kinds` (the file's own, for `check_links`) or `shared_fact_kinds` (of all
+files). A new kind of facts is a `FactKind(name, type, collect)`, in the rule's own module or, when several
+rules read it, in `argosy.refit.analysis.facts`; keep facts few. A fact has a line number in a field `line`,
+or one that ends in `_line`; a finding is at such a line, and names a position in another file as `path:line`.
+So after an edit that only shifts lines, findings are updated and no rule runs.
 
-`words` spares time: the rule is asked only about sources that hold one of these bytes. A name is resolved
-with `file.origin(node, scope)`, which follows imports (`import zmq as z`, `from zmq import Context as C`),
-never by how it is spelled here.
+`required_words` saves time: `check_file` runs only on sources that contain one of these bytes. A name is
+resolved with `file.origin(node, scope)`, which follows imports (`import zmq as z`,
+`from zmq import Context as C`), never by its spelling.
 
     """A context of its own
 
@@ -37,9 +37,11 @@ never by how it is spelled here.
         for call, scope in file.nodes(ast.Call):
             origin = file.origin(call.func, scope)
             if origin is not None and origin.name == "zmq.Context":
-                yield file.finding(call, "`zmq.Context()` is a context of its own", scope)
+                yield file.make_finding(call, "`zmq.Context()` is a context of its own", scope)
 
-    RULE = Rule(code="Z301", title="own context", action="auto", words=(b"zmq",), file=check)
-    MUST = (Case("import zmq as z\\nz.Context()  # <--\\n"),)
-    MUST_NOT = (Case("import gevent_zmq as zmq\\nzmq.Context()\\n"),)
+    RULE = Rule(
+        code="Z301", title="own context", action="auto", required_words=(b"zmq",), check_file=check
+    )
+    MUST = (RuleCase("import zmq as z\\nz.Context()  # <--\\n"),)
+    MUST_NOT = (RuleCase("import gevent_zmq as zmq\\nzmq.Context()\\n"),)
 '''

@@ -1,9 +1,9 @@
 """A literal address outside code
 
-In YAML, compose files, Dockerfiles, files of environment variables and scripts of the shell. Such files are
-copied from machine to machine with the code, and keep the address of the first. Never in comments and
-messages, subnets, lists of who may come, in what a script compares, or where a container asks itself for its
-health (there `localhost` is right). The fleet file is the place for addresses and is left out.
+In YAML, Compose files, Dockerfiles, environment files and shell scripts. Such files are copied from machine
+to machine with the code, and keep the address of the first. Not reported: comments and messages, subnets,
+lists of allowed hosts, values that a script compares, and a container's probe of itself (where `localhost` is
+right). The fleet file is the place for addresses and is skipped.
 
 Instead: a variable that the environment of the fleet file sets (`${MAINPC_IP}`).
 """
@@ -57,7 +57,7 @@ _FLEET_FILE = re.compile(rb"^fleet:", re.M)
 
 
 def check(file: TextFile) -> Iterator[Finding]:
-    """Tell each address once a line."""
+    """Report the first address of each line."""
     if not can_hold_address(file.data) or _is_fleet_file(file):
         return
     is_container = file.path.endswith((".yaml", ".yml")) or "ockerfile" in file.path

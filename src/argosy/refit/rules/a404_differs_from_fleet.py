@@ -1,12 +1,12 @@
 """A default differs from the fleet file
 
-Code and configuration give a name a port or a host, and the fleet file says another: `7120` for a service
-that is declared on 7220. Whoever forgets the variable then asks the wrong agent, or nobody. A name is held
-against agents, machines and services by its spelling (`SYSTEM_DIGITAL_TWIN_PORT`, `systemDigitalTwinPort`,
-a table with the key `SystemDigitalTwin`), and against the variables that `environments` names. A host that
-any environment has for it is right.
+Code or configuration gives a name one port or host, and the fleet file another: `7120` for a service that is
+declared on 7220. When the variable is not set, requests go to the wrong agent or to none. A name is compared
+with agents, machines and services by its spelling (`SYSTEM_DIGITAL_TWIN_PORT`, `systemDigitalTwinPort`, a
+table with the key `SystemDigitalTwin`), and with the variables that `environments` names. A host that any
+environment declares for the name is accepted.
 
-Instead: ask the fleet file, `argosy.fleet.address("SystemDigitalTwin")`, or correct the one that is wrong.
+Instead: read the fleet file, `argosy.fleet.address("SystemDigitalTwin")`, or correct the wrong value.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from argosy.refit.core.source_tree import SourceTree
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
-    """Hold each default against the fleet file."""
+    """Compare each default with the fleet file."""
     if tree.fleet is None:
         return
     lookup = FleetAddressIndex(tree.fleet)

@@ -1,8 +1,9 @@
 """A wildcard is used as a peer
 
-`0.0.0.0` and `*` name every interface of the machine that listens. Whoever connects there reaches itself, on
-Linux, and nobody on other systems; between two machines it never works. Often the address comes from a
-variable for binding: its fallback, an assignment or a parameter's default in the same file is followed.
+`0.0.0.0` and `*` stand for all interfaces of the listening machine. A client that connects to one reaches its
+own machine on Linux, and nothing on other systems; between two machines it never works. The address often
+comes from a variable for binding, so its fallback, an assignment or a parameter's default in the same file is
+followed.
 
 Instead: connect to the peer's own address; keep the wildcard for `bind`.
 """
@@ -26,7 +27,7 @@ _CLIENT_SCHEMES = ("http", "https", "ws", "wss", "redis", "nats", "amqp", "mongo
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each place that connects to a wildcard, written there or behind a name."""
+    """Report each place that connects to a wildcard, directly or through a name."""
     if is_test_file(file):
         return
     for call, scope in file.nodes(ast.Call):
@@ -36,11 +37,13 @@ def check(file: PythonFile) -> Iterator[Finding]:
         for value in call.args:
             text = _find_wildcard(file, value, scope, is_connect_call(name))
             if text:
-                yield file.make_finding(value, f"`{name}` gets `{text}`, which is no peer's address", scope)
+                yield file.make_finding(
+                    value, f"`{name}` gets `{text}`, which is not the address of a peer", scope
+                )
 
 
 def _find_wildcard(file: PythonFile, value: ast.expr, scope: NameScope, is_connecting: bool) -> str:
-    """Return the wildcard that an argument leads to; empty for none."""
+    """Return the wildcard that an argument evaluates to; empty for none."""
     if isinstance(value, ast.Tuple) and len(value.elts) == 2 and is_connecting:
         return _wildcard_behind_name(file, value.elts[0], scope)
     if isinstance(value, ast.Constant) and isinstance(value.value, str):

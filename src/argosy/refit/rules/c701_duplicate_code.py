@@ -1,14 +1,13 @@
 """A function or a class is one of several copies
 
-They are the same up to names and constants: one becomes the other by renaming, and by writing other numbers
-and texts. A fault that is mended in one stays in the others. Each copy is told, with the same `group`; how
-many of a group are the same word for word is said too. Copies within copied classes and files are told with
-these alone.
+They differ only in names and constants: renaming, and changing numbers and strings, turns one into the other.
+A bug that is fixed in one copy stays in the others. Each copy is reported, with the same `group` and the
+number of identical copies. Copies inside copied classes and files are reported only with these.
 
-Left out: what has less than 24 statements and expressions or 5 lines, what only hands on or stores values,
-classes without a method, and groups within one file that have less than 48 statements and expressions.
+Not reported: fewer than 24 statements and expressions or 5 lines, bodies that only pass on or store values,
+classes without a method, and groups within one file with fewer than 48 statements and expressions.
 
-Instead: one function that all use, with what differs as its arguments.
+Instead: one function for all callers, with the differences as its arguments.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _MAX_SHOWN = 3
 
 
 class FragmentCopy(NamedTuple):
-    """A unit in its place. at: where among the units of its file."""
+    """A fragment and where it is. position: its index among the fragments of its file."""
 
     path: str
     position: int
@@ -39,13 +38,13 @@ class FragmentCopy(NamedTuple):
 
 
 def find_copy_groups(tree: SourceTree) -> tuple[tuple[FragmentCopy, ...], ...]:
-    """Return the groups of copies, each once, the largest first; of nested ones the outer."""
+    """Return each group of copies once, the largest first; of nested groups only the outer."""
     files = tree.facts(CODE_FRAGMENTS)
     locations_by_shape: dict[bytes, list[tuple[str, int]]] = {}
     for path, fragments in files.items():
         for index, fragment in enumerate(fragments):
             locations_by_shape.setdefault(fragment.shape_digest, []).append((path, index))
-    # Most units have no copy: nothing is made for them.
+    # Most fragments have no copy, so copies are built for groups only.
     groups: dict[bytes, tuple[FragmentCopy, ...]] = {}
     for shape, locations in locations_by_shape.items():
         if len(locations) > 1:
@@ -61,7 +60,7 @@ def find_copy_groups(tree: SourceTree) -> tuple[tuple[FragmentCopy, ...], ...]:
 
 
 def _is_nested_copy(fragments: CodeFragments, index: int, groups: Container[bytes]) -> bool:
-    """Return whether what a unit lies in has copies too."""
+    """Return whether a fragment that contains this one has copies too."""
     return any(around.shape_digest in groups for around in iter_enclosing(fragments, index))
 
 
@@ -71,7 +70,7 @@ def _is_group(copies: Sequence[FragmentCopy]) -> bool:
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
-    """Tell each copy, with where others of its group are."""
+    """Report each copy, with the locations of the others in its group."""
     for copies in tree.compute_once(find_copy_groups):
         for copy in copies:
             yield _make_finding(copy, copies)
@@ -89,13 +88,19 @@ def _make_finding(copy: FragmentCopy, copies: tuple[FragmentCopy, ...]) -> Findi
     )
     message = (
         f"{subject} ({fragment.line_count} lines) is one of {len(copies)} copies up to names and constants, "
-        f"{identical_text} of the others word for word: {locations}{more}"
+        f"{identical_text} of the others identical: {locations}{more}"
     )
     group = f"C701-{fragment.shape_digest.hex()}"
     return Finding(copy.path, fragment.line, fragment.column, "", message, symbol=fragment.name, group=group)
 
 
-RULE = Rule(code="C701", title="copy", action="report", fact_kinds=(CODE_FRAGMENTS,), check_tree=check)
+RULE = Rule(
+    code="C701",
+    title="duplicate code",
+    action="report",
+    fact_kinds=(CODE_FRAGMENTS,),
+    check_tree=check,
+)
 
 _LOOP = """\
 import time
@@ -137,7 +142,7 @@ _MORE = "import sys\n"
 _OTHER = "\nclass Z:\n    def g(self):\n        return [a for a in self if a]\n"
 
 MUST = (
-    # One method of classes that differ, under other names.
+    # One method of different classes, under different names.
     RuleCase(
         files={
             "a.py": _loop_source("A", "_health_check_loop", "1000", mark=_MARK)
@@ -145,21 +150,21 @@ MUST = (
             "b.py": _loop_source("B", "answer", "5", mark=_MARK, more=_MORE),
         }
     ),
-    # Whole classes: their methods are not told again.
+    # Whole classes: their methods are not reported again.
     RuleCase(
         files={
             "a.py": _loop_source("A", "f", "1", more=_MORE).replace("class A:", "class A:  # <--"),
             "b.py": _loop_source("B", "g", "'b'").replace("class B:", "class B:  # <--"),
         }
     ),
-    # Whole files, told at their first line.
+    # Whole files, reported at their first line.
     RuleCase(
         files={
             "a.py": "# <--\n" + _loop_source("A", "f", "1"),
             "b.py": "# <--\n\n" + _loop_source("B", "f", "2"),
         }
     ),
-    # A third copy elsewhere brings all of them.
+    # A third copy elsewhere: the whole group is reported.
     RuleCase(
         files={
             "a.py": "# <--\n" + _loop_source("A", "f", "1", mark=_MARK),
@@ -169,7 +174,7 @@ MUST = (
     ),
 )
 MUST_NOT = (
-    # Something else is done.
+    # The bodies do different things.
     RuleCase(
         files={
             "a.py": _loop_source("A", "f", "1"),

@@ -1,9 +1,9 @@
-"""Agents wait for one another in a circle
+"""Agents wait for one another in a cycle
 
-Each needs the next to be ready before it starts, so none of them ever does. Each shortest way round is told
+Each needs the next to be ready before it starts, so none of them ever starts. Each shortest cycle is reported
 once, with the edge that costs least to turn into a want.
 
-Instead: turn one `needs` of the circle into `wants`.
+Instead: turn one `needs` of the cycle into `wants`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CYCLE_CODES = ("cycle", "self-edge")
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
-    """Tell the circles that the loader of fleet files finds."""
+    """Report the cycles that the fleet loader finds."""
     for fault in tree.fleet_faults:
         if fault.code in _CYCLE_CODES:
             message = " ".join(fault.message.split())

@@ -1,10 +1,10 @@
-"""Two claim one port
+"""Two agents use one port
 
-On one machine a port belongs to one process. Found are two agents of the fleet file that declare the same; a
-port that an agent's code binds by its number and another declares; and ports that code makes of the declared
-one: `self.port + 1` for health, in the agent's own file or in the class that it inherits from, where the sum
-is the port or the health port of another. An agent that hands its base a health port is left out of the
-latter.
+On one machine a port belongs to one process. Reported are two agents of the fleet file that declare the same
+port; a port that an agent's code binds by number and another agent declares; and ports that code derives from
+the declared one: `self.port + 1` for health, in the agent's own file or in its base class, where the sum is
+the port or the health port of another agent. Derived ports are not reported for an agent that passes a health
+port to its base.
 
 Instead: declare `health_port`, and give one of the two another number.
 """
@@ -35,7 +35,7 @@ PortOwners = Mapping[tuple[str | None, int], str]
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
-    """Tell the declared ones, then those that are bound by number, then those that are made."""
+    """Report the declared ports, then those bound by number, then the derived ones."""
     for fault in tree.fleet_faults:
         if fault.code == "port-used-twice":
             names = _QUOTED_NAME.findall(fault.message)
@@ -59,7 +59,7 @@ def check(tree: SourceTree) -> Iterator[Finding]:
 
 
 def _declared_owners(fleet: Fleet) -> dict[tuple[str | None, int], str]:
-    """Return who declares each port of each machine first."""
+    """Return the agent that declares each port of each machine first."""
     owners: dict[tuple[str | None, int], str] = {}
     for agent in fleet.agents.values():
         for port in (agent.port, agent.health_port):
@@ -80,7 +80,7 @@ def _check_bound_ports(
 
 
 def _other_owner(agent: AgentSpec, item: DerivedPort, owners: PortOwners) -> str:
-    """Return the other agent whose port a made one is; empty for none."""
+    """Return the other agent that owns a derived port; empty for none."""
     if agent.port is None or agent.port + item.offset == agent.health_port:
         return ""
     owner = owners.get((agent.machine, agent.port + item.offset), agent.name)
@@ -88,7 +88,7 @@ def _other_owner(agent: AgentSpec, item: DerivedPort, owners: PortOwners) -> str
 
 
 def _iter_agent_files(tree: SourceTree, sources: AgentSources) -> Iterator[tuple[str, bool]]:
-    """Yield the files that an agent is, and those of the classes that it inherits from, each once."""
+    """Yield the files of an agent and of the classes that it inherits from, each once."""
     pending = [(resolve_tree_path(tree, path), True) for path in sources.entry_files]
     modules = {
         node.module.name: resolve_tree_path(tree, node.path)

@@ -1,10 +1,10 @@
 """Code talks to an agent that its fleet entry does not name
 
-The agent's own script, or its own class, hands the name or the port of another to what connects or asks, and
-neither `needs` nor `wants` has it. So the start may come too early, and a restart of the other is nobody's
-concern. What stands in files that several agents share makes no edge.
+The agent's own script or class passes the name or the port of another to a call that connects or requests,
+and neither `needs` nor `wants` names that agent. So it may start too early, and nothing happens when the
+other restarts. References in files that several agents share are not edges.
 
-Instead: `needs`, if the start has to wait for it, else `wants`.
+Instead: `needs` if the start has to wait for it, else `wants`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from argosy.refit.core.source_tree import SourceTree
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
-    """Tell each edge once, at the first place that states it."""
+    """Report each edge once, at its first reference."""
     fleet = require_fleet(tree)
     for (agent, other), locations in tree.compute_once(find_tree_edges).edges.items():
         spec = fleet.agents[agent]

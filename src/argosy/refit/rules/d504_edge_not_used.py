@@ -1,10 +1,10 @@
-"""A declared edge that no source has a trace of
+"""A declared edge that no source refers to
 
-`needs` or `wants` names an agent whose name and port appear nowhere in what this one loads or is given. Each
-such need makes the start longer and the fleet more fragile, for nothing. Silent for an agent of which any
-file cannot be read or does not parse.
+`needs` or `wants` names an agent whose name and port appear nowhere in the agent's sources and arguments.
+Each such need makes the start longer and the fleet more fragile, for nothing. Not reported for an agent with
+a file that cannot be read or does not parse.
 
-Instead: take it out, unless it is meant for the order alone.
+Instead: remove it, unless it is only meant to set the order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from argosy.refit.core.source_tree import SourceTree
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
-    """Tell each edge at its place in the fleet file."""
+    """Report each edge at its place in the fleet file."""
     fleet = require_fleet(tree)
     source_edges = tree.compute_once(find_tree_edges)
     for agent in fleet.agents.values():

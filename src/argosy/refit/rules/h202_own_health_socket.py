@@ -1,13 +1,13 @@
 """A health socket or server of one's own
 
-A socket that is bound for health alone, or an HTTP server with a path for it, is a port that nobody declares,
-beside the one on which the agent's base answers already; where the two are the same, the agent cannot start.
+A socket bound only for health, or an HTTP server with a path for it, is a port that is declared nowhere, next
+to the one on which the agent's base already answers; where the two are the same, the agent cannot start.
 
-Found are REP and ROUTER sockets that a health loop answers on, those that say health in their name and are
-bound, request handlers of `http.server` that answer for health, and routes of web applications whose path is
-one of the usual ones (`/health`, `/healthz`, `/api/v1/health` ...).
+Reported are REP and ROUTER sockets on which a health loop answers, bound sockets with `health` in their name,
+request handlers of `http.server` that answer for health, and routes of web applications with one of the usual
+paths (`/health`, `/healthz`, `/api/v1/health` ...).
 
-Instead: the health port of the standard; over HTTP the fleet's hub and probes ask for it.
+Instead: the health port of the standard; the fleet's hub and probes serve it over HTTP.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from argosy.refit.core.source_file import PythonFile
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each call that makes such a socket, each handler and each route."""
+    """Report each call that creates such a socket, each handler and each route."""
     for place, creation in find_health_sockets(file):
-        message = f"`{place.name}` is a {creation.socket_type} socket for health alone"
+        message = f"`{place.name}` is a {creation.socket_type} socket only for health"
         yield file.make_finding(creation.call, message, creation.scope, symbol=place.name)
     for node, scope, path in find_health_routes(file):
         shown = "with its health" if path == "*" else f"on `{path}`"

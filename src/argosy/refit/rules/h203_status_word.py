@@ -1,14 +1,14 @@
 """A status word outside the standard
 
-Health has five words: `starting`, `ok`, `degraded`, `failing`, `stopping`. Whoever asks compares with them;
-an agent that says `HEALTHY`, `running` or `success` is down for one caller and fine for the next.
+Health has five words: `starting`, `ok`, `degraded`, `failing`, `stopping`. Callers compare with them; an
+agent that answers `HEALTHY`, `running` or `success` is down for one caller and fine for the next.
 
-Found are literal words of `status` in what `_get_health_status` and `health_check` return, in what a health
+Reported are literal `status` words in what `_get_health_status` and `health_check` return, in what a health
 loop sends, and in the answer to a request that was compared with `health` or `health_check`. The standard
-translates old words where it answers, and tells them under `status_word`; what it does not know it takes for
+translates known words in its answers and has the original under `status_word`; it reads unknown words as
 `degraded`.
 
-Instead: one of the five words, and what else is to say under keys of its own.
+Instead: one of the five words, and everything else under keys of its own.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _STANDARD_WORDS = frozenset(status.value for status in Status)
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each word that is none of the five."""
+    """Report each word that is not one of the five."""
     for word, scope in find_status_words(file):
         text = str(word.value)
         if text not in _STANDARD_WORDS:
             known = "" if is_known_status_word(text) else "unknown, and "
-            message = f"`{text}` is no word of the health standard"
+            message = f"`{text}` is not a status of the health standard"
             hint = f"it is {known}read as `{normalize_status(text)}`"
             yield file.make_finding(word, message, scope, hint=hint)
 

@@ -1,11 +1,11 @@
 """A health beacon of one's own
 
-A PUB or PUSH socket on which a loop sends its agent's health every few seconds, whether anybody listens or
-not: a thread, a port and a format more, and silence means nothing, since what was not heard is gone.
+A loop sends its agent's health on a PUB or PUSH socket every few seconds, whether anybody listens or not.
+That is one more thread, port and format, and silence means nothing, since a lost message is not sent again.
 
-Found is the socket, where a loop of the file sends health payloads on it; the loop itself is H201.
+The socket is reported if a loop of the file sends health payloads on it; the loop itself is H201.
 
-Instead: the standard, whose beacon the fleet's hub hears; `self.report(...)` tells a change at once.
+Instead: the standard, whose beacon the fleet's hub receives; `self.report(...)` reports a change at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from argosy.refit.core.source_file import PythonFile
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each call that makes such a socket."""
+    """Report each call that creates such a socket."""
     for place, creation in find_beacon_sockets(file):
         message = f"`{place.name}` is a {creation.socket_type} socket on which a loop sends out health"
         yield file.make_finding(creation.call, message, creation.scope, symbol=place.name)

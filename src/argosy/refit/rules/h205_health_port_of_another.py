@@ -1,14 +1,14 @@
 """A health port that another agent has
 
-An agent that is given a health port by its number keeps it whatever the fleet file says later. Where another
-agent of its machine declares the same, one of them cannot start, or its caller asks the wrong one and hears
-that all is well.
+An agent with a hard-coded health port keeps it whatever the fleet file says later. If another agent of its
+machine declares the same port, one of the two cannot start, or a caller asks the wrong one and gets a healthy
+answer.
 
-Found are numbers that are handed to a constructor as `health_port` or `health_check_port`, set under these
-names, or their default behind a variable, a configuration or a parameter, where another agent of the machine
-declares that port. Sums such as `self.port + 1` are D502.
+Reported are numbers passed to a constructor as `health_port` or `health_check_port`, assigned to these names,
+or their default in a variable, a configuration or a parameter, if another agent of the machine declares that
+port. Sums such as `self.port + 1` are D502.
 
-Instead: declare `health_port` in the fleet file, and take it from there.
+Instead: declare `health_port` in the fleet file, and read it from there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from argosy.refit.core.source_tree import SourceTree
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
-    """Tell each number once for each agent that would take it."""
+    """Report each number once for each agent that would use it."""
     fleet = require_fleet(tree)
     owners: dict[tuple[str | None, int], str] = {}
     for agent in fleet.agents.values():

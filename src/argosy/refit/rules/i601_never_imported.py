@@ -1,16 +1,15 @@
 """A package is installed and never imported
 
-Each makes images larger, starts slower, and brings what it needs itself. Requirement files, pyproject.toml,
-setup.py, setup.cfg, Pipfile, conda's environments and the `pip install` lines of Dockerfiles are read. A
-list that a Dockerfile installs is held against the files that the image holds; any other against the nearest
-folder above it that uses a third of it, with what its files import of the tree.
+Each makes images larger and starts slower, and brings its own dependencies. Requirement files,
+pyproject.toml, setup.py, setup.cfg, Pipfile, conda environments and the `pip install` lines of Dockerfiles
+are read. A list that a Dockerfile installs is compared with the files in the image; any other list with the
+nearest parent folder that uses a third of it, including the modules of the tree that its files import.
 
-Not told: tools that work by a command or as a plugin, what another package loads by itself (`sentencepiece`
-for `transformers`), what another brings along anyway, what a text names by its path, lists for testing and
-building. The module of a package is known by a table or is called like it; the message says what was looked
-for.
+Not reported: tools used as a command or a plugin, packages that another package loads (`sentencepiece` for
+`transformers`) or installs anyway, packages that a string names by path, lists for testing and building. The
+module of a package comes from a table or from its name; the message names the modules that were looked for.
 
-Instead: take it out, or move it to the list of those who need it.
+Instead: remove it, or move it to the list of those who need it.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from argosy.source.distributions import (
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
-    """Tell each package once for a list."""
+    """Report each package once for a list."""
     imported = tree.facts(EXTERNAL_IMPORTS)
     for requirement_list in tree.compute_once(find_requirement_lists):
         imported_modules, modules_in_text = find_imported_modules(imported, requirement_list.files)
@@ -66,9 +65,9 @@ def _find_unused(
 ) -> Iterator[Finding]:
     names = {item.name for item in requirement_list.requirements.packages}
     used = find_providers(names, imported_modules | modules_in_text)
-    # What nothing gives may be what a package is called inside that the table does not know.
+    # A module that no listed package provides may belong to one that the table does not know.
     unexplained = imported_modules - local - modules_provided_by(names, imported_modules)
-    # A version that is held for another package's sake is installed anyway.
+    # A version pinned for another package is installed anyway.
     bundled = {module for name in names for module in bundled_modules(name)}
     reported: set[str] = set()
     for item in requirement_list.requirements.packages:
@@ -80,7 +79,10 @@ def _find_unused(
             continue
         reported.add(item.name)
         modules = " or ".join(f"`{module}`" for module in modules_of_distribution(item.name)[:3])
-        message = f"`{item.written_name}` is installed, and none of {len(requirement_list.files)} files imports {modules}"
+        message = (
+            f"`{item.written_name}` is installed, "
+            f"and none of {len(requirement_list.files)} files imports {modules}"
+        )
         yield Finding(requirement_list.path, item.line, item.column, "", message, symbol=item.name)
 
 

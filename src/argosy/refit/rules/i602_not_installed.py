@@ -1,15 +1,15 @@
 """A package is imported and nothing installs it
 
-On the next machine the import fails. Held against what the lists for a file ask for (requirement files,
-pyproject.toml, setup.py, Dockerfiles and others; I601 tells which list is for which files), with what the
-best known packages bring along. Told once for a package, at its first import; and once more for each image
-that takes named parts of the tree and lacks what they import.
+On the next machine the import fails. Imports are compared with the lists that apply to the file (requirement
+files, pyproject.toml, setup.py, Dockerfiles and others; I601 says which list applies to which files), and
+with what the best known packages install along with them. Reported once for a package, at its first import,
+and again for each image that copies named parts of the tree and lacks what they import.
 
-Not told: what a file can do without (its absence is caught, or asked for under a condition or a platform),
-tests, modules of the tree, files that no list is for, lists that install something without a name (a
-repository, a variable), images that begin with another than a plain one.
+Not reported: imports that may fail (caught, or under a condition or a platform check), tests, modules of the
+tree, files to which no list applies, lists that install something without a name (a repository, a variable),
+images whose base is not a plain one.
 
-Instead: ask for it where the others are asked for.
+Instead: add it to the list of the other packages.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from argosy.source.distributions import bundled_modules, can_provide, is_provide
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
-    """Tell each package once, where it is imported first, then what each image lacks."""
+    """Report each package once, at its first import, then what each image lacks."""
     requirement_lists = tree.compute_once(find_requirement_lists)
     local = tree.compute_once(local_top_modules)
     imported = tree.facts(EXTERNAL_IMPORTS)
     installed_by_lists: dict[tuple[int, ...], _InstalledPackages] = {}
     missing: dict[str, list[tuple[str, ExternalPackageImport]]] = {}
     for path in imported:
-        list_indexes = tuple(at for at, supply in enumerate(requirement_lists) if path in supply.files)
+        list_indexes = tuple(at for at, item in enumerate(requirement_lists) if path in item.files)
         if list_indexes:
             if list_indexes not in installed_by_lists:
                 installed_by_lists[list_indexes] = _InstalledPackages(
@@ -45,8 +45,8 @@ def check(tree: SourceTree) -> Iterator[Finding]:
                 )
             _add_missing(missing, installed_by_lists[list_indexes], path, imported[path])
     for top_module, imports in sorted(missing.items()):
-        yield _make_finding(top_module, imports, "nothing that is for it installs it")
-    by_path = {supply.path: supply for supply in requirement_lists}
+        yield _make_finding(top_module, imports, "no list for this file installs it")
+    by_path = {item.path: item for item in requirement_lists}
     for requirement_list in requirement_lists:
         if requirement_list.is_dockerfile and requirement_list.is_self_contained:
             installed = _InstalledPackages(
@@ -60,7 +60,7 @@ def check(tree: SourceTree) -> Iterator[Finding]:
                     yield _make_finding(
                         top_module,
                         imports,
-                        f"the image of `{requirement_list.path}` holds the file without it",
+                        f"the image of `{requirement_list.path}` has the file without it",
                         requirement_list.path,
                     )
 
@@ -95,12 +95,12 @@ def _make_finding(
 
 
 class _InstalledPackages:
-    """What the lists for a file install."""
+    """The packages that the lists for a file install."""
 
     def __init__(self, requirement_lists: Iterable[RequirementList], local: frozenset[str]) -> None:
-        requirements = [supply.requirements for supply in requirement_lists]
+        requirements = [item.requirements for item in requirement_lists]
         self.names = {item.name for one in requirements for item in (*one.packages, *one.dev_packages)}
-        # With nothing but its own name a project says nothing of what it needs.
+        # A project without requirements says nothing about what it needs.
         self.has_unnamed = any(one.has_unnamed for one in requirements) or not self.names
         self.names |= {one.project for one in requirements if one.project}
         self.bundled = {module for name in self.names for module in bundled_modules(name)}

@@ -1,15 +1,15 @@
 """A container file that cannot work
 
-In a Dockerfile: a line that is no instruction, an instruction without its text, a list that is none, a first
-instruction other than FROM or ARG, a user that nobody made, a source of COPY that the build context has not,
-a script of CMD or ENTRYPOINT that is not where its folder was copied from. In a Compose file: a Dockerfile or
-context that is not there, a dependency on a service that no file beside it has, a port of the machine that
-two services take, a service that says neither image nor build.
+In a Dockerfile: a line that is not an instruction, an instruction without arguments, a malformed list, a
+first instruction other than FROM or ARG, a user that does not exist, a source of COPY that is not in the
+build context, a script of CMD or ENTRYPOINT that is not in the folder it was copied from. In a Compose file:
+a missing Dockerfile or context, a dependency on a service that neither the file nor one beside it declares, a
+port of the host that two services publish, a service with neither `image` nor `build`.
 
-A context is what a Compose file says, else the nearest folder above that has most of the sources. What a
-variable, a glob of the shell or another image decides is not told.
+A context is the one that a Compose file declares, else the nearest parent folder with most of the sources.
+Values from variables, shell globs and other images are not reported.
 
-Instead: mend the file; `docker build --check` and `docker compose config` see a part of this.
+Instead: fix the file; `docker build --check` and `docker compose config` find a part of this.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _INTERPRETERS = frozenset({"python", "python3", "sh", "bash", "/bin/sh", "/bin/b
 
 
 def check_text(file: TextFile) -> Iterator[Finding]:
-    """Tell what is wrong with a Dockerfile in itself."""
+    """Report the faults of a Dockerfile by itself."""
     for item, fault in find_dockerfile_faults(file.text):
         yield file.make_finding(item.line, 1, fault, symbol=item.keyword)
     created_users: list[str] = []
@@ -59,12 +59,14 @@ def check_text(file: TextFile) -> Iterator[Finding]:
         elif item.keyword == "USER" and has_plain_base:
             user = item.arguments.partition(":")[0]
             if user.isidentifier() and user not in ("root", "nobody") and user not in created_users:
-                message = f"`USER {user}`: nothing here makes that user, and the base image has none"
+                message = (
+                    f"`USER {user}`: no instruction creates that user, and the base image does not have it"
+                )
                 yield file.make_finding(item.line, 1, message, symbol=user)
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
-    """Tell what container files name that the tree has not."""
+    """Report files that container files name and the tree does not have."""
     installs = tree.facts(INSTALLS)
     contexts: dict[str, set[str]] = {}
     for path, facts in tree.facts(CONTAINER_FILES).items():
@@ -94,14 +96,14 @@ def _check_copies(
                 continue
             if not any(tree.has_path(join_context(context, source)) for context in contexts):
                 where = " or ".join(f"`{context or '.'}`" for context in sorted(contexts))
-                message = f"`{source}` is copied, and the build context {where} has none"
+                message = f"`{source}` is copied, and is not in the build context {where}"
                 yield Finding(path, copied.line, 1, "", message, symbol=source)
 
 
 def _check_command(
     tree: SourceTree, path: str, command: ContainerCommand, installs: FileInstalls, contexts: set[str]
 ) -> Iterator[Finding]:
-    """Tell a script that a copied folder should hold, and does not."""
+    """Report a script that is not in the copied folder it should come from."""
     script = next((word for word in command.argv if _SCRIPT_PATH.fullmatch(word)), "")
     if not script or (command.argv[0] != script and command.argv[0] not in _INTERPRETERS):
         return
@@ -120,7 +122,7 @@ def _check_command(
     if origins and not any(
         tree.has_path(join_context(context, one)) for context in contexts for one in origins
     ):
-        message = f"`{script}` is what the image starts, and `{origins[-1]}` is not in the tree"
+        message = f"`{script}` is started by the image, and `{origins[-1]}` is not in the tree"
         yield Finding(path, command.line, 1, "", message, symbol=script)
 
 
@@ -140,7 +142,7 @@ def _check_compose_file(tree: SourceTree, path: str, compose: ComposeFileFacts) 
             owner = port_owners.setdefault(port.host_binding, service.name)
             if owner != service.name and not service.has_profile:
                 number = port.host_binding.partition("/")[0].lstrip(":")
-                message = f"`{service.name}` takes {number} of the machine, which `{owner}` takes too"
+                message = f"`{service.name}` publishes host port {number}, which `{owner}` publishes too"
                 yield Finding(path, port.line, port.column, "", message, symbol=f"{service.name}-{number}")
 
 
@@ -161,16 +163,16 @@ def _check_service(
         if context.startswith(".."):
             return
         if not tree.has_path(context or "."):
-            yield make_finding(f"`{service.name}` is built from `{context}`, which is not there", "context")
+            yield make_finding(f"`{service.name}` is built from `{context}`, which does not exist", "context")
         elif service.dockerfile and not tree.has_path(dockerfile):
             yield make_finding(
-                f"`{service.name}` is built by `{dockerfile}`, which is not there", "dockerfile"
+                f"`{service.name}` is built by `{dockerfile}`, which does not exist", "dockerfile"
             )
     for need in service.depends_on:
         if need not in sibling_services and not has_external_services:
-            yield make_finding(f"`{service.name}` depends on `{need}`, and no service is called so", need)
+            yield make_finding(f"`{service.name}` depends on `{need}`, and no service has that name", need)
     if not has_external_services and not sibling_services[service.name]:
-        yield make_finding(f"`{service.name}` says neither an image nor a build", "image")
+        yield make_finding(f"`{service.name}` has neither `image` nor `build`", "image")
 
 
 RULE = Rule(

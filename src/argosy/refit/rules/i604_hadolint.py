@@ -1,13 +1,13 @@
-"""What hadolint says of a Dockerfile
+"""A hadolint finding in a Dockerfile
 
-hadolint knows Docker's practices (`DL3008`) and, by ShellCheck, the shell of RUN (`SC2086`). Its errors and
-warnings are told, by its own codes; its levels info and style are not. What I603 tells of a line, or of a
-file that Docker cannot read, is not told twice. `.hadolint.yaml` at the root of the tree counts, whose
-`override` moves a code from one level to another, and so do comments (`# hadolint ignore=DL3008`).
+hadolint checks Docker practices (`DL3008`) and, with ShellCheck, the shell of RUN (`SC2086`). Its errors and
+warnings are reported, by its own codes; its levels info and style are not. What I603 reports about a line, or
+about a file that Docker cannot read, is not reported twice. `.hadolint.yaml` at the root of the tree applies,
+whose `override` moves a code from one level to another, and so do comments (`# hadolint ignore=DL3008`).
 
-It is a program of its own (`pip install 'argosy[docker]'`, or on PATH). Without it the rule is not asked.
+It is a separate program (`pip install 'argosy[docker]'`, or on PATH). Without it the rule is skipped.
 
-Instead: what its code says; hadolint's wiki and ShellCheck's have a page for each.
+Instead: follow the code's page in the wiki of hadolint or ShellCheck.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _UNREADABLE = "DL1000"
 
 
 def check(files: Sequence[TextFile]) -> list[Iterator[Finding]]:
-    """Tell what hadolint says of Dockerfiles beyond what I603 does."""
+    """Report hadolint's findings in Dockerfiles that I603 does not report."""
     try:
         findings_by_file, config_error = run_hadolint(files[0].root, [file.text for file in files])
     except HadolintError:
         if len(files) == 1:
             raise
-        # Whichever it is that makes it fail, the others are told.
+        # One of the files makes it fail: the others are still checked.
         return [_check_alone(file) for file in files]
     return [
-        _make_findings(file, remarks, config_error)
-        for file, remarks in zip(files, findings_by_file, strict=True)
+        _make_findings(file, findings, config_error)
+        for file, findings in zip(files, findings_by_file, strict=True)
     ]
 
 
@@ -51,7 +51,7 @@ def _check_alone(file: TextFile) -> Iterator[Finding]:
 
 
 def _make_findings(
-    file: TextFile, remarks_of_file: Iterable[HadolintFinding], config_error: str
+    file: TextFile, hadolint_findings: Iterable[HadolintFinding], config_error: str
 ) -> Iterator[Finding]:
     if config_error:
         yield Finding(
@@ -63,11 +63,13 @@ def _make_findings(
             symbol="config",
         )
     faulty_lines = {item.line for item, _ in find_dockerfile_faults(file.text)}
-    for remark in remarks_of_file:
-        is_reported = bool(faulty_lines) if remark.code == _UNREADABLE else remark.line in faulty_lines
-        if remark.level in _REPORTED_LEVELS and not is_reported:
-            message = f"{remark.code}: {_as_one_line(remark.message)}"
-            yield file.make_finding(max(remark.line, 1), max(remark.column, 1), message, symbol=remark.code)
+    for finding in hadolint_findings:
+        is_reported = bool(faulty_lines) if finding.code == _UNREADABLE else finding.line in faulty_lines
+        if finding.level in _REPORTED_LEVELS and not is_reported:
+            message = f"{finding.code}: {_as_one_line(finding.message)}"
+            yield file.make_finding(
+                max(finding.line, 1), max(finding.column, 1), message, symbol=finding.code
+            )
 
 
 def _as_one_line(text: str) -> str:
@@ -76,7 +78,7 @@ def _as_one_line(text: str) -> str:
 
 RULE = Rule(
     code="I604",
-    title="remark of hadolint",
+    title="hadolint finding",
     action="report",
     file_patterns=DOCKERFILE_PATTERNS,
     check_texts=check,

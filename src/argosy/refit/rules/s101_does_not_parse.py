@@ -1,12 +1,12 @@
 """Python cannot run the file
 
-Nothing in it is ever loaded, and whatever imports it ends in a SyntaxError. No other rule reads it, so a
-tree with such files looks better than it is: count them first.
+Nothing in it is ever loaded, and every module that imports it ends in a SyntaxError. No other rule reads it,
+so a tree with such files looks better than it is: fix them first.
 
-The place is where the damage begins, as far as that can be told, with its class in words; where the compiler
-stumbled, often far below, is told beside it.
+The position is where the damage begins, as far as it can be found, with the type of damage; the message also
+has the position where the compiler stopped, which is often far below.
 
-Instead: `argosy repair` proposes what makes it parse, with the evidence.
+Instead: `argosy repair` proposes a patch that makes it parse, with the evidence.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _STAGE_MESSAGES = {"read": "", "parse": "does not parse: ", "compile": "parses, 
 
 
 def check(file: BrokenFile) -> Iterator[Finding]:
-    """Tell the first damage of a file that does not parse; of the others, what was refused."""
+    """Report the first damage of a file that does not parse, and why any other file cannot run."""
     unparsed = file.unparsed
     if unparsed.stage != "parse" or file.source is None:
         yield file.make_finding(

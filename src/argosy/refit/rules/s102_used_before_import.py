@@ -1,7 +1,7 @@
 """A name is used at module level before its import or definition
 
-The file parses, and ends in a NameError as soon as it is loaded: typical for a line that was inserted above
-the import that it needs.
+The file parses, and ends in a NameError as soon as it is loaded: typical of a line inserted above the import
+that it needs.
 
 Instead: move the import or the definition above its first use.
 """
@@ -17,7 +17,7 @@ from argosy.source.startup_check import diagnose_use_before_definition
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell what is bound further down; what nothing binds is another rule's."""
+    """Report names that are bound further down; S104 reports those that are never bound."""
     for item in file.uses_before_definition:
         if item.bound_by is not None:
             startup_finding = diagnose_use_before_definition(item, lambda _: "")

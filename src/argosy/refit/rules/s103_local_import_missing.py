@@ -1,14 +1,14 @@
-"""A local module that is imported is not there, or cannot be loaded
+"""A local module that is imported does not exist or cannot be loaded
 
-A module or a name that the tree does not have, though its package is there; a relative import that leads
-out of every package; or a file that does not parse, which ends whoever imports it.
+A module or a name that the tree does not have, though its package exists; a relative import that leaves the
+top-level package; or an import of a file that does not parse.
 
-Folders are searched as for a script: its own first, then what it adds to sys.path, then those above, up to
-the root of the audit. A file in a package that says nothing of being run is a module: there `import x` means
-no neighbour `x.py`, but what is installed, which is none of this rule's business. So does the name of a
-folder without `__init__`, unless that lies beside the file or at the root and no true package has its name.
+Folders are searched as for a script: its own first, then what it adds to sys.path, then the parent folders up
+to the root of the audit. A file in a package that is never run as a script is a module: there `import x` does
+not find a neighbour `x.py`, but an installed package, which this rule does not check. The same holds for the
+name of a folder without `__init__`, unless it is beside the file or at the root and no package has its name.
 
-Instead: mend the import, or bring the module back. An import under `except ImportError` is told with that
+Instead: fix the import, or restore the module. An import under `except ImportError` is reported with that
 remark.
 """
 
@@ -35,7 +35,7 @@ _STAGE_MESSAGES = {"read": "cannot be read", "parse": "does not parse", "compile
 
 
 def check(tree: SourceTree, path: str) -> Iterator[Finding]:
-    """Tell each thing that is missing once for a file, at its surest import."""
+    """Report each missing import once for a file, at the place that runs most certainly."""
     closure = follow_file_imports(tree, path)
     imports = tree.fact(MODULE_IMPORTS, path)
     if closure is None or imports is None:
@@ -82,11 +82,11 @@ def check(tree: SourceTree, path: str) -> Iterator[Finding]:
 
 
 def _is_unreachable(tree: SourceTree, path: str, finder: ModuleFinder, name: str) -> bool:
-    """Return whether what a name would find is on nobody's sys.path: the name means something else.
+    """Return whether the module found for a name is not on sys.path, so the name means something else.
 
-    That is so of what lies within a package of the file, but for the folder of a script; of a folder of the
-    same word, which a package goes before wherever it lies; and a module called as one of the standard
-    library does not import itself.
+    That holds for modules within a package of the file, except in a script's folder; for a folder whose name
+    a package has elsewhere, since a package takes precedence; and for a module with a name of the standard
+    library, which does not import itself.
     """
     top_module = finder.find(name.partition(".")[0])
     if top_module is None:
@@ -103,7 +103,7 @@ def _is_unreachable(tree: SourceTree, path: str, finder: ModuleFinder, name: str
 
 
 def _is_relative_target_present(tree: SourceTree, path: str, item: MissingImport) -> bool:
-    """Return whether dots lead from the file to its module, whatever the packages above are taken for."""
+    """Return whether a relative import finds its module by path, whatever the parent packages are."""
     directory = os.path.dirname(os.path.join(tree.root, path))
     for _ in range(item.statement.level - 1):
         directory = os.path.dirname(directory)
@@ -162,7 +162,7 @@ MUST = (
             "pack/tool.py": "if __name__ == '__main__':\n    import pack.gone  # <--\n",
         }
     ),
-    RuleCase(  # it is run, so that its folder comes first
+    RuleCase(  # it runs as a script, so its folder comes first
         files={
             "pack/__init__.py": "",
             "pack/queue.py": "",
@@ -200,7 +200,7 @@ MUST_NOT = (
             "near/x.py": "",
         }
     ),
-    RuleCase(  # a module of a package means another one than its neighbour
+    RuleCase(  # a module of a package does not import its neighbour
         files={
             "pack/__init__.py": "",
             "pack/collections.py": "",

@@ -1,9 +1,9 @@
 """A name is read and nothing binds it
 
-A NameError that waits: at module level for the first start, in a function for the first call. Silent in
+It raises a NameError: at module level at the first start, in a function at the first call. Not reported in
 files with a star import or `exec`, where a name may come from anywhere, and under `except NameError`.
 
-Instead: import or define it. When one module of the tree alone defines a function or class of that name, the
+Instead: import or define it. If exactly one module of the tree defines a function or class of that name, the
 hint is its import.
 """
 
@@ -22,7 +22,7 @@ from argosy.source.startup_check import diagnose_undefined, diagnose_use_before_
 
 
 def check(tree: SourceTree, path: str) -> Iterator[Finding]:
-    """Tell each name once for a file, at its first use."""
+    """Report each name once for a file, at its first use."""
     unbound = tree.fact(UNBOUND_NAMES, path)
     if unbound is None:
         return

@@ -1,13 +1,13 @@
 """An attribute is read on self, and nothing sets it
 
-An AttributeError that waits. Asked about classes whose whole family the tree shows: no class of it sets or
-defines the name, no base or derived class does, no file sets it from outside. The message says where the
-constructor or `run` leads to it: then it may end the start.
+It raises an AttributeError when it is read. Checked for classes whose whole family is in the tree: no class
+of it sets or defines the name, no base or derived class does, and no file sets it from outside. The message
+says whether the constructor or `run` leads to it: then the start may fail.
 
-Silent where a base is not of the tree, where `setattr` or `__dict__` may set anything, and for names that
-`hasattr` or `getattr` ask for.
+Not reported where a base is outside the tree, where `setattr` or `__dict__` may set anything, and for names
+that `hasattr` or `getattr` check.
 
-Instead: bring it back. Where a class of the same name elsewhere in the tree has it, the hint says where.
+Instead: restore it. If a class of the same name elsewhere in the tree has it, the hint says where.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _START_METHODS = ("__init__", "run")
 
 
 def check(tree: SourceTree, path: str) -> Iterator[Finding]:
-    """Tell each name once for a class, at the place that a start reaches first."""
+    """Report each name once for a class, at the place that a start reaches first."""
     members = tree.fact(CLASS_MEMBERS, path)
     for name, own in (members.classes if members is not None else {}).items():
         if not own.undefined_reads:
@@ -61,10 +61,10 @@ def _make_finding(tree: SourceTree, path: str, cls: str, read: MemberRead, start
 
 
 def _find_family(tree: SourceTree, path: str, name: str) -> list[ClassMembers] | None:
-    """Return a class and all that share an object with it: its bases, those derived from it, theirs.
+    """Return a class and all that may share an object with it: its bases, its subclasses, and their bases.
 
-    None where one of them is open or not of the tree, and for a family that nobody constructs: what only
-    lends its methods to classes elsewhere.
+    None if one of them is open or outside the tree, or if nothing constructs a class of the family: it may be
+    a mixin for classes elsewhere.
     """
     ancestries = tree.compute_once(_find_ancestries)
     own = (path, name)
@@ -83,14 +83,14 @@ def _find_family(tree: SourceTree, path: str, name: str) -> list[ClassMembers] |
 
 
 class _Ancestry(NamedTuple):
-    """The bases of a class, and theirs. is_whole: all of them are of the tree."""
+    """The bases of a class, transitively. is_complete: all of them are in the tree."""
 
     ancestors: frozenset[tuple[str, str]]
     is_complete: bool
 
 
 def _find_ancestries(tree: SourceTree) -> Mapping[tuple[str, str], _Ancestry]:
-    """Return the bases of each class of the tree."""
+    """Return the ancestry of each class of the tree."""
     found: dict[tuple[str, str], _Ancestry] = {}
     for path, classes in tree.facts(CLASS_FACTS).items():
         for name in classes:
@@ -111,7 +111,7 @@ def _names_set_from_outside(tree: SourceTree) -> frozenset[str]:
 
 
 def _paths_by_member(tree: SourceTree) -> Mapping[tuple[str, str], tuple[str, ...]]:
-    """Return the files that have a class and in it a name, by both."""
+    """Return the files that define a member, by class and member name."""
     found: dict[tuple[str, str], list[str]] = {}
     for path, item in tree.facts(CLASS_MEMBERS).items():
         for cls, members in item.classes.items():
@@ -121,7 +121,7 @@ def _paths_by_member(tree: SourceTree) -> Mapping[tuple[str, str], tuple[str, ..
 
 
 def _methods_reached_at_start(family: list[ClassMembers]) -> dict[str, str]:
-    """Return the methods that a start calls or hands on, each with the one that it starts from."""
+    """Return the methods that a start calls or passes on, each with the method it starts from."""
     found: dict[str, str] = {}
     for start in _START_METHODS:
         pending = [start]

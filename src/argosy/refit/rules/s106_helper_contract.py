@@ -1,11 +1,11 @@
-"""A helper fails for what its callers ask of it
+"""A helper fails for what its callers pass or read
 
-Two forms, each told once at the helper, with its callers counted. It raises for a text that callers hand
-it: `if kind in self._folders: return …`, else `raise`, and `"agents"` is no key. Or what it returns, by its
-annotation or its `return`s, has no such attribute: `as_posix` of text, `get` of a tuple.
+Two forms, each reported once at the helper, with the number of callers. It raises for a string that callers
+pass: `if kind in self._folders: return …`, else `raise`, and `"agents"` is not a key. Or its result, by its
+annotation or its `return`s, lacks an attribute that callers read: `as_posix` of a string, `get` of a tuple.
 
-Instead: decide once, at the helper. Where all that fails is a change of sys.path, or text that is used as a
-path, `argosy repair` proposes for the callers.
+Instead: decide once, at the helper. Where only a change of sys.path fails, or a string that is used as a
+path, `argosy repair` proposes a fix for the callers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TYPE_ATTRIBUTES = {kind.__name__: frozenset(dir(kind)) for kind in (str, dict, 
 
 
 def check(tree: SourceTree) -> Iterator[Finding]:
-    """Tell each text and each attribute that a helper fails for, once, with the number of places."""
+    """Report each argument and each attribute for which a helper fails once, with the number of callers."""
     rejected: dict[tuple[str, str, int], dict[str, list[str]]] = {}
     missing_attributes: dict[tuple[str, str, int, str], dict[str, list[str]]] = {}
     for path, uses in tree.facts(HELPER_USES).items():
@@ -39,7 +39,7 @@ def check(tree: SourceTree) -> Iterator[Finding]:
                 missing_attributes.setdefault(helper, {}).setdefault(use.used_name, []).append(path)
     for (helper_path, name, line), by_name in sorted(rejected.items()):
         for used_name, paths in sorted(by_name.items()):
-            message = f"`{name}` raises for `{used_name}`, which {_format_counts(paths)} hand it"
+            message = f"`{name}` raises for `{used_name}`, which {_format_counts(paths)} pass"
             yield Finding(helper_path, line, 1, "", message, symbol=f"{name}:{used_name}")
     for (helper_path, name, line, return_type), by_name in sorted(missing_attributes.items()):
         for used_name, paths in sorted(by_name.items()):
@@ -56,7 +56,7 @@ def _format_counts(paths: list[str]) -> str:
 
 
 def _split_helper_name(tree: SourceTree, helper_name: str) -> tuple[str, str] | None:
-    """Return module and name of what an origin means, the longest module of the tree that it begins with."""
+    """Return module and name of a helper; the module is the longest prefix that the tree has."""
     parts = helper_name.split(".")
     for count in range(len(parts) - 1, 0, -1):
         module = ".".join(parts[:count])
@@ -96,7 +96,7 @@ def _find_helper(tree: SourceTree, use: HelperUse) -> tuple[str, str, int, str] 
 
 
 def _paths_by_module(tree: SourceTree) -> Mapping[str, str]:
-    """Return the path of each module that has helpers, by its name from the root."""
+    """Return the path of each module that has helpers, by its dotted name from the root."""
     return {module_name(path): path for path in tree.facts(HELPER_CONTRACTS)}
 
 

@@ -1,12 +1,12 @@
 """A docstring holds statements that were meant to run
 
-An earlier rewrite put them in front of the first line of a docstring's text. They are text now, and never
-run: imports and changes of sys.path that the module below may rely on.
+An earlier rewrite inserted them before the first line of a docstring's text. They are text now and never run:
+imports and changes of sys.path that the module below may need.
 
-Found are docstrings that begin with code, two statements at least with an import among them; examples
-further down are none.
+Reported are docstrings that begin with code, at least two statements with an import among them; examples
+further down are not reported.
 
-Instead: move them above, if they are needed, or take them out.
+Instead: move them above the docstring if they are needed, or remove them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from argosy.refit.core.source_file import PythonFile
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each docstring that begins with code, at its first line of code."""
+    """Report each docstring that begins with code, at its first line of code."""
     owners: list[ast.Module | ast.ClassDef | ast.FunctionDef] = [file.tree]
     owners += [node for node, _ in file.nodes(ast.ClassDef)]
     owners += [node for node, _ in file.nodes(ast.FunctionDef)]
@@ -40,7 +40,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 
 def _find_code(text: str) -> tuple[int, int] | None:
-    """Return where a docstring's code begins, in lines from its own, and how many statements it has."""
+    """Return the line offset of the code that a docstring begins with, and the number of its statements."""
     lines = text.split("\n")
     start = next(
         (at for at, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), None

@@ -1,7 +1,7 @@
-"""A method stands in the main block
+"""A method is in the main block
 
 A function whose first parameter is `self`, under `if __name__ == "__main__":`. It was a method of the class
-above; there it is none any more, so that what it overrode is silently what the base has.
+above and no longer is, so the class silently uses the base's version of what it overrode.
 
 Instead: move it back into its class.
 """
@@ -18,18 +18,18 @@ from argosy.source import control_flow
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each function of a main block that takes self first."""
+    """Report each function of a main block whose first parameter is self."""
     for block in file.tree.body:
         if not isinstance(block, ast.If) or not control_flow.is_main_test(block.test):
             continue
         for node in _functions(block.body):
             if node.args.args and node.args.args[0].arg == "self":
-                message = f"the method `{node.name}` stands in the main block, where it belongs to no class"
+                message = f"the method `{node.name}` is in the main block, outside every class"
                 yield file.make_finding(node, message, symbol=node.name)
 
 
 def _functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Yield the functions of a block and of the blocks in it, but of no class or function."""
+    """Yield the functions of a block and its nested blocks, but not those inside classes and functions."""
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node

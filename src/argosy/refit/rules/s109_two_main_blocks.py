@@ -1,7 +1,7 @@
 """A module has a second main block
 
-Both run, one after the other, when the first returns: a second agent on the same ports, or nothing, where
-the first never ends.
+Both run, the second when the first returns: a second agent on the same ports, or never, if the first does not
+return.
 
 Instead: keep the one that is meant.
 """
@@ -18,7 +18,7 @@ from argosy.source import control_flow
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell every main block but the first."""
+    """Report every main block but the first."""
     blocks = [
         node for node in file.tree.body if isinstance(node, ast.If) and control_flow.is_main_test(node.test)
     ]

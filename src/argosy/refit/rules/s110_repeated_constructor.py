@@ -1,9 +1,9 @@
 """A constructor's body is there more than once
 
-Half of the attributes that it sets, four at least, are set again further down in the same body: what it
-makes is made twice, and what it binds is bound twice.
+Half of the attributes that it sets, at least four, are set again further down in the same body: objects are
+created twice, and ports are bound twice.
 
-Instead: keep one of them; `argosy repair` takes the first out where it reads names that nothing binds and the
+Instead: keep one of them; `argosy repair` removes the first where it reads names that nothing binds and the
 second does all that it does.
 """
 
@@ -22,7 +22,7 @@ _MIN_REPEATED = 4
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each constructor that sets its attributes again, where it begins to."""
+    """Report each constructor that sets its attributes again, at the first repetition."""
     for node, scope in file.nodes(ast.FunctionDef):
         if node.name != "__init__" or scope.kind != "class":
             continue
@@ -43,7 +43,7 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 
 def _unconditional_assignments(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
-    """Yield the attributes that a body sets on self whatever happens: not those under a condition."""
+    """Yield the attributes that a body sets on self unconditionally."""
     for node in body:
         if isinstance(node, ast.Try | ast.With):
             yield from _unconditional_assignments(node.body)

@@ -1,15 +1,16 @@
 """A context is terminated that others may use
 
-`term()` waits until every socket of its context is closed, and each socket that somebody else has still open
-gets an error in the middle of its work; `destroy()` closes them, in whatever thread they are used. So a
-context that one has from elsewhere is not one's own to end: the process's (`zmq.Context.instance()`), the
-caller's (a parameter, also as `context or zmq.Context()`), another module's, a module's own that several of
-its classes or functions take, and `self.context` where a base class keeps sockets in it.
+`term()` waits until every socket of its context is closed, and open sockets of other users raise an error in
+the middle of their work; `destroy()` closes them, in whatever thread they are used. So code must not
+terminate a context that it does not own: the process's (`zmq.Context.instance()`), the caller's (a parameter,
+also as `context or zmq.Context()`), another module's, a module's own that several of its classes or functions
+use, and `self.context` where a base class has sockets in it.
 
-Silent where the context is the object's or function's own, and where a condition asks for that first
+Not reported where the object or function created the context itself, and where a condition checks that first
 (`if self.owns_context:`).
 
-Instead: close one's own sockets. `argosy.wire.context()` gives a lease whose `term()` ends no more than that.
+Instead: close one's own sockets. `argosy.wire.context()` returns a lease whose `term()` ends no more than
+that.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ _TERMINATING_METHODS = ("term", "destroy")
 
 
 class ContextTermination(msgspec.Struct, frozen=True, array_like=True):
-    """A method that ends the context which its class keeps in an attribute.
+    """A method that terminates the context in an attribute of its class.
 
-    is_made: the class makes that context itself.
+    is_created_here: the class creates that context itself.
     """
 
     cls: str
@@ -55,7 +56,7 @@ class ContextTermination(msgspec.Struct, frozen=True, array_like=True):
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell what the file alone shows."""
+    """Report what the file alone shows."""
     for call, scope, receiver in _terminating_calls(file):
         owner_description = _describe_owner(file, receiver, scope)
         if owner_description and not _is_ownership_checked(file, call, receiver):
@@ -66,13 +67,11 @@ def check(file: PythonFile) -> Iterator[Finding]:
 
 
 def check_links(tree: SourceTree, path: str) -> Iterator[Finding]:
-    """Tell what a base class shows: that it keeps sockets in the context too."""
+    """Report terminations of a context in which a base class has sockets."""
     for item in tree.fact(CONTEXT_TERMINATIONS, path) or ():
         for base in find_ancestors(tree, path, item.cls):
             if item.attribute in base.facts.assigned or item.attribute in base.facts.read_only:
-                replacement_note = (
-                    ", in place of which the class puts its own" if item.is_created_here else ""
-                )
+                replacement_note = ", which the class replaces by its own" if item.is_created_here else ""
                 message = (
                     f"`self.{item.attribute}.{item.method}()` ends a context that the base `{base.name}`"
                     f" ({base.path}) uses{replacement_note}"
@@ -104,7 +103,7 @@ def collect(file: PythonFile) -> tuple[ContextTermination, ...] | None:
     return tuple(found) or None
 
 
-CONTEXT_TERMINATIONS = FactKind("contexts ended", tuple[ContextTermination, ...], collect)
+CONTEXT_TERMINATIONS = FactKind("context terminations", tuple[ContextTermination, ...], collect)
 
 
 def _terminating_calls(file: PythonFile) -> Iterator[tuple[ast.Call, NameScope, ast.expr]]:
@@ -114,7 +113,7 @@ def _terminating_calls(file: PythonFile) -> Iterator[tuple[ast.Call, NameScope, 
 
 
 def _describe_owner(file: PythonFile, receiver: ast.expr, scope: NameScope) -> str:
-    """Return whose context a call ends, empty for one's own or what is not known to be a context."""
+    """Return whose context a call ends, empty if it is the code's own or may not be a context."""
     if pyzmq_names.is_shared_context(file, receiver, scope):
         return "the context of the whole process"
     place = _context_place(file, receiver, scope)
@@ -151,7 +150,7 @@ def _describe_name_owner(file: PythonFile, receiver: ast.Name, scope: NameScope)
 
 
 def _describe_module_owner(file: PythonFile, place: SocketPlace, scope: NameScope) -> str:
-    """Return `""` unless one of several users of a module's context ends it."""
+    """Return the owner if a call ends a module's context that other code there uses, else an empty string."""
     if place.owner.kind != "module" or scope.kind == "module":
         return ""
     users = {
@@ -161,12 +160,12 @@ def _describe_module_owner(file: PythonFile, place: SocketPlace, scope: NameScop
     is_class = enclosing_class(scope) is not None
     others = users - {id(_top_level_scope(scope))}
     if others and (is_class or len(users) > 1):
-        return "the module's context, which others of the module open sockets in"
+        return "the module's context, in which other code of the module opens sockets"
     return ""
 
 
 def _top_level_scope(scope: NameScope) -> NameScope | None:
-    """Return the class or function at the top of the module that a scope is in, None for the module."""
+    """Return the top-level class or function that contains a scope, None for the module."""
     found: NameScope | None = None
     inner: NameScope | None = scope
     while inner is not None and inner.kind != "module":
@@ -175,7 +174,7 @@ def _top_level_scope(scope: NameScope) -> NameScope | None:
 
 
 def _is_fallback(file: PythonFile, place: SocketPlace) -> bool:
-    """Return whether a context is made only where the caller gave none: `context or zmq.Context()`."""
+    """Return whether a context is created only if the caller passed none: `context or zmq.Context()`."""
     for creation in place.creations:
         parent = file.parent(creation.call)
         if isinstance(parent, ast.BoolOp | ast.IfExp):
@@ -186,7 +185,7 @@ def _is_fallback(file: PythonFile, place: SocketPlace) -> bool:
 
 
 def _is_parameter_attribute(file: PythonFile, receiver: ast.expr, scope: NameScope) -> bool:
-    """Return whether an attribute gets nothing but a parameter of one of its class's methods."""
+    """Return whether an attribute is only ever assigned a parameter of a method of its class."""
     assert isinstance(receiver, ast.Attribute)
     owner, is_parameter = enclosing_class(scope), False
     for node, where in file.nodes(ast.Assign):
@@ -207,7 +206,7 @@ def _is_parameter(scope: NameScope, name: str) -> bool:
 
 
 def _has_sockets(file: PythonFile, receiver: ast.expr, scope: NameScope) -> bool:
-    """Return whether sockets are made of what `receiver` names, so that it is a context."""
+    """Return whether sockets are created from `receiver`, so that it is a context."""
     written, owner = control_flow.dotted_name(receiver), enclosing_class(scope)
     sockets = find_sockets(file)
     for creation in sockets.all_creations():
@@ -228,7 +227,7 @@ def _is_self(node: ast.expr) -> bool:
 
 
 def _is_ownership_checked(file: PythonFile, call: ast.Call, receiver: ast.expr) -> bool:
-    """Return whether a condition around a call asks for more than whether there is a context."""
+    """Return whether a condition around a call checks more than that the context exists."""
     name = control_flow.dotted_name(receiver)
     attribute = name.rpartition(".")[2]
     for ancestor in file.ancestors(call):

@@ -1,11 +1,11 @@
-"""A socket that may wait for ever
+"""A socket that may block forever
 
-A REQ socket whose peer was killed gets no reply, no error, nothing: a `recv()` without a time-out never
-returns, and holds the thread, its locks, and the agent's end. The same holds for a loop that looks at a flag
-(`while self.running`) and then waits in `recv()` until a message comes: it cannot be stopped while none does.
+A REQ socket whose peer was killed gets no reply and no error: a `recv()` without a time-out never returns,
+and blocks the thread, its locks, and the end of the agent. The same holds for a loop that checks a flag
+(`while self.running`) and then waits in `recv()` for a message: it cannot be stopped until one arrives.
 
-Silent where a time-out is set on the socket or its context (RCVTIMEO), where it is polled, where NOBLOCK is
-given, for asyncio's sockets, and where something else gets the socket and may set it up. A server's
+Not reported where a time-out is set on the socket or its context (RCVTIMEO), where it is polled, where
+NOBLOCK is passed, for asyncio sockets, and where other code gets the socket and may configure it. A server's
 `while True: recv()` is meant to wait.
 
 Instead: a channel (`argosy.wire.connect`), where each request has a deadline; or RCVTIMEO; or `poll()` first.
@@ -35,7 +35,7 @@ _REQUESTING_TYPES = frozenset({"REQ", "DEALER"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell the first receive of a socket that nothing bounds."""
+    """Report the first receive of a socket that may block without limit."""
     sockets = find_sockets(file)
     for place in sockets.sockets:
         use = _find_unbounded_receive(file, sockets, place)
@@ -92,7 +92,7 @@ def _is_async(sockets: FileSockets, place: SocketPlace) -> bool:
 
 
 def _can_block(file: PythonFile, use: SocketUse) -> bool:
-    """Return whether a receive has no flags of its own, and nobody awaits it."""
+    """Return whether a receive has no flags and is not awaited."""
     assert use.call is not None
     if isinstance(file.parent(use.call), ast.Await):
         return False
@@ -110,7 +110,7 @@ def _is_flag(file: PythonFile, use: SocketUse, argument: ast.expr) -> bool:
 
 
 def _is_in_flag_loop(file: PythonFile, use: SocketUse) -> bool:
-    """Return whether a loop around looks at a flag that it cannot see while it waits."""
+    """Return whether an enclosing loop tests a flag that it cannot see while it waits."""
     for loop in iter_enclosing_loops(file, use.node):
         if isinstance(loop, ast.While) and not isinstance(loop.test, ast.Constant):
             return _is_flag_test(loop.test)

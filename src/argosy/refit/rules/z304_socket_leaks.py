@@ -1,13 +1,13 @@
 """A socket that leaks
 
-A socket that a function makes and does not close on every way out stays open until the interpreter collects
-it: its descriptor, its buffers and what it has not sent stay with it, and the `term()` of its context waits
-for it without end. It happens on the way that nobody tries: a time-out raises, and the `close()` below is
-never reached.
+A socket that a function creates and does not close on every path stays open until the interpreter collects
+it, with its descriptor, its buffers and its unsent messages, and the `term()` of its context waits for it
+without limit. It happens on the path that nobody tests: a time-out raises, and the `close()` below is never
+reached.
 
-Told for local sockets that stay in their function: never closed; open when one of their own operations
-fails; open on a return or a raise; made anew while the last is open. And for an attribute that a method other
-than the constructor makes each time it is called, and nothing ever closes.
+Reported for local sockets that stay in their function: never closed; open when one of their own operations
+fails; open on a return or a raise; created again while the previous one is open. And for an attribute that a
+method other than the constructor creates at each call, and that is never closed.
 
 Instead: `with closing(...)`, or `try` with the `close()` in `finally`; for requests a channel.
 """
@@ -35,7 +35,7 @@ _EXIT_MESSAGES = {
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each socket that may stay open, by the shortest reason."""
+    """Report each socket that may stay open, with one reason."""
     sockets = find_sockets(file)
     for place in sockets.sockets:
         creation = place.creations[0]
@@ -48,7 +48,10 @@ def check(file: PythonFile) -> Iterator[Finding]:
             for creation in place.creations:
                 if _is_recreated_per_call(file, place, creation):
                     method = creation.scope.qualified_name()
-                    message = f"{_describe_socket(creation)} `{place.name}` is made by each call of `{method}` and never closed"
+                    message = (
+                        f"{_describe_socket(creation)} `{place.name}` is created by each call of `{method}`"
+                        " and never closed"
+                    )
                     yield file.make_finding(creation.call, message, creation.scope)
                     break
 
@@ -63,12 +66,12 @@ def _describe_leak(place: SocketPlace, leaks: list[OpenExit]) -> str:
     creation = place.creations[0]
     leak = min(leaks, key=lambda leak: (_EXIT_PRECEDENCE.index(leak.kind), leak.line))
     if leak.kind == "again" and leak.line == creation.call.lineno:
-        return "is made anew by the next turn of the loop while the last one is open"
+        return "is created again by the next iteration of the loop while the previous one is open"
     return _EXIT_MESSAGES[leak.kind].format(line=leak.line)
 
 
 def _is_recreated_per_call(file: PythonFile, place: SocketPlace, creation: SocketCreation) -> bool:
-    """Return whether a method that may be called again makes an attribute without asking for the old one."""
+    """Return whether a repeatable method creates an attribute without checking for the old one."""
     function = enclosing_function(creation.scope)
     if function is None or function.parent is not place.owner:
         return False
@@ -80,7 +83,7 @@ def _is_recreated_per_call(file: PythonFile, place: SocketPlace, creation: Socke
     return not tests and not is_guarded and bool(callers)
 
 
-# What an object's life has once.
+# Methods that run once in an object's lifetime.
 _ONE_TIME_METHODS = frozenset(
     [
         "__init__",

@@ -4,11 +4,11 @@ A ZeroMQ socket belongs to one thread at a time, and nothing checks it: two thre
 state, mix the parts of their messages, or abort the process (`Assertion failed`), rarely and under load. On a
 REQ socket one thread gets the other's answer.
 
-Told for a socket kept on `self`, or by the module, that is sent, received or polled on in two of: a function
-that is handed to a Thread, a Timer, an executor, an HTTP route or a callback of another thread; and the
-public methods, which the callers' threads run. What a constructor sets up before the threads start does not
-count, nor do uses under a lock. Looks at one class at a time; what other objects do with the socket is not
-seen.
+Reported for a socket in an attribute of `self` or in a module's variable on which two of these send, receive
+or poll: a function passed to a Thread, a Timer, an executor, an HTTP route or a callback of another thread;
+and the public methods, which run in the callers' threads. Setup in a constructor, before the threads start,
+does not count, nor do uses under a lock. One class is checked at a time; uses of the socket by other objects
+are not seen.
 
 Instead: a socket for each thread; for requests a channel, which any thread may use; for events a topic.
 """
@@ -37,7 +37,7 @@ _LOCK_WORDS = ("lock", "mutex", "semaphore", "guard")
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each socket once, at the first use by the second thread."""
+    """Report each socket once, at the first use by the second thread."""
     groups = find_threaded_groups(file)
     for place in find_sockets(file).sockets if groups else ():
         group = next((group for group in groups if group.owner is place.owner), None)
@@ -61,7 +61,8 @@ def _check_socket(file: PythonFile, place: SocketPlace, group: FunctionGroup) ->
         (first, first_use), (second, second_use) = sorted(first_uses.items(), key=lambda item: item[1].line)[
             :2
         ]
-        message = f"`{place.name}` is used {_describe_use(first, first_use, group)} and {_describe_use(second, second_use, group)}"
+        first_text = _describe_use(first, first_use, group)
+        message = f"`{place.name}` is used {first_text} and {_describe_use(second, second_use, group)}"
         yield file.make_finding(
             second_use.node, message, second_use.scope, symbol=f"{place.owner.qualified_name()} {place.name}"
         )

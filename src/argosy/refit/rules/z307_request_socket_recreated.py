@@ -1,15 +1,16 @@
-"""A REQ socket that is made again after a failure
+"""A REQ socket that is recreated after a failure
 
-A REQ socket whose reply never came can neither send nor be saved, so the code closes it and makes another.
-What goes wrong: the old one is closed with its default linger and holds the context; the new one is not set
-up as the first was (time-outs, keys, linger); another thread still has the old one; the request that failed
-has perhaps been executed, and is sent once more.
+A REQ socket without its reply can neither send again nor recover, so the code closes it and creates another.
+What goes wrong: the old one is closed with its default linger and blocks the context; the new one lacks
+settings of the first (time-outs, keys, linger); another thread still has the old one; the failed request may
+have been executed, and is sent again.
 
-Told where an attribute's REQ is made in an `except`, in a method that an `except` calls, or after it was
-closed in the same method; and where a loop makes a local REQ for each try until one succeeds.
+Reported where an attribute's REQ socket is created in an `except`, in a method that an `except` calls, or
+after a close in the same method; and where a loop creates a local REQ socket for each attempt until one
+succeeds.
 
-Instead: a channel (`argosy.wire.connect`): it connects anew by itself, each request ends with a reply or a
-named error, and only what is declared idempotent is sent again.
+Instead: a channel (`argosy.wire.connect`): it reconnects by itself, each request ends with a reply or a named
+error, and only what is declared idempotent is sent again.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ _ONE_TIME_METHODS = frozenset({"__init__", "__new__", "setUp", "setup_method"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each making of a REQ socket that follows a failure."""
+    """Report each creation of a REQ socket that follows a failure."""
     for place in find_sockets(file).sockets:
         for creation in place.creations:
             if creation.socket_type == "REQ" and (how := _describe_circumstance(file, place, creation)):
-                message = f"the REQ socket `{place.name}` is made again {how}"
+                message = f"the REQ socket `{place.name}` is recreated {how}"
                 yield file.make_finding(creation.call, message, creation.scope)
 
 
 def _describe_circumstance(file: PythonFile, place: SocketPlace, creation: SocketCreation) -> str:
-    """Return how a making follows a failure, empty where it does not."""
+    """Return how a creation follows a failure, empty if it does not."""
     function = enclosing_function(creation.scope)
     if place.is_local:
-        return "for each try of a loop" if _is_in_retry_loop(file, place, creation) else ""
+        return "for each attempt of a loop" if _is_in_retry_loop(file, place, creation) else ""
     if _is_in_handler(file, creation.call):
         return "in an `except`"
     if function is None or function.name in _ONE_TIME_METHODS:
@@ -77,9 +78,9 @@ def _is_called_by_handler(file: PythonFile, place: SocketPlace, name: str) -> bo
 
 
 def _is_in_retry_loop(file: PythonFile, place: SocketPlace, creation: SocketCreation) -> bool:
-    """Return whether a loop makes a socket until a try succeeds: a handler goes on, success leaves.
+    """Return whether a loop creates a socket until an attempt succeeds: errors continue, success leaves.
 
-    A loop over peers, each asked once, is none.
+    A loop over peers, each asked once, does not count.
     """
     for loop in iter_enclosing_loops(file, creation.call):
         inner = [node for statement in loop.body for node in ast.walk(statement)]
@@ -105,7 +106,7 @@ def _is_continuing(handler: ast.ExceptHandler) -> bool:
 
 
 def _is_loop_over_peers(loop: ast.AST, place: SocketPlace) -> bool:
-    """Return whether what a loop counts decides whom its socket connects to."""
+    """Return whether the loop variable decides where its socket connects."""
     if not isinstance(loop, ast.For | ast.AsyncFor):
         return False
     names = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
@@ -130,7 +131,7 @@ def _names_in(*nodes: ast.AST) -> set[str]:
 
 RULE = Rule(
     code="Z307",
-    title="request socket made again",
+    title="request socket recreated",
     action="review",
     required_words=(b"REQ",),
     check_file=check,

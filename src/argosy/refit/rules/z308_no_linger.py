@@ -1,15 +1,14 @@
 """A socket that is closed without a LINGER
 
-By default a closed socket keeps what it has not sent until the peer takes it: the `term()` of its context
-waits for that, and for a peer that is gone it waits for ever. This is the usual way in which an agent does
-not end.
+By default a closed socket keeps its unsent messages until the peer takes them: the `term()` of its context
+waits for that, without limit if the peer is gone. This is the most common reason why an agent does not end.
 
-Told once for a socket that connects and may have unsent messages (REQ, DEALER, PUSH, PAIR, PUB), that is
-closed, or whose own context is terminated, while LINGER is set neither on it nor on its context and the
-`close()` has no `linger` of its own. Silent where something else gets the socket and may set it up.
+Reported once for a socket that connects and may have unsent messages (REQ, DEALER, PUSH, PAIR, PUB) and that
+is closed, or whose own context is terminated, while LINGER is set neither on it nor on its context and the
+`close()` has no `linger` argument. Not reported where other code gets the socket and may configure it.
 
-Instead: `sock.linger = 0` where what comes late is worth nothing, else a limit in milliseconds; for requests
-a channel.
+Instead: `sock.linger = 0` where late messages have no value, else a limit in milliseconds; for requests a
+channel.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _QUEUEING_TYPES = frozenset({"REQ", "DEALER", "PUSH", "PAIR", "PUB", "XPUB"})
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each socket once, where it is made."""
+    """Report each socket once, where it is created."""
     sockets = find_sockets(file)
     for place in sockets.sockets:
         ending = _describe_ending(sockets, place)
@@ -53,10 +52,10 @@ def _describe_ending(sockets: FileSockets, place: SocketPlace) -> str:
     for context in contexts:
         for use in context.calls_to("term", "destroy") if context is not None else ():
             if not _has_argument(use):
-                return f"`{context.name}.{use.method}()` in line {use.line} waits for what it has not sent"  # type: ignore[union-attr]
+                return f"`{context.name}.{use.method}()` in line {use.line} waits for its unsent messages"  # type: ignore[union-attr]
     closes = place.calls_to("close")
     if closes and not any(_has_argument(use) for use in closes):
-        return "what it has not sent keeps its context from ending"
+        return "its unsent messages keep its context from ending"
     return ""
 
 
@@ -77,7 +76,7 @@ def _has_linger(file: PythonFile, sockets: FileSockets, place: SocketPlace) -> b
 
 
 RULE = Rule(
-    code="Z308", title="no LINGER before the end", action="review", required_words=(b"zmq",), check_file=check
+    code="Z308", title="no LINGER before close", action="review", required_words=(b"zmq",), check_file=check
 )
 
 _ASK = "import zmq\n\ndef ask(ctx, peer):\n    s = ctx.socket(zmq.{kind}){mark}\n    s.connect(peer)\n"

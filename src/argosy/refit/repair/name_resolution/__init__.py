@@ -1,1 +1,1 @@
-"""Once a file parses: the names that nothing in it binds, mended by what the file and its tree show."""
+"""Resolves names that nothing in a parsing file binds, from what the file and its tree show."""

@@ -1,7 +1,7 @@
-"""A constructor whose body was put in twice, the first time with names that it does not have.
+"""Removes the first of two bodies of a constructor, which reads names that it does not have.
 
-The first run ends in a NameError, always; the second sets every attribute that the first sets and
-calls what it calls. The first run is taken out.
+The first ends in a NameError in every run; the second sets every attribute that the first sets, and makes the
+same calls.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.span_edit import SpanEdit
 
-NAME = "repeated-body"
+NAME = "duplicate-body"
 
 
 def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:
@@ -31,16 +31,14 @@ def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCan
         start = view.line_offset(first.lineno)
         if node.body[copy_span[0] - 1].end_lineno == first.lineno or stop.lineno == first.lineno:
             continue
-        description = (
-            "the first of two bodies of a constructor, which reads names bound nowhere, is taken out"
-        )
+        description = "the first of two bodies of a constructor, which reads unbound names, is removed"
         yield RepairCandidate(
             NAME, first.lineno, (SpanEdit(start, view.line_offset(stop.lineno), ""),), description, 1
         )
 
 
 def _first_copy(body: Sequence[ast.stmt], unbound: set[str]) -> tuple[int, int] | None:
-    """Return the statements, by index, that are done again below without names that nothing binds."""
+    """Return the indexes of the statements that are repeated below without unbound names."""
     start = next((at for at, item in enumerate(body) if _names(item) & unbound), None)
     if not start or not _effects(body[start : start + 1]):
         return None
@@ -62,7 +60,7 @@ def _names(node: ast.stmt) -> set[str]:
 
 
 def _effects(body: Sequence[ast.stmt]) -> set[str]:
-    """Return what statements do to the object: attributes set, methods called; a text for anything else."""
+    """Return what statements do to the object: attributes set, methods called; code for anything else."""
     found: set[str] = set()
     for node in body:
         if isinstance(node, ast.Assign):

@@ -1,7 +1,7 @@
-"""`super().__init__(*args, **kwargs)` in a function that has neither: it can only fail, and is taken out.
+"""Removes `super().__init__(*args, **kwargs)` from a function that has neither parameter.
 
-It was injected without a look at the function's parameters. The names are bound nowhere in the file, so
-that every call of the function ends there.
+It was inserted without regard to the function's parameters. The names are bound nowhere in the file, so every
+call of the function fails there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.span_edit import SpanEdit
 
-NAME = "unfit-super"
+NAME = "invalid-super-call"
 _SUPER_CALL = "super().__init__(*args, **kwargs)"
 
 
@@ -37,5 +37,5 @@ def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCan
                     start = view.line_offset(item.lineno)
                     edits.append(SpanEdit(start, view.line_offset((item.end_lineno or line) + 1), ""))
     if edits:
-        description = f"`{_SUPER_CALL}` in a function without such arguments is taken out"
+        description = f"`{_SUPER_CALL}` in a function without such parameters is removed"
         yield RepairCandidate(NAME, line, tuple(edits), description)

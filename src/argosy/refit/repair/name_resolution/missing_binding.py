@@ -1,7 +1,7 @@
-"""`config = load_config()`: a name that is bound nowhere, beside an imported function that is never called.
+"""Restores `config = load_config()`: an unbound name beside an imported function without a call.
 
-The line that called it is gone. It comes back behind the import when other files of the tree make the name at
-their top by calling this very function without arguments, and by nothing else as often.
+The line with the call is missing. It is inserted after the import if other files of the tree bind the name at
+top level by calling this function without arguments, and by nothing else as often.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 
-NAME: Final = "lost-binding"
+NAME: Final = "missing-binding"
 MIN_FILES: Final = 3
 
 
@@ -36,12 +36,15 @@ def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCan
             continue
         offset = view.line_offset((view.body[at].end_lineno or item.line) + 1)
         text = f"{item.name} = {maker}(){detect_newline(view.text)}"
-        description = f"`{item.name} = {maker}()`: `{maker}` is imported and not called; {len(makers[maker])} files do so"
+        description = (
+            f"`{item.name} = {maker}()`: `{maker}` is imported and not called; "
+            f"{len(makers[maker])} files do so"
+        )
         yield RepairCandidate(NAME, item.line, (SpanEdit(offset, offset, text),), description)
 
 
 def _unused_import_index(view: ModuleView, name: str) -> int | None:
-    """Return which statement of the module imports `name`, where nothing in the file uses it."""
+    """Return the index of the statement that imports `name`, if nothing in the file uses it."""
     bindings = view.scope.bindings.get(name, ())
     if len(bindings) != 1 or bindings[0].kind != "import" or name in view.uses_by_name:
         return None

@@ -1,6 +1,6 @@
-"""A logger that is used and bound nowhere: `logger = logging.getLogger(__name__)` above its first user.
+"""Adds `logger = logging.getLogger(__name__)` above the first use of a logger that nothing binds.
 
-Every use has to be a call of a logger's methods, so that nothing else can have been meant.
+Every use has to be a call of a logger method, so that nothing else can have been meant.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import ProjectNames, attributes_read
 from argosy.refit.repair.span_edit import SpanEdit, detect_newline
 
-NAME = "lost-logger"
+NAME = "missing-logger"
 _LOGGER_METHODS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log", "warn"})
 _LOGGER_NAMES = frozenset({"logger", "log", "LOGGER", "LOG"})
 
@@ -31,5 +31,7 @@ def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCan
         newline = detect_newline(view.text)
         needed = "" if "logging" in view.scope.bindings else f"import logging{newline}{newline}"
         inserted = f"{needed}{item.name} = logging.getLogger(__name__){newline}{newline}"
-        description = f"`{item.name} = logging.getLogger(__name__)`: it is used as a logger and bound nowhere"
+        description = (
+            f"`{item.name} = logging.getLogger(__name__)`: it is used as a logger, and nothing binds it"
+        )
         yield RepairCandidate(NAME, item.line, (SpanEdit(offset, offset, inserted),), description)

@@ -1,4 +1,4 @@
-"""A text that parses, with the names in it that would be NameErrors."""
+"""A source that parses, with the names in it that would raise a NameError."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from argosy.source.use_before_def import find_uses_before_definition
 class UnresolvedName(msgspec.Struct, frozen=True, order=True):
     """A name that is read where nothing has bound it.
 
-    line: of its first use. bound_line: where the module binds it later, 0 for nowhere. is_import:
-    whether that is an import.
+    line: of its first use. binding_line: where the module binds it later, 0 for nowhere. is_import: whether
+    that is an import.
     """
 
     name: str
@@ -32,7 +32,7 @@ class UnresolvedName(msgspec.Struct, frozen=True, order=True):
 
 
 class ModuleView:
-    """A source and its names. Everything is found when asked for."""
+    """A source and its names. Everything is computed on demand."""
 
     def __init__(self, source: SourceText, parsed: Parsed) -> None:
         self.source = source
@@ -58,12 +58,12 @@ class ModuleView:
 
     @property
     def index(self) -> NodeIndex:
-        """The nodes of the file by kind, as `argosy.source.name_scopes` has them."""
+        """The nodes of the file by type, as in `argosy.source.node_index`."""
         return self._scope_and_index[1]
 
     @cached_property
     def unresolved(self) -> tuple[UnresolvedName, ...]:
-        """The names that are read and not bound, each once, in the order of their lines."""
+        """The names that are read and not bound, each once, by line."""
         found: dict[str, UnresolvedName] = {}
         for early in find_uses_before_definition(self.parsed, self.scope, is_main=True):
             if early.bound_by is None or early.is_certain:
@@ -86,17 +86,17 @@ class ModuleView:
         return split_lines(self.text)
 
     def offset(self, line: int, column: int) -> int:
-        """Return the offset, in characters, of a place as `ast` tells it (columns in UTF-8 bytes)."""
+        """Return the character offset of an `ast` position (whose columns are in UTF-8 bytes)."""
         before = self._lines[line - 1].encode("utf-8", "replace")[:column]
         return self._line_starts[line - 1] + len(before.decode("utf-8", "replace"))
 
     def span(self, node: ast.expr) -> tuple[int, int]:
-        """Return where an expression begins and ends, in characters."""
+        """Return the start and end of an expression, in characters."""
         stop = self.offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
         return self.offset(node.lineno, node.col_offset), stop
 
     def source_segment(self, node: ast.expr) -> str:
-        """Return an expression as it is written."""
+        """Return the source text of an expression."""
         start, stop = self.span(node)
         return self.text[start:stop]
 
@@ -107,7 +107,7 @@ class ModuleView:
 
     @cached_property
     def uses_by_name(self) -> dict[str, list[ast.Name]]:
-        """The places where each name is read, whatever scope it is of."""
+        """The places where each name is read, in any scope."""
         found: dict[str, list[ast.Name]] = {}
         for scope in self.scope.walk():
             for use in scope.uses:
@@ -120,7 +120,7 @@ class ModuleView:
         return bool(bound) and all(item.kind == "import" and item.origin == name for item in bound)
 
     def find_import_offset(self, line: int) -> int:
-        """Return the offset for a new import: below the last one above `line`, else above the first use."""
+        """Return the offset for a new import: after the last one above `line`, else above the first use."""
         target = min(self.statement_index(line), len(self.body) - 1)
         last = -1
         for index, node in enumerate(self.body[:target]):
@@ -133,7 +133,7 @@ class ModuleView:
         return self.line_offset(self.statement_first_line(self._index_after_docstring(target)))
 
     def _index_after_docstring(self, target: int) -> int:
-        """Return the index below a docstring and `from __future__` lines, at most `target`."""
+        """Return the index after a docstring and `from __future__` imports, at most `target`."""
         index = 0
         while index < target:
             node = self.body[index]
@@ -144,7 +144,7 @@ class ModuleView:
         return index
 
     def line_offset(self, line: int) -> int:
-        """Return where a line begins; the end of the text for the line after the last."""
+        """Return where a line begins; the end of the text for the line after the last one."""
         return self._line_starts[line - 1] if line <= len(self._line_starts) else len(self.text)
 
     def module_uses(self, name: str) -> Iterator[tuple[NameUse, NameScope]]:
@@ -155,9 +155,9 @@ class ModuleView:
                     yield use, scope
 
     def rename_edits(self, name: str, new: str) -> tuple[SpanEdit, ...] | None:
-        """Return the changes that write `new` for each unbound use of `name`; None where one is not found.
+        """Return the edits that replace each unbound use of `name` by `new`; None if one cannot be located.
 
-        Python 3.11 tells no true places inside f-strings.
+        Python 3.11 has no exact positions inside f-strings.
         """
         edits: set[SpanEdit] = set()
         for use, _ in self.module_uses(name):
@@ -168,20 +168,20 @@ class ModuleView:
         return tuple(sorted(edits)) or None
 
     def statement_index(self, line: int) -> int:
-        """Return the index, in the module's body, of the statement that `line` is in or comes before."""
+        """Return the index, in the module's body, of the statement that contains `line` or follows it."""
         for index, node in enumerate(self.body):
             if line <= (node.end_lineno or node.lineno):
                 return index
         return len(self.body)
 
     def statement_first_line(self, index: int) -> int:
-        """Return the line in which a statement of the module begins, decorators included."""
+        """Return the line where a statement of the module begins, decorators included."""
         node = self.body[index]
         decorators: list[ast.expr] = getattr(node, "decorator_list", [])
         return min([node.lineno, *(item.lineno for item in decorators)])
 
     def has_own_lines(self, index: int) -> bool:
-        """Return whether a statement of the module has its lines for itself."""
+        """Return whether a statement of the module shares no line with another."""
         node = self.body[index]
         before = self.body[index - 1].end_lineno if index else 0
         after = self.body[index + 1].lineno if index + 1 < len(self.body) else 0
@@ -189,6 +189,6 @@ class ModuleView:
 
 
 def compile_view(source: SourceText) -> ModuleView | None:
-    """Return the view of a source; None when it does not compile."""
+    """Return the view of a source; None if it does not compile."""
     parsed = parse(source)
     return ModuleView(source, parsed) if isinstance(parsed, Parsed) else None

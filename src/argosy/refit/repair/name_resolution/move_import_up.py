@@ -1,7 +1,7 @@
-"""An import that stands below the first use of its name: it moves above it.
+"""Moves an import that is below the first use of its name above it.
 
-Only a statement of the module itself, whose names nothing else binds in between, and whose module
-is found from the root of the tree or comes with Python, so that a change of sys.path in between is no matter.
+Only a module-level statement whose names nothing else binds in between, and whose module is found from the
+root of the tree or comes with Python, so that changes of sys.path in between have no effect.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.span_edit import SpanEdit
 
-NAME = "hoisted-import"
+NAME = "move-import-up"
 
 
 def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCandidate]:

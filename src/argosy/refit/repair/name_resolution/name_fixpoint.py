@@ -1,4 +1,4 @@
-"""The loop that mends names: the first proposal that leaves fewer unresolved is taken, until none does."""
+"""Resolves names in a loop: takes the first proposal that leaves fewer unresolved, until none does."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MAX_STEPS = 60
 def resolve_names(
     view: ModuleView, project_names: ProjectNames
 ) -> tuple[ModuleView, tuple[tuple[RepairCandidate, str], ...]]:
-    """Return the view with as many names resolved as the rules can, and each step with the text before it."""
+    """Return the view after all steps, and each step with the text before it."""
     steps: list[tuple[RepairCandidate, str]] = []
     while view.unresolved and len(steps) < _MAX_STEPS:
         improvement = next(_find_improvements(view, project_names), None)

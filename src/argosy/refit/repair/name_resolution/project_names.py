@@ -1,4 +1,4 @@
-"""What the rest of a tree shows of a name: who imports it from where, and who binds it otherwise."""
+"""Collects how a tree uses names: who imports them from where, and who binds them otherwise."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from argosy.source.module_finder import DirectoryListings, ModuleFinder, is_inst
 from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText, read_source
 
-# How a module makes a name: a function, a class, data, or what it has imported itself.
+# How a module defines a name: a function, a class, data, or an import.
 DefinitionKind = Literal["def", "class", "data", "import"]
 
 _REQUIREMENT_NAME = re.compile(r"^\s*([A-Za-z][\w.-]*)")
-# Distributions whose module has another name; only such as are common enough to be told by heart.
+# Distributions whose module has another name; only very common ones.
 _MODULES_BY_PACKAGE = {
     "pyzmq": "zmq",
     "pyyaml": "yaml",
@@ -30,7 +30,7 @@ _MODULES_BY_PACKAGE = {
 }
 
 
-# Builtins of Python 2: read where a version was asked for first, and missing for a reason.
+# Builtins of Python 2: read after a version check, and missing for a reason.
 PYTHON2_BUILTINS = frozenset(
     {"apply", "basestring", "buffer", "cmp", "coerce", "execfile", "file", "intern", "long", "raw_input"}
     | {"reduce", "reload", "unichr", "unicode", "xrange"}
@@ -38,7 +38,7 @@ PYTHON2_BUILTINS = frozenset(
 
 
 class NameOrigin(msgspec.Struct, frozen=True):
-    """Where a name is imported from. text: the statement; files: how many have it."""
+    """Where a name is imported from. import_statement: the statement. file_count: how many files have it."""
 
     import_statement: str
     module: str
@@ -46,7 +46,7 @@ class NameOrigin(msgspec.Struct, frozen=True):
 
 
 class NameImport(msgspec.Struct, frozen=True):
-    """One file's import of a name. used: the attributes that it reads of it."""
+    """One file's import of a name. attributes: the attributes of it that the file reads."""
 
     path: str
     import_statement: str
@@ -56,10 +56,10 @@ class NameImport(msgspec.Struct, frozen=True):
 
 
 class ProjectNames:
-    """The names of a tree that were asked for. Holds no trees.
+    """The requested names of a tree. Keeps no syntax trees.
 
-    held: what the modules that mention one of the names bind at their top, by path, and how.
-    made_by: by name and function, the files that make the name by calling that without arguments.
+    bindings: what the modules that mention one of the names bind at top level, by path, and how. makers: by
+    name and function, the files that bind the name by calling the function without arguments.
     """
 
     def __init__(self, root: str, required: Collection[str] = ()) -> None:
@@ -81,7 +81,7 @@ class ProjectNames:
         return is_standard(top) or top in self.required or is_installed(top)
 
     def module_has_name(self, module: str, name: str) -> bool:
-        """Return whether a module exists and, when it is the tree's own, could be read and binds `name`."""
+        """Return whether a module exists and, if it is in the tree, can be read and binds `name`."""
         if not self.module_exists(module):
             return False
         found = self._finder.find(module)
@@ -93,7 +93,7 @@ class ProjectNames:
         return path in self.bindings and (not name or name in self.bindings[path])
 
     def definition_kind(self, module: str, name: str) -> DefinitionKind | None:
-        """Return how a module of the tree makes a name; None when it is not of the tree, or does not."""
+        """Return how a module of the tree defines a name; None if it does not, or is not in the tree."""
         found = self._finder.find(module)
         if found is None or found.kind != "source":
             return None
@@ -101,15 +101,15 @@ class ProjectNames:
         return self.bindings.get(path, {}).get(name)
 
     def find_origin(self, name: str, path: str, attributes: frozenset[str]) -> NameOrigin | None:
-        """Return what a file that uses `name` is to import, or None where the tree does not tell.
+        """Return the import for a file that uses `name`, or None if the tree does not determine it.
 
-        path: of the file, relative to the root; used: the attributes that it reads of the name.
+        path: of the file, relative to the root. attributes: those of the name that the file reads.
         """
         folder = os.path.dirname(path)
         if name in PYTHON2_BUILTINS or any(
             os.path.dirname(other) == folder and other != path for other in self.assigned_in.get(name, ())
         ):
-            # A script of the same role makes its own: a generic name, which an import would be wrong for.
+            # A script of the same type defines its own: a generic name, for which an import would be wrong.
             return None
         known = [
             item
@@ -127,11 +127,10 @@ class ProjectNames:
         return None
 
     def _is_conclusive(self, group: Sequence[NameImport], top: str, attributes: frozenset[str]) -> bool:
-        """Return whether the files that import a name, all alike, say enough for one more.
+        """Return whether the files that import a name alike are evidence enough for one more.
 
-        top: the folder of the root that the file is in. Several must do so, unless the module of the tree
-        defines the name; nobody takes it out of a package that keeps it for itself; and no attribute is read
-        of what is a function.
+        top: the top-level folder of the file. Several files must do so, unless the module of the tree defines
+        the name; the name must not be private to its package; and no attribute may be read of a function.
         """
         module, imported_name = group[0].module, group[0].imported_name
         kind = self.definition_kind(module, imported_name) if imported_name else None
@@ -144,9 +143,9 @@ class ProjectNames:
         return is_near and (is_defined or len(group) >= 2)
 
     def defining_module(self, name: str, modules: Collection[str]) -> str | None:
-        """Return the one of `modules`, from which a file takes other names, that defines `name`.
+        """Return the one of `modules`, from which a file imports other names, that defines `name`.
 
-        None when none does, or more than one, or when what it makes is no function and no class.
+        None if none does, or more than one, or if the definition is neither a function nor a class.
         """
         if name in PYTHON2_BUILTINS:
             return None
@@ -161,9 +160,9 @@ class ProjectNames:
 def read_project_names(
     root: str, paths: Iterable[str], names: Collection[str], repaired: Mapping[str, SourceText] | None = None
 ) -> ProjectNames:
-    """Return what the files at `paths` (relative to `root`) show of `names`; broken ones show nothing.
+    """Return how the files at `paths` (relative to `root`) use `names`; broken files are skipped.
 
-    mended: sources that stand for those of the disk, by path: broken files as they will be.
+    repaired: sources that replace those on disk, by path: broken files after repair.
     """
     project_names = ProjectNames(root, _required_modules(root))
     pattern = re.compile(rb"\b(?:" + b"|".join(re.escape(name.encode()) for name in sorted(names)) + rb")\b")
@@ -178,7 +177,7 @@ def read_project_names(
 
 
 def attributes_read(tree: ast.AST, name: str) -> frozenset[str]:
-    """Return the attributes that are read of `name` anywhere in `tree`."""
+    """Return the attributes of `name` that are read anywhere in `tree`."""
     return frozenset(
         node.attr
         for node in ast.walk(tree)
@@ -219,7 +218,7 @@ def _parameterless_calls(body: Sequence[ast.stmt]) -> Iterator[tuple[str, str]]:
 
 
 def _imported_names(node: ast.Import | ast.ImportFrom, path: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yield (name that is bound, statement for it alone, module, name that is taken from it)."""
+    """Yield (bound name, statement for it alone, module, imported name)."""
     for alias in node.names:
         suffix = f" as {alias.asname}" if alias.asname else ""
         if isinstance(node, ast.Import):
@@ -254,7 +253,7 @@ def _bound_names(body: list[ast.stmt]) -> Iterator[tuple[str, DefinitionKind]]:
 
 
 def _nested_statements(node: ast.stmt) -> list[ast.stmt]:
-    """Return the statements in the blocks of another statement, all of its branches."""
+    """Return the statements in all blocks of another statement."""
     if not isinstance(node, ast.If | ast.For | ast.While | ast.With | ast.Try):
         return []
     handlers = getattr(node, "handlers", [])
@@ -264,13 +263,13 @@ def _nested_statements(node: ast.stmt) -> list[ast.stmt]:
 
 
 def _top_folder(path: str) -> str:
-    """Return the folder of the root that a file is in, empty for one beside no folder."""
+    """Return the top-level folder of a file, empty for a file at the root."""
     first, _, rest = path.partition("/")
     return first if rest else ""
 
 
 def _required_modules(root: str) -> set[str]:
-    """Return the top modules that the requirement files at the root, and one folder below, name."""
+    """Return the top-level modules that requirement files at the root, and one folder below, list."""
     found: set[str] = set()
     folders = [root, *(entry.path for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False))]
     for folder in folders:

@@ -1,7 +1,7 @@
-"""A text's prefix that was torn off: `prompt = f`, and the text alone as the next statement. They are joined.
+"""Joins a string with its prefix: `prompt = f`, and the string alone as the next statement.
 
-A statement that is nothing but a text does nothing, and a name such as `f` or `rb` that nothing binds can
-only have been its prefix. With it the text may read names: it is joined only if all of them are bound.
+A statement that is only a string does nothing, and a name such as `f` or `rb` that nothing binds can only
+have been its prefix. With the prefix the string may read names: it is joined only if all of them are bound.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import ProjectNames
 from argosy.refit.repair.span_edit import SpanEdit
 
-NAME = "torn-prefix"
+NAME = "split-prefix"
 _STRING_PREFIXES = frozenset({"f", "r", "b", "fr", "rf", "br", "rb"})
 
 
@@ -32,7 +32,7 @@ def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCan
                     start, stop = view.span(prefix)[1], view.span(text)[0]
                     gap = view.text[start:stop]
                     if not gap.strip():
-                        description = f"the prefix `{_assigned_name(one)}` goes back to its text"
+                        description = f"the prefix `{_assigned_name(one)}` moves back to its string"
                         yield RepairCandidate(NAME, one.lineno, (SpanEdit(start, stop, ""),), description)
 
 

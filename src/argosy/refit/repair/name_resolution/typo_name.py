@@ -1,8 +1,8 @@
-"""A word with letters too many or too few, or of the other case: `ororjson`, `aseAgent`, `VRAMAgent`.
+"""Corrects a name that lost or gained letters, or changed case: `ororjson`, `aseAgent`, `VRAMAgent`.
 
-Text rewrites leave such words where a pattern took part of one. It is mended when exactly one name that the
-module binds is that word but for its first or last two letters, or for the case of a class's name: `channel`
-and `Channel`, or `limit` and `LIMIT`, are names of two things.
+Text rewrites leave such names where a pattern matched part of one. It is corrected if exactly one name that
+the module binds differs only in its first or last two letters, or in the case of a class's name: `channel`
+and `Channel`, or `limit` and `LIMIT`, are two different names.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.name_resolution.module_view import ModuleView
 from argosy.refit.repair.name_resolution.project_names import PYTHON2_BUILTINS, ProjectNames
 
-NAME = "torn-word"
+NAME = "typo-name"
 _MIN_LENGTH = 5
 _MAX_DIFFERENCE = 2
 
@@ -27,7 +27,7 @@ def propose(view: ModuleView, project_names: ProjectNames) -> Iterator[RepairCan
             continue
         edits = view.rename_edits(item.name, matches[0])
         if edits is not None:
-            description = f"the torn word `{item.name}` is `{matches[0]}`, which the file binds"
+            description = f"the damaged name `{item.name}` becomes `{matches[0]}`, which the file binds"
             yield RepairCandidate(NAME, item.line, edits, description)
 
 

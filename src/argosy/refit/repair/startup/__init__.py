@@ -1,5 +1,5 @@
-"""Once a file parses and its names are bound: what still ends its start, mended where that is certain.
+"""Repairs what still ends the start of a file that parses, where the repair is certain.
 
-A rule is one module with its cases. It proposes only what fails in every run that gets there; the loop in
-`mending` holds each proposal against the compiler and the names.
+A rule is one module with its cases. It only reports code that fails in every run that reaches it; the loop in
+`startup_fixpoint` checks each proposal against the compiler and the names.
 """

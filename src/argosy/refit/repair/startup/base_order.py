@@ -1,7 +1,7 @@
-"""A base that is listed before a class derived from it: it moves behind that class.
+"""Moves a base class that is listed before a class derived from it behind that class.
 
-`class A(Base, Sub)` with `class Sub(Base)` has no method resolution order: a TypeError, always. The bases
-stay the same, and so does every name.
+`class A(Base, Sub)` with `class Sub(Base)` has no method resolution order: a TypeError in every run. The set
+of bases stays the same, and so does every name.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
         )
         bases = ", ".join(texts[source] for source in order)
         description = (
-            f"a base that stood before a class derived from it moves behind it: `class {node.name}({bases})`"
+            f"a base listed before a class derived from it moves behind it: `class {node.name}({bases})`"
         )
         yield RepairCandidate(NAME, node.lineno, edits, description)
 
 
 def _linearize(view: ModuleView, node: ast.ClassDef, context: ProjectContext) -> list[int] | None:
-    """Return the bases, by index, each behind those that derive from it; None for one that has no name."""
+    """Return the indexes of the bases, each after those that derive from it; None if one has no name."""
     names = [dotted_name(base) for base in node.bases]
     if not all(names) or len(set(names)) < len(names):
         return None
@@ -66,7 +66,7 @@ def _linearize(view: ModuleView, node: ast.ClassDef, context: ProjectContext) ->
 def _is_derived(
     lineages: Sequence[tuple[ClassDefinition, ...]], names: Sequence[str], one: int, other: int
 ) -> bool:
-    """Return whether the base `one` derives from the base `other`; every class does from `object`."""
+    """Return whether the base `one` derives from the base `other`; every class derives from `object`."""
     if one == other:
         return False
     if names[other] == "object":
@@ -91,9 +91,9 @@ MUST_NOT_CHANGE = (
         "from lib import Base, Other\n\n\nclass A(Base, Other):\n    pass\n",
         files={"lib.py": "class Base: pass\nclass Other: pass\n"},
     ),
-    # The bases are not of the tree.
+    # The bases are not in the tree.
     StartupCase("from gone import Base, Sub\n\n\nclass A(Base, Sub):\n    pass\n"),
-    # Not bases of one line.
+    # Not bases in one line of inheritance.
     StartupCase("class Base: pass\nclass A(Base, metaclass=type): pass\n"),
 )
 

@@ -1,8 +1,8 @@
-"""Whether a module uses a package only where it has asked for a device, and there is one.
+"""Checks whether a module uses a package only after checking that a device is available.
 
-`if torch.cuda.is_available(): torch.cuda.empty_cache()` needs neither the package nor the device on a
-machine without one. Shown for a name of the module by each of its uses: it is the question itself, or it
-stands where an answer of yes leads, in the body of an `if`, in a conditional expression, behind an `and`.
+`if torch.cuda.is_available(): torch.cuda.empty_cache()` needs neither the package nor the device on a machine
+without one. Every use of the name in the module must be such a check, or run only if one returned true: in
+the body of an `if`, in a conditional expression, or after an `and`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from argosy.refit.repair.name_resolution.module_view import ModuleView
 
 
 def is_guarded_by_device_check(view: ModuleView, name: str, path: str) -> bool:
-    """Return whether every use of a name that stands for the module or name `path` is so.
+    """Return whether every use of a name that stands for the module or name `path` is guarded.
 
-    False for a name without a use, which may be there for others to take, and where the file imports the
-    package a second time: that import fails by itself.
+    False for a name without uses, which other modules may import, and if the file imports the package a
+    second time: that import fails by itself.
     """
     if len(list(_imports_of_package(view, path.partition(".")[0]))) != 1:
         return False
@@ -48,7 +48,7 @@ def _evaluated_uses(view: ModuleView, name: str) -> Iterator[ast.Name]:
 
 
 def _is_device_check(use: ast.expr, view: ModuleView, name: str, path: str) -> bool:
-    """Return whether a use is a question for a device, asked."""
+    """Return whether a use is part of a device check that is called."""
     node: ast.expr = use
     while isinstance(parent := view.parents[node], ast.Attribute):
         node = parent
@@ -56,7 +56,7 @@ def _is_device_check(use: ast.expr, view: ModuleView, name: str, path: str) -> b
 
 
 def _calls_device_check(node: ast.expr, name: str, path: str) -> bool:
-    """Return whether an expression is the call of a probe, with nothing passed to it."""
+    """Return whether an expression is the call of a device check, without arguments."""
     if not isinstance(node, ast.Call) or node.args or node.keywords:
         return False
     attributes: list[str] = []
@@ -72,7 +72,7 @@ def _calls_device_check(node: ast.expr, name: str, path: str) -> bool:
 
 
 def _is_guarded(use: ast.AST, view: ModuleView, name: str, path: str) -> bool:
-    """Return whether a use is reached only when a probe has said yes."""
+    """Return whether a use is reached only after a device check returned true."""
     node = use
     while (parent := view.parents.get(node)) is not None:
         if isinstance(parent, ast.If) and node in parent.body and _implies_device(parent.test, name, path):
@@ -88,7 +88,7 @@ def _is_guarded(use: ast.AST, view: ModuleView, name: str, path: str) -> bool:
 
 
 def _implies_device(test: ast.expr, name: str, path: str) -> bool:
-    """Return whether a condition that is true means that a probe has said yes."""
+    """Return whether a condition can be true only if a device check returned true."""
     if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
         return any(_implies_device(each, name, path) for each in test.values)
     return _calls_device_check(test, name, path)

@@ -1,6 +1,6 @@
-"""Text that is decoded once more, such as `recv_string().decode()`: the second `decode` goes.
+"""Removes a second decoding of text, such as `recv_string().decode()`.
 
-`str` has no `decode`: an AttributeError, always.
+`str` has no `decode`: an AttributeError in every run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
-NAME = "second-decode"
+NAME = "double-decode"
 _ENCODINGS = frozenset({"utf-8", "utf8", "ascii", "latin-1"})
 
 
@@ -31,12 +31,12 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
             and (_decoded_value(inner) or _returns_str(inner))
         ):
             _, stop = view.span(inner)
-            description = "text is decoded once more: the second `decode` goes"
+            description = "text is decoded twice: the second `decode` is removed"
             yield RepairCandidate(NAME, inner.lineno, (SpanEdit(stop, view.span(node)[1], ""),), description)
 
 
 def _decoded_value(node: ast.AST) -> ast.expr | None:
-    """Return `x` of a call `x.decode()`, without arguments or with an encoding of text."""
+    """Return `x` of a call `x.decode()`, without arguments or with a text encoding."""
     if not (
         isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "decode"
     ):

@@ -1,9 +1,9 @@
-"""A loop on a ZeroMQ socket that the constructor has put in a thread, and that `run` puts in another.
+"""Removes a thread of `run` for a loop on a ZeroMQ socket that the constructor already runs in a thread.
 
-Both read the same socket at the same time, which libzmq does not allow: sooner or later it ends the process
-by an assertion. The thread of `run` goes; that of the constructor is there by then. It has to be certain
-that the constructor starts it and that `run` does not bring it back, and nothing but its start may hang on
-the name of the other.
+Both threads read the same socket at the same time, which libzmq does not allow: sooner or later an assertion
+ends the process. The thread of `run` is removed; the constructor's has started by then. It must be certain
+that the constructor starts it and that `run` does not restart it, and the name of the removed thread may have
+no other use than its start.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
 
-NAME = "second-start"
+NAME = "duplicate-thread"
 _RECEIVE_METHODS: Final = frozenset(
     {"recv", "recv_json", "recv_string", "recv_multipart", "recv_pyobj", "poll"}
 )
@@ -35,7 +35,7 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
     for class_def in view.body:
         if not isinstance(class_def, ast.ClassDef):
             continue
-        # The last of one name is the method.
+        # The last method of a name is the effective one.
         methods = {node.name: node for node in class_def.body if isinstance(node, ast.FunctionDef)}
         if {"__init__", "run"} <= methods.keys():
             started, sockets = _started_in_init(methods), _socket_attributes(class_def)
@@ -50,7 +50,7 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
 
 
 def _started_in_init(methods: Methods) -> set[str]:
-    """Return the methods that are in a thread whenever the constructor has returned."""
+    """Return the methods that run in a thread whenever the constructor has returned."""
     statements = _unconditional_statements(methods["__init__"])
     for called in [dotted_name(call.func) for call in map(_statement_call, statements) if call is not None]:
         if called.startswith("self.") and called[5:] in methods:
@@ -64,7 +64,7 @@ def _started_in_init(methods: Methods) -> set[str]:
 
 
 def _unconditional_statements(method: ast.FunctionDef) -> list[ast.stmt]:
-    """Return the statements that a method that returns has run; none where it may return early."""
+    """Return the statements that have run when a method returns; none if it may return early."""
     is_early = any(isinstance(node, ast.Return) for node in ast.walk(method))
     return [] if is_early else list(method.body)
 
@@ -82,7 +82,7 @@ def _thread_target(value: ast.expr) -> str:
 
 
 def _socket_attributes(owner: ast.ClassDef) -> set[str]:
-    """Return the attributes of self that ZeroMQ sockets are kept in."""
+    """Return the attributes of self that hold ZeroMQ sockets."""
     return {
         dotted_name(target)
         for node in ast.walk(owner)
@@ -97,7 +97,7 @@ def _socket_attributes(owner: ast.ClassDef) -> set[str]:
 
 
 def _reads_in_loop(method: ast.FunctionDef, sockets: set[str]) -> bool:
-    """Return whether a method goes round a loop in which it reads one of the sockets."""
+    """Return whether a method reads one of the sockets in a loop."""
     return any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -110,7 +110,7 @@ def _reads_in_loop(method: ast.FunctionDef, sockets: set[str]) -> bool:
 
 
 def _may_restart(run: ast.FunctionDef, loop: ast.FunctionDef) -> bool:
-    """Return whether `run` may begin what had ended: it sets what the loop asks, or calls another."""
+    """Return whether `run` may restart an ended loop: it sets its condition, or calls another method."""
     loop_conditions = {
         dotted_name(node)
         for each in ast.walk(loop)
@@ -132,7 +132,7 @@ def _may_restart(run: ast.FunctionDef, loop: ast.FunctionDef) -> bool:
 
 
 def _local_threads(run: ast.FunctionDef) -> Iterator[tuple[ast.Assign, str, str]]:
-    """Yield the statements of `run` that keep a thread under a local name, that, and the thread's method."""
+    """Yield assignments in `run` of a thread to a local name, with the name and the thread's method."""
     for node in ast.walk(run):
         if not (isinstance(node, ast.Assign) and len(node.targets) == 1):
             continue
@@ -144,7 +144,7 @@ def _local_threads(run: ast.FunctionDef) -> Iterator[tuple[ast.Assign, str, str]
 def _removal(
     view: ModuleView, run: ast.FunctionDef, thread_assignment: ast.Assign, name: str, loop: str
 ) -> Iterator[RepairCandidate]:
-    """Yield `run` without that thread, where it is only made, marked, started and kept in lists."""
+    """Yield the removal of the thread, if it is only created, configured, started and kept in lists."""
     edits = [_remove_line(view, thread_assignment)]
     for use in ast.walk(run):
         if not (isinstance(use, ast.Name) and use.id == name and use is not thread_assignment.targets[0]):
@@ -161,7 +161,8 @@ def _removal(
     if None in edits or not any(_is_start_call(view, use, name) for use in ast.walk(run)):
         return
     description = (
-        f"`{loop}` is in a thread since the constructor, and two on one socket end the process: one goes"
+        f"`{loop}` already runs in a thread of the constructor, and two on one socket end the process: "
+        "one is removed"
     )
     yield RepairCandidate(
         NAME, thread_assignment.lineno, tuple(sorted(edit for edit in edits if edit)), description
@@ -187,7 +188,7 @@ def _enclosing_statement(view: ModuleView, node: ast.AST) -> ast.stmt:
 
 
 def _remove_line(view: ModuleView, statement: ast.stmt) -> SpanEdit | None:
-    """Return the edit that takes a statement with its lines; None where it does not stand alone in them."""
+    """Return the edit that removes a statement with its lines; None if it shares them with another."""
     last = statement.end_lineno or statement.lineno
     start, stop = view.line_offset(statement.lineno), view.line_offset(last + 1)
     before = view.text[start : view.offset(statement.lineno, statement.col_offset)]
@@ -196,7 +197,7 @@ def _remove_line(view: ModuleView, statement: ast.stmt) -> SpanEdit | None:
 
 
 def _remove_from_list(view: ModuleView, use: ast.Name, statement: ast.stmt) -> SpanEdit | None:
-    """Return the edit that takes a name out of a list of several that is only kept."""
+    """Return the edit that removes a name from a list of several that is only kept."""
     items = view.parents[use]
     call = _statement_call(statement)
     if not isinstance(items, ast.List) or call is None or items not in call.args or len(items.elts) < 2:
@@ -247,7 +248,7 @@ _TWO_THREADS = f"{_SECOND_THREAD}        loop.start()\n{_OTHER_THREAD}{_WAIT}"
 MUST_NOT_CHANGE = (
     # Nothing that two threads may not share.
     StartupCase(_sample(_TWO_THREADS, loop="print(1)")),
-    # The constructor may not have come to it, or has only made it.
+    # The constructor may not have reached it, or has only created it.
     StartupCase(_sample(_TWO_THREADS, "if self.threads:\n            self._begin()", more=_HELPER)),
     StartupCase(
         _sample(_TWO_THREADS, "if self.threads:\n            return\n        self._begin()", more=_HELPER)
@@ -256,12 +257,13 @@ MUST_NOT_CHANGE = (
     # The first has ended by then, or may have.
     StartupCase(_sample(f"        self.running = True\n{_TWO_THREADS}")),
     StartupCase(_sample(f"        self.stop()\n{_TWO_THREADS}")),
-    # More hangs on the second.
+    # The second has other uses.
     StartupCase(_sample(f"{_TWO_THREADS}        loop.join()\n")),
     StartupCase(_sample(f"{_SECOND_THREAD}        loop.start(); print()\n{_OTHER_THREAD}{_WAIT}")),
     StartupCase(
         _sample(
-            f"{_SECOND_THREAD}        loop.start()\n        self.threads.extend([loop])\n{_OTHER_THREAD}{_WAIT}"
+            f"{_SECOND_THREAD}        loop.start()\n        self.threads.extend([loop])\n"
+            f"{_OTHER_THREAD}{_WAIT}"
         )
     ),
 )

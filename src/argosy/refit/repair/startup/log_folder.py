@@ -1,8 +1,8 @@
-"""A log file in a folder of the tree that is not there: the folder is made first.
+"""Creates the missing folder of a log file before the log is opened.
 
-`logging.FileHandler("service/logs/a.log")` while the module loads ends it where `service/` is in the tree
-and `service/logs/` is not, as version control keeps no empty folders. `os.makedirs(…, exist_ok=True)` comes
-above the statement, unless the module makes folders itself before it.
+`logging.FileHandler("service/logs/a.log")` while the module loads raises an error if the tree has `service/`
+but not `service/logs/`, since version control keeps no empty folders. `os.makedirs(…, exist_ok=True)` is
+inserted above the statement, unless the module creates folders before it.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
                 "" if bound and min(bound) < view.statement_first_line(index) else f"import os{newline}"
             )
             inserted = f'{import_text}os.makedirs("{folder}", exist_ok=True){newline}'
-            description = f"the folder `{folder}`, which the tree lacks, is made before its log"
+            description = f"the folder `{folder}`, which is not in the tree, is created before its log"
             yield RepairCandidate(NAME, node.lineno, (SpanEdit(offset, offset, inserted),), description)
 
 
 def _has_folder_creation(view: ModuleView, line: int) -> bool:
-    """Return whether a folder is made above a line, outside functions that may be called later."""
+    """Return whether a folder is created above a line, outside functions that may be called later."""
     functions = ("mkdir", "makedirs")
     return any(
         scope is view.scope and node.lineno < line and dotted_name(node.func).split(".")[-1] in functions
@@ -58,7 +58,7 @@ def _has_folder_creation(view: ModuleView, line: int) -> bool:
 
 
 def _log_folder(node: ast.Call) -> str:
-    """Return the folder of a log file that is told in full and relative; empty for any other call."""
+    """Return the folder of a log file with a literal, relative path; empty for any other call."""
     if dotted_name(node.func).split(".")[-1] not in ("FileHandler", "RotatingFileHandler") or not node.args:
         return ""
     first = node.args[0]
@@ -77,10 +77,10 @@ MUST_CHANGE = (
     ),
 )
 MUST_NOT_CHANGE = (
-    # There already, or nothing of the tree's.
+    # It exists already, or is outside the tree.
     StartupCase(_TEXT, files={"service/logs/keep": ""}),
     StartupCase(_TEXT),
-    # The file makes it.
+    # The file creates it.
     StartupCase(
         "import os\nos.makedirs('service/logs', exist_ok=True)\n" + _TEXT, files={"service/a.py": ""}
     ),

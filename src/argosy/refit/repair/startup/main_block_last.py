@@ -1,8 +1,8 @@
-"""Definitions below `if __name__ == "__main__":` that the script needs before: the block moves last.
+"""Moves `if __name__ == "__main__":` below the definitions that it needs.
 
-The block runs before what is below it is there: a NameError. It moves when it is the only one, when below
-it are nothing but functions, classes, imports and assignments, and when it or a function above it reads one
-of their names, which nothing above binds.
+The block runs before what is below it is defined: a NameError. It moves if it is the only one, if there are
+only functions, classes, imports and assignments below it, and if it or a function above it reads one of their
+names that nothing above binds.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _main_blocks(view: ModuleView) -> list[int]:
 
 
 def _only_binds_names(node: ast.stmt) -> bool:
-    """Return whether a statement is there to make names."""
+    """Return whether a statement only binds names."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
         return True
     if isinstance(node, ast.Expr):
@@ -97,13 +97,13 @@ MUST_CHANGE = (
     ),
 )
 MUST_NOT_CHANGE = (
-    # Nothing of it is needed before.
+    # Nothing below is needed before.
     StartupCase(f"def run():\n    pass\n\n\n{_MAIN}\n\ndef other():\n    pass\n"),
-    # What is below does something.
+    # Code below has effects.
     StartupCase(f"{_MAIN}\n\ndef run():\n    pass\n\n\nrun()\n"),
-    # Two of them: which one is meant is for a person to say.
+    # Two of them: a person has to decide which one is meant.
     StartupCase(f"{_MAIN}\n\ndef run():\n    pass\n\n\n{_MAIN}"),
-    # Made above already.
+    # Already defined above.
     StartupCase(f"def run():\n    pass\n\n\n{_MAIN}\n\ndef run():\n    pass\n"),
     StartupCase(f"def run():\n    pass\n\n\n{_MAIN}"),
 )

@@ -1,13 +1,13 @@
-"""An import of a package that is told to be absent: it may fail, and what uses it fails by name.
+"""Guards an import of a package that is declared missing: each use then fails with the package's name.
 
-`argosy repair --absent torch` says that the code will run where torch is not. The import gets a handler
-that puts a stand-in in the place of each name ([`argosy.agent.missing_packages`]); where the package is installed
-after all, nothing changes. Only for a statement of the module itself, and only when every use of its
-names is in the body of a function: an annotation, a decorator, a default, a base class or a class body
-would use the stand-in while the module loads.
+`argosy repair --absent torch` says that torch is not installed where the code will run. The import gets a
+handler that replaces each name by a placeholder (`argosy.agent.missing_packages`); if the package is
+installed after all, nothing changes. Only for a module-level statement, and only if every use of its names is
+in the body of a function: an annotation, a decorator, a default, a base class or a class body would use the
+placeholder while the module loads.
 
-Where the module does no more with a name than ask for a device, and use it where there is one, the stand-in
-is told so ([`behind_probe`]): on a machine without such a device nothing of it can fail.
+If the module only checks for a device with a name, and uses it only if there is one, the placeholder is
+marked so (see `device_check`): nothing of it can fail on a machine without such a device.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from argosy.refit.repair.startup.device_check import is_guarded_by_device_check
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
-NAME = "absent-package"
+NAME = "missing-package"
 _PLACEHOLDER_MODULE = "argosy.agent.missing_packages"
 
 
@@ -47,12 +47,15 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
             edit = _build_edit(view, node, names)
             packages = ", ".join(f"`{top}`" for top in sorted(tops))
             yield RepairCandidate(
-                NAME, node.lineno, (edit,), f"{packages} may be absent: its uses will say so"
+                NAME,
+                node.lineno,
+                (edit,),
+                f"{packages} may be missing: each use then raises an error that names it",
             )
 
 
 def _bound_names(node: ast.Import | ast.ImportFrom) -> list[tuple[str, str]]:
-    """Return the names that an import binds, and what each stands for; empty where that is not known."""
+    """Return the names that an import binds, and what each stands for; empty if that is unknown."""
     if isinstance(node, ast.Import):
         return [
             (alias.asname, alias.name) if alias.asname else (alias.name.split(".")[0],) * 2
@@ -129,7 +132,8 @@ MUST_CHANGE = (
     ),
     StartupCase(
         f"import torch\n\n\n{_CHECKS_DEVICE}",
-        f'try:\n    import torch\n{_HANDLER}    torch = stand_in("torch", behind_probes=True)\n\n\n{_CHECKS_DEVICE}',
+        f'try:\n    import torch\n{_HANDLER}    torch = stand_in("torch", behind_probes=True)\n\n\n'
+        f"{_CHECKS_DEVICE}",
         missing_packages=_MISSING,
     ),
     StartupCase(
@@ -139,7 +143,7 @@ MUST_CHANGE = (
     ),
 )
 MUST_NOT_CHANGE = (
-    # Not told to be absent.
+    # Not declared missing.
     StartupCase("import torch\n\n\ndef f():\n    return torch.zeros(1)\n"),
     # Used while the module loads.
     StartupCase("import torch\n\n\ndef f(x: torch.Tensor):\n    pass\n", missing_packages=_MISSING),
@@ -148,12 +152,12 @@ MUST_NOT_CHANGE = (
     StartupCase("from torch import nn\n\n\nclass A(nn.Module):\n    pass\n", missing_packages=_MISSING),
     StartupCase("import torch\n\n\nclass A:\n    device = torch.device('cpu')\n", missing_packages=_MISSING),
     StartupCase("import torch\n\nDEVICE = torch.device('cpu')\n", missing_packages=_MISSING),
-    # Another package goes with it; anything may come.
+    # It imports another package too, or a star.
     StartupCase("import os, torch\n\n\ndef f():\n    return os, torch\n", missing_packages=_MISSING),
     StartupCase("from torch import *\n", missing_packages=_MISSING),
-    # Its absence is thought of.
+    # Its absence is already handled.
     StartupCase("try:\n    import torch\nexcept ImportError:\n    torch = None\n", missing_packages=_MISSING),
-    # The tree's own.
+    # Part of the tree.
     StartupCase(
         "import torch\n\n\ndef f():\n    return torch\n",
         missing_packages=_MISSING,

@@ -1,8 +1,8 @@
-"""An option that nobody gave is passed on as None, and takes the place of the fallback.
+"""Uses the fallback for an option that is not given and is passed on as None.
 
 `Agent(port=args.port)` where `--port` has no default, and `int(keywords.get("port", 5590))` in the
-constructor: the key is there, so its value is None, and `int(None)` is a TypeError in every start without
-the option. The fallback is taken for None as well. A value that is given is read as before.
+constructor: the key exists with the value None, and `int(None)` is a TypeError in every start without the
+option. The fallback is used for None as well. A given value is read as before.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _options_passed(view: ModuleView) -> Iterator[tuple[str, str]]:
 
 
 def _parsed_names(view: ModuleView) -> set[str]:
-    """Return the names that stand for nothing but a parsed command line."""
+    """Return the names that are only bound to a parsed command line."""
     candidates: dict[str, bool] = {}
     for node, _ in view.index.of_type(ast.Assign):
         is_parsed = (
@@ -75,7 +75,7 @@ def _parsed_names(view: ModuleView) -> set[str]:
 
 
 def _unset_options(view: ModuleView) -> set[str]:
-    """Return the options that are None when the command line does not give them."""
+    """Return the options that are None if the command line does not give them."""
     found: dict[str, bool] = {}
     for call, _ in view.index.of_type(ast.Call):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
@@ -109,7 +109,7 @@ def _is_none_unless_given(call: ast.Call) -> bool:
 def _in_constructor(
     view: ModuleView, constructor: ast.FunctionDef, kwargs_name: str, keys: set[str]
 ) -> Iterator[RepairCandidate]:
-    """Yield what to change in a constructor whose keywords are collected under the name `words`."""
+    """Yield the candidates for a constructor whose keywords are collected in `kwargs_name`."""
     nodes = list(ast.walk(constructor))
     if not keys or any(_mutates_kwargs(view, node, kwargs_name) for node in nodes):
         return
@@ -132,7 +132,7 @@ def _build_candidate(
 ) -> RepairCandidate:
     key_text, fallback_text = view.source_segment(key), view.source_segment(fallback)
     text = f"{kwargs_name}[{key_text}] if {kwargs_name}.get({key_text}) is not None else {fallback_text}"
-    description = f"{key_text} may be passed as None, which is no number: the fallback is taken then"
+    description = f"{key_text} may be passed as None, which is not a number: the fallback is used then"
     return RepairCandidate(NAME, inner.lineno, (SpanEdit(*view.span(inner), text),), description)
 
 
@@ -149,7 +149,7 @@ def _mutates_kwargs(view: ModuleView, node: ast.AST, kwargs_name: str) -> bool:
 
 
 def _has_no_side_effects(fallback: ast.expr) -> bool:
-    """Return whether it makes no difference that an expression is not evaluated."""
+    """Return whether skipping the evaluation of an expression has no effect."""
     allowed = (ast.Constant, ast.Name, ast.Attribute, ast.expr_context)
     for node in ast.walk(fallback):
         if isinstance(node, ast.Call):
@@ -196,22 +196,22 @@ MUST_CHANGE = (
 )
 _READ = "port = int(more.get('port', 5590))"
 MUST_NOT_CHANGE = (
-    # The command line always has it.
+    # The command line always has a value.
     StartupCase(_sample(_READ, "'--port', type=int, default=1"), files=_LIB),
     StartupCase(_sample(_READ, "'--port', type=int, required=True"), files=_LIB),
     StartupCase(_sample(_READ, "'--port', action='store_true'"), files=_LIB),
     StartupCase(_sample(_READ, more="parser.set_defaults(port=1)\n"), files=_LIB),
-    # It says something else with None, or none is passed.
+    # The code handles None, or None is not passed.
     StartupCase(_sample("port = more.get('port', 5590)"), files=_LIB),
     StartupCase(_sample("port = int(more.get('port'))"), files=_LIB),
     StartupCase(_sample("port = int(more.get('other', 5590))"), files=_LIB),
     # The keyword is set before it is read.
     StartupCase(_sample(f"more.setdefault('port', 1)\n        {_READ}"), files=_LIB),
-    # Its author has thought of it.
+    # Already handled.
     StartupCase(
         _sample(f"try:\n            {_READ}\n        except TypeError:\n            pass"), files=_LIB
     ),
-    # What would have been done is not done.
+    # The fallback has a side effect.
     StartupCase(_sample("port = int(more.get('port', count.pop()))", more="count = [1]\n"), files=_LIB),
 )
 

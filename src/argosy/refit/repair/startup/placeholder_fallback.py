@@ -1,7 +1,7 @@
-"""A placeholder that was left as a variable's fallback, `<BIND_ADDR>`: what the tree has there else.
+"""Replaces a placeholder that was left as a variable's fallback, `<BIND_ADDR>`, by the tree's fallback.
 
-No address has such a host. It is exchanged when the fallbacks of the same variable in the rest of the tree,
-two at least, are all the same text.
+No address has such a host. It is replaced if the fallbacks of the same variable in the rest of the tree, at
+least two, are all the same text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import PLACEHOLDER, ProjectContext, parse_fallback
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
-NAME = "placeholder"
+NAME = "placeholder-fallback"
 _MIN_OTHERS = 2
 
 
@@ -43,7 +43,10 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
             continue
         if quote in other_fallbacks[0] or "\\" in other_fallbacks[0]:
             continue
-        description = f"the placeholder `{text.value!s}` becomes `{other_fallbacks[0]}`, as {len(other_fallbacks)} other places have it"
+        description = (
+            f"the placeholder `{text.value!s}` becomes `{other_fallbacks[0]}`, "
+            f"as in {len(other_fallbacks)} other places"
+        )
         yield RepairCandidate(
             NAME, text.lineno, (SpanEdit(start, stop, f"{quote}{other_fallbacks[0]}{quote}"),), description
         )

@@ -1,7 +1,7 @@
-"""A set of one where a port belongs, `endpoint({port})`: the braces go.
+"""Removes the braces of a set where a port belongs: `endpoint({port})`.
 
-They are what is left of an f-string. The function is of the tree, and its parameter there is a port by
-its name, and an int or text by its annotation where it has one.
+They are left over from an f-string. The function is in the tree, and its parameter is a port by its name, and
+an int or str by its annotation if it has one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
 
-NAME = "port-set"
+NAME = "port-in-set"
 
 
 def may_apply(view: ModuleView) -> bool:
@@ -33,7 +33,10 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
             ):
                 continue
             if _is_port_parameter(context.definition(view, dotted_name(node.func)), at):
-                description = f"a set of one where `{dotted_name(node.func)}` takes a port: the braces go"
+                function = dotted_name(node.func)
+                description = (
+                    f"a set with one element where `{function}` takes a port: its braces are removed"
+                )
                 edit = SpanEdit(*view.span(item), view.source_segment(item.elts[0]))
                 yield RepairCandidate(NAME, item.lineno, (edit,), description)
 

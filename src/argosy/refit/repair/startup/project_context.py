@@ -1,4 +1,4 @@
-"""What startup rules may ask about the tree around a file. Each answer is found when it is asked for."""
+"""Answers queries of start-up rules about the tree around a file. Each answer is computed on demand."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from argosy.source.python_parser import Parsed, parse
 from argosy.source.python_source import SourceText, Unparsed, read_source
 from argosy.source.symbol_resolver import ClassDefinition, Definition, SymbolRef, SymbolResolver
 
-# What stands where a person should have put a value: `<BIND_ADDR>`.
+# What was left where a person should have put a value: `<BIND_ADDR>`.
 PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]*>")
 
 
 class ProjectContext:
-    """The tree of a repair. Holds no file's tree but those that were asked for.
+    """The tree of a repair. Keeps only the syntax trees that were requested.
 
-    paths: the tree's files, relative to `root`. mended: sources that stand for those of the disk, by
-    path. absent: top modules that are told to be absent where the code will run.
+    paths: the tree's files, relative to `root`. repaired: sources that replace those on disk, by path.
+    missing_packages: top-level modules that are declared missing where the code will run.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ProjectContext:
         return SymbolResolver(self._finder, self._parse)
 
     def has_folder(self, path: str) -> bool:
-        """Return whether the tree has this folder, told from its root."""
+        """Return whether the tree has a folder, relative to its root."""
         return bool(path) and os.path.isdir(os.path.join(self.root, path))
 
     def has_module(self, module: str) -> bool:
@@ -59,11 +59,11 @@ class ProjectContext:
         return self._finder.find(module) is not None
 
     def has_file(self, stem: str) -> bool:
-        """Return whether the tree has a module or package at this path, told without a suffix."""
+        """Return whether the tree has a module or package at a path without suffix."""
         return bool({f"{stem}.py", f"{stem}/__init__.py"} & self._known_paths)
 
     def find_only_module(self, tail: str) -> str | None:
-        """Return the one module of the tree whose dotted name ends so; None for none, or for several."""
+        """Return the one module of the tree whose dotted name ends in `tail`; None for none or several."""
         stem = tail.replace(".", "/")
         ends = (f"/{stem}.py", f"/{stem}/__init__.py")
         found = [path for path in self.paths if path.endswith(ends)]
@@ -71,30 +71,30 @@ class ProjectContext:
         return name if name and self.has_module(name) else None
 
     def is_imported(self, module: str) -> bool:
-        """Return whether a file of the tree imports names from a module by this name, by its text."""
+        """Return whether the text of a file imports names from a module by this name."""
         return self._any_file_contains(f"from {module} import ", self.paths)
 
     def definition(self, view: ModuleView, name: str) -> Definition | None:
-        """Return the statement that defines what `name` means in a file, if the tree has it."""
+        """Return the statement that defines `name` as a file sees it, if it is in the tree."""
         place = self.classes.resolve(self._current_module(view), name)
         return self.classes.find_definition(place) if place is not None else None
 
     def lineage(self, view: ModuleView, name: str) -> tuple[ClassDefinition, ...]:
-        """Return the class that `name` means in a file, and its bases in the tree; empty without one."""
+        """Return the class that `name` refers to in a file, and its bases in the tree; empty without one."""
         found = self.classes.find_class(self._current_module(view), name)
         return self.classes.base_chain(found) if found is not None else ()
 
     def _current_module(self, view: ModuleView) -> str:
-        """Return the name of a file's module, which from here on is taken as the view has it."""
+        """Return the name of a file's module, whose source is the view's from here on."""
         module = module_name(view.path)
         if self.classes.read(module) is not view.parsed:
             self.classes.override_module(module, view.parsed)
         return module
 
     def accepted_arguments(self, view: ModuleView, name: str, line: int) -> frozenset[str] | None:
-        """Return the texts that a function takes as its first argument; None where that is not known.
+        """Return the strings that a function accepts as its first argument; None if that is unknown.
 
-        line: of the module's statement that calls it: what is bound last above it is meant.
+        line: of the module's statement that calls it, which sees the last binding above it.
         """
         place = self._resolve_at_line(view, name, line)
         found = (
@@ -114,7 +114,7 @@ class ProjectContext:
         return self.classes.resolve(module, attribute) if self.classes.is_local(module) else None
 
     def returns_text(self, view: ModuleView, name: str) -> bool:
-        """Return whether a function of the tree surely returns text."""
+        """Return whether a function of the tree always returns a string."""
         place = self.classes.resolve(self._current_module(view), name)
         helpers = self._helpers(place.module) if place is not None else None
         function = helpers.functions.get(place.name) if place is not None and helpers is not None else None
@@ -134,7 +134,7 @@ class ProjectContext:
         return (place.module, place.name) if place is not None else None
 
     def _is_called(self, method: str) -> bool:
-        """Return whether a file that is no test calls a method of this name, by its text."""
+        """Return whether the text of a file that is not a test calls a method of this name."""
         if method not in self._called_methods:
             self._called_methods[method] = self._any_file_contains(
                 f".{method}(", [path for path in self.paths if not _is_test(path)]
@@ -142,14 +142,14 @@ class ProjectContext:
         return self._called_methods[method]
 
     def _any_file_contains(self, text: str, paths: Sequence[str]) -> bool:
-        """Return whether the text of one of these files has some words."""
+        """Return whether one of these files contains a text."""
         data = text.encode()
         return any(
             isinstance(source := self._source(path), SourceText) and data in source.data for path in paths
         )
 
     def exists_only_elsewhere(self, top: str, folder: str) -> bool:
-        """Return whether a module or package of this name is in the tree, but not in the folder `beside`."""
+        """Return whether a module or package of this name is in the tree, but not in `folder`."""
         prefix = f"{folder}/" if folder else ""
         if any(path in self._known_paths for path in (f"{prefix}{top}.py", f"{prefix}{top}/__init__.py")):
             return False
@@ -161,11 +161,11 @@ class ProjectContext:
 
     @cached_property
     def _known_names(self) -> frozenset[str]:
-        """The names of the tree's files, without their suffix, and of the folders that hold them."""
+        """The names of the tree's files, without suffix, and of their folders."""
         return frozenset(part for path in self.paths for part in path.removesuffix(".py").split("/"))
 
     def find_fallbacks(self, variable: str) -> tuple[str, ...]:
-        """Return the texts that the tree's files give as a variable's fallback, one for each place."""
+        """Return the strings that the tree's files use as a variable's fallback, one for each place."""
         if variable not in self._fallbacks_by_variable:
             found: list[str] = []
             with pause_gc():
@@ -191,7 +191,7 @@ class ProjectContext:
 def parse_fallback(node: ast.AST) -> tuple[str, ast.Constant] | None:
     """Return variable and fallback of a call such as `os.environ.get("HOST", "localhost")`.
 
-    Any function counts whose last name is made of `get` and `env`, and `get` of an `environ`.
+    Any function counts whose last name contains `get` and `env`, and `get` of an `environ`.
     """
     if not isinstance(node, ast.Call) or len(node.args) != 2 or node.keywords:
         return None

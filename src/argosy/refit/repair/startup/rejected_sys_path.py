@@ -1,11 +1,11 @@
-"""A change of sys.path that always fails, since a helper refuses what it is given: it goes.
+"""Removes a change of sys.path that always fails, since a helper rejects its argument.
 
     sys.path.insert(0, os.path.abspath(join_path("agents", "..")))
 
-where `join_path` raises for `"agents"`: the module ends here, in every run. With it go the name that was
-made for it, and nothing else. Only where the modules that the file imports are found without it: from the
-tree's root, from the file's own folder, or where another change of sys.path stays. What the helper refuses
-elsewhere is for a person to decide.
+If `join_path` raises for `"agents"`, the module fails here in every run. The name that was assigned for it is
+removed with it, and nothing else. Only if the modules that the file imports are found without it: from the
+tree's root, from the file's own folder, or if another change of sys.path stays. Rejected arguments elsewhere
+are left for a person to decide.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
 from argosy.source.module_finder import is_standard
 
-NAME = "refused-path"
+NAME = "rejected-sys-path"
 
 
 def may_apply(view: ModuleView) -> bool:
@@ -45,13 +45,13 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
         )
         if all(view.has_own_lines(index) for index in indexes):
             description = (
-                f"a change of sys.path that always ends in `{view.source_segment(rejected)}` is taken out"
+                f"a change of sys.path that always ends in `{view.source_segment(rejected)}` is removed"
             )
             yield RepairCandidate(NAME, view.body[at].lineno, edits, description)
 
 
 def _find_path_changes(view: ModuleView) -> Iterator[tuple[int, list[ast.Call]]]:
-    """Yield statements that only change sys.path, or make a name for that, with the calls that they make."""
+    """Yield statements that only change sys.path, or assign a name for that, with the calls they make."""
     for at, node in enumerate(view.body):
         if _is_path_addition(node) or _binds_only_for_path(view, node):
             calls = [call for call in _certain_calls(node) if _literal_argument(call) is not None]
@@ -71,7 +71,7 @@ def _is_path_addition(node: ast.stmt) -> bool:
 
 
 def _binds_only_for_path(view: ModuleView, node: ast.stmt) -> bool:
-    """Return whether an assignment makes a name that changes of sys.path alone read."""
+    """Return whether an assignment binds a name that only changes of sys.path read."""
     name = _assigned_name(node)
     uses = view.uses_by_name.get(name, ())
     if not uses or sum(len(scope.bindings.get(name, ())) for scope in view.scope.walk()) != 1:
@@ -93,7 +93,7 @@ def _assigned_name(node: ast.stmt) -> str:
 
 
 def _dependent_additions(view: ModuleView, at: int) -> list[int]:
-    """Return the changes of sys.path that read the name which the statement makes."""
+    """Return the changes of sys.path that read the name which the statement binds."""
     name = _assigned_name(view.body[at])
     return [
         index
@@ -105,7 +105,7 @@ def _dependent_additions(view: ModuleView, at: int) -> list[int]:
 
 
 def _certain_calls(node: ast.stmt) -> Iterator[ast.Call]:
-    """Yield the calls that a statement surely makes: the arguments of calls, one in the other."""
+    """Yield the calls that a statement always makes: nested calls in arguments."""
     if isinstance(node, ast.If):
         pending: list[ast.expr] = [node.test.left] if isinstance(node.test, ast.Compare) else []
     else:
@@ -129,7 +129,7 @@ def _is_rejected(view: ModuleView, call: ast.Call, context: ProjectContext) -> b
 
 
 def _has_other_addition(view: ModuleView, context: ProjectContext, indexes: list[int]) -> bool:
-    """Return whether a change of sys.path stays that no helper refuses."""
+    """Return whether a change of sys.path stays that no helper rejects."""
     rejected = {
         at
         for at, calls in _find_path_changes(view)
@@ -140,7 +140,7 @@ def _has_other_addition(view: ModuleView, context: ProjectContext, indexes: list
 
 
 def _are_imports_resolvable(view: ModuleView, context: ProjectContext) -> bool:
-    """Return whether no import asks for a module that the tree has in another folder only."""
+    """Return whether no import needs a module that only another folder of the tree has."""
     beside = os.path.dirname(view.path)
     tops: set[str] = set()
     for node in view.body:
@@ -189,18 +189,18 @@ MUST_CHANGE = (
 MUST_NOT_CHANGE = (
     # Another function of the name.
     StartupCase(f"{_HEAD}def join_path(*parts): return os.sep\n{_LINE}", files=_LIB),
-    # Taken by the helper.
+    # Accepted by the helper.
     StartupCase(f'{_HEAD}sys.path.insert(0, join_path("logs", ".."))\n', files=_LIB),
     # The program adds keys.
     StartupCase(f"{_HEAD}{_LINE}", files={**_LIB, "one.py": _ADDS_KEY}),
-    # Found through the path that fails.
+    # Found only through the failing path.
     StartupCase(f"{_HEAD}{_LINE}import tools\n", files={**_LIB, "other/tools.py": ""}),
     StartupCase(f"{_HEAD}{_NAMED_LINES}{_LINE}import tools\n", files={**_LIB, "other/tools.py": ""}),
     # The name is read elsewhere.
     StartupCase(f"{_HEAD}{_NAMED_LINES}x = ROOT\n", files=_LIB),
-    # No change of sys.path.
+    # Not a change of sys.path.
     StartupCase(f'{_HEAD}DATA = join_path("app", "data")\n', files=_LIB),
-    # Not surely called.
+    # Not always called.
     StartupCase(f'{_HEAD}sys.path.insert(0, os.environ.get("ROOT") or join_path("app", ".."))\n', files=_LIB),
 )
 

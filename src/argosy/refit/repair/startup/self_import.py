@@ -1,7 +1,8 @@
-"""A module that imports itself: the import goes.
+"""Removes a module's import of itself.
 
-Loaded as a module, or as a script by its second copy, it asks for names of a module that is not there yet:
-an ImportError, always. It goes when the file defines all of the names itself, one of them below.
+Loaded as a module, or as a script by its second copy, it imports names from a module that is not initialized
+yet: an ImportError in every run. The import is removed if the file defines all of the names itself, one of
+them below.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from argosy.refit.repair.span_edit import SpanEdit
 from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
-NAME = "own-import"
+NAME = "self-import"
 
 
 def may_apply(view: ModuleView) -> bool:
@@ -30,7 +31,7 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
         if view.has_own_lines(index) and _is_removable(view, node):
             start = view.line_offset(node.lineno)
             stop = view.line_offset((node.end_lineno or node.lineno) + 1)
-            description = f"the module's import of itself, `from {node.module} import …`, is taken out"
+            description = f"the module's import of itself, `from {node.module} import …`, is removed"
             yield RepairCandidate(NAME, node.lineno, (SpanEdit(start, stop, ""),), description)
 
 
@@ -39,7 +40,7 @@ def _is_self_import(node: ast.stmt, path: str) -> bool:
 
 
 def _is_removable(view: ModuleView, node: ast.ImportFrom) -> bool:
-    """Return whether the file makes all of the names, and one of them only after this line."""
+    """Return whether the file defines all of the names, and at least one of them only after this line."""
     lines: list[int] = []
     for alias in node.names:
         definition_lines = [
@@ -60,19 +61,19 @@ MUST_CHANGE = (
     ),
 )
 MUST_NOT_CHANGE = (
-    # Made above: the second copy finds it.
+    # Defined above: the second copy finds it.
     StartupCase("def report(): pass\n\n\nfrom app.case import report\n"),
-    # Not its own.
+    # Another module.
     StartupCase("from other.case import report\n\n\ndef report(): pass\n"),
     # The name of a submodule.
     StartupCase("from app import case\n\nx = case\n", path="app/__init__.py", files={"app/case.py": ""}),
-    # A script that wants its classes under the module's name.
+    # A script that needs its classes under the module's name.
     StartupCase(
         "def work(): pass\n\n\nif __name__ == '__main__':\n    from app.case import work\n    work()\n"
     ),
-    # Nothing here makes the name.
+    # Nothing here defines the name.
     StartupCase("from app.case import report\n\nreport()\n"),
-    # Used before the file makes it.
+    # Used before the file defines it.
     StartupCase("from app.case import report\nreport()\n\n\ndef report(): pass\n"),
 )
 

@@ -1,10 +1,10 @@
-"""An import that a folder beside the script hides: the module is named from the root of the tree.
+"""Corrects an import that a folder beside the script shadows: it names the module from the root of the tree.
 
-`from tools.client import call` in `service/agents/a.py`, where the tree has one module of that tail,
+`from tools.client import call` in `service/agents/a.py`, where the tree has one module that ends so,
 `service/tools/client.py`, and also a folder `service/agents/tools` without a `client`. A script's own folder
-comes first in the search, so its `tools` is the one that is found, and the import fails. What others in the
-tree write, `from service.tools.client import ...`, finds the only module that can be meant. Were the import
-to work somewhere by a change of the search path, it would be of the same file.
+is searched first, so its `tools` is found, and the import fails. The import that other files use, `from
+service.tools.client import ...`, finds the only module that can be meant. If a change of the search path made
+the original import work somewhere, it would find the same file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.module_finder import is_standard
 
-NAME = "hidden-package"
+NAME = "shadowed-package"
 
 
 def may_apply(view: ModuleView) -> bool:
@@ -42,12 +42,14 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
             continue
         edit = _build_edit(view, node, module, target)
         if edit is not None:
-            description = f"`{module}` is hidden by `{folder}/{top}`; the only module it can be is `{target}`"
+            description = (
+                f"`{module}` is shadowed by `{folder}/{top}`; the only matching module is `{target}`"
+            )
             yield RepairCandidate(NAME, node.lineno, (edit,), description)
 
 
 def _dotted_imports(view: ModuleView) -> Iterator[tuple[ast.ImportFrom, str]]:
-    """Yield the module's own imports of names from a module in a package; guarded ones are not among them."""
+    """Yield the module-level imports of names from a module in a package, without guarded ones."""
     for node in view.body:
         if isinstance(node, ast.ImportFrom) and not node.level and "." in (node.module or ""):
             yield node, node.module or ""
@@ -95,25 +97,25 @@ def _files_without(path: str, **more: str) -> dict[str, str]:
 
 
 MUST_NOT_CHANGE = (
-    # Nothing hides it: the search path may be changed somewhere.
+    # Nothing shadows it: the search path may be changed somewhere.
     StartupCase(_SHADOWED, path=_PATH, files=_files_without("service/agents/tools/other.py")),
     # It is beside the script, or at the root.
     StartupCase(
         _SHADOWED, path=_PATH, files={**_TREE, "service/agents/tools/client.py": "def call(): pass\n"}
     ),
     StartupCase(_SHADOWED, path=_PATH, files={**_TREE, "tools/client.py": "def call(): pass\n"}),
-    # Two that it can be.
+    # Two matching modules.
     StartupCase(_SHADOWED, path=_PATH, files={**_TREE, "other/tools/client.py": "def call(): pass\n"}),
-    # It has no such name, or nobody else imports it so.
+    # It does not have the name, or no other file imports it so.
     StartupCase(_SHADOWED, path=_PATH, files={**_TREE, "service/tools/client.py": "def ask(): pass\n"}),
     StartupCase(_SHADOWED, path=_PATH, files=_files_without("service/other.py")),
-    # Its failure is thought of.
+    # Its failure is already handled.
     StartupCase(
         f"try:\n    from tools.client import call\nexcept ImportError:\n    call = print\n{_MAIN}",
         path=_PATH,
         files=_TREE,
     ),
-    # No script: who imports it may come from another folder.
+    # Not a script: it may be imported from another folder.
     StartupCase("from tools.client import call\n\ncall()\n", path=_PATH, files=_TREE),
     StartupCase(
         f"from email.client import call{_MAIN}",

@@ -1,4 +1,4 @@
-"""The loop that mends what ends a start: each proposal is held against the compiler and the names."""
+"""Repairs start-up failures in a loop; checks each proposal against the compiler and the names."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ _MAX_STEPS = 60
 
 
 def may_need_repair(view: ModuleView, missing_packages: Collection[str]) -> bool:
-    """Return whether a rule may have something for a file; cheap, by the file alone.
+    """Return whether a rule may apply to a file; a quick check of the file alone.
 
-    absent: the packages that are told to be absent.
+    missing_packages: the packages that are declared missing.
     """
     return any(rule.may_apply(view) for rule in RULES.values() if rule is not missing_package.RULE) or any(
         package in view.text for package in missing_packages
@@ -61,7 +61,7 @@ def may_need_repair(view: ModuleView, missing_packages: Collection[str]) -> bool
 def fix_startup(
     view: ModuleView, context: ProjectContext
 ) -> tuple[ModuleView, tuple[tuple[RepairCandidate, str], ...]]:
-    """Return the view with what the rules mend, and each step with the text before it."""
+    """Return the view after all steps, and each step with the text before it."""
     steps: list[tuple[RepairCandidate, str]] = []
     seen = {view.text}
     while len(steps) < _MAX_STEPS:

@@ -1,4 +1,4 @@
-"""A startup rule as data, and its cases: small trees, and what becomes of one file in each."""
+"""The data of a start-up rule, and its cases: small trees, and the result for one file in each."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from argosy.refit.repair.startup.project_context import ProjectContext
 
 
 class StartupCase(msgspec.Struct, frozen=True):
-    """before: the file's text. after: what it becomes; None when the rule has to leave it alone.
+    """A case. before: the file's text. after: the expected text; None if the rule has to leave it alone.
 
-    path: of the file, relative to the root. files: the rest of the tree. absent: packages that are
-    told to be absent.
+    path: of the file, relative to the root. files: the rest of the tree. missing_packages: packages that are
+    declared missing.
     """
 
     before: str
@@ -26,10 +26,10 @@ class StartupCase(msgspec.Struct, frozen=True):
 
 
 class StartupRule(msgspec.Struct, frozen=True):
-    """A kind of thing that ends a start, and its cure.
+    """A failure at start-up and its repair.
 
-    may_apply: whether it may have something for a file; cheap, by the file alone. propose: yields
-    what to change. must, must_not: its cases.
+    may_apply: whether the rule may apply to a file; a quick check of the file alone. propose: yields
+    candidates. must_change, must_not_change: its cases.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""Text that is used as a path: what makes it is wrapped in `Path(...)`.
+"""Wraps the value of a string that is used as a path in `Path(...)`.
 
-`ROOT = get_root()` where `get_root` returns `str`, and `ROOT.as_posix()` below: an AttributeError, always.
-The name is bound once in the file, its value surely is text, and each of its uses is one that a path
-serves for; `sys.path.insert(0, ROOT)`, `ROOT + "x"` or a call that is not known forbid it.
+`ROOT = get_root()` where `get_root` returns `str`, and `ROOT.as_posix()` below: an AttributeError in every
+run. The name is bound once in the file, its value is always a string, and a path can replace it in each use;
+`sys.path.insert(0, ROOT)`, `ROOT + "x"` or an unknown call forbid the repair.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 from argosy.source.control_flow import dotted_name
 from argosy.source.module_finder import is_standard
 
-NAME = "path-value"
+NAME = "str-as-path"
 _STR_ATTRIBUTES = frozenset(dir(str))
 _PATH_ATTRIBUTES = frozenset(name for name in dir(Path) if not name.startswith("_")) - _STR_ATTRIBUTES
 _PATH_CONSUMERS = frozenset(
@@ -39,12 +39,12 @@ def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandida
         if _returns_str(view, node, context):
             edits = _build_edits(view, node)
             if edits is not None:
-                description = f"`{name}` is text and used as a path: `Path(...)` around what makes it"
+                description = f"`{name}` is a string and used as a path: its value is wrapped in `Path(...)`"
                 yield RepairCandidate(NAME, node.lineno, edits, description)
 
 
 def _find_path_names(view: ModuleView) -> Iterator[tuple[str, ast.Call]]:
-    """Yield the calls that may return text, and whose result has a name that is used as a path only."""
+    """Yield the calls that may return a string, and whose result has a name that is only used as a path."""
     used_as_path = {
         node.value.id
         for node, _ in view.index.of_type(ast.Attribute)
@@ -64,7 +64,7 @@ def _find_path_names(view: ModuleView) -> Iterator[tuple[str, ast.Call]]:
 
 
 def _may_return_str(view: ModuleView, call: ast.Call) -> bool:
-    """Return whether a call is of os.path, or of what may be the tree's own."""
+    """Return whether a call is of os.path, or of a function that may be in the tree."""
     called = dotted_name(call.func)
     root = called.split(".")[0]
     origins = [item.origin for item in view.scope.bindings.get(root, ())]
@@ -72,7 +72,7 @@ def _may_return_str(view: ModuleView, call: ast.Call) -> bool:
 
 
 def _is_used_as_path(view: ModuleView, name: str) -> bool:
-    """Return whether a name that the file binds once is used where only a path serves, and nowhere else."""
+    """Return whether a name that the file binds once is used only where a path can replace it."""
     is_proven = False
     for node in view.uses_by_name.get(name, ()):
         parent = view.parents[node]
@@ -97,7 +97,7 @@ def _accepts_path(parent: ast.AST, node: ast.Name) -> bool:
 
 
 def _returns_str(view: ModuleView, call: ast.Call, context: ProjectContext) -> bool:
-    """Return whether a call surely returns text: one of os.path's, or a function of the tree that says so."""
+    """Return whether a call always returns a string: os.path, or a function annotated so in the tree."""
     called = dotted_name(call.func)
     if called in _STR_FUNCTIONS:
         return view.is_module("os")
@@ -147,17 +147,17 @@ MUST_CHANGE = (
     ),
 )
 MUST_NOT_CHANGE = (
-    # Also used as text.
+    # Also used as a string.
     StartupCase(f"{_HEAD}ROOT = root()\nprint(ROOT.as_posix(), ROOT + 'x')\n", files=_LIB),
     StartupCase(f"{_HEAD}ROOT = root()\nprint(ROOT.as_posix(), ROOT.split('/'))\n", files=_LIB),
     StartupCase(f"{_HEAD}ROOT = root()\nsys.path.insert(0, ROOT)\nprint(ROOT.as_posix())\n", files=_LIB),
-    # It does not say what it returns.
+    # The function has no annotation of its result.
     StartupCase(f"{_HEAD}ROOT = any_root()\nprint(ROOT.as_posix())\n", files=_LIB),
     # Bound twice.
     StartupCase(f"{_HEAD}ROOT = root()\nprint(ROOT.as_posix())\nROOT = 1\n", files=_LIB),
     # Another `Path`.
     StartupCase(f"{_HEAD}from lib import Path\nROOT = root()\nprint(ROOT.as_posix())\n", files=_LIB),
-    # Used as text alone.
+    # Only used as a string.
     StartupCase(f"{_HEAD}ROOT = root()\nprint(ROOT.upper(), ROOT.parent if 0 else 1)\n", files=_LIB),
 )
 

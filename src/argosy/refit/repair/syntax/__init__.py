@@ -1,4 +1,4 @@
-"""The rules, each a file: a kind of damage and its cure. The order is the order in which they are tried."""
+"""The syntax rules, one module each: a kind of damage and its repair, in the order they are tried."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A statement that ends with a dot: `self.`, left when a pattern took an attribute and its call away.
+"""Removes a statement that ends with a dot: `self.`, left when a pattern removed an attribute and its call.
 
-What it did is gone. The rest of it does nothing, and goes too; where it was alone in its block, `pass`
-stands for it.
+What it did is lost. The rest of it does nothing and is removed too; if it was alone in its block, `pass`
+replaces it.
 """
 
 from __future__ import annotations
@@ -34,5 +34,5 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
         start, stop = whole_lines_span(broken.text, (statement,))
         edit = SpanEdit(start, stop, "")
     remainder = broken.text[statement.first_token.start : last.end]
-    description = f"`{remainder}` has lost its attribute and does nothing: it is taken out"
+    description = f"`{remainder}` has lost its attribute and does nothing: removed"
     yield RepairCandidate(NAME, statement.line, (edit,), description, 1)

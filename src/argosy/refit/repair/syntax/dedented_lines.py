@@ -1,8 +1,8 @@
-"""Lines that stand left of the block which goes on below them.
+"""Repairs lines that are left of the block which goes on below them.
 
-They were put in after something that looked like the last import. Where the whole file uses what they
-bind, they were meant for the module, and move above the statement of the module that they
-interrupt; else they were part of the block, and get its column again.
+They were inserted after something that looked like the last import. If the whole file uses the names they
+bind, they were meant for the module, and move above the module-level statement that they interrupt; else they
+belong to the block, and get its column back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, line_start, reindent_first_line, whole_lines_span
 from argosy.refit.repair.statement_names import names_bound, names_mentioned
 
-NAME = "left-lines"
+NAME = "dedented-lines"
 
 
 def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
@@ -56,14 +56,17 @@ def _describe(injected: InjectedBlock, moved: set[int]) -> str:
     count = injected.stop - injected.start
     lines_text = "a line" if count == 1 else f"{count} lines"
     if not moved:
-        return f"{lines_text} left of the block get its column"
+        return f"{lines_text} left of the block: moved to its column"
     if len(moved) == count:
-        return f"{lines_text} left of the block move above the statement that they interrupt"
-    return f"{lines_text} left of the block: {len(moved)} move above the statement that they interrupt, the others in"
+        return f"{lines_text} left of the block: moved above the statement that they interrupt"
+    return (
+        f"{lines_text} left of the block: {len(moved)} moved above the statement that they interrupt, "
+        "the others into the block"
+    )
 
 
 def _is_guarded(broken: BrokenSource, injected: InjectedBlock) -> bool:
-    """Return whether the block is one of a try: an import there is meant to be caught."""
+    """Return whether the block is that of a try, where an import is meant to be caught."""
     headers = find_enclosing_headers(broken.statements, injected.start, injected.resume_column)
     keywords = {statement.keyword for statement in broken.statements[injected.start : injected.stop]}
     is_import = keywords <= {"import", "from"}
@@ -71,19 +74,19 @@ def _is_guarded(broken: BrokenSource, injected: InjectedBlock) -> bool:
 
 
 def _is_module_level(broken: BrokenSource, injected: InjectedBlock, at: int) -> bool:
-    """Return whether names that the statement `at` binds are read outside of the function it interrupts."""
+    """Return whether names bound by the statement `at` are read outside the function it interrupts."""
     bound = names_bound(broken.statements[at])
     if not bound:
         return False
     start, stop = _function_span(broken, injected)
     outside = (*broken.statements[:start], *broken.statements[stop:])
-    # Where another line binds the name too, each has its own.
+    # If another line binds the name too, each place uses its own.
     own_names = bound - set().union(*(names_bound(statement) for statement in outside))
     return any(own_names & names_mentioned(statement) for statement in outside)
 
 
 def _function_span(broken: BrokenSource, injected: InjectedBlock) -> tuple[int, int]:
-    """Return the statements, by index, of the innermost function around the island, or outermost block."""
+    """Return the indexes of the innermost function around the injected lines, or of the outermost block."""
     statements = broken.statements
     headers = find_enclosing_headers(statements, injected.start, injected.resume_column)
     functions = [at for at in headers if statements[at].keyword == "def"]
@@ -116,7 +119,7 @@ def _build_edits(broken: BrokenSource, injected: InjectedBlock, moved: set[int])
 def _misindented_first_line(
     broken: BrokenSource, injected: InjectedBlock, indentation: str, moved: set[int]
 ) -> Iterator[SpanEdit]:
-    """Yield the change of a lone first line of the block that is deeper than the block goes on."""
+    """Yield the edit for a first line of the block that is indented deeper than the block goes on."""
     if injected.start < 2 or len(moved) == injected.stop - injected.start:
         return
     header, before = broken.statements[injected.start - 2 : injected.start]
@@ -136,7 +139,7 @@ def _block_indentation(broken: BrokenSource, injected: InjectedBlock) -> str:
 
 
 def _indent_edits(broken: BrokenSource, statement: SourceStatement, indentation: str) -> Iterator[SpanEdit]:
-    """Yield the changes that move a statement right, with the lines that go on in its brackets."""
+    """Yield the edits that indent a statement, with its continuation lines."""
     lines = {token.line for token in statement.tokens}
     yield reindent_first_line(statement, indentation)
     for line in sorted(lines - {statement.line}):
@@ -147,7 +150,7 @@ def _indent_edits(broken: BrokenSource, statement: SourceStatement, indentation:
 
 
 def _span_with_comment(broken: BrokenSource, at: int, injected: InjectedBlock) -> tuple[int, int]:
-    """Return the span of a statement's lines with the comment above it, which stands as far left."""
+    """Return the span of a statement's lines with the comment above it, if it is in the same column."""
     statement = broken.statements[at]
     start, stop = whole_lines_span(broken.text, (statement,))
     while start > 0:
@@ -161,7 +164,7 @@ def _span_with_comment(broken: BrokenSource, at: int, injected: InjectedBlock) -
 
 
 def _module_statement_offset(broken: BrokenSource, injected: InjectedBlock) -> int:
-    """Return the offset of the statement of the module that the island interrupts, decorators included."""
+    """Return the offset of the interrupted module-level statement, decorators included."""
     statements = broken.statements
     at = injected.start - 1
     while at > 0 and statements[at].indent > 0:
@@ -173,7 +176,7 @@ def _module_statement_offset(broken: BrokenSource, injected: InjectedBlock) -> i
         while at > 0 and statements[at].indent > 0:
             at -= 1
     target = line_start(broken.text, statements[at].first_token.start)
-    # Its comment stays with it.
+    # Its comment moves with it.
     while target > 0 and broken.text[line_start(broken.text, target - 1)] == "#":
         target = line_start(broken.text, target - 1)
     return target

@@ -1,4 +1,4 @@
-"""A text whose prefix was written twice, `ff"..."`: once is enough."""
+"""Removes the second of two string prefixes, as in `ff"..."`."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     for name, text in pairwise(broken.statements[at].tokens):
         is_double = len(name.text) == 2 and name.text[0] == name.text[1] and name.text[0] in "fFrRbB"
         if is_double and text.kind == "string" and name.end == text.start and text.text[0] in "'\"":
-            description = f"the prefix `{name.text}` of a text is `{name.text[0]}`"
+            description = f"the prefix `{name.text}` of a string becomes `{name.text[0]}`"
             yield RepairCandidate(NAME, name.line, (SpanEdit(name.start, name.start + 1, ""),), description)

@@ -1,8 +1,8 @@
-"""A header with nothing below it.
+"""Repairs a header with nothing below it.
 
-Where the lines after it stand at its own column, they were its block, and move right: up to the
-handler of a try, up to what ends the flow (`return`), up to a blank line after which the block goes on, or to
-the end of the lines at that column. Where nothing can have been its block, `pass` says so.
+If the lines after it are in its own column, they were its block, and are indented: up to the handler of a
+try, up to the end of the flow (`return`), up to a blank line after which the outer block goes on, or to the
+end of the lines in that column. If no lines can have been its block, `pass` is inserted.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     block_ends = [] if is_end else list(_possible_block_ends(broken, at))
     for penalty, stop in enumerate(block_ends):
         count = stop - at
-        moved_text = "a line moves" if count == 1 else f"{count} lines move"
+        moved_text = "a line is indented" if count == 1 else f"{count} lines are indented"
         yield RepairCandidate(
             NAME,
             header.line,
             tuple(_indent_edits(broken, at, stop)),
-            f"{moved_text} below the `{header.keyword}` of line {header.line}",
+            f"{moved_text} under the `{header.keyword}` of line {header.line}",
             penalty,
             len(block_ends),
         )
@@ -51,18 +51,18 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
         edit = SpanEdit(
             header.last_token.end, header.last_token.end, f"{detect_newline(broken.text)}{indentation}pass"
         )
-        yield RepairCandidate(NAME, header.line, (edit,), f"the empty `{header.keyword}` gets a `pass`", 1, 1)
+        yield RepairCandidate(NAME, header.line, (edit,), f"the empty `{header.keyword}` gets `pass`", 1, 1)
 
 
 def _is_header_lost(statements: Sequence[SourceStatement], at: int) -> bool:
-    """Return whether what follows is a header whose block is two steps deeper: the header was moved."""
+    """Return whether a header with a block two steps deeper follows: that header was moved."""
     if at + 1 >= len(statements) or not statements[at].is_block_header:
         return False
     return statements[at + 1].indent > statements[at].indent + indent_width(statements)
 
 
 def _possible_block_ends(broken: BrokenSource, at: int) -> Iterator[int]:
-    """Yield where the block that begins at `at` may end, without the last, the likeliest first."""
+    """Yield where the block that begins at `at` may end (exclusive), the likeliest first."""
     statements = broken.statements
     column, keyword = statements[at - 1].indent, statements[at - 1].keyword
     if statements[at].indent != column or statements[at].keyword in (*_CONTINUATIONS, "def", "class"):
@@ -88,12 +88,12 @@ def _possible_block_ends(broken: BrokenSource, at: int) -> Iterator[int]:
 
 
 def _has_gap_above(statements: Sequence[SourceStatement], at: int) -> bool:
-    """Return whether a blank line, or a comment, stands above the statement `at`."""
+    """Return whether a blank line or a comment is above the statement `at`."""
     return at < len(statements) and statements[at].line > statements[at - 1].end_line + 1
 
 
 def _indent_edits(broken: BrokenSource, at: int, stop: int) -> Iterator[SpanEdit]:
-    """Yield the changes that move the statements right by one step, each line of them."""
+    """Yield the edits that indent the statements by one step, with their continuation lines."""
     header = broken.statements[at - 1]
     extra = "\t" if header.leading_space.endswith("\t") else " " * indent_width(broken.statements)
     for statement in broken.statements[at:stop]:
@@ -102,7 +102,7 @@ def _indent_edits(broken: BrokenSource, at: int, stop: int) -> Iterator[SpanEdit
 
 
 def _line_starts(text: str, statement: SourceStatement) -> Sequence[int]:
-    """Return where the lines of a statement begin, but none that begins inside of a text."""
+    """Return where the lines of a statement begin, except lines that begin inside a string."""
     found: list[int] = []
     for token in statement.tokens:
         start = line_start(text, token.start)

@@ -1,8 +1,8 @@
-"""An `except` that belongs to no try.
+"""Repairs an `except` that belongs to no try.
 
-Where its try has a handler of its own further down, this one was put in between, in the middle of
-the block: it goes, with the single line below it. Where the try has none, the handler has only
-lost its column, and goes back to that of the try.
+If its try has a handler of its own further down, this one was inserted into the middle of the block: it is
+removed, with the single line below it. If the try has none, the handler has only lost its column, and is
+moved back to that of the try.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, reindent_first_line, whole_lines_span
 
-NAME = "stray-handler"
+NAME = "except-without-try"
 
 
 def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
@@ -39,17 +39,17 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
 
 
 def _remove_handler(broken: BrokenSource, at: int) -> tuple[tuple[SpanEdit, ...], str] | None:
-    """Return the way that takes the handler out; only one simple line of body may go with it."""
+    """Return the candidate that removes the handler, if its body is a single simple line."""
     handler, body = broken.statements[at : at + 2]
     if not handler.is_block_header or body.is_block_header or body.indent <= handler.indent:
         return None
     start, stop = whole_lines_span(broken.text, (handler, body))
     handler_text = broken.text[handler.first_token.start : handler.last_token.end]
-    return (SpanEdit(start, stop, ""),), f"a handler in the middle of a block is taken out: `{handler_text}`"
+    return (SpanEdit(start, stop, ""),), f"a handler in the middle of a block is removed: `{handler_text}`"
 
 
 def _dedent_handler(broken: BrokenSource, at: int, opening: int) -> tuple[tuple[SpanEdit, ...], str] | None:
-    """Return the way that moves the handler, and what is below it, to the column of its try."""
+    """Return the candidate that moves the handler, and its body, to the column of its try."""
     statements = broken.statements
     handler, target = statements[at], statements[opening]
     if not handler.leading_space.startswith(target.leading_space) or handler.indent <= target.indent:
@@ -68,11 +68,11 @@ def _dedent_handler(broken: BrokenSource, at: int, opening: int) -> tuple[tuple[
                 + statement.leading_space[len(target.leading_space) + extra :],
             )
         )
-    return tuple(edits), "a handler goes to the column of its try"
+    return tuple(edits), "a handler moves to the column of its try"
 
 
 def _find_open_try(statements: Sequence[SourceStatement], at: int) -> int | None:
-    """Return the index of the innermost try that has no handler yet where the statement `at` stands."""
+    """Return the index of the innermost try that has no handler yet at the statement `at`."""
     closed: set[int] = set()
     column = 1 << 30
     for index in range(at - 1, -1, -1):
@@ -91,7 +91,7 @@ def _find_open_try(statements: Sequence[SourceStatement], at: int) -> int | None
 
 
 def _has_own_handler(statements: Sequence[SourceStatement], at: int, column: int) -> bool:
-    """Return whether a handler at `column` follows, with nothing in between that ends the block there."""
+    """Return whether a handler at `column` follows before anything that ends the block."""
     for statement in statements[at + 1 :]:
         if statement.indent == column and statement.keyword in ("except", "finally"):
             return True

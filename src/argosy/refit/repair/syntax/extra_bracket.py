@@ -1,7 +1,7 @@
-"""A closing bracket too many: it is taken out.
+"""Removes a surplus closing bracket.
 
-Of a row of closing brackets any may go, the text is the same. Where there are several rows, the one
-that leaves no comma outside every bracket is likelier: `f(a), b)` was one call.
+In a row of closing brackets any may be removed, the text is the same. If there are several rows, the one that
+leaves no comma outside every bracket is likelier: `f(a), b)` was one call.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     if structure_break.kind is BreakKind.EXTRA_BRACKET:
         brackets = _candidate_brackets(statement, structure_break.token)
     else:
-        # One of another kind in between: it is the one too many when another is left over at the end.
+        # A bracket of another type in between is the surplus one if a bracket is left over at the end.
         brackets = [structure_break.token] if statement.extra_brackets else []
     for penalty, token in enumerate(brackets):
         edit = SpanEdit(token.start, token.end, "")
-        description = f"a `{token.text}` too many is taken out"
+        description = f"a `{token.text}` too many is removed"
         yield RepairCandidate(NAME, token.line, (edit,), description, penalty, len(brackets))
 
 
 def _candidate_brackets(statement: SourceStatement, stray: Token) -> list[Token]:
-    """Return one bracket of each row that may be the wrong one, the likeliest first."""
+    """Return one bracket of each row that may be the surplus one, the likeliest first."""
     earlier = _last_closing_before(statement.tokens, stray)
     if earlier is None:
         return [stray]
@@ -47,7 +47,7 @@ def _candidate_brackets(statement: SourceStatement, stray: Token) -> list[Token]
 
 
 def _last_closing_before(tokens: Sequence[Token], stray: Token) -> Token | None:
-    """Return the last bracket before the stray one that closed everything; None when they are one row."""
+    """Return the last bracket before the surplus one that closed everything; None if both are in one row."""
     depth = 0
     found: Token | None = None
     for before, token in pairwise(tokens):

@@ -1,4 +1,4 @@
-"""Quotes with a backslash inside the braces of an f-string: they become quotes of the other kind."""
+"""Replaces quotes with a backslash inside the braces of an f-string by quotes of the other type."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
             if "\\" + quote in match[1] and other not in match[1]
         ]
         if edits:
-            description = "quotes inside the braces of a text are of the other kind"
+            description = "quotes inside the braces of an f-string become the other type"
             yield RepairCandidate(NAME, token.line, tuple(edits), description)

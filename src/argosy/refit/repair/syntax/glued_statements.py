@@ -1,8 +1,8 @@
-"""Two statements on one line: the second gets a line of its own.
+"""Splits two statements on one line: the second gets a line of its own.
 
-The white space between them was its indentation; where there is none, it stands under the first.
-A `super().__init__(*args, **kwargs)` in a function that has neither can never have worked: it was
-glued on, and goes.
+The white space between them was its indentation; without any, it is indented like the first. A
+`super().__init__(*args, **kwargs)` in a function that has neither parameter can never have worked: it was
+inserted, and is removed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     gap = broken.text[first[-1].end : second.start]
     if _is_invalid_super_call(broken, structure_break.index, first):
         edit = SpanEdit(statement.start, second.start, gap if len(gap) > 1 else statement.leading_space)
-        description = "a `super().__init__(*args, **kwargs)` where there are no such arguments is taken out"
+        description = "a `super().__init__(*args, **kwargs)` in a function without such parameters is removed"
         yield RepairCandidate(NAME, statement.line, (edit,), description)
         return
     indentation = gap if len(gap) > 1 else statement.leading_space

@@ -1,4 +1,4 @@
-"""Whole statements between the brackets of another: they move above it."""
+"""Moves whole statements that are between the brackets of another above it."""
 
 from __future__ import annotations
 

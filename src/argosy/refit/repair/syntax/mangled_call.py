@@ -1,9 +1,9 @@
-"""A text with a placeholder that was made a call: `f"tcp://host:{port}"` and `endpoint({port}, "host"))`.
+"""Repairs a placeholder string that became a call: `f"tcp://host:{port}"` and `endpoint({port}, "host"))`.
 
-Two forms. Where the placeholder was plain, its braces are left around the first argument (a set, once
-it parses) and a bracket too many closes. Where it held a quote, the rewrite's pattern stopped there:
-what it took is inside the call, the quote is gone, and the rest stands behind, as in
-`endpoint({agent[, "localhost"))port']}")` for `agent['port']`.
+Two forms. If the placeholder was plain, its braces are left around the first argument (a set, once it parses)
+and there is a surplus closing bracket. If it had a quote, the rewrite's pattern stopped there: the matched
+part is inside the call, the quote is missing, and the rest follows, as in `endpoint({agent[,
+"localhost"))port']}")` for `agent['port']`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, line_start, next_line_start
 
-NAME = "torn-call"
+NAME = "mangled-call"
 _MANGLED_AT_QUOTE = re.compile(
     r"""(?P<head>\w+\()\{(?P<before>[^{}"']*?),\s*(?P<host>"[^"'\r\n]*"|'[^"'\r\n]*')\)\)"""
     r"""(?P<inside>[^{}"']*)(?P<quote>['"])(?P<after>[^{}"']*)\}["']\)"""
@@ -53,9 +53,7 @@ def _plain_placeholder(statement: SourceStatement) -> Iterator[RepairCandidate]:
             continue
         stray = statement.extra_brackets[0]
         edits = tuple(SpanEdit(token.start, token.end, "") for token in (brace, tokens[closing], stray))
-        description = (
-            f"the braces of a text's placeholder are gone from `{name.text}(...)`, and a `)` too many"
-        )
+        description = f"the braces of a placeholder in `{name.text}(...)` are removed, with a surplus `)`"
         yield RepairCandidate(NAME, name.line, edits, description)
         return
 
@@ -68,5 +66,5 @@ def _cut_at_quote(broken: BrokenSource, near: Token) -> Iterator[RepairCandidate
     groups = match.groupdict()
     value = groups["before"] + groups["quote"] + groups["inside"] + groups["quote"] + groups["after"]
     repaired = f"{groups['head']}{value}, {groups['host']}))"
-    description = f"what a rewrite cut at a quote is whole again: `{value}`"
+    description = f"an expression that a rewrite cut at a quote is restored: `{value}`"
     yield RepairCandidate(NAME, near.line, (SpanEdit(match.start(), match.end(), repaired),), description)

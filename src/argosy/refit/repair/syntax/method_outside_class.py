@@ -1,7 +1,7 @@
-"""A method that stands where no class is: after a module's own statements, indented.
+"""Repairs a method outside every class: indented, after a module's own statements.
 
-Nothing could ever call it as a method. It is taken out when it does nothing; a method that does
-something goes to column 0 and is a function, so that nothing of it is lost.
+Nothing could ever call it as a method. It is removed if it does nothing; otherwise it moves to column 0 and
+becomes a function, so that no code is lost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, line_start, whole_lines_span
 
-NAME = "stranded-method"
+NAME = "method-outside-class"
 _NO_EFFECT_KEYWORDS = frozenset({"pass", "try", "except", "raise", "finally"})
 
 
@@ -32,17 +32,17 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     name = header.tokens[1].text
     if _does_nothing(statements[at + 1 : stop]):
         start, end = whole_lines_span(broken.text, statements[at:stop])
-        description = f"`{name}` does nothing and is in no class: it is taken out"
+        description = f"`{name}` does nothing and is in no class: removed"
         yield RepairCandidate(NAME, header.line, (SpanEdit(start, end, ""),), description)
     else:
         edits = tuple(_dedent_edits(broken, statements[at:stop], header.leading_space))
         yield RepairCandidate(
-            NAME, header.line, edits, f"`{name}` is in no class: it is a function of the module", 1
+            NAME, header.line, edits, f"`{name}` is in no class: it becomes a function of the module", 1
         )
 
 
 def _does_nothing(body: Sequence[SourceStatement]) -> bool:
-    """Return whether a body only passes, tells of errors that cannot be, and raises."""
+    """Return whether a body only passes, reports impossible errors, and raises."""
     return all(
         statement.keyword in _NO_EFFECT_KEYWORDS
         or statement.first_token.kind == "string"

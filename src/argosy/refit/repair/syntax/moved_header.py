@@ -1,7 +1,7 @@
-"""The header of a function at column 0, its body still where it was: the header goes back.
+"""Moves the header of a function at column 0 back to the block of its body.
 
-Its column is that of the next method, which begins where no block does because of it; or that of its
-decorator; or one step left of its body, where the header above it has nothing below it otherwise.
+Its column is that of the next method, which otherwise begins where no block is; or that of its decorator; or
+one step left of its body, if the header above it would otherwise have no body.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
         return
     header, indentation = found
     name = header.tokens[2 if header.first_token.text == "async" else 1].text
-    description = f"the header of `{name}` goes back to the column of its body's block"
+    description = f"the header of `{name}` moves back to the block of its body"
     yield RepairCandidate(NAME, header.line, (reindent_first_line(header, indentation),), description)
 
 

@@ -1,6 +1,6 @@
-"""A class with two lists of bases: the first was put in front of the class's own, and goes.
+"""Removes the first of two base lists of a class, which was inserted before the class's own.
 
-Which of the two its author wrote is not in the text, so this is always told as a choice.
+The text does not show which of the two its author wrote, so there are always two alternatives.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     removed = broken.text[first.start : structure_break.token.start]
     edit = SpanEdit(first.start, structure_break.token.start, "")
     yield RepairCandidate(
-        NAME, first.line, (edit,), f"the first list of bases, `{removed}`, is taken out", 1, 2
+        NAME, first.line, (edit,), f"the first list of bases, `{removed}`, is removed", 1, 2
     )

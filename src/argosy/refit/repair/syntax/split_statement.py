@@ -1,7 +1,7 @@
-"""Whole lines in the middle of a statement: `READY ` above them, and `= True` behind the last of them.
+"""Moves whole lines out of the middle of a statement: `READY ` above them, and `= True` after the last.
 
-A rewrite inserted its lines at a place inside a line. They move above the statement that they split,
-and its two halves are one line again.
+A rewrite inserted the lines inside a line. They move above the statement that they split, and its two halves
+are joined.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     moved_text = broken.text[first : tail.start] + detect_newline(broken.text)
     edits = (SpanEdit(target, target, moved_text), SpanEdit(head.last_token.end, tail.start, " "))
     count = at - start
-    description = f"{count} lines inside a statement move above it, and its halves are one again"
+    description = f"{count} lines inside a statement move above it, and its halves are joined"
     yield RepairCandidate(NAME, head.line, edits, description, 1)
 
 
 def _last_inserted_index(broken: BrokenSource) -> int | None:
-    """Return the index of the statement that the split one ends behind, near the first break."""
+    """Return the index of the statement before the second half of the split one, near the first break."""
     line = (
         broken.structure_break.token.line if broken.structure_break is not None else broken.first_problem.line
     )
@@ -62,7 +62,7 @@ def _last_inserted_index(broken: BrokenSource) -> int | None:
 
 
 def _unexpected_token(statement: SourceStatement) -> Token | None:
-    """Return the token behind `name = call(...)`, where something that cannot follow it begins."""
+    """Return the token after `name = call(...)`, if something begins there that cannot follow it."""
     tokens = statement.tokens
     if statement.indent or len(tokens) < 6 or tokens[0].kind != "name" or tokens[1].text != "=":
         return None
@@ -80,7 +80,7 @@ def _unexpected_token(statement: SourceStatement) -> Token | None:
 
 
 def _is_incomplete(statement: SourceStatement) -> bool:
-    """Return whether a statement cannot be whole: a name alone, or an operator or open bracket at its end."""
+    """Return whether a statement is incomplete: only a name, or an operator or open bracket at its end."""
     is_name = all(token.kind == "name" or token.text == "." for token in statement.tokens)
     return is_name or statement.last_token.text in (
         "=",

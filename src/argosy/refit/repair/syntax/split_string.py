@@ -1,7 +1,7 @@
-"""A text that was broken where it had a line end: `print("` and the rest on the next line.
+"""Joins a string that is broken at a line end: `print("` and the rest on the next line.
 
-A program that writes programs turned the two characters of an escape into the line end that they
-stand for. The two lines are joined by the escape again.
+A program that generates programs wrote a line end instead of the two characters of its escape. The two lines
+are joined by the escape again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from argosy.refit.repair.broken_source import BrokenSource
 from argosy.refit.repair.candidate import RepairCandidate
 from argosy.refit.repair.span_edit import SpanEdit, next_line_start
 
-NAME = "torn-string"
+NAME = "split-string"
 
 
 def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
@@ -26,7 +26,10 @@ def propose(broken: BrokenSource) -> Iterator[RepairCandidate]:
     if quote in token.text.lstrip("rRbBuUfFtT")[1:] or quote not in following:
         return
     yield RepairCandidate(
-        NAME, token.line, (SpanEdit(token.end, stop, "\\n"),), "a line end inside a text is an escape again"
+        NAME,
+        token.line,
+        (SpanEdit(token.end, stop, "\\n"),),
+        "a line end inside a string becomes an escape again",
     )
 
 
