@@ -253,7 +253,7 @@ def test_a_process_that_dies_costs_one_file(tmp_path: Path, monkeypatch: pytest.
     lay(tmp_path, {f"m{number}.py": OWN for number in range(60)}, [0o644])
     spoil(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGKILL))
     account = plan_codemods(str(tmp_path), CONTEXTS, processes=2)
-    assert account.parse_errors == {"m17.py": "it made the process that read it end (exit code -9)"}
+    assert account.parse_errors == {"m17.py": "the process that planned it ended (exit code -9)"}
     assert sorted(account.after) == sorted(f"m{number}.py" for number in range(60) if number != 17)
 
 
