@@ -245,7 +245,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
     def planned_or(path: str, *rest: object) -> object:
         return what() if path == "m17.py" else file_pipeline.rewrite_file(path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tree_pipeline, "refit_file", planned_or)
+    monkeypatch.setattr(tree_pipeline, "rewrite_file", planned_or)
 
 
 @pytest.mark.skipif(not can_fork(), reason="the other process has to have the fault that is made here")
@@ -264,6 +264,6 @@ def test_a_rewrite_that_fails_costs_one_file(
     lay(tmp_path, {f"m{number}.py": OWN for number in range(60)}, [0o644])
     spoil(monkeypatch, lambda: 1 / 0)
     account = plan_codemods(str(tmp_path), CONTEXTS, processes=processes)
-    assert "ZeroDivisionError: division by zero (test_hostile.py:" in account.parse_errors["m17.py"]
-    assert account.checks["plan"] == (59, 1)
+    assert "ZeroDivisionError: division by zero (test_hostile_trees.py:" in account.parse_errors["m17.py"]
+    assert account.checks["tree"] == (59, 1)
     assert len(account.after) == 59

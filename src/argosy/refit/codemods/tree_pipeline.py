@@ -77,7 +77,7 @@ class RefitReport(msgspec.Struct, frozen=True):
             after={path: data for path, data in self.after.items() if path not in reasons},
             migrated=tuple(site for site in self.migrated if site.path not in reasons),
             refused=tuple(sorted([*self.refused, *newly_refused])),
-            leftovers=tuple(item for item in self.unused_imports if item.path not in reasons),
+            unused_imports=tuple(item for item in self.unused_imports if item.path not in reasons),
         )
 
 
@@ -160,7 +160,9 @@ def _verify_applied(report: RefitReport, run: Transaction, command: str) -> Refi
     edited = {path: reason for path, reason in reasons.items() if path in run.applied}
     report = report.with_refused({path: reason for path, reason in reasons.items() if path not in edited})
     counts = (len(report.after) - len(edited.keys() & set(failing)), len(failing))
-    return msgspec.structs.replace(report, gates={**report.checks, "verify": counts}, edited=edited)
+    return msgspec.structs.replace(
+        report, checks={**report.checks, "verify": counts}, concurrently_edited=edited
+    )
 
 
 def _bisect_applied(
@@ -244,7 +246,7 @@ def _plan_all(
                 return rewrite_file(path, files[path], index, codemods)
         except Exception as error:  # a codemod that fails on one file does not stop the others
             reason = f"planning failed: {describe_error(error)}; this is a bug in argosy"
-            return FileOutcome(path, checks={"plan": reason}, parse_error=reason)
+            return FileOutcome(path, checks={"tree": reason}, parse_error=reason)
 
     def make_worker() -> JobFunction:
         return lambda job: msgspec.msgpack.encode(plan(job.decode()))

@@ -8,7 +8,7 @@ from refit.codemods.h201.test_health_loop_replacement import agent, payload, ref
 
 BUMP = "\n    def bump(self, job=None):\n        self.n += 1\n        return self.n\n"
 IDLE = "\n    @property\n    def idle(self):\n        self.n += 1\n        return self.n\n"
-UNKNOWN = "`, and what that is cannot be seen"
+UNKNOWN = "`, whose type is unknown"
 
 
 def importing(statement: str, source: str) -> str:
@@ -72,11 +72,11 @@ IMPURE = {
     ),
     "it uses up what it goes through": (
         payload("return {'n': sum(self.jobs)}", jobs="map(int, [1])"),
-        f"it goes through `self.jobs{UNKNOWN}",
+        f"it iterates over `self.jobs{UNKNOWN}",
     ),
     "it goes through what is not known": (
         payload("return {'n': [str(each) for each in self.jobs]}", jobs="port"),
-        f"it goes through `self.jobs{UNKNOWN}",
+        f"it iterates over `self.jobs{UNKNOWN}",
     ),
     "it enters something": (payload("with self.jobs:", "    return {}"), "it enters `self.jobs`"),
     "it imports a module": (payload("import agents", "return {}"), "it imports `agents`"),

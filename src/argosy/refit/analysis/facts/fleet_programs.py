@@ -63,7 +63,7 @@ def build_source_cache(tree: SourceTree) -> AgentSourceCache:
         imports = tree.fact(MODULE_IMPORTS, relative)
         if imports is None or isinstance(facts, Unparsed):
             return facts
-        return replace(facts, imports=imports.imports, additions=imports.path_additions)
+        return replace(facts, imports=imports.imports, path_additions=imports.path_additions)
 
     return _MemoizedSourceCache(os.path.dirname(require_fleet(tree).path), FileFactsCache(read))
 
