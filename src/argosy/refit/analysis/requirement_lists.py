@@ -57,9 +57,15 @@ class _RequirementListFinder:
         self.includes: dict[str, list[str]] = {}
 
     def find(self) -> tuple[RequirementList, ...]:
-        dockerfiles = {path: held for path, held in self.installs.items() if held.copies is not None}
-        contexts = {path: find_build_context(self.tree, path, held) for path, held in dockerfiles.items()}
-        image_files = {path: self.files_in_image(contexts[path], held) for path, held in dockerfiles.items()}
+        dockerfiles = {
+            path: installs for path, installs in self.installs.items() if installs.copies is not None
+        }
+        contexts = {
+            path: find_build_context(self.tree, path, installs) for path, installs in dockerfiles.items()
+        }
+        image_files = {
+            path: self.files_in_image(contexts[path], installs) for path, installs in dockerfiles.items()
+        }
         for path, installs in self.installs.items():
             for name in installs.requirements.includes:
                 targets = self.resolve_include(path, contexts.get(path), installs, name)
@@ -72,13 +78,13 @@ class _RequirementListFinder:
         return tuple(
             RequirementList(
                 path,
-                held.requirements,
+                installs.requirements,
                 files[path],
                 self.all_includes(path),
                 path in dockerfiles,
-                held.has_plain_base and image_files.get(path) != frozenset(self.python_files),
+                installs.has_plain_base and image_files.get(path) != frozenset(self.python_files),
             )
-            for path, held in self.installs.items()
+            for path, installs in self.installs.items()
         )
 
     def all_includes(self, path: str) -> tuple[str, ...]:
@@ -167,7 +173,7 @@ class _RequirementListFinder:
             found.add(path)
             imported = self.imported.get(path)
             for item in imported.packages if imported is not None else ():
-                pending += [home for home in self.files_by_name.get(item.top_module, ()) if home not in found]
+                pending += [path for path in self.files_by_name.get(item.top_module, ()) if path not in found]
         return frozenset(found)
 
 

@@ -77,7 +77,7 @@ class TreeIndex:
         """Return a file that imports `name`, or everything, from the module at `path`; empty if none."""
         pattern = re.compile(rb"\A\*|\b" + re.escape(name.encode()) + rb"\b")
         imported = self._imports_of_modules().get(_stem(path).encode(), ())
-        return next((where for where, names in imported if pattern.search(names)), "")
+        return next((path_there for path_there, names in imported if pattern.search(names)), "")
 
     def _imports_of_modules(self) -> Mapping[bytes, list[tuple[str, bytes]]]:
         """Return the imports from modules: by the module's last name, the files and the imported names."""
@@ -104,7 +104,7 @@ class TreeIndex:
     def _files_containing(self, content: bytes) -> list[str]:
         """Return the files that contain these bytes; cached, because modules are asked for repeatedly."""
         if content not in self._files_with_word:
-            self._files_with_word[content] = [where for where, data in self.files.items() if content in data]
+            self._files_with_word[content] = [path for path, data in self.files.items() if content in data]
         return self._files_with_word[content]
 
     def unusual_use_file(self, path: str, owner: str, attribute: str) -> str:
@@ -114,17 +114,18 @@ class TreeIndex:
         and subclasses, and any file that sets options of such an attribute of an object, or opens a socket of
         it next to an `inproc:` address. Another class of the same name, as in a copy of the file, is ignored.
         """
-        if where := self._option_setting_file(attribute):
-            return where
+        if other_path := self._option_setting_file(attribute):
+            return other_path
         escaped = re.escape(attribute.encode())
         unusual = re.compile(rb"\b(?:self|cls)\." + escaped + rb"\b" + _UNUSUAL_USE)
         opened = re.compile(rb"\b(?:self|cls)\." + escaped + _OPENS_SOCKET)
         by_name = re.compile(_LOOKED_UP_BY_NAME % escaped)
         return next(
             (
-                home
-                for home in self.family_files(path, owner)
-                if _is_unusual(self.files[home], unusual, opened) or by_name.search(self.files[home])
+                other_path
+                for other_path in self.family_files(path, owner)
+                if _is_unusual(self.files[other_path], unusual, opened)
+                or by_name.search(self.files[other_path])
             ),
             "",
         )
@@ -137,7 +138,7 @@ class TreeIndex:
         family = self.family_of(owner)
         if owner not in self._bases.get(owner, ()):
             family.discard(owner)
-        return sorted({home for name in family for home in self.files_defining(name)} - {path})
+        return sorted({file for name in family for file in self.files_defining(name)} - {path})
 
     def unusual_module_use_file(self, path: str, name: str) -> str:
         """Return a file that does more with `name` of the module at `path` than open sockets, or empty."""

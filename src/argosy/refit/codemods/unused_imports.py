@@ -154,8 +154,8 @@ def _external_user(view: SourceView, index: TreeIndex, name: str) -> str:
     """Return why a name of a module is kept for other files that may import it; empty if none does."""
     if view.path.endswith("__init__.py"):
         return "it is a package's export"
-    if where := index.importing_file(view.path, name):
-        return f"`{where}` imports it from here"
-    if where := index.attribute_accessing_file(view.path, name):
-        return f"`{where}` accesses it in this module"
+    if other_path := index.importing_file(view.path, name):
+        return f"`{other_path}` imports it from here"
+    if other_path := index.attribute_accessing_file(view.path, name):
+        return f"`{other_path}` accesses it in this module"
     return ""

@@ -168,7 +168,7 @@ def test_a_program_asks_the_same_and_hears_the_same(tmp_path: Path) -> None:
     source = PROGRAM.replace("RCVTIMEO, 5000", "RCVTIMEO, 2000")
     after = refit(source).after
     assert after is not None
-    assert b"question" in after
+    assert b"req_socket" in after
     seen = []
     for text in (source.encode(), after):
         (tmp_path / "it.py").write_bytes(text)

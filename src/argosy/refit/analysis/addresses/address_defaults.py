@@ -109,7 +109,8 @@ class _DefaultCollector:
         for key, value in rows.items():
             if isinstance(value, ast.Dict):
                 inner = {
-                    string_literal(one): held for one, held in zip(value.keys, value.values, strict=True)
+                    string_literal(key_node): value_node
+                    for key_node, value_node in zip(value.keys, value.values, strict=True)
                 }
                 self.add_port(key, inner.get("port"), is_any_name=True)
             elif row_name and key == "port":

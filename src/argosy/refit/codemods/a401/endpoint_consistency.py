@@ -27,9 +27,9 @@ def agree_on_endpoints(view: SourceView, decisions: Sequence[AddressDecision]) -
     has_unseen_end = _has_unseen_disconnect(view, {id(site.node) for site, _ in current})
     while True:
         reasons = {
-            at: why
+            at: reason
             for at in range(len(current))
-            if (why := _inconsistency(current, at, has_unseen_end=has_unseen_end))
+            if (reason := _inconsistency(current, at, has_unseen_end=has_unseen_end))
         }
         if not reasons:
             return current

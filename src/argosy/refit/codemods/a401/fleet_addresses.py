@@ -66,7 +66,7 @@ class FleetAddresses:
         services = [
             name
             for name in names
-            if any(held.get(name) == (literal, port) for held in self._literals.values())
+            if any(addresses.get(name) == (literal, port) for addresses in self._literals.values())
         ]
         found = [*agents, *services]
         if len(found) == 1:
@@ -80,16 +80,23 @@ class FleetAddresses:
     def _names(self, literal: str) -> list[str]:
         """Return the machines and services that any environment has at an address, each once."""
         names = [
-            name for held in self._literals.values() for name, (host, _) in held.items() if host == literal
+            name
+            for addresses in self._literals.values()
+            for name, (host, _) in addresses.items()
+            if host == literal
         ]
         return list(dict.fromkeys(names))
 
     def _all_names(self) -> list[str]:
-        return list(dict.fromkeys(name for held in self.fleet.environments.values() for name in held))
+        return list(
+            dict.fromkeys(name for addresses in self.fleet.environments.values() for name in addresses)
+        )
 
     def _environment_of(self, name: str, literal: str) -> AddressProfile:
         """Return the first environment that has an address under a name."""
-        literals = next(held for held in self._literals.values() if held.get(name, ("",))[0] == literal)
+        literals = next(
+            addresses for addresses in self._literals.values() if addresses.get(name, ("",))[0] == literal
+        )
         hosts = {each: host for each, (host, _) in literals.items()}
         endpoints = {
             each: f"tcp://{host}:{port}" for each, (host, port) in literals.items() if port is not None
@@ -104,8 +111,8 @@ class FleetAddresses:
 
 def _is_variable_for(variable: str, name: str) -> bool:
     """Return whether a variable such as MAIN_PC_IP is about `mainpc`."""
-    spelt = _NON_ALPHANUMERIC.sub("", name.lower())
+    normalized = _NON_ALPHANUMERIC.sub("", name.lower())
     return _NON_ALPHANUMERIC.sub("", variable.lower()) in {
-        spelt,
-        *(spelt + ending for ending in _ADDRESS_SUFFIXES),
+        normalized,
+        *(normalized + ending for ending in _ADDRESS_SUFFIXES),
     }

@@ -61,7 +61,7 @@ def _names_class(node: ast.AST, name: str) -> bool:
 
 def _subclass_files(index: TreeIndex, owner: ast.ClassDef) -> set[str]:
     """Return the files of the classes that derive from `owner`, as far as the tree names them."""
-    return {home for name in index.subclasses_of(owner.name) for home in index.files_defining(name)}
+    return {path for name in index.subclasses_of(owner.name) for path in index.files_defining(name)}
 
 
 def _is_named_outside_class(view: SourceView, owner: ast.ClassDef, name: str) -> bool:

@@ -137,7 +137,7 @@ def _is_received_message(types: TypeInference, node: ast.expr) -> bool:
 
 
 class _PurityCheck:
-    """Checks whether the methods of a file's classes are pure. types: the file's inferred types."""
+    """Checks whether the methods of a file's classes are pure. visited_methods: names of those checked."""
 
     def __init__(self, view: SourceView) -> None:
         self.view = view
@@ -190,7 +190,7 @@ class _PurityCheck:
         return "" if is_own else f"it sets `{ast.unparse(node):.60}`"
 
     def _augmented_reason(self, target: ast.Name) -> str:
-        """Return whether the target of `+=` and similar may be a shared object."""
+        """Return why `+=` or the like may change a shared object; empty if it does not."""
         function = self.types.enclosing_function(target)
         values = self.types.bindings_of(function).get(target.id, []) if function is not None else [None]
         if all(value is not None and self._is_unshared(value) for value in values):

@@ -69,6 +69,6 @@ def _is_named_elsewhere(view: SourceView, index: TreeIndex, owner: ast.ClassDef,
     inside = sum(isinstance(node, ast.Attribute) and node.attr == name for node in ast.walk(owner))
     if own != inside:
         return True
-    related = {home for each in index.family_of(owner.name) for home in index.files_defining(each)}
+    related = {path for each in index.family_of(owner.name) for path in index.files_defining(each)}
     related |= set(index.files_naming(owner.name))
     return any(path != view.path and pattern.search(index.files[path]) for path in related)

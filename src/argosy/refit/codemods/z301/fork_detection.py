@@ -87,7 +87,7 @@ def _use_forks(view: SourceView) -> Iterator[bool]:
 
 
 def _is_non_forking(name: str) -> bool:
-    return name in _NON_FORKING or any(name.startswith(f"{calm}.") for calm in _NON_FORKING)
+    return name in _NON_FORKING or any(name.startswith(f"{prefix}.") for prefix in _NON_FORKING)
 
 
 def _selects_non_fork_method(view: SourceView, node: ast.expr, name: str) -> bool:
