@@ -174,7 +174,7 @@ class PyzmqModules:
         return self._resolved[node]
 
     def _assigned_values(self) -> dict[tuple[int, str], list[tuple[ast.expr, NameScope]]]:
-        """Return what names are assigned, by their scope, and what attributes of self are, by 0."""
+        """Return the assigned values by (id of the scope, name); attributes of self have 0 for the scope."""
         if self._assigned is None:
             self._assigned = {}
             for target, value, scope in self._assignments():

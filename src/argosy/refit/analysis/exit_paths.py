@@ -219,7 +219,7 @@ class _StateWalker:
         if node.handlers:
             raised = self.jumps.raised
             self.jumps.raised = []
-            # Where nothing is known to fail, an unknown failure comes at the end.
+            # If no known operation may fail, assume that an unknown failure occurs at the end of the block.
             left = _union_states(mask for _, _, mask in self.jumps.returned)
             caught = _union_states(mask for _, _, mask in raised) or end or left or state
             ends = [self.run_block(handler.body, caught) for handler in node.handlers]

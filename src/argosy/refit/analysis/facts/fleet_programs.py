@@ -90,5 +90,5 @@ def resolve_tree_path(tree: SourceTree, path: str) -> str:
 
 
 def _resolved_paths(tree: SourceTree) -> dict[str, str]:
-    """Return resolved paths, cached: resolving one reads each of its directories from disk."""
+    """Return the cache of resolved paths: resolving one reads each of its directories from disk."""
     return {}
