@@ -14,7 +14,12 @@ from argosy.refit.analysis.exit_paths import SocketEvent, find_open_exits
 def exits_of(source: str) -> list[tuple[str, int]]:
     function = ast.parse(source).body[0]
     assert isinstance(function, ast.FunctionDef)
-    kinds: dict[str, SocketEvent] = {"make": "make", "close": "close", "give": "give", "use": "use"}
+    kinds: dict[str, SocketEvent] = {
+        "make": "create",
+        "close": "close",
+        "give": "escape",
+        "use": "use",
+    }
     events: dict[ast.AST, SocketEvent] = {
         node: kinds[node.func.id]
         for node in ast.walk(function)
@@ -32,7 +37,7 @@ def exits_of(source: str) -> list[tuple[str, int]]:
         ("s = make()\ntry:\n    use()\nfinally:\n    close()", []),
         ("if a:\n    s = make()\nclose()", []),
         ("s = make()\nwith a, b(s):\n    return 1", [("return", 4)]),
-        ("while a:\n    s = make()\nclose()", [("again", 3)]),
+        ("while a:\n    s = make()\nclose()", [("recreate", 3)]),
         ("for a in b:\n    s = make()\n    if a:\n        break\n    close()", [("end", 6)]),
         ("s = make()\nmatch a:\n    case 1:\n        close()", [("end", 5)]),
         ("s = make()\nwith suppress(ValueError):\n    use()\n    give()", [("end", 5)]),
@@ -103,6 +108,6 @@ def test_what_a_run_leaves_open_is_told(body: list[str], flips: list[bool]) -> N
         pass
     told = exits_of(source)
     if held["again"]:
-        assert any(how == "again" for how, _ in told)
+        assert any(how == "recreate" for how, _ in told)
     if held["open"]:
-        assert any(how != "again" for how, _ in told)
+        assert any(how != "recreate" for how, _ in told)

@@ -70,4 +70,4 @@ def test_lines_and_columns_are_those_of_python() -> None:
 
 def test_a_long_text_without_an_end_is_read_in_a_moment() -> None:
     tokens = tokenize_leniently('x = """' + "a" * 1_000_000 + "\\" * 1000)
-    assert tokens[-1].kind == "open"
+    assert tokens[-1].kind == "open_string"

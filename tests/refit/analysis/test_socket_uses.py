@@ -41,8 +41,8 @@ def test_a_place_has_its_makings_and_every_use() -> None:
         ("poll", "register"),
         ("test", ""),
         ("call", "recv"),
-        ("pass", "g"),
-        ("store", ""),
+        ("argument", "g"),
+        ("assign", ""),
     ]
     assert places["self.s"].socket_types == {"DEALER"}
     assert places["self.s"].has_option("LINGER", file)

@@ -245,7 +245,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
     def planned_or(path: str, *rest: object) -> object:
         return what() if path == "m17.py" else file_pipeline.rewrite_file(path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tree_pipeline, "refit_file", planned_or)
+    monkeypatch.setattr(tree_pipeline, "rewrite_file", planned_or)
 
 
 @pytest.mark.skipif(not can_fork(), reason="the other process has to have the fault that is made here")
@@ -253,7 +253,7 @@ def test_a_process_that_dies_costs_one_file(tmp_path: Path, monkeypatch: pytest.
     lay(tmp_path, {f"m{number}.py": OWN for number in range(60)}, [0o644])
     spoil(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGKILL))
     account = plan_codemods(str(tmp_path), CONTEXTS, processes=2)
-    assert account.parse_errors == {"m17.py": "it made the process that read it end (exit code -9)"}
+    assert account.parse_errors == {"m17.py": "the process that planned it ended (exit code -9)"}
     assert sorted(account.after) == sorted(f"m{number}.py" for number in range(60) if number != 17)
 
 
@@ -265,5 +265,5 @@ def test_a_rewrite_that_fails_costs_one_file(
     spoil(monkeypatch, lambda: 1 / 0)
     account = plan_codemods(str(tmp_path), CONTEXTS, processes=processes)
     assert "ZeroDivisionError: division by zero (test_hostile_trees.py:" in account.parse_errors["m17.py"]
-    assert account.checks["plan"] == (59, 1)
+    assert account.checks["tree"] == (59, 1)
     assert len(account.after) == 59

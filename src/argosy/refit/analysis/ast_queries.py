@@ -1,4 +1,4 @@
-"""Small questions to syntax trees that readers of addresses share."""
+"""Small queries on syntax trees that several analyses share."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from argosy.source.name_scopes import NameScope
 
 
 def last_name(node: ast.expr) -> str:
-    """Return what a function or an attribute is called, without what it is of; empty for what has no name."""
+    """Return the last part of the name of a function or attribute; empty for an expression without a name."""
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
 
 
 def string_literal(node: ast.expr | None) -> str:
-    """Return a literal text; empty for anything else."""
+    """Return the value of a string literal; empty for anything else."""
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def fstring_template(node: ast.JoinedStr) -> str:
-    """Return a template's text, `{}` for each value that is filled in."""
+    """Return the text of an f-string, with `{}` for each value."""
     return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
 
 
 def keyword_argument(call: ast.Call, *names: str) -> ast.expr | None:
-    """Return the first argument that is given by one of these names."""
+    """Return the first keyword argument with one of `names`."""
     return next((item.value for item in call.keywords if item.arg in names), None)
 
 
 def target_name(node: ast.expr) -> str:
-    """Return what an assignment gives a value to: a name, an attribute, the key of `table["key"]`."""
+    """Return the name that an assignment binds: a variable, an attribute, or the key of `table["key"]`."""
     return string_literal(node.slice) if isinstance(node, ast.Subscript) else last_name(node)
 
 
 def iter_assignments(file: PythonFile) -> Iterator[tuple[ast.expr, ast.expr, NameScope]]:
-    """Yield target, value and scope of every assignment, annotated ones included."""
+    """Yield target, value and scope of every assignment, including annotated ones."""
     for node, scope in file.nodes(ast.Assign):
         for target in node.targets:
             yield target, node.value, scope
@@ -47,7 +47,7 @@ def iter_assignments(file: PythonFile) -> Iterator[tuple[ast.expr, ast.expr, Nam
 
 
 def iter_parameter_defaults(args: ast.arguments) -> Iterator[tuple[str, ast.expr]]:
-    """Yield the parameters that have a default, and it."""
+    """Yield the parameters that have a default, with the default."""
     every = [*args.posonlyargs, *args.args]
     for arg, default in zip(every[len(every) - len(args.defaults) :], args.defaults, strict=True):
         yield arg.arg, default

@@ -1,8 +1,8 @@
-"""The blocks of source that need not be sound, and where their structure breaks.
+"""The block structure of source that may be malformed, and the places where it breaks.
 
-Walks the statements with a stack of indentations as Python's tokenizer does, but goes on after a
-fault. Faults that lie within one line (a bracket too many, two statements on one line) are found
-on the way. A file that parses has none.
+Walks the statements with a stack of indentations as Python's tokenizer does, but continues after an error.
+Errors within one line (an extra bracket, two statements on one line) are found too. A file that parses has
+none.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from argosy.refit.analysis.lenient_tokens import Token
 class BreakKind(enum.StrEnum):
     """How a structure breaks."""
 
-    EXTRA_BRACKET = "stray"  # a closing bracket that nothing opened
-    CROSSED_BRACKET = "crossed"  # a closing bracket of another kind than the opening one
-    UNCLOSED_BRACKET = "unclosed"  # a statement begins while a bracket is open
-    GLUED_STATEMENTS = "glued"  # two statements on one line
+    EXTRA_BRACKET = "extra-bracket"  # a closing bracket without an opening one
+    CROSSED_BRACKET = "crossed-bracket"  # a closing bracket of another kind than the opening one
+    UNCLOSED_BRACKET = "unclosed-bracket"  # a statement begins while a bracket is open
+    GLUED_STATEMENTS = "glued-statements"  # two statements on one line
     OPEN_STRING = "open-string"  # a string without an end
     SECOND_BASES = "second-bases"  # class X(A)(B)
-    EMPTY_BLOCK = "empty"  # a header with nothing below it
-    UNEXPECTED_INDENT = "deeper"  # deeper than what is above, which is no header
-    UNMATCHED_DEDENT = "between"  # a column that no block around begins at
-    ORPHAN_CLAUSE = "handler"  # except, finally, elif or else that belongs to nothing
-    TRY_WITHOUT_HANDLER = "lonely"  # a try without except or finally
+    EMPTY_BLOCK = "empty-block"  # a header without a block
+    UNEXPECTED_INDENT = "unexpected-indent"  # deeper than the statement above, which is not a header
+    UNMATCHED_DEDENT = "unmatched-dedent"  # a column at which no enclosing block begins
+    ORPHAN_CLAUSE = "orphan-clause"  # except, finally, elif or else without its header
+    TRY_WITHOUT_HANDLER = "try-without-handler"  # a try without except or finally
 
 
 class StructureBreak(msgspec.Struct, frozen=True):
-    """One break. at: the index of the statement where it shows; token: where exactly, when within it."""
+    """One break. index: of the statement where it shows. token: the exact place within it, if known."""
 
     kind: BreakKind
     index: int
     token: Token
 
 
-# What a continuing header may come after, at its own indentation.
+# The keywords that a continuing header may follow, at its own indentation.
 _PREDECESSORS: dict[str, frozenset[str]] = {
     "elif": frozenset({"if", "elif"}),
     "else": frozenset({"if", "elif", "for", "while", "except"}),
     "except": frozenset({"try", "except"}),
     "finally": frozenset({"try", "except", "else"}),
 }
-# Between a value that has ended and a name, these words stand; anything else is another statement.
+# These words may stand between a complete value and a name; anything else begins another statement.
 _CONTINUATION_WORDS = frozenset("and or in is not if else for as async from import lambda await".split())  # noqa: SIM905
 
 
@@ -62,7 +62,7 @@ def find_structure_breaks(statements: Sequence[SourceStatement]) -> Iterator[Str
 
 
 class _Block:
-    """A level of indentation, and the chain (`try`, `except` …) that its last statement is in."""
+    """An indentation level, and the chain (`try`, `except` …) that its last statement belongs to."""
 
     __slots__ = ("chain", "indent")
 
@@ -89,7 +89,7 @@ class _BlockWalker:
         self.header = statement if statement.is_block_header else None
 
     def align_block(self, index: int, statement: SourceStatement) -> Iterator[StructureBreak]:
-        """Find the statement's block: open one below a header, close those that it leaves."""
+        """Find the statement's block: open one after a header, close those that it leaves."""
         indent = statement.indent
         top = self.blocks[-1]
         if self.header is not None and indent > top.indent:
@@ -108,7 +108,7 @@ class _BlockWalker:
             self.blocks.append(_Block(indent))
 
     def close_chain(self, block: _Block, index: int, statement: SourceStatement) -> Iterator[StructureBreak]:
-        """The chain of `block` ends here: a try has to have had its handler."""
+        """End the chain of `block`; a `try` must have had a handler by then."""
         if block.chain == "try":
             yield StructureBreak(BreakKind.TRY_WITHOUT_HANDLER, index, statement.first_token)
         block.chain = ""
@@ -131,7 +131,7 @@ def _is_one_line_block(statement: SourceStatement) -> bool:
 
 
 def _breaks_within_line(index: int, statement: SourceStatement) -> Iterator[StructureBreak]:
-    """Yield what is broken inside one logical line."""
+    """Yield the breaks inside one logical line."""
     found = [StructureBreak(BreakKind.EXTRA_BRACKET, index, token) for token in statement.extra_brackets]
     found += [
         StructureBreak(BreakKind.CROSSED_BRACKET, index, closing) for _, closing in statement.crossed_brackets
@@ -142,7 +142,7 @@ def _breaks_within_line(index: int, statement: SourceStatement) -> Iterator[Stru
     found += [
         StructureBreak(BreakKind.OPEN_STRING, index, token)
         for token in statement.tokens
-        if token.kind == "open"
+        if token.kind == "open_string"
     ]
     found += [
         StructureBreak(BreakKind.GLUED_STATEMENTS, index, token) for token in _glued_tokens(statement.tokens)

@@ -1,8 +1,8 @@
-"""Where a file names the class of contexts, and what becomes of it there.
+"""The uses of the class `zmq.Context` in a file.
 
-It is called, so that a context is made; it is asked for, as in `isinstance` or an annotation, so that none
-is; or it goes where this file does not show who calls it: into a `partial`, a dict, an attribute, a subclass.
-Names that stand for it are followed to where they are called.
+It is called, which creates a context; it is inspected, as in `isinstance` or an annotation, which creates
+none; or it escapes to where its calls are not visible: a `partial`, a dict, an attribute, a subclass. Names
+that stand for it are followed to where they are called.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ ContextNameFinder = Callable[[PythonFile], Iterator[tuple[ast.expr, NameScope, s
 class ClassReference(msgspec.Struct, frozen=True):
     """What names the class at one place.
 
-    source: the expression in the file that takes it from pyzmq. name: in full, such as `zmq.Context`.
-    is_sure: imports, and names that are bound once, lead there.
+    source: the expression in the file that takes it from pyzmq. name: the full name, such as `zmq.Context`.
+    is_sure: it is resolved by imports and names that are bound once.
     """
 
     source: ast.expr
@@ -34,7 +34,10 @@ class ClassReference(msgspec.Struct, frozen=True):
 
 
 class ContextCreation(msgspec.Struct, frozen=True):
-    """One call that makes a context of its own. source, name, is_sure: as in `Named`, of what is called."""
+    """One call that creates a context.
+
+    source, name, is_sure: as in `ClassReference`, of the called expression.
+    """
 
     call: ast.Call
     scope: NameScope
@@ -44,9 +47,9 @@ class ContextCreation(msgspec.Struct, frozen=True):
 
 
 class EscapedReference(msgspec.Struct, frozen=True):
-    """One place where the class goes out of sight, so that contexts may be made of it which nobody sees.
+    """One place where the class escapes, so that contexts may be created from it out of sight.
 
-    told: what is done there, as `is handed to `partial``. is_factory: nothing is done with it but to call it.
+    description: what is done there, as `is passed to `partial``. is_factory: it can only be called there.
     """
 
     node: ast.expr
@@ -58,7 +61,7 @@ class EscapedReference(msgspec.Struct, frozen=True):
 
 
 class UseSite(msgspec.Struct, frozen=True):
-    """One place where the class is asked about. is_type: it says of which type something is, no more."""
+    """One place where the class is inspected. is_type_position: it only names a type."""
 
     node: ast.expr
     source: ast.expr
@@ -67,10 +70,10 @@ class UseSite(msgspec.Struct, frozen=True):
 
 
 class ContextClassUses:
-    """What a file does with the class of contexts.
+    """The uses of the class of contexts in a file.
 
-    sites: the calls that make contexts. handouts: where it goes out of sight. In the order of the source.
-    questions: where something is asked about it. exchanged: where it, or a part of it, gets another value.
+    creations: the calls that create contexts. escapes: the places where it escapes. Both in source order.
+    use_sites: where it is inspected. replacements: where it, or a part of it, is replaced.
     """
 
     def __init__(self, file: PythonFile, find_names: ContextNameFinder = find_context_names) -> None:
@@ -83,10 +86,10 @@ class ContextClassUses:
         for node, scope, name, is_sure in find_names(file):
             self._follow(node, scope, ClassReference(node, name, is_sure))
         self.creations.sort(key=lambda site: (site.call.lineno, site.call.col_offset))
-        self.escapes.sort(key=lambda handout: (handout.node.lineno, handout.node.col_offset))
+        self.escapes.sort(key=lambda escape: (escape.node.lineno, escape.node.col_offset))
 
     def _follow(self, node: ast.expr, scope: NameScope, reference: ClassReference) -> None:
-        """Tell what becomes of the class at `node`, an expression whose value it is."""
+        """Record the uses of the class at `node`, an expression whose value it is."""
         if node in self._followed:
             return
         self._followed.add(node)
@@ -112,7 +115,7 @@ class ContextClassUses:
     def _classify_other(
         self, node: ast.expr, scope: NameScope, reference: ClassReference, parent: ast.AST | None
     ) -> None:
-        """Tell of the class where it is neither called nor given to something that may call it at once."""
+        """Record a use of the class that neither calls it nor assigns it to something that may call it."""
         if isinstance(parent, ast.Attribute):
             self._classify_attribute(parent, scope, reference)
         elif self._is_type_position(node):
@@ -146,7 +149,7 @@ class ContextClassUses:
         if not isinstance(attribute.ctx, ast.Load):
             self.replacements.append(attribute)
         elif attribute.attr in ("__new__", "__call__"):
-            self._add_escape(attribute, scope, reference, f"makes contexts by `{attribute.attr}`")
+            self._add_escape(attribute, scope, reference, f"creates contexts by `{attribute.attr}`")
 
     def _is_type_position(self, node: ast.expr) -> bool:
         """Return whether the class stands in an annotation, or within the brackets of a type."""
@@ -181,7 +184,7 @@ class ContextClassUses:
         )
 
     def _is_inspected(self, node: ast.expr, parent: ast.AST | None) -> bool:
-        """Return whether the class is only compared, looked up by, or asked for here."""
+        """Return whether the class is only compared, used as a key, or tested."""
         if isinstance(parent, ast.Compare | ast.BinOp | ast.MatchClass | ast.ExceptHandler):
             return True
         if isinstance(parent, ast.Subscript):
@@ -211,9 +214,9 @@ class ContextClassUses:
         for target in assignment.targets if isinstance(assignment, ast.Assign) else [assignment.target]:
             owner = scope.owner_of(target.id) if isinstance(target, ast.Name) else None
             if owner is None or owner.kind not in ("module", "function"):
-                self._add_escape(node, scope, reference, f"is kept in `{ast.unparse(target)}`")
+                self._add_escape(node, scope, reference, f"is stored in `{ast.unparse(target)}`")
             elif isinstance(target, ast.Name) and not self._follow_alias(target.id, owner, reference):
-                self._add_escape(node, scope, reference, f"is kept in `{target.id}`")
+                self._add_escape(node, scope, reference, f"is stored in `{target.id}`")
 
     def _follow_alias(self, name: str, owner: NameScope, reference: ClassReference) -> bool:
         """Follow a name that stands for the class; return whether anything uses it here."""
@@ -239,7 +242,7 @@ class ContextClassUses:
         call = parent if isinstance(parent, ast.Call) else self.file.parent(parent)
         keyword = parent.arg or "" if isinstance(parent, ast.keyword) else ""
         if isinstance(call, ast.ClassDef):
-            self._add_escape(node, scope, reference, f"is given to the class `{call.name}`")
+            self._add_escape(node, scope, reference, f"is passed to the class `{call.name}`")
             return
         assert isinstance(call, ast.Call)
         written_name = control_flow.dotted_name(call.func)
@@ -262,7 +265,7 @@ class ContextClassUses:
             return
         else:
             is_factory = keyword in _FACTORY_KEYWORDS or (is_first and resolved_name in _CALLING_FUNCTIONS)
-            description = f"is handed to `{written_name or ast.unparse(call.func)}`"
+            description = f"is passed to `{written_name or ast.unparse(call.func)}`"
             self._add_escape(node, scope, reference, description, is_factory=is_factory)
 
     def _is_registered(self, call: ast.Call) -> bool:
@@ -273,19 +276,19 @@ class ContextClassUses:
 
 
 class ForeignContextClassUses(ContextClassUses):
-    """The same of every `Context` that comes by way of another module, and may be pyzmq's."""
+    """The same for every `Context` that comes from another module and may be pyzmq's."""
 
     def __init__(self, file: PythonFile) -> None:
         super().__init__(file, find_foreign_context_names)
 
 
 def find_context_class_uses(file: PythonFile) -> ContextClassUses:
-    """Return what a file does with the class of contexts; computed once for all that ask."""
+    """Return the uses of the class of contexts in a file; cached per file."""
     return file.compute_once(ContextClassUses)
 
 
 def find_foreign_context_class_uses(file: PythonFile) -> ContextClassUses:
-    """Return what a file does with what it takes as `Context` from modules that are not pyzmq's."""
+    """Return the uses of each `Context` that a file takes from a module other than pyzmq; cached per file."""
     return file.compute_once(ForeignContextClassUses)
 
 
@@ -294,7 +297,7 @@ def _is_type_test(call: ast.Call) -> bool:
 
 
 def _is_value_of_parent(parent: ast.AST | None, node: ast.expr) -> bool:
-    """Return whether the value of what is around the class may be the class."""
+    """Return whether the value of the expression around the class may be the class."""
     if isinstance(parent, ast.Subscript):
         return parent.value is node  # `zmq.Context[zmq.Socket]`
     if isinstance(parent, ast.IfExp):
@@ -305,7 +308,7 @@ def _is_value_of_parent(parent: ast.AST | None, node: ast.expr) -> bool:
 def _describe_escape(parent: ast.AST | None) -> str:
     if isinstance(parent, ast.ClassDef):
         return f"is the base of `{parent.name}`"
-    return _ESCAPE_DESCRIPTIONS.get(type(parent), "is used in a way that is not known")
+    return _ESCAPE_DESCRIPTIONS.get(type(parent), "is used in an unknown way")
 
 
 _TYPING_MODULES: Final = ("typing", "typing_extensions", "collections.abc")
@@ -327,7 +330,7 @@ _ESCAPE_DESCRIPTIONS: Final[dict[type[ast.AST] | type[None], str]] = {
     ast.List: "is put in a list",
     ast.Set: "is put in a set",
     ast.Dict: "is put in a dict",
-    ast.Starred: "is handed to a call",
+    ast.Starred: "is passed to a call",
     ast.arguments: "is a default argument",
 }
 _TYPE_TESTS: Final = frozenset({"isinstance", "issubclass", "assertIsInstance", "assertNotIsInstance"})
@@ -372,7 +375,7 @@ def _is_mock(resolved_name: str) -> bool:
 
 
 def _is_traitlets_instance(call: ast.Call, resolved_name: str) -> bool:
-    """Return whether a call is the `Instance(zmq.Context)` of traitlets, which checks and makes none."""
+    """Return whether a call is the `Instance(zmq.Context)` of traitlets, which validates and creates none."""
     is_trait = resolved_name in ("traitlets.Instance", "traitlets.traitlets.Instance")
     return (
         is_trait

@@ -1,6 +1,6 @@
-"""Where a file takes the class of contexts from pyzmq: by an import, from a kept module, by its text.
+"""Finds where a file takes the class of contexts from pyzmq: by an import, a stored module, or a string.
 
-Or from another module, that may hand on what is pyzmq's: then it is known by that module's name.
+It may also come from another module that re-exports it; then it is known by that module's name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from argosy.source.name_scopes import NameScope
 
 
 def find_context_names(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope, str, bool]]:
-    """Yield each expression that takes the class from pyzmq: its scope, the name in full, whether surely."""
+    """Yield each expression that takes the class from pyzmq: its scope, its full name, whether it is sure."""
     data = file.source.data
     if b"Context" not in data or b"zmq" not in data:
         return
@@ -34,9 +34,10 @@ def find_context_names(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope, 
 
 
 def find_foreign_context_names(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope, str, bool]]:
-    """Yield each expression that takes some `Context` from a module which is neither pyzmq's nor Python's.
+    """Yield each expression that takes some `Context` from a module that is neither pyzmq nor standard.
 
-    As `find_names`; the name in full is such as `mine.compat.zmq.Context`, with dots before a relative one.
+    As `find_context_names`; the full name is such as `mine.compat.zmq.Context`, with dots for a relative
+    import.
     """
     if b"Context" not in file.source.data:
         return
@@ -64,9 +65,9 @@ def _foreign_origin(file: PythonFile, node: ast.expr, scope: NameScope) -> str:
 
 
 def find_reexports(file: PythonFile) -> dict[str, str]:
-    """Return what others can take from a module that is pyzmq's module or class, or another module's.
+    """Return the names through which a module re-exports pyzmq, its class, or another module.
 
-    By the name that it has there: what an import binds it to, such as `zmq`, `zmq.Context`, `mine.zmq`.
+    By name in the module: what an import binds it to, such as `zmq`, `zmq.Context`, `mine.zmq`.
     """
     reexports: dict[str, str] = {}
     for name in file.imported_names & file.scope.bindings.keys():
@@ -122,7 +123,7 @@ def _namespace_of(node: ast.expr) -> ast.expr | None:
 
 
 class PyzmqModules:
-    """What in a file stands for a module of pyzmq besides the names that imports bind."""
+    """What stands for a module of pyzmq in a file, besides names bound by imports."""
 
     def __init__(self, file: PythonFile) -> None:
         self.file = file
@@ -146,7 +147,7 @@ class PyzmqModules:
         return self._stored_module(node, scope)
 
     def _dynamic_import(self, call: ast.Call, scope: NameScope) -> str:
-        """Return the module that `__import__("zmq")` or `importlib.import_module("zmq")` is."""
+        """Return the module that `__import__("zmq")` or `importlib.import_module("zmq")` imports."""
         if not call.args:
             return ""
         module = _literal_module(call.args[0])
@@ -158,10 +159,10 @@ class PyzmqModules:
         return module if origin is not None and origin.name == "importlib.import_module" else ""
 
     def _stored_module(self, node: ast.Name | ast.Attribute, scope: NameScope) -> str:
-        """Return the module that a name or an attribute of self is given somewhere."""
+        """Return the module that a name or an attribute of self is assigned."""
         if node in self._resolved:
             return self._resolved[node]
-        self._resolved[node] = ""  # for one that is given itself
+        self._resolved[node] = ""  # ends the recursion of a name assigned to itself
         if isinstance(node, ast.Name):
             key = (id(scope.owner_of(node.id)), node.id)
         elif control_flow.dotted_name(node.value) in ("self", "cls"):
@@ -173,7 +174,7 @@ class PyzmqModules:
         return self._resolved[node]
 
     def _assigned_values(self) -> dict[tuple[int, str], list[tuple[ast.expr, NameScope]]]:
-        """Return what names are given, by their scope, and what attributes of self are, by 0."""
+        """Return the assigned values by (id of the scope, name); attributes of self have 0 for the scope."""
         if self._assigned is None:
             self._assigned = {}
             for target, value, scope in self._assignments():

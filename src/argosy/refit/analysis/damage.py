@@ -1,8 +1,8 @@
-"""What is wrong with a file that does not parse: the class of its first damage, and where it begins.
+"""Diagnoses a file that does not parse: the kind of its first damage, and where it begins.
 
-Python's parser tells where it could not go on, which is often far below the cause: a line that was
-put at column 0 inside a method shows as an unexpected indent after it. Here the blocks are walked
-with tolerance, and the first break in them is taken back to the line that made it.
+Python's parser reports where it could not continue, which is often far below the cause: a line that was
+written at column 0 inside a method shows as an unexpected indent after it. Here the blocks are walked
+leniently, and the first break is traced back to the line that caused it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from argosy.source.python_source import SourceText, Unparsed, split_lines
 
 
 class DamageKind(enum.StrEnum):
-    """The class of a file's first damage; the value is the word that users see."""
+    """The kind of a file's first damage; the value is the word that users see."""
 
     UNREADABLE = "unreadable"
     MERGE_CONFLICT = "merge-conflict"
@@ -43,28 +43,31 @@ class DamageKind(enum.StrEnum):
 
 
 _DESCRIPTIONS = {
-    DamageKind.UNREADABLE: "its bytes are no text that Python would read",
-    DamageKind.MERGE_CONFLICT: "the marks of a merge conflict are still in it",
+    DamageKind.UNREADABLE: "its bytes are not text that Python can decode",
+    DamageKind.MERGE_CONFLICT: "the markers of a merge conflict are still in it",
     DamageKind.PYTHON_2: "it is written for Python 2",
     DamageKind.TEMPLATE: "it is a template, not a program",
-    DamageKind.EXTRA_BRACKET: "a closing bracket too many",
-    DamageKind.TORN_CALL: "a text in braces was made a call, and its brackets no longer fit",
-    DamageKind.CROSSED_BRACKET: "brackets that do not fit each other",
+    DamageKind.EXTRA_BRACKET: "an extra closing bracket",
+    DamageKind.TORN_CALL: "a text in braces was made a call, and its brackets no longer match",
+    DamageKind.CROSSED_BRACKET: "brackets that do not match",
     DamageKind.UNCLOSED_BRACKET: "a bracket is still open where a statement begins",
-    DamageKind.INJECTED_STATEMENT: "a statement stands left of the block that goes on below it",
-    DamageKind.INJECTED_HANDLER: "an except that belongs to no try",
+    DamageKind.INJECTED_STATEMENT: "a statement is left of the block that continues below it",
+    DamageKind.INJECTED_HANDLER: "an except without a try",
     DamageKind.GLUED_STATEMENTS: "two statements on one line",
     DamageKind.EMPTY_BLOCK: "a header without a block",
-    DamageKind.MOVED_HEADER: "the header of a function stands left of its class",
-    DamageKind.MISINDENTED: "an indentation that no block has",
-    DamageKind.OPEN_STRING: "a string without an end",
+    DamageKind.MOVED_HEADER: "the header of a function is left of its class",
+    DamageKind.MISINDENTED: "an indentation that matches no block",
+    DamageKind.OPEN_STRING: "an unterminated string",
     DamageKind.SECOND_BASES: "a class with two lists of bases",
-    DamageKind.OTHER: "no known class of damage",
+    DamageKind.OTHER: "an unknown kind of damage",
 }
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
-    """The first damage of a file. line, column: where it begins, from 1; message: Python's own words."""
+    """The first damage of a file.
+
+    line, column: where it begins, from 1. message: the error message of Python.
+    """
 
     damage: DamageKind
     line: int
@@ -72,11 +75,11 @@ class Diagnosis(msgspec.Struct, frozen=True):
     message: str
 
     def describe(self) -> str:
-        """Return the class in words."""
+        """Return the kind in words."""
         return _DESCRIPTIONS[self.damage]
 
 
-# A break shows at most so many lines below where the parser stopped; beyond, nothing is read.
+# A break shows at most this many lines below where the parser stopped; later lines are not read.
 _LOOK_AHEAD = 80
 _CONFLICT_MARKER = re.compile(r"(?m)^(?:<{7} .*|={7}|>{7} .*)$")
 _TEMPLATE = re.compile(r"\{%.*?%\}|\{\{[^{}'\"]*\}\}")
@@ -88,7 +91,7 @@ _PYTHON_2_MESSAGES = ("Missing parentheses in call to", "multiple exception type
 
 
 def diagnose(source: SourceText, unparsed: Unparsed) -> Diagnosis:
-    """Return the class of the first damage of `source`, which `parse` found to be `failed`; never raises."""
+    """Return the first damage of `source`, for which `parse` returned `unparsed`; never raises."""
     if unparsed.stage != "parse":
         damage = DamageKind.UNREADABLE if unparsed.stage == "read" else DamageKind.OTHER
         return Diagnosis(damage, unparsed.line, unparsed.column, unparsed.message)
@@ -108,7 +111,7 @@ def diagnose(source: SourceText, unparsed: Unparsed) -> Diagnosis:
 def classify_break(
     statements: Sequence[SourceStatement], structure_break: StructureBreak
 ) -> tuple[DamageKind, Token]:
-    """Return the class of a break, and the token where its damage begins."""
+    """Return the kind of a break, and the token where its damage begins."""
     statement = statements[structure_break.index]
     simple_kind = _SIMPLE_KINDS.get(structure_break.kind)
     if simple_kind is not None:
@@ -136,17 +139,17 @@ def _classify_bracket_break(
 ) -> tuple[DamageKind, Token]:
     if (statement.extra_brackets or statement.crossed_brackets) and _has_brace_argument(statement):
         return DamageKind.TORN_CALL, next(iter(statement.extra_brackets), structure_break.token)
-    unterminated = next((token for token in statement.tokens if token.kind == "open"), None)
+    unterminated = next((token for token in statement.tokens if token.kind == "open_string"), None)
     if structure_break.kind is BreakKind.UNCLOSED_BRACKET and unterminated is not None:
         return DamageKind.OPEN_STRING, unterminated
     return _BRACKET_KINDS[structure_break.kind], structure_break.token
 
 
 def find_moved_header(statements: Sequence[SourceStatement], structure_break: StructureBreak) -> int | None:
-    """Return the index of a def at column 0 whose class goes on below it.
+    """Return the index of a def at column 0 whose class continues below it.
 
-    Its body is deeper than the columns of the class's other methods, so that the next of them
-    begins where no block does.
+    Its body is deeper than the columns of the class's other methods, so that the next of them begins at a
+    column without a block.
     """
     if structure_break.kind is not BreakKind.UNMATCHED_DEDENT:
         return None
@@ -172,7 +175,7 @@ _SIMPLE_KINDS = {
 
 
 def _has_brace_argument(statement: SourceStatement) -> bool:
-    """Return whether a call's first argument begins with a brace, as what was a text's placeholder does."""
+    """Return whether a call's first argument begins with a brace, as a former f-string placeholder does."""
     tokens = statement.tokens
     return any(
         before.kind == "name" and opening.text == "(" and brace.text == "{"
@@ -181,7 +184,7 @@ def _has_brace_argument(statement: SourceStatement) -> bool:
 
 
 def _classify_foreign(lines: Sequence[str], unparsed: Unparsed) -> DamageKind | None:
-    """Return the class of a file that is not damaged Python, but something else."""
+    """Return the kind of a file that is not damaged Python, but something else."""
     line = lines[unparsed.line - 1] if unparsed.line <= len(lines) else ""
     if _CONFLICT_MARKER.match(line):
         return DamageKind.MERGE_CONFLICT

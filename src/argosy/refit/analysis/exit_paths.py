@@ -1,8 +1,8 @@
-"""On which ways a function may be left while something that it opened is still open.
+"""Finds the paths on which a function may exit while a resource that it opened is still open.
 
-A small walk over the statements of one function, with the set of states that the thing may be in: not
-made, open, done with (closed, or given to somebody else). What is done to it comes as events by node.
-Only what the caller names may fail, so that a way out is told by what takes it.
+A walk over the statements of one function, with the set of states that the resource may be in: not created,
+open, done (closed, or passed to another owner). The operations on it are given as events by node. Only the
+operations that the caller names may fail, so that each exit is attributed to a known operation.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import msgspec
 
 from argosy.source import control_flow
 
-SocketEvent = Literal["make", "close", "give", "use"]
-ExitKind = Literal["end", "return", "raise", "use", "again"]
+SocketEvent = Literal["create", "close", "escape", "use"]
+ExitKind = Literal["end", "return", "raise", "use", "recreate"]
 
 _NOT_CREATED, _OPEN, _CLOSED = 1, 2, 4
 _MAX_LOOP_PASSES = 3
 
 
 class OpenExit(msgspec.Struct, frozen=True):
-    """One way out with the thing open.
+    """One exit with the resource open.
 
-    how: by the end, a return, a raise, a use that fails, or `again`: it is made anew while the last is
-    open. line: of the statement that takes it.
+    kind: by the end, a return, a raise, a failing use, or `recreate`: it is created again while the previous
+    one is open. line: of the statement that exits.
     """
 
     kind: ExitKind
@@ -34,7 +34,7 @@ class OpenExit(msgspec.Struct, frozen=True):
 
 
 class _Jumps(msgspec.Struct):
-    """The ways out of a block other than its end, with the states in which they are taken."""
+    """The exits of a block other than its end, with the states in which they are taken."""
 
     raised: list[tuple[ExitKind, int, int]] = []
     returned: list[tuple[ExitKind, int, int]] = []
@@ -45,10 +45,10 @@ class _Jumps(msgspec.Struct):
 def find_open_exits(
     body: Sequence[ast.stmt], events: Mapping[ast.AST, SocketEvent], variable: str
 ) -> list[OpenExit]:
-    """Return the ways out of a function's body that leave the thing open, in the order of their lines.
+    """Return the exits of a function's body that leave the resource open, in the order of their lines.
 
-    events: what is done to the thing, by the node that does it; of these, `use` may fail. name: its
-    name, so that tests of it (`if sock is not None`) are understood.
+    events: the operations on the resource, by node; of these, `use` may fail. variable: its name, so that
+    tests of it (`if sock is not None`) are understood.
     """
     walker = _StateWalker(events, variable)
     end = walker.run_block(body, _NOT_CREATED)
@@ -70,7 +70,7 @@ class _StateWalker:
         self.recreated: set[OpenExit] = set()
 
     def run_block(self, body: Sequence[ast.stmt], state: int) -> int:
-        """Return the states at the end of a block that is entered in `state`; 0 where it has no end."""
+        """Return the states at the end of a block that is entered in `state`; 0 if the end is not reached."""
         for node in body:
             if not state:
                 break
@@ -108,7 +108,7 @@ class _StateWalker:
         if isinstance(node, ast.Continue):
             self.jumps.continues |= state
             return 0
-        # What ends the process closes everything.
+        # The end of the process closes everything.
         return 0 if control_flow.always_exits([node]) else state
 
     def apply_events(self, nodes: Sequence[ast.AST], state: int) -> int:
@@ -118,18 +118,18 @@ class _StateWalker:
                 event = self.events.get(inner)
                 if event == "use":
                     self.jumps.raised.append(("use", getattr(inner, "lineno", 0), state))
-                elif event == "make":
+                elif event == "create":
                     if state & _OPEN:
-                        self.recreated.add(OpenExit("again", getattr(inner, "lineno", 0)))
+                        self.recreated.add(OpenExit("recreate", getattr(inner, "lineno", 0)))
                     state = _OPEN
                 elif event is not None and state:
-                    # Closing what was never made is an error elsewhere, or not reached.
+                    # Closing what was never created is an error elsewhere, or not reached.
                     state = _CLOSED
         return state
 
     def run_if(self, node: ast.If, state: int) -> int:
         ends: list[int] = []
-        # A chain of elif is as deep as it is long in the tree: walked, not recursed into.
+        # A chain of elif is nested as deep as it is long: iterate, to avoid deep recursion.
         while True:
             state = self.apply_events([node.test], state)
             if_true, if_false = self.narrow(node.test, state)
@@ -219,7 +219,7 @@ class _StateWalker:
         if node.handlers:
             raised = self.jumps.raised
             self.jumps.raised = []
-            # Where nothing is known to fail, whatever does so fails late.
+            # If no known operation may fail, assume that an unknown failure occurs at the end of the block.
             left = _union_states(mask for _, _, mask in self.jumps.returned)
             caught = _union_states(mask for _, _, mask in raised) or end or left or state
             ends = [self.run_block(handler.body, caught) for handler in node.handlers]
@@ -240,7 +240,7 @@ class _StateWalker:
 
 
 def _is_catching(handler: ast.ExceptHandler) -> bool:
-    """Return whether a handler takes whatever a socket raises."""
+    """Return whether a handler catches every exception that a socket raises."""
     if handler.type is None:
         return True
     types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
@@ -249,9 +249,9 @@ def _is_catching(handler: ast.ExceptHandler) -> bool:
 
 
 def _in_evaluation_order(node: ast.AST) -> list[ast.AST]:
-    """Return the nodes of an expression from the inside out, as they are evaluated, roughly.
+    """Return the nodes of an expression in evaluation order (inside out), approximately.
 
-    What stands in a lambda or an inner function is left out.
+    Nodes in a lambda or an inner function are left out.
     """
     found: list[ast.AST] = []
     pending = [node]

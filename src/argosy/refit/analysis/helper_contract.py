@@ -1,12 +1,12 @@
-"""What helpers take and give, read from their source: texts they take first, the type of what they return.
+"""The contract of helper functions, read from their source: accepted first arguments, type of the result.
 
     def get_path(self, kind):
         if kind in self._folders:
             return self._folders[kind]
         raise ValueError(kind)
 
-takes the keys of `self._folders`, and raises for any other. A function that hands its first parameter to
-such a one, before it does anything else, takes the same. What cannot be read so is not known.
+accepts the keys of `self._folders`, and raises for any other. A function that first passes its first
+parameter to such a function accepts the same keys. For other forms the contract is unknown.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ _TYPE_NAMES = {"str": "str", "dict": "dict", "list": "list", "tuple": "tuple", "
 class HelperContract(msgspec.Struct, frozen=True, array_like=True):
     """A function of a module, or a method.
 
-    keys: the texts that it takes first, None where that is not known; it raises for others. grown_by: the
-    methods of its class that may add some. hands_to: what it gives its first parameter to before all else,
-    as written. gives: `str`, `dict`, `list` or `tuple`, empty where that is not known.
+    accepted_keys: the strings that it accepts as its first argument, None if unknown; it raises for others.
+    extended_by: the methods of its class that may add keys. forwards_to: the function, as written, that it
+    passes its first parameter to before anything else. return_type: `str`, `dict`, `list` or `tuple`, empty
+    if unknown.
     """
 
     line: int
@@ -49,7 +50,7 @@ class ModuleHelpers(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AcceptedKeys(msgspec.Struct, frozen=True):
-    """Which texts a helper takes. module, name, line: of the function that raises for all others."""
+    """The strings that a helper accepts. module, name, line: of the function that raises for all others."""
 
     module: str
     name: str
@@ -63,7 +64,7 @@ NameLookup = Callable[[str, str], tuple[str, str] | None]
 
 
 def read_helpers(tree: ast.Module) -> ModuleHelpers:
-    """Return what is known of a module's functions and of the methods of its classes."""
+    """Return the contracts of a module's functions and of the methods of its classes."""
     functions: dict[str, HelperContract] = {}
     objects: dict[str, str] = {}
     for node in tree.body:
@@ -83,9 +84,9 @@ def read_helpers(tree: ast.Module) -> ModuleHelpers:
 def find_accepted_keys(
     lookup: HelperLookup, resolve: NameLookup, module: str, name: str
 ) -> AcceptedKeys | None:
-    """Return which texts a function takes first, followed to the one that raises; None where not known.
+    """Return the strings that a function accepts, from the function that raises for others; None if unknown.
 
-    look: the helpers of a module of the tree. follow: module and name that a name of a module leads to.
+    lookup: the helpers of a module of the tree. resolve: module and name that a name of a module leads to.
     """
     for _ in range(_MAX_DEPTH):
         helpers = lookup(module)
@@ -152,7 +153,7 @@ def _read_contract(function: ast.FunctionDef, owner: ast.ClassDef | None) -> Hel
 
 
 def _find_lookup_table(body: list[ast.stmt], name: str) -> ast.expr | None:
-    """Return what `name` is looked up in, where a function raises for all that is not there.
+    """Return the table that `name` is looked up in, if a function raises for all names not in it.
 
     Two forms: `if name in T: return …` and then `raise`, or `if name not in T: raise` first.
     """
@@ -179,7 +180,7 @@ def _first_call(node: ast.stmt) -> ast.Call | None:
 def _table_keys(
     table: ast.expr, owner: ast.ClassDef | None
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """Return the keys of a table, a literal or an attribute that is set once, and who may add some."""
+    """Return the keys of a table, a literal or an attribute set once, and the methods that may add some."""
     name = dotted_name(table)
     if not name.startswith("self.") or owner is None:
         return _literal_keys(table), ()
@@ -210,7 +211,7 @@ def _literal_keys(node: ast.expr) -> tuple[str, ...] | None:
 
 
 def _assigned_value(method: ast.AST, target: ast.Attribute) -> ast.expr:
-    """Return what an attribute is set to; itself, which is no table, where that is not told."""
+    """Return what an attribute is assigned; the attribute itself, which is not a table, if unknown."""
     for node in ast.walk(method):
         if isinstance(node, ast.Assign) and target in node.targets:
             return node.value
@@ -220,7 +221,7 @@ def _assigned_value(method: ast.AST, target: ast.Attribute) -> ast.expr:
 
 
 def _is_mutated(method: ast.AST, table: ast.Attribute) -> bool:
-    """Return whether a table gets or loses keys here, or is handed to something that may do so."""
+    """Return whether a table gains or loses keys here, or is passed to a call that may change it."""
     for node in ast.walk(method):
         if isinstance(node, ast.Subscript) and node.value is table:
             return not isinstance(node.ctx, ast.Load)
@@ -234,7 +235,7 @@ def _is_mutated(method: ast.AST, table: ast.Attribute) -> bool:
 
 
 def _return_type(function: ast.FunctionDef) -> str:
-    """Return the type that a function says or, where it says none, surely returns."""
+    """Return the annotated return type of a function or, without annotation, the one that is certain."""
     if function.returns is not None:
         node = function.returns.value if isinstance(function.returns, ast.Subscript) else function.returns
         type_name = node.value if isinstance(node, ast.Constant) else dotted_name(node).rpartition(".")[2]
@@ -247,7 +248,7 @@ def _return_type(function: ast.FunctionDef) -> str:
 
 
 def _returned_values(function: ast.FunctionDef) -> Iterator[ast.expr | None]:
-    """Yield what a function's own `return`s give; None for each that tells nothing, also for a generator."""
+    """Yield the values of a function's own `return`s; None for each unknown one, and for a generator."""
     todo: list[ast.AST] = list(function.body)
     while todo:
         node = todo.pop()

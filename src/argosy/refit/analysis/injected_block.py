@@ -1,4 +1,4 @@
-"""Statements that stand left of the block around them, which goes on below: what a text rewrite injected.
+"""Statements left of the block around them, which continues below: lines that a text rewrite injected.
 
 Such rewrites insert lines "after the last import" found by a pattern, which also finds imports inside
 functions, and write them at column 0.
@@ -18,9 +18,10 @@ _MAX_STATEMENTS = 12
 
 
 class InjectedBlock(msgspec.Struct, frozen=True):
-    """The statements from `start` up to and without `stop`, by index.
+    """The statements from `start` to `stop` (exclusive), by index.
 
-    column: where the block that they interrupt goes on. is_only: without them the block would be empty.
+    resume_column: where the interrupted block continues. is_whole_body: without them the block would be
+    empty.
     """
 
     start: int
@@ -32,7 +33,7 @@ class InjectedBlock(msgspec.Struct, frozen=True):
 def find_injected_block(
     statements: Sequence[SourceStatement], structure_break: StructureBreak
 ) -> InjectedBlock | None:
-    """Return the island that a break of the indentation comes from, or None."""
+    """Return the injected block that causes a break of the indentation, or None."""
     index = structure_break.index
     if structure_break.kind is BreakKind.EMPTY_BLOCK:
         return _block_below_header(statements, index)
@@ -44,7 +45,7 @@ def find_injected_block(
 
 
 def is_injectable(statement: SourceStatement) -> bool:
-    """Return whether this is what rewrites inject: an import, a constant, a change of the path."""
+    """Return whether rewrites inject such a statement: an import, a constant, a change of the path."""
     if statement.is_block_header or statement.extra_brackets or statement.crossed_brackets:
         return False
     tokens = statement.tokens
@@ -61,7 +62,7 @@ def is_injectable(statement: SourceStatement) -> bool:
 
 
 def _block_below_header(statements: Sequence[SourceStatement], at: int) -> InjectedBlock | None:
-    """The island right under a header, which has lost its block, or the first lines of it."""
+    """Return the injected block directly below a header, which has lost its block or its first lines."""
     header = statements[at - 1] if at else None
     stop = _end_of_run(statements, at)
     if header is None or stop == at:
@@ -81,7 +82,7 @@ def _block_below_header(statements: Sequence[SourceStatement], at: int) -> Injec
 
 
 def _block_inside_try(statements: Sequence[SourceStatement], at: int) -> InjectedBlock | None:
-    """The island at `at`, which ended a try whose block goes on after it."""
+    """Return the injected block at `at`, which ended a try whose block continues after it."""
     stop = _end_of_run(statements, at)
     if stop == at or stop == len(statements) or at == 0:
         return None
@@ -92,7 +93,7 @@ def _block_inside_try(statements: Sequence[SourceStatement], at: int) -> Injecte
 
 
 def _block_above(statements: Sequence[SourceStatement], at: int) -> InjectedBlock | None:
-    """The island above `at`, where its block goes on."""
+    """Return the injected block above `at`, where the interrupted block continues."""
     column = statements[at].indent
     start = at
     while start > 0 and at - start < _MAX_STATEMENTS:
@@ -117,7 +118,7 @@ def _end_of_run(statements: Sequence[SourceStatement], at: int) -> int:
 
 
 def indent_width(statements: Sequence[SourceStatement]) -> int:
-    """Return by how much the file indents: its most frequent step below a header."""
+    """Return the indentation step of a file: the most frequent one below a header."""
     steps: dict[int, int] = {}
     for before, after in pairwise(statements):
         if before.is_block_header and after.indent > before.indent:

@@ -1,7 +1,7 @@
-"""Statements of source that need not be sound: logical lines with their indentation.
+"""Statements of source that may be malformed: logical lines with their indentation.
 
-Brackets that do not fit are noted and survived: a closing one too many is left out of the count,
-and a line that can only begin a statement ends whatever bracket is still open.
+Unbalanced brackets are recorded and tolerated: an extra closing bracket is not counted, and a line that can
+only begin a statement ends any bracket that is still open.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BLOCK_KEYWORDS = frozenset(
 OPENING_BRACKETS = frozenset("([{")
 CLOSING_BRACKETS = frozenset(")]}")
 _BRACKET_PAIRS = {")": "(", "]": "[", "}": "{"}
-# What begins a line and is never the middle of an expression.
+# Keywords that begin a line and cannot occur inside an expression.
 _STATEMENT_KEYWORDS = frozenset(
     "def class import return raise try while with pass break continue global nonlocal assert del".split()  # noqa: SIM905
 )
@@ -28,9 +28,11 @@ _TAB_WIDTH = 8
 class SourceStatement(msgspec.Struct, frozen=True):
     """One logical line: its tokens without space and comments, never empty.
 
-    indent: its column as Python counts it, tabs to the next multiple of 8. margin: the very white
-    space before it. stray: closing brackets that nothing opened. crossed: pairs of brackets that do
-    not fit each other. unclosed: what is open where another statement begins.
+    indent: its column as Python counts it, tabs to the next multiple of 8. leading_space: the white space
+    before it.
+    extra_brackets: closing brackets without an opening one. crossed_brackets: pairs of brackets of different
+    kinds.
+    unclosed_brackets: those open when another statement begins.
     """
 
     tokens: tuple[Token, ...]
@@ -60,7 +62,7 @@ class SourceStatement(msgspec.Struct, frozen=True):
 
     @property
     def start(self) -> int:
-        """The offset of its margin, which is that of its line."""
+        """The offset of its leading space, which is that of its line."""
         return self.tokens[0].start - len(self.leading_space)
 
     @property
@@ -76,21 +78,21 @@ class SourceStatement(msgspec.Struct, frozen=True):
 
     @property
     def is_block_header(self) -> bool:
-        """Whether a block has to follow."""
+        """Whether a block must follow."""
         return self.tokens[-1].text == ":" and self.keyword in BLOCK_KEYWORDS
 
     def normalized_text(self) -> str:
-        """Return its tokens, one space between them: for comparing and showing."""
+        """Return its tokens separated by one space, to compare and show them."""
         return " ".join(token.text for token in self.tokens)
 
 
 def read_statements(text: str) -> list[SourceStatement]:
-    """Return the statements of `text`, in their order."""
+    """Return the statements of `text`, in source order."""
     return list(split_statements(tokenize_leniently(text)))
 
 
 def split_statements(tokens: Sequence[Token]) -> Iterator[SourceStatement]:
-    """Yield the statements that `tokens`, all of a file, make."""
+    """Yield the statements of `tokens`, all of a file."""
     builder = _StatementBuilder()
     for index, token in enumerate(tokens):
         kind = token.kind
@@ -128,7 +130,7 @@ class _StatementBuilder:
         self.is_line_start = False
 
     def end_line(self) -> bool:
-        """Take the end of a line, and return whether a statement ends there."""
+        """Handle the end of a line, and return whether a statement ends there."""
         self.is_line_start, self.next_leading_space = True, ""
         return bool(self.tokens) and not self.open_brackets
 
@@ -160,7 +162,7 @@ class _StatementBuilder:
 
 
 def indent_column(leading_space: str) -> int:
-    """Return the column that white space leads to."""
+    """Return the column after `leading_space`."""
     column = 0
     for char in leading_space:
         column = (
@@ -179,7 +181,7 @@ def _is_statement_start(tokens: Sequence[Token], index: int) -> bool:
         return False
     if token.text in _STATEMENT_KEYWORDS:
         return True
-    # `from` may go on a `yield` in brackets; with an `import` in the line it cannot.
+    # `from` may continue a `yield` in brackets; with an `import` in the line it cannot.
     return token.text == "from" and any(item.text == "import" for item in _rest_of_line(tokens, index))
 
 

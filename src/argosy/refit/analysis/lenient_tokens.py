@@ -1,8 +1,8 @@
-"""Tokens of Python source that need not be sound: every character is in a token, nothing raises.
+"""A lenient tokenizer for malformed Python source: every character is in a token, nothing raises.
 
-Python's own tokenizer stops at the first fault; what looks at damage has to see past it. A string
-that does not end, ends with its line (a triple-quoted one with the file); a character that no token
-begins with is a token of its own.
+Python's own tokenizer stops at the first error, but the analysis of damage must see past it. An unterminated
+string ends with its line (a triple-quoted one with the file); a character that begins no token is a token of
+its own.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Literal
 import msgspec
 
 TokenKind = Literal[
-    "name", "keyword", "number", "string", "open", "operator", "comment", "newline", "space", "odd"
+    "name", "keyword", "number", "string", "open_string", "operator", "comment", "newline", "space", "unknown"
 ]
 
-# Brackets are of kind "operator"; "open" is a string without an end. A "word" is a name, as most are, that
-# has no quote behind it, and so is looked for before what may begin a string.
+# Brackets are of kind "operator"; "open_string" is a string without an end. A "word" is a name, as most are,
+# without a quote after it, and so is tried before the patterns for strings.
 _PATTERN = re.compile(
     r"""
     (?P<space>(?:[ \t\f]|\\(?:\r\n|\r|\n))+)
@@ -32,23 +32,23 @@ _PATTERN = re.compile(
       | \"(?!\"\")(?:[^\\"\r\n]++|\\(?:\r\n|.))*+\"
       | '(?!'')(?:[^\\'\r\n]++|\\(?:\r\n|.))*+'
     ))
-  | (?P<open>(?:[bft]?r|r[bft]|[bftu])?(?:\"\"\".*|'''.*|\"[^\r\n]*|'[^\r\n]*))
+  | (?P<open_string>(?:[bft]?r|r[bft]|[bftu])?(?:\"\"\".*|'''.*|\"[^\r\n]*|'[^\r\n]*))
   | (?P<number>\.?[0-9](?:e[-+][0-9]|[\w.])*)
   | (?P<name>\w+)
   | (?P<operator>->|:=|\.\.\.|\*\*=?|//=?|>>=?|<<=?|[-+*/%&|^=<>!@]=|[-+*/%&|^=<>@~.,:;()\[\]{}])
-  | (?P<odd>.)
+  | (?P<unknown>.)
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 
 _KEYWORDS = frozenset(keyword.kwlist)
 _LINE_END = re.compile(r"\r\n|\r|\n")
-# What may hold a line end.
-_MULTILINE_KINDS = frozenset({"newline", "string", "open", "space"})
+# Kinds of tokens that may contain line ends.
+_MULTILINE_KINDS = frozenset({"newline", "string", "open_string", "space"})
 
 
 class Token(msgspec.Struct, frozen=True):
-    """One token. start, end: offsets into the text, in characters. line: counted from 1; column: from 0."""
+    """One token. start, end: offsets into the text, in characters. line: from 1. column: from 0."""
 
     kind: TokenKind
     text: str
@@ -62,11 +62,11 @@ class Token(msgspec.Struct, frozen=True):
 
     @property
     def is_code(self) -> bool:
-        """Return whether a statement may consist of this; space, line ends and comments are none."""
+        """Return whether a statement may consist of this; space, line ends and comments are excluded."""
         return self.kind not in ("space", "newline", "comment")
 
 
-# A proof looks at the two texts of a step, and the next step begins with the second of them.
+# A check reads the two texts of a step, and the next step begins with the second of them.
 @functools.lru_cache(maxsize=8)
 def tokenize_leniently(text: str) -> tuple[Token, ...]:
     """Return the tokens of `text`, which they cover without a gap."""

@@ -1,7 +1,7 @@
-"""What a file names of pyzmq, whatever it calls it: contexts, kinds of sockets, options.
+"""Resolves what names of a file mean in pyzmq, however imported: contexts, types of sockets, options.
 
-A name counts when an import leads it to pyzmq. One that other statements bind as well (`zmq = None`
-where the import fails), or that comes by `from zmq import *`, counts too, and is told as not sure.
+A name counts if an import resolves it to pyzmq. A name that other statements bind as well (`zmq = None` if
+the import fails), or that comes from `from zmq import *`, counts too, and is marked as not sure.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ CONTEXT_FUNCTION = "argosy.wire.context"
 
 
 def can_reference_pyzmq(data: bytes) -> bool:
-    """Return whether a source can name anything of pyzmq."""
+    """Return whether a source can contain a name of pyzmq."""
     return b"zmq" in data
 
 
 def is_shared_context(file: PythonFile, node: ast.expr, scope: NameScope) -> bool:
-    """Return whether `node` is `zmq.Context.instance()`, the one that all of a process share."""
+    """Return whether `node` is `zmq.Context.instance()`, the context that the process shares."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -34,13 +34,13 @@ def is_shared_context(file: PythonFile, node: ast.expr, scope: NameScope) -> boo
 
 
 def resolve_constant(file: PythonFile, node: ast.expr, scope: NameScope) -> str:
-    """Return what of pyzmq `node` names, without the package: `REQ`, `Context`; else empty."""
+    """Return the name in pyzmq of `node`, without the package: `REQ`, `Context`; else empty."""
     found = resolve_name(file, node, scope)
     return found[0].rpartition(".")[2] if found else ""
 
 
 def resolve_name(file: PythonFile, node: ast.expr, scope: NameScope) -> tuple[str, bool] | None:
-    """Return the name in full of what `node` takes from pyzmq, and whether imports alone say so."""
+    """Return the full name of what `node` takes from pyzmq, and whether imports alone determine it."""
     origin = file.origin(node, scope)
     if origin is not None:
         return (origin.name, origin.is_only_binding) if origin.name.startswith("zmq.") else None
@@ -55,7 +55,7 @@ def resolve_name(file: PythonFile, node: ast.expr, scope: NameScope) -> tuple[st
     origins = [binding.origin for binding in owner.bindings[first]]
     if rest and any(name == "zmq" or name.startswith("zmq.") for name in origins):
         return f"zmq.{rest}", False
-    # Of one name that imports bind to different things, one of them pyzmq's.
+    # For a name that imports bind to different things, one of them pyzmq's.
     pyzmq_origin = next((name for name in origins if name.startswith("zmq.")), "")
     return (pyzmq_origin, False) if pyzmq_origin and not rest else None
 

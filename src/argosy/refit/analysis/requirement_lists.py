@@ -1,8 +1,9 @@
-"""Which files of a tree each list of requirements is for.
+"""Decides which files of a tree each list of requirements applies to.
 
-A requirements file that a Dockerfile installs is for what that image holds. Any other is for the nearest
-folder, its own or one above, whose files use a third of it, with what these import of the tree; else for the
-whole tree. What cannot be told makes it larger: then nothing is called unused that may be needed.
+A requirements file that a Dockerfile installs applies to the files of that image. Any other applies to the
+nearest directory, its own or a parent, whose files use a third of it, with the files of the tree that these
+import; else to the whole tree. Unknown cases extend the set: then nothing is called unused that may be
+needed.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ _MIN_SHARE_DIVISOR = 3
 class RequirementList(msgspec.Struct, frozen=True):
     """One list of requirements.
 
-    path: of its file. files: Python files that it is for. included: the lists that it names, and theirs.
-    is_image: it is a Dockerfile; is_whole: what it installs is all that is in its image, and it takes named
-    parts of the tree, not everything.
+    path: of its file. files: the Python files that it applies to. includes: the lists that it includes,
+    transitively.
+    is_dockerfile: it is a Dockerfile. is_self_contained: everything in its image is installed by it, and it
+    copies named parts of the tree, not everything.
     """
 
     path: str
@@ -55,9 +57,15 @@ class _RequirementListFinder:
         self.includes: dict[str, list[str]] = {}
 
     def find(self) -> tuple[RequirementList, ...]:
-        dockerfiles = {path: held for path, held in self.installs.items() if held.copies is not None}
-        contexts = {path: find_build_context(self.tree, path, held) for path, held in dockerfiles.items()}
-        image_files = {path: self.files_in_image(contexts[path], held) for path, held in dockerfiles.items()}
+        dockerfiles = {
+            path: installs for path, installs in self.installs.items() if installs.copies is not None
+        }
+        contexts = {
+            path: find_build_context(self.tree, path, installs) for path, installs in dockerfiles.items()
+        }
+        image_files = {
+            path: self.files_in_image(contexts[path], installs) for path, installs in dockerfiles.items()
+        }
         for path, installs in self.installs.items():
             for name in installs.requirements.includes:
                 targets = self.resolve_include(path, contexts.get(path), installs, name)
@@ -70,13 +78,13 @@ class _RequirementListFinder:
         return tuple(
             RequirementList(
                 path,
-                held.requirements,
+                installs.requirements,
                 files[path],
                 self.all_includes(path),
                 path in dockerfiles,
-                held.has_plain_base and image_files.get(path) != frozenset(self.python_files),
+                installs.has_plain_base and image_files.get(path) != frozenset(self.python_files),
             )
-            for path, held in self.installs.items()
+            for path, installs in self.installs.items()
         )
 
     def all_includes(self, path: str) -> tuple[str, ...]:
@@ -104,7 +112,7 @@ class _RequirementListFinder:
                 renamed = len(copy.sources) == 1 and posixpath.basename(copy.target) == base
                 if named or renamed:
                     found.append(join_context(context, source))
-        # With the whole context copied it lies where it lay.
+        # With the whole context copied, the file keeps its path.
         return found or [join_context(context, name)]
 
     def covered_files(
@@ -131,7 +139,7 @@ class _RequirementListFinder:
         return found
 
     def nearest_users(self, path: str) -> frozenset[str]:
-        """Return the files of the nearest folder above a list that uses a third of it, and their closure."""
+        """Return the files of the nearest parent directory that uses a third of a list, and their imports."""
         names = [item.name for item in self.installs[path].requirements.packages]
         directory = posixpath.dirname(path)
         while directory:
@@ -145,7 +153,7 @@ class _RequirementListFinder:
         return frozenset(self.python_files)
 
     def files_in_image(self, context: str, installs: FileInstalls) -> frozenset[str]:
-        """Return the files that an image holds; all of them where that cannot be told."""
+        """Return the files that an image contains; all files if unknown."""
         sources = [source for copied in installs.copies or () for source in copied.sources]
         if not sources or any("$" in source for source in sources):
             return frozenset(self.python_files)
@@ -155,7 +163,7 @@ class _RequirementListFinder:
         return frozenset(found) or frozenset(self.python_files)
 
     def import_closure(self, paths: Iterable[str]) -> frozenset[str]:
-        """Return files with those of the tree's own packages that they import, and so on."""
+        """Return files with those that they import from the tree, transitively."""
         found: set[str] = set()
         pending = list(paths)
         while pending:
@@ -165,7 +173,7 @@ class _RequirementListFinder:
             found.add(path)
             imported = self.imported.get(path)
             for item in imported.packages if imported is not None else ():
-                pending += [home for home in self.files_by_name.get(item.top_module, ()) if home not in found]
+                pending += [path for path in self.files_by_name.get(item.top_module, ()) if path not in found]
         return frozenset(found)
 
 
@@ -175,7 +183,7 @@ def local_top_modules(tree: SourceTree) -> frozenset[str]:
 
 
 def _files_by_import_name(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Return the files by each name that an import may reach them by: their own, or a folder's above."""
+    """Return the files by each name that an import may use: their own, or a parent directory's."""
     found: dict[str, list[str]] = {}
     for path in paths:
         parts = path.removesuffix(".py").split("/")
@@ -185,7 +193,7 @@ def _files_by_import_name(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def find_build_context(tree: SourceTree, path: str, installs: FileInstalls) -> str:
-    """Return the folder that a Dockerfile is built from: the nearest that has most of its sources."""
+    """Return the build context of a Dockerfile: the nearest directory that has most of its sources."""
     sources = [source for copied in installs.copies or () for source in copied.sources if "$" not in source]
     best_directory, best_count = posixpath.dirname(path), -1
     directory = best_directory
@@ -196,7 +204,7 @@ def find_build_context(tree: SourceTree, path: str, installs: FileInstalls) -> s
         if count > best_count:
             best_directory, best_count = directory, count
         if not directory:
-            # Without a source of its own name, a context is the root: there its tree is.
+            # Without sources of its own, the build context is the root of the tree.
             return best_directory if best_count > 0 else ""
         directory = posixpath.dirname(directory)
 
@@ -208,7 +216,7 @@ def join_context(context: str, source: str) -> str:
 
 
 def files_within(paths: Collection[str], location: str) -> list[str]:
-    """Return the files that a place holds: a folder, a file, or what fits a glob."""
+    """Return the files at a location: in a directory, a file itself, or those that match a glob."""
     if any(char in location for char in "*?["):
         return [
             path
@@ -221,7 +229,7 @@ def files_within(paths: Collection[str], location: str) -> list[str]:
 def find_imported_modules(
     imported: Mapping[str, ExternalImports], files: Iterable[str]
 ) -> tuple[set[str], set[str]]:
-    """Return the modules that some files import, and those that their texts name besides."""
+    """Return the modules that some files import, and those that their strings name."""
     top_modules: set[str] = set()
     modules_in_text: set[str] = set()
     for path in files:

@@ -1,4 +1,4 @@
-"""How long the sockets of one function live: whether they are closed on every way out of it."""
+"""The lifetime of sockets in one function: whether they are closed on every exit."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from argosy.refit.core.source_file import PythonFile
 
 LoopNode = ast.While | ast.For | ast.AsyncFor
 _SCOPE_NODES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.Module, ast.ClassDef)
-# A connect fails only for an address that is none.
+# A connect fails only for an invalid address.
 _FAILING_METHODS = RECEIVE_METHODS | SEND_METHODS | {"bind", "poll"}
 
 
 def find_leaking_exits(file: PythonFile, sockets: FileSockets, place: SocketPlace) -> list[OpenExit] | None:
-    """Return the ways out of its function that leave a local socket open, None where that cannot be told.
+    """Return the exits of its function that leave a local socket open, None if they cannot be determined.
 
-    Told is what its own operations may raise; that anything else fails is not counted.
+    Only exceptions of the socket's own operations are considered.
     """
     node = place.owner.node
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -35,7 +35,7 @@ def find_leaking_exits(file: PythonFile, sockets: FileSockets, place: SocketPlac
     for creation in place.creations:
         if creation.scope is not place.owner or is_closed_by_with(file, creation.call):
             return None
-        events[creation.call] = "make"
+        events[creation.call] = "create"
         for call, event in _context_events(file, sockets, creation):
             if event is None:
                 return None
@@ -53,20 +53,23 @@ def _event_of(use: SocketUse) -> tuple[ast.AST, SocketEvent] | None:
         return (use.call, "use") if use.method in _FAILING_METHODS else None
     if use.kind == "with":
         return use.node, "close"
-    is_escaping = use.kind in ("hold", "pass") or (use.kind == "bare" and use.method in ("close", "__exit__"))
-    return (use.node, "give") if is_escaping else None
+    is_escaping = use.kind in ("escape", "argument") or (
+        use.kind == "attribute" and use.method in ("close", "__exit__")
+    )
+    return (use.node, "escape") if is_escaping else None
 
 
 def can_be_closed(place: SocketPlace) -> bool:
-    """Return whether anything closes a socket, or may."""
+    """Return whether anything closes a socket, or may close it."""
     return any(
-        use.kind in ("with", "hold", "pass") or (use.kind in ("call", "bare") and use.method == "close")
+        use.kind in ("with", "escape", "argument")
+        or (use.kind in ("call", "attribute") and use.method == "close")
         for use in place.uses
     )
 
 
 def is_closed_by_with(file: PythonFile, call: ast.Call) -> bool:
-    """Return whether a `with` closes what a call makes."""
+    """Return whether a `with` closes the result of a call."""
     parent = file.parent(call)
     if isinstance(parent, ast.Call):
         parent = file.parent(parent)
@@ -74,7 +77,7 @@ def is_closed_by_with(file: PythonFile, call: ast.Call) -> bool:
 
 
 def iter_enclosing_loops(file: PythonFile, node: ast.AST) -> Iterator[LoopNode]:
-    """Yield the loops of its function that a node stands in, from the inside out."""
+    """Yield the loops of its function that contain a node, from the inside out."""
     for ancestor in file.ancestors(node):
         if isinstance(ancestor, _SCOPE_NODES):
             return

@@ -1,7 +1,7 @@
-"""The sockets of one file: where each is kept, how it was made, and everything that is done to it.
+"""The sockets of one file: where each is stored, how it was created, and all uses of it.
 
-A socket is known by the place that it is kept in: a local name, a name of the module, an attribute of
-`self`. What is kept elsewhere (in a list, in a dict) has no place, and no rule speaks of it.
+A socket is identified by the place that stores it: a local variable, a module variable, an attribute of
+`self`. Sockets stored elsewhere (in a list, in a dict) have no place and are not analyzed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from argosy.refit.core.source_file import PythonFile
 from argosy.source import control_flow
 from argosy.source.name_scopes import NameScope
 
-UseKind = Literal["call", "bare", "option", "poll", "test", "with", "pass", "hold", "store"]
+UseKind = Literal["call", "attribute", "option", "poll", "test", "with", "argument", "escape", "assign"]
 
 SELF_NAMES = ("self", "cls")
 OPENING_METHODS = frozenset({"bind", "connect", "bind_to_random_port"})
@@ -36,10 +36,10 @@ _OPTION_SETTERS = frozenset(
 class SocketUse(msgspec.Struct, frozen=True):
     """One place that names a socket.
 
-    kind: what becomes of it. call: a method is called (`method`, `call`); bare: a method or attribute is
-    taken (`method`); option: an attribute is set (`method`); poll: a poller gets it; test: its truth or
-    identity is asked for; with: a `with` closes it; pass: something else gets it; hold: it is stored under
-    another name, returned, yielded; store: the place itself gets another value, or none.
+    kind: the kind of use. call: a method is called (`method`, `call`); attribute: a method or attribute is
+    read (`method`); option: an attribute is set (`method`); poll: it is passed to a poller; test: its truth
+    or identity is tested; with: a `with` closes it; argument: it is passed to another call; escape: it is
+    stored under another name, returned, yielded; assign: the place itself is assigned another value, or none.
     """
 
     node: ast.expr
@@ -54,9 +54,10 @@ class SocketUse(msgspec.Struct, frozen=True):
 
 
 class SocketCreation(msgspec.Struct, frozen=True):
-    """One call that makes a socket. type: such as `REQ`, empty where it is not written.
+    """One call that creates a socket.
 
-    context: the expression that makes it, None for `zmq.Socket(...)`.
+    socket_type: such as `REQ`, empty if it is not literal. context: the expression of its context, None for
+    `zmq.Socket(...)`.
     """
 
     call: ast.Call
@@ -66,9 +67,9 @@ class SocketCreation(msgspec.Struct, frozen=True):
 
 
 class SocketPlace:
-    """What keeps a socket or a context: a name or an attribute of self.
+    """What stores a socket or a context: a variable or an attribute of self.
 
-    owner: the scope that binds the name; for an attribute the class. name: such as `sock` or `self.sock`.
+    owner: the scope that binds the variable; for an attribute the class. name: such as `sock` or `self.sock`.
     """
 
     def __init__(self, owner: NameScope, name: str) -> None:
@@ -83,18 +84,18 @@ class SocketPlace:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a name of one function."""
+        """Whether it is a local variable of a function."""
         return self.owner.kind == "function"
 
     @property
     def socket_types(self) -> set[str]:
-        return {making.socket_type for making in self.creations}
+        return {creation.socket_type for creation in self.creations}
 
     def calls_to(self, *methods: str) -> list[SocketUse]:
         return [use for use in self.uses if use.kind == "call" and use.method in methods]
 
     def has_option(self, name: str, file: PythonFile) -> bool:
-        """Return whether an option is set anywhere, by whichever way pyzmq has."""
+        """Return whether an option is set anywhere, in any way that pyzmq offers."""
         return any(is_option_set_by(use, name, file) for use in self.uses)
 
 
@@ -112,8 +113,8 @@ def is_option_set_by(use: SocketUse, name: str, file: PythonFile) -> bool:
 class FileSockets:
     """All sockets and contexts of a file.
 
-    sockets: by place. contexts: places that keep a context, by (owner, name). loose: sockets that are made
-    and kept in no place.
+    sockets: by place. contexts: places that store a context, by (owner, name). unplaced: sockets that are
+    created and stored in no place.
     """
 
     def __init__(self, file: PythonFile) -> None:
@@ -135,17 +136,17 @@ class FileSockets:
         return list(self._contexts.values())
 
     def context_of(self, creation: SocketCreation) -> SocketPlace | None:
-        """Return the place of the context that made a socket, where that is in this file."""
+        """Return the place of the context that a socket was created from, if it is in this file."""
         return None if creation.context is None else self.context_at(creation.context, creation.scope)
 
     def context_at(self, node: ast.expr, scope: NameScope) -> SocketPlace | None:
-        """Return the place that an expression names, where a context is kept in it."""
+        """Return the place that an expression names, if a context is stored in it."""
         key = _place_key(node, scope)
         return self._contexts.get(key) if key else None
 
     def all_creations(self) -> list[SocketCreation]:
-        """Return every call that makes a socket."""
-        return [making for place in self.sockets for making in place.creations] + self.unplaced
+        """Return every call that creates a socket."""
+        return [creation for place in self.sockets for creation in place.creations] + self.unplaced
 
     def _find_contexts(self) -> None:
         calls = [(site.call, site.scope) for site in self.own_contexts]
@@ -174,7 +175,7 @@ class FileSockets:
                 place.creations.append(creation)
 
     def _socket_creation(self, call: ast.Call, scope: NameScope) -> SocketCreation | None:
-        """Return a call as one that makes a socket: by the type that it names, or by its context."""
+        """Return a call as a socket creation: known by the type that it names, or by its context."""
         func = call.func
         if not (isinstance(func, ast.Attribute) and func.attr in ("socket", "Socket")):
             return None
@@ -200,7 +201,7 @@ _CANONICAL_TYPES = {"XREQ": "DEALER", "XREP": "ROUTER"}
 
 
 def find_sockets(file: PythonFile) -> FileSockets:
-    """Return the sockets of a file; computed once for all that ask."""
+    """Return the sockets of a file; cached per file."""
     return file.compute_once(FileSockets)
 
 
@@ -214,7 +215,7 @@ def _keyword_argument(call: ast.Call, name: str) -> ast.expr | None:
 
 
 def _assigned_places(file: PythonFile, node: ast.expr, scope: NameScope) -> Iterator[tuple[NameScope, str]]:
-    """Yield the places that the value of `node` is put in by the statement around it."""
+    """Yield the places that the statement around `node` assigns its value to."""
     inner: ast.AST = node
     parent = file.parent(node)
     while isinstance(parent, ast.BoolOp | ast.IfExp | ast.NamedExpr | ast.Await):
@@ -299,37 +300,37 @@ def _add_name_uses(file: PythonFile, place: SocketPlace) -> None:
 
 
 def _classify_use(file: PythonFile, node: ast.Name | ast.Attribute, scope: NameScope) -> SocketUse:
-    """Return a use as what is around it makes it."""
+    """Return a use, classified by the code around it."""
     parent = file.parent(node)
     if not isinstance(node.ctx, ast.Load):
-        return SocketUse(node, scope, "store")
+        return SocketUse(node, scope, "assign")
     if isinstance(parent, ast.Attribute):
         grandparent = file.parent(parent)
         if not isinstance(parent.ctx, ast.Load):
             return SocketUse(node, scope, "option", parent.attr)
         if isinstance(grandparent, ast.Call) and grandparent.func is parent:
             return SocketUse(node, scope, "call", parent.attr, grandparent)
-        return SocketUse(node, scope, "bare", parent.attr)
+        return SocketUse(node, scope, "attribute", parent.attr)
     if isinstance(parent, ast.Call):
         return _classify_argument(file, node, scope, parent)
     return SocketUse(node, scope, _classify_value_use(file, node, parent))
 
 
 def _classify_value_use(file: PythonFile, node: ast.expr, parent: ast.AST | None) -> UseKind:
-    """Return what becomes of a socket's value where neither a method nor a call takes it."""
+    """Return the use of a socket's value that is neither a method access nor an argument."""
     grandparent = file.parent(parent) if parent is not None else None
     if isinstance(parent, ast.withitem):
         return "with"
     if isinstance(parent, ast.IfExp):
-        return "test" if node is parent.test else "hold"
+        return "test" if node is parent.test else "escape"
     if isinstance(parent, ast.Subscript):
-        return "test" if node is parent.slice else "hold"
+        return "test" if node is parent.slice else "escape"
     if isinstance(parent, ast.BoolOp):
         is_test = isinstance(grandparent, ast.If | ast.While | ast.UnaryOp | ast.BoolOp)
-        return "test" if is_test or node is not parent.values[-1] else "hold"
+        return "test" if is_test or node is not parent.values[-1] else "escape"
     if isinstance(parent, ast.List | ast.Tuple) and _is_select_call(grandparent):
         return "poll"
-    return "test" if isinstance(parent, _TEST_NODES) else "hold"
+    return "test" if isinstance(parent, _TEST_NODES) else "escape"
 
 
 def _classify_argument(file: PythonFile, node: ast.expr, scope: NameScope, call: ast.Call) -> SocketUse:
@@ -341,7 +342,7 @@ def _classify_argument(file: PythonFile, node: ast.expr, scope: NameScope, call:
         return SocketUse(node, scope, "test", name, call)
     if name in ("closing", "enter_context", "push"):
         return SocketUse(node, scope, "with", name, call)
-    return SocketUse(node, scope, "pass", name, call)
+    return SocketUse(node, scope, "argument", name, call)
 
 
 _TEST_NODES = (ast.Compare, ast.UnaryOp, ast.If, ast.While, ast.Assert, ast.Expr)

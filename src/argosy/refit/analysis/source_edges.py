@@ -1,8 +1,8 @@
-"""The edges that the sources of a fleet state: whom each agent's code asks by name or by port.
+"""Edges in the sources of a fleet: which agents each agent's code contacts, by name or by port.
 
-An edge is *written* where the agent's own script, or its own class, hands another's name or port to
-what connects or asks. What stands in files and bases that several agents share may be another's:
-it makes no edge, and only keeps a declared one from being called unused.
+An edge is *written* if the agent's own script, or its own class, passes another agent's name or port to a
+call that connects or sends. Files and bases that several agents share may refer to the peers of others: they
+make no edge, and only keep a declared edge from being called unused.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class SourceLocation(msgspec.Struct, frozen=True):
     column: int
 
     def display(self) -> str:
-        """Return `file:line:column`, as short as it goes from here."""
+        """Return `file:line:column`, relative to the current directory if that is shorter."""
         return f"{format_path_str(self.path)}:{self.line}:{self.column}"
 
 
 class SourceEdges(msgspec.Struct, frozen=True):
-    """What the sources tell. edges: (agent, other) to the places.
+    """The edges in the sources. edges: (agent, other) to the places.
 
-    named: edges that may be meant somewhere in what the agent loads or is given. unread: agents of which
-    not all files could be read, so that nothing can be said to be missing.
+    possible_edges: edges that something the agent loads or is given may mean. unreadable_agents: agents of
+    which not all files could be read, so that no edge of theirs can be called missing.
     """
 
     edges: dict[AgentEdge, tuple[SourceLocation, ...]]
@@ -52,7 +52,7 @@ class SourceEdges(msgspec.Struct, frozen=True):
     unreadable_agents: frozenset[str]
 
     def is_untraced(self, edge: AgentEdge) -> bool:
-        """Return whether everything that the agent loads was read, and none of it means the other."""
+        """Return whether everything that the agent loads was read, and nothing in it refers to the other."""
         return (
             edge not in self.edges
             and edge not in self.possible_edges
@@ -68,8 +68,8 @@ def find_source_edges(
 ) -> SourceEdges:
     """Return the edges in the sources of all agents; reads files, runs nothing.
 
-    variables: the environment that agents inherit. shelf, read: what knows the files and what they say, by
-    their absolute paths, where somebody has read them already.
+    variables: the environment that agents inherit. source_cache, read_references: caches of the source files
+    and their references, by absolute path.
     """
     reader = _EdgeReader(fleet, read_references or read_peer_references)
     source_cache = source_cache or AgentSourceCache(os.path.dirname(fleet.path), variables)
@@ -88,7 +88,7 @@ def find_source_edges(
 
 
 class _EdgeReader:
-    """Reads what files say of others; each file once."""
+    """Reads the references to other agents in files, each file once."""
 
     def __init__(self, fleet: Fleet, read_references: Callable[[str], PeerReferences | None]) -> None:
         self._fleet = fleet
@@ -102,13 +102,13 @@ class _EdgeReader:
                     self._agents_by_port.setdefault(port, []).append(agent.name)
 
     def is_fully_read(self, sources: AgentSources) -> bool:
-        """Return whether every file of an agent is there and parses."""
+        """Return whether every file of an agent exists and parses."""
         if sources.import_graph is None:
             return False
         return not any(isinstance(node.facts, Unparsed) for node in sources.import_graph.nodes.values())
 
     def iter_edges(self, agent: AgentSpec, sources: AgentSources) -> Iterator[tuple[str, SourceLocation]]:
-        """Yield (other, place) for each time that the agent's own code reaches another."""
+        """Yield (other, location) for each time that the agent's own code contacts another."""
         for node in _own_module_nodes(sources):
             references = self._cached_references(node.path)
             for reference in references.references if references else ():
@@ -117,7 +117,7 @@ class _EdgeReader:
                     yield from ((other, location) for other in self._referenced_agents(agent, reference))
 
     def possible_peers(self, agent: AgentSpec, sources: AgentSources) -> set[str]:
-        """Return whom anything that the agent loads, or is given, might mean."""
+        """Return the agents that anything the agent loads, or is given, may refer to."""
         words = {word for text in (*agent.args, *agent.env.values()) for word in _split_words(text)}
         found = self._fleet.agents.keys() & words
         for path in sources.import_graph.nodes if sources.import_graph else ():
@@ -125,7 +125,7 @@ class _EdgeReader:
         return found - {agent.name}
 
     def _possible_peers_in(self, path: str) -> frozenset[str]:
-        """Return the agents whose name or port is somewhere in a file; many agents load the same ones."""
+        """Return the agents whose name or port occurs in a file; cached, as agents share files."""
         if path not in self._possible_by_path:
             references = self._cached_references(path)
             found: set[str] = set()
@@ -137,7 +137,7 @@ class _EdgeReader:
         return self._possible_by_path[path]
 
     def _referenced_agents(self, agent: AgentSpec, reference: PeerReference) -> list[str]:
-        """Return the agents that a mention means; a port of two machines means the one on the agent's own."""
+        """Return the agents that a reference means; of a port on two machines, the one on the agent's own."""
         if reference.port is None:
             known = reference.text in self._fleet.agents and reference.text != agent.name
             return [reference.text] if known else []
@@ -152,7 +152,7 @@ class _EdgeReader:
 
 
 def read_peer_references(path: str) -> PeerReferences | None:
-    """Return what a file says of others, None for one that cannot be read."""
+    """Return the references in a file, None if it cannot be read."""
     source = read_source(path)
     with pause_gc():
         parsed = parse(source, is_compiled=False) if isinstance(source, SourceText) else None
@@ -176,10 +176,10 @@ def _split_words(text: str) -> list[str]:
 
 
 def describe_undeclared_edge(agent: str, other: str, evidence: Iterable[str]) -> str:
-    """Return the message for an edge that the fleet file does not have."""
+    """Return the message for an edge that the fleet file does not declare."""
     return f"`{agent}` talks to `{other}` ({', '.join(evidence)}) and declares neither a need nor a want"
 
 
 def describe_unused_edge(agent: str, other: str, kind: str, traces: Iterable[str]) -> str:
-    """Return the message for an edge of which nobody has a trace. kind: needs or wants."""
+    """Return the message for a declared edge without a trace. kind: needs or wants."""
     return f"`{agent}` {kind} `{other}`, and {' and '.join(traces)}"

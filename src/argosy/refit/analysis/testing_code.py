@@ -1,4 +1,4 @@
-"""Which files test: addresses in them are made up, and lead to nobody's machine."""
+"""Recognizes test files: addresses in them are made up, and belong to no machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _TEST_LIBRARIES = frozenset({"pytest", "unittest", "hypothesis"})
 
 
 def is_test_file(file: PythonFile) -> bool:
-    """Return whether a file tests: by its folder, its name, or the tools that it imports.
+    """Return whether a file is a test: by its directory, its name, or the tools that it imports.
 
-    A script that is called `test_…` and has a main block is run by hand against machines that are there.
+    A script that is called `test_…` and has a main block is run by hand against real machines, and is not a
+    test.
     """
     return file.compute_once(_detect_test_file)
 

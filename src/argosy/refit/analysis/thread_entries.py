@@ -1,8 +1,8 @@
-"""Which functions of a file run in threads of their own, and what each of them reaches.
+"""The functions of a file that run in threads of their own, and what each of them calls.
 
-A group is a class with its methods, or the module with its functions. Its callers' threads count as one,
-`main`: the public methods that no other of the group calls, and what these reach. Each function that is
-handed to a thread, a timer, an executor or a callback that another thread calls is one more.
+A group is a class with its methods, or the module with its functions. The threads of its callers count as
+one, `main`: the public methods that no other of the group calls, and what these call. Each function that is
+passed to a thread, a timer, an executor or a callback that runs in another thread is one more thread.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from argosy.source.name_scopes import NameScope
 
 MAIN_THREAD = "main"
 _THREAD_CLASSES = frozenset({"threading.Thread", "threading.Timer", "multiprocessing.pool.ThreadPool"})
-# Libraries that call back in a thread of their own.
+# Libraries that run callbacks in a thread of their own.
 _CALLBACK_LIBRARIES = ("sounddevice.", "pyaudio.", "watchdog.", "pynput.", "paho.", "schedule.")
 _ROUTE_DECORATORS = frozenset({"route", "get", "post", "put", "delete"})
 
 
 class ThreadEntry(msgspec.Struct, frozen=True):
-    """One entry into a group from a thread: the function that it begins with, and the line that starts it."""
+    """One thread that enters a group: the function that it begins with, and the line that starts it."""
 
     name: str
     line: int
@@ -62,7 +62,7 @@ class FunctionGroup:
         return ""
 
     def reachable_from(self, start: str) -> set[str]:
-        """Return the functions that run when one is called, itself included; not those of other threads."""
+        """Return the functions that run when `start` is called, with itself; not those of other threads."""
         found, pending = {start}, [start]
         while pending:
             for name in self.calls.get(pending.pop(), ()):
@@ -72,7 +72,7 @@ class FunctionGroup:
         return found
 
     def functions_by_thread(self) -> Mapping[str, set[str]]:
-        """Return by thread what runs in it: each by its first function, and `main`."""
+        """Return what runs in each thread: each thread by its first function, and `main`."""
         by_thread = {name: self.reachable_from(name) for name in self.threads}
         called = set().union(*self.calls.values()) if self.calls else set()
         roots = [
@@ -90,7 +90,7 @@ class FunctionGroup:
 
 
 def find_threaded_groups(file: PythonFile) -> list[FunctionGroup]:
-    """Return the groups of a file that have threads; computed once for all that ask."""
+    """Return the groups of a file that have threads; cached per file."""
     return file.compute_once(_find_groups)
 
 
@@ -106,7 +106,7 @@ def _find_groups(file: PythonFile) -> list[FunctionGroup]:
 
 
 def _find_thread_starts(file: PythonFile) -> Iterator[tuple[NameScope, str, int]]:
-    """Yield each function that a thread begins with: its group, its name, the line that hands it over."""
+    """Yield each function that a thread begins with: its group, its name, the line that starts it."""
     for call, scope in file.nodes(ast.Call):
         for target in _thread_targets(file, call, scope):
             yield from _entry_points(target, scope, call.lineno)
@@ -124,7 +124,7 @@ def _find_thread_starts(file: PythonFile) -> Iterator[tuple[NameScope, str, int]
 
 
 def _thread_targets(file: PythonFile, call: ast.Call, scope: NameScope) -> Iterator[ast.expr]:
-    """Yield the functions that a call hands to another thread."""
+    """Yield the functions that a call passes to another thread."""
     func = call.func
     origin = file.origin(func, scope)
     name = origin.name if origin is not None else control_flow.dotted_name(func)
@@ -177,7 +177,7 @@ def _add_calls(file: PythonFile, group: FunctionGroup) -> None:
 
 
 def _called_function(func: ast.expr, group: FunctionGroup, scope: NameScope) -> str:
-    """Return the function of the group that a call calls, empty for another."""
+    """Return the function of the group that a call calls; empty for any other."""
     if group.owner.kind == "class":
         is_own_method = (
             isinstance(func, ast.Attribute)

@@ -1,4 +1,4 @@
-"""One file through all rewrites, in their order, and before all gates."""
+"""Runs one file through all codemods in order, then through all checks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Located = TypeVar("Located", RewriteSite, RefusedSite, UnusedImport)
 
 
 class CodemodPlan(Protocol):
-    """What a rule wants: its changes, the sites that they migrate, the sites that it leaves and why."""
+    """The result of a codemod: its changes, the sites that they migrate, and the sites that it refuses."""
 
     @property
     def changes(self) -> tuple[Change, ...]: ...
@@ -39,14 +39,17 @@ class CodemodPlan(Protocol):
 
 
 class Codemod(msgspec.Struct, frozen=True):
-    """One kind of rewrite. codes: the findings that it answers. may_hold: a quick look at the bytes."""
+    """One kind of rewrite.
+
+    codes: the findings that it fixes. may_match: a quick test on the bytes of a file.
+    """
 
     codes: tuple[str, ...]
     may_match: Callable[[bytes], bool]
     plan: Callable[[SourceView, TreeIndex], CodemodPlan]
 
 
-# In the order of their application; each sees what the ones before it made.
+# In the order of application; each sees the result of the previous ones.
 CODEMODS: Final[tuple[Codemod, ...]] = (
     Codemod(base_replacement.CODES, base_replacement.may_match, base_replacement.plan_base_replacement),
     Codemod(
@@ -67,12 +70,13 @@ CODEMODS: Final[tuple[Codemod, ...]] = (
 
 
 class FileOutcome(msgspec.Struct, frozen=True):
-    """What comes of one file.
+    """The result for one file.
 
-    after: its bytes then; None when it stays as it is. gates: what each said, empty for
-    passed; empty when nothing was to change. leftovers: imports that nothing uses since, and that stay.
-    unparsed: where and why it does not parse. is_asked: whether any rewrite could have to do with it; one
-    that none could is not even parsed.
+    after: its new bytes; None if it does not change. checks: by check the reason of a failure, empty if it
+    passed; empty if nothing was to change. unused_imports: imports that the rewrite left unused and that are
+    kept.
+    parse_error: where and why the file does not parse. is_relevant: whether any codemod may match the file;
+    other files are not parsed.
     """
 
     path: str
@@ -86,12 +90,12 @@ class FileOutcome(msgspec.Struct, frozen=True):
 
 
 def codemod_codes() -> tuple[str, ...]:
-    """Return the codes of the findings that a refit can answer."""
+    """Return the codes of the findings that a refit can fix."""
     return tuple(code for each in CODEMODS for code in each.codes)
 
 
 def select_codemods(select: Iterable[str]) -> tuple[Codemod, ...]:
-    """Return the rewrites of the codes that begin with one of `select`; of all when it is empty."""
+    """Return the codemods for codes that begin with one of `select`; all codemods if it is empty."""
     prefixes = tuple(select)
     if not prefixes:
         return CODEMODS
@@ -99,7 +103,7 @@ def select_codemods(select: Iterable[str]) -> tuple[Codemod, ...]:
 
 
 def rewrite_file(path: str, data: bytes, index: TreeIndex, codemods: Sequence[Codemod]) -> FileOutcome:
-    """Return what the rewrites and the gates make of one file; writes nothing."""
+    """Return the result of the codemods and checks for one file; writes nothing."""
     relevant = [each for each in codemods if each.may_match(data)]
     if not relevant:
         return FileOutcome(path, is_relevant=False)
@@ -125,10 +129,10 @@ def _rewrite_parsed(path: str, parsed: Parsed, index: TreeIndex, codemods: Seque
             refused += [RefusedSite(site.path, site.line, site.code, reason) for site in sites]
             continue
         migrated += sites
-        # What was asked since the last change has just been planned on the output, and changes nothing.
+        # Codemods after this one were planned on the final output already and change nothing.
         changing = list(codemods[: codemods.index(each) + 1])
         if isinstance(progress.output, Unparsed):
-            break  # the gate `output` tells it
+            break  # the check `output` reports it
     if not progress.steps:
         return FileOutcome(path, refused=tuple(sorted(refused)))
     unused_imports = progress.remove_unused_imports(index)
@@ -149,17 +153,17 @@ def _rewrite_parsed(path: str, parsed: Parsed, index: TreeIndex, codemods: Seque
 
 
 class _FileInProgress:
-    """A file on its way through the rewrites: how it was, how it is, and the steps between."""
+    """A file in the pipeline: its original, its current version, and the steps between."""
 
     def __init__(self, original: SourceView) -> None:
         self.original = original
-        self.view = original  # the last that parses
+        self.view = original  # the last version that parses
         self.output: SourceView | Unparsed = original
         self.steps: list[RewriteStep] = []
-        self._line_shifts: list[LineShifts] = []  # of the lines by each step
+        self._line_shifts: list[LineShifts] = []  # line shifts of each step
 
     def apply(self, changes: tuple[Change, ...]) -> str:
-        """Make changes; return why they cannot be made."""
+        """Apply changes; return the reason if they cannot be applied."""
         before = self.view.parsed
         try:
             source = decode_source(apply_changes(before.source, changes), self.original.path)
@@ -174,7 +178,7 @@ class _FileInProgress:
         return ""
 
     def remove_unused_imports(self, index: TreeIndex) -> tuple[UnusedImport, ...]:
-        """Let the imports go that the steps left without a use; return those that stay."""
+        """Remove the imports that the steps left unused; return those that are kept."""
         if isinstance(self.output, Unparsed):
             return ()
         planned = plan_unused_imports(self.original, self.view, index)
@@ -185,7 +189,7 @@ class _FileInProgress:
         return tuple(sorted(remaining))
 
     def with_original_line(self, item: Located) -> Located:
-        """Return a site or refusal with the line that it has in the file as it is on disk."""
+        """Return a site or refusal with its line in the original file."""
         return msgspec.structs.replace(item, line=self._original_line(item.line))
 
     def _original_line(self, line: int) -> int:

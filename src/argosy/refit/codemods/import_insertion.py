@@ -1,8 +1,8 @@
-"""Where an import has to stand so that the code which needs it always finds it bound.
+"""Finds the position of a new import, so that the code that needs it always finds it bound.
 
-It stands behind an import that this code already needs: whoever gets past that one gets past the
-new one, whatever surrounds the two (a function, a guard, a `try`). Where that one is in a run of
-imports, the new one comes behind the run, if what needs it comes later still.
+The import is inserted after an import that this code already needs: a path that executes that one also
+executes the new one, whatever surrounds the two (a function, a condition, a `try`). If the existing import is
+part of a run of imports, the new one follows the run, provided that its users come later.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def import_after(
 ) -> Insertion:
     """Return the insertion of the import `source` for the nodes that use it.
 
-    anchor: the import statement that these nodes need already, in their module or function.
+    existing_import: the import statement that `users` already need, in their module or function.
     """
     block = view.containing_block(existing_import)
     last = existing_import
@@ -27,14 +27,14 @@ def import_after(
         run = at
         while run + 1 < len(block) and isinstance(block[run + 1], ast.Import | ast.ImportFrom):
             run += 1
-        # A function that stands further down cannot be called while the run is carried out.
+        # A function defined further down cannot be called while the run of imports is executed.
         if all(user.lineno > (block[run].end_lineno or 0) for user in users):
             last = block[run]
     return Insertion(position_of(last), source)
 
 
 def import_at_top(view: SourceView, source: str) -> Insertion:
-    """Return the insertion of the import `source` behind the first imports of the module, before all else."""
+    """Return the insertion of the import `source` after the first imports of the module."""
     body = view.tree.body
     last = None
     for statement in body:
@@ -48,7 +48,7 @@ def import_at_top(view: SourceView, source: str) -> Insertion:
 
 
 def has_import(view: SourceView, source: str) -> bool:
-    """Return whether the module imports `source` on its own before any other code."""
+    """Return whether the module imports `source` as a statement of its own before any other code."""
     for statement in view.tree.body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             if ast.unparse(statement) == source:
@@ -59,7 +59,7 @@ def has_import(view: SourceView, source: str) -> bool:
 
 
 def is_argosy_shadowed(view: SourceView) -> bool:
-    """Return whether the name `argosy` is anything but argosy anywhere in a file."""
+    """Return whether the name `argosy` means anything other than the package anywhere in a file."""
     return any(
         binding.kind != "import" or binding.origin != "argosy"
         for scope in view.module_scope.walk()

@@ -1,4 +1,4 @@
-"""Which file of a project names the packages that it needs, and so has to name argosy now."""
+"""Finds the requirement files that name pyzmq, and so must name argosy after a refit."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _MAX_BYTES: Final = 1_000_000
 
 
 class MissingRequirement(msgspec.Struct, frozen=True):
-    """What to add, and where pyzmq is named without argosy: paths with lines."""
+    """The requirement to add, and the places (path and line) that name pyzmq without argosy."""
 
     specifier: str
     places: tuple[str, ...]
 
 
 def find_missing_requirement(root: str, directories: Iterable[str]) -> MissingRequirement:
-    """Return which requirement the refitted files need, and in which files of `folders` it is missing."""
+    """Return the requirement of refitted files, and the files in `directories` that lack it."""
     places = []
     for directory in sorted(directories):
         for name in _list_directory(os.path.join(root, directory)):

@@ -1,4 +1,4 @@
-"""Other files of the tree, as far as a rewrite of one has to look into them."""
+"""Resolves modules and names to other files of the tree."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from argosy.source.python_source import SourceText, decode_source
 
 
 def module_file(index: TreeIndex, path: str, module: str) -> str:
-    """Return the one file of the tree that a module can be, as `path` names it; empty for none or several."""
+    """Return the one file that a module imported in `path` can be; empty for none or several."""
     found = module_files(index, path, module)
     return found[0] if len(found) == 1 else ""
 
 
 def module_files(index: TreeIndex, path: str, module: str) -> list[str]:
-    """Return the files of the tree that a module can be, as `path` names it."""
+    """Return the files of the tree that a module imported in `path` can be."""
     dots = len(module) - len(module.lstrip("."))
     stem = module[dots:].replace(".", "/")
     if dots:
@@ -32,9 +32,10 @@ def module_files(index: TreeIndex, path: str, module: str) -> list[str]:
 
 
 def reexporting_file(index: TreeIndex, path: str, origin: str, steps: int = 8) -> str:
-    """Return the file of the tree that what `path` takes as `origin` comes from, if that may be pyzmq's.
+    """Return the file of the tree that re-exports `origin` to `path`, if it may be pyzmq's; else empty.
 
-    origin: such as `mine.compat.zmq.Context`, with dots before it for a relative import.
+    origin: such as `mine.compat.zmq.Context`, with leading dots for a relative import.
+    steps: how many re-exports to follow.
     """
     module, names = origin, ""
     while steps and "." in module.lstrip("."):
@@ -54,7 +55,7 @@ def reexporting_file(index: TreeIndex, path: str, origin: str, steps: int = 8) -
 
 @functools.lru_cache(maxsize=64)
 def view_file(path: str, data: bytes) -> SourceView | None:
-    """Return a file as the rewrites see it; None where it does not parse."""
+    """Return a file as codemods see it; None if it does not parse."""
     source = decode_source(data, path)
     parsed = parse(source) if isinstance(source, SourceText) else source
     return SourceView(path, parsed) if isinstance(parsed, Parsed) else None
@@ -63,7 +64,7 @@ def view_file(path: str, data: bytes) -> SourceView | None:
 def find_imported_function(
     view: SourceView, index: TreeIndex, called: ast.expr
 ) -> tuple[SourceView, ast.FunctionDef] | None:
-    """Return the function of a module that `called` certainly is, with its file; None for anything else."""
+    """Return the function of another module that `called` certainly is, with its file; else None."""
     module, _, name = view.resolve_imported_name(called).rpartition(".")
     defining_file = module_file(index, view.path, module) if module else ""
     other_view = view_file(defining_file, index.files[defining_file]) if defining_file else None
@@ -80,7 +81,7 @@ def find_imported_function(
 
 
 def parameter_of(function: ast.FunctionDef, call: ast.Call, argument: ast.expr) -> str:
-    """Return the parameter that takes an argument of a call; empty where that is not plain."""
+    """Return the parameter that receives an argument of a call; empty if that is not certain."""
     if any(isinstance(each, ast.Starred) for each in call.args):
         return ""
     if argument in call.args:

@@ -1,7 +1,7 @@
-"""The tree as one file's rewrite has to know it: who derives from whom, who patches what, who names what.
+"""An index of the tree that codemods use on one file: subclasses, patches by tests, and names.
 
-Made of the bytes of all files by patterns, not of their trees: so it also knows what a file says
-that does not parse, and whatever it takes for a use by mistake only makes a rewrite refuse.
+It is built from the bytes of all files by regular expressions, not by parsing. So it also covers files that
+do not parse, and a false match only leads to a refusal.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from argosy.refit.codemods.a401.fleet_addresses import FleetAddresses
 
 _CLASS: Final = re.compile(rb"^[ \t]*class[ \t]+(\w+)[ \t]*(?:\(([^)]*)\))?[ \t]*:", re.MULTILINE)
 _BASE: Final = re.compile(rb"(\w+)\s*(?:\[[^\]]*\]\s*)?(?:,|$)")
-# What may follow a context's name without doing more with it than opening sockets, ending it, asking for it.
+# Not one of the usual uses of a context: opening sockets, ending it, testing it.
 _UNUSUAL_USE: Final = (
     rb"(?!\s*\.\s*(?:socket|term|destroy|closed)\b)(?!\s*=[^=])(?!\s*:)(?!\s*(?:is|and|or)\b)(?!\w)"
 )
 _OPTION_ACCESS: Final = rb"\s*\.\s*(?:setsockopt|set|linger|max_sockets|sockopts)\b"
-_LOOKED_UP_BY_NAME: Final = rb"\b(?:getattr|attrgetter)\([^()\n]*[\"']%s[\"']"  # by its name
+_LOOKED_UP_BY_NAME: Final = rb"\b(?:getattr|attrgetter)\([^()\n]*[\"']%s[\"']"
 _IMPORTED_FROM: Final = re.compile(rb"from[ \t]+(?:[\w.]*\.)?(\w+)[ \t]+import[ \t]+(\([^)]*\)?|[^(\n]*)")
 _OPENS_SOCKET: Final = rb"\s*\.\s*socket\b"
 _INPROC: Final = b"inproc:"
 _PATCHED_TEXT: Final = re.compile(rb"[\"']([\w.]+)\.(\w+)[\"']")
 _PATCHED_OBJECT: Final = re.compile(rb"(?:patch\.object|setattr)\(\s*([\w.]+)\s*,\s*[\"'](\w+)[\"']")
 _ASSIGNED: Final = re.compile(rb"\b(\w+)\.(zmq|Context)\s*=[^=]")
-_ASSIGNED_QUICK: Final = re.compile(rb"\.(?:zmq|Context)\s*=[^=]")  # a quick look
+_ASSIGNED_QUICK: Final = re.compile(rb"\.(?:zmq|Context)\s*=[^=]")  # for a quick test
 _IN_MODULES: Final = re.compile(
     rb"sys\.modules.{0,80}?[\"'](zmq)(?:\.\w+)*[\"']|[\"'](zmq)[\"'].{0,40}?sys\.modules", re.S
 )
 
 
 class TreeIndex:
-    """What the files of a tree say of each other.
+    """References between the files of a tree.
 
-    files: by their paths relative to the tree's root, with `/`; their bytes. fleet: None without one.
+    files: bytes by path relative to the root of the tree, with `/`. fleet: None if there is none.
     """
 
     def __init__(self, files: Mapping[str, bytes], fleet: Fleet | None = None) -> None:
         self.files = files
         self.fleet = fleet
-        # The bases, by file and name, that this run puts argosy's in the place of.
+        # The base classes, by file and name, that this run replaces by argosy's.
         self.replaced_bases: set[tuple[str, str]] = set()
         self.fleet_addresses = FleetAddresses(fleet) if fleet is not None else None
         self._stems = {_stem(path) for path in files}
@@ -60,10 +60,10 @@ class TreeIndex:
             self._read_classes(path, data)
             self._read_patches(path, data)
 
-    # -- what was read ---------------------------------------------------------------------------
+    # -- queries ---------------------------------------------------------------------------------
 
     def patching_file(self, path: str, name: str) -> str:
-        """Return the file that puts another object under `name` in the module at `path`; empty for none."""
+        """Return the file that replaces `name` in the module at `path`, as tests do by patching; or empty."""
         stem = _stem(path)
         if found := self._patched.get((stem, name)):
             return found
@@ -74,13 +74,13 @@ class TreeIndex:
         return ""
 
     def importing_file(self, path: str, name: str) -> str:
-        """Return a file that takes `name`, or everything, from the module at `path`; empty for none."""
+        """Return a file that imports `name`, or everything, from the module at `path`; empty if none."""
         pattern = re.compile(rb"\A\*|\b" + re.escape(name.encode()) + rb"\b")
         imported = self._imports_of_modules().get(_stem(path).encode(), ())
-        return next((where for where, names in imported if pattern.search(names)), "")
+        return next((path_there for path_there, names in imported if pattern.search(names)), "")
 
     def _imports_of_modules(self) -> Mapping[bytes, list[tuple[str, bytes]]]:
-        """Return what is imported from modules: by a module's last name, the files and the names they say."""
+        """Return the imports from modules: by the module's last name, the files and the imported names."""
         if not self._imports_by_module:
             for other_path, data in self.files.items():
                 for match in _IMPORTED_FROM.finditer(data):
@@ -90,7 +90,7 @@ class TreeIndex:
         return self._imports_by_module
 
     def attribute_accessing_file(self, path: str, name: str) -> str:
-        """Return another file that says `module.name` of the module at `path`, in code or text; or empty."""
+        """Return another file with `module.name` of the module at `path`, in code or text; empty if none."""
         stem, raw = _stem(path).encode(), name.encode()
         access = re.compile(rb"\.\s*" + re.escape(raw) + rb"\b")
         for other_path in self._files_containing(stem):
@@ -102,43 +102,43 @@ class TreeIndex:
         return ""
 
     def _files_containing(self, content: bytes) -> list[str]:
-        """Return the files that have these bytes; one module's are asked for again and again."""
+        """Return the files that contain these bytes; cached, because modules are asked for repeatedly."""
         if content not in self._files_with_word:
-            self._files_with_word[content] = [where for where, data in self.files.items() if content in data]
+            self._files_with_word[content] = [path for path, data in self.files.items() if content in data]
         return self._files_with_word[content]
 
     def unusual_use_file(self, path: str, owner: str, attribute: str) -> str:
-        """Return a file that does more with an attribute of class `owner` than open sockets; empty for none.
+        """Return a file that does more with an attribute of class `owner` than open sockets; empty if none.
 
-        path: where `owner` is defined, which is looked at by other means; here it is the files of its
-        bases and of what derives from it, and any that sets options of such an attribute of an object, or
-        opens a socket of it beside an `inproc:` address. Another class of its name, as in a copy of the
-        file, is none of them.
+        path: the file that defines `owner`; it is checked elsewhere. Checked here are the files of its bases
+        and subclasses, and any file that sets options of such an attribute of an object, or opens a socket of
+        it next to an `inproc:` address. Another class of the same name, as in a copy of the file, is ignored.
         """
-        if where := self._option_setting_file(attribute):
-            return where
+        if other_path := self._option_setting_file(attribute):
+            return other_path
         escaped = re.escape(attribute.encode())
         unusual = re.compile(rb"\b(?:self|cls)\." + escaped + rb"\b" + _UNUSUAL_USE)
         opened = re.compile(rb"\b(?:self|cls)\." + escaped + _OPENS_SOCKET)
         by_name = re.compile(_LOOKED_UP_BY_NAME % escaped)
         return next(
             (
-                home
-                for home in self.family_files(path, owner)
-                if _is_unusual(self.files[home], unusual, opened) or by_name.search(self.files[home])
+                other_path
+                for other_path in self.family_files(path, owner)
+                if _is_unusual(self.files[other_path], unusual, opened)
+                or by_name.search(self.files[other_path])
             ),
             "",
         )
 
     def family_files(self, path: str, owner: str) -> list[str]:
-        """Return the other files that define bases of a class of `path`, or what derives from it.
+        """Return the other files that define bases or subclasses of a class of `path`.
 
-        Another class of its name, as in a copy of the file, is none of them.
+        Another class of the same name, as in a copy of the file, is ignored.
         """
         family = self.family_of(owner)
         if owner not in self._bases.get(owner, ()):
             family.discard(owner)
-        return sorted({home for name in family for home in self.files_defining(name)} - {path})
+        return sorted({file for name in family for file in self.files_defining(name)} - {path})
 
     def unusual_module_use_file(self, path: str, name: str) -> str:
         """Return a file that does more with `name` of the module at `path` than open sockets, or empty."""
@@ -175,27 +175,27 @@ class TreeIndex:
     def family_of(self, owner: str) -> set[str]:
         """Return the names of the classes whose methods may meet in one object with those of a class.
 
-        They are the class, all that derive from it, and all bases of these, such as a mixin's.
+        These are the class, all its subclasses, and all bases of these, such as mixins.
         """
         found = {owner} | _reachable(owner, self._subclasses)
         return found.union(*(_reachable(name, self._bases) for name in found))
 
     def bases_of(self, owner: str) -> set[str]:
-        """Return the names of all bases of a class, as far as the tree names them."""
+        """Return the names of all bases of a class, as far as the tree defines them."""
         return _reachable(owner, self._bases)
 
     def subclasses_of(self, owner: str) -> set[str]:
-        """Return the names of all that derive from a class."""
+        """Return the names of all direct and indirect subclasses of a class."""
         return _reachable(owner, self._subclasses)
 
     def common_bases(self, minimum: int) -> Iterator[tuple[str, str]]:
-        """Yield file and name of the classes that at least so many others name as a base."""
+        """Yield file and name of the classes that at least `minimum` others name as a base."""
         for name, derived in self._subclasses.items():
             if len(derived) >= minimum:
                 yield from ((path, name) for path in self.files_defining(name))
 
     def subclass_count(self, owner: str) -> int:
-        """Return how many classes of the tree name a class as a base of theirs."""
+        """Return how many classes of the tree name a class as their base."""
         return len(self._subclasses.get(owner, ()))
 
     def files_defining(self, name: str) -> set[str]:
@@ -203,14 +203,14 @@ class TreeIndex:
         return self._defining_files.get(name, set())
 
     def files_naming(self, name: str) -> Iterator[str]:
-        """Yield the files in which `word` stands as a word, in code, text or comment."""
+        """Yield the files that contain `name` as a word, in code, text or comments."""
         raw = name.encode()
         pattern = re.compile(rb"\b" + re.escape(raw) + rb"\b")
         for path, data in self.files.items():
             if raw in data and pattern.search(data):
                 yield path
 
-    # -- reading -----------------------------------------------------------------------------------
+    # -- indexing ----------------------------------------------------------------------------------
 
     def _read_classes(self, path: str, data: bytes) -> None:
         for match in _classes(data):
@@ -236,7 +236,10 @@ class TreeIndex:
             self._patched_anywhere += [(path, "zmq"), (path, "Context")]
 
     def _add_patch(self, path: str, target: str, name: str) -> None:
-        """Note that `target.name` is exchanged; a target that is no module's name may be any module."""
+        """Record that `target.name` is replaced.
+
+        If `target` is not the name of a module, it may be any module.
+        """
         if target == "zmq":
             return
         if target in self._stems:
@@ -246,17 +249,17 @@ class TreeIndex:
 
 
 def _is_unusual(data: bytes, unusual: re.Pattern[bytes], opened: re.Pattern[bytes]) -> bool:
-    """Return whether a file does what is odd, or opens sockets for addresses of that context alone."""
+    """Return whether a file matches `unusual`, or opens sockets for `inproc:` addresses."""
     return bool(unusual.search(data) or (_INPROC in data and opened.search(data)))
 
 
 def _aliases_of(data: bytes, name: bytes) -> list[bytes]:
-    """Return what a file calls `name` by `import name as …`."""
+    """Return the names that a file gives to `name` by `import name as …`."""
     return re.findall(rb"\b" + re.escape(name) + rb"[ \t]+as[ \t]+(\w+)", data)
 
 
 def _aliased_names(data: bytes, name: bytes) -> Iterator[bytes]:
-    """Yield what a file says `name` stands for: by `import … as name`, or by `name = …`."""
+    """Yield what a file assigns to `name`, by `import … as name` or by `name = …`."""
     if b" as " + name in data:
         yield from re.findall(rb"\b(\w+)[ \t]+as[ \t]+" + re.escape(name) + rb"\b", data)
     if name + b" =" in data or name + b"=" in data:
@@ -268,7 +271,7 @@ def _aliased_names(data: bytes, name: bytes) -> Iterator[bytes]:
 
 
 def _classes(data: bytes) -> Iterator[re.Match[bytes]]:
-    """Yield what `_CLASS` finds; to look for the word first takes a seventh of looking at each line."""
+    """Yield the matches of `_CLASS`; searching for the word first takes a seventh of the time."""
     at = 0
     end = 0
     while (at := data.find(b"class", at)) >= 0:
@@ -282,7 +285,7 @@ def _classes(data: bytes) -> Iterator[re.Match[bytes]]:
 
 
 def _stem(path: str) -> str:
-    """Return the last name of the module at `path`: for a package's `__init__`, the package's."""
+    """Return the last name of the module at `path`; for an `__init__`, the name of the package."""
     pure = PurePosixPath(path)
     return pure.parent.name if pure.stem == "__init__" else pure.stem
 

@@ -1,4 +1,4 @@
-"""A whole tree through the rewrites: read, plan in several processes, write as one run."""
+"""Runs a whole tree through the codemods: read, plan in several processes, write as one run."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from argosy.refit.transaction.verify import bisect_failures, require_success, ru
 from argosy.source.gc_pause import pause_gc
 
 _BATCH_SIZE: Final = 8
-_SINGLE_PROCESS_LIMIT: Final = 24  # so few files are done before other processes have started
+_SINGLE_PROCESS_LIMIT: Final = 24  # so few files take less time than starting processes
 
 ProgressCallback = Callable[[int, int], None]
 
 
 class RefitReport(msgspec.Struct, frozen=True):
-    """What a refit came to. It closes: sites = migrated + refused, for each code.
+    """The result of a refit. It adds up: sites = migrated + refused, for each code.
 
-    files: how many Python files the tree has. before, after: the files that change, by path.
-    unparsed: the files that a rewrite might have concerned and that do not parse, and why.
-    left_out: files that could not be read, and why. environments: virtual environments, which are nobody's
-    own code. leftovers: imports of changed files that nothing uses since, and that stay. edited: files that
-    somebody changed while a command judged them, so that they stand rewritten and with that change, and what
-    was said of them.
+    files: how many Python files the tree has. before, after: the contents of the changed files, by path.
+    parse_errors: the files that a codemod may concern and that do not parse, with the reason.
+    unreadable: files that could not be read, with the reason. virtual_environments: excluded directories.
+    unused_imports: imports of changed files that the rewrite left unused and that are kept.
+    concurrently_edited: files that were edited while a command verified them, so that they have both the
+    rewrite and the edit, with the command's output.
     """
 
     root: str
@@ -58,14 +58,14 @@ class RefitReport(msgspec.Struct, frozen=True):
     concurrently_edited: Mapping[str, str] = {}
 
     def site_counts(self) -> dict[str, dict[str, int]]:
-        """Return by code how many sites were found to be migrated and how many refused."""
+        """Return by code how many sites were migrated and how many refused."""
         migrated = Counter(site.code for site in self.migrated)
         refused = Counter(item.code for item in self.refused)
         codes = sorted(migrated.keys() | refused.keys())
         return {code: {"migrated": migrated[code], "refused": refused[code]} for code in codes}
 
     def with_refused(self, reasons: Mapping[str, str]) -> RefitReport:
-        """Return the account with some files left as they were, their sites refused for these reasons."""
+        """Return the report with some files unchanged and their sites refused for these reasons."""
         newly_refused = [
             RefusedSite(site.path, site.line, site.code, reasons[site.path])
             for site in self.migrated
@@ -77,7 +77,7 @@ class RefitReport(msgspec.Struct, frozen=True):
             after={path: data for path, data in self.after.items() if path not in reasons},
             migrated=tuple(site for site in self.migrated if site.path not in reasons),
             refused=tuple(sorted([*self.refused, *newly_refused])),
-            leftovers=tuple(item for item in self.unused_imports if item.path not in reasons),
+            unused_imports=tuple(item for item in self.unused_imports if item.path not in reasons),
         )
 
 
@@ -92,8 +92,8 @@ def plan_codemods(
 ) -> RefitReport:
     """Return what a refit of the tree would do; writes nothing.
 
-    fleet: where addresses come from; None refuses the rewrites that need one.
-    processes: how many plan at once (default: as many as there are cores).
+    fleet: the source of addresses; None refuses the rewrites that need one.
+    processes: how many plan in parallel (default: the number of cores).
     """
     started_s = time.perf_counter()
     snapshot = scan_tree(root, (), exclude)
@@ -127,10 +127,10 @@ def plan_codemods(
 
 
 def apply_codemods(report: RefitReport, command: str | None = None) -> RefitReport:
-    """Write what was planned, as one run; return the account of what was really written.
+    """Write a planned refit as one run; return the report of what was actually written.
 
-    command: the project's own, as the last gate; files that it fails with are put back.
-    Raises RefusedError: another refit is at work here. InputError: the command fails before any change.
+    command: the project's own check, run last; files with which it fails are restored.
+    Raises RefusedError: another refit is running here. InputError: the command fails before any change.
     """
     if not report.after:
         return report
@@ -147,7 +147,7 @@ def apply_codemods(report: RefitReport, command: str | None = None) -> RefitRepo
 
 
 def _verify_applied(report: RefitReport, run: Transaction, command: str) -> RefitReport:
-    """Run the project's command over the rewritten tree, and take back what it fails with."""
+    """Run the project's command on the rewritten tree, and restore the files with which it fails."""
     try:
         paths = [entry.path for entry in run.files]
         failing, output, conflicts = _bisect_applied(report, run, command, paths)
@@ -160,13 +160,15 @@ def _verify_applied(report: RefitReport, run: Transaction, command: str) -> Refi
     edited = {path: reason for path, reason in reasons.items() if path in run.applied}
     report = report.with_refused({path: reason for path, reason in reasons.items() if path not in edited})
     counts = (len(report.after) - len(edited.keys() & set(failing)), len(failing))
-    return msgspec.structs.replace(report, gates={**report.checks, "verify": counts}, edited=edited)
+    return msgspec.structs.replace(
+        report, checks={**report.checks, "verify": counts}, concurrently_edited=edited
+    )
 
 
 def _bisect_applied(
     report: RefitReport, run: Transaction, command: str, paths: list[str]
 ) -> tuple[list[str], dict[str, str], list[Conflict]]:
-    """Return the guilty files, what was said of each, and files that somebody else changed meanwhile."""
+    """Return the failing files with the command's output, and the files edited concurrently."""
     last_lines: dict[str, str] = {}
     conflicts: list[Conflict] = []
     applied = set(paths)
@@ -192,7 +194,7 @@ def _bisect_applied(
 def _replaced_bases(
     files: Mapping[str, bytes], index: TreeIndex, codemods: Sequence[Codemod]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the bases that argosy's takes the place of in this run: other rewrites build on that."""
+    """Yield the bases that argosy's replace in this run; other codemods depend on it."""
     if not any(base_replacement.BASE_CLASS in each.codes for each in codemods):
         return
     for path, name in index.common_bases(base_replacement.MIN_SUBCLASSES):
@@ -220,7 +222,7 @@ def _read_files(
 
 
 def _count_checks(outcomes: Sequence[FileOutcome]) -> dict[str, tuple[int, int]]:
-    """Return by gate how many files passed it and how many it stopped."""
+    """Return by check how many files passed and how many failed."""
     counts = {name: [0, 0] for name in CHECK_DESCRIPTIONS if name != "verify"}
     for outcome in outcomes:
         counts["input"][bool(outcome.parse_error)] += 1
@@ -236,15 +238,15 @@ def _plan_all(
     processes: int,
     on_outcome: Callable[[FileOutcome], None],
 ) -> None:
-    """Tell `done` what becomes of each file, in any order."""
+    """Call `on_outcome` with the outcome of each file, in any order."""
 
     def plan(path: str) -> FileOutcome:
         try:
             with pause_gc():
                 return rewrite_file(path, files[path], index, codemods)
-        except Exception as error:  # a rewrite that fails on one file is told, and stops no other
-            reason = f"it could not be planned: {describe_error(error)}; this is a fault of argosy"
-            return FileOutcome(path, checks={"plan": reason}, parse_error=reason)
+        except Exception as error:  # a codemod that fails on one file does not stop the others
+            reason = f"planning failed: {describe_error(error)}; this is a bug in argosy"
+            return FileOutcome(path, checks={"tree": reason}, parse_error=reason)
 
     def make_worker() -> JobFunction:
         return lambda job: msgspec.msgpack.encode(plan(job.decode()))
@@ -253,18 +255,18 @@ def _plan_all(
         for path in files:
             on_outcome(plan(path))
         return
-    # The large ones first, so that no process ends long after the others.
+    # Large files first, so that no process finishes long after the others.
     largest_first = sorted(files, key=lambda path: -len(files[path]))
     decoder = msgspec.msgpack.Decoder(FileOutcome)
 
     def on_answer(number: int, answer: bytes | int) -> None:
         if isinstance(answer, int):
-            reason = f"it made the process that read it end (exit code {answer})"
+            reason = f"the process that planned it ended (exit code {answer})"
             on_outcome(FileOutcome(largest_first[number], parse_error=reason))
         else:
             on_outcome(decoder.decode(answer))
 
-    # A fork has the files and the index by being one: nothing but paths is sent to it.
+    # Forked processes share the files and the index: only paths are sent to them.
     map_in_processes(
         [path.encode() for path in largest_first], processes, make_worker, on_answer, _BATCH_SIZE
     )

@@ -1,6 +1,6 @@
-"""Imports of names that nothing uses any more, since what the rewrites took away was all that did.
+"""Removes imports of names that nothing uses after a rewrite.
 
-They go where nobody can miss them. What was unused before the refit is not its business.
+They are removed only if no other code can depend on them. Imports that were unused before are left alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from argosy.source.name_scopes import NameScope
 
 
 class UnusedImport(msgspec.Struct, frozen=True, order=True):
-    """An imported name that nothing uses since the refit, and why it stays all the same."""
+    """An imported name that is unused after the refit, and why it is kept."""
 
     path: str
     line: int
@@ -29,9 +29,9 @@ class UnusedImport(msgspec.Struct, frozen=True, order=True):
 
 
 class UnusedImportPlan(msgspec.Struct, frozen=True):
-    """What becomes of the imports that the rewrites of a file left without a use.
+    """The imports of a file that the codemods left unused.
 
-    gone: the names that the changes take away; they have no reason to stay.
+    removed: the names that the changes remove; they have no reason. remaining: those that are kept.
     """
 
     changes: tuple[Change, ...]
@@ -40,9 +40,9 @@ class UnusedImportPlan(msgspec.Struct, frozen=True):
 
 
 def plan_unused_imports(before: SourceView, after: SourceView, index: TreeIndex) -> UnusedImportPlan:
-    """Return which imports of a rewritten file go with what used them.
+    """Return which imports of a rewritten file are removed.
 
-    before: the file as it was. after: as the rewrites made it.
+    before: the original file. after: the file rewritten by the codemods.
     """
     newly_unused = _used_names(before) - _used_names(after)
     changes: list[Change] = []
@@ -91,25 +91,25 @@ def _used_names(view: SourceView) -> set[tuple[str, str]]:
 def _reason_to_keep(
     view: SourceView, index: TreeIndex, statement: ImportNode, scope: NameScope, name: str
 ) -> str:
-    """Return why an unused name is imported all the same; empty where the import may go."""
+    """Return why an unused import is kept; empty if it may be removed."""
     parent = view.parents[statement]
     if not isinstance(parent, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef):
-        return "its import stands in a block of its own, which may ask whether it succeeds"
+        return "its import is in a block of its own, which may test whether it succeeds"
     if len(scope.bindings.get(name, ())) != 1:
         return "something else binds the name as well"
     if not _is_safe_to_drop(statement):
-        return "loading its module may do more than to give the name"
+        return "importing its module may have side effects"
     if len(view.containing_block(statement)) == 1:
-        return "nothing else stands beside it"
+        return "it is the only statement of its block"
     if _shares_lines(view, statement):
-        return "a comment or another statement stands on its line"
+        return "a comment or another statement is on its line"
     if _is_named_in_text(view, name):
-        return "a text or a comment names it"
+        return "a string or a comment names it"
     return _external_user(view, index, name) if scope is view.module_scope else ""
 
 
 def _is_safe_to_drop(statement: ImportNode) -> bool:
-    """Return whether nothing is lost by not loading: pyzmq, which argosy loads, or a module of Python's."""
+    """Return whether importing has no side effects: pyzmq, which argosy imports, or the standard library."""
     modules = [alias.name for alias in statement.names]
     if isinstance(statement, ast.ImportFrom):
         modules = [] if statement.level else [statement.module or ""]
@@ -122,7 +122,7 @@ def _is_module_side_effect_free(module: str) -> bool:
     )
 
 
-# They do something when they are loaded.
+# Importing them has side effects.
 _MODULES_WITH_SIDE_EFFECTS: Final = frozenset({"antigravity", "rlcompleter", "this", "readline"})
 
 
@@ -135,7 +135,7 @@ def _shares_lines(view: SourceView, statement: ImportNode) -> bool:
 
 
 def _is_named_in_text(view: SourceView, name: str) -> bool:
-    """Return whether a text of a file, or the comment that is a type, may mean a name of it."""
+    """Return whether a string or a type comment of a file may refer to a name."""
     pattern = re.compile(rf"\b{re.escape(name)}\b")
     if view.module_scope.is_dynamic or re.search(rf"#\s*type:.*\b{re.escape(name)}\b", view.python_file.text):
         return True
@@ -146,16 +146,16 @@ def _is_named_in_text(view: SourceView, name: str) -> bool:
 
 
 def _is_docstring(view: SourceView, text: ast.Constant) -> bool:
-    """Return whether a text is a statement of its own, such as a docstring."""
+    """Return whether a string is a statement of its own, such as a docstring."""
     return isinstance(view.parents[text], ast.Expr)
 
 
 def _external_user(view: SourceView, index: TreeIndex, name: str) -> str:
-    """Return why a name of a module stays for those who may take it from there; empty for nobody."""
+    """Return why a name of a module is kept for other files that may import it; empty if none does."""
     if view.path.endswith("__init__.py"):
-        return "it is a package's, for others to take"
-    if where := index.importing_file(view.path, name):
-        return f"`{where}` imports it from here"
-    if where := index.attribute_accessing_file(view.path, name):
-        return f"`{where}` asks this module for it"
+        return "it is a package's export"
+    if other_path := index.importing_file(view.path, name):
+        return f"`{other_path}` imports it from here"
+    if other_path := index.attribute_accessing_file(view.path, name):
+        return f"`{other_path}` accesses it in this module"
     return ""

@@ -18,7 +18,7 @@ import msgspec
 from argosy.refit.analysis.lenient_tokens import Token, tokenize_leniently
 from argosy.refit.repair.span_edit import SpanEdit
 
-_MAY_SPAN_LINES: Final = frozenset({"string", "open"})
+_MAY_SPAN_LINES: Final = frozenset({"string", "open_string"})
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 

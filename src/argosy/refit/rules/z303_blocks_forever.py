@@ -63,7 +63,7 @@ def _find_unbounded_receive(file: PythonFile, sockets: FileSockets, place: Socke
 
 
 def _is_bounded(file: PythonFile, sockets: FileSockets, place: SocketPlace) -> bool:
-    if any(use.kind in ("poll", "pass", "hold", "with") or use.method == "poll" for use in place.uses):
+    if any(use.kind in ("poll", "argument", "escape", "with") or use.method == "poll" for use in place.uses):
         return True
     if place.has_option("RCVTIMEO", file):
         return True

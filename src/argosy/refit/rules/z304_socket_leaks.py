@@ -24,9 +24,9 @@ from argosy.refit.core.finding import Finding
 from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_file import PythonFile
 
-_EXIT_PRECEDENCE = ("again", "end", "return", "raise", "use")
+_EXIT_PRECEDENCE = ("recreate", "end", "return", "raise", "use")
 _EXIT_MESSAGES = {
-    "again": "is made anew in line {line} while the last one is open",
+    "recreate": "is created again in line {line} while the previous one is open",
     "end": "is not closed at the end in line {line}",
     "return": "is not closed on the return in line {line}",
     "raise": "is not closed on the raise in line {line}",
@@ -61,11 +61,11 @@ def _describe_socket(creation: SocketCreation) -> str:
 
 
 def _describe_leak(place: SocketPlace, leaks: list[OpenExit]) -> str:
-    if not can_be_closed(place) and not any(leak.kind == "again" for leak in leaks):
+    if not can_be_closed(place) and not any(leak.kind == "recreate" for leak in leaks):
         return "is never closed"
     creation = place.creations[0]
     leak = min(leaks, key=lambda leak: (_EXIT_PRECEDENCE.index(leak.kind), leak.line))
-    if leak.kind == "again" and leak.line == creation.call.lineno:
+    if leak.kind == "recreate" and leak.line == creation.call.lineno:
         return "is created again by the next iteration of the loop while the previous one is open"
     return _EXIT_MESSAGES[leak.kind].format(line=leak.line)
 

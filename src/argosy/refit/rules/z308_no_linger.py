@@ -64,7 +64,7 @@ def _has_argument(use: SocketUse) -> bool:
 
 
 def _has_linger(file: PythonFile, sockets: FileSockets, place: SocketPlace) -> bool:
-    if place.has_option("LINGER", file) or any(use.kind in ("pass", "hold") for use in place.uses):
+    if place.has_option("LINGER", file) or any(use.kind in ("argument", "escape") for use in place.uses):
         return True
     if any(_has_argument(use) for use in place.calls_to("close")):
         return True

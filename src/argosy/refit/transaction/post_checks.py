@@ -356,13 +356,13 @@ def _check_idempotent(check_input: CheckInput) -> str:
 PostCheck = Callable[[CheckInput], str]
 POST_CHECKS: Final[dict[str, PostCheck]] = {
     "output": _check_output,
-    "plan": _check_tree,
+    "tree": _check_tree,
     "tokens": _check_tokens,
     "names": _check_names,
     "imports": _check_imports,
     "members": _check_members,
     "contexts": _check_contexts,
-    "settled": _check_idempotent,
+    "idempotent": _check_idempotent,
 }
 CHECK_DESCRIPTIONS: Final[dict[str, str]] = {
     "input": "the file parses",

@@ -76,13 +76,13 @@ def test_an_address_becomes_the_fleet_s(source: str, fleet: Fleet) -> None:
 REFUSED = {
     'h = os.environ.get("PC2_IP", "10.0.0.7")': "add `pc2: 10.0.0.7` to one",
     'h = os.environ.get("SOME", "10.0.0.7")': "no environment of the fleet file has `10.0.0.7`",
-    'h = os.environ.get("SOME_HOST", "localhost")': "by design or by accident",
+    'h = os.environ.get("SOME_HOST", "localhost")': "whether that is intended",
     'h = os.environ.get("PC2_IP", "tcp://10.0.0.2:7150")': "more than a host",
     'h = os.environ.get("NATS", "nats://10.0.0.9:4222")': "more than a host",
-    'PC2 = "10.0.0.2"': "neither in a connect",
+    'PC2 = "10.0.0.2"': "neither passed to a connect",
     's.connect("tcp://10.0.0.2:1")': "nothing in the fleet file is at `10.0.0.2:1`",
-    's.connect("tcp://localhost:7150")': "by design or by accident",
-    's.bind("tcp://10.0.0.2:7150")': "a decision of its own",
+    's.connect("tcp://localhost:7150")': "whether that is intended",
+    's.bind("tcp://10.0.0.2:7150")': "a decision by a person",
     'h = os.environ.get("HOST_NAME", "10.0.0.1" if s else "10.0.0.2")': "",
 }
 
@@ -112,7 +112,7 @@ def test_what_is_disconnected_goes_with_what_was_connected(source: str, fleet: F
 
 
 APART = {
-    's.connect("tcp://10.0.0.2:7150")\ns.disconnect(f"tcp://10.0.0.2:{p}")\n': "in another way",
+    's.connect("tcp://10.0.0.2:7150")\ns.disconnect(f"tcp://10.0.0.2:{p}")\n': "differently",
     's.connect("tcp://10.0.0.2:7150")\ns.unbind("tcp://10.0.0.2:7150")\n': "line 2 names the same endpoint",
     's.connect("tcp://10.0.0.2:7150")\ns.bind("tcp://10.0.0.2:7150")\n': "line 2 names the same endpoint",
     's.connect("tcp://10.0.0.2:7150")\ns.disconnect(PEER)\nPEER = "tcp://10.0.0.2:7150"\n': "line 3 names",

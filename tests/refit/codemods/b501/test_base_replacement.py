@@ -138,7 +138,7 @@ REFUSED = {
     "decorators": (BASE.replace("class Thing:", "@traced\nclass Thing:"), {}, "decorators"),
     "bound twice": (BASE + "\nThing = traced(Thing)\n", {}, "bound 2 times"),
     "set from outside": (BASE + "\nThing.limit = 4\n", {}, "sets attributes"),
-    "patched by a test": (BASE, {"tests/t.py": "patch('core.thing.Thing')\n"}, "`tests/t.py` puts"),
+    "patched by a test": (BASE, {"tests/t.py": "patch('core.thing.Thing')\n"}, "`tests/t.py` replaces"),
     "a parameter of its own": (
         DISCOVERY.replace("service_name, machine=None", "service_name, zone=None"),
         {},

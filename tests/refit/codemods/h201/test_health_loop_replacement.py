@@ -350,7 +350,7 @@ BY_HELPER = (
 def test_a_socket_that_a_function_of_the_tree_makes(helper: str, is_migrated: bool) -> None:
     outcome = refit(BY_HELPER, {"lib/helper.py": helper})
     assert (outcome.after is not None) == is_migrated
-    assert all("used in `__init__` in another way" in item.reason for item in outcome.refused)
+    assert all("other uses in `__init__`" in item.reason for item in outcome.refused)
 
 
 @pytest.mark.parametrize("source", MIGRATED.values(), ids=MIGRATED)
@@ -366,7 +366,7 @@ def test_gives_way(source: str) -> None:
 
 LAST = "said = {}\n                    if said == b'shutdown':\n                        break"
 RUN = "\n    def run(self):\n        print('up')\n        {}\n        print('down')\n"
-WAITS = "`run` waits for its thread before it is told to end, which may be what keeps the process alive"
+WAITS = "`run` waits for its thread before the loop is told to end, which may keep the process alive"
 # A class whose methods are called as those that only look, and do not.
 OWN = """\
 class Own:
@@ -396,19 +396,19 @@ REFUSED = {
             '                logging.error(f"health: {error}")\n',
             '                self.health_socket.send_json({"status": "error"})\n',
         ),
-        "it answers in 2 places, and the standard has one answer",
+        "it answers in 2 places, and the health endpoint has one answer",
     ),
     "1: it sends out": (
         agent().replace("zmq.REP", "zmq.PUB").replace("_ = self.health_socket.recv()", "pass"),
-        "it sends health out by itself, and whoever listens is not known",
+        "it publishes health, and its subscribers are not known",
     ),
     "2: the payload writes": (
         agent().replace("        found.update(", "        self.asked = 1\n        found.update("),
-        "its payload does more than look: it sets `self.asked`",
+        "its payload has side effects: it sets `self.asked`",
     ),
     "2: the payload asks others": (
         agent().replace("len(self.jobs)", "self.peer.ask()"),
-        "its payload does more than look: it calls `self.peer.ask`",
+        "its payload has side effects: it calls `self.peer.ask`",
     ),
     "1: it ends when it is told to": (
         agent().replace("_ = self.health_socket.recv()", LAST.format("self.health_socket.recv()")),
@@ -416,7 +416,7 @@ REFUSED = {
     ),
     "1: it answers once": (
         agent().replace("                time.sleep(0.1)\n", "                break\n"),
-        "its loop ends with its first turn",
+        "its loop ends after its first iteration",
     ),
     "1: its condition is about a request": (
         agent()
@@ -452,24 +452,24 @@ REFUSED = {
     ),
     "3: another payload": (
         agent().replace("found = self._get_health_status()\n", 'found = {"status": "ok", "uptime": 1}\n'),
-        "it answers with a payload that is made in the loop, and the standard asks `_get_health_status`",
+        "it answers with a payload built in the loop, and the health endpoint calls `_get_health_status`",
     ),
     "4: the socket is used elsewhere": (
         agent() + "\n    def more(self):\n        return self.health_socket.fd\n",
-        "`self.health_socket` is used in `more` in another way",
+        "`self.health_socket` has other uses in `more`",
     ),
     "4: whether another socket is there is asked": (
         agent().replace("self.health_socket", "self.answers")
         + "\n    def check(self):\n        return bool(not self.answers)\n",
-        "`self.answers` is used in `check` in another way",
+        "`self.answers` has other uses in `check`",
     ),
     "4: what makes the socket is of its own making": (
         OWN + agent().replace("self.context.socket", "self.own.socket").replace(JOBS, MINE),
-        "`self.health_socket` is used in `__init__` in another way",
+        "`self.health_socket` has other uses in `__init__`",
     ),
     "6: whether it is waited for is asked of something else": (
         OWN + agent().replace("if self.health_thread.is_alive()", "if self.own.get()").replace(JOBS, MINE),
-        "nothing would be left of a block of its class",
+        "a block of its class would be empty",
     ),
     "6: it is begun where something else says so": (
         OWN
@@ -479,7 +479,7 @@ REFUSED = {
             "        if self.own.wait():\n            self.health_thread.start()\n",
         )
         .replace(JOBS, MINE),
-        "nothing would be left of a block of its class",
+        "a block of its class would be empty",
     ),
     "5: a loop that ends it asks something else": (
         OWN
@@ -490,7 +490,7 @@ REFUSED = {
             "                each.join(timeout=2)\n",
         )
         .replace(JOBS, MINE),
-        "`self.health_thread` is used in `cleanup` in another way",
+        "`self.health_thread` has other uses in `cleanup`",
     ),
     "5: what ends its loop is a property": (
         agent().replace(
@@ -500,7 +500,7 @@ REFUSED = {
             "    def cleanup(self):\n",
         )
         + "\n    @property\n    def running(self):\n        return True\n",
-        "`stop` waits for its thread before it is told to end, which may be what keeps the process alive",
+        "`stop` waits for its thread before the loop is told to end, which may keep the process alive",
     ),
     "4: another port": (
         agent().replace("{self.health_port}", "{self.other}"),
@@ -544,11 +544,11 @@ REFUSED = {
     "5: two threads": (
         agent()
         + "\n    def again(self):\n        threading.Thread(target=self._health_check_loop).start()\n",
-        "2 threads begin with it",
+        "2 threads run it",
     ),
     "5: no daemon": (
         agent().replace(", daemon=True", ""),
-        "its thread is no daemon, and may be what keeps the process alive",
+        "its thread is not a daemon, and may keep the process alive",
     ),
     "5: no daemon, and another thread of that name is one": (
         agent("", LOOP, PAYLOAD).replace(
@@ -556,14 +556,14 @@ REFUSED = {
             "        t = threading.Thread(target=self._health_check_loop)\n        t.start()\n",
         )
         + "\n    def more(self):\n        t = threading.Thread(target=self.more)\n        t.daemon = True\n",
-        "its thread is no daemon, and may be what keeps the process alive",
+        "its thread is not a daemon, and may keep the process alive",
     ),
     "5: no daemon after all": (
         agent().replace(
             "        self.health_thread.start()\n",
             "        self.health_thread.daemon = False\n        self.health_thread.start()\n",
         ),
-        "its thread is no daemon, and may be what keeps the process alive",
+        "its thread is not a daemon, and may keep the process alive",
     ),
     "5: the main thread waits for it": (agent() + RUN.format("self.health_thread.join()"), WAITS),
     "5: the main thread waits for it a while": (
@@ -597,7 +597,7 @@ REFUSED = {
     ),
     "5: the main thread waits for all": (
         agent() + RUN.format("for each in [self.other, self.health_thread]:\n            each.join()"),
-        "`self.health_thread` is used in `run` in another way",
+        "`self.health_thread` has other uses in `run`",
     ),
     "5: the main thread waits for all that it began": (
         agent("", LOOP, PAYLOAD).replace(
@@ -607,7 +607,7 @@ REFUSED = {
             "        for each in found:\n            each.start()\n"
             "        for each in found:\n            each.join()\n",
         ),
-        "its thread is in a list that is not only gone through to begin and end what is in it",
+        "its thread is in a list that is not only iterated over to start and end its elements",
     ),
     "5: threads that are kept and counted": (
         agent("", LOOP, PAYLOAD).replace(
@@ -617,19 +617,19 @@ REFUSED = {
             "        for each in self.all:\n            each.start()\n",
         )
         + RUN.format("self.jobs.append(len(self.all))"),
-        "its thread is in a list that is not only gone through to begin and end what is in it",
+        "its thread is in a list that is not only iterated over to start and end its elements",
     ),
     "5: the main thread runs the loop": (
         agent() + RUN.format("self._health_check_loop()"),
-        "`run` runs it in its own thread, which may be what keeps the process alive",
+        "`run` calls it directly, which may keep the process alive",
     ),
     "5: the payload tells of the thread": (
         agent().replace("len(self.jobs)", "self.health_thread.name"),
-        "`self.health_thread` is used in `_get_health_status` in another way",
+        "`self.health_thread` has other uses in `_get_health_status`",
     ),
     "5: another method asks whether it is alive": (
         agent() + "\n    def look(self):\n        return self.health_thread.is_alive()\n",
-        "`self.health_thread` is used in `look` in another way",
+        "`self.health_thread` has other uses in `look`",
     ),
     "5: a list whose elements are counted": (
         agent().replace(
@@ -637,36 +637,36 @@ REFUSED = {
             "        threads = [self.other, self.health_thread]\n        for each in threads:\n"
             "            each.join(timeout=2)\n        self.ended = len(threads)\n",
         ),
-        "`self.health_thread` is used in `cleanup` in another way",
+        "`self.health_thread` has other uses in `cleanup`",
     ),
     "5: a list of what is started": (
         agent().replace(
             "        if self.health_thread.is_alive():\n            self.health_thread.join(timeout=1)\n",
             "        for each in [self.other, self.health_thread]:\n            self.keep(each)\n",
         ),
-        "`self.health_thread` is used in `cleanup` in another way",
+        "`self.health_thread` has other uses in `cleanup`",
     ),
     "6: by name": (
         agent() + "\n    def find(self):\n        return getattr(self, '_health_check_loop')\n",
-        "`_health_check_loop` is used in `find` in another way",
+        "`_health_check_loop` has other uses in `find`",
     ),
     "7: no base": (
         agent().replace("(BaseAgent)", "").replace('super().__init__("A", port)', "self.port = port"),
-        "`A` derives from no classes, and not from the standard alone",
+        "`A` derives from no classes, not from one base",
     ),
     "7: a base that is not known": (
         agent().replace("argosy.agent.legacy", "somewhere"),
-        "its base `somewhere.BaseAgent` is none that answers for health",
+        "its base `somewhere.BaseAgent` does not answer health requests",
     ),
     "7: the base may not be reached": (
         agent().replace(
             "        super().__init__", "        if port:\n            return\n        super().__init__"
         ),
-        "its constructor may leave before it reaches its base's",
+        "its constructor may return before it calls its base's",
     ),
     "7: a key of the standard's own": (
         agent().replace('"jobs"', '"failed"'),
-        "its payload says `failed`, which the standard says of its own",
+        "its payload has the key `failed`, which the health endpoint sets itself",
     ),
 }
 
@@ -696,7 +696,7 @@ LISTED = MIGRATED["a thread of a list that is kept under another name, and count
 OTHERS = {
     "a class that derives from it": (
         "from it import A\nclass B(A):\n    def go(self):\n        self._health_check_loop()\n",
-        "`agents/b.py` of its family names `_health_check_loop`",
+        "`agents/b.py`, which defines a related class, names `_health_check_loop`",
     ),
     "a test that patches it": (
         "from unittest import mock\nimport it\nwith mock.patch('it.A._health_check_loop'):\n    it.A(1)\n",
@@ -778,7 +778,7 @@ def test_what_the_trees_own_base_would_do_instead_is_heeded() -> None:
     base = OWN_BASE + "\n    def _begin(self):\n        self.running = 2\n"
     made = refit(OF_OWN, {"core.py": base})
     assert [item.reason for item in made.refused] == [
-        "condition 6: `_begin` is a method of its base, which would be called in its place"
+        "condition 6: `_begin` overrides its base's method, which would be called instead"
     ]
 
 

@@ -8,7 +8,7 @@ from refit.codemods.h201.test_health_loop_replacement import agent, payload, ref
 
 BUMP = "\n    def bump(self, job=None):\n        self.n += 1\n        return self.n\n"
 IDLE = "\n    @property\n    def idle(self):\n        self.n += 1\n        return self.n\n"
-UNKNOWN = "`, and what that is cannot be seen"
+UNKNOWN = "`, whose type is unknown"
 
 
 def importing(statement: str, source: str) -> str:
@@ -20,11 +20,11 @@ IMPURE = {
         importing(
             "import queue", payload("return {'n': self.q.get()}", jobs="[]\n        self.q = queue.Queue()")
         ),
-        "it calls `self.q.get`, and what `self.q` is cannot be seen",
+        "it calls `self.q.get`, and the type of `self.q` is unknown",
     ),
     "it asks what is not known": (
         payload("return {'n': self.jobs.get('x')}", jobs="port"),
-        "it calls `self.jobs.get`, and what `self.jobs` is cannot be seen",
+        "it calls `self.jobs.get`, and the type of `self.jobs` is unknown",
     ),
     "it has a method called": (
         payload("return {'n': list(map(self.bump, self.jobs))}", more=BUMP),
@@ -36,11 +36,11 @@ IMPURE = {
     ),
     "it has something else called": (
         payload("return {'n': max(self.jobs, key=self.weigh)}"),
-        "it has `self.weigh` called",
+        "it passes `self.weigh` on to be called",
     ),
     "it has what makes json of the rest called": (
         importing("import json", payload("return {'n': json.dumps(self.jobs, default=weigh)}")),
-        "it has `weigh` called",
+        "it passes `weigh` on to be called",
     ),
     "it asks for a method by its name": (
         payload("return {'n': getattr(self, 'idle')}", more=IDLE),
@@ -61,22 +61,22 @@ IMPURE = {
     ),
     "a name is another's, and is added to": (
         payload("jobs = self.jobs", "jobs += [1]", "return {'n': jobs}"),
-        "it adds to `jobs`, which may be something that others have",
+        "it adds to `jobs`, which may be shared",
     ),
     "it asks a dict that makes what it has not": (
         importing(
             "from collections import defaultdict",
             payload("return {'n': self.jobs['x']}", jobs="defaultdict(int)"),
         ),
-        "`self.jobs` makes what it has not",
+        "`self.jobs` creates missing keys",
     ),
     "it uses up what it goes through": (
         payload("return {'n': sum(self.jobs)}", jobs="map(int, [1])"),
-        f"it goes through `self.jobs{UNKNOWN}",
+        f"it iterates over `self.jobs{UNKNOWN}",
     ),
     "it goes through what is not known": (
         payload("return {'n': [str(each) for each in self.jobs]}", jobs="port"),
-        f"it goes through `self.jobs{UNKNOWN}",
+        f"it iterates over `self.jobs{UNKNOWN}",
     ),
     "it enters something": (payload("with self.jobs:", "    return {}"), "it enters `self.jobs`"),
     "it imports a module": (payload("import agents", "return {}"), "it imports `agents`"),
@@ -90,7 +90,7 @@ IMPURE = {
     ),
     "a module is another object here": (
         payload("time = self.jobs", "return {'n': time.time()}"),
-        "it calls `time.time`, and what `time` is cannot be seen",
+        "it calls `time.time`, and the type of `time` is unknown",
     ),
     "an object of the file counts who asks it": (
         payload(
@@ -108,12 +108,12 @@ def test_a_payload_that_does_more_than_look(source: str, reason: str) -> None:
     outcome = refit(source)
     assert outcome.after is None
     assert [item.reason for item in outcome.refused] == [
-        f"condition 2: its payload does more than look: {reason}"
+        f"condition 2: its payload has side effects: {reason}"
     ]
 
 
-OWN = "its payload says `{}`, which the standard says of its own".format
-UNSEEN = "it cannot be seen which keys its payload has, and the standard has some of its own"
+OWN = "its payload has the key `{}`, which the health endpoint sets itself".format
+UNSEEN = "the keys of its payload are not all visible, and the health endpoint reserves some"
 SAID = {
     "another name": (("return {'name': 'Other'}",), OWN("name")),
     "another time": (("return {'uptime': 5}",), OWN("uptime")),
@@ -156,5 +156,5 @@ def test_a_payload_of_a_class_that_derives_from_it_is_looked_at_too() -> None:
     assert refit(agent(), {"agents/b.py": other.format("return super()._get_health_status()")}).refused == ()
     outcome = refit(agent(), {"agents/b.py": other.format("self.n = 1")})
     assert [item.reason for item in outcome.refused] == [
-        "condition 2: in `B`, which derives from it, its payload does more than look: it sets `self.n`"
+        "condition 2: in `B`, which derives from it, its payload has side effects: it sets `self.n`"
     ]

@@ -140,15 +140,15 @@ def test_a_context_becomes_a_lease(name: str) -> None:
 REFUSED = {
     "from gevent import sleep\nimport zmq.green as zmq\nc = zmq.Context()\n": "gevent",
     "import zmq.asyncio\nc = zmq.asyncio.Context()\n": "asyncio",
-    "import zmq\nimport zmq.asyncio as za\nc = zmq.Context()\n": "zmq.asyncio beside",
+    "import zmq\nimport zmq.asyncio as za\nc = zmq.Context()\n": "it also uses zmq.asyncio",
     "try:\n    import zmq\nexcept ImportError:\n    zmq = None\nc = zmq.Context()\n": "bound more than once",
     "from zmq import *\nc = Context()\n": "star import",
     "import zmq\nc = zmq.Context()\nc.linger = 0\n": "sets `linger`",
     "import zmq\nc = zmq.Context()\nc.set(zmq.MAX_SOCKETS, 5)\n": "uses `set`",
-    "import zmq\nn = 3\nc = zmq.Context(n)\n": "no literal",
+    "import zmq\nn = 3\nc = zmq.Context(n)\n": "not a literal",
     "import zmq\nc = zmq.Context(shadow=5)\n": "more than a number",
-    "import zmq\nc = zmq.Context()\nassert isinstance(c, zmq.Context)\n": "a lease is none",
-    "import zmq\nzmq.Context = object\nc = zmq.Context()\n": "something else",
+    "import zmq\nc = zmq.Context()\nassert isinstance(c, zmq.Context)\n": "a lease is not one",
+    "import zmq\nzmq.Context = object\nc = zmq.Context()\n": "replaces zmq.Context",
     "import os, zmq\nc = zmq.Context()\nos.fork()\n": "forks",
     "import zmq\nfrom multiprocessing import Process\nc = zmq.Context()\n": "forks",
     "import zmq\nimport multiprocessing as mp\nc = zmq.Context()\nmp.Process(target=f)\n": "forks",
@@ -162,31 +162,31 @@ REFUSED = {
     "try: import multiprocess as mp\nexcept ImportError: import multiprocessing as mp\n"
     "import zmq\nc = zmq.Context()\n": "forks",
     "import zmq\nc = zmq.Context()\nc.socket(1).bind('inproc://a')\n": "inproc",
-    "import zmq\nc = zmq.Context()\nzmq.proxy(c.socket(1), c.socket(2))\n": "does not hear",
+    "import zmq\nc = zmq.Context()\nzmq.proxy(c.socket(1), c.socket(2))\n": "does not wake",
     "import zmq\nfrom zmq import select as wait\nc = zmq.Context()\nwait([c.socket(1)], [], [])\n": "`wait`",
     "import zmq\ns = zmq.Context().socket(1)\nwatch(s.FD)\n": "`s.FD`",
     "import zmq\ns = zmq.Context().socket(1)\nwatch(s.get(zmq.FD))\n": "`zmq.FD`",
     "import zmq\nfrom zmq.eventloop.zmqstream import ZMQStream\nc = zmq.Context()\n": "zmq.eventloop",
-    "import zmq\nc = zmq.Context()\nhelp(c)\n": "handed to a call",
+    "import zmq\nc = zmq.Context()\nhelp(c)\n": "passed to a call",
     "import zmq\nclass A:\n    c = Instance('zmq.Context')\n    def f(self):\n"
-    "        self.c = zmq.Context()\n": ("`Instance('zmq.Context')` may check"),
+    "        self.c = zmq.Context()\n": ("`Instance('zmq.Context')` may validate"),
     "import zmq\nclass A:\n    @property\n    def c(self): ...\n    @c.setter\n    def c(self, c): ...\n"
     "    def f(self):\n        self.c = zmq.Context()\n": "a method or property in line 4",
     "import zmq\nclass A(BaseModel, validate_assignment=True):\n    c: zmq.Context\n    def f(self):\n"
-    "        self.c = zmq.Context()\n": "is checked",
+    "        self.c = zmq.Context()\n": "validate what is assigned",
     "import zmq\nclass A:\n    def f(self):\n        self.c = zmq.Context()\n"
     "        getattr(self, 'c').set(1, 2)\n": "uses `set`",
     "import zmq\nclass A:\n    def f(self):\n        self.c = zmq.Context()\n"
-    "def f(b):\n    help(b.a.c)\n": "handed",
+    "def f(b):\n    help(b.a.c)\n": "passed",
     "import zmq\nc = zmq.Context()\nassert c.socket(1).context is c\n": "compares",
     "import zmq\ndef f():\n    return zmq.Context()\n": "returned",
     "import zmq\ndef f():\n    c = zmq.Context()\n    return c, 1\n": "tuple",
-    "import zmq\nd = {}\nd['c'] = zmq.Context()\n": "cannot all be seen",
+    "import zmq\nd = {}\nd['c'] = zmq.Context()\n": "not all visible",
     "import zmq\nclass A:\n    c = zmq.Context()\n    def f(self):\n        g(self.c)\n": "",
-    "import zmq\ns = zmq.Context().socket(1)\ns.context.term()\n": "by way of a socket",
-    "import zmq\ns = zmq.Context().socket(1)\nt = s.context.socket(1)\n": "by way of a socket",
+    "import zmq\ns = zmq.Context().socket(1)\ns.context.term()\n": "from a socket",
+    "import zmq\ns = zmq.Context().socket(1)\nt = s.context.socket(1)\n": "from a socket",
     "import mine as argosy\nimport zmq\nc = zmq.Context()\n": "`argosy` is bound",
-    "import json, zmq\nc = zmq.Context()\njson.dumps(c, default=use)\n": "handed to a call",
+    "import json, zmq\nc = zmq.Context()\njson.dumps(c, default=use)\n": "passed to a call",
     "import zmq\nx = f'{zmq.Context()}'\n": "f-string",
 }
 
@@ -294,21 +294,24 @@ def test_a_context_stays_and_the_reason_is_told(source: str) -> None:
 
 
 OUT_OF_SIGHT = {
-    "import zmq\nclass C(zmq.Context): ...\nc = zmq.Context()\n": ["the base of `C`", "class of its own"],
-    "import zmq\nclass A:\n    kind = zmq.Context\nc = zmq.Context()\n": ["kept in `kind`", "in line 3"],
+    "import zmq\nclass C(zmq.Context): ...\nc = zmq.Context()\n": ["the base of `C`", "a subclass"],
+    "import zmq\nclass A:\n    kind = zmq.Context\nc = zmq.Context()\n": ["stored in `kind`", "in line 3"],
     "import zmq\ndef f(c=zmq.Context): ...\n": ["a default argument"],
     "import zmq\nmade = {'c': zmq.Context}\nc = made['c']()\n": ["put in a dict"],
-    "import zmq\ng(zmq.Context)\nc = zmq.Context()\n": ["handed to `g`", "in line 2"],
-    "import zmq\nc = getattr(zmq, 'Context')()\n": ["by `getattr(zmq, 'Context')`, and not by an import"],
-    "c = __import__('zmq').Context()\n": ["not by an import"],
-    "import zmq\nz = zmq\nc = z.Context()\n": ["by no import"],
-    "import zmq\nc = (zmq.Context or None)()\n": ["called by `zmq.Context or None`"],
-    "import zmq\nCtx = zmq.Context\nif isinstance(Ctx(), Ctx): ...\n": ["asks what is a zmq.Context"],
+    "import zmq\ng(zmq.Context)\nc = zmq.Context()\n": ["passed to `g`", "in line 2"],
+    "import zmq\nc = getattr(zmq, 'Context')()\n": ["from `getattr(zmq, 'Context')`, not from an import"],
+    "c = __import__('zmq').Context()\n": ["not from an import"],
+    "import zmq\nz = zmq\nc = z.Context()\n": ["not by an import"],
+    "import zmq\nc = (zmq.Context or None)()\n": ["called as `zmq.Context or None`"],
+    "import zmq\nCtx = zmq.Context\nif isinstance(Ctx(), Ctx): ...\n": ["tests for a zmq.Context"],
     "import zmq\nCtx = zmq.Context\ndef f(c: Ctx | None): ...\nc = Ctx()\n": ["line 3 does more with `Ctx`"],
     "import zmq\nCtx = zmq.Context\nCtx = Ctx or None\nc = Ctx()\n": ["does not always stand"],
-    "import zmq\nCtx = zmq.Context\nc = Ctx()\nhelp(Ctx())\n": ["line 4 as well", "handed to a call"],
-    "import zmq\nc = zmq.Context()\ndef f(c):\n    return type(c) is zmq.Context\n": ["a lease is none"],
-    "import zmq\nc = zmq.Context()\ndel zmq.Context.term\n": ["something else in the place"],
+    "import zmq\nCtx = zmq.Context\nc = Ctx()\nhelp(Ctx())\n": [
+        "also creates the context in line 4",
+        "passed to a call",
+    ],
+    "import zmq\nc = zmq.Context()\ndef f(c):\n    return type(c) is zmq.Context\n": ["a lease is not one"],
+    "import zmq\nc = zmq.Context()\ndel zmq.Context.term\n": ["replaces zmq.Context"],
     "try:\n    from zmq.green import Context\nexcept ImportError:\n    from zmq import Context\n"
     "c = Context()\n": ["gevent"],
 }
@@ -330,8 +333,8 @@ def test_contexts_beside_a_factory_become_leases_and_the_factory_is_told() -> No
     )
     assert [site.line for site in outcome.migrated] == [4]
     assert [(refusal.line, refusal.reason[:29]) for refusal in outcome.refused] == [
-        (3, "its class is handed to `funct"),
-        (6, "its class is handed to `field"),
+        (3, "its class is passed to `funct"),
+        (6, "its class is passed to `field"),
     ]
 
 
@@ -350,7 +353,7 @@ def test_a_context_by_way_of_another_module_is_refused_with_that_module() -> Non
     ):
         outcome = refit(source, tree)
         assert (outcome.after, len(outcome.refused)) == (None, 1), source
-        assert f"by way of `{home}`" in outcome.refused[0].reason
+        assert f"comes from `{home}`" in outcome.refused[0].reason
     outcome = refit("from agents.gevent import zmq\nc = zmq.Context()\n", tree)
     assert (outcome.after, outcome.refused) == (None, ())
 
@@ -374,7 +377,7 @@ def test_a_name_for_the_class_that_another_file_takes_or_a_test_patches_stays() 
     for other, reason in (
         ("from agents.it import Ctx\nfirst = Ctx()\n", "imports `Ctx` from here"),
         ("import agents.it\nfirst = agents.it.Ctx()\n", "more with `Ctx` of this module"),
-        ("from mock import patch\npatch('agents.it.Ctx')\n", "in the place of `Ctx`"),
+        ("from mock import patch\npatch('agents.it.Ctx')\n", "replaces `Ctx`"),
     ):
         outcome = refit(source, {"b.py": other})
         assert (outcome.after, len(outcome.refused)) == (None, 1)
@@ -550,13 +553,13 @@ def test_a_function_of_the_tree_that_opens_sockets_may_have_it(source: str, help
     [
         (HANDS, OPENS.replace("return made", "return context"), "`opened` of `lib/sockets.py`"),
         (HANDS, OPENS.replace("return made", "context.set(1, 2)\n    return made"), "uses `set`"),
-        (HANDS, OPENS.replace("return made", "help(context)\n    return made"), "handed to a call"),
-        (HANDS, OPENS.replace("return made", "kept[kind] = context\n    return made"), "cannot all be seen"),
+        (HANDS, OPENS.replace("return made", "help(context)\n    return made"), "passed to a call"),
+        (HANDS, OPENS.replace("return made", "kept[kind] = context\n    return made"), "not all visible"),
         (HANDS, f"{OPENS}    made.bind('inproc://a')\n", "inproc"),
-        (HANDS, f"@cached\n{OPENS[12:]}", "handed to a call"),
-        (HANDS, f"{OPENS}\nopened = wrapped(opened)\n", "handed to a call"),
+        (HANDS, f"@cached\n{OPENS[12:]}", "passed to a call"),
+        (HANDS, f"{OPENS}\nopened = wrapped(opened)\n", "passed to a call"),
         (HANDS.replace("(self.context, ", "(*[self.context], "), OPENS, "put in a list"),
-        (HANDS.replace("self.context, zmq.REP", "zmq.REP, word=self.context"), OPENS, "handed to a call"),
+        (HANDS.replace("self.context, zmq.REP", "zmq.REP, word=self.context"), OPENS, "passed to a call"),
     ],
 )
 def test_a_function_that_does_more_with_it_may_not(source: str, helper: str, reason: str) -> None:
@@ -567,7 +570,7 @@ def test_a_function_that_does_more_with_it_may_not(source: str, helper: str, rea
 
 def test_two_files_that_a_function_may_be_of_are_none() -> None:
     outcome = refit(HANDS, {"lib/sockets.py": OPENS, "old/lib/sockets.py": OPENS})
-    assert "handed to a call" in outcome.refused[0].reason
+    assert "passed to a call" in outcome.refused[0].reason
 
 
 def test_a_class_of_the_same_name_elsewhere_is_another() -> None:

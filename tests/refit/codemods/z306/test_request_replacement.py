@@ -86,44 +86,44 @@ def test_becomes_a_question(source: str) -> None:
 REFUSED = {
     "no time-out": (
         ASK.replace("    socket.setsockopt(zmq.RCVTIMEO, 5000)\n", ""),
-        "it has no receive time-out, and any other deadline would be a new one",
+        "it has no receive timeout, and any deadline would be a new one",
     ),
     "not closed": (
         ASK.replace(
             "    finally:\n        socket.close()\n", "    except ValueError:\n        return None\n"
         ),
-        "it is not closed on every way",
+        "it is not closed on every path",
     ),
     "asked again": (
         ASK.replace("        return", "        socket.recv_json()\n        return"),
-        "it is not made, connected, sent and received on exactly once",
+        "it is not created, connected, sent and received on exactly once",
     ),
     "asked again and again": (
         ASK.replace("    socket = c", "    for _ in range(3):\n     socket = c")
         .replace("\n    socket.", "\n     socket.")
         .replace("    try:\n        ", "     try:\n        ")
         .replace("    finally:", "     finally:"),
-        "it is made in a loop",
+        "it is created in a loop",
     ),
     "an option more": (
         ASK.replace("    socket.connect", "    socket.setsockopt(zmq.IDENTITY, b'me')\n    socket.connect"),
-        "it has options that a kept connection has not",
+        "it has options that a pooled connection lacks",
     ),
     "polled": (
         ASK.replace("        return", "        socket.poll(100)\n        return"),
-        "it is polled beside its time-out",
+        "it is polled in addition to its timeout",
     ),
     "a flag": (
         ASK.replace("recv_json()", "recv_json(zmq.NOBLOCK)"),
-        "`return socket.recv_json(zmq.NOBLOCK)` asks more of it",
+        "`return socket.recv_json(zmq.NOBLOCK)` uses more of it",
     ),
     "an option that is read": (
         ASK.replace("        return", "        print(socket.getsockopt(zmq.FD))\n        return"),
-        "`print(socket.getsockopt(zmq.FD))` asks more of it",
+        "`print(socket.getsockopt(zmq.FD))` uses more of it",
     ),
     "parts": (
         ASK.replace("recv_json()", "recv_multipart()"),
-        "`return socket.recv_multipart()` asks more of it",
+        "`return socket.recv_multipart()` uses more of it",
     ),
     "inside the process": (
         ASK.replace("connect(peer)", "connect('inproc:x')"),
@@ -150,9 +150,7 @@ def test_stays_where_a_test_patches_pyzmq() -> None:
     outcome = refit(
         ASK, others={"test_it.py": "from unittest import mock\nwith mock.patch('it.zmq'):\n    pass\n"}
     )
-    assert [item.reason for item in outcome.refused] == [
-        "`test_it.py` puts something else in the place of `zmq` in this module"
-    ]
+    assert [item.reason for item in outcome.refused] == ["`test_it.py` replaces `zmq` in this module"]
 
 
 PROGRAM = ASK.replace("def ask", "import sys\n\n\ndef ask") + textwrap.dedent("""
@@ -170,7 +168,7 @@ def test_a_program_asks_the_same_and_hears_the_same(tmp_path: Path) -> None:
     source = PROGRAM.replace("RCVTIMEO, 5000", "RCVTIMEO, 2000")
     after = refit(source).after
     assert after is not None
-    assert b"question" in after
+    assert b"req_socket" in after
     seen = []
     for text in (source.encode(), after):
         (tmp_path / "it.py").write_bytes(text)

@@ -30,7 +30,7 @@ _IPV4_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 
 
 class AddressDefault(msgspec.Struct, frozen=True, array_like=True):
-    """A port or a host that a name has when nobody says otherwise."""
+    """The default port or host of a name."""
 
     name: str
     value: int | str
@@ -76,7 +76,7 @@ class _DefaultCollector:
             if site.name and site.address.kind != "wildcard":
                 self.add(site.name, site.address.host, site.node)
         for call, scope in self.file.nodes(ast.Call):
-            # A port is given by a keyword, or behind a name: most calls have neither.
+            # A port is given by a keyword, or after a name; most calls have neither.
             if call.keywords or len(call.args) > 1:
                 environment_read = find_environment_read(call, scope)
                 if environment_read is not None:
@@ -109,7 +109,8 @@ class _DefaultCollector:
         for key, value in rows.items():
             if isinstance(value, ast.Dict):
                 inner = {
-                    string_literal(one): held for one, held in zip(value.keys, value.values, strict=True)
+                    string_literal(key_node): value_node
+                    for key_node, value_node in zip(value.keys, value.values, strict=True)
                 }
                 self.add_port(key, inner.get("port"), is_any_name=True)
             elif row_name and key == "port":
@@ -118,7 +119,7 @@ class _DefaultCollector:
                 self.add_port(key, value, is_any_name=True)
 
     def add_port(self, name: str, value: ast.expr | None, *, is_any_name: bool = False) -> None:
-        """Take `value` as the port of `name`. is_named: whatever the name is."""
+        """Record `value` as the port of `name`. is_any_name: accept any name."""
         while isinstance(value, ast.Call) and last_name(value.func) in ("int", "str") and value.args:
             value = value.args[0]
         if not isinstance(value, ast.Constant) or not name:
@@ -128,7 +129,7 @@ class _DefaultCollector:
             number = int(number)
         if type(number) is not int or not 1 <= number <= 65535:
             return
-        # A small number beside a name counts something.
+        # A small number with a name is a count.
         if (is_any_name and number >= 1024) or name.lower().endswith("port"):
             self.add(name, number, value)
 
@@ -141,7 +142,7 @@ def _is_port_digits(text: str) -> bool:
 
 
 ADDRESS_DEFAULTS: FactKind[AddressDefaults] = FactKind(
-    "defaults",
+    "address defaults",
     AddressDefaults,
     collect,
     file_patterns=TEXT_FILE_PATTERNS,

@@ -1,4 +1,4 @@
-"""The literal addresses that an expression may come to."""
+"""Finds the literal addresses that an expression may evaluate to."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _CANDIDATE_BYTES = (
 
 
 def find_candidate_lines(source: SourceText) -> LineMarks:
-    """Return the lines that have what one must have for one of its texts to be an address."""
+    """Return the lines that can contain an address."""
     return find_marked_lines(source.data.lower(), *_CANDIDATE_BYTES)
 
 
 class AddressLiteral(NamedTuple):
     """A literal within an expression.
 
-    port: the literal port in it or beside it. read: the variable that it stands in for, with `choice`, the
-    whole `or` or `if`.
+    port: the literal port in it or next to it. environment_read: the variable that it is the fallback of;
+    conditional: the whole `or` or `if` expression in this case.
     """
 
     node: ast.Constant | ast.JoinedStr
@@ -42,7 +42,7 @@ class AddressLiteral(NamedTuple):
 
 
 def find_address_literals(value: ast.expr | None, scope: NameScope) -> Iterator[AddressLiteral]:
-    """Yield the addresses that an expression may come to; what calls return is not followed."""
+    """Yield the addresses that an expression may evaluate to; results of calls are not followed."""
     handler = _HANDLERS.get(type(value))
     if handler is not None:
         yield from handler(value, scope)
@@ -105,7 +105,7 @@ def _in_format_call(value: ast.Call, scope: NameScope) -> Iterator[AddressLitera
 
 
 def _environment_read_of(node: ast.expr, scope: NameScope) -> EnvironmentRead | None:
-    """Return what an expression reads of the environment: a call, or `os.environ["NAME"]`."""
+    """Return the environment variable that an expression reads: by a call, or by `os.environ["NAME"]`."""
     if isinstance(node, ast.Call):
         return find_environment_read(node, scope)
     if isinstance(node, ast.Subscript) and last_name(node.value) == "environ":

@@ -1,8 +1,8 @@
-"""The literal addresses of a file, each with what the code does with it.
+"""Finds the literal addresses of a file, each with its role in the code.
 
-One way for all: the rules that find addresses and the rewrite that replaces them ask here. Only places
-where an address is used are looked at: arguments, defaults, values with a name. So comparisons,
-docstrings, messages, dictionary keys and annotations are never one.
+The rules that report addresses and the codemod that replaces them both use this module. Only places where an
+address is used are searched: arguments, defaults, values with a name. So comparisons, docstrings, messages,
+dictionary keys and annotations are never included.
 """
 
 from __future__ import annotations
@@ -38,22 +38,23 @@ _OPTION_CALLS = frozenset({"add_argument", "option", "add_option", "Option"})
 
 
 class AddressRole(enum.StrEnum):
-    """What the code does with an address."""
+    """The role of an address in the code."""
 
-    CONNECT = "connect"  # handed to what connects, or disconnects
-    BIND = "bind"  # handed to what listens, or ends that, or held by a name for it
-    FALLBACK = "fallback"  # used where a variable of the environment is not set
-    SETTING = "setting"  # held by a name, a key or a keyword
-    PARAMETER = "parameter"  # the default of a parameter or of an option of the command line
-    VALUE = "value"  # an argument or a result, whatever comes of it
+    CONNECT = "connect"  # passed to a call that connects, or disconnects
+    BIND = "bind"  # passed to a call that listens, or stops listening, or the value of a name for it
+    FALLBACK = "fallback"  # used if an environment variable is not set
+    SETTING = "setting"  # the value of a name, a key or a keyword
+    PARAMETER = "parameter"  # the default of a parameter or of a command-line option
+    VALUE = "value"  # any other argument or result
 
 
 class AddressSite(NamedTuple):
     """One literal address.
 
     node: the literal. name: the variable of a fallback, else the keyword, key, target or function that it is
-    for. port: the literal port in it or beside it. read: for a fallback, what reads the variable; None for
-    the field of a settings class. choice: for a fallback by `or` or by a condition, the whole expression.
+    used for. port: the literal port in it or next to it. environment_read: for a fallback, the read of the
+    variable; None for a field of a settings class. conditional: for a fallback by `or` or by a condition, the
+    whole expression.
     """
 
     node: ast.Constant | ast.JoinedStr
@@ -74,7 +75,7 @@ def find_address_sites(file: PythonFile) -> tuple[AddressSite, ...]:
 
 
 def find_literal_fallbacks(file: PythonFile) -> list[AddressSite]:
-    """Return the addresses that stand in for a variable; to listen on every interface is nobody's address."""
+    """Return the addresses that are fallbacks of a variable, without those to listen on every interface."""
     return [
         site
         for site in file.compute_once(find_address_sites)
@@ -83,7 +84,7 @@ def find_literal_fallbacks(file: PythonFile) -> list[AddressSite]:
 
 
 def find_literal_addresses(file: PythonFile) -> list[AddressSite]:
-    """Return the addresses that are used as they stand; none of files that test."""
+    """Return the addresses that are used unconditionally; none of test files."""
     if is_test_file(file):
         return []
     return [
@@ -99,7 +100,7 @@ def _is_for_listening(site: AddressSite) -> bool:
 
 
 class _SiteFinder:
-    """sites: by their literal; the first that is said of one holds."""
+    """Collects the sites of a file by literal; the first role found for a literal counts."""
 
     def __init__(self, file: PythonFile) -> None:
         self.file = file
@@ -108,12 +109,12 @@ class _SiteFinder:
 
     @cached_property
     def own_address_functions(self) -> set[NameScope]:
-        """The functions that connect a socket to ask it for its own address: to nobody's peer."""
+        """Return the functions that connect a socket only to find out their own address."""
         calls = self.file.nodes(ast.Call)
         return {scope for call, scope in calls if last_name(call.func) == "getsockname"}
 
     def is_candidate(self, node: ast.expr | ast.stmt) -> bool:
-        """Return whether a node may hold an address: most lines of most files have none."""
+        """Return whether a node may contain an address; most lines of most files contain none."""
         return self.candidate_lines.is_marked(node.lineno, node.end_lineno)
 
     def find(self) -> tuple[AddressSite, ...]:
@@ -206,7 +207,7 @@ class _SiteFinder:
     def add_named(
         self, name: str, value: ast.expr | None, scope: NameScope, role: AddressRole = AddressRole.SETTING
     ) -> None:
-        """Take what a name holds: any address of a machine, `localhost` where the name is that of a host."""
+        """Add the value of a name: any machine's address, and `localhost` if the name is that of a host."""
         if name_semantics.is_comparison_name(name):
             return
         for leaf in find_address_literals(value, scope):

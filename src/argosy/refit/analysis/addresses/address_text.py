@@ -1,4 +1,4 @@
-"""Which text is the address of a host, and which only looks like one."""
+"""Decides which strings are the address of a host, and which only look like one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AddressKind = Literal["machine", "loopback", "wildcard"]
 _DOTTED_DIGITS = re.compile(rb"\.(?<=\d\.)\d{1,3}\.\d{1,3}\.\d")
 _HOST = r"\d{1,3}(?:\.\d{1,3}){3}|localhost|\*|\[[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*\]"
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:[^@/\s\"']*@)?")
-# `{…}` is the rest of a template: a port that is filled in later.
+# `{…}` is a placeholder: a port that is filled in later.
 _PORT_SUFFIX = r"(?::(?P<port>\d{1,5}|[{$%<][^\s/\"']*)?)?(?=$|[/?#;,\s])"
 _WHOLE = re.compile(rf"(?P<host>{_HOST}){_PORT_SUFFIX}", re.IGNORECASE)
 _WITHIN_TEXT = re.compile(
@@ -24,7 +24,7 @@ _WITHIN_TEXT = re.compile(
     rf"(?::(?P<port>\d{{1,5}}|[{{$%<][^\s/\"']*))?(?![\w.]*[\w]|/\d)",
     re.IGNORECASE,
 )
-# Resolvers and targets of the trick that asks a UDP socket for its own address; nobody's machine.
+# Public resolvers, and targets that a UDP socket connects to only to find out its own address.
 _PUBLIC_RESOLVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "10.255.255.255"})
 _DOCUMENTATION = tuple(
     ipaddress.ip_network(text)
@@ -33,10 +33,11 @@ _DOCUMENTATION = tuple(
 
 
 class LiteralAddress(msgspec.Struct, frozen=True):
-    """A literal address in a text.
+    """A literal address in a string.
 
-    host: as written, without brackets. kind: machine, loopback or wildcard. port: None when it is not
-    there or not literal. scheme: `tcp` of `tcp://`, or empty. start: where `host` begins in the text.
+    host: as written, without brackets. kind: machine, loopback or wildcard. port: None if absent or not
+    literal.
+    scheme: `tcp` of `tcp://`, or empty. start: the offset of `host` in the string.
     """
 
     host: str
@@ -47,14 +48,14 @@ class LiteralAddress(msgspec.Struct, frozen=True):
 
 
 def can_hold_address(data: bytes) -> bool:
-    """Return whether any text in `data` may be an address; a quick look before the long one."""
+    """Return whether any string in `data` may be an address; a quick test."""
     folded = data.lower()
     words = (b"localhost", b"tcp://", b"::1")
     return any(word in folded for word in words) or _DOTTED_DIGITS.search(data) is not None
 
 
 def parse_address_text(text: str) -> LiteralAddress | None:
-    """Return the address that a whole text is (`host`, `host:port`, `scheme://host…`), None for any other."""
+    """Return the address that a whole string is (`host`, `host:port`, `scheme://host…`), else None."""
     if len(text) > 300:
         return None
     head = _SCHEME.match(text)
@@ -69,7 +70,7 @@ def parse_address_text(text: str) -> LiteralAddress | None:
 
 
 def find_addresses(text: str) -> Iterator[LiteralAddress]:
-    """Yield the addresses within a text of many words; a lone `*` is none."""
+    """Yield the addresses within a string of many words; a lone `*` is not one."""
     for match in _WITHIN_TEXT.finditer(text):
         scheme = (match["scheme"] or "").lower()
         if match["host"] == "*" and not scheme:
@@ -80,7 +81,7 @@ def find_addresses(text: str) -> Iterator[LiteralAddress]:
 
 
 def address_kind(host: str) -> AddressKind | None:
-    """Return what an address is; None for a subnet, a broadcast, a group, and the ranges of documents."""
+    """Return the kind of an address; None for a subnet, broadcast, multicast or documentation address."""
     if is_wildcard(host):
         return "wildcard" if len(host) > 1 or host == "*" else None
     if is_loopback(host.lower()):

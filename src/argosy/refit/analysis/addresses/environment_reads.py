@@ -1,4 +1,4 @@
-"""Reads of environment variables, in the forms that code has for them."""
+"""Reads of environment variables, in the forms that occur in code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from argosy.source.import_origin import ImportOrigin, find_import_origin
 from argosy.source.name_scopes import NameScope
 
 _VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
-# What projects call their own readers of variables, and the packages that offer one.
+# Names of readers that projects define, and packages that provide one.
 _READER_NAME = re.compile(
     r"_?(?:get_?env(?:_?(?:var|str|value|or_default|variable|ironment))?|env(?:_?(?:str|var|get))?)", re.I
 )
@@ -22,7 +22,7 @@ _STANDARD_READERS = frozenset(
 
 
 class EnvironmentRead(NamedTuple):
-    """An expression that reads a variable. default: what it falls back to, None without."""
+    """An expression that reads a variable. default: its fallback, None if it has none."""
 
     variable: str
     default: ast.expr | None
@@ -30,10 +30,10 @@ class EnvironmentRead(NamedTuple):
 
 
 def find_environment_read(call: ast.Call, scope: NameScope) -> EnvironmentRead | None:
-    """Return what a call reads of the environment, None when it reads none.
+    """Return the environment variable that a call reads, None if it reads none.
 
-    `os.environ.get`, `os.getenv` and helpers named like them (`get_env("REDIS_HOST", "…")`), which must be
-    asked for a literal name in capitals.
+    Recognized are `os.environ.get`, `os.getenv` and helpers with such names (`get_env("REDIS_HOST", "…")`),
+    with a literal name in capitals as argument.
     """
     first = call.args[0] if call.args else keyword_argument(call, "key", "name", "var")
     if not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
@@ -62,5 +62,5 @@ def _is_reader(func: ast.expr, scope: NameScope) -> bool:
 
 
 def _is_os_module(origin: ImportOrigin | None, scope: NameScope) -> bool:
-    """Return whether `os.…` is of the module: imported as nothing else, or bound nowhere in the file."""
+    """Return whether `os.…` means the module: imported under that name only, or bound nowhere in the file."""
     return origin.is_only_binding if origin is not None else scope.owner_of("os") is None

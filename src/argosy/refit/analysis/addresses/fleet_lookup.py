@@ -1,4 +1,4 @@
-"""What a fleet file says of ports and hosts, by the names that code and variables have for them."""
+"""Ports and hosts in a fleet file, found by the names that code and variables use for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _SEPARATORS = re.compile(r"[^a-z0-9]+")
 
 
 class DeclaredValue(NamedTuple):
-    """What is right for a name. owner: the agent, machine or service. where: the place in the fleet file."""
+    """The declared value of a name.
+
+    owner: the agent, machine or service. location: the place in the fleet file.
+    """
 
     owner: str
     values: frozenset[int | str]
@@ -20,9 +23,9 @@ class DeclaredValue(NamedTuple):
 
 
 class FleetAddressIndex:
-    """Looks up names as `SYSTEM_DIGITAL_TWIN_PORT`, `redisHost` or `SystemDigitalTwin` in a fleet file.
+    """Looks up names such as `SYSTEM_DIGITAL_TWIN_PORT`, `redisHost` or `SystemDigitalTwin` in a fleet file.
 
-    A name that two of them have is nobody's.
+    A name that two owners share is ambiguous and not found.
     """
 
     def __init__(self, fleet: Fleet) -> None:
@@ -45,13 +48,13 @@ class FleetAddressIndex:
                 )
 
     def find(self, name: str, value: int | str) -> DeclaredValue | None:
-        """Return what the fleet file has for a name, None when it has nothing or more than one answer."""
+        """Return what the fleet file declares for a name, None for nothing or for more than one answer."""
         names = self._ports if isinstance(value, int) else self._hosts
         found = names.get(_normalize_name(name), [])
         return found[0] if len({item.values for item in found}) == 1 else None
 
     def _add_environments(self) -> dict[str | None, DeclaredValue]:
-        """Enter machines and services; return them by name."""
+        """Index machines and services; return them by name."""
         hosts: dict[str, set[int | str]] = {}
         ports: dict[str, set[int | str]] = {}
         variables: dict[str, str] = {}
@@ -70,7 +73,7 @@ class FleetAddressIndex:
                     variables[variable] = name
                 if address.port.isdigit():
                     ports.setdefault(name, set()).add(int(address.port))
-        # Where only loopback and names are declared, nobody has said yet where the machine is.
+        # If only loopback and names are declared, the machine's address is not known yet.
         hosts = {name: values for name, values in hosts.items() if any(map(_is_machine_address, values))}
         host_values: dict[str | None, DeclaredValue] = {
             name: DeclaredValue(name, frozenset(values), locations[name]) for name, values in hosts.items()

@@ -1,4 +1,4 @@
-"""What a name says about the text that it holds: an address to connect to, to bind, or none at all."""
+"""What a name implies about its value: an address to connect to, an address to bind, or none."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _HOST_WORDS = frozenset(
     }
 )
 _BIND_WORDS = frozenset({"bind", "binding", "listen", "listening", "interface", "iface"})
-# Lists of who may come, templates and tests of a text: an address there is compared, not used.
+# Allow lists, templates and string tests: an address there is compared, not used.
 _COMPARISON_WORDS = frozenset(
     {
         *("allow", "allowed", "allowlist", "whitelist", "white", "blacklist", "black", "block", "blocked"),
@@ -70,7 +70,7 @@ _CONNECT_CALLS = frozenset(
         ),
     }
 )
-# What only shows, compares, edits or stands in for a text.
+# Calls that only display, compare, edit or mock a string.
 _INERT_CALLS = frozenset(
     {
         *(
@@ -102,18 +102,18 @@ def split_name_words(name: str) -> frozenset[str]:
 
 
 def is_host_name(name: str) -> bool:
-    """Return whether what `name` holds is the address of something."""
+    """Return whether the value of `name` is the address of something."""
     words = split_name_words(name)
     return bool(words & _HOST_WORDS) and not words & _COMPARISON_WORDS
 
 
 def is_bind_name(name: str) -> bool:
-    """Return whether what `name` holds is where to listen."""
+    """Return whether the value of `name` is an address to listen on."""
     return bool(split_name_words(name) & _BIND_WORDS)
 
 
 def is_comparison_name(name: str) -> bool:
-    """Return whether what `name` holds is something to compare with, or no address at all."""
+    """Return whether the value of `name` is compared with, or is not an address."""
     return bool(split_name_words(name) & _COMPARISON_WORDS)
 
 
@@ -128,7 +128,7 @@ def is_connect_call(function_name: str) -> bool:
 
 
 def is_inert_call(function_name: str) -> bool:
-    """Return whether a function of this name connects to nothing: it prints, compares, raises."""
+    """Return whether a function of this name opens no connection: it prints, compares or raises."""
     return (
         function_name in _INERT_CALLS
         or function_name.endswith(("Error", "Exception", "Warning"))

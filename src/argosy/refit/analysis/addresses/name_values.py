@@ -1,4 +1,4 @@
-"""What the names in an expression stand for, as far as one file tells."""
+"""The possible values of the names in an expression, as far as one file shows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ScopedExpression = tuple[ast.expr, NameScope]
 
 
 class NameValues:
-    """The expressions that names and attributes of `self` are given in a file."""
+    """The expressions that names and attributes of `self` are assigned in a file."""
 
     def __init__(self, file: PythonFile) -> None:
         self._names: dict[tuple[NameScope, str], list[ScopedExpression]] = {}
@@ -26,7 +26,7 @@ class NameValues:
     def possible_values(
         self, node: ast.expr, scope: NameScope, depth: int = _MAX_DEPTH
     ) -> Iterator[ScopedExpression]:
-        """Yield the expressions that `node` may come to: itself, or what is behind names and fallbacks."""
+        """Yield the expressions that `node` may evaluate to: itself, or the values of names and fallbacks."""
         if depth == 0:
             return
         for inner, inner_scope in self._direct_values(node, scope):
@@ -83,7 +83,7 @@ def _enclosing_class(scope: NameScope) -> NameScope | None:
 
 
 def _fallback_value(call: ast.Call, scope: NameScope) -> ast.expr | None:
-    """Return what a call gives where it finds nothing: `os.getenv(name, this)`, `table.get(key, this)`."""
+    """Return the default of a lookup call: `os.getenv(name, this)`, `table.get(key, this)`."""
     read = find_environment_read(call, scope)
     if read is not None:
         return read.default

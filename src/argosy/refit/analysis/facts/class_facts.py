@@ -1,6 +1,6 @@
-"""The classes of a module: their bases, what they define, and what they keep on `self`.
+"""The classes of a module: their bases, what they define, and what they assign on `self`.
 
-Says nothing of lines, so that few edits change it.
+The facts contain no line numbers, so that few edits change them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from argosy.source.name_scopes import NameScope
 class ClassFacts(msgspec.Struct, frozen=True, array_like=True):
     """One class.
 
-    bases: by the names that imports lead to (`common.base_agent.BaseAgent`); as written where the module
-    itself defines them. methods: in the order of the source. kept: the attributes that it assigns on self.
-    read: those that it only reads.
+    bases: by the names that imports resolve to (`common.base_agent.BaseAgent`); as written if the module
+    defines them.
+    methods: in source order. assigned: the attributes that it assigns on self. read_only: those that it only
+    reads.
     """
 
     bases: tuple[str, ...]
@@ -67,11 +68,11 @@ def collect(file: PythonFile) -> dict[str, ClassFacts] | None:
     return found
 
 
-CLASS_FACTS = FactKind("classes", dict[str, ClassFacts], collect)
+CLASS_FACTS = FactKind("class facts", dict[str, ClassFacts], collect)
 
 
 def find_ancestors(tree: SourceTree, path: str, name: str) -> list[TreeClass]:
-    """Return the bases of a class that the tree has, and theirs, nearest first."""
+    """Return the ancestors of a class that the tree defines, nearest first."""
     start = tree.facts(CLASS_FACTS).get(path, {}).get(name)
     found: dict[tuple[str, str], TreeClass] = {}
     pending = [TreeClass(path, name, start)] if start is not None else []
@@ -86,7 +87,7 @@ def find_ancestors(tree: SourceTree, path: str, name: str) -> list[TreeClass]:
 
 
 def _base_name(file: PythonFile, base: ast.expr, scope: NameScope) -> str:
-    """Return a base's name: where its import leads, else as it is written; empty for what is no name."""
+    """Return a base's name: where its import leads, else as written; empty if it is not a name."""
     node = base.value if isinstance(base, ast.Subscript) else base
     origin = file.origin(node, scope)
     if origin is None:
@@ -107,9 +108,9 @@ def _absolute_name(file: PythonFile, name: str) -> str:
 def find_base(
     tree: SourceTree, cls: TreeClass, base: str, *, is_guess_allowed: bool = True
 ) -> TreeClass | None:
-    """Return the class that a base names: of its own file, of the module, else the only one so called.
+    """Return the class that a base names: of the same file, of the named module, else the only namesake.
 
-    is_guessed: whether the last of these counts.
+    is_guess_allowed: whether the last of these counts.
     """
     classes = tree.facts(CLASS_FACTS)
     path, own_name = cls.path, cls.name

@@ -1,4 +1,4 @@
-"""What a class reads on `self` and does not set: attributes that somebody else has to set, or nobody does."""
+"""Attributes that a class reads on `self` and does not set, so that something else must set them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class MemberRead(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ClassMembers(msgspec.Struct, frozen=True, array_like=True):
-    """One class, by its own text.
+    """One class, by its own source.
 
-    has: what it sets on self or defines. reads: what it only reads, each name once for a method. calls: by
-    method, the other methods that it names on self. is_open: anything may be set on it (`setattr` with a
-    name that is not told, `__getattr__`, a metaclass, an unknown decorator).
+    defined: what it sets on self or defines. undefined_reads: what it only reads, each name once per method.
+    calls: by method, the other methods that it names on self. has_dynamic_attributes: anything may be set on
+    it (`setattr` with an unknown name, `__getattr__`, a metaclass, an unknown decorator).
     """
 
     defined: tuple[str, ...]
@@ -64,9 +64,9 @@ def collect(file: PythonFile) -> FileMembers | None:
 
 
 class _MethodUses:
-    """What one method does with its object, which it calls `first`.
+    """The uses of `self` in one method, under the name that the method gives it.
 
-    attributes, calls: the nodes that stand in it, with what is nested in it but for other classes.
+    attributes, calls: the nodes in the method, including nested functions but not other classes.
     """
 
     def __init__(self, name: str, self_name: str) -> None:
@@ -77,7 +77,7 @@ class _MethodUses:
 
 
 class _FileMethodUses:
-    """The methods of a file. found: by class, those that use their object, in the order of the source."""
+    """The methods of a file. by_class: by class, those that use `self`, in source order."""
 
     def __init__(self, file: PythonFile) -> None:
         self.by_class: dict[ast.AST, list[_MethodUses]] = {}
@@ -94,7 +94,7 @@ class _FileMethodUses:
                     method.calls.append(call)
 
     def method_at(self, scope: NameScope) -> _MethodUses | None:
-        """Return the method that a scope is or is in, where its object has the name that it has there."""
+        """Return the method that a scope is or is in, if the name of `self` still means the object there."""
         if scope not in self._by_scope:
             self._by_scope[scope] = self._create(scope)
         return self._by_scope[scope]
@@ -166,7 +166,7 @@ def _has_parameter(node: ast.AST, name: str) -> bool:
 
 
 def _class_body_names(cls: ast.ClassDef) -> Iterator[str]:
-    """Yield the names that a class body binds, under conditions too."""
+    """Yield the names that a class body binds, including conditional ones."""
     pending: list[ast.AST] = list(cls.body)
     while pending:
         node = pending.pop()
@@ -192,7 +192,7 @@ def _is_name(node: ast.expr, name: str) -> bool:
 
 
 def _reflected_names(node: ast.Call, self_name: str) -> set[str] | None:
-    """Return the names that a call asks of or sets on self by name; None where it may be any."""
+    """Return the names that a call reads or sets on self by name; None if it may be any."""
     function_name = node.func.id if isinstance(node.func, ast.Name) else ""
     if function_name not in _REFLECTION_CALLS or not node.args or not _is_name(node.args[0], self_name):
         return set()
@@ -203,7 +203,7 @@ def _reflected_names(node: ast.Call, self_name: str) -> set[str] | None:
 
 
 def _name_set_by_call(node: ast.Call) -> str:
-    """Return the name that a `setattr` or `patch.object` sets, where it is told."""
+    """Return the name that a `setattr` or `patch.object` sets, if it is a literal."""
     function_name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     name_argument = node.args[1] if function_name in ("setattr", "object") and len(node.args) > 1 else None
     return (
@@ -217,4 +217,4 @@ def _is_self(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id in ("self", "cls")
 
 
-CLASS_MEMBERS = FactKind("members", FileMembers, collect)
+CLASS_MEMBERS = FactKind("class members", FileMembers, collect)

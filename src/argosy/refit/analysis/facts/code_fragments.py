@@ -1,9 +1,9 @@
-"""The functions and classes of a module by what they do, whatever their names and constants.
+"""Functions and classes of a module as digests of what they do, regardless of their names and constants.
 
-The print of one is taken from its bytecode, where a name is but the place at which it came first: two have
-the same print when one becomes the other by renaming and by other constants. What is nested (methods,
-lambdas) is part of it; comments, formatting and a function's docstring are not. No further walk of the tree
-is needed, since the compiler has been asked already whether it takes the file.
+The digest is computed from the bytecode, with each name replaced by the position of its first use: two
+fragments have the same digest if renaming and other constants turn one into the other. Nested code (methods,
+lambdas) is included; comments, formatting and a function's docstring are not. No further walk of the tree is
+needed, since the file has been compiled already to check it.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ FragmentKind = Literal["file", "class", "function"]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 _LINE_NUMBER = itemgetter(2)
-# So much, or it is a phrase of the language and no copy of anything.
+# Smaller fragments are common phrases, not copies.
 MIN_NODES, MIN_LINES = 24, 5
-MAX_NODES = 100  # nobody asks for more, and counting takes time
+MAX_NODES = 100  # no rule needs more, and counting takes time
 
 
 class CodeFragment(msgspec.Struct, frozen=True, array_like=True):
     """A function, a class or a whole file.
 
-    shape: its print. exact: the same with its words. name: such as `Translator.start`, empty for
-    the file. line, column: of its `def`. lines: how many there are, blank ones left out. size: how many
-    statements and expressions, MOST_SIZE for more. outer: the place among the file's units of what it lies
-    in, -1 for none.
+    shape_digest: the digest without names and constants. exact_digest: the digest with them. name: such as
+    `Translator.start`, empty for the file. line, column: of its `def`. line_count: without blank lines.
+    node_count: statements and expressions, at most MAX_NODES. enclosing_index: the index of the enclosing
+    fragment among those of the file, -1 for none.
     """
 
     shape_digest: bytes
@@ -56,7 +56,7 @@ CodeFragments = tuple[CodeFragment, ...]
 
 
 class _CodeDigest(msgspec.Struct):
-    """What is known of a piece of code and all within it. last: its last line. acts: it calls or branches."""
+    """A code object with its nested code. end_line: its last line. has_effects: it calls or branches."""
 
     code: CodeType
     shape_digest: bytes
@@ -66,7 +66,7 @@ class _CodeDigest(msgspec.Struct):
 
 
 def collect(file: PythonFile) -> CodeFragments | None:
-    """Return the units of a file that are large enough to be copied, outer ones first."""
+    """Return the fragments of a file that are large enough to be copies, outer ones first."""
     if file.code is None:
         return None
     module_digest = _digest_nested(file.code)
@@ -85,9 +85,9 @@ def collect(file: PythonFile) -> CodeFragments | None:
 
 
 def iter_shape_digests(file: PythonFile) -> Iterator[tuple[Definition, str, bytes]]:
-    """Yield every function and class, with its qualified name and its print, whatever its size.
+    """Yield every function and class, with its qualified name and its digest, whatever its size.
 
-    The print is empty where the compiler refuses the file.
+    The digest is empty if the compiler rejects the file.
     """
     digests: dict[tuple[str, int], bytes] = {}
     pending = [] if file.code is None else [_digest_nested(file.code)]
@@ -104,7 +104,7 @@ def iter_shape_digests(file: PythonFile) -> Iterator[tuple[Definition, str, byte
 
 
 def _digest_nested(code_object: CodeType) -> _CodeDigest:
-    """Return the print of a piece of code; what is nested thousands deep is taken too, from within."""
+    """Return the digest of a code object; nested code is processed from the inside, without recursion."""
     order = [code_object]
     for code in order:
         order += _nested_code(code)
@@ -134,7 +134,7 @@ def _digest_code(code: CodeType, nested: list[_CodeDigest]) -> _CodeDigest:
 
 
 def _definitions_by_line(file: PythonFile) -> dict[tuple[str, int], Definition]:
-    """Return the definitions by name and by the line that the compiler has: the first decorator's."""
+    """Return the definitions by name and by the line that the compiler records: the first decorator's."""
     nodes: list[Definition] = [
         *(node for node, _ in file.nodes(ast.FunctionDef)),
         *(node for node, _ in file.nodes(ast.AsyncFunctionDef)),
@@ -153,7 +153,7 @@ def _build_fragment(
     nonblank_counts: list[int],
     enclosing_index: int,
 ) -> CodeFragment | None:
-    """Return a piece of code as a unit. filled: by line, how many up to it are not blank."""
+    """Return a code object as a fragment. nonblank_counts: by line, the number of nonblank lines up to it."""
     code = code_digest.code
     if not code_digest.has_effects:
         return None
@@ -185,16 +185,16 @@ def _build_fragment(
 
 
 def _body_without_docstring(definition: Definition | ast.Module) -> list[ast.stmt]:
-    """Return the statements of a definition or module, without the text that documents it."""
+    """Return the statements of a definition or module, without the docstring."""
     first = definition.body[0]
     is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
     return definition.body[1:] if is_text else definition.body
 
 
 def _count_nodes(body: list[ast.stmt]) -> int:
-    """Return how many statements and expressions there are; no more than MOST_SIZE are counted.
+    """Return the number of statements and expressions; counting stops at MAX_NODES.
 
-    Instructions would be other ones with each version of Python, and so are the texts within an f-string.
+    Instructions, and the strings within an f-string, would differ between Python versions.
     """
     found: list[ast.AST] = [*body]
     for node in found:
@@ -208,9 +208,9 @@ def _count_nodes(body: list[ast.stmt]) -> int:
 
 
 def _exact_digest(file: PythonFile, body: list[ast.stmt], code_digest: _CodeDigest) -> bytes:
-    """Return the print of a body with its names and constants: of its lines, whatever their indentation.
+    """Return the digest of a body with its names and constants: of its lines, regardless of indentation.
 
-    The code's own tables would not do: which constants are in them hangs on the version of Python.
+    The tables of the code object are not used, since their constants depend on the Python version.
     """
     lines = [line.strip() for line in file.lines[body[0].lineno - 1 : code_digest.end_line]]
     text = "\n".join(line for line in lines if line and not line.startswith("#"))
@@ -218,9 +218,9 @@ def _exact_digest(file: PythonFile, body: list[ast.stmt], code_digest: _CodeDige
 
 
 def iter_enclosing(fragments: CodeFragments, index: int) -> Iterator[CodeFragment]:
-    """Yield what a unit lies in, from the inside out."""
+    """Yield the fragments that enclose a fragment, from the inside out."""
     while (index := fragments[index].enclosing_index) >= 0:
         yield fragments[index]
 
 
-CODE_FRAGMENTS: FactKind[CodeFragments] = FactKind("units", CodeFragments, collect)
+CODE_FRAGMENTS: FactKind[CodeFragments] = FactKind("code fragments", CodeFragments, collect)

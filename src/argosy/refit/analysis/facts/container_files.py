@@ -1,4 +1,4 @@
-"""Dockerfiles and Compose files as facts: what they take from the tree, and what they name."""
+"""Facts about Dockerfiles and Compose files: what they copy from the tree, and what they declare."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ COMPOSE_FILES = ("*compose*.yml", "*compose*.yaml")
 
 
 class ContainerCommand(msgspec.Struct, frozen=True, array_like=True):
-    """The process of an image. words: of ENTRYPOINT and CMD; folder: WORKDIR before it; line: of the last."""
+    """The process of an image.
+
+    argv: of ENTRYPOINT and CMD. working_dir: WORKDIR before it. line: of the last of them.
+    """
 
     argv: tuple[str, ...]
     working_dir: str
@@ -28,13 +31,13 @@ class ContainerCommand(msgspec.Struct, frozen=True, array_like=True):
 
 
 class DockerfileFacts(msgspec.Struct, frozen=True, array_like=True):
-    """A Dockerfile. start: of its last stage, None where nothing says so, or a shell is asked."""
+    """A Dockerfile. command: of its last stage; None if there is none or a shell runs it."""
 
     command: ContainerCommand | None
 
 
 class PublishedPort(msgspec.Struct, frozen=True, array_like=True):
-    """A published port. host: address and port and protocol on the machine, as one text."""
+    """A published port. host_binding: address, port and protocol on the machine, as one string."""
 
     host_binding: str
     line: int
@@ -44,8 +47,8 @@ class PublishedPort(msgspec.Struct, frozen=True, array_like=True):
 class ComposeServiceFacts(msgspec.Struct, frozen=True, array_like=True):
     """One service of a Compose file.
 
-    context, dockerfile: what it is built from, empty for nothing, None for a context that is no folder.
-    needs: by name. has_image: something says what it runs. is_profiled: it starts only when asked for.
+    context, dockerfile: what it is built from; empty for nothing, None for a context that is not a directory.
+    depends_on: by name. has_image_or_build: it declares what to run. has_profile: it starts only on request.
     """
 
     name: str
@@ -60,14 +63,14 @@ class ComposeServiceFacts(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ComposeFileFacts(msgspec.Struct, frozen=True, array_like=True):
-    """A Compose file. is_open: it includes or extends others."""
+    """A Compose file. has_external_services: it includes or extends other files."""
 
     services: tuple[ComposeServiceFacts, ...]
     has_external_services: bool
 
 
 class ContainerFileFacts(msgspec.Struct, frozen=True, array_like=True):
-    """One of the two."""
+    """The facts of a Dockerfile or a Compose file."""
 
     dockerfile: DockerfileFacts | None = None
     compose: ComposeFileFacts | None = None
@@ -102,7 +105,7 @@ def _read_dockerfile(file: TextFile) -> DockerfileFacts:
 
 
 def _read_compose_file(file: TextFile) -> ComposeFileFacts | None:
-    # Most audits read no Compose file anew, and what reads YAML is slow to load.
+    # Most audits read no new Compose file, and the YAML reader is slow to import.
     from argosy.fleet.importers.input_file import InputFile  # noqa: PLC0415
 
     input_file = InputFile(Path(file.path), file.text)
@@ -158,7 +161,7 @@ def _published_ports(input_file: InputFile, name: str, ports: list[Any]) -> list
 
 
 def _host_binding(item: object) -> str:
-    """Return what a port takes on the machine: `127.0.0.1:80/tcp`; empty for a range, a variable, any."""
+    """Return what a port binds on the machine: `127.0.0.1:80/tcp`; empty for a range, a variable, any."""
     if isinstance(item, dict):
         host = f"{item.get('host_ip') or ''}:{item.get('published') or ''}/{item.get('protocol') or 'tcp'}"
         return host if str(item.get("published") or "").isdecimal() else ""
@@ -176,7 +179,7 @@ def _position_of(input_file: InputFile, key_path: tuple[str | int, ...]) -> tupl
 
 
 CONTAINER_FILES: FactKind[ContainerFileFacts] = FactKind(
-    "containers",
+    "container files",
     ContainerFileFacts,
     file_patterns=(*DOCKERFILE_PATTERNS, *COMPOSE_FILES),
     collect_text=collect_text,

@@ -1,4 +1,4 @@
-"""Which modules hand on pyzmq, or its class of contexts, and who makes contexts of what a module hands on."""
+"""Modules that re-export pyzmq or its class of contexts, and the creation of contexts from re-exports."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from argosy.refit.core.fact import FactKind
 from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.source_tree import SourceTree
 
-_MAX_CHAIN = 8  # chains of modules that hand on what they were handed
+_MAX_CHAIN = 8  # the length of a chain of re-exporting modules
 
 
 class ForeignContextUse(msgspec.Struct, frozen=True, array_like=True):
-    """One place that makes a context, or hands the class on, if `origin` leads to pyzmq.
+    """One place that creates a context, or lets the class escape, if `origin` resolves to pyzmq.
 
-    told: what is done there, empty for a call. written: the class as it stands there.
+    description: what is done there, empty for a call. source: the class as written there.
     """
 
     origin: str
@@ -33,7 +33,7 @@ class ForeignContextUse(msgspec.Struct, frozen=True, array_like=True):
 def collect_foreign_uses(file: PythonFile) -> tuple[ForeignContextUse, ...] | None:
     class_uses = find_foreign_context_class_uses(file)
     uses = [(site.call, site, "") for site in class_uses.creations]
-    uses += [(out.node, out, out.description) for out in class_uses.escapes]  # type: ignore[misc]
+    uses += [(each.node, each, each.description) for each in class_uses.escapes]  # type: ignore[misc]
     found = tuple(
         ForeignContextUse(
             item.name,
@@ -41,9 +41,9 @@ def collect_foreign_uses(file: PythonFile) -> tuple[ForeignContextUse, ...] | No
             file.parsed.column(node),
             item.scope.qualified_name(),
             ast.unparse(item.source),
-            told,
+            description,
         )
-        for node, item, told in uses
+        for node, item, description in uses
     )
     return found or None
 
@@ -53,15 +53,15 @@ def collect_reexports(file: PythonFile) -> dict[str, str] | None:
 
 
 FOREIGN_CONTEXT_USES: FactKind[tuple[ForeignContextUse, ...]] = FactKind(
-    "contexttaken", tuple[ForeignContextUse, ...], collect_foreign_uses
+    "foreign context uses", tuple[ForeignContextUse, ...], collect_foreign_uses
 )
-CONTEXT_REEXPORTS: FactKind[dict[str, str]] = FactKind("contexthanded", dict[str, str], collect_reexports)
+CONTEXT_REEXPORTS: FactKind[dict[str, str]] = FactKind("context reexports", dict[str, str], collect_reexports)
 
 
 def find_reexporting_module(tree: SourceTree, path: str, origin: str) -> str:
-    """Return the path of the module that `origin` is taken from, where it leads to pyzmq; else empty.
+    """Return the path of the module that `origin` is imported from, if it resolves to pyzmq; else empty.
 
-    path: of the file that takes it. origin: such as `mine.compat.zmq.Context`, or with dots before it.
+    path: of the importing file. origin: such as `mine.compat.zmq.Context`, or with leading dots.
     """
     first_path = ""
     for _ in range(_MAX_CHAIN):
@@ -78,7 +78,7 @@ def find_reexporting_module(tree: SourceTree, path: str, origin: str) -> str:
 
 
 def _split_origin(tree: SourceTree, path: str, origin: str) -> tuple[str, str]:
-    """Return the longest part of a dotted name that is a file of the tree, and what is asked of that file."""
+    """Return the longest part of a dotted name that is a file of the tree, and the rest of the name."""
     dots = len(origin) - len(origin.lstrip("."))
     parts = origin[dots:].split(".")
     for end in range(len(parts) - 1, -1 if dots else 0, -1):

@@ -1,4 +1,4 @@
-"""The packages from outside that a file imports, and where first."""
+"""The external packages that a file imports, each with its first import."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _OPTIONAL_CONDITIONS = frozenset(
 
 
 class ExternalPackageImport(msgspec.Struct, frozen=True, array_like=True):
-    """The surest import of one package. top: its first name. is_optional: the file can do without it."""
+    """The surest import of one package.
+
+    top_module: its first name. is_optional: the file works without it.
+    """
 
     top_module: str
     line: int
@@ -31,9 +34,10 @@ class ExternalPackageImport(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ExternalImports(msgspec.Struct, frozen=True, array_like=True):
-    """What a file takes from outside of itself and of the standard library; local modules are among it.
+    """The imports of a file that are neither its own nor of the standard library; local modules are included.
 
-    named: first words of dotted names in its texts, which may be loaded by them. is_test: it tests.
+    packages_in_text: the first parts of dotted names in strings, which may be imported by name.
+    is_test_file: whether it is a test.
     """
 
     packages: tuple[ExternalPackageImport, ...]
@@ -70,7 +74,7 @@ def _is_optional(item: Import) -> bool:
 
 
 def _packages_in_text(file: PythonFile) -> tuple[str, ...]:
-    """Return the packages that texts name: a class by its path, an application of Django."""
+    """Return the packages that strings name: a class by its dotted path, an application of Django."""
     is_django = b"INSTALLED_APPS" in file.source.data
     found: set[str] = set()
     for node, _ in file.nodes(ast.Constant):
@@ -83,7 +87,7 @@ def _packages_in_text(file: PythonFile) -> tuple[str, ...]:
 
 
 def collect_broken(file: BrokenFile) -> ExternalImports | None:
-    """What stands at the beginning of lines; a file that does not parse still wants its packages."""
+    """Return the imports at the start of lines, for a file that does not parse."""
     if file.source is None:
         return None
     from argosy.source.import_scan import scan_imports  # noqa: PLC0415 - most files parse
@@ -97,5 +101,5 @@ def collect_broken(file: BrokenFile) -> ExternalImports | None:
 
 
 EXTERNAL_IMPORTS: FactKind[ExternalImports] = FactKind(
-    "imported", ExternalImports, collect, collect_broken=collect_broken
+    "external imports", ExternalImports, collect, collect_broken=collect_broken
 )

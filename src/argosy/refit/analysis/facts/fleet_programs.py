@@ -1,4 +1,4 @@
-"""The agents of the fleet file as programs of the tree: what each loads, whom it speaks to; made of facts."""
+"""The agents of the fleet file as programs of the tree, from facts: what each imports, and its peers."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from argosy.source.python_source import Unparsed
 def require_fleet(tree: SourceTree) -> Fleet:
     """Return the fleet that the tree is audited with. Raises LookupError: there is none."""
     if tree.fleet is None:
-        raise LookupError("a rule that compares with a fleet file was asked without one")
+        raise LookupError("a rule that needs a fleet file was run without one")
     return tree.fleet
 
 
 def make_fleet_finding(
     tree: SourceTree, location: str, message: str, *, symbol: str, hint: str = ""
 ) -> Finding:
-    """Return a finding in the fleet file. where: `file:line:column`, as fleets and faults tell places."""
+    """Return a finding in the fleet file. location: `file:line:column`, as in fleets and faults."""
     _, line, column = location.rsplit(":", 2)
     path = tree.relative_path(os.path.realpath(require_fleet(tree).path))
     return Finding(path, int(line), int(column), "", message, symbol=symbol, hint=hint)
 
 
 class _MemoizedSourceCache(AgentSourceCache):
-    """A shelf that finds the sources of each agent once: several rules ask for them."""
+    """A source cache that finds the sources of each agent once, since several rules ask for them."""
 
     def __init__(self, root: str, facts_cache: FileFactsCache) -> None:
         super().__init__(root, {}, facts_cache=facts_cache)
@@ -49,7 +49,7 @@ class _MemoizedSourceCache(AgentSourceCache):
 
 
 def build_source_cache(tree: SourceTree) -> AgentSourceCache:
-    """Return what tells the files of each agent; those that are not of the tree are read."""
+    """Return the cache of the agents' source files; files outside of the tree are read from disk."""
     facts_cache = tree.compute_once(build_facts_cache)
     tree_paths = set(tree.paths)
 
@@ -69,7 +69,7 @@ def build_source_cache(tree: SourceTree) -> AgentSourceCache:
 
 
 def find_tree_edges(tree: SourceTree) -> SourceEdges:
-    """Return the edges that the agents' sources state."""
+    """Return the edges in the sources of the agents."""
     tree_paths = set(tree.paths)
 
     def read(path: str) -> PeerReferences | None:
@@ -82,7 +82,7 @@ def find_tree_edges(tree: SourceTree) -> SourceEdges:
 
 
 def resolve_tree_path(tree: SourceTree, path: str) -> str:
-    """Return a path as the tree has it: relative to its root, links followed."""
+    """Return a path as the tree has it: relative to its root, with links resolved."""
     resolved = tree.compute_once(_resolved_paths)
     if path not in resolved:
         resolved[path] = tree.relative_path(os.path.realpath(path))
@@ -90,5 +90,5 @@ def resolve_tree_path(tree: SourceTree, path: str) -> str:
 
 
 def _resolved_paths(tree: SourceTree) -> dict[str, str]:
-    """Return where paths lead that were asked for: to follow one asks the disk about each of its folders."""
+    """Return the cache of resolved paths: resolving one reads each of its directories from disk."""
     return {}

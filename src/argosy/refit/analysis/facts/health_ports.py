@@ -1,4 +1,4 @@
-"""The health ports that a module gives its agent by their numbers."""
+"""Health ports that a module gives its agent as literal numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_DEPTH: Final = 5
 
 
 class LiteralHealthPort(msgspec.Struct, frozen=True, array_like=True):
-    """A literal port that is given as an agent's health port, or that its variable has by default."""
+    """A literal port that is passed as an agent's health port, or is the default of its variable."""
 
     port: int
     line: int
@@ -52,7 +52,7 @@ def _health_port_values(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope]
 
 
 def _default_port(file: PythonFile, node: ast.expr, scope: NameScope, depth: int = 0) -> int | None:
-    """Return the number that an expression is when no variable and no configuration says otherwise."""
+    """Return the number that an expression has if no variable and no configuration overrides it."""
     if depth > _MAX_DEPTH:
         return None
     if isinstance(node, ast.Constant):
@@ -79,4 +79,4 @@ def _default_port(file: PythonFile, node: ast.expr, scope: NameScope, depth: int
     return None
 
 
-HEALTH_PORTS: Final = FactKind("healthports", tuple[LiteralHealthPort, ...], collect)
+HEALTH_PORTS: Final = FactKind("health ports", tuple[LiteralHealthPort, ...], collect)

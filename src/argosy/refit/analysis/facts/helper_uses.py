@@ -1,4 +1,4 @@
-"""The helpers of a module, and what files ask of helpers."""
+"""The helper functions of a module, and the uses of helpers in files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from argosy.source.module_finder import is_standard
 
 
 class HelperUse(msgspec.Struct, frozen=True, array_like=True):
-    """One call. called: where its name leads (`lib.paths.join_path`). word: the text that it is handed
-    first, or the attribute that is read of what it gives."""
+    """One use of a helper.
+
+    helper_name: where its name leads (`lib.paths.join_path`). used_name: the string that is its first
+    argument, or the attribute that is read of its result.
+    """
 
     helper_name: str
     used_name: str
@@ -23,7 +26,11 @@ class HelperUse(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HelperUses(msgspec.Struct, frozen=True, array_like=True):
-    """texts: handed to helpers. attributes: read of what they give, through a name that is bound once."""
+    """The uses of helpers in a file.
+
+    text_arguments: strings passed to helpers. result_attributes: read of their results, through a name bound
+    once.
+    """
 
     text_arguments: tuple[HelperUse, ...]
     result_attributes: tuple[HelperUse, ...]
@@ -72,5 +79,5 @@ def _result_attributes(file: PythonFile) -> list[HelperUse]:
     return found
 
 
-HELPER_CONTRACTS = FactKind("helpers", ModuleHelpers, collect_helper_contracts)
-HELPER_USES = FactKind("demands", HelperUses, collect_helper_uses)
+HELPER_CONTRACTS = FactKind("helper contracts", ModuleHelpers, collect_helper_contracts)
+HELPER_USES = FactKind("helper uses", HelperUses, collect_helper_uses)

@@ -1,4 +1,4 @@
-"""What files of a project install: requirement files, Dockerfiles, and the texts of packaging tools."""
+"""The packages that a project installs: by requirement files, Dockerfiles, and packaging metadata."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from argosy.source.requirements import PackageRequirement, Requirements, parse_r
 
 
 def collect(file: PythonFile) -> FileInstalls:
-    """Take the literal `install_requires` of a setup.py."""
+    """Return the literal `install_requires` of a setup.py."""
     found: list[PackageRequirement] = []
     development: list[PackageRequirement] = []
     has_unnamed, project = False, ""

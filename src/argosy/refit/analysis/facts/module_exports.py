@@ -1,4 +1,4 @@
-"""What a module shows to those that import it. Says nothing of lines, so that few edits change it."""
+"""The names that a module exports. The facts contain no line numbers, so that few edits change them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from argosy.source.name_scopes import BindingKind
 
 
 class ModuleExports(msgspec.Struct, frozen=True, array_like=True):
-    """The names that a module binds, and how first. is_open: more may come at run time."""
+    """The names that a module binds, and how first. has_dynamic_names: more may be added at run time."""
 
     names: dict[str, BindingKind]
     has_dynamic_names: bool
@@ -21,4 +21,4 @@ def collect(file: PythonFile) -> ModuleExports:
     return ModuleExports(first_bindings(file.scope), has_dynamic_names(file.scope))
 
 
-MODULE_EXPORTS = FactKind("surface", ModuleExports, collect)
+MODULE_EXPORTS = FactKind("module exports", ModuleExports, collect)

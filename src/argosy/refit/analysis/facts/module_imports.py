@@ -11,7 +11,7 @@ from argosy.refit.core.source_file import PythonFile
 from argosy.source.import_statements import Import, find_imports
 from argosy.source.sys_path import PathAdditions, find_path_additions
 
-# How a file says that it may be run: two that begin with a literal each are found faster than one with both.
+# How a file shows that it may be run; two patterns with a literal start are faster than one for both.
 _MAIN_PATTERNS = (
     re.compile(rb"""__name__\s*==\s*["']__main__"""),
     re.compile(rb"""__main__["']\s*==\s*__name__"""),
@@ -19,7 +19,10 @@ _MAIN_PATTERNS = (
 
 
 class ModuleImports(msgspec.Struct, frozen=True, array_like=True):
-    """imports: in the order of the lines. additions: absolute folders. is_script: it may be run."""
+    """The imports of a file, in line order.
+
+    path_additions: absolute directories. is_script: it may be run.
+    """
 
     imports: tuple[Import, ...]
     path_additions: PathAdditions
@@ -41,4 +44,4 @@ def collect(file: PythonFile) -> ModuleImports | None:
     return ModuleImports(found, find_path_additions(file.parsed), is_script)
 
 
-MODULE_IMPORTS = FactKind("imports", ModuleImports, collect)
+MODULE_IMPORTS = FactKind("module imports", ModuleImports, collect)

@@ -1,4 +1,4 @@
-"""Ports that a module binds by a number, or makes of another port: `self.port + 1`."""
+"""Ports that a module binds by number, or derives from another port: `self.port + 1`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from argosy.refit.core.fact import FactKind
 from argosy.refit.core.source_file import PythonFile
 from argosy.source.literal_ports import find_bound_ports
 
-# What looks for a free port: what is added there is tried, not taken.
+# Searches for a free port: an offset there is tried, not taken.
 _PORT_SEARCH_NAME = re.compile(r"free|find|available|scan", re.IGNORECASE)
 
 
 class DerivedPort(msgspec.Struct, frozen=True, array_like=True):
-    """A port that is another one and some more. shown: as written, such as `self.port + 1`."""
+    """A port that is another port plus an offset. source: as written, such as `self.port + 1`."""
 
     offset: int
     source: str
@@ -34,9 +34,10 @@ class BoundPort(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ModulePorts(msgspec.Struct, frozen=True, array_like=True):
-    """made, bound: in the order of the lines. bases: what its classes inherit from, as imported.
+    """The ports of a module.
 
-    gives_health: it hands a health port to the class that it inherits from.
+    derived, bound: in line order. bases: of its classes, as imported. has_explicit_health_port: it passes a
+    health port to the class that it inherits from.
     """
 
     derived: tuple[DerivedPort, ...]
@@ -77,7 +78,7 @@ def _derived_ports(file: PythonFile) -> list[DerivedPort]:
 
 
 def _search_arguments(file: PythonFile) -> set[ast.expr]:
-    """Return what is handed to functions that look for a free port."""
+    """Return the arguments of functions that search for a free port."""
     calls = (call for call, _ in file.nodes(ast.Call) if _PORT_SEARCH_NAME.search(last_name(call.func)))
     return {value for call in calls for value in call.args}
 
@@ -115,4 +116,4 @@ def _has_explicit_health_port(file: PythonFile) -> bool:
     return False
 
 
-MODULE_PORTS = FactKind("madeports", ModulePorts, collect)
+MODULE_PORTS = FactKind("module ports", ModulePorts, collect)

@@ -1,6 +1,7 @@
-"""Whom a module speaks to: names and ports of others that it hands to what connects or asks.
+"""The peers of a module: names and ports of other agents that it passes to calls that connect or send.
 
-Kept in full, words and numbers too: what a file may mean keeps a declared edge from being called unused.
+All strings and numbers are kept: a possible reference to a peer keeps a declared edge from being called
+unused.
 """
 
 from __future__ import annotations
@@ -14,4 +15,4 @@ def collect(file: PythonFile) -> PeerReferences:
     return find_peer_references(file.parsed, file.index)
 
 
-PEER_REFERENCES = FactKind("speech", PeerReferences, collect)
+PEER_REFERENCES = FactKind("peer references", PeerReferences, collect)

@@ -1,4 +1,4 @@
-"""The modules of a tree as the readers of `argosy.source` want them, made of facts."""
+"""The modules of a tree as `argosy.source` reads them, built from facts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NO_PORTS = LiteralPorts()
 
 
 def build_facts_cache(tree: SourceTree) -> FileFactsCache:
-    """Return what the files of a tree bind, by absolute path; without their imports."""
+    """Return the names that the files of a tree bind, by absolute path; without their imports."""
     exports_by_path = tree.facts(MODULE_EXPORTS)
 
     def read(path: str) -> FileFacts | Unparsed:
@@ -30,7 +30,7 @@ def build_facts_cache(tree: SourceTree) -> FileFactsCache:
         exports = exports_by_path.get(relative)
         if relative in tree.unparsed:
             return tree.unparsed[relative]
-        # A file that was left out of the audit may hold anything.
+        # A file that was left out of the audit may bind anything.
         return FileFacts(
             path=path,
             imports=(),
@@ -47,7 +47,7 @@ def build_facts_cache(tree: SourceTree) -> FileFactsCache:
 
 
 def definition_paths(tree: SourceTree) -> Mapping[str, tuple[str, ...]]:
-    """Return the paths of the modules that define a function or class at their top, by its name."""
+    """Return the paths of the modules that define a function or class at top level, by its name."""
     found: dict[str, list[str]] = {}
     for path, exports in tree.facts(MODULE_EXPORTS).items():
         for name, binding_kind in exports.names.items():
@@ -65,7 +65,7 @@ def follow_file_imports(tree: SourceTree, path: str) -> ImportGraph | None:
     module = tree.module_at(path)
     own = FileFacts(
         path=module.path,
-        # What runs only when the file is a script is asked about as well.
+        # Imports that run only if the file is a script are included.
         imports=tuple(
             replace(item, conditions=item.conditions - {ImportCondition.MAIN}) for item in imports.imports
         ),
@@ -82,11 +82,11 @@ def follow_file_imports(tree: SourceTree, path: str) -> ImportGraph | None:
 
 
 def module_finder_for(tree: SourceTree, path: str, imports: ModuleImports) -> ModuleFinder:
-    """Return what finds the local modules that a file with these imports may mean."""
+    """Return a finder of the local modules that a file with these imports may mean."""
     absolute_path = os.path.join(tree.root, path)
     is_standard_name = is_standard(
         os.path.splitext(os.path.basename(absolute_path))[0]
-    )  # no program has such a module at its top
+    )  # no program has such a module at top level
     is_module = not imports.is_script and (
         is_standard_name or tree.is_package(os.path.dirname(absolute_path))
     )

@@ -1,4 +1,4 @@
-"""The names that a module reads and that nothing has bound when it does."""
+"""Names that a module reads before anything has bound them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from argosy.source.use_before_def import UseBeforeDefinition
 
 
 class UnboundNames(msgspec.Struct, frozen=True, array_like=True):
-    """early: read too early, or never bound, while the module loads as a script. undefined: in functions."""
+    """Unbound names.
+
+    uses_before_definition: while the module runs as a script. undefined: in functions.
+    """
 
     uses_before_definition: tuple[UseBeforeDefinition, ...]
     undefined: tuple[UndefinedName, ...]
@@ -26,4 +29,4 @@ def collect(file: PythonFile) -> UnboundNames | None:
     )
 
 
-UNBOUND_NAMES = FactKind("unbound", UnboundNames, collect)
+UNBOUND_NAMES = FactKind("unbound names", UnboundNames, collect)

@@ -1,4 +1,4 @@
-"""Sockets and HTTP handlers that are there for health alone."""
+"""Sockets and HTTP handlers that serve only health."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _HANDLER_BASES: Final = frozenset({"BaseHTTPRequestHandler", "SimpleHTTPRequestH
 
 
 def find_health_sockets(file: PythonFile) -> Iterator[tuple[SocketPlace, SocketCreation]]:
-    """Yield the sockets that answer for health and for nothing else: by their loop, else by their name."""
+    """Yield the sockets that only answer health requests: known by their loop, else by their name."""
     served = {
         (id(_socket_owner(loop.function, loop.socket)), loop.socket)
         for loop in find_health_loops(file)
-        if loop.kind == "answer"
+        if loop.kind == "responder"
     }
     for place in find_sockets(file).sockets:
         is_served = (id(place.owner), place.name) in served
@@ -46,7 +46,7 @@ def find_health_sockets(file: PythonFile) -> Iterator[tuple[SocketPlace, SocketC
 
 
 def find_beacon_sockets(file: PythonFile) -> Iterator[tuple[SocketPlace, SocketCreation]]:
-    """Yield the sockets on which a loop sends out its agent's health."""
+    """Yield the sockets on which a loop sends its agent's health."""
     broadcast = {
         (id(_socket_owner(loop.function, loop.socket)), loop.socket)
         for loop in find_health_loops(file)
@@ -54,7 +54,7 @@ def find_beacon_sockets(file: PythonFile) -> Iterator[tuple[SocketPlace, SocketC
     }
     for place in find_sockets(file).sockets:
         if (id(place.owner), place.name) in broadcast:
-            yield from ((place, making) for making in place.creations)
+            yield from ((place, creation) for creation in place.creations)
 
 
 def _socket_owner(scope: NameScope, name: str) -> NameScope | None:
@@ -62,14 +62,14 @@ def _socket_owner(scope: NameScope, name: str) -> NameScope | None:
 
 
 def _is_bound(place: SocketPlace) -> bool:
-    """Return whether a socket is bound, here or by a function that gets it."""
+    """Return whether a socket is bound, here or by a function that it is passed to."""
     return bool(place.calls_to(*OPENING_METHODS)) or any(
-        use.kind == "pass" and "bind" in use.method for use in place.uses
+        use.kind == "argument" and "bind" in use.method for use in place.uses
     )
 
 
 def find_health_routes(file: PythonFile) -> Iterator[tuple[ast.expr | ast.stmt, NameScope, str]]:
-    """Yield what answers for health over HTTP: the place, its scope, the path."""
+    """Yield what answers health requests over HTTP: the node, its scope, the path."""
     functions: list[tuple[FunctionDefinition, NameScope]] = [
         *file.nodes(ast.FunctionDef),
         *file.nodes(ast.AsyncFunctionDef),
@@ -102,7 +102,7 @@ def _is_handler_class(scope: NameScope) -> bool:
 
 
 def _served_path(file: PythonFile, node: FunctionDefinition, scope: NameScope) -> str:
-    """Return the health path that a handler asks for, or `*` where all it answers with is health."""
+    """Return the health path that a handler serves, or `*` if all its answers are health."""
     for inner in iter_own_nodes(node):
         if isinstance(inner, ast.Constant) and _HEALTH_PATH.fullmatch(string_literal(inner)):
             return string_literal(inner)

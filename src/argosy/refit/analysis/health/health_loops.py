@@ -1,8 +1,8 @@
-"""Loops that answer for an agent's health, or send it out by themselves, under any name.
+"""Loops that answer health requests, or send an agent's health, under any name.
 
-Told are loops in which one socket is received from or polled, and every message that is sent on
-it is a health payload or an error, while the request goes into no work; and loops that send a
-health payload on a PUB or PUSH socket again and again.
+Found are loops in which one socket is received from or polled, every message sent on it is a health payload
+or an error, and the request is not used for work; and loops that repeatedly send a health payload on a PUB or
+PUSH socket.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from argosy.refit.core.source_file import PythonFile
 from argosy.source import control_flow
 from argosy.source.name_scopes import NameScope
 
-HealthLoopKind = Literal["answer", "beacon"]
+HealthLoopKind = Literal["responder", "beacon"]
 HealthLoopNode = ast.While | ast.For
 
 _BROADCAST_TYPES: Final = frozenset({"PUB", "XPUB", "PUSH"})
 _REPLY_TYPES: Final = frozenset({"REP", "ROUTER", ""})
-# What a request may go through without work being done with it.
+# Calls that do no work with a request.
 _INERT_CALLS: Final = frozenset(
     (  # noqa: SIM905
         "debug info warning warn error exception critical log print get decode loads strip lower"
@@ -48,10 +48,10 @@ _HEALTH_NAME: Final = re.compile(r"health|heartbeat|liveness|status", re.IGNOREC
 
 
 class HealthLoop(msgspec.Struct, frozen=True):
-    """One loop that speaks for its agent's health.
+    """One loop that reports its agent's health.
 
-    function: the scope that it is in. loop: the statement. socket: such as `self.health_socket`.
-    sends: the calls that send, with what each is.
+    function: the scope that it is in. loop: the statement. socket: such as `self.health_socket`. sends: the
+    calls that send, with the kind of each message.
     """
 
     function: NameScope
@@ -66,7 +66,7 @@ class HealthLoop(msgspec.Struct, frozen=True):
 
     @property
     def is_only_socket(self) -> bool:
-        """Whether the loop speaks on this socket alone."""
+        """Whether the loop uses no other socket."""
         used_sockets = {
             control_flow.dotted_name(node.func.value)
             for node in iter_own_nodes(self.loop)
@@ -84,7 +84,7 @@ class HealthLoop(msgspec.Struct, frozen=True):
 
 
 def find_health_loops(file: PythonFile) -> list[HealthLoop]:
-    """Return the health loops of a file, one a function and socket; computed once for all that ask."""
+    """Return the health loops of a file, one per function and socket; cached per file."""
     return file.compute_once(_find)
 
 
@@ -106,7 +106,7 @@ def _find(file: PythonFile) -> list[HealthLoop]:
 
 
 def _sending_functions(file: PythonFile) -> set[NameScope]:
-    """Return the functions that send: most loops are in others."""
+    """Return the functions that send; most loops are in others."""
     return {
         function
         for call, scope in file.nodes(ast.Call)
@@ -131,13 +131,13 @@ def _health_loops_of(file: PythonFile, scope: NameScope, loop: HealthLoopNode) -
 
 
 def _calls_in_order(loop: HealthLoopNode) -> list[ast.Call]:
-    """Return the calls of a loop by their places."""
+    """Return the calls of a loop in source order."""
     calls = [node for node in iter_own_nodes(loop) if isinstance(node, ast.Call)]
     return sorted(calls, key=lambda node: (node.lineno, node.col_offset))
 
 
 def _is_innermost(loop: HealthLoopNode, sends: list[ast.Call]) -> bool:
-    """Return whether no loop within `loop` holds all the sends."""
+    """Return whether no inner loop contains all the sends."""
     for inner in iter_own_nodes(loop):
         if isinstance(inner, ast.While | ast.For):
             inner_nodes = {id(node) for node in iter_own_nodes(inner)}
@@ -149,7 +149,7 @@ def _is_innermost(loop: HealthLoopNode, sends: list[ast.Call]) -> bool:
 def _classify_loop(
     file: PythonFile, scope: NameScope, calls: list[ast.Call], name: str, sends: list[ast.Call]
 ) -> HealthLoopKind | None:
-    """Return how a socket is used in a loop: received from before it is sent on, or only sent on."""
+    """Return the kind of a loop on a socket: it receives before it sends, or only sends."""
     socket_type = find_socket_type(file, scope, name)
     first_send = min((send.lineno, send.col_offset) for send in sends)
     received = [
@@ -159,7 +159,7 @@ def _classify_loop(
     if own:
         is_before = min((call.lineno, call.col_offset) for call in own) < first_send
         return (
-            "answer"
+            "responder"
             if is_before and socket_type in _REPLY_TYPES and _is_request_ignored(file, scope, own)
             else None
         )
@@ -167,7 +167,7 @@ def _classify_loop(
 
 
 def find_socket_type(file: PythonFile, scope: NameScope, name: str) -> str:
-    """Return the type of a socket such as `REP`; empty where it is not made in this file."""
+    """Return the type of a socket such as `REP`; empty if it is not created in this file."""
     for place in find_sockets(file).sockets:
         if place.name != name or len(place.socket_types) != 1:
             continue
@@ -186,7 +186,7 @@ def _is_visible(scope: NameScope, owner: NameScope, name: str) -> bool:
 
 
 def _is_request_ignored(file: PythonFile, scope: NameScope, received: list[ast.Call]) -> bool:
-    """Return whether what is received goes into no work: looked at, logged, and dropped."""
+    """Return whether received messages are used for no work: inspected, logged, and dropped."""
     names = {name for call in received for name in _assigned_names(file, call)}
     while True:
         derived_names = set()
@@ -205,7 +205,7 @@ def _is_request_ignored(file: PythonFile, scope: NameScope, received: list[ast.C
 
 
 def _assigned_names(file: PythonFile, node: ast.expr) -> Iterator[str]:
-    """Yield the names that the statement around an expression puts its value in."""
+    """Yield the names that the statement around an expression assigns its value to."""
     for ancestor in file.ancestors(node):
         if isinstance(ancestor, ast.Assign):
             for target in ancestor.targets:
@@ -217,7 +217,7 @@ def _assigned_names(file: PythonFile, node: ast.expr) -> Iterator[str]:
 
 
 def _consuming_call(file: PythonFile, node: ast.Name) -> ast.Call | None:
-    """Return the call that takes a value, as its argument or as its object; None where none does."""
+    """Return the call that uses a value, as an argument or as its receiver; None if there is none."""
     for ancestor in file.ancestors(node):
         if isinstance(ancestor, ast.Call):
             return ancestor
@@ -241,7 +241,7 @@ def _classify_sent(file: PythonFile, scope: NameScope, send: ast.Call) -> Messag
 def _is_named_as_health(file: PythonFile, scope: NameScope, node: ast.expr) -> bool:
     """Return whether a payload comes from a function without arguments whose name says health.
 
-    Asked only where it cannot be seen what the function returns, and the request is ignored.
+    Used only if the function's result is not visible and the request is ignored.
     """
     node = unwrap_payload(node)
     if isinstance(node, ast.Name):

@@ -1,8 +1,8 @@
-"""Which expressions are health payloads: what an agent says of itself, as a dict with a status.
+"""Classifies expressions as health payloads: what an agent reports of itself, as a dict with a status.
 
-A payload is known by what it holds: a `status` whose word is one for health, or one beside other
-facts of the kind. A call is what its function returns; `_get_health_status` of a base is one by
-the name that the base's hook has. What says only that something failed is an error, no payload.
+A payload is known by its content: a `status` that is a word for health, or a `status` with other such keys. A
+call is classified by what its function returns; `_get_health_status` of a base class by its name, which is
+that of the base's hook. A message that only reports a failure is an error, not a payload.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ MessageKind = Literal["health", "error", "other"]
 FunctionDefinition = ast.FunctionDef | ast.AsyncFunctionDef
 
 HEALTH_HOOK: Final = "_get_health_status"
-HEALTH_HOOKS: Final = frozenset({HEALTH_HOOK, "health_check"})  # that the base has, and asks for a payload
+HEALTH_HOOKS: Final = frozenset({HEALTH_HOOK, "health_check"})  # methods that the base calls for a payload
 
-# Words that an answer to any request may begin with.
+# Keys that the reply to any request may have.
 _REPLY_WORDS: Final = frozenset(
     {"success", "true", "pass", "complete", "completed", "done", "received", "sent"}
 )
@@ -68,7 +68,7 @@ def classify_message(file: PythonFile, node: ast.expr, scope: NameScope, depth: 
 
 
 def unwrap_payload(node: ast.expr) -> ast.expr:
-    """Return what is sent, without what makes bytes of it: `json.dumps(x).encode()` is `x`."""
+    """Return the sent value without its serialization: `x` for `json.dumps(x).encode()`."""
     while True:
         if isinstance(node, ast.Await):
             node = node.value
@@ -81,7 +81,7 @@ def unwrap_payload(node: ast.expr) -> ast.expr:
 
 
 def _serialized_value(call: ast.Call) -> ast.expr | None:
-    """Return what a call makes bytes or a dict of, None where it does something else."""
+    """Return the value that a call serializes, or makes a dict of; None if it does something else."""
     func = call.func
     if isinstance(func, ast.Attribute) and func.attr == "encode":
         return func.value
@@ -89,7 +89,7 @@ def _serialized_value(call: ast.Call) -> ast.expr | None:
 
 
 def self_method_name(node: ast.expr) -> str:
-    """Return the method of `self.method()`, `super().method()`; empty for anything else."""
+    """Return the method name of `self.method()` and `super().method()`; empty for anything else."""
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return ""
     value = node.func.value
@@ -126,7 +126,7 @@ def _classify_dict(file: PythonFile, node: ast.Dict, scope: NameScope, depth: in
 
 
 def status_literals(node: ast.expr) -> Iterator[str]:
-    """Yield the literal texts that a status may be."""
+    """Yield the string literals that a status may be."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
     elif isinstance(node, ast.IfExp):
@@ -138,7 +138,7 @@ def status_literals(node: ast.expr) -> Iterator[str]:
 
 
 def _combine_kinds(kinds: list[MessageKind]) -> MessageKind:
-    """Return what several possible values are together: one for health makes all of it that."""
+    """Return the kind of several possible values together: if one is health, all count as health."""
     if not kinds or "other" in kinds:
         return "other"
     return "health" if "health" in kinds else "error"
@@ -159,7 +159,7 @@ def _classify_call(file: PythonFile, node: ast.Call, scope: NameScope, depth: in
 
 
 def classify_returns(file: PythonFile, function: NameScope, depth: int = 0) -> MessageKind:
-    """Return what a function returns: a health payload where one of its returns is, and none is another."""
+    """Return the kind of a function's result: health if one of its returns is, and no other kind occurs."""
     found = [
         classify_message(file, node.value, function, depth)
         for node in iter_own_nodes(function.node)
@@ -169,7 +169,7 @@ def classify_returns(file: PythonFile, function: NameScope, depth: int = 0) -> M
 
 
 def iter_local_values(file: PythonFile, node: ast.Name, scope: NameScope) -> Iterator[ast.expr]:
-    """Yield what a local name may hold, as the assignments of its function say."""
+    """Yield the possible values of a local name, from the assignments in its function."""
     owner = scope.owner_of(node.id)
     if owner is None or owner.kind == "class":
         return
@@ -182,7 +182,7 @@ def iter_local_values(file: PythonFile, node: ast.Name, scope: NameScope) -> Ite
 def iter_attribute_values(
     file: PythonFile, node: ast.Attribute, scope: NameScope
 ) -> Iterator[tuple[ast.expr, NameScope]]:
-    """Yield what an attribute of self is set to in its class, each with the scope that computes it."""
+    """Yield the values that an attribute of self is assigned in its class, each with its scope."""
     owner = enclosing_class(scope)
     if owner is None or not (isinstance(node.value, ast.Name) and node.value.id in SELF_NAMES):
         return
@@ -192,14 +192,14 @@ def iter_attribute_values(
             yield value, inner
 
 
-# What is a function or a class, and what holds no node.
+# Functions and classes, and nodes without children.
 _SKIPPED_NODES: Final = frozenset(
     {ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.Name, ast.Constant}
 )
 
 
 def find_method(owner: NameScope | None, name: str) -> NameScope | None:
-    """Return the scope of a class's own method."""
+    """Return the scope of a method that the class itself defines."""
     return find_function(owner, name) if owner is not None else None
 
 
@@ -210,7 +210,7 @@ def find_function(owner: NameScope, name: str) -> NameScope | None:
 
 
 def iter_own_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of a function without those of functions and classes within it."""
+    """Yield the nodes of a function without those of nested functions and classes."""
     pending = [node]
     while pending:
         for inner in children(pending.pop()):

@@ -1,4 +1,4 @@
-"""The status words that health payloads use."""
+"""The status words in health payloads."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _HEALTH_REQUESTS: Final = frozenset({"health", "health_check"})
 
 
 def find_status_words(file: PythonFile) -> Iterator[tuple[ast.Constant, NameScope]]:
-    """Yield each literal status word of a health payload, with the scope that it stands in; each once."""
+    """Yield each literal status word of a health payload once, with its scope."""
     seen: set[int] = set()
     for value, scope in _health_payloads(file):
         for node, word in _status_literals(file, value, scope):
-            # Beside a payload stands what is answered to anything else.
+            # Next to payloads are the error replies to other requests.
             is_error = scope.name not in HEALTH_HOOKS and str(word.value).lower() in ERROR_WORDS
             if id(word) not in seen and not is_error:
                 seen.add(id(word))
@@ -36,7 +36,7 @@ def find_status_words(file: PythonFile) -> Iterator[tuple[ast.Constant, NameScop
 
 
 def _health_payloads(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope]]:
-    """Yield the expressions that are given as health: by a hook, by a loop, to a question for health."""
+    """Yield the expressions that are returned or sent as health: by a hook, a loop, or a request handler."""
     for scope in file.scope.walk():
         if scope.kind == "function" and scope.name in HEALTH_HOOKS and enclosing_class(scope) is scope.parent:
             yield from _returned_values(scope)
@@ -49,7 +49,7 @@ def _health_payloads(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope]]:
 
 
 def _request_answers(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope]]:
-    """Yield what stands behind a comparison of the request with a word for health."""
+    """Yield the expressions in the branches that compare the request with a word for health."""
     for compared, scope in file.nodes(ast.Compare):
         node = _enclosing_if(file, compared) if _is_health_request_test(compared) else None
         for value in _branch_answers(node.body) if node is not None else ():
@@ -58,7 +58,7 @@ def _request_answers(file: PythonFile) -> Iterator[tuple[ast.expr, NameScope]]:
 
 
 def _enclosing_if(file: PythonFile, test: ast.Compare) -> ast.If | None:
-    """Return the statement that a comparison is the test of, alone or among others."""
+    """Return the `if` statement whose test contains a comparison."""
     inner: ast.AST = test
     for ancestor in file.ancestors(test):
         if isinstance(ancestor, ast.If):
@@ -123,7 +123,7 @@ def _status_literals(
 def _status_literals_of_name(
     file: PythonFile, name: str, scope: NameScope, depth: int
 ) -> Iterator[tuple[NameScope, ast.Constant]]:
-    """Yield the words of a dict that is kept under a name of the function, and changed there."""
+    """Yield the status words of a dict that a variable of the function holds, including later changes."""
     for node in iter_own_nodes(scope.node):
         if isinstance(node, ast.Assign):
             for target in node.targets:

@@ -1,12 +1,12 @@
 """A literal address in code
 
-An address that is typed into the source is right on one network. It is found where code uses it: in
-`connect` and `bind`, in a URL, in what a name, a key or a keyword for a host holds, in the default of a
-parameter or of an option. Never in comparisons, lists of who may come, subnets, messages, docstrings, the
-ranges kept for documents, nor in files that test.
+A literal address in the source is right on one network only. Found in `connect` and `bind` calls, in URLs, in
+the values of names, keys and keywords for a host, and in defaults of parameters and options. Not reported in
+comparisons, allow lists, subnets, messages, docstrings, the address ranges reserved for documentation, or
+test files.
 
-`localhost` and a `bind` to loopback are told to a person alone (`report`): whether the other end is on this
-machine by design or by accident, no source tells.
+`localhost` and a `bind` to loopback need a human decision (`report`): the source does not tell whether the
+peer is on the same machine on purpose.
 
 Instead: `argosy.fleet.resolver.endpoint("Translator")`, or `host("pc2")` there.
 """
@@ -23,16 +23,16 @@ from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_file import PythonFile
 
 _MESSAGES = {
-    AddressRole.CONNECT: "`{}` is the address that `{}` gets",
+    AddressRole.CONNECT: "`{}` is the address passed to `{}`",
     AddressRole.BIND: "`{}` is the address that `{}` listens on",
     AddressRole.SETTING: "`{}` is the value of `{}`",
     AddressRole.PARAMETER: "`{}` is the default of `{}`",
-    AddressRole.VALUE: "`{}` is handed on by `{}`",
+    AddressRole.VALUE: "`{}` is used by `{}`",
 }
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each literal address but those that stand in for a variable."""
+    """Report each literal address except fallbacks of environment variables (A402)."""
     for site in find_literal_addresses(file):
         shown = site.address.host if site.port is None else f"{site.address.host}:{site.port}"
         message = _MESSAGES[site.role].format(shown, site.name) if site.name else f"`{shown}` is in the code"

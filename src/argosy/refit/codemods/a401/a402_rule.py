@@ -1,9 +1,9 @@
 """An environment variable falls back to a literal address
 
-`os.environ.get("REDIS_HOST", "192.168.1.2")` works where it was written. Elsewhere a variable that somebody
-forgot to set, or misspelt, leads to that machine without a word. Found in `os.environ.get`, `os.getenv` and
-helpers named like them, in `or` and `if` behind them, in options of the command line, in the fields of
-pydantic's settings. A fallback to listen on every interface is none: it is nobody's address.
+`os.environ.get("REDIS_HOST", "192.168.1.2")` works where it was written. Elsewhere a variable that is unset
+or misspelt silently selects that machine. Found in `os.environ.get`, `os.getenv` and helpers with such names,
+in `or` and `if` expressions around them, in command-line options, and in fields of pydantic settings. A
+fallback that listens on every interface is not reported: it is not the address of a machine.
 
 Instead: `argosy.fleet.resolver.host("redis", "REDIS_HOST")`: the variable first, then the fleet file.
 """
@@ -21,7 +21,7 @@ from argosy.refit.core.source_file import PythonFile
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each literal address that stands in for a variable."""
+    """Report each literal address that is the fallback of an environment variable."""
     for site in find_literal_fallbacks(file):
         message = f"`{site.address.host}` is used where `{site.name}` is not set"
         finding = file.make_finding(site.node, message, site.scope, symbol=site.name)

@@ -1,9 +1,9 @@
-"""A401, A402: a literal address becomes the environment's, and what the old code honoured comes first.
+"""A401, A402: replaces a literal address by a lookup in the fleet file; variables keep precedence.
 
-`os.environ.get("PC2_IP", "192.168.100.17")` becomes `os.environ.get("PC2_IP", …host('pc2', 'PC2_IP'))`: the
-read stays, and the call that stands for the literal asks the variable itself, so that the fleet file is not
-needed where the variable is set. Which name it is, the fleet file says; an environment of it has to
-have the literal under that name, and under that environment old and new must come to the same
+`os.environ.get("PC2_IP", "192.168.100.17")` becomes `os.environ.get("PC2_IP", …host('pc2', 'PC2_IP'))`. The
+read stays, and the call that replaces the literal reads the variable too, so that the fleet file is not
+needed where the variable is set. The fleet file provides the name: one of its environments must have this
+literal under the name, and in that environment the old and the new expression must evaluate to the same value
 for each variable unset, empty and set.
 """
 
@@ -39,7 +39,7 @@ RESOLVER_IMPORT: Final = "import argosy.fleet.resolver"
 
 
 class AddressPlan(msgspec.Struct, frozen=True):
-    """What becomes of the addresses of one file."""
+    """The changes, migrated sites and refused sites of one file."""
 
     changes: tuple[Change, ...]
     migrated: tuple[RewriteSite, ...]
@@ -47,12 +47,12 @@ class AddressPlan(msgspec.Struct, frozen=True):
 
 
 def may_match(data: bytes) -> bool:
-    """Return whether a file can have a literal address at all."""
+    """Return whether a file can contain a literal address."""
     return can_hold_address(data)
 
 
 def plan_address_replacement(view: SourceView, index: TreeIndex) -> AddressPlan:
-    """Return which literal addresses become the fleet's, and why the others stay."""
+    """Return which literal addresses are replaced, and why the others are refused."""
     changes: dict[Replacement, None] = {}
     migrated: list[RewriteSite] = []
     refused: list[RefusedSite] = []
@@ -75,14 +75,14 @@ def plan_address_replacement(view: SourceView, index: TreeIndex) -> AddressPlan:
 
 
 class _AddressFile:
-    """One file and the fleet that its addresses are looked up in."""
+    """One file and the fleet addresses that its literals are looked up in."""
 
     def __init__(self, view: SourceView, index: TreeIndex) -> None:
         self.view = view
         self.fleet_addresses = index.fleet_addresses
 
     def change_for(self, code: str, literal: Literal) -> Replacement | str:
-        """Return the change for one literal, or why there is none."""
+        """Return the change for one literal, or the reason for a refusal."""
         if self.fleet_addresses is None:
             return "no fleet file"
         if code == "A401" and (reason := _unsupported_role_reason(literal)):
@@ -103,13 +103,13 @@ class _AddressFile:
         if literal.environment_read is not None:
             return fleet_addresses.find_host(address.host, literal.name)
         if address.kind != "machine":
-            return f"`{address.host}` is this machine, by design or by accident: no source tells"
+            return f"`{address.host}` is this machine, and the source does not tell whether that is intended"
         if literal.port is None:
             return fleet_addresses.find_host(address.host)
         return fleet_addresses.find_endpoint(address.host, literal.port)
 
     def _call_source(self, literal: Literal, fleet_address: FleetAddress) -> str:
-        """Return the call that stands for a literal; empty when the literal is more than an address."""
+        """Return the call that replaces a literal; empty if the literal is more than an address."""
         address, node = literal.address, literal.node
         if not isinstance(node, ast.Constant):
             return (
@@ -118,7 +118,7 @@ class _AddressFile:
                 else ""
             )
         if node.value == address.host:
-            # In `or` the variable has been asked already, and an empty one counts as none.
+            # In `or` the variable is already read, and an empty value counts as unset.
             is_variable_read = literal.environment_read is not None and literal.conditional is None
             return (
                 f"{RESOLVE_HOST}({fleet_address.name!r}{f', {literal.name!r}' if is_variable_read else ''})"
@@ -128,7 +128,7 @@ class _AddressFile:
         return ""
 
     def _replacement(self, literal: Literal, source: str) -> Replacement | str:
-        """Return the change that puts a call in the place of a literal, or of the f-string around it."""
+        """Return the change that replaces a literal, or the f-string around it, by a call."""
         enclosing_fstring = next(
             (n for n in self.view.ancestors_of(literal.node) if isinstance(n, ast.JoinedStr)), None
         )
@@ -136,13 +136,13 @@ class _AddressFile:
             return replace_node(literal.node, source)
         replaced_node = enclosing_fstring or literal.node
         if any(isinstance(node, ast.JoinedStr) for node in self.view.ancestors_of(replaced_node)):
-            return "it stands in an f-string within another"
+            return "it is in an f-string nested in another"
         return _replace_in_fstring(self.view, replaced_node, literal, source)
 
     def _difference_reason(
         self, literal: Literal, replacement: Replacement, fleet_address: FleetAddress
     ) -> str:
-        """Return under which variables old and new differ, where the literal is the environment's."""
+        """Return for which variables the old and new values differ; empty without a variable."""
         old: ast.expr = literal.conditional or (
             literal.environment_read.node if literal.environment_read else literal.node
         )
@@ -152,26 +152,26 @@ class _AddressFile:
             literal.node
         ):
             new = _with_replacement(old, replacement)
-        else:  # the read is within the f-string that is replaced whole
+        else:  # the read is inside the f-string, which is replaced as a whole
             old = next(n for n in self.view.ancestors_of(literal.node) if isinstance(n, ast.JoinedStr))
             new = ast.parse(replacement.replacement, mode="eval").body
         differs = evaluation_difference(old, new, literal.scope, fleet_address.environment)
         return f"old and new would differ: {differs}" if differs else ""
 
 
-_NOT_A_WHOLE_ADDRESS: Final = "the literal is more than a host, or than a host and port to connect to"
+_NOT_A_WHOLE_ADDRESS: Final = "the literal is more than a host, or a host and port to connect to"
 
 
 def _unsupported_role_reason(literal: Literal) -> str:
     if literal.role is AddressRole.CONNECT:
         return ""
     if literal.role is AddressRole.BIND:
-        return "what is bound is a decision of its own"
-    return "it is neither in a connect nor behind a variable of the environment"
+        return "the address to bind needs a decision by a person"
+    return "it is neither passed to a connect nor a fallback of an environment variable"
 
 
 def _with_replacement(old: ast.expr, replacement: Replacement) -> ast.expr:
-    """Return a copy of an expression with the change made in it."""
+    """Return a copy of an expression with the change applied."""
     line, copy = old.lineno, ast.parse(f"({ast.unparse(old)})", mode="eval").body
     was = ast.unparse(ast.parse(replacement.expected, mode="eval").body)
     (place,) = [
@@ -188,7 +188,7 @@ def _with_replacement(old: ast.expr, replacement: Replacement) -> ast.expr:
 def _replace_in_fstring(
     view: SourceView, replaced_node: ast.expr, literal: Literal, source: str
 ) -> Replacement | str:
-    """Exchange a literal within an f-string by its text; the result must be the same but for that literal."""
+    """Replace a literal inside an f-string textually; the result must differ in that literal only."""
     segment = ast.get_source_segment(view.python_file.text, replaced_node)
     if segment is None:
         return "its f-string cannot be read"
@@ -199,15 +199,15 @@ def _replace_in_fstring(
         host = literal.address.host
         tokens = [text for quote in "'\"" if (text := f"{quote}{host}{quote}") in segment]
         if len(tokens) != 1:
-            return "its f-string holds the literal in a way that is not known"
+            return "its f-string contains the literal in an unknown form"
         old, new = tokens[0], source.replace("'", tokens[0][0])
     if segment.count(old) != 1:
-        return "its f-string holds the literal more than once"
+        return "its f-string contains the literal more than once"
     text = segment.replace(old, new)
     try:
         parsed = ast.parse(text, mode="eval").body
     except SyntaxError:
         return "its f-string would not parse"
     if not isinstance(parsed, ast.JoinedStr):
-        return "its f-string is one of several texts in a row"
+        return "its f-string is part of an implicit string concatenation"
     return Replacement(position_of(replaced_node), ast.unparse(replaced_node), text)

@@ -1,8 +1,9 @@
-"""A small evaluator: what an expression over environment variables comes to.
+"""Evaluates expressions over environment variables.
 
-It knows `or`, `and`, conditions, `in os.environ`, reads of variables, f-strings and the calls that a
-rewrite puts in. A project's own reader (`get_env("NAME", default)`) is taken as one that returns
-the variable or the default: what else it does, it does to both alike. Anything else is `Unknown`.
+It supports `or`, `and`, conditional expressions, `in os.environ`, reads of variables, f-strings and the calls
+that the codemod inserts. A project's own reader (`get_env("NAME", default)`) is assumed to return the
+variable or the default: anything else that it does is the same for both expressions. Other expressions raise
+`UnknownExpressionError`.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ RESOLVE_ENDPOINT = "argosy.fleet.resolver.endpoint"
 
 
 class UnknownExpressionError(Exception):
-    """An expression has a part that the evaluator does not know."""
+    """An expression has a part that the evaluator does not support."""
 
 
 class AddressProfile:
-    """An environment as the evaluator asks it: the hosts and endpoints of names."""
+    """The hosts and endpoints of names in one environment of the fleet file."""
 
     def __init__(self, host_by_name: Mapping[str, str], endpoint_by_name: Mapping[str, str]) -> None:
         self.host_by_name = host_by_name
@@ -35,9 +36,9 @@ class AddressProfile:
 def evaluation_difference(
     old: ast.expr, new: ast.expr, scope: NameScope, addresses: AddressProfile
 ) -> str | None:
-    """Return under which variables two expressions come to different values; None when they never do.
+    """Return for which variables two expressions evaluate to different values; None if for none.
 
-    Each variable that either reads is tried unset, empty and set.
+    Each variable that either expression reads is tried unset, empty and set.
     """
     names = sorted({*variables_of(old), *variables_of(new)})
     for states in itertools.product((None, "", "there.example"), repeat=len(names)):
@@ -55,7 +56,7 @@ def evaluation_difference(
 
 
 def variables_of(node: ast.expr) -> Iterator[str]:
-    """Yield the texts in an expression that may be the name of a variable."""
+    """Yield the string literals in an expression that may be names of variables."""
     for part in ast.walk(node):
         text = string_literal(part) if isinstance(part, ast.Constant) else ""
         if text.isupper() and text.isidentifier():
@@ -63,7 +64,10 @@ def variables_of(node: ast.expr) -> Iterator[str]:
 
 
 class ExpressionEvaluator:
-    """Evaluates under some variables. scope: where the expression stands, for what its names mean."""
+    """Evaluates expressions under given variables.
+
+    scope: where the expressions stand, to resolve their names.
+    """
 
     def __init__(self, variables: Mapping[str, str], addresses: AddressProfile, scope: NameScope) -> None:
         self.variables = variables
@@ -71,10 +75,10 @@ class ExpressionEvaluator:
         self.scope = scope
 
     def evaluate(self, node: ast.expr) -> EvaluatedValue:
-        """Return what `node` comes to. Raises UnknownError."""
+        """Return the value of `node`. Raises UnknownExpressionError."""
         visit = _VISITORS.get(type(node))
         if visit is None:
-            raise UnknownExpressionError(f"`{ast.unparse(node)}` is not known to the evaluator")
+            raise UnknownExpressionError(f"the evaluator does not support `{ast.unparse(node)}`")
         return visit(self, node)
 
     def constant(self, node: ast.Constant) -> EvaluatedValue:
@@ -93,19 +97,19 @@ class ExpressionEvaluator:
 
     def negation(self, node: ast.UnaryOp) -> EvaluatedValue:
         if not isinstance(node.op, ast.Not):
-            raise UnknownExpressionError(f"`{ast.unparse(node)}` is not known to the evaluator")
+            raise UnknownExpressionError(f"the evaluator does not support `{ast.unparse(node)}`")
         return not self.evaluate(node.operand)
 
     def comparison(self, node: ast.Compare) -> EvaluatedValue:
         (operator, *more) = node.ops
         is_environ = last_name(node.comparators[0]) == "environ" and not more
         if not is_environ or not isinstance(operator, ast.In | ast.NotIn):
-            raise UnknownExpressionError(f"`{ast.unparse(node)}` is not known to the evaluator")
+            raise UnknownExpressionError(f"the evaluator does not support `{ast.unparse(node)}`")
         return (self.evaluate(node.left) in self.variables) == isinstance(operator, ast.In)
 
     def subscript(self, node: ast.Subscript) -> EvaluatedValue:
         if last_name(node.value) != "environ":
-            raise UnknownExpressionError(f"`{ast.unparse(node)}` is not known to the evaluator")
+            raise UnknownExpressionError(f"the evaluator does not support `{ast.unparse(node)}`")
         return self.variables.get(str(self.evaluate(node.slice)), KeyError)
 
     def joined(self, node: ast.JoinedStr) -> EvaluatedValue:
@@ -124,7 +128,7 @@ class ExpressionEvaluator:
             found = None
         if isinstance(found, str) and node.conversion == -1 and node.format_spec is None:
             return found
-        return ("shown", ast.dump(node), found)  # what is unknown is so on both sides
+        return ("shown", ast.dump(node), found)  # an unsupported value is the same on both sides
 
     def call(self, node: ast.Call) -> EvaluatedValue:
         written = ast.unparse(node.func)
@@ -137,7 +141,7 @@ class ExpressionEvaluator:
             return table[name] if found is None else found
         read = find_environment_read(node, self.scope)
         if read is None:
-            raise UnknownExpressionError(f"`{written}` is no reader of variables that the evaluator knows")
+            raise UnknownExpressionError(f"the evaluator does not support the function `{written}`")
         default = None if read.default is None else self.evaluate(read.default)
         return self.variables.get(read.variable, default)
 

@@ -1,4 +1,4 @@
-"""The names that a fleet file has for literal addresses, and the environments that say so."""
+"""Finds the names that a fleet file has for literal addresses, and the environments that define them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _ADDRESS_SUFFIXES: Final = ("ip", "host", "hostname", "address", "addr")
 
 
 class FleetAddress(msgspec.Struct, frozen=True):
-    """What the fleet calls an address. profile: an environment where the name has exactly this address."""
+    """The name of an address in the fleet file. environment: one where the name has exactly this address."""
 
     name: str
     environment: AddressProfile
 
 
 class FleetAddresses:
-    """Looks up literal addresses in a fleet's environments."""
+    """Looks up literal addresses in the environments of a fleet."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
-        # By environment and name: the host that is written there, and the port.
+        # By environment and name: the host and port written there.
         self._literals: dict[str, dict[str, tuple[str, int | None]]] = {}
         for environment, addresses in fleet.environments.items():
             literals = self._literals.setdefault(environment, {})
@@ -37,10 +37,10 @@ class FleetAddresses:
                     literals[name] = (address.host, int(address.port) if address.port.isdigit() else None)
 
     def find_host(self, literal: str, variable: str = "") -> FleetAddress | str:
-        """Return the name of a host, or why there is none.
+        """Return the name of a host, or the reason why there is none.
 
-        variable: what the address stands in for; among several names it chooses. The address of this machine
-        is named only by its variable: which other one it means, no address tells.
+        variable: the variable that the address is a fallback of; it decides between several names. An address
+        of this machine is named only by its variable, since it does not tell which machine is meant.
         """
         names = self._names(literal)
         by_variable = [name for name in names if variable and _is_variable_for(variable, name)]
@@ -50,7 +50,7 @@ class FleetAddresses:
             if len(found) == 1:
                 return FleetAddress(found[0], self._environment_of(found[0], literal))
         if is_here:
-            return f"`{literal}` is this machine, by design or by accident: no source tells"
+            return f"`{literal}` is this machine, and the source does not tell whether that is intended"
         if names:
             return f"`{literal}` is {' and '.join(f'`{name}`' for name in sorted(names))} in the fleet file"
         by_variable = [name for name in self._all_names() if variable and _is_variable_for(variable, name)]
@@ -58,7 +58,7 @@ class FleetAddresses:
         return f"no environment of the fleet file has `{literal}`{hint}"
 
     def find_endpoint(self, literal: str, port: int) -> FleetAddress | str:
-        """Return the one agent or service at a host and port, or why there is none."""
+        """Return the one agent or service at a host and port, or the reason why there is none."""
         names = self._names(literal)
         agents = [
             spec.name for spec in self.fleet.agents.values() if spec.machine in names and spec.port == port
@@ -66,7 +66,7 @@ class FleetAddresses:
         services = [
             name
             for name in names
-            if any(held.get(name) == (literal, port) for held in self._literals.values())
+            if any(addresses.get(name) == (literal, port) for addresses in self._literals.values())
         ]
         found = [*agents, *services]
         if len(found) == 1:
@@ -78,18 +78,25 @@ class FleetAddresses:
         return f"nothing in the fleet file is at `{literal}:{port}`"
 
     def _names(self, literal: str) -> list[str]:
-        """Return the machines and services that some environment has at an address, each once."""
+        """Return the machines and services that any environment has at an address, each once."""
         names = [
-            name for held in self._literals.values() for name, (host, _) in held.items() if host == literal
+            name
+            for addresses in self._literals.values()
+            for name, (host, _) in addresses.items()
+            if host == literal
         ]
         return list(dict.fromkeys(names))
 
     def _all_names(self) -> list[str]:
-        return list(dict.fromkeys(name for held in self.fleet.environments.values() for name in held))
+        return list(
+            dict.fromkeys(name for addresses in self.fleet.environments.values() for name in addresses)
+        )
 
     def _environment_of(self, name: str, literal: str) -> AddressProfile:
-        """Return the first environment that records an address under a name."""
-        literals = next(held for held in self._literals.values() if held.get(name, ("",))[0] == literal)
+        """Return the first environment that has an address under a name."""
+        literals = next(
+            addresses for addresses in self._literals.values() if addresses.get(name, ("",))[0] == literal
+        )
         hosts = {each: host for each, (host, _) in literals.items()}
         endpoints = {
             each: f"tcp://{host}:{port}" for each, (host, port) in literals.items() if port is not None
@@ -104,8 +111,8 @@ class FleetAddresses:
 
 def _is_variable_for(variable: str, name: str) -> bool:
     """Return whether a variable such as MAIN_PC_IP is about `mainpc`."""
-    spelt = _NON_ALPHANUMERIC.sub("", name.lower())
+    normalized = _NON_ALPHANUMERIC.sub("", name.lower())
     return _NON_ALPHANUMERIC.sub("", variable.lower()) in {
-        spelt,
-        *(spelt + ending for ending in _ADDRESS_SUFFIXES),
+        normalized,
+        *(normalized + ending for ending in _ADDRESS_SUFFIXES),
     }

@@ -1,11 +1,11 @@
-"""B501, B502: definitions of the tree's own whose job is argosy's give way to argosy's.
+"""B501, B502: replaces a tree's own agent base class and service discovery functions by argosy's.
 
-A fleet that has grown by hand has one class that owns context, sockets, health and the loop of its
-agents, and a module that looks agents up in a registry. Neither is known by its file or name: they
-are known by what they do and by how they are asked. The definition goes, and its name is imported
-from argosy in its place, so that all that import it from there stay as they are.
+A fleet that has grown by hand has one class that owns context, sockets, health and the loop of its agents,
+and a module that looks agents up in a registry. Both are recognized by what they do and how they are used,
+not by file or name. The definition is removed and its name imported from argosy instead, so that modules that
+import it from there stay as they are.
 
-It goes only when nobody can miss anything: each member that the tree asks for has to be there.
+It is replaced only if argosy's version has every member that the tree uses.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ CODES: Final = (BASE_CLASS, SERVICE_DISCOVERY)
 BASE_MODULE: Final = "argosy.agent.legacy"
 DISCOVERY_MODULE: Final = "argosy.agent.legacy.service_discovery"
 
-MIN_SUBCLASSES: Final = 3  # a class with fewer agents is one of them, not their base
+MIN_SUBCLASSES: Final = 3  # a class with fewer subclasses is an agent, not a base of agents
 _HEALTH_METHODS: Final = frozenset(
     {"_get_health_status", "get_health_status", "health_check", "_health_check"}
 )
 _LOOKUPS: Final = frozenset({"discover_service", "get_service_address"})
-# What the answers of such a registry are made of; a lookup with other words is asked by other callers.
+# The words in the replies of such a registry; a lookup without them belongs to another protocol.
 _REGISTRY_WORDS: Final = frozenset({"status", "SUCCESS", "payload", "ip", "port"})
 
 
 class BaseReplacementPlan(msgspec.Struct, frozen=True):
-    """What becomes of the definitions of one file."""
+    """The changes, migrated sites and refused sites of one file."""
 
     changes: tuple[Change, ...]
     migrated: tuple[RewriteSite, ...]
@@ -53,12 +53,12 @@ DefinitionNode = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def may_match(data: bytes) -> bool:
-    """Return whether a file can have a base of agents or a lookup of its own."""
+    """Return whether a file can define a base of agents or a lookup function."""
     return b"zmq" in data and (b"health" in data or b"def discover_service" in data)
 
 
 def plan_base_replacement(view: SourceView, index: TreeIndex) -> BaseReplacementPlan:
-    """Return which definitions give way, and why the others do not."""
+    """Return which definitions are replaced, and why the others are refused."""
     changes: list[Change] = []
     migrated: list[RewriteSite] = []
     refused: list[RefusedSite] = []
@@ -79,7 +79,7 @@ def _import_alias(module: str, name: str) -> str:
 
 
 def _find_replaceable(view: SourceView, index: TreeIndex) -> Iterator[tuple[str, str, list[DefinitionNode]]]:
-    """Yield what a file defines that is argosy's job: its code, argosy's module, the definitions."""
+    """Yield the replaceable definitions of a file: finding code, argosy's module, the definitions."""
     defined = [node for node in view.tree.body if isinstance(node, DefinitionNode)]
     for node in defined:
         if isinstance(node, ast.ClassDef) and _is_base(view, index, node):
@@ -89,11 +89,11 @@ def _find_replaceable(view: SourceView, index: TreeIndex) -> Iterator[tuple[str,
         yield SERVICE_DISCOVERY, DISCOVERY_MODULE, [node for node in defined if node.name in exports]
 
 
-# -- what it is ------------------------------------------------------------------------------------
+# -- detection -------------------------------------------------------------------------------------
 
 
 def _is_base(view: SourceView, index: TreeIndex, node: ast.ClassDef) -> bool:
-    """A class that owns context, answering socket, threads, health and loop of agents, and is their base."""
+    """Return whether a class is a base of agents: it owns context, REP socket, threads, health and loop."""
     if index.subclass_count(node.name) < MIN_SUBCLASSES or any(
         control_flow.dotted_name(base).rpartition(".")[2] not in ("object", "ABC") for base in node.bases
     ):
@@ -108,7 +108,7 @@ def _is_base(view: SourceView, index: TreeIndex, node: ast.ClassDef) -> bool:
 
 
 def _is_discovery(view: SourceView, defined: Sequence[DefinitionNode]) -> bool:
-    """Functions that register and look up services by name, over ZeroMQ, in a registry's words."""
+    """Return whether functions register and look up services over ZeroMQ, in the words of a registry."""
     names = {each.name for each in defined if isinstance(each, ast.FunctionDef)}
     if not ("register_service" in names and names & _LOOKUPS):
         return False
@@ -117,19 +117,19 @@ def _is_discovery(view: SourceView, defined: Sequence[DefinitionNode]) -> bool:
     return constants >= _REGISTRY_WORDS and "zmq.REQ" in named
 
 
-# -- why it stays ----------------------------------------------------------------------------------
+# -- reasons for a refusal -------------------------------------------------------------------------
 
 
 def _refusal_reason(view: SourceView, index: TreeIndex, module: str, node: DefinitionNode) -> str:
     if node.decorator_list:
-        return f"`{node.name}` has decorators, whose work argosy's does not do"
+        return f"`{node.name}` has decorators, which argosy's lacks"
     if isinstance(node, ast.ClassDef) and node.keywords:
-        return f"`{node.name}` has a metaclass or keywords of its own"
+        return f"`{node.name}` has a metaclass or class keywords"
     bindings = view.module_scope.bindings.get(node.name, ())
     if len(bindings) != 1:
         return f"`{node.name}` is bound {len(bindings)} times in this module"
     if where := index.patching_file(view.path, node.name):
-        return f"`{where}` puts something else in the place of `{node.name}`"
+        return f"`{where}` replaces `{node.name}`"
     if _has_attribute_assignments(view, node.name):
         return f"this module sets attributes of `{node.name}`"
     exports = exports_of(module)
@@ -151,15 +151,15 @@ def _has_attribute_assignments(view: SourceView, name: str) -> bool:
 def _missing_parameter(node: ast.FunctionDef | ast.AsyncFunctionDef, supported: frozenset[str]) -> str:
     arguments = node.args
     if arguments.vararg or arguments.kwarg or isinstance(node, ast.AsyncFunctionDef):
-        return f"`{node.name}` is a coroutine or takes any arguments"
+        return f"`{node.name}` is a coroutine or accepts arbitrary arguments"
     for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
         if argument.arg not in supported:
-            return f"`{node.name}` has a parameter `{argument.arg}`, and argosy's has none of that name"
+            return f"`{node.name}` has a parameter `{argument.arg}`, which argosy's lacks"
     return ""
 
 
 def _missing_member(view: SourceView, index: TreeIndex, node: ast.ClassDef, supported: frozenset[str]) -> str:
-    """Return the member of a class that somebody asks for and that argosy's has not; empty for none."""
+    """Return a member of a class that is used somewhere and that argosy's class lacks; empty if none."""
     for member in sorted(_members(node) - supported):
         escaped = re.escape(member.encode())
         read = re.compile(rb"^(?![ \t]*(?:from|import)\b)[^\n]*\.\s*" + escaped + rb"\b", re.MULTILINE)
@@ -169,12 +169,12 @@ def _missing_member(view: SourceView, index: TreeIndex, node: ast.ClassDef, supp
             if path == view.path or node.name.encode() not in data:
                 continue
             if read.search(data) and not own.search(data):
-                return f"`{path}` uses `{member}` of `{node.name}`, which argosy's base has not"
+                return f"`{path}` uses `{member}` of `{node.name}`, which argosy's base lacks"
     return ""
 
 
 def _members(node: ast.ClassDef) -> set[str]:
-    """Return the methods of a class, and what it sets on `self`."""
+    """Return the methods of a class and the attributes that it sets on `self`."""
     found = {each.name for each in node.body if isinstance(each, DefinitionNode)}
     for each in ast.walk(node):
         if (
@@ -188,9 +188,9 @@ def _members(node: ast.ClassDef) -> set[str]:
 
 @functools.cache
 def exports_of(module: str) -> dict[str, frozenset[str]]:
-    """Return what a module of argosy's defines: classes with their members, functions with their parameters.
+    """Return what an argosy module defines: classes with their members, functions with their parameters.
 
-    It is read from its source: a refit loads nothing of what it only has to name.
+    It is read from the source, so that a refit does not import modules that it only names.
     """
     name = f"{module}.base" if module == BASE_MODULE else module
     spec = find_spec(name.rpartition(".")[0])

@@ -1,6 +1,6 @@
-"""H201: a health loop that only answers gives way to the standard that answers already.
+"""H201: matches private health loops, which only answer health requests.
 
-`plan` makes the changes; each of the others holds a part of what has to be shown first: `responder`
-(the loop answers and does nothing else), `purity` (the payload may be asked at any time), `standard`
-(the base answers on the same port), `privacy` (nobody else names what goes), `removal` (what goes).
+Removes the loop with its method, thread and socket, if the base class answers with the same payload on the
+same port; docs/refit.md numbers the conditions.
+Cases: `RULE` in `h201_rule`, tests/refit/codemods/h201. From outside: `h201_rule`.
 """

@@ -1,4 +1,4 @@
-"""Nobody else names what goes: no class of the family, no test, no text that looks it up."""
+"""Checks that nothing else uses the names to be removed: no related class, no test, no lookup by text."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.transaction.source_view import SourceView
 from argosy.source import control_flow
 
-# What another class asks of itself.
+# A class that looks up its own attributes by name.
 _SELF_GETATTR: Final = re.compile(rb"\b(?:has|get|set|del)attr\(\s*self\s*,\s*[\"']\w+[\"']")
 
 
 def external_reference_reason(
     view: SourceView, index: TreeIndex, owner: ast.ClassDef, names: set[str], health_base: HealthBase
 ) -> str:
-    """Return who else names one of the attributes and methods that go; empty for nobody."""
+    """Return where else one of the removed attributes and methods is named; empty if nowhere."""
     for name in sorted(names):
         escaped = re.escape(name.encode())
         own = re.compile(rb"\b(?:self|cls)\s*\.\s*" + escaped + rb"\b|\bdef\s+" + escaped + rb"\b")
         for path in sorted(_subclass_files(index, owner) - {view.path, health_base.path}):
             if own.search(index.files[path]):
-                return f"`{path}` of its family names `{name}`"
+                return f"`{path}`, which defines a related class, names `{name}`"
         others = re.compile(
             rb"(?<!self)(?<!cls)\." + escaped + rb"\b|[\"'](?:[\w.]*\.)?" + escaped + rb"[\"']"
         )
@@ -43,9 +43,9 @@ def external_reference_reason(
 
 
 def _may_reference_class(index: TreeIndex, path: str, name: str) -> bool:
-    """Return whether a file can have an object of a class: it names that in code, or in a text for a look-up.
+    """Return whether a file may use an object of a class: it names the class in code or in a lookup by text.
 
-    One that does not parse may.
+    A file that does not parse may use it.
     """
     view = view_file(path, index.files[path])
     return view is None or any(_names_class(node, name) for node in view.nodes)
@@ -60,8 +60,8 @@ def _names_class(node: ast.AST, name: str) -> bool:
 
 
 def _subclass_files(index: TreeIndex, owner: ast.ClassDef) -> set[str]:
-    """Return the files of the classes that derive from one, whose names the tree knows."""
-    return {home for name in index.subclasses_of(owner.name) for home in index.files_defining(name)}
+    """Return the files of the classes that derive from `owner`, as far as the tree names them."""
+    return {path for name in index.subclasses_of(owner.name) for path in index.files_defining(name)}
 
 
 def _is_named_outside_class(view: SourceView, owner: ast.ClassDef, name: str) -> bool:

@@ -1,16 +1,17 @@
-"""A health loop of one's own
+"""A private health loop
 
-Copied from agent to agent, each a thread, a socket and a port more, and each with a mistake of its own: it
-answers as long as its thread lives, whatever has become of the agent's work.
+Copied from agent to agent, each such loop costs a thread, a socket and a port, and has its own mistakes: it
+answers as long as its thread lives, whatever the state of the agent's work.
 
-Found by what it does, under any name: a loop in which everything that is sent on a socket is a health payload
-or an error, and in which what is received there goes into no work; and a loop that sends such payloads out on
-a PUB or PUSH socket. A loop that also answers requests is none.
+Found by behavior, under any name: a loop in which everything sent on a socket is a health payload or an
+error, and in which the received request is not used for work; and a loop that sends such payloads on a PUB or
+PUSH socket. A loop that also answers other requests is not reported.
 
-`auto` where a thread of its own runs it and it only answers: there the refit looks whether it may go.
+`auto` if a thread of its own runs the loop and the loop only answers: the refit then checks whether it can be
+removed.
 
-Instead: the standard of `argosy.agent` (`argosy.agent.legacy.BaseAgent` for old classes): it asks
-`_get_health_status` and answers on the health port, from where the agent's work really is.
+Instead: the health endpoint of `argosy.agent` (`argosy.agent.legacy.BaseAgent` for old classes). It calls
+`_get_health_status` and answers on the health port according to the state of the agent's work.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from argosy.refit.core.source_file import PythonFile
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each function that has such a loop, once."""
+    """Report each function that has a health loop, once."""
     reported: set[str] = set()
     for loop in find_health_loops(file):
         if loop.name in reported:
             continue
         reported.add(loop.name)
-        behavior = "answers for health" if loop.kind == "answer" else "sends out health"
-        action: FindingAction = "auto" if loop.kind == "answer" and loop.is_only_socket else "review"
-        message = f"`{loop.definition.name}` is a loop of its own that {behavior} on `{loop.socket}`"
+        behavior = "answers health requests" if loop.kind == "responder" else "sends health payloads"
+        action: FindingAction = "auto" if loop.kind == "responder" and loop.is_only_socket else "review"
+        message = f"`{loop.definition.name}` is a private loop that {behavior} on `{loop.socket}`"
         yield file.make_finding(loop.definition, message, loop.function, action=action)
 
 

@@ -1,4 +1,4 @@
-"""The standard that answers in a loop's place: the base of its class, and the port that it answers on."""
+"""The base class that answers health requests instead of the loop, and the port that it answers on."""
 
 from __future__ import annotations
 
@@ -26,17 +26,20 @@ from argosy.source import control_flow
 
 ARGOSY_BASE: Final = "argosy.agent.legacy.BaseAgent"
 PORT_NAMES: Final = ("health_check_port", "health_port")
-# What argosy's base keeps its port under, whatever it was given.
+# The attributes in which argosy's base keeps its port, however it was passed.
 _ARGOSY_PORT_ATTRIBUTES: Final = frozenset({"self.health_check_port", "self.health_port"})
 _MAX_DEPTH: Final = 4
 
 
 class HealthBase(msgspec.Struct, frozen=True):
-    """A base that answers health itself.
+    """A base class that answers health requests itself.
 
-    path: the file of a base of the tree's own, empty for argosy's. socket: what its loop answers on,
-    loop: the method, ports: the attributes of self that it binds that to. others: its methods that do more
-    than begin that loop; where an override of one goes, it would be called in its place.
+    path: the file of a base defined in the tree, empty for argosy's. socket: the socket that its loop answers
+    on.
+    loop_method: the method with the loop. port_attributes: the attributes of self that the socket is bound
+    to.
+    other_methods: its methods that do more than start that loop; if an override of one of them were removed,
+    the base's method would be called instead.
     """
 
     path: str
@@ -52,24 +55,24 @@ _ARGOSY_HEALTH_BASE: Final = HealthBase(
 
 
 def find_health_base(view: SourceView, index: TreeIndex, owner: ast.ClassDef) -> HealthBase | str:
-    """Return the standard that a class derives from, or why there is none."""
+    """Return the health base that a class derives from, or the reason why there is none."""
     bases = [
         base
         for base in owner.bases
         if control_flow.dotted_name(base).rpartition(".")[2] not in ("ABC", "object")
     ]
     if len(bases) != 1:
-        return f"`{owner.name}` derives from {len(bases) or 'no'} classes, and not from the standard alone"
+        return f"`{owner.name}` derives from {len(bases) or 'no'} classes, not from one base"
     written = control_flow.dotted_name(bases[0])
     target = view.resolve_imported_name(bases[0])
     if not target:
-        return f"its base `{written}` is not certainly one import's"
+        return f"its base `{written}` is not certainly bound by one import"
     found = _follow_base(index, view.path, target, 0)
-    return found if found is not None else f"its base `{target}` is none that answers for health"
+    return found if found is not None else f"its base `{target}` does not answer health requests"
 
 
 def inherited_members(view: SourceView, index: TreeIndex, owner: ast.ClassDef) -> frozenset[str]:
-    """Return what a class has of its base, as far as that is a standard: of argosy's every member."""
+    """Return the members that a class inherits from its health base; from argosy's base every member."""
     health_base = find_health_base(view, index, owner)
     if isinstance(health_base, str):
         return frozenset()
@@ -79,7 +82,7 @@ def inherited_members(view: SourceView, index: TreeIndex, owner: ast.ClassDef) -
 
 
 def _follow_base(index: TreeIndex, path: str, target: str, depth: int) -> HealthBase | None:
-    """Follow a name to argosy's base, or to a class of the tree that answers for health itself."""
+    """Follow a name to argosy's base, or to a class of the tree that answers health requests itself."""
     if target in (ARGOSY_BASE, "argosy.agent.legacy.base_agent.BaseAgent"):
         return _ARGOSY_HEALTH_BASE
     module, _, name = target.rpartition(".")
@@ -94,7 +97,7 @@ def _follow_base(index: TreeIndex, path: str, target: str, depth: int) -> Health
 
 @functools.lru_cache(maxsize=64)
 def _read_base(path: str, data: bytes, name: str) -> tuple[HealthBase | None, str]:
-    """Return the standard that a file defines under a name, or what the name is imported as there."""
+    """Return the health base that a file defines under a name, or what the name is imported as there."""
     view = view_file(path, data)
     if view is None:
         return None, ""
@@ -108,7 +111,7 @@ def _read_base(path: str, data: bytes, name: str) -> tuple[HealthBase | None, st
 
 
 def _as_health_base(view: SourceView, owner: ast.ClassDef) -> HealthBase | None:
-    """Return a class as a standard: a thread of it answers on its own socket with the payload hook."""
+    """Return a class as a health base: a thread of it answers on its own socket with the payload hook."""
     for loop in find_health_loops(view.python_file):
         scope = loop.function.parent
         is_its = scope is not None and scope.node is owner and loop.socket.startswith("self.")
@@ -177,7 +180,7 @@ def _bound_ports(view: SourceView, loop: HealthLoop) -> frozenset[str]:
 
 
 def port_of(endpoint: ast.expr) -> ast.expr | None:
-    """Return the port of `f"tcp://*:{port}"` and of `"tcp://*:5556"`, None where it cannot be seen."""
+    """Return the port of `f"tcp://*:{port}"` and of `"tcp://*:5556"`; None if it is not visible."""
     if isinstance(endpoint, ast.Constant) and isinstance(endpoint.value, str):
         text = endpoint.value.rpartition(":")[2]
         return ast.Constant(int(text)) if endpoint.value.startswith("tcp://") and text.isdecimal() else None
@@ -191,7 +194,7 @@ def port_of(endpoint: ast.expr) -> ast.expr | None:
 
 
 def constructor_reason(owner: ast.ClassDef) -> str:
-    """Return why the base's constructor may not be reached; empty where every way through leads there."""
+    """Return why the base's constructor may not be reached; empty if every path reaches it."""
     constructor = method_of(owner, "__init__")
     if constructor is None:
         return ""
@@ -199,12 +202,12 @@ def constructor_reason(owner: ast.ClassDef) -> str:
         if base_constructor_call(node) is not None:
             return ""
         if any(isinstance(inner, ast.Return | ast.Raise) for inner in ast.walk(node)):
-            return "its constructor may leave before it reaches its base's"
-    return "its constructor does not reach its base's on every path"
+            return "its constructor may return before it calls its base's"
+    return "its constructor does not call its base's on every path"
 
 
 def base_constructor_call(node: ast.stmt) -> ast.Call | None:
-    """Return the call of `super().__init__(...)` or `Base.__init__(self, ...)` that a statement is."""
+    """Return the call of `super().__init__(...)` or `Base.__init__(self, ...)` that is all of a statement."""
     if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
         return None
     func = node.value.func
@@ -215,7 +218,7 @@ def base_constructor_call(node: ast.stmt) -> ast.Call | None:
 
 
 def method_of(owner: ast.ClassDef, name: str) -> FunctionNode | None:
-    """Return a class's own method."""
+    """Return a method that the class itself defines."""
     found = [
         node
         for node in owner.body
@@ -227,7 +230,7 @@ def method_of(owner: ast.ClassDef, name: str) -> FunctionNode | None:
 def port_mismatch_reason(
     view: SourceView, owner: ast.ClassDef, health_base: HealthBase, bound: ast.expr
 ) -> str:
-    """Return why the standard does not answer on the port that a loop's own socket is bound to."""
+    """Return why the base does not answer on the port that the loop's own socket is bound to."""
     resolved = _resolve_once_assigned(view, owner, bound)
     written = control_flow.dotted_name(bound)
     if written in health_base.port_attributes and not _assigns(owner, written):
@@ -245,7 +248,7 @@ def port_mismatch_reason(
 
 
 def is_same_expression(view: SourceView, left: ast.expr, right: ast.expr) -> bool:
-    """Return whether two expressions are the same of the same names."""
+    """Return whether two expressions are equal and their names mean the same."""
     names = [node for node in ast.walk(left) if isinstance(node, ast.Name) and node.id != "self"]
     is_local = any(node.id not in view.module_scope.bindings for node in names)
     is_comparable = not is_local or view.enclosing_function(left) is view.enclosing_function(right)
@@ -253,7 +256,7 @@ def is_same_expression(view: SourceView, left: ast.expr, right: ast.expr) -> boo
 
 
 def _is_next_port(view: SourceView, owner: ast.ClassDef, resolved: ast.expr) -> bool:
-    """Return whether a port is the one after the port that the base is given, or has kept itself."""
+    """Return whether a port is one more than the port that the base is given or has stored."""
     if not (isinstance(resolved, ast.BinOp) and isinstance(resolved.op, ast.Add)):
         return False
     if not (isinstance(resolved.right, ast.Constant) and resolved.right.value == 1):
@@ -274,9 +277,9 @@ def _is_next_port(view: SourceView, owner: ast.ClassDef, resolved: ast.expr) -> 
 
 
 def _keeps_port(value: ast.expr) -> bool:
-    """Return whether `self.port` is set to what it is: `self.port or 5`, `self.port if self.port else 5`.
+    """Return whether a value sets `self.port` to itself: `self.port or 5`, `self.port if self.port else 5`.
 
-    The base has always a port by then.
+    The base has always set a port by then.
     """
     if isinstance(value, ast.BoolOp) and isinstance(value.op, ast.Or):
         return control_flow.dotted_name(value.values[0]) == "self.port"
@@ -287,7 +290,7 @@ def _keeps_port(value: ast.expr) -> bool:
 
 
 def declared_port_reason(view: SourceView, index: TreeIndex, owner: ast.ClassDef, port: ast.expr) -> str:
-    """Return how the fleet file speaks against a port; it has nothing to say without the agent."""
+    """Return how the fleet file contradicts a port; empty if the file is not an agent of the fleet."""
     path, resolved = view.path, _resolve_once_assigned(view, owner, port)
     agents = [a for a in index.fleet.agents.values() if _runs_script(a.run, path)] if index.fleet else []
     for agent in agents:
@@ -304,9 +307,9 @@ def _runs_script(run: object, path: str) -> bool:
 
 
 def _constructor_argument(owner: ast.ClassDef, names: tuple[str, ...]) -> ast.expr | None:
-    """Return what a class hands to its base's constructor under one of some names.
+    """Return the argument that a class passes to its base's constructor under one of `names`.
 
-    A port may stand without its name: then it is what is called `port` there.
+    A positional argument counts if it is itself one of these names.
     """
     constructor = method_of(owner, "__init__")
     for node in constructor.body if constructor is not None else ():
@@ -321,7 +324,7 @@ def _constructor_argument(owner: ast.ClassDef, names: tuple[str, ...]) -> ast.ex
 
 
 def _resolve_once_assigned(view: SourceView, owner: ast.ClassDef, node: ast.expr) -> ast.expr:
-    """Return an expression seen through names that are set once: of the class, or of the module."""
+    """Resolve names that are assigned once, in the class or in the module."""
     for _ in range(_MAX_DEPTH):
         name = control_flow.dotted_name(node)
         is_module = len(view.module_scope.bindings.get(name, ())) == 1 and not _is_local(owner, name)
@@ -339,7 +342,7 @@ def _resolve_once_assigned(view: SourceView, owner: ast.ClassDef, node: ast.expr
 
 
 def _is_local(owner: ast.ClassDef, name: str) -> bool:
-    """Return whether a method of a class has a parameter or a name of its own that is called so."""
+    """Return whether a method of a class has a parameter or local variable of this name."""
     return any(
         (isinstance(node, ast.arg) and node.arg == name)
         or (isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store))

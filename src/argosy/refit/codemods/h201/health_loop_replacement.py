@@ -1,4 +1,4 @@
-"""H201: which health loops go, and why the others stay."""
+"""H201: decides which health loops are removed, and why the others are refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _QUICK_PATTERN: Final = re.compile(rb"recv|poll|PUB|PUSH")
 
 
 class HealthLoopPlan(msgspec.Struct, frozen=True):
-    """What becomes of the health loops of one file."""
+    """The changes, migrated sites and refused sites of one file."""
 
     changes: tuple[Change, ...]
     migrated: tuple[RewriteSite, ...]
@@ -43,7 +43,7 @@ class HealthLoopPlan(msgspec.Struct, frozen=True):
 
 
 def may_match(data: bytes) -> bool:
-    """Return whether a file can have a health loop at all."""
+    """Return whether a file can contain a health loop."""
     return (
         b"send" in data
         and (b"status" in data or b"health" in data)
@@ -52,7 +52,7 @@ def may_match(data: bytes) -> bool:
 
 
 def plan_health_loop_replacement(view: SourceView, index: TreeIndex) -> HealthLoopPlan:
-    """Return which health loops of a file give way to the standard, and why the others do not."""
+    """Return which health loops of a file are replaced by the base's endpoint, and why others are refused."""
     changes: list[Change] = []
     migrated: list[RewriteSite] = []
     refused: list[RefusedSite] = []
@@ -67,13 +67,13 @@ def plan_health_loop_replacement(view: SourceView, index: TreeIndex) -> HealthLo
 
 
 def _plan_loop(view: SourceView, index: TreeIndex, loop: HealthLoop) -> list[Change] | str:
-    """Return the changes that take one loop away, or the first condition that does not hold."""
+    """Return the changes that remove one loop, or the first condition that does not hold."""
     if reason := not_responder_reason(view, loop) or loop_input_reason(view, loop):
         return _condition_reason(1, reason)
     scope = loop.function.parent
     owner = scope.node if scope is not None else None
     if not isinstance(owner, ast.ClassDef):
-        return _condition_reason(7, "it is no method, and has no base that would answer")
+        return _condition_reason(7, "it is not a method, so no base class answers instead")
     namesakes = [node for node in view.nodes if isinstance(node, ast.ClassDef) and node.name == owner.name]
     if len(namesakes) > 1 or view.enclosing_function(owner) is not None:
         return _condition_reason(6, f"`{owner.name}` is defined more than once, or inside a function")
@@ -92,7 +92,7 @@ def _plan_loop(view: SourceView, index: TreeIndex, loop: HealthLoop) -> list[Cha
 
 
 def _condition_reason(condition: int, reason: str) -> str:
-    """Return a reason with the number of the condition that does not hold, as docs/refit.md counts them."""
+    """Return a reason with the number of the condition that does not hold, as numbered in docs/refit.md."""
     return f"condition {condition}: {reason}"
 
 
@@ -110,7 +110,7 @@ def _plan_removal(
     if isinstance(changes, RemovalObstacle):
         return _condition_reason(changes.condition, changes.reason)
     if own := sorted(set(removal.methods) & health_base.other_methods):
-        return _condition_reason(6, f"`{own[0]}` is a method of its base, which would be called in its place")
+        return _condition_reason(6, f"`{own[0]}` overrides its base's method, which would be called instead")
     if reason := external_reference_reason(
         view, index, owner, removal.removed_names() | removal.holding_attributes, health_base
     ):
@@ -119,7 +119,7 @@ def _plan_removal(
 
 
 def _own_socket_place(view: SourceView, loop: HealthLoop) -> SocketPlace | None:
-    """Return where the class keeps the loop's socket when it makes that itself."""
+    """Return the place in which the class keeps the loop's socket, if the class creates it."""
     found = [
         place
         for place in find_sockets(view.python_file).sockets
@@ -136,12 +136,13 @@ def _socket_changes(
     health_base: HealthBase,
     place: SocketPlace | None,
 ) -> list[Change] | str:
-    """Return what gives the base the socket's port where it has another one.
+    """Return the changes that pass the socket's port to the base where the base has another one.
 
-    A text is why the socket is not private to the loop, or cannot be on the standard's port.
+    A string is the reason why the socket is not private to the loop, or why the base cannot answer on its
+    port.
     """
     if not loop.socket.startswith("self."):
-        return f"`{loop.socket}` is no attribute of its class"
+        return f"`{loop.socket}` is not an attribute of its class"
     if place is None:
         return _inherited_socket_reason(view, loop, owner, health_base) or []
     if find_socket_type(view.python_file, loop.function, loop.socket) != "REP":
@@ -155,13 +156,13 @@ def _socket_changes(
         if isinstance(found, str):
             return found
         changes += found
-    return changes if ports else f"`{loop.socket}` is bound where it cannot be seen"
+    return changes if ports else f"the bind of `{loop.socket}` is not visible"
 
 
 def _port_changes(
     view: SourceView, index: TreeIndex, owner: ast.ClassDef, health_base: HealthBase, port: ast.expr
 ) -> list[Change] | str:
-    """Return what makes a port the base's, nothing where it is, or why it cannot be."""
+    """Return the change that passes a port to the base, empty if the base has it, or a refusal reason."""
     if reason := declared_port_reason(view, index, owner, port):
         return reason
     reason = port_mismatch_reason(view, owner, health_base, port)
@@ -170,7 +171,7 @@ def _port_changes(
 
 
 def _ports(place: SocketPlace) -> Sequence[ast.expr] | str:
-    """Return the ports that a socket is bound to: in place, or by a method that is handed both."""
+    """Return the ports that a socket is bound to, directly or by a method that takes socket and port."""
     ports: list[ast.expr] = []
     for use in place.uses:
         call = use.call
@@ -179,9 +180,9 @@ def _ports(place: SocketPlace) -> Sequence[ast.expr] | str:
         if use.kind == "call" and use.method == "bind":
             port = port_of(call.args[0])
             if port is None:
-                return f"the port of `{ast.unparse(call)}` cannot be seen"
+                return f"the port of `{ast.unparse(call)}` is not visible"
             ports.append(port)
-        elif use.kind == "pass" and "bind" in use.method and len(call.args) > 1:
+        elif use.kind == "argument" and "bind" in use.method and len(call.args) > 1:
             ports.append(call.args[1])
     return ports
 
@@ -189,10 +190,10 @@ def _ports(place: SocketPlace) -> Sequence[ast.expr] | str:
 def _inherited_socket_reason(
     view: SourceView, loop: HealthLoop, owner: ast.ClassDef, health_base: HealthBase
 ) -> str:
-    """Return why a loop on a socket that its class does not make is not on its base's."""
+    """Return why a loop on a socket that its class does not create is not on its base's socket."""
     name = loop.socket.removeprefix("self.")
     if loop.socket != health_base.socket:
-        return f"`{loop.socket}` is made neither in its class nor by its base"
+        return f"`{loop.socket}` is created neither in its class nor by its base"
     for node in ast.walk(owner):
         if not (isinstance(node, ast.Attribute) and node.attr == name) or _is_inside(
             view, node, loop.definition
@@ -202,7 +203,7 @@ def _inherited_socket_reason(
         is_closed = isinstance(above, ast.Attribute) and above.attr in ("close", "closed", "linger")
         is_tested = isinstance(above, ast.BoolOp | ast.UnaryOp | ast.If | ast.Compare)
         if not (isinstance(node.ctx, ast.Load) and (is_closed or is_tested)):
-            return f"`{loop.socket}` is used in another way"
+            return f"`{loop.socket}` has other uses"
     return ""
 
 

@@ -1,9 +1,9 @@
-"""What goes with a health loop: its method, its thread, its own socket, and what is about nothing else.
+"""Removes a health loop: its method, its thread, its own socket, and statements that concern nothing else.
 
-Statements are sorted: those that are about what goes, those that go with them when nothing else is
-in their block (a line of the log, `pass`, a bare `raise`), and all others, which stay. A method all
-of which goes is itself what goes, and so is a statement that only calls it. In the end nothing
-that stays may name what went.
+Statements are classified: those that concern what is removed, those that are removed with them if nothing
+else is in their block (log calls, `pass`, a bare `raise`), and all others, which are kept. A method of which
+every statement is removed is removed too, and so is a statement that only calls it. In the end no remaining
+code may name what was removed.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ _THREAD: Final = "threading.Thread"
 
 
 class StatementFate(enum.Enum):
-    """How a statement stands to what goes."""
+    """Whether a statement is removed with the loop."""
 
-    REMOVED = "gone"
-    INERT = "idle"
-    KEPT = "stays"
+    REMOVED = "removed"
+    INERT = "inert"
+    KEPT = "kept"
 
 
 class RemovalObstacle(NamedTuple):
-    """What keeps a loop from going. condition: which does not hold, as docs/refit.md counts them."""
+    """Why a loop cannot be removed. condition: the one that does not hold, as numbered in docs/refit.md."""
 
     condition: int
     reason: str
 
 
 class LoopRemoval:
-    """What goes with one loop of a class.
+    """The removal of one loop of a class.
 
-    socket: the attribute that keeps the loop's own socket, empty where that is its base's.
+    socket: the attribute that keeps the loop's own socket; empty if the socket is its base's.
     """
 
     def __init__(
@@ -81,28 +81,28 @@ class LoopRemoval:
     # -- the thread ------------------------------------------------------------------------------
 
     def thread_reason(self) -> str:
-        """Find the thread that runs the loop; return why it is not one that may go."""
+        """Find the thread that runs the loop; return why it cannot be removed."""
         target = f"self.{self.method.name}"
         threads = [node for node in self.view.nodes if self._is_thread(node, target)]
         if not threads:
             is_bases = self.method.name == self.health_base.loop_method
-            return "" if is_bases else "no thread of its class begins with it"
+            return "" if is_bases else "no thread of its class runs it"
         if len(threads) > 1:
-            return f"{len(threads)} threads begin with it"
+            return f"{len(threads)} threads run it"
         (self.thread,) = threads  # type: ignore[assignment]
         assert isinstance(self.thread, ast.Call)
         parent = self.view.parents[self.thread]
         if isinstance(parent, ast.Assign) and len(parent.targets) == 1:
             self.thread_name = control_flow.dotted_name(parent.targets[0])
             if not self.thread_name:
-                return "its thread is kept where its uses cannot be seen"
+                return "its thread is stored where its uses are not visible"
         elif isinstance(parent, ast.List):
             holding = holding_attributes(self.view, self.loop, parent)
             if isinstance(holding, str):
                 return holding
             self.holding_attributes = holding
         elif not (isinstance(parent, ast.Attribute) and parent.attr == "start"):
-            return "its thread is handed on where its uses cannot be seen"
+            return "its thread is passed on, and its uses are not visible"
         return self._daemon_reason()
 
     def _is_thread(self, node: ast.AST, target: str) -> bool:
@@ -116,13 +116,13 @@ class LoopRemoval:
         assert self.thread is not None
         keywords = {item.arg: item.value for item in self.thread.keywords}
         if set(keywords) - {"target", "daemon", "name"} or self.thread.args:
-            return "its thread is given more than its target"
+            return "its thread has other arguments than its target"
         daemon_values = [node.value for node in ast.walk(self.owner) if self._sets_daemon(node)]
         if "daemon" in keywords:
             daemon_values.append(keywords["daemon"])
         if daemon_values and all(map(_is_true_literal, daemon_values)):
             return ""
-        return "its thread is no daemon, and may be what keeps the process alive"
+        return "its thread is not a daemon, and may keep the process alive"
 
     def _sets_daemon(self, node: ast.AST) -> TypeGuard[ast.Assign]:
         return isinstance(node, ast.Assign) and any(
@@ -132,10 +132,10 @@ class LoopRemoval:
             for target in node.targets
         )
 
-    # -- what goes -------------------------------------------------------------------------------
+    # -- statements ------------------------------------------------------------------------------
 
     def changes(self) -> list[Change] | RemovalObstacle:
-        """Return the changes that take all of it away, or why it cannot be taken away."""
+        """Return the changes of the removal, or the obstacle to it."""
         self._add_removable_methods()
         references = find_remaining_references(
             self.view, self.owner, self.loop, self.thread_name, self.socket, self.health_base.socket
@@ -145,26 +145,26 @@ class LoopRemoval:
         changes: list[Change] = [*references.changes]
         for method in self.methods.values():
             if method.decorator_list or len(self.view.containing_block(method)) < 2:
-                return RemovalObstacle(6, f"`{method.name}` is decorated, or is all of its class")
+                return RemovalObstacle(6, f"`{method.name}` is decorated, or all that its class has")
             changes += self._deletions(self.owner.body, [method])
         for body in self._blocks():
             removed = [node for node in body if self.fate_of(node) is StatementFate.REMOVED]
             removed += [node for node in self._trailing_log_lines(body) if node not in removed]
             if len(removed) == len(body):
-                return RemovalObstacle(6, "nothing would be left of a block of its class")
+                return RemovalObstacle(6, "a block of its class would be empty")
             changes += self._deletions(body, removed)
         changes += self._list_change()
         return changes
 
     def removed_names(self) -> set[str]:
-        """Return the attributes of self that go."""
+        """Return the attributes of self that are removed."""
         attributes = {self.thread_name, self.socket} - {""}
         return {name.removeprefix("self.") for name in attributes if name.startswith("self.")} | set(
             self.methods
         )
 
     def removed_statements(self) -> list[ast.stmt]:
-        """Return the statements that go, methods included."""
+        """Return the removed statements, including methods."""
         found: list[ast.stmt] = list(self.methods.values())
         for body in self._blocks():
             found += [
@@ -173,7 +173,7 @@ class LoopRemoval:
         return found
 
     def _add_removable_methods(self) -> None:
-        """Take in the methods of which everything goes, until there are no more."""
+        """Add the methods of which every statement is removed, until there are no more."""
         while True:
             self._fates.clear()
             more = [
@@ -193,7 +193,7 @@ class LoopRemoval:
         return self._joint_fate(body) is StatementFate.REMOVED
 
     def _blocks(self) -> Iterator[list[ast.stmt]]:
-        """Yield the blocks of the class's other methods that have something that goes, outermost first."""
+        """Yield the blocks of the class's other methods with removed statements, outermost first."""
         todo: list[ast.AST] = [
             node
             for node in self.owner.body
@@ -212,7 +212,7 @@ class LoopRemoval:
             todo += getattr(node, "handlers", [])
 
     def _trailing_log_lines(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """Return the lines of the log right behind what goes that tell of health."""
+        """Return the log calls directly after removed statements that mention health."""
         found: list[ast.stmt] = []
         follows_removed = False
         for node in body:
@@ -229,13 +229,13 @@ class LoopRemoval:
         return is_it and "health" in ast.unparse(node).lower()
 
     def fate_of(self, node: ast.stmt) -> StatementFate:
-        """Return how a statement stands to what goes."""
+        """Return whether a statement is removed."""
         if id(node) not in self._fates:
             self._fates[id(node)] = self._decide_fate(node)
         return self._fates[id(node)]
 
     def _deletions(self, body: list[ast.stmt], removed: list[ast.stmt]) -> Iterator[Deletion]:
-        """Yield the removals of statements, with the comments above that head nothing else."""
+        """Yield the deletions of statements, with the comments above them that belong to nothing else."""
         lines = self.view.python_file.lines
         for node in removed:
             last = body.index(node)
@@ -263,7 +263,7 @@ class LoopRemoval:
             return StatementFate.REMOVED if is_removed else StatementFate.KEPT
         if isinstance(node, ast.If) and is_side_effect_free(self.types, node.test):
             fate = self._joint_fate([*node.body, *node.orelse])
-            # What asks about what goes, only to log it, asks about nothing then.
+            # A test of a removed name that guards only log calls has no purpose any more.
             return (
                 StatementFate.REMOVED
                 if fate is StatementFate.INERT and self._names_removed(node.test)
@@ -276,7 +276,7 @@ class LoopRemoval:
         return StatementFate.KEPT
 
     def _joint_fate(self, body: list[ast.stmt]) -> StatementFate:
-        """Return how all of some statements stand to what goes."""
+        """Return the common fate of several statements."""
         fates = {self.fate_of(node) for node in body}
         return next(
             (sort for sort in (StatementFate.KEPT, StatementFate.REMOVED) if sort in fates),
@@ -284,7 +284,7 @@ class LoopRemoval:
         )
 
     def _names_removed(self, node: ast.expr) -> bool:
-        """Return whether an expression names what goes."""
+        """Return whether an expression names the removed thread or socket."""
         names = {self.thread_name, self.socket} - {""}
         return any(
             control_flow.dotted_name(each) in names
@@ -301,7 +301,7 @@ class LoopRemoval:
             return StatementFate.INERT
         receiver, _, method = control_flow.dotted_name(node.func).rpartition(".")
         if receiver == "self" and method in self.methods and not node.args and not node.keywords:
-            # Whoever runs the loop itself stays in it until it ends.
+            # A direct call of the loop blocks until the loop ends.
             return StatementFate.KEPT if method == self.method.name else StatementFate.REMOVED
         has_pure_arguments = all(
             is_side_effect_free(self.types, each) for each in (*node.args, *(k.value for k in node.keywords))
@@ -317,7 +317,7 @@ class LoopRemoval:
         return StatementFate.KEPT
 
     def _concerns_removed(self, target: str, value: ast.expr, node: ast.stmt) -> bool:
-        """Return whether an assignment is about what goes: its making, its end, an option of it."""
+        """Return whether an assignment creates, resets or configures the removed socket or thread."""
         is_none = isinstance(value, ast.Constant) and value.value is None
         if self.socket and target == self.socket:
             return is_none or only_creates_socket(self.types, self.index, value)
@@ -330,7 +330,7 @@ class LoopRemoval:
         )
 
     def _is_thread_name(self, name: str, node: ast.AST) -> bool:
-        """Return whether a name is the thread's: an attribute anywhere, a local one in its function."""
+        """Return whether a name is the thread's: an attribute anywhere, a local variable in its function."""
         if not self.thread_name or name != self.thread_name:
             return False
         if self.thread_name.startswith("self."):
@@ -339,7 +339,7 @@ class LoopRemoval:
         return self.view.enclosing_function(node) is self.view.enclosing_function(self.thread)
 
     def _is_bind_helper_call(self, call: ast.Call, method: str) -> bool:
-        """Return whether a call hands the socket to a method of the class that does nothing but bind it."""
+        """Return whether a call passes the socket to a method of the class that only binds it."""
         if not self.socket or not call.args or control_flow.dotted_name(call.args[0]) != self.socket:
             return False
         helper = [n for n in self.owner.body if isinstance(n, ast.FunctionDef) and n.name == method]
@@ -351,10 +351,10 @@ class LoopRemoval:
             _binds_or_waits(self.types, node, name) for node in iter_own_nodes(helper[0])
         )
 
-    # -- what is left ----------------------------------------------------------------------------
+    # -- remaining code --------------------------------------------------------------------------
 
     def _list_change(self) -> list[Change]:
-        """Return the change that takes the thread out of a list of threads."""
+        """Return the change that removes the thread from a list of threads."""
         parent = self.view.parents[self.thread] if self.thread is not None else None
         return (
             [remove_element(self.view, parent, self.thread)]
@@ -363,7 +363,10 @@ class LoopRemoval:
         )
 
     def _find_obstacle(self, resolved: Collection[int]) -> RemovalObstacle | None:
-        """Return what stays and names what goes; None for nothing. made_up: the nodes that may, by `id`."""
+        """Return the first remaining use of a removed name; None if there is none.
+
+        resolved: the `id`s of the nodes that may name it.
+        """
         inside: set[int] = set(resolved)
         for statement in self.removed_statements():
             inside.update(id(node) for node in ast.walk(statement))
@@ -378,7 +381,7 @@ class LoopRemoval:
         for node in remaining:
             if how := self._blocking_use(node):
                 location = f"`{self._method_name_at(node)}` {how}"
-                return RemovalObstacle(5, f"{location}, which may be what keeps the process alive")
+                return RemovalObstacle(5, f"{location}, which may keep the process alive")
         for node in remaining[:1]:
             name = self._removed_name_at(node, names)
             condition_by_name = {
@@ -386,13 +389,11 @@ class LoopRemoval:
                 self.thread_name.removeprefix("self."): 5,
             }
             condition = condition_by_name.get(name.removeprefix("self."), 6)
-            return RemovalObstacle(
-                condition, f"`{name}` is used in `{self._method_name_at(node)}` in another way"
-            )
+            return RemovalObstacle(condition, f"`{name}` has other uses in `{self._method_name_at(node)}`")
         return None
 
     def _removed_name_at(self, node: ast.AST, names: set[str]) -> str:
-        """Return which of the names of what goes a node is; empty for none."""
+        """Return which of the removed names a node is; empty if none."""
         if (
             isinstance(node, ast.Attribute)
             and node.attr in names
@@ -413,14 +414,14 @@ class LoopRemoval:
         return location.name if location is not None and not isinstance(location, ast.Lambda) else "its class"
 
     def _blocking_use(self, node: ast.AST) -> str:
-        """Return how the use of a name of what goes keeps a thread waiting; empty where it does not."""
+        """Return how the use of a removed name blocks a thread; empty if it does not."""
         parent = self.view.parents[node]
         call = self.view.parents[parent] if isinstance(parent, ast.Attribute) else parent
         if isinstance(parent, ast.Attribute) and parent.attr == "join" and isinstance(call, ast.Call):
-            return "waits for its thread before it is told to end"
+            return "waits for its thread before the loop is told to end"
         is_loop = isinstance(node, ast.Attribute) and node.attr == self.method.name
         is_run = is_loop and isinstance(call, ast.Call) and call.func is node
-        return "runs it in its own thread" if is_run else ""
+        return "calls it directly" if is_run else ""
 
 
 def _is_true_literal(node: ast.expr | None) -> bool:
@@ -428,7 +429,7 @@ def _is_true_literal(node: ast.expr | None) -> bool:
 
 
 def _binds_or_waits(types: TypeInference, node: ast.AST, name: str) -> bool:
-    """Return whether a node of a helper is nothing but a bind, a line of the log, or a pause."""
+    """Return whether a node of a helper is only a bind, a log call, or a pause."""
     if isinstance(node, ast.Attribute | ast.Subscript):
         return isinstance(node.ctx, ast.Load)
     if isinstance(node, ast.Call):

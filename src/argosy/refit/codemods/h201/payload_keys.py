@@ -1,4 +1,4 @@
-"""What a payload says, key by key, and which of it the standard says itself."""
+"""The keys of a health payload, and which of them argosy's health endpoint sets itself."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from argosy.refit.codemods.h201.type_inference import TypeInference
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
 from argosy.source import control_flow
 
-PayloadItem = tuple[str, ast.expr | None]  # the key, empty for one that cannot be seen
+PayloadItem = tuple[str, ast.expr | None]  # the key, empty for one that cannot be determined
 
-# What the standard says under these names is not what an agent would.
+# Keys that argosy's health endpoint uses with its own meaning.
 _RESERVED_KEYS: Final = frozenset(
     (  # noqa: SIM905
         "since loop_lag_ms in_flight handled failed rss_bytes status_word needs wants"
@@ -25,20 +25,20 @@ _MAX_DEPTH: Final = 5
 
 
 def reserved_key_reason(view: SourceView, owner: ast.ClassDef) -> str:
-    """Return which key of a class's payload the standard would say in another way; empty for none."""
+    """Return the reason if a class's payload has a key that the endpoint sets differently; empty if none."""
     payload = _Payload(view, owner)
     method = method_of(owner, HEALTH_HOOK)
     items = list(payload.items_of_function(method, 0)) if method is not None else []
     for key, value in sorted(items, key=lambda item: item[0]):
         if not key:
-            return "it cannot be seen which keys its payload has, and the standard has some of its own"
+            return "the keys of its payload are not all visible, and the health endpoint reserves some"
         if key in _RESERVED_KEYS or not payload.matches_standard(key, value):
-            return f"its payload says `{key}`, which the standard says of its own"
+            return f"its payload has the key `{key}`, which the health endpoint sets itself"
     return ""
 
 
 class _Payload:
-    """What the payload of a class says."""
+    """The payload of a class."""
 
     def __init__(self, view: SourceView, owner: ast.ClassDef) -> None:
         self.view = view
@@ -46,7 +46,7 @@ class _Payload:
         self.types = TypeInference(view)
 
     def items_of_function(self, function: FunctionNode, depth: int) -> Iterator[PayloadItem]:
-        """Yield what a function returns."""
+        """Yield the items of the dicts that a function returns."""
         for node in iter_own_nodes(function):
             if isinstance(node, ast.Return) and node.value is not None:
                 yield from self._items_of(node.value, depth)
@@ -96,14 +96,14 @@ class _Payload:
             yield "", None
 
     def _items_of_arguments(self, call: ast.Call, depth: int) -> Iterator[PayloadItem]:
-        """Yield what `dict` and `update` are called with."""
+        """Yield the items in the arguments of `dict` and `update`."""
         for each in call.args:
             yield from self._items_of(each, depth + 1)
         for item in call.keywords:
             yield from ((item.arg, item.value),) if item.arg else self._items_of(item.value, depth + 1)
 
     def _items_of_name(self, node: ast.Name, depth: int) -> Iterator[PayloadItem]:
-        """Yield what a local dict is made with, and what is put into it later."""
+        """Yield the items that a local dict is created with and those added later."""
         for value in self.types.values_of(node):
             yield from self._items_of(value, depth + 1) if value is not None else (("", None),)
         function = self.types.enclosing_function(node)
@@ -128,10 +128,10 @@ class _Payload:
         elif method.attr == "setdefault" and call.args:
             yield _string_value(call.args[0]), call.args[1] if len(call.args) > 1 else None
 
-    # -- what the standard says too ------------------------------------------------------------------
+    # -- comparison with the endpoint ----------------------------------------------------------------
 
     def matches_standard(self, key: str, value: ast.expr | None) -> bool:
-        """Return whether the standard has nothing of its own under a key, or the same."""
+        """Return whether the endpoint does not set a key, or sets it to the same value."""
         if isinstance(value, ast.Name):
             values = self.types.values_of(value)
             value = values[0] if len(values) == 1 else None
@@ -164,7 +164,7 @@ class _Payload:
         )
 
     def _is_uptime(self, value: ast.expr) -> bool:
-        """Return whether a value is how long ago the constructor ran, or the base's."""
+        """Return whether a value is the time since the constructor ran, or the base's uptime."""
         if isinstance(value, ast.Call) and self.types.origin(value.func) == "round" and len(value.args) == 2:
             value = value.args[0]
         if not (
@@ -185,7 +185,7 @@ class _Payload:
         return isinstance(node, ast.Call) and self.types.origin(node.func) == "time.time"
 
     def _is_in_constructor(self, node: ast.expr | None) -> bool:
-        """Return whether a place is in the constructor, or in a method that only this calls, once."""
+        """Return whether a node is in the constructor, or in a method that only it calls, once."""
         function = self.types.enclosing_function(node) if node is not None else None
         if function is None or function.name == "__init__":
             return function is not None

@@ -1,7 +1,7 @@
-"""A payload that may be asked at any time and by any thread: it looks, and changes nothing.
+"""Checks that a payload may be computed at any time and by any thread, because it has no side effects.
 
-What is called has to be known by what it is called on: `get` of a dict looks, that of a queue takes.
-Operators, and attributes of what is not made in the file, are taken to look.
+A method call is judged by the type of its receiver: `get` of a dict is pure, `get` of a queue is not.
+Operators, and attribute access on objects not created in the file, are assumed to be pure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.transaction.source_view import SourceView
 from argosy.source import control_flow
 
-# By what they do with their arguments: nothing but look, go through them, or call the first one.
+# Grouped by what they do with their arguments: only read them, iterate over them, or call the first one.
 _PURE_BUILTINS: Final = frozenset(
     "len str int float bool round abs range hasattr getattr isinstance type repr id".split()  # noqa: SIM905
 )
@@ -66,9 +66,9 @@ _MAX_DEPTH: Final = 5
 
 
 def impurity_reason(view: SourceView, index: TreeIndex, owner: ast.ClassDef) -> str:
-    """Return what the payload of a class, or of one that derives from it, does besides looking.
+    """Return the side effects of a class's payload, or of an override in a class derived from it.
 
-    Empty for nothing, or for the base's own.
+    Empty if there are none, or if the payload is the base's own.
     """
     check = _PurityCheck(view)
     if reason := check.method_reason(owner, HEALTH_HOOK, 0):
@@ -84,7 +84,7 @@ def impurity_reason(view: SourceView, index: TreeIndex, owner: ast.ClassDef) -> 
 
 
 def _override_reason(view: SourceView, name: str, methods: set[str]) -> str:
-    """Return what a class's own methods of some names do besides looking."""
+    """Return the side effects of a class's own methods of the given names."""
     for node in view.tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             own = (each for each in sorted(methods) if method_of(node, each) is not None)
@@ -96,7 +96,7 @@ def _override_reason(view: SourceView, name: str, methods: set[str]) -> str:
 
 
 def loop_input_reason(view: SourceView, loop: HealthLoop) -> str:
-    """Return what a loop takes from something else than its socket; empty for nothing."""
+    """Return what a loop reads besides its socket; empty if nothing."""
     types = TypeInference(view)
     for node in ast.walk(loop.definition):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
@@ -122,7 +122,7 @@ def loop_input_reason(view: SourceView, loop: HealthLoop) -> str:
 
 
 def _is_received_message(types: TypeInference, node: ast.expr) -> bool:
-    """Return whether a local name is what was received, or what that was decoded to."""
+    """Return whether a local name is the received message, or its decoded value."""
     values = (
         types.values_of(node) if isinstance(node, ast.Name) and types.enclosing_function(node) else [None]
     )
@@ -137,7 +137,7 @@ def _is_received_message(types: TypeInference, node: ast.expr) -> bool:
 
 
 class _PurityCheck:
-    """Whether the methods of a file's classes only look. asked: the names of those that were asked for."""
+    """Checks whether the methods of a file's classes are pure. visited_methods: names of those checked."""
 
     def __init__(self, view: SourceView) -> None:
         self.view = view
@@ -145,19 +145,19 @@ class _PurityCheck:
         self.visited_methods: set[str] = set()
 
     def method_reason(self, owner: ast.ClassDef, name: str, depth: int) -> str:
-        """Return what a method of a class does besides looking."""
+        """Return the side effect of a method of a class; empty if it has none."""
         self.visited_methods.add(name)
         method = method_of(owner, name)
         if method is None:
             return "" if name == HEALTH_HOOK else f"its payload calls `{name}`, which is not in its class"
         is_plain = all(control_flow.dotted_name(each) == "property" for each in method.decorator_list)
         if isinstance(method, ast.AsyncFunctionDef) or not is_plain or depth > _MAX_DEPTH:
-            return f"its payload `{name}` is a coroutine, decorated, or calls too deep"
+            return f"its payload `{name}` is a coroutine, decorated, or nests calls too deeply"
         for statement in method.body:
             for node in ast.walk(statement):
                 if reason := self._node_reason(owner, node, depth):
                     is_complete = reason.startswith("its payload")
-                    return reason if is_complete else f"its payload does more than look: {reason}"
+                    return reason if is_complete else f"its payload has side effects: {reason}"
         return ""
 
     def _node_reason(self, owner: ast.ClassDef, node: ast.AST, depth: int) -> str:
@@ -190,28 +190,28 @@ class _PurityCheck:
         return "" if is_own else f"it sets `{ast.unparse(node):.60}`"
 
     def _augmented_reason(self, target: ast.Name) -> str:
-        """Return whether what `+=` and its like add to may be another's."""
+        """Return why `+=` or the like may change a shared object; empty if it does not."""
         function = self.types.enclosing_function(target)
         values = self.types.bindings_of(function).get(target.id, []) if function is not None else [None]
         if all(value is not None and self._is_unshared(value) for value in values):
             return ""
-        return f"it adds to `{target.id}`, which may be something that others have"
+        return f"it adds to `{target.id}`, which may be shared"
 
     def _is_unshared(self, value: ast.expr) -> bool:
         return self.types.is_newly_created(value) or self.types.type_of(value) in IMMUTABLE
 
     def _iteration_reason(self, node: ast.expr) -> str:
-        """Return why going through a value may use it up; empty where it does not."""
+        """Return why iterating over a value may consume it; empty if it does not."""
         is_generated = isinstance(node, ast.Call | ast.GeneratorExp) and self.types.type_of(node) == "once"
         if is_generated or self.types.type_of(node) in REITERABLE:
             return ""
-        return f"it goes through `{ast.unparse(node):.60}`, and what that is cannot be seen"
+        return f"it iterates over `{ast.unparse(node):.60}`, whose type is unknown"
 
     def _access_reason(self, owner: ast.ClassDef, node: ast.Attribute | ast.Subscript, depth: int) -> str:
-        """Return what an object of this file does when an attribute is asked for, or an operator used."""
+        """Return the side effects of attribute access and operators on an object of this file."""
         if isinstance(node, ast.Subscript):
             inserts_missing = self.types.type_of(node.value) == "defaultdict"
-            return f"`{ast.unparse(node.value):.60}` makes what it has not" if inserts_missing else ""
+            return f"`{ast.unparse(node.value):.60}` creates missing keys" if inserts_missing else ""
         parent = self.view.parents[node]
         is_called = isinstance(parent, ast.Call) and parent.func is node
         if control_flow.dotted_name(node.value) == "self":
@@ -236,7 +236,7 @@ class _PurityCheck:
         )
 
     def _members_run(self, owner: ast.ClassDef, names: set[str]) -> Iterator[str]:
-        """Yield what is run when an attribute of an object of a class is asked for."""
+        """Yield the methods that run when an attribute of an object of a class is accessed."""
         yield from sorted(names)
         yield from (name for name in ("__getattr__", "__getattribute__") if method_of(owner, name))
 
@@ -276,7 +276,7 @@ class _PurityCheck:
         )
 
     def _getattr_reason(self, owner: ast.ClassDef, call: ast.Call, depth: int) -> str:
-        """Return what `getattr(self, "name")` does besides looking."""
+        """Return the side effects of `getattr(self, "name")`."""
         if not call.args or control_flow.dotted_name(call.args[0]) != "self":
             return ""
         attribute = call.args[1] if len(call.args) > 1 else None
@@ -286,7 +286,7 @@ class _PurityCheck:
             else ""
         )
         if not name:
-            return f"it asks for `{ast.unparse(call):.60}`"
+            return f"it accesses `{ast.unparse(call):.60}`"
         return self._first_method_reason(
             owner, self._members_run(owner, {name} if method_of(owner, name) else set()), depth
         )
@@ -314,14 +314,14 @@ class _PurityCheck:
         if instance_class is not None and method_of(instance_class, func.attr) is not None:
             return self.method_reason(instance_class, func.attr, depth + 1)
         unknown_receiver = (
-            f", and what `{ast.unparse(func.value):.40}` is cannot be seen"
+            f", and the type of `{ast.unparse(func.value):.40}` is unknown"
             if func.attr in _ALL_READ_ONLY_METHODS
             else ""
         )
         return f"it calls `{ast.unparse(func):.60}`{unknown_receiver}"
 
     def _callbacks_reason(self, owner: ast.ClassDef, call: ast.Call) -> str:
-        """Return what a call may do by the functions that it is handed by name."""
+        """Return the side effects that a call may have through the functions passed to it by name."""
         found = (
             self._callback_reason(owner, item.value)
             for item in call.keywords
@@ -330,7 +330,7 @@ class _PurityCheck:
         return next(filter(None, found), "")
 
     def _callback_reason(self, owner: ast.ClassDef, node: ast.expr) -> str:
-        """Return why calling a value may do more than look; what lambdas and methods do is seen apart."""
+        """Return why calling a value may have side effects; lambdas and methods are checked separately."""
         is_method = (
             control_flow.dotted_name(node.value) == "self" if isinstance(node, ast.Attribute) else False
         )
@@ -338,7 +338,7 @@ class _PurityCheck:
         is_none = isinstance(node, ast.Constant) and node.value is None
         if is_own or is_none or isinstance(node, ast.Lambda) or self.types.origin(node) in _PURE_BUILTINS:
             return ""
-        return f"it has `{ast.unparse(node):.60}` called"
+        return f"it passes `{ast.unparse(node):.60}` on to be called"
 
 
 _ALL_READ_ONLY_METHODS: Final = frozenset().union(*READ_ONLY_METHODS.values())

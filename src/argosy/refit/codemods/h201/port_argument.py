@@ -1,8 +1,8 @@
-"""The port of a health loop, handed to the base in whose place it was bound.
+"""Passes the port of a removed health loop to the base class.
 
-A class that binds a health port of its own has often worked it out before it calls its base, and calls that
-without one: `BaseAgent` then answers on the port after the main one. Where the value has a name by then, the
-call is given it.
+A class that binds its own health port often computes it before it calls the base constructor, and does not
+pass it on: `BaseAgent` then answers on the port after the main one. If the value has a name by then, the call
+gets it as an argument.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ PORT_KEYWORD: Final = "health_check_port"
 
 
 def pass_port_to_base(view: SourceView, owner: ast.ClassDef, bound: ast.expr) -> Change | None:
-    """Return the change that gives the base what a socket was bound to; None where it is not known in time.
+    """Return the change that passes a bound port to the base; None if it is not known in time.
 
-    bound: the port of the bind. Known in time is a parameter of the constructor, or a name that it gives a
-    value once, in a line that is reached on every way to the call; also by way of an attribute set once.
+    bound: the port of the bind. It is known in time if it is a parameter of the constructor, or a variable
+    that the constructor assigns once, in a line that every path to the call reaches; also through an
+    attribute set once.
     """
     constructor = method_of(owner, "__init__")
     found = _find_base_call(constructor) if constructor is not None else None
@@ -49,7 +50,7 @@ def _find_base_call(constructor: FunctionNode) -> tuple[int, ast.Call] | None:
 
 
 def _port_name(view: SourceView, owner: ast.ClassDef, constructor: FunctionNode, bound: ast.expr) -> str:
-    """Return the name in the constructor that a port is the value of; empty where that is not certain."""
+    """Return the name in the constructor that has the value of a port; empty if that is not certain."""
     if isinstance(bound, ast.Name):
         return bound.id if view.enclosing_function(bound) is constructor else ""
     attribute = (
@@ -64,7 +65,7 @@ def _port_name(view: SourceView, owner: ast.ClassDef, constructor: FunctionNode,
         if isinstance(node, ast.Attribute) and node.attr == attribute and not isinstance(node.ctx, ast.Load):
             setters.append(view.parents[node])
         elif isinstance(node, ast.Constant) and node.value == attribute:
-            return ""  # it may be set by its name
+            return ""  # it may be set by name
     sole_setter = setters[0] if len(setters) == 1 else None
     is_plain = (
         isinstance(sole_setter, ast.Assign)
@@ -75,7 +76,7 @@ def _port_name(view: SourceView, owner: ast.ClassDef, constructor: FunctionNode,
 
 
 def _is_bound_before(view: SourceView, constructor: FunctionNode, call_index: int, name: str) -> bool:
-    """Return whether a name has its one value before the statement number `at` of the constructor."""
+    """Return whether a name has its one value before the statement `call_index` of the constructor."""
     scope = next(
         scope for scope in view.module_scope.walk() if scope.node is constructor and scope.kind == "function"
     )
@@ -92,7 +93,7 @@ def _is_bound_before(view: SourceView, constructor: FunctionNode, call_index: in
 
 
 def _add_keyword(view: SourceView, call: ast.Call, name: str) -> Change | None:
-    """Return the change that adds a keyword behind a call's last argument; None where it cannot be seen."""
+    """Return the change that appends a keyword argument to a call; None if the position is not certain."""
     source = ast.get_source_segment(view.python_file.text, call)
     arguments = [*call.args, *(item.value for item in call.keywords)]
     if source is None:

@@ -1,8 +1,9 @@
-"""What stays of a class, speaks of what goes, and may: each with the change that makes up for it, or none.
+"""Remaining uses of removed names that are allowed, each with its change if it needs one.
 
-- The payload says whether the thread that answers is alive. Whoever hears it was answered: it says `True`.
-- A loop over a list that is written out ends or closes each of its elements: the one that goes is taken out.
-- The base has a socket of the same name, and whether there is one is all that is asked.
+- The payload reports whether the thread that answers is alive. A peer that reads it has got an answer:
+  `True`.
+- A loop over a literal list ends or closes each element: the removed element is taken out.
+- The base has a socket of the same name, and the code only tests whether it exists.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from argosy.source import control_flow
 
 
 class RemainingReferences(msgspec.Struct, frozen=True):
-    """What is made up for. nodes: by `id`, all that are spoken of in `changes`, and those that need none."""
+    """The allowed uses.
+
+    resolved_nodes: by `id`, the nodes that `changes` replaces and those that need no change.
+    """
 
     changes: tuple[Change, ...]
     resolved_nodes: frozenset[int]
@@ -30,9 +34,9 @@ class RemainingReferences(msgspec.Struct, frozen=True):
 def find_remaining_references(
     view: SourceView, owner: ast.ClassDef, loop: HealthLoop, handle: str, socket: str, base_socket: str
 ) -> RemainingReferences:
-    """Return what may speak of a thread's handle and of a socket that go, both as `self.name` or empty.
+    """Return the allowed uses of a removed thread handle and socket, both as `self.name` or empty.
 
-    inherited: the socket that the base has.
+    base_socket: the socket of the base.
     """
     changes: list[Change] = []
     nodes: set[int] = set()
@@ -51,7 +55,7 @@ def find_remaining_references(
 
 
 def _alive_expressions(owner: ast.ClassDef, handle: str) -> Iterator[ast.expr]:
-    """Yield what a payload says of the thread with this handle: that it is alive."""
+    """Yield the expressions of a payload that test whether the thread with this handle is alive."""
     if not handle.startswith("self."):
         return
     pending: list[ast.AST] = [
@@ -66,7 +70,7 @@ def _alive_expressions(owner: ast.ClassDef, handle: str) -> Iterator[ast.expr]:
 
 
 def _is_alive(node: ast.expr, handle: str) -> bool:
-    """Return whether an expression is `handle.is_alive()`, also where it first asks for the handle."""
+    """Return whether an expression is `handle.is_alive()`, with or without a test of the handle before it."""
     if isinstance(node, ast.IfExp):
         is_no = isinstance(node.orelse, ast.Constant) and not node.orelse.value
         return is_no and _tests_existence(node.test, handle) and _is_alive(node.body, handle)
@@ -79,7 +83,7 @@ def _is_alive(node: ast.expr, handle: str) -> bool:
 
 
 def _tests_existence(node: ast.expr, name: str) -> bool:
-    """Return whether an expression asks whether there is a `self.name`, and nothing else."""
+    """Return whether an expression only tests whether `self.name` exists."""
     if isinstance(node, ast.BoolOp):
         return isinstance(node.op, ast.And) and all(_tests_existence(each, name) for each in node.values)
     if isinstance(node, ast.Call):
@@ -108,7 +112,7 @@ def _is_hasattr(node: ast.AST, name: str) -> bool:
 
 
 def _existence_tests(view: SourceView, owner: ast.ClassDef, socket: str) -> Iterator[ast.AST]:
-    """Yield where it is only asked whether there is a socket: the answer is the base's then."""
+    """Yield the tests whether the socket exists; the base's socket answers them after the removal."""
     for node in ast.walk(owner):
         if isinstance(node, ast.Attribute) and control_flow.dotted_name(node) == socket:
             if isinstance(node.ctx, ast.Load) and _is_condition(view, node):
@@ -118,7 +122,7 @@ def _existence_tests(view: SourceView, owner: ast.ClassDef, socket: str) -> Iter
 
 
 def _is_condition(view: SourceView, node: ast.expr) -> bool:
-    """Return whether a value is nothing but a condition, or a part of one."""
+    """Return whether a value is only a condition, or a part of one."""
     parent = view.parents[node]
     if isinstance(parent, ast.BoolOp) or (isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.Not)):
         return _is_condition(view, parent)

@@ -1,6 +1,6 @@
-"""Lists of threads and of sockets that only loops go through, to begin and end what is in them.
+"""Lists of threads and sockets that are only iterated over to start and end their elements.
 
-One less in such a list makes no other difference.
+Removing one element from such a list has no other effect.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CLEANUP_CALLS: Final = frozenset({"close", "join", "is_alive", "setsockopt", "t
 
 
 class _ListUses(msgspec.Struct, frozen=True):
-    """How a list is used: the loops over it, and the attributes of self that keep it."""
+    """The uses of a list: the loops over it, and the attributes of self that keep it."""
 
     loops: list[ast.For]
     attributes: set[str]
@@ -32,7 +32,7 @@ class _ListUses(msgspec.Struct, frozen=True):
 def removable_elements(
     view: SourceView, owner: ast.ClassDef, loop: HealthLoop, names: set[str]
 ) -> Iterator[tuple[ast.List | ast.Tuple, ast.expr]]:
-    """Yield the elements that are one of `names`, with their lists, where loops only end what is in these."""
+    """Yield the elements that are one of `names`, with their lists, if loops only end the elements."""
     for node in ast.walk(owner):
         if not (isinstance(node, ast.List | ast.Tuple) and isinstance(node.ctx, ast.Load)):
             continue
@@ -49,19 +49,19 @@ def removable_elements(
 
 
 def holding_attributes(view: SourceView, loop: HealthLoop, thread_list: ast.List) -> set[str] | str:
-    """Return the attributes of self that keep the list in which a loop's thread is made.
+    """Return the attributes of self that keep the list in which a loop's thread is created.
 
-    A text is why the thread cannot go from the list.
+    A string is the reason why the thread cannot be removed from the list.
     """
     uses = _list_uses(view, thread_list) if len(thread_list.elts) > 1 else None
     calls = _CLEANUP_CALLS | {"start"}
     if uses and uses.loops and all(_only_cleans_up(view, loop, each, calls) for each in uses.loops):
         return uses.attributes
-    return "its thread is in a list that is not only gone through to begin and end what is in it"
+    return "its thread is in a list that is not only iterated over to start and end its elements"
 
 
 def _list_uses(view: SourceView, node: ast.List | ast.Tuple) -> _ListUses | None:
-    """Return how a list is used; None where that is in another way, too."""
+    """Return the loops over a list and the attributes that keep it; None if it is used in any other way."""
     found = _ListUses([], set())
     todo: list[ast.expr] = [node]
     while todo:
@@ -82,7 +82,7 @@ def _list_uses(view: SourceView, node: ast.List | ast.Tuple) -> _ListUses | None
 
 
 def _other_uses(view: SourceView, assignment: ast.Assign, name: str) -> list[ast.expr] | None:
-    """Return where else the name stands that a statement gives to a list; None where that cannot be seen."""
+    """Return the other uses of the name that a statement assigns a list to; None if not all are visible."""
     function = view.enclosing_function(assignment)
     within = view.nodes if name.startswith("self.") else ast.walk(function) if function is not None else ()
     if not (name.removeprefix("self.").isidentifier() and within):
@@ -101,7 +101,7 @@ def _other_uses(view: SourceView, assignment: ast.Assign, name: str) -> list[ast
 
 
 def _is_logged_length(view: SourceView, node: ast.AST) -> bool:
-    """Return whether a use is how many there are, for a line of the log."""
+    """Return whether a use is the length of the list in a log call."""
     if not (isinstance(node, ast.Call) and control_flow.dotted_name(node.func) == "len"):
         return False
     statement = view.enclosing_statement(node)
@@ -115,9 +115,9 @@ def _is_empty_value(node: ast.expr) -> bool:
 
 
 def _only_cleans_up(view: SourceView, loop: HealthLoop, loop_over: ast.For, calls: Collection[str]) -> bool:
-    """Return whether a loop over threads or sockets does nothing but end each, or what else `calls` names.
+    """Return whether a loop over threads or sockets only ends each of them, or makes the calls in `calls`.
 
-    One less makes no other difference then. loop: the health loop whose thread may be waited for.
+    Then one element less has no other effect. loop: the health loop whose thread may be joined.
     """
     name, types = control_flow.dotted_name(loop_over.target), TypeInference(view)
     if (
@@ -138,7 +138,7 @@ def _is_join_call(node: ast.AST, name: str) -> TypeGuard[ast.Call]:
 def _is_cleanup_statement(types: TypeInference, node: ast.stmt, name: str, calls: Collection[str]) -> bool:
     if isinstance(node, ast.If):
         inner = (*node.body, *node.orelse)
-        # It is a thread or a socket that goes, and asking the others stays.
+        # The removed element is a thread or a socket; the tests of the others remain.
         is_test_pure = is_side_effect_free(types, node.test, {f"{name}.is_alive"})
         return is_test_pure and all(_is_cleanup_statement(types, each, name, calls) for each in inner)
     if isinstance(node, ast.Try):
@@ -162,9 +162,9 @@ def _is_cleanup_statement(types: TypeInference, node: ast.stmt, name: str, calls
 
 
 def remove_element(view: SourceView, collection: ast.List | ast.Tuple, element: ast.expr) -> Change:
-    """Return the change that takes one element out of a list of several.
+    """Return the change that removes one element from a list of several.
 
-    Where the text cannot be cut so that nothing but the element goes, it is written anew.
+    If the element alone cannot be cut from the text, the list is rewritten.
     """
     remaining = [each for each in collection.elts if each is not element]
     expected = ast.unparse(type(collection)(remaining, ast.Load()))

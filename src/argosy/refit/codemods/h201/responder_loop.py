@@ -1,4 +1,4 @@
-"""A loop that does nothing but answer: receive or poll on one socket, send one payload, sleep, log."""
+"""Checks that a loop only answers: receive or poll on one socket, send one payload, sleep, log."""
 
 from __future__ import annotations
 
@@ -14,42 +14,40 @@ from argosy.source import control_flow
 
 
 def not_responder_reason(view: SourceView, loop: HealthLoop) -> str:
-    """Return what a loop does besides answering; empty for nothing."""
+    """Return what a loop does besides answering; empty if nothing."""
     if loop.kind == "beacon":
-        return "it sends health out by itself, and whoever listens is not known"
+        return "it publishes health, and its subscribers are not known"
     visitor = _ResponderVisitor(view, loop)
     if reason := visitor.block_reason(loop.definition.body):
         return reason
     if isinstance(loop.definition, ast.AsyncFunctionDef):
-        return "it is a coroutine of a loop that others share"
+        return "it is a coroutine on a shared event loop"
     if not loop.is_only_socket:
         return "its loop serves other sockets, too"
     if _ends_first_iteration(loop.loop.body):
-        return "its loop ends with its first turn"
+        return "its loop ends after its first iteration"
     if visitor.send_count != 1:
-        return f"it answers in {visitor.send_count} places, and the standard has one answer"
+        return f"it answers in {visitor.send_count} places, and the health endpoint has one answer"
     return visitor.inline_payload if visitor.payload_method == HEALTH_HOOK else ""
 
 
 def payload_mismatch_reason(view: SourceView, loop: HealthLoop) -> str:
-    """Return why what a loop answers is not the base's payload; empty where it is.
+    """Return why a loop's answer is not the base's payload; empty if it is.
 
-    loop: one that does nothing but answer.
+    loop: one that only answers.
     """
     visitor = _ResponderVisitor(view, loop)
     visitor.block_reason(loop.definition.body)
     if visitor.payload_method != HEALTH_HOOK:
         what = (
-            f"`self.{visitor.payload_method}()`"
-            if visitor.payload_method
-            else "a payload that is made in the loop"
+            f"`self.{visitor.payload_method}()`" if visitor.payload_method else "a payload built in the loop"
         )
-        return f"it answers with {what}, and the standard asks `{HEALTH_HOOK}`"
+        return f"it answers with {what}, and the health endpoint calls `{HEALTH_HOOK}`"
     return ""
 
 
 class _ResponderVisitor:
-    """The statements of one loop's function, and what they send."""
+    """Visits the statements of one loop's function and records what they send."""
 
     def __init__(self, view: SourceView, loop: HealthLoop) -> None:
         self.types = TypeInference(view, loop.socket)
@@ -60,7 +58,7 @@ class _ResponderVisitor:
         self._payload_methods: dict[str, str] = {}
 
     def block_reason(self, body: list[ast.stmt], *, in_handler: bool = False) -> str:
-        """Return the first thing in a block that is more than answering."""
+        """Return the first statement in a block that does more than answer."""
         for node in body:
             if reason := self.statement_reason(node, in_handler):
                 return reason
@@ -92,7 +90,7 @@ class _ResponderVisitor:
         return "" if isinstance(node, ast.Return) and node.value is None else _extra_work_reason(node)
 
     def is_allowed_assignment(self, node: ast.Assign) -> bool:
-        """Take an assignment to a local name: what was received, what is to be sent, or a look."""
+        """Accept an assignment to a local name: a received message, a message to send, or a pure value."""
         target = node.targets[0]
         if len(node.targets) > 1 or not isinstance(target, ast.Name):
             return False
@@ -101,7 +99,7 @@ class _ResponderVisitor:
             value = value.body
         if self.is_receiving(value) or is_side_effect_free(self.types, value):
             return True
-        if isinstance(value, ast.Dict):  # likely the payload; if not, it is told in the end
+        if isinstance(value, ast.Dict):  # probably the payload; otherwise reported at the end
             self.inline_payload = _extra_work_reason(node)
             return True
         method = self.payload_method_of(value)
@@ -126,7 +124,7 @@ class _ResponderVisitor:
             return (
                 is_poller and bool(call.args) and control_flow.dotted_name(call.args[0]) == self.loop.socket
             )
-        # An error of the loop itself goes with it.
+        # The error report of the loop itself is removed with it.
         return in_handler and name == "self.report_error"
 
     def is_receiving(self, node: ast.expr) -> bool:
@@ -136,7 +134,7 @@ class _ResponderVisitor:
         return name.rpartition(".")[0] == self.loop.socket and name.rpartition(".")[2] in RECEIVE_METHODS
 
     def payload_method_of(self, node: ast.expr) -> str:
-        """Return the method whose answer an expression is, seen through methods that only ask another."""
+        """Return the payload method that an expression calls, through methods that only call another one."""
         method = self_method_name(node)
         if not method or not isinstance(node, ast.Call) or node.args or node.keywords:
             return ""
@@ -144,7 +142,7 @@ class _ResponderVisitor:
 
 
 def _delegated_method(loop: HealthLoop, method: str) -> str:
-    """Return what a method asks when that is all it does; else itself."""
+    """Return the method that a method delegates to if it does nothing else; otherwise itself."""
     owner = loop.function.parent
     for child in owner.children if owner is not None else ():
         if child.name == method and isinstance(child.node, ast.FunctionDef):
@@ -156,7 +154,7 @@ def _delegated_method(loop: HealthLoop, method: str) -> str:
 
 
 def _ends_first_iteration(body: list[ast.stmt]) -> bool:
-    """Return whether a block of a loop leaves it on no condition."""
+    """Return whether a block of a loop leaves it unconditionally."""
     return any(
         isinstance(node, ast.Break | ast.Return)
         or (isinstance(node, ast.Try) and _ends_first_iteration([*node.body, *node.orelse, *node.finalbody]))
@@ -170,7 +168,7 @@ def _may_leave_loop(node: ast.If) -> bool:
 
 
 def _tests_only_self(test: ast.expr) -> bool:
-    """Return whether a condition is about the agent alone, such as `self.running`: not about a request."""
+    """Return whether a condition depends on the agent alone, such as `self.running`, not on a request."""
     return all(node.id in ("self", "hasattr") for node in ast.walk(test) if isinstance(node, ast.Name))
 
 

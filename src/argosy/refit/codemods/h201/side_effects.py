@@ -1,6 +1,6 @@
-"""What only looks at what is there, and what only writes a line of a log: it may go, and nobody misses it.
+"""Side-effect-free expressions and log calls, which may be removed.
 
-What a method does is known by what it is called on, never by its name alone: an object of somebody's own
+A method call is judged by the type of its receiver, never by its name alone: an object of a user-defined
 class may do anything in its `get`, `wait` or `info`.
 """
 
@@ -14,7 +14,7 @@ from argosy.refit.analysis.health.health_payloads import iter_own_nodes
 from argosy.refit.codemods.h201.type_inference import READ_ONLY_METHODS, TypeInference
 from argosy.source import control_flow
 
-# What a test or a line of the log may call.
+# Calls allowed in tests and log calls.
 _PURE_CALLS: Final = frozenset(
     {"bool", "dict", "getattr", "hasattr", "int", "isinstance", "len", "repr", "str", "type"}
     | {"json.loads", "time.time", "traceback.format_exc", "zmq.Poller"}
@@ -24,7 +24,7 @@ _LOG_METHODS: Final = frozenset({"critical", "debug", "error", "exception", "inf
 
 
 def is_log_call(types: TypeInference, call: ast.Call) -> bool:
-    """Return whether a call writes a line of a log, or prints one, of values that are there."""
+    """Return whether a call logs or prints existing values."""
     func = call.func
     is_logging = types.origin(func) == "print"
     if isinstance(func, ast.Attribute) and func.attr in _LOG_METHODS:
@@ -35,9 +35,9 @@ def is_log_call(types: TypeInference, call: ast.Call) -> bool:
 
 
 def is_side_effect_free(types: TypeInference, node: ast.expr, known_pure: Collection[str] = ()) -> bool:
-    """Return whether an expression only looks at what is there, or waits for it.
+    """Return whether an expression only reads existing values, or waits for one.
 
-    known: what looks besides, as it is written, such as `each.is_alive`.
+    known_pure: further pure calls, as written, such as `each.is_alive`.
     """
     for inner in (node, *iter_own_nodes(node)):
         if isinstance(inner, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
@@ -50,7 +50,7 @@ def is_side_effect_free(types: TypeInference, node: ast.expr, known_pure: Collec
 
 
 def is_sleep_call(types: TypeInference, call: ast.Call) -> bool:
-    """Return whether a call does nothing but let time go by: a sleep, or a wait for an event."""
+    """Return whether a call only lets time pass: a sleep, or a wait for an event."""
     func = call.func
     is_wait = isinstance(func, ast.Attribute) and (types.type_of(func.value), func.attr) == ("event", "wait")
     is_sleep = is_wait or types.origin(func) == "time.sleep"

@@ -1,4 +1,4 @@
-"""Functions of the tree that make a socket, set its options and return it, and do nothing else."""
+"""Functions of the tree that create a socket, set its options and return it, and do nothing else."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from argosy.source import control_flow
 
 
 def only_creates_socket(types: TypeInference, index: TreeIndex, value: ast.expr) -> bool:
-    """Return whether an expression makes a socket and does no more, by itself or by such a function.
+    """Return whether an expression only creates a socket, directly or by such a function.
 
-    kinds: of the expression's file, that have to know its context.
+    types: the inferred types of the expression's file, which must know its context.
     """
     if not isinstance(value, ast.Call):
         return False
@@ -38,9 +38,9 @@ def only_creates_socket(types: TypeInference, index: TreeIndex, value: ast.expr)
 
 
 def _socket_factory_parameter(types: TypeInference, function: ast.FunctionDef) -> str:
-    """Return the parameter of which a function makes a socket that it returns; empty if it does more.
+    """Return the context parameter from which a function creates the socket it returns, or empty.
 
-    To set options of the socket is not more.
+    Setting options of the socket is allowed; a function that does more returns empty.
     """
     names = {arg.arg for arg in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)}
     body = [node for node in function.body if not _is_docstring(node)]
@@ -65,7 +65,7 @@ def _context_name(call: ast.expr) -> str:
 
 
 def _only_sets_options(types: TypeInference, node: ast.stmt, socket: str) -> bool:
-    """Return whether a statement does nothing but set options of a socket, log, and ask what it is given."""
+    """Return whether a statement only sets options of a socket, logs, or tests a parameter."""
     if isinstance(node, ast.If):
         inner = (*node.body, *node.orelse)
         return is_side_effect_free(types, node.test) and all(

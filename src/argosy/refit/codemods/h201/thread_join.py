@@ -1,6 +1,6 @@
-"""Where a program waits for the thread of a loop: a pause once the loop is told to end, a hold before it.
+"""Waits for the thread of a loop: harmless after the loop was told to end, blocking before.
 
-A daemon thread does not keep its process alive, but a main thread that joins it does, while the loop turns.
+A daemon thread does not keep its process alive, but a main thread that joins it does while the loop runs.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from argosy.refit.codemods.h201.health_base import method_of
 from argosy.refit.transaction.source_view import SourceView
 from argosy.source import control_flow
 
-_CLEANUP: Final = "cleanup"  # what the base runs at the end of an agent
+_CLEANUP: Final = "cleanup"  # called by the base when an agent ends
 
 
 def is_harmless_join(view: SourceView, loop: HealthLoop, join: ast.Call) -> bool:
-    """Return whether on a wait for a loop's thread hangs nothing but how long the end of the agent takes.
+    """Return whether a join of a loop's thread only affects how long the agent takes to end.
 
-    join: the call. The loop was told to end on every way to it, or it is of limited time, in `cleanup`.
+    join: the call. Either every path to it first tells the loop to end, or it is in `cleanup` and has a
+    timeout.
     """
     function = view.enclosing_function(join)
     if isinstance(function, ast.FunctionDef) and function.name == _CLEANUP and has_timeout(join):
@@ -45,18 +46,18 @@ def is_harmless_join(view: SourceView, loop: HealthLoop, join: ast.Call) -> bool
 
 
 def _is_property(owner: ast.ClassDef | None, name: str) -> bool:
-    """Return whether a class defines an attribute of self: a property takes what it is given as it likes."""
+    """Return whether a class defines an attribute of self; assigning to a property may have any effect."""
     return owner is not None and method_of(owner, name.removeprefix("self.")) is not None
 
 
 def has_timeout(join: ast.Call) -> bool:
-    """Return whether a `join` has a time-out."""
+    """Return whether a `join` has a timeout."""
     arguments = [*join.args, *(item.value for item in join.keywords)]
     return len(arguments) == 1 and not (isinstance(arguments[0], ast.Constant) and arguments[0].value is None)
 
 
 def _preceding_statements(view: SourceView, node: ast.AST) -> Iterator[ast.stmt]:
-    """Yield the statements that were run on every way to a node, within its function, the nearest first."""
+    """Yield the statements executed on every path to a node, within its function, nearest first."""
     statement = view.enclosing_statement(node)
     while not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
         block = view.containing_block(statement)
@@ -70,9 +71,9 @@ def _preceding_statements(view: SourceView, node: ast.AST) -> Iterator[ast.stmt]
 
 
 def _stop_conditions(test: ast.expr, *, is_true: bool) -> Iterator[tuple[str, bool]]:
-    """Yield what makes a condition come out as wanted, whatever else it asks: a name and its value.
+    """Yield what gives a condition the wanted value, whatever else it tests: a name and its value.
 
-    An event stands by its name, with whether it is set.
+    An event is represented by its name, with whether it is set.
     """
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         yield from _stop_conditions(test.operand, is_true=not is_true)

@@ -1,4 +1,4 @@
-"""What kind of value an expression has, as far as its file proves that: a dict, a lock, a time."""
+"""Infers the types of values, as far as one file proves them: a dict, a lock, a time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from argosy.refit.transaction.source_view import FunctionNode, SourceView
 from argosy.source import control_flow
 from argosy.source.import_origin import find_import_origin
 
-PossibleValues = list[ast.expr | None]  # None: one that cannot be seen
+PossibleValues = list[ast.expr | None]  # None: a value that cannot be determined
 
-# By what makes it. A dict that makes what it has not is another kind: asking it by `[]` changes it.
+# By constructor. A defaultdict is a type of its own: reading it by `[]` may change it.
 _CONSTRUCTORS: Final = {
     **dict.fromkeys(("dict", "collections.OrderedDict", "collections.Counter", "vars"), "dict"),
     **dict.fromkeys(("list", "sorted", "collections.deque", "psutil.process_iter", "psutil.pids"), "list"),
@@ -41,7 +41,7 @@ _CONSTRUCTORS: Final = {
 }
 _SEQUENCE_METHODS: Final = frozenset({"count", "index"})
 _DICT_METHODS: Final = frozenset({"get", "items", "keys", "values", "copy"})
-# The methods that look, by what they are called on.
+# Methods without side effects, by type of the receiver.
 READ_ONLY_METHODS: Final = {
     "dict": _DICT_METHODS,
     "defaultdict": _DICT_METHODS,
@@ -75,10 +75,10 @@ _RETURN_TYPES: Final = {
     **{("str", name): "list" for name in ("split", "rsplit", "splitlines")},
     **{("bytes", name): "bytes" for name in ("lower", "strip")},
     ("bytes", "decode"): "str",
-    ("json", "get"): "json",  # what is a dict there, and not a text
+    ("json", "get"): "json",  # such a value is a dict, not a string
     **{("set", name): "set" for name in ("union", "difference", "intersection")},
 }
-# What can be gone through without using it up.
+# Types that iteration does not consume.
 REITERABLE: Final = frozenset({"dict", "defaultdict", "list", "set", "tuple", "str", "view"})
 IMMUTABLE: Final = frozenset({"number", "str", "tuple", "none", "datetime", "timedelta"})
 _BASE_ATTRIBUTE_TYPES: Final = {
@@ -88,7 +88,7 @@ _BASE_ATTRIBUTE_TYPES: Final = {
     "context": "context",
     "is_initialized": "event",
 }
-# What a ZeroMQ socket gives; a pickled object may be anything.
+# What a ZeroMQ socket returns; a pickled object may be anything.
 _RECEIVE_TYPES: Final = {
     "recv": "bytes",
     "recv_json": "json",
@@ -110,7 +110,7 @@ _MAX_DEPTH: Final = 8
 
 
 class TypeInference:
-    """The kinds of a file's values. Empty for one that is not known.
+    """The types of a file's values, as names; empty if unknown.
 
     socket: the name of a ZeroMQ socket, such as `self.health_socket`.
     """
@@ -121,7 +121,7 @@ class TypeInference:
         self._bindings: dict[ast.AST, dict[str, PossibleValues]] = {}
 
     def type_of(self, node: ast.expr, depth: int = 0) -> str:
-        """Return the kind of an expression's value, besides None."""
+        """Return the type of an expression's value, ignoring None."""
         if depth > _MAX_DEPTH:
             return ""
         if isinstance(node, ast.Constant):
@@ -154,7 +154,7 @@ class TypeInference:
         )
 
     def origin(self, node: ast.expr) -> str:
-        """Return what a name certainly means: an import's, where None may stand in for it, or a builtin."""
+        """Return what a name certainly means: an import (None may replace it) or a builtin."""
         root = node
         while isinstance(root, ast.Attribute):
             root = root.value
@@ -180,7 +180,7 @@ class TypeInference:
         }
 
     def values_of(self, name: ast.Name) -> PossibleValues:
-        """Return what a name is given, in its function or once in the module."""
+        """Return the values that a name is assigned, in its function or once in the module."""
         function = self.enclosing_function(name)
         bound = self.bindings_of(function) if function is not None else {}
         if name.id in bound:
@@ -195,7 +195,7 @@ class TypeInference:
         return [*assigned] if len(assigned) == len(scope.bindings.get(name.id, ())) == 1 else [None]
 
     def is_newly_created(self, node: ast.expr, depth: int = 0) -> bool:
-        """Return whether a value is made where it stands, so that nobody else has it."""
+        """Return whether a value is created by the expression, so that nothing else refers to it."""
         if isinstance(node, ast.Dict | ast.List | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp):
             return True
         if isinstance(node, ast.Name):
@@ -213,14 +213,14 @@ class TypeInference:
         return constructor in ("dict", "list", "set", "sorted") or constructor.startswith("collections.")
 
     def enclosing_function(self, node: ast.AST) -> FunctionNode | None:
-        """Return the function around a node that is no lambda."""
+        """Return the function around a node, ignoring lambdas."""
         for ancestor in self.view.ancestors_of(node):
             if isinstance(ancestor, ast.FunctionDef | ast.AsyncFunctionDef):
                 return ancestor
         return None
 
     def bindings_of(self, function: FunctionNode) -> dict[str, PossibleValues]:
-        """Return the names that a function binds, those of its lambdas and comprehensions among them."""
+        """Return the names that a function binds, including those of its lambdas and comprehensions."""
         if function not in self._bindings:
             found: dict[str, PossibleValues] = {}
             for node in ast.walk(function):
@@ -230,7 +230,7 @@ class TypeInference:
         return self._bindings[function]
 
     def attribute_values(self, owner: ast.ClassDef, name: str) -> PossibleValues:
-        """Return what an attribute of self is given, anywhere in its file."""
+        """Return the values that an attribute of self is assigned anywhere in the file."""
         found: PossibleValues = [
             node.value
             for node in owner.body
@@ -251,7 +251,7 @@ class TypeInference:
         return found
 
     def instance_class(self, node: ast.expr) -> ast.ClassDef | None:
-        """Return the class of this file that `self.name` is an object of; None where that is not certain."""
+        """Return the class of this file that `self.name` is an instance of; None if that is not certain."""
         owner = self.view.enclosing_class(node)
         if owner is None or not (
             isinstance(node, ast.Attribute) and control_flow.dotted_name(node.value) == "self"
@@ -275,7 +275,7 @@ class TypeInference:
 
     def _type_of_call(self, node: ast.Call, depth: int) -> str:
         if made := _CONSTRUCTORS.get(self.origin(node.func)):
-            return made if made != "json" or not node.keywords else ""  # a hook may make anything
+            return made if made != "json" or not node.keywords else ""  # a hook may return anything
         if not isinstance(node.func, ast.Attribute):
             return ""
         receiver, method = node.func.value, node.func.attr
@@ -307,7 +307,7 @@ def _type_of_operation(left: str, right: str, op: ast.operator) -> str:
 
 
 def _names_bound_by(view: SourceView, node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
-    """Yield the names that a node binds, with what they are given where that can be seen."""
+    """Yield the names that a node binds, with their values where these are visible."""
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         parent = view.parents[node]
         if isinstance(parent, ast.Assign | ast.NamedExpr | ast.AnnAssign):

@@ -1,4 +1,4 @@
-"""What only a removed loop used: attributes of plain values."""
+"""Removes attributes with plain values that only a removed loop used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from argosy.source import control_flow
 def remove_unused_attributes(
     view: SourceView, index: TreeIndex, owner: ast.ClassDef, removal: LoopRemoval
 ) -> list[Change]:
-    """Return the changes that take away what nothing uses any more."""
+    """Return the changes that remove assignments of attributes that nothing reads any more."""
     removed_nodes: set[int] = set()
     for statement in removal.removed_statements():
         removed_nodes.update(id(node) for node in ast.walk(statement))
@@ -30,7 +30,7 @@ def remove_unused_attributes(
 def _unused_assignments(
     view: SourceView, index: TreeIndex, owner: ast.ClassDef, removed_nodes: set[int]
 ) -> list[ast.Assign]:
-    """Return the assignments of attributes whose every reader goes, and which no other file names."""
+    """Return the assignments of attributes whose every read is removed, and which no other file names."""
     used: dict[str, list[ast.Attribute]] = {}
     for node in ast.walk(owner):
         if isinstance(node, ast.Attribute) and control_flow.dotted_name(node.value) == "self":
@@ -63,12 +63,12 @@ def _is_removable_assignment(view: SourceView, node: ast.AST) -> bool:
 
 
 def _is_named_elsewhere(view: SourceView, index: TreeIndex, owner: ast.ClassDef, name: str) -> bool:
-    """Return whether anything else of the tree, or the rest of the module, may ask for an attribute."""
+    """Return whether another file, or the rest of the module, may access an attribute."""
     pattern = re.compile(rb"(?:\.|[\"'])" + re.escape(name.encode()) + rb"\b")
     own = len(pattern.findall(view.data))
     inside = sum(isinstance(node, ast.Attribute) and node.attr == name for node in ast.walk(owner))
     if own != inside:
         return True
-    related = {home for each in index.family_of(owner.name) for home in index.files_defining(each)}
+    related = {path for each in index.family_of(owner.name) for path in index.files_defining(each)}
     related |= set(index.files_naming(owner.name))
     return any(path != view.path and pattern.search(index.files[path]) for path in related)

@@ -1,12 +1,12 @@
-"""Z301: an own ZeroMQ context becomes a lease on the process's one.
+"""Z301: replaces an own ZeroMQ context by a lease on the context of the process.
 
-`zmq.Context()` becomes `argosy.wire.context()`, arguments and all else around it stay. A lease is
-no Context and stands on a context that others use, so a site is migrated only when nothing in the
-tree could tell the difference: see `bystanders` and `_Site` for each condition.
-A name that only stands for the class, and is only called, stands for the lease.
+`zmq.Context()` becomes `argosy.wire.context()`; arguments and everything else stay. A lease is not a
+`zmq.Context`, and the context behind it is shared, so a site is migrated only if nothing in the tree could
+tell the difference: see `file_constraints` and `_ContextUse` for each condition. A name that only stands for
+the class, and is only called, is assigned `argosy.wire.context`.
 
-What is no own context is left alone: `zmq.Context.instance()` is the process's already, and where agents
-stand on argosy's base that is argosy's (`argosy.wire.zmq_context.zmq_instance`).
+`zmq.Context.instance()` is not an own context and stays: it is the context of the process, and where agents
+use argosy's base it is argosy's (`argosy.wire.zmq_context.zmq_instance`).
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ CONTEXT_CLASS: Final = "zmq.Context"
 SHARED_CONTEXT: Final = "argosy.wire.context"
 WIRE_IMPORT: Final = "import argosy.wire"
 
-# What a lease answers as an own context did.
+# The attributes of a lease that behave like those of an own context.
 _SUPPORTED_ATTRIBUTES: Final = frozenset({"socket", "term", "destroy", "closed"})
 _OTHER_CONTEXTS: Final = {
-    "zmq.asyncio.Context": "an asyncio context makes asyncio sockets, and a lease does not",
+    "zmq.asyncio.Context": "an asyncio context creates asyncio sockets, and a lease does not",
     "zmq.green.Context": "this is gevent's context",
 }
 
 
-# A file that takes some `Context` from another module says nothing of zmq.
+# A file that imports some `Context` from another module need not contain `zmq`.
 _IMPORTS_CONTEXT: Final = re.compile(
     rb"^[ \t]*from[ \t]+[.\w]+[ \t]+import[ \t]*(?:\([^)]*|[^(\n]*)\bContext\b", re.MULTILINE
 )
-_UNTRACKED: Final = ", where nobody sees what is made of it"
+_UNTRACKED: Final = ", where its calls are not visible"
 
 
 class ContextPlan(msgspec.Struct, frozen=True):
-    """What becomes of the contexts of one file."""
+    """The changes, migrated sites and refused sites of one file."""
 
     changes: tuple[Change, ...]
     migrated: tuple[RewriteSite, ...]
@@ -66,12 +66,12 @@ class ContextPlan(msgspec.Struct, frozen=True):
 
 
 def may_match(data: bytes) -> bool:
-    """Return whether a file can have an own context at all."""
+    """Return whether a file can contain an own context."""
     return b"Context" in data and (b"zmq" in data or _IMPORTS_CONTEXT.search(data) is not None)
 
 
 def plan_context_replacement(view: SourceView, index: TreeIndex) -> ContextPlan:
-    """Return which contexts of a file become leases, and why the others do not."""
+    """Return which contexts of a file become leases, and why the others are refused."""
     context_class = find_context_class_uses(view.python_file)
     foreign = list(_foreign_refusals(view, index))
     if not (context_class.creations or context_class.escapes):
@@ -86,8 +86,8 @@ def plan_context_replacement(view: SourceView, index: TreeIndex) -> ContextPlan:
     migrated_sites = [site for site, reason in pairs if not reason]
     refused = [view.refused_at(site.call, OWN_CONTEXT, reason) for site, reason in pairs if reason]
     refused += [
-        view.refused_at(out.node, OWN_CONTEXT, f"its class {out.description}{_UNTRACKED}")
-        for out in context_class.escapes
+        view.refused_at(escape.node, OWN_CONTEXT, f"its class {escape.description}{_UNTRACKED}")
+        for escape in context_class.escapes
     ]
     refused += foreign
     migrated = tuple(view.site_at(site.call, OWN_CONTEXT) for site in migrated_sites)
@@ -95,26 +95,29 @@ def plan_context_replacement(view: SourceView, index: TreeIndex) -> ContextPlan:
 
 
 def _foreign_refusals(view: SourceView, index: TreeIndex) -> Iterator[RefusedSite]:
-    """Yield what makes contexts of a class that another module of the tree has from pyzmq."""
+    """Yield a refusal for each context whose class comes from pyzmq through another module of the tree."""
     context_class = find_foreign_context_class_uses(view.python_file)
     places: list[tuple[ast.expr, str, str]] = [(site.call, site.name, "") for site in context_class.creations]
-    places += [(out.node, out.name, f", and {out.description}{_UNTRACKED}") for out in context_class.escapes]
+    places += [
+        (escape.node, escape.name, f", and {escape.description}{_UNTRACKED}")
+        for escape in context_class.escapes
+    ]
     for node, origin, note in places:
         if home := reexporting_file(index, view.path, origin):
             yield view.refused_at(
-                node, OWN_CONTEXT, f"its class comes by way of `{home}`, not from pyzmq itself{note}"
+                node, OWN_CONTEXT, f"its class comes from `{home}`, not directly from pyzmq{note}"
             )
 
 
 def _refuse_shared_sources(sites: Sequence[ContextCreation], reasons: list[str]) -> list[str]:
-    """Return the reasons, with one for each site whose class another one that stays is made of as well."""
+    """Return the reasons, plus one for each site whose class is shared with a refused site."""
     refused_by_source = {id(site.source): site for site, reason in zip(sites, reasons, strict=True) if reason}
     found: list[str] = []
     for site, reason in zip(sites, reasons, strict=True):
         other = refused_by_source.get(id(site.source))
         if not reason and other is not None:
             name = ast.unparse(site.call.func)
-            reason = f"`{name}` makes the context in line {other.call.lineno} as well, and that one stays"
+            reason = f"`{name}` also creates the context in line {other.call.lineno}, which is refused"
         found.append(reason)
     return found
 
@@ -131,7 +134,7 @@ def _changes(view: SourceView, sites: Sequence[ContextCreation]) -> tuple[Change
 
 
 def _imports_of(view: SourceView, source: ast.expr) -> list[ast.stmt]:
-    """Return the imports that bind what takes a class from pyzmq."""
+    """Return the imports that bind the names in `source`, which takes a class from pyzmq."""
     root = source
     while isinstance(root, ast.Attribute):
         root = root.value
@@ -140,9 +143,9 @@ def _imports_of(view: SourceView, source: ast.expr) -> list[ast.stmt]:
 
 
 class _ContextUse:
-    """One call that makes a context, and what becomes of its value.
+    """One call that creates a context, and the uses of its value.
 
-    site: None where that goes on in another file than the one of the call.
+    site: None if the value is followed into another file than that of the call.
     """
 
     def __init__(
@@ -157,7 +160,7 @@ class _ContextUse:
         self._owner = parent.name if parent else ""
 
     def refusal_reason(self) -> str:
-        """Return why the call stays, empty when it may go."""
+        """Return why the call is refused; empty if it can be migrated."""
         assert self.site is not None
         return (
             self._callee_reason(self.site.source)
@@ -173,54 +176,54 @@ class _ContextUse:
             if control_flow.dotted_name(source) == "Context":
                 return "its class comes from a star import"
             if not control_flow.dotted_name(source):
-                return f"its class is taken by `{ast.unparse(source)}`, and not by an import"
-            return "the name that it is called by is bound more than once, or by no import"
+                return f"its class comes from `{ast.unparse(source)}`, not from an import"
+            return "the called name is bound more than once, or not by an import"
         if target != CONTEXT_CLASS:
             return _OTHER_CONTEXTS.get(target, f"`{target}` is not pyzmq's plain context")
         for statement in _imports_of(self.view, source):
             parent = self.view.parents[statement]
             if isinstance(parent, ast.ClassDef):
-                return "its import belongs to a class body"
+                return "its import is in a class body"
             if any(isinstance(node, ast.JoinedStr) for node in self.view.ancestors_of(self.call)):
-                return "it stands inside an f-string"
+                return "it is inside an f-string"
         return ""
 
     def _alias_reason(self, site: ContextCreation) -> str:
-        """Return why the name that stands for the class, where one does, may not stand for the lease."""
+        """Return why the name that stands for the class, if there is one, cannot stand for the lease."""
         func, parent = self.call.func, self.view.parents[site.source]
         if func is site.source:
             return ""
         if not (isinstance(func, ast.Name) and isinstance(parent, ast.Assign) and len(parent.targets) == 1):
-            return f"its class is called by `{ast.unparse(func)}`"
+            return f"its class is called as `{ast.unparse(func)}`"
         target = parent.targets[0]
         if not (site.is_sure and isinstance(target, ast.Name) and target.id == func.id):
-            return f"`{func.id}`, that it is called by, does not always stand for the class"
+            return f"the called name `{func.id}` does not always stand for the class"
         context_class = find_context_class_uses(self.view.python_file)
         use_sites = [question.node for question in context_class.use_sites if question.source is site.source]
-        for node in use_sites + [out.node for out in context_class.escapes if out.source is site.source]:
-            return f"line {node.lineno} does more with `{func.id}` than to call it"
+        for node in use_sites + [each.node for each in context_class.escapes if each.source is site.source]:
+            return f"line {node.lineno} does more with `{func.id}` than call it"
         is_module = site.scope.owner_of(func.id) is self.view.module_scope
         return self._module_uses_reason(func.id) if is_module else ""
 
     def _arguments_reason(self) -> str:
         call = self.call
         if any(keyword.arg != "io_threads" for keyword in call.keywords) or len(call.args) > 1:
-            return "its context is made with more than a number of I/O threads"
+            return "its context is created with more than a number of I/O threads"
         for value in (*call.args, *(keyword.value for keyword in call.keywords)):
             if not (isinstance(value, ast.Constant) and type(value.value) is int):
-                return "its context is made with an argument that is no literal number"
+                return "its context is created with an argument that is not a literal number"
         return ""
 
     def _patch_reason(self, site: ContextCreation) -> str:
-        """Return the test that puts another object where this file looks for pyzmq."""
+        """Return the test that replaces the object through which this file accesses pyzmq."""
         for named in (site.source, self.call.func):
             root = control_flow.dotted_name(named).partition(".")[0]
             if where := self.index.patching_file(self.view.path, root):
-                return f"`{where}` puts something else in the place of `{root}` in this module"
+                return f"`{where}` replaces `{root}` in this module"
         return ""
 
     def _value_reason(self, node: ast.expr) -> str:
-        """Return why the value of `node` may not be a lease, by where it goes."""
+        """Return why the value of `node` cannot be a lease, given where it is used."""
         parent = self.view.parents[node]
         if isinstance(parent, ast.Attribute):
             return self._attribute_reason(parent)
@@ -246,17 +249,17 @@ class _ContextUse:
         return _ESCAPES.get(type(parent), "its context is used in a way that is not known to be safe")
 
     def _passed_reason(self, node: ast.expr, parent: ast.Call | ast.keyword) -> str:
-        """Return why a call may not get a lease: nobody can see what it does with it, or it does too much."""
+        """Return why a call cannot be passed a lease: its effect is unknown, or it does too much with it."""
         call = parent if isinstance(parent, ast.Call) else self.view.parents[parent]
         assert isinstance(call, ast.Call)
         if self.view.resolve_imported_name(call.func) in _ENCODERS and not any(
             each.arg in (None, "default", "cls") for each in call.keywords
         ):
-            return ""  # JSON has no context, whoever's it is
+            return ""  # JSON cannot contain a context, so this is not a use of one
         found = find_imported_function(self.view, self.index, call.func)
         name = parameter_of(found[1], call, node) if found else ""
         if not found or not name:
-            return "its context is handed to a call"
+            return "its context is passed to a call"
         view, function = found
         key = f"{view.path}:{function.name}({name})"
         if key in self._visited:
@@ -266,21 +269,21 @@ class _ContextUse:
         reason = file_refusal_reason(view, self.index) or callee_use._reads_reason(
             name, _scope_of(view, function)
         )
-        return f"`{function.name}` of `{view.path}` is handed its context: {reason}" if reason else ""
+        return f"its context is passed to `{function.name}` of `{view.path}`: {reason}" if reason else ""
 
     def _attribute_reason(self, parent: ast.Attribute) -> str:
         if isinstance(parent.ctx, ast.Load) and parent.attr in _SUPPORTED_ATTRIBUTES:
             return ""
         action = "uses" if isinstance(parent.ctx, ast.Load) else "sets"
-        return f"it {action} `{parent.attr}` of its context, which others share then"
+        return f"it {action} `{parent.attr}` of its context, which would be shared"
 
     def _target_reason(self, target: ast.expr) -> str:
-        """Return why a context may not be kept under a name, by what is done to that name."""
+        """Return why a context cannot be assigned to `target`, given the uses of that name."""
         if isinstance(target, ast.Name):
             return self._name_uses_reason(target)
         if isinstance(target, ast.Attribute) and control_flow.dotted_name(target.value) in ("self", "cls"):
             return self._attribute_uses_reason(target.attr)
-        return f"its context is kept in `{ast.unparse(target)}`, whose uses cannot all be seen"
+        return f"its context is stored in `{ast.unparse(target)}`, whose uses are not all visible"
 
     def _name_uses_reason(self, target: ast.Name) -> str:
         if target.id in self._visited:
@@ -302,7 +305,7 @@ class _ContextUse:
         )
 
     def _reads_reason(self, name: str, scope: NameScope) -> str:
-        """Return why a context may not be what `name` of a scope means, by what is done to it there."""
+        """Return why `name` of a scope cannot be a lease, given its uses there."""
         return next(filter(None, map(self._value_reason, self.view.reads_of(name, scope))), "")
 
     def _binding_scope(self, target: ast.Name) -> NameScope:
@@ -329,15 +332,15 @@ class _ContextUse:
         return f"`{other_path}` does more with `self.{name}` than open sockets" if other_path else ""
 
     def _descriptor_reason(self, name: str) -> str:
-        """Return what in the bodies of the class's family may check what an attribute is given."""
+        """Return what in the class bodies of the class's family may validate the values of an attribute."""
         family = self.index.family_of(self._owner)
-        if told := _descriptor_in_family(self.view, family, name):
-            return told
+        if reason := _descriptor_in_family(self.view, family, name):
+            return reason
         for path in self.index.family_files(self.view.path, self._owner):
             data = self.index.files[path]
             other_view = view_file(path, data) if name.encode() in data else None
-            if other_view is not None and (told := _descriptor_in_family(other_view, family, name)):
-                return f"{told} of `{path}`"
+            if other_view is not None and (reason := _descriptor_in_family(other_view, family, name)):
+                return f"{reason} of `{path}`"
         return ""
 
     def _getattr_calls(self, name: str) -> Iterator[ast.Call]:
@@ -349,7 +352,7 @@ class _ContextUse:
 
 
 def _descriptor_in_family(view: SourceView, family: Collection[str], name: str) -> str:
-    """Return what classes of these names make an attribute: a property, or a descriptor that a call makes."""
+    """Return where these classes define an attribute as a property, or as a descriptor created by a call."""
     for owner in view.nodes_of(ast.ClassDef):
         for node in owner.body if owner.name in family else ():
             if isinstance(node, ast.FunctionDef) and node.name == name:
@@ -359,7 +362,7 @@ def _descriptor_in_family(view: SourceView, family: Collection[str], name: str) 
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             is_its = any(control_flow.dotted_name(each) == name for each in targets)
             if is_its and view.resolve_imported_name(node.value.func) not in (CONTEXT_CLASS, SHARED_CONTEXT):
-                return f"`{ast.unparse(node.value):.60}` may check what it is given, in line {node.lineno}"
+                return f"`{ast.unparse(node.value):.60}` may validate its value, in line {node.lineno}"
     return ""
 
 
@@ -371,7 +374,7 @@ _ENCODERS: Final = frozenset({"json.dump", "json.dumps"})
 _GETTERS: Final = frozenset({"getattr", "attrgetter", "__getattribute__"})
 _SCOPE_NODES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _ESCAPES: Final[dict[type[ast.AST], str]] = {
-    ast.Starred: "its context is handed to a call",
+    ast.Starred: "its context is passed to a call",
     ast.Return: "its context is returned",
     ast.Lambda: "its context is returned",
     ast.Yield: "its context is yielded",
@@ -379,5 +382,5 @@ _ESCAPES: Final[dict[type[ast.AST], str]] = {
     ast.List: "its context is put in a list",
     ast.Dict: "its context is put in a dict",
     ast.arguments: "its context is a default argument",
-    ast.FormattedValue: "its context is written in a text",
+    ast.FormattedValue: "its context is formatted into a string",
 }

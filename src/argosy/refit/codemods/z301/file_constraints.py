@@ -1,4 +1,4 @@
-"""What stands in a file beside its contexts and speaks against every lease in it."""
+"""Refusals that concern a whole file: whatever in it rules out a lease."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from argosy.refit.codemods.z301.fork_detection import FORKS_REASON, may_fork
 from argosy.refit.transaction.source_view import SourceView
 from argosy.source import control_flow
 
-# Words in a file that make a shared context another thing than an own one.
+# File contents for which a shared context is not equivalent to an own one.
 _REFUSED_CONTENT: Final = (
-    (b"inproc:", "inproc addresses are private to an own context"),
-    (b"validate_assignment", "what is assigned to its models is checked, and a lease is no zmq.Context"),
+    (b"inproc:", "inproc addresses are private to a context"),
+    (b"validate_assignment", "its models validate what is assigned, and a lease is not a zmq.Context"),
     (b"AFFINITY", "it chooses among the I/O threads of its context"),
 )
-# What waits on sockets within libzmq, or by their descriptors: it does not hear of a lease's end.
+# These wait on sockets inside libzmq, or by their file descriptors: the end of a lease does not wake them.
 _NATIVE_WAITS: Final = frozenset({"FD", "device", "proxy", "proxy_steerable", "select", "zmq_poll"})
 
 
 def file_refusal_reason(view: SourceView, index: TreeIndex) -> str:
-    """Return what in the whole file speaks against every lease in it."""
+    """Return what in a file rules out leases; empty if nothing."""
     for content, reason in _REFUSED_CONTENT:
         if content in view.data:
             return reason
@@ -41,18 +41,16 @@ def _import_reason(view: SourceView) -> str:
             if isinstance(statement, ast.ImportFrom):
                 modules.append(statement.module or "")
             if any(module.startswith("zmq.asyncio") for module in modules):
-                return "it uses zmq.asyncio beside its context"
+                return "it also uses zmq.asyncio"
             if any(module.startswith("zmq.green") for module in modules):
                 return "it uses gevent's zmq"
             if any(module.startswith(("zmq.devices", "zmq.eventloop")) for module in modules):
-                return (
-                    "it waits on sockets by zmq.devices or zmq.eventloop, which do not hear of a lease's end"
-                )
+                return "it waits with zmq.devices or zmq.eventloop, which the end of a lease does not wake"
     return FORKS_REASON if may_fork(view) else ""
 
 
 def _use_reason(view: SourceView) -> str:
-    """Return what is done to the class or the module `zmq` that a lease would not take part in."""
+    """Return a use of the class `Context` or the module `zmq` that a lease does not support."""
     if reason := _class_reason(view):
         return reason
     native_wait_names = {
@@ -62,23 +60,24 @@ def _use_reason(view: SourceView) -> str:
     }
     for node in view.nodes:
         if _is_native_wait(view, node, native_wait_names):
-            return f"it waits on sockets by `{ast.unparse(node)}`, which does not hear of a lease's end"
+            return f"it waits with `{ast.unparse(node)}`, which the end of a lease does not wake"
         if isinstance(node, ast.Attribute) and node.attr == "context" and _uses_context_of_socket(view, node):
-            return "it uses a context by way of a socket, and that one is the process's"
+            return "it gets a context from a socket, and that one is the process's"
     return ""
 
 
 def _class_reason(view: SourceView) -> str:
     context_class = find_context_class_uses(view.python_file)
     if context_class.replacements:
-        return "it puts something else in the place of zmq.Context"
+        return "it replaces zmq.Context"
     for escaped in context_class.escapes:
         if isinstance(view.parents[escaped.node], ast.ClassDef):
-            return "it makes a class of its own from zmq.Context"
+            return "it defines a subclass of zmq.Context"
         if not escaped.is_factory:
-            return f"`{escaped.name}` {escaped.description} in line {escaped.node.lineno}, and who asks for it there finds no lease"
-    if any(not question.is_type_position for question in context_class.use_sites):
-        return "it asks what is a zmq.Context, and a lease is none"
+            place = f"in line {escaped.node.lineno}, where a lease is not recognized"
+            return f"`{escaped.name}` {escaped.description} {place}"
+    if any(not each.is_type_position for each in context_class.use_sites):
+        return "it tests for a zmq.Context, and a lease is not one"
     return ""
 
 
@@ -88,7 +87,7 @@ def _is_native_wait_target(target: str) -> bool:
 
 
 def _is_native_wait(view: SourceView, node: ast.AST, names: set[str]) -> TypeGuard[ast.Attribute | ast.Name]:
-    """Return whether a name means a way to wait on sockets that a lease's end does not reach."""
+    """Return whether a name means a way to wait on sockets that the end of a lease does not wake."""
     if isinstance(node, ast.Attribute):
         if node.attr not in _NATIVE_WAITS:
             return False
@@ -105,7 +104,7 @@ def _is_native_wait(view: SourceView, node: ast.AST, names: set[str]) -> TypeGua
 def _uses_context_of_socket(view: SourceView, node: ast.Attribute) -> bool:
     """Return whether `node` is the `sock.context` of `sock.context.term()`, `sock` being a socket.
 
-    What is opened through it is not its lease's, and is not closed with that.
+    Sockets opened through it do not belong to the lease, and are not closed with it.
     """
     parent = view.parents[node]
     if not (isinstance(parent, ast.Attribute) and parent.attr != "closed"):

@@ -1,8 +1,8 @@
-"""Whether a file forks: a context that was made before a fork is another one after it.
+"""Detects whether a file forks: a context created before a fork is not usable after it.
 
-`multiprocessing` forks on Linux unless it is told otherwise, so a file that takes anything of it forks. Not
-so what makes no process (`cpu_count`, `ThreadPool`, `shared_memory`), what begins a fresh interpreter
-(`get_context("spawn")`), and what is named in an annotation alone.
+`multiprocessing` forks on Linux by default, so a file that uses it forks. Exceptions are functions that start
+no process (`cpu_count`, `ThreadPool`, `shared_memory`), those that start a fresh interpreter
+(`get_context("spawn")`), and names in annotations.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Final
 
 from argosy.refit.transaction.source_view import SourceView
 
-FORKS_REASON: Final = "it forks: a context made before a fork is another one after it"
+FORKS_REASON: Final = "it forks: a context created before a fork is another one after it"
 
 _FORK_CALLS: Final = frozenset({"os.fork", "os.forkpty", "pty.fork"})
 _PROCESS_POOL: Final = "concurrent.futures.ProcessPoolExecutor"
 _MULTIPROCESSING: Final = "multiprocessing"
 _OTHER_PACKAGES: Final = frozenset({"billiard", "daemon"})
 _QUICK_MARKERS: Final = (b"fork", b"multiprocessing", b"ProcessPoolExecutor", b"billiard", b"daemon")
-# Of `multiprocessing`: what makes no process.
+# Parts of `multiprocessing` that start no process.
 _NON_FORKING: Final = frozenset(
     {"active_children", "cpu_count", "current_process", "freeze_support", "parent_process"}
     | {"get_all_start_methods", "get_logger", "get_start_method", "log_to_stderr"}
     | {"AuthenticationError", "BufferTooShort", "ProcessError", "TimeoutError"}
     | {"connection", "dummy", "pool.ThreadPool", "resource_tracker", "shared_memory"}
 )
-# Of `multiprocessing`: what is judged by what is done with it.
+# Parts of `multiprocessing` that depend on how they are used.
 _DEPENDS_ON_USE: Final = frozenset({"", "get_context", "pool"})
 _NON_FORK_METHODS: Final = frozenset({"spawn", "forkserver"})
 
@@ -40,7 +40,7 @@ def may_fork(view: SourceView) -> bool:
 
 
 def _import_forks(view: SourceView) -> Iterator[bool]:
-    """Yield for each imported thing whether it forks by what it is, whatever is done with it."""
+    """Yield for each imported name whether it forks, regardless of its use."""
     for (name, _), pairs in view.imports_by_name.items():
         for _, target in pairs:
             if target.partition(".")[0] in _OTHER_PACKAGES or target == _PROCESS_POOL:
@@ -55,14 +55,14 @@ def _import_forks(view: SourceView) -> Iterator[bool]:
 
 
 def _multiprocessing_name(target: str) -> str | None:
-    """Return the name in `multiprocessing` that a dotted name means, empty for itself; None for another."""
+    """Return the name in `multiprocessing` that `target` means; empty for the module, None for another."""
     if target == _MULTIPROCESSING:
         return ""
     return target.removeprefix(f"{_MULTIPROCESSING}.") if target.startswith(f"{_MULTIPROCESSING}.") else None
 
 
 def _is_single_import(view: SourceView, name: str) -> bool:
-    """Return whether one import alone gives `name` its meaning, so that each use of it can be told."""
+    """Return whether `name` is bound by one import only, so that all its uses can be judged."""
     targets = {
         target for (bound, _), pairs in view.imports_by_name.items() if bound == name for _, target in pairs
     }
@@ -71,7 +71,7 @@ def _is_single_import(view: SourceView, name: str) -> bool:
 
 
 def _use_forks(view: SourceView) -> Iterator[bool]:
-    """Yield for each use of what may fork whether it does."""
+    """Yield for each use of a name that may fork whether it does."""
     for node in view.nodes:
         if not isinstance(node, ast.Name | ast.Attribute) or isinstance(view.parents[node], ast.Attribute):
             continue
@@ -87,7 +87,7 @@ def _use_forks(view: SourceView) -> Iterator[bool]:
 
 
 def _is_non_forking(name: str) -> bool:
-    return name in _NON_FORKING or any(name.startswith(f"{calm}.") for calm in _NON_FORKING)
+    return name in _NON_FORKING or any(name.startswith(f"{prefix}.") for prefix in _NON_FORKING)
 
 
 def _selects_non_fork_method(view: SourceView, node: ast.expr, name: str) -> bool:

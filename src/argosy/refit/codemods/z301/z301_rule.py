@@ -1,17 +1,19 @@
 """A ZeroMQ context of its own
 
-A context has an I/O thread, a thread that reaps sockets and file descriptors of its own; one for all of a
-process does. Its `term()` waits for every socket that is open and for what they have not sent, so that each
-own context is one more place where a process hangs at its end.
+Each context has an I/O thread, a thread that reaps sockets, and file descriptors; one per process is enough.
+Its `term()` waits for every open socket and its unsent messages, so each own context is one more place where
+a process can hang at its end.
 
-Found by what the name is imported as, not by its spelling: `from zmq import Context as C` is one, a module
-`zmq` of other making is none, and `zmq.Context.instance()` is the shared one already.
+Found by what the name is imported as, not by its spelling: `from zmq import Context as C` is found, another
+module called `zmq` is not, and `zmq.Context.instance()` is the shared context.
 
-Told besides: where the class itself goes out of sight (`default_factory=zmq.Context`, a `functools.partial`,
-a dict, an attribute, a subclass), since whoever calls it there makes contexts. Where it is only asked for, in
-`isinstance` or an annotation, it makes none. A name that stands for it, or for the module, is followed.
+Also reported: places where the class itself escapes (`default_factory=zmq.Context`, a `functools.partial`, a
+dict, an attribute, a subclass), since a call elsewhere then creates contexts. Uses that create no context,
+such as `isinstance` and annotations, are not reported. Names that stand for the class or the module are
+followed.
 
-Instead: `argosy.wire.context()`, the process's context as a lease whose `term()` ends only what it opened.
+Instead: `argosy.wire.context()`, a lease on the process's context, whose `term()` closes only what was opened
+through it.
 """
 
 from __future__ import annotations
@@ -31,12 +33,12 @@ from argosy.refit.core.rule import Rule, RuleCase
 from argosy.refit.core.source_file import PythonFile
 from argosy.refit.core.source_tree import SourceTree
 
-# What shows that its file takes more of a context than sockets and an end; the refit looks closer.
+# Such files may use features of a context that a lease lacks; the refit checks them in detail.
 _REVIEW_MARKERS = (b"inproc:", b"AFFINITY", b"os.fork", b"multiprocessing")
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell every call that makes a context, and every place where the class goes out of sight."""
+    """Report every call that creates a context, and every place where the class escapes."""
     is_plain = not any(word in file.source.data for word in _REVIEW_MARKERS)
     for site in find_sockets(file).own_contexts:
         action: FindingAction = "auto" if is_plain and _is_plain(site) else "review"
@@ -44,20 +46,21 @@ def check(file: PythonFile) -> Iterator[Finding]:
             site.call,
             f"{_describe_name(site.call.func, '()', site.name)} is a context of its own",
             site.scope,
-            hint="argosy.wire.context() leases the one of the process",
+            hint="argosy.wire.context() returns a lease on the process's context",
             action=action,
         )
     for escape in find_context_class_uses(file).escapes:
+        written = _describe_name(escape.source, "", escape.name)
         yield file.make_finding(
             escape.node,
-            f"{_describe_name(escape.source, '', escape.name)} {escape.description}: who calls it there makes contexts of its own",
+            f"{written} {escape.description}: calls there create own contexts",
             escape.scope,
-            hint="argosy.wire.context leases the one of the process",
+            hint="argosy.wire.context returns a lease on the process's context",
         )
 
 
 def _describe_name(expression: ast.expr, suffix: str, name: str) -> str:
-    """Return what is written, and behind it what it means where that is not the same."""
+    """Return the source of an expression, followed by its full name if that differs."""
     text = ast.unparse(expression)
     return f"`{text}{suffix}`" + ("" if text == name else f" ({name})")
 
@@ -70,22 +73,22 @@ def _is_plain(site: ContextCreation) -> bool:
 
 
 def check_links(tree: SourceTree, path: str) -> Iterator[Finding]:
-    """Tell the same of a class, or a `zmq`, that comes by way of another module of the tree."""
+    """Report the same for a class, or a `zmq`, that comes from another module of the tree."""
     for item in tree.fact(FOREIGN_CONTEXT_USES, path) or ():
         if home := find_reexporting_module(tree, path, item.origin):
             outcome = (
-                f"{item.description}: who calls it there makes contexts"
+                f"{item.description}: calls there create own contexts"
                 if item.description
-                else "makes a context"
+                else "creates an own context"
             )
             yield Finding(
                 path,
                 item.line,
                 item.column,
                 "",
-                f"`{item.source}`, pyzmq's by way of `{home}`, {outcome} of its own",
+                f"`{item.source}`, pyzmq's through `{home}`, {outcome}",
                 symbol=item.symbol,
-                hint="argosy.wire.context() leases the one of the process",
+                hint="argosy.wire.context() returns a lease on the process's context",
             )
 
 

@@ -1,8 +1,8 @@
-"""Z306: a request socket for one call becomes a question on a connection that is kept.
+"""Z306: replaces a request socket for one call by one on a pooled connection.
 
-`context.socket(zmq.REQ)` becomes `argosy.wire.client.pooled_req.req_socket(context)`, an object that is used as the socket
-was; all else stays, closing it included. It connects, asks, hears and times out as a REQ socket does and
-has nothing more, so a site is migrated only when nothing more is asked of it.
+`context.socket(zmq.REQ)` becomes `argosy.wire.client.pooled_req.req_socket(context)`, an object that is used
+like the socket; everything else stays, including the close. It connects, sends, receives and times out like a
+REQ socket and supports nothing more, so a site is migrated only if the code uses nothing more.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REQUEST_SOCKET_PER_CALL: Final = "Z306"
 POOLED_REQ: Final = "argosy.wire.client.pooled_req.req_socket"
 POOLED_IMPORT: Final = "import argosy.wire.client.pooled_req"
 
-# What a question does as a REQ socket did, with how many arguments.
+# The calls that a pooled socket supports, with their numbers of arguments.
 _SUPPORTED_CALLS: Final = {
     "connect": (1,),
     "send": (1,),
@@ -46,7 +46,7 @@ _SUPPORTED_OPTIONS: Final = ("RCVTIMEO", "SNDTIMEO", "LINGER")
 
 
 class RequestPlan(msgspec.Struct, frozen=True):
-    """What becomes of the request sockets of one file."""
+    """The changes, migrated sites and refused sites of one file."""
 
     changes: tuple[Change, ...]
     migrated: tuple[RewriteSite, ...]
@@ -54,12 +54,12 @@ class RequestPlan(msgspec.Struct, frozen=True):
 
 
 def may_match(data: bytes) -> bool:
-    """Return whether a file can have a request socket at all."""
+    """Return whether a file can contain a request socket."""
     return b"REQ" in data and b"zmq" in data
 
 
 def plan_request_replacement(view: SourceView, index: TreeIndex) -> RequestPlan:
-    """Return which request sockets become questions, and why the others do not."""
+    """Return which request sockets become pooled ones, and why the others are refused."""
     migrated: list[SocketCreation] = []
     refused: list[RefusedSite] = []
     for socket_place in find_per_call_sockets(view.python_file):
@@ -69,10 +69,10 @@ def plan_request_replacement(view: SourceView, index: TreeIndex) -> RequestPlan:
                 refused.append(view.refused_at(creation.call, REQUEST_SOCKET_PER_CALL, reason))
             else:
                 migrated.append(creation)
-    changes = _changes(view, [making.call for making in migrated])
+    changes = _changes(view, [creation.call for creation in migrated])
     return RequestPlan(
         changes,
-        tuple(view.site_at(making.call, REQUEST_SOCKET_PER_CALL) for making in migrated),
+        tuple(view.site_at(creation.call, REQUEST_SOCKET_PER_CALL) for creation in migrated),
         tuple(refused),
     )
 
@@ -94,7 +94,7 @@ def _changes(view: SourceView, calls: list[ast.Call]) -> tuple[Change, ...]:
 
 
 def _context_source(view: SourceView, call: ast.Call) -> str:
-    """Return the source of the context that a socket is made from."""
+    """Return the source of the expression for the context of a socket."""
     assert isinstance(call.func, ast.Attribute)
     return ast.get_source_segment(view.python_file.text, call.func.value) or ast.unparse(call.func.value)
 
@@ -108,7 +108,7 @@ def _imports_of(view: SourceView, call: ast.Call) -> list[ast.stmt]:
 
 
 def _reason(view: SourceView, index: TreeIndex, place: SocketPlace) -> str:
-    """Return why a request socket stays; empty when it may go."""
+    """Return why a request socket is refused; empty if it can be migrated."""
     if reason := review_reason(view.python_file, place):
         return reason
     creation = place.creations[0]
@@ -120,26 +120,26 @@ def _reason(view: SourceView, index: TreeIndex, place: SocketPlace) -> str:
 def _creation_reason(view: SourceView, index: TreeIndex, creation: SocketCreation) -> str:
     call = creation.call
     if creation.context is None or len(call.args) != 1 or call.keywords:
-        return "it is made with more than its type"
+        return "it is created with more than its type"
     if view.resolve_imported_name(call.args[0]) != "zmq.REQ" or not _imports_of(view, call):
         return "its type is not certainly pyzmq's REQ"
     if isinstance(view.enclosing_function(call), ast.AsyncFunctionDef | ast.Lambda):
-        return "it is a coroutine's, which must not wait"
+        return "it is in a coroutine, which must not block"
     if any(isinstance(node, ast.JoinedStr) for node in view.ancestors_of(call)):
-        return "it stands inside an f-string"
+        return "it is inside an f-string"
     if "\n" in _context_source(view, call):
-        return "its context is written over several lines"
+        return "the expression for its context spans several lines"
     if is_argosy_shadowed(view):
         return "the name `argosy` is bound to something else here"
     if where := index.patching_file(view.path, "zmq"):
-        return f"`{where}` puts something else in the place of `zmq` in this module"
+        return f"`{where}` replaces `zmq` in this module"
     if b"inproc:" in view.data:
         return "inproc addresses are private to a context"
     return ""
 
 
 def _context_reason(view: SourceView, creation: SocketCreation) -> str:
-    """Return what its context gives its sockets that a kept connection has not."""
+    """Return what options a context passes on to its sockets that a pooled connection lacks."""
     context = find_sockets(view.python_file).context_of(creation)
     uses = context.uses if context is not None else []
     is_set = any(use.kind == "option" or use.method in ("setsockopt", "set", "sockopts") for use in uses)
@@ -147,14 +147,14 @@ def _context_reason(view: SourceView, creation: SocketCreation) -> str:
 
 
 def _use_reason(view: SourceView, place: SocketPlace) -> str:
-    """Return the first thing that is done with the socket and that a question does not do."""
+    """Return the first use of a socket that a pooled one does not support."""
     for use in place.uses:
         if use.kind == "with" and use.call is None:
             continue  # `with` over the socket itself
         if not (
-            _is_supported_option(view, use) or _is_supported_call(view, use) or use.kind in ("store", "test")
+            _is_supported_option(view, use) or _is_supported_call(view, use) or use.kind in ("assign", "test")
         ):
-            return f"`{ast.unparse(view.enclosing_statement(use.node)).splitlines()[0]:.60}` asks more of it"
+            return f"`{ast.unparse(view.enclosing_statement(use.node)).splitlines()[0]:.60}` uses more of it"
     return ""
 
 

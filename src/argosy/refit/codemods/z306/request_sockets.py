@@ -1,4 +1,4 @@
-"""Request sockets that serve one call: made, connected, asked on and dropped within a function."""
+"""Request sockets that serve one call: created, connected, used and dropped within a function."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def find_per_call_sockets(file: PythonFile) -> Iterator[SocketPlace]:
 
 
 def _is_per_call(file: PythonFile, place: SocketPlace) -> bool:
-    if any(use.kind in ("hold", "pass") or use.scope is not place.owner for use in place.uses):
+    if any(use.kind in ("escape", "argument") or use.scope is not place.owner for use in place.uses):
         return False
     if not (place.calls_to("connect") and place.calls_to(*SEND_METHODS) and place.calls_to(*RECEIVE_METHODS)):
         return False
     creation_loops = {
-        id(loop) for making in place.creations for loop in iter_enclosing_loops(file, making.call)
+        id(loop) for creation in place.creations for loop in iter_enclosing_loops(file, creation.call)
     }
-    # One that is made before a loop and asks within it is kept for as long as the loop goes on.
+    # A socket created before a loop and used within it is kept for as long as the loop runs.
     return all(
         id(loop) in creation_loops
         for use in place.calls_to(*SEND_METHODS, *RECEIVE_METHODS)
@@ -36,23 +36,23 @@ def _is_per_call(file: PythonFile, place: SocketPlace) -> bool:
 
 
 def review_reason(file: PythonFile, place: SocketPlace) -> str:
-    """Return what keeps a socket from being pooled without being looked at; empty for nothing."""
+    """Return why a socket cannot be pooled without review; empty if it can."""
     counts = [len(place.creations), len(place.calls_to("connect"))]
     counts += [len(place.calls_to(*SEND_METHODS)), len(place.calls_to(*RECEIVE_METHODS))]
     if counts != [1, 1, 1, 1]:
-        return "it is not made, connected, sent and received on exactly once"
+        return "it is not created, connected, sent and received on exactly once"
     if any(True for _ in iter_enclosing_loops(file, place.creations[0].call)):
-        return "it is made in a loop"
+        return "it is created in a loop"
     if not place.has_option("RCVTIMEO", file):
-        return "it has no receive time-out, and any other deadline would be a new one"
+        return "it has no receive timeout, and any deadline would be a new one"
     if any(use.kind == "poll" or use.method == "poll" for use in place.uses):
-        return "it is polled beside its time-out"
+        return "it is polled in addition to its timeout"
     if not _option_names(file, place) <= _POOLABLE_OPTIONS:
-        return "it has options that a kept connection has not"
+        return "it has options that a pooled connection lacks"
     if is_closed_by_with(file, place.creations[0].call):
         return ""
     leaks = find_leaking_exits(file, find_sockets(file), place)
-    return "" if leaks == [] else "it is not closed on every way"
+    return "" if leaks == [] else "it is not closed on every path"
 
 
 def _option_names(file: PythonFile, place: SocketPlace) -> set[str]:

@@ -1,14 +1,14 @@
 """A request socket for each call
 
-A function that makes a REQ socket, connects, sends, receives and closes it pays for a connection each time it
-is called: 7 to 13 times the time of a request on a socket that is kept, and a port that lingers. When the
-peer does not answer, each such function has its own idea of how long to wait.
+A function that creates a REQ socket, connects, sends, receives and closes it pays for a connection on each
+call: 7 to 13 times the time of a request on a kept socket, and a lingering port. Each such function also has
+its own timeout for a peer that does not answer.
 
-`auto` where the socket stays in its function, connects, sends and receives once, outside of any loop, has a
-receive time-out and no other options, and is closed on every way: what the refit may turn into a question on
-a connection that is kept. The others are for review.
+`auto` if the socket stays in its function, connects, sends and receives once, outside of any loop, has a
+receive timeout and no other options, and is closed on every path: the refit can then replace it by a pooled
+connection. The others need a review.
 
-Instead: a channel (`argosy.wire.connect`), one lane for all requests to a peer.
+Instead: a channel (`argosy.wire.connect`), one connection for all requests to a peer.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from argosy.refit.core.source_file import PythonFile
 
 
 def check(file: PythonFile) -> Iterator[Finding]:
-    """Tell each local REQ socket that serves the requests of one call."""
+    """Report each local REQ socket that serves the requests of one call."""
     for place in find_per_call_sockets(file):
         creation = place.creations[0]
         reason_for_review = review_reason(file, place)
         action: FindingAction = "review" if reason_for_review else "auto"
         name = creation.scope.qualified_name()
-        message = f"each call of `{name}` makes, connects and drops a REQ socket"
+        message = f"each call of `{name}` creates, connects and drops a REQ socket"
         hint = f"for review: {reason_for_review}" if reason_for_review else ""
         yield file.make_finding(creation.call, message, creation.scope, hint=hint, action=action)
 

@@ -38,7 +38,7 @@ def _unterminated_string(broken: BrokenSource) -> Token | None:
     if at is None:
         return None
     for token in broken.statements[at].tokens:
-        if token.kind == "open":
+        if token.kind == "open_string":
             is_triple = token.text.lstrip("rRbBuUfFtT").startswith(('"""', "'''"))
             is_raw = "r" in token.text[: len(token.text) - len(token.text.lstrip("rRbBuUfFtT"))].lower()
             return None if is_triple or is_raw else token
