@@ -208,7 +208,7 @@ class Yard:
         variables = {**IMAGE_VARIABLES, "PATH": DEFAULT_PATH, "ARGOSY_MACHINE": service}
         with tempfile.TemporaryDirectory(prefix="argosy-root-") as root:
             cell = SandboxConfig(
-                layers, root, (*ENTRYPOINT, "--alone"), variables, APP_DIR, hosts={service: "127.0.0.1"}
+                layers, root, (*ENTRYPOINT, "--no-wait"), variables, APP_DIR, hosts={service: "127.0.0.1"}
             )
             began = time.perf_counter()
             process = subprocess.Popen(

@@ -1,6 +1,6 @@
 """Brings a fleet up by docker-compose, with an engine of its own, and asks every agent from outside.
 
-`python composed.py FOLDER [SERVICE]` in namespaces of its own (`unshare`), so that nothing of it is left:
+`python compose_up.py FOLDER [SERVICE]` in namespaces of its own (`unshare`), so that nothing of it is left:
 FOLDER has `tree/` with a fleet file and images in `tree/.argosy/images`. With the fleet of `rig.port`,
 SERVICE is killed once, and has to come back. Prints one JSON object.
 """

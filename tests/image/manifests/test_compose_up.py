@@ -51,7 +51,7 @@ def build(folder: Path) -> dict[str, Any]:
 def bring_up(folder: Path, *words: str) -> dict[str, Any]:
     """Bring the fleet of `folder/tree` up and down again; return what was found meanwhile."""
     space = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    program = [sys.executable, str(Path(__file__).with_name("composed.py")), str(folder), *words]
+    program = [sys.executable, str(Path(__file__).with_name("compose_up.py")), str(folder), *words]
     done = subprocess.run(
         [*space, *program], env=variables(folder), capture_output=True, text=True, check=False
     )
