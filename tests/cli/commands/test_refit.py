@@ -310,7 +310,9 @@ def test_a_real_tree(corpus: Path, tmp_path: Path) -> None:
     assert len(told["refused"]) == told["sites"]["Z301"]["refused"]
     assert {
         name: counts["failed"] for name, counts in told["gates"].items() if name != "input"
-    } == dict.fromkeys(["output", "plan", "tokens", "names", "imports", "members", "contexts", "settled"], 0)
+    } == dict.fromkeys(
+        ["output", "tree", "tokens", "names", "imports", "members", "contexts", "idempotent"], 0
+    )
     now = tree(work)
     assert [path for path in now if now[path] != before[path]] == told["changed"]
     for path in told["changed"]:

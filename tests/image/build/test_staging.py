@@ -116,8 +116,8 @@ def python(code: str, *words: str) -> subprocess.Popen[str]:
 MAKER = """
 import sys
 from pathlib import Path
-from argosy.image.build.staging import scratch_folder
-with scratch_folder(Path(sys.argv[1])) as folder:
+from argosy.image.build.staging import temporary_folder
+with temporary_folder(Path(sys.argv[1])) as folder:
     (folder / "part").write_text("half")
     print(folder, flush=True)
     sys.stdin.read()

@@ -204,7 +204,7 @@ def test_each_agent_in_its_own_container_by_what_compose_says(tmp_path: Path) ->
 # Process one has a child that leaves an orphan behind, and ends with code 7 when it is told to end.
 PARENT = """
 import ctypes, os, signal, sys
-from argosy.image.runtime.container_init import watch_over
+from argosy.image.runtime.container_init import forward_signals_and_reap
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 first = os.getpid()
@@ -224,7 +224,7 @@ if child == 0:
     os.waitpid(middle, 0)
     while True:
         signal.pause()
-sys.exit(watch_over(child))
+sys.exit(forward_signals_and_reap(child))
 """
 
 

@@ -265,5 +265,5 @@ def test_a_rewrite_that_fails_costs_one_file(
     spoil(monkeypatch, lambda: 1 / 0)
     account = plan_codemods(str(tmp_path), CONTEXTS, processes=processes)
     assert "ZeroDivisionError: division by zero (test_hostile.py:" in account.parse_errors["m17.py"]
-    assert account.checks["plan"] == (59, 1)
+    assert account.checks["tree"] == (59, 1)
     assert len(account.after) == 59

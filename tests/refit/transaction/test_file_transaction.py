@@ -62,7 +62,7 @@ def test_files_are_exchanged_and_put_back(tmp_path: Path) -> None:
     done, kept = undo_run(str(tmp_path), None)
     assert (done.run, kept) == (made.name, [])
     assert state(tmp_path) == before
-    with pytest.raises(InputError, match="no run is left"):
+    with pytest.raises(InputError, match="there is no run to undo"):
         undo_run(str(tmp_path), None)
     with pytest.raises(InputError, match="there is no run"):
         undo_run(str(tmp_path), "other")
@@ -90,7 +90,7 @@ def test_a_file_changed_since_stays_and_is_told(tmp_path: Path) -> None:
     _, kept = undo_run(str(tmp_path), None)
     assert [(item.path, item.reason) for item in kept] == [
         (mine, "it has changed since"),
-        (gone, "it has gone since"),
+        (gone, "it no longer exists"),
     ]
     assert (tmp_path / mine).read_bytes() == b"my own"
     assert (tmp_path / other).read_bytes() == contents[other][0]
@@ -216,7 +216,7 @@ def test_an_undo_makes_do_with_the_room_that_it_frees(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(path, content, mode)
 
-    monkeypatch.setattr(atomic_replace, "write", write)
+    monkeypatch.setattr(atomic_replace, "write_file", write)
     assert undo_run(str(tmp_path), None)[1] == []
     assert state(tmp_path) == before
 
@@ -240,7 +240,7 @@ FULL = """
 import sys
 from pathlib import Path
 from argosy.fault import RefusedError
-from argosy.refit.transaction.file_transaction import Run, list_runs, locked, undo
+from argosy.refit.transaction.file_transaction import Transaction, list_runs, lock_tree, undo_run
 
 root, spare = Path(sys.argv[1]), int(sys.argv[2])
 pairs = {f"f{n}.py": (b"# old" * 1000, b"# new" * 1000) for n in range(4)}
@@ -249,8 +249,8 @@ for path, (before, _) in pairs.items():
 (root / "ballast").write_bytes(bytes(128 * 1024 - 32 * 1024 - spare))
 told = ""
 try:
-    with locked(str(root)):
-        kept = Run(str(root)).apply(pairs)
+    with lock_tree(str(root)):
+        Transaction(str(root)).apply(pairs)
 except RefusedError as error:
     told = str(error.faults[0])
     assert "no space left on device; no file was changed" in told, told
@@ -262,7 +262,7 @@ new = [path for path, content in now.items() if content == pairs[path][1]]
 assert len(new) == (0 if told else len(pairs)), "it was applied in part"
 (root / "ballast").unlink()
 if new:
-    assert undo(str(root), None)[1] == []
+    assert undo_run(str(root), None)[1] == []
 assert all((root / path).read_bytes() == before for path, (before, _) in pairs.items())
 print("refused" if told else "applied")
 """

@@ -97,15 +97,15 @@ def test_what_is_right_passes_every_gate() -> None:
     [
         ("output", lambda data: data.replace(b"context()", b"context(")),
         ("output", lambda data: data + b"return\n"),
-        ("plan", lambda data: data.replace(b"context()", b"context(2)")),
-        ("plan", lambda data: data.replace(b"self.work)", b"self.work, daemon=True)")),
+        ("tree", lambda data: data.replace(b"context()", b"context(2)")),
+        ("tree", lambda data: data.replace(b"self.work)", b"self.work, daemon=True)")),
         ("tokens", lambda data: data.replace(b"# its own", b"# shared")),
     ],
 )
 def test_an_output_that_the_editor_spoiled(gate: str, spoil: Callable[[bytes], bytes]) -> None:
     found = vetoes(case(good(), spoil))
     # Another tree has other tokens: both say so. A comment is in no tree.
-    assert found == ([gate, "tokens"] if gate == "plan" else [gate])
+    assert found == ([gate, "tokens"] if gate == "tree" else [gate])
 
 
 def import_only() -> list[Change]:
@@ -216,7 +216,7 @@ def test_functions_apart_are_as_they_were_afterwards() -> None:
 
 
 def test_a_plan_that_never_ends_is_stopped() -> None:
-    assert vetoes(case(good(), again=1)) == ["settled"]
+    assert vetoes(case(good(), again=1)) == ["idempotent"]
 
 
 def test_names_that_were_unbound_before_may_stay_so() -> None:

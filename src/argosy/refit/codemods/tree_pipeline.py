@@ -244,7 +244,7 @@ def _plan_all(
                 return rewrite_file(path, files[path], index, codemods)
         except Exception as error:  # a rewrite that fails on one file is told, and stops no other
             reason = f"it could not be planned: {describe_error(error)}; this is a fault of argosy"
-            return FileOutcome(path, checks={"plan": reason}, parse_error=reason)
+            return FileOutcome(path, checks={"tree": reason}, parse_error=reason)
 
     def make_worker() -> JobFunction:
         return lambda job: msgspec.msgpack.encode(plan(job.decode()))
