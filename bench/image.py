@@ -1,4 +1,4 @@
-"""How large images are, how long they take, and how they start, against the naive recipe.
+"""Measures the size, build time and start time of images, compared with a naive Dockerfile.
 
 `python bench/image.py [--json] [--quick]`; needs `argosy[bench,image]`, Debian's apt, and root. The method is
 in bench/README.md.
@@ -40,22 +40,22 @@ from testbed.runner import Options, interleave, run_bench, tell
 
 LIGHT = "core-services"
 PATIENCE_S = 60.0
-_STARTS = 21  # of either; they differ by less than one start from the next
+_STARTS = 21  # of each; their difference is smaller than that of two starts of one
 MB = 10**6
 
 METHOD = [
-    "light: the example fleet's group `core_services`; sizes are sums of files, read from what was built",
-    "naive: what `apt-get install` (compilers, pip), `pip install` of the lock's wheels (with pip's cache)",
-    "  and the tree put on a disk",
+    "light: the group `core_services` of the example fleet; sizes are sums of file sizes of the built images",
+    "naive: the files of `apt-get install` (compilers, pip), of `pip install` of the lock's wheels (with",
+    "  pip's cache) and of the tree",
     "warm: the command `argosy image build --no-proof` when every layer is known",
-    "changed_file: one module of the group changed, from a plan that is there to the layout on the disk",
+    "changed_file: after a change of one module of the group, from an existing plan to the layout on disk",
     "all: every group of the example fleet, from an empty store; packages and wheels are in the cache",
-    "start: from the start of the first process to a good health check, in namespaces, on a read-only root",
+    "start: from the start of the first process to a passed health check, in namespaces, on a read-only root",
 ]
 
 
 def measure(options: Options) -> Result:
-    """Build, count and start; return what was found."""
+    """Build, measure and start images; return the result."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise MissingError(Fault("", "bench", "images are measured with apt and as root, on Debian"))
     machine = this_machine()
@@ -74,7 +74,7 @@ def measure(options: Options) -> Result:
 
 
 class Yard:
-    """The example fleet in a folder, its images, and the naive recipe beside them."""
+    """The example fleet in a folder, its images, and the naive recipe."""
 
     def __init__(self, folder: Path, options: Options) -> None:
         self.folder = folder
@@ -82,11 +82,11 @@ class Yard:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         self.cache = Path(base) / "argosy" / "images"
         self.tree = folder / "tree"
-        left_out = shutil.ignore_patterns(".argosy", "__pycache__")
-        shutil.copytree(options.fleet.parent, self.tree, ignore=left_out)
+        ignore = shutil.ignore_patterns(".argosy", "__pycache__")
+        shutil.copytree(options.fleet.parent, self.tree, ignore=ignore)
         self.plan = plan_images(load_fleet(self.tree / options.fleet.name))
         self.containers = plan_containers(self.plan)
-        tell("asking apt and pip for the lock")
+        tell("resolving the lock with apt and pip")
         self.lock = resolve_lock(self.plan, self.cache)
         write_lock(self.lock, self.tree / "images.lock")
         self.store = BlobStore(folder / "store")
@@ -103,7 +103,7 @@ class Yard:
     # ---- sizes
 
     def sizes(self) -> tuple[dict[str, Ratio], dict[str, Value]]:
-        """Build every group of the fleet and hold the sizes against the naive recipe's."""
+        """Build every group of the fleet and compare the sizes with the naive recipe."""
         naive = size_of(self.naive)
         tell(f"naive: {naive / MB:.0f} MB")
         began = time.perf_counter()
@@ -115,7 +115,7 @@ class Yard:
         unique = sum(blob.unpacked_bytes for blob in unique_layers(built))
         alone = sum(item.unpacked_bytes for item in built)
         tell(f"light: {light.unpacked_bytes / MB:.1f} MB; all: {unique / MB:.1f} MB, {alone / MB:.0f} alone")
-        proof = SmokeTester(self.store, self.cache, self.containers).test_image(light)
+        smoke_test = SmokeTester(self.store, self.cache, self.containers).test_image(light)
         again = self.builder(self.other_store(light)).build(light.image)
         ratios = {
             "image.light/naive": ratio_of([light.unpacked_bytes], [naive], goal=0.10, unit="bytes"),
@@ -126,14 +126,14 @@ class Yard:
             "image.light": value_of([light.unpacked_bytes / MB], "MB", goal=70),
             "image.all": value_of([all_s], "s", goal=40),
             "image.digests_differing": count_of(light.manifest != again.manifest, "images", goal=0),
-            "image.failing_imports": count_of(len(proof.failed), "agents", goal=0),
-            "image.faults": count_of(len(proof.faults), "faults", goal=0),
-            "image.stopped": value_of([proof.stopped_s], "s"),
+            "image.failing_imports": count_of(len(smoke_test.failed), "agents", goal=0),
+            "image.faults": count_of(len(smoke_test.faults), "faults", goal=0),
+            "image.stopped": value_of([smoke_test.stopped_s], "s"),
         }
         return ratios, values
 
     def other_store(self, light: BuiltImage) -> BlobStore:
-        """Return a store in which all is built again; a quick run takes the base as it is."""
+        """Return an empty store; in a quick run it has the base layer."""
         other = BlobStore(self.folder / "other")
         if self.options.quick:
             base = light.layers[0]
@@ -144,7 +144,7 @@ class Yard:
     # ---- times
 
     def times(self) -> dict[str, Value]:
-        """Return how long a build takes when nothing, and when one file has changed."""
+        """Return the times of a build without a change, and after a change of one file."""
         command = [sys.executable, "-m", "argosy", "image", "build", "--no-proof", "--only", LIGHT]
         command += ["--fleet", str(self.tree), "-o", str(self.folder / "warm")]
         subprocess.run(command, check=True, capture_output=True)
@@ -177,20 +177,21 @@ class Yard:
 
     def starts(self) -> Ratio:
         """Start the light group's container from its image and from the naive recipe, in turn."""
-        self.fit(self.naive)
-        prover = SmokeTester(self.store, self.cache, self.containers)
+        self.prepare_root(self.naive)
+        smoke_tester = SmokeTester(self.store, self.cache, self.containers)
         built = self.builder().build(self.plan.images[LIGHT])
-        layers = tuple(str(prover.unpack_blob(layer)) for layer in built.layers)
-        ways = {"image": layers, "naive": (str(self.naive),)}
-        took: dict[str, list[float]] = {name: [] for name in ways}
-        for _, name in interleave(max(_STARTS, self.options.rounds), list(ways), self.options.until_s):
-            took[name].append(self.start(ways[name]))
-        return ratio_of(took["image"], took["naive"], goal=1.0, unit="s")
+        layers = tuple(str(smoke_tester.unpack_blob(layer)) for layer in built.layers)
+        layers_by_name = {"image": layers, "naive": (str(self.naive),)}
+        times_s: dict[str, list[float]] = {name: [] for name in layers_by_name}
+        rounds = max(_STARTS, self.options.rounds)
+        for _, name in interleave(rounds, list(layers_by_name), self.options.until_s):
+            times_s[name].append(self.start(layers_by_name[name]))
+        return ratio_of(times_s["image"], times_s["naive"], goal=1.0, unit="s")
 
-    def fit(self, root: Path) -> None:
-        """Give the naive root what any engine and the same containers need: folders, names, argosy itself."""
-        for place in ("state", "run/argosy", "tmp", "proc", "dev", "etc"):
-            (root / place).mkdir(parents=True, exist_ok=True)
+    def prepare_root(self, root: Path) -> None:
+        """Add what a sandbox and the same containers need to the naive root: folders, links, argosy."""
+        for path in ("state", "run/argosy", "tmp", "proc", "dev", "etc"):
+            (root / path).mkdir(parents=True, exist_ok=True)
         for name in ("hosts", "hostname", "resolv.conf"):
             (root / "etc" / name).touch()
         for name in ("bin", "sbin", "lib", "lib64"):
@@ -203,24 +204,24 @@ class Yard:
         compile_naive(root)
 
     def start(self, layers: tuple[str, ...]) -> float:
-        """Return the seconds from the start to a good answer; the container is stopped again."""
+        """Return the seconds from the start to a passed health check; the container is then stopped."""
         service = self.containers.service_of(self.plan.images[LIGHT].agents[0]).name
         variables = {**IMAGE_VARIABLES, "PATH": DEFAULT_PATH, "ARGOSY_MACHINE": service}
         with tempfile.TemporaryDirectory(prefix="argosy-root-") as root:
-            cell = SandboxConfig(
-                layers, root, (*ENTRYPOINT, "--alone"), variables, APP_DIR, hosts={service: "127.0.0.1"}
+            config = SandboxConfig(
+                layers, root, (*ENTRYPOINT, "--no-wait"), variables, APP_DIR, hosts={service: "127.0.0.1"}
             )
             began = time.perf_counter()
             process = subprocess.Popen(
-                sandbox_command(cell), stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+                sandbox_command(config), stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL
             )
             try:
-                took = self.healthy_after(process, variables, began)
+                elapsed_s = self.healthy_after(process, variables, began)
             finally:
                 for inner in children_of(process.pid):
                     os.kill(inner, 15)
                 process.wait(PATIENCE_S)
-        return took
+        return elapsed_s
 
     def healthy_after(
         self, process: subprocess.Popen[bytes], variables: dict[str, str], began: float
@@ -239,21 +240,21 @@ class Yard:
     # ---- heavier groups
 
     def heavier(self) -> Ratio:
-        """Build groups with heavier packages; return the largest share of the naive recipe with these."""
+        """Build groups with heavier packages; return the largest ratio of their sizes to the naive recipe."""
         folder = self.folder / "wares"
         folder.mkdir()
         plan = plan_images(load_fleet(write_wares(folder)))
         containers: ContainerPlan = plan_containers(plan)
-        tell("asking pip for the heavier groups' packages")
+        tell("resolving the packages of the heavier groups with pip")
         lock = resolve_lock(plan, self.cache)
         builder = ImageBuilder(containers, lock, self.store, self.cache)
-        prover = SmokeTester(self.store, self.cache, containers)
+        smoke_tester = SmokeTester(self.store, self.cache, containers)
         worst: tuple[float, int, int] = (0.0, 0, 1)
         for image in plan.images.values():
             built = builder.build(image)
-            proof = prover.test_image(built)
-            if not proof.is_passed:
-                raise MissingError(Fault(image.name, "bench", f"the image is not good: {proof}"))
+            smoke_test = smoke_tester.test_image(built)
+            if not smoke_test.is_passed:
+                raise MissingError(Fault(image.name, "bench", f"the smoke test failed: {smoke_test}"))
             naive = self.naive_with(lock, plan, image.name)
             tell(f"{image.name}: {built.unpacked_bytes / MB:.0f} MB, naive {naive / MB:.0f} MB")
             worst = max(worst, (built.unpacked_bytes / naive, built.unpacked_bytes, naive))

@@ -1,1 +1,1 @@
-"""What the bench of images builds and measures against."""
+"""The naive image and the sample fleet of the image benchmark."""

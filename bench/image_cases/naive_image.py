@@ -1,8 +1,8 @@
-"""The naive recipe, laid out: `apt-get install` with compilers and pip, the whole tree, `pip install`.
+"""The files of a naive Dockerfile: `apt-get install` with compilers and pip, the whole tree, `pip install`.
 
-What the steps of such a Dockerfile put on the disk: the packages that apt would install on a bare Debian,
-recommended ones among them, and apt's lists; the bytecode of Python's own modules, as its packages' scripts
-make it; the wheels with bytecode as pip makes it, and pip's cache of them; the tree. No engine is needed.
+They are the packages that apt would install on a bare Debian, including recommended ones, and apt's lists;
+the bytecode of Python's modules, as its packages compile it; the wheels with the bytecode that pip compiles,
+and pip's cache of them; and the tree. No container engine is needed.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _INST = re.compile(r"^Inst (\S+)", re.MULTILINE)
 def naive_packages() -> tuple[DebianPackage, ...]:
     """Return what apt would install on a bare Debian."""
     bare = ["-o", "Dir::State::status=/dev/null", "-o", "APT::Install-Recommends=true"]
-    said = run_program(["apt-get", "-s", *bare, "install", *ESSENTIAL, *WANTED])
-    return read_packages(sorted(set(_INST.findall(said))))
+    output = run_program(["apt-get", "-s", *bare, "install", *ESSENTIAL, *WANTED])
+    return read_packages(sorted(set(_INST.findall(output))))
 
 
 def lay_out_naive(
     folder: Path, cache: Path, packages: tuple[DebianPackage, ...], wheels: Iterable[Wheel], tree: Path
 ) -> Path:
-    """Lay the recipe out below `folder`; return the root."""
+    """Write the files below `folder`; return the root."""
     archives = cache / "debian"
     (folder / "trees").mkdir(parents=True, exist_ok=True)
     if not (folder / "debian").exists():
@@ -54,14 +54,14 @@ def lay_out_naive(
         (folder / "debian").symlink_to(archives)
     root = Path(fetch_packages(packages, folder).tree)
     site = f"usr/local/lib/python{PYTHON}/dist-packages"
-    house = WheelCache(cache)
+    wheel_cache = WheelCache(cache)
     found = tuple(wheels)
-    house.fetch(found)
-    kept = root / "root/.cache/pip"
-    kept.mkdir(parents=True, exist_ok=True)
+    wheel_cache.fetch(found)
+    pip_cache = root / "root/.cache/pip"
+    pip_cache.mkdir(parents=True, exist_ok=True)
     for wheel in found:
-        unpack_wheel(house.path_of(wheel), root, site)
-        shutil.copyfile(house.path_of(wheel), kept / wheel.file)
+        unpack_wheel(wheel_cache.path_of(wheel), root, site)
+        shutil.copyfile(wheel_cache.path_of(wheel), pip_cache / wheel.file)
     shutil.copytree(
         "/var/lib/apt/lists", root / "var/lib/apt/lists", ignore=_not_readable, dirs_exist_ok=True
     )
@@ -79,35 +79,35 @@ def _not_readable(folder: str, names: list[str]) -> list[str]:
 
 
 def compile_naive(root: Path) -> None:
-    """Make the bytecode that the scripts of Python's packages and pip make."""
+    """Write the bytecode that the scripts of Python's packages and pip write."""
     for part in (f"usr/lib/python{PYTHON}", f"usr/local/lib/python{PYTHON}/dist-packages"):
         _compile(root, root, root / part)
 
 
 def size_with(folder: Path, cache: Path, root: Path, wheels: Iterable[Wheel]) -> int:
-    """Return what more wheels add to the recipe in `root`: their files, bytecode, pip's copy of each."""
-    house = WheelCache(cache)
+    """Return the bytes that more wheels add to the root: their files, bytecode, and pip's copy of each."""
+    wheel_cache = WheelCache(cache)
     found = tuple(wheels)
-    house.fetch(found)
+    wheel_cache.fetch(found)
     for wheel in found:
-        unpack_wheel(house.path_of(wheel), folder, "site")
+        unpack_wheel(wheel_cache.path_of(wheel), folder, "site")
     _compile(root, folder, folder / "site")
-    return size_of(folder) + sum(house.path_of(wheel).stat().st_size for wheel in found)
+    return size_of(folder) + sum(wheel_cache.path_of(wheel).stat().st_size for wheel in found)
 
 
 def _compile(root: Path, stripped: Path, below: Path) -> None:
-    words = ["-m", "compileall", "-q", "-j", "0", "-s", str(stripped), "-p", "/", str(below)]
+    options = ["-m", "compileall", "-q", "-j", "0", "-s", str(stripped), "-p", "/", str(below)]
     env = {"PYTHONHOME": f"{root}/usr", "PATH": "/usr/bin:/bin"}
-    run_program([*interpreter(str(root)), *words, "-x", r"lib2to3/tests|bad_?|badsyntax"], env=env)
+    run_program([*interpreter(str(root)), *options, "-x", r"lib2to3/tests|bad_?|badsyntax"], env=env)
 
 
 def size_of(folder: Path) -> int:
-    """Return the sum of a folder's files, each counted once."""
+    """Return the sum of the sizes of a folder's files; hard links count once."""
     seen: set[tuple[int, int]] = set()
     total = 0
     for path in folder.rglob("*"):
-        told = path.lstat()
-        if path.is_file() and not path.is_symlink() and (told.st_dev, told.st_ino) not in seen:
-            seen.add((told.st_dev, told.st_ino))
-            total += told.st_size
+        status = path.lstat()
+        if path.is_file() and not path.is_symlink() and (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            total += status.st_size
     return total

@@ -1,4 +1,4 @@
-"""A fleet whose groups import what real groups without a GPU import; its agents do nothing with it."""
+"""A fleet whose groups import typical packages of groups without a GPU; its agents do not use them."""
 
 from __future__ import annotations
 

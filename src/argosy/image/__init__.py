@@ -1,1 +1,4 @@
-"""Containers from the fleet file: images that hold what their agents import, and what runs them."""
+"""Containers from a fleet file: plan images, build them, push them, and write manifests that run them.
+
+Import the modules of `plan`, `build`, `registry` and `manifests`; `runtime` is what runs inside a container.
+"""

@@ -87,9 +87,9 @@ def test_all_confirmed_is_exit_0(tree: Path, capsys: pytest.CaptureFixture[str])
     [
         (["check"], "", "`check` takes FILE"),
         (["count"], "", "`count` takes QUERY"),
-        (["count", "python.calls"], "QUERY", "takes NAME"),
+        (["count", "python.calls"], "QUERY", "needs the argument NAME"),
         (["count", "pyton.calls x"], "QUERY", "there is no query"),
-        (["count", "fleet.agents"], "QUERY", "nothing tells the fleet"),
+        (["count", "fleet.agents"], "QUERY", "no fleet is given"),
         (["count", "python.files", "--in", "fleet"], "--in", "nothing tells the fleet"),
         (["count", "python.files", "--in", "flet"], "--in", "there is no scope `flet`"),
         (["count", "python.same f", "--unit", "file"], "QUERY", "has no meaning"),

@@ -27,7 +27,7 @@ def test_files_that_modules_name_come_along_and_secrets_do_not(tmp_path: Path) -
     assert data_files(tmp_path, ["a.py"]) == ("config/a.yaml", "data/words.txt")
 
 
-def test_argosy_comes_without_the_rooms_that_no_container_uses(tmp_path: Path) -> None:
+def test_argosy_comes_without_packages_that_no_container_uses(tmp_path: Path) -> None:
     _, files = runtime_files()
     assert {"agent/agent.py", "image/runtime/container_init.py", "engine/supervisor/entrypoint.py"} <= set(
         files

@@ -170,24 +170,24 @@ def test_what_is_no_layout_or_damaged_or_ambiguous_is_refused(tmp_path: Path) ->
     write(tmp_path, _PYTHON, _OWN, name="base:2")
     assert refusal(str(folder), tmp_path / "target") == (
         "base-name",
-        f"`{folder}` means 2 images, expected one",
+        f"`{folder}` matches 2 images, expected one",
     )
     assert refusal(f"{folder}:base:3", tmp_path / "target")[0] == "base-name"
     base = read_base_image(f"{folder}:base:1", BlobStore(tmp_path / "target"))
     path = folder / "blobs" / "sha256" / base.layers[0].digest[7:]
     path.write_bytes(path.read_bytes() + b"\0")
     code, message = refusal(f"{folder}:base:1", tmp_path / "other")
-    assert (code, message.endswith("has other bytes")) == ("base-layout", True)
+    assert (code, message.endswith("does not match its bytes")) == ("base-layout", True)
 
 
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("index.json", lambda _: [], "is no OCI layout: Expected `object`, got `array`"),
+        ("index.json", lambda _: [], "is not an OCI layout: Expected `object`, got `array`"),
         ("index.json", lambda _: {"manifests": [{}]}, "missing required field `mediaType`"),
         ("manifest", lambda value: {"layers": value["layers"]}, "missing required field `config`"),
         ("manifest", lambda value: {**value, "layers": []}, "damaged: 0 layers, and 1 in its configuration"),
-        ("manifest", lambda value: {**value, "layers": [value["config"]]}, "has other bytes"),
+        ("manifest", lambda value: {**value, "layers": [value["config"]]}, "does not match its bytes"),
     ],
 )
 def test_a_layout_of_another_kind_is_refused_by_what_is_wrong(

@@ -108,7 +108,7 @@ def test_an_image_holds_what_is_needed_and_no_shell_or_installer(yard: Path) -> 
     assert {"app/light.py", "app/reader.py", "app/words.yaml", "app/fleet.yaml"} <= paths
     assert "app/__pycache__/light.cpython-313.pyc" in paths
     assert "app/unused.py" not in paths
-    assert "usr/share/argosy/bill.cdx.json" in paths
+    assert "usr/share/argosy/sbom.cdx.json" in paths
     for name in (
         "usr/bin/sh",
         "usr/bin/bash",

@@ -50,7 +50,7 @@ def test_what_does_not_fit_leaves_what_was_there(disk: Path) -> None:
         write_atomic(disk / "one", bytes(5 * 2**20))
     (fault,) = caught.value.faults
     assert (fault.code, list(disk.iterdir())) == ("disk-full", [disk / "one"])
-    assert fault.message.startswith("No space left on device; what was half made is gone again, and now ")
+    assert fault.message.startswith("No space left on device; incomplete files were removed, and now ")
     assert f"`{disk}` has 4.2 MB free, `{disk}/not/there` has 4.2 MB free" in fault.message
     assert (disk / "one").read_bytes() == b"old"
     with pytest.raises(OSError, match="No space left"), staged_folder(disk / "two") as folder:
@@ -182,5 +182,5 @@ def test_a_layout_that_cannot_be_written_is_told_before_anything_is_built(
     (tmp_path / "a.py").write_text("")
     words = ["image", "build", "--fleet", str(tmp_path), "-o", str(tmp_path / "a.py" / "below")]
     assert main(words) == 2
-    assert f"cannot be a folder: `{tmp_path}/a.py` is none" in capsys.readouterr().err
+    assert f"cannot be a folder: `{tmp_path}/a.py` is not a folder" in capsys.readouterr().err
     assert not (tmp_path / "cache").exists()

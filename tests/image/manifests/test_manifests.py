@@ -147,7 +147,7 @@ def test_a_secret_among_arguments_is_refused(tmp_path: Path, capsys: pytest.Capt
         assert main([verb, "--fleet", str(tmp_path)]) == 1
         said = capsys.readouterr()
         assert not said.out
-        assert "arguments of `A`" in said.err
+        assert "argument of `A`" in said.err
         assert PASSWORD not in said.err
 
 
@@ -207,7 +207,7 @@ def test_own_checks_find_nothing_here_and_faults_elsewhere(containers: Container
     compose["services"]["core-2"]["environment"]["TOKEN"] = PASSWORD
     compose["services"]["Bad_Name"] = {"image": "Upper/Case"}
     assert sorted(fault.code for fault in check_compose(compose)) == [
-        *("cycle", "gate", "healthcheck", "image", "name", "secret"),
+        *("cycle", "dependency-condition", "healthcheck", "image", "name", "secret"),
     ]
     items = build_manifests(containers)
     assert check_manifests(items) == []

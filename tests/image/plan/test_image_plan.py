@@ -183,4 +183,4 @@ def test_a_script_outside_of_the_fleet_files_folder_is_told(tmp_path: Path) -> N
     files = {"fleet.yaml": "fleet: f\nagents:\n  A: {run: ../a.py}\n"}
     plan = plan_images(make_tree(tmp_path / "tree", files))
     (tmp_path / "a.py").write_text("")
-    assert plan.unread == {"A": f"`{tmp_path}/a.py` is outside of the fleet file's folder, and in no image"}
+    assert plan.unread == {"A": f"`{tmp_path}/a.py` is outside the fleet file's folder, so it is in no image"}

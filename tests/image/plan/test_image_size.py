@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.cli import main
-from argosy.image.build.build_record import LAYOUT_FOLDER, BuildRecord, BuiltImageEntry
+from argosy.image.build.build_record import LAYOUT_FOLDER, BuildRecord, BuiltImageEntry, read_build_record
+from argosy.image.build.smoke_test import SmokeTestResult
 from argosy.image.build.wheels import Wheel
-from argosy.image.plan.image_lock import ImageLock, write_lock
+from argosy.image.plan.image_lock import ImageLock, read_lock, write_lock
 from argosy.image.plan.image_plan import Image, plan_images, runtime_packages
 from argosy.image.plan.image_size import measure_images, measure_plan
 from rig.trees import make_tree
@@ -80,7 +81,7 @@ def test_without_a_lock_the_plan_says_how_to_have_sizes(
     ("lock", "why"),
     [
         (lock_of(*WHEELS[1:]), "lacks `torch`"),
-        (lock_of(wheel("torch", 0), wheel("numpy", 1)), "does not tell how large"),
+        (lock_of(wheel("torch", 0), wheel("numpy", 1)), "has no sizes of its wheels"),
         (msgspec.structs.replace(lock_of(*WHEELS), python="3.9"), "for Python 3.9"),
     ],
 )
@@ -96,10 +97,28 @@ def test_what_a_lock_does_not_tell_is_not_made_up(lock: ImageLock, why: str, tmp
 def test_a_broken_lock_does_not_stop_the_plan(tmp_path: Path) -> None:
     plan = plan_images(make_tree(tmp_path, FILES))
     (tmp_path / "images.lock").write_text("{")
-    assert "no lock of images" in measure_plan(plan).unknown_reason
+    assert "not a lock of images" in measure_plan(plan).unknown_reason
     (tmp_path / "images.lock").unlink()
     (tmp_path / "images.lock").mkdir()
     assert "cannot be read" in measure_plan(plan).unknown_reason
+
+
+def test_a_lock_with_the_old_key_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "images.lock"
+    write_lock(lock_of(*WHEELS), path)
+    lock = read_lock(path)
+    path.write_text(path.read_text().replace('"requested"', '"asked"'))
+    assert read_lock(path) == lock
+
+
+def test_a_record_with_the_old_keys_is_read(tmp_path: Path) -> None:
+    result = SmokeTestResult("namespaces", 1, {"way": "ImportError"}, 0, 0, (), 0.0, 0.0)
+    built(tmp_path, proof=msgspec.structs.replace(entry(("way",)), smoke_test=result))
+    record = read_build_record(tmp_path)
+    path = tmp_path / LAYOUT_FOLDER / "images.json"
+    path.write_text(path.read_text().replace('"smoke_test"', '"proof"').replace('"method"', '"way"'))
+    assert record.images["proof"].smoke_test == result
+    assert read_build_record(tmp_path) == record
 
 
 def built(tmp_path: Path, **images: BuiltImageEntry) -> None:

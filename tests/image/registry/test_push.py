@@ -98,12 +98,12 @@ def test_a_closed_registry_lets_in_who_it_knows_and_nobody_else(
         words = ("--to", f"127.0.0.1:{port}", "--only", "light")
         assert push(tree, *words) == 1
         error = capsys.readouterr().err
-        assert f"the registry wants credentials, and there are none for `127.0.0.1:{port}`" in error
+        assert f"the registry requires credentials, and there are none for `127.0.0.1:{port}`" in error
         assert f"hint: `podman login 127.0.0.1:{port}`" in error
         log_in(tmp_path, f"127.0.0.1:{port}", USER, "wrong")
         assert push(tree, *words) == 1
         error = capsys.readouterr().err
-        assert f"the registry does not let in `{USER}` (from {tmp_path}/.docker/config.json)" in error
+        assert f"rejects the credentials of `{USER}` (from {tmp_path}/.docker/config.json)" in error
         assert "wrong" not in error
         log_in(tmp_path, f"127.0.0.1:{port}", USER, PASSWORD)
         assert push(tree, *words, "--json") == 0
@@ -135,7 +135,7 @@ def test_a_full_or_faulty_place_is_named(
     [
         ((), 2, "push needs a registry"),
         (("--to", "https://host/x"), 2, "found `https://host/x`, expected HOST[:PORT][/PREFIX]"),
-        (("--to", "host.lan", "--tag", "-x"), 2, "found `-x`, expected letters"),
+        (("--to", "host.lan", "--tag", "-x"), 2, "found `-x`, expected at most 128 letters"),
         (("--to", "host.lan", "--only", "lihgt"), 2, "did you mean `light`?"),
         (("--to", "host.lan", "--only", ""), 2, "the layout has no image ``"),
         (("--to", "host.lan", "--only", "broken"), 1, "`broken` has no name in the layout"),
@@ -210,7 +210,7 @@ def test_credentials_come_from_the_first_file_that_has_them_or_its_helper(tmp_pa
     }
     assert users == {"yard.example": "ann", "yard.example/team/a": "team", "yard.example/teams": "ann"}
     file.write_text('{"credHelpers": {"yard.example": "none-such"}}')
-    with pytest.raises(InputError, match="`docker-credential-none-such` keeps the password"):
+    with pytest.raises(InputError, match="the password is in `docker-credential-none-such`"):
         find_credentials(names, environ)
     not_base64 = '{"auths": {"yard.example": {"auth": "?"}}}'
     for text, said in (("[", "Expected `object`"), (not_base64, "in base64")):

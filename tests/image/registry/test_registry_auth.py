@@ -78,7 +78,8 @@ def test_a_token_for_tokens_that_a_login_left_is_taken(
     assert {user for user, _ in service.asked} == {USER}
     write_login(tmp_path, place, {"identitytoken": "old"})
     assert push(tree, "--to", place, "--only", "light") == 1
-    assert f"does not let in `<token>` (from {tmp_path}/.docker/config.json)" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"rejects the credentials of `<token>` (from {tmp_path}/.docker/config.json)" in error
 
 
 def test_a_helper_may_keep_a_token_for_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,19 +98,19 @@ def test_who_may_not_push_is_told_what_and_as_whom(
 ) -> None:
     words = ("--to", place, "--only", "light")
     assert push(tree, *words) == 1
-    assert f"the registry wants credentials, and there are none for `{place}`" in capsys.readouterr().err
+    assert f"the registry requires credentials, and there are none for `{place}`" in capsys.readouterr().err
     assert service.asked[-1] == ("", ("repository:yard/light:pull,push",))
     log_in(tmp_path, place, USER, "wrong")
     assert push(tree, *words) == 1
     error = capsys.readouterr().err
-    assert f"the registry does not let in `{USER}` (from {tmp_path}/.docker/config.json)" in error
+    assert f"the registry rejects the credentials of `{USER}` (from {tmp_path}/.docker/config.json)" in error
     assert "wrong" not in error
     log_in(tmp_path, place, "guest", PASSWORD)
     assert push(tree, *words) == 1
     error = capsys.readouterr().err
     assert "`guest` (from" in error
-    assert "is let in, and may not: blob sha256:" in error
-    assert "hint: who keeps the registry gives the right to push there" in error
+    assert "has no permission for blob sha256:" in error
+    assert "hint: ask an administrator of the registry for permission to push there" in error
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"token": 7}'])

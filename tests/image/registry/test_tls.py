@@ -43,7 +43,7 @@ def test_an_own_authority_is_trusted_once_its_certificate_is_where_podman_looks(
         assert push(tree, *words) == 1
         told = json.loads(capsys.readouterr().out)["errors"][0]
         assert (told["where"], told["code"]) == (place, "registry-tls")
-        assert "the certificate is from nobody trusted here (" in told["message"]
+        assert "the certificate is not trusted (" in told["message"]
         assert "for `127.0.0.1`, issued by `Yard CA`, valid from 2020-01-01 to 2049-12-31" in told["message"]
         folder = f"{tmp_path}/.config/containers/certs.d/{place}"
         assert f"`mkdir -p {folder}`" in told["hint"]
@@ -66,9 +66,7 @@ def test_a_certificate_that_signs_itself_is_trusted_by_itself(
 ) -> None:
     with registry(tmp_path / "registry", shows=Shown(authority.certificate, authority.key)) as port:
         assert push(tree, "--to", f"127.0.0.1:{port}", "--only", "light") == 1
-        said = (
-            "from nobody trusted here (self-signed certificate): it is for `127.0.0.1`, issued by `Yard CA`"
-        )
+        said = "not trusted (self-signed certificate): it is for `127.0.0.1`, issued by `Yard CA`"
         assert said in capsys.readouterr().err
         trust(tmp_path, f"127.0.0.1:{port}", authority)
         assert push(tree, "--to", f"127.0.0.1:{port}", "--only", "light") == 0
@@ -77,12 +75,17 @@ def test_a_certificate_that_signs_itself_is_trusted_by_itself(
 @pytest.mark.parametrize(
     ("name", "until", "said", "hint"),
     [
-        (HERE, "210101", "the certificate has expired: it is for `127.0.0.1`", "the clock here says 20"),
+        (
+            HERE,
+            "210101",
+            "the certificate has expired: it is for `127.0.0.1`",
+            "the clock of this machine says",
+        ),
         (
             "DNS:registry.example",
             "491231",
             "the certificate is for another host: it is for `registry.example`",
-            "`--to` with a name that the certificate has",
+            "`--to` with a name of the certificate",
         ),
     ],
 )
@@ -119,7 +122,7 @@ def test_the_token_service_has_a_certificate_of_its_own(
         log_in(tmp_path, place, USER, PASSWORD)
         assert push(tree, "--to", place, "--only", "light") == 1
         error = capsys.readouterr().err
-        assert f"{service.realm.split('/')[2]}: the certificate is from nobody trusted here" in error
+        assert f"{service.realm.split('/')[2]}: the certificate is not trusted" in error
         assert "issued by `Other CA`" in error
         shutil.copyfile(other.certificate, file.with_name("other.crt"))
         assert push(tree, "--to", place, "--only", "light") == 0
@@ -135,7 +138,7 @@ def test_a_token_is_not_fetched_without_tls_for_a_registry_with(
         trust(tmp_path, f"127.0.0.1:{port}", authority)
         log_in(tmp_path, f"127.0.0.1:{port}", USER, PASSWORD)
         assert push(tree, "--to", f"127.0.0.1:{port}", "--only", "light") == 1
-        assert f"sends on to `{service.realm.split('/')[2]}` without TLS" in capsys.readouterr().err
+        assert f"redirects to `{service.realm.split('/')[2]}` without TLS" in capsys.readouterr().err
         assert service.asked == []
 
 
@@ -145,7 +148,7 @@ def test_who_does_not_speak_tls_is_told_apart(tree: Path, tmp_path: Path) -> Non
     with registry(tmp_path / "registry") as port:
         place = f"127.0.0.1:{port}"
         # As if it were elsewhere: to this machine itself nobody speaks TLS unasked.
-        with pytest.raises(RefusedError, match="what answers does not speak TLS"):
+        with pytest.raises(RefusedError, match="the server does not speak TLS"):
             OrasRegistry(PushTarget(place, place, "", is_plain=False, is_loopback=False))
 
 
@@ -155,8 +158,8 @@ def test_files_of_certificates_that_are_none_are_named(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path)}
     (folder / "ca.crt").write_text("no certificate\n")
     assert list(authority_files("yard.example:5000", environ)) == [folder / "ca.crt"]
-    with pytest.raises(InputError, match="no certificate in PEM"):
+    with pytest.raises(InputError, match="not a certificate in PEM format"):
         tls_context("yard.example:5000", environ)
     assert tls_context("yard.example", environ).verify_mode is ssl.CERT_REQUIRED
-    with pytest.raises(InputError, match="which is not there"):
+    with pytest.raises(InputError, match="which does not exist"):
         tls_context("yard.example", {**environ, "REQUESTS_CA_BUNDLE": "/nowhere.pem"})

@@ -261,3 +261,14 @@ def test_as_process_one_in_a_namespace_of_its_own(pair: tuple[Container, Contain
         first.process = None
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [("first", "the file cannot be read"), ("checkup", "no supervisor answers")],
+)
+def test_modules_that_old_manifests_name_still_run(module: str, line: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", f"argosy.image.{module}", str(tmp_path / "fleet.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert line in done.stdout

@@ -30,15 +30,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (
             "{count: python.same _health_loop, is: 2}",
             "uncheckable",
-            "2 to 3: 1 file does not parse and may hold more",
+            "2 to 3: 1 file does not parse and may have more",
         ),
         ("{count: python.same _health_loop, is: 2 to 5}", "confirmed", "counted 2 to 3"),
         ("{count: python.same _health_loop, is: 41}", "refuted", "claimed 41, counted 2 to 3"),
         ("{count: audit.Z301, is: at least 2}", "confirmed", "counted at least 3"),
-        ("{count: audit.Z301, is: 3}", "uncheckable", "at least 3: 1 file does not parse and may hold more"),
+        ("{count: audit.Z301, is: 3}", "uncheckable", "at least 3: 1 file does not parse and may have more"),
         ("{count: audit.Z301, is: 2}", "refuted", "claimed 2, counted at least 3"),
         ("{measure: how fast it is}", "uncheckable", "needs a measurement: how fast it is"),
-        ("{count: python.files, in: 'nowhere/*', is: 0}", "uncheckable", "no file of the tree is meant"),
+        ("{count: python.files, in: 'nowhere/*', is: 0}", "uncheckable", "no file of the tree matches"),
         ("{count: fleet.needed-by Nobody, is: 0}", "uncheckable", "there is no agent `Nobody`"),
     ],
 )
@@ -49,7 +49,7 @@ def test_how_many(tree: Path, claim: str, word: str, reason: str) -> None:
 
 def test_a_fleet_query_without_a_fleet_is_open(tree: Path) -> None:
     verdict = judged(tree, "{count: fleet.agents, is: 5}", top="")
-    assert (verdict.status, "nothing tells the fleet" in verdict.reason) == ("uncheckable", True)
+    assert (verdict.status, "no fleet is given" in verdict.reason) == ("uncheckable", True)
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,9 @@ def test_a_fleet_query_without_a_fleet_is_open(tree: Path) -> None:
         ("agents/broken.py:7", ""),
         ("agents/one.py:9", "in this file it is in line 8"),
         ("agents/one.py:Two._health_loop", "in this file it is One._health_loop"),
-        ("agents/three.py", "nothing of the kind is in it"),
+        ("agents/three.py", "the file has no match"),
         ("agents/four.py", "there is no such file"),
-        ("Three._health_loop", "it is not among those found"),
+        ("Three._health_loop", "it is not among the matches"),
     ],
 )
 def test_places(tree: Path, place: str, why: str) -> None:
@@ -78,14 +78,17 @@ def test_places(tree: Path, place: str, why: str) -> None:
 
 def test_a_right_number_with_a_wrong_place_is_refuted(tree: Path) -> None:
     verdict = judged(tree, "{count: python.functions _health_loop, is: 3, places: [agents/three.py, one.py]}")
-    assert (verdict.status, verdict.reason) == ("refuted", "claimed 3, counted 3; 1 of 2 places hold")
+    assert (verdict.status, verdict.reason) == (
+        "refuted",
+        "claimed 3, counted 3; 1 of 2 places are confirmed",
+    )
     assert verdict.by_tokens == 1
 
 
 def test_a_place_in_a_file_that_cannot_be_read_is_open(tree: Path) -> None:
     verdict = judged(tree, "{count: audit.Z301, is: at least 1, places: [agents/broken.py]}")
     assert (verdict.status, verdict.undecided_places) == ("uncheckable", ("agents/broken.py",))
-    assert verdict.reason.endswith("0 of 1 places hold; 1 may lie in files that do not parse")
+    assert verdict.reason.endswith("0 of 1 places are confirmed; 1 may be in files that do not parse")
 
 
 @pytest.mark.parametrize(

@@ -144,13 +144,13 @@ def test_many_files_are_read_in_several_processes_to_the_same_end(tmp_path: Path
     [
         ("python.call zmq.Context", "there is no query `python.call`"),
         ("", "there is no query ``"),
-        ("python.calls", "`python.calls` takes NAME, and has nothing"),
-        ("python.calls a b", "`a b` is no name"),
-        ("python.files x", "`python.files` takes nothing, and has `x`"),
-        ("text.match (", "no regular expression"),
-        ("python.like a.py", "is no function"),
-        ("python.overrides start", "is no method of a class"),
-        ("packages.listed -x", "is no name of a package"),
+        ("python.calls", "`python.calls` needs the argument NAME"),
+        ("python.calls a b", "`a b` is not a name"),
+        ("python.files x", "`python.files` takes no argument, found `x`"),
+        ("text.match (", "is not a regular expression"),
+        ("python.like a.py", "is not a function"),
+        ("python.overrides start", "is not a method of a class"),
+        ("packages.listed -x", "is not the name of a package"),
     ],
 )
 def test_a_query_that_cannot_be_asked_says_why(query: str, said: str) -> None:
@@ -164,10 +164,10 @@ def test_a_query_that_cannot_be_asked_says_why(query: str, said: str) -> None:
     [
         ("fleet.needed-by Onne", (), "there is no agent `Onne`: did you mean `One`?"),
         ("fleet.agents moon", (), "there is no machine `moon`"),
-        ("python.files", ("nowhere/*.py",), "no file of the tree is meant by `nowhere/*.py`"),
-        ("python.like agents/one.py:gone", (), "the function `gone` in `agents/one.py` is not there"),
+        ("python.files", ("nowhere/*.py",), "no file of the tree matches `nowhere/*.py`"),
+        ("python.like agents/one.py:gone", (), "the function `gone` in `agents/one.py` does not exist"),
         ("python.like agents/broken.py:Broken.start", (), "does not parse"),
-        ("audit.D501", (), "D501 is not asked: no fleet file"),
+        ("audit.D501", (), "D501 was skipped: no fleet file"),
     ],
 )
 def test_a_query_without_an_answer_says_why(

@@ -62,7 +62,7 @@ def test_files_are_exchanged_and_put_back(tmp_path: Path) -> None:
     done, kept = undo_run(str(tmp_path), None)
     assert (done.run, kept) == (made.name, [])
     assert state(tmp_path) == before
-    with pytest.raises(InputError, match="no run is left"):
+    with pytest.raises(InputError, match="there is no run to undo"):
         undo_run(str(tmp_path), None)
     with pytest.raises(InputError, match="there is no run"):
         undo_run(str(tmp_path), "other")
@@ -90,7 +90,7 @@ def test_a_file_changed_since_stays_and_is_told(tmp_path: Path) -> None:
     _, kept = undo_run(str(tmp_path), None)
     assert [(item.path, item.reason) for item in kept] == [
         (mine, "it has changed since"),
-        (gone, "it has gone since"),
+        (gone, "it no longer exists"),
     ]
     assert (tmp_path / mine).read_bytes() == b"my own"
     assert (tmp_path / other).read_bytes() == contents[other][0]
@@ -216,7 +216,7 @@ def test_an_undo_makes_do_with_the_room_that_it_frees(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(path, content, mode)
 
-    monkeypatch.setattr(atomic_replace, "write", write)
+    monkeypatch.setattr(atomic_replace, "write_file", write)
     assert undo_run(str(tmp_path), None)[1] == []
     assert state(tmp_path) == before
 

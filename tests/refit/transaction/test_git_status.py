@@ -127,5 +127,5 @@ def test_no_repository_and_no_git(tmp_path: Path, tree: Path, monkeypatch: pytes
 
 def test_a_repository_that_git_cannot_read_is_told(tree: Path) -> None:
     (tree / ".git" / "config").write_text("[core")
-    with pytest.raises(RefusedError, match="git cannot tell what it has"):
+    with pytest.raises(RefusedError, match="`git status` fails"):
         find_uncommitted(str(tree), ["a.py"])

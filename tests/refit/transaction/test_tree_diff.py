@@ -89,7 +89,7 @@ def test_the_comments_of_a_removed_statement_go_with_it() -> None:
 def test_a_change_that_finds_no_node_is_told() -> None:
     stranger = [Deletion(position_of(ast.parse("\n\n\n\nz = 1").body[0]))]
     told = find_deviation(ast.parse(BEFORE), ast.parse(BEFORE), stranger)
-    assert told == "no Assign stands at line 5, column 1"
+    assert told == "there is no Assign at line 5, column 1"
 
 
 @pytest.mark.parametrize(

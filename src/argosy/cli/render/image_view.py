@@ -197,7 +197,7 @@ def _heavy_lines(plan: ImagePlan) -> Iterator[str]:
 
 
 def _names_used(items: Iterable[Any]) -> str:
-    names = sorted({name for item in items for name in item.takes})
+    names = sorted({name for item in items for name in item.names_used})
     return _abbreviated_list(names) if names else "takes nothing of it"
 
 

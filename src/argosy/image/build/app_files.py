@@ -1,4 +1,4 @@
-"""The two layers that are the fleet's own: argosy, and the files of the agents."""
+"""The files of the two layers that are not packages: argosy itself, and the agents' application files."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from typing import Final
 import argosy
 from argosy.fleet.redaction import is_secret_name
 
-# What nothing inside a container uses: rooms, readers of other configurations, and the builder of images.
+# Not used inside a container. Of `image/` only what `_IMAGE_PREFIXES` names is used there.
 _EXCLUDED_PREFIXES: Final = ("refit/", "hub/", "track/", "fleet/importers/")
-_IMAGE_MODULES: Final = ("image/__init__.py", "image/runtime/")
+_IMAGE_PREFIXES: Final = ("image/__init__.py", "image/first.py", "image/checkup.py", "image/runtime/")
 _SKIPPED_FOLDERS: Final = frozenset({"__pycache__", "node_modules", "venv", "env", "site-packages"})
 _SECRET_SUFFIXES: Final = (".env", ".key", ".pem", ".p12", ".pfx", ".key_secret")
 _MAX_DATA_BYTES: Final = 4 * 2**20
 
 
 def runtime_files() -> tuple[Path, tuple[str, ...]]:
-    """Return where argosy's package lies, and its files that go into an image."""
+    """Return the folder of argosy's package, and its files that go into an image."""
     root = Path(argosy.__file__).parent
     found = (path.relative_to(root).as_posix() for path in sorted(root.rglob("*.py")))
     return root, tuple(
         name
         for name in found
         if not name.startswith(_EXCLUDED_PREFIXES)
-        and (name.startswith(_IMAGE_MODULES) or not name.startswith("image/"))
+        and (name.startswith(_IMAGE_PREFIXES) or not name.startswith("image/"))
     )
 
 
 def copy_argosy(folder: Path, site_packages: str) -> None:
-    """Copy argosy's own modules below a folder, with the record that says which version this is."""
+    """Copy argosy's own modules below a folder, with a dist-info that has their version."""
     root, files = runtime_files()
     for name in files:
         target = folder / site_packages / "argosy" / name
@@ -65,18 +65,18 @@ def digest_of_files(root: Path, files: Iterable[str]) -> str:
 
 
 def data_files(root: Path, files: Iterable[str]) -> tuple[str, ...]:
-    """Return the files of the tree that the texts of some modules name, by path or by name.
+    """Return the files of the tree that string literals of some modules name, by path or by name.
 
-    Files of Python, hidden ones, and those of more than 4 MiB (weights of models), and those whose
-    names tell of a secret are left out.
+    Left out are Python files, hidden files, files of more than 4 MiB (weights of models), and files whose
+    names look like a secret's.
     """
-    literals = {word for name in files if name.endswith(".py") for word in _path_like_literals(root / name)}
-    names = {posixpath.basename(word) for word in literals}
+    literals = {text for name in files if name.endswith(".py") for text in _path_like_literals(root / name)}
+    names = {posixpath.basename(text) for text in literals}
     found = []
     for path in _candidate_files(root):
         base = posixpath.basename(path)
         if base in names and any(
-            path == word or path.endswith(f"/{word}") for word in _path_suffixes(literals, base)
+            path == suffix or path.endswith(f"/{suffix}") for suffix in _path_suffixes(literals, base)
         ):
             found.append(path)
     return tuple(found)
@@ -89,7 +89,7 @@ def _path_suffixes(literals: Iterable[str], base: str) -> Iterator[str]:
 
 
 def _path_like_literals(path: Path) -> Iterator[str]:
-    """Yield the texts of a module that look like a file's name."""
+    """Yield the string literals of a module that look like a file name."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

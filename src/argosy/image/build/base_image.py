@@ -1,7 +1,7 @@
-"""A base that is given, as an image in an OCI layout, in place of the one from Debian's packages.
+"""Reads a base image from an OCI layout, for use in place of the base from Debian packages.
 
-Its layers are taken as they are, so whoever has the base has them. What is laid upon them was chosen and
-compiled for one Python on one architecture: a base with another is refused before anything is built.
+Its layers are used unchanged, so a host that has the base image has them already. The layers above are
+resolved and compiled for one Python on one architecture: another base is rejected before anything is built.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ _LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar"
 _PYTHON_PATHS: Final = ("usr/local/bin/python3", "usr/bin/python3")
 _DYNAMIC_LOADER: Final = "ld-linux-x86-64.so.2"
 _MAX_LINKS: Final = 40
-# An image for several platforms may be one of an image for several.
+# An index may refer to further indexes.
 _MAX_INDEX_DEPTH: Final = 4
 _Part = TypeVar("_Part", OciIndex, OciManifest, OciImageConfig)
 
 
 class BaseImage(msgspec.Struct, frozen=True):
-    """A base of somebody else. name: as it was asked for. variables: of its configuration.
+    """A base image of another builder. name: as requested. variables: of its configuration.
 
-    layers: from the bottom up. site: the folder that its Python imports packages from, without a leading
-    slash. users, groups: its own and argosy's, as in `/etc/passwd` and `/etc/group`. lacks: files that an
-    engine mounts over, and that it has not.
+    layers: from the bottom up. site_packages: the folder that its Python imports packages from, without a
+    leading slash. passwd_text, group_text: its `/etc/passwd` and `/etc/group`, with argosy's user added.
+    missing_files: files that an engine mounts over and that it does not have.
     """
 
     name: str
@@ -65,14 +65,14 @@ class BaseImage(msgspec.Struct, frozen=True):
 
 
 class LayerTree:
-    """What the layers of an image hold, one above the other."""
+    """The file tree of an image: the union of its layers."""
 
     def __init__(self) -> None:
         self.links: dict[str, str | None] = {}
         self.file_texts: dict[str, str] = {}
 
     def add_layer(self, data: bytes) -> int:
-        """Lay a layer above the others; return the sum of its files."""
+        """Add a layer above the others; return the sum of its file sizes."""
         total = 0
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
             for member in archive:
@@ -98,7 +98,7 @@ class LayerTree:
                 self.file_texts.pop(known, None)
 
     def resolve(self, path: str) -> str | None:
-        """Return what a path is once its links are followed; None when there is nothing."""
+        """Return a path with its symbolic links resolved; None when there is no such file."""
         resolved, remaining = "", path.split("/")
         for _ in range(_MAX_LINKS):
             while remaining:
@@ -116,9 +116,9 @@ class LayerTree:
 
 
 def read_base_image(reference: str, store: BlobStore) -> BaseImage:
-    """Read `LAYOUT[:NAME]` and bring its layers into a store.
+    """Read `LAYOUT[:NAME]` and add its layers to a store.
 
-    Raises InputError: there is no such layout or image, or its architecture or Python is another one.
+    Raises InputError: there is no such layout or image, or its architecture or Python does not match.
     """
     folder, name = _split_reference(reference)
     digest = _find_manifest(folder, name, reference)
@@ -126,7 +126,7 @@ def read_base_image(reference: str, store: BlobStore) -> BaseImage:
     config = _read_part(folder, manifest.config.digest, reference, OciImageConfig)
     found = f"{config.os}/{config.architecture}"
     if found != f"linux/{ARCHITECTURE}":
-        hint = f"`skopeo copy --override-arch {ARCHITECTURE} … oci:{folder}` brings the right one"
+        hint = f"`skopeo copy --override-arch {ARCHITECTURE} … oci:{folder}` copies the right one"
         raise _base_error(
             "base-architecture", f"`{reference}` is for {found}, expected linux/{ARCHITECTURE}", hint
         )
@@ -147,7 +147,7 @@ def read_base_image(reference: str, store: BlobStore) -> BaseImage:
 
 
 def base_image_entries(base_image: BaseImage) -> Iterator[LayerEntry]:
-    """Yield what an image needs beside a base: its user, and the folders that may be written."""
+    """Yield the files that an image needs above a base image: its user, and the writable folders."""
     yield LayerEntry("etc/passwd", "file", data=base_image.passwd_text.encode())
     yield LayerEntry("etc/group", "file", data=base_image.group_text.encode())
     for path in base_image.missing_files:
@@ -160,29 +160,29 @@ def _ensure_line(text: str, line: str) -> str:
 
 
 def _split_reference(reference: str) -> tuple[Path, str]:
-    """Tell the folder from the name; a folder may have a colon in its own."""
+    """Return the folder and the name of a reference; both may contain colons."""
     if Path(reference).is_dir() or ":" not in reference:
         return Path(reference), ""
     parts = reference.split(":")
-    for at in range(len(parts) - 1, 0, -1):
-        if Path(":".join(parts[:at])).is_dir():
-            return Path(":".join(parts[:at])), ":".join(parts[at:])
+    for count in range(len(parts) - 1, 0, -1):
+        if Path(":".join(parts[:count])).is_dir():
+            return Path(":".join(parts[:count])), ":".join(parts[count:])
     return Path(parts[0]), ":".join(parts[1:])
 
 
 def _find_manifest(folder: Path, name: str, reference: str) -> str:
-    """Return the digest of the manifest that a name means; of several platforms the one that is built for."""
+    """Return the digest of the manifest of a name; of a multi-platform image that for `ARCHITECTURE`."""
     try:
         index = read_index(folder)
     except (OSError, msgspec.MsgspecError) as error:
-        message = f"`{folder}` is no OCI layout: {error}"
+        message = f"`{folder}` is not an OCI layout: {error}"
         raise _base_error("base-layout", message, f"`skopeo copy … oci:{folder}:NAME` writes one") from error
     items = [item for item in index.manifests if not name or item.name == name]
     if len(items) != 1:
         names = sorted({item.name for item in index.manifests} - {""})
-        available = ", ".join(f"`{folder}:{each}`" for each in names)
-        hint = f"there is {available}" if available else f"`skopeo copy … oci:{folder}:NAME` gives a name"
-        raise _base_error("base-name", f"`{reference}` means {len(items)} images, expected one", hint)
+        available = ", ".join(f"`{folder}:{name}`" for name in names)
+        hint = f"available: {available}" if available else f"`skopeo copy … oci:{folder}:NAME` sets a name"
+        raise _base_error("base-name", f"`{reference}` matches {len(items)} images, expected one", hint)
     (item,) = items
     for _ in range(_MAX_INDEX_DEPTH):
         if not item.is_index:
@@ -202,7 +202,7 @@ def _read_part(folder: Path, digest: str, reference: str, kind: type[_Part]) -> 
     try:
         return read_document(folder, digest, kind)
     except (OSError, msgspec.MsgspecError) as error:
-        raise _base_error("base-layout", f"`{reference}` is not whole: {digest}: {error}") from error
+        raise _base_error("base-layout", f"`{reference}` is incomplete: {digest}: {error}") from error
 
 
 def _import_layers(
@@ -213,25 +213,24 @@ def _import_layers(
     tree: LayerTree,
     reference: str,
 ) -> Iterator[Blob]:
-    """Yield the layers, each checked against its digests and brought into the store."""
+    """Yield the layers; each is checked against its digests and added to the store."""
     diff_ids = config.rootfs.diff_ids
     if len(manifest.layers) != len(diff_ids):
-        message = f"`{reference}` is damaged: {len(manifest.layers)} layers, and {len(diff_ids)} in its configuration"
-        raise _base_error("base-layout", message)
+        counts = f"{len(manifest.layers)} layers, and {len(diff_ids)} in its configuration"
+        raise _base_error("base-layout", f"`{reference}` is damaged: {counts}")
     for digest, diff_id in zip((item.digest for item in manifest.layers), diff_ids, strict=True):
         try:
             data = blob_path(folder, digest).read_bytes()
         except OSError as error:
-            raise _base_error("base-layout", f"`{reference}` is not whole: {error}") from error
+            raise _base_error("base-layout", f"`{reference}` is incomplete: {error}") from error
         plain = decompress(data) if digest_of(data) == digest else b""
         if not plain or digest_of(plain) != diff_id:
-            raise _base_error("base-layout", f"`{reference}` is damaged: {digest} has other bytes")
+            raise _base_error("base-layout", f"`{reference}` is damaged: {digest} does not match its bytes")
         try:
             total = tree.add_layer(plain)
         except tarfile.TarError as error:
-            raise _base_error(
-                "base-layout", f"`{reference}` is damaged: {digest} is no archive: {error}"
-            ) from error
+            message = f"`{reference}` is damaged: {digest} is not an archive: {error}"
+            raise _base_error("base-layout", message) from error
         target = store.path_of(digest)
         if not target.exists():
             write_atomic(target, data)
@@ -240,7 +239,10 @@ def _import_layers(
 
 
 def _find_site_packages(tree: LayerTree, reference: str) -> str:
-    """Return where the Python of a base imports packages from; raises for another Python than the lock's."""
+    """Return the folder that the Python of a base image imports packages from.
+
+    Raises InputError: there is no Python, or not that of the lock.
+    """
     program = next((found for found in map(tree.resolve, _PYTHON_PATHS) if found is not None), None)
     hint = f"expected Python {PYTHON} as {' or '.join(f'`/{each}`' for each in _PYTHON_PATHS)}"
     if program is None:
@@ -256,8 +258,8 @@ def _find_site_packages(tree: LayerTree, reference: str) -> str:
         )
     if not any(posixpath.basename(path) == _DYNAMIC_LOADER for path in tree.links):
         message = f"`{reference}` has no `{_DYNAMIC_LOADER}`: wheels with machine code need glibc"
-        raise _base_error("base-libc", message, "Debian, Ubuntu and Fedora have it, Alpine has not")
-    # Debian's own Python imports from another folder than one that was built from source.
+        raise _base_error("base-libc", message, "Debian, Ubuntu and Fedora have it, Alpine does not")
+    # Debian's Python imports from `dist-packages`, one that was built from source from `site-packages`.
     packages = "dist-packages" if prefix == "usr" else "site-packages"
     return f"usr/local/lib/python{PYTHON}/{packages}"
 

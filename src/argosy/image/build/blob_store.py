@@ -1,7 +1,7 @@
-"""Blobs by content, and which inputs made which: what is built once is not built again.
+"""Stores blobs by digest, and the keys of the inputs that layers were built from.
 
-A layer is a tar archive, compressed. Nothing of when or where it was made gets into one: times are zero,
-owners are what the entry says, names are in order, and a compressor's own header is empty.
+A layer is a compressed tar archive that does not depend on when or where it was built: times are zero, owners
+are those of its entries, names are sorted, and the header of the compressor has no time and no system.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _GZIP_LEVEL: Final = 6
 
 
 class Blob(msgspec.Struct, frozen=True):
-    """A blob as a manifest names it.
+    """A blob as a manifest refers to it.
 
-    diff_id: of a layer, the digest of what is unpacked; unpacked_bytes: the sum of its files.
+    diff_id: of a layer, the digest of its uncompressed archive; unpacked_bytes: the size of its files.
     """
 
     media_type: str
@@ -50,14 +50,15 @@ class Blob(msgspec.Struct, frozen=True):
     unpacked_bytes: int = 0
 
     def descriptor(self) -> dict[str, str | int]:
-        """Return it as manifests have it."""
+        """Return the OCI descriptor of the blob."""
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.size_bytes}
 
 
 class LayerEntry(msgspec.Struct, frozen=True):
     """A file, link or folder of a layer.
 
-    path: without a leading slash. source: where its bytes are, or `data` has them. target: of a link.
+    path: without a leading slash. source: the file with its content; if empty, `data` is the content.
+    target: of a link.
     """
 
     path: str
@@ -73,7 +74,7 @@ class LayerEntry(msgspec.Struct, frozen=True):
 
 
 class BlobStore:
-    """A folder of blobs, with the keys of the inputs that made them."""
+    """A folder of blobs, and of the keys of layers."""
 
     def __init__(self, folder: Path, compression: Compression = "zstd") -> None:
         self.folder = folder
@@ -84,11 +85,11 @@ class BlobStore:
             each.mkdir(parents=True, exist_ok=True)
 
     def path_of(self, digest: str) -> Path:
-        """Return where a blob is."""
+        """Return the path of a blob."""
         return self._blob_folder / digest.removeprefix("sha256:")
 
     def find_blob(self, key: str) -> Blob | None:
-        """Return what these inputs made, if it is still there whole."""
+        """Return the blob that was built from the inputs `key`, None when it is missing or incomplete."""
         try:
             blob = msgspec.json.decode((self._key_folder / self._hash_key(key)).read_bytes(), type=Blob)
             is_complete = self.path_of(blob.digest).stat().st_size == blob.size_bytes
@@ -97,9 +98,9 @@ class BlobStore:
         return blob if is_complete else None
 
     def get_or_build_layer(self, key: str, entries: Callable[[Path], Iterable[LayerEntry]]) -> Blob:
-        """Return the layer of these inputs; `entries` is asked only when it is not there.
+        """Return the layer of the inputs `key`; `entries` is called only when the store lacks it.
 
-        It gets an empty folder for what it has to make, which goes when the layer is packed.
+        It gets an empty folder for files that it generates, which is removed after the layer was packed.
         """
         found = self.find_blob(key)
         if found is not None:
@@ -108,17 +109,17 @@ class BlobStore:
             uncompressed, unpacked = pack_layer(entries(folder))
         packed = compress(uncompressed, self.compression)
         suffix = "+zstd" if self.compression == "zstd" else "+gzip"
-        made = self.add_blob(packed, f"{_LAYER_TYPE}{suffix}")
-        blob = msgspec.structs.replace(made, diff_id=digest_of(uncompressed), unpacked_bytes=unpacked)
+        added = self.add_blob(packed, f"{_LAYER_TYPE}{suffix}")
+        blob = msgspec.structs.replace(added, diff_id=digest_of(uncompressed), unpacked_bytes=unpacked)
         self.record_blob(key, blob)
         return blob
 
     def record_blob(self, key: str, blob: Blob) -> None:
-        """Keep that these inputs made this blob, which is in the store."""
+        """Record that a blob of the store was built from the inputs `key`."""
         write_atomic(self._key_folder / self._hash_key(key), msgspec.json.encode(blob))
 
     def add_blob(self, data: bytes, media_type: str) -> Blob:
-        """Keep some bytes."""
+        """Add some bytes to the store."""
         digest = digest_of(data)
         path = self.path_of(digest)
         if not path.exists():
@@ -130,12 +131,12 @@ class BlobStore:
 
 
 def digest_of(data: bytes) -> str:
-    """Return `sha256:` and the digest of some bytes."""
+    """Return `sha256:` and the hexadecimal digest of some bytes."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def pack_layer(entries: Iterable[LayerEntry]) -> tuple[bytes, int]:
-    """Return the archive of some entries and the sum of their sizes; folders on the way are added."""
+    """Return the archive of some entries and the sum of their sizes; missing parent folders are added."""
     found = {entry.path: entry for entry in entries}
     for path in list(found):
         for folder in _parent_folders(path):
@@ -166,34 +167,36 @@ def _parent_folders(path: str) -> Iterator[str]:
 
 
 def compress(data: bytes, compression: Compression) -> bytes:
-    """Return the data compressed, the same bytes each time.
+    """Return the data compressed; equal data gives equal bytes.
 
-    Raises MissingError: zstd is asked for and its package is not there.
+    Raises MissingError: zstd is requested and `zstandard` is not installed.
     """
     if compression == "zstd":
         if not _has_zstd:
             message = "layers are compressed with zstd, and `zstandard` is not installed"
-            raise MissingError(Fault("", "no-zstd", message, f"`{install_command('image')}`, or `--gzip`"))
+            raise MissingError(
+                Fault("", "zstd-missing", message, f"`{install_command('image')}`, or `--gzip`")
+            )
         return zstandard.ZstdCompressor(level=_ZSTD_LEVEL, threads=0, write_checksum=False).compress(data)
-    # The header of gzip has a time and a system; this way both are nought.
+    # With window bits of 31 zlib writes a gzip header whose time and system are fixed.
     packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 31)
     return packer.compress(data) + packer.flush()
 
 
 def decompress(data: bytes) -> bytes:
-    """Return what is in a layer, whichever way it is compressed."""
+    """Return the archive of a layer, which may be compressed with gzip or zstd, or uncompressed."""
     if data[:2] == b"\x1f\x8b":
         return zlib.decompress(data, 31)
     if data[:4] == b"\x28\xb5\x2f\xfd":
         if not _has_zstd:
             message = "a layer is compressed with zstd, and `zstandard` is not installed"
-            raise MissingError(Fault("", "no-zstd", message, f"`{install_command('image')}`"))
+            raise MissingError(Fault("", "zstd-missing", message, f"`{install_command('image')}`"))
         return zstandard.ZstdDecompressor().decompressobj().decompress(data)
     return data
 
 
 def entries_in(folder: Path, prefix: str = "") -> Iterator[LayerEntry]:
-    """Yield what a folder holds; modes are reduced to who may execute, owners to root."""
+    """Yield the entries of a folder; modes become 0755 or 0644, and root owns all."""
     for path in sorted(folder.rglob("*")):
         name = f"{prefix}{path.relative_to(folder).as_posix()}"
         if path.is_symlink():

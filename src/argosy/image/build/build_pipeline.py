@@ -1,4 +1,4 @@
-"""From a plan to images on the disk: lock, build, prove, name, record, in this order."""
+"""Builds the images of a plan: lock, build, smoke test, tag and record, in this order."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from argosy.image.plan.machine_lock import MachineLock, lock_machines, write_mac
 
 
 class BuildOptions(msgspec.Struct, frozen=True):
-    """What is to be built. only: these images; empty for all. folder: of the layout; see `record.FOLDER`.
+    """What to build. only: these images; empty for all. folder: of the layout; see `LAYOUT_FOLDER`.
 
-    base: `LAYOUT[:NAME]` of an image to build upon; empty for the one from Debian's packages.
+    base_reference: `LAYOUT[:NAME]` of an image to build on; empty for a base from Debian packages.
     """
 
     only: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class BuildOptions(msgspec.Struct, frozen=True):
 
 
 class LockResult(msgspec.Struct, frozen=True):
-    """What was locked: for the images, and for each machine a part of that."""
+    """The lock of the images, and the part of it for each machine."""
 
     path: Path
     lock: ImageLock
@@ -47,7 +47,7 @@ class LockResult(msgspec.Struct, frozen=True):
 
 
 class BuildResult(msgspec.Struct, frozen=True):
-    """What was built. unnamed: images that have no name in the layout, since their proof failed."""
+    """The images that were built, and the results of their smoke tests."""
 
     folder: Path
     built: tuple[BuiltImage, ...]
@@ -56,29 +56,30 @@ class BuildResult(msgspec.Struct, frozen=True):
 
     @property
     def untagged(self) -> tuple[str, ...]:
-        return tuple(name for name, proof in self.smoke_tests.items() if not proof.is_passed)
+        """Images without a name in the layout, because their smoke test failed."""
+        return tuple(name for name, result in self.smoke_tests.items() if not result.is_passed)
 
 
 def image_cache_folder() -> Path:
-    """Return where wheels, packages, layers and bytecode are kept between builds."""
+    """Return the folder that keeps wheels, packages, layers and bytecode between builds."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(base) / "argosy" / "images"
 
 
 def _clean_cache(cache: Path) -> Path:
-    """Take away what killed builds left half made in the cache."""
+    """Remove incomplete files that killed builds left in the cache."""
     for folder in (cache, *cache.glob("*/"), cache / "blobs" / "sha256"):
         remove_stale(folder)
     return cache
 
 
 def lock_path(plan: ImagePlan) -> Path:
-    """Return where a fleet's lock stands: beside its file."""
+    """Return the path of a fleet's lock, which is beside its file."""
     return Path(plan.fleet.path).parent / LOCK_FILE
 
 
 def lock_images(plan: ImagePlan, only: tuple[str, ...] = ()) -> LockResult:
-    """Write the lock of a plan anew, and that of each machine; raises as apt and pip do."""
+    """Write the lock of a plan and of each machine; raises as `resolve_lock` does."""
     check_names(plan, only)
     path = lock_path(plan)
     with disk_errors_as_faults(image_cache_folder(), path.parent):
@@ -90,10 +91,10 @@ def lock_images(plan: ImagePlan, only: tuple[str, ...] = ()) -> LockResult:
 
 
 def build_images(plan: ImagePlan, options: BuildOptions, notify: Callable[[str], None]) -> BuildResult:
-    """Build images, run each, and name those that are good; a missing lock is written first.
+    """Build images, smoke test each, and tag those that pass; a missing lock is written first.
 
-    tell: takes a line for each step. Raises as what is used does: InputError for names and locks,
-    MissingError for programs, RefusedError for what cannot be fetched.
+    notify: takes a line for each step. Raises InputError: an unknown image or a faulty lock; MissingError: a
+    program is missing; RefusedError: a package cannot be fetched.
     """
     check_names(plan, options.only)
     folder = options.folder or Path(plan.fleet.path).parent / LAYOUT_FOLDER
@@ -103,15 +104,15 @@ def build_images(plan: ImagePlan, options: BuildOptions, notify: Callable[[str],
 
 
 def _check_folder(folder: Path) -> None:
-    """Raise InputError: a layout cannot be written there; told before anything is built."""
+    """Raise InputError: a layout cannot be written there. Called before anything is built."""
     existing = next(
         each for each in (folder, *folder.absolute().parents) if each.exists() or each.is_symlink()
     )
     if not existing.is_dir():
-        message = f"`{folder}` cannot be a folder: `{existing}` is none"
+        message = f"`{folder}` cannot be a folder: `{existing}` is not a folder"
         raise InputError(Fault("-o", "layout-folder", message, "`-o DIR` names another"))
     if not os.access(existing, os.W_OK):
-        message = f"`{folder}` cannot be written: no right to write to `{existing}`"
+        message = f"`{folder}` cannot be written: no permission to write to `{existing}`"
         raise InputError(Fault("-o", "layout-folder", message, "`-o DIR` names another"))
 
 
@@ -124,7 +125,7 @@ def _build_images(
     base_image = read_base_image(options.base_reference, store) if options.base_reference else None
     path = lock_path(plan)
     if not path.exists():
-        notify(f"writing `{LOCK_FILE}`: there was none")
+        notify(f"writing `{LOCK_FILE}`, which does not exist yet")
         lock_images(plan, options.only)
     lock = read_lock(path)
     check_lock(lock, plan, path, options.only)
@@ -151,19 +152,19 @@ def _build_images(
 
 
 def describe_smoke_test(result: SmokeTestResult) -> str:
-    """Return a proof in a line."""
+    """Return the result of a smoke test in one line."""
     if result.is_passed:
         waiting = f", {result.waiting} agents wait for others" if result.waiting else ""
         return (
-            f"proven: {result.imported} agents imported, {result.ready} ready{waiting}; healthy after "
-            f"{result.healthy_s:.2f} s, stopped in {result.stopped_s:.2f} s"
+            f"smoke test passed: {result.imported} agents imported, {result.ready} ready{waiting}; healthy "
+            f"after {result.healthy_s:.2f} s, stopped in {result.stopped_s:.2f} s"
         )
     failed = [f"`{name}`: {error}" for name, error in result.failed.items()]
-    return "no name: " + "; ".join([*failed, *result.faults])
+    return "not tagged: " + "; ".join([*failed, *result.faults])
 
 
 def check_names(plan: ImagePlan, only: tuple[str, ...]) -> None:
-    """Raise InputError: one of these is no image of the plan."""
+    """Raise InputError: one of these is not an image of the plan."""
     for name in only:
         if name not in plan.images:
             hint = suggest(name, plan.images, "images")

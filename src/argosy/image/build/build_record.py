@@ -1,10 +1,10 @@
-"""What was built last: digests, sizes read from the images, and what their proofs found."""
+"""The record of the images of a layout: digests, measured sizes, and results of their smoke tests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -19,8 +19,8 @@ RECORD_FILE: Final = "images.json"
 class BuiltImageEntry(msgspec.Struct, frozen=True):
     """One image that was built.
 
-    proof: None when it was not run, and then it has no name in the layout. layer_bytes: what each of the
-    layers takes unpacked, in their order.
+    smoke_test: None when it was not run; the image then has no name in the layout. layer_bytes: the unpacked
+    size of each layer, in the order of `layers`.
     """
 
     digest: str
@@ -33,28 +33,40 @@ class BuiltImageEntry(msgspec.Struct, frozen=True):
 
 
 class BuildRecord(msgspec.Struct, frozen=True):
-    """All images of a layout. shared_bytes: what all blobs take together, each counted once."""
+    """All images of a layout. shared_bytes: the size of all blobs together, each counted once."""
 
     images: dict[str, BuiltImageEntry] = {}
     shared_bytes: int = 0
 
 
 def read_build_record(root: Path) -> BuildRecord:
-    """Return what was built from a tree; empty when nothing was."""
+    """Return the record of the images that were built from a tree; empty when there are none."""
     return _read_record(root / LAYOUT_FOLDER)
 
 
 def _read_record(folder: Path) -> BuildRecord:
     try:
-        return msgspec.json.decode((folder / RECORD_FILE).read_bytes(), type=BuildRecord)
+        value = msgspec.json.decode((folder / RECORD_FILE).read_bytes(), type=dict[str, Any])
+        _rename_old_keys(value)
+        return msgspec.convert(value, BuildRecord)
     except (OSError, msgspec.MsgspecError):
         return BuildRecord()
+
+
+def _rename_old_keys(value: dict[str, Any]) -> None:
+    """Give the entries of older records, which have `proof` with a `way`, the current keys."""
+    images = value.get("images")
+    for entry in images.values() if isinstance(images, dict) else ():
+        if isinstance(entry, dict) and "proof" in entry:
+            result = entry["smoke_test"] = entry.pop("proof")
+            if isinstance(result, dict) and "way" in result:
+                result["method"] = result.pop("way")
 
 
 def write_build_record(
     folder: Path, built: Iterable[BuiltImage], smoke_tests: dict[str, SmokeTestResult]
 ) -> BuildRecord:
-    """Write down what a layout holds now: what was built, and what was there and was not built again."""
+    """Write the record of a layout: the images built now, and the earlier ones that were not built again."""
     entries = dict(_read_record(folder).images)
     for item in built:
         entries[item.image.name] = BuiltImageEntry(

@@ -1,4 +1,4 @@
-"""Bytecode of the fleet's own modules, kept by content: after a change only what changed is compiled."""
+"""Caches the bytecode of application modules by content: only changed modules are compiled again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from argosy.image.build.staging import temporary_folder, write_atomic
 from argosy.image.runtime.image_paths import APP_DIR
 
 _CACHE_TAG = f"cpython-{PYTHON.replace('.', '')}"
-# Reads pairs of a source and where an image has it; writes beside each source `.pyc`, or nothing.
+# Reads lines of source, target and the path inside an image; a source that does not compile gives an empty
+# target.
 _COMPILE_SCRIPT = """
 import py_compile, sys
 mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
@@ -28,7 +29,10 @@ for line in open(sys.argv[1], encoding="utf-8"):
 
 
 class BytecodeCache:
-    """Bytecode by the digest of its source and the place that it is for."""
+    """Bytecode by the digest of its source and its path in an image.
+
+    python: the command of the interpreter that compiles. tree: the unpacked packages that it belongs to.
+    """
 
     def __init__(self, cache: Path, python: list[str], tree: str) -> None:
         self.folder = cache / "bytecode"
@@ -39,7 +43,7 @@ class BytecodeCache:
     def compile_modules(self, root: Path, names: Iterable[str]) -> dict[str, Path]:
         """Return, for each module, a file with its bytecode; a module that does not compile has none.
 
-        names: of modules below `root`; an image has them below its application folder.
+        names: paths of modules below `root`, which an image has below its application folder.
         """
         keys = {name: self._key(root, name) for name in names}
         missing = [name for name, key in keys.items() if not (self.folder / key).exists()]
@@ -57,7 +61,7 @@ class BytecodeCache:
         env = {"PYTHONHOME": f"{self.tree}/usr", "PATH": os.defpath, "PYTHONHASHSEED": "0"}
         with temporary_folder(self.folder) as folder:
             lines = (f"{root / name}\t{folder / key}\t{APP_DIR}/{name}" for name, key in keys.items())
-            jobs_file = folder / "work"
+            jobs_file = folder / "jobs"
             jobs_file.write_text("\n".join(lines) + "\n")
             run_program([*self.python, "-S", "-c", _COMPILE_SCRIPT, str(jobs_file)], env=env)
             for key in keys.values():
@@ -66,6 +70,6 @@ class BytecodeCache:
 
 
 def pyc_path(name: str) -> str:
-    """Return where Python looks for the bytecode of `a/b.py`: `a/__pycache__/b.cpython-313.pyc`."""
+    """Return the path of a module's bytecode: for `a/b.py` it is `a/__pycache__/b.cpython-313.pyc`."""
     folder, _, base = name.rpartition("/")
     return f"{folder}{'/' if folder else ''}__pycache__/{base.removesuffix('.py')}.{_CACHE_TAG}.pyc"

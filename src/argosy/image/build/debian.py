@@ -1,7 +1,7 @@
-"""The base of images from Debian's packages: Python, the libraries that it loads, and nothing else.
+"""Builds the base layer from Debian packages: Python and the libraries that it loads.
 
-Packages are fetched by apt and unpacked, none is installed. Of those with libraries only what is asked for by
-some file is taken. Bytecode is made by the very Python that will read it.
+Packages are downloaded by apt and unpacked; none is installed. Of shared libraries only those are taken that
+some file needs. Bytecode is compiled by the Python of the image.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _PYTHON_PACKAGES: Final = (
     f"libpython{PYTHON}-stdlib",
 )
 _BASE_PACKAGES: Final = (*_PYTHON_PACKAGES, "ca-certificates", "libgcc-s1", "libstdc++6", "netbase", "tzdata")
-# Loaded by name at run time, or taken for granted by every wheel.
+# Loaded by name at run time, or expected by every wheel.
 _ALWAYS_INCLUDED: Final = (
     "libgcc_s.so.1",
     "libstdc++.so.6",
@@ -68,27 +68,29 @@ _EXCLUDED_STDLIB: Final = (
     "__phello__",
     "turtle.py",
 )
-_APT_HINT: Final = "`apt-get update` first; where there is no apt, `argosy image containerfile` is the way"
-_GONE_HINT: Final = "`apt-get update`; `argosy image lock` writes a new lock where versions are gone"
-# Raised when the recipe changes: what an older one made is not used.
-_RECIPE_VERSION: Final = "7"
-# What `ctypes.util.find_library` asks for the libraries that there are.
+_APT_HINT: Final = "`apt-get update` first; without apt, use `argosy image containerfile`"
+_GONE_HINT: Final = (
+    "`apt-get update`; `argosy image lock` writes a new lock when versions have been withdrawn"
+)
+# Increased when the recipe changes, so that cached layers of an older one are not used.
+_RECIPE_VERSION: Final = "8"
+# Called by `ctypes.util.find_library`.
 _LDCONFIG_SCRIPT: Final = b"""#!/usr/bin/python3
-# Tells which libraries there are, as `ldconfig -p` does: ctypes.util.find_library asks for them.
+# Lists the shared libraries like `ldconfig -p`, for ctypes.util.find_library.
 import os
 folder = "/usr/lib/x86_64-linux-gnu"
 for name in sorted(os.listdir(folder)):
     if ".so" in name:
         print(f"\\t{name} (libc6,x86-64) => {folder}/{name}")
 """
-# How compileall tells of an error of the system, in the line below the module.
+# An OSError in the output of compileall, in the line below the module.
 _COMPILEALL_OS_ERROR: Final = re.compile(r"^\w+Error: \[Errno (\d+)\]", re.MULTILINE)
-# Modules from which on it pays to compile on all processors.
+# From this count of modules on, compiling on all processors is faster.
 _PARALLEL_THRESHOLD: Final = 200
 
 
 class DebianPackage(msgspec.Struct, frozen=True, order=True):
-    """One package of Debian, as a lock has it."""
+    """One Debian package of a lock."""
 
     name: str
     version: str
@@ -97,16 +99,16 @@ class DebianPackage(msgspec.Struct, frozen=True, order=True):
 
 
 class UnpackedPackages(msgspec.Struct, frozen=True):
-    """Packages in the cache, unpacked into one tree."""
+    """Packages that are unpacked into one tree of the cache."""
 
     packages: tuple[DebianPackage, ...]
     tree: str
 
 
 def resolve_packages(names: Iterable[str]) -> tuple[DebianPackage, ...]:
-    """Return packages with all that they depend on, in the versions that apt would install.
+    """Return packages with all their dependencies, in the versions that apt would install.
 
-    Raises MissingError: there is no apt. Raises RefusedError: apt knows none of that name.
+    Raises MissingError: there is no apt. Raises RefusedError: apt knows no package of a name.
     """
     require_program("apt-get", _APT_HINT)
     command = ["apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts"]
@@ -117,11 +119,11 @@ def resolve_packages(names: Iterable[str]) -> tuple[DebianPackage, ...]:
 
 
 def read_packages(names: Iterable[str]) -> tuple[DebianPackage, ...]:
-    """Return these packages and no others, in the versions that apt would install."""
+    """Return only these packages, in the versions that apt would install."""
     return tuple(sorted(_parse_packages(run_program(["apt-cache", "show", "--no-all-versions", *names]))))
 
 
-# What only a terminal, an installer or a dialog needs.
+# Needed only by terminals, installers and dialogs.
 _EXCLUDED_PACKAGES: Final = frozenset(
     {"debconf", "cdebconf", "libnewt0.52", "libslang2", "libtextwrap1", "libdebian-installer4"}
 )
@@ -137,14 +139,14 @@ def _parse_packages(text: str) -> Iterator[DebianPackage]:
 
 
 def resolve_base_packages() -> tuple[DebianPackage, ...]:
-    """Return the packages of the base."""
+    """Return the packages of the base layer."""
     return resolve_packages(_BASE_PACKAGES)
 
 
 def fetch_packages(packages: tuple[DebianPackage, ...], cache: Path) -> UnpackedPackages:
-    """Return the packages unpacked into one tree, fetched where they are not there yet.
+    """Return packages unpacked into one tree; downloads those that the cache lacks.
 
-    Raises RefusedError: a package is not to be had in its version, or has another digest.
+    Raises RefusedError: a package is not available in its version, or has another digest.
     """
     archives = cache / "debian"
     archives.mkdir(parents=True, exist_ok=True)
@@ -159,7 +161,7 @@ def fetch_packages(packages: tuple[DebianPackage, ...], cache: Path) -> Unpacked
                 file.replace(archives / hashlib.sha256(file.read_bytes()).hexdigest())
     for package in packages:
         if not (archives / package.sha256).exists():
-            message = f"`{package.name}={package.version}` came with another digest than the lock has"
+            message = f"`{package.name}={package.version}` has another digest than in the lock"
             raise RefusedError(
                 Fault(package.name, "digest", message, "`argosy image lock` writes a new lock")
             )
@@ -168,7 +170,7 @@ def fetch_packages(packages: tuple[DebianPackage, ...], cache: Path) -> Unpacked
     if not tree.exists():
         tree.parent.mkdir(exist_ok=True)
         with staged_folder(tree) as partial, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            commands = (["dpkg-deb", "-x", str(archives / each.sha256), str(partial)] for each in packages)
+            commands = (["dpkg-deb", "-x", str(archives / item.sha256), str(partial)] for item in packages)
             list(pool.map(run_program, commands))
     return UnpackedPackages(packages, str(tree))
 
@@ -185,12 +187,12 @@ def interpreter(tree: str) -> list[str]:
 
 
 def base_cache_key(packages: tuple[DebianPackage, ...]) -> str:
-    """Return what the layer of a base depends on."""
+    """Return the cache key of a base layer."""
     return "\n".join(["base", _RECIPE_VERSION, *(package.sha256 for package in packages)])
 
 
 def base_entries(fetched: UnpackedPackages, work_folder: Path) -> Iterator[LayerEntry]:
-    """Yield the files of the base. workshop: an empty folder for what has to be made first."""
+    """Yield the files of the base layer. work_folder: an empty folder for generated files."""
     tree = Path(fetched.tree)
     stdlib = tree / "usr" / "lib" / f"python{PYTHON}"
     copied = work_folder / f"usr/lib/python{PYTHON}"
@@ -218,7 +220,7 @@ def _excluded_names(folder: str, names: list[str]) -> set[str]:
 def libraries_for(
     seeds: Iterable[Path], tree: Path, always_included: Iterable[str] = ()
 ) -> Iterator[LayerEntry]:
-    """Yield the libraries of a tree that some files need, and those that these need, with their links."""
+    """Yield the libraries of a tree that some files need, directly or indirectly, with their links."""
     found: dict[str, Path] = {}
     pending = [*always_included, *(name for seed in seeds for name in needed_libraries(seed))]
     while pending:
@@ -241,8 +243,10 @@ def libraries_for(
 
 
 def extra_libraries(folder: Path, tree: Path) -> Iterator[LayerEntry]:
-    """Yield the libraries that machine code below `folder` needs, and that the base's packages have beside
-    what the base itself loads; `libmvec.so.1` is one."""
+    """Yield libraries of the base's packages that files below `folder` need and the base layer does not have.
+
+    `libmvec.so.1` is one.
+    """
     seeds = [path for path in folder.rglob("*.so*") if path.is_file()]
     wanted = {name for seed in seeds for name in needed_libraries(seed)}
     if wanted:
@@ -258,13 +262,13 @@ def _base_binaries(tree: Path) -> list[Path]:
 
 
 def find_library(name: str, tree: Path) -> Path | None:
-    """Return where a library lies in a tree of Debian's."""
+    """Return the path of a library in a tree of unpacked packages, None when it is not there."""
     folders = ("usr/lib/x86_64-linux-gnu", "usr/lib")
     return next((tree / folder / name for folder in folders if (tree / folder / name).exists()), None)
 
 
 def _system_files(tree: Path) -> Iterator[LayerEntry]:
-    """Yield users, names, certificates, zones, and the folders that may be written."""
+    """Yield users, name service files, certificates, time zones and the writable folders."""
     for name in ("bin", "sbin", "lib", "lib64"):
         yield LayerEntry(name, "link", target=f"usr/{name}", mode=0o777)
     yield LayerEntry("etc/passwd", "file", data=(ROOT_PASSWD_LINE + USER_PASSWD_LINE).encode())
@@ -274,7 +278,7 @@ def _system_files(tree: Path) -> Iterator[LayerEntry]:
         if (tree / "etc" / name).is_file():
             yield LayerEntry(f"etc/{name}", "file", source=str(tree / "etc" / name))
     yield LayerEntry("usr/sbin/ldconfig", "file", data=_LDCONFIG_SCRIPT, mode=0o755)
-    # What an engine mounts its own over.
+    # Container engines mount their own files over these.
     for name in ("hosts", "hostname", "resolv.conf"):
         yield LayerEntry(f"etc/{name}", "file", data=b"")
     certificates = sorted((tree / "usr/share/ca-certificates").rglob("*.crt"))
@@ -287,7 +291,7 @@ def _system_files(tree: Path) -> Iterator[LayerEntry]:
 
 
 def standard_entries() -> Iterator[LayerEntry]:
-    """Yield the folders of every image: what may be written, and what an engine mounts over."""
+    """Yield the folders of every image: the writable ones, and those that an engine mounts over."""
     for path, mode, owner in (
         (STATE_DIR, 0o700, USER_ID),
         (RUNTIME_DIR, 0o700, USER_ID),
@@ -300,18 +304,18 @@ def standard_entries() -> Iterator[LayerEntry]:
 
 
 def compile_tree(python: list[str], tree: str, folder: Path) -> None:
-    """Write bytecode beside every module below `folder`, which becomes the root of an image.
+    """Write bytecode for every module below `folder`, which becomes the root of an image.
 
-    It is never checked against its source: an image does not change, and a look at each would cost time.
+    Its hashes are unchecked: files of an image do not change, and checks would slow each start.
     """
     is_large = sum(1 for _ in folder.rglob("*.py")) > _PARALLEL_THRESHOLD
     options = ["-q", "-j", "0" if is_large else "1", "--invalidation-mode", "unchecked-hash"]
     command = [*python, "-m", "compileall", *options, "-s", str(folder), "-p", "/", str(folder)]
     env = {"PYTHONHOME": f"{tree}/usr", "PATH": os.defpath, "PYTHONHASHSEED": "0", "PYTHONNOUSERSITE": "1"}
     completed = run_unchecked(command, env=env)
-    # What does not compile (a template, a test of a parser) has no bytecode; Python says so again when
-    # somebody imports it, and the proof imports everything. What could not be written is another matter.
-    if completed.returncode and (lost := _COMPILEALL_OS_ERROR.search(completed.stdout)):
-        raise OSError(int(lost[1]), os.strerror(int(lost[1])), str(folder))
+    # A module that does not compile (a template, a test of a parser) gets no bytecode and is no error here:
+    # the smoke test imports every agent. An error of writing is raised.
+    if completed.returncode and (found := _COMPILEALL_OS_ERROR.search(completed.stdout)):
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(folder))
     for path in folder.rglob("*.pyc"):
         path.write_bytes(canonicalize_pyc(path.read_bytes()))

@@ -1,8 +1,8 @@
-"""Bytecode files with the same bytes each time.
+"""Rewrites bytecode files so that equal code gives equal bytes.
 
-What Python writes depends on which texts happened to be shared or interned in the process that compiled. Here
-the same tree of values is written again: texts and bytes are shared by their value, in the order in which
-they come, and nothing is marked as interned (names are interned anyway when code is loaded).
+The bytes that Python writes depend on which strings were shared or interned in the compiling process. Here
+the same tree of values is written again: strings and bytes are shared by value, in order of appearance, and
+nothing is marked as interned (names are interned anyway when code is loaded).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 _REF_FLAG: Final = 0x80
 _HEADER_BYTES: Final = 16  # magic number, flags, hash of the source
-# Without content; of a fixed length; with a length of one byte; with a length of four.
+# Types without content; of a fixed length; with a length of one byte; with a length of four bytes.
 _NO_CONTENT: Final = b"0NFTS."
 _FIXED_LENGTH: Final = {b"i"[0]: 4, b"I"[0]: 8, b"g"[0]: 8, b"y"[0]: 16}
 _LENGTH_BYTE: Final = b"zZ"
@@ -20,15 +20,15 @@ _LENGTH_WORD: Final = b"stuaA"
 _UNINTERNED: Final = {b"Z"[0]: b"z"[0], b"A"[0]: b"a"[0], b"t"[0]: b"u"[0]}
 _SHARED: Final = frozenset(b"suaz")
 
-# A node: its type; then its bytes, or what it holds. Of code, numbers stand among the objects.
+# A type with its bytes or its child nodes. A code object has raw numbers among its children.
 MarshalNode = tuple[int, "bytes | list[MarshalNode]"]
 _RAW_NUMBER: Final = -1
 
 
 def canonicalize_pyc(data: bytes) -> bytes:
-    """Return a bytecode file (`*.pyc`) that says the same and depends on nothing else.
+    """Return the content of a bytecode file (`*.pyc`) in its canonical form.
 
-    Raises ValueError: the file has a type that is not known here.
+    Raises ValueError: the file is truncated or has an unknown type.
     """
     node = _MarshalReader(data, _HEADER_BYTES).read_node()
     return data[:_HEADER_BYTES] + bytes(_MarshalWriter().write_node(node).out)
@@ -47,7 +47,7 @@ class _MarshalReader:
         if kind == b"r"[0]:
             node = self.refs[self.read_number()]
             if node is None:
-                raise ValueError("a value within itself")
+                raise ValueError("a value contains itself")
             return node
         place = len(self.refs) if first & _REF_FLAG else None
         if place is not None:
@@ -93,7 +93,7 @@ class _MarshalReader:
     def read_bytes(self, count: int) -> bytes:
         found = self.data[self.at : self.at + count]
         if len(found) != count:
-            raise ValueError("the file is cut off")
+            raise ValueError("the file is truncated")
         self.at += count
         return found
 

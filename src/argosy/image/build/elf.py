@@ -1,4 +1,4 @@
-"""Which shared libraries a file of machine code asks for, read from the file itself."""
+"""Reads from an ELF file which shared libraries it needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DT_NEEDED, _DT_STRTAB = 1, 5
 
 
 def needed_libraries(path: Path) -> tuple[str, ...]:
-    """Return the names that a 64-bit little-endian ELF file needs, such as `libc.so.6`; none for others."""
+    """Return the libraries that a 64-bit little-endian ELF file needs, such as `libc.so.6`; else none."""
     try:
         data = path.read_bytes()
         return tuple(_needed_names(data)) if data[:6] == b"\x7fELF\x02\x01" else ()
@@ -45,7 +45,7 @@ def _needed_names(data: bytes) -> Iterator[str]:
 
 
 def _file_offset(address: int, loads: list[tuple[int, int, int]]) -> int:
-    """Return where in the file an address is loaded from."""
+    """Return the offset in the file that is loaded at an address."""
     for base, start, length in loads:
         if base <= address < base + length:
             return start + address - base

@@ -1,4 +1,4 @@
-"""Runs the programs that building an image rests on; what they said comes with their failure."""
+"""Runs external programs such as apt and pip; errors include their output."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _OUTPUT_LINES = 6
 
 
 def require_program(name: str, hint: str) -> str:
-    """Return the path of a program. Raises MissingError: it is not there."""
+    """Return the path of a program. Raises MissingError: it is not on PATH."""
     found = shutil.which(name)
     if found is None:
-        raise MissingError(Fault(name, "no-program", f"there is no program `{name}` on PATH", hint))
+        raise MissingError(Fault(name, "program-missing", f"there is no program `{name}` on PATH", hint))
     return found
 
 
 def run_unchecked(
     command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command, without a stdin, and return how it ended."""
+    """Run a command with an empty stdin and return its exit code and output."""
     return subprocess.run(
         command, cwd=cwd, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
@@ -35,9 +35,9 @@ def run_unchecked(
 def run_program(
     command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, hint: str = ""
 ) -> str:
-    """Run a command and return its output. hint: what to do when it fails.
+    """Run a command and return its output. hint: of the error when it fails.
 
-    Raises RefusedError: it failed; with its last lines. Raises OSError: it found no space on a disk.
+    Raises RefusedError: the command failed; with its last lines. Raises OSError: it failed on a full disk.
     """
     done = run_unchecked(command, cwd=cwd, env=env)
     full = os.strerror(errno.ENOSPC)

@@ -1,7 +1,8 @@
-"""Builds images as an OCI layout, without an engine: a base, a layer for each distribution, the application.
+"""Builds images as an OCI layout, without a container engine.
 
-Layers are shared by all images that have the same distribution, and made once for the same input. A layout
-has a name for an image only when the image was proven; see `proof`.
+An image has a base, a layer for each distribution, argosy, and the application. Layers are cached by their
+inputs and shared by all images with the same distribution. Only images that passed their smoke test have a
+name in the layout; see `smoke_test`.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ WriteFiles = Callable[[Path], None]
 SITE_PACKAGES: Final = f"usr/local/lib/python{PYTHON}/dist-packages"
 IMAGE_ANNOTATION: Final = "argosy.image"
 _CREATED: Final = "1970-01-01T00:00:00Z"
-# What overlay file systems and registries take without asking, with room for the other layers.
+# Wheel layers of one image: with the other layers below the limit of overlay file systems and registries.
 _MAX_LAYERS: Final = 100
 _NS_PER_SECOND: Final = 10**9
 
@@ -71,8 +72,8 @@ _NS_PER_SECOND: Final = 10**9
 class BuiltImage(msgspec.Struct, frozen=True):
     """One image that was built.
 
-    layers: from the base up. variables: of its configuration. unpacked_bytes: the sum of its files;
-    stored_bytes: of its blobs.
+    layers: from the base up. variables: of its configuration. unpacked_bytes: the size of its files;
+    stored_bytes: the size of its blobs.
     """
 
     image: Image
@@ -93,8 +94,8 @@ class BuiltImage(msgspec.Struct, frozen=True):
 class ImageBuilder:
     """Builds images of one fleet from one lock.
 
-    cache: what it may keep, and read again. given: a base in place of the lock's, whose packages then only
-    compile.
+    cache: the folder of downloads and bytecode. base_image: a base in place of the lock's, whose packages are
+    then used only to compile.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class ImageBuilder:
         self._debian_packages: UnpackedPackages | None = None
 
     def build(self, image: Image) -> BuiltImage:
-        """Build one image; raises as what fetches packages and wheels does."""
+        """Build one image; raises as `fetch_packages` and `WheelCache.fetch` do."""
         wheels = self.lock.wheels_for(image.packages)
         sbom = bill_of_materials(
             image.reference,
@@ -157,7 +158,7 @@ class ImageBuilder:
         if self.base_image is None:
             return (self.debian_base_layer(),)
         entries = tuple(base_image_entries(self.base_image))
-        key = f"fitting\n{msgspec.json.encode(entries).decode()}"
+        key = f"base image files\n{msgspec.json.encode(entries).decode()}"
         return (*self.base_image.layers, self.store.get_or_build_layer(key, lambda _: entries))
 
     def debian_base_layer(self) -> Blob:
@@ -166,7 +167,7 @@ class ImageBuilder:
         )
 
     def system_layer(self, name: str) -> Blob:
-        """Return the layer of a package of Debian: its own files, and the libraries that these need."""
+        """Return the layer of a Debian package: its own files, and the libraries that these need."""
         packages = self.lock.system[name]
         key = "\n".join(["system", name, *(package.sha256 for package in packages)])
 
@@ -186,12 +187,12 @@ class ImageBuilder:
         return self.store.get_or_build_layer(key, entries)
 
     def required_tests(self, image: Image, wheels: tuple[Wheel, ...]) -> tuple[str, ...]:
-        """Return the modules of packages' tests that something in an image asks for."""
+        """Return the modules of packages' tests that agents or wheels of an image import."""
         own = referenced_tests(image.files, lambda name: (self.root / name).read_bytes())
-        return tuple(sorted({*own, *(word for wheel in wheels for word in wheel.tests)}))
+        return tuple(sorted({*own, *(module for wheel in wheels for module in wheel.tests)}))
 
     def wheel_layers(self, wheels: tuple[Wheel, ...], tests: tuple[str, ...]) -> Iterator[Blob]:
-        """Yield a layer for each wheel; what is beyond the limit of layers shares the last one."""
+        """Yield a layer for each wheel; wheels beyond the limit of layers share the last one."""
         layer_limit = _MAX_LAYERS - (len(self.base_image.layers) if self.base_image is not None else 0)
         own_layer, shared_layer = wheels[:layer_limit], wheels[layer_limit:]
         for wheel in own_layer:
@@ -200,14 +201,14 @@ class ImageBuilder:
             yield self.wheel_layer(shared_layer, tests)
 
     def wheel_layer(self, wheels: tuple[Wheel, ...], tests: tuple[str, ...]) -> Blob:
-        """Return the layer of some wheels. tests: what an image needs of packages' tests."""
+        """Return the layer of some wheels. tests: modules of packages' tests that an image needs."""
 
         def write_files(folder: Path) -> None:
             self.wheel_cache.fetch(wheels)
             for wheel in wheels:
                 unpack_wheel(self.wheel_cache.path_of(wheel), folder, self.site_packages, tests)
 
-        key = ["wheel without unasked tests", *(wheel.sha256 for wheel in wheels), *tests]
+        key = ["wheel without unused tests", *(wheel.sha256 for wheel in wheels), *tests]
         return self.compiled_layer("\n".join(key), write_files)
 
     def argosy_layer(self) -> Blob:
@@ -215,7 +216,7 @@ class ImageBuilder:
         return self.compiled_layer(key, lambda folder: copy_argosy(folder, self.site_packages))
 
     def compiled_layer(self, key: str, write_files: WriteFiles) -> Blob:
-        """Return the layer of what `lay_out` puts below a folder, with its bytecode."""
+        """Return the layer of the files that `write_files` writes below a folder, with their bytecode."""
 
         def entries(folder: Path) -> Iterator[LayerEntry]:
             write_files(folder)
@@ -228,7 +229,7 @@ class ImageBuilder:
         )
 
     def app_layer(self, image: Image, sbom: bytes) -> Blob:
-        """Return the layer of the agents' own files, of data that they name, the fleet file, and the bill."""
+        """Return the layer of the agents' files, data files that they name, the fleet file and the SBOM."""
         files = (*image.files, *data_files(self.root, image.files))
         modules = [name for name in files if name.endswith(".py")]
         tree = self.debian_packages().tree
@@ -241,7 +242,7 @@ class ImageBuilder:
                 for name, path in compiled.items()
             ),
             LayerEntry(FLEET_FILE[1:], "file", data=self.containers.fleet_text.encode()),
-            LayerEntry("usr/share/argosy/bill.cdx.json", "file", data=sbom),
+            LayerEntry("usr/share/argosy/sbom.cdx.json", "file", data=sbom),
         ]
         digest = hashlib.sha256()
         for entry in entries:
@@ -251,7 +252,7 @@ class ImageBuilder:
     # ---- configuration
 
     def variables(self, image: Image) -> dict[str, str]:
-        """Return the variables of an image: those of its base, and argosy's, which go before."""
+        """Return the variables of an image: those of its base, overridden by argosy's."""
         services = [service for service in self.containers.services if service.image.name == image.name]
         machine_variable = {"ARGOSY_MACHINE": services[0].name} if len(services) == 1 else {}
         inherited = self.base_image.variables if self.base_image is not None else {}
@@ -303,10 +304,10 @@ class ImageBuilder:
 def write_layout(
     folder: Path, store: BlobStore, built: list[BuiltImage], tagged: list[str], tag: str
 ) -> None:
-    """Write an OCI layout of these images; blobs are links where they can be.
+    """Write an OCI layout of these images; blobs are hard links to the store where possible.
 
-    Images of another name that are there already stay; blobs that nobody refers to go. named: images that get
-    their name. The others are there by their digest alone.
+    Existing images of other names are kept; unreferenced blobs are removed. tagged: names of images that get
+    a name in the layout; the others can be found by digest only.
     """
     blobs = folder / "blobs" / "sha256"
     blobs.mkdir(parents=True, exist_ok=True)
@@ -316,7 +317,7 @@ def write_layout(
         name = {"org.opencontainers.image.ref.name": reference} if item.image.name in tagged else {}
         annotations = {IMAGE_ANNOTATION: item.image.name, **name}
         manifests.append({**item.manifest.descriptor(), "annotations": annotations})
-    before = {each.name for each in blobs.iterdir()}
+    before = {path.name for path in blobs.iterdir()}
     try:
         wanted = {name for item in manifests for name in _copy_image(item["digest"], store, blobs)}
     except OSError:
@@ -325,7 +326,7 @@ def write_layout(
     write_atomic(folder / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}
     write_atomic(folder / "index.json", _encode_json(index))
-    # Last: until the index is another one, it means what is there.
+    # Last: until the new index is written, the old one needs its blobs.
     _remove_other_blobs(wanted, blobs)
 
 
@@ -336,7 +337,7 @@ def _remove_other_blobs(names: set[str], blobs: Path) -> None:
 
 
 def _other_descriptors(folder: Path, names: set[str]) -> list[dict[str, Any]]:
-    """Return the descriptors of images that a layout has beside those of `names`."""
+    """Return the descriptors of a layout's images that are not among `names`."""
     try:
         index = msgspec.json.decode((folder / "index.json").read_bytes())
     except (OSError, msgspec.MsgspecError):
@@ -346,7 +347,7 @@ def _other_descriptors(folder: Path, names: set[str]) -> list[dict[str, Any]]:
 
 
 def _copy_image(digest: str, store: BlobStore, blobs: Path) -> set[str]:
-    """Bring an image into a layout; return the names of its blobs."""
+    """Copy the blobs of an image into a layout; return their names."""
     first = blobs / digest.removeprefix("sha256:")
     if not first.exists():
         _link_or_copy(store.path_of(digest), first)

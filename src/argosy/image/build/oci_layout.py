@@ -1,4 +1,4 @@
-"""An OCI layout of somebody else, as it is read: an index, manifests, configurations, blobs."""
+"""Reads OCI layouts of other tools: index, manifests, configurations and blobs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _INDEX_MEDIA_TYPES: Final = ("image.index.v1+json", "manifest.list.v2+json")
 
 
 class OciPlatform(msgspec.Struct, frozen=True):
-    """What an image is for."""
+    """The platform of an image."""
 
     architecture: str = "?"
     os: str = "?"
 
 
 class OciDescriptor(msgspec.Struct, frozen=True, rename="camel"):
-    """What an index or a manifest refers to."""
+    """A reference to a blob in an index or a manifest."""
 
     media_type: str
     digest: str
@@ -37,20 +37,20 @@ class OciDescriptor(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class OciIndex(msgspec.Struct, frozen=True):
-    """What is in a layout, or an image for several platforms."""
+    """The index of a layout or of a multi-platform image."""
 
     manifests: tuple[OciDescriptor, ...]
 
 
 class OciManifest(msgspec.Struct, frozen=True):
-    """One image: a configuration, and layers from the bottom up."""
+    """The manifest of an image: its configuration, and its layers from the base up."""
 
     config: OciDescriptor
     layers: tuple[OciDescriptor, ...]
 
 
 class OciProcess(msgspec.Struct, frozen=True, rename="pascal"):
-    """What a container of an image runs with."""
+    """The process settings of an image's containers."""
 
     env: tuple[str, ...] | None = None
 
@@ -72,22 +72,22 @@ class OciImageConfig(msgspec.Struct, frozen=True):
     @property
     def variables(self) -> dict[str, str]:
         entries = (self.config or OciProcess()).env or ()
-        return {name: value for name, _, value in (word.partition("=") for word in entries)}
+        return {name: value for name, _, value in (entry.partition("=") for entry in entries)}
 
 
 _Document = TypeVar("_Document", OciIndex, OciManifest, OciImageConfig)
 
 
 def read_index(folder: Path) -> OciIndex:
-    """Return what a layout has; raises OSError or msgspec.MsgspecError when it is none."""
+    """Return the index of a layout; raises OSError or msgspec.MsgspecError when it is not a layout."""
     return msgspec.json.decode((folder / "index.json").read_bytes(), type=OciIndex)
 
 
 def read_document(folder: Path, digest: str, kind: type[_Document]) -> _Document:
-    """Return what a digest refers to; raises OSError or msgspec.MsgspecError when the layout is not whole."""
+    """Return the document of a digest; raises OSError or msgspec.MsgspecError for an incomplete layout."""
     return msgspec.json.decode(blob_path(folder, digest).read_bytes(), type=kind)
 
 
 def blob_path(folder: Path, digest: str) -> Path:
-    """Return where a layout has a blob."""
+    """Return the path of a blob in a layout."""
     return folder / "blobs" / "sha256" / digest.removeprefix("sha256:")

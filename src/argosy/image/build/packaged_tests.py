@@ -1,9 +1,9 @@
-"""The tests that packages bring along: which files of a wheel serve for nothing but trying it out.
+"""Finds tests inside wheels, which are left out of images unless something imports them.
 
-A folder `tests` or `test` inside a package is left out of images where it has tests in it, by their names,
-but for the modules that something outside asks for (the package, other wheels, the agents), what these
-import from it, and the data beside them. What asks is read, never run; a text that may be the name of a
-module counts too, and one that may be a path into the folder keeps all of it.
+A folder `tests` or `test` inside a package counts when it has files named like tests. Of it are kept the
+modules that the package, other wheels or the agents import, what these import from it, and the data beside
+them. Sources are read, never run; a string that may be a module name counts as an import, and a string that
+may be a path into the folder keeps all of it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Final
 
 _TEST_FOLDERS: Final = frozenset({"test", "tests"})
 _IS_TEST: Final = re.compile(r"(test_.*|.*_tests?|conftest)\.py")
-# What a module has to have in its text to be read at all: parsing all of a large package takes seconds.
+# Only modules whose text matches are parsed: parsing all of a large package takes seconds.
 _TEST_MENTION: Final = re.compile(rb"""\.tests?\b|\btests?\.\w|\bimport\b[^\n]*\btests?\b|['"/]tests?['"/]""")
 _DOTTED_TEST: Final = re.compile(r"\w*(\.\w+)*\.tests?(\.\w+)*|tests?\.\w+(\.\w+)*")
 
 
 def unused_test_files(archive: zipfile.ZipFile, referenced: Collection[str] = ()) -> frozenset[str]:
-    """Return the files of a wheel that only its own tests are. used: modules of tests that others ask for."""
+    """Return the files of a wheel that are unused tests. referenced: modules of tests that others import."""
     folders = _test_folders(archive)
     if not folders:
         return frozenset()
@@ -31,39 +31,39 @@ def unused_test_files(archive: zipfile.ZipFile, referenced: Collection[str] = ()
 
 
 def wheel_tests(archive: zipfile.ZipFile) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Return `unneeded_files` and `used_tests` of a wheel, whose modules are read once for both."""
+    """Return the unused test files of a wheel, and the modules of other packages' tests that it imports."""
     names = archive.namelist()
     references = _references_in(names, archive.read)
     return _unused_files(archive, _test_folders(archive), references), _foreign_references(names, references)
 
 
 def referenced_tests(names: Iterable[str], read: Callable[[str], bytes]) -> tuple[str, ...]:
-    """Return the modules of other packages' tests that the sources of a tree ask for.
+    """Return the modules of other packages' tests that the sources of a tree import.
 
-    names: files, from where packages are imported from; tests among them do not ask. read: their content.
+    names: files, relative to the folder that packages are imported from; tests among them are not read.
+    read: returns the content of a file.
     """
-    listed = list(names)
-    return _foreign_references(listed, _references_in(listed, read))
+    all_names = list(names)
+    return _foreign_references(all_names, _references_in(all_names, read))
 
 
 def _references_in(names: Iterable[str], read: Callable[[str], bytes]) -> set[str]:
-    """Return what the sources ask for, those left out that are tests themselves."""
+    """Return the references to tests in the sources that are not tests themselves."""
     sources = [
         name for name in names if name.endswith(".py") and not _test_folder_of(name) and not _is_test(name)
     ]
-    return {word for name in sources for word in test_references(read(name), name)}
+    return {reference for name in sources for reference in test_references(read(name), name)}
 
 
 def _foreign_references(names: Iterable[str], references: Iterable[str]) -> tuple[str, ...]:
-    """Return the modules among what is asked for that are of none of the packages in `names`."""
+    """Return the referenced modules that belong to none of the packages in `names`."""
     tops = {name.partition("/")[0].removesuffix(".py") for name in names if name.endswith(".py")}
-    return tuple(
-        sorted(word for word in references if "/" not in word and word.partition(".")[0] not in tops)
-    )
+    modules = (reference for reference in references if "/" not in reference)
+    return tuple(sorted(module for module in modules if module.partition(".")[0] not in tops))
 
 
 def _test_folders(archive: zipfile.ZipFile) -> dict[str, set[str]]:
-    """Return the folders that have tests in them, by their names, with all their files."""
+    """Return the folders that contain files named like tests, each with all its files."""
     found: dict[str, set[str]] = {}
     for name in archive.namelist():
         if folder := _test_folder_of(name):
@@ -80,7 +80,7 @@ def _unused_files(
 def _required_files(
     archive: zipfile.ZipFile, folders: Mapping[str, set[str]], references: Iterable[str]
 ) -> set[str]:
-    """Return the files in folders of tests that are asked for, and what these ask for in turn."""
+    """Return the referenced files in folders of tests, and the files that these reference in turn."""
     kept: set[str] = set()
     pending = list(references)
     while pending:
@@ -105,16 +105,16 @@ def _required_files(
 
 
 def _is_run_on_import(name: str, path: str) -> bool:
-    """Return whether a file is run when a module, or a name in one, is imported by this path."""
+    """Return whether a file runs when a module, or a name in a module, is imported by this path."""
     module = name.removesuffix(".py").removesuffix("/__init__")
     return name.endswith(".py") and (f"{path}/".startswith(f"{module}/"))
 
 
 def test_references(data: bytes, path: str) -> Iterator[str]:
-    """Yield names of modules, and paths, in a source that may be those of tests.
+    """Yield module names and paths in a source that may refer to tests.
 
-    path: of the source, from where packages are imported from. What does not parse asks for nothing, since
-    nothing can import it.
+    path: of the source, relative to the folder that packages are imported from. A source that does not parse
+    yields nothing, since nothing can import it.
     """
     if not _test_folder_of(path) and not _TEST_MENTION.search(data):
         return
@@ -138,7 +138,7 @@ def test_references(data: bytes, path: str) -> Iterator[str]:
 
 
 def _references_in_text(text: str, package: list[str]) -> Iterator[str]:
-    """Yield what a text may mean: a module, or a path beside the source."""
+    """Yield the module, or the path beside the source, that a string literal may refer to."""
     if _DOTTED_TEST.fullmatch(text):
         yield ".".join([*package, text.lstrip(".")]) if text.startswith(".") else text
     elif text.strip("/").partition("/")[0] in _TEST_FOLDERS:
@@ -150,7 +150,7 @@ def _has_test_package(module: str) -> bool:
 
 
 def _test_folder_of(name: str) -> str:
-    """Return the outermost folder of tests that a file is in, if it is in a package at all."""
+    """Return the outermost folder of tests that contains a file of a package, empty when there is none."""
     parts = name.split("/")
     if parts[0].endswith((".data", ".dist-info")):
         return ""

@@ -1,7 +1,7 @@
-"""Runs a command in an image's own file system, without an engine: namespaces, a read-only root, its user.
+"""Runs a command in the file system of an image, without a container engine.
 
-`python -m argosy.image.build.sandbox JSON` is run by `unshare` as the first process of new namespaces; it mounts
-the layers one above the other, lets go of every privilege, and becomes the command.
+`python -m argosy.image.build.sandbox JSON` is run by `unshare` as the first process of new namespaces. It
+mounts the layers as a read-only root, drops all privileges, and executes the command as the image's user.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _DEVICES: Final = ("null", "zero", "full", "random", "urandom")
 
 
 class SandboxConfig(msgspec.Struct, frozen=True):
-    """What is run in which root.
+    """The root file system and the process of a sandbox.
 
-    layers: folders beside each other, the lowest first; a single one is taken as it is. root: an empty folder
-    to mount them at. command, variables: of the process. state: a folder for what is kept; empty: it is lost.
-    hosts: names and their addresses.
+    layers: folders with the same parent, the lowest first; a single one is mounted as it is. root: an empty
+    folder to mount them at. command, variables, folder: of the process. state: a folder for the state
+    directory; empty: a temporary one. hosts: names and addresses for `/etc/hosts`.
     """
 
     layers: tuple[str, ...]
@@ -51,11 +51,11 @@ class SandboxConfig(msgspec.Struct, frozen=True):
 
 
 def sandbox_command(config: SandboxConfig, *, is_network_isolated: bool = True) -> list[str]:
-    """Return the command that runs a cell, for as long as who runs it is there.
+    """Return the command that runs a sandbox, which ends with its parent process.
 
-    is_alone: without any network but its own loopback.
+    is_network_isolated: no network except its own loopback.
     """
-    # `--kill-child` ends the cell with `unshare`, and this ends `unshare` with a builder that was killed.
+    # `--kill-child` ends the sandbox with `unshare`, and this ends `unshare` with a killed parent.
     kill_with_parent = ["setpriv", "--pdeathsig", "KILL"]
     unshare = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
     network_options = ["--net"] if is_network_isolated else []
@@ -71,7 +71,7 @@ def sandbox_command(config: SandboxConfig, *, is_network_isolated: bool = True) 
 
 
 def main(argv: Sequence[str]) -> None:
-    """Become the command of a cell."""
+    """Execute the command of a sandbox in place of this process."""
     config = msgspec.json.decode(argv[0], type=SandboxConfig)
     _enable_loopback()
     _mount_all(config)
@@ -91,8 +91,8 @@ def _mount_all(config: SandboxConfig) -> None:
         _mount(config.layers[0], root, None, _MS_BIND)
         _mount("none", root, None, _MS_BIND | _MS_REMOUNT | _MS_RDONLY)
     else:
-        # Without an upper folder an overlay cannot be written to at all. Its options fit in a page: names
-        # are taken from the folder that all layers are in.
+        # Without an upper folder an overlay is read-only. Mount options are limited to one page, so layers
+        # are named relative to their parent folder.
         os.chdir(os.path.dirname(config.layers[0]))
         lower = ":".join(os.path.basename(layer) for layer in reversed(config.layers))
         _mount("overlay", root, "overlay", _MS_RDONLY, f"lowerdir={lower}")
@@ -108,14 +108,9 @@ def _mount_all(config: SandboxConfig) -> None:
             f"{address} {name}\n" for name, address in {"localhost": "127.0.0.1", **config.hosts}.items()
         )
     _mount(f"{root}/dev/.hosts", f"{root}/etc/hosts", None, _MS_BIND)
-    for place in (RUNTIME_DIR, TEMP_DIR, *(() if config.state else (STATE_DIR,))):
-        _mount(
-            "tmpfs",
-            f"{root}{place}",
-            "tmpfs",
-            _MS_NOSUID | _MS_NODEV,
-            f"uid={USER_ID},gid={USER_ID},mode=0700",
-        )
+    for path in (RUNTIME_DIR, TEMP_DIR, *(() if config.state else (STATE_DIR,))):
+        options = f"uid={USER_ID},gid={USER_ID},mode=0700"
+        _mount("tmpfs", f"{root}{path}", "tmpfs", _MS_NOSUID | _MS_NODEV, options)
     if config.state:
         _mount(config.state, f"{root}{STATE_DIR}", None, _MS_BIND)
 
@@ -134,7 +129,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def _enable_loopback() -> None:
-    """Switch the loopback of a new network namespace on."""
+    """Enable the loopback interface of a new network namespace."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as query:
         request = struct.pack("16sh22x", b"lo", 0)
         flags = struct.unpack("16sh22x", fcntl.ioctl(query, _SIOCGIFFLAGS, request))[1]

@@ -1,4 +1,4 @@
-"""What is in an image, as a CycloneDX bill of materials; the same image always has the same one."""
+"""The CycloneDX bill of materials of an image; equal images have equal ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UUID_NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # of URLs, 
 
 
 def bill_of_materials(image: str, packages: Iterable[DebianPackage], wheels: Iterable[Wheel]) -> bytes:
-    """Return the bill of an image as JSON: packages of Debian, wheels, and argosy itself."""
+    """Return the bill of materials of an image as JSON: Debian packages, wheels, and argosy itself."""
     components = [*map(_debian_component, packages), *map(_wheel_component, wheels), _argosy_component()]
     serial_number = uuid.uuid5(_UUID_NAMESPACE, msgspec.json.encode([image, components]).decode())
     value: dict[str, Any] = {

@@ -1,7 +1,7 @@
-"""Proves an image by running it: no network, its own user, a read-only root. Only then it gets its name.
+"""Smoke tests an image by running it without a network, as its own user, on a read-only root.
 
-Every agent is imported; then each container of the image is started alone, answers its health check, and is
-told to stop. Agents that need others elsewhere are not expected to be ready here, and are counted.
+Every agent is imported; then each container of the image is started alone, has to pass its health check, and
+is stopped. Agents that need agents of other containers cannot be ready here; they are counted.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ _LOG_LINES: Final = 8
 
 
 class SmokeTestResult(msgspec.Struct, frozen=True):
-    """What was found. way: what ran the image. imported: agents that could be loaded; failed: the others.
+    """The result of a smoke test. method: how the image was run.
 
-    ready: agents that were seen ready; waiting: those that need others elsewhere. faults: what else went
-    wrong. healthy_s: from the start to the first good answer, the longest of its containers; stopped_s:
-    from the signal to the end.
+    imported: count of agents that were imported; failed: the other agents, with their errors. ready: count of
+    agents that became ready; waiting: of agents that need agents of other containers. faults: other errors.
+    healthy_s: from the start to the first passed health check; stopped_s: from SIGTERM to the exit; both of
+    the slowest container.
     """
 
     method: str
@@ -67,7 +68,7 @@ class ImportCheckLine(msgspec.Struct):
 
 
 class ContainerRunResult(msgspec.Struct, frozen=True):
-    """How one container did."""
+    """The result of running one container."""
 
     ready: int
     waiting: int
@@ -77,12 +78,15 @@ class ContainerRunResult(msgspec.Struct, frozen=True):
 
 
 class SmokeTester:
-    """Runs images from a store. cache: where their layers are unpacked, each once."""
+    """Runs images from a store. cache: the folder below which each layer is unpacked once.
+
+    Raises MissingError: not root, or a program of util-linux is missing.
+    """
 
     def __init__(self, store: BlobStore, cache: Path, containers: ContainerPlan) -> None:
         if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "setpriv", "nsenter"))):
-            message = "an image is proven in namespaces, which needs root and `unshare` of util-linux"
-            hint = "run as root, or `--no-proof`: then no image gets a name"
+            message = "a smoke test runs in namespaces, which needs root and `unshare` of util-linux"
+            hint = "run as root, or `--no-smoke-test`, which tags no image"
             raise MissingError(Fault("", "no-namespaces", message, hint))
         self.store = store
         self.cache = cache / "unpacked"
@@ -90,7 +94,7 @@ class SmokeTester:
         self.containers = containers
 
     def test_image(self, built: BuiltImage) -> SmokeTestResult:
-        """Run one image; never raises for what the image does."""
+        """Run one image; never raises for errors of the image itself."""
         services = [each for each in self.containers.services if each.image.name == built.image.name]
         failed = self.check_imports(built)
         runs = [] if failed else [self.run_service(built, service) for service in services]
@@ -106,7 +110,7 @@ class SmokeTester:
         )
 
     def check_imports(self, built: BuiltImage) -> dict[str, str]:
-        """Return the agents that cannot be loaded inside, and why."""
+        """Return the agents that cannot be imported in the image, with their errors."""
         command = ("python3", "-m", "argosy.image.runtime.import_check", *built.image.agents)
         with self.image_command(built, command, "") as command_line:
             done = subprocess.run(
@@ -115,18 +119,16 @@ class SmokeTester:
         results = [msgspec.json.decode(line, type=ImportCheckLine) for line in done.stdout.splitlines()]
         failed = {item.agent: item.error for item in results if item.error}
         missing = set(built.image.agents) - {item.agent for item in results}
-        reason = (
-            " / ".join(done.stderr.strip().splitlines()[-2:])
-            or f"the trial ended with code {done.returncode}"
-        )
+        last_lines = " / ".join(done.stderr.strip().splitlines()[-2:])
+        reason = last_lines or f"the import check ended with code {done.returncode}"
         return failed | dict.fromkeys(sorted(missing), reason)
 
     def run_service(self, built: BuiltImage, service: ContainerService) -> ContainerRunResult:
-        """Start one container, ask for its health, and stop it."""
+        """Start one container, run its health check, and stop it."""
         waiting = self.agents_needing_others(service)
         health_command = LIVENESS_COMMAND if waiting else HEALTH_COMMAND
         with (
-            self.image_command(built, (*ENTRYPOINT, "--alone"), service.name) as command_line,
+            self.image_command(built, (*ENTRYPOINT, "--no-wait"), service.name) as command_line,
             tempfile.TemporaryFile("w+") as log,
         ):
             began = time.monotonic()
@@ -149,12 +151,12 @@ class SmokeTester:
             if fault
         ]
         if faults:
-            faults.append(f"`{service.name}` said: {' / '.join(lines[-_LOG_LINES:])}")
+            faults.append(f"last lines of `{service.name}`: {' / '.join(lines[-_LOG_LINES:])}")
         ready = {line.partition(":")[0] for line in lines if line.endswith(": ready")}
         return ContainerRunResult(len(ready), len(waiting), tuple(faults), healthy_s, stopped_s)
 
     def agents_needing_others(self, service: ContainerService) -> set[str]:
-        """Return the agents of a service that need somebody outside of it, directly or not."""
+        """Return the agents of a service that depend on agents outside of it, directly or indirectly."""
         graph = build_graph(self.containers.fleet)
         return {
             name for name in service.agents if not set(graph.with_dependencies([name])) <= set(service.agents)
@@ -163,9 +165,9 @@ class SmokeTester:
     def await_health(
         self, process: subprocess.Popen[str], health_command: tuple[str, ...], variables: dict[str, str]
     ) -> str:
-        """Ask for health inside until it is good; return what is wrong when it never was."""
+        """Run the health check in the container until it passes; return the problem when it never does."""
         deadline = time.monotonic() + _HEALTH_TIMEOUT_S
-        problem = "it never answered its health check"
+        problem = "the health check never answered"
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 return f"it ended with code {process.returncode} before it was healthy"
@@ -186,7 +188,7 @@ class SmokeTester:
         return f"not healthy after {_HEALTH_TIMEOUT_S:.0f} s: {problem}"
 
     def stop(self, process: subprocess.Popen[str], timeout_s: float) -> tuple[float, int | None]:
-        """Tell the container to stop; return how long that took, and its exit code, None when it did not."""
+        """Send SIGTERM; return the seconds until the exit, and the exit code, None after a time-out."""
         began = time.monotonic()
         for inner in children_of(process.pid):
             os.kill(inner, signal.SIGTERM)
@@ -198,8 +200,11 @@ class SmokeTester:
 
     @contextmanager
     def image_command(self, built: BuiltImage, command: tuple[str, ...], service: str) -> Iterator[list[str]]:
-        """Give the command that runs another command in the image."""
-        # An overlay takes no folder twice; of a layer that a given base has too, the upper hides the lower.
+        """Yield the command line that runs `command` in the image.
+
+        service: the container that it runs as; empty for none.
+        """
+        # An overlay takes no folder twice; of a layer that also occurs in a base image, the upper one counts.
         upper = dict.fromkeys(str(self.unpack_blob(layer)) for layer in reversed(built.layers))
         layers = tuple(reversed(upper))
         variables = {**built.variables, "ARGOSY_MACHINE": service}
@@ -209,7 +214,7 @@ class SmokeTester:
             yield sandbox_command(config)
 
     def unpack_blob(self, layer: Blob) -> Path:
-        """Return a folder with what a layer holds."""
+        """Return a folder with the unpacked content of a layer."""
         target = self.cache / layer.diff_id.removeprefix("sha256:")[:24]
         if not target.exists():
             uncompressed = io.BytesIO(decompress(self.store.path_of(layer.digest).read_bytes()))
@@ -222,17 +227,17 @@ class SmokeTester:
 def unpack_layer(archive: tarfile.TarFile, folder: Path) -> None:
     """Write the members of a layer below `folder`, with their modes and links.
 
-    Raises RefusedError: one would be written outside of it.
+    Raises RefusedError: a member would be written outside of it.
     """
-    # The argument `filter` came with 3.11.4; Debian 12 has 3.11.2.
+    # The argument `filter` is new in Python 3.11.4; Debian 12 has 3.11.2.
     archive.extraction_filter = lambda member, _: member
     archive.extractall(folder, (_reject_escape(member, str(folder)) for member in archive))
 
 
 def _reject_escape(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
-    """Return a member of a layer as it is; its links may point anywhere, but it is not written through one.
+    """Return a member of a layer unchanged. A link may point anywhere, but nothing is written through one.
 
-    Raises RefusedError: it would be written, or linked to a file, outside of the folder.
+    Raises RefusedError: the member would be written, or hard-linked to a file, outside of the folder.
     """
     linked = [member.linkname] if member.islnk() else []
     for name in (member.name, *linked):
@@ -245,7 +250,7 @@ def _reject_escape(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
 
 
 def _apply_whiteouts(folder: Path) -> None:
-    """Put what an overlay takes for deleted in place of the marks that layers have for it."""
+    """Replace the whiteout files of an OCI layer by the whiteouts of an overlay file system."""
     for path in list(folder.rglob(".wh.*")):
         path.unlink()
         if path.name == ".wh..wh..opq":
@@ -256,19 +261,19 @@ def _apply_whiteouts(folder: Path) -> None:
 
 def _stop_problem(code: int | None, took_s: float, timeout_s: float) -> str:
     if code is None:
-        return f"it had not ended {timeout_s:.0f} s after SIGTERM"
+        return f"it was still running {timeout_s:.0f} s after SIGTERM"
     return "" if code == 0 else f"it ended with code {code}, {took_s:.1f} s after SIGTERM"
 
 
 def children_of(pid: int) -> list[int]:
-    """Return the children of a process: of `unshare`, the first process of the namespaces."""
+    """Return the children of a process; of `unshare`, the first process of the namespaces."""
     try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [int(pid) for pid in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
 
 
 def nsenter_command(pid: int, command: Iterable[str]) -> list[str]:
-    """Return the command that runs another beside a process, in its namespaces and root, as its user."""
+    """Return the command that runs another in the namespaces and root of a process, as the image's user."""
     enter = ["/usr/bin/nsenter", "--target", str(pid), "--mount", "--pid", "--net", "--ipc", "--root"]
     return [*enter, f"--setuid={USER_ID}", f"--setgid={USER_ID}", *command]

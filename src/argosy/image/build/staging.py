@@ -1,7 +1,7 @@
-"""What is there whole or not at all: files and folders that are made beside their place and then moved there.
+"""Creates files and folders atomically: under a temporary name beside the target, then renamed.
 
-What is half made is locked by who makes it. A process that was killed leaves it unlocked; who comes next
-takes it away.
+The creating process holds a lock on the temporary file or folder. A killed process leaves it unlocked, and
+`remove_stale` removes it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Final
 
 _TEMPORARY_PREFIX: Final = ".new-"
-# Between its making and its lock something half made is nobody's.
+# For this long a temporary file may be unlocked: it is locked only after it was created.
 _GRACE_S: Final = 5.0
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all."""
+    """Write a file atomically; its mode is 0644."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY_PREFIX)
     with _flock(descriptor), _removing_on_error(name):
         with open(descriptor, "wb", closefd=False) as file:
@@ -35,7 +35,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 @contextmanager
 def temporary_folder(beside: Path) -> Iterator[Path]:
-    """Give an empty folder in another, for as long as the block runs."""
+    """Yield an empty folder inside `beside`, which is removed after the block."""
     name = tempfile.mkdtemp(dir=beside, prefix=_TEMPORARY_PREFIX)
     with _flock(os.open(name, os.O_RDONLY | os.O_DIRECTORY)), _removing(name):
         yield Path(name)
@@ -43,9 +43,9 @@ def temporary_folder(beside: Path) -> Iterator[Path]:
 
 @contextmanager
 def staged_folder(target: Path) -> Iterator[Path]:
-    """Give an empty folder that is `target` once the block has ended well.
+    """Yield an empty folder that is renamed to `target` when the block ends without an error.
 
-    When somebody else has made it meanwhile, theirs stays: both made the same.
+    When another process has created `target` meanwhile, that one is kept: both have the same content.
     """
     with temporary_folder(target.parent) as folder:
         folder.chmod(0o755)
@@ -59,13 +59,13 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Wait until nobody else holds a folder, and hold it."""
+    """Hold an exclusive lock on a folder during the block; waits for it."""
     with _flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY)):
         yield
 
 
 def remove_stale(folder: Path) -> None:
-    """Take away what killed processes left half made in a folder."""
+    """Remove temporary files and folders that killed processes left in a folder."""
     for path in folder.glob(f"{_TEMPORARY_PREFIX}*"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > _GRACE_S and not _is_locked(path):

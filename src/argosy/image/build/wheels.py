@@ -1,4 +1,4 @@
-"""Wheels: which are needed, where they are kept, what is in one. Nothing is compiled from sources, ever."""
+"""Resolves, caches, reads and unpacks wheels. Nothing is ever built from source."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ _MARKER_ENVIRONMENT: Final = {
 
 
 class Wheel(msgspec.Struct, frozen=True, order=True):
-    """One wheel, as a lock has it.
+    """One wheel of a lock.
 
-    needs: distributions that it asks for on the image's Python. unpacked_bytes: of the files that are laid
-    out; 0 in a lock that was written before they were counted. tests: modules of other packages' tests that
-    it imports.
+    needs: distributions that it requires on the image's Python. unpacked_bytes: of the files that are
+    installed; 0 in locks of versions that did not record it. tests: modules of other packages' tests that it
+    imports.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Wheel(msgspec.Struct, frozen=True, order=True):
 
     @property
     def requirement(self) -> str:
-        """This very wheel, as requirement files ask for it."""
+        """The line of a requirements file that installs exactly this wheel."""
         return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
 
 
@@ -83,13 +83,13 @@ class WheelCache:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def path_of(self, wheel: Wheel) -> Path:
-        """Return where a wheel is."""
+        """Return the path of a wheel."""
         return self.folder / wheel.sha256 / wheel.file
 
     def resolve(self, names: Iterable[str]) -> tuple[Wheel, ...]:
-        """Return wheels for some distributions and all that they need.
+        """Return wheels for some distributions and their dependencies.
 
-        Raises RefusedError: pip finds none that fit together; MissingError: no pip.
+        Raises RefusedError: pip finds no compatible set; MissingError: there is no pip.
         """
         requested = set(names)
         while True:
@@ -97,11 +97,11 @@ class WheelCache:
             missing = {need for wheel in wheels for need in wheel.needs} - {wheel.name for wheel in wheels}
             if not missing:
                 return self.select_required(wheels, set(names))
-            # pip reads markers with the Python that runs it, which may be an older one.
+            # pip evaluates markers for the Python that runs it, which may be an older one.
             requested |= missing
 
     def select_required(self, wheels: Iterable[Wheel], names: set[str]) -> tuple[Wheel, ...]:
-        """Return the wheels that some distributions come to."""
+        """Return the wheels of some distributions and of their dependencies."""
         by_name = {wheel.name: wheel for wheel in wheels}
         return tuple(by_name[name] for name in sorted(required_closure(names, by_name)))
 
@@ -123,7 +123,7 @@ class WheelCache:
         return read_wheel(target, digest)
 
     def fetch(self, wheels: Iterable[Wheel]) -> None:
-        """Have locked wheels in the cache. Raises RefusedError: one is not to be had with its digest."""
+        """Download locked wheels that the cache lacks. Raises RefusedError: a digest is not available."""
         missing = [wheel for wheel in wheels if not self.path_of(wheel).is_file()]
         if not missing:
             return
@@ -139,7 +139,7 @@ class WheelCache:
                 "--dest",
                 str(folder),
             ]
-            hint = "`argosy image lock` writes a new lock where versions are gone"
+            hint = "`argosy image lock` writes a new lock when versions have been withdrawn"
             run_program([*command, "-r", str(folder / "lock.txt")], hint=hint)
             for path in folder.glob("*.whl"):
                 self.store_wheel(path)
@@ -150,27 +150,28 @@ _DOTTED_NAME: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _PIP_TARGET_OPTIONS: Final = (
     *("--quiet", "--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON),
     *("--abi", f"cp{PYTHON.replace('.', '')}", "--abi", "abi3", "--abi", "none"),
-    *(word for name in _PLATFORMS for word in ("--platform", f"{name}_x86_64")),
+    *(option for name in _PLATFORMS for option in ("--platform", f"{name}_x86_64")),
 )
 
 
 def _pip_command() -> list[str]:
-    """Return the command of pip. Raises MissingError: there is none."""
+    """Return the command that runs pip. Raises MissingError: there is no pip."""
     try:
         run_program([sys.executable, "-m", "pip", "--version"])
     except RefusedError as error:
         found = shutil.which("pip")
         if found is None:
-            hint = f"`{sys.executable} -m ensurepip`"
-            raise MissingError(
-                Fault("pip", "no-program", "wheels are fetched by pip, and it is not there", hint)
-            ) from error
+            message, hint = (
+                "wheels are fetched by pip, which is not installed",
+                f"`{sys.executable} -m ensurepip`",
+            )
+            raise MissingError(Fault("pip", "program-missing", message, hint)) from error
         return [found]
     return [sys.executable, "-m", "pip"]
 
 
 def required_closure(names: Iterable[str], wheels: Mapping[str, Wheel]) -> set[str]:
-    """Return `names` and all that they need, as far as there are wheels of it."""
+    """Return `names` and all their dependencies for which there are wheels."""
     found: set[str] = set()
     pending = list(names)
     while pending:
@@ -182,26 +183,26 @@ def required_closure(names: Iterable[str], wheels: Mapping[str, Wheel]) -> set[s
 
 
 def read_wheel(path: Path, digest: str) -> Wheel:
-    """Return what a wheel says of itself."""
+    """Return the entry of a lock for a wheel file."""
     name, version = path.name.split("-")[:2]
     with zipfile.ZipFile(path) as archive:
-        place = next(item for item in archive.namelist() if item.endswith(".dist-info/METADATA"))
-        metadata = HeaderParser().parsestr(archive.read(place).decode())
-        left_out, tests = wheel_tests(archive)
+        member = next(item for item in archive.namelist() if item.endswith(".dist-info/METADATA"))
+        metadata = HeaderParser().parsestr(archive.read(member).decode())
+        unused_tests, tests = wheel_tests(archive)
         size = sum(
             item.file_size
             for item in archive.infolist()
-            if item.filename not in left_out and _install_path(item.filename, "") is not None
+            if item.filename not in unused_tests and _install_path(item.filename, "") is not None
         )
     needs = tuple(sorted(set(_required_distributions(metadata.get_all("Requires-Dist") or []))))
     return Wheel(normalize_name(name), version, path.name, digest, needs, size, tests)
 
 
 def _required_distributions(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the distributions that hold on the image's Python, without extras."""
+    """Yield the distributions that are required on the image's Python, without extras."""
     if not _has_packaging:
-        message = "markers of wheels are read by `packaging`, which is not installed"
-        raise MissingError(Fault("", "no-packaging", message, f"`{install_command('image')}`"))
+        message = "markers of wheels are evaluated by `packaging`, which is not installed"
+        raise MissingError(Fault("", "packaging-missing", message, f"`{install_command('image')}`"))
     for line in lines:
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate({**_MARKER_ENVIRONMENT, "extra": ""}):
@@ -211,11 +212,11 @@ def _required_distributions(lines: Iterable[str]) -> Iterator[str]:
 def unpack_wheel(
     path: Path, folder: Path, site: str, referenced_tests: Collection[str] | None = None
 ) -> None:
-    """Lay a wheel out below `folder` as an installer would, with its modules in `site`.
+    """Install a wheel below `folder` as an installer would, with its modules in `site`.
 
-    Commands of its entry points get a small script each; nothing of it runs.
-    used: modules of tests that others ask for; the tests that nobody asks for are left out. None: all of it.
-    Raises RefusedError, before a byte is written: a name in it leads out of its folder.
+    Each console script of its entry points becomes a small script; no code of the wheel runs.
+    referenced_tests: modules of tests that others import; unused tests are left out. None: install all files.
+    Raises RefusedError before anything is written: a member would be written outside of `folder`.
     """
     with zipfile.ZipFile(path) as archive:
         commands = _read_entry_points(archive, path.name)
@@ -240,10 +241,10 @@ def unpack_wheel(
 
 
 def _check_member_name(name: str, wheel: str) -> None:
-    """Raises RefusedError: a member's name is absolute or leads upwards."""
+    """Raise RefusedError: a member's name is absolute or has a component `..`."""
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts:
-        _reject_wheel(wheel, f"its member `{name}` leads out of the folder it is unpacked to")
+        _reject_wheel(wheel, f"its member `{name}` would be written outside of the target folder")
 
 
 def _reject_wheel(wheel: str, message: str) -> NoReturn:
@@ -252,7 +253,7 @@ def _reject_wheel(wheel: str, message: str) -> NoReturn:
 
 
 def _install_path(name: str, site: str) -> str | None:
-    """Return where a member of a wheel goes."""
+    """Return the path that a member of a wheel is installed to, None for a member that is not installed."""
     head, _, rest = name.partition("/")
     if not head.endswith(".data"):
         return posixpath.join(site, name)
@@ -262,15 +263,15 @@ def _install_path(name: str, site: str) -> str | None:
 
 
 def _read_entry_points(archive: zipfile.ZipFile, wheel: str) -> dict[str, tuple[str, str]]:
-    """Return the commands of a wheel's entry points: name to module and attribute.
+    """Return the console scripts of a wheel: name to module and attribute.
 
-    Raises RefusedError: a name is no plain file name, or what it starts is no module and attribute.
+    Raises RefusedError: a name is not a plain file name, or its target is not a module and an attribute.
     """
     found = {}
-    for place in archive.namelist():
-        if not place.endswith(".dist-info/entry_points.txt"):
+    for member in archive.namelist():
+        if not member.endswith(".dist-info/entry_points.txt"):
             continue
-        for name, target in _console_scripts(archive.read(place).decode()):
+        for name, target in _console_scripts(archive.read(member).decode()):
             module, _, attribute = target.partition("[")[0].strip().partition(":")
             if not _COMMAND_NAME.fullmatch(name) or not all(map(_DOTTED_NAME.fullmatch, (module, attribute))):
                 _reject_wheel(wheel, f"its entry point `{name} = {target}` is not `name = module:attribute`")

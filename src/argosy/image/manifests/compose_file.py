@@ -1,8 +1,8 @@
-"""A compose file of a fleet: a service for each container, waiting for what its agents need.
+"""Writes a compose file of a fleet: a service for each container, which waits for its dependencies.
 
-The fleet file that containers read is in their images: compose cannot lay a `config` into a read-only root.
-Machines become profiles, so that one file serves all of them. Values that look secret are handed through
-from where compose runs, and are in no file.
+The containers' fleet file is in their images: compose cannot mount a `config` into a read-only root. Machines
+are profiles, so that one file serves all of them. Values that look like secrets are passed from the
+environment of compose, and are not in the file.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _environment(service: ContainerService) -> dict[str, str | None]:
         "ARGOSY_HUB": IMAGE_VARIABLES["ARGOSY_HUB"],
         "ARGOSY_MACHINE": service.name,
     }
-    # Without a value compose takes that of its own environment.
+    # Without a value compose passes the value of its own environment.
     return plain | dict.fromkeys(service.secrets)
 
 
@@ -103,7 +103,7 @@ def _dependency_condition(
 ) -> dict[str, Any]:
     other = next(each for each in containers.services if each.name == service_name)
     condition: dict[str, Any] = {"condition": "service_healthy"}
-    # A service of another profile need not be there; then the container itself waits for its agents.
+    # A service of another profile may be absent; the container itself waits for its agents.
     return condition if other.machine == service.machine else {**condition, "required": False}
 
 

@@ -1,8 +1,8 @@
-"""The plan of an image as a multi-stage Containerfile, for those who build with an engine of their own.
+"""Writes the plan of an image as a multi-stage Containerfile, to build it with a container engine.
 
-The same packages, files, user and health check; not the same to the byte, since engines write times and
-installers write what they like. An image with a GPU is built from NVIDIA's images, with the architecture of
-its machine as a build argument for whatever compiles; no other image gets any of that.
+The result has the same packages, files, user and health check, but not the same bytes, since engines and
+installers write times. An image with a GPU is built from NVIDIA's images, with the architecture of its
+machine as a build argument for packages that compile; other images have none of that.
 """
 
 from __future__ import annotations
@@ -40,22 +40,20 @@ _SITE_PACKAGES: Final = "/opt/site"
 
 
 def render_containerfile(image: Image, containers: ContainerPlan, lock: ImageLock | None) -> str:
-    """Return the text for one image; the same plan always gives the same text.
+    """Return the Containerfile of one image; the same plan always gives the same text.
 
-    lock: packages are installed in its versions by their digests; without one, and for an image with a GPU,
-    whose wheels are others, by name.
+    lock: packages are installed in its versions, checked by digest. Without a lock, and for an image with a
+    GPU, which needs other wheels, packages are installed by name.
     """
-    is_locked = lock is not None and image.gpu is None
+    if lock is not None and image.gpu is None:
+        requirements = _locked_requirements(image, lock)
+    else:
+        requirements = _unlocked_requirements(image)
     lines = [
         f"# Written by `argosy image containerfile` for `{image.name}`: {', '.join(image.agents)}.",
-        "# The context is the fleet file's folder; argosy's own package is a context of its own:",
+        "# The build context is the fleet file's folder; argosy's package is a second context:",
         f"#   podman build --build-context argosy=PATH/TO/argosy -t {image.reference} -f FILE .",
-        *_build_stage(
-            image,
-            _locked_requirements(image, lock)
-            if is_locked and lock is not None
-            else _unlocked_requirements(image),
-        ),
+        *_build_stage(image, requirements),
         "",
         *_runtime_stage(image, containers),
     ]
@@ -86,15 +84,15 @@ def _build_stage(image: Image, requirements: list[str]) -> Iterator[str]:
     yield _write_instruction(requirements, "/requirements.txt")
     extra = " --break-system-packages" if image.gpu is not None else ""
     yield (
-        f"RUN python3 -m pip install --no-cache-dir --no-compile{extra}{binary}{hashed} --target {_SITE_PACKAGES} "
-        f"-r /requirements.txt"
+        f"RUN python3 -m pip install --no-cache-dir --no-compile{extra}{binary}{hashed} "
+        f"--target {_SITE_PACKAGES} -r /requirements.txt"
     )
     yield f"COPY --from=argosy / {_SITE_PACKAGES}/argosy"
     yield f"RUN python3 -m compileall -q --invalidation-mode unchecked-hash {_SITE_PACKAGES} || true"
 
 
 def _build_variables(image: Image, requirements: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield what the builds of packages read, with the architecture left to the build argument."""
+    """Yield the variables that builds of packages read, with the build argument as the architecture."""
     found: dict[str, str] = {}
     for name in requirements:
         found |= build_variables(name, image.gpu or "")
@@ -115,7 +113,8 @@ def _runtime_stage(image: Image, containers: ContainerPlan) -> Iterator[str]:
     folders = f"{STATE_DIR} {RUNTIME_DIR} {APP_DIR}"
     yield (
         f"RUN groupadd -g {USER_ID} {USER_NAME} && useradd -u {USER_ID} -g {USER_ID} -d {STATE_DIR} "
-        f"-s /usr/sbin/nologin {USER_NAME} && mkdir -p {folders} && chown {USER_ID}:{USER_ID} {STATE_DIR} {RUNTIME_DIR}"
+        f"-s /usr/sbin/nologin {USER_NAME} && mkdir -p {folders} "
+        f"&& chown {USER_ID}:{USER_ID} {STATE_DIR} {RUNTIME_DIR}"
     )
     yield f"COPY --from=build {_SITE_PACKAGES} {_SITE_PACKAGES}"
     for path in image.files:
@@ -131,13 +130,14 @@ def _runtime_stage(image: Image, containers: ContainerPlan) -> Iterator[str]:
     yield f"VOLUME {json.dumps([STATE_DIR])}"
     yield f"USER {USER_ID}:{USER_ID}"
     yield f"STOPSIGNAL {STOP_SIGNAL}"
-    yield f"HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD {json.dumps(list(HEALTH_COMMAND))}"
+    healthcheck = json.dumps(list(HEALTH_COMMAND))
+    yield f"HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD {healthcheck}"
     yield f"LABEL {AGENTS_LABEL}={json.dumps(','.join(image.agents))}"
     yield f"ENTRYPOINT {json.dumps(list(ENTRYPOINT))}"
 
 
 def _write_instruction(lines: Iterable[str], path: str) -> str:
-    """Return the instruction that writes a file; a here-document is not known to every builder."""
+    """Return the instruction that writes a file; not every builder supports here-documents."""
     quoted = " \\\n".join(f"    {shlex.quote(line)}" for line in lines)
     return f"RUN printf '%s\\n' \\\n{quoted} \\\n    > {path}"
 

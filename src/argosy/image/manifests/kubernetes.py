@@ -1,8 +1,8 @@
-"""Manifests of a fleet for Kubernetes: for each container a Deployment, a Service and a NetworkPolicy.
+"""Writes Kubernetes manifests of a fleet: for each container a Deployment, a Service and a NetworkPolicy.
 
-The container itself waits for the agents that its own need, so that a pod that starts alone, after a node
-was lost, waits as one does at the fleet's start. Values that look secret come from a Secret that a person
-makes; no file has one.
+Containers themselves wait for the agents that they need, so a single pod that is restarted, for example after
+the loss of a node, waits as it does at the start of the fleet. Values that look like secrets come from a
+Secret that the user creates; they are not in the manifests.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ MACHINE_LABEL: Final = "argosy.machine"
 
 
 def render_manifests(containers: ContainerPlan) -> str:
-    """Return the manifests, a document each; the same fleet always gives the same text."""
+    """Return the manifests as YAML documents; the same fleet always gives the same text."""
     return "".join(f"---\n{dump_document(manifest)}" for manifest in build_manifests(containers))
 
 
 def build_manifests(containers: ContainerPlan) -> list[KubernetesManifest]:
-    """Return the manifests in the order in which they are to be applied."""
+    """Return the manifests in the order in which to apply them."""
     found = [_config_map(containers)]
     for service in containers.services:
         if service.ports:
@@ -71,9 +71,9 @@ def _config_map_name(project: str) -> str:
 
 
 def _service(service: ContainerService) -> KubernetesManifest:
-    """A Service without an address of its own: its name leads to the pod, before it is ready too.
+    """Return a headless Service: its name resolves to the pod even before the pod is ready.
 
-    Agents of one fleet may talk to those that are not ready yet; whom to wait for is theirs to know.
+    Agents may connect to agents that are not ready yet; they wait only for their needs.
     """
     return {
         "apiVersion": "v1",
@@ -89,7 +89,7 @@ def _service(service: ContainerService) -> KubernetesManifest:
 
 
 def _network_policy(service: ContainerService, containers: ContainerPlan) -> KubernetesManifest:
-    """Who may reach a service, and whom it may: along the edges of its agents, and the names' server."""
+    """Return a policy that allows traffic along the needs and wants of the agents, and to DNS."""
     dns_rule = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
     callers = {each.name: each.connects_to.get(service.name, ()) for each in containers.services}
     return {
@@ -126,7 +126,7 @@ def _policy_ports(ports: tuple[int, ...]) -> list[dict[str, Any]]:
 
 def _deployment(service: ContainerService, containers: ContainerPlan) -> KubernetesManifest:
     agents = {AGENTS_LABEL: ",".join(service.agents)}
-    # A new fleet file starts the pods anew: a file that is mounted by its name is never replaced.
+    # A new digest restarts the pods: a file that is mounted by `subPath` is not updated in a running pod.
     digest = hashlib.sha256(containers.fleet_text.encode()).hexdigest()[:16]
     return {
         "apiVersion": "apps/v1",
@@ -134,7 +134,7 @@ def _deployment(service: ContainerService, containers: ContainerPlan) -> Kuberne
         "metadata": {"name": service.name, "labels": _labels(service), "annotations": agents},
         "spec": {
             "replicas": 1,
-            # Two of one agent at a time would be a fault.
+            # An agent must not run twice at the same time.
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": {_NAME_LABEL: service.name, _PART_OF_LABEL: service.image.project}},
             "template": {
@@ -243,7 +243,7 @@ def _env_variables(service: ContainerService) -> Iterator[dict[str, Any]]:
 
 
 def _resources(service: ContainerService) -> dict[str, Any]:
-    """Return requests and limits; a GPU is whole, and given to one container alone."""
+    """Return requests and limits; a GPU is assigned whole, to one container."""
     limits: dict[str, str] = {}
     requests: dict[str, str] = {}
     if service.memory_bytes is not None:

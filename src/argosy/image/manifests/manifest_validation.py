@@ -1,6 +1,6 @@
-"""What schemas of compose and Kubernetes let pass and a cluster refuses: names, quantities, probes, GPUs.
+"""Validates manifests beyond the schemas of compose and Kubernetes: names, quantities, probes, GPUs, secrets.
 
-Each check says what is wrong as a fault; `argosy compose` and `argosy k8s` print nothing that has one.
+Each check returns faults; `argosy compose` and `argosy k8s` do not print a manifest that has one.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _GPU_RESOURCE: Final = "nvidia.com/gpu"
 
 
 def check_compose(value: Mapping[str, Any]) -> list[Fault]:
-    """Return what is wrong with a compose file."""
+    """Return the faults of a compose file."""
     services: Mapping[str, Mapping[str, Any]] = value["services"]
     faults = [fault for name, service in services.items() for fault in _check_service(name, service, value)]
     dependencies = {
         name: tuple(need for need in service.get("depends_on", ()) if need in services)
         for name, service in services.items()
     }
-    for ring in (members for members in strongly_connected_components(dependencies) if len(members) > 1):
-        faults.append(Fault(ring[0], "cycle", f"services wait for each other: {', '.join(ring)}"))
+    for cycle in (members for members in strongly_connected_components(dependencies) if len(members) > 1):
+        faults.append(Fault(cycle[0], "cycle", f"services wait for each other: {', '.join(cycle)}"))
     return faults
 
 
@@ -47,27 +47,30 @@ def _check_service(name: str, service: Mapping[str, Any], value: Mapping[str, An
         yield Fault(name, "healthcheck", "the service has no healthcheck of its own")
     for dependency, condition in service.get("depends_on", {}).items():
         if dependency not in value["services"]:
-            yield Fault(name, "unknown-service", f"waits for `{dependency}`, which is no service of the file")
+            yield Fault(
+                name, "unknown-service", f"waits for `{dependency}`, which is not a service of the file"
+            )
         elif condition.get("condition") != "service_healthy":
-            yield Fault(name, "gate", f"waits for `{dependency}` without `service_healthy`")
+            message = f"waits for `{dependency}` without `service_healthy`"
+            yield Fault(name, "dependency-condition", message)
     for kind in ("networks", "volumes"):
         for item in service.get(kind, ()):
             source = item["source"] if isinstance(item, dict) else item
             if source not in value.get(kind, {}):
-                yield Fault(name, "unknown-name", f"`{source}` is not among the file's {kind}")
+                yield Fault(name, "unknown-name", f"`{source}` is not among the {kind} of the file")
     for key, text in service.get("environment", {}).items():
         yield from _check_variable(name, key, text)
 
 
 def check_manifests(manifests: Iterable[Mapping[str, Any]]) -> list[Fault]:
-    """Return what is wrong with manifests of Kubernetes."""
+    """Return the faults of Kubernetes manifests."""
     found = list(manifests)
     faults = [fault for manifest in found for fault in _check_manifest(manifest)]
     seen: set[tuple[str, str]] = set()
     for manifest in found:
         key = (manifest["kind"], manifest["metadata"]["name"])
         if key in seen:
-            faults.append(Fault(key[1], "name-twice", f"there are two objects {key[0]} `{key[1]}`"))
+            faults.append(Fault(key[1], "duplicate-name", f"there are two objects {key[0]} `{key[1]}`"))
         seen.add(key)
     return faults
 
@@ -78,9 +81,8 @@ def _check_manifest(manifest: Mapping[str, Any]) -> Iterator[Fault]:
     yield from _check_name(where, name, _SERVICE_NAME if kind == "Service" else _DNS_SUBDOMAIN)
     for key, text in manifest["metadata"].get("labels", {}).items():
         if not _LABEL_VALUE.fullmatch(text):
-            yield Fault(
-                where, "label", f"label `{key}` is `{text}`, expected at most 63 letters, digits, `-_.`"
-            )
+            message = f"label `{key}` is `{text}`, expected at most 63 letters, digits, `-_.`"
+            yield Fault(where, "label", message)
     if kind == "Deployment":
         for container in manifest["spec"]["template"]["spec"]["containers"]:
             yield from _check_container(where, container)
@@ -100,7 +102,8 @@ def _check_container(where: str, container: Mapping[str, Any]) -> Iterator[Fault
     for kind, amounts in container.get("resources", {}).items():
         for resource, amount in amounts.items():
             if not _QUANTITY.fullmatch(str(amount)):
-                yield Fault(where, "quantity", f"{kind}: `{resource}: {amount}` is no quantity such as 512Mi")
+                message = f"{kind}: `{resource}: {amount}` is not a quantity such as 512Mi"
+                yield Fault(where, "quantity", message)
             elif resource == _GPU_RESOURCE and not str(amount).isdigit():
                 yield Fault(where, "gpu", f"{kind}: `{resource}: {amount}`, expected whole GPUs")
     for variable in container.get("env", ()):
@@ -109,12 +112,13 @@ def _check_container(where: str, container: Mapping[str, Any]) -> Iterator[Fault
 
 def _check_name(where: str, name: str, pattern: re.Pattern[str]) -> Iterator[Fault]:
     if not pattern.fullmatch(name):
-        yield Fault(where, "name", f"`{name}` is no DNS name: lower case, digits and `-`, at most 63")
+        message = f"`{name}` is not a DNS name, expected at most 63 lower-case letters, digits and `-`"
+        yield Fault(where, "name", message)
 
 
 def _check_image(where: str, reference: str) -> Iterator[Fault]:
     if not _IMAGE.fullmatch(reference):
-        yield Fault(where, "image", f"`{reference}` is no reference of an image")
+        yield Fault(where, "image", f"`{reference}` is not an image reference")
 
 
 def _check_variable(where: str, name: str, value: object) -> Iterator[Fault]:

@@ -1,7 +1,7 @@
-"""What each agent is made of: its files, the packages that these import, and where.
+"""The files of each agent, the packages that they import, and where.
 
-A script that does not parse still wants its packages: its lines are read for imports, and the agent is told
-as unread, since lines are no proof.
+A script that does not parse is scanned for import lines, and the agent is reported as unread, since such a
+scan may miss imports.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from argosy.source.sys_path import PathAdditions
 
 
 class PackageUse(msgspec.Struct, frozen=True, order=True):
-    """One import of a package from outside.
+    """One import of an external package.
 
-    module: the dotted name. path, line: where, relative to the fleet file's folder. when: under which
-    circumstances it runs; empty: whenever the agent starts. way: the `path:line` of each import that leads
+    module: the dotted name. path, line: where, relative to the fleet file's folder. conditions: when the
+    import runs; empty: on every start of the agent. import_chain: the `path:line` of each import that leads
     to the file.
     """
 
@@ -42,10 +42,10 @@ class PackageUse(msgspec.Struct, frozen=True, order=True):
 
 
 class AgentImports(msgspec.Struct, frozen=True):
-    """What one agent is made of.
+    """The files and imports of one agent.
 
-    files: paths relative to the fleet file's folder, its own first. uses: one for each module and file.
-    unread: why what it imports is known in part only; empty when all was read.
+    files: paths relative to the fleet file's folder, the entry file first. uses: one for each module and
+    file. unread: why only a part of its imports is known; empty when all files were read.
     """
 
     agent: str
@@ -55,9 +55,10 @@ class AgentImports(msgspec.Struct, frozen=True):
 
 
 def find_agent_imports(fleet: Fleet, variables: Mapping[str, str] | None = None) -> dict[str, AgentImports]:
-    """Return what each agent of the fleet is made of, by name.
+    """Return the files and imports of each agent, by name.
 
-    variables: what an image gives its agents (PYTHONPATH matters). Never raises: what cannot be read is told.
+    variables: of the environment that an image sets (PYTHONPATH matters). Never raises for unreadable files:
+    see `AgentImports.unread`.
     """
     root = os.path.dirname(fleet.path)
     reader = _OutlineReader()
@@ -69,7 +70,7 @@ def find_agent_imports(fleet: Fleet, variables: Mapping[str, str] | None = None)
 
 
 class _OutlineReader:
-    """Reads files; one that does not parse is read by its lines, and remembered."""
+    """Reads the imports of files; scans the lines of a file that does not parse, and records it."""
 
     def __init__(self) -> None:
         self.unparsed: dict[str, Unparsed] = {}
@@ -116,7 +117,7 @@ def _imports_of_agent(
 
 
 def _import_of_installed_class(agent: AgentSpec, fleet: Fleet) -> tuple[PackageUse, ...]:
-    """Return the module of a class that is not in the tree: the fleet file itself is who imports it."""
+    """Return the module of a class that is not in the tree, as imported by the fleet file."""
     if agent.kind != "class":
         return ()
     place = fleet.locations.get(f"agents.{agent.name}.run", agent.where)
@@ -126,11 +127,11 @@ def _import_of_installed_class(agent: AgentSpec, fleet: Fleet) -> tuple[PackageU
 
 def _unread_reason(agent: AgentSpec, sources: AgentSources, reader: _OutlineReader, root: str) -> str:
     if agent.kind == "command" and sources.import_graph is None:
-        return f"runs the command `{agent.run[0] if agent.run else ''}`, which is no script of Python"
+        return f"runs the command `{agent.run[0] if agent.run else ''}`, which is not a Python script"
     if sources.import_graph is None:
-        return f"`{agent.run}` is of an installed package" if agent.kind == "class" else "there is no script"
+        return f"`{agent.run}` is in an installed package" if agent.kind == "class" else "there is no script"
     if agent.kind != "class" and not _is_below(sources.import_graph.entry.path, root):
-        return f"`{sources.import_graph.entry.path}` is outside of the fleet file's folder, and in no image"
+        return f"`{sources.import_graph.entry.path}` is outside the fleet file's folder, so it is in no image"
     if agent.kind != "class" and not os.path.isfile(sources.import_graph.entry.path):
         return f"there is no script `{_relative(sources.import_graph.entry.path, root)}`"
     failed = [reader.unparsed[path] for path in sources.import_graph.nodes if path in reader.unparsed]
@@ -143,10 +144,10 @@ def _unread_reason(agent: AgentSpec, sources: AgentSources, reader: _OutlineRead
     return f"{place}: {stage}{first.message}{more}"
 
 
-def _package_uses(closure: ImportGraph, root: str) -> tuple[PackageUse, ...]:
-    """Return the surest import of each module in each file."""
+def _package_uses(import_graph: ImportGraph, root: str) -> tuple[PackageUse, ...]:
+    """Return the most certain import of each module in each file."""
     most_certain: dict[tuple[str, str], ExternalImport] = {}
-    for item in closure.external_imports:
+    for item in import_graph.external_imports:
         key = (item.statement.module, item.node.path)
         known = most_certain.get(key)
         if known is None or (item.certainty, item.statement.line) < (known.certainty, known.statement.line):
@@ -175,7 +176,7 @@ def _import_conditions(item: ExternalImport) -> Iterator[str]:
         conditions.add(ImportCondition.LAZY)
     if item.node.certainty is LoadCertainty.GUARDED:
         conditions.add(ImportCondition.GUARDED)
-    yield from sorted(str(word) for word in conditions)
+    yield from sorted(str(condition) for condition in conditions)
 
 
 def _is_below(path: str, root: str) -> bool:

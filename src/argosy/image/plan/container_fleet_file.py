@@ -1,7 +1,7 @@
-"""The fleet file that containers read: the same agents, each service a machine of its own.
+"""The fleet file that containers read: the same agents, with each service as a machine.
 
-With it every address of the environment `container` is the name of a service. What is of one host alone is
-left out: interpreters, files of variables, and values that look secret, which come from outside.
+In its environment `container` every machine's address is the name of its service. Settings of one host are
+left out: interpreters, env files, and values that look like secrets, which come from outside.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DEFAULT_SPEC: Final = AgentSpec(name="", where="", run="", kind="script", ready
 
 
 def may_be_secret(name: str, value: str) -> bool:
-    """Return whether a variable's value may be a secret: by its name, or a password in a URL."""
+    """Return whether a variable's value may be a secret: by its name, or by a password in a URL."""
     return is_secret_name(name) or redact_text(value) != value
 
 
@@ -31,7 +31,7 @@ def render_container_fleet(
 ) -> str:
     """Return the text of the fleet file for the containers of a fleet.
 
-    service_of: agent to the service that runs it. apart: needs, as (agent, need), that no start can wait for.
+    service_of: agent to the service that runs it. unwaited: needs, as (agent, need), written as wants.
     """
     services = dict.fromkeys(service_of.values())
     addresses: dict[str, str] = {name: name for name in services}
@@ -54,7 +54,7 @@ def render_container_fleet(
 
 
 def _other_addresses(fleet: Fleet, services: Mapping[str, object]) -> dict[str, str]:
-    """Return the addresses of what is no machine of the fleet: data bases, brokers."""
+    """Return the addresses of hosts that are not machines of the fleet, such as databases and brokers."""
     if ENVIRONMENT not in environment_names(fleet) or not fleet.environments:
         return {}
     found = fleet.environments[ENVIRONMENT]
@@ -93,7 +93,7 @@ def _need_value(need: Need) -> str | dict[str, str]:
 
 
 def _probe_keys(probe: Probe | Liveness) -> dict[str, Any]:
-    """Return the keys of a probe that differ from what they are without being written."""
+    """Return the keys of a probe whose values are not the defaults."""
     defaults = msgspec.to_builtins(type(probe)())
     return {
         key: value

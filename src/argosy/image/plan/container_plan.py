@@ -1,4 +1,4 @@
-"""The containers of a fleet as data, before compose or Kubernetes put them into their own words."""
+"""The containers of a fleet as data, from which compose files and Kubernetes manifests are written."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from argosy.image.plan.grouping import process_leader, slug, unique_name
 from argosy.image.plan.image_plan import Image, ImagePlan
 from argosy.image.plan.stages import stage_groups
 
-# What a container adds to its agents' own time to end.
+# Added by a container to the stop time-outs of its agents.
 _STOP_MARGIN_S = 5.0
 _Number = TypeVar("_Number", int, float)
 
 
 class ContainerService(msgspec.Struct, frozen=True):
-    """One container that runs for as long as the fleet does.
+    """One long-running container.
 
-    depends: services that hold what its agents need. talks_to: services, each with the ports of those agents
-    that its own need or want. ports: what its agents listen on. secrets: variables whose values come from
-    outside. env_files: as the fleet file names them. start_s: the longest time until it is ready, that of
-    what it needs included; stop_s: until all its agents have ended. has_gpu: one of its agents needs the
-    image's.
+    depends_on: services with agents that its agents need. connects_to: services, each with the ports of the
+    agents that its own agents need or want. ports: on which its agents listen. secrets: variables whose
+    values come from outside. env_files: as in the fleet file. start_s: the longest time until it is ready,
+    including its dependencies; stop_s: until all its agents have stopped. has_gpu: one of its agents needs
+    the GPU of the image.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ContainerService(msgspec.Struct, frozen=True):
 
 
 class ContainerPlan(msgspec.Struct, frozen=True):
-    """All services of a fleet in the order of their needs, and the fleet file that they read."""
+    """All services of a fleet, dependencies first, and the text of the fleet file that they read."""
 
     fleet: Fleet
     services: tuple[ContainerService, ...]
@@ -65,8 +65,8 @@ class ContainerPlan(msgspec.Struct, frozen=True):
 def plan_containers(plan: ImagePlan) -> ContainerPlan:
     """Return the containers of a planned fleet.
 
-    Raises RefusedError: a secret is written where it would get into a file, or the file of the containers
-    would not load.
+    Raises RefusedError: an argument looks like a secret, which would be written to a file, or the fleet file
+    of the containers would not load.
     """
     _reject_secrets(plan.fleet)
     fleet = plan.fleet
@@ -90,7 +90,7 @@ def plan_containers(plan: ImagePlan) -> ContainerPlan:
 
 
 def _unwaited_needs(fleet: Fleet, leaders: Mapping[str, str]) -> frozenset[tuple[str, str]]:
-    """Return the needs between processes that need each other once their cells are whole."""
+    """Return the needs, as (agent, need), between processes that need each other because of their cells."""
     units = dict.fromkeys(leaders.values())
     needs = {unit: tuple(_unit_needs(fleet, leaders, unit)) for unit in units}
     cycles = [set(members) for members in strongly_connected_components(needs) if len(members) > 1]
@@ -98,8 +98,8 @@ def _unwaited_needs(fleet: Fleet, leaders: Mapping[str, str]) -> frozenset[tuple
         (agent.name, need.agent)
         for agent in fleet.agents.values()
         for need in agent.needs
-        for ring in cycles
-        if {leaders[agent.name], leaders[need.agent]} <= ring and leaders[agent.name] != leaders[need.agent]
+        for cycle in cycles
+        if {leaders[agent.name], leaders[need.agent]} <= cycle and leaders[agent.name] != leaders[need.agent]
     )
 
 
@@ -130,9 +130,9 @@ def _plan_stages(
 
 
 def _service_names(plan: ImagePlan, stages: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return the image's name for each, with a number where an image has several services.
+    """Return for each service the name of its image, with a number when an image has several services.
 
-    With a container for each agent: the agent's own name, or that of its cell.
+    With `containers: agent` in the fleet file: the name of the agent or of its cell.
     """
     if plan.fleet.containers == "agent":
         taken: set[str] = set()
@@ -140,9 +140,9 @@ def _service_names(plan: ImagePlan, stages: Iterable[tuple[str, ...]]) -> list[s
         return [unique_name(slug(leader.cell or leader.name), taken) for leader in leaders]
     images = [plan.image_of(stage[0]).name for stage in stages]
     names: list[str] = []
-    for at, image in enumerate(images):
-        is_alone = images.count(image) == 1
-        names.append(image if is_alone else f"{image}-{images[: at + 1].count(image)}")
+    for index, image in enumerate(images):
+        is_single = images.count(image) == 1
+        names.append(image if is_single else f"{image}-{images[: index + 1].count(image)}")
     return names
 
 
@@ -198,7 +198,7 @@ def _connections(
 
 
 def _start_timeouts(fleet: Fleet) -> dict[str, float]:
-    """Return, for each agent, the sum of the start time-outs on its longest chain of needs."""
+    """Return for each agent the sum of the start time-outs on its longest chain of needs."""
     needs = {agent.name: tuple(need.agent for need in agent.needs) for agent in fleet.agents.values()}
     found: dict[str, float] = {}
     for members in strongly_connected_components(needs):
@@ -209,7 +209,7 @@ def _start_timeouts(fleet: Fleet) -> dict[str, float]:
 
 
 def _stop_timeout(agents: Iterable[AgentSpec]) -> float:
-    """Return the longest time that an ordered stop may take: along the longest chain of needs inside."""
+    """Return the longest time of an ordered stop: along the longest chain of needs among `agents`."""
     inside = {agent.name: agent for agent in agents}
     needs = {
         name: tuple(need.agent for need in agent.needs if need.agent in inside)
@@ -224,7 +224,7 @@ def _stop_timeout(agents: Iterable[AgentSpec]) -> float:
 
 
 def _sum_if_all(values: list[_Number | None]) -> _Number | None:
-    """Return the sum where every agent states its share; a limit for some would be none for the others."""
+    """Return the sum when every agent has a limit; a limit from some would be too low for all."""
     known = [value for value in values if value is not None]
     return sum(known[1:], known[0]) if known and len(known) == len(values) else None
 
@@ -236,11 +236,10 @@ def _reject_secrets(fleet: Fleet) -> None:
         if redact_text(arguments) != arguments:
             where = fleet.locations.get(f"agents.{agent.name}.args", agent.where)
             message = (
-                f"the arguments of `{agent.name}` hold what looks like a secret; files for containers may not"
+                f"an argument of `{agent.name}` looks like a secret, and would be in files of containers"
             )
-            faults.append(
-                Fault(where, "secret", message, "hand it over as a variable (`env:` or `env_file:`)")
-            )
+            hint = "pass it as a variable (`env:` or `env_file:`)"
+            faults.append(Fault(where, "secret", message, hint))
     if faults:
         raise RefusedError(*faults)
 

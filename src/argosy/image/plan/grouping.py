@@ -1,4 +1,4 @@
-"""Which agents share an image: as the fleet file groups them, else by what they drag in.
+"""Which agents share an image: by the groups of the fleet file, else by their heavy packages.
 
 The members of a cell are one process, so they are in one image.
 """
@@ -18,7 +18,7 @@ _PACKAGES_IN_NAME = 2
 
 
 class ImageGroup(msgspec.Struct, frozen=True):
-    """Agents of one machine that share an image. name: fit for images, services and host names."""
+    """Agents of one machine that share an image. name: valid for images, services and host names."""
 
     name: str
     machine: str | None
@@ -28,7 +28,7 @@ class ImageGroup(msgspec.Struct, frozen=True):
 def group_agents(fleet: Fleet, packages: Mapping[str, Iterable[str]]) -> tuple[ImageGroup, ...]:
     """Return the images of a fleet; every agent is in exactly one.
 
-    packages: the distributions of each agent; they group those that the file puts in no group.
+    packages: the distributions of each agent, by which agents without a `group` are grouped.
     """
     profiles = {
         agent.name: agent.group or _package_profile(packages.get(agent.name, ()))
@@ -38,7 +38,7 @@ def group_agents(fleet: Fleet, packages: Mapping[str, Iterable[str]]) -> tuple[I
 
 
 def propose_groups(fleet: Fleet, packages: Mapping[str, Iterable[str]]) -> tuple[ImageGroup, ...]:
-    """Return the groups that what is imported would make: one for each machine and set of heavy packages."""
+    """Return groups by imports alone: one for each machine and set of heavy packages."""
     return _build_groups(
         fleet,
         {agent.name: _package_profile(packages.get(agent.name, ())) for agent in _process_leaders(fleet)},
@@ -52,7 +52,7 @@ def slug(text: str) -> str:
 
 
 def _process_leaders(fleet: Fleet) -> list[AgentSpec]:
-    """Return the agents that decide where they go: of a cell its first."""
+    """Return the agents whose groups count: every agent without a cell, and the first of each cell."""
     return [agent for agent in fleet.agents.values() if process_leader(agent, fleet) == agent.name]
 
 
@@ -68,7 +68,7 @@ def process_leader(agent: AgentSpec, fleet: Fleet) -> str:
 
 
 def _package_profile(packages: Iterable[str]) -> str:
-    """Return what an agent drags in, in words: the first heavy packages, or `light`."""
+    """Return a name for an agent's heavy packages: the first two and a count of the others, or `light`."""
     heavy = sorted(HEAVY_PACKAGES & set(packages))
     suffix = f"-and-{len(heavy) - _PACKAGES_IN_NAME}" if len(heavy) > _PACKAGES_IN_NAME else ""
     return "-".join(heavy[:_PACKAGES_IN_NAME]) + suffix if heavy else LIGHT_PROFILE
@@ -77,7 +77,7 @@ def _package_profile(packages: Iterable[str]) -> str:
 def _build_groups(
     fleet: Fleet, profiles: Mapping[str, str], file_groups: Iterable[str] = ()
 ) -> tuple[ImageGroup, ...]:
-    """Return a group for each machine and word; the machine is in the name where the word is on several."""
+    """Return a group for each machine and profile; a profile on several machines has theirs in its name."""
     members: dict[tuple[str | None, str], list[str]] = {}
     for agent in fleet.agents.values():
         key = (agent.machine, profiles[process_leader(agent, fleet)])
@@ -96,7 +96,7 @@ def _build_groups(
 
 
 def unique_name(name: str, taken: set[str]) -> str:
-    """Return `name`, with a number where it is taken; from then on it is."""
+    """Return `name`, with a number when it is in `taken`, and add it to `taken`."""
     found, number = name, 2
     while found in taken:
         found, number = f"{name}-{number}", number + 1

@@ -1,13 +1,13 @@
-"""The lock of a fleet's images: every package of Debian and every wheel, with version and digest.
+"""The lock of a fleet's images: every Debian package and every wheel, with version and digest.
 
-It stands beside the fleet file and belongs into version control. The same lock gives the same images, in any
-folder and on any day. No registry's name is in it.
+The file is beside the fleet file and belongs in version control. The same lock gives the same images, in any
+folder and on any day. It names no package index.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -22,10 +22,10 @@ _LOCK_VERSION: Final = "image-lock/1"
 
 
 class ImageLock(msgspec.Struct, frozen=True):
-    """What images are made of.
+    """The packages that images are built from.
 
-    asked: the distributions that agents import, from which the rest follows. base: of Debian, in every
-    image. system: for each library of the plan, its packages.
+    requested: distributions that agents import; the other wheels are their dependencies. base: Debian
+    packages of every image. system: for each system library of the plan, its Debian packages.
     """
 
     argosy: str
@@ -36,21 +36,21 @@ class ImageLock(msgspec.Struct, frozen=True):
     wheels: tuple[Wheel, ...]
 
     def wheels_for(self, packages: tuple[str, ...]) -> tuple[Wheel, ...]:
-        """Return the wheels of an image, in the order of their names."""
+        """Return the wheels of an image with `packages`, sorted by name."""
         by_name = {wheel.name: wheel for wheel in self.wheels}
         names = required_closure({*packages, *runtime_packages()}, by_name)
         return tuple(by_name[name] for name in sorted(names))
 
 
 def requested_packages(plan: ImagePlan, only: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return the distributions that images hold, without argosy. only: these images; empty for all."""
+    """Return the distributions that images contain, without argosy. only: these images; empty for all."""
     images = [image for image in plan.images.values() if not only or image.name in only]
     found = {name for image in images for name in image.packages} - {RUNTIME_PACKAGE}
     return tuple(sorted(found | set(runtime_packages())))
 
 
 def resolve_lock(plan: ImagePlan, cache: Path, only: tuple[str, ...] = ()) -> ImageLock:
-    """Ask apt and pip for what the images need; raises as they do."""
+    """Resolve the packages of the images with apt and pip; raises as `resolve_packages` and `WheelCache`."""
     requested = requested_packages(plan, only)
     images = [image for image in plan.images.values() if not only or image.name in only]
     libraries = sorted({name for image in images for name in image.system})
@@ -65,7 +65,7 @@ def resolve_lock(plan: ImagePlan, cache: Path, only: tuple[str, ...] = ()) -> Im
 
 
 def write_lock(lock: ImageLock, path: Path) -> None:
-    """Write a lock so that a change of one package is a change of one line."""
+    """Write a lock with one line for each package, so that diffs stay small."""
     value = msgspec.to_builtins(lock)
     line_keys = {"base", "wheels"}
     parts = []
@@ -79,14 +79,15 @@ def write_lock(lock: ImageLock, path: Path) -> None:
 
 
 def read_lock(path: Path) -> ImageLock:
-    """Return the lock in a file. Raises InputError: there is none, or it is no lock."""
+    """Return the lock in a file. Raises InputError: there is no such file, or it is not a lock."""
     hint = "`argosy image lock` writes one"
     try:
-        lock = msgspec.json.decode(path.read_bytes(), type=ImageLock)
+        value = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        lock = msgspec.convert(_with_current_keys(value), ImageLock)
     except FileNotFoundError as error:
         raise InputError(Fault(str(path), "no-lock", f"there is no lock `{path}`", hint)) from error
     except msgspec.MsgspecError as error:
-        raise InputError(Fault(str(path), "lock", f"no lock of images: {error}", hint)) from error
+        raise InputError(Fault(str(path), "lock", f"not a lock of images: {error}", hint)) from error
     if lock.argosy != _LOCK_VERSION or lock.python != PYTHON:
         found = f"{lock.argosy} for Python {lock.python}"
         message = f"found {found}, expected {_LOCK_VERSION} for Python {PYTHON}"
@@ -94,12 +95,17 @@ def read_lock(path: Path) -> ImageLock:
     return lock
 
 
+def _with_current_keys(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a lock's keys under their current names; older locks call `requested` `asked`."""
+    return {"requested" if key == "asked" else key: item for key, item in value.items()}
+
+
 def check_lock(lock: ImageLock, plan: ImagePlan, path: Path, only: tuple[str, ...] = ()) -> None:
-    """Raise InputError: agents import what the lock does not have."""
+    """Raise InputError: agents import packages that are not in the lock."""
     locked = {wheel.name for wheel in lock.wheels}
     missing = [name for name in requested_packages(plan, only) if name not in locked]
     images = [image for image in plan.images.values() if not only or image.name in only]
     missing += sorted({name for image in images for name in image.system} - lock.system.keys())
     if missing:
         message = f"the lock lacks {', '.join(f'`{name}`' for name in missing)}"
-        raise InputError(Fault(str(path), "lock-old", message, "`argosy image lock` writes it anew"))
+        raise InputError(Fault(str(path), "lock-outdated", message, "`argosy image lock` updates it"))

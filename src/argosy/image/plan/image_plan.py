@@ -1,7 +1,7 @@
-"""The plan of a fleet's images: which agents, which packages, who drags each in, and what nobody needs.
+"""The plan of a fleet's images: their agents and packages, which import pulls each in, and unused packages.
 
-Read from the sources alone: nothing is imported, no lock and no network is needed. What only a person can
-tell is a question and goes into no image.
+It is read from the sources alone: nothing is imported, and neither a lock nor a network is needed. A module
+whose package is not known is reported as ambiguous and is in no image.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RUNTIME_PACKAGE = "argosy"
 
 
 class PulledInPackage(msgspec.Struct, frozen=True):
-    """One agent that imports a package. how: who says that the module is the package's."""
+    """One agent that imports a package. source: what says that the module belongs to the package."""
 
     agent: str
     package: str
@@ -44,9 +44,9 @@ class PulledInPackage(msgspec.Struct, frozen=True):
 class Image(msgspec.Struct, frozen=True):
     """One image to build.
 
-    project: the fleet, as images are called by it. packages: distributions, normalised and sorted. system:
-    packages of Debian that these load. gpu: the architecture that it computes on, such as `sm_89`; None for
-    an image without a GPU package. files: of the tree, in it.
+    project: the fleet's name as a prefix of image names. packages: distributions, normalised and sorted.
+    system: Debian packages that these load. gpu: the architecture that it computes on, such as `sm_89`; None
+    for an image without a GPU package. files: the files of the tree in it.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Image(msgspec.Struct, frozen=True):
 
     @property
     def reference(self) -> str:
-        """The image's name in a registry or a local store, without a tag."""
+        """The image's name in a registry or a layout, without a tag."""
         return f"{self.project}/{self.name}"
 
 
 class MissingPackage(msgspec.Struct, frozen=True):
-    """A package that agents import and no list of the tree installs."""
+    """A package that agents import and no requirement file of the tree installs."""
 
     package: str
     modules: tuple[str, ...]
@@ -74,7 +74,7 @@ class MissingPackage(msgspec.Struct, frozen=True):
 
 
 class AmbiguousModule(msgspec.Struct, frozen=True):
-    """An imported module of which nobody says which package gives it."""
+    """An imported module whose distribution is not known."""
 
     module: str
     agents: tuple[str, ...]
@@ -82,13 +82,13 @@ class AmbiguousModule(msgspec.Struct, frozen=True):
 
 
 class ImagePlan(msgspec.Struct, frozen=True):
-    """All images of a fleet, and what is known of how they came to be.
+    """All images of a fleet, and the evidence for their contents.
 
-    unused: package to the places that install it. tools: the same for what works without an import.
-    unread: agent to why only a part of its imports is known. elsewhere: packages of other systems, to who
-    imports them. notes: what a person should know of an image. computing: agents that
-    need the GPU of their image. proposed: the images that what is imported would make, whatever groups the
-    file names.
+    unused: package to the places that install it. tools: the same for packages that are used without an
+    import. unread: agent to the reason why only a part of its imports is known. other_systems: packages for
+    other systems, to the agents that import them. metric_only_imports: agent, package and files that read
+    only metrics of the package. proposed: the images by imports alone, whatever groups the file has. notes:
+    warnings about images. gpu_agents: agents that need the GPU of their image.
     """
 
     fleet: Fleet
@@ -111,7 +111,7 @@ class ImagePlan(msgspec.Struct, frozen=True):
         return any(agent.group for agent in self.fleet.agents.values())
 
     def image_of(self, agent: str) -> Image:
-        """Return the image that an agent is in."""
+        """Return the image of an agent."""
         return next(image for image in self.images.values() if agent in image.agents)
 
 
@@ -132,15 +132,15 @@ class _Planner:
         pulled_in = tuple(self.find_pulled_in())
         packages = _packages_by_agent(self.fleet, pulled_in)
         groups = group_agents(self.fleet, packages)
-        statistics = tuple(self.find_metric_only(pulled_in))
-        metric_only_pairs = {(agent, package) for agent, package, _ in statistics}
+        metric_only_imports = tuple(self.find_metric_only(pulled_in))
+        metric_only_pairs = {(agent, package) for agent, package, _ in metric_only_imports}
         images = {group.name: self.build_image(group, packages, metric_only_pairs) for group in groups}
         unused, tools = _find_unused(self.requested, pulled_in)
         return ImagePlan(
             fleet=self.fleet,
             images=images,
             pulled_in=tuple(
-                msgspec.structs.replace(item, is_statistic=(item.agent, item.package) in metric_only_pairs)
+                msgspec.structs.replace(item, is_metric_only=(item.agent, item.package) in metric_only_pairs)
                 for item in pulled_in
             ),
             unused=unused,
@@ -149,7 +149,7 @@ class _Planner:
             ambiguous_modules=self.find_ambiguous_modules(),
             other_systems=_find_other_systems(pulled_in),
             unread={name: item.unread for name, item in self.agent_imports.items() if item.unread},
-            metric_only_imports=statistics,
+            metric_only_imports=metric_only_imports,
             proposed=tuple(
                 self.build_image(group, packages, metric_only_pairs)
                 for group in propose_groups(self.fleet, packages)
@@ -197,7 +197,8 @@ class _Planner:
     def needs_gpu(
         self, agent: str, packages: Mapping[str, set[str]], metric_only: set[tuple[str, str]]
     ) -> bool:
-        """Tell whether an agent needs a GPU: it imports what computes on one, or declares memory of one."""
+        """Return whether an agent needs a GPU: it imports a GPU package for more than metrics, or declares
+        GPU memory."""
         imports = any(name in GPU_PACKAGES and (agent, name) not in metric_only for name in packages[agent])
         return imports or bool(self.fleet.agents[agent].gpu_memory_bytes)
 
@@ -217,7 +218,7 @@ class _Planner:
     def find_metric_only(
         self, pulled_in: Iterable[PulledInPackage]
     ) -> Iterable[tuple[str, str, tuple[MetricOnlyImport, ...]]]:
-        """Yield agent, package and files, where all that an agent takes of a heavy package are statistics."""
+        """Yield agent, package and files where the agent reads only metrics of a heavy package."""
         imports: dict[tuple[str, str], set[tuple[str, str]]] = {}
         for item in pulled_in:
             if item.package in HEAVY_PACKAGES:
@@ -233,7 +234,7 @@ class _Planner:
                 yield agent, package, tuple(item for item in found if item is not None)
 
     def collect_notes(self, images: Mapping[str, Image]) -> Iterable[str]:
-        """Yield what keeps images that import a GPU package from a GPU, once for each machine."""
+        """Yield why images that import a GPU package get no GPU, once for each machine."""
         without_gpu: dict[str, list[str]] = {}
         for image in images.values():
             if image.machine is not None and image.gpu is None and GPU_PACKAGES & set(image.packages):
@@ -241,14 +242,14 @@ class _Planner:
         for name, found in without_gpu.items():
             model = self.fleet.machines[name].gpu
             if model is None:
-                yield f"machine `{name}` states no `gpu`: {', '.join(found)} get builds for processors alone"
+                yield f"machine `{name}` has no `gpu`: {', '.join(found)} get CPU-only builds"
             elif gpu_architecture(model) is None:
                 yield f"the architecture of `{model}` ({name}) is not known: write `gpu: {model} sm_NN`"
 
 
 @functools.cache
 def runtime_packages() -> tuple[str, ...]:
-    """Return the distributions that argosy itself needs, which are in every image."""
+    """Return the distributions that argosy itself requires, which are in every image."""
     texts = [text for text in importlib.metadata.requires(RUNTIME_PACKAGE) or () if "extra ==" not in text]
     found = (re.match(r"[A-Za-z0-9._-]+", text) for text in texts)
     return tuple(normalize_name(match[0]) for match in found if match)
@@ -265,7 +266,7 @@ def _packages_by_agent(fleet: Fleet, pulled_in: Iterable[PulledInPackage]) -> di
 def _find_unused(
     requested: RequestedPackages, pulled_in: Iterable[PulledInPackage]
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    """Return what lists install and no agent imports, and of that what works without an import."""
+    """Return the installed packages that no agent imports: the unused ones, and tools that need no import."""
     tops = {item.use.top for item in pulled_in}
     required = {item.package for item in pulled_in}
     bundled = {

@@ -1,7 +1,7 @@
-"""What groups take on a disk: by the lock before anything is built, and by the images once they are.
+"""The sizes of groups on disk: from the lock before a build, and from the images after it.
 
-The lock knows of each wheel how many bytes its files are. What else is in an image (Python, argosy, libraries
-of Debian, bytecode, the application) is only known of one that was built.
+The lock has the bytes of each wheel's files. The size of the rest of an image (Python, argosy, libraries of
+Debian, bytecode, the application) is known only once it has been built.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from argosy.image.build.build_record import BuildRecord, BuiltImageEntry, read_b
 from argosy.image.plan.image_lock import LOCK_FILE, ImageLock, read_lock
 from argosy.image.plan.image_plan import RUNTIME_PACKAGE, Image, ImagePlan
 
-_LOCK_HINT = "`argosy image lock` writes it anew"
+_LOCK_HINT = "`argosy image lock` updates it"
 
 
 class ImageSize(msgspec.Struct, frozen=True):
-    """What one group takes, or several together; None is what nobody has measured.
+    """The size of one group, or of several together; None where it is not known.
 
-    wheels_bytes: the files of its wheels, by the wheels' own directories. built_bytes: all files of its
-    image, read from the image that was built last of the same agents.
+    wheels_bytes: the files of its wheels, from the wheels' zip directories. built_bytes: all files of its
+    image, from the image of the same agents that was built last.
     """
 
     wheels_bytes: int | None = None
@@ -31,9 +31,9 @@ class ImageSize(msgspec.Struct, frozen=True):
 
 
 class GroupSizes(msgspec.Struct, frozen=True):
-    """What some groups take.
+    """The sizes of some groups.
 
-    each: by name. once: together, where what they share counts once. alone: the sum.
+    by_name: each group. deduplicated: all groups, shared parts counted once. unshared: the sum.
     """
 
     by_name: dict[str, ImageSize]
@@ -42,10 +42,10 @@ class GroupSizes(msgspec.Struct, frozen=True):
 
 
 class PlanSizes(msgspec.Struct, frozen=True):
-    """What is known of the sizes of a plan.
+    """The known sizes of a plan.
 
-    images: of the fleet's own groups; proposed: of those that what is imported would make. unknown: why the
-    wheels of some are not known, an empty text where all are.
+    images: of the fleet's own groups. proposed: of the groups proposed from imports. unknown_reason: why the
+    wheel sizes of some groups are not known; empty when all are known.
     """
 
     images: GroupSizes
@@ -54,7 +54,7 @@ class PlanSizes(msgspec.Struct, frozen=True):
 
 
 def measure_plan(plan: ImagePlan) -> PlanSizes:
-    """Return the sizes that the lock and the images beside a fleet file tell; never raises for these."""
+    """Return the sizes from the lock and the images beside a fleet file; never raises for these files."""
     root = Path(plan.fleet.path).parent
     record = read_build_record(root)
     try:
@@ -72,7 +72,7 @@ def measure_plan(plan: ImagePlan) -> PlanSizes:
 
 
 def measure_images(images: Iterable[Image], lock: ImageLock | None, record: BuildRecord) -> GroupSizes:
-    """Return what images take, each and all together. lock: None where there is none to ask."""
+    """Return the sizes of images, each and all together. lock: None when there is none."""
     wheel_sizes: dict[str, Mapping[str, int] | None] = {}
     records: dict[str, BuiltImageEntry | None] = {}
     for image in images:
@@ -87,33 +87,31 @@ def measure_images(images: Iterable[Image], lock: ImageLock | None, record: Buil
         by_name=each,
         deduplicated=ImageSize(_deduplicated_sum(wheel_sizes.values()), _deduplicated_sum(layers)),
         unshared=ImageSize(
-            _sum_if_all([weight.wheels_bytes for weight in each.values()]),
-            _sum_if_all([weight.built_bytes for weight in each.values()]),
+            _sum_if_all([size.wheels_bytes for size in each.values()]),
+            _sum_if_all([size.built_bytes for size in each.values()]),
         ),
     )
 
 
 def _missing_sizes(plan: ImagePlan, lock: ImageLock) -> str:
-    """Return what a lock does not tell of a plan's wheels, an empty text where it tells all."""
+    """Return why a lock lacks wheel sizes of a plan, empty when it has all."""
     sizes = {wheel.name: wheel.unpacked_bytes for wheel in lock.wheels}
     wanted = {name for image in plan.images.values() for name in image.packages} - {RUNTIME_PACKAGE}
     missing = sorted(wanted - sizes.keys())
     if missing:
         return f"`{LOCK_FILE}` lacks {', '.join(f'`{name}`' for name in missing)}; {_LOCK_HINT}"
-    return (
-        "" if all(sizes.values()) else f"`{LOCK_FILE}` does not tell how large its wheels are; {_LOCK_HINT}"
-    )
+    return "" if all(sizes.values()) else f"`{LOCK_FILE}` has no sizes of its wheels; {_LOCK_HINT}"
 
 
 def _wheel_sizes(image: Image, lock: ImageLock) -> Mapping[str, int] | None:
-    """Return the bytes of each wheel of an image, None where the lock does not tell them all."""
+    """Return the bytes of each wheel of an image, None when the lock lacks one."""
     sizes = {wheel.name: wheel.unpacked_bytes for wheel in lock.wheels_for(image.packages)}
     is_complete = set(image.packages) - {RUNTIME_PACKAGE} <= sizes.keys() and all(sizes.values())
     return sizes if is_complete else None
 
 
 def _record_of(image: Image, record: BuildRecord) -> BuiltImageEntry | None:
-    """Return the built image of the same agents: that of the same name, else any."""
+    """Return the built image of the same agents: the one of the same name, else any."""
     own = record.images.get(image.name)
     found = [own] if own is not None else []
     found += record.images.values()
@@ -121,7 +119,7 @@ def _record_of(image: Image, record: BuildRecord) -> BuiltImageEntry | None:
 
 
 def _layer_sizes(entry: BuiltImageEntry) -> Mapping[str, int] | None:
-    """Return the unpacked bytes of each layer, None where an older record does not tell them."""
+    """Return the unpacked bytes of each layer, None when an older record lacks them."""
     if len(entry.layer_bytes) != len(entry.layers):
         return None
     return dict(zip(entry.layers, entry.layer_bytes, strict=True))
@@ -132,7 +130,7 @@ def _total(parts: Mapping[str, int] | None) -> int | None:
 
 
 def _deduplicated_sum(groups: Collection[Mapping[str, int] | None]) -> int | None:
-    """Return the sum of all parts of all groups, each counted once; None where one is not known."""
+    """Return the sum of all parts of all groups, each counted once; None when one is not known."""
     sizes: dict[str, int] = {}
     for group in groups:
         if group is None:

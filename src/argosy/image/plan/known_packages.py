@@ -1,6 +1,6 @@
-"""What is known of packages beside their names: who is heavy, who computes on a GPU, who needs the system.
+"""Tables of known packages: heavy ones, GPU packages, system libraries, build and cache variables.
 
-Nothing here is a size: sizes are read from what was built.
+There are no sizes here: these are read from locks and built images.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-# Brings hundreds of megabytes, by itself or by what it needs.
+# Hundreds of megabytes, including dependencies.
 _HEAVY_NAMES = """
 accelerate bitsandbytes ctranslate2 cupy-cuda11x cupy-cuda12x datasets diffusers faiss-gpu
 faster-whisper insightface jax keras librosa llama-cpp-python mediapipe moviepy onnxruntime
@@ -19,21 +19,22 @@ sentence-transformers spacy stanza tensorboard tensorflow tensorflow-cpu tensorf
 torchaudio torchvision transformers trl tts umap-learn xformers xgboost
 """
 HEAVY_PACKAGES: Final = frozenset(_HEAVY_NAMES.split())
-# Computes on a GPU where it is given one; other groups get the build for processors alone.
+# Compute on a GPU where there is one; other groups get the CPU-only build.
 _GPU_NAMES = """
 accelerate bitsandbytes ctranslate2 cupy-cuda11x cupy-cuda12x diffusers faiss-gpu faster-whisper
 insightface jax llama-cpp-python onnxruntime-gpu openai-whisper optimum peft sentence-transformers
 tensorflow tensorflow-gpu torch torchaudio torchvision transformers trl tts xformers
 """
 GPU_PACKAGES: Final = frozenset(_GPU_NAMES.split())
-# Compiled for one architecture, with the variable that its build reads; `{}` is the capability: 89, or 8.9.
+# Compiled for one GPU architecture, with the variable that the build reads. `{plain}` is the compute
+# capability as 89, `{dotted}` as 8.9.
 COMPILED_PACKAGES: Final[Mapping[str, Mapping[str, str]]] = {
     "llama-cpp-python": {"CMAKE_ARGS": "-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES={plain}"},
     "xformers": {"TORCH_CUDA_ARCH_LIST": "{dotted}"},
     "bitsandbytes": {"COMPUTE_CAPABILITY": "{plain}"},
     "flash-attn": {"TORCH_CUDA_ARCH_LIST": "{dotted}"},
 }
-# Shared libraries that a wheel loads and does not bring, as Debian calls their packages.
+# Debian packages of shared libraries that a wheel loads and does not contain.
 SYSTEM_LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     "opencv-contrib-python": ("libgl1", "libglib2.0-0t64"),
     "opencv-python": ("libgl1", "libglib2.0-0t64"),
@@ -55,7 +56,7 @@ CACHE_VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "transformers": ("HF_HOME",),
 }
 
-# The capability by the model's name, as NVIDIA lists it.
+# The compute capability by the model's name, as NVIDIA lists it.
 _COMPUTE_CAPABILITIES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), capability)
     for pattern, capability in (
@@ -74,7 +75,7 @@ _COMPUTE_CAPABILITIES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 def gpu_architecture(gpu: str | None) -> str | None:
-    """Return such as `sm_89` for a GPU's model as people write it (`RTX 4090`); None for an unknown one."""
+    """Return the architecture (`sm_89`) of a GPU model such as `RTX 4090`; None for an unknown one."""
     if gpu is None:
         return None
     architecture = re.search(r"\bsm_(\d{2,3})\b", gpu)
@@ -85,7 +86,7 @@ def gpu_architecture(gpu: str | None) -> str | None:
 
 
 def build_variables(distribution: str, architecture: str) -> dict[str, str]:
-    """Return what the build of a package reads, for an architecture such as `sm_89`."""
+    """Return the variables that the build of a package reads, for an architecture such as `sm_89`."""
     plain = architecture.removeprefix("sm_")
     dotted = f"{plain[:-1]}.{plain[-1]}"
     variables = COMPILED_PACKAGES.get(distribution, {})

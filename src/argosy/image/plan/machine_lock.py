@@ -1,6 +1,6 @@
-"""A lock for each machine, beside the fleet's: what agents that run there without containers need.
+"""A lock for each machine: the packages of agents that run there without containers.
 
-It is a part of the fleet's lock, so both have the same versions and digests, in the form that pip reads.
+It is a part of the fleet's lock with the same versions and digests, as a requirements file for pip.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from argosy.image.plan.image_plan import Image, ImagePlan
 
 
 class MachineLock(msgspec.Struct, frozen=True):
-    """What the agents of one machine need. system: packages of Debian that the wheels load."""
+    """The packages that the agents of one machine need. system: Debian packages that the wheels load."""
 
     machine: str
     path: Path
@@ -27,10 +27,10 @@ class MachineLock(msgspec.Struct, frozen=True):
     system: tuple[DebianPackage, ...]
 
     def requirements_text(self) -> str:
-        """Return it as a requirement file with digests; the same lock always gives the same text."""
+        """Return a requirements file with digests; the same lock always gives the same text."""
         count = "1 agent" if len(self.agents) == 1 else f"{len(self.agents)} agents"
         lines = [
-            f"# Written by `argosy image lock`: what {count} of `{self.machine}` need but argosy.",
+            f"# Written by `argosy image lock`: what {count} of `{self.machine}` need, without argosy.",
             f"# Wheels are for Python {PYTHON} on Linux (x86-64). To install them:",
             f"#   pip install --require-hashes --no-deps --only-binary :all: -r {self.path.name}",
             *(f"# Debian: {package.name}={package.version}" for package in self.system),
@@ -42,7 +42,7 @@ class MachineLock(msgspec.Struct, frozen=True):
 def lock_machines(plan: ImagePlan, lock: ImageLock, only: tuple[str, ...] = ()) -> tuple[MachineLock, ...]:
     """Return the lock of each machine that has agents.
 
-    only: the images that the lock is for, empty for all; a machine with another one has none.
+    only: the images that the lock is for, empty for all; a machine with another image gets no lock.
     """
     folder = Path(plan.fleet.path).parent
     return tuple(
@@ -60,12 +60,12 @@ def lock_machines(plan: ImagePlan, lock: ImageLock, only: tuple[str, ...] = ()) 
 
 
 def write_machine_locks(locks: Iterable[MachineLock]) -> None:
-    """Write each where it belongs."""
-    for each in locks:
-        write_atomic(each.path, each.requirements_text().encode())
+    """Write each lock to its path."""
+    for lock in locks:
+        write_atomic(lock.path, lock.requirements_text().encode())
 
 
 def _system_packages(images: Iterable[Image], lock: ImageLock) -> Iterator[DebianPackage]:
-    """Yield the packages of Debian that images name; what these need, apt finds by itself."""
+    """Yield the Debian packages that images name; apt resolves their dependencies."""
     for name in sorted({name for image in images for name in image.system}):
         yield from (package for package in lock.system[name] if package.name == name)

@@ -1,4 +1,4 @@
-"""Who imports a heavy package only to read a statistic of it, such as `torch.cuda.memory_allocated()`."""
+"""Finds files that import a heavy package only to read metrics, such as `torch.cuda.memory_allocated()`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TORCH_METRICS = (
     r"|get_device_properties|get_device_capability|memory_\w+|max_memory_\w+|mem_get_info|reset_\w+"
     r"|empty_cache|ipc_collect|utilization|temperature|power_draw|synchronize|memory(\..*)?))?)"
 )
-# What reads a figure of the machine, and computes nothing.
+# Names that read a metric of the machine and compute nothing.
 METRIC_NAMES: Final[Mapping[str, re.Pattern[str]]] = {
     "torch": re.compile(_TORCH_METRICS),
     "tensorflow": re.compile(
@@ -28,12 +28,12 @@ METRIC_NAMES: Final[Mapping[str, re.Pattern[str]]] = {
     "jax": re.compile(r"jax\.(__version__|devices|device_count|local_devices|default_backend)"),
     "cupy": re.compile(r"cupy\.(__version__|cuda(\.(runtime(\.\w+)?|Device))?|get_default_memory_pool)"),
 }
-# What tells the same in less than a megabyte.
+# Reads the same metrics, in less than a megabyte.
 ALTERNATIVE: Final = "nvidia-ml-py"
 
 
 class MetricOnlyImport(msgspec.Struct, frozen=True, order=True):
-    """A file that takes nothing but statistics of a package. takes: the names, sorted."""
+    """A file that uses only metrics of a package. names_used: dotted names, sorted."""
 
     path: str
     module: str
@@ -41,9 +41,9 @@ class MetricOnlyImport(msgspec.Struct, frozen=True, order=True):
 
 
 def find_metric_only_import(path: str, module: str, display_path: str) -> MetricOnlyImport | None:
-    """Return what a file takes of the top module, when all of it are statistics; None where it takes more.
+    """Return the names that a file uses of the top-level module when all are metrics, else None.
 
-    shown: the file's name in the answer. None too for a file that does not parse: it may take anything.
+    display_path: the file's name in the result. A file that does not parse gives None: it may use any name.
     """
     pattern = METRIC_NAMES.get(module)
     source = read_source(path)
@@ -57,7 +57,7 @@ def find_metric_only_import(path: str, module: str, display_path: str) -> Metric
 
 
 def _find_names_used(tree: ast.Module, module: str) -> Iterator[str]:
-    """Yield the dotted names that a module takes of `module`; the bare module where it is handed on."""
+    """Yield the dotted names that a tree uses of `module`; the bare module when it is used as a value."""
     names = dict(_imported_names(tree, module))
     if "*" in names:
         yield names["*"]

@@ -1,4 +1,4 @@
-"""The requirement files and Dockerfiles of a tree: what its people install today, and where they say so."""
+"""Reads the requirement files and Dockerfiles of a tree: which packages they install, and where."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "site-packages", "v
 
 
 class RequestedPackages(msgspec.Struct, frozen=True):
-    """What the lists of a tree ask for.
+    """The packages that files of a tree install.
 
-    places: distribution, normalised, to each `path:line` that installs it for running. shown: as written
-    first. projects: distributions that the tree itself is.
+    places: normalised distribution to each `path:line` that installs it at run time. spellings: normalised
+    distribution to its first spelling. projects: distributions that the tree itself defines.
     """
 
     places: dict[str, tuple[str, ...]]
@@ -36,7 +36,7 @@ class RequestedPackages(msgspec.Struct, frozen=True):
 
 
 def read_requirement_sources(root: str) -> RequestedPackages:
-    """Return what the lists below `root` ask for; folders of tools and hidden ones are not looked into."""
+    """Return the packages that files below `root` install; tool folders and hidden folders are skipped."""
     places: dict[str, list[str]] = {}
     spellings: dict[str, str] = {}
     projects: set[str] = set()

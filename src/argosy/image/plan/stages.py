@@ -1,8 +1,8 @@
-"""From groups of agents to services that can wait for each other.
+"""Divides groups of agents into services that can wait for each other.
 
-A group whose agents need those of another, which need the first, cannot be one service: each would wait for
-the other. Such groups are cut into stages, as few as the walk below finds, so that every need of an agent is
-either inside its service or on one that starts earlier.
+Two groups whose agents need each other cannot be one service each: each service would wait for the other.
+Such groups are divided into stages, as few as the greedy search below finds, so that every need of an agent
+is inside its service or on a service that starts earlier.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ StageUnit = str
 def stage_groups(
     group_of: Mapping[StageUnit, str], needs: Mapping[StageUnit, Iterable[StageUnit]]
 ) -> list[tuple[StageUnit, ...]]:
-    """Return the services: units of one group each, in an order in which each needs earlier ones only.
+    """Return the services: units of one group each, ordered so that each needs only earlier ones.
 
     group_of: unit to group, in the order of the file. needs: unit to units, without a cycle.
+    Raises ValueError: `needs` has a cycle.
     """
     best: list[tuple[StageUnit, ...]] | None = None
     for prefers_complete_groups in (True, False):
@@ -37,8 +38,10 @@ def _greedy_stages(
     *,
     prefers_complete_groups: bool,
 ) -> list[tuple[StageUnit, ...]]:
-    """Take, again and again, all of one group that can start now: of the group that is finished by it, else
-    the one that gives most."""
+    """Return stages found greedily: each takes all startable units of the group with the most of them.
+
+    prefers_complete_groups: take a group whose remaining units are all startable before others.
+    """
     groups: dict[str, list[StageUnit]] = {}
     for unit, group in group_of.items():
         groups.setdefault(group, []).append(unit)
@@ -66,7 +69,7 @@ def _greedy_stages(
 def _startable(
     units: Iterable[StageUnit], needs: Mapping[StageUnit, Iterable[StageUnit]], placed: set[StageUnit]
 ) -> list[StageUnit]:
-    """Return those of `units` that need only what is placed, or each other in that sense."""
+    """Return those of `units` that need only placed units or each other."""
     found: list[StageUnit] = []
     available = set(placed)
     rest = list(units)
@@ -74,7 +77,7 @@ def _startable(
         found += ready
         available.update(ready)
         rest = [unit for unit in rest if unit not in available]
-    order = {unit: at for at, unit in enumerate(units)}
+    order = {unit: index for index, unit in enumerate(units)}
     return sorted(found, key=order.__getitem__)
 
 
@@ -83,7 +86,7 @@ def _merge_stages(
     group_of: Mapping[StageUnit, str],
     needs: Mapping[StageUnit, Iterable[StageUnit]],
 ) -> list[tuple[StageUnit, ...]]:
-    """Join services of one group wherever no cycle comes of it, and put all in the order of their needs."""
+    """Merge stages of one group where no cycle results, and sort all by their needs."""
     parts = dict(enumerate(stages))
     for later in range(len(stages)):
         for earlier in range(later):
@@ -97,14 +100,14 @@ def _merge_stages(
                     parts = joined
                     break
     ordered = [members[0] for members in strongly_connected_components(_stage_needs(parts, needs))]
-    order = {unit: at for at, unit in enumerate(group_of)}
+    order = {unit: index for index, unit in enumerate(group_of)}
     return [tuple(sorted(parts[int(key)], key=order.__getitem__)) for key in ordered]
 
 
 def _stage_needs(
     parts: Mapping[int, tuple[StageUnit, ...]], needs: Mapping[StageUnit, Iterable[StageUnit]]
 ) -> dict[str, tuple[str, ...]]:
-    """Return which service needs which."""
+    """Return the services that each service needs."""
     stage_of = {unit: str(key) for key, units in parts.items() for unit in units}
     return {
         str(key): tuple(

@@ -1,4 +1,4 @@
-"""Who one is at a registry, as `podman login` and `docker login` leave it: in a file, or with a helper.
+"""Finds the credentials for a registry that `podman login` and `docker login` store in files and helpers.
 
 A password is never an argument and never printed.
 """
@@ -20,15 +20,14 @@ from argosy.fault import Fault, InputError
 
 _HELPER_TIMEOUT_S = 30.0
 
-
-# What a helper program calls a user who has a token for tokens in place of a password.
+# The user name of helper programs for an identity token in place of a password.
 _TOKEN_USER: Final = "<token>"
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """A user and a password, or what stands for one. where: the file that has them or names their keeper.
+    """A user and a password or token. where: the file that has them or names their helper.
 
-    is_token: the password is a token that the registry's token service gives others for, and nothing else.
+    is_token: the password is an identity token, which is valid only at the registry's token service.
     """
 
     user: str
@@ -38,7 +37,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
     @property
     def basic_header(self) -> str:
-        """The value of `Authorization` that has them."""
+        """The value of the header `Authorization` for basic authentication."""
         return f"Basic {base64.b64encode(f'{self.user}:{self.password}'.encode()).decode()}"
 
     def __repr__(self) -> str:
@@ -57,10 +56,10 @@ class _AuthFile(msgspec.Struct, rename="camel"):
 
 
 def find_credentials(names: tuple[str, ...], environ: Mapping[str, str]) -> Credentials | None:
-    """Return what is known for a registry, under the first of its names; None for a stranger.
+    """Return the credentials for the first of `names` that is found; None when there are none.
 
-    Read are `REGISTRY_AUTH_FILE` alone where it is set, else podman's files, else docker's.
-    Raises InputError: a file is none of that kind, or a helper program is not there or fails.
+    Reads only `REGISTRY_AUTH_FILE` when it is set, else podman's files, else docker's.
+    Raises InputError: a file is malformed, or a helper program is missing or fails.
     """
     for path in credential_files(environ):
         try:
@@ -81,21 +80,21 @@ def find_credentials(names: tuple[str, ...], environ: Mapping[str, str]) -> Cred
 
 
 def credential_files(environ: Mapping[str, str]) -> Iterator[Path]:
-    """Yield the files to read, in this order."""
+    """Yield the credentials files in the order of precedence."""
     if chosen := environ.get("REGISTRY_AUTH_FILE"):
         yield Path(chosen)
         return
     home = Path(environ.get("HOME") or os.path.expanduser("~"))
     if runtime := environ.get("XDG_RUNTIME_DIR"):
         yield Path(runtime) / "containers" / "auth.json"
-    elif os.path.isdir(own := f"/run/containers/{os.getuid()}"):  # False, too, for who may not look
+    elif os.path.isdir(own := f"/run/containers/{os.getuid()}"):  # also False without permission
         yield Path(own) / "auth.json"
     yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json"
     yield Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
 
 
 def _lookup(file: _AuthFile, name: str, path: Path) -> Credentials | None:
-    """Return what a file has for a name; a helper for that one name goes before what is written."""
+    """Return the credentials of a file for a name; a helper for the name takes precedence over an entry."""
     helper = file.cred_helpers.get(name)
     entry = file.auths.get(name, _AuthEntry())
     if helper is None and entry.identitytoken:
@@ -117,10 +116,12 @@ def _decode(encoded: str, name: str, path: Path) -> Credentials:
 
 
 def _run_helper(helper: str, name: str, path: Path) -> Credentials | None:
-    """Ask a helper program by the protocol of docker's; None when it knows nothing of that name."""
+    """Ask a helper program by docker's protocol; None when it has no credentials for the name."""
     program = shutil.which(f"docker-credential-{helper}")
     if program is None:
-        raise _credentials_error(path, f"`docker-credential-{helper}` keeps the password, and is not on PATH")
+        raise _credentials_error(
+            path, f"the password is in `docker-credential-{helper}`, which is not on PATH"
+        )
     try:
         completed = subprocess.run(
             [program, "get"],
@@ -141,8 +142,8 @@ def _run_helper(helper: str, name: str, path: Path) -> Credentials | None:
         user, secret = str(reply["Username"]), str(reply["Secret"])
         return Credentials(user, secret, str(path), is_token=user == _TOKEN_USER)
     except (msgspec.MsgspecError, KeyError) as error:
-        raise _credentials_error(path, f"`{program}` answers without `Username` and `Secret`") from error
+        raise _credentials_error(path, f"the reply of `{program}` lacks `Username` or `Secret`") from error
 
 
 def _credentials_error(path: Path, message: str) -> InputError:
-    return InputError(Fault(str(path), "credentials-file", message, "`podman login HOST` writes it anew"))
+    return InputError(Fault(str(path), "credentials-file", message, "`podman login HOST` writes a new one"))

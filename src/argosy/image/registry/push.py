@@ -1,7 +1,7 @@
-"""Images of a layout to a registry: blobs first, the manifest last, so that a tag never means half an image.
+"""Pushes images of a layout to a registry: first the blobs, then the manifest, so that tags are complete.
 
-What the registry has is not sent again: neither what an interrupted push left, nor what another image of
-the fleet brought, which is mounted from there.
+Blobs that the registry has are not sent again: those of an interrupted push are kept, and those of another
+image of the fleet are mounted from its repository.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REF_NAME: Final = "org.opencontainers.image.ref.name"
 
 
 class LayoutImage(msgspec.Struct, frozen=True):
-    """A proven image of a layout. reference: its name without a tag."""
+    """A tagged image of a layout. reference: its name without a tag."""
 
     image: str
     reference: str
@@ -32,9 +32,9 @@ class LayoutImage(msgspec.Struct, frozen=True):
 
 
 class PushedImage(msgspec.Struct, frozen=True):
-    """An image that a registry has now. place: its full name there; digest: as it was read back.
+    """An image that was pushed. reference: its full name with a tag; digest: as read back from the registry.
 
-    sent, mounted, there: blobs that were sent, mounted from another repository, and there already.
+    sent, mounted, existing: counts of blobs: sent, mounted from another repository, or already there.
     """
 
     image: str
@@ -47,7 +47,7 @@ class PushedImage(msgspec.Struct, frozen=True):
 
 
 class RegistryClient(Protocol):
-    """What a push asks of a registry; see `registry.Registry`."""
+    """The operations of a push; see `registry_client.OrasRegistry`."""
 
     def has_blob(self, repository: str, digest: str) -> bool: ...
     def mount_blob(self, repository: str, digest: str, source_repository: str) -> bool: ...
@@ -58,20 +58,23 @@ class RegistryClient(Protocol):
 
 
 def open_registry(target: PushTarget) -> RegistryClient:
-    """Return a registry that answers. Raises as `registry.Registry`; MissingError: the extra is not there."""
+    """Return a connected registry; raises as `OrasRegistry`, and MissingError: oras-py is not installed."""
     try:
-        from argosy.image.registry.registry_client import OrasRegistry  # noqa: PLC0415 - an extra, and slow to import
+        # An extra, and slow to import.
+        from argosy.image.registry.registry_client import OrasRegistry  # noqa: PLC0415
     except ImportError as error:
         message = f"images are pushed by oras-py, and `{error.name}` is not installed"
-        raise MissingError(Fault("", "no-oras", message, f"`{install_command('push')}`")) from error
+        raise MissingError(
+            Fault("", "push-extra-missing", message, f"`{install_command('push')}`")
+        ) from error
     return OrasRegistry(target)
 
 
 def read_layout_images(folder: Path, only: tuple[str, ...]) -> list[LayoutImage]:
-    """Return the images of a layout that may be pushed. only: these images; empty for all that have a name.
+    """Return the images of a layout to push. only: these images; empty for all that have a name.
 
-    Raises InputError: there is no layout, or no such image. Raises RefusedError: an image that is asked for
-    has no name, since it was not proven.
+    Raises InputError: there is no layout, or no such image. Raises RefusedError: a requested image has no
+    name, because it did not pass a smoke test.
     """
     hint = "`argosy image build` writes one"
     try:
@@ -80,26 +83,29 @@ def read_layout_images(folder: Path, only: tuple[str, ...]) -> list[LayoutImage]
         message = f"there is no layout in `{folder}`"
         raise InputError(Fault(str(folder), "no-layout", message, hint)) from error
     except msgspec.MsgspecError as error:
-        raise InputError(Fault(str(folder / "index.json"), "layout", f"no index: {error}", hint)) from error
+        raise InputError(
+            Fault(str(folder / "index.json"), "layout", f"not an index: {error}", hint)
+        ) from error
     items = {
         item.get("annotations", {}).get(IMAGE_ANNOTATION, ""): item for item in index.get("manifests", [])
     }
     items.pop("", None)
     for name in only:
         if name not in items:
-            near = suggest(name, items, "images")
-            raise InputError(Fault("--only", "unknown-image", f"the layout has no image `{name}`", near))
-    named = {name: item for name, item in items.items() if item["annotations"].get(_REF_NAME)}
-    unnamed = [name for name in only or items if name not in named]
-    if unnamed and (only or not named):
-        listed = ", ".join(f"`{name}`" for name in unnamed)
-        message = f"{listed} has no name in the layout: it was not proven, or its proof failed"
-        raise RefusedError(
-            Fault(str(folder), "unnamed-image", message, "`argosy image build` says what failed")
-        )
-    if not named:
+            suggestion = suggest(name, items, "images")
+            raise InputError(
+                Fault("--only", "unknown-image", f"the layout has no image `{name}`", suggestion)
+            )
+    tagged = {name: item for name, item in items.items() if item["annotations"].get(_REF_NAME)}
+    untagged = [name for name in only or items if name not in tagged]
+    if untagged and (only or not tagged):
+        listed = ", ".join(f"`{name}`" for name in untagged)
+        message = f"{listed} has no name in the layout: its smoke test failed or was not run"
+        hint = "`argosy image build` shows what failed"
+        raise RefusedError(Fault(str(folder), "untagged-image", message, hint))
+    if not tagged:
         raise InputError(Fault(str(folder), "no-layout", "the layout has no image of argosy", hint))
-    return [_layout_image(name, item) for name, item in named.items() if not only or name in only]
+    return [_layout_image(name, item) for name, item in tagged.items() if not only or name in only]
 
 
 def _layout_image(name: str, item: dict[str, Any]) -> LayoutImage:
@@ -116,7 +122,7 @@ def push_images(
 ) -> tuple[PushedImage, ...]:
     """Push images of a layout, one after the other; raises as the registry does.
 
-    tag: instead of the one in the layout. tell: takes a line for each image.
+    tag: instead of the one in the layout. notify: takes a line for each image.
     """
     registry = open_registry(target)
     repositories_by_blob: dict[str, str] = {}
@@ -125,7 +131,7 @@ def push_images(
         for image in images:
             repository = target.repository_of(image.reference)
             pushed = _push_image(folder, image, registry, repository, tag or image.tag, repositories_by_blob)
-            pushed = msgspec.structs.replace(pushed, place=f"{target.host}/{pushed.reference}")
+            pushed = msgspec.structs.replace(pushed, reference=f"{target.host}/{pushed.reference}")
             notify(describe_push(pushed))
             pushed_images.append(pushed)
     finally:
@@ -134,11 +140,11 @@ def push_images(
 
 
 def describe_push(pushed: PushedImage) -> str:
-    """Return in a line what a push did; its blobs add up."""
+    """Return the result of a push in one line; the counts of blobs add up."""
     total = pushed.sent + pushed.mounted + pushed.existing
     return (
         f"{pushed.reference} {pushed.digest}: {total} blobs = {pushed.sent} sent "
-        f"({pushed.sent_bytes / 1e6:.1f} MB) + {pushed.mounted} mounted + {pushed.existing} there"
+        f"({pushed.sent_bytes / 1e6:.1f} MB) + {pushed.mounted} mounted + {pushed.existing} existing"
     )
 
 
@@ -150,14 +156,14 @@ def _push_image(
     tag: str,
     repositories_by_blob: dict[str, str],
 ) -> PushedImage:
-    """Push one image. brought: digest to a repository that is known to have it."""
+    """Push one image. repositories_by_blob: digest to a repository that has it; updated."""
     data = _blob_path(folder, image.digest).read_bytes()
-    counts = {"sent": 0, "mounted": 0, "there": 0}
+    counts = {"sent": 0, "mounted": 0, "existing": 0}
     sent_bytes = 0
     for digest in _blob_digests(data):
         source_repository = repositories_by_blob.get(digest)
         if registry.has_blob(repository, digest):
-            counts["there"] += 1
+            counts["existing"] += 1
         elif source_repository is not None and registry.mount_blob(repository, digest, source_repository):
             counts["mounted"] += 1
         else:
@@ -169,16 +175,16 @@ def _push_image(
     registry.send_manifest(repository, tag, data, image.media_type)
     found = registry.digest_of_tag(repository, tag)
     if found != image.digest:
-        message = f"`{repository}:{tag}` gives {found}, expected {image.digest}"
-        hint = "somebody else pushes to the same tag, or the registry rewrites manifests"
+        message = f"`{repository}:{tag}` has the digest {found}, expected {image.digest}"
+        hint = "another push changed the tag, or the registry rewrites manifests"
         raise RefusedError(Fault(repository, "registry-digest", message, hint))
     return PushedImage(image.image, f"{repository}:{tag}", found, sent_bytes=sent_bytes, **counts)
 
 
 def _blob_digests(manifest: bytes) -> Iterator[str]:
     """Yield the blobs of a manifest, each once: layers, then the configuration."""
-    read = msgspec.json.decode(manifest)
-    yield from dict.fromkeys([*(layer["digest"] for layer in read["layers"]), read["config"]["digest"]])
+    value = msgspec.json.decode(manifest)
+    yield from dict.fromkeys([*(layer["digest"] for layer in value["layers"]), value["config"]["digest"]])
 
 
 def _blob_path(folder: Path, digest: str) -> Path:

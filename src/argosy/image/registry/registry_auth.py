@@ -1,7 +1,7 @@
-"""What a registry asks of who comes (`WWW-Authenticate`), and what goes along with each request from then on.
+"""Authorizes requests to a registry: answers its challenges (`WWW-Authenticate`) with tokens or passwords.
 
-A token is for what the registry said that it wants it for, a scope, and for some minutes: each refusal is
-taken up by a new one. Nothing of it is sent to another host than the registry and its token service.
+A token is valid for one scope and some minutes, so each challenge is answered with a new one. Credentials are
+sent only to the registry and its token service.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class AuthChallenge(msgspec.Struct, frozen=True):
-    """One way in that is offered; the scheme and the names of its parameters in lower case."""
+    """One challenge; the scheme and the names of its parameters are in lower case."""
 
     scheme: str
     parameters: dict[str, str]
 
 
 class RegistryAuth:
-    """What is known to open one registry.
+    """The authorization of requests to one registry.
 
-    session: asks the token service. home: an address of the registry; as an address has them, with a scheme.
+    session: for requests to the token service. registry_url: a URL of the registry; its scheme, host and port
+    say which requests go to the registry.
     """
 
     def __init__(self, session: requests.Session, registry_url: str, credentials: Credentials | None) -> None:
@@ -43,18 +44,18 @@ class RegistryAuth:
         self.has_token = False
 
     def headers_for(self, url: str) -> dict[str, str]:
-        """Return the headers that go along to an address: none to anybody else than the registry."""
+        """Return the headers for a request to a URL: none for other hosts than the registry."""
         return {"Authorization": self._header_value} if self._header_value and self.is_registry(url) else {}
 
     def is_registry(self, url: str) -> bool:
-        """Return whether an address is the registry's."""
+        """Return whether a URL has the scheme, host and port of the registry."""
         return _origin(url) == self._registry_origin
 
     def answer_challenge(self, header: str) -> bool:
-        """Take up what the registry asks for; False when there is nothing else to send than was refused.
+        """Answer a challenge; return False when there are no other credentials than the rejected ones.
 
         header: the value of `WWW-Authenticate`. Raises MissingError: the token service does not answer.
-        Raises RefusedError: it answers, and not with a token.
+        Raises RefusedError: it answers without a token.
         """
         offered = {each.scheme: each.parameters for each in reversed(parse_challenges(header))}
         if "bearer" in offered:
@@ -68,10 +69,10 @@ class RegistryAuth:
         return before != self._header_value
 
     def _fetch_token(self, parameters: dict[str, str]) -> str:
-        """Return a token; empty when the service does not know who asks."""
+        """Return a token; empty when the token service rejects the credentials."""
         realm = parameters.get("realm", "")
         if urlsplit(realm).scheme not in _DEFAULT_PORTS:
-            message = f"the registry wants a token from `{realm}`, expected an address that begins with http"
+            message = f"the registry names the token service `{realm}`, expected an http or https URL"
             raise RefusedError(Fault(self._registry_origin[1], "registry-refused", message, _ADMIN_HINT))
         host = urlsplit(realm).netloc
         try:
@@ -80,7 +81,7 @@ class RegistryAuth:
             raise
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
             message = f"the token service `{realm}`, which the registry names, does not answer"
-            raise MissingError(Fault(host, "registry-down", message, _ADMIN_HINT)) from error
+            raise MissingError(Fault(host, "registry-unreachable", message, _ADMIN_HINT)) from error
         if response.status_code in (400, 401, 403):
             return ""
         try:
@@ -95,7 +96,7 @@ class RegistryAuth:
         return token
 
     def _request_token(self, realm: str, parameters: dict[str, str]) -> requests.Response:
-        """Ask the service as docker does: by password, or with the token that a login left for that."""
+        """Request a token as docker does: with the password, or with the identity token of a login."""
         service, scope = parameters.get("service", ""), parameters.get("scope", "")
         credentials = self._credentials
         if credentials is not None and credentials.is_token:
@@ -112,13 +113,13 @@ class RegistryAuth:
         return self._session.get(realm, params=query, headers=headers)
 
 
-_ADMIN_HINT: Final = "who keeps the registry has to say"
+_ADMIN_HINT: Final = "ask an administrator of the registry"
 
 
 def parse_challenges(header: str) -> tuple[AuthChallenge, ...]:
-    """Return the ways in of a `WWW-Authenticate` header (RFC 9110, 11.6.1), in their order.
+    """Return the challenges of a `WWW-Authenticate` header (RFC 9110, 11.6.1), in their order.
 
-    What is none of that is passed over; a parameter that comes twice is the first one.
+    Malformed parts are skipped; of a repeated parameter the first one counts.
     """
     found: list[AuthChallenge] = []
     at = 0

@@ -1,10 +1,10 @@
-"""One registry, spoken to through oras-py; what goes wrong there is named.
+"""A client of one registry, based on oras-py; errors become faults.
 
-oras-py is an extra (`argosy[push]`) and imports an HTTP library: only who pushes imports this module. Three
-things of it are not taken as they are. It tries again for two minutes when nobody answers; here that is told
-at once, since a push that is repeated goes on where it ended. It keeps the first token that it was given,
-which opens one repository for reading; here each refusal is taken up, see `authorization`. It writes a
-manifest anew, with another digest than the layout's; here the layout's own bytes are sent.
+oras-py is an extra (`argosy[push]`) and imports an HTTP library, so only a push imports this module. It
+differs from oras-py in three ways. oras-py retries for two minutes when no server answers; here that is an
+error at once, since a repeated push continues where it ended. oras-py keeps its first token, which may read
+one repository only; here each challenge is answered, see `registry_auth`. oras-py rewrites manifests, which
+changes their digests; here the bytes of the layout are sent.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from argosy.image.registry.registry_auth import RegistryAuth
 from argosy.image.registry.tls import speaks_tls, tls_context, tls_fault
 
 _CONNECT_TIMEOUT_S: Final = 10.0
-# From the last byte sent to the first of the answer: a registry hashes a large blob meanwhile.
+# From the last byte sent to the first byte of the response; the registry hashes large blobs meanwhile.
 _READ_TIMEOUT_S: Final = 300.0
-# Beyond this a blob is sent in pieces: a whole one is held in memory.
+# A larger blob is sent in chunks: a blob that is sent in one request is held in memory.
 _CHUNK_BYTES: Final = 64 * 2**20
 _CREATED, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 201, 401, 403, 404
 
-# It tells of its attempts by itself; what matters comes with the error.
+# oras-py logs its attempts; the errors raised here have the details.
 logging.getLogger("oras.logger").addHandler(logging.NullHandler())
 logging.getLogger("oras.logger").propagate = False
 
 
 class _TimeoutAdapter(HTTPAdapter):  # type: ignore[misc]
-    """Ends a request that nobody answers; oras-py waits for ever. context: whom it trusts."""
+    """Sets time-outs, which oras-py does not. context: of TLS connections."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
@@ -62,16 +62,17 @@ class _TimeoutAdapter(HTTPAdapter):  # type: ignore[misc]
 
 
 class _PlainHttpBlocker(HTTPAdapter):  # type: ignore[misc]
-    """Refuses what a registry spoken to with TLS sends on to a place without: a password would go there."""
+    """Rejects redirects from a registry with TLS to a host without: a password could be sent there."""
 
     def send(self, request: Any, **_: Any) -> Any:
-        place = urlsplit(request.url).netloc
-        message = f"the registry sends on to `{place}` without TLS"
-        raise RefusedError(Fault(place, "registry-insecure", message, "`--http` where nobody listens"))
+        host = urlsplit(request.url).netloc
+        message = f"the registry redirects to `{host}` without TLS"
+        hint = "`--http`, only in a network that you trust"
+        raise RefusedError(Fault(host, "registry-insecure", message, hint))
 
 
 class _ResponseError(Exception):
-    """A registry's answer that is none of those that one can go on with."""
+    """The registry sent an unexpected response."""
 
     def __init__(self, response: Any) -> None:
         super().__init__(f"{response.status_code} {response.reason}")
@@ -79,21 +80,21 @@ class _ResponseError(Exception):
 
 
 class _OrasProvider(Provider):  # type: ignore[misc]
-    """oras-py's provider, without its waiting and its tokens."""
+    """The provider of oras-py, without its retries and its tokens."""
 
     def configure(self, context: ssl.SSLContext, authorization: RegistryAuth) -> None:
-        """Take what every request goes with."""
+        """Set the TLS context and the authorization of all requests."""
         self.authorization = authorization
-        self.session.auth = _keep_request  # a `.netrc` would put its own in place of the token
+        self.session.auth = _keep_request  # otherwise a `.netrc` would replace the token
         self.session.mount("https://", _TimeoutAdapter(context))
         self.session.mount(
             "http://", _TimeoutAdapter(context) if self.prefix == "http" else _PlainHttpBlocker()
         )
 
     def do_request(self, url: str, method: str = "GET", **kwargs: Any) -> Any:
-        """Ask once, and once more with what a refusal asks for.
+        """Send a request, and send it again after answering a challenge.
 
-        Raises _AnswerError: it is refused, or fails.
+        Raises _ResponseError: the status of the response is an error.
         """
         own_headers = kwargs.pop("headers", None) or {}
         authorization = self.authorization
@@ -116,10 +117,10 @@ def _keep_request(request: Any) -> Any:
 
 
 class OrasRegistry:
-    """A registry that answers, and lets one in as far as it says now.
+    """A connected registry.
 
-    Raises MissingError: nobody answers. Raises RefusedError: what answers is no registry, or wants other
-    credentials. Raises InputError: the files of credentials or of certificates are faulty.
+    Raises MissingError: no server answers. Raises RefusedError: the server is not a registry, or rejects the
+    credentials. Raises InputError: a credentials file or a certificate file is faulty.
     """
 
     def __init__(self, target: PushTarget) -> None:
@@ -129,7 +130,7 @@ class OrasRegistry:
         self._connect()
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._provider.session.close()
 
     def _open_session(self, *, is_plain: bool) -> None:
@@ -139,23 +140,23 @@ class OrasRegistry:
         self._provider.configure(tls_context(self.target.host, os.environ), authorization)
 
     def has_blob(self, repository: str, digest: str) -> bool:
-        """Tell whether a repository has a blob."""
-        with self._errors_named(f"a look for {digest[:19]} in `{repository}`"):
+        """Return whether a repository has a blob."""
+        with self._errors_named(f"the lookup of {digest[:19]} in `{repository}`"):
             found: bool = self._provider.blob_exists({"digest": digest}, self._container(repository))
             return found
 
     def mount_blob(self, repository: str, digest: str, source_repository: str) -> bool:
-        """Have a blob of another repository there; False when the registry does not do that."""
+        """Mount a blob from another repository; return False when the registry does not mount it."""
         url = f"{self._provider.prefix}://{self._container(repository).upload_blob_url()}"
-        with self._errors_named(f"a loan of {digest[:19]} to `{repository}`"):
+        with self._errors_named(f"the mount of {digest[:19]} in `{repository}`"):
             try:
                 response = self._provider.do_request(f"{url}?mount={digest}&from={source_repository}", "POST")
-            except _ResponseError:  # not let in there, for one: what cannot be mounted is sent
+            except _ResponseError:  # for example no permission there: the blob is sent instead
                 return False
             return bool(response.status_code == _CREATED)
 
     def send_blob(self, repository: str, path: Path, digest: str) -> None:
-        """Send a blob; the registry keeps it only when its digest is right."""
+        """Send a blob; the registry keeps it only when its digest matches."""
         size = path.stat().st_size
         layer, container = {"digest": digest, "size": size}, self._container(repository)
         with self._errors_named(f"blob {digest[:19]} ({size / 1e6:.1f} MB) to `{repository}`"):
@@ -166,14 +167,14 @@ class OrasRegistry:
             self._expect_status(response, _CREATED)
 
     def send_manifest(self, repository: str, tag: str, data: bytes, media_type: str) -> None:
-        """Send a manifest to the byte; from then on the tag means it."""
+        """Send the bytes of a manifest; the tag then refers to it."""
         url = f"{self._provider.prefix}://{self._container(repository, tag).manifest_url()}"
         with self._errors_named(f"the manifest to `{repository}:{tag}`"):
             response = self._provider.do_request(url, "PUT", data=data, headers={"Content-Type": media_type})
             self._expect_status(response, _CREATED)
 
     def digest_of_tag(self, repository: str, tag: str) -> str:
-        """Return the digest of the manifest that a tag gives now, computed from its bytes."""
+        """Return the digest of the manifest that a tag refers to, computed from its bytes."""
         url = f"{self._provider.prefix}://{self._container(repository, tag).manifest_url()}"
         with self._errors_named(f"the manifest of `{repository}:{tag}`"):
             response = self._provider.do_request(url, "GET", headers={"Accept": MANIFEST_TYPE})
@@ -184,7 +185,7 @@ class OrasRegistry:
         return Container(f"{self.target.address}/{repository}:{tag}")
 
     def _connect(self) -> None:
-        """Ask who answers, and how it wants to be told who asks."""
+        """Check that the server is a registry, and answer its challenge for basic authentication."""
         with self._errors_named(""):
             response = self._request_api_root()
             challenge = response.headers.get("Www-Authenticate", "")
@@ -193,15 +194,14 @@ class OrasRegistry:
                     raise self._credentials_error()
                 self._provider.do_request(f"{self._url}/v2/")
             elif response.status_code not in (200, _UNAUTHORIZED):
-                message = (
-                    f"{self._url}/v2/ answers {response.status_code} {response.reason}, "
-                    "expected the API of a registry"
+                status = f"{response.status_code} {response.reason}"
+                message = f"{self._url}/v2/ answers {status}, expected the API of a registry"
+                raise RefusedError(
+                    Fault(self.target.host, "no-registry", message, "check the value of `--to`")
                 )
-                hint = "look at what `--to` says"
-                raise RefusedError(Fault(self.target.host, "no-registry", message, hint))
 
     def _request_api_root(self) -> Any:
-        """Return the first answer; on this machine itself TLS is spoken with who speaks nothing else."""
+        """Return the first response; a registry on this machine that requires TLS is asked again with TLS."""
         try:
             response = self._provider.session.get(f"{self._url}/v2/", allow_redirects=False)
             is_rejected = response.status_code == 400
@@ -220,26 +220,26 @@ class OrasRegistry:
 
     @contextmanager
     def _errors_named(self, operation: str) -> Iterator[None]:
-        """Name what goes wrong. what: is under way; empty before anything is."""
+        """Convert errors in the block to faults. operation: the current one, empty while connecting."""
         host = self.target.host
         try:
             yield
         except requests.exceptions.SSLError as error:
-            place = urlsplit(error.request.url).netloc if error.request is not None else host
+            address = urlsplit(error.request.url).netloc if error.request is not None else host
             *_, cause = (each for each in _cause_chain(error) if isinstance(each, OSError))
-            raise RefusedError(tls_fault(host, place, cause, os.environ)) from error
+            raise RefusedError(tls_fault(host, address, cause, os.environ)) from error
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
             if not operation:
                 message = f"no registry answers at {self._url}: {_root_reason(error)}"
-                hint = "start it, or look at what `--to` says"
-                raise MissingError(Fault(host, "registry-down", message, hint)) from error
+                hint = "start it, or check the value of `--to`"
+                raise MissingError(Fault(host, "registry-unreachable", message, hint)) from error
             message = f"the connection ended during {operation}: {_root_reason(error)}"
             hint = "run the command again: blobs that arrived are not sent again"
             raise RefusedError(Fault(host, "push-interrupted", message, hint)) from error
         except _ResponseError as error:
             raise self._response_error(operation, error.response) from error
-        except ValueError as error:  # of oras-py: an answer without a place to send to, for one
-            message = f"{operation or 'its greeting'}: {error}"
+        except ValueError as error:  # of oras-py, for example a response without an upload location
+            message = f"{operation or 'the first request'}: {error}"
             raise RefusedError(Fault(host, "registry-refused", message, _LOG_HINT)) from error
 
     def _expect_status(self, response: Any, code: int) -> None:
@@ -247,7 +247,7 @@ class OrasRegistry:
             raise _ResponseError(response)
 
     def _response_error(self, operation: str, response: Any) -> RefusedError:
-        """Return the error of an answer: who one is is not known, or not enough, or something else."""
+        """Return the error of a response: missing or rejected credentials, no permission, or another one."""
         code = response.status_code
         is_known = code == _FORBIDDEN or self._provider.authorization.has_token
         if code == _UNAUTHORIZED and not is_known:
@@ -255,33 +255,33 @@ class OrasRegistry:
         host = self.target.host
         if code in (_UNAUTHORIZED, _FORBIDDEN) and self.credentials is not None:
             found = self.credentials
-            message = f"`{found.user}` (from {found.where}) is let in, and may not: {operation}{_error_detail(response)}"
-            hint = "who keeps the registry gives the right to push there"
-            return RefusedError(Fault(host, "registry-denied", message, hint))
+            detail = _error_detail(response)
+            message = f"`{found.user}` (from {found.where}) has no permission for {operation}{detail}"
+            hint = "ask an administrator of the registry for permission to push there"
+            return RefusedError(Fault(host, "registry-forbidden", message, hint))
         if code in (_UNAUTHORIZED, _FORBIDDEN):
             return self._credentials_error(_error_detail(response))
-        message = (
-            f"{operation or 'its greeting'}: it answers {code} {response.reason}{_error_detail(response)}"
-        )
+        answer = f"the registry answers {code} {response.reason}{_error_detail(response)}"
+        message = f"{operation or 'the first request'}: {answer}"
         return RefusedError(Fault(host, "registry-refused", message, _LOG_HINT))
 
     def _credentials_error(self, detail: str = "") -> RefusedError:
-        """Return the error of who is not let in."""
+        """Return the error of missing or rejected credentials."""
         host = self.target.host
         if self.credentials is None:
-            message = f"the registry wants credentials, and there are none for `{host}`"
+            message = f"the registry requires credentials, and there are none for `{host}`"
         else:
             found = self.credentials
-            message = f"the registry does not let in `{found.user}` (from {found.where})"
+            message = f"the registry rejects the credentials of `{found.user}` (from {found.where})"
         hint = f"`podman login {host}` or `docker login {host}`"
         return RefusedError(Fault(host, "registry-credentials", f"{message}{detail}", hint))
 
 
-_LOG_HINT: Final = "the registry's own log says more; blobs that arrived are not sent again"
+_LOG_HINT: Final = "see the log of the registry; blobs that arrived are not sent again"
 
 
 def _cause_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that led to it, the first of them last."""
+    """Yield an error and its causes, the root cause last."""
     inner: BaseException | None = error
     while inner is not None:
         yield inner
@@ -289,13 +289,13 @@ def _cause_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _root_reason(error: BaseException) -> str:
-    """Return the innermost reason of a request that failed, in the system's words where it has some."""
+    """Return the root cause of a failed request, as the system's error message if there is one."""
     reasons = [each.strerror for each in _cause_chain(error) if isinstance(each, OSError) and each.strerror]
     return reasons[-1] if reasons else str(error)
 
 
 def _error_detail(response: Any) -> str:
-    """Return what a registry says of its refusal, as the distribution specification has it."""
+    """Return the errors in a response, in the format of the OCI distribution specification."""
     try:
         errors = response.json()["errors"]
         return ": " + "; ".join(f"{item['code']} {item.get('message', '')}".strip() for item in errors)

@@ -1,10 +1,10 @@
-"""What runs first in a container: reaps what is left, waits for needs, runs the agents, ends in order.
+"""The init process of a container: forwards signals, reaps orphans and runs the container's agents.
 
-As process 1 it forks before it loads anything: the small parent hands signals on and takes in every process
-that lost its own parent; the child does the work. The agents are run by a supervisor as anywhere else.
+As process 1 it forks before it imports anything else: the small parent forwards signals and reaps orphaned
+processes; the child waits for dependencies and has a supervisor run the agents, as outside of containers.
 
-`python -m argosy.image.runtime.container_init [--alone] [FLEET_FILE]`; ARGOSY_MACHINE says which container this is. With
-`--alone` it waits for nobody.
+`python -m argosy.image.runtime.container_init [--no-wait] [FLEET_FILE]`; ARGOSY_MACHINE names this container.
+With `--no-wait` it does not wait for agents of other containers.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _FORWARDED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQU
 
 
 def main() -> int:
-    """Run the container; returns its exit code."""
+    """Run the container; return its exit code."""
     if os.getpid() != 1:
         return _run_child()
-    # What comes before the child has its own handlers must not kill it unheard.
+    # Blocked until the child has its own handlers: a signal that arrives earlier must not be lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED_SIGNALS)
     child = os.fork()
     if child == 0:
@@ -29,9 +29,9 @@ def main() -> int:
 
 
 def forward_signals_and_reap(child: int) -> int:
-    """Hand signals to `child` and reap everything until it ends; return the exit code that it had.
+    """Forward signals to `child` and reap processes until it ends; return its exit code.
 
-    Signals are blocked on entry: they are waited for, together with the ends of processes.
+    Signals are blocked on entry: `sigwait` receives them together with SIGCHLD.
     """
     signals = {*_FORWARDED_SIGNALS, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -45,7 +45,7 @@ def forward_signals_and_reap(child: int) -> int:
 
 
 def _reap_children(child: int) -> int | None:
-    """Take in all that have ended; return the code of `child` when it is among them."""
+    """Reap all processes that have ended; return the exit code of `child` when it is among them."""
     code = None
     while True:
         try:
@@ -63,7 +63,7 @@ def _run_child() -> int:
     from argosy.image.runtime.container_main import run_container  # noqa: PLC0415 - the parent stays small
 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED_SIGNALS)
-    arguments = [word for word in sys.argv[1:] if word != "--alone"]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--no-wait"]
     return run_container(
         arguments[0] if arguments else None, skips_dependencies=len(arguments) < len(sys.argv) - 1
     )

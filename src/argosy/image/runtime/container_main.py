@@ -1,4 +1,4 @@
-"""One container's work: its part of the fleet, brought up by a supervisor and ended in order."""
+"""The main process of a container: starts its agents through a supervisor and stops them in order."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ _NO_TIMEOUT_S = 10.0**9
 
 
 class _StopRequestedError(Exception):
-    """The container was told to end."""
+    """The container received SIGTERM or SIGINT."""
 
 
 def run_container(path: str | None, *, skips_dependencies: bool = False) -> int:
-    """Run the agents of ARGOSY_MACHINE until told to end; returns the container's exit code.
+    """Run the agents of ARGOSY_MACHINE until SIGTERM or SIGINT; return the container's exit code.
 
-    path: of the fleet file; default that of an image. is_alone: there is nobody else to wait for.
-    The code is 0 when it ended as told, or nothing is left that would go on and all that ended was fine, and
-    1 when an agent was given up or could not be started.
+    path: of the fleet file; by default that of an image. skips_dependencies: do not wait for agents of other
+    containers. The exit code is 0 after an ordered stop, or when no agent is left to run and none failed, and
+    1 when an agent failed for good or could not be started.
     """
     try:
         signal.signal(signal.SIGTERM, _raise_stop_requested)
@@ -55,7 +55,7 @@ def run_container(path: str | None, *, skips_dependencies: bool = False) -> int:
             skips_dependencies
         )
     except _StopRequestedError:
-        return 0  # nothing had been started
+        return 0  # no agent had been started
     except ArgosyError as error:
         for fault in error.faults:
             _print_line(f"error: {fault}")
@@ -77,26 +77,26 @@ class _ContainerRun:
         self.fleet = load_fleet(file)
         self.placement = place(self.fleet, os.environ.get("ENV_TYPE") or "container", os.environ)
         self.machine = _machine_name(self.fleet)
-        self.folder = locate_state_dir(file)
+        self.state_dir = locate_state_dir(file)
 
     def run(self, skips_dependencies: bool) -> int:
-        """Wait for what is needed, bring the agents up, and follow them."""
+        """Wait for dependencies, start the agents and follow them."""
         dependencies = (
             () if skips_dependencies else remote_dependencies(self.fleet, self.placement, self.machine)
         )
         asyncio.run(wait_until_ready(dependencies, _print_line))
         while True:
-            client = connect_or_start(self.file, self.fleet.name, self.folder, "container")
+            client = connect_or_start(self.file, self.fleet.name, self.state_dir, "container")
             try:
                 with client:
                     return self.follow(client)
-            except SupervisorStoppedError as left:
-                return 1 if left.running else 0
+            except SupervisorStoppedError as error:
+                return 1 if error.running else 0
             except SupervisorLostError:
-                _print_line("the supervisor ended; starting the next one, which adopts what runs")
+                _print_line("the supervisor exited; starting another one, which adopts the running agents")
 
     def follow(self, client: ControlClient) -> int:
-        """Apply and show what changes, until the end is asked for or nothing is left to run."""
+        """Apply the fleet and print transitions, until a stop is requested or no agent is left to run."""
         try:
             client.send(self._apply_request())
             client.send(Subscribe())
@@ -106,7 +106,7 @@ class _ContainerRun:
                     return code
         except _StopRequestedError:
             return self.stop(client)
-        raise AssertionError("the stream ends by an error")
+        raise AssertionError("the stream ends with an error")
 
     def _apply_request(self) -> Apply:
         return Apply(
@@ -118,7 +118,7 @@ class _ContainerRun:
         )
 
     def _report(self, message: ControlReply) -> int | None:
-        """Tell a transition; return the exit code when nothing of the container will ever run."""
+        """Print a transition; return the exit code when no agent of the container will ever run."""
         if isinstance(message, AgentStateChanged):
             reason = f" ({message.reason})" if message.reason else ""
             _print_line(
@@ -132,7 +132,7 @@ class _ContainerRun:
         return None
 
     def stop(self, client: ControlClient) -> int:
-        """Stop in order; a container is given its grace once."""
+        """Stop the agents in order and return the exit code."""
         client.send(Stop())
         try:
             for answer in client.stream():
@@ -150,9 +150,9 @@ def _quote_line(line: str) -> str:
 
 
 def _machine_name(fleet: Fleet) -> str:
-    """Return which container this is.
+    """Return the name of this container.
 
-    Raises InputError: ARGOSY_MACHINE does not say.
+    Raises InputError: ARGOSY_MACHINE names no machine of the fleet.
     """
     name = os.environ.get("ARGOSY_MACHINE", "")
     if name in fleet.machines:
@@ -163,7 +163,7 @@ def _machine_name(fleet: Fleet) -> str:
 
 
 def local_fleet(fleet: Fleet, machine: str) -> Fleet:
-    """Return the fleet as the supervisor of one container runs it: a need elsewhere has been waited for."""
+    """Return the fleet for the supervisor of one container: needs on other machines become wants."""
     agents = {
         name: _local_agent(agent, fleet) if agent.machine == machine else agent
         for name, agent in fleet.agents.items()

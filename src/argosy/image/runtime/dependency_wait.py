@@ -1,7 +1,7 @@
-"""Waits until the agents of other containers are ready that those of this one need.
+"""Waits until the agents of other containers that this container needs are ready.
 
-They are asked as anybody may ask them: an agent of the library and one with a zmq probe for its health, one
-with an http probe by GET, any other by a connection to its port. One without a port cannot be asked.
+Each is probed over the network: an agent class or an agent with a zmq probe by a health request, one with an
+http probe by GET, any other by a connection to its port. An agent without a port is not waited for.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HEALTH_REQUEST = msgspec.json.encode({"action": "health"})
 
 
 class RemoteDependency(msgspec.Struct, frozen=True):
-    """One agent elsewhere that has to be ready first."""
+    """An agent of another container that has to be ready first."""
 
     agent: str
     host: str
@@ -40,7 +40,7 @@ class RemoteDependency(msgspec.Struct, frozen=True):
 
 
 def remote_dependencies(fleet: Fleet, placement: Placement, machine: str) -> tuple[RemoteDependency, ...]:
-    """Return the agents of other machines that agents of `machine` need and that can be asked."""
+    """Return the agents of other machines that agents of `machine` need and that have a port."""
     names = dict.fromkeys(
         need.agent
         for agent in fleet.agents.values()
@@ -48,9 +48,8 @@ def remote_dependencies(fleet: Fleet, placement: Placement, machine: str) -> tup
         for need in agent.needs
         if fleet.agents[need.agent].machine != machine
     )
-    return tuple(
-        gate for name in names if (gate := _remote_dependency(fleet.agents[name], placement)) is not None
-    )
+    found = (_remote_dependency(fleet.agents[name], placement) for name in names)
+    return tuple(dependency for dependency in found if dependency is not None)
 
 
 def _remote_dependency(agent: AgentSpec, placement: Placement) -> RemoteDependency | None:
@@ -73,7 +72,7 @@ def _remote_dependency(agent: AgentSpec, placement: Placement) -> RemoteDependen
 
 
 async def wait_until_ready(dependencies: tuple[RemoteDependency, ...], notify: Callable[[str], None]) -> None:
-    """Return once all are ready; never gives up. tell: takes a line when it takes long, and at each end."""
+    """Return once all are ready; there is no time-out. notify: takes a line every 5 s while waiting."""
     waiting = dict.fromkeys(dependencies)
 
     async def wait_for_one(dependency: RemoteDependency) -> None:
@@ -86,7 +85,7 @@ async def wait_until_ready(dependencies: tuple[RemoteDependency, ...], notify: C
     async def report_waiting() -> None:
         while True:
             await asyncio.sleep(_NOTIFY_INTERVAL_S)
-            notify(f"waiting for {', '.join(gate.label for gate in waiting)}")
+            notify(f"waiting for {', '.join(dependency.label for dependency in waiting)}")
 
     reporter = asyncio.create_task(report_waiting())
     try:
@@ -96,7 +95,7 @@ async def wait_until_ready(dependencies: tuple[RemoteDependency, ...], notify: C
 
 
 async def is_ready(dependency: RemoteDependency) -> bool:
-    """Ask one agent once; an agent that serves less than it should counts as ready."""
+    """Probe one agent once; a degraded agent counts as ready."""
     if dependency.kind == "zmq":
         reply = await request_once(
             f"tcp://{dependency.host}:{dependency.port}", dependency.message, _REPLY_TIMEOUT_S

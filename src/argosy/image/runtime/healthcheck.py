@@ -1,7 +1,7 @@
-"""A container's health, for HEALTHCHECK and probes: exit code 0 when every agent in it is ready.
+"""The health check of a container: exit code 0 when every agent in it is ready.
 
-`python -m argosy.image.runtime.healthcheck [--alive] [FLEET_FILE]`; with `--alive` it is enough that the supervisor
-answers. Says in one line what is wrong.
+`python -m argosy.image.runtime.healthcheck [--alive] [FLEET_FILE]`; with `--alive` the supervisor only has to
+answer. Prints one line with the state or the error.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Ask the supervisor of this container; returns 0 or 1."""
-    paths = [word for word in argv if word != "--alive"]
+    """Ask the supervisor of this container; return the exit code 0 or 1."""
+    paths = [argument for argument in argv if argument != "--alive"]
     file = Path(paths[0] if paths else os.environ.get("ARGOSY_FLEET_FILE") or FLEET_FILE)
     try:
-        client = connect(locate_state_dir(file), "checkup")
+        client = connect(locate_state_dir(file), "healthcheck")
         if client is None:
             sys.stdout.write("no supervisor answers\n")
             return 1
@@ -42,9 +42,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def agents_not_ready(report: FleetStatus) -> list[str]:
-    """Return the agents that are not ready, each with its state; one that ended on its own is not missed.
+    """Return the agents that are not ready, each with its state; an agent that exited by itself is left out.
 
-    A report without agents is of a container that has not begun.
+    A report without agents comes from a container that has started none yet.
     """
     if not report.agents:
         return ["no agent has been started"]

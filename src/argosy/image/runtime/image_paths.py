@@ -1,4 +1,4 @@
-"""Where things are inside an image, and what runs there: what builders, files and checks agree on."""
+"""Paths, user and commands inside an image, shared by its builder, its manifests and its smoke test."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 STOP_SIGNAL: Final = "SIGTERM"
 AGENTS_LABEL: Final = "argosy.agents"
 
-# Exec form: there is no shell in an image.
+# Exec form: images have no shell.
 ENTRYPOINT: Final = ("python3", "-m", "argosy.image.runtime.container_init")
 HEALTH_COMMAND: Final = ("python3", "-m", "argosy.image.runtime.healthcheck")
 LIVENESS_COMMAND: Final = (*HEALTH_COMMAND, "--alive")
 
-# Where an image is read-only, these may be written; the state outlives a restart.
+# Writable in a read-only image; the state directory survives a restart.
 WRITABLE_DIRS: Final = (STATE_DIR, RUNTIME_DIR, TEMP_DIR)
 IMAGE_VARIABLES: Final = {
     "ENV_TYPE": "container",

@@ -1,8 +1,8 @@
-"""Imports every agent of an image, each in a process of its own: what only a real import finds.
+"""Imports every agent of an image, each in its own process, to find errors that only a real import shows.
 
-Run inside the image: `python3 -m argosy.image.runtime.import_check NAME...`. Prints one JSON object a line: the agent, and
-what went wrong, empty when nothing did. A script is loaded under another name than `__main__`, so that its
-work does not begin.
+Run inside the image: `python3 -m argosy.image.runtime.import_check NAME...`. Prints one JSON object per line:
+the agent and its error, empty when it was imported. A script is loaded under a name other than `__main__`, so
+that its main block does not run.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from argosy.fleet import AgentSpec, load_fleet
 from argosy.image.runtime.image_paths import FLEET_FILE
 
 _TIMEOUT_S = 60
-_MODULE_NAME = "argosy_trial"
+_MODULE_NAME = "argosy_import_check"
 
 
 def main(names: Sequence[str]) -> int:
-    """Import each agent; returns 1 when one failed."""
+    """Import each agent; return 1 when one failed."""
     file = os.environ.get("ARGOSY_FLEET_FILE") or FLEET_FILE
     fleet = load_fleet(file)
     failed = 0
     for name in names:
         error = check_import(fleet.agents[name], os.path.dirname(os.path.abspath(file)))
         failed += bool(error)
-        print(json.dumps({"agent": name, "error": error}), flush=True)  # noqa: T201 - what the proof reads
+        print(json.dumps({"agent": name, "error": error}), flush=True)  # noqa: T201 - read by the smoke test
     return 1 if failed else 0
 
 
 def check_import(agent: AgentSpec, root: str) -> str:
-    """Load one agent in a child; return what went wrong, empty when nothing did."""
+    """Load one agent in a child process; return the error, empty when it was loaded."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -64,7 +64,7 @@ def _load_and_report(agent: AgentSpec, root: str, writing: int) -> int:
     try:
         _load_agent(agent, root)
     except BaseException as error:
-        # A script may end the interpreter, or raise what is no Exception: all of it is an answer.
+        # A script may exit, or raise a BaseException: both are reported.
         if isinstance(error, SystemExit) and not error.code:
             return 0
         place = traceback.extract_tb(error.__traceback__)[-1]

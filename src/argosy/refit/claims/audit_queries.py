@@ -1,4 +1,4 @@
-"""Queries for what the audit finds: `audit.Z301`, or a family as `audit.Z`."""
+"""Queries about findings of the audit: of a rule (`audit.Z301`) or of a family (`audit.Z`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from argosy.refit.core.rule import Rule, load_rules
 
 
 def make_query_kinds() -> tuple[QueryKind, ...]:
-    """Return one kind for each rule of the audit, and one for each family."""
+    """Return one kind for each rule of the audit, then one for each family."""
     rules = load_rules()
     families = sorted({rule.code[0] for rule in rules})
     found = [
@@ -25,7 +25,7 @@ def make_query_kinds() -> tuple[QueryKind, ...]:
     found += [
         QueryKind(
             name=f"audit.{family}",
-            description=f"findings of the rules {family}…",
+            description=f"findings of all rules {family}…",
             scope=("all",),
             answer=_make_answer([rule for rule in rules if rule.code.startswith(family)]),
         )
@@ -36,7 +36,7 @@ def make_query_kinds() -> tuple[QueryKind, ...]:
 
 def _make_answer(rules: Sequence[Rule]) -> Callable[[QueryContext], QueryResult]:
     codes = {rule.code for rule in rules}
-    # What reads trees sees nothing in a file that has none.
+    # Rules that need a syntax tree report nothing for a file that does not parse.
     needs_trees = any(
         rule.check_file or rule.check_links or rule.fact_kinds for rule in rules if rule.check_broken is None
     )
@@ -44,7 +44,7 @@ def _make_answer(rules: Sequence[Rule]) -> Callable[[QueryContext], QueryResult]
     def answer(context: QueryContext) -> QueryResult:
         report = context.codebase.audit_report
         for code in sorted(codes & set(report.skipped_rules)):
-            return QueryResult(error=f"{code} is not asked: {report.skipped_rules[code]}")
+            return QueryResult(error=f"{code} was skipped: {report.skipped_rules[code]}")
         paths = set(context.paths)
         locations = tuple(
             CodeLocation(item.path, item.line, item.column, item.symbol)

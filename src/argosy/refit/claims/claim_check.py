@@ -1,4 +1,4 @@
-"""Holds claims against a tree: one reading for all of them, then a verdict each."""
+"""Checks claims against a tree: reads its files once for all claims, then evaluates each claim."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from argosy.refit.claims.query_registry import query_kinds
 from argosy.refit.claims.query_result import QueryResult
 from argosy.refit.claims.query_runner import QueryMatches, match_all_queries
 
-NO_FILES = "no file of the tree is meant by"
+NO_FILES = "no file of the tree matches"
 
 
 def check_claims(claims: Sequence[Claim], codebase: Codebase) -> tuple[ClaimVerdict, ...]:
-    """Return a verdict for each claim, in their order.
+    """Return the verdict of each claim, in the order of `claims`.
 
-    Raises InputError: what should tell the fleet cannot be read.
+    Raises InputError: the files of the fleet cannot be read.
     """
     queries = {(claim.query, claim.scope): None for claim in claims if claim.query is not None}
     results = run_all_queries(list(queries), codebase)
@@ -37,30 +37,30 @@ def check_claims(claims: Sequence[Claim], codebase: Codebase) -> tuple[ClaimVerd
 def run_all_queries(
     queries: Sequence[tuple[ClaimQuery, FileScope]], codebase: Codebase
 ) -> Mapping[tuple[ClaimQuery, FileScope], tuple[QueryResult, Sequence[str]]]:
-    """Return the answer to each query in its scope, and the files of that scope.
+    """Return the result of each query in its scope, and the files of that scope.
 
-    Raises InputError: what should tell the fleet cannot be read.
+    Raises InputError: the files of the fleet cannot be read.
     """
     paths = {(query, scope): _paths_for(query, codebase.select_files(scope)) for query, scope in queries}
-    python = [path for path in codebase.files if path.endswith(".py")]
+    python_paths = [path for path in codebase.files if path.endswith(".py")]
     paths_by_query: dict[ClaimQuery, dict[str, None]] = {}
     for query, scope in queries:
         matcher = query_kinds()[query.name].matcher
         if matcher is not None:
             paths_by_query.setdefault(query, {}).update(
-                dict.fromkeys(python if matcher.needs_whole_tree else paths[query, scope])
+                dict.fromkeys(python_paths if matcher.needs_whole_tree else paths[query, scope])
             )
     matches = match_all_queries(
-        codebase, {query: tuple(those) for query, those in paths_by_query.items()}, query_kinds
+        codebase, {query: tuple(wanted) for query, wanted in paths_by_query.items()}, query_kinds
     )
     return {
-        (query, scope): (_run_query(query, scope, those, codebase, matches), those)
-        for (query, scope), those in paths.items()
+        (query, scope): (_run_query(query, scope, selected, codebase, matches), selected)
+        for (query, scope), selected in paths.items()
     }
 
 
 def _paths_for(query: ClaimQuery, paths: Sequence[str]) -> Sequence[str]:
-    """Return the files of a scope that a query is about."""
+    """Return the files of a scope that a query reads."""
     is_python = query.name.startswith("python.")
     return [path for path in paths if path.endswith(".py")] if is_python else paths
 
@@ -70,7 +70,7 @@ def _run_query(
 ) -> QueryResult:
     kind = query_kinds()[query.name]
     if kind.scope and not paths:
-        return QueryResult(error=f"{NO_FILES} {' '.join(f'`{word}`' for word in scope.as_arguments())}")
+        return QueryResult(error=f"{NO_FILES} {' '.join(f'`{glob}`' for glob in scope.as_arguments())}")
     unread = sorted(set(paths) & set(matches.unread)) if kind.matcher is not None else ()
     return kind.answer(
         QueryContext(codebase, query.argument, paths, matches.matches.get(query, {}), tuple(unread))

@@ -1,4 +1,4 @@
-"""A file of claims as frozen structs: the one schema for loading, the JSON Schema and the docs."""
+"""The structs of a claims file: one schema for loading, the JSON Schema and the documentation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from argosy.fleet.fleet_spec import Name, ScalarText
 Globs = Annotated[
     str | list[str],
     Meta(
-        description="globs of paths in the tree (`**` crosses folders, a leading `!` leaves out), "
-        "or the names of scopes"
+        description="globs of paths in the tree (`**` crosses folders, a leading `!` excludes), "
+        "or names of scopes"
     ),
 ]
 CountUnit = Literal["place", "file", "file-without"]
@@ -26,42 +26,44 @@ class ClaimKeys(
     forbid_unknown_fields=True,
     rename={"in_": "in", "is_": "is"},
 ):
-    """One claim: what somebody said, and how it can be counted."""
+    """One claim: its text, and how to check it."""
 
-    text: Annotated[ScalarText, Meta(description="the claim, in words")]
+    text: Annotated[ScalarText, Meta(description="the claim as a sentence")]
     source: Annotated[ScalarText, Meta(description="who claims it, and where")]
     count: Annotated[
         str, Meta(description="the query that counts it; `argosy claims queries` lists them")
     ] = ""
     measure: Annotated[
         str,
-        Meta(description="in place of `count`: what would have to be measured, and how; no file tells it"),
+        Meta(
+            description="in place of `count`: what has to be measured, and how, because files do not show it"
+        ),
     ] = ""
-    in_: Annotated[Globs, Meta(description="where it is counted; default the query's own")] = []
+    in_: Annotated[Globs, Meta(description="where to count; default: the scope of the query")] = []
     unit: Annotated[
-        CountUnit, Meta(description="what is counted: places, files that have one, or files that have none")
+        CountUnit, Meta(description="what to count: places, files that have one, or files that have none")
     ] = "place"
-    is_: Annotated[ScalarText, Meta(description="how many: `41`, `at least 80`, `at most 3`, `10 to 20`")] = (
-        ""
-    )
+    is_: Annotated[
+        ScalarText, Meta(description="the count: `41`, `at least 80`, `at most 3`, `10 to 20`")
+    ] = ""
     places: Annotated[
         list[ScalarText],
         Meta(
-            description="places that must be among those found: "
+            description="places that must be among the matches: "
             "`path`, `path:line`, `path:Class.name`, or a name"
         ),
     ] = []
 
 
 class ClaimsKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The top of a file of claims."""
+    """The top level of a claims file."""
 
     about: Annotated[str, Meta(description="what the claims are about")] = ""
     fleet: Annotated[
         str | list[str],
         Meta(
-            description="what tells the fleet, by path in the tree: "
-            "a fleet file, or what `argosy import` reads"
+            description="the files that define the fleet, as paths in the tree: "
+            "a fleet file, or files that `argosy import` reads"
         ),
     ] = []
     scopes: Annotated[dict[Name, Globs], Meta(description="names for sets of files")] = {}
@@ -69,13 +71,13 @@ class ClaimsKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class CountRange(msgspec.Struct, frozen=True):
-    """How many, as claimed. least, most: both belong to it; most None: no upper end."""
+    """A claimed count. minimum, maximum: inclusive; maximum None: no upper bound."""
 
     minimum: int
     maximum: int | None
 
     def describe(self) -> str:
-        """Return it as a claim writes it."""
+        """Return the range as it is written in a claim."""
         if self.maximum is None:
             return f"at least {self.minimum}"
         if self.minimum == self.maximum:
@@ -84,7 +86,7 @@ class CountRange(msgspec.Struct, frozen=True):
 
 
 class ClaimQuery(msgspec.Struct, frozen=True):
-    """A question to a tree. name: the kind, as `python.calls`. argument: empty where the kind takes none."""
+    """A query. name: of its kind, such as `python.calls`. argument: empty when the kind takes none."""
 
     name: str
     argument: str = ""
@@ -94,14 +96,14 @@ class ClaimQuery(msgspec.Struct, frozen=True):
 
 
 class FileScope(msgspec.Struct, frozen=True):
-    """A set of files. globs: of paths; those in `without` are left out. fleet: the agents' scripts too."""
+    """A set of files. globs, excluded: of paths. includes_fleet: the agents' scripts are included."""
 
     globs: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     includes_fleet: bool = False
 
     def as_arguments(self) -> tuple[str, ...]:
-        """Return it as words that `in:` and `--in` take."""
+        """Return the scope as arguments of `in:` and `--scope`."""
         return (
             *(["fleet"] if self.includes_fleet else []),
             *self.globs,
@@ -110,10 +112,7 @@ class FileScope(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """One claim, read. query: None where `measure` says what would have to be measured.
-
-    where: `file:line:column` of its name.
-    """
+    """One loaded claim. query: None when the claim has `measure`. where: `file:line:column` of its name."""
 
     id: str
     where: str
@@ -128,7 +127,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """A file of claims, read. fleet: paths in the tree."""
+    """A loaded claims file. fleet: paths in the tree."""
 
     about: str
     fleet: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What a claim comes to: confirmed, refuted or uncheckable, with the reason in words."""
+"""Evaluates a claim: confirmed, refuted or uncheckable, with the reason."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ _MAX_LISTED = 3
 
 
 class RefutedPlace(msgspec.Struct, frozen=True):
-    """A claimed place that does not hold, and why."""
+    """A claimed place that is not among the matches, and why."""
 
     place: str
     reason: str
 
 
 class ClaimVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One claim, judged.
+    """The verdict on one claim.
 
-    measured: None where nothing was counted. reason: one sentence. spots: what was counted. wrong: claimed
-    places that are none. open: claimed places that nobody can tell about. by_tokens: how many of the places
-    lie in files that do not parse. unread: files that may hold more.
+    measured: None when nothing was counted. reason: one sentence. locations: the counted places.
+    refuted_places: claimed places that are not among them. undecided_places: claimed places in files that
+    cannot be read. by_tokens: how many places are in files that do not parse. unread: files that may have
+    more places.
     """
 
     claim: Claim
@@ -50,8 +51,10 @@ class ClaimVerdict(msgspec.Struct, frozen=True, kw_only=True):
 def evaluate_claim(
     claim: Claim, result: QueryResult | None, paths: Sequence[str], known: frozenset[str]
 ) -> ClaimVerdict:
-    """Return the verdict. answer: None for a claim that needs a measurement. paths: the files that were
-    looked at. known: all files of the tree.
+    """Return the verdict on a claim.
+
+    result: None for a claim that needs a measurement. paths: the files that were read. known: all files of
+    the tree.
     """
     if result is None:
         return ClaimVerdict(claim=claim, status="uncheckable", reason=f"needs a measurement: {claim.measure}")
@@ -74,13 +77,16 @@ def evaluate_claim(
         locations=locations,
         refuted_places=refuted,
         undecided_places=undecided,
-        by_tokens=sum(spot.by_tokens for spot in result.locations),
+        by_tokens=sum(location.by_tokens for location in result.locations),
         unread=tuple(result.possible),
     )
 
 
 def compare_counts(claimed: CountRange, measured: CountBounds) -> VerdictStatus:
-    """Two ranges: one inside the other is true, two apart are false, else nobody can tell."""
+    """Return `confirmed` when `measured` is inside `claimed`, `refuted` when they are disjoint.
+
+    Return `uncheckable` when they overlap otherwise.
+    """
     minimum, maximum = claimed.minimum, claimed.maximum
     if (maximum is not None and measured.minimum > maximum) or (
         measured.maximum is not None and measured.maximum < minimum
@@ -93,15 +99,15 @@ def compare_counts(claimed: CountRange, measured: CountBounds) -> VerdictStatus:
 def _check_places(
     claim: Claim, locations: Sequence[CodeLocation], result: QueryResult, known: frozenset[str]
 ) -> tuple[tuple[RefutedPlace, ...], tuple[str, ...]]:
-    """Return the claimed places that are none, and those that nobody can tell about."""
+    """Return the claimed places that are not matches, and those that cannot be decided."""
     refuted: list[RefutedPlace] = []
     undecided: list[str] = []
     for place in claim.places:
         path, detail = _split_place(place, known)
-        in_path = [spot for spot in locations if _matches_path(spot.path, path)] if path else list(locations)
-        if any(_matches_detail(spot, detail) for spot in in_path):
+        in_path = [each for each in locations if _matches_path(each.path, path)] if path else list(locations)
+        if any(_matches_detail(location, detail) for location in in_path):
             continue
-        if any(not path or _matches_path(maybe, path) for maybe in result.possible):
+        if any(not path or _matches_path(possible, path) for possible in result.possible):
             undecided.append(place)
             continue
         refuted.append(RefutedPlace(place, _refutation_reason(path, detail, in_path, known)))
@@ -111,11 +117,11 @@ def _check_places(
 def _split_place(place: str, known: Collection[str]) -> tuple[str, str]:
     """Return path and detail of `path`, `path:12`, `path:Class.name`; of a name alone only the detail.
 
-    A name may have dots as files have: one is a path when files of the tree end as it does.
+    A name with dots is a path when files of the tree have its suffix.
     """
     head, _, tail = place.partition(":")
-    ends = {os.path.splitext(path)[1] for path in known} - {""}
-    is_path = "/" in head or os.path.splitext(head)[1] in ends or head in known
+    suffixes = {os.path.splitext(path)[1] for path in known} - {""}
+    is_path = "/" in head or os.path.splitext(head)[1] in suffixes or head in known
     return (head.removeprefix("./"), tail) if is_path else ("", place)
 
 
@@ -133,16 +139,16 @@ def _matches_detail(location: CodeLocation, detail: str) -> bool:
 
 def _refutation_reason(path: str, detail: str, in_path: Sequence[CodeLocation], known: frozenset[str]) -> str:
     if not path:
-        return "it is not among those found"
-    if not any(_matches_path(one, path) for one in known):
+        return "it is not among the matches"
+    if not any(_matches_path(each, path) for each in known):
         return "there is no such file"
     if not in_path:
-        return "nothing of the kind is in it"
+        return "the file has no match"
     listed = ", ".join(
-        str(spot.line) if detail.isdecimal() else spot.symbol for spot in in_path[:_MAX_LISTED]
+        str(location.line) if detail.isdecimal() else location.symbol for location in in_path[:_MAX_LISTED]
     )
     more = f" and {len(in_path) - _MAX_LISTED} more" if len(in_path) > _MAX_LISTED else ""
-    return f"in this file it is {'in line' if detail.isdecimal() else ''} {listed}{more}".replace("  ", " ")
+    return f"in this file it is {'in line ' if detail.isdecimal() else ''}{listed}{more}"
 
 
 def _describe_verdict(
@@ -158,13 +164,13 @@ def _describe_verdict(
         count_text = f"claimed {claim.range.describe()}, counted {measured.describe()}"
         if count_status == "uncheckable":
             count = len(result.possible)
-            count_text += f": {count} {'file does' if count == 1 else 'files do'} not parse and may hold more"
+            count_text += f": {count} {'file does' if count == 1 else 'files do'} not parse and may have more"
         parts.append(count_text)
     elif measured.is_exact:
         parts.append(f"counted {measured.describe()}")
     if claim.places:
-        holding = len(claim.places) - len(refuted) - len(undecided)
-        parts.append(f"{holding} of {len(claim.places)} places hold")
+        confirmed = len(claim.places) - len(refuted) - len(undecided)
+        parts.append(f"{confirmed} of {len(claim.places)} places are confirmed")
         if undecided:
-            parts.append(f"{len(undecided)} may lie in files that do not parse")
+            parts.append(f"{len(undecided)} may be in files that do not parse")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""Loads a file of claims: text to document, document to structs, each query and scope understood."""
+"""Loads a claims file: parses the document and resolves each query and scope."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _TWO_NUMBERS = re.compile(rf"{_NUMBER}\s*(?:to|-|\.\.)\s*{_NUMBER}")
 
 
 def load_claims(path: str | Path, text: str | None = None) -> Claims:
-    """Return the claims that the file at `path` holds.
+    """Return the claims of the file at `path`.
 
-    text: the file's content, where it is at hand already; `path` then only names it.
-    Raises InputError: everything that is wrong with it, each with `file:line:column`.
+    text: the content of the file, if known; `path` is then used only in faults.
+    Raises InputError: all faults of the file, each with `file:line:column`.
     """
     claims, faults = read_claims(path, text)
     if faults or claims is None:
@@ -45,7 +45,7 @@ def load_claims(path: str | Path, text: str | None = None) -> Claims:
 
 
 def read_claims(path: str | Path, text: str | None = None) -> tuple[Claims | None, list[Fault]]:
-    """Return the claims, None where there are none to speak of, and all faults in the order of the file."""
+    """Return the claims, None when there is a fault, and all faults in the order of the file."""
     file = Path(path)
     faults = FaultList(format_path(file), "claims file", "argosy schema claims")
     root = read_document(file, text, faults)
@@ -55,10 +55,10 @@ def read_claims(path: str | Path, text: str | None = None) -> tuple[Claims | Non
 
 
 def parse_count_range(text: str) -> CountRange | None:
-    """Return how many a text claims, None when it cannot be read."""
+    """Return the range of a text such as `at least 80`, None when it cannot be parsed."""
     plain = text.strip().lower()
-    if two := _TWO_NUMBERS.fullmatch(plain):
-        minimum, maximum = _number(two[1]), _number(two[2])
+    if bounds := _TWO_NUMBERS.fullmatch(plain):
+        minimum, maximum = _number(bounds[1]), _number(bounds[2])
         return CountRange(minimum, maximum) if minimum <= maximum else None
     single = _ONE_NUMBER.fullmatch(plain)
     if single is None:
@@ -76,7 +76,7 @@ def _number(digits: str) -> int:
 
 
 def as_words(value: str | Sequence[str]) -> tuple[str, ...]:
-    """Return what may be one word or a list of them."""
+    """Return a value that may be one string or a list as a tuple."""
     return (value,) if isinstance(value, str) else tuple(value)
 
 
@@ -102,26 +102,26 @@ def _build_claims(root: Node, faults: FaultList) -> Claims | None:
 
 
 class _ClaimBuilder:
-    """Understands the claims of one file; what is wrong with one is a fault at its place."""
+    """Builds the claims of one file; each error is a fault with its position."""
 
     def __init__(self, keys: ClaimsKeys, decoder: StructDecoder, faults: FaultList) -> None:
         self.keys = keys
-        self.places = decoder.positions
+        self.positions = decoder.positions
         self.faults = faults
 
     def build_claim(self, name: str, keys: ClaimKeys) -> Claim:
         at = f"claims.{name}"
         if bool(keys.count) == bool(keys.measure):
             found = "neither `count` nor `measure`" if not keys.count else "both `count` and `measure`"
-            hint = "`count` for what files tell, `measure` for what has to be measured"
+            hint = "use `count` for what files show, `measure` for what has to be measured"
             self.add_fault(at, "count", f"`{at}` has {found}", hint)
         if keys.count and not keys.is_ and not keys.places:
-            message = f"`{at}` says neither how many nor where"
+            message = f"`{at}` has neither a count nor places"
             self.add_fault(at, "nothing-claimed", message, "add `is:` or `places:`")
         query = self.build_query(f"{at}.count", keys)
         return Claim(
             id=name,
-            where=self.faults.format_position(self.places[at]),
+            where=self.faults.format_position(self.positions[at]),
             text=keys.text,
             source=keys.source,
             query=query,
@@ -161,10 +161,10 @@ class _ClaimBuilder:
             scope = make_scope(globs, named)
         except UnknownScopeError as error:
             hint = suggest(error.name, error.known, "scopes")
-            self.add_fault(at, "scope", f"there is no scope `{error.name}`, and it is no glob", hint)
+            self.add_fault(at, "scope", f"there is no scope `{error.name}`, and it is not a glob", hint)
             return FileScope()
         if scope.includes_fleet and not self.keys.fleet:
-            self.add_fault(at, "no-fleet", "nothing tells the fleet", "add `fleet:` at the top of the file")
+            self.add_fault(at, "no-fleet", "no fleet is given", "add `fleet:` at the top of the file")
         return scope
 
     def build_range(self, at: str, text: str) -> CountRange | None:
@@ -177,4 +177,4 @@ class _ClaimBuilder:
         return found
 
     def add_fault(self, at: str, code: str, message: str, hint: str) -> None:
-        self.faults.add(self.places.get(at, TextPosition(1, 1)), code, message, hint)
+        self.faults.add(self.positions.get(at, TextPosition(1, 1)), code, message, hint)

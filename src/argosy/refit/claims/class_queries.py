@@ -1,4 +1,4 @@
-"""Queries about classes: what derives from a base, and what overrides its methods."""
+"""Queries about classes: subclasses of a base, and overrides of its methods."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from argosy.refit.claims.query_result import CodeLocation, QueryResult
 from argosy.refit.claims.token_outline import TokenOutline
 from argosy.refit.core.source_file import PythonFile, module_name
 
-# What marks the methods among the items; classes have their bases there.
+# The details of a method; the details of a class are its bases.
 _METHOD = "def"
 
 
@@ -29,8 +29,8 @@ def _classes(file: PythonFile, argument: str) -> list[QueryMatch]:
     found: list[QueryMatch] = []
     for node, scope in file.nodes(ast.ClassDef):
         name = ".".join(filter(None, [scope.qualified_name(), node.name]))
-        written = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
-        bases = tuple(filter(None, (resolve_name(file, base, scope) for base in written)))
+        base_nodes = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
+        bases = tuple(filter(None, (resolve_name(file, base, scope) for base in base_nodes)))
         found.append(QueryMatch(node.lineno, file.parsed.column(node), name, bases))
         for method in node.body:
             if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -40,18 +40,14 @@ def _classes(file: PythonFile, argument: str) -> list[QueryMatch]:
 
 
 def _classes_from_tokens(outline: TokenOutline, argument: str) -> list[QueryMatch]:
-    defined = list(outline.definitions)
-    found = [
-        QueryMatch(item.line, item.column, item.name, item.bases) for item in defined if item.kind == "class"
+    return [
+        QueryMatch(item.line, item.column, item.name, item.bases if item.kind == "class" else (_METHOD,))
+        for item in sorted(outline.definitions, key=lambda item: item.kind != "class")
     ]
-    found += [
-        QueryMatch(item.line, item.column, item.name, (_METHOD,)) for item in defined if item.kind == "def"
-    ]
-    return found
 
 
 class _Subclasses:
-    """Which classes derive from a base, through any number of others."""
+    """Finds the classes that derive from a base, directly or indirectly."""
 
     def __init__(self, items: MatchesByPath, base: str) -> None:
         self.base = base
@@ -65,9 +61,9 @@ class _Subclasses:
         self.is_derived: dict[tuple[str, str], bool | None] = {}
 
     def derives_from_base(self, key: tuple[str, str]) -> bool | None:
-        """Return whether a class derives from the base; None where a name on the way means several."""
+        """Return whether a class derives from the base; None when the name of a base is ambiguous."""
         if key not in self.is_derived:
-            self.is_derived[key] = False  # a circle of bases leads nowhere
+            self.is_derived[key] = False  # ends the recursion in a cycle of bases
             found = [self._base_derives(key, base) for base in self.classes[key].details]
             self.is_derived[key] = True if True in found else None if None in found else False
         return self.is_derived[key]
@@ -80,13 +76,13 @@ class _Subclasses:
         return found.pop() if len(found) == 1 else None if found else False
 
     def _possible_locations(self, key: tuple[str, str], base: str) -> list[tuple[str, str]]:
-        """Return the classes that a base may be: of the same file, of its module, else all so called."""
-        alike = self.locations_by_name.get(last_name(base), [])
+        """Return the classes that a base may be: of the same file, of its module, else all of its name."""
+        same_name = self.locations_by_name.get(last_name(base), [])
         if "." not in base:
-            return [home for home in alike if home[0] == key[0]]
+            return [other for other in same_name if other[0] == key[0]]
         module = base.rpartition(".")[0]
-        exact = [home for home in alike if _ends_with_name(module_name(home[0]), module)]
-        return exact or alike
+        exact = [other for other in same_name if _ends_with_name(module_name(other[0]), module)]
+        return exact or same_name
 
 
 def _ends_with_name(name: str, end: str) -> bool:
@@ -119,7 +115,7 @@ def _find_overrides(context: QueryContext) -> QueryResult:
         cls, _, name = item.name.rpartition(".")
         if item.details != (_METHOD,) or not fnmatchcase(name, method):
             continue
-        # What is indented wrongly may be a method all the same.
+        # With wrong indentation a function may still be a method.
         is_class_unknown = (path, cls) not in subclasses.classes
         is_derived = (
             (None if path in files_with_subclasses else False)
@@ -149,7 +145,7 @@ def _override_error(argument: str) -> str:
     base, _, method = argument.rpartition(".")
     if base and method and not name_error(argument):
         return ""
-    return f"`{argument}` is no method of a class; expected such as `BaseAgent.start`"
+    return f"`{argument}` is not a method of a class, expected one such as `BaseAgent.start`"
 
 
 _MATCHER = FileMatcher(_classes, _classes_from_tokens, lambda argument: "class", needs_whole_tree=True)
@@ -158,7 +154,7 @@ KINDS = (
     QueryKind(
         name="python.classes",
         argument="BASE",
-        description="classes that derive from a base, through any number of others",
+        description="classes that derive from a base, directly or indirectly",
         argument_error=name_error,
         matcher=_MATCHER,
         answer=_find_derived,
@@ -166,7 +162,7 @@ KINDS = (
     QueryKind(
         name="python.overrides",
         argument="BASE.METHOD",
-        description="methods of a name in classes that derive from a base",
+        description="methods with a name in classes that derive from a base",
         argument_error=_override_error,
         matcher=_MATCHER,
         answer=_find_overrides,

@@ -1,4 +1,4 @@
-"""The tree that claims are held against: its files, fleet and findings, each read when first asked for."""
+"""The tree that claims are checked against: its files, fleet and audit findings, each loaded on first use."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _BINARY_CHECK_BYTES = 8192
 
 
 class Codebase:
-    """A tree and what is known of it.
+    """A tree with its fleet and its audit.
 
-    root: real and absolute. fleet_paths: what tells its fleet, relative to it; empty for no fleet.
-    cache: the folder of the audit's memories, None for none.
+    root: made real and absolute. fleet_paths: files that define its fleet, relative to it; empty for no
+    fleet. cache: the cache folder of the audit, None for none.
     """
 
     def __init__(self, root: str | os.PathLike[str], fleet_paths: Sequence[str], cache: Path | None) -> None:
@@ -37,12 +37,12 @@ class Codebase:
 
     @cached_property
     def fleet(self) -> FleetFacts | None:
-        """The fleet, None where nothing tells it. Raises InputError: what should tell it cannot be read."""
+        """The fleet, None when `fleet_paths` is empty. Raises InputError: one of its files cannot be read."""
         return read_fleet_facts(self.root, self.fleet_paths) if self.fleet_paths else None
 
     @cached_property
     def audit_report(self) -> AuditReport:
-        """What the audit finds."""
+        """The audit of the tree."""
         fleet = self.fleet.fleet if self.fleet is not None else None
         return audit(self.root, fleet=None if fleet is None else fleet.path, cache_dir=self._cache)
 
@@ -53,12 +53,12 @@ class Codebase:
         return select_files(scope, self.files, [path for path in scripts if path in known])
 
     def read_bytes(self, path: str) -> bytes | None:
-        """Return the bytes of a file, None where it cannot be read."""
+        """Return the bytes of a file, None when it cannot be read."""
         found = read_source_bytes(os.path.join(self.root, path))
         return None if isinstance(found, Unparsed) else found
 
     def read_text(self, path: str) -> str | None:
-        """Return the text of a file, None where it cannot be read or is none."""
+        """Return the text of a file, None when it cannot be read or is binary."""
         data = self.read_bytes(path)
         if data is None or _NUL in data[:_BINARY_CHECK_BYTES]:
             return None

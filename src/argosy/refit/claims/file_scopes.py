@@ -1,4 +1,4 @@
-"""Named sets of files, globs, and which files of a tree they mean."""
+"""Scopes: named sets of files and globs, and the files of a tree that they select."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from argosy.refit.claims.claim_spec import FileScope
 
 FLEET = "fleet"
 
-# Paths are taken from the root, so each name begins with the folders that may stand above it.
+# Paths are relative to the root, so each glob begins with `**`.
 NAMED_SCOPES: dict[str, tuple[str, ...]] = {
     "all": ("**",),
     "python": ("**/*.py",),
@@ -25,7 +25,7 @@ NAMED_SCOPES: dict[str, tuple[str, ...]] = {
 
 
 class UnknownScopeError(LookupError):
-    """A word is neither a scope's name nor a glob. known: the names that there are."""
+    """A name is neither a scope nor a glob. known: the names of scopes."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         super().__init__(name)
@@ -34,10 +34,10 @@ class UnknownScopeError(LookupError):
 
 
 def make_scope(names: Iterable[str], named: Mapping[str, Iterable[str]]) -> FileScope:
-    """Return the scope that words mean: names of scopes, globs, and globs after `!`, which leave out.
+    """Return the scope of names of scopes, globs, and globs after `!`, which exclude.
 
-    named: the file's own scopes, which may name those that are always there, and no other of its own.
-    Raises UnknownScopeError: a word has none of `/`, `*` and `.`, and no scope has this name.
+    named: the scopes of the claims file, which may refer to built-in scopes, but not to each other.
+    Raises UnknownScopeError: a name has none of `/`, `*`, `.` and `?`, and is not a scope.
     """
     globs: list[str] = []
     excluded: list[str] = []
@@ -69,7 +69,7 @@ def _excluded_globs(name: str, named: Mapping[str, Iterable[str]]) -> tuple[str,
 
 
 def select_files(scope: FileScope, paths: Iterable[str], scripts: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths that a scope means, sorted. scripts: those of the fleet's agents."""
+    """Return the paths that a scope selects, sorted. scripts: of the fleet's agents."""
     included = [_glob_pattern(glob) for glob in scope.globs]
     excluded = [_glob_pattern(glob) for glob in scope.excluded]
     fleet_scripts = set(scripts) if scope.includes_fleet else set()
@@ -85,7 +85,7 @@ def select_files(scope: FileScope, paths: Iterable[str], scripts: Iterable[str])
 
 @cache
 def _glob_pattern(glob: str) -> re.Pattern[str]:
-    """Return a glob as a pattern: `**` crosses folders, `*` and `?` stay in one; a folder means all in it."""
+    """Return the pattern of a glob: only `**` crosses folders; a folder matches all files below it."""
     text = glob.strip("/")
     parts: list[str] = []
     for token in re.findall(r"\*\*/|\*\*|.", text, re.DOTALL):

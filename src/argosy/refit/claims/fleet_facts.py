@@ -1,7 +1,6 @@
-"""The fleet that claims are about: its rows, agents, edges and scripts, as its own files state them.
+"""The fleet that claims are about: its rows, agents, edges, ports and scripts, as its files state them.
 
-Nothing is decided here that an import would decide: a cycle stays one, a port that two rows name stays
-named by two.
+Conflicts that `argosy import` would resolve are kept, such as cycles and ports that two rows name.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class StatedAgent(msgspec.Struct, frozen=True):
 
 
 class PortUse(msgspec.Struct, frozen=True):
-    """A port that a row of a file names. by: whose it is, with the key."""
+    """A port in a row of a file. owner: the agent and the key."""
 
     machine: str
     port: int
@@ -45,9 +44,10 @@ class PortUse(msgspec.Struct, frozen=True):
 
 
 class FleetFacts(msgspec.Struct, frozen=True, dict=True):
-    """A fleet as it is stated. rows: how many entries its files have; one agent may have two.
+    """A fleet as stated. rows: the count of entries in its files; one agent may have several.
 
-    edges: as stated, each once, also those that lead to nothing. fleet: None unless one fleet file tells it.
+    edges: (agent, target, location), each once, including those to unknown agents. fleet: None unless a
+    fleet file defines it.
     """
 
     agents: tuple[StatedAgent, ...]
@@ -58,32 +58,32 @@ class FleetFacts(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def graph(self) -> Graph:
-        """Who needs whom, among the agents that there are."""
-        return graph_from_edges({member.name: member.needs for member in self.agents})
+        """The needs between the agents of the fleet."""
+        return graph_from_edges({agent.name: agent.needs for agent in self.agents})
 
     @property
     def scripts(self) -> tuple[str, ...]:
         """The scripts that agents run, each once."""
-        return tuple(dict.fromkeys(member.script for member in self.agents if member.script))
+        return tuple(dict.fromkeys(agent.script for agent in self.agents if agent.script))
 
     def find_agent(self, name: str) -> StatedAgent | None:
-        """Return the agent of a name."""
-        return next((member for member in self.agents if member.name == name), None)
+        """Return the agent of a name, None when there is none."""
+        return next((agent for agent in self.agents if agent.name == name), None)
 
 
 def read_fleet_facts(root: str, paths: Sequence[str]) -> FleetFacts:
-    """Return the fleet that files in the tree state.
+    """Return the fleet that files in the tree define.
 
-    root: real and absolute. paths: relative to it: one fleet file, or what `argosy import` reads.
-    Raises InputError: a file is missing, or cannot be understood.
+    root: real and absolute. paths: relative to it: one fleet file, or files that `argosy import` reads.
+    Raises InputError: a file is missing or malformed.
     """
-    whole = [Path(root, path) for path in paths]
-    if len(whole) == 1 and whole[0].is_file() and _is_fleet_file(whole[0]):
-        fleet, faults = read_fleet(whole[0])
+    files = [Path(root, path) for path in paths]
+    if len(files) == 1 and files[0].is_file() and _is_fleet_file(files[0]):
+        fleet, faults = read_fleet(files[0])
         if fleet is None:
             raise InputError(*faults)
         return _facts_from_fleet(root, fleet)
-    return _facts_from_sources(root, whole)
+    return _facts_from_sources(root, files)
 
 
 def _is_fleet_file(path: Path) -> bool:
@@ -170,9 +170,9 @@ def _row_ports(source: ImportSource) -> Iterator[tuple[int, str, str]]:
 
 
 def _resolve_targets(candidates: Sequence[tuple[str, str]], machine: str) -> list[str]:
-    """Return the agent of a name: the one of the same machine, else the only one."""
-    here = [name for where, name in candidates if where == machine]
-    return here or ([candidates[0][1]] if len(candidates) == 1 else [])
+    """Return the agents that a name refers to: those of the same machine, else the only one."""
+    local = [name for other, name in candidates if other == machine]
+    return local or ([candidates[0][1]] if len(candidates) == 1 else [])
 
 
 def _script_path(root: str, folder: str, run: str | tuple[str, ...]) -> str:
@@ -184,7 +184,7 @@ def _script_path(root: str, folder: str, run: str | tuple[str, ...]) -> str:
 
 
 def _parse_location(root: str, position: str, symbol: str) -> CodeLocation:
-    """Return a place that the fleet's readers tell as `file:line:column`, as seen from here."""
+    """Return the location of a `file:line:column` of the fleet's loaders, relative to the tree."""
     path, *numbers = position.rsplit(":", 2)
     if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
         return CodeLocation(_relative(root, position), symbol=symbol)
@@ -196,7 +196,7 @@ def _relative(root: str, path: str) -> str:
 
 
 def ports_used_twice(facts: FleetFacts) -> Mapping[tuple[str, int], Sequence[PortUse]]:
-    """Return the ports of a machine that more than one row names."""
+    """Return the ports that more than one row names, by machine and port."""
     found: dict[tuple[str, int], list[PortUse]] = {}
     for use in facts.ports:
         found.setdefault((use.machine, use.port), []).append(use)

@@ -9,7 +9,7 @@ from argosy.refit.claims.fleet_facts import FleetFacts, StatedAgent, ports_used_
 from argosy.refit.claims.query_kind import QueryContext, QueryKind
 from argosy.refit.claims.query_result import CodeLocation, CountBounds, QueryResult
 
-NO_FLEET_MESSAGE = "nothing tells the fleet: name its files under `fleet:`, or with `--fleet`"
+NO_FLEET_MESSAGE = "no fleet is given: name its files under `fleet:`, or with `--fleet`"
 
 
 def _fleet_answer(
@@ -24,14 +24,14 @@ def _fleet_answer(
 
 def _list_agents(facts: FleetFacts, context: QueryContext) -> QueryResult:
     machine = context.argument
-    if machine and machine not in {member.machine for member in facts.agents}:
-        known = sorted({member.machine for member in facts.agents if member.machine})
+    if machine and machine not in {agent.machine for agent in facts.agents}:
+        known = sorted({agent.machine for agent in facts.agents if agent.machine})
         return QueryResult(error=f"there is no machine `{machine}`: {suggest(machine, known, 'machines')}")
-    return _locations_of([member for member in facts.agents if machine in ("", member.machine)])
+    return _locations_of([agent for agent in facts.agents if machine in ("", agent.machine)])
 
 
 def _locations_of(agents: Sequence[StatedAgent]) -> QueryResult:
-    return QueryResult(tuple(member.location for member in agents))
+    return QueryResult(tuple(agent.location for agent in agents))
 
 
 def _count_rows(facts: FleetFacts, context: QueryContext) -> QueryResult:
@@ -39,32 +39,36 @@ def _count_rows(facts: FleetFacts, context: QueryContext) -> QueryResult:
 
 
 def _list_optional(facts: FleetFacts, context: QueryContext) -> QueryResult:
-    return _locations_of([member for member in facts.agents if not member.is_required])
+    return _locations_of([agent for agent in facts.agents if not agent.is_required])
 
 
 def _list_edges(facts: FleetFacts, context: QueryContext) -> QueryResult:
-    return QueryResult(tuple(spot for _, _, spot in facts.edges))
+    return QueryResult(tuple(location for _, _, location in facts.edges))
 
 
 def _list_dangling(facts: FleetFacts, context: QueryContext) -> QueryResult:
     known = set(facts.graph.edges())
-    names = {member.name for member in facts.agents}
+    names = {agent.name for agent in facts.agents}
     return QueryResult(
-        tuple(spot for of, to, spot in facts.edges if (of, to) not in known and to not in names)
+        tuple(
+            location
+            for name, target, location in facts.edges
+            if (name, target) not in known and target not in names
+        )
     )
 
 
 def _list_cycles(facts: FleetFacts, context: QueryContext) -> QueryResult:
-    locations = {member.name: member.location for member in facts.agents}
+    locations = {agent.name: agent.location for agent in facts.agents}
     return QueryResult(
         tuple(
             CodeLocation(
-                locations[way[0]].path,
-                locations[way[0]].line,
-                locations[way[0]].column,
-                " -> ".join((*way, way[0])),
+                locations[cycle[0]].path,
+                locations[cycle[0]].line,
+                locations[cycle[0]].column,
+                " -> ".join((*cycle, cycle[0])),
             )
-            for way in facts.graph.cycles()
+            for cycle in facts.graph.cycles()
         )
     )
 
@@ -77,13 +81,15 @@ def _count_levels(facts: FleetFacts, context: QueryContext) -> QueryResult:
 def _longest_chain(facts: FleetFacts, context: QueryContext) -> QueryResult:
     graph = facts.graph.with_edges_as_wants(facts.graph.cycle_cuts())
     chain = graph.longest_chain()
-    agents = [member for name in chain if (member := facts.find_agent(name)) is not None]
-    return QueryResult(tuple(member.location for member in agents), {}, CountBounds(len(chain), len(chain)))
+    agents = [agent for name in chain if (agent := facts.find_agent(name)) is not None]
+    return QueryResult(tuple(agent.location for agent in agents), {}, CountBounds(len(chain), len(chain)))
 
 
 def _list_redundant(facts: FleetFacts, context: QueryContext) -> QueryResult:
     redundant = set(facts.graph.with_edges_as_wants(facts.graph.cycle_cuts()).redundant())
-    return QueryResult(tuple(spot for of, to, spot in facts.edges if (of, to) in redundant))
+    return QueryResult(
+        tuple(location for name, target, location in facts.edges if (name, target) in redundant)
+    )
 
 
 def _needed_by(facts: FleetFacts, context: QueryContext) -> QueryResult:
@@ -91,9 +97,10 @@ def _needed_by(facts: FleetFacts, context: QueryContext) -> QueryResult:
 
 
 def _affected_by(facts: FleetFacts, context: QueryContext) -> QueryResult:
-    own = context.argument
     return _related_agents(
-        facts, context, lambda name: [one for one in facts.graph.with_dependents([name]) if one != own]
+        facts,
+        context,
+        lambda name: [other for other in facts.graph.with_dependents([name]) if other != name],
     )
 
 
@@ -101,15 +108,15 @@ def _related_agents(
     facts: FleetFacts, context: QueryContext, find: Callable[[str], Sequence[str]]
 ) -> QueryResult:
     if facts.find_agent(context.argument) is None:
-        names = [member.name for member in facts.agents]
+        names = [agent.name for agent in facts.agents]
         hint = suggest(context.argument, names, "agents")
         return QueryResult(error=f"there is no agent `{context.argument}`: {hint}")
     found = set(find(context.argument))
-    return _locations_of([member for member in facts.agents if member.name in found])
+    return _locations_of([agent for agent in facts.agents if agent.name in found])
 
 
 def _list_port_clashes(facts: FleetFacts, context: QueryContext) -> QueryResult:
-    """Ports of one machine; the places are all rows that name them."""
+    """Return the count of ports that several rows of a machine name; the places are these rows."""
     clashes = ports_used_twice(facts)
     locations = [
         CodeLocation(use.location.path, use.location.line, use.location.column, f"{use.owner} {use.port}")
@@ -121,27 +128,27 @@ def _list_port_clashes(facts: FleetFacts, context: QueryContext) -> QueryResult:
 
 def _list_missing_scripts(facts: FleetFacts, context: QueryContext) -> QueryResult:
     known = set(context.codebase.files)
-    return _locations_of([member for member in facts.agents if member.script and member.script not in known])
+    return _locations_of([agent for agent in facts.agents if agent.script and agent.script not in known])
 
 
 _ARGUMENT = "AGENT"
 
 
 def _argument_error(argument: str) -> str:
-    return "" if argument else "it takes an agent's name"
+    return "" if argument else "it needs the name of an agent"
 
 
 KINDS = (
     QueryKind(
         name="fleet.agents",
         argument="[MACHINE]",
-        description="agents, each once",
+        description="agents",
         scope=(),
         answer=_fleet_answer(_list_agents),
     ),
     QueryKind(
         name="fleet.rows",
-        description="entries of agents in its files",
+        description="entries of agents in the fleet's files",
         scope=(),
         is_sum=True,
         answer=_fleet_answer(_count_rows),
@@ -154,19 +161,19 @@ KINDS = (
     ),
     QueryKind(
         name="fleet.edges",
-        description="needs, as stated, each once",
+        description="needs",
         scope=(),
         answer=_fleet_answer(_list_edges),
     ),
     QueryKind(
         name="fleet.dangling",
-        description="needs that lead to no agent",
+        description="needs of agents that do not exist",
         scope=(),
         answer=_fleet_answer(_list_dangling),
     ),
     QueryKind(
         name="fleet.redundant",
-        description="needs that others imply, cycles cut",
+        description="needs that other needs imply, after cutting cycles",
         scope=(),
         answer=_fleet_answer(_list_redundant),
     ),
@@ -175,14 +182,14 @@ KINDS = (
     ),
     QueryKind(
         name="fleet.levels",
-        description="levels of needs, a cycle taken as one agent",
+        description="levels of needs, where a cycle counts as one agent",
         scope=(),
         is_sum=True,
         answer=_fleet_answer(_count_levels),
     ),
     QueryKind(
         name="fleet.chain",
-        description="agents in the longest chain of needs, cycles cut",
+        description="agents in the longest chain of needs, after cutting cycles",
         scope=(),
         is_sum=True,
         answer=_fleet_answer(_longest_chain),
@@ -198,7 +205,7 @@ KINDS = (
     QueryKind(
         name="fleet.affected-by",
         argument=_ARGUMENT,
-        description="agents that need this one, directly or not",
+        description="agents that need this one, directly or indirectly",
         scope=(),
         argument_error=_argument_error,
         answer=_fleet_answer(_affected_by),
@@ -212,7 +219,7 @@ KINDS = (
     ),
     QueryKind(
         name="fleet.missing",
-        description="agents whose script is not there",
+        description="agents whose script does not exist",
         scope=(),
         answer=_fleet_answer(_list_missing_scripts),
     ),

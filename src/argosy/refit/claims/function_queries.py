@@ -1,4 +1,4 @@
-"""Queries about functions: by name, and by what they do."""
+"""Queries about functions: by name, and by shape (their code without names and constants)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _functions_from_tokens(outline: TokenOutline, argument: str) -> list[QueryMa
 
 
 def _group_by_shape(context: QueryContext) -> tuple[dict[bytes, list[CodeLocation]], dict[str, int | None]]:
-    """Return the functions that do the same, and the files with how many that do not parse."""
+    """Return the functions by shape, and for each file the count of functions without a known shape."""
     groups: dict[bytes, list[CodeLocation]] = {}
     unknown: dict[str, int | None] = dict.fromkeys(context.unread)
     for path in context.paths:
@@ -71,22 +71,22 @@ def _group_by_shape(context: QueryContext) -> tuple[dict[bytes, list[CodeLocatio
 
 
 def _largest_identical_group(context: QueryContext) -> QueryResult:
-    """The largest group of functions that do the same; one that does not parse may be in any group."""
+    """Return the largest group of functions of one shape; one of unknown shape may be in any group."""
     groups, unknown = _group_by_shape(context)
     largest = max(groups.values(), key=len, default=[])
     return QueryResult(tuple(largest), unknown, _bounds_with_unknown(len(largest), unknown))
 
 
 def _count_variants(context: QueryContext) -> QueryResult:
-    """How many functions differ in what they do; one that does not parse may be another one."""
+    """Return the count of shapes; a function of unknown shape may have another one."""
     groups, unknown = _group_by_shape(context)
-    locations = tuple(spot for group in groups.values() for spot in group)
+    locations = tuple(location for group in groups.values() for location in group)
     return QueryResult(locations, unknown, _bounds_with_unknown(len(groups), unknown))
 
 
 def _bounds_with_unknown(count: int, unknown: Mapping[str, int | None]) -> CountBounds:
-    """Return how large a number is when any of the unknown may add to it, or none."""
-    known = [each for each in unknown.values() if each is not None]
+    """Return the bounds of a count to which any number of the unknown functions may add."""
+    known = [number for number in unknown.values() if number is not None]
     maximum = count + sum(known) if len(known) == len(unknown) else None
     return CountBounds(count or int(bool(known)), maximum)
 
@@ -108,19 +108,19 @@ def _functions_without_shape(outline: TokenOutline, argument: str) -> list[Query
 
 
 def _similar_functions(context: QueryContext) -> QueryResult:
-    """Those that do what one function does; in files that do not parse nobody can tell."""
+    """Return the functions with the shape of one function; those of unknown shape may match."""
     path, _, name = context.argument.rpartition(":")
     reference = next((item for item in context.matches.get(path, ()) if item.name == name), None)
     if reference is None or not reference.shape:
-        reason = "does not parse" if reference is not None else "is not there"
+        reason = "does not parse" if reference is not None else "does not exist"
         return QueryResult(error=f"the function `{name}` in `{path}` {reason}")
     locations, possible = [], {}
-    for where in context.paths:
-        items = context.matches.get(where, ())
-        locations += [location_of(where, item) for item in items if item.shape == reference.shape]
+    for other in context.paths:
+        items = context.matches.get(other, ())
+        locations += [location_of(other, item) for item in items if item.shape == reference.shape]
         unknown = sum(1 for item in items if not item.shape)
         if unknown:
-            possible[where] = unknown
+            possible[other] = unknown
     return QueryResult(tuple(locations), {**possible, **dict.fromkeys(context.unread)})
 
 
@@ -128,7 +128,7 @@ def _similar_error(argument: str) -> str:
     path, _, name = argument.rpartition(":")
     if path.endswith(".py") and name:
         return ""
-    return f"`{argument}` is no function; expected such as `agents/translator.py:Translator.loop`"
+    return f"`{argument}` is not a function, expected one such as `agents/translator.py:Translator.loop`"
 
 
 _MATCH_BY_NAME = FileMatcher(_functions_named, _functions_from_tokens, longest_literal)
@@ -137,7 +137,7 @@ KINDS = (
     QueryKind(
         name="python.functions",
         argument="NAME",
-        description="function definitions of a name (`start`, `Translator.start`, `_health_*`)",
+        description="function definitions with a name (`start`, `Translator.start`, `_health_*`)",
         argument_error=name_error,
         matcher=_MATCH_BY_NAME,
         answer=list_matches,
@@ -145,7 +145,7 @@ KINDS = (
     QueryKind(
         name="python.same",
         argument="NAME",
-        description="of the functions of a name, the largest group that is the same up to names and constants",
+        description="functions with a name: the largest group that is equal except for names and constants",
         is_sum=True,
         argument_error=name_error,
         matcher=_MATCH_BY_NAME,
@@ -154,7 +154,7 @@ KINDS = (
     QueryKind(
         name="python.variants",
         argument="NAME",
-        description="of the functions of a name, those that differ in more than names and constants",
+        description="functions with a name: variants that differ in more than names and constants",
         is_sum=True,
         argument_error=name_error,
         matcher=_MATCH_BY_NAME,
@@ -163,7 +163,7 @@ KINDS = (
     QueryKind(
         name="python.lines",
         argument="NAME",
-        description="the lines of the functions of a name, blank ones left out",
+        description="lines of the functions with a name, without blank lines",
         is_sum=True,
         argument_error=name_error,
         matcher=_MATCH_BY_NAME,
@@ -172,7 +172,7 @@ KINDS = (
     QueryKind(
         name="python.like",
         argument="PATH:NAME",
-        description="functions, of any name, that do what this one does, up to names and constants",
+        description="functions with any name that equal this one except for names and constants",
         argument_error=_similar_error,
         matcher=FileMatcher(_all_functions_of, _functions_without_shape, needs_whole_tree=True),
         answer=_similar_functions,

@@ -11,12 +11,12 @@ import msgspec
 from argosy.refit.claims.query_kind import QueryContext, QueryKind
 from argosy.refit.claims.query_result import CodeLocation, CountBounds, QueryResult
 
-# A line of a requirement file (PEP 508): a name, perhaps extras, then what versions it takes.
+# A line of a requirement file (PEP 508): a name, optional extras, and a version specifier.
 _LINE = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*([^;#]*)")
 
 
 class RequirementLine(msgspec.Struct, frozen=True):
-    """One line. name: normalized (PEP 503). versions: what it takes, without spaces; empty for any."""
+    """One line. name: normalized (PEP 503). versions: the specifier without spaces; empty for any version."""
 
     path: str
     line: int
@@ -28,7 +28,7 @@ class RequirementLine(msgspec.Struct, frozen=True):
 
 
 def normalize_package(name: str) -> str:
-    """Return a package's name as indexes compare it."""
+    """Return the normalized name of a package (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -55,7 +55,7 @@ def _find_unpinned(context: QueryContext) -> QueryResult:
 
 
 def _find_different(context: QueryContext) -> QueryResult:
-    """The packages whose lines disagree; the places are those lines."""
+    """Return the count of packages whose lines differ; the places are their lines."""
     by_name: dict[str, list[RequirementLine]] = {}
     for item in _requirement_lines(context):
         by_name.setdefault(item.name, []).append(item)
@@ -73,7 +73,7 @@ def _count_distinct(context: QueryContext) -> QueryResult:
 def _name_error(argument: str) -> str:
     if not argument or re.fullmatch(r"[A-Za-z0-9*?][A-Za-z0-9._*?-]*", argument):
         return ""
-    return f"`{argument}` is no name of a package"
+    return f"`{argument}` is not the name of a package"
 
 
 _DEFAULT_SCOPE = ("requirements",)
@@ -89,20 +89,20 @@ KINDS = (
     ),
     QueryKind(
         name="packages.distinct",
-        description="packages in requirement files, each once",
+        description="distinct packages in requirement files",
         scope=_DEFAULT_SCOPE,
         is_sum=True,
         answer=_count_distinct,
     ),
     QueryKind(
         name="packages.unpinned",
-        description="lines of requirement files that do not name one version",
+        description="lines of requirement files that do not pin a version",
         scope=_DEFAULT_SCOPE,
         answer=_find_unpinned,
     ),
     QueryKind(
         name="packages.different",
-        description="packages whose lines in requirement files name different versions, or one none",
+        description="packages whose lines in requirement files have different versions",
         scope=_DEFAULT_SCOPE,
         is_sum=True,
         answer=_find_different,

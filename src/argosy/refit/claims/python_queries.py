@@ -1,4 +1,4 @@
-"""Queries about Python code: calls, imports, texts, and the files themselves."""
+"""Queries about Python code: calls, imports, strings, and the files themselves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _match_at(file: PythonFile, node: LocatedNode, name: str, details: tuple[str
 
 
 def resolve_name(file: PythonFile, node: ast.expr, scope: NameScope) -> str:
-    """Return a dotted name as imports lead it, else as it is written; empty for what is no name."""
+    """Return a dotted name resolved through imports, else as written; empty for other expressions."""
     origin = file.origin(node, scope)
     if origin is None:
         return control_flow.dotted_name(node)
@@ -83,7 +83,7 @@ def _imports_from_tokens(outline: TokenOutline, argument: str) -> list[QueryMatc
 
 
 def _imported_name(node: ast.Import | ast.ImportFrom, path: str, argument: str) -> str | None:
-    """Return the module or name of `argument`, or below it, that a statement imports."""
+    """Return the imported module or name that matches `argument` or is below a match, None for no match."""
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
     else:
@@ -96,7 +96,7 @@ def _imported_name(node: ast.Import | ast.ImportFrom, path: str, argument: str) 
     return None
 
 
-# ---- texts
+# ---- strings
 
 
 def _match_strings(file: PythonFile, argument: str) -> list[QueryMatch]:
@@ -135,7 +135,7 @@ KINDS = (
     QueryKind(
         name="python.calls",
         argument="NAME",
-        description="calls of a name, as imports lead it (`zmq.Context`, `*.socket`)",
+        description="calls of a name, resolved through imports (`zmq.Context`, `*.socket`)",
         argument_error=name_error,
         matcher=FileMatcher(_match_calls, _calls_from_tokens, longest_literal),
         answer=list_matches,
@@ -143,7 +143,7 @@ KINDS = (
     QueryKind(
         name="python.imports",
         argument="MODULE",
-        description="import statements that take a module, what is below it, or a name of it",
+        description="import statements of a module, its submodules or its names",
         argument_error=name_error,
         matcher=FileMatcher(_match_imports, _imports_from_tokens, longest_literal),
         answer=list_matches,
@@ -151,7 +151,7 @@ KINDS = (
     QueryKind(
         name="python.strings",
         argument="REGEX",
-        description="texts in code that a regular expression finds something in; not docstrings, not comments",
+        description="strings in code that match a regular expression; not docstrings, not comments",
         argument_error=regex_error,
         matcher=FileMatcher(_match_strings, _strings_from_tokens),
         answer=list_matches,

@@ -1,4 +1,4 @@
-"""A kind of query as data, and what answers it."""
+"""Kinds of queries as data, and helpers of their functions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NAME = re.compile(r"[\w*?.]+")
 
 
 class QueryMatch(msgspec.Struct, frozen=True, array_like=True):
-    """What one Python file tells to a query.
+    """One match of a query in a Python file.
 
-    name: qualified. more: such as the bases of a class. shape: what a function does, empty where that is not
-    known. lines: how many there are, blank ones left out.
+    name: qualified. details: for example the bases of a class. shape: a digest of a function without names
+    and constants, empty when it is not known. lines: the count of lines that are not blank.
     """
 
     line: int
@@ -37,9 +37,9 @@ MatchesByPath = Mapping[str, Sequence[QueryMatch]]
 class FileMatcher(msgspec.Struct, frozen=True):
     """How a query reads Python files.
 
-    file: takes what it wants from a file. broken: the same from one that does not parse. word: what a file
-    has to hold, else it is not opened as Python; empty for any. is_whole: it wants the files outside the
-    scope too.
+    match_file: returns the matches of a file; match_tokens: of a file that does not parse. required_word: a
+    file without it has no match and is not parsed; empty for any file. needs_whole_tree: files outside of the
+    scope are read too.
     """
 
     match_file: Callable[[PythonFile, str], list[QueryMatch]]
@@ -49,9 +49,9 @@ class FileMatcher(msgspec.Struct, frozen=True):
 
 
 class QueryContext(msgspec.Struct, frozen=True):
-    """A query in its place. paths: the files of the scope. items: what `reading` took, by path.
+    """A query to be answered. paths: the files of the scope. matches: of the kind's `matcher`, by path.
 
-    unread: files of the scope that could not be read at all.
+    unread: files of the scope that could not be read.
     """
 
     codebase: Codebase
@@ -64,10 +64,10 @@ class QueryContext(msgspec.Struct, frozen=True):
 class QueryKind(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of query.
 
-    argument: what it takes, as `NAME`; in brackets where it may be left out; empty for nothing. counts: what
-    it counts, in words. scope: where, when nothing is said; empty for what is about the fleet and no files.
-    is_sum: it answers with a number that is not the number of its places, so that it cannot be counted by
-    files. check: returns what is wrong with an argument.
+    argument: its placeholder, such as `NAME`; in brackets when it is optional; empty when there is none.
+    description: what it counts. scope: the default; empty for queries about the fleet. is_sum: its count is
+    not the number of its places, so `unit` has no meaning. argument_error: returns what is wrong with an
+    argument, or an empty string.
     """
 
     name: str
@@ -84,7 +84,7 @@ def name_error(argument: str) -> str:
     """Return what is wrong with a name or a glob of names."""
     if _NAME.fullmatch(argument):
         return ""
-    return f"`{argument}` is no name; expected such as `zmq.Context` or `_health_*`"
+    return f"`{argument}` is not a name, expected one such as `zmq.Context` or `_health_*`"
 
 
 def regex_error(argument: str) -> str:
@@ -92,7 +92,7 @@ def regex_error(argument: str) -> str:
     try:
         re.compile(argument)
     except re.error as error:
-        return f"`{argument}` is no regular expression: {error}"
+        return f"`{argument}` is not a regular expression: {error}"
     return ""
 
 
@@ -102,16 +102,16 @@ def last_name(name: str) -> str:
 
 
 def longest_literal(argument: str) -> str:
-    """Return the longest piece of a glob of names that a file must hold to have such a name."""
+    """Return the longest literal part of a glob of names; a file without it has no matching name."""
     return max(re.split(r"[*?]+", last_name(argument)), key=len)
 
 
-def location_of(path: str, item: QueryMatch) -> CodeLocation:
-    """Return an item as a place."""
-    return CodeLocation(path, item.line, item.column, item.name, item.by_tokens)
+def location_of(path: str, match: QueryMatch) -> CodeLocation:
+    """Return the location of a match."""
+    return CodeLocation(path, match.line, match.column, match.name, match.by_tokens)
 
 
 def list_matches(context: QueryContext) -> QueryResult:
-    """Return the places of all items; files that could not be read may hold any number."""
+    """Return the locations of all matches; files that could not be read may have any number of them."""
     locations = [location_of(path, item) for path in context.paths for item in context.matches.get(path, ())]
     return QueryResult(tuple(locations), dict.fromkeys(context.unread))

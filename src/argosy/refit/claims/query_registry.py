@@ -1,4 +1,4 @@
-"""All kinds of queries, by name."""
+"""The registry of all kinds of queries, and the parser of queries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from argosy.refit.claims.query_kind import QueryKind
 
 
 class QueryError(ValueError):
-    """A query that cannot be asked. known: the words that could stand in place of a wrong one."""
+    """An invalid query. unknown: the unknown name. known: the names that are valid in its place."""
 
     def __init__(self, message: str, unknown: str = "", known: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class QueryError(ValueError):
 
 @cache
 def query_kinds() -> Mapping[str, QueryKind]:
-    """Return the kinds by name, families after the rules of an audit."""
+    """Return the kinds by name; those of the audit are last."""
     modules = (
         python_queries.KINDS,
         function_queries.KINDS,
@@ -38,14 +38,14 @@ def query_kinds() -> Mapping[str, QueryKind]:
         fleet_queries.KINDS,
         package_queries.KINDS,
     )
-    found = [*(kind for room in modules for kind in room), *audit_queries.make_query_kinds()]
+    found = [*(kind for kinds in modules for kind in kinds), *audit_queries.make_query_kinds()]
     return {kind.name: kind for kind in found}
 
 
 def parse_query(text: str) -> ClaimQuery:
-    """Return the query that a line of text asks: the kind, then its argument.
+    """Return the query of a text: the name of a kind, then its argument.
 
-    Raises QueryError: there is no such kind, or the argument does not fit it.
+    Raises QueryError: there is no such kind, or the argument is not valid for it.
     """
     name, _, argument = text.strip().partition(" ")
     argument = argument.strip()
@@ -53,9 +53,9 @@ def parse_query(text: str) -> ClaimQuery:
     if kind is None:
         raise QueryError(f"there is no query `{name}`", name, tuple(query_kinds()))
     if argument and not kind.argument:
-        raise QueryError(f"`{name}` takes nothing, and has `{argument}`")
+        raise QueryError(f"`{name}` takes no argument, found `{argument}`")
     if not argument and kind.argument and not kind.argument.startswith("["):
-        raise QueryError(f"`{name}` takes {kind.argument}, and has nothing")
+        raise QueryError(f"`{name}` needs the argument {kind.argument}")
     error = kind.argument_error(argument) if kind.argument else ""
     if error:
         raise QueryError(error)
@@ -63,7 +63,7 @@ def parse_query(text: str) -> ClaimQuery:
 
 
 def check_unit(query: ClaimQuery, unit: CountUnit) -> None:
-    """Raise QueryError when what `query` counts cannot be counted by files."""
+    """Raise QueryError: `query` cannot count by files."""
     kind = query_kinds()[query.name]
     if unit != "place" and (kind.is_sum or not kind.scope):
         raise QueryError(f"`{query.name}` does not count places in files, so `unit: {unit}` has no meaning")

@@ -1,4 +1,4 @@
-"""What a tree says to a query: places, what may be in files that cannot be read, a number."""
+"""Results of queries: places, bounds for files that cannot be read, and counts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from argosy.refit.claims.claim_spec import CountUnit
 
 
 class CodeLocation(msgspec.Struct, frozen=True, order=True):
-    """One place that was counted.
+    """One counted place.
 
-    path: relative to the tree. line, column: from 1; 0 for the whole file. symbol: what stands there.
-    by_tokens: it lies in a file that does not parse, and was found by its words alone.
+    path: relative to the tree. line, column: from 1; 0 for the whole file. symbol: the name at this place.
+    by_tokens: found by tokens in a file that does not parse.
     """
 
     path: str
@@ -23,13 +23,13 @@ class CodeLocation(msgspec.Struct, frozen=True, order=True):
     by_tokens: bool = False
 
     def describe(self) -> str:
-        """Return `path:line symbol`, as far as there is one."""
+        """Return `path:line symbol`, without the parts that are empty."""
         place = f"{self.path}:{self.line}" if self.line else self.path
         return f"{place} {self.symbol}".rstrip()
 
 
 class CountBounds(msgspec.Struct, frozen=True):
-    """How many there are: at least so many, and at most; None where nobody can tell."""
+    """Bounds of a count, inclusive. maximum: None when it is not known."""
 
     minimum: int
     maximum: int | None
@@ -46,10 +46,10 @@ class CountBounds(msgspec.Struct, frozen=True):
 
 
 class QueryResult(msgspec.Struct, frozen=True):
-    """What was found.
+    """The result of a query.
 
-    maybe: files that may hold more, and how many at most; None without a bound. total: the number, where
-    it is not the number of places. trouble: why the query has no answer here, else empty.
+    possible: files that may have more places, and how many at most; None without a bound. total: the count,
+    when it is not the number of places. error: why the query has no result; empty when it has one.
     """
 
     locations: tuple[CodeLocation, ...] = ()
@@ -59,14 +59,14 @@ class QueryResult(msgspec.Struct, frozen=True):
 
 
 def count_bounds(result: QueryResult, unit: CountUnit, scope: Collection[str]) -> CountBounds:
-    """Return how many units an answer counts. scope: the files that were looked at."""
+    """Return the count of units in a result. scope: the files that were read."""
     if result.total is not None:
         return result.total
     if unit == "place":
         return CountBounds(
             len(result.locations), _sum_bounded([len(result.locations), *result.possible.values()])
         )
-    files_with = {spot.path for spot in result.locations}
+    files_with = {location.path for location in result.locations}
     files_possible = files_with | set(result.possible)
     if unit == "file":
         return CountBounds(len(files_with), len(files_possible))
@@ -76,7 +76,7 @@ def count_bounds(result: QueryResult, unit: CountUnit, scope: Collection[str]) -
 def locations_by_unit(
     result: QueryResult, unit: CountUnit, scope: Collection[str]
 ) -> tuple[CodeLocation, ...]:
-    """Return the places that `unit` counts: one a file, or the files without one."""
+    """Return the places that `unit` counts: all, one for each file, or the files without one."""
     if unit == "place":
         return tuple(sorted(result.locations))
     if unit == "file":
@@ -84,7 +84,7 @@ def locations_by_unit(
         for location in sorted(result.locations):
             first.setdefault(location.path, location)
         return tuple(first.values())
-    files_possible = {spot.path for spot in result.locations} | set(result.possible)
+    files_possible = {location.path for location in result.locations} | set(result.possible)
     return tuple(CodeLocation(path) for path in sorted(set(scope) - files_possible))
 
 

@@ -1,4 +1,4 @@
-"""Reads the Python files that queries ask about, each file once for all of them, in several processes."""
+"""Matches queries in Python files: each file is read once for all queries, in several processes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from argosy.refit.core.rule import Rule
 from argosy.refit.core.source_file import PythonFile
 from argosy.source.python_source import SourceText, Unparsed, decode_source
 
-# So few files are read before a second process has started.
+# Up to this count, reading in one process is faster than starting others.
 _SEQUENTIAL_LIMIT = 12
 
 LoadKinds = Callable[[], Mapping[str, QueryKind]]
 
 
 class QueryMatches(msgspec.Struct, frozen=True):
-    """What all files told. items: by query, then by path. unread: files that could not be read, and why."""
+    """The matches in all files, by query and path. unread: files that could not be read, and why."""
 
     matches: Mapping[ClaimQuery, Mapping[str, Sequence[QueryMatch]]]
     unread: Mapping[str, str]
@@ -36,10 +36,10 @@ class QueryMatches(msgspec.Struct, frozen=True):
 def match_all_queries(
     codebase: Codebase, paths_by_query: Mapping[ClaimQuery, Sequence[str]], kinds: LoadKinds
 ) -> QueryMatches:
-    """Read the files that the queries want.
+    """Return the matches of the queries.
 
-    wanted: by query, the paths. kinds: a function of a module that returns the kinds by name; it is called in
-    each reading process.
+    paths_by_query: the files to read for each query. kinds: a module-level function that returns the kinds by
+    name; it is called in each worker process.
     """
     collector = _MatchCollector(paths_by_query, kinds())
     jobs = [
@@ -52,7 +52,7 @@ def match_all_queries(
 
 
 class _MatchCollector:
-    """Gathers what the files tell. by_path: the queries that want each file."""
+    """Collects the matches in all files."""
 
     def __init__(
         self, paths_by_query: Mapping[ClaimQuery, Sequence[str]], kinds: Mapping[str, QueryKind]
@@ -64,7 +64,7 @@ class _MatchCollector:
         self.unread: dict[str, str] = {}
         self.queries_by_path: dict[str, list[ClaimQuery]] = {}
         self.facts = {
-            query: _make_fact(at, kinds[query.name], query) for at, query in enumerate(paths_by_query)
+            query: _make_fact(index, kinds[query.name], query) for index, query in enumerate(paths_by_query)
         }
         self.data: dict[str, bytes] = {}
         for query, paths in paths_by_query.items():
@@ -72,7 +72,7 @@ class _MatchCollector:
                 self.queries_by_path.setdefault(path, []).append(query)
 
     def open_file(self, path: str, data: bytes | None) -> bool:
-        """Return whether a file has to be read: some query's word is in it."""
+        """Return whether a file has to be analyzed: it contains the required word of a query."""
         if data is None:
             self.unread[path] = "cannot be read"
             return False
@@ -85,13 +85,13 @@ class _MatchCollector:
         return True
 
     def add_result(self, path: str, result: FileResult | None) -> None:
-        """Take what was read of a file."""
-        assert result is not None  # no digest is known, so that everything is new
+        """Add the matches of an analyzed file."""
+        assert result is not None  # without a known digest every file is analyzed
         fault = result.unparsed
         if fault is not None and fault.stage != "compile":
             self.add_token_matches(path, fault)
             return
-        if result.failures:  # a fault of argosy: what the file would have told is open
+        if result.failures:  # an internal error: the matches of the file are not known
             self.unread[path] = result.failures[0].message
         for query in self.queries_by_path[path]:
             data = result.facts.get(self.facts[query].name)
@@ -99,7 +99,7 @@ class _MatchCollector:
                 self.matches[query][path] = self.facts[query].decode(data)
 
     def add_token_matches(self, path: str, fault: Unparsed) -> None:
-        """Take what a file that does not parse tells by its words."""
+        """Add the matches of a file that does not parse, found by its tokens."""
         source = decode_source(self.data[path], path)
         if not isinstance(source, SourceText):
             self.unread[path] = fault.message
@@ -119,9 +119,9 @@ def _analyze_files(
     on_result: Callable[[str, FileResult | None], None],
 ) -> None:
     if len(paths) <= _SEQUENTIAL_LIMIT:
-        reader = FileAnalyzer(root, load())
+        analyzer = FileAnalyzer(root, load())
         for path in paths:
-            on_result(path, reader.analyze(path))
+            on_result(path, analyzer.analyze(path))
         return
     from argosy.refit.core.parallel_analysis import analyze_files  # noqa: PLC0415
 
@@ -129,22 +129,22 @@ def _analyze_files(
 
 
 def _make_rules(queries: Sequence[ClaimQuery], kinds: LoadKinds) -> tuple[Rule, ...]:
-    """Return one rule that wants, as facts, what the queries take from a file."""
-    facts = tuple(_make_fact(at, kinds()[query.name], query) for at, query in enumerate(queries))
+    """Return one rule whose facts are the matches of the queries."""
+    facts = tuple(_make_fact(index, kinds()[query.name], query) for index, query in enumerate(queries))
     return (Rule(code="", title="claims", action="report", fact_kinds=facts),)
 
 
-def _make_fact(at: int, kind: QueryKind, query: ClaimQuery) -> FactKind[list[QueryMatch]]:
+def _make_fact(index: int, kind: QueryKind, query: ClaimQuery) -> FactKind[list[QueryMatch]]:
     matcher = kind.matcher
     assert matcher is not None
     required_word = _required_word(kind, query)
 
     def collect(file: PythonFile) -> list[QueryMatch] | None:
-        return (
-            (matcher.match_file(file, query.argument) or None) if required_word in file.source.data else None
-        )
+        if required_word not in file.source.data:
+            return None
+        return matcher.match_file(file, query.argument) or None
 
-    return FactKind(str(at), list[QueryMatch], collect)
+    return FactKind(str(index), list[QueryMatch], collect)
 
 
 def _required_word(kind: QueryKind, query: ClaimQuery) -> bytes:

@@ -1,4 +1,4 @@
-"""Queries about files as text, of whatever kind, and about their names."""
+"""Queries about the text of files of any kind, and about their paths."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from argosy.refit.claims.query_result import CodeLocation, QueryResult
 
 
 def _match_lines(context: QueryContext) -> QueryResult:
-    """Every place where the expression finds something, line by line; binary files have none."""
+    """Return all matches of the expression, line by line; binary files have none."""
     pattern = re.compile(context.argument)
     locations: list[CodeLocation] = []
     unread: list[str] = []
@@ -30,9 +30,9 @@ KINDS = (
     QueryKind(
         name="text.match",
         argument="REGEX",
-        description="places where a regular expression finds something, line by line, comments too",
+        description="matches of a regular expression, line by line, including comments",
         argument_error=regex_error,
         answer=_match_lines,
     ),
-    QueryKind(name="text.files", description="files, of any kind", scope=("all",), answer=_list_files),
+    QueryKind(name="text.files", description="files of any kind", scope=("all",), answer=_list_files),
 )

@@ -1,7 +1,7 @@
-"""What can be told of a Python file that does not parse: definitions, imports, calls, texts by its words.
+"""The outline of a Python file that does not parse: definitions, imports, calls and strings, by its tokens.
 
-The words are cut as in `argosy.refit.analysis.lenient_statements`, which survives brackets and blocks that do not fit. What an
-unending string swallows is lost.
+Statements are those of `argosy.refit.analysis.lenient_statements`, which accepts unbalanced brackets and
+wrong indentation. Code inside an unterminated string is not found.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from argosy.source.python_source import split_lines
 
 
 class TokenDefinition(msgspec.Struct, frozen=True):
-    """A `def` or a `class`. name: qualified. lines: not blank, up to the next statement as far left."""
+    """A `def` or a `class`. name: qualified. lines: not blank, up to the end of its block."""
 
     kind: str
     name: str
@@ -35,7 +35,7 @@ class TokenDefinition(msgspec.Struct, frozen=True):
 
 
 class TokenOutline:
-    """A file that does not parse, by its words. path: relative to the tree."""
+    """The outline of a file. path: relative to the tree."""
 
     def __init__(self, path: str, text: str) -> None:
         self.path = path
@@ -43,12 +43,12 @@ class TokenOutline:
 
     @cached_property
     def statements(self) -> Sequence[SourceStatement]:
-        """Its logical lines."""
+        """The logical lines of the file."""
         return read_statements(self.text)
 
     @cached_property
     def imports(self) -> tuple[tuple[SourceStatement, ast.Import | ast.ImportFrom], ...]:
-        """The import statements that are whole in themselves."""
+        """The import statements that parse on their own."""
         found = []
         for statement in self.statements:
             if statement.keyword in ("import", "from"):
@@ -59,7 +59,7 @@ class TokenOutline:
 
     @cached_property
     def aliases(self) -> dict[str, str]:
-        """What imports bind, by the name that it has here."""
+        """The local names of imports, to the imported dotted names."""
         found: dict[str, str] = {}
         for _, node in self.imports:
             for alias in node.names:
@@ -73,18 +73,18 @@ class TokenOutline:
         return found
 
     def resolve_name(self, dotted: str) -> str:
-        """Return a name as imports lead it."""
+        """Return a dotted name resolved through imports."""
         first, dot, rest = dotted.partition(".")
         return f"{self.aliases.get(first, first)}{dot}{rest}"
 
     @cached_property
     def definitions(self) -> tuple[TokenDefinition, ...]:
-        """Functions and classes, with the names of those that they are indented below."""
+        """Functions and classes; their names are qualified by indentation."""
         return tuple(self._definitions())
 
     def _definitions(self) -> Iterator[TokenDefinition]:
         enclosing: list[tuple[int, str]] = []
-        for at, statement in enumerate(self.statements):
+        for index, statement in enumerate(self.statements):
             while enclosing and enclosing[-1][0] >= statement.indent:
                 enclosing.pop()
             if statement.keyword not in ("def", "class"):
@@ -102,13 +102,13 @@ class TokenOutline:
                 first.line,
                 first.column + 1,
                 bases,
-                self._count_lines(at, statement),
+                self._count_lines(index, statement),
             )
 
     def find_calls(self) -> Iterator[tuple[str, Token]]:
-        """Yield the dotted names that are called, as imports lead them, with their first word."""
+        """Yield the dotted names of calls, resolved through imports, each with its first token."""
         for statement in self.statements:
-            if statement.keyword != "case":  # its patterns look like calls
+            if statement.keyword != "case":  # class patterns look like calls
                 yield from self._calls_in(statement.tokens)
             for token in statement.tokens:
                 if token.kind == "string":
@@ -117,7 +117,7 @@ class TokenOutline:
                             yield from ((name, token) for name, _ in self._calls_in(tokens))
 
     def find_strings(self) -> Iterator[tuple[str, Token]]:
-        """Yield the texts of the file but those that are statements of their own."""
+        """Yield the strings of the file, except docstrings and other statements that are only a string."""
         for statement in self.statements:
             if len(statement.tokens) > 1:
                 for token in statement.tokens:
@@ -125,19 +125,19 @@ class TokenOutline:
                         yield _string_value(token.text), token
 
     def _calls_in(self, tokens: Sequence[Token]) -> Iterator[tuple[str, Token]]:
-        for at, token in enumerate(tokens):
-            if token.text != "(" or at == 0 or tokens[at - 1].kind != "name":
+        for index, token in enumerate(tokens):
+            if token.text != "(" or index == 0 or tokens[index - 1].kind != "name":
                 continue
-            first = at - 1
+            first = index - 1
             while first >= 2 and tokens[first - 1].text == "." and tokens[first - 2].kind == "name":
                 first -= 2
             if first and tokens[first - 1].text in (".", "def", "class"):
-                continue  # of something that is no name; a definition
-            dotted = "".join(item.text for item in tokens[first:at])
+                continue  # a call of an expression, or a definition
+            dotted = "".join(item.text for item in tokens[first:index])
             yield self.resolve_name(dotted), tokens[first]
 
     def _bases(self, statement: SourceStatement) -> Iterator[str]:
-        """Yield the names, with dots and perhaps a subscript, that stand alone in the class's brackets."""
+        """Yield the bases of a class that are dotted names, with or without a subscript."""
         depth = 0
         argument: list[Token] = []
         for token in statement.tokens:
@@ -150,9 +150,9 @@ class TokenOutline:
                 argument.append(token)
             depth += token.text in OPENING_BRACKETS
 
-    def _count_lines(self, at: int, statement: SourceStatement) -> int:
+    def _count_lines(self, index: int, statement: SourceStatement) -> int:
         last = statement.end_line
-        for other in self.statements[at + 1 :]:
+        for other in self.statements[index + 1 :]:
             if other.indent <= statement.indent:
                 break
             last = other.end_line
@@ -164,14 +164,14 @@ class TokenOutline:
 
 
 def _is_dotted(tokens: Sequence[Token]) -> bool:
-    """Return whether these are `a.b.c`."""
+    """Return whether the tokens are a dotted name such as `a.b.c`."""
     return bool(tokens) and all(
-        token.kind == "name" if at % 2 == 0 else token.text == "." for at, token in enumerate(tokens)
+        token.text == "." if index % 2 else token.kind == "name" for index, token in enumerate(tokens)
     )
 
 
 def absolute_module(path: str, node: ast.ImportFrom) -> str:
-    """Return the module that a `from` names, as seen from the root; empty for the root itself."""
+    """Return the absolute name of the module of a `from` import; empty for the root itself."""
     if not node.level:
         return node.module or ""
     parts = module_name(path).split(".")
@@ -189,7 +189,7 @@ def _parse_import(text: str) -> ast.Import | ast.ImportFrom | None:
 
 
 def _placeholders(text: str) -> Iterator[str]:
-    """Yield what stands in the braces of an f-string, and in those of formats within."""
+    """Yield the replacement fields of an f-string."""
     prefix = text[: text.index(text[-1])].lower()
     if "f" not in prefix and "t" not in prefix:
         return

@@ -1,7 +1,7 @@
-"""Files exchanged for others: written beside them, flushed, then renamed, each whole or not at all.
+"""Replaces files atomically: new files are written beside the old ones, synced to disk, then renamed.
 
-A flush waits for the disk and not for a processor, so many wait at once, and a folder is flushed once for all
-of its files.
+A sync waits for the disk and not for a processor, so threads sync many files at once; each folder is synced
+once for all of its files.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from typing import Final
 
 import msgspec
 
-NOT_REGULAR: Final = "no plain file"
+NOT_REGULAR: Final = "not a regular file"  # in place of a digest
 
-# A pipe would be waited for without end, and what a link leads to is not what a rename exchanges.
+# Opening a pipe could block forever, and a rename replaces a link and not its target.
 _OPEN_NOFOLLOW = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_SEQUENTIAL_LIMIT: Final = 4  # so few are flushed before threads have begun
-_FLUSH_THREADS: Final = 16
+_SEQUENTIAL_LIMIT: Final = 4  # up to this count, syncing is faster than starting threads
+_FSYNC_THREADS: Final = 16
 
 
 class Conflict(msgspec.Struct, frozen=True, order=True):
-    """A file that was left alone, and why."""
+    """A file that was not changed, and why."""
 
     path: str
     reason: str
 
 
 class FileReplacement(msgspec.Struct, frozen=True):
-    """What shall be in the place of a file.
+    """The new content of a file.
 
-    expected: the digest of what has to be there until then. mode: of the new file where the old one's
-    cannot be had. mtime_ns: when it was written, None for now.
+    expected_digest: of the content to be replaced. mode: of the new file when that of the old one cannot be
+    copied. mtime_ns: the modification time, None for now.
     """
 
     path: str
@@ -52,12 +52,12 @@ class FileReplacement(msgspec.Struct, frozen=True):
 def replace_files(
     root: str, run: str, files: Sequence[FileReplacement], *, all_or_nothing: bool = False
 ) -> list[Conflict]:
-    """Put new files in the place of old ones; return those that were left alone.
+    """Replace files by new ones; return those that were not replaced.
 
-    run: a name that no other exchange in this tree has at the same time.
-    is_whole: a full disk is an error before the first rename; else what is ready is renamed, which gives room
-    for the others.
-    Raises OSError: with `is_whole`, the disk is full; no file was exchanged. A folder cannot be flushed.
+    run: a name that no other run in this tree has at the same time.
+    all_or_nothing: a full disk is an error before the first rename; otherwise the files written so far are
+    renamed, which frees space for the others.
+    Raises OSError: with `all_or_nothing`, the disk is full; no file was replaced. A folder cannot be synced.
     """
     conflicts: list[Conflict] = []
     pending = deque(files)
@@ -86,7 +86,7 @@ def replace_files(
 def _rename_into_place(
     root: str, run: str, ready: Sequence[FileReplacement], *, all_or_nothing: bool
 ) -> list[Conflict]:
-    """Rename what is written, once it is on the disk."""
+    """Rename the temporary files after they were synced to disk."""
     conflicts: list[Conflict] = []
     directories: set[str] = set()
     failed = fsync_all([temporary_path(root, run, file.path) for file in ready])
@@ -98,7 +98,7 @@ def _rename_into_place(
         try:
             if temp_path in failed:
                 raise failed[temp_path]
-            # As late as can be: what somebody writes after this line and before the rename is lost.
+            # As late as possible: a change between this line and the rename is lost.
             if digest_file(root, file.path) == file.expected_digest:
                 os.replace(temp_path, path)
                 directories.add(os.path.dirname(path))
@@ -129,7 +129,7 @@ def _write_temporary(root: str, run: str, file: FileReplacement) -> None:
 
 
 def _copy_metadata(path: str, temp_path: str) -> None:
-    """Give a new file the owner, mode and attributes of the one it stands in for, as far as one may."""
+    """Copy owner, mode and extended attributes of a file to its replacement, as far as permitted."""
     status = os.stat(path)
     with contextlib.suppress(OSError):
         os.chown(temp_path, status.st_uid, status.st_gid)
@@ -140,19 +140,19 @@ def _copy_metadata(path: str, temp_path: str) -> None:
 
 
 def temporary_path(root: str, run: str, path: str) -> str:
-    """Return where a new file is written before it stands in the place of the one at `path`."""
+    """Return the path of the temporary file that replaces the one at `path`."""
     directory, name = os.path.split(os.path.join(root, path))
     return os.path.join(directory, f".{name[:100]}.{run}.tmp")
 
 
 def remove_temporary(root: str, run: str, path: str) -> None:
-    """Remove what a run has written beside a file, if it has."""
+    """Remove the temporary file of a run beside a file, if it exists."""
     with contextlib.suppress(OSError):
         os.unlink(temporary_path(root, run, path))
 
 
 def write_file(path: str, content: bytes, mode: int) -> None:
-    """Write a whole new file, not yet flushed; of one that cannot be written whole nothing is left."""
+    """Write a file without syncing it; a file that cannot be written completely is removed."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         with open(handle, "wb") as file:
@@ -166,11 +166,11 @@ def write_file(path: str, content: bytes, mode: int) -> None:
 
 
 def fsync_all(paths: Collection[str]) -> dict[str, OSError]:
-    """Wait until files and folders are on the disk as they are; return those that could not be, and why."""
+    """Sync files and folders to disk; return the errors by path."""
     if len(paths) <= _SEQUENTIAL_LIMIT:
         errors = [*map(_fsync, paths)]
     else:
-        with ThreadPoolExecutor(_FLUSH_THREADS) as pool:
+        with ThreadPoolExecutor(_FSYNC_THREADS) as pool:
             errors = list(pool.map(_fsync, paths))
     return {path: error for path, error in zip(paths, errors, strict=True) if error is not None}
 
@@ -188,12 +188,12 @@ def _fsync(path: str) -> OSError | None:
 
 
 def digest_bytes(content: bytes) -> str:
-    """Return what tells a content from others."""
+    """Return the SHA-256 digest of a content."""
     return hashlib.sha256(content).hexdigest()
 
 
 def digest_file(root: str, path: str) -> str:
-    """Return the digest of a file, empty when it is not there; links and pipes are not followed or read."""
+    """Return the digest of a file: empty when it cannot be opened, `NOT_REGULAR` for links and pipes."""
     try:
         handle = os.open(os.path.join(root, path), _OPEN_NOFOLLOW)
     except OSError as error:

@@ -1,9 +1,8 @@
-"""A run: files changed together, each at once or not at all, and how they were before.
+"""Runs: sets of files that are rewritten together and can be undone.
 
-`.argosy/runs/RUN/` in the tree holds the originals and a manifest. All of it is on disk before the
-first file is exchanged by a rename. What became of a file is told by its content alone (as it was,
-as it was made, or something else), so a run that was killed at any point, or an undo of it, is
-undone like any other.
+`.argosy/runs/RUN/` in the tree has the originals and a manifest. Both are on disk before the first file is
+replaced by a rename. The state of a file is determined by its content alone (original, rewritten, or changed
+by others), so a run or an undo that was killed at any point is undone like any other.
 
     originals -> manifest -> new files beside the old -> rename each -> manifest `applied`
     undo: originals beside the files -> rename each back -> manifest `undone`
@@ -38,11 +37,11 @@ from argosy.refit.transaction.atomic_replace import (
 RUNS_ROOT = ".argosy"
 _RUNS_DIR = os.path.join(RUNS_ROOT, "runs")
 _MANIFEST = "manifest.json"
-_CHANGED_REASONS = {"": "it has gone since", NOT_REGULAR: "it is no plain file any more"}
+_CHANGED_REASONS = {"": "it no longer exists", NOT_REGULAR: "it is no longer a regular file"}
 
 
 class TransactionEntry(msgspec.Struct, frozen=True):
-    """One file of a run. before, after: SHA-256 of its content; mode and mtime_ns as it was."""
+    """One file of a run. before, after: SHA-256 of its content; mode, mtime_ns: before the run."""
 
     path: str
     original: str
@@ -53,7 +52,7 @@ class TransactionEntry(msgspec.Struct, frozen=True):
 
 
 class TransactionManifest(msgspec.Struct, frozen=True):
-    """A run. `applying` stays in a run that was killed."""
+    """The manifest of a run. state: a run that was killed stays `applying`."""
 
     run: str
     state: Literal["applying", "applied", "undone"]
@@ -61,7 +60,7 @@ class TransactionManifest(msgspec.Struct, frozen=True):
 
 
 def _new_run_name(root: str) -> str:
-    """Return a name that sorts behind those of all earlier runs, whatever the clock did."""
+    """Return a name that sorts after those of all earlier runs, even when the clock was set back."""
     now_s = time.time()
     name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now_s))}-{int(now_s % 1 * 1e6):06}"
     earlier = list_runs(root)
@@ -70,21 +69,21 @@ def _new_run_name(root: str) -> str:
 
 
 class Transaction:
-    """A run in a tree that is being made. Only one at a time: `open_run` holds the tree's lock."""
+    """A new run in a tree. Only one at a time: callers hold `lock_tree`."""
 
     def __init__(self, root: str) -> None:
         self.root = root
         self.name = _new_run_name(root)
         self.directory = os.path.join(root, _RUNS_DIR, self.name)
         self.files: tuple[TransactionEntry, ...] = ()
-        self.applied: set[str] = set()  # files that stand rewritten, by what this run has done
+        self.applied: set[str] = set()  # files that are now rewritten by this run
 
     def apply(self, contents: Mapping[str, tuple[bytes, bytes]]) -> list[Conflict]:
-        """Exchange files for new ones; return those that were left alone.
+        """Rewrite files; return those that were not changed.
 
-        contents: by path relative to the root, what was read and what shall be there. Nothing of the
-        run is left when it changes nothing, or when it is interrupted.
-        Raises RefusedError: the originals cannot be kept, as on a full disk; no file was changed.
+        contents: by path relative to the root, the content that was read and the new content. A run that
+        changes nothing or is interrupted is removed.
+        Raises RefusedError: the originals cannot be saved, for example on a full disk; no file was changed.
         """
         conflicts = []
         prepared: list[TransactionEntry] = []
@@ -115,10 +114,10 @@ class Transaction:
         return conflicts
 
     def select_files(self, selected: Collection[str], contents: Mapping[str, bytes]) -> list[Conflict]:
-        """Have only the files of `chosen` rewritten, and the run's other ones as they were.
+        """Make only the files of `selected` rewritten, and restore the run's other ones.
 
-        contents: the new content of each. Returns the files that somebody else has changed meanwhile; which
-        of them stand rewritten beside that change, `standing` tells.
+        contents: the new content of each. Returns the files that others have changed meanwhile; `applied`
+        then has the files that are rewritten.
         """
         restored = [entry for entry in self.files if entry.path not in selected]
         conflicts = _restore_originals(self.root, self.directory, self.name, restored)
@@ -133,18 +132,18 @@ class Transaction:
         return conflicts + more_conflicts
 
     def keep_applied(self) -> None:
-        """Take only the files that stand rewritten as the run's; the others are as they were."""
+        """Drop the files from the run that are not rewritten now."""
         self.files = tuple(entry for entry in self.files if entry.path in self.applied)
 
     def commit(self) -> None:
-        """Write that the run is done; a run of no file leaves nothing."""
+        """Write the manifest of the finished run; a run without files is removed."""
         if self.files:
             _write_manifest(self.directory, self.manifest_in_state("applied"))
         else:
             self._remove_directory()
 
     def manifest_in_state(self, state: Literal["applying", "applied", "undone"]) -> TransactionManifest:
-        """Return the run as it is written down."""
+        """Return the manifest of the run in a state."""
         return TransactionManifest(self.name, state, self.files)
 
     def _make_directory(self) -> None:
@@ -155,7 +154,7 @@ class Transaction:
             write_file(ignored, b"*\n", 0o644)
 
     def _persist_originals(self) -> None:
-        """See that the originals, and what tells of them, are on the disk."""
+        """Sync the originals and the manifest to disk."""
         directory = os.path.join(self.directory, "originals")
         _require_fsync([*(os.path.join(self.directory, entry.original) for entry in self.files), directory])
         _write_manifest(self.directory, self.manifest_in_state("applying"))
@@ -169,9 +168,9 @@ class Transaction:
         try:
             status = os.lstat(os.path.join(self.root, path))
         except OSError as error:
-            return f"it cannot be read any more: {(error.strerror or '').lower()}"
+            return f"it can no longer be read: {(error.strerror or '').lower()}"
         if not stat.S_ISREG(status.st_mode):
-            return "it is no plain file"
+            return "it is not a regular file"
         if status.st_nlink > 1:
             return f"it has {status.st_nlink} names (hard links), and only one of them would change"
         return (
@@ -190,7 +189,7 @@ class Transaction:
         )
 
     def rollback(self) -> list[Conflict]:
-        """Undo what was done so far, so that an interrupted run leaves nothing; return what could not be."""
+        """Restore all files and remove the run; return the files that could not be restored."""
         conflicts = _restore_originals(self.root, self.directory, self.name, self.files)
         if not conflicts:
             self._remove_directory()
@@ -206,7 +205,7 @@ class Transaction:
 
 
 def _remove_stale_runs(root: str) -> None:
-    """Remove what killed runs left that no undo needs: those that had not begun, and half-written files."""
+    """Remove files of killed runs that no undo needs: runs without a manifest, and temporary files."""
     directory = os.path.join(root, _RUNS_DIR)
     started = {run.run: run for run in list_runs(root)}
     for name in os.listdir(directory) if os.path.isdir(directory) else ():
@@ -219,7 +218,7 @@ def _remove_stale_runs(root: str) -> None:
 
 @contextlib.contextmanager
 def lock_tree(root: str) -> Iterator[None]:
-    """Hold the tree for one refit. Raises RefusedError: another one is at work in it."""
+    """Hold the lock of a tree during the block. Raises RefusedError: another process holds it."""
     directory = os.path.join(root, RUNS_ROOT)
     existed = os.path.isdir(directory)
     path = os.path.join(directory, "lock")
@@ -235,8 +234,8 @@ def lock_tree(root: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            message = "another refit is at work in this tree"
-            raise RefusedError(Fault(root, "busy", message, "wait for it to end")) from None
+            message = "another refit is running in this tree"
+            raise RefusedError(Fault(root, "busy", message, "wait until it ends")) from None
         try:
             yield
         finally:
@@ -248,14 +247,12 @@ def lock_tree(root: str) -> Iterator[None]:
 
 def _not_writable(root: str, error: OSError) -> Fault:
     reason = (error.strerror or str(error)).lower()
-    message = (
-        f"what a run keeps of the files cannot be written to `{RUNS_ROOT}`: {reason}; no file was changed"
-    )
-    return Fault(root, "not-written", message, "make room there, or let it be written")
+    message = f"the originals cannot be saved in `{RUNS_ROOT}`: {reason}; no file was changed"
+    return Fault(root, "unwritable", message, "free some space there, or make it writable")
 
 
 def list_runs(root: str) -> list[TransactionManifest]:
-    """Return the runs of a tree, oldest first; one without a readable manifest has changed nothing."""
+    """Return the runs of a tree, oldest first; a run without a readable manifest changed nothing."""
     directory = os.path.join(root, _RUNS_DIR)
     found = []
     for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
@@ -268,9 +265,9 @@ def list_runs(root: str) -> list[TransactionManifest]:
 
 
 def undo_run(root: str, run_name: str | None) -> tuple[TransactionManifest, list[Conflict]]:
-    """Put the files of a run back, byte for byte, with their modes and times; return those left alone.
+    """Restore the files of a run with their modes and times; return those that were not restored.
 
-    chosen: the run's name; None for the newest that has not been undone.
+    run_name: None for the newest run that has not been undone.
     Raises InputError: there is no such run.
     """
     runs = list_runs(root)
@@ -289,16 +286,16 @@ def undo_run(root: str, run_name: str | None) -> tuple[TransactionManifest, list
 def _unknown_run(root: str, run_name: str | None, runs: list[TransactionManifest]) -> Fault:
     listed = ", ".join(f"`{run.run}`" for run in runs[-5:])
     if run_name:
-        hint = f"there are {listed}" if runs else "no run has changed anything here"
+        hint = f"there are {listed}" if runs else "there are no runs in this tree"
         return Fault("--undo", "unknown-run", f"there is no run `{run_name}` in `{root}`", hint)
-    hint = f"`--undo RUN` undoes an earlier one again: {listed}" if runs else ""
-    return Fault("--undo", "no-run", f"no run is left to undo in `{root}`", hint)
+    hint = f"`--undo RUN` undoes an earlier run again: {listed}" if runs else ""
+    return Fault("--undo", "no-run", f"there is no run to undo in `{root}`", hint)
 
 
 def _restore_originals(
     root: str, directory: str, run: str, entries: Sequence[TransactionEntry]
 ) -> list[Conflict]:
-    """Put originals back where the run's own content still stands."""
+    """Restore the originals of files that still have the content of the run."""
     conflicts: list[Conflict] = []
     files: list[FileReplacement] = []
     for entry in entries:
@@ -319,7 +316,7 @@ def _restore_originals(
 
 
 def _write_manifest(directory: str, manifest: TransactionManifest) -> None:
-    """Put a manifest in the place of the one before, so that a reader never sees a part of one."""
+    """Replace the manifest atomically."""
     path = os.path.join(directory, _MANIFEST)
     try:
         write_file(f"{path}.new", msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n", 0o644)
@@ -333,6 +330,6 @@ def _write_manifest(directory: str, manifest: TransactionManifest) -> None:
 
 
 def _require_fsync(paths: Sequence[str]) -> None:
-    """Wait until all of it is on the disk. Raises OSError: some of it could not be written."""
+    """Sync files and folders to disk. Raises OSError: one of them cannot be synced."""
     for error in fsync_all(paths).values():
         raise error

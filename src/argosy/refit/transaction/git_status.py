@@ -1,4 +1,4 @@
-"""Whether git has the files that are to be written: one with changes of its own is left alone."""
+"""Finds files to be written of which git has no copy, so that their changes are not lost."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _MOST_SHOWN = 3
 
 
 def find_uncommitted(root: str, changing: Collection[str]) -> tuple[str, ...]:
-    """Return which of the files that are to be written git has no copy of: changed, staged, unknown, ignored.
+    """Return the files to be written that are modified, staged, untracked or ignored.
 
-    changing: paths relative to `root`. What else lies there is of no matter.
-    Empty where there is no repository, or no git.
-    Raises RefusedError: there is one, and git refuses to look at it.
+    changing: paths relative to `root`; other files are not checked.
+    Empty when there is no repository or no git.
+    Raises RefusedError: `git status` fails in the repository.
     """
     paths = "\0".join(changing)
     try:
@@ -29,8 +29,9 @@ def find_uncommitted(root: str, changing: Collection[str]) -> tuple[str, ...]:
         stderr = done.stderr.decode("utf-8", "replace").strip()
         if "not a git repository" in stderr:
             return ()
-        message = f"git cannot tell what it has: {stderr.splitlines()[0] if stderr else done.returncode}"
-        raise RefusedError(Fault(root, "git", message, "`--dirty` goes on without asking git"))
+        reason = stderr.splitlines()[0] if stderr else f"exit code {done.returncode}"
+        message = f"`git status` fails: {reason}"
+        raise RefusedError(Fault(root, "git", message, "`--dirty` skips the check with git"))
     inside = _text(prefix.stdout).removesuffix("\n")
     found = {path.removeprefix(inside) for path in _status_paths(_text(done.stdout))}
     found.update(filter(None, _text(ignored.stdout).split("\0")))
@@ -42,7 +43,7 @@ def find_uncommitted(root: str, changing: Collection[str]) -> tuple[str, ...]:
 def _find_uncommitted_nested(
     root: str, repositories: Collection[str], changing: Collection[str]
 ) -> tuple[str, ...]:
-    """Return the same of repositories within this one: git tells of their folders alone."""
+    """Return the same for nested repositories, of which git reports only the folders."""
     found: list[str] = []
     for repository in repositories:
         start = f"{repository.rstrip('/')}/"
@@ -53,11 +54,11 @@ def _find_uncommitted_nested(
 
 
 def _status_paths(status: str) -> Iterator[str]:
-    """Yield the paths, relative to the repository, of what `git status` tells."""
+    """Yield the paths in the output of `git status`, relative to the repository."""
     records = iter(status.split("\0"))
     for record in records:
         if record[:1] in ("R", "C"):
-            next(records, "")  # where it was renamed from
+            next(records, "")  # the old name
         if path := record[3:]:
             yield path
 
@@ -71,7 +72,7 @@ def _text(output: bytes) -> str:
 
 
 def describe_uncommitted(paths: tuple[str, ...]) -> str:
-    """Return such as `git has no copy of a.py, b.py and 3 more`."""
+    """Return a text such as `git has no copy of a.py, b.py and 3 more`."""
     shown = ", ".join(f"`{path}`" for path in paths[:_MOST_SHOWN])
     more = f" and {len(paths) - _MOST_SHOWN} more" if len(paths) > _MOST_SHOWN else ""
     return f"git has no copy of {shown}{more}"

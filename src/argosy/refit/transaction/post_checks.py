@@ -1,7 +1,7 @@
-"""The gates: what a rewritten file must show before it may be written. Each can veto on its own.
+"""Checks of a rewritten file; each one alone can reject it before it is written.
 
-They do not know how the rewrite was made. They look at the file before, the file after and the
-changes that the plan had, and each asks one question.
+They do not depend on how the rewrite was made: each compares the file before, the file after and the planned
+changes in one respect.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from argosy.source.name_scopes import NameScope
 from argosy.source.python_parser import Parsed, compile_parsed
 from argosy.source.python_source import Unparsed, split_lines
 
-OLDEST_PYTHON: Final = (3, 11)  # the oldest Python that a refitted file has to run on, since argosy does
+OLDEST_PYTHON: Final = (3, 11)  # a rewritten file has to run on it, as argosy does
 SHARED_CONTEXTS: Final = frozenset({"argosy.wire.context", "zmq.Context"})
 
 
 class RewriteStep(msgspec.Struct, frozen=True):
-    """One rule's part: the file before it, and its changes. What came of it is the next, or the output."""
+    """The changes of one rule and the file before them; the result is the next step's file or the output."""
 
     before: Parsed
     changes: tuple[Change, ...]
 
 
 class CheckInput:
-    """A rewritten file before its gates.
+    """A rewritten file to be checked.
 
-    output: what was made, read anew from its bytes. plan_again: plans the output and returns how many changes
-    it would make. inherited: returns what the bases of a class of the output have, as far as that is known.
+    output: the result, parsed from its bytes. replan: plans the output again and returns the count of
+    changes. inherited_members: returns the known members of the bases of a class of the output.
     """
 
     def __init__(
@@ -59,18 +59,18 @@ class CheckInput:
 
     @property
     def after(self) -> SourceView:
-        """The output; only for gates behind `output`."""
+        """The parsed output; only for checks after `output`."""
         assert isinstance(self.output, SourceView)
         return self.output
 
     def steps_with_result(self) -> Iterator[tuple[RewriteStep, Parsed]]:
-        """Yield each step with what came of it."""
+        """Yield each step with its result."""
         following = [*(step.before for step in self.steps[1:]), self.after.parsed]
         return zip(self.steps, following, strict=True)
 
 
 def run_checks(check_input: CheckInput) -> dict[str, str]:
-    """Return what each gate says, empty for passed; none is asked behind an output that does not parse."""
+    """Return the reason of each check, empty when it passed; checks after a failed `output` are not run."""
     reasons: dict[str, str] = {}
     for name, check in POST_CHECKS.items():
         reasons[name] = check(check_input)
@@ -97,25 +97,25 @@ def _check_output(check_input: CheckInput) -> str:
 
 
 def _check_tree(check_input: CheckInput) -> str:
-    """Every site of the plan is done and nothing else has changed: the trees say so."""
+    """The tree has all planned changes and no others."""
     for step, result in check_input.steps_with_result():
         lines = split_lines(step.before.source.text()), split_lines(result.source.text())
-        if told := find_deviation(step.before.tree, result.tree, step.changes, lines):
-            return told
+        if deviation := find_deviation(step.before.tree, result.tree, step.changes, lines):
+            return deviation
     return ""
 
 
 def _check_tokens(check_input: CheckInput) -> str:
-    """Tokens and comments outside the changed places are as they were."""
+    """Tokens and comments outside the changed places are the same."""
     for step, result in check_input.steps_with_result():
-        was, now = step.before.source.text(), result.source.text()
-        if told := first_unexpected_token(was, now, step.changes, step.before.tree):
-            return told
+        before, after = step.before.source.text(), result.source.text()
+        if mismatch := first_unexpected_token(before, after, step.changes, step.before.tree):
+            return mismatch
     return ""
 
 
 def _check_names(check_input: CheckInput) -> str:
-    """No scope reads a name that nothing binds, or reads one before it is bound, unless it did before."""
+    """No scope newly reads a name that nothing binds, or reads one before it is bound."""
     before, after = check_input.before, check_input.after
     functions = _changed_functions(check_input)
 
@@ -127,33 +127,33 @@ def _check_names(check_input: CheckInput) -> str:
 
     unaffected = _unaffected_functions(before, after, functions)
 
-    def second_opinion(view: SourceView) -> unresolved_names.UnresolvedNames:
+    def pyflakes(view: SourceView) -> unresolved_names.UnresolvedNames:
         return {
             "": unresolved_names.pyflakes_undefined(
                 view.tree, [scope.node for scope in _outermost_functions(view, unaffected)]
             )
         }
 
-    unbound_text, undefined_text = "is not bound", "is undefined, says pyflakes,"
-    for find, text in ((unresolved, unbound_text), (unbound, unbound_text), (second_opinion, undefined_text)):
-        now = find(after)
-        was = find(before) if any(now.values()) else {}
-        for scope, read in now.items():
-            if new := sorted(read - was.get(scope, set())):
+    unbound_text, undefined_text = "is not bound", "is undefined (pyflakes)"
+    for find, text in ((unresolved, unbound_text), (unbound, unbound_text), (pyflakes, undefined_text)):
+        found_after = find(after)
+        found_before = find(before) if any(found_after.values()) else {}
+        for scope, names in found_after.items():
+            if new := sorted(names - found_before.get(scope, set())):
                 return f"`{new[0]}` {text} in {f'`{scope}`' if scope else 'the module'}"
     return ""
 
 
 def _unaffected_functions(before: SourceView, after: SourceView, changed_functions: set[str]) -> set[str]:
-    """Return the functions in which nothing can have become undefined, for those who look at a whole file.
+    """Return the outermost functions in which no name can have become undefined.
 
-    No change reaches them, and every name that the module had it still has. One that sets names of the
-    module is not among them, and of several functions in one another only the outermost is.
+    No change is in them, and the module still has all its names. Functions that set global names are not
+    among them.
     """
     removed_names = before.module_scope.bindings.keys() - after.module_scope.bindings.keys()
     if removed_names or before.module_scope.has_star != after.module_scope.has_star:
         return set()
-    had, has = (
+    counts_before, counts_after = (
         Counter(scope.qualified_name() for scope in _outermost_functions(view)) for view in (before, after)
     )
     declaring = {
@@ -162,11 +162,12 @@ def _unaffected_functions(before: SourceView, after: SourceView, changed_functio
         for scope in _outermost_functions(view)
         if any(inner.global_names for inner in scope.walk())
     }
-    return {name for name in had if had[name] == has[name]} - changed_functions - declaring
+    same_count = {name for name in counts_before if counts_before[name] == counts_after[name]}
+    return same_count - changed_functions - declaring
 
 
 def _outermost_functions(view: SourceView, names: Collection[str] | None = None) -> Iterator[NameScope]:
-    """Yield the functions that are in no other one; those of some names, or all."""
+    """Yield the functions that are not inside another one. names: only these; None for all."""
     todo = [view.module_scope]
     while todo:
         scope = todo.pop()
@@ -178,12 +179,12 @@ def _outermost_functions(view: SourceView, names: Collection[str] | None = None)
 
 
 def _changed_functions(check_input: CheckInput) -> set[str]:
-    """Return the functions that a change may stand in; each step may have moved lines for the next."""
+    """Return the functions that may contain a change; each step may have moved lines for the next one."""
     found: set[str] = set()
     line_shift = 0
-    places = []
+    line_ranges = []
     for step, result in check_input.steps_with_result():
-        places += [
+        line_ranges += [
             (change.position.line - line_shift, change.position.end_line + line_shift)
             for change in step.changes
         ]
@@ -193,32 +194,33 @@ def _changed_functions(check_input: CheckInput) -> set[str]:
         node = scope.node
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first, last = node.lineno, node.end_lineno or node.lineno
-            if any(start <= last and first <= end for start, end in places):
+            if any(start <= last and first <= end for start, end in line_ranges):
                 found.add(scope.qualified_name())
     return found
 
 
 def _check_imports(check_input: CheckInput) -> str:
-    """An import that came is used, and nothing imports the same beside it."""
-    had, has = _imported_names(check_input.before), _imported_names(check_input.after)
-    new = has - had
+    """New imports are used, and import nothing that is already imported."""
+    imported_before = _imported_names(check_input.before)
+    imported_after = _imported_names(check_input.after)
+    new = imported_after - imported_before
     removed_definitions = (
         _defined_names(check_input.before) - _defined_names(check_input.after) if new else set()
     )
     for key in new.elements():
         scope_name, name, target = key
         scope = next(s for s in check_input.after.module_scope.walk() if s.qualified_name() == scope_name)
-        if had[key] or has[key] > 1:
+        if imported_before[key] or imported_after[key] > 1:
             return f"`{target}` is imported again as `{name}`"
         if name in removed_definitions:
-            continue  # it stands for what the module defined, and is used by whoever takes that from here
+            continue  # it replaces a definition of the module, which other modules may import
         if not any(use.name == name for inner in scope.walk() for use in inner.uses):
             return f"`{name}` is imported and not used"
     return ""
 
 
 def _imported_names(view: SourceView) -> Counter[tuple[str, str, str]]:
-    """Return scope, name and what it stands for, of every import; `import a.b` stands for all of it."""
+    """Return scope, bound name and imported dotted name of every import; for `import a.b` it is `a.b`."""
     found: Counter[tuple[str, str, str]] = Counter()
     for statement in {
         id(node): node for pairs in view.imports_by_name.values() for node, _ in pairs
@@ -236,7 +238,7 @@ _NAMED_SCOPES: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def _check_members(check_input: CheckInput) -> str:
-    """No thread target, method, attribute or function has gone that something still asks for."""
+    """No thread target, method, attribute or function was removed that is still referenced."""
     removed_definitions = _defined_names(check_input.before) - _defined_names(check_input.after)
     if removed_definitions:
         removed_definitions -= {name for _, name, _ in _imported_names(check_input.after)}
@@ -246,13 +248,13 @@ def _check_members(check_input: CheckInput) -> str:
         name = _referenced_name(check_input.after, node)
         if name in removed_definitions and not _is_inherited(check_input, node, name):
             if isinstance(node, ast.Constant):
-                return f"line {node.lineno}: `{name}` is named, and has gone"
-            return f"line {node.lineno}: `{ast.unparse(node)}` has gone"  # type: ignore[attr-defined]
+                return f"line {node.lineno}: the string `{name}` names a removed definition"
+            return f"line {node.lineno}: `{ast.unparse(node)}` was removed"  # type: ignore[attr-defined]
     return ""
 
 
 def _referenced_name(view: SourceView, node: ast.AST) -> str:
-    """Return the name that a node asks for: of an attribute, in a text, or one that nothing binds here."""
+    """Return the name that a node refers to: an attribute, the value of a string, or an unbound name."""
     if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
         return node.attr
     if isinstance(node, ast.Name):
@@ -262,7 +264,7 @@ def _referenced_name(view: SourceView, node: ast.AST) -> str:
 
 
 def _is_inherited(check_input: CheckInput, node: ast.AST, name: str) -> bool:
-    """Return whether what is asked for is a member of the class around it by way of its bases."""
+    """Return whether a node refers to a member that its class inherits from its bases."""
     is_own = (
         _is_self_or_cls(node.value) if isinstance(node, ast.Attribute) else isinstance(node, ast.Constant)
     )
@@ -271,7 +273,7 @@ def _is_inherited(check_input: CheckInput, node: ast.AST, name: str) -> bool:
 
 
 def _defined_names(view: SourceView) -> set[str]:
-    """Return the functions, methods and classes of a file, and what is set on `self` and `cls`."""
+    """Return the functions, methods and classes of a file, and the attributes set on `self` and `cls`."""
     functions: list[FunctionNode] = [*view.nodes_of(ast.FunctionDef), *view.nodes_of(ast.AsyncFunctionDef)]
     found = {function.name for function in functions} | _class_names(view)
     for node in view.nodes_of(ast.Attribute):
@@ -285,17 +287,15 @@ def _is_self_or_cls(node: ast.expr) -> bool:
 
 
 def _check_contexts(check_input: CheckInput) -> str:
-    """What was given a context is given one still, and not None in its place."""
+    """Each name that was assigned a context still is, and is not assigned None instead."""
     before, after = check_input.before, check_input.after
-    holders_before, holders_after = (
-        _context_holders(before, _class_names(after)),
-        _context_holders(after, _class_names(after)),
-    )
+    holders_before = _context_holders(before, _class_names(after))
+    holders_after = _context_holders(after, _class_names(after))
     if lost := sorted(holders_before.keys() - holders_after.keys()):
-        return f"`{lost[0]}` is given no context any more"
+        return f"`{lost[0]}` is no longer assigned a context"
     empty = _assigned_none(after, set(holders_before)) - _assigned_none(before, set(holders_before))
     if empty:
-        return f"`{min(empty)}` is None where it was a context"
+        return f"`{min(empty)}` is None instead of a context"
     return ""
 
 
@@ -304,10 +304,10 @@ def _class_names(view: SourceView) -> set[str]:
 
 
 def _context_holders(view: SourceView, classes: set[str]) -> Counter[str]:
-    """Return what is given a context; in a class only if that is one of `classes`, those that remain."""
+    """Return the dotted names that are assigned a context; inside a class only if it is one of `classes`."""
     found: Counter[str] = Counter()
     context_calls = (call for call in view.nodes_of(ast.Call) if _is_shared_context_call(view, call))
-    for node in {given for call in context_calls for given in _assignments_of(view, call)}:
+    for node in {each for call in context_calls for each in _assignments_of(view, call)}:
         ancestor = view.enclosing_class(node)
         if ancestor is None or ancestor.name in classes:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -318,7 +318,7 @@ def _context_holders(view: SourceView, classes: set[str]) -> Counter[str]:
 
 
 def _assignments_of(view: SourceView, call: ast.Call) -> Iterator[ast.Assign | ast.AnnAssign | ast.NamedExpr]:
-    """Yield what binds a name to a value that `call` is in."""
+    """Yield the assignments whose value contains `call`."""
     child: ast.AST = call
     for ancestor in view.ancestors_of(call):
         if isinstance(ancestor, ast.Assign | ast.AnnAssign | ast.NamedExpr) and child is ancestor.value:
@@ -330,9 +330,9 @@ def _assignments_of(view: SourceView, call: ast.Call) -> Iterator[ast.Assign | a
 
 def _is_shared_context_call(view: SourceView, call: ast.Call) -> bool:
     func = call.func
-    last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
+    name = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
     return (
-        last in ("Context", "context")
+        name in ("Context", "context")
         and (view.resolve_imported_name(func) or control_flow.dotted_name(func)) in SHARED_CONTEXTS
     )
 
@@ -350,7 +350,7 @@ def _assigned_none(view: SourceView, targets: set[str]) -> Counter[str]:
 def _check_idempotent(check_input: CheckInput) -> str:
     """A second plan changes nothing."""
     count = check_input.replan(check_input.after)
-    return f"a second run would change {count} places more" if count else ""
+    return f"a second run would change {count} more places" if count else ""
 
 
 PostCheck = Callable[[CheckInput], str]
@@ -366,6 +366,6 @@ POST_CHECKS: Final[dict[str, PostCheck]] = {
 }
 CHECK_DESCRIPTIONS: Final[dict[str, str]] = {
     "input": "the file parses",
-    **{name: (gate.__doc__ or "").strip().rstrip(".") for name, gate in POST_CHECKS.items()},
-    "verify": "the project's own command succeeds with the file",
+    **{name: (check.__doc__ or "").strip().rstrip(".") for name, check in POST_CHECKS.items()},
+    "verify": "the `--verify` command succeeds with the file",
 }

@@ -1,8 +1,8 @@
-"""What a rewrite does to a file, said once, as data.
+"""The changes of a rewrite as data.
 
-A change names a node by its place and the source that shall stand there. Two readers follow it,
-written apart from each other: `edit` cuts bytes and never looks at a tree, `proof` exchanges nodes
-and never looks at text. A file is changed only when both came to the same.
+A change names a node by its position and gives its new source. Two independent modules apply it: `text_edit`
+edits bytes and never reads a tree, `tree_diff` replaces nodes and never reads text. A file is written only
+when both results are the same.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import msgspec
 
 
 class NodePosition(msgspec.Struct, frozen=True, order=True):
-    """Where a node stands, as `ast` counts: lines from 1, columns in UTF-8 bytes from 0.
+    """The position of a node as in `ast`: lines from 1, columns in UTF-8 bytes from 0.
 
-    kind: the node's class, since an expression and its statement may share a place.
+    kind: the class of the node, since an expression and its statement may have the same position.
     """
 
     line: int
@@ -26,9 +26,9 @@ class NodePosition(msgspec.Struct, frozen=True, order=True):
 
 
 class Replacement(msgspec.Struct, frozen=True, tag=True):
-    """A node makes room for other source: an expression for one, a simple statement for one.
+    """Replaces an expression by an expression, or a simple statement by a simple statement.
 
-    was: the names or literals that must stand there now, as `ast.unparse` writes them.
+    expected: the current source of the node, as `ast.unparse` writes it.
     """
 
     position: NodePosition
@@ -37,9 +37,9 @@ class Replacement(msgspec.Struct, frozen=True, tag=True):
 
 
 class Insertion(msgspec.Struct, frozen=True, tag=True):
-    """A simple statement of its own after the statement at `place`, in the same block.
+    """Inserts a simple statement after the statement at `position`, in the same block.
 
-    is_before: it stands before that statement instead.
+    is_before: insert it before that statement instead.
     """
 
     position: NodePosition
@@ -48,9 +48,9 @@ class Insertion(msgspec.Struct, frozen=True, tag=True):
 
 
 class Deletion(msgspec.Struct, frozen=True, tag=True):
-    """A statement without decorators that goes with its lines, and that is not all of its block.
+    """Deletes a statement without decorators with its lines; it is not the only one of its block.
 
-    comments: how many lines right above it, which hold nothing but a comment, go with it.
+    comment_lines: how many comment lines directly above it are deleted too.
     """
 
     position: NodePosition
@@ -61,7 +61,7 @@ Change = Replacement | Insertion | Deletion
 
 
 def position_of(node: ast.expr | ast.stmt) -> NodePosition:
-    """Return where `node` stands."""
+    """Return the position of `node`."""
     assert node.end_lineno is not None
     assert node.end_col_offset is not None
     return NodePosition(
@@ -70,5 +70,5 @@ def position_of(node: ast.expr | ast.stmt) -> NodePosition:
 
 
 def replace_node(node: ast.expr | ast.stmt, replacement: str) -> Replacement:
-    """Return the change that puts the source `new` in the place of `node`."""
+    """Return the change that replaces `node` by the source `replacement`."""
     return Replacement(position_of(node), ast.unparse(node), replacement)

@@ -1,4 +1,4 @@
-"""One file as the rewrites look at it: its tree, its names, what is around each node."""
+"""A parsed file for rewrites: its tree, its names, and the parents of each node."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Node = TypeVar("Node", bound=ast.AST)
 
 
 class RewriteSite(msgspec.Struct, frozen=True, order=True):
-    """One place that a rule is about, by the code of the finding; lines and columns from 1."""
+    """One place that a rule reports, with the code of its finding; lines and columns from 1."""
 
     path: str
     line: int
@@ -29,7 +29,7 @@ class RewriteSite(msgspec.Struct, frozen=True, order=True):
 
 
 class RefusedSite(msgspec.Struct, frozen=True, order=True):
-    """A site that stays as it is, and why."""
+    """A site that is not changed, and why."""
 
     path: str
     line: int
@@ -38,9 +38,9 @@ class RefusedSite(msgspec.Struct, frozen=True, order=True):
 
 
 class SourceView:
-    """A parsed file. What costs a walk is found out when somebody asks.
+    """A parsed file; indexes are built on first use.
 
-    path: as reports name it, relative to the tree.
+    path: as in reports, relative to the tree.
     """
 
     def __init__(self, path: str, parsed: Parsed) -> None:
@@ -55,7 +55,7 @@ class SourceView:
 
     @functools.cached_property
     def python_file(self) -> PythonFile:
-        """The file as the rules of the audit see it."""
+        """The file as rules of the audit read it."""
         return PythonFile(self.path, self.parsed)
 
     @property
@@ -70,7 +70,7 @@ class SourceView:
 
     @property
     def parents(self) -> dict[ast.AST, ast.AST]:
-        """The node around each node, in the order of `ast.walk`; contexts and operators are left out."""
+        """The parent of each node, in the order of `ast.walk`; contexts and operators have none."""
         return self.python_file.parents
 
     @functools.cached_property
@@ -83,12 +83,12 @@ class SourceView:
         return found
 
     def reads_of(self, name: str, scope: NameScope) -> list[ast.Name]:
-        """Return the places that read a name which is bound in `scope`."""
+        """Return the nodes that read a name that is bound in `scope`."""
         return self._reads_by_name.get((name, scope), [])
 
     @functools.cached_property
     def attribute_reads(self) -> dict[str, list[ast.Attribute]]:
-        """The places that read an attribute, by its name, in the order of `nodes`."""
+        """The nodes that read an attribute, by its name, in the order of `nodes`."""
         found: dict[str, list[ast.Attribute]] = {}
         for node in self.nodes:
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
@@ -97,7 +97,7 @@ class SourceView:
 
     @functools.cached_property
     def scopes_by_node(self) -> dict[ast.AST, list[NameScope]]:
-        """The scopes of each node that has one: a generic function of Python 3.12 has two."""
+        """The scopes of each node that has one; a generic function of Python 3.12 has two."""
         found: dict[ast.AST, list[NameScope]] = {}
         for scope in self.module_scope.walk():
             found.setdefault(scope.node, []).append(scope)
@@ -109,7 +109,7 @@ class SourceView:
 
     @functools.cached_property
     def imports_by_name(self) -> dict[tuple[str, int], list[tuple[ImportNode, str]]]:
-        """By bound name and line: the statements, with the dotted name that is bound there."""
+        """The import statements by bound name and line, each with the imported dotted name."""
         found: dict[tuple[str, int], list[tuple[ImportNode, str]]] = {}
         statements: list[ImportNode] = [*self.nodes_of(ast.Import), *self.nodes_of(ast.ImportFrom)]
         for node in statements:
@@ -118,7 +118,7 @@ class SourceView:
         return found
 
     def nodes_of(self, kind: type[Node]) -> list[Node]:
-        """Return the nodes of one of the kinds that `source.index` keeps, in the order of the source."""
+        """Return the nodes of a kind that `PythonFile.nodes` indexes, in the order of the source."""
         return [node for node, _ in self.python_file.nodes(kind)]
 
     def site_at(self, node: ast.expr | ast.stmt, code: str) -> RewriteSite:
@@ -126,11 +126,11 @@ class SourceView:
         return RewriteSite(self.path, node.lineno, self.parsed.column(node), code)
 
     def refused_at(self, node: ast.expr | ast.stmt, code: str, reason: str) -> RefusedSite:
-        """Return the refusal of the site at `node`."""
+        """Return `node` as a refused site."""
         return RefusedSite(self.path, node.lineno, code, reason)
 
     def scope_of(self, name: ast.Name) -> NameScope | None:
-        """Return the scope that reads `name`; None for one that is written."""
+        """Return the scope that reads `name`; None for a name that is not a use."""
         return self._scope_by_name.get(name)
 
     def imports_binding(self, name: ast.Name) -> list[tuple[ImportNode, str]]:
@@ -146,7 +146,7 @@ class SourceView:
         return found
 
     def resolve_imported_name(self, node: ast.expr) -> str:
-        """Return the dotted name that `node` means by imports, such as `zmq.Context`; else empty."""
+        """Return the imported dotted name of `node`, such as `zmq.Context`; empty when it is not imported."""
         root = node
         while isinstance(root, ast.Attribute):
             root = root.value
@@ -155,14 +155,14 @@ class SourceView:
         return origin.name if origin and origin.is_only_binding else ""
 
     def ancestors_of(self, node: ast.AST) -> Iterator[ast.AST]:
-        """Yield what is around `node`, from the inside out."""
+        """Yield the ancestors of `node`, the innermost first."""
         found = self.parents.get(node)
         while found is not None:
             yield found
             found = self.parents.get(found)
 
     def enclosing_statement(self, node: ast.AST) -> ast.stmt:
-        """Return the statement that holds `node`."""
+        """Return the statement that contains `node`."""
         found: ast.AST = node
         while not isinstance(found, ast.stmt):
             found = self.parents[found]
@@ -177,10 +177,10 @@ class SourceView:
 
     def enclosing_class(self, node: ast.AST) -> ast.ClassDef | None:
         """Return the innermost class around `node`."""
-        return next((around for around in self.ancestors_of(node) if isinstance(around, ast.ClassDef)), None)
+        return next((each for each in self.ancestors_of(node) if isinstance(each, ast.ClassDef)), None)
 
     def containing_block(self, statement: ast.stmt) -> list[ast.stmt]:
-        """Return the list of statements that `statement` is one of."""
+        """Return the list of statements that contains `statement`."""
         parent = self.parents[statement]
         for field in ("body", "orelse", "finalbody"):
             block = getattr(parent, field, None)

@@ -1,4 +1,4 @@
-"""From changes to bytes: spans of characters, edited from right to left, all else byte for byte."""
+"""Applies changes to the bytes of a file; all bytes outside of the changes are kept."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _REST_OF_LINE = re.compile(r"[ \t\f]*(#.*)?")
 
 
 class TextEdit(msgspec.Struct, frozen=True, order=True):
-    """The characters from `start` up to `stop` become `new`."""
+    """Replaces the characters from `start` up to `stop` by `replacement`."""
 
     start: int
     stop: int
     replacement: str
 
 
-# (line, by) of each change that moves lines.
+# (line, delta): the lines from `line` on move by `delta` lines.
 LineShifts = list[tuple[int, int]]
 
 
 def apply_changes(source: SourceText, changes: Sequence[Change]) -> bytes:
-    """Return the file with its changes made.
+    """Return the bytes of the file with the changes applied.
 
-    Raises UnfaithfulError: an encoding that does not lead back, places that are not there or hold
-    something else, changes that overlap.
+    Raises UnsafeEditError: the text does not encode to its bytes, a position does not exist or has other
+    source, or changes overlap.
     """
     text = EncodedText(source)
     return apply_edits(text, [edit for change in changes for edit in _edits_of(text, change)])
 
 
 def line_shifts(source: SourceText, changes: Sequence[Change]) -> LineShifts:
-    """Return (line, by) of each change that moves lines: those from that one on, by so many."""
+    """Return the shifts of the changes that add or remove lines, in the order of the file."""
     text = EncodedText(source)
     found = []
     for edit in sorted(edit for change in changes for edit in _edits_of(text, change)):
@@ -55,7 +55,7 @@ def line_shifts(source: SourceText, changes: Sequence[Change]) -> LineShifts:
 
 
 def line_before_shifts(shifts: LineShifts, line: int) -> int:
-    """Return where a line of the output was in the input."""
+    """Return the line of the input that became a line of the output."""
     moved = 0
     for first, delta in shifts:
         if line - moved >= first:
@@ -64,10 +64,10 @@ def line_before_shifts(shifts: LineShifts, line: int) -> int:
 
 
 def apply_edits(text: EncodedText, edits: Sequence[TextEdit]) -> bytes:
-    """Return the file with spans of its text exchanged.
+    """Return the bytes of the file with the edits applied.
 
-    Raises UnfaithfulError: two edits overlap or share their place, or the result is not the kept bytes
-    with the new ones between them (encodings with a shift state).
+    Raises UnsafeEditError: two edits overlap or begin at the same character, or an edit would change bytes
+    outside of it (encodings with a shift state).
     """
     ordered = sorted(edits)
     for first, second in itertools.pairwise(ordered):
@@ -106,10 +106,10 @@ def _span(text: EncodedText, place: NodePosition) -> tuple[int, int]:
 def _replacement_edit(text: EncodedText, change: Replacement) -> TextEdit:
     start, stop = _span(text, change.position)
     found = text.text[start:stop]
-    # Python 3.11 tells wrong places for what is inside an f-string.
+    # Python 3.11 gives wrong positions for expressions in an f-string.
     if _normalized(found) != change.expected:
         line = change.position.line
-        raise UnsafeEditError(f"line {line} holds `{found}` where `{change.expected}` was expected")
+        raise UnsafeEditError(f"line {line}: found `{found}`, expected `{change.expected}`")
     return TextEdit(start, stop, change.replacement)
 
 
@@ -125,7 +125,7 @@ def _normalized(text: str) -> str:
 
 
 def _insertion_edit(text: EncodedText, change: Insertion) -> TextEdit:
-    """Put a line of its own beside a statement; on the statement's line where it shares that."""
+    """Return the edit that adds a line beside a statement, or extends its line if it is not alone on it."""
     place = change.position
     start, stop = _span(text, place)
     head = text.text[text.line_start(place.line) : start]
@@ -142,28 +142,28 @@ def _insertion_edit(text: EncodedText, change: Insertion) -> TextEdit:
     end = text.line_terminator(place.end_line)
     if not end:
         return TextEdit(line_stop, line_stop, f"{newline}{indent}{change.replacement}")
-    at = line_stop + len(end)
-    return TextEdit(at, at, f"{indent}{change.replacement}{end}")
+    next_line = line_stop + len(end)
+    return TextEdit(next_line, next_line, f"{indent}{change.replacement}{end}")
 
 
 def _deletion_edit(text: EncodedText, change: Deletion) -> TextEdit:
-    """Take a statement with the whole lines that it stands on."""
+    """Return the edit that deletes a statement with all of its lines."""
     place = change.position
     start, stop = _span(text, place)
     line_start, line_stop = text.line_start(place.line), text.line_stop(place.end_line)
     if text.text[line_start:start].strip(" \t\f") or not _REST_OF_LINE.fullmatch(text.text, stop, line_stop):
         raise UnsafeEditError(f"the statement in line {place.line} shares its line with another")
     if start > line_start and "\f" in text.text[line_start:start]:
-        raise UnsafeEditError(f"a form feed stands before the statement in line {place.line}")
+        raise UnsafeEditError(f"there is a form feed before the statement in line {place.line}")
     first = place.line - change.comment_lines
     for line in range(first, place.line):
         content = text.text[text.line_start(line) : text.line_stop(line)]
         if not content.lstrip(" \t").startswith("#"):
-            raise UnsafeEditError(f"line {line} holds more than a comment")
+            raise UnsafeEditError(f"line {line} has more than a comment")
     line_start = text.line_start(first)
     end = text.line_terminator(place.end_line)
     if end:
         return TextEdit(line_start, line_stop + len(end), "")
-    # The last line of a file without a final newline: what ended the line before goes.
+    # The last line of a file without a final newline: delete the terminator of the line before.
     before = first - 1
     return TextEdit(text.line_stop(before) if before else line_start, line_stop, "")

@@ -1,4 +1,4 @@
-"""From the places of `ast` to the characters of a file, and to its bytes."""
+"""Converts positions of `ast` to character offsets of a file, and characters to its bytes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import re
 from argosy.source.python_source import SourceText
 
 _BOM = b"\xef\xbb\xbf"
-# What these decode they encode to the same bytes.
+# Encodings that encode decoded text to the same bytes.
 _LOSSLESS = frozenset({"utf-8", "iso-8859-1", "ascii"})
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class UnsafeEditError(Exception):
-    """The file's text does not lead back to its bytes, or an edit does not fit it; its text says why."""
+    """A file's text does not encode to its bytes, or an edit does not fit it; the message says why."""
 
 
 class EncodedText:
-    """A file's characters, with the start and end of each line.
+    """The decoded text of a file, with the start and end of each line.
 
-    Raises UnfaithfulError: the bytes do not decode, or encoding the text again gives others.
+    Raises UnsafeEditError: the bytes do not decode, or the text does not encode to the same bytes.
     """
 
     def __init__(self, source: SourceText) -> None:
@@ -33,52 +33,52 @@ class EncodedText:
         except (UnicodeError, LookupError) as error:
             raise UnsafeEditError(f"the file is not {source.encoding}: {error}") from None
         if not is_same:
-            raise UnsafeEditError(f"its bytes do not come back from its text in {source.encoding}")
+            raise UnsafeEditError(f"its text in {source.encoding} does not encode to the same bytes")
         ends = list(_LINE_END.finditer(self.text))
         self._starts = [0, *(end.end() for end in ends)]
         self._stops = [*(end.start() for end in ends), len(self.text)]
 
     def offset(self, line: int, column: int) -> int:
-        """Return the character at a line (from 1) and a column in UTF-8 bytes, as `ast` has them.
+        """Return the offset of a line (from 1) and a column in UTF-8 bytes, as in `ast`.
 
-        Raises UnfaithfulError: there is no such place.
+        Raises UnsafeEditError: there is no such position.
         """
         if not 1 <= line <= len(self._starts):
             raise UnsafeEditError(f"there is no line {line}")
         start, stop = self._starts[line - 1], self._stops[line - 1]
         content = self.text[start:stop]
         if content.isascii():
-            at = column
+            index = column
         else:
             try:
-                at = len(content.encode()[:column].decode())
+                index = len(content.encode()[:column].decode())
             except UnicodeDecodeError:
                 raise UnsafeEditError(f"column {column} of line {line} is inside a character") from None
-        if at > len(content):
+        if index > len(content):
             raise UnsafeEditError(f"line {line} ends before column {column}")
-        return start + at
+        return start + index
 
     def line_of(self, offset: int) -> int:
-        """Return the line that a character is in."""
+        """Return the line of an offset."""
         return bisect.bisect_right(self._starts, offset)
 
     def line_start(self, line: int) -> int:
-        """Return the first character of a line."""
+        """Return the offset of the start of a line."""
         return self._starts[line - 1]
 
     def line_stop(self, line: int) -> int:
-        """Return the end of a line, before what ends it."""
+        """Return the offset of the end of a line, before its terminator."""
         return self._stops[line - 1]
 
     def line_terminator(self, line: int) -> str:
-        """Return what ends a line; empty for the last one of a file without a final newline."""
+        """Return the terminator of a line; empty for the last line of a file without a final newline."""
         following = self._starts[line] if line < len(self._starts) else len(self.text)
         return self.text[self._stops[line - 1] : following]
 
     def newline_near(self, line: int) -> str:
-        """Return what a new line near `line` is ended with: as that line, or as the one before it."""
+        """Return the terminator for a new line near `line`: that of the line, or of the one before it."""
         return self.line_terminator(line) or (self.line_terminator(line - 1) if line > 1 else "") or "\n"
 
     def encode(self, start: int, stop: int) -> bytes:
-        """Return the bytes of some of the characters."""
+        """Return the bytes of a span of characters."""
         return self.text[start:stop].encode(self.source.encoding)

@@ -1,10 +1,10 @@
-"""Proof that the tokens and comments outside the changed places are as they were: a tree knows no comments.
+"""Compares the tokens and comments outside of changes before and after a rewrite; trees have no comments.
 
-Most of a file is no more than looked at: it is cut into windows, the lines of the statements that hold a
-change, and what is between them. Between them the lines have to be the same lines; the tokens of a window
-are compared one by one. Each window begins where a statement does and has to end outside every bracket and
-text, so a tokenizer would come to the lines after it in one and the same state on both sides. Where a file
-cannot be cut so, all of its tokens are compared, and only that finds fault.
+Most of a file is compared by lines: it is divided into windows, which are the lines of the statements with a
+change, and the lines between them. Lines between windows have to be equal; tokens of a window are compared
+one by one. A window begins with a statement and has to end outside of brackets and strings, so that the
+tokenizer is in the same state after it on both sides. When a file cannot be divided like this, or a window
+differs, all of its tokens are compared, and only that comparison reports a difference.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _LAYOUT_TOKENS = frozenset(
 def first_unexpected_token(
     before: str, after: str, changes: Sequence[Change], tree: ast.Module
 ) -> str | None:
-    """Return the first token or comment outside the changed places that is not as it was.
+    """Return a description of the first token or comment that differs outside of changes, else None.
 
-    Comments within a removed statement, behind it, and as many lines of them right above as the change
-    says, go with it; no other ones may.
+    Comments in a deleted statement, after it on its line, and in the `comment_lines` above it are deleted
+    with it; no others may be.
 
-    tree: the one of `before`.
+    tree: of `before`.
     """
     old, new = split_lines(before), split_lines(after)
     return None if _windows_match(old, new, changes, tree) else _first_mismatch(old, new, changes)
 
 
 class _TokenWindow(NamedTuple):
-    """Lines of the input, counted from 1, the changes in them, and by how many lines these make it longer."""
+    """A range of lines of the input, from 1, with its changes, and the lines that these add."""
 
     first: int
     last: int
@@ -49,37 +49,36 @@ class _TokenWindow(NamedTuple):
 
 
 def _windows_match(old: list[str], new: list[str], changes: Sequence[Change], tree: ast.Module) -> bool:
-    at = line_shift = 0
+    position = line_shift = 0
     for window in _windows(old, changes, tree):
         above, end = window.first - 1, window.last + line_shift + window.growth
-        if old[at:above] != new[at + line_shift : above + line_shift] or not above + line_shift <= end <= len(
-            new
-        ):
+        new_above = above + line_shift
+        if old[position:above] != new[position + line_shift : new_above] or not new_above <= end <= len(new):
             return False
-        if _first_mismatch(old[above : window.last], new[above + line_shift : end], window.changes, above):
+        if _first_mismatch(old[above : window.last], new[new_above:end], window.changes, above):
             return False
-        at = window.last
-        line_shift = end - at
-    return old[at:] == new[at + line_shift :]
+        position = window.last
+        line_shift = end - position
+    return old[position:] == new[position + line_shift :]
 
 
 def _windows(old: list[str], changes: Sequence[Change], tree: ast.Module) -> list[_TokenWindow]:
-    """Return the windows in the order of the file; those that share a line are one."""
+    """Return the windows in the order of the file; windows that share a line are merged."""
     found: list[_TokenWindow] = []
     placed = [(*_statement_lines(tree, change, old), change) for change in changes]
     for first, last, change in sorted(placed, key=lambda item: item[:2]):
         growth = _line_growth(change)
         if found and first <= found[-1].last:
-            near = found.pop()
-            first, last = near.first, max(near.last, last)
-            found.append(_TokenWindow(first, last, [*near.changes, change], near.growth + growth))
+            previous = found.pop()
+            first, last = previous.first, max(previous.last, last)
+            found.append(_TokenWindow(first, last, [*previous.changes, change], previous.growth + growth))
         else:
             found.append(_TokenWindow(first, last, [change], growth))
     return found
 
 
 def _line_growth(change: Change) -> int:
-    """Return by how many lines a change makes a file longer; a guess, that the comparison finds out."""
+    """Return an estimate of the lines that a change adds; a wrong one makes the windows differ."""
     place = change.position
     if isinstance(change, Replacement):
         return change.replacement.count("\n") - (place.end_line - place.line)
@@ -89,9 +88,9 @@ def _line_growth(change: Change) -> int:
 
 
 def _statement_lines(tree: ast.Module, change: Change, lines: list[str]) -> tuple[int, int]:
-    """Return the lines of the innermost statement around a change that begins its line.
+    """Return the lines of the innermost statement around a change that is the first one on its line.
 
-    Comments that go with the change are not its own: then it is the statement around, or the whole file.
+    For a deletion with comments above it is the statement that contains these, or the whole file.
     """
     first, last = change.position.line, change.position.end_line
     if isinstance(change, Deletion):
@@ -117,18 +116,18 @@ _BLOCK_NODES = (ast.stmt, ast.excepthandler, ast.match_case)
 def _first_mismatch(
     old: list[str], new: list[str], changes: Sequence[Change], line_offset: int = 0
 ) -> str | None:
-    """Compare the tokens of some lines, or of a whole file; above: how many lines stand above."""
+    """Compare the tokens of some lines or of a whole file. line_offset: the count of lines above them."""
     try:
-        was, now = _tokenize(old, line_offset), _tokenize(new, line_offset)
+        old_tokens, new_tokens = _tokenize(old, line_offset), _tokenize(new, line_offset)
     except (tokenize.TokenError, SyntaxError) as error:
-        return f"it has no tokens: {error}"
+        return f"it cannot be tokenized: {error}"
     pairs = (
-        (_expected_tokens([t for t in was if t.kind != tokenize.COMMENT], changes), "token"),
-        (_remaining_comments(was, changes), "comment"),
+        (_expected_tokens([t for t in old_tokens if t.kind != tokenize.COMMENT], changes), "token"),
+        (_remaining_comments(old_tokens, changes), "comment"),
     )
     for expected, token_class in pairs:
         actual_tokens = [
-            token for token in now if (token.kind == tokenize.COMMENT) == (token_class == "comment")
+            token for token in new_tokens if (token.kind == tokenize.COMMENT) == (token_class == "comment")
         ]
         for wanted, actual in zip_longest(expected, actual_tokens):
             if wanted is None or actual is None or (wanted.kind, wanted.text) != (actual.kind, actual.text):
@@ -137,9 +136,10 @@ def _first_mismatch(
 
 
 def _describe_mismatch(token_class: str, expected: _Token | None, actual: _Token | None) -> str:
+    expected_text = expected.text if expected else ""
     if actual is None:
-        return f"the {token_class} `{expected.text if expected else ''}` has gone"
-    return f"line {actual.start[0]}: the {token_class} `{actual.text}` stands where `{expected.text if expected else ''}` was"
+        return f"the {token_class} `{expected_text}` is missing"
+    return f"line {actual.start[0]}: found the {token_class} `{actual.text}`, expected `{expected_text}`"
 
 
 class _Token(NamedTuple):
@@ -149,9 +149,9 @@ class _Token(NamedTuple):
 
 
 def _tokenize(lines: Sequence[str], line_offset: int = 0) -> list[_Token]:
-    """Return the tokens that are neither space nor `;`, with columns in UTF-8 bytes.
+    """Return the tokens that are neither layout nor `;`, with columns in UTF-8 bytes.
 
-    above: how many lines of the file stand above these.
+    line_offset: the count of lines of the file above these.
     """
     found: list[_Token] = []
     for token in tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline):
@@ -175,8 +175,8 @@ def _remaining_comments(old: list[_Token], changes: Sequence[Change]) -> Iterato
 
 
 def _expected_tokens(old: list[_Token], changes: Sequence[Change]) -> Iterator[_Token]:
-    """Yield the tokens that have to come out: the old ones, with those of the changes in their places."""
-    places = sorted(
+    """Yield the expected tokens: the old ones, with those of the changes at their positions."""
+    positions = sorted(
         (
             (c.position.end_line, c.position.end_column)
             if _is_after_statement(c)
@@ -188,17 +188,17 @@ def _expected_tokens(old: list[_Token], changes: Sequence[Change]) -> Iterator[_
     )
     skip_to = (0, 0)
     for token in old:
-        while places and places[0][0] <= token.start:
-            change = places.pop(0)[2]
+        while positions and positions[0][0] <= token.start:
+            change = positions.pop(0)[2]
             if not isinstance(change, Deletion):
                 yield from (
-                    word for word in _replacement_tokens(change.replacement) if word.kind != tokenize.COMMENT
+                    new for new in _replacement_tokens(change.replacement) if new.kind != tokenize.COMMENT
                 )
             if not isinstance(change, Insertion):
                 skip_to = (change.position.end_line, change.position.end_column)
         if token.start >= skip_to:
             yield token
-    for _, _, change in places:
+    for _, _, change in positions:
         if isinstance(change, Insertion):
             yield from _replacement_tokens(change.replacement)
 

@@ -1,9 +1,8 @@
-"""Proof that a file became what its changes say, and nothing else.
+"""Checks that the tree of a rewritten file has its planned changes and no others.
 
-The input's tree is transformed here by exchanging nodes, without a look at any text, and has to
-equal the tree of the output that the editor wrote. Where a statement that no change reaches is the same text
-at the same column on both sides, it is the same tree: a parser has no other choice. A tree knows no comments:
-`strays` looks after those.
+The changes are applied to the tree of the input by replacing nodes, without reading text; the result has to
+equal the tree of the output. A statement without a change that is the same text at the same column on both
+sides has the same tree and is not compared node by node. Trees have no comments: see `token_diff`.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ def find_deviation(
     changes: Sequence[Change],
     lines: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> str | None:
-    """Return how `after` differs from `before` with its changes made; None when it does not.
+    """Return how `after` differs from `before` with `changes` applied; None when it does not.
 
-    `before` is changed for the comparison and is as it was afterwards. lines: of the texts of both; without
-    them every node is compared.
+    `before` is modified during the comparison and restored afterwards. lines: of both texts; without them
+    every node is compared.
     """
     undo: list[_SavedField] = []
     untouched: set[int] = set()
@@ -42,9 +41,9 @@ _SavedField = tuple[ast.AST, str, object]
 
 
 class _UnchangedText:
-    """Tells the statements that are the same text on both sides.
+    """Finds statements with the same text on both sides.
 
-    untouched: by `id`, those of the input that no change reaches. old, new: the lines of both texts.
+    untouched: the `id` of nodes of the input without a change. old_lines, new_lines: of both texts.
     """
 
     def __init__(self, untouched: set[int], old_lines: Sequence[str], new_lines: Sequence[str]) -> None:
@@ -70,17 +69,17 @@ def apply_to_tree(
     undo: list[_SavedField] | None = None,
     untouched: set[int] | None = None,
 ) -> str | None:
-    """Make the changes in a tree; return which of them found no node of theirs.
+    """Apply changes to a tree; return a description of the first one whose node was not found, else None.
 
-    undo: is given what each changed field of a node held before. untouched: is given, by `id`, the statements
-    that no change reaches.
+    undo: receives the old value of each modified field. untouched: receives the `id` of statements and
+    expressions without a change.
     """
     undo = [] if undo is None else undo
     untouched = set() if untouched is None else untouched
     changes_at: dict[NodePosition, list[Change]] = {}
     for change in changes:
         changes_at.setdefault(change.position, []).append(change)
-    lines = sorted({place.line for place in changes_at})
+    lines = sorted({position.line for position in changes_at})
     todo: list[ast.AST] = [tree]
     while todo:
         node = todo.pop()
@@ -94,7 +93,7 @@ def apply_to_tree(
                 if replaced != value:
                     undo.append((node, field, value))
                     setattr(node, field, replaced)
-                # What a change has made stands in lines of its own.
+                # New nodes have line numbers of their own source and are not searched.
                 original_ids = set(map(id, value))
                 todo += [item for item in replaced if isinstance(item, ast.AST) and id(item) in original_ids]
             elif isinstance(value, ast.AST):
@@ -104,34 +103,31 @@ def apply_to_tree(
                     setattr(node, field, new)
                 else:
                     todo.append(new)
-    unmatched = sorted(place for place in changes_at)
-    return (
-        f"no {unmatched[0].kind} stands at line {unmatched[0].line}, column {unmatched[0].column + 1}"
-        if unmatched
-        else None
-    )
+    if not changes_at:
+        return None
+    first = min(changes_at)
+    return f"there is no {first.kind} at line {first.line}, column {first.column + 1}"
 
 
 def _contains_line(node: ast.stmt | ast.expr, lines: list[int]) -> bool:
     """Return whether one of the sorted lines is within `node`."""
     first = _first_line(node)
-    at = bisect.bisect_left(lines, first)
-    return at < len(lines) and lines[at] <= (node.end_lineno or first)
+    index = bisect.bisect_left(lines, first)
+    return index < len(lines) and lines[index] <= (node.end_lineno or first)
 
 
 def _first_line(node: ast.stmt | ast.expr) -> int:
-    """Return the line that a node begins in; its decorators stand before it."""
+    """Return the first line of a node, including its decorators."""
     decorators = getattr(node, "decorator_list", None)
     return min(decorators[0].lineno, node.lineno) if decorators else node.lineno
 
 
 def _apply_to_node(node: ast.AST, changes_at: dict[NodePosition, list[Change]]) -> list[ast.AST]:
-    """Return what stands in the place of `node` afterwards."""
+    """Return the nodes that replace `node`."""
     if not isinstance(node, ast.stmt | ast.expr):
         return [node]
-    place = position_of(node)
     nodes: list[ast.AST] = [node]
-    for change in changes_at.pop(place, ()):
+    for change in changes_at.pop(position_of(node), ()):
         if isinstance(change, Replacement):
             nodes[nodes.index(node)] = _parse_replacement(
                 change.replacement, is_statement=isinstance(node, ast.stmt)
@@ -152,7 +148,7 @@ def _parse_replacement(source: str, *, is_statement: bool) -> ast.AST:
 
 
 def first_difference(left: ast.AST, right: ast.AST, text: _UnchangedText | None = None) -> str | None:
-    """Return where two trees differ in anything but the places of their nodes; None when they do not."""
+    """Return the first difference of two trees, ignoring positions of nodes; None when there is none."""
     todo: list[tuple[object, object, object]] = [(left, right, left)]
     while todo:
         a, b, near = todo.pop()
@@ -177,7 +173,7 @@ def first_difference(left: ast.AST, right: ast.AST, text: _UnchangedText | None 
 def _differing_fields(a: ast.AST, b: object) -> Iterator[tuple[object, object, object]]:
     for name in a._fields:
         x, y = getattr(a, name, None), getattr(b, name, None)
-        # Names and what is missing, the most of a tree, are the same at one look.
+        # Names and missing fields, most of a tree, are compared here.
         if x is not y and not (type(x) is str and type(y) is str and x == y):
             yield x, y, a
 

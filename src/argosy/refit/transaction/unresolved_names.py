@@ -1,4 +1,4 @@
-"""Names that nothing binds, by scope, as the compiler's own tables tell them."""
+"""Finds names that nothing binds, by scope, with the symbol tables of the compiler."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from argosy.source.name_scopes import PREDEFINED_NAMES, NameScope
 from argosy.source.python_parser import Parsed
 from argosy.source.use_before_def import find_uses_before_definition
 
-try:  # the second opinion comes with argosy[refit]
+try:  # a second check, installed with argosy[refit]
     _pyflakes_checker: Any = importlib.import_module("pyflakes.checker")
 except ImportError:
     _pyflakes_checker = None
 
-# A class body and its functions know these besides.
+# Also defined in class bodies and their functions.
 _PREDEFINED = PREDEFINED_NAMES | {
     "__class__",
     "__module__",
@@ -35,7 +35,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def find_unresolved(text: str) -> UnresolvedNames:
-    """Return by scope (`Translator.start`, the module is empty) the names that it reads and nothing binds."""
+    """Return by scope (`Translator.start`; empty for the module) the names read that nothing binds."""
     module = symtable.symtable(text, "<source>", "exec")
     bound = {symbol.get_name() for symbol in module.get_symbols() if _is_bound(symbol)}
     for table in _all_tables(module):
@@ -50,9 +50,9 @@ def find_unresolved(text: str) -> UnresolvedNames:
 
 
 def find_read_before_bound(parsed: Parsed, module: NameScope, functions: set[str]) -> UnresolvedNames:
-    """Return by scope the names that are read before anything can have bound them.
+    """Return by scope the names that are read before they can be bound.
 
-    functions: the qualified names of those to look into besides the module.
+    functions: qualified names of the functions to check in addition to the module.
     """
     found = {"": {early.name for early in find_uses_before_definition(parsed, module, is_main=True)}}
     for scope in module.walk():
@@ -66,9 +66,9 @@ def find_read_before_bound(parsed: Parsed, module: NameScope, functions: set[str
 
 
 def pyflakes_undefined(tree: ast.Module, unchanged_functions: Iterable[ast.AST] = ()) -> set[str]:
-    """Return what pyflakes calls undefined; empty where it is not installed.
+    """Return the names that pyflakes reports as undefined; empty when it is not installed.
 
-    apart: functions whose bodies it is not shown, since nothing can have changed for them.
+    unchanged_functions: their bodies are not checked.
     """
     if _pyflakes_checker is None:
         return set()

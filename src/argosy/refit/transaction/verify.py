@@ -1,4 +1,4 @@
-"""The project's own command as the last gate, and which file is to blame when it fails."""
+"""Runs the user's `--verify` command, and finds the files with which it fails."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _TAIL_LINES = 15
 
 
 class CommandResult(msgspec.Struct, frozen=True):
-    """How a command ended. output: the end of what it said."""
+    """The result of a command. output: its last lines."""
 
     succeeded: bool
     output: str
 
 
 def run_command(command: str, root: str) -> CommandResult:
-    """Run the project's command in its tree.
+    """Run a command in a tree.
 
-    Bytecode is not written: files change here several times within a second, and their stale
-    bytecode would be taken for theirs.
+    Python writes no bytecode: files change several times within a second here, so that stale bytecode would
+    be used.
     """
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryFile() as output:
@@ -46,24 +46,24 @@ def run_command(command: str, root: str) -> CommandResult:
 
 
 def require_success(command: str, root: str) -> None:
-    """Run the command on the tree as it is.
+    """Run the command on the unchanged tree.
 
-    Raises InputError: it fails already, so that it could not judge a rewrite.
+    Raises InputError: it fails, so it cannot be used to verify changes.
     """
     result = run_command(command, root)
     if not result.succeeded:
         message = f"`{command}` fails before anything has changed:\n{result.output}"
-        raise InputError(Fault("--verify", "verify", message, "mend that first, or name another command"))
+        raise InputError(Fault("--verify", "verify", message, "fix that first, or use another command"))
 
 
 def bisect_failures(
     paths: Sequence[str], succeeds: Callable[[Sequence[str]], bool]
 ) -> tuple[list[str], list[str]]:
-    """Return the files that may stay rewritten together, and those that the command fails with.
+    """Return the files that can be rewritten together, and those with which the command fails.
 
-    is_good: tells whether the command succeeds when exactly these files are rewritten. Asked for the whole
-    first, then for halves beside what is known to be good; so several guilty ones are found, and
-    files that only fail together lose the later of them.
+    succeeds: returns whether the command succeeds when exactly these files are rewritten. It is called for
+    all files first, then for halves in addition to the passing files; so several failing files are found,
+    and of files that fail only together the later one fails.
     """
     passing: list[str] = []
     failing: list[str] = []
