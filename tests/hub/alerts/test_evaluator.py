@@ -232,7 +232,7 @@ def test_a_machine_that_is_lost_is_one_alert_at_once() -> None:
     made.update_reachability("pc2", is_unreachable=True, reason="no answer")
     assert [(notice.key, notice.subject) for notice in told(made, 1)] == [("machine:pc2", "pc2")]
     made.update_reachability("pc2", is_unreachable=False, reason="")
-    assert [notice.text for notice in told(made, 4, 14)] == ["pc2 can be seen again"]
+    assert [notice.text for notice in told(made, 4, 14)] == ["pc2 can be reached again"]
 
 
 @pytest.mark.parametrize(

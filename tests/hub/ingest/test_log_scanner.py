@@ -55,7 +55,7 @@ def test_of_a_flood_the_first_are_kept_and_the_number_of_the_others_is_told() ->
     assert allowance.admit([], 0.1) == []
     told = allowance.admit([], 1 / EVENTS_PER_S)
     assert [(event.kind, event.subject, event.body["lines"]) for event in told] == [
-        ("flood", "A", 1000 - BURST)
+        ("log-rate-limited", "A", 1000 - BURST)
     ]
 
 
