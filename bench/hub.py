@@ -266,8 +266,8 @@ def report(options: Options, folder: Path, ratios: dict[str, Ratio], values: dic
 HUB = """
 import sys
 from argosy.agent import run
-from argosy.hub.hub_agent import Hub
-run(Hub)
+from argosy.hub.hub_agent import HubAgent
+run(HubAgent)
 """
 
 
@@ -378,7 +378,7 @@ def resident(folder: Path, hub: ByHub) -> Value:
     hub.close()
     with running_hub(folder, "here", book, hub.path) as process:
         peer = connect(f"ipc://{folder}/week/z/hub@here", timeout=20.0)
-        peer.call("sights")
+        peer.call("peer_statuses")
         status = Path(f"/proc/{process.pid}/status").read_text()
         rss = int(status.split("VmRSS:")[1].split()[0]) * 1024
         peer.close()

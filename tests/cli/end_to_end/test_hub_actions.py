@@ -97,7 +97,7 @@ def test_a_restart_is_carried_out_with_those_that_ask_for_it_and_recorded(toy: F
     assert toy.rig.pid("Leaf") != before[1]
     records = toy.records()[-2:]
     assert [(each["action"], each["agent"], each["outcome"]) for each in records] == [
-        ("restart", "Root", "begun"),
+        ("restart", "Root", "started"),
         ("restart", "Root", "done"),
     ]
     assert {each["by"] for each in records} == {"127.0.0.1"}
