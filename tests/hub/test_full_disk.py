@@ -69,8 +69,8 @@ def test_alerts_are_told_while_the_disk_is_full_that_one_too_and_each_once_when_
         "shown_and_not_kept": True,
         "failure": "database or disk is full",
         "action": "hub: the store cannot be written: database or disk is full",
-        "text": "the store of mainpc cannot be written: database or disk is full; free space on the disk of DISK "
-        "(until then alerts are delivered, and records wait in memory)",
+        "text": "the store of mainpc cannot be written: database or disk is full; free space on the disk of "
+        "DISK (until then alerts are delivered, and records wait in memory)",
         "open_in_next_life": [],
         "told": [
             ["raised", "mainpc"],

@@ -26,8 +26,8 @@ CommandWords = Annotated[
 Globs = Annotated[
     list[ScalarText],
     Meta(
-        description="globs of files, relative to the tracker's directory (`**` matches directories); `$NAME` for "
-        "files outside of it"
+        description="globs of files, relative to the tracker's directory (`**` matches directories); "
+        "`$NAME` for files outside of it"
     ),
 ]
 
@@ -109,7 +109,8 @@ class MetricKeys(MethodKeys, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     portable: Annotated[
         bool | None,
         Meta(
-            description="whether the value is the same on two machines; default by the measure, false for a command"
+            description="whether the value is the same on two machines; default by the measure, false for "
+            "a command"
         ),
     ] = None
     baseline: Annotated[BaselineKeys | None, Meta(description="the value it is compared with")] = None

@@ -84,7 +84,7 @@ def test_what_was_never_ready_and_only_starts_is_no_trouble_and_what_failed_is()
 
 
 def test_flapping_is_told_once_and_then_calm() -> None:
-    made = alerting(after_s=1.0, clear_s=1.0)
+    made = alerting(raise_after_s=1.0, clear_after_s=1.0)
     now, notices = 0.0, []
     for _ in range(FLAP_COUNT + 4):
         for state in ("failing", "ready"):
@@ -276,7 +276,7 @@ def test_a_store_that_takes_nothing_is_an_alert_of_its_own_until_it_takes_what_c
 
 
 def test_a_disk_that_is_full_for_a_moment_wakes_nobody_and_one_that_comes_and_goes_is_damped() -> None:
-    made = alerting(after_s=1.0, clear_s=1.0)
+    made = alerting(raise_after_s=1.0, clear_after_s=1.0)
     now, notices = 0.0, []
     for lasts in (0.5, *[2.0] * (FLAP_COUNT + 3)):
         for text in ("it takes nothing", ""):

@@ -30,14 +30,14 @@ def asked(tmp_path: Path, events: list[HubEvent], act: Callable[[Ask], Awaitable
         keeper = StoreWriter(tmp_path / "hub.db", "pc1", 0.0)
         await keeper.append(events)
         hub: Any = SimpleNamespace(
-            keeper=keeper,
+            writer=keeper,
             machine="pc1",
-            standings=CurrentState(),
-            declared=lambda: {"A": SimpleNamespace(needs=()), "B": SimpleNamespace(needs=())},
-            home_of=lambda _: None,
-            names=frozenset,
+            current_state=CurrentState(),
+            declared_agents=lambda: {"A": SimpleNamespace(needs=()), "B": SimpleNamespace(needs=())},
+            machine_of=lambda _: None,
+            host_names=frozenset,
             token_file=tmp_path / "token",
-            is_all_guarded=False,
+            is_metrics_guarded=False,
             options=SimpleNamespace(fleet=str(tmp_path / "fleet.yaml")),
             last_lines=lambda *_: ["secret"],
         )

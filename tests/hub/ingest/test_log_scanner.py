@@ -64,7 +64,9 @@ def test_each_line_is_kept_once_through_a_restart_and_old_logs_are_left(
 ) -> None:
     log = tmp_path / "A.log"
     log.write_text("ERROR of long ago\n")
-    monkeypatch.setattr("argosy.hub.ingest.log_scanner.find_sources", lambda _: LogSources({"A": log}, {}))
+    monkeypatch.setattr(
+        "argosy.hub.ingest.log_scanner.find_log_sources", lambda _: LogSources({"A": log}, {})
+    )
     monkeypatch.setattr("argosy.hub.ingest.log_scanner.SCAN_EVERY_S", 0.01)
 
     async def follow(say: Callable[[], object], wanted: int) -> list[StoredEvent]:

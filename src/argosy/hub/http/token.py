@@ -27,7 +27,9 @@ def read_token(path: Path) -> str:
         _write_token(path, is_new=True)
         return _require_token(path, path.read_text("ascii"))
     except (OSError, UnicodeDecodeError) as error:
-        raise RefusedError(Fault(str(path), "hub-token", f"the token cannot be read: {error}")) from error
+        raise RefusedError(
+            Fault(str(path), "hub-token", f"the token cannot be read or written: {error}")
+        ) from error
 
 
 def renew_token(path: Path) -> str:
