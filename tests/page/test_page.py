@@ -152,7 +152,7 @@ def test_an_agents_figures_have_a_unit_and_a_meaning(page: Any, toy: Rig) -> Non
     assert re.fullmatch(r"[\d.]+ s|\d+ min( \d+ s)?", shown["uptime"])
     assert shown["voices"] == "3"  # a figure of its own: as it is
     lag = page.get_by_role("button", name="event loop lag")
-    assert lag.get_attribute("title").startswith("loop_lag_ms: how late")
+    assert lag.get_attribute("title").startswith("loop_lag_ms: delay of")
     lag.click()
     page.locator("#agent").get_by_text("event loop lag over time").wait_for()
     numbered = page.evaluate(
