@@ -378,7 +378,7 @@ def resident(folder: Path, hub: ByHub) -> Value:
     hub.close()
     with running_hub(folder, "here", book, hub.path) as process:
         peer = connect(f"ipc://{folder}/week/z/hub@here", timeout=20.0)
-        peer.call("sights")
+        peer.call("peer_statuses")
         status = Path(f"/proc/{process.pid}/status").read_text()
         rss = int(status.split("VmRSS:")[1].split()[0]) * 1024
         peer.close()

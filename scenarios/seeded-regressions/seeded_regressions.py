@@ -187,9 +187,9 @@ GROUPS = (
         ("hub.twice",),
         Edit(
             "tests/hub/trial.py",
-            'source="writer", events=events, number=number)\n',
-            'source="writer", events=events, number=number)\n'
-            '        until_acknowledged("take_events", source="again", events=events, number=number)\n',
+            'source="writer", events=events, sequence=number)\n',
+            'source="writer", events=events, sequence=number)\n'
+            '        until_acknowledged("submit_events", source="again", events=events, sequence=number)\n',
         ),
     ),
     Group(

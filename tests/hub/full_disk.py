@@ -181,7 +181,7 @@ class Watched:
 
     async def until_noted(self, count: int) -> None:
         """Return when the disk knows that so many alerts have been delivered."""
-        source = f"delivered to the webhook of {self.keeper.origin.epoch}"
+        source = f"delivered to webhook of {self.keeper.origin.epoch}"
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 alerts, heard = await self.keeper.read(
@@ -252,7 +252,7 @@ async def tells_when_full(disk: Path, elsewhere: Path) -> dict[str, Any]:
     account["told"] = receiver.said()
     account["told_by_next_life"] = [each["subject"] for each in receiver.taken[before:]]
     account["kept_as_told"] = [each["id"] for each in alerts] == list(dict.fromkeys(receiver.keys))
-    account["named_in_those_of_the_full_disk"] = [each.get("had") for each in alerts[:4]]
+    account["named_in_those_of_the_full_disk"] = [each.get("delivered_to") for each in alerts[:4]]
     trial.let_another_take_the_rest()
     waiting = await trial.fill(hub.keeper)
     await until(lambda: len(receiver.said()) == 8)

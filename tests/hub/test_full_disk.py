@@ -41,7 +41,7 @@ def test_a_hub_whose_disk_is_full_says_so_and_serves_and_loses_nothing_that_it_a
         "failure": "database or disk is full",
         "kept_when_full": True,
         "served_when_full": True,
-        "refused": "hub: the store takes nothing: database or disk is full",
+        "refused": "hub: the store cannot be written: database or disk is full",
         "failure_when_there_is_room": "",
         "kept": True,
         "served": True,
@@ -52,9 +52,9 @@ def test_a_hub_that_ends_on_a_full_disk_has_what_it_acknowledged_and_its_next_li
     accounts: dict[str, Any],
 ) -> None:
     found = accounts["ends_when_full"]
-    assert "the store cannot be opened: database or disk is full\nhint: make room" in found.pop("refused")
+    assert "the store cannot be opened: database or disk is full\nhint: free space" in found.pop("refused")
     assert found == {
-        "waiter": "hub: the store takes nothing: database or disk is full",
+        "waiter": "hub: the store cannot be written: database or disk is full",
         "same_epoch": False,
         "kept": True,
         "goes_on": True,
@@ -68,9 +68,9 @@ def test_alerts_are_told_while_the_disk_is_full_that_one_too_and_each_once_when_
     assert found == {
         "shown_and_not_kept": True,
         "failure": "database or disk is full",
-        "action": "hub: the store takes nothing: database or disk is full",
-        "text": "the store of mainpc takes nothing: database or disk is full; make room on the disk of DISK "
-        "(what happens until then is told, and kept once there is room)",
+        "action": "hub: the store cannot be written: database or disk is full",
+        "text": "the store of mainpc cannot be written: database or disk is full; free space on the disk of "
+        "DISK (until then alerts are delivered, and records wait in memory)",
         "open_in_next_life": [],
         "told": [
             ["raised", "mainpc"],
@@ -83,7 +83,7 @@ def test_alerts_are_told_while_the_disk_is_full_that_one_too_and_each_once_when_
         ],
         "told_by_next_life": ["B"],
         "kept_as_told": True,
-        "named_in_those_of_the_full_disk": [["the webhook"]] * 4,
+        "named_in_those_of_the_full_disk": [["webhook"]] * 4,
         "at_last": ["raised", "mainpc"],
     }
 

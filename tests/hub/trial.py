@@ -75,7 +75,7 @@ peer = connect(name, timeout=2.0)
 def until_acknowledged(method, **what):
     while True:
         try:
-            return peer.call(method, life="one", **what)
+            return peer.call(method, incarnation="one", **what)
         except WireError:
             time.sleep(0.02)
 
@@ -88,10 +88,10 @@ with open(path, "a", buffering=1) as acknowledged:
             {"time_ms": now, "kind": "said", "subject": name, "body": {"number": each}}
             for each in range(number - 19, number + 1)
         ]
-        until_acknowledged("take_events", source="writer", events=events, number=number)
+        until_acknowledged("submit_events", source="writer", events=events, sequence=number)
         pair = [array("d", [each]).tobytes() for each in (number - 1, number)]
-        figures = msgspec.msgpack.encode([MetricSample(name, ("count",), now, each) for each in pair])
-        until_acknowledged("take_figures", agent=name, figures=figures, number=number // 10)
+        samples = msgspec.msgpack.encode([MetricSample(name, ("count",), now, each) for each in pair])
+        until_acknowledged("submit_samples", agent=name, samples=samples, sequence=number // 10)
         acknowledged.write(f"{number}\\n")
 """
 )
@@ -143,13 +143,13 @@ class Trial:
         """
         first, *others = self.names
         until = time.monotonic() + SETTLE_S
-        while any(self._told(name, first) != ["sighted"] for name in others):
+        while any(self._told(name, first) != ["hub-reachable"] for name in others):
             if time.monotonic() > until:
                 raise TimeoutError(f"`{first}` is not seen by all")
             time.sleep(0.05)
         self.machines[first].cut()
         began = time.monotonic()
-        while any(self._told(name, first) != ["sighted", "blind"] for name in others):
+        while any(self._told(name, first) != ["hub-reachable", "hub-unreachable"] for name in others):
             if time.monotonic() - began > SETTLE_S:
                 raise TimeoutError(f"`{first}` is cut off, and not all say so")
             time.sleep(0.02)
@@ -174,7 +174,7 @@ class Trial:
             for each in sorted(happened, key=lambda each: each.number)
             if each.origin.machine == name
             and each.event.body.get("machine") == other
-            and each.event.kind in ("blind", "sighted")
+            and each.event.kind in ("hub-unreachable", "hub-reachable")
         ]
 
     def start_hub(self, name: str) -> subprocess.Popen[Any]:

@@ -100,9 +100,9 @@ def test_changes_are_shown_as_they_come_and_alerts_with_their_dependents(page: A
     tile(page, "Odd").get_by_text("exited").wait_for()
     look(page, "alerts")
     page.locator("#alerts .card").get_by_text("Odd is exited: was killed by SIGKILL").wait_for()
-    page.locator("#said").get_by_text("Alert: Odd is exited").wait_for()
+    page.locator("#announcer").get_by_text("Alert: Odd is exited").wait_for()
     toy.json("up", "-d")
-    page.get_by_text("Nothing is open.").wait_for()
+    page.get_by_text("No alert is active.").wait_for()
     assert page.evaluate("() => window.mark") == 1
     look(page, "tiles")
     tile(page, "Odd").get_by_text("ready").wait_for()
@@ -146,21 +146,21 @@ def test_an_agents_figures_have_a_unit_and_a_meaning(page: Any, toy: Rig) -> Non
     rows.filter(has_text="event loop lag").wait_for()
     shown = dict(each.split("\t") for each in rows.all_inner_texts())
     assert shown["state"] == "ready"
-    assert shown["status it tells"] == "ok"
+    assert shown["reported status"] == "ok"
     assert re.fullmatch(r"[\d.]+ MiB", shown["memory (RSS)"])
     assert re.fullmatch(r"[\d.]+ ms", shown["event loop lag"])
     assert re.fullmatch(r"[\d.]+ s|\d+ min( \d+ s)?", shown["uptime"])
     assert shown["voices"] == "3"  # a figure of its own: as it is
     lag = page.get_by_role("button", name="event loop lag")
-    assert lag.get_attribute("title").startswith("loop_lag_ms: how late")
+    assert lag.get_attribute("title").startswith("loop_lag_ms: delay of")
     lag.click()
     page.locator("#agent").get_by_text("event loop lag over time").wait_for()
     numbered = page.evaluate(
-        """async () => { const { figure } = await import("./page/figures.js");
+        """async () => { const { describeMetric } = await import("./page/metrics.js");
         return [["process_state", 8], ["status", 3], ["uptime", 193.264], ["wait_s", 0.25],
             ["load_percent", 7.5], ["x_per_s", 2], ["cache_bytes", 1536], ['lag_ms{to="a"}', 3],
             ["constructor", 2]].map(
-            ([name, value]) => figure(name).show(value)); }"""
+            ([name, value]) => describeMetric(name).show(value)); }"""
     )
     assert numbered == ["given-up", "failing", "3 min 13 s", "250 ms", "7.5 %", "2/s", "1.5 KiB", "3 ms", "2"]
 
@@ -192,7 +192,7 @@ def test_a_frozen_agent_is_shown_as_silent_and_its_figures_as_old(page: Any, toy
         page.locator(
             "#agent .word.warn", has_text=re.compile("▲ degraded .*: silent for [0-9]+ s")
         ).wait_for()
-        figure.get_by_text(re.compile("▲ old: [0-9]+ s")).wait_for()
+        figure.get_by_text(re.compile("▲ stale: [0-9]+ s")).wait_for()
         look(page, "tiles")
         tile(page, "Root").get_by_text(re.compile("degraded · silent for [0-9]+ s")).wait_for()
         assert "warn" in tile(page, "Root").get_attribute("class")
@@ -219,7 +219,7 @@ def test_the_fleet_as_it_was(page: Any, toy: Rig) -> None:
     sees(page, "The fleet as it was at")
     tile(page, "Root").get_by_text("unknown").wait_for()
     page.evaluate("() => { location.hash = '#/agent/Root'; }")
-    sees(page, "Health is asked for now only.")
+    sees(page, "Health is available only for now.")
     assert page.get_by_role("button", name="Restart", exact=True).count() == 0  # nobody acts on the past
     page.get_by_role("button", name="Back to now").click()
     look(page, "tiles")
@@ -247,7 +247,7 @@ def test_by_the_keyboard_alone_an_agent_is_found_and_restarted(page: Any, toy: R
     press("Enter")
     page.locator("#agent-name").get_by_text("Root").wait_for()
     press("r")
-    page.locator("#sure-box[open]").get_by_text("1 agent needs it").wait_for()
+    page.locator("#confirm-box[open]").get_by_text("1 agent needs it").wait_for()
     press("Enter")
     page.locator("#token-box[open]").wait_for()
     page.keyboard.type("wrong")
@@ -290,11 +290,11 @@ def test_a_token_in_the_address_is_taken_and_leaves_it(toy: Rig, browser: Any) -
         page.locator(".tile").first.wait_for()
         assert token not in page.url
         look(page, "agent/Root")
-        page.get_by_role("button", name="Quiet for 10 min").click()
-        page.locator("#outcome").get_by_text("Root is quiet until").wait_for()
+        page.get_by_role("button", name="Silence for 10 min").click()
+        page.locator("#outcome").get_by_text("Root is silenced until").wait_for()
         look(page, "alerts")
-        page.get_by_role("button", name="End it").click()
-        page.locator("#outcome").get_by_text("the quiet window is closed").wait_for()
+        page.get_by_role("button", name="Expire").click()
+        page.locator("#outcome").get_by_text("the silence has ended").wait_for()
 
 
 def test_a_bookmark_without_the_token_says_how_to_get_in_and_takes_it(toy: Rig, browser: Any) -> None:
@@ -302,10 +302,10 @@ def test_a_bookmark_without_the_token_says_how_to_get_in_and_takes_it(toy: Rig, 
     page = context.new_page()
     page.goto(toy.env["PAGE"] + "/#/events")
     sees(page, "argosy hub --open")
-    page.locator("#word").fill("wrong")
+    page.locator("#token").fill("wrong")
     page.keyboard.press("Enter")
     sees(page, "this is not the hub's token")
-    page.locator("#word").fill(toy.token())
+    page.locator("#token").fill(toy.token())
     page.keyboard.press("Enter")
     page.locator(".tile").nth(2).wait_for()
     page.goto(toy.env["PAGE"])  # now it works
@@ -318,18 +318,18 @@ def test_one_control_makes_a_group_quiet_by_the_keyboard_with_the_token(toy: Rig
     for page in open_page(toy, browser):
         page.evaluate("() => sessionStorage.removeItem('token')")
         look(page, "alerts")
-        assert page.locator("#alerts").get_by_role("button", name=re.compile("quiet", re.I)).count() == 1
-        page.locator("#quiet-what").select_option("core")
-        page.locator("#quiet-minutes").select_option("1 h")
-        page.locator("#quiet-minutes").press("Tab")
-        assert page.evaluate("() => document.activeElement.textContent") == "Make quiet"
+        assert page.locator("#alerts").get_by_role("button", name=re.compile("silence", re.I)).count() == 1
+        page.locator("#silence-target").select_option("core")
+        page.locator("#silence-minutes").select_option("1 h")
+        page.locator("#silence-minutes").press("Tab")
+        assert page.evaluate("() => document.activeElement.textContent") == "Create silence"
         page.keyboard.press("Enter")
         page.locator("#token").fill(token)  # it is asked for, as for each action
         page.keyboard.press("Enter")
-        page.locator("#outcome").get_by_text("group core is quiet until").wait_for()
+        page.locator("#outcome").get_by_text("group core is silenced until").wait_for()
         page.locator("#alerts li").get_by_text("group core, Leaf, Root, until").wait_for()
-        page.get_by_role("button", name="End it").click()
-        page.locator("#outcome").get_by_text("the quiet window is closed").wait_for()
+        page.get_by_role("button", name="Expire").click()
+        page.locator("#outcome").get_by_text("the silence has ended").wait_for()
 
 
 @pytest.mark.soak

@@ -79,7 +79,7 @@ def tile(page: Any, agent: str) -> Any:
 def test_trouble_that_comes_is_first_with_its_cause_and_moves_no_header(page: Any, breaking: Rig) -> None:
     before = page.evaluate(TOP)
     break_it(breaking)
-    page.locator(".trouble .tile").nth(1).wait_for()
+    page.locator(".unhealthy .tile").nth(1).wait_for()
     assert page.evaluate(TOP) == before
     names = page.locator(".tile").evaluate_all("all => all.map(each => each.dataset.agent)")
     assert names[:2] == ["Voice", "Singer"]  # the worst first
@@ -126,7 +126,7 @@ def test_a_banner_moves_nothing(page: Any, breaking: Rig) -> None:
 def test_the_graph_marks_what_fails_and_all_that_needs_it(page: Any, breaking: Rig) -> None:
     break_it(breaking)
     page.evaluate("() => { location.hash = '#/graph'; }")
-    page.locator("#struck").get_by_text("1 fails: Voice. ⚑ 2 agents need it").wait_for()
+    page.locator("#affected-legend").get_by_text("1 fails: Voice. ⚑ 2 agents need it").wait_for()
     kinds = page.locator(".node").evaluate_all(
         """all => Object.fromEntries(all.map(each => [each.dataset.agent,
             [each.classList.contains('failing'), each.textContent.includes('⚑')]]))"""

@@ -50,13 +50,13 @@ def test_an_output_becomes_a_number(tree: Tree, metric: str, value: float) -> No
     [
         ("{run: [no-such-program], read: {exit: true}}", "cannot be run"),
         ("{run: [sh, -c, 'echo gone wrong >&2; exit 3'], read: {lines: true}}", "exit code 3: gone wrong"),
-        ("{run: [echo, x], read: {json: a}}", "prints no JSON"),
+        ("{run: [echo, x], read: {json: a}}", "is not JSON"),
         ("{run: [echo, '{\"b\": 1}'], read: {json: a}}", "no `a`; there is b"),
-        ("{run: [echo, '{\"a\": null}'], read: {json: a}}", "is null, and no number"),
+        ("{run: [echo, '{\"a\": null}'], read: {json: a}}", "is null, not a number"),
         ("{run: [echo, x], read: {match: '(\\d+)'}}", "nothing in its output"),
         ("{run: [echo, $NOT_SET_HERE], read: {lines: true}}", "`$NOT_SET_HERE` is not set"),
-        ("{run: [sleep, '60'], read: {exit: true}, timeout: 100ms}", "was not done after 0.1 s"),
-        ("{measure: audit.Z301.count, tree: nowhere}", "there is no folder"),
+        ("{run: [sleep, '60'], read: {exit: true}, timeout: 100ms}", "timed out after 0.1 s"),
+        ("{measure: audit.Z301.count, tree: nowhere}", "there is no directory"),
     ],
 )
 def test_a_broken_measure_is_unknown_and_says_why(tree: Tree, metric: str, trouble: str) -> None:
@@ -173,8 +173,8 @@ def test_what_was_built_and_what_a_hub_lacks_is_read_where_it_is_kept(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tree.root.parent / "state"))
     tree.write("fleet.yaml", "fleet: f\nagents: {A: {run: a.py}}\n")
-    assert "no image was built" in measured(tree, "{measure: image.size}").trouble
-    assert "no hub has run" in measured(tree, "{measure: hub.lost}").trouble
+    assert "no image of" in measured(tree, "{measure: image.size}").trouble
+    assert "no hub of" in measured(tree, "{measure: hub.lost}").trouble
     good = '{"way":"chroot","imported":1,"failed":{},"ready":1,"waiting":0,"faults":[],'
     good += '"healthy_s":1,"stopped_s":1}'
     entry = '{"digest":"d","agents":["A"],"unpacked_bytes":%d,"stored_bytes":3,"layers":[],"proof":%s}'

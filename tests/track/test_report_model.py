@@ -50,7 +50,7 @@ def test_what_is_missing_is_next_by_priority_and_effort() -> None:
     track = tracked("target: 5")
     text = render_markdown(make_report(track, [judged(track, [])], MeasurementLedger()))
     assert "## Next actions" in text
-    assert "get `o.m` measured: never measured" in text
+    assert "measure `o.m`: never measured" in text
     assert "## Key achievements" not in text
 
 
@@ -91,7 +91,7 @@ def test_a_comment_says_what_got_worse_first() -> None:
     outlook = judged(tracked("target: 5"), series(3, 4))
     text = render_comment([outlook], [Regression("o.m", "1 worse than its best, 3")], 2)
     assert text.splitlines()[2:4] == ["1 worse:", "- `o.m`: 1 worse than its best, 3"]
-    assert "2 known findings are mended" in text
+    assert "2 known findings are resolved" in text
     assert render_line([outlook]).startswith("Measured, not claimed: 1 objective: 1 regressed;")
 
 

@@ -74,10 +74,10 @@ FAULTS = {
     "track: t\nobjectives: {a: {title: t, metrics: {m: {run: ls, read: {match: '('}}}}}": "not a regular",
     "track: t\nobjectives: {a: {title: t, metrics: {m: {run: 'a \"', read: {exit: true}}}}}": "be split",
     "track: t\nobjectives: {a: {title: t, slot: 3, metrics: {m: {stated: 1}}}}": "counted from `start`",
-    "track: t\nstart: 2026-13-01\nobjectives: {a: {title: t, metrics: {m: {stated: 1}}}}": "is no date",
+    "track: t\nstart: 2026-13-01\nobjectives: {a: {title: t, metrics: {m: {stated: 1}}}}": "is not a date",
     "track: t\nobjectives: {a: {title: t, metrics: {m: {stated: 1, tolerance: few}}}}": "`5 %`",
     "track: t\nobjectives: {a: {title: t, metrics: {m: {measure: fleet.pss, tree: x}}}}": "about a fleet",
-    "track: t\nobjectives: {a: {title: t, metrics: {m: {measure: hub.lost, baseline: {}}}}}": "neither",
+    "track: t\nobjectives: {a: {title: t, metrics: {m: {measure: hub.lost, baseline: {}}}}}": "to measure",
     "track: t\nobjectives: {a: {title: t, claimed: [{text: c, source: s}], metrics: {m: {stated: 1}}}}": (
         "no target"
     ),

@@ -88,12 +88,12 @@ class MetricsReporter:
         dropped = self._dropped
         try:
             await self._get_hub().call(
-                "take_figures",
+                "submit_samples",
                 timeout=_SEND_TIMEOUT_S,
                 agent=self._name,
-                life=self._incarnation,
-                number=first + len(samples),
-                figures=_encode(samples),
+                incarnation=self._incarnation,
+                sequence=first + len(samples),
+                samples=_encode(samples),
                 dropped=dropped,
             )
         except WireError:

@@ -1,1 +1,5 @@
-"""The hub: what a machine's agents say of themselves, kept, shared with other machines, and shown."""
+"""The observability hub of a machine: collects, stores, replicates and serves what its agents report.
+
+Packages: `ingest`, `store`, `replication`, `alerts`, `http` (and the web page's files in `page`).
+For use from outside: `hub_agent`, `http.http_server`, `http.token`, `http.grafana`, `store.store_reader`.
+"""

@@ -1,4 +1,4 @@
-"""The hub of a machine, as an agent: it is handed reports, and hands the other machines what it has."""
+"""The hub of one machine, as an agent: collects records and replicates them to the other hubs."""
 
 from __future__ import annotations
 
@@ -51,13 +51,16 @@ _decode_samples = msgspec.msgpack.Decoder(list[MetricSample]).decode
 
 
 class HubAgent(Agent):
-    """One machine's hub. Its options name the fleet's address book, and where what it keeps goes."""
+    """One machine's hub."""
 
     class Options(msgspec.Struct, kw_only=True):
-        """store: the file of the records. flush: seconds that what comes in may wait for the disk.
+        """Where the hub reads and writes.
 
-        state: the fleet's state folder, whose diary and supervisor are followed. port, bind: of the page; the
-        next free port where it is taken; without `state` there is no page.
+        store: the record file. book: the fleet's address book. flush: the longest time in seconds that new
+        records wait to be written. fleet: the fleet file, whose event log and supervisor are followed;
+        without it there is no page. lock: the file that publishes the page's URL. detail, retention: seconds
+        after which metrics are downsampled, and after which records are dropped. page, bind: port and address
+        of the page; a port in use is replaced by the next free one.
         """
 
         store: str
@@ -71,7 +74,7 @@ class HubAgent(Agent):
         bind: str = "127.0.0.1"
 
     async def start(self) -> None:
-        """Open the store and begin to pull; raises StoreError."""
+        """Open the store and start replication; raises StoreError."""
         self.machine = self.name.removeprefix(HUB_PREFIX)
         self.started_s = time.time()
         self._directory = AddressResolver(self.options.book)
@@ -85,27 +88,27 @@ class HubAgent(Agent):
         self.current_state = CurrentState()
         self.sse_broadcaster = SseBroadcaster(self.current_state.as_documents)
         self.current_state.on_change = self.sse_broadcaster.publish
-        hearing = self._state_updater = await self._load_or_recreate(
+        state_updater = self._state_updater = await self._load_or_recreate(
             lambda: self.writer.read(
-                lambda reading: StateUpdater(self.current_state, reading, self._declared_machine)
+                lambda reader: StateUpdater(self.current_state, reader, self._declared_machine)
             )
         )
         self.writer.on_recreated = self._on_recreated
-        self.writer.on_appended = lambda events, figures: hearing.update(self.machine, events, figures)
-        self.writer.on_replicated = hearing.update_from_batch
+        self.writer.on_appended = lambda events, samples: state_updater.update(self.machine, events, samples)
+        self.writer.on_replicated = state_updater.update_from_batch
         peers = [each for each in self._directory.book.hubs if each != self.machine]
         self.replicators = {each: Replicator(self.writer, self.peer(hub_name(each)), each) for each in peers}
         self._tasks = BackgroundTasks()
-        self._tasks.start("what forgets figures", self._expire_metrics)
+        self._tasks.start("metric expiry", self._expire_metrics)
         for machine, replicator in self.replicators.items():
-            self._tasks.start(f"the puller of `{machine}`", replicator.run)
+            self._tasks.start(f"replication from `{machine}`", replicator.run)
         self._server: HubHttpServer | None = None
         self._event_log_tail: EventLogTail | None = None
         if self.options.fleet:
             await self._follow_engine(locate_state_dir(Path(self.options.fleet)))
 
     async def _load_or_recreate(self, load: Callable[[], Awaitable[_Loaded]]) -> _Loaded:
-        """Return what `look` makes of the records; where they make no sense to it, of a new store."""
+        """Return the result of `load`; if the store is damaged, recreate it and load again."""
         try:
             return await load()
         except DECODE_ERRORS as error:
@@ -115,7 +118,7 @@ class HubAgent(Agent):
             return await load()
 
     async def _announce(self) -> None:
-        """Say where the page is once there is room on the disk for it."""
+        """Publish the page's URL, retrying until the disk has space for it."""
         while self._server and not write_hub_record(Path(self.options.lock), self._server.url):
             await asyncio.sleep(_ANNOUNCE_EVERY_S)
 
@@ -125,20 +128,20 @@ class HubAgent(Agent):
             self.current_state.expire_metrics()
 
     def _on_recreated(self) -> None:
-        """Read the engine's diary again where no other hub has what it told, so that it is not lost."""
+        """Read the event log again if no other hub has a copy of its events."""
         if self._event_log_tail and not self.replicators:
             self._event_log_tail.read_again()
 
     async def _follow_engine(self, state_dir: StateDir) -> None:
-        """Follow the engine, and serve the page."""
-        from argosy.hub.http.http_server import HubHttpServer  # noqa: PLC0415 - its libraries are for it alone
+        """Follow the supervisor and its event log, and serve the page."""
+        from argosy.hub.http.http_server import HubHttpServer  # noqa: PLC0415 - needs uvicorn and starlette
 
         fleet = load_fleet(Path(self.options.fleet))
         self._apply_fleet(fleet)
         self.token_file = state_dir.hub_token
         self.action_executor = ActionExecutor(self.writer, state_dir)
         status_poller = StatusPoller(self.writer, state_dir, self._on_status, self.is_here)
-        peer_statuses = [puller.status for puller in self.replicators.values()]
+        peer_statuses = [each.status for each in self.replicators.values()]
         event_log = await asyncio.to_thread(lambda: list(read_event_log(state_dir.event_log)))
 
         async def start_alerting() -> AlertManager:
@@ -161,30 +164,30 @@ class HubAgent(Agent):
         self.writer.on_appended = on_appended
         self._server = HubHttpServer(self, self.options.bind, self.options.page)
         if self.options.lock and not write_hub_record(Path(self.options.lock), self._server.url):
-            self._tasks.start("what says where the hub is", self._announce)
+            self._tasks.start("hub announcement", self._announce)
         event_log_tail = self._event_log_tail = EventLogTail(self.writer, state_dir.event_log)
         log_scanner = LogScanner(self.writer, state_dir)
-        self._tasks.start("the news", event_log_tail.run)
-        self._tasks.start("the outcry", log_scanner.run)
-        self._tasks.start("the census", status_poller.run)
-        self._tasks.start("the watch", self.alert_manager.run)
-        self._tasks.start("the page", self._server.run)
-        self._tasks.start("the log", lambda: _rotate_log(state_dir.hub_log))
+        self._tasks.start("event log tail", event_log_tail.run)
+        self._tasks.start("log scanner", log_scanner.run)
+        self._tasks.start("status poller", status_poller.run)
+        self._tasks.start("alert manager", self.alert_manager.run)
+        self._tasks.start("HTTP server", self._server.run)
+        self._tasks.start("log rotation", lambda: _rotate_log(state_dir.hub_log))
         self._start_external(fleet)
 
     def _start_external(self, fleet: Fleet) -> None:
-        """Begin what deals with those who know nothing of argosy: scripts that are scraped, a receiver."""
+        """Start the scrapers and the OTLP export."""
         if fleet.hub.scrape:
-            from argosy.hub.ingest.scraper import Scraper  # noqa: PLC0415 - its library is for it alone
+            from argosy.hub.ingest.scraper import Scraper  # noqa: PLC0415 - needs prometheus_client
 
             for scrape in fleet.hub.scrape:
                 spec = fleet.agents.get(scrape.agent)
                 if self.is_here(spec.machine if spec else None):
                     scraper = Scraper(self.writer, scrape)
-                    self._tasks.start(f"the scraper of {scrape.url} of `{scrape.agent}`", scraper.run)
+                    self._tasks.start(f"scrape of {scrape.url} for `{scrape.agent}`", scraper.run)
         if fleet.hub.otlp:
             export = OtlpExporter(fleet.hub.otlp, fleet.name, self._local_agents, protobuf_encoder())
-            self._tasks.start("the export", export.run)
+            self._tasks.start("OTLP export", export.run)
 
     def _local_agents(self) -> list[AgentSnapshot]:
         return [each for each in self.current_state.agents.values() if self.is_here(each.machine)]
@@ -195,13 +198,13 @@ class HubAgent(Agent):
             state, since_s = agent.state.value, agent.since_s
             silent_since = None if agent.silent_s is None else time.time() - agent.silent_s
             self.current_state.reconcile(machine, name, state, since_s, agent.reason, agent.pid, silent_since)
-            if self.is_here(agent.machine):  # each machine's hub alerts for its own
+            if self.is_here(agent.machine):  # alerts of other machines are raised by their hubs
                 self.alert_manager.evaluator.update_state(name, state, agent.reason, since_s)
         if report:
             self.alert_manager.mark_status_received()
 
     def _apply_fleet(self, fleet: Fleet) -> None:
-        """Go by this fleet from now on."""
+        """Apply the settings of a fleet file."""
         self._fleet = fleet
         self.action_policy = fleet.hub.actions
         self.writer.cardinality_limit.max_names = fleet.hub.max_metrics
@@ -210,18 +213,18 @@ class HubAgent(Agent):
         self._host_names = frozenset((*fleet.hub.hosts, *fleet.machines, *addresses))
 
     def _reload_fleet(self) -> None:
-        """Take the fleet file as it was just applied; one that has a fault by now changes nothing."""
+        """Load the fleet file that was just applied; keep the current settings if it is invalid."""
         with contextlib.suppress(ArgosyError, OSError):
             fleet = load_fleet(Path(self.options.fleet))
             self._apply_fleet(fleet)
             self.alert_manager.configure(fleet)
 
     def host_names(self) -> frozenset[str]:
-        """Return the names by which browsers may call the page."""
+        """Return the host names that requests may use."""
         return self._host_names
 
     def is_here(self, machine: str | None) -> bool:
-        """Return whether a machine is this one."""
+        """Return whether `machine` is this machine; None means this machine."""
         return machine is None or machine in self._directory.book.machines
 
     def machines(self) -> frozenset[str]:
@@ -231,21 +234,21 @@ class HubAgent(Agent):
         return frozenset((*self._fleet.machines, *book.hubs, *book.machines, *declared_machines))
 
     def declared_hardware(self) -> dict[str, Any]:
-        """Return what the fleet file says of each machine."""
+        """Return the hardware and labels that the fleet file declares for each machine."""
         return {
             name: {"gpu": spec.gpu, "gpu_memory": spec.gpu_memory, "labels": spec.labels}
             for name, spec in self._fleet.machines.items()
         }
 
     async def health_of(self, agent: str) -> Any:
-        """Return what an agent answers to a question for its health.
+        """Return an agent's reply to a health request.
 
-        Raises WireError: it does not answer; InputError: it is not in the address book.
+        Raises WireError: the agent does not reply; InputError: it is not in the address book.
         """
         return await self.peer(agent).call("health", timeout=_HEALTH_TIMEOUT_S)
 
     def declared_agents(self) -> dict[str, AgentSpec]:
-        """Return the agents as the fleet file has them now; those it had last when it has a fault."""
+        """Return the agents of the fleet file; those of the last valid version if it is invalid."""
         path = Path(self.options.fleet)
         with contextlib.suppress(ArgosyError, OSError):
             if (changed := path.stat().st_mtime_ns) != self._file_mtime_ns:
@@ -253,7 +256,7 @@ class HubAgent(Agent):
         return self._specs
 
     def last_lines(self, agent: str, limit: int) -> list[str]:
-        """Return what an agent of this machine printed last."""
+        """Return the last `limit` lines that an agent of this machine printed."""
         sources = find_log_sources(locate_state_dir(Path(self.options.fleet)))
         found = []
         for name, log in sources.logs_of(agent).items():
@@ -265,28 +268,28 @@ class HubAgent(Agent):
         return found[-limit:]
 
     def machine_of(self, agent: str) -> str | None:
-        """Return the machine that an agent is on, None where nobody knows it."""
+        """Return the machine an agent runs on, None if unknown."""
         return self._declared_machine(agent)
 
     def _declared_machine(self, agent: str) -> str | None:
-        """Return where an agent is declared; the book, which asks the disk, is for other machines' agents."""
-        if home := self._machine_of.get(agent):
-            return home
+        """Return an agent's machine from the last status, else from the address book (reads the disk)."""
+        if machine := self._machine_of.get(agent):
+            return machine
         entry = self._directory.book.agents.get(agent)
         return entry.machine if entry else None
 
     def failure(self) -> str:
-        """Return why nothing can be kept, and what ended by an error not long ago; empty if all is well."""
+        """Return why the store cannot be written and which tasks failed recently; empty if neither."""
         failures = self.writer.failure, self._tasks.failure(), self.alert_manager.tasks.failure()
         return "; ".join(filter(None, failures))
 
     def stopping(self) -> None:
-        """Acknowledge at once what has come, and leave nobody waiting for more."""
+        """Write and acknowledge pending records now, and end all waiting requests."""
         self.sse_broadcaster.end()
         self.writer.flush_now()
 
     async def stop(self) -> None:
-        """Write what waits, and close the store."""
+        """Write pending records and close the store."""
         if self._server:
             await self._server.stop()
         await self._tasks.cancel()
@@ -294,7 +297,7 @@ class HubAgent(Agent):
 
     @request
     async def pull_records(self, positions: bytes, wait_s: float) -> AsyncIterator[bytes]:
-        """Answer another hub: what follows its positions, as `answer` lays it out."""
+        """Stream the records after another hub's positions; `serve_batches` describes the parts."""
         async for part in serve_batches(self.writer, positions, wait_s):
             yield part
 
@@ -302,18 +305,18 @@ class HubAgent(Agent):
     async def submit_samples(
         self, agent: str, incarnation: str, sequence: int, samples: bytes, dropped: int = 0
     ) -> int:
-        """Keep an agent's figures, each once, and return the number that is on the disk by now.
+        """Store an agent's samples, each once, and return the sequence number stored so far.
 
-        life: the agent's incarnation; number: of the last of `figures` in that life, counted from 1; dropped:
-        how many it had to drop before these, for which a gap is told.
+        sequence: the number of the last of `samples` in the agent's `incarnation`, counted from 1. dropped:
+        how many samples the agent dropped before these; a `gap` event records them.
         """
         submitted = _decode_samples(samples)
         if any(len(each.values) != 8 * len(each.names) for each in submitted):
-            raise ValueError(f"`{agent}` reports figures whose values are not eight bytes for each name")
+            raise ValueError(f"`{agent}` reports samples whose values are not 8 bytes for each name")
         known_incarnation, acknowledged = self.writer.source_position(agent)
         missed = sequence - len(submitted) - (acknowledged if known_incarnation == incarnation else 0)
         new, last = self._unacknowledged(agent, incarnation, sequence, submitted)
-        # What it dropped while it waited for an answer may have come for all that.
+        # Samples dropped while the agent waited for a reply may have arrived after all.
         gap_events = _gap_events(agent, min(dropped, missed)) if min(dropped, missed) > 0 and new else []
         await self.writer.append(gap_events, new, (agent, incarnation, last))
         return last
@@ -322,18 +325,31 @@ class HubAgent(Agent):
     async def submit_events(
         self, events: list[HubEvent], source: str, incarnation: str, sequence: int
     ) -> int:
-        """Keep events of one source, each once, and return the number that is on the disk by now.
+        """Store events of one source, each once, and return the sequence number stored so far.
 
-        number: of the last of them in the source's life, counted from 1.
+        sequence: the number of the last of `events` in the source's `incarnation`, counted from 1.
         """
         new, last = self._unacknowledged(source, incarnation, sequence, events)
         await self.writer.append(new, (), (source, incarnation, last))
         return last
 
+    # Agents and hubs of earlier versions call the following methods by these names.
+
+    @request
+    async def take_figures(self, agent: str, life: str, number: int, figures: bytes, dropped: int = 0) -> int:
+        """Answer as `submit_samples`."""
+        return await self.submit_samples(agent, life, number, figures, dropped)
+
+    @request
+    async def records(self, positions: bytes, wait_s: float) -> AsyncIterator[bytes]:
+        """Answer as `pull_records`."""
+        async for part in serve_batches(self.writer, positions, wait_s):
+            yield part
+
     def _unacknowledged(
         self, source: str, incarnation: str, sequence: int, submitted: list[_Loaded]
     ) -> tuple[list[_Loaded], int]:
-        """Return what of a hand-in is new, and the number up to which its source has been heard with it."""
+        """Return the records not yet stored, and the source's sequence number once they are."""
         known_incarnation, acknowledged = self.writer.source_position(source)
         if known_incarnation != incarnation:
             acknowledged = 0
@@ -344,12 +360,12 @@ class HubAgent(Agent):
 
     @request
     async def peer_statuses(self) -> dict[str, Any]:
-        """Return what is seen of the other machines' hubs."""
-        return {machine: msgspec.to_builtins(puller.status) for machine, puller in self.replicators.items()}
+        """Return the status of the other machines' hubs."""
+        return {machine: msgspec.to_builtins(each.status) for machine, each in self.replicators.items()}
 
 
 async def _rotate_log(log: Path) -> None:
-    """Keep this process's own log short."""
+    """Rotate this process's own log."""
     while True:
         await asyncio.sleep(_ROTATE_LOG_EVERY_S)
         rotate_own_log(log)

@@ -1,4 +1,4 @@
-"""A badge for a README: how many objectives are achieved, as one small SVG."""
+"""Renders a badge for a README: the number of achieved objectives, as an SVG."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _COLOURS = {"good": "#2b7a3d", "fair": "#8a6100", "bad": "#a3262a"}
 
 
 def render_badge(title: str, objective_statuses: Sequence[ObjectiveStatus]) -> str:
-    """Return the badge: green when all are achieved, red when one has regressed."""
-    achieved = sum(outlook.status == "achieved" for outlook in objective_statuses)
-    regressed = sum(outlook.status == "regressed" for outlook in objective_statuses)
+    """Return the badge: green if all are achieved, red if one has regressed."""
+    achieved = sum(each.status == "achieved" for each in objective_statuses)
+    regressed = sum(each.status == "regressed" for each in objective_statuses)
     message = f"{achieved} of {len(objective_statuses)} achieved" + (
         f", {regressed} regressed" if regressed else ""
     )

@@ -1,4 +1,4 @@
-"""Runs the command of a measure, and reads a number from what it prints."""
+"""Runs the command of a measure and reads a number from its output."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _ERROR_TAIL_CHARACTERS = 300
 
 
 class MeasurementError(Exception):
-    """A measure gave no number; the text says why."""
+    """A value cannot be measured; the text says why."""
 
 
 class MeasureOutput(msgspec.Struct, frozen=True):
-    """What a command printed on stdout, how it ended, and the last it said on stderr."""
+    """A command's stdout, exit code and stderr."""
 
     text: str
     exit_code: int
@@ -33,9 +33,9 @@ class MeasureOutput(msgspec.Struct, frozen=True):
 
 
 def run_command(measure: Measure, directory: str, variables: Mapping[str, str]) -> MeasureOutput:
-    """Run it in the tracker's folder, where `python` is the one that runs argosy.
+    """Run a measure's command in the tracker's directory; `python` is the interpreter that runs argosy.
 
-    Raises TroubleError: a variable is not set, there is no such program, or it takes too long.
+    Raises MeasurementError: a variable is not set, the program is missing, or the time-out has passed.
     """
     missing = [name for word in measure.command for name in unset_variables(word, variables)]
     if missing:
@@ -62,9 +62,7 @@ def run_command(measure: Measure, directory: str, variables: Mapping[str, str]) 
             out, errors = process.communicate(timeout=measure.timeout_s)
         except subprocess.TimeoutExpired:
             _terminate(process)
-            raise MeasurementError(
-                f"it was not done after {measure.timeout_s:g} s, and was stopped"
-            ) from None
+            raise MeasurementError(f"it timed out after {measure.timeout_s:g} s") from None
         except BaseException:
             _terminate(process)
             raise
@@ -74,7 +72,7 @@ def run_command(measure: Measure, directory: str, variables: Mapping[str, str]) 
 
 
 def _terminate(process: subprocess.Popen[bytes]) -> None:
-    """End a command with what it has started: asked first, so that it can tidy up."""
+    """Interrupt a command's process group, then kill it, so that it can clean up first."""
     for number, wait_s in ((signal.SIGINT, 5.0), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -84,9 +82,9 @@ def _terminate(process: subprocess.Popen[bytes]) -> None:
 
 
 def parse_number_output(output: MeasureOutput, parser: OutputParser) -> float:
-    """Return the number that an output holds.
+    """Return the number in an output.
 
-    Raises TroubleError: it has none, or the command failed.
+    Raises MeasurementError: there is none, or the command failed.
     """
     if parser.kind == "exit":
         return float(output.exit_code)
@@ -105,7 +103,7 @@ def parse_number_output(output: MeasureOutput, parser: OutputParser) -> float:
         try:
             return float(text.replace(",", "").replace("_", ""))
         except ValueError:
-            raise MeasurementError(f"`{text}` is no number") from None
+            raise MeasurementError(f"`{text}` is not a number") from None
     return _json_number(output, parser.path)
 
 
@@ -115,7 +113,7 @@ def _json_number(output: MeasureOutput, path: tuple[str, ...]) -> float:
     except ValueError as error:
         error_tail = output.errors.strip()[-_ERROR_TAIL_CHARACTERS:]
         raise MeasurementError(
-            f"it prints no JSON: {error}" + (f"; it says {error_tail}" if error_tail else "")
+            f"its output is not JSON: {error}" + (f"; stderr: {error_tail}" if error_tail else "")
         ) from None
     for at, key in enumerate(path):
         value = _json_step(value, key, ".".join(path[: at + 1]))
@@ -123,7 +121,7 @@ def _json_number(output: MeasureOutput, path: tuple[str, ...]) -> float:
         return float(value)
     if isinstance(value, list | dict):
         return float(len(value))
-    raise MeasurementError(f"`{'.'.join(path)}` is {json.dumps(value)[:80]}, and no number")
+    raise MeasurementError(f"`{'.'.join(path)}` is {json.dumps(value)[:80]}, not a number")
 
 
 def _json_step(value: Any, key: str, path: str) -> Any:

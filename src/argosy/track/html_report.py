@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else."""
+"""Renders a report as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WIDTH, _HEIGHT = 96.0, 22.0
 
 
 def render_html(report: TrackReport) -> str:
-    """Return the whole page; the same records give the same text."""
+    """Return the page; the same records give the same text."""
     parts = {
         "TITLE": escape(report.title),
         "LEAD": "".join(f"<p>{_render_inline(text)}</p>" for text in report.lead),
@@ -68,7 +68,7 @@ def _render_sparkline(values: Sequence[float]) -> str:
 
 
 def _render_inline(text: str) -> str:
-    """Return a text of the report as HTML: `code`, **strong** and *emphasis*, nothing else."""
+    """Return a text of the report as HTML; only `code`, **strong** and *emphasis* are markup."""
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(
         f"<code>{escape(part[1:-1])}</code>" if index % 2 else _render_emphasis(escape(part))

@@ -1,8 +1,8 @@
-"""What a measure hangs on, as a digest: when it is another, the measured value is stale.
+"""Digests of a measure's inputs: when they change, the measured value is stale.
 
-Inside of the tracker's folder every file counts that git would keep, or those that globs name, but the
-ledger and the report. What a glob names outside of it (`$CORPUS/**`) is digested apart: where it is
-missing, as on a machine of a test service, the rest is still compared.
+Inputs inside the tracker's directory are the files that git would track, or those that globs match, except
+the ledger and the report. Files outside of it (`$CORPUS/**`) have separate digests: if they are missing, as
+on a CI machine, the rest is still compared.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
 
 
 class InputDigests(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Digests of what a measure hangs on.
+    """Digests of a measure's inputs.
 
-    inside: of the files of the tracker's folder, and of how it is measured. outside: by glob, of what
-    lies elsewhere; empty text where there is nothing now.
+    inside: of the files in the tracker's directory and of the method. outside: by glob, of files elsewhere;
+    empty if there are none now.
     """
 
     inside: str
     outside: dict[str, str] = {}
 
     def matches(self, earlier: InputDigests) -> bool:
-        """Return whether nothing has changed since `earlier`, as far as it can be seen here."""
+        """Return whether the inputs that exist here are unchanged since `earlier`."""
         missing = [name for name, digest in self.outside.items() if not digest]
         seen = {name: digest for name, digest in self.outside.items() if name not in missing}
         then = {name: digest for name, digest in earlier.outside.items() if name not in missing}
@@ -45,9 +45,9 @@ class InputDigests(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class InputDigester:
-    """Digests inputs in one folder, each file once.
+    """Digests inputs in one directory, each file once.
 
-    folder: of the tracker. left_out: paths in it that are no input: the ledger and the report.
+    directory: of the tracker. excluded: paths that are not inputs: the ledger and the report.
     """
 
     def __init__(self, directory: str, excluded: Iterable[str], variables: Mapping[str, str]) -> None:
@@ -58,9 +58,9 @@ class InputDigester:
         self._digests: dict[str, str] = {}
 
     def digest(self, measure: Measure) -> InputDigests:
-        """Return the digests of what a measure hangs on.
+        """Return the digests of a measure's inputs.
 
-        Raises UnknownScopeError: a glob is none.
+        Raises UnknownScopeError: a glob is invalid.
         """
         made = _Hasher()
         made.add(measure.description(), *(f"{name}={value}" for name, value in measure.env))
@@ -93,7 +93,7 @@ class InputDigester:
         return os.path.normpath(os.path.join(self._directory, expand_variables(path, self._variables)))
 
     def _tree_digest(self, root: str, globs: tuple[str, ...]) -> str:
-        """Return the digest of the files below `root` that `globs` name; all without globs."""
+        """Return the digest of the files below `root` that `globs` match; of all files without globs."""
         if root not in self._listed:
             self._listed[root] = tuple(path for path in tree_files(root) if not self._is_excluded(root, path))
         paths: Iterable[str] = self._listed[root]
@@ -127,19 +127,19 @@ class InputDigester:
 
 
 def expand_variables(text: str, variables: Mapping[str, str]) -> str:
-    """Return a text with `$NAME` and `${NAME}` filled in; one that is not set stays as it is."""
+    """Return a text with `$NAME` and `${NAME}` expanded; unset variables stay as they are."""
     return _VARIABLE.sub(lambda found: variables.get(found[1] or found[2], found[0]), text)
 
 
 def unset_variables(text: str, variables: Mapping[str, str]) -> list[str]:
-    """Return the names that a text asks for and that are not set."""
+    """Return the names of unset variables in a text."""
     names = [found[1] or found[2] for found in _VARIABLE.finditer(text)]
     return [name for name in names if name not in variables]
 
 
 @cache
 def code_digest(packages: tuple[str, ...]) -> str:
-    """Return what tells some rooms of this argosy from another's, by the content of their sources."""
+    """Return a digest of the sources of some packages of this argosy."""
     made = _Hasher()
     root = Path(argosy.__file__).parent
     for package in packages:

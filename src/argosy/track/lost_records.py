@@ -1,4 +1,4 @@
-"""How many records the hub of a fleet lacks, by the gaps that it has told itself."""
+"""Counts the records that a fleet's hub has lost, by its `gap` events."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from argosy.track.command_runner import MeasurementError
 
 
 def count_lost_records(fleet: str) -> float:
-    """Return the records that agents or other hubs had to drop before this machine's hub of a fleet had them.
+    """Return the number of records that agents or other hubs dropped before this machine's hub stored them.
 
-    Raises TroubleError: there is no store of a hub, or the extra is missing that reads it.
+    Raises MeasurementError: there is no store, or the extra to read it is missing.
     """
     try:
         from argosy.hub.store.store_reader import StoreReader  # noqa: PLC0415 - an extra
     except ImportError:
-        raise MeasurementError(f"the store of a hub is read with `{install_command('hub')}`") from None
+        raise MeasurementError(f"reading the hub's store needs `{install_command('hub')}`") from None
     store = locate_state_dir(Path(fleet)).hub_store
     if not store.exists():
-        raise MeasurementError(f"no hub has run for `{fleet}` on this machine")
+        raise MeasurementError(f"no hub of `{fleet}` has run on this machine")
     try:
-        reading = StoreReader(store)
+        reader = StoreReader(store)
         try:
-            gaps = [each.event.body for each in reading.events(limit=1 << 62) if each.event.kind == "gap"]
+            gaps = [each.event.body for each in reader.events(limit=1 << 62) if each.event.kind == "gap"]
         finally:
-            reading.close()
+            reader.close()
     except sqlite3.Error as error:
         raise MeasurementError(f"`{store}` cannot be read: {error}") from None
     return float(

@@ -1,8 +1,7 @@
-"""Reads a tracker that people wrote in Markdown: its figures, their state, and where it contradicts itself.
+"""Imports a tracker written in Markdown: its metrics, their completion state, and its contradictions.
 
-A figure is taken from a table whose head names it (baseline, current, target, status), from an arrow
-(`41 -> 1`), or from a heading or list item that has a number. Nobody measured it, so each becomes a *stated*
-figure.
+A metric is read from a table whose header has baseline, current, target or status, from an arrow (`41 -> 1`),
+or from a heading or list item with a number. None was measured, so each becomes a *stated* value.
 """
 
 from __future__ import annotations
@@ -50,9 +49,9 @@ _MAX_WORDS = 60
 
 
 class MarkdownMetric(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure of a tracker. current: what it says is so. line: from 1. quote: its line, plain.
+    """A metric of a tracker. heading: the heading above it. line: from 1. quote: its line as plain text.
 
-    heading: the title that it stands under. state: whether the tracker calls it done or open.
+    current: the value it claims. state: whether the tracker calls it done or open.
     """
 
     name: str
@@ -67,14 +66,14 @@ class MarkdownMetric(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contradiction(msgspec.Struct, frozen=True, order=True):
-    """Two things that a tracker says and that cannot both be so. lines: where it says them."""
+    """Two contradictory statements of a tracker. lines: their line numbers."""
 
     lines: tuple[int, ...]
     description: str
 
 
 class MarkdownTracker(msgspec.Struct, frozen=True):
-    """What a tracker says. title: of the whole."""
+    """A parsed tracker."""
 
     title: str
     metrics: tuple[MarkdownMetric, ...]
@@ -82,7 +81,7 @@ class MarkdownTracker(msgspec.Struct, frozen=True):
 
 
 class Quantity(msgspec.Struct, frozen=True):
-    """A number as written. value: the middle of a range. text: how it stands there."""
+    """A number as written. value: of a range, its middle. text: the source text."""
 
     value: float
     unit: str
@@ -90,7 +89,7 @@ class Quantity(msgspec.Struct, frozen=True):
 
 
 def parse_markdown_tracker(text: str) -> MarkdownTracker:
-    """Return the figures of a Markdown text and its contradictions."""
+    """Return the metrics and contradictions of a Markdown text."""
     metrics = tuple(_find_metrics(text.splitlines()))
     statements = tuple(_find_statements(text.splitlines()))
     title = next(
@@ -100,7 +99,7 @@ def parse_markdown_tracker(text: str) -> MarkdownTracker:
 
 
 def parse_quantity(text: str) -> Quantity | None:
-    """Return the first number of a text, None when it has none; `3-5 min` is 4 min, `462/464` is 462."""
+    """Return the first number of a text, None if it has none; `3-5 min` is 4 min, `462/464` is 462."""
     for found in _NUMBER.finditer(_strip_markdown(text)):
         low = _parse_float(found["low"])
         value = low
@@ -139,7 +138,7 @@ def _find_metrics(lines: Sequence[str]) -> Iterator[MarkdownMetric]:
 
 
 def _title(line: str) -> str:
-    """Return a heading without its number and what it says of its state."""
+    """Return a heading without its number and its completion words."""
     plain = _strip_markdown(line.lstrip("# "))
     bare = _DONE.sub(" ", _OPEN.sub(" ", re.sub(r"^\d+[.)]\s+", "", plain)))
     return " ".join(bare.split()).strip(" .:,-\u2013()") or plain
@@ -194,7 +193,7 @@ def _row_metric(
 
 
 def _sentence_metric(line: str, heading: str, number: int) -> MarkdownMetric | None:
-    """Return the figure of a heading or a list item; of other lines only that of an arrow."""
+    """Return the metric of a heading or list item; of other lines, only one with an arrow."""
     plain = re.sub(r"^\d+[.)]\s+", "", _strip_markdown(line.lstrip("#-*+ \t")))
     is_item = bool(re.match(r"\s*(?:#{1,6}\s|[-*+]\s|\d+[.)]\s)", line))
     sides = _arrow_sides(plain)
@@ -227,7 +226,7 @@ def _sentence_metric(line: str, heading: str, number: int) -> MarkdownMetric | N
 
 
 def _arrow_sides(text: str) -> tuple[Quantity, Quantity] | None:
-    """Return what stands before and behind an arrow, where both are numbers."""
+    """Return the numbers before and after an arrow, None unless both are numbers."""
     parts = _ARROW.split(text, maxsplit=1)
     if len(parts) != 2:
         return None
@@ -237,14 +236,14 @@ def _arrow_sides(text: str) -> tuple[Quantity, Quantity] | None:
     after = parse_quantity(parts[1])
     if before is None or after is None:
         return None
-    # A number far behind the arrow is about something else: `15 -> next target in week 3`.
+    # A number several words after the arrow has another subject: `15 -> next target in week 3`.
     if len(_subject_words(parts[1][: parts[1].find(after.text)])) > 1:
         return None
     return before, after
 
 
 def _subject_of(plain: str) -> str:
-    """Return what a sentence is about: what stands before its colon or first number."""
+    """Return the subject of a sentence: the text before its colon or first number."""
     head = re.split(r":\s|\s[-\u2013\u2014]\s", plain, maxsplit=1)[0]
     if not _subject_words(head) or head == plain:
         head = _NUMBER.split(plain, maxsplit=1)[0]
@@ -253,7 +252,7 @@ def _subject_of(plain: str) -> str:
 
 
 class _Statement(msgspec.Struct, frozen=True):
-    """A heading, item or row that calls a subject done or open."""
+    """A heading, list item or table row that calls a subject done or open."""
 
     words: frozenset[str]
     name: str
@@ -279,17 +278,17 @@ def _find_contradictions(
     for one, other in combinations(statements, 2):
         if {one.state, other.state} == {"done", "open"} and _is_same_subject(one.words, other.words):
             done, left = (one, other) if one.state == "done" else (other, one)
-            description = f"“{done.name}” is done, and “{left.name}” is still to be done"
+            description = f"“{done.name}” is done, but “{left.name}” is open"
             yield Contradiction((done.line, left.line), description)
-    kept = [figure for figure in metrics if figure.current is not None]
+    kept = [metric for metric in metrics if metric.current is not None]
     for metric in kept:
         if metric.state != "done":
             continue
         if metric.baseline is not None and metric.baseline == metric.current:
-            description = f"“{metric.name}” is done, and is what it was: {metric.quote}"
+            description = f"“{metric.name}” is done, but unchanged: {metric.quote}"
             yield Contradiction((metric.line,), description)
         elif _misses_target(metric):
-            description = f"“{metric.name}” is done, and is not at its target: {metric.quote}"
+            description = f"“{metric.name}” is done, but its target is not met: {metric.quote}"
             yield Contradiction((metric.line,), description)
     for here, there in combinations(kept, 2):
         if here.unit != there.unit or here.current == there.current:
@@ -303,7 +302,7 @@ def _find_contradictions(
 
 
 def _misses_target(metric: MarkdownMetric) -> bool:
-    """Return whether a figure lies between its baseline and its target, so that the target is not met."""
+    """Return whether a metric is between its baseline and its target, so that the target is not met."""
     if metric.target is None or metric.baseline is None or metric.current is None:
         return False
     if metric.target == metric.baseline:
@@ -312,7 +311,7 @@ def _misses_target(metric: MarkdownMetric) -> bool:
 
 
 def _is_same_subject(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Return whether two subjects are one: most words of the shorter name are in the longer."""
+    """Return whether two subjects are the same: most words of the shorter one are in the longer one."""
     both = len(one & other)
     return both >= min(2, len(one), len(other)) and both / min(len(one), len(other)) >= 0.6
 
@@ -324,7 +323,7 @@ def _completion_state(text: str) -> CompletionState:
 
 
 def _subject_words(text: str) -> set[str]:
-    """Return the words that tell a subject: small, without hyphens and plurals."""
+    """Return the significant words of a subject, in lower case, without hyphens and plurals."""
     plain = re.sub(r"(?<=\w)[-_](?=\w)", "", _DONE.sub(" ", _OPEN.sub(" ", text)).lower())
     words = re.findall(r"[a-z][a-z0-9]+", plain)
     return {
@@ -333,6 +332,6 @@ def _subject_words(text: str) -> set[str]:
 
 
 def _strip_markdown(text: str) -> str:
-    """Return a line without the marks of Markdown."""
+    """Return a line without Markdown markup."""
     text = re.sub(r"!?\[([^\]]{2,})\]\([^)]*\)", r"\1", text)
     return " ".join(re.sub(r"[*`_]{1,3}(?=\S)|(?<=\S)[*`_]{1,3}(?!\w)|~~", "", text).split())

@@ -1,4 +1,4 @@
-"""A report as Markdown: what TRACK.md holds, a line for a README, and a comment for a pull request."""
+"""Renders a report as Markdown: TRACK.md, a line for a README, and a comment for a pull request."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _STATUS_MARKS = {
 
 
 def render_markdown(report: TrackReport) -> str:
-    """Return the whole report; the same records give the same text."""
-    lines = [f"# {report.title}", "", "<!-- made by `argosy track report`: what is edited here is lost -->"]
+    """Return the report; the same records give the same text."""
+    lines = [f"# {report.title}", "", "<!-- made by `argosy track report`: edits are lost -->"]
     for paragraph in report.lead:
         lines += ["", paragraph]
     for section in report.sections:
@@ -36,7 +36,7 @@ def render_markdown(report: TrackReport) -> str:
 
 
 def is_unedited(text: str) -> bool:
-    """Return whether a report is as it was rendered: nobody has edited it."""
+    """Return whether a report is unchanged since it was rendered."""
     body, _, digest = text.rstrip("\n").rpartition("\n\n")
     return digest == _DIGEST_COMMENT.format(_content_digest(body + "\n"))
 
@@ -78,7 +78,7 @@ def render_line(objective_statuses: Sequence[ObjectiveStatus]) -> str:
 def render_comment(
     objective_statuses: Sequence[ObjectiveStatus], regressions: Sequence[Regression], fixed: int
 ) -> str:
-    """Return a comment for a pull request: what got worse first, then what changed for the better."""
+    """Return a comment for a pull request: regressions first, then improvements."""
     lines = [f"**Tracker**: {summarize(objective_statuses)}", ""]
     lines.append(f"{len(regressions)} worse:" if regressions else "Nothing got worse.")
     for one in regressions:
@@ -89,5 +89,5 @@ def render_comment(
         if len(one.findings) > 10:
             lines.append(f"  - and {len(one.findings) - 10} more")
     if fixed:
-        lines += ["", f"{fixed} known findings are mended: `argosy track run` tightens the list."]
+        lines += ["", f"{fixed} known findings are resolved: `argosy track run` tightens the list."]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
-"""What was measured, for ever: one file a run, never changed, so that two branches always merge.
+"""The ledger of measured values: one immutable file for each run, so that branches always merge.
 
-`LEDGER/records/TIME-RANDOM.jsonl` holds the records of one run, one a line. A record carries a digest
-of itself; one that was written by hand, or changed, is not taken for a measured one, and is told.
+`LEDGER/records/TIME-RANDOM.jsonl` contains the records of one run, one a line. A record has a digest of
+itself; a record that was written by hand or changed is ignored and reported.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Role = Literal["current", "baseline", "past"]
 
 
 class MeasurementRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One value that was measured, or the trouble that came of trying.
+    """One measured value, or the error of the attempt.
 
-    metric: `objective.metric`. value: None with a `trouble`. values: of each repeat. spread: their noise,
-    one standard deviation. at: UTC, ISO 8601. seconds: how long it took. inputs: what it hangs on.
-    commit: of the tree that was measured; is_dirty: it had changes. machine: its kind, machine_id a digest
-    of that.
+    metric: `objective.metric`. value: None with an error in `trouble`. values: of each repeat. spread: their
+    standard deviation. at: UTC, ISO 8601. seconds: the duration. inputs: digests of the measure's inputs.
+    commit, is_dirty: of the measured tree, and whether it had changes. machine: the kind of machine;
+    machine_id: a digest of it.
     """
 
     argosy: Literal["measured/1"] = "measured/1"
@@ -49,16 +49,16 @@ class MeasurementRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     digest: str = ""
 
     def with_digest(self) -> MeasurementRecord:
-        """Return it with the digest of itself."""
+        """Return the record with its digest."""
         return msgspec.structs.replace(self, digest=_digest(msgspec.structs.replace(self, digest="")))
 
     def is_intact(self) -> bool:
-        """Return whether it is as it was written."""
+        """Return whether the record is unchanged."""
         return self == self.with_digest()
 
 
 class AcceptedRegression(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody's word that a metric may be as it was measured then, from now on; `why` tells the reason."""
+    """A person's acceptance of a metric's value at the time `at`, with the reason `why`."""
 
     argosy: Literal["accepted/1"] = "accepted/1"
     metric: str
@@ -71,7 +71,7 @@ class _RecordKind(msgspec.Struct):
 
 
 class MeasurementLedger(msgspec.Struct, frozen=True):
-    """All records, oldest first. damaged: places of lines that no run has written so."""
+    """All records, oldest first. damaged: the lines that no run has written."""
 
     records: tuple[MeasurementRecord, ...] = ()
     accepted: tuple[AcceptedRegression, ...] = ()
@@ -82,16 +82,16 @@ class MeasurementLedger(msgspec.Struct, frozen=True):
         return [record for record in self.records if record.metric == metric and record.role == role]
 
     def with_records(self, more: Iterable[MeasurementRecord]) -> MeasurementLedger:
-        """Return it with what was just measured."""
+        """Return the ledger with further records."""
         return msgspec.structs.replace(self, records=(*self.records, *more))
 
     def with_accepted(self, one: AcceptedRegression) -> MeasurementLedger:
-        """Return it with what was just accepted."""
+        """Return the ledger with a further acceptance."""
         return msgspec.structs.replace(self, accepted=(*self.accepted, one))
 
 
 def read_ledger(directory: str) -> MeasurementLedger:
-    """Return what the ledger in a folder holds; an empty one where there is none yet."""
+    """Return the ledger of a directory; an empty one if there is none."""
     records: list[MeasurementRecord] = []
     accepted: list[AcceptedRegression] = []
     damaged: list[Fault] = []
@@ -107,12 +107,12 @@ def read_ledger(directory: str) -> MeasurementLedger:
                 record = msgspec.json.decode(line, type=MeasurementRecord)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 hint = "`git checkout` the file; records are only ever added, by `argosy track run`"
-                damaged.append(Fault(where, "bad-record", f"this is no record: {error}", hint))
+                damaged.append(Fault(where, "bad-record", f"this is not a record: {error}", hint))
                 continue
             if record.is_intact():
                 records.append(record)
             else:
-                message = f"the record of `{record.metric}` is not as it was measured"
+                message = f"the record of `{record.metric}` was changed after it was measured"
                 hint = f"`git checkout {os.path.relpath(path)}`, or measure again"
                 damaged.append(Fault(where, "changed-record", message, hint))
     records.sort(key=lambda record: record.at)
@@ -120,7 +120,7 @@ def read_ledger(directory: str) -> MeasurementLedger:
 
 
 class LedgerRunFile:
-    """The file of one run, which begins with its first record; what is in it stays, however the run ends."""
+    """The file of one run, created with its first record and written record by record."""
 
     def __init__(self, directory: str) -> None:
         self._directory = Path(directory, "records")

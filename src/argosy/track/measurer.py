@@ -1,4 +1,4 @@
-"""Measures what is stale: each command, tree and fleet once, the noisy ones several times."""
+"""Measures stale metrics: runs each command, audit and fleet once, repeated ones several times."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OnProgress = Callable[[str], None]
 
 
 class MeasurementJob(msgspec.Struct, frozen=True):
-    """One value to be measured. at: the commit to measure it on; empty for the tree as it is."""
+    """One value to measure. commit: where to measure it; empty for the current tree."""
 
     metric: Metric
     role: Role
@@ -39,13 +39,13 @@ class MeasurementJob(msgspec.Struct, frozen=True):
     commit: str = ""
 
     def display_name(self) -> str:
-        """Return what a person calls it."""
+        """Return the name shown to users."""
         name = self.metric.name if self.role != "baseline" else f"{self.metric.name} (baseline)"
         return f"{name} at {self.commit[:12]}" if self.commit else name
 
 
 class Measurer:
-    """Measures jobs of one tracker in one folder, and keeps each output for the next job that reads it."""
+    """Measures jobs of one tracker in one directory; jobs with the same source share its output."""
 
     def __init__(self, track: Track, directory: str, variables: Mapping[str, str]) -> None:
         self._directory = directory
@@ -62,15 +62,15 @@ class Measurer:
         self._audits: dict[str, tuple[Sequence[Finding], int] | MeasurementError] = {}
 
     def measure(self, job: MeasurementJob) -> MeasurementRecord:
-        """Return the record of a job; trouble is a record without a value."""
+        """Return the record of a job; after an error, without a value."""
         started = time.monotonic()
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         trouble, values = "", []
         try:
-            values = [self.value(job.measure, turn) for turn in range(job.metric.repeat)]
+            values = [self.value(job.measure, repeat) for repeat in range(job.metric.repeat)]
         except (MeasurementError, ArgosyError) as error:
             trouble = str(error) or type(error).__name__
-        state = self._tree_revision()
+        revision = self._tree_revision()
         return MeasurementRecord(
             metric=job.metric.name,
             role=job.role,
@@ -81,8 +81,8 @@ class Measurer:
             method=job.measure.description(),
             at=at,
             seconds=round(time.monotonic() - started, 2),
-            commit=state.commit,
-            is_dirty=state.is_dirty,
+            commit=revision.commit,
+            is_dirty=revision.is_dirty,
             machine_id=identify_machine().id,
             machine=identify_machine().text,
             inputs=self.inputs(job.measure),
@@ -90,16 +90,16 @@ class Measurer:
         ).with_digest()
 
     def inputs(self, measure: Measure) -> InputDigests:
-        """Return what a measure hangs on now."""
+        """Return the digests of a measure's current inputs."""
         try:
             return self.digester.digest(measure)
         except UnknownScopeError as error:
-            return InputDigests(f"`{error.name}` is no glob")
+            return InputDigests(f"`{error.name}` is not a glob")
 
     def value(self, measure: Measure, repeat: int) -> float:
-        """Return the value of a measure. turn: 0 for the first of several repeats.
+        """Return the value of a measure. repeat: 0 for the first of several repeats.
 
-        Raises TroubleError: it cannot be had. Raises ArgosyError: what is audited is faulty.
+        Raises MeasurementError: it cannot be measured. Raises ArgosyError: the audited tree has faults.
         """
         builtin = find_builtin(measure.builtin) if measure.builtin else None
         if builtin is None:
@@ -121,7 +121,7 @@ class Measurer:
         return found[builtin.name]
 
     def findings(self, measure: Measure) -> Sequence[Finding]:
-        """Return what an `audit.*` measure counts. Raises TroubleError: there is no such folder."""
+        """Return the findings that an `audit.*` measure counts. Raises MeasurementError: no directory."""
         findings, _ = self._run_audit(self._path(measure.tree))
         if measure.builtin == "audit.all.count":
             return findings
@@ -129,12 +129,12 @@ class Measurer:
         return [item for item in findings if code and item.code.startswith(code)]
 
     def _recorded_value(self, name: str, fleet: str) -> float:
-        """Return what is read from a record that others keep."""
+        """Return a value read from the records of the hub or of image builds."""
         if name == "hub.lost":
             return count_lost_records(fleet)
         record = read_build_record(Path(fleet).parent)
         if not record.images:
-            raise MeasurementError(f"no image was built of `{fleet}`: `argosy image build`")
+            raise MeasurementError(f"no image of `{fleet}` was built: `argosy image build`")
         if name == "image.size":
             return float(record.shared_bytes)
         if name == "image.largest":
@@ -155,7 +155,7 @@ class Measurer:
     def _run_audit(self, tree: str) -> tuple[Sequence[Finding], int]:
         if tree not in self._audits:
             if not os.path.isdir(tree):
-                self._audits[tree] = MeasurementError(f"there is no folder `{tree}`")
+                self._audits[tree] = MeasurementError(f"there is no directory `{tree}`")
             else:
                 report = audit(tree, cache_dir=default_cache_dir())
                 files = sum(path.endswith(".py") for path in report.sizes)
@@ -187,10 +187,10 @@ class Measurer:
 
 
 def longest_durations(track: Track, ledger: MeasurementLedger) -> dict[Hashable, float]:
-    """Return how long each source took, in seconds, when it was asked last.
+    """Return the last duration of each source, in seconds.
 
-    Of metrics that share a source only the one that was measured first has waited for it, so its time is the
-    source's, and all of them cost that when it has to be asked again.
+    Of metrics that share a source, only the first one measured includes its run time, so the longest of their
+    durations is the source's.
     """
     longest: dict[Hashable, float] = {}
     for metric in track.metrics():
@@ -205,19 +205,19 @@ def longest_durations(track: Track, ledger: MeasurementLedger) -> dict[Hashable,
 
 
 def source_of(measure: Measure) -> Hashable:
-    """Return what a measure asks: a command, a tree's audit or a fleet's start, whatever it reads from it."""
+    """Return the key of a measure's source: its command, audit or fleet start, whatever is read from it."""
     builtin = find_builtin(measure.builtin) if measure.builtin else None
     if builtin is None:
-        return msgspec.structs.replace(measure, read=None, inputs=())
+        return msgspec.structs.replace(measure, parser=None, inputs=())
     return ("audit", measure.tree) if builtin.subject == "tree" else ("fleet", measure.fleet, builtin.is_live)
 
 
 def find_stale(
     track: Track, ledger: MeasurementLedger, measurer: Measurer, *, everything: bool = False
 ) -> list[MeasurementJob]:
-    """Return what has to be measured: never measured, in trouble, or on what is now another.
+    """Return the jobs for values that were never measured, failed, or have changed inputs.
 
-    everything: also what is fresh.
+    everything: fresh values too.
     """
     jobs: list[MeasurementJob] = []
     for metric in track.metrics():
@@ -247,12 +247,12 @@ def _is_live(measure: Measure) -> bool:
 
 
 def latest_record(records: Sequence[MeasurementRecord]) -> MeasurementRecord | None:
-    """Return the newest of some records, None of none."""
+    """Return the newest record, None if there is none."""
     return records[-1] if records else None
 
 
 def is_fresh(record: MeasurementRecord | None, measure: Measure, measurer: Measurer) -> bool:
-    """Return whether a record has a value, got in this way, and nothing that it hangs on has changed."""
+    """Return whether a record has a value, the same method and unchanged inputs."""
     return (
         record is not None
         and record.value is not None
@@ -268,7 +268,7 @@ def measure_all(
     variables: Mapping[str, str],
     progress: OnProgress,
 ) -> Iterable[MeasurementRecord]:
-    """Measure jobs, those of a commit in a work tree of it; each record comes as soon as it is there."""
+    """Yield the record of each job; those of a commit are measured in a work tree of it."""
     by_commit: dict[str, list[MeasurementJob]] = {}
     for job in jobs:
         by_commit.setdefault(job.commit, []).append(job)

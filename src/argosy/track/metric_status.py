@@ -1,13 +1,13 @@
-"""The status words: computed from records, never written by hand.
+"""The status of metrics and objectives, computed from the records.
 
-unproven     no measure: a figure that somebody stated
-unknown      never measured, or the last try gave no value
-stale        measured, but what it hangs on has changed since
-regressed    worse than its best, or than its baseline, by more than tolerance and noise
+unproven     no measure: a value stated by a person
+unknown      never measured, or the last attempt gave no value
+stale        measured, but its inputs have changed since
+regressed    worse than its best or its baseline, by more than tolerance and noise
 achieved     the target is met
-on track     the trend of at least three measures meets the target in time
+on track     the trend of at least three records meets the target in time
 at risk      none of these
-measured     there is no target, and it is no worse than it was
+measured     no target, and not worse than before
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from argosy.track.track_spec import Metric, Objective, ObjectiveClaim, Track
 from argosy.track.trend import MIN_POINTS, predicted_time
 
 Status = Literal["unproven", "unknown", "stale", "regressed", "achieved", "on track", "at risk", "measured"]
-# The worst comes first; an objective is as its worst metric.
+# An objective has the status of its worst metric.
 _WORST_FIRST: tuple[Status, ...] = (
     "regressed",
     "unknown",
@@ -39,11 +39,11 @@ _NOISE_FACTOR = 3.0
 
 
 class MetricStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric as it stands.
+    """The status of a metric.
 
-    current: the value that counts, None when it is unknown. record: the newest one, with a value or without.
-    best: the best record to hold it against. because: what the status rests on, in words. history: all
-    records with a value, oldest first.
+    because: the reason for the status, as text. current: the current value, None if unknown. record: the
+    newest record, with a value or without. best: the best comparable record. history: all records with a
+    value, oldest first.
     """
 
     metric: Metric
@@ -58,7 +58,7 @@ class MetricStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ObjectiveClaimVerdict(msgspec.Struct, frozen=True):
-    """A claim held against what is measured. verdict: confirmed, refuted or unproven."""
+    """A claim compared with the measured value."""
 
     claim: ObjectiveClaim
     verdict: Literal["confirmed", "refuted", "unproven"]
@@ -66,7 +66,7 @@ class ObjectiveClaimVerdict(msgspec.Struct, frozen=True):
 
 
 class ObjectiveStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """An objective as it stands."""
+    """The status of an objective."""
 
     objective: Objective
     status: Status
@@ -78,7 +78,7 @@ IsFresh = Callable[[Metric, MeasurementRecord], bool]
 
 
 def evaluate(track: Track, ledger: MeasurementLedger, is_fresh: IsFresh) -> tuple[ObjectiveStatus, ...]:
-    """Return how each objective stands. is_fresh: whether a record still is of the tree as it is."""
+    """Return the status of each objective. is_fresh: whether a record is valid for the current inputs."""
     return tuple(_objective_status(track, objective, ledger, is_fresh) for objective in track.objectives)
 
 
@@ -87,8 +87,8 @@ def _objective_status(
 ) -> ObjectiveStatus:
     end = due_date(track, objective)
     metric_statuses = tuple(status_of(metric, ledger, is_fresh, end) for metric in objective.metrics)
-    statuses = {standing.status for standing in metric_statuses}
-    by_name = {standing.metric.name.partition(".")[2]: standing for standing in metric_statuses}
+    statuses = {each.status for each in metric_statuses}
+    by_name = {each.metric.name.partition(".")[2]: each for each in metric_statuses}
     return ObjectiveStatus(
         objective=objective,
         status=next((word for word in _WORST_FIRST if word in statuses), "unknown"),
@@ -108,7 +108,7 @@ def due_date(track: Track, objective: Objective) -> datetime.date | None:
 def status_of(
     metric: Metric, ledger: MeasurementLedger, is_fresh: IsFresh, end: datetime.date | None
 ) -> MetricStatus:
-    """Return how a metric stands. end: the day by which its target is to be met."""
+    """Return the status of a metric. end: the day by which its target should be met."""
     records = ledger.of(metric.name, "current")
     record = records[-1] if records else None
     good = tuple(one for one in records if one.value is not None)
@@ -155,7 +155,7 @@ def _status_and_reason(
     if record.value is None:
         return "unknown", record.trouble
     if not is_fresh(metric, record):
-        return "stale", "what it hangs on has changed since"
+        return "stale", "its inputs have changed since"
     best = best_record(metric, ledger, record)
     if best is not None and best.value is not None and (by := regression_of(metric, record, best)) > 0:
         return "regressed", f"{by:g} worse than its best, {best.value:g} at {best.commit[:9] or best.at}"
@@ -175,15 +175,15 @@ def _trend_status(
 ) -> tuple[Status, str]:
     points = [(_epoch(one.at), one.value) for one in good if one.value is not None]
     if len(points) < MIN_POINTS:
-        return "at risk", f"no trend yet from {len(points)} of {MIN_POINTS} measures"
+        return "at risk", f"no trend yet: {len(points)} of {MIN_POINTS} records"
     reached = predicted_time(points, target)
     if reached is None:
-        return "at risk", f"the trend of {len(points)} measures does not lead to the target"
+        return "at risk", f"the trend of {len(points)} records does not reach the target"
     try:
         day = datetime.datetime.fromtimestamp(reached, datetime.UTC).date()
     except (OverflowError, ValueError, OSError):
-        return "at risk", f"the trend of {len(points)} measures leads to the target in no time to speak of"
-    reason = f"the trend of {len(points)} measures meets it on {day}"
+        return "at risk", f"the trend of {len(points)} records reaches the target too far in the future"
+    reason = f"the trend of {len(points)} records meets it on {day}"
     if end is None:
         return "on track", reason
     return ("on track" if day <= end else "at risk"), f"{reason}; due on {end}"
@@ -198,10 +198,10 @@ def is_met(metric: Metric, value: float) -> bool:
 def best_record(
     metric: Metric, ledger: MeasurementLedger, record: MeasurementRecord | None
 ) -> MeasurementRecord | None:
-    """Return the record to hold `record` against: the best of earlier ones that can be compared.
+    """Return the best earlier record that `record` can be compared with, None if there is none.
 
-    Got in the same way, since the last value that somebody accepted, and on the same kind of machine where
-    the value hangs on it. None when there is no other.
+    Comparable records have the same method, are not older than the last accepted value, and come from the
+    same kind of machine unless the metric is portable.
     """
     since = max((one.at for one in ledger.accepted if one.metric == metric.name), default="")
     here = record.machine_id if record is not None else identify_machine().id
@@ -221,7 +221,7 @@ def best_record(
 
 
 def regression_of(metric: Metric, record: MeasurementRecord, best: MeasurementRecord) -> float:
-    """Return by how much a record is worse than the best beyond tolerance and noise; 0 when it is not."""
+    """Return by how much a record is worse than the best; 0 within tolerance and noise."""
     if record.value is None or best.value is None:
         return 0.0
     shortfall = _shortfall(metric, record.value, best.value)

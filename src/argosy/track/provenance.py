@@ -1,4 +1,4 @@
-"""Where and on what a value was measured: the commit, what differs from it, and the machine."""
+"""The provenance of a value: the commit, whether files differ from it, and the machine."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from argosy.source.git_tree import run_git
 
 
 class TreeRevision(msgspec.Struct, frozen=True):
-    """A state of the tree. commit: full, empty outside of git. is_dirty: files differ from it."""
+    """A revision of the tree. commit: the full hash, empty outside of git. is_dirty: files differ from it."""
 
     commit: str
     is_dirty: bool
 
 
 class MachineIdentity(msgspec.Struct, frozen=True):
-    """What makes two machines the same for a measured time or size. id: a digest of `text`."""
+    """The kind of machine, for comparing measured times and sizes. id: a digest of `text`."""
 
     id: str
     text: str
@@ -34,7 +34,7 @@ class MachineIdentity(msgspec.Struct, frozen=True):
 
 @cache
 def identify_machine() -> MachineIdentity:
-    """Return what this machine is: processor, cores, memory, system, interpreter."""
+    """Return the identity of this machine: processor, cores, memory, system, interpreter."""
     model = _first_value("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
     memory_kib = int((_first_value("/proc/meminfo", "MemTotal") or "0").split()[0])
     text = (
@@ -54,7 +54,7 @@ def _first_value(path: str, key: str) -> str:
 
 
 def read_revision(directory: str, excluded: tuple[str, ...] = ()) -> TreeRevision:
-    """Return the commit of a folder, and whether files differ from it; those in `left_out` do not count."""
+    """Return the commit of a directory, and whether files except `excluded` differ from it."""
     try:
         commit = _git_output(directory, "rev-parse", "HEAD").strip()
         without = [f":(exclude){os.path.relpath(path, directory)}" for path in excluded]
@@ -65,31 +65,31 @@ def read_revision(directory: str, excluded: tuple[str, ...] = ()) -> TreeRevisio
 
 
 def resolve_commit(directory: str, name: str) -> str:
-    """Return the full commit that a name stands for.
+    """Return the full hash of a commit, branch or tag.
 
-    Raises InputError: git knows no such commit. Raises MissingError: there is no git.
+    Raises InputError: there is no such commit. Raises MissingError: git is not installed.
     """
     try:
         return _git_output(
             directory, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}"
         ).strip()
     except FileNotFoundError:
-        hint = "install git, or leave commits out"
+        hint = "install git, or remove the commits"
         raise MissingError(
-            Fault(name, "no-git", "a commit is asked for, and there is no git", hint)
+            Fault(name, "no-git", "a commit needs git, which is not installed", hint)
         ) from None
     except subprocess.CalledProcessError:
-        hint = "name a commit, a branch or a tag; a shallow clone gets its past by `git fetch --unshallow`"
+        hint = "name a commit, a branch or a tag; `git fetch --unshallow` completes a shallow clone"
         raise InputError(
-            Fault(name, "no-commit", f"git knows no commit `{name}` in `{directory}`", hint)
+            Fault(name, "no-commit", f"there is no commit `{name}` in `{directory}`", hint)
         ) from None
 
 
 @contextlib.contextmanager
 def worktree(directory: str, commit: str) -> Iterator[str]:
-    """Have the folder as it was at a commit, in a work tree of its own; gone again at the end.
+    """Check out a directory at a commit in a temporary work tree, and yield its path.
 
-    Raises InputError: the folder was not there at that commit.
+    Raises InputError: the directory does not exist at that commit.
     """
     top = _git_output(directory, "rev-parse", "--show-toplevel").strip()
     inside = os.path.relpath(os.path.realpath(directory), os.path.realpath(top))
@@ -99,7 +99,7 @@ def worktree(directory: str, commit: str) -> Iterator[str]:
         _git_output(directory, "worktree", "add", "--detach", "--quiet", checkout, commit)
         found = os.path.normpath(os.path.join(checkout, inside))
         if not os.path.isdir(found):
-            message = f"`{inside}` was not there at {commit[:12]}"
+            message = f"`{inside}` does not exist at {commit[:12]}"
             raise InputError(Fault(commit[:12], "no-folder", message, "name a later commit"))
         yield found
     finally:
@@ -109,7 +109,7 @@ def worktree(directory: str, commit: str) -> Iterator[str]:
 
 
 def _git_output(directory: str, *arguments: str) -> str:
-    """Return what git says. Raises CalledProcessError: it fails; FileNotFoundError: there is none."""
+    """Return git's output. Raises CalledProcessError: it fails; FileNotFoundError: git is not installed."""
     done = run_git(directory, *arguments)
     done.check_returncode()
     return done.stdout.decode("utf-8", "surrogateescape")

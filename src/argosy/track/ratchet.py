@@ -1,8 +1,8 @@
-"""The ratchet: nothing may get worse than its best, and what is mended stays mended.
+"""The ratchet: no metric may get worse than its best, and resolved findings may not come back.
 
-Of a measured value the best in the ledger counts, less the tolerance and the noise. Of findings each one
-counts, by file, symbol and code: `LEDGER/known/METRIC.json` lists those that are put up with; it loses what
-is mended and gains nothing.
+A measured value is compared with the best in the ledger, within tolerance and noise. Findings are compared by
+file, symbol and code: `LEDGER/known/METRIC.json` lists the known ones; resolved findings are removed from it,
+and new ones are never added.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from argosy.track.track_spec import Metric, Track
 
 
 class Regression(msgspec.Struct, frozen=True):
-    """A metric that got worse, or that cannot be told any more. findings: those that are new."""
+    """A metric that got worse or has no value any more. findings: the new ones."""
 
     metric: str
     because: str
@@ -34,7 +34,7 @@ class Regression(msgspec.Struct, frozen=True):
 
 
 def find_regressions(objective_statuses: Sequence[ObjectiveStatus]) -> list[Regression]:
-    """Return the metrics whose value is worse than it was, or is not known while it once was."""
+    """Return the metrics that got worse, and those without a value that had one before."""
     found = []
     for objective_status in objective_statuses:
         for metric_status in objective_status.metric_statuses:
@@ -45,27 +45,27 @@ def find_regressions(objective_statuses: Sequence[ObjectiveStatus]) -> list[Regr
 
 
 def known_findings_path(track: Track, metric: Metric) -> Path:
-    """Return where the findings of a metric are listed that are put up with."""
+    """Return the path of a metric's known findings."""
     return Path(track.ledger, "known", f"{metric.name}.json")
 
 
 def split_findings(
     track: Track, metric: Metric, findings: Sequence[Finding]
 ) -> tuple[list[Finding], list[BaselineEntry]]:
-    """Return the findings that are not known yet, and the known ones that are gone.
+    """Return the new findings, and the known ones that are resolved.
 
-    Without a list nothing is new: the first one is yet to be made.
+    Without a list of known findings none is new.
     Raises InputError: the list is damaged.
     """
     path = known_findings_path(track, metric)
     if not path.exists():
         return [], []
-    sifted = compare_to_baseline(findings, load_baseline(path))
-    return list(sifted.new), list(sifted.resolved)
+    comparison = compare_to_baseline(findings, load_baseline(path))
+    return list(comparison.new), list(comparison.resolved)
 
 
 def tighten_known_findings(track: Track, metric: Metric, findings: Sequence[Finding]) -> int:
-    """Take what is mended out of the list of known findings, or begin the list; return how many went.
+    """Remove resolved findings from the known ones, or create the list; return how many were removed.
 
     Raises InputError: the list is damaged, or cannot be written.
     """
@@ -82,7 +82,7 @@ def tighten_known_findings(track: Track, metric: Metric, findings: Sequence[Find
 
 
 def accept_findings(track: Track, metric: Metric, findings: Sequence[Finding]) -> None:
-    """List all of these findings as known: somebody has accepted them."""
+    """Write all findings as known, when a person has accepted them."""
     path = known_findings_path(track, metric)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_baseline(path, build_entries(findings))

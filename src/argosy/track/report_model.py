@@ -1,4 +1,4 @@
-"""What a report says, as data that Markdown and the page render: nothing in it was not computed."""
+"""The content of a report as data, which the Markdown and HTML renderers use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHORT_COMMIT = 9
 
 
 class TableCell(msgspec.Struct, frozen=True):
-    """A cell of a table. status: it is a status word. series: it is a trend, and these are its values."""
+    """A table cell. status: of a status cell. series: the values of a trend cell."""
 
     text: str
     status: str = ""
@@ -37,7 +37,7 @@ class TableCell(msgspec.Struct, frozen=True):
 
 
 class ReportSection(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the report: paragraphs, then a table, then a list."""
+    """A section: paragraphs, then a table, then a list."""
 
     title: str
     paragraphs: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class ReportSection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrackReport(msgspec.Struct, frozen=True):
-    """A whole report."""
+    """A report."""
 
     title: str
     lead: tuple[str, ...]
@@ -57,7 +57,7 @@ class TrackReport(msgspec.Struct, frozen=True):
 def make_report(
     track: Track, objective_statuses: Sequence[ObjectiveStatus], ledger: MeasurementLedger
 ) -> TrackReport:
-    """Return what there is to say about a tracker."""
+    """Return the report of a tracker."""
     parts = (
         _objectives(objective_statuses),
         _impact(objective_statuses),
@@ -74,17 +74,19 @@ def make_report(
 
 
 def summarize(objective_statuses: Sequence[ObjectiveStatus]) -> str:
-    """Return the account in one line: every objective and every metric is in it once."""
-    metrics = [standing for outlook in objective_statuses for standing in outlook.metric_statuses]
+    """Return a summary line that counts each objective and each metric once."""
+    metrics = _metric_statuses(objective_statuses)
+    objective_counts = _format_counts(each.status for each in objective_statuses)
+    metric_counts = _format_counts(each.status for each in metrics)
     return (
-        f"{_plural(len(objective_statuses), 'objective')}: {_format_counts(outlook.status for outlook in objective_statuses)}; "
-        f"{_plural(len(metrics), 'metric')}: {_format_counts(standing.status for standing in metrics)}."
+        f"{_plural(len(objective_statuses), 'objective')}: {objective_counts}; "
+        f"{_plural(len(metrics), 'metric')}: {metric_counts}."
     )
 
 
-def _format_counts(words: Iterable[Status]) -> str:
-    counts = Counter(words)
-    return ", ".join(f"{counts[word]} {word}" for word in STATUS_ORDER if counts[word])
+def _format_counts(statuses: Iterable[Status]) -> str:
+    counts = Counter(statuses)
+    return ", ".join(f"{counts[status]} {status}" for status in STATUS_ORDER if counts[status])
 
 
 def _plural(count: int, noun: str) -> str:
@@ -94,10 +96,10 @@ def _plural(count: int, noun: str) -> str:
 def _objectives(objective_statuses: Sequence[ObjectiveStatus]) -> ReportSection:
     rows = []
     for objective_status in objective_statuses:
-        evidence = "; ".join(_current_text(standing) for standing in objective_status.metric_statuses)
+        evidence = "; ".join(_current_text(each) for each in objective_status.metric_statuses)
         claims = "; ".join(
-            f"“{heard.claim.text}” ({heard.claim.source}): **{heard.verdict}**, {heard.because}"
-            for heard in objective_status.claims
+            f"“{each.claim.text}” ({each.claim.source}): **{each.verdict}**, {each.because}"
+            for each in objective_status.claims
         )
         rows.append(
             (
@@ -118,7 +120,8 @@ def _current_text(metric_status: MetricStatus) -> str:
     name = _short_name(metric_status.metric)
     if metric_status.current is None:
         return f"{name}: {metric_status.status}"
-    return f"{name}: {format_value(metric_status.current, metric_status.metric.unit)}{_status_suffix(metric_status)}"
+    value = format_value(metric_status.current, metric_status.metric.unit)
+    return f"{name}: {value}{_status_suffix(metric_status)}"
 
 
 def _status_suffix(metric_status: MetricStatus) -> str:
@@ -149,7 +152,7 @@ def _impact(objective_statuses: Sequence[ObjectiveStatus]) -> ReportSection | No
         return None
     return ReportSection(
         title="Total impact",
-        paragraphs=("What was measured now, against its baseline. *Stated* baselines were not measured.",),
+        paragraphs=("Current values against their baselines. *Stated* baselines were not measured.",),
         header=("what", "before", "now", "change"),
         rows=tuple(rows),
     )
@@ -223,7 +226,7 @@ def _target(metric: Metric) -> str:
 
 
 def _roadmap(track: Track, objective_statuses: Sequence[ObjectiveStatus]) -> ReportSection | None:
-    slotted = [outlook for outlook in objective_statuses if outlook.objective.weeks is not None]
+    slotted = [each for each in objective_statuses if each.objective.weeks is not None]
     if not slotted or not track.start:
         return None
     start = datetime.date.fromisoformat(track.start)
@@ -286,7 +289,7 @@ def _next_actions(objective_statuses: Sequence[ObjectiveStatus]) -> ReportSectio
         return None
     return ReportSection(
         title="Next actions",
-        paragraphs=("By priority, then by what is missing for the effort it takes.",),
+        paragraphs=("By priority, then by remaining share of the target per effort.",),
         items=tuple(text for _, text in sorted(ranked)),
     )
 
@@ -295,24 +298,22 @@ def _next_action(metric_status: MetricStatus) -> str:
     metric = metric_status.metric
     match metric_status.status:
         case "unproven":
-            return f"attach a measure to `{metric.name}`"
+            return f"add a measure to `{metric.name}`"
         case "unknown":
-            return f"get `{metric.name}` measured: {metric_status.because}"
+            return f"measure `{metric.name}`: {metric_status.because}"
         case "stale":
             return f"measure `{metric.name}` again: `argosy track run`"
         case "regressed":
             return f"find out why `{metric.name}` is {metric_status.because}"
         case "at risk" | "on track":
             assert metric_status.current is not None
-            return (
-                f"bring `{metric.name}` from {format_value(metric_status.current, metric.unit)} to {_target(metric)}: "
-                f"{metric_status.because}"
-            )
+            current = format_value(metric_status.current, metric.unit)
+            return f"bring `{metric.name}` from {current} to {_target(metric)}: {metric_status.because}"
     return ""
 
 
 def _remaining_share(metric_status: MetricStatus) -> float:
-    """Return what is missing to the target as a share of the way; 1 where it cannot be told."""
+    """Return the remaining share of the way from the baseline to the target; 1 if unknown."""
     metric = metric_status.metric
     if metric_status.current is None or metric.target is None:
         return 1.0
@@ -355,8 +356,8 @@ def _evidence(objective_statuses: Sequence[ObjectiveStatus], ledger: Measurement
     return ReportSection(
         title="Evidence",
         paragraphs=(
-            "Each value with the command that gives it again (`argosy track run`); a `+` behind a commit "
-            "says that files differed from it.",
+            "Each value with the method that reproduces it (`argosy track run`); a `+` after a commit "
+            "means that files differed from it.",
         ),
         header=("metric", "method", "commit", "measured", "machine", "n", "took"),
         rows=tuple(rows),
@@ -365,12 +366,12 @@ def _evidence(objective_statuses: Sequence[ObjectiveStatus], ledger: Measurement
 
 
 def _metric_statuses(objective_statuses: Sequence[ObjectiveStatus]) -> list[MetricStatus]:
-    return [standing for outlook in objective_statuses for standing in outlook.metric_statuses]
+    return [each for objective_status in objective_statuses for each in objective_status.metric_statuses]
 
 
 def _metric_title(objective_statuses: Sequence[ObjectiveStatus], metric: Metric) -> str:
     name = metric.name.partition(".")[0]
-    title = next(outlook.objective.title for outlook in objective_statuses if outlook.objective.name == name)
+    title = next(each.objective.title for each in objective_statuses if each.objective.name == name)
     return f"{title}: {_short_name(metric)}"
 
 
@@ -379,7 +380,7 @@ def _short_name(metric: Metric) -> str:
 
 
 def format_value(value: float, unit: str) -> str:
-    """Return a value with its unit, for people."""
+    """Return a value with its unit as text."""
     if unit == "bytes":
         return format_size(round(value)) if value >= 0 else f"-{format_size(round(-value))}"
     text = f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"

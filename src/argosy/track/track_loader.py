@@ -1,4 +1,4 @@
-"""Loads a tracker file: text to document, document to structs, each measure and baseline understood."""
+"""Loads a tracker file: parses the document, decodes it into structs and resolves measures and baselines."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _HINT = "such as `objectives: {contexts: {title: one context, metrics: {own: {me
 
 
 def find_tracker_file(chosen: str | None) -> Path:
-    """Return the absolute path of the tracker file that `chosen`, or this folder or a parent, holds.
+    """Return the absolute path of the tracker file in `chosen`, or in this directory or a parent.
 
     Raises InputError: there is none.
     """
@@ -55,21 +55,21 @@ def find_tracker_file(chosen: str | None) -> Path:
         if path.is_file():
             return path.absolute()
         raise InputError(
-            Fault(chosen, "no-track", f"there is no file `{path}`", "`argosy track init` makes one")
+            Fault(chosen, "no-track", f"there is no file `{path}`", "`argosy track init` creates one")
         )
     here = Path.cwd()
     for directory in (here, *here.parents):
         if (directory / TRACK_FILE).is_file():
             return directory / TRACK_FILE
-    message = f"no `{TRACK_FILE}` in this folder or a parent of it"
-    raise InputError(Fault(str(here), "no-track", message, "`argosy track init` makes one"))
+    message = f"there is no `{TRACK_FILE}` in this directory or a parent"
+    raise InputError(Fault(str(here), "no-track", message, "`argosy track init` creates one"))
 
 
 def load_track(path: str | Path, text: str | None = None) -> Track:
-    """Return what the tracker file at `path` says.
+    """Load the tracker file at `path`.
 
-    text: the file's content, where it is at hand already; `path` then only names it.
-    Raises InputError: everything that is wrong with it, each with `file:line:column`.
+    text: the file's content if it is known already; `path` is then only its name.
+    Raises InputError: all faults of the file, each with `file:line:column`.
     """
     track, faults = read_track(path, text)
     if faults or track is None:
@@ -78,7 +78,7 @@ def load_track(path: str | Path, text: str | None = None) -> Track:
 
 
 def read_track(path: str | Path, text: str | None = None) -> tuple[Track | None, list[Fault]]:
-    """Return what a tracker file says, None where it is faulty, and all faults in the order of the file."""
+    """Return a tracker file, None if it has faults, and all faults in file order."""
     file = Path(path)
     faults = FaultList(format_path(file), "tracker file", "argosy schema track")
     root = read_document(file, text, faults)
@@ -115,7 +115,7 @@ def _build(root: Node, directory: Path, faults: FaultList) -> Track | None:
 
 
 class _TrackBuilder:
-    """Understands the objectives of one file; what is wrong with one is a fault at its place."""
+    """Builds the objectives of one file; errors become faults with their position."""
 
     def __init__(self, keys: TrackKeys, places: Map[str, TextPosition], faults: FaultList) -> None:
         self.keys = keys
@@ -126,7 +126,10 @@ class _TrackBuilder:
         at = f"objectives.{name}"
         if not keys.metrics:
             self.add_fault(
-                f"{at}.metrics", "no-metrics", f"`{at}` has no metric", "an objective needs a number"
+                f"{at}.metrics",
+                "no-metrics",
+                f"`{at}` has no metric",
+                "an objective needs at least one metric",
             )
         metrics = tuple(self.metric(name, each, one) for each, one in keys.metrics.items())
         return Objective(
@@ -148,7 +151,7 @@ class _TrackBuilder:
             measure = self.measure(at, keys, parse_duration_s(keys.timeout))
         elif keys.measure or keys.uses or keys.run:
             self.add_fault(
-                f"{at}.stated", "stated", f"`{at}` has a measure and a stated figure", "keep the measure"
+                f"{at}.stated", "stated", f"`{at}` has a measure and a stated value", "keep the measure"
             )
         builtin = find_builtin(measure.builtin) if measure is not None and measure.builtin else None
         return Metric(
@@ -167,11 +170,11 @@ class _TrackBuilder:
         )
 
     def measure(self, at: str, keys: MethodKeys, timeout_s: float) -> Measure | None:
-        """Return the measure that a metric or a baseline names itself; exactly one of three ways."""
+        """Return the measure of a metric or baseline, which must be given in exactly one of three ways."""
         given = [way for way in ("measure", "uses", "run") if getattr(keys, way)]
         if len(given) != 1:
             what = "no measure" if not given else " and ".join(f"`{way}`" for way in given)
-            hint = "one of `measure`, `uses` and `run`; `stated` for a figure that nobody can measure"
+            hint = "one of `measure`, `uses` and `run`; `stated` for a value that cannot be measured"
             self.add_fault(at, "measure", f"`{at}` has {what}", hint)
             return None
         if keys.measure:
@@ -198,13 +201,11 @@ class _TrackBuilder:
             )
             return None
         if keys.read is not None:
-            self.add_fault(f"{at}.read", "read", "a built-in measure is a number already", "leave `read` out")
+            self.add_fault(f"{at}.read", "read", "a built-in measure needs no `read`", "remove `read`")
         if keys.fleet and builtin.subject != "fleet":
-            self.add_fault(f"{at}.fleet", "fleet", f"`{keys.measure}` is about a tree", "`tree:` names it")
+            self.add_fault(f"{at}.fleet", "fleet", f"`{keys.measure}` is about a tree", "use `tree:`")
         if keys.tree and builtin.subject != "tree":
-            self.add_fault(
-                f"{at}.tree", "tree", f"`{keys.measure}` is about a fleet", "`fleet:` names its file"
-            )
+            self.add_fault(f"{at}.tree", "tree", f"`{keys.measure}` is about a fleet", "use `fleet:`")
         return Measure(
             builtin=keys.measure,
             tree=(keys.tree or ".") if builtin.subject == "tree" else "",
@@ -249,7 +250,7 @@ class _TrackBuilder:
             return tuple(shlex.split(run))
         except ValueError as error:
             self.add_fault(
-                at, "command", f"`{run}` cannot be split into words: {str(error).lower()}", "or a list"
+                at, "command", f"`{run}` cannot be split into words: {str(error).lower()}", "or use a list"
             )
             return ()
 
@@ -260,19 +261,19 @@ class _TrackBuilder:
         is_measured = bool(found.measure or found.uses or found.run)
         if found.stated is not None:
             if is_measured or found.at:
-                self.add_fault(at, "baseline", f"`{at}` is stated and measured", "keep what can be measured")
+                self.add_fault(at, "baseline", f"`{at}` is stated and measured", "keep the measure")
             return MetricBaseline(stated=found.stated, source=found.source)
         if not is_measured and (found.read or found.tree or found.fleet) and own is not None:
             measure: Measure | None = self.derived_measure(at, found, own)
         else:
             measure = self.measure(at, found, parse_duration_s(keys.timeout)) if is_measured else own
         if not is_measured and measure is own and not found.at:
-            hint = "`at: COMMIT`, `stated: FIGURE`, or another measure, `tree` or `read`"
-            self.add_fault(at, "baseline", f"`{at}` says neither where nor what", hint)
+            hint = "`at: COMMIT`, `stated: VALUE`, or another measure, `tree` or `read`"
+            self.add_fault(at, "baseline", f"`{at}` does not say what to measure, or at which commit", hint)
         return MetricBaseline(commit=found.at, measure=measure)
 
     def derived_measure(self, at: str, keys: MethodKeys, own: Measure) -> Measure:
-        """Return the metric's own measure, of another tree or fleet, or read in another way."""
+        """Return the metric's own measure for another tree or fleet, or with another parser."""
         read = self.parser(at, keys.read) if keys.read is not None else own.parser
         return Measure(
             builtin=own.builtin,
@@ -292,7 +293,7 @@ class _TrackBuilder:
             hint = suggest(metric, objective.metrics, "metrics of this objective")
             self.add_fault(f"{at}.metric", "unknown-metric", f"this objective has no metric `{metric}`", hint)
         elif keys.value is None and found.target is None:
-            self.add_fault(at, "claim", f"`{metric}` has no target to be met", "add `value:` or a `target`")
+            self.add_fault(at, "claim", f"`{metric}` has no target to meet", "add `value:` or a `target`")
         return ObjectiveClaim(keys.text, keys.source, metric, keys.value)
 
     def weeks(self, at: str, slot: str) -> tuple[int, int] | None:
@@ -301,17 +302,17 @@ class _TrackBuilder:
         first, _, last = slot.partition("-")
         weeks = int(first), int(last or first)
         if weeks[0] < 1 or weeks[1] < weeks[0]:
-            self.add_fault(at, "slot", f"`{slot}` is no range of weeks from 1", "such as `2-4`")
+            self.add_fault(at, "slot", f"`{slot}` is not a range of weeks from 1", "such as `2-4`")
         if not self.keys.start:
             hint = "add `start: 2026-11-02` at the top of the file"
-            self.add_fault(at, "slot", "weeks are counted from `start`, and there is none", hint)
+            self.add_fault(at, "slot", "weeks are counted from `start`, which is missing", hint)
         return weeks
 
     def check_date(self, at: str, text: str) -> None:
         try:
             datetime.date.fromisoformat(text)
         except ValueError as error:
-            self.add_fault(at, "date", f"`{text}` is no date: {error}", "such as 2026-11-02")
+            self.add_fault(at, "date", f"`{text}` is not a date: {error}", "such as 2026-11-02")
 
     def place(self, at: str) -> TextPosition:
         while at not in self.places and "." in at:

@@ -1,4 +1,4 @@
-"""What a new tracker file holds: of a tree that was never measured, and of the figures of an old tracker."""
+"""The content of a new tracker file: a template, or the metrics of an imported tracker."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from argosy.track.markdown_import import MarkdownMetric, MarkdownTracker
 
 TEMPLATE = """\
 # yaml-language-server: $schema=./track.schema.json
-# `argosy schema track` prints the schema. `argosy track run` measures what is stale, `report` shows it.
+# `argosy schema track` prints the schema. `argosy track run` measures stale metrics, `report` shows them.
 track: {title}
 # start: 2026-01-05        # the first day of week 1, for `slot`
 
 objectives:
   parses:
     title: Every file parses
-    why: what does not parse cannot run, and is not counted by anything else
+    why: a file that does not parse cannot run, and no other rule checks it
     priority: high
     effort: 2d
     metrics:
@@ -33,7 +33,7 @@ objectives:
     metrics:
       literal: {{measure: audit.A401.count, better: lower, target: 0}}
       fallback: {{measure: audit.A402.count, better: lower, target: 0}}
-  # A command of your own:
+  # Your own command:
   # tests:
   #   title: The tests pass
   #   metrics:
@@ -50,13 +50,13 @@ _FLEET_TEMPLATE = """\
 
 
 def render_template(title: str, *, has_fleet: bool) -> str:
-    """Return a tracker file to begin with. has_fleet: a fleet file lies beside it."""
+    """Return a tracker file to start with. has_fleet: add metrics of the fleet file beside it."""
     text = TEMPLATE.format(title=yaml.safe_dump(title).strip().removesuffix("\n..."))
     return text + (_FLEET_TEMPLATE if has_fleet else "")
 
 
 def render_imported(tracker: MarkdownTracker, source: str) -> str:
-    """Return a tracker file of an old tracker's figures: each stated, none proven, contradictions on top."""
+    """Return a tracker file with an imported tracker's metrics as stated values, contradictions on top."""
     objectives: dict[str, Any] = {}
     names: dict[str, str] = {}
     for metric in tracker.metrics:
@@ -65,7 +65,7 @@ def render_imported(tracker: MarkdownTracker, source: str) -> str:
         objective = objectives.setdefault(name, {"title": heading, "metrics": {}})
         metrics: dict[str, Any] = objective["metrics"]
         metrics[_unique_name(metric.name, metrics)] = _metric_document(metric, source)
-    head = [f"# Read from {source}. Every figure is somebody's word: give it a `measure`, `run` or `uses`."]
+    head = [f"# Read from {source}. No value was measured: add a `measure`, `run` or `uses` to each."]
     for each in tracker.contradictions:
         head += _comment_lines(f"{source}:{', '.join(map(str, each.lines))}: {each.description}")
     body = yaml.safe_dump(
@@ -98,7 +98,7 @@ def _metric_document(markdown_metric: MarkdownMetric, source: str) -> dict[str, 
 
 
 def _unique_name(text: str, taken: Iterable[str]) -> str:
-    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-") or "figure"
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-") or "metric"
     name = plain if plain[0].isalpha() else f"n{plain}"
     known, number, wanted = set(taken), 2, name
     while name in known:

@@ -1,4 +1,4 @@
-"""What a series of measured values tells of the time to come, and how it looks in one line of text."""
+"""Trends of measured values: slope, prediction, noise, and a sparkline."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _DAY_S = 86400.0
 
 
 def slope_per_day(points: Sequence[tuple[float, float]]) -> float | None:
-    """Return the change of a value in a day, None with too few points in time.
+    """Return the change of a value per day, None with too few points.
 
-    The median of the slopes of all pairs (Theil 1950, Sen 1968): one outlier does not turn it.
+    The median of the slopes of all pairs (Theil 1950, Sen 1968), which one outlier does not change.
 
     points: (epoch seconds, value).
     """
@@ -25,7 +25,7 @@ def slope_per_day(points: Sequence[tuple[float, float]]) -> float | None:
 
 
 def predicted_time(points: Sequence[tuple[float, float]], target: float) -> float | None:
-    """Return the epoch second at which the trend meets `target`; None when it never does, or is not known."""
+    """Return the epoch second at which the trend meets `target`; None if it never does or is unknown."""
     slope = slope_per_day(points)
     if not slope:
         return None
@@ -35,7 +35,7 @@ def predicted_time(points: Sequence[tuple[float, float]], target: float) -> floa
 
 
 def sparkline(values: Sequence[float], max_values: int = 12) -> str:
-    """Return the last `most` values as bars; equal values are bars of half height."""
+    """Return the last `max_values` values as bars; equal values have half height."""
     shown = values[-max_values:]
     if not shown:
         return ""

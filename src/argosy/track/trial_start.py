@@ -1,7 +1,7 @@
-"""One start of a fleet, to measure it: brought up apart from any that runs, looked at, and stopped.
+"""Starts a fleet in isolation to measure it, and stops it again.
 
-It has its own state folder and, where the system lets us, a network of its own with nothing but loopback, so
-that its ports are free and nothing that it says reaches anybody.
+The fleet has its own state directory and, if the system allows it, a network namespace with only loopback, so
+that its ports are free and it cannot reach anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from argosy.engine.admission.memory_sampler import read_process_memory
 from argosy.track.command_runner import MeasurementError
 
-_REAPER_THREAD = "ZMQbg/Reaper"  # libzmq names one such thread in each context (src/ctx.cpp)
+_REAPER_THREAD = "ZMQbg/Reaper"  # libzmq has one such thread in each context (src/ctx.cpp)
 _UP_TIMEOUT_S = 300.0
 _LOOPBACK_UP_CODE = """
 import fcntl, os, socket, struct, sys
@@ -31,9 +31,9 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 
 def measure_fleet(fleet: str, variables: Mapping[str, str], timeout_s: float) -> dict[str, float]:
-    """Start the fleet of a file in its testing environment, and return what it comes to, by built-in name.
+    """Start a fleet file in the testing environment, and return its values by the name of the measure.
 
-    Raises TroubleError: it cannot be started at all.
+    Raises MeasurementError: the fleet cannot be started.
     """
     place = tempfile.mkdtemp(prefix="argosy-track-", dir="/tmp")
     runtime = os.path.join(place, "r")
@@ -94,13 +94,13 @@ def _run_argosy(
             command, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s
         )
     except subprocess.TimeoutExpired:
-        raise MeasurementError(f"`argosy {arguments[0]}` was not done after {timeout_s:g} s") from None
+        raise MeasurementError(f"`argosy {arguments[0]}` timed out after {timeout_s:g} s") from None
     try:
         document: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         error_tail = done.stderr.decode("utf-8", "replace").strip()[-300:]
         raise MeasurementError(
-            f"`argosy {arguments[0]}` ended with {done.returncode}: {error_tail}"
+            f"`argosy {arguments[0]}` failed with exit code {done.returncode}: {error_tail}"
         ) from None
     if "errors" in document and document.get("argosy") == "error/1":
         first = document["errors"][0]
@@ -110,7 +110,7 @@ def _run_argosy(
 
 @cache
 def _isolated_network_command() -> tuple[str, ...]:
-    """Return the words that run a command in a network of its own; none where that is not allowed."""
+    """Return a command prefix that isolates the network; empty if that is not allowed."""
     if shutil.which("unshare") is None:
         return ()
     candidates = (

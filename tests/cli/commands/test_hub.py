@@ -81,7 +81,7 @@ def test_the_hub_comes_with_the_fleet_sees_all_of_it_and_goes_with_it(toy: Rig) 
     assert {each["agent"]: each["state"] for each in fleet["agents"]} == dict.fromkeys(
         ("Back", "Front", "Script"), "ready"
     )
-    series = json.loads(get(toy.hub() + "/api/series?agent=Back&figure=handled"))
+    series = json.loads(get(toy.hub() + "/api/series?agent=Back&metric=handled"))
     assert series["values"][-1] == 1
     toy.json("down")
     assert toy.leftovers() == []

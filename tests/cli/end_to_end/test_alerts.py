@@ -110,11 +110,11 @@ def test_a_dead_root_is_one_alert_with_its_dependents_and_is_cleared(toy: Rig, r
     (raised,) = receiver.taken
     assert (raised["kind"], raised["subject"], raised["dependents"]) == ("raised", "Root", ["Leaf"])
     assert (raised["fleet"], raised["machine"]) == ("toy", "")
-    assert [each["subject"] for each in json.loads(_get(toy, "/api/alerts"))["open"]] == ["Root"]
+    assert [each["subject"] for each in json.loads(_get(toy, "/api/alerts"))["active"]] == ["Root"]
     toy.json("up", "-d")
     toy.until(lambda: len(receiver.said()) == 2)
     assert receiver.said() == [("raised", "Root"), ("cleared", "Root")]
-    assert json.loads(_get(toy, "/api/alerts"))["open"] == []
+    assert json.loads(_get(toy, "/api/alerts"))["active"] == []
 
 
 def test_nothing_is_lost_while_the_receiver_and_the_hub_are_down(toy: Rig, receiver: Receiver) -> None:
@@ -158,9 +158,9 @@ def test_a_recovery_that_was_asked_for_is_made_within_its_budget_and_recorded(re
     _kill(recovering, "Root")
     recovering.until(lambda: _recoveries(recovering, "Root")[-1:] == [("done", 1)], 30)
     recovering.until(lambda: _agent(recovering, "Leaf")["pid"] != leaf)
-    recovering.until(lambda: json.loads(_get(recovering, "/api/alerts"))["open"] == [])
+    recovering.until(lambda: json.loads(_get(recovering, "/api/alerts"))["active"] == [])
     _kill(recovering, "Root")
-    recovering.until(lambda: _recoveries(recovering, "Root")[-1:] == [("budget spent", 1)], 30)
+    recovering.until(lambda: _recoveries(recovering, "Root")[-1:] == [("exhausted", 1)], 30)
     assert _agent(recovering, "Root")["state"] == "exited"
 
 
@@ -168,18 +168,18 @@ def test_a_recovery_that_was_asked_for_is_made_within_its_budget_and_recorded(re
 def test_the_next_life_of_a_hub_knows_what_was_tried(recovering: Rig) -> None:
     _kill(recovering, "Root")
     recovering.until(lambda: _recoveries(recovering, "Root")[-1:] == [("done", 1)], 30)
-    recovering.until(lambda: json.loads(_get(recovering, "/api/alerts"))["open"] == [])
+    recovering.until(lambda: json.loads(_get(recovering, "/api/alerts"))["active"] == [])
     _kill_hub(recovering)
     _kill(recovering, "Root")
-    recovering.until(lambda: _recoveries(recovering, "Root")[-1:] == [("budget spent", 1)], 30)
-    assert _recoveries(recovering, "Root") == [("begun", 1), ("done", 1), ("budget spent", 1)]
+    recovering.until(lambda: _recoveries(recovering, "Root")[-1:] == [("exhausted", 1)], 30)
+    assert _recoveries(recovering, "Root") == [("started", 1), ("done", 1), ("exhausted", 1)]
 
 
 def test_a_recovery_by_a_command_gets_the_alert_and_its_words_are_kept(recovering: Rig) -> None:
     _kill(recovering, "Side")
     recovering.until(lambda: _recoveries(recovering, "Side")[-1:] == [("done", 1)], 30)
     told = json.loads((recovering.folder / "told.json").read_text())
-    assert (told["subject"], told["about"]) == ("Side", "trouble")
+    assert (told["subject"], told["category"]) == ("Side", "unhealthy")
     assert "freed for Side" in _get(recovering, "/api/events?kind=recovery")
 
 
@@ -233,6 +233,6 @@ def test_a_start_that_is_slower_than_its_own_past_is_told_after_the_restart(
     rig.until(lambda: len(receiver.said()) == 2, 30)
     assert receiver.said() == [("raised", "Slow"), ("cleared", "Slow")]
     (raised, _) = receiver.taken
-    assert raised["about"] == "slow-start"
+    assert raised["category"] == "slow-start"
     assert "Slow was ready after 4." in raised["text"]
     assert "6 earlier starts took" in raised["text"]

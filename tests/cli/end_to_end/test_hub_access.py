@@ -36,7 +36,7 @@ for path in sys.argv[2:]:
 """
 STATES = ("/api/fleet", "/api/machines", "/api/declared", "/api/alerts", "/api/agents/Root", "/events")
 PRINTED = ("/api/events", "/api/agents/Root/log")
-OPEN = ("/enter", "/page/page.css", "/healthz", "/metrics")
+OPEN = ("/login", "/page/page.css", "/healthz", "/metrics")
 
 
 class Asking:
@@ -111,13 +111,13 @@ def test_who_asks_for_others_is_not_taken_for_its_user(toy: Asking, headers: dic
 
 def test_the_link_lets_a_browser_in_and_a_bookmark_without_it_says_how(toy: Asking) -> None:
     code, headers = toy.ask("/")
-    assert (code, headers["location"], "set-cookie" in headers) == (303, "enter", False)
+    assert (code, headers["location"], "set-cookie" in headers) == (303, "login", False)
     link = http.client.HTTPConnection("127.0.0.1", toy.port, timeout=30)
-    link.request("GET", "/enter")
+    link.request("GET", "/login")
     assert "argosy hub --open" in link.getresponse().read().decode()
     url = toy.rig.argosy("hub", "--open").stdout.strip()
     assert url == f"http://127.0.0.1:{toy.port}/#token={toy.token}"
-    link.request("POST", "/api/enter", headers={"authorization": f"Bearer {url.partition('=')[2]}"})
+    link.request("POST", "/api/login", headers={"authorization": f"Bearer {url.partition('=')[2]}"})
     answer = link.getresponse()
     answer.read()
     cookie = answer.headers["set-cookie"]
@@ -127,7 +127,7 @@ def test_the_link_lets_a_browser_in_and_a_bookmark_without_it_says_how(toy: Aski
     pair = cookie.partition(";")[0]
     assert toy.codes("/", "/events", *PRINTED, cookie=pair) == [200] * 4
     assert toy.codes("/api/events", cookie=pair, sec_fetch_site="cross-site") == [401]
-    link.request("POST", "/api/enter", headers={"authorization": "Bearer guessed"})
+    link.request("POST", "/api/login", headers={"authorization": "Bearer guessed"})
     assert link.getresponse().status == 401
     link.close()
 
@@ -138,7 +138,7 @@ def test_a_cookie_is_not_enough_to_act_and_ends_with_its_token(toy: Asking) -> N
     pair = headers["set-cookie"].partition(";")[0]
     link = http.client.HTTPConnection("127.0.0.1", toy.port, timeout=30)
     said = {"cookie": pair, "content-type": "application/json"}
-    link.request("POST", "/api/actions/quiet", json.dumps({}), said)
+    link.request("POST", "/api/actions/silence", json.dumps({}), said)
     assert link.getresponse().status == 401
     link.close()
     toy.token = toy.rig.json("hub", "--renew-token")["token"]
@@ -164,4 +164,4 @@ def test_what_is_no_http_is_answered_in_the_form_of_every_error(toy: Asking) -> 
         link.sendall(b"\0\1\2\r\n\r\n")
         head, _, body = link.makefile("rb").read().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400")
-    assert json.loads(body)["errors"][0]["code"] == "no-http"
+    assert json.loads(body)["errors"][0]["code"] == "not-http"

@@ -60,7 +60,7 @@ class Fleet:
 
     def windows(self) -> list[dict[str, Any]]:
         """Return the quiet windows that somebody asked for; a restart's own may be open a moment longer."""
-        listed: list[dict[str, Any]] = self.ask("/api/alerts", method="GET")[1]["quiet"]
+        listed: list[dict[str, Any]] = self.ask("/api/alerts", method="GET")[1]["silences"]
         return [each for each in listed if each["by"] != "argosy"]
 
     def records(self) -> list[dict[str, Any]]:
@@ -96,8 +96,8 @@ def test_a_restart_is_carried_out_with_those_that_ask_for_it_and_recorded(toy: F
     assert toy.rig.pid("Root") != before[0]
     assert toy.rig.pid("Leaf") != before[1]
     records = toy.records()[-2:]
-    assert [(each["do"], each["agent"], each["outcome"]) for each in records] == [
-        ("restart", "Root", "begun"),
+    assert [(each["action"], each["agent"], each["outcome"]) for each in records] == [
+        ("restart", "Root", "started"),
         ("restart", "Root", "done"),
     ]
     assert {each["by"] for each in records} == {"127.0.0.1"}
@@ -110,18 +110,18 @@ def test_a_stop_ends_it_and_a_restart_brings_it_back(toy: Fleet) -> None:
 
 
 def test_quiet_is_kept_told_and_ended(toy: Fleet) -> None:
-    status, done = toy.act("quiet", agents=["Root"], minutes=5)
+    status, done = toy.act("silence", agents=["Root"], minutes=5)
     assert status == 200
     (window,) = toy.windows()
     assert (window["agents"], window["by"]) == (["Leaf", "Root"], "127.0.0.1")
     assert window["until"] == pytest.approx(done["until"])
-    assert toy.act("loud", agents=["Root"])[1]["was_quiet"] is True
+    assert toy.act("unsilence", agents=["Root"])[1]["was_silenced"] is True
     assert toy.windows() == []
-    assert toy.act("quiet", groups=["far"])[0] == 200
+    assert toy.act("silence", groups=["far"])[0] == 200
     (window,) = toy.windows()
-    assert (window["agents"], window["asked"]["groups"]) == (["Leaf"], ["far"])
-    assert toy.act("loud", **window["asked"])[1]["was_quiet"] is True
-    assert [each["do"] for each in toy.records()[-4:]] == ["quiet", "loud"] * 2
+    assert (window["agents"], window["target"]["groups"]) == (["Leaf"], ["far"])
+    assert toy.act("unsilence", **window["target"])[1]["was_silenced"] is True
+    assert [each["action"] for each in toy.records()[-4:]] == ["silence", "unsilence"] * 2
 
 
 def test_attacks_change_nothing_and_are_told_apart(toy: Fleet) -> None:
@@ -153,11 +153,11 @@ def test_orders_that_cannot_be_are_refused_by_name(toy: Fleet) -> None:
     assert "Root" in toy.act("restart", agents=["Rot"])[1]["errors"][0]["hint"]
     assert code_of(toy.act("stop")) == (422, "no-agents")
     assert code_of(toy.act("stop", agents=["Root"], groups=["far"])) == (422, "no-agents")
-    assert code_of(toy.act("quiet", groups=["fat"])) == (422, "unknown-group")
-    assert code_of(toy.act("quiet", machines=["pc9"])) == (422, "unknown-machine")
-    assert code_of(toy.act("quiet", minutes=-1)) == (400, "bad-order")
-    assert code_of(toy.act("quiet", agents=["Root"], why="x")) == (400, "bad-order")
-    assert code_of(toy.act("quiet", agents=["x" * 70_000])) == (413, "too-long")
+    assert code_of(toy.act("silence", groups=["fat"])) == (422, "unknown-group")
+    assert code_of(toy.act("silence", machines=["pc9"])) == (422, "unknown-machine")
+    assert code_of(toy.act("silence", minutes=-1)) == (400, "bad-action-request")
+    assert code_of(toy.act("silence", agents=["Root"], why="x")) == (400, "bad-action-request")
+    assert code_of(toy.act("silence", agents=["x" * 70_000])) == (413, "too-long")
     assert code_of(toy.act("erase", agents=["Root"])) == (404, "not-found")
 
 
@@ -187,7 +187,7 @@ def test_the_page_has_nothing_inline_and_nothing_from_elsewhere(toy: Fleet) -> N
     answer = link.getresponse()
     answer.read()
     cookie = answer.headers["set-cookie"].partition(";")[0]
-    for path, sign in (("/", "page/page.js"), ("/enter", "argosy hub --open")):
+    for path, sign in (("/", "page/page.js"), ("/login", "argosy hub --open")):
         link.request("GET", path, headers={"cookie": cookie})
         text = link.getresponse().read().decode()
         assert sign in text
@@ -204,11 +204,11 @@ def test_the_fleet_as_it_was_its_starts_and_an_agents_last_lines(toy: Fleet) -> 
     assert {bar["agent"] for bar in start["bars"]} == {"Root", "Leaf"}
     assert start["critical_path"] == ["Root", "Leaf"]
     within = int(1000 * (start["at"] + start["seconds"])) + 50
-    toy.rig.until(lambda: len(toy.ask(f"/api/at?time={within}", method="GET")[1]["agents"]) == 2)
-    then = toy.ask(f"/api/at?time={within}", method="GET")[1]["agents"]
+    toy.rig.until(lambda: len(toy.ask(f"/api/snapshot?time={within}", method="GET")[1]["agents"]) == 2)
+    then = toy.ask(f"/api/snapshot?time={within}", method="GET")[1]["agents"]
     assert {each["agent"]: each["state"] for each in then} == {"Root": "ready", "Leaf": "ready"}
     before = int(1000 * start["at"]) - 1
-    assert toy.ask(f"/api/at?time={before}", method="GET")[1]["agents"] == []
+    assert toy.ask(f"/api/snapshot?time={before}", method="GET")[1]["agents"] == []
     assert "up Root" in toy.ask("/api/agents/Root/log", method="GET")[1]["lines"]
     marks = toy.ask("/api/marks", method="GET")[1]
     assert marks["first"] <= start["at"] <= marks["now"]
@@ -217,9 +217,9 @@ def test_the_fleet_as_it_was_its_starts_and_an_agents_last_lines(toy: Fleet) -> 
 
 def test_the_token_is_made_anew_and_the_one_before_ends(toy: Fleet) -> None:
     before, toy.token = toy.token, toy.rig.json("hub", "--renew-token")["token"]
-    assert toy.act("quiet", minutes=1)[0] == toy.act("loud")[0] == 200
+    assert toy.act("silence", minutes=1)[0] == toy.act("unsilence")[0] == 200
     right, toy.token = toy.token, before
-    assert code_of(toy.act("quiet", minutes=1)) == (401, "wrong-token")
+    assert code_of(toy.act("silence", minutes=1)) == (401, "wrong-token")
     toy.token = right
     said = toy.rig.argosy("hub", "--token")
     assert said.stdout.strip() == right

@@ -56,7 +56,7 @@ def shown(rig: Rig) -> dict[str, Any]:
 
 
 def alerts(rig: Rig) -> list[str]:
-    return sorted(each["subject"] for each in json.loads(get(rig, "/api/alerts"))["open"])
+    return sorted(each["subject"] for each in json.loads(get(rig, "/api/alerts"))["active"])
 
 
 def samples(rig: Rig, agent: str) -> dict[str, float]:
@@ -87,7 +87,7 @@ def test_a_frozen_agent_without_a_watchdog_is_green_nowhere_until_it_goes_on(fle
 
     fleet.until(lambda: shown(fleet)["A"]["silent_since"] is not None)
     assert shown(fleet)["A"]["state"] == "degraded"
-    fleet.until(lambda: "uptime" in json.loads(get(fleet, "/api/agents/A"))["agents"][0]["old"])
+    fleet.until(lambda: "uptime" in json.loads(get(fleet, "/api/agents/A"))["agents"][0]["stale"])
     told = samples(fleet, "A")
     assert told["argosy_agent_up"] == 0
     assert told["argosy_agent_last_seen_timestamp_seconds"] >= shown(fleet)["A"]["since"] - 12

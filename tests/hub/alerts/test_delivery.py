@@ -58,10 +58,10 @@ def test_alerts_wait_for_a_receiver_that_answers_oddly(
         now_ms = int(time.time() * 1000)
         await keeper.append([HubEvent(now_ms, "alert", "A", {"id": str(number)}) for number in range(3)])
         with raw_server([*ODD, TAKEN]) as url:
-            delivery = AlertDelivery(keeper, PendingAlerts(keeper), "pc1", "the webhook", webhook_sender(url))
+            delivery = AlertDelivery(keeper, PendingAlerts(keeper), "pc1", "webhook", webhook_sender(url))
             running = asyncio.ensure_future(delivery.run())
             async with asyncio.timeout(PATIENCE_S):
-                while keeper.source_position(f"delivered to the webhook of {keeper.origin.epoch}")[1] < 3:
+                while keeper.source_position(f"delivered to webhook of {keeper.origin.epoch}")[1] < 3:
                     assert not running.done()
                     await asyncio.sleep(0.002)
             assert delivery.failure == ""

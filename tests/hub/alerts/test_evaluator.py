@@ -55,7 +55,7 @@ def test_a_root_that_is_back_at_once_does_not_turn_into_an_alert_for_each_that_t
         made.update_state(agent, "starting", "")
     (notice,) = told(made, 0, 3, 6)
     assert (notice.subject, notice.dependents) == ("Root", ("Leaf", "Middle"))
-    assert notice.text == "Root is ready again, and 2 that need it are not yet"
+    assert notice.text == "Root is ready again; 2 that need it are not yet"
     assert not made.is_active(notice.key)  # there is nothing to be done about Root
     made.update_state("Middle", "ready", "")
     assert told(made, 7, 20) == []
@@ -84,7 +84,7 @@ def test_what_was_never_ready_and_only_starts_is_no_trouble_and_what_failed_is()
 
 
 def test_flapping_is_told_once_and_then_calm() -> None:
-    made = alerting(after_s=1.0, clear_s=1.0)
+    made = alerting(raise_after_s=1.0, clear_after_s=1.0)
     now, notices = 0.0, []
     for _ in range(FLAP_COUNT + 4):
         for state in ("failing", "ready"):
@@ -159,7 +159,7 @@ def test_one_that_turns_out_to_hang_on_another_is_counted_there() -> None:
     made.update_state("Middle", "failing", "")
     raised, cleared = told(made, 4, 7, 14)
     assert (raised.subject, raised.dependents) == ("Middle", ("Leaf",))
-    assert (cleared.kind, cleared.text) == ("cleared", "Leaf is counted under Middle now")
+    assert (cleared.kind, cleared.text) == ("cleared", "Leaf is now listed under Middle")
     assert made.dependents_of(raised.key) == ("Leaf",)
 
 
@@ -232,7 +232,7 @@ def test_a_machine_that_is_lost_is_one_alert_at_once() -> None:
     made.update_reachability("pc2", is_unreachable=True, reason="no answer")
     assert [(notice.key, notice.subject) for notice in told(made, 1)] == [("machine:pc2", "pc2")]
     made.update_reachability("pc2", is_unreachable=False, reason="")
-    assert [notice.text for notice in told(made, 4, 14)] == ["pc2 can be seen again"]
+    assert [notice.text for notice in told(made, 4, 14)] == ["pc2 can be reached again"]
 
 
 @pytest.mark.parametrize(
@@ -271,12 +271,12 @@ def test_a_store_that_takes_nothing_is_an_alert_of_its_own_until_it_takes_what_c
     made.update_store("pc1", "")
     assert told(made, 9, 18) == []
     assert [(each.kind, each.category, each.text) for each in told(made, 19)] == [
-        ("cleared", "store", "the store of pc1 takes what comes again")
+        ("cleared", "store", "the store of pc1 can be written again")
     ]
 
 
 def test_a_disk_that_is_full_for_a_moment_wakes_nobody_and_one_that_comes_and_goes_is_damped() -> None:
-    made = alerting(after_s=1.0, clear_s=1.0)
+    made = alerting(raise_after_s=1.0, clear_after_s=1.0)
     now, notices = 0.0, []
     for lasts in (0.5, *[2.0] * (FLAP_COUNT + 3)):
         for text in ("it takes nothing", ""):
@@ -286,7 +286,7 @@ def test_a_disk_that_is_full_for_a_moment_wakes_nobody_and_one_that_comes_and_go
     assert [notice.is_flapping for notice in notices if notice.kind == "raised"] == [False] * (
         FLAP_COUNT - 1
     ) + [True]
-    assert notices[1].text == "the store of this machine takes what comes again"
+    assert notices[1].text == "the store of this machine can be written again"
 
 
 def test_the_engine_does_not_quiet_a_store_and_a_person_does() -> None:

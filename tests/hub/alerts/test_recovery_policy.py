@@ -23,8 +23,8 @@ from argosy.hub.store.store_writer import StoreWriter
 RULE = RecoveryRule(0, "restart", agents=frozenset({"A"}), max_attempts=2, within_s=100.0, pause_s=10.0)
 
 
-def alert(agent: str = "A", about: str = "trouble", figure: str = "") -> dict[str, Any]:
-    return {"key": f"{about}:{agent}", "subject": agent, "about": about, "figure": figure}
+def alert(agent: str = "A", category: str = "unhealthy", metric: str = "") -> dict[str, Any]:
+    return {"key": f"{category}:{agent}", "subject": agent, "category": category, "metric": metric}
 
 
 def test_it_is_tried_again_after_its_pause_and_no_more_than_its_budget() -> None:
@@ -125,13 +125,13 @@ def _recoveries(reading: StoreReader) -> list[StoredEvent]:
 def test_a_budget_and_a_state_are_remembered_whatever_was_told_since(tmp_path: Path) -> None:
     async def go() -> None:
         scene = Scene(tmp_path)
-        await scene.say("recovery", *2 * [{"rule": 0, "outcome": "begun"}], ago_s=600.0)
+        await scene.say("recovery", *2 * [{"rule": 0, "outcome": "started"}], ago_s=600.0)
         await scene.say("state", {"state": "ready"})
         await scene.say("log", *6000 * [{"text": "x"}])
         await scene.watch.restore()
         assert scene.watch.evaluator.causes.state_of("A").state == "ready"
         scene.watch.recovery_executor.start_due([scene.raise_alert()], scene.watch.now_s())
-        assert (await scene.recoveries(3))[0] == "budget spent"
+        assert (await scene.recoveries(3))[0] == "exhausted"
         await scene.close()
 
     asyncio.run(go())
@@ -146,7 +146,7 @@ def test_a_clock_that_is_set_stops_no_recovery(
         recovering, raised = scene.watch.recovery_executor, scene.raise_alert()
         monkeypatch.setattr(time, "time", lambda: wall() + step_s)
         recovering.start_due([raised], scene.watch.now_s())
-        assert sorted(await scene.recoveries(2)) == ["begun", "done"]
+        assert sorted(await scene.recoveries(2)) == ["done", "started"]
         async with asyncio.timeout(30):
             while not recovering.is_idle:
                 await asyncio.sleep(0.005)

@@ -94,8 +94,8 @@ class Machine:
         await self.keeper.close()
 
 
-async def say(machine: Machine, do: str, at_s: float, **more: Any) -> HubEvent:
-    body = {"do": do, "agents": ["Root"], "covered": ["Root"], "by": "me", **more}
+async def say(machine: Machine, action: str, at_s: float, **more: Any) -> HubEvent:
+    body = {"action": action, "agents": ["Root"], "silenced_agents": ["Root"], "by": "me", **more}
     event = HubEvent(int(1000 * at_s), "action", "Root", body)
     await machine.keeper.append([event])
     return event
@@ -115,7 +115,7 @@ def test_what_one_hub_is_asked_every_hub_goes_by_by_the_clock_of_the_one(
         await one.begin()
         await two.begin()
         now_s = time.time()
-        await say(one, "quiet", now_s + AHEAD_S, until=now_s + AHEAD_S + 600)
+        await say(one, "silence", now_s + AHEAD_S, until=now_s + AHEAD_S + 600)
         await two.pull(one)
         await two.until({"Root", "Leaf"})
         (window,) = two.watch.evaluator.silences.windows(now_s)
@@ -125,11 +125,13 @@ def test_what_one_hub_is_asked_every_hub_goes_by_by_the_clock_of_the_one(
         two = Machine(tmp_path, "pc2", [sight])  # its next life goes on with it
         await two.begin()
         await two.until({"Root", "Leaf"})
-        two.watch.on_action("pc2", await say(two, "loud", now_s + 1))
-        await say(one, "quiet", now_s + AHEAD_S - 5, until=now_s + AHEAD_S + 600)  # said before, heard after
+        two.watch.on_action("pc2", await say(two, "unsilence", now_s + 1))
+        await say(
+            one, "silence", now_s + AHEAD_S - 5, until=now_s + AHEAD_S + 600
+        )  # said before, heard after
         await two.pull(one)
         await two.until(set())
-        await say(one, "quiet", now_s + AHEAD_S + 2, until=now_s + AHEAD_S - 1)  # it is over by now
+        await say(one, "silence", now_s + AHEAD_S + 2, until=now_s + AHEAD_S - 1)  # it is over by now
         await two.pull(one)
         await two.until(set())
         await one.end()

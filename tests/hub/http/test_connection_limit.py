@@ -35,10 +35,10 @@ def serving(tmp_path: Path, act: Callable[[int, Any], Awaitable[None]]) -> None:
 
     async def go() -> None:
         hub: Any = SimpleNamespace(
-            standings=CurrentState(),
-            names=frozenset,
+            current_state=CurrentState(),
+            host_names=frozenset,
             token_file=tmp_path / "token",
-            is_all_guarded=False,
+            is_metrics_guarded=False,
             options=SimpleNamespace(fleet=str(tmp_path / "fleet.yaml")),
             failure=lambda: "",
         )
@@ -76,7 +76,7 @@ def test_300_slow_headers_and_256_descriptors_leave_the_hub_with_an_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_descriptors: int
 ) -> None:
     assert few_descriptors == DESCRIPTORS // 2
-    monkeypatch.setattr("argosy.hub.http.http_server.most_connections", lambda: few_descriptors)
+    monkeypatch.setattr("argosy.hub.http.http_server.compute_max_connections", lambda: few_descriptors)
 
     async def act(port: int, hub: Any) -> None:
         with ExitStack() as stack:
@@ -138,7 +138,7 @@ def test_healthz_answers_while_a_hundred_thousand_series_are_laid_out(tmp_path: 
     async def act(port: int, hub: Any) -> None:
         for agent in range(100):
             names = tuple(f"n{number}" for number in range(1000))
-            hub.standings.hear(
+            hub.current_state.update(
                 "", [], [MetricSample(f"A{agent}", names, 1, array("d", range(1000)).tobytes())]
             )
         asked = asyncio.create_task(asyncio.to_thread(scraped, port))

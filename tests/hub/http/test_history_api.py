@@ -30,14 +30,14 @@ def asked(tmp_path: Path, events: list[HubEvent], act: Callable[[Ask], Awaitable
         keeper = StoreWriter(tmp_path / "hub.db", "pc1", 0.0)
         await keeper.append(events)
         hub: Any = SimpleNamespace(
-            keeper=keeper,
+            writer=keeper,
             machine="pc1",
-            standings=CurrentState(),
-            declared=lambda: {"A": SimpleNamespace(needs=()), "B": SimpleNamespace(needs=())},
-            home_of=lambda _: None,
-            names=frozenset,
+            current_state=CurrentState(),
+            declared_agents=lambda: {"A": SimpleNamespace(needs=()), "B": SimpleNamespace(needs=())},
+            machine_of=lambda _: None,
+            host_names=frozenset,
             token_file=tmp_path / "token",
-            is_all_guarded=False,
+            is_metrics_guarded=False,
             options=SimpleNamespace(fleet=str(tmp_path / "fleet.yaml")),
             last_lines=lambda *_: ["secret"],
         )
@@ -125,12 +125,12 @@ def test_events_of_an_agent_and_a_kind_are_those_of_both(tmp_path: Path) -> None
 @pytest.mark.parametrize("text", ["1e30", "-9e30", "1e25", "inf", "nan", "x"])
 def test_a_number_that_no_record_can_have_is_refused_by_name(tmp_path: Path, text: str) -> None:
     ways = [
-        ("/api/series", {"agent": "A", "figure": "f", "from": text}),
-        ("/api/series", {"agent": "A", "figure": "f", "to": text}),
+        ("/api/series", {"agent": "A", "metric": "f", "from": text}),
+        ("/api/series", {"agent": "A", "metric": "f", "to": text}),
         ("/api/events", {"from": text}),
         ("/api/events", {"to": text, "kind": "state"}),
         ("/api/events", {"most": text}),
-        ("/api/at", {"time": text}),
+        ("/api/snapshot", {"time": text}),
         ("/api/starts", {"most": text}),
         ("/api/marks", {"from": text}),
         ("/api/agents/A/log", {"n": text}),
@@ -149,9 +149,9 @@ def test_the_greatest_numbers_are_answered(tmp_path: Path) -> None:
     async def act(ask: Ask) -> None:
         for number in (1 << 62, -(1 << 62)):
             for path, query in (
-                ("/api/series", {"agent": "A", "figure": "f", "from": number, "to": number}),
+                ("/api/series", {"agent": "A", "metric": "f", "from": number, "to": number}),
                 ("/api/events", {"from": number, "to": number}),
-                ("/api/at", {"time": number}),
+                ("/api/snapshot", {"time": number}),
                 ("/api/marks", {"from": number}),
             ):
                 assert (await ask(path, **query))[0] == 200, (path, number)

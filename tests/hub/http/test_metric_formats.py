@@ -119,9 +119,9 @@ def test_what_answers_and_what_does_not_are_told_and_so_much_is_kept() -> None:
     assert [[event.kind for event in events] for events, _ in seen] == [
         [],
         [],
-        ["unscraped"],
+        ["scrape-failed"],
         [],
-        ["scraped"],
+        ["scrape-recovered"],
     ]
 
 
@@ -158,7 +158,7 @@ def test_an_answer_that_cannot_be_read_is_a_scrape_that_failed(answer: bytes) ->
     with raw_server([answer]) as url:
         scraper = Scraper(None, Scrape("A", url))  # type: ignore[arg-type] - not asked
         (event,), (figures,) = scraper.scrape_once()
-        assert event.kind == "unscraped"
+        assert event.kind == "scrape-failed"
         assert event.body["reason"]
         assert dict(zip(figures.names, array("d", figures.values), strict=True))[UP_METRIC] == 0
 

@@ -131,7 +131,7 @@ def test_the_token_is_its_owners_alone_and_an_empty_one_is_none(token: Path) -> 
     token.write_text("\n")
     with pytest.raises(RefusedError, match="the token is empty"):
         is_token(token, "")
-    with pytest.raises(RefusedError, match="cannot be had"):
+    with pytest.raises(RefusedError, match="cannot be read or written"):
         read_token(token.parent / "missing" / "token")
 
 

@@ -55,7 +55,7 @@ def test_of_a_flood_the_first_are_kept_and_the_number_of_the_others_is_told() ->
     assert allowance.admit([], 0.1) == []
     told = allowance.admit([], 1 / EVENTS_PER_S)
     assert [(event.kind, event.subject, event.body["lines"]) for event in told] == [
-        ("flood", "A", 1000 - BURST)
+        ("log-rate-limited", "A", 1000 - BURST)
     ]
 
 
@@ -64,7 +64,9 @@ def test_each_line_is_kept_once_through_a_restart_and_old_logs_are_left(
 ) -> None:
     log = tmp_path / "A.log"
     log.write_text("ERROR of long ago\n")
-    monkeypatch.setattr("argosy.hub.ingest.log_scanner.find_sources", lambda _: LogSources({"A": log}, {}))
+    monkeypatch.setattr(
+        "argosy.hub.ingest.log_scanner.find_log_sources", lambda _: LogSources({"A": log}, {})
+    )
     monkeypatch.setattr("argosy.hub.ingest.log_scanner.SCAN_EVERY_S", 0.01)
 
     async def follow(say: Callable[[], object], wanted: int) -> list[StoredEvent]:

@@ -85,5 +85,5 @@ def test_a_block_that_was_cut_is_told(values: list[float], data: st.DataObject) 
 
 
 def test_a_head_that_says_more_than_memory_has_is_told() -> None:
-    with pytest.raises(DamagedBlockError, match="no block begins with"):
+    with pytest.raises(DamagedBlockError, match="invalid block header"):
         decode_block(struct.pack("<BBBI", 0, 1, 0, 2**32 - 1) + encode_block(array("d"))[7:])

@@ -34,7 +34,7 @@ def test_names_that_never_end_are_dropped_beyond_the_bound_and_that_is_told_once
         assert len(each.names) == (100 if beat == 0 else 1)
         assert array("d", each.values)[0] == 0.0
     (event,) = told
-    assert (event.kind, event.subject, event.body["dropped"]) == ("figures-dropped", "A", MANY + 1 - 100)
+    assert (event.kind, event.subject, event.body["dropped"]) == ("metrics-dropped", "A", MANY + 1 - 100)
     kept, events = bound.admit([said(["uptime"], agent="B")])
     assert (len(kept), events) == (1, [])
 

@@ -180,7 +180,7 @@ def test_fifty_flipped_bits_are_read_past_or_end_in_a_new_store(tmp_path: Path, 
                 StoreReader.schemas,
                 StoreReader.last_states,
                 StoreReader.events,
-                lambda each: each.after([], 1 << 30),
+                lambda each: each.records_after([], 1 << 30),
             ):
                 await keeper.read(look)
             await keeper.append([said(10**6)], [figures(10**6)])
@@ -248,7 +248,7 @@ def test_a_record_that_another_hub_damaged_does_not_cost_this_one_its_store(tmp_
             await other.append([said(1)])
             (batch,) = await other.records_after([], 1 << 30, 0.0)
             bad = msgspec.structs.replace(batch, rows=(b"\xc1" + batch.rows[0],))
-            with pytest.raises(ValueError, match="a record that it hands over cannot be read"):
+            with pytest.raises(ValueError, match="a record that it sent cannot be decoded"):
                 await keeper.store_batches([bad])
             assert await keeper.store_batches([batch]) == 1
             assert find_damaged_stores(path) == []

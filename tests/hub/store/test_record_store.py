@@ -218,10 +218,10 @@ def test_a_store_of_another_version_and_a_file_that_is_none_are_told(tmp_path: P
     with sqlite3.connect(path) as base:
         base.execute("UPDATE fact SET value = '99' WHERE name = 'version'")
     base.close()
-    with pytest.raises(StoreError, match="is of version 99, this argosy reads 2"):
+    with pytest.raises(StoreError, match="has version 99, this argosy reads version 2"):
         RecordStore(path, "mainpc")
     (tmp_path / "no.db").write_bytes(b"no data base at all" * 100)
-    with pytest.raises(StoreDamagedError, match="does not begin as a file of SQLite does"):
+    with pytest.raises(StoreDamagedError, match="does not start with the header of an SQLite file"):
         RecordStore(tmp_path / "no.db", "mainpc")
 
 
@@ -315,10 +315,10 @@ from argosy.hub.store.record_store import RecordStore
 store = RecordStore(Path(sys.argv[1]), "mainpc", float("inf"))
 for number in range(1, 10**6):
     values = array("d", [number, number]).tobytes()
-    said = HubEvent(number, "said", "A", {"number": number})
-    at = store.write([said], [MetricSample("A", ("x", "y"), number, values)])
-    print(store.origin.epoch, at.events, at.ticks, flush=True)
-    store.seal()
+    event = HubEvent(number, "said", "A", {"number": number})
+    at = store.append([event], [MetricSample("A", ("x", "y"), number, values)])
+    print(store.origin.epoch, at.last_event, at.last_row, flush=True)
+    store.compact()
 """
 
 

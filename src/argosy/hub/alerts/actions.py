@@ -1,7 +1,7 @@
-"""Acts: what is done to agents of this machine, for a person or for a recovery; each leaves a record.
+"""Actions on agents of this machine, for a user or a recovery; each is recorded.
 
-The supervisor does it, as for `argosy restart` and `argosy down --only`. What is about to be done is on the
-disk before it is, and how it went after; nothing here deletes anything.
+The supervisor carries them out, as for `argosy restart` and `argosy down --only`. An action is persisted
+before it starts, and its outcome afterwards; no action deletes data.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from argosy.fault import ArgosyError, Fault, RefusedError
 from argosy.hub.store.records import HubEvent
 from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 
-MAX_CONCURRENT: Final = 8  # each holds a thread while the supervisor is at it
+MAX_CONCURRENT: Final = 8  # each holds a thread until the supervisor replies
 
 
 class ActionExecutor:
-    """Carries out orders to agents through this machine's supervisor."""
+    """Carries out actions through this machine's supervisor."""
 
     def __init__(self, writer: StoreWriter, state_dir: StateDir) -> None:
         self._writer = writer
@@ -33,12 +33,12 @@ class ActionExecutor:
         self._running = 0
 
     async def restart(self, agents: Sequence[str], requested_by: str) -> dict[str, Any]:
-        """Restart agents, and return who is ready again and who is not.
+        """Restart agents, and return which are ready again and which are not.
 
-        Raises ArgosyError: it was refused; the record says so too.
+        Raises ArgosyError: the action was refused, which is recorded.
         """
         answer = await self._execute("restart", agents, requested_by, Restart(names=list(agents)))
-        assert isinstance(answer, Restarted), "a restart is answered by its outcome"
+        assert isinstance(answer, Restarted), "the reply to Restart is Restarted"
         return {
             "restarted": answer.restarted,
             "not_ready": answer.not_ready,
@@ -47,15 +47,15 @@ class ActionExecutor:
         }
 
     async def stop(self, agents: Sequence[str], requested_by: str) -> dict[str, Any]:
-        """Stop agents, and return which were stopped and which had to be killed; raises as `restart`."""
+        """Stop agents, and return which stopped and which had to be killed. Raises as `restart`."""
         answer = await self._execute("stop", agents, requested_by, Stop(names=list(agents)))
-        assert isinstance(answer, Stopped), "a stop is answered by its outcome"
+        assert isinstance(answer, Stopped), "the reply to Stop is Stopped"
         return {"stopped": answer.stopped, "killed": answer.killed, "seconds": round(answer.seconds, 3)}
 
     async def record(self, action: str, agents: Sequence[str], requested_by: str, **fields: Any) -> HubEvent:
-        """Leave a record of something that is done here, and return it.
+        """Persist an action about to be carried out, and return its event.
 
-        Raises FullError: the disk does not take it, so it is not to be done.
+        Raises StoreFullError: it cannot be persisted, so it must not be carried out.
         """
         event = _action_event(action, agents, requested_by, fields)
         await self._writer.append_or_raise([event])
@@ -64,18 +64,18 @@ class ActionExecutor:
     async def _record_outcome(
         self, action: str, agents: Sequence[str], requested_by: str, **fields: Any
     ) -> None:
-        with contextlib.suppress(StoreFullError):  # it is done, and who asked for it is to be answered
+        with contextlib.suppress(StoreFullError):  # the action is done and its result must be returned
             await self._writer.append_soon([_action_event(action, agents, requested_by, fields)])
 
     async def _execute(
         self, action: str, agents: Sequence[str], requested_by: str, request: ControlMessage
     ) -> ControlReply:
         if self._running >= MAX_CONCURRENT:
-            message = f"{self._running} actions are under way, which is as many as there may be"
-            raise RefusedError(Fault("hub", "too-many-actions", message, "wait until one is over"))
+            message = f"{self._running} actions are running, which is the limit"
+            raise RefusedError(Fault("hub", "too-many-actions", message, "wait until one ends"))
         self._running += 1
         try:
-            await self.record(action, agents, requested_by, outcome="begun")
+            await self.record(action, agents, requested_by, outcome="started")
             try:
                 answer = await asyncio.to_thread(self._send_to_supervisor, request)
             except ArgosyError as error:
@@ -99,5 +99,5 @@ class ActionExecutor:
 
 
 def _action_event(action: str, agents: Sequence[str], requested_by: str, fields: dict[str, Any]) -> HubEvent:
-    body = {"do": action, "agents": list(agents), "by": requested_by, **fields}
+    body = {"action": action, "agents": list(agents), "by": requested_by, **fields}
     return HubEvent(int(time.time() * 1000), "action", agents[0] if len(agents) == 1 else "", body)

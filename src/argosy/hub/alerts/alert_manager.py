@@ -1,4 +1,4 @@
-"""The watch: what comes in of this machine is judged twice a second, and alerts are kept and delivered."""
+"""The alert manager: evaluates alerts twice a second, persists them, delivers them and starts recoveries."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from argosy.hub.replication.replicator import PeerHubStatus
 
 EVALUATE_EVERY_S: Final = 0.5
-STARTUP_GRACE_S: Final = 5.0  # without a supervisor's word nothing is judged for so long
-_MAX_REPLAYED_ACTIONS: Final = 5000  # that are looked at again when a hub begins
-_MAX_REPLAYED_STATES: Final = 50  # of each agent, likewise
+STARTUP_GRACE_S: Final = 5.0  # how long evaluation waits for a first supervisor status
+_MAX_REPLAYED_ACTIONS: Final = 5000  # read at the start of the hub
+_MAX_REPLAYED_STATES: Final = 50  # read at the start, for each agent
 
 
 class AlertManager:
-    """One machine's alerts, where they go, and what is done about them.
+    """One machine's alerts, their receivers and their recoveries.
 
-    sights: of the other machines, as they are now. past: the engine's diary so far.
+    peer_statuses: of the other machines' hubs, updated in place. event_log: the engine's events so far.
     """
 
     def __init__(
@@ -54,13 +54,13 @@ class AlertManager:
         self._machine = machine
         self._peer_statuses = peer_statuses
         self._started_s = time.time()
-        self._clock_offset_s = self._started_s - time.monotonic()  # one that nobody can set back
+        self._clock_offset_s = self._started_s - time.monotonic()  # epoch offset of the monotonic clock
         self.evaluator = AlertEvaluator()
         self._pending = PendingAlerts(writer)
         self._pending.on_persisted = self._wake_deliveries
         self.recovery_executor = RecoveryExecutor(writer, action_executor, self.evaluator, self.now_s)
         self.deliveries: list[AlertDelivery] = []
-        self.active_alerts: dict[str, dict[str, Any]] = {}  # alerts that are raised, by key
+        self.active_alerts: dict[str, dict[str, Any]] = {}  # by key
         self.tasks = BackgroundTasks()
         self._delivery_tasks: list[asyncio.Task[None]] = []
         self._has_status = self._is_running = False
@@ -72,7 +72,7 @@ class AlertManager:
         self.configure(fleet)
 
     def configure(self, fleet: Fleet) -> None:
-        """Go by this fleet from now on."""
+        """Apply the alert settings of a fleet file."""
         alerts = fleet.hub.alerts
         self._agents = tuple(fleet.agents)
         self._reports_slow_starts = alerts.slow_start
@@ -93,9 +93,9 @@ class AlertManager:
 
     def _start_deliveries(self) -> None:
         for task in self._delivery_tasks:
-            task.cancel()  # what was on its way is sent again, with the same key
+            task.cancel()  # an interrupted delivery is repeated with the same key
         self._delivery_tasks = [
-            self.tasks.start(f"the delivery to {each.name}", each.run) for each in self.deliveries
+            self.tasks.start(f"delivery to {each.name}", each.run) for each in self.deliveries
         ]
 
     def _wake_deliveries(self) -> None:
@@ -103,17 +103,17 @@ class AlertManager:
             delivery.wake()
 
     def now_s(self) -> float:
-        """Return epoch seconds by a clock that goes on evenly."""
+        """Return epoch seconds by a monotonic clock."""
         return self._clock_offset_s + time.monotonic()
 
-    # -- what it is told ----------------------------------------------------------------------
+    # -- input --------------------------------------------------------------------------------
 
     def mark_status_received(self) -> None:
-        """Begin to judge: a supervisor has said how things are."""
+        """Start evaluation: a supervisor has reported its status."""
         self._has_status = True
 
     def update(self, events: Iterable[HubEvent], samples: Iterable[MetricSample]) -> None:
-        """Take what this machine has to say."""
+        """Update from new events and samples of this machine."""
         for event in events:
             self._update_from_event(event)
         for each in samples:
@@ -130,11 +130,11 @@ class AlertManager:
             self.evaluator.start_latency.on_event(
                 event.kind, event.subject, str(event.body.get("state", "")), at_s
             )
-        if event.time_ms / 1000 >= self._started_s:  # the windows of the past are closed
+        if event.time_ms / 1000 >= self._started_s:  # engine operations of the past are over
             self._update_engine_silences(event, at_s)
 
     def _update_engine_silences(self, event: HubEvent, at_s: float) -> None:
-        """Open and close the windows of what the engine does for an order."""
+        """Open and close the silences of engine operations."""
         text = str(event.body.get("text", ""))
         if event.kind == "apply":
             self.evaluator.open_silence("apply", None, at_s + MAX_ENGINE_WINDOW_S)
@@ -148,23 +148,23 @@ class AlertManager:
             self.evaluator.silences.close_engine()
 
     def on_action(self, machine: str, event: HubEvent) -> None:
-        """Take an action that a machine's hub has kept: what is to be quiet is so on every hub."""
-        if word := silence_record(event, "" if machine == self._machine else machine):
-            self.apply_silence(word)
+        """Apply an action of any machine's hub: a silence holds on every hub."""
+        if record := silence_record(event, "" if machine == self._machine else machine):
+            self.apply_silence(record)
 
     def apply_silence(self, record: SilenceRecord) -> bool:
-        """Take a person's word on what is to be quiet; return whether it was."""
+        """Open or end a user's silence; return whether it was open before."""
         self._update_clock_skews()
-        if not record.clock_machine:  # from now on by a clock that goes on evenly
+        if not record.clock_machine:  # convert to the monotonic clock
             ahead_s = time.time() - self.now_s()
             until_s = None if record.until_s is None else record.until_s - ahead_s
-            record = msgspec.structs.replace(record, said_s=record.created_s - ahead_s, until_s=until_s)
+            record = msgspec.structs.replace(record, created_s=record.created_s - ahead_s, until_s=until_s)
         return self.evaluator.apply_silence(record)
 
     def _update_clock_skews(self) -> None:
         ahead_s = time.time() - self.now_s()
         self.evaluator.silences.clock_skews = {
-            sight.machine: sight.skew_s + ahead_s for sight in self._peer_statuses
+            each.machine: each.skew_s + ahead_s for each in self._peer_statuses
         }
 
     def _time_of(self, event: HubEvent) -> float:
@@ -173,10 +173,10 @@ class AlertManager:
             return self._clock_offset_s + mono_s
         return event.time_ms / 1000
 
-    # -- what it does -------------------------------------------------------------------------
+    # -- evaluation ---------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Judge and deliver until cancelled."""
+        """Evaluate and deliver until cancelled."""
         self._is_running = True
         self._start_deliveries()
         try:
@@ -190,10 +190,10 @@ class AlertManager:
             self.recovery_executor.cancel()
 
     async def restore(self) -> None:
-        """Go on where an earlier life of this hub was: what was told is not told again. To be called before
-        anything new is heard.
-        """
+        """Restore the state of an earlier hub process, so that no alert is raised twice.
 
+        Call before the first `update`.
+        """
         now_ms = int(time.time() * 1000)
         week_ms = int(MAX_USER_WINDOW_S * 1000)
 
@@ -218,7 +218,7 @@ class AlertManager:
             key = str(event.body["key"])
             if event.body["kind"] == "raised":
                 self.active_alerts[key] = {
-                    name: event.body[name] for name in event.body if name not in ("id", "had")
+                    name: event.body[name] for name in event.body if name not in ("id", "delivered_to")
                 }
             else:
                 self.active_alerts.pop(key, None)
@@ -226,8 +226,9 @@ class AlertManager:
             self.evaluator.restore(key, body["since_s"], body.get("dependents", ()))
 
     def _agent_events(self, reader: StoreReader) -> list[HubEvent]:
-        """Return this machine's last states of each agent, and all recoveries that count for a budget, oldest
-        first; whatever else has been told since, as log lines are by the thousand, pushes none of them out.
+        """Return this machine's last states of each agent and the recoveries within a budget, oldest first.
+
+        They are read by kind, so that thousands of log lines do not crowd them out.
         """
         since_ms = int((time.time() - self.recovery_executor.budget_window_s()) * 1000)
         found = reader.events_of_kinds(("recovery",), since_ms, 1 << 62)
@@ -264,14 +265,14 @@ class AlertManager:
         failure = self._writer.failure
         if not failure:
             return ""
-        advice = "make room on" if "full" in failure or is_full(self._writer.directory) else "see to"
+        advice = "free space on" if "full" in failure or is_full(self._writer.directory) else "check"
         return (
-            f"the store of {self._machine or 'this machine'} takes nothing: {failure}; {advice} the disk of "
-            f"{self._writer.directory} (what happens until then is told, and kept once there is room)"
+            f"the store of {self._machine or 'this machine'} cannot be written: {failure}; {advice} the disk "
+            f"of {self._writer.directory} (until then alerts are delivered, and records wait in memory)"
         )
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Return the alerts that are open, each with who hangs on it now, and who needs it and runs on."""
+        """Return the active alerts, each with its dependents now (`needed_by`: those still healthy)."""
         return [self._current_alert(key, body) for key, body in self.active_alerts.items()]
 
     def _current_alert(self, key: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -285,7 +286,7 @@ class AlertManager:
 
 
 def needs_of_specs(specs: Mapping[str, AgentSpec]) -> dict[str, list[str]]:
-    """Return whom each agent needs."""
+    """Return the needs of each agent."""
     return {name: [need.agent for need in spec.needs] for name, spec in specs.items()}
 
 
@@ -306,7 +307,7 @@ def _thresholds(alerts: Alerts) -> list[AlertThreshold]:
 def _receivers(alerts: Alerts, working_dir: str) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     if alerts.webhook:
-        found.append(("the webhook", webhook_sender(alerts.webhook)))
+        found.append(("webhook", webhook_sender(alerts.webhook)))
     if alerts.command:
-        found.append(("the command", command_sender(alerts.command, working_dir)))
+        found.append(("command", command_sender(alerts.command, working_dir)))
     return found

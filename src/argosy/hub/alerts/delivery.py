@@ -1,9 +1,9 @@
-"""Delivery: each alert goes to a webhook or a program, in order, until it has been taken.
+"""Delivers each alert to a webhook or a command, in order, and retries until it is accepted.
 
-Alerts are records like others, so what waits for a receiver that is down is on the disk. How far each
-receiver has taken them is kept too; a hub that is killed between a delivery and that note delivers once more,
-with the same `Idempotency-Key`. What the disk does not take goes from memory (`unkept.py`), after all that it
-has.
+Alerts are stored records, so those waiting for an unavailable receiver are on the disk, and so is the
+position of each receiver. A hub killed between a delivery and the update of that position delivers once more,
+with the same `Idempotency-Key`. Alerts that cannot be persisted are delivered from memory
+(`pending_alerts.py`), after all that are on the disk.
 """
 
 from __future__ import annotations
@@ -31,13 +31,12 @@ _MAX_BACKOFF_S: Final = 60.0
 
 _log = logging.getLogger("argosy.hub")
 
-SendAlert = Callable[
-    [bytes, str], object
-]  # the alert as JSON, and its key; raises OSError where it was not taken
+# Sends an alert as JSON with its idempotency key; raises OSError if it is not accepted.
+SendAlert = Callable[[bytes, str], object]
 
 
 def webhook_sender(url: str) -> SendAlert:
-    """Return what posts an alert to a URL; any answer below 300 takes it."""
+    """Return a sender that posts to a URL; a status below 300 means accepted."""
 
     def send(body: bytes, key: str) -> None:
         headers = {"content-type": "application/json", "idempotency-key": key}
@@ -45,16 +44,16 @@ def webhook_sender(url: str) -> SendAlert:
             request = urllib.request.Request(url, body, headers, method="POST")
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
                 pass
-        except (http.client.HTTPException, ValueError) as error:  # no HTTP that answers, or no URL
+        except (http.client.HTTPException, ValueError) as error:  # not an HTTP server, or an invalid URL
             raise OSError(f"{type(error).__name__}: {error}") from error
 
     return send
 
 
 def command_sender(command: Sequence[str], working_dir: str) -> SendAlert:
-    """Return what hands an alert to a program on its standard input; exit code 0 takes it.
+    """Return a sender that runs a command with the alert on stdin; exit code 0 means accepted.
 
-    folder: where it runs. The key is in its environment, as `ARGOSY_ALERT_KEY`.
+    The idempotency key is in the environment variable `ARGOSY_ALERT_KEY`.
     """
 
     def send(body: bytes, key: str) -> None:
@@ -75,8 +74,9 @@ def command_sender(command: Sequence[str], working_dir: str) -> SendAlert:
 
 
 class AlertDelivery:
-    """Delivers one machine's alerts to one receiver. unkept: those that are not on the disk yet; name: of the
-    receiver; more: what each alert says besides.
+    """Delivers one machine's alerts to one receiver.
+
+    pending: the alerts not persisted yet. name: of the receiver. extra_fields: added to each alert.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class AlertDelivery:
         extra_fields: dict[str, Any] | None = None,
     ) -> None:
         self.failure = ""
-        self._persisted_waiting = 0  # of what is on the disk
+        self._persisted_waiting = 0  # persisted alerts not delivered yet
         self._writer = writer
         self._pending = pending
         self._machine = machine
@@ -100,15 +100,15 @@ class AlertDelivery:
 
     @property
     def waiting_count(self) -> int:
-        """How many alerts the receiver has not taken yet."""
+        """The number of alerts not delivered yet."""
         return self._persisted_waiting + self._pending.pending_count(self.name)
 
     def wake(self) -> None:
-        """Look for alerts that are new."""
+        """Check for new alerts."""
         self._wake_event.set()
 
     def wake_if_overdue(self) -> None:
-        """Wake it where something has waited for the disk for too long."""
+        """Check for alerts if one has been pending for too long."""
         if self._pending.overdue(self.name):
             self._wake_event.set()
 
@@ -130,9 +130,9 @@ class AlertDelivery:
             await self._wake_event.wait()
 
     async def _deliver_waiting(self) -> AsyncIterator[None]:
-        """Deliver what there is, and yield after each alert. Raises OSError: it was not taken."""
+        """Deliver the waiting alerts and yield after each. Raises OSError: one was not accepted."""
         persisted_count = self._pending.persisted_count
-        stored_events = await self._writer.read(lambda reading: reading.alerts(self._machine))
+        stored_events = await self._writer.read(lambda reader: reader.alerts(self._machine))
         waiting = [
             each
             for each in stored_events
@@ -150,19 +150,19 @@ class AlertDelivery:
             yield
         for event in self._pending.overdue(self.name):
             if self._pending.persisted_count != persisted_count:
-                self._wake_event.set()  # what is on the disk by now comes first
+                self._wake_event.set()  # the alerts persisted meanwhile come first
                 return
             await self._deliver(event, event.body["id"])
             yield
 
     async def _deliver(self, event: HubEvent, key: str) -> None:
-        fields = {name: value for name, value in event.body.items() if name != "had"}
+        fields = {name: value for name, value in event.body.items() if name != "delivered_to"}
         body = msgspec.json.encode({**self._extra_fields, "machine": self._machine, **fields})
         await asyncio.to_thread(self._send, body, key)
         if "id" in event.body:
             self._pending.mark_delivered(self.name, event)
         if self.failure:
-            _log.warning("%s takes alerts again", self.name)
+            _log.warning("%s accepts alerts again", self.name)
             self.failure = ""
 
     def _source_name(self, stored_event: StoredEvent) -> str:

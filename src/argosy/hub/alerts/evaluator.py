@@ -1,13 +1,13 @@
-"""When to raise an alert: one for each cause, with what hangs on it, along the graph that starts the fleet.
+"""Decides when to raise an alert: one for each root cause, with its dependents in the dependency graph.
 
-Pure: it is told states, figures and the time, and answers with notices. Only causes (`causes.py`) raise
-alerts, and their dependents are listed under them.
+Pure: takes states, metrics and the time, and returns transitions. Only root causes (`root_causes.py`) raise
+alerts; their dependents are listed under them.
 
-An alert is raised when its trouble has lasted, and cleared when it has been over for a while. The third raise
-within ten minutes says that it flaps, and nothing more is said of it until it has been calm for five. In a
-quiet window (`quiet.py`) nothing is raised, and its time does not count. A machine that cannot be seen has
-been waited for already, and is told at once; one that was never seen yet gets the time to start. The store
-of this machine's hub is an alert of its own while it takes nothing.
+An alert is raised when its condition has lasted for a while, and cleared when it has been over for a while.
+The third raise within ten minutes marks the alert as flapping, and nothing more is reported until it has been
+stable for five. During a silence (`silences.py`) nothing is raised, and its time does not count. An
+unreachable machine raises at once, because its time-out has passed already; one never reached yet gets time
+to start. A store that cannot be written raises an alert of its own.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from argosy.hub.alerts.start_latency import StartLatencyTracker
 FLAP_COUNT: Final = 3
 FLAP_WINDOW_S: Final = 600.0
 FLAP_RECOVERY_S: Final = 300.0
-FIRST_CONTACT_S: Final = 15.0  # that another machine may take to be seen for the first time
-AlertCategory = Literal["trouble", "threshold", "machine", "slow-start", "store"]
-_CATEGORY_OF_KEY: Final[dict[str, AlertCategory]] = {  # by how a key begins
-    "agent": "trouble",
+FIRST_CONTACT_S: Final = 15.0  # time that another machine has to become reachable for the first time
+AlertCategory = Literal["unhealthy", "threshold", "machine", "slow-start", "store"]
+_CATEGORY_OF_KEY: Final[dict[str, AlertCategory]] = {  # by the prefix of the key
+    "agent": "unhealthy",
     "threshold": "threshold",
     "machine": "machine",
     "slow-start": "slow-start",
@@ -38,9 +38,10 @@ _STOPPED_STATES: Final = frozenset(("stopping", "exited"))
 
 
 class AlertTransition(msgspec.Struct, frozen=True):
-    """What is told. key: of the alert, the same when it is cleared; subject: the agent, or the machine.
+    """An alert that was raised or cleared.
 
-    about: what kind of alert it is; figure: of a threshold.
+    key: identifies the alert, the same when it is raised and cleared. subject: the agent or machine. metric:
+    of a threshold, else empty.
     """
 
     kind: Literal["raised", "cleared"]
@@ -51,17 +52,21 @@ class AlertTransition(msgspec.Struct, frozen=True):
     text: str
     dependents: tuple[str, ...] = ()
     is_flapping: bool = False
-    category: AlertCategory = "trouble"
+    category: AlertCategory = "unhealthy"
     metric: str = ""
 
     def event_body(self) -> dict[str, Any]:
-        """Return it as the body of an event."""
+        """Return the body of an `alert` event."""
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
 
 
 class AlertThreshold(msgspec.Struct, frozen=True):
-    """A bound of a figure. for_s, clear_s: how long it has to be passed, and kept again (None: as all)."""
+    """A bound of a metric.
+
+    for_s: how long the bound has to be breached before an alert. clear_s: how long it has to hold again;
+    None: the fleet's default.
+    """
 
     metric: str
     above: float | None = None
@@ -71,14 +76,14 @@ class AlertThreshold(msgspec.Struct, frozen=True):
     agents: frozenset[str] | None = None
 
     def is_breached(self, value: float) -> bool:
-        """Return whether a value is beyond the bound."""
+        """Return whether a value breaches the bound."""
         return (self.above is not None and value > self.above) or (
             self.below is not None and value < self.below
         )
 
     @property
     def description(self) -> str:
-        """The bound, for people."""
+        """The bound as text."""
         return (
             f"{self.metric} above {self.above:g}"
             if self.above is not None
@@ -87,9 +92,10 @@ class AlertThreshold(msgspec.Struct, frozen=True):
 
 
 class _ActiveCondition(msgspec.Struct, frozen=True):
-    """A condition that holds now. after_s, clear_s: how long it, and its end, have to last.
+    """A condition that holds now.
 
-    since_s: when it began, where that is known better than by looking.
+    raise_after_s, clear_after_s: how long it, and its end, have to last. active_since_s: when it began, if
+    that is known from a record.
     """
 
     subject: str
@@ -103,11 +109,11 @@ class _ActiveCondition(msgspec.Struct, frozen=True):
 
 
 class _AlertState:
-    """One condition: how long it has held or has been over, and what was said of it."""
+    """One condition: how long it has held or been over, and whether it is raised."""
 
     def __init__(self) -> None:
-        self.active_since_s: float | None = None  # since when it holds
-        self.resolved_since_s: float | None = None  # since when it is over, while it is raised
+        self.active_since_s: float | None = None  # when the condition began
+        self.resolved_since_s: float | None = None  # when the condition ended, while raised
         self.clear_after_s = 0.0
         self.is_raised = False
         self.is_muted = False
@@ -131,15 +137,11 @@ class AlertEvaluator:
         self._alerts: dict[str, _AlertState] = {}
         self._unreachable: dict[str, str] = {}
         self._seen_machines: set[str] = set()
-        self._failing_stores: dict[
-            str, str
-        ] = {}  # machines whose store takes nothing, and what is told of it
-        self._slow_start_groups: dict[
-            str, tuple[str, ...]
-        ] = {}  # alerts of slow starts, with the agents of each
-        self._silenced_until: dict[str, float] = {}  # until when a quiet window covered what holds
+        self._failing_stores: dict[str, str] = {}  # text by machine
+        self._slow_start_groups: dict[str, tuple[str, ...]] = {}  # agents by alert key
+        self._silenced_until: dict[str, float] = {}  # last time a silence covered an active condition, by key
 
-    # -- what it is told ----------------------------------------------------------------------
+    # -- input --------------------------------------------------------------------------------
 
     def configure(
         self,
@@ -148,27 +150,30 @@ class AlertEvaluator:
         clear_after_s: float,
         thresholds: Sequence[AlertThreshold] = (),
     ) -> None:
-        """Go by this graph and these bounds. after_s, clear_s: how long trouble and its end have to last."""
+        """Use this dependency graph and these bounds.
+
+        raise_after_s, clear_after_s: how long a condition and its end have to last.
+        """
         self.causes.needs = needs
         self._raise_after_s, self._clear_after_s = raise_after_s, clear_after_s
         self._thresholds = thresholds
-        self._breaches: dict[tuple[str, int], bool] = {}  # whether a figure is beyond its bound
+        self._breaches: dict[tuple[str, int], bool] = {}  # by agent and threshold index
 
     def update_state(self, agent: str, state: str, reason: str, since_s: float | None = None) -> None:
-        """Take an agent's state. since_s: epoch seconds, where that is known."""
+        """Update an agent's state. since_s: epoch seconds, None if unknown."""
         self.causes.update(agent, state, reason, since_s)
         if state in _STOPPED_STATES:
             for key in [key for key in self._breaches if key[0] == agent]:
-                del self._breaches[key]  # it has no figures any more
+                del self._breaches[key]  # a stopped agent has no metrics
 
     def update_metrics(self, agent: str, metrics: Mapping[str, float]) -> None:
-        """Take an agent's figures."""
+        """Update an agent's metrics."""
         for number, threshold in enumerate(self._thresholds):
             if threshold.metric in metrics and (threshold.agents is None or agent in threshold.agents):
                 self._breaches[agent, number] = threshold.is_breached(metrics[threshold.metric])
 
     def update_reachability(self, machine: str, *, is_unreachable: bool, reason: str) -> None:
-        """Take whether another machine can be seen."""
+        """Update whether another machine can be reached."""
         if is_unreachable:
             self._unreachable[machine] = reason
         else:
@@ -176,20 +181,18 @@ class AlertEvaluator:
             self._seen_machines.add(machine)
 
     def update_store(self, machine: str, text: str) -> None:
-        """Take what is to be told of a machine's store that takes nothing; empty: it takes what comes."""
+        """Update why a machine's store cannot be written; empty: it can."""
         if text:
             self._failing_stores[machine] = text
         else:
             self._failing_stores.pop(machine, None)
 
     def open_silence(self, key: str, agents: Iterable[str] | None, until_s: float) -> None:
-        """Begin the quiet window of an order: of some agents and all that need them; None for everything."""
+        """Open the silence of an engine operation, for agents and their dependents; None for everything."""
         self.silences.open(SilenceWindow(key, self._with_dependents(agents), until_s))
 
     def apply_silence(self, record: SilenceRecord) -> bool:
-        """Take a person's word on what is to be quiet, with all that needs it, or is not any more; return
-        whether it was.
-        """
+        """Open or end a user's silence, dependents included; return whether it was open before."""
         window = None
         if record.until_s is not None:
             silenced = self._with_dependents(record.agents)
@@ -208,17 +211,17 @@ class AlertEvaluator:
         return None if agents is None else frozenset(self.causes.with_dependents(agents))
 
     def restore(self, key: str, since_s: float, dependents: Iterable[str]) -> None:
-        """Take an alert that was raised before this process began; it is not raised once more."""
+        """Restore an alert raised before this process started; it is not raised again."""
         alert = self._alerts.setdefault(key, _AlertState())
         alert.active_since_s, alert.is_raised, alert.clear_after_s = since_s, True, self._clear_after_s
         category, _, subject = key.partition(":")
         if category == "agent":
             self.causes.mark_ready((subject, *dependents))
 
-    # -- what it answers ----------------------------------------------------------------------
+    # -- evaluation ---------------------------------------------------------------------------
 
     def evaluate(self, now_s: float) -> list[AlertTransition]:
-        """Return what is to be told now; to be called about once a second."""
+        """Return the alerts to raise and clear now. Call about once a second."""
         active = {
             **self._unhealthy_agents(now_s),
             **self._breached_thresholds(),
@@ -239,12 +242,12 @@ class AlertEvaluator:
         for key, subject in subjects.items():
             if subject in (silenced_machines if key in machines else silenced_agents):
                 self._hold_back(key, now_s)
-            elif notice := self._transition(key, active.get(key), now_s):
-                transitions.append(notice)
+            elif transition := self._transition(key, active.get(key), now_s):
+                transitions.append(transition)
         return transitions
 
     def is_active(self, key: str) -> bool:
-        """Return whether what an alert is about holds still: its subject itself is not well."""
+        """Return whether an alert's condition still holds; of an agent, whether it is itself unhealthy."""
         alert = self._alerts.get(key)
         if alert is None or alert.active_since_s is None or alert.resolved_since_s is not None:
             return False
@@ -252,11 +255,11 @@ class AlertEvaluator:
         return category != "agent" or self.causes.is_unhealthy(subject)
 
     def dependents_of(self, key: str) -> tuple[str, ...]:
-        """Return who hangs on the cause of an alert now."""
+        """Return the agents that an alert's cause makes unhealthy now."""
         category, _, subject = key.partition(":")
         return self.causes.dependents_by_cause().get(subject, ()) if category == "agent" else ()
 
-    # -- what holds ---------------------------------------------------------------------------
+    # -- conditions ---------------------------------------------------------------------------
 
     def _unhealthy_agents(self, now_s: float) -> dict[str, _ActiveCondition]:
         active = {}
@@ -264,10 +267,10 @@ class AlertEvaluator:
             state, reason, since_s = self.causes.state_of(cause)
             text = f"{cause} is {state}" + (f": {reason}" if reason else "")
             if not self.causes.is_unhealthy(cause):
-                text = f"{cause} is {state} again, and {len(dependents)} that need it are not yet"
+                text = f"{cause} is {state} again; {len(dependents)} that need it are not yet"
             active_since_s = None if since_s is None else min(since_s, now_s)
             active[f"agent:{cause}"] = _ActiveCondition(
-                cause, text, "trouble", self._raise_after_s, self._clear_after_s, dependents, active_since_s
+                cause, text, "unhealthy", self._raise_after_s, self._clear_after_s, dependents, active_since_s
             )
         return active
 
@@ -291,7 +294,7 @@ class AlertEvaluator:
         return {
             f"machine:{machine}": _ActiveCondition(
                 machine,
-                f"{machine} cannot be seen: {reason}",
+                f"{machine} cannot be reached: {reason}",
                 "machine",
                 0.0 if machine in self._seen_machines else FIRST_CONTACT_S,
                 self._clear_after_s,
@@ -308,7 +311,7 @@ class AlertEvaluator:
         }
 
     def _find_slow_starts(self, now_s: float) -> dict[str, _ActiveCondition]:
-        """Return slow starts, those that are found together as one; after planned work, not in it."""
+        """Return slow starts, those detected together as one condition; silenced agents are deferred."""
         slow = self.start_latency.slow_starts(now_s)
         grouped = {agent for agents in self._slow_start_groups.values() for agent in agents}
         new = sorted(
@@ -323,11 +326,11 @@ class AlertEvaluator:
             if not listed:
                 del self._slow_start_groups[key]
                 continue
-            description = "; ".join(each.description for each in listed[:3])
+            descriptions = "; ".join(each.description for each in listed[:3])
             more = f"; and {len(listed) - 3} more" if len(listed) > 3 else ""
             active[key] = _ActiveCondition(
                 agents[0],
-                f"slower to start than before: {description}{more}",
+                f"slower to start than before: {descriptions}{more}",
                 "slow-start",
                 0.0,
                 self._clear_after_s,
@@ -377,7 +380,7 @@ class AlertEvaluator:
         )
 
     def _resolve(self, key: str, alert: _AlertState, now_s: float) -> AlertTransition | None:
-        """Clear what has been over for long enough; what flapped, once it has been calm."""
+        """Clear an alert whose condition has been over for long enough; a flapping one when it is stable."""
         if not alert.is_raised and not alert.is_muted:
             alert.active_since_s = None
             if not alert.raised_at or now_s - alert.raised_at[-1] > FLAP_WINDOW_S:
@@ -400,11 +403,11 @@ class AlertEvaluator:
         alert.active_since_s = alert.resolved_since_s = None
         kind, subject = key.split(":")[:2]
         text = {
-            "machine": f"{subject} can be seen again",
-            "store": f"the store of {subject or 'this machine'} takes what comes again",
+            "machine": f"{subject} can be reached again",
+            "store": f"the store of {subject or 'this machine'} can be written again",
             "slow-start": f"the slow start of {subject} is over",
             "threshold": f"{key.split(':', 2)[-1]} of {subject} is over",
-        }.get(kind, f"{subject} is well again")
+        }.get(kind, f"{subject} is healthy again")
         if kind == "agent" and self.causes.is_unhealthy(subject):
-            text = f"{subject} is counted under {self.causes.cause_of(subject)} now"
+            text = f"{subject} is now listed under {self.causes.cause_of(subject)}"
         return AlertTransition("cleared", key, subject, now_s, since_s, text, category=_CATEGORY_OF_KEY[kind])

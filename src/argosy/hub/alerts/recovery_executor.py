@@ -1,4 +1,4 @@
-"""Carries out recoveries: each attempt is on the disk before it is made, and its outcome after."""
+"""Carries out recoveries: each attempt is persisted before it starts, and its outcome afterwards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _log = logging.getLogger("argosy.hub")
 
 
 class RecoveryExecutor:
-    """One machine's recoveries. now_s: returns epoch seconds by a clock that goes on evenly."""
+    """One machine's recoveries. now_s: returns epoch seconds by a monotonic clock."""
 
     def __init__(
         self,
@@ -48,26 +48,28 @@ class RecoveryExecutor:
         self._policy = RecoveryPolicy()
         self._working_dir = ""
         self._tasks: dict[str, asyncio.Task[None]] = {}  # by alert
-        self._paused_until_s: dict[str, float] = {}  # by alert, after what was tried
+        self._paused_until_s: dict[str, float] = {}  # by alert, after an attempt
 
     def configure(self, specs: Sequence[fleet_spec.RecoverySpec], working_dir: str) -> None:
-        """Go by these rules from now on. folder: where commands run."""
+        """Use these rules. working_dir: where commands run."""
         self._policy.rules = [_make_rule(number, each) for number, each in enumerate(specs)]
         self._working_dir = working_dir
 
     def restore_attempt(self, event: HubEvent) -> None:
-        """Count an attempt of an earlier life of this hub."""
-        if event.body.get("outcome") == "begun":
-            at_s = min(event.time_ms / 1000, self._now_s())  # ahead: its clock was set back
+        """Count an attempt of an earlier hub process."""
+        if event.body.get("outcome") == "started":
+            at_s = min(event.time_ms / 1000, self._now_s())  # it may be ahead if the clock was set back
             self._policy.count_attempt(event.body["rule"], event.subject, at_s)
 
     def budget_window_s(self) -> float:
-        """Return how far back attempts count."""
+        """Return the longest budget window of the rules, in seconds."""
         return max((rule.within_s for rule in self._policy.rules), default=0.0)
 
     def start_due(self, active_alerts: Iterable[Mapping[str, Any]], now_s: float) -> None:
-        """Begin what is due; nothing about agents that somebody works on, nor while something is at it, nor
-        while nothing can be recorded.
+        """Start the attempts that are due.
+
+        None starts for a silenced agent, while another attempt runs for the alert, or while the store cannot
+        be written.
         """
         if self._writer.failure:
             return
@@ -89,32 +91,32 @@ class RecoveryExecutor:
             task.add_done_callback(functools.partial(self._on_attempt_done, attempt))
 
     def _on_attempt_done(self, attempt: RecoveryAttempt, _: asyncio.Task[None]) -> None:
-        """Give it the time to show, also where it took long."""
+        """Start the pause after an attempt when it ends."""
         del self._tasks[attempt.key]
         self._paused_until_s[attempt.key] = self._now_s() + attempt.rule.pause_s
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is under way."""
+        """Whether no attempt is running."""
         return not self._tasks
 
     def cancel(self) -> None:
-        """Leave what is under way."""
+        """Cancel the running attempts."""
         for task in self._tasks.values():
             task.cancel()
 
     async def _attempt(self, attempt: RecoveryAttempt, alert: Mapping[str, Any]) -> None:
         if attempt.is_exhausted:
             text = f"{attempt.number} attempts in {attempt.rule.within_s:.0f} s are used up"
-            _log.warning("nothing more is tried for `%s`: %s", attempt.agent, text)
-            await self._record(attempt, "budget spent", text)
+            _log.warning("no more recovery of `%s`: %s", attempt.agent, text)
+            await self._record(attempt, "exhausted", text)
             return
         try:
             await self._writer.append_or_raise(
-                [_recovery_event(attempt, "begun", str(alert.get("text", "")))]
+                [_recovery_event(attempt, "started", str(alert.get("text", "")))]
             )
         except StoreFullError:
-            return  # what cannot be counted is not done
+            return  # an attempt that cannot be counted is not made
         try:
             outcome, text = await self._execute(attempt, alert)
         except (ArgosyError, OSError) as error:
@@ -123,7 +125,7 @@ class RecoveryExecutor:
         await self._record(attempt, outcome, text)
 
     async def _execute(self, attempt: RecoveryAttempt, alert: Mapping[str, Any]) -> tuple[str, str]:
-        """Return how it went, and what there is to say."""
+        """Return the outcome and a text."""
         if attempt.rule.action == "run":
             return await _run_command(attempt.rule.run, self._working_dir, attempt.agent, alert)
         agents = [attempt.agent]
@@ -135,7 +137,7 @@ class RecoveryExecutor:
         return "done", f"{', '.join(result['restarted'])} ready again after {result['seconds']:.2f} s"
 
     async def _record(self, attempt: RecoveryAttempt, outcome: str, text: str) -> None:
-        with contextlib.suppress(StoreFullError):  # it is done all the same
+        with contextlib.suppress(StoreFullError):  # the attempt was made anyway
             await self._writer.append_soon([_recovery_event(attempt, outcome, text)])
 
 
@@ -147,7 +149,7 @@ def _recovery_event(attempt: RecoveryAttempt, outcome: str, text: str) -> HubEve
 async def _run_command(
     command: Sequence[str], working_dir: str, agent: str, alert: Mapping[str, Any]
 ) -> tuple[str, str]:
-    """Run a command in a group of its own, which is ended with it when its time is over."""
+    """Run a command in its own process group, which is killed at the time-out."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
@@ -166,7 +168,7 @@ async def _run_command(
         await process.wait()
         if isinstance(error, asyncio.CancelledError):
             raise
-        return "failed", f"ended after {COMMAND_TIMEOUT_S:.0f} s"
+        return "failed", f"killed after {COMMAND_TIMEOUT_S:.0f} s"
     text = output[-_MAX_OUTPUT_BYTES:].decode("utf-8", "replace").strip()
     return ("done" if process.returncode == 0 else "failed"), text or f"exit code {process.returncode}"
 

@@ -1,8 +1,8 @@
-"""Recovery: what the fleet file asks the hub to do about an alert, how often, and when it is enough.
+"""Recovery rules of the fleet file: which attempts to make for the active alerts, within a budget.
 
-Pure: it is told what is open and what has been tried, and answers with the next attempts. Each agent has a
-budget for each rule; an attempt is counted when it is begun, whatever comes of it, also one of an earlier
-life of the hub, so that nothing can go round for ever.
+Pure: takes the active alerts and earlier attempts, and returns the next attempts. Each agent has a budget for
+each rule. An attempt counts when it starts, whatever its outcome, also one of an earlier hub process, so that
+no recovery repeats without bound.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 
 class RecoveryRule(msgspec.Struct, frozen=True):
-    """One entry of `hub: {recovery: …}`, with times in seconds. number: its place there."""
+    """One entry of `hub: {recovery: …}`, with times in seconds. index: its position there."""
 
     index: int
     action: Literal["restart", "restart-dependents", "run"]
@@ -26,18 +26,18 @@ class RecoveryRule(msgspec.Struct, frozen=True):
     pause_s: float = 30.0
 
     def matches(self, alert: Mapping[str, Any]) -> bool:
-        """Return whether an alert is one of those that it is about."""
-        category = "trouble" if self.metric is None else "threshold"
-        is_category = alert.get("about") == category and (
-            self.metric is None or alert.get("figure") == self.metric
+        """Return whether the rule applies to an alert."""
+        category = "unhealthy" if self.metric is None else "threshold"
+        is_subject_of_rule = alert.get("category") == category and (
+            self.metric is None or alert.get("metric") == self.metric
         )
-        return is_category and (not self.agents or alert.get("subject") in self.agents)
+        return is_subject_of_rule and (not self.agents or alert.get("subject") in self.agents)
 
 
 class RecoveryAttempt(msgspec.Struct, frozen=True):
-    """Something to do now. number: the how many-th within the rule's time, from 1; of: how many there may be.
+    """An attempt to make now. key: of the alert. number: its number within the rule's window, from 1.
 
-    is_last_word: nothing is done, for the budget is used up.
+    is_exhausted: the budget is used up, so nothing is done.
     """
 
     rule: RecoveryRule
@@ -47,32 +47,32 @@ class RecoveryAttempt(msgspec.Struct, frozen=True):
     is_exhausted: bool = False
 
     def event_body(self) -> dict[str, Any]:
-        """Return it as the body of an event."""
+        """Return the body of a `recovery` event."""
         return {
-            "do": self.rule.action,
+            "action": self.rule.action,
             "rule": self.rule.index,
             "alert": self.key,
             "attempt": self.number,
-            "of": self.rule.max_attempts,
+            "max_attempts": self.rule.max_attempts,
         }
 
 
 class RecoveryPolicy:
-    """The rules of one machine, and what has been tried by them."""
+    """The rules of one machine and the attempts made so far."""
 
     def __init__(self, rules: Sequence[RecoveryRule] = ()) -> None:
         self.rules = rules
         self._attempt_times: dict[tuple[int, str], list[float]] = {}
-        self._exhausted: set[tuple[int, str]] = set()  # whose budget is known to be used up
+        self._exhausted: set[tuple[int, str]] = set()  # rule and agent whose exhaustion was reported
 
     def count_attempt(self, rule: int, agent: str, at_s: float) -> None:
-        """Count an attempt that was made."""
+        """Count an attempt."""
         self._attempt_times.setdefault((rule, agent), []).append(at_s)
 
     def next_attempts(
         self, active_alerts: Iterable[Mapping[str, Any]], now_s: float
     ) -> list[RecoveryAttempt]:
-        """Return what is to be done about the alerts that are open; the first rule for an alert counts."""
+        """Return the attempts due for the active alerts; the first matching rule of an alert counts."""
         found = []
         for alert in active_alerts:
             rule = next((rule for rule in self.rules if rule.matches(alert)), None)

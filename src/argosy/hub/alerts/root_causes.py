@@ -1,10 +1,10 @@
-"""Causes: who is in trouble, and whose trouble that is, along the graph that starts the fleet.
+"""Root causes: which agents are unhealthy, and which need made each of them so.
 
-An agent is in *trouble* when it was ready and is not, or when it failed before it ever was. Its *cause* is
-the need of it that is in trouble and has no such need itself. Whose trouble began with that of a need stays
-under it until it is well, also when the need is well sooner: a root that is back in a second does not turn
-into one cause for each agent that takes longer. What waits for a need that was stopped on purpose is in no
-trouble.
+An agent is *unhealthy* when it was ready and is not any more, or failed before it was ever ready. Its *cause*
+is its unhealthy need that has no unhealthy need itself. An agent that became unhealthy with a need stays
+listed under it until the agent itself is healthy, even if the need recovers sooner: a root that is back in a
+second does not become one cause for each slower dependent. An agent that waits for a need stopped on purpose
+is not unhealthy.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from argosy.engine.process.os_process import describe_exit
 
 _HEALTHY_STATES: Final = frozenset(("ready", "stopping", "unknown"))
 _FAILED_STATES: Final = frozenset(("failing", "given-up", "blocked"))  # also of one that was never ready
-_DEPENDENCY_STATES: Final = frozenset(
-    ("waiting", "degraded", "restart-pending")
-)  # may be for want of a need alone
+# States that a missing need alone can cause.
+_DEPENDENCY_STATES: Final = frozenset(("waiting", "degraded", "restart-pending"))
 
 
 class AgentHealthState(NamedTuple):
-    """How an agent is. since_s: epoch seconds, None where nobody said."""
+    """An agent's state. since_s: epoch seconds, None if unknown."""
 
     state: str = "unknown"
     reason: str = ""
@@ -30,16 +29,16 @@ class AgentHealthState(NamedTuple):
 
 
 class RootCauses:
-    """The states of one machine's agents, and what follows from them. needs: of each agent."""
+    """The states of one machine's agents and their causes. needs: the needs of each agent."""
 
     def __init__(self, needs: Mapping[str, Sequence[str]]) -> None:
         self.needs = needs
         self._states: dict[str, AgentHealthState] = {}
         self._were_ready: set[str] = set()
-        self._root_cause_of: dict[str, str] = {}  # agents in trouble, with the cause that it began with
+        self._root_cause_of: dict[str, str] = {}  # the initial cause of each unhealthy agent
 
     def update(self, agent: str, state: str, reason: str, since_s: float | None = None) -> None:
-        """Take an agent's state; one that was stopped, or ended in order, need not be ready any more."""
+        """Update an agent's state; one that was stopped, or exited with 0, need not be ready any more."""
         before = self.state_of(agent)
         if (before.state, state) != ("exited", "exited"):
             self._states[agent] = AgentHealthState(
@@ -58,25 +57,25 @@ class RootCauses:
             self._root_cause_of[agent] = str(cause)
 
     def mark_ready(self, agents: Iterable[str]) -> None:
-        """Know that agents were ready before anything was heard."""
+        """Record that agents were ready before the first update."""
         self._were_ready.update(agents)
 
     def state_of(self, agent: str) -> AgentHealthState:
-        """Return how an agent is."""
+        """Return an agent's state."""
         return self._states.get(agent, AgentHealthState())
 
     def is_unhealthy(self, agent: str) -> bool:
-        """Return whether an agent is not as it should be."""
+        """Return whether an agent is unhealthy."""
         state = self.state_of(agent).state
         return state in _FAILED_STATES or (agent in self._were_ready and state not in _HEALTHY_STATES)
 
     def is_stopped(self, agent: str) -> bool:
-        """Return whether somebody stopped an agent, or it ended in order."""
+        """Return whether an agent was stopped or exited with 0."""
         state = self.state_of(agent).state
         return state == "stopping" or (state == "exited" and agent not in self._were_ready)
 
     def dependents_by_cause(self) -> dict[str, tuple[str, ...]]:
-        """Return the causes of all trouble, each with the agents that hang on it."""
+        """Return all causes, each with the agents it makes unhealthy."""
         found: dict[str, list[str]] = {}
         for agent in self._states:
             cause = self.cause_of(agent) if self.is_unhealthy(agent) else None
@@ -87,7 +86,7 @@ class RootCauses:
         return {cause: tuple(sorted(dependents)) for cause, dependents in found.items()}
 
     def cause_of(self, agent: str) -> str | None:
-        """Return the cause of an agent's trouble; None where it waits for what was stopped on purpose."""
+        """Return the cause of an unhealthy agent; None if it waits for a need stopped on purpose."""
         cause = self._current_root_of(agent)
         seen = {cause}
         while (
@@ -98,7 +97,7 @@ class RootCauses:
         return cause
 
     def _current_root_of(self, agent: str) -> str | None:
-        """Return the need in trouble now that has no such need itself."""
+        """Return the unhealthy need that has no unhealthy need itself now."""
         seen = {agent}
         while True:
             needs = [need for need in self.needs.get(agent, ()) if need not in seen]
@@ -110,7 +109,7 @@ class RootCauses:
             agent = above
 
     def with_dependents(self, agents: Iterable[str]) -> list[str]:
-        """Return agents with all that need them, also by way of others."""
+        """Return agents with their direct and indirect dependents."""
         found = dict.fromkeys(agents)
         while True:
             more = [

@@ -1,8 +1,8 @@
-"""Quiet windows: times in which nothing is raised about some agents, because somebody works on them.
+"""Silences: time windows in which no alert is raised about some agents.
 
-What the engine does for an order (an apply, a restart) opens a window of its own and closes it; a person
-opens one for a while, on whatever hub, for all hubs of the fleet. A window that nobody closes, because the
-supervisor was killed over it, ends by itself.
+The engine's operations (an apply, a restart) open and close windows of their own. A user opens one for a
+limited time on any hub, and it holds on all hubs of the fleet. A window that is never closed, because the
+supervisor was killed meanwhile, expires.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ import msgspec
 from argosy.hub.store.records import HubEvent
 
 ENGINE_SOURCE: Final = "argosy"
-MAX_ENGINE_WINDOW_S: Final = (
-    900.0  # of a window of the engine; an apply may take its 300 s, and be followed by another
-)
-MAX_USER_WINDOW_S: Final = 7 * 86400.0  # of a window of a person
+MAX_ENGINE_WINDOW_S: Final = 900.0  # an apply may take 300 s and be followed by another
+MAX_USER_WINDOW_S: Final = 7 * 86400.0
 
 
 class SilenceTarget(msgspec.Struct, frozen=True):
-    """What a person named; nothing at all is everything."""
+    """The names that a silence covers; without any it covers everything."""
 
     agents: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -31,17 +29,17 @@ class SilenceTarget(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """The same for the same names, in whatever order."""
+        """The key of a silence, independent of the order of the names."""
         groups = [f"group {name}" for name in sorted(self.groups)]
         machines = [f"machine {name}" for name in sorted(self.machines)]
-        return "quiet " + (", ".join([*sorted(self.agents), *groups, *machines]) or "all")
+        return "silence " + (", ".join([*sorted(self.agents), *groups, *machines]) or "all")
 
 
 class SilenceRecord(msgspec.Struct, frozen=True):
-    """What a person said of what is to be quiet.
+    """A user's request to open or end a silence.
 
-    agents: whom the names stand for, None for all. said_s, until_s: epoch seconds by the clock of the machine
-    `clock` (empty: this one); until_s: None where it is not to be quiet any more.
+    agents: the agents that `target` selects, None for all. created_s, until_s: epoch seconds by the clock of
+    `clock_machine` (empty: this machine); until_s is None to end the silence.
     """
 
     target: SilenceTarget
@@ -53,10 +51,10 @@ class SilenceRecord(msgspec.Struct, frozen=True):
 
 
 class SilenceWindow(msgspec.Struct, frozen=True):
-    """One window. agents: whom it covers, None for all; until_s: when it ends by itself, epoch seconds.
+    """One window. agents: those it covers, None for all. until_s: when it expires, epoch seconds.
 
-    by: `argosy` for what the engine does, else who asked for it; asked: by what names. clock: the machine
-    whose clock `until_s` is of, empty for this one.
+    requested_by: `argosy` for the engine, else the user's address. target: the names requested.
+    clock_machine: the machine whose clock `until_s` is measured by, empty for this one.
     """
 
     key: str
@@ -67,31 +65,31 @@ class SilenceWindow(msgspec.Struct, frozen=True):
     clock_machine: str = ""
 
     def covers(self, agent: str) -> bool:
-        """Return whether nothing is to be raised about an agent."""
+        """Return whether the window silences an agent."""
         return self.agents is None or agent in self.agents
 
     def covers_machine(self, machine: str) -> bool:
-        """Return whether nothing is to be raised about a machine; an order to the engine is about agents."""
+        """Return whether the window silences a machine; the engine's windows cover only agents."""
         return machine in self.target.machines or (self.agents is None and self.requested_by != ENGINE_SOURCE)
 
 
 class Silences:
-    """The windows that one machine's hub goes by.
+    """The windows in force on one machine's hub.
 
-    skews: how far the clocks of others are ahead of the one that `now_s` is of, seconds by machine.
+    clock_skews: how far other machines' clocks are ahead of the clock of `now_s`, in seconds by machine.
     """
 
     def __init__(self) -> None:
         self.clock_skews: dict[str, float] = {}
         self._open: list[SilenceWindow] = []
-        self._last_change_s: dict[str, float] = {}  # when a person last said something of a key
+        self._last_change_s: dict[str, float] = {}  # time of the last user request, by key
 
     def open(self, window: SilenceWindow) -> None:
-        """Open a window; the engine's are closed as often as they are opened."""
+        """Open a window; several may have the same key."""
         self._open.append(window)
 
     def close(self, key: str) -> bool:
-        """Close the oldest window of this key, and return whether there was one."""
+        """Close the oldest window with this key, and return whether there was one."""
         for window in self._open:
             if window.key == key:
                 self._open.remove(window)
@@ -99,14 +97,13 @@ class Silences:
         return False
 
     def close_engine(self) -> None:
-        """Close what a supervisor that is gone has left open."""
+        """Close the engine's windows, left open by a supervisor that died."""
         self._open = [window for window in self._open if window.requested_by != ENGINE_SOURCE]
 
     def apply(self, key: str, created_s: float, window: SilenceWindow | None) -> bool:
-        """Take a person's word: a window in the place of an earlier one of the same key, or the end of it
-        (None). Return whether there was one.
+        """Replace the window of a key by `window`, or end it (None); return whether there was one.
 
-        Words come over several hubs, in any order: one that is older than what is known changes nothing.
+        Requests arrive from several hubs in any order: one older than the last applied changes nothing.
         """
         if created_s < self._last_change_s.get(key, -math.inf):
             return False
@@ -120,37 +117,37 @@ class Silences:
         return was_open
 
     def local_end_s(self, window: SilenceWindow) -> float:
-        """Return when a window ends, by the clock that `now_s` is of."""
+        """Return when a window ends, by the clock of `now_s`."""
         return window.until_s - self.clock_skews.get(window.clock_machine, 0.0)
 
     def windows(self, now_s: float) -> list[SilenceWindow]:
-        """Return what is open."""
+        """Return the open windows."""
         self._open = [window for window in self._open if self.local_end_s(window) > now_s]
         return list(self._open)
 
     def silenced_agents(self, agents: Iterable[str], now_s: float) -> set[str]:
-        """Return those about whom nothing is to be raised."""
+        """Return which of `agents` are silenced."""
         windows = self.windows(now_s)
         return {agent for agent in agents if any(window.covers(agent) for window in windows)}
 
     def silenced_machines(self, machines: Iterable[str], now_s: float) -> set[str]:
-        """Return the machines about which nothing is to be raised."""
+        """Return which of `machines` are silenced."""
         windows = self.windows(now_s)
         return {each for each in machines if any(window.covers_machine(each) for window in windows)}
 
 
 def silence_record(event: HubEvent, clock_machine: str) -> SilenceRecord | None:
-    """Return what an `action` says of what is to be quiet, None for other actions."""
+    """Return the request that an `action` event records, None for other actions."""
     body = event.body
-    if body.get("do") not in ("quiet", "loud"):
+    if body.get("action") not in ("silence", "unsilence"):
         return None
     names = {each: tuple(body.get(each, ())) for each in ("agents", "groups", "machines")}
-    silenced = body.get("covered", names["agents"] or None)
+    silenced = body.get("silenced_agents", names["agents"] or None)
     return SilenceRecord(
         SilenceTarget(**names),
         None if silenced is None else tuple(silenced),
         event.time_ms / 1000,
-        float(body["until"]) if body["do"] == "quiet" else None,
+        float(body["until"]) if body["action"] == "silence" else None,
         str(body.get("by", "")),
         clock_machine,
     )

@@ -1,9 +1,8 @@
-"""Pace: how long an agent's start takes, beside its own earlier starts.
+"""Compares the duration of an agent's start with its own earlier starts.
 
-Robust statistics, nothing cleverer: the median of the last starts, and the median of what they are off it
-(MAD), which one outlier, or four of ten, do not move. A start in the crowd of a whole fleet shares the
-processor with the others, so it is compared with starts in a crowd, and one by itself with those by
-themselves. Nothing is said before there are five to compare with.
+Robust statistics: the median of the last starts and their median absolute deviation (MAD), which four
+outliers of ten do not shift. A start within a fleet start shares the processor with other agents, so fleet
+starts and single starts have separate baselines. A baseline needs five earlier starts.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ from typing import Final
 
 import msgspec
 
-MIN_STARTS: Final = 5  # starts to compare with
+MIN_STARTS: Final = 5
 MAX_STARTS: Final = 21
-MAX_DEVIATIONS: Final = 5.0  # so many standard deviations
+MAX_DEVIATIONS: Final = 5.0  # in standard deviations
 SIGMA: Final = 1.4826  # of a normal distribution, for each MAD
-MIN_EXCESS_SHARE: Final = 0.5  # of the median, and
-MIN_EXCESS_S: Final = 1.0  # beyond it, whatever the spread
+MIN_EXCESS_SHARE: Final = 0.5  # of the median
+MIN_EXCESS_S: Final = 1.0  # above the median, however small the spread
 
 _READY_STATES: Final = frozenset(("ready", "degraded"))
 
 
 class StartLatencyBaseline(msgspec.Struct, frozen=True):
-    """What a start usually takes, in seconds. spread_s: the MAD; count: of how many."""
+    """The usual duration of a start, in seconds. mad_s: the median absolute deviation. count: of starts."""
 
     median_s: float
     mad_s: float
@@ -34,18 +33,18 @@ class StartLatencyBaseline(msgspec.Struct, frozen=True):
 
     @property
     def bound_s(self) -> float:
-        """Beyond this a start is slow."""
+        """The duration above which a start is slow."""
         spread_s = MAX_DEVIATIONS * SIGMA * self.mad_s
         return self.median_s + max(spread_s, MIN_EXCESS_SHARE * self.median_s, MIN_EXCESS_S)
 
     @property
     def description(self) -> str:
-        """The same, for people."""
+        """The baseline as text."""
         return f"{self.count} earlier starts took {self.median_s:.2f} s in the median, ± {self.mad_s:.2f} s"
 
 
 def make_baseline(took_s: Sequence[float]) -> StartLatencyBaseline | None:
-    """Return what starts usually take, None where there are too few."""
+    """Return the baseline of starts, None if there are too few."""
     if len(took_s) < MIN_STARTS:
         return None
     middle = median(took_s)
@@ -53,7 +52,7 @@ def make_baseline(took_s: Sequence[float]) -> StartLatencyBaseline | None:
 
 
 class SlowStart(msgspec.Struct, frozen=True):
-    """A start that takes, or took, longer than usual."""
+    """A start that takes, or took, longer than its baseline allows."""
 
     agent: str
     took_s: float
@@ -62,33 +61,33 @@ class SlowStart(msgspec.Struct, frozen=True):
 
     @property
     def description(self) -> str:
-        """What is told."""
+        """The slow start as text."""
         verb = "was ready after" if self.is_finished else "has been starting for"
         return f"{self.agent} {verb} {self.took_s:.1f} s: {self.baseline.description}"
 
 
 class StartLatencyTracker:
-    """The starts of one machine's agents, by any one clock that goes on evenly."""
+    """The starts of one machine's agents, by one monotonic clock."""
 
     def __init__(self) -> None:
-        self._started: dict[str, tuple[float, bool]] = {}  # when, and whether in a crowd
+        self._started: dict[str, tuple[float, bool]] = {}  # when, and whether in a fleet start
         self._durations: dict[tuple[str, bool], deque[float]] = {}
         self._slow: dict[str, SlowStart] = {}
         self._is_applying = False
 
     def on_event(self, kind: str, agent: str, state: str, at_s: float) -> None:
-        """Take an event of the engine."""
+        """Process an engine event."""
         if kind == "apply":
             self._is_applying = True
         elif kind in ("account", "supervisor"):
             self._is_applying = False
-            if kind == "supervisor":  # and perhaps another boot, whose clock begins anew
+            if kind == "supervisor":  # perhaps after a reboot, with a new monotonic clock
                 self._started.clear()
         elif kind == "order":
             self._started[agent] = at_s, self._is_applying
             self._slow.pop(agent, None)
-        elif kind == "state" and state != "starting" and (began := self._started.pop(agent, None)):
-            started_s, is_fleet_start = began
+        elif kind == "state" and state != "starting" and (start := self._started.pop(agent, None)):
+            started_s, is_fleet_start = start
             if state in _READY_STATES and at_s >= started_s:
                 self._on_ready(agent, at_s - started_s, is_fleet_start)
 
@@ -100,7 +99,7 @@ class StartLatencyTracker:
             self._slow[agent] = SlowStart(agent, took_s, baseline, is_finished=True)
 
     def slow_starts(self, now_s: float) -> dict[str, SlowStart]:
-        """Return the starts that are slow: under way, or over and not forgotten."""
+        """Return the slow starts: in progress, or finished and not discarded."""
         found = dict(self._slow)
         for agent, (started_s, is_fleet_start) in self._started.items():
             baseline = make_baseline(self._durations.get((agent, is_fleet_start), ()))
@@ -109,5 +108,5 @@ class StartLatencyTracker:
         return found
 
     def discard(self, agent: str) -> None:
-        """Say no more of a start that is over."""
+        """Forget a finished slow start."""
         self._slow.pop(agent, None)

@@ -1,7 +1,7 @@
-"""Orders over HTTP: `POST /api/actions/{restart,stop,quiet,loud}`, with the token (`gate.py`).
+"""Actions over HTTP: `POST /api/actions/{restart,stop,silence,unsilence}`, with the token.
 
-An order names agents, of other machines too where supervisors are linked; it is answered when it has been
-carried out.
+An action names agents, also of other machines if supervisors are linked. The response follows when the action
+is done.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ _STATUS_CODES: Final[dict[type[ArgosyError], int]] = {
 
 
 class ActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of an order. groups, machines, minutes: of `quiet` and `loud`, for which nothing named is
-    all.
-    """
+    """The body of an action. groups, machines, minutes: only for silences, where no name means everything."""
 
     agents: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
     groups: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
@@ -47,23 +45,25 @@ class ActionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ActionApi:
-    """Takes orders for one hub."""
+    """The action routes of one hub."""
 
     def __init__(self, hub: HubAgent) -> None:
         self._hub = hub
         self._token_file = locate_state_dir(Path(hub.options.fleet)).hub_token
 
     def routes(self) -> list[Route]:
-        """Return what is served."""
+        """Return the routes."""
         handlers = {
             "restart": self._restart,
             "stop": self._stop,
-            "quiet": self._silence,
+            "silence": self._silence,
+            "unsilence": self._unsilence,
+            "quiet": self._silence,  # the names in earlier versions
             "loud": self._unsilence,
         }
         return [
-            Route(f"/api/actions/{do}", self._endpoint(act), methods=["POST"], name=do)
-            for do, act in handlers.items()
+            Route(f"/api/actions/{action}", self._endpoint(handler), methods=["POST"], name=action)
+            for action, handler in handlers.items()
         ] + [Route("/api/token", self._endpoint(self._check_token), methods=["POST"])]
 
     def _endpoint(
@@ -84,8 +84,8 @@ class ActionApi:
         return endpoint
 
     async def _check_token(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
-        """Only say that the token is the right one."""
-        return {"token": "right"}
+        """Confirm that the token is valid."""
+        return {"token": "valid"}
 
     async def _restart(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
         return await self._hub.action_executor.restart(self._named_agents(action_request), requested_by)
@@ -95,29 +95,29 @@ class ActionApi:
 
     async def _silence(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
         until_s = time.time() + 60 * action_request.minutes
-        target, _ = await self._record_silence("quiet", action_request, requested_by, until=until_s)
+        target, _ = await self._record_silence("silence", action_request, requested_by, until=until_s)
         return {**msgspec.to_builtins(target), "until": until_s}
 
     async def _unsilence(self, action_request: ActionRequest, requested_by: str) -> dict[str, Any]:
-        target, was_silenced = await self._record_silence("loud", action_request, requested_by)
-        return {**msgspec.to_builtins(target), "was_quiet": was_silenced}
+        target, was_silenced = await self._record_silence("unsilence", action_request, requested_by)
+        return {**msgspec.to_builtins(target), "was_silenced": was_silenced}
 
     async def _record_silence(
         self, action: str, action_request: ActionRequest, requested_by: str, **fields: float
     ) -> tuple[SilenceTarget, bool]:
-        """Keep a word on what is to be quiet, which tells the other hubs too, and go by it here."""
+        """Record a silence request, which replicates it to the other hubs, and apply it here."""
         target = self._silence_target(action_request)
         silenced = self._silenced_agents(target)
-        names = {"groups": target.groups, "machines": target.machines, "covered": silenced}
+        names = {"groups": target.groups, "machines": target.machines, "silenced_agents": silenced}
         event = await self._hub.action_executor.record(
             action, target.agents, requested_by or "somebody", **names, key=target.key, **fields
         )
         record = silence_record(event, "")
-        assert record is not None, "it says so"
+        assert record is not None, "the action is a silence request"
         return target, self._hub.alert_manager.apply_silence(record)
 
     def _silence_target(self, action_request: ActionRequest) -> SilenceTarget:
-        """Return what an order names, each once. Raises InputError: the fleet has no such thing."""
+        """Return the requested names, each once. Raises InputError: a name is not in the fleet."""
         groups = {spec.group for spec in self._hub.declared_agents().values() if spec.group}
         faults = [
             *_unknown_names("agent", action_request.agents, self._hub.declared_agents()),
@@ -134,7 +134,7 @@ class ActionApi:
         )
 
     def _silenced_agents(self, target: SilenceTarget) -> list[str] | None:
-        """Return the agents that are meant, None for all."""
+        """Return the agents that a target selects, None for all."""
         if target == SilenceTarget():
             return None
         machines = set(target.machines)
@@ -149,9 +149,9 @@ class ActionApi:
         ]
 
     def _named_agents(self, action_request: ActionRequest) -> list[str]:
-        """Return the agents of an order that needs some, each once. Raises InputError."""
+        """Return the agents of a restart or stop, each once. Raises InputError."""
         if action_request.groups or action_request.machines:
-            message = "groups and machines are for `quiet` and `loud`"
+            message = "groups and machines are only for `silence` and `unsilence`"
             raise InputError(Fault("groups", "no-agents", message, "name the agents"))
         if not action_request.agents:
             hint = 'such as {"agents": ["Echo"]}'
@@ -160,17 +160,19 @@ class ActionApi:
 
 
 async def _read_request(request: Request) -> ActionRequest:
-    """Return what a request orders. Raises GateError: it is none."""
+    """Return the action of a request. Raises RequestRefusedError: it is invalid."""
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > MAX_BODY_BYTES:
-            fault = Fault("body", "too-long", f"an order has at most {MAX_BODY_BYTES} bytes")
+            fault = Fault("body", "too-long", f"an action has at most {MAX_BODY_BYTES} bytes")
             raise RequestRefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, fault)
     try:
         return msgspec.json.decode(bytes(body), type=ActionRequest)
     except msgspec.DecodeError as error:
-        fault = Fault("body", "bad-order", f"this is no order: {error}", 'such as {"agents": ["Echo"]}')
+        fault = Fault(
+            "body", "bad-action-request", f"invalid action: {error}", 'such as {"agents": ["Echo"]}'
+        )
         raise RequestRefusedError(HTTPStatus.BAD_REQUEST, fault) from error
 
 

@@ -1,8 +1,8 @@
-"""The connections of a hub: so many at most, and none that does not come to its question.
+"""Limits the connections of a hub and closes those that send no request.
 
-A connection that has not finished a header within `HEADER_S` is closed. Where there are as many as there may
-be, the one that has been without a header longest makes room for the next, so that who has a question is
-heard however many have none; where all have one, the next is told that the hub is busy.
+A connection that has not completed a request header within `HEADER_TIMEOUT_S` is closed. At the limit, the
+connection idle for longest is closed for a new one, so that idle connections cannot block requests; if all
+connections have requests, the new one gets a busy response.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAX_CONNECTIONS: Final = 2000
 
 
 def compute_max_connections() -> int:
-    """Return how many connections there may be: half of this process's descriptors, as others need some."""
+    """Return the connection limit: half of this process's file descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return (
         _MAX_CONNECTIONS
@@ -37,13 +37,13 @@ def compute_max_connections() -> int:
 
 
 class LimitedConnection(H11Protocol):
-    """One connection of a page server."""
+    """One connection of the HTTP server."""
 
     max_connections = _MAX_CONNECTIONS
     header_timeout_s = HEADER_TIMEOUT_S
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a header, and make room where there is none."""
+        """Start the header time-out, and apply the connection limit."""
         super().connection_made(transport)
         self._idle_since_s = self.loop.time()
         self._header_timer = self.loop.call_later(self.header_timeout_s, self.abort)
@@ -51,7 +51,7 @@ class LimitedConnection(H11Protocol):
             self.app = _respond_busy
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; the first of a header begin the time that it may take."""
+        """Process received bytes; after a response the header time-out starts again."""
         super().data_received(data)
         if not self.is_awaiting_request():
             self._header_timer.cancel()
@@ -60,29 +60,29 @@ class LimitedConnection(H11Protocol):
             self._header_timer = self.loop.call_later(self.header_timeout_s, self.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Cancel the header time-out."""
         self._header_timer.cancel()
         super().connection_lost(exc)
 
     def is_awaiting_request(self) -> bool:
-        """Return whether no header is complete that is not answered."""
+        """Return whether no request is being received or answered."""
         return self.conn.their_state is h11.IDLE and (self.cycle is None or self.cycle.response_complete)
 
     def abort(self) -> None:
-        """Close it, whatever waits to be written."""
+        """Close the connection without writing pending data."""
         self.transport.abort()
 
     @property
     def idle_since_s(self) -> float:
-        """Since when it has been without a question."""
+        """When the connection last became idle, by the event loop's clock."""
         return self._idle_since_s
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP in the form of every error, and close."""
+        """Respond to invalid HTTP with a JSON error, and close."""
         body = msgspec.json.encode(
             {
                 "argosy": "error/1",
-                "errors": [msgspec.to_builtins(Fault("request", "no-http", msg.lower().rstrip(".")))],
+                "errors": [msgspec.to_builtins(Fault("request", "not-http", msg.lower().rstrip(".")))],
             }
         )
         head = (
@@ -93,7 +93,7 @@ class LimitedConnection(H11Protocol):
 
 
 def _abort_oldest(connections: Iterable[Any]) -> bool:
-    """Close the connection that has been without a question longest; return whether there is one."""
+    """Close the connection idle for longest; return whether there is one."""
     waiting = [
         each for each in connections if isinstance(each, LimitedConnection) and each.is_awaiting_request()
     ]
@@ -104,6 +104,6 @@ def _abort_oldest(connections: Iterable[Any]) -> bool:
 
 
 async def _respond_busy(scope: Scope, receive: Receive, send: Send) -> None:
-    message = "the hub has as many connections as it may have"
-    fault = Fault("hub", "too-many-connections", message, "ask again, or raise `ulimit -n` of the hub")
+    message = "the hub has reached its connection limit"
+    fault = Fault("hub", "too-many-connections", message, "retry, or raise `ulimit -n` of the hub")
     await fault_response(HTTPStatus.SERVICE_UNAVAILABLE, fault)(scope, receive, send)

@@ -1,7 +1,7 @@
-"""Whose a connection is that comes from this machine: the user who made its other end, as the kernel tells.
+"""Finds the user who owns the other end of a local connection.
 
-`/proc/net/tcp` lists each connection with the uid of the socket's owner, so that a hub can tell its own
-user's programs from those of others without a word of theirs. It cannot tell for whom such a program asks.
+`/proc/net/tcp` lists each connection with the uid of the socket's owner, so a hub can tell its own user's
+programs from those of other users without credentials. It cannot tell for whom a program makes a request.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ SocketEndpoint = tuple[str, int]
 
 
 def is_own_connection(client: SocketEndpoint, server: SocketEndpoint) -> bool:
-    """Return whether this process's user made the end `client` of a connection to `server`, both on the
-    loopback interface; False where that cannot be told.
+    """Return whether this process's user owns the end `client` of a loopback connection to `server`.
+
+    False if that cannot be determined.
     """
     try:
         ends = [(ipaddress.ip_address(host), port) for host, port in (client, server)]
@@ -32,7 +33,7 @@ def is_own_connection(client: SocketEndpoint, server: SocketEndpoint) -> bool:
 
 
 def _connection_uid(local: set[str], remote: set[str]) -> int | None:
-    """Return the uid of the connection that is listed with these ends."""
+    """Return the uid of the connection with these ends."""
     for table in _PROC_TABLES:
         try:
             lines = table.read_text().splitlines()[1:]
@@ -40,14 +41,14 @@ def _connection_uid(local: set[str], remote: set[str]) -> int | None:
             continue
         for line in lines:
             fields = line.split()
-            # one that was closed is nobody's, and is listed as root's
+            # a closed connection has no owner and is listed with uid 0
             if fields[1] in local and fields[2] in remote and fields[3] == _ESTABLISHED and fields[9] != "0":
                 return int(fields[7])
     return None
 
 
 def _listed_addresses(end: tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]) -> set[str]:
-    """Return how an address may be listed; one of version 4 also as that of a socket of version 6."""
+    """Return the listed forms of an address; an IPv4 address may also be listed as IPv6-mapped."""
     host, port = end
     packed = [host.packed]
     if host.version == 4:

@@ -1,4 +1,4 @@
-"""The figures of all agents in the OpenMetrics text format (openmetrics.io, version 1.0.0)."""
+"""The metrics of all agents in the OpenMetrics text format (openmetrics.io, version 1.0.0)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from argosy.hub.ingest.current_state import AgentSnapshot
 CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _COUNTERS: Final = frozenset(("handled", "failed", "missed_events"))
 _SAMPLES_PER_PIECE: Final = 500
-_HIDDEN_METRICS: Final = frozenset(("status", "process_state"))  # told as argosy_agent_state
+_HIDDEN_METRICS: Final = frozenset(("status", "process_state"))  # exported as argosy_agent_state
 _READY_STATES: Final = frozenset(state.value for state in READY_STATES)
 _RESERVED_LABELS: Final = frozenset(("agent", "machine"))
 _LABEL: Final = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\[\\n"])*)"')
@@ -24,16 +24,17 @@ _INVALID_CHARACTERS: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
 def render_openmetrics(agents: Iterable[AgentSnapshot]) -> str:
-    """Return the page: states, then each figure of each agent, labelled by `agent` and `machine`.
+    """Return the text: states, then each metric of each agent, labelled by `agent` and `machine`.
 
-    A figure that is old is left out, as those of a target that cannot be scraped.
+    A stale metric is left out, as are those of a target that cannot be scraped.
     """
     return "".join(render_pieces(agents))
 
 
 def render_pieces(agents: Iterable[AgentSnapshot]) -> Iterator[str]:
-    """Yield the same, piece by piece: of what may take long no more is done before the next is asked for than
-    `_AT_ONCE` samples are work. It is the page as it was at the first piece.
+    """Yield the text of `render_openmetrics` in pieces of at most `_SAMPLES_PER_PIECE` samples of work.
+
+    All pieces show the state at the first piece.
     """
     listed, now_s = sorted(agents, key=lambda each: (each.machine, each.agent)), time.monotonic()
     captured = [(each, each.metrics, each.stale_metrics(now_s)) for each in listed]
@@ -61,12 +62,15 @@ def _states(listed: Sequence[AgentSnapshot]) -> str:
         *(f"argosy_agent_up{_labels(each)} {int(is_up(each))}" for each in listed),
         "# TYPE argosy_agent_last_seen_timestamp_seconds gauge",
         "# UNIT argosy_agent_last_seen_timestamp_seconds seconds",
-        "# HELP argosy_agent_last_seen_timestamp_seconds When the agent last said something of itself.",
+        "# HELP argosy_agent_last_seen_timestamp_seconds When the agent last reported.",
     ]
     for each in listed:
         if (seen := each.last_seen()) is not None:
             lines.append(f"argosy_agent_last_seen_timestamp_seconds{_labels(each)} {_number(seen)}")
-    lines += ["# TYPE argosy_agent_state stateset", "# HELP argosy_agent_state What the supervisor says."]
+    lines += [
+        "# TYPE argosy_agent_state stateset",
+        "# HELP argosy_agent_state The agent's state by its supervisor.",
+    ]
     for each in listed:
         for state in State:
             label = _labels(each, f',argosy_agent_state="{state.value}"')
@@ -81,7 +85,7 @@ def _family_pieces(families: dict[str, dict[str, float]]) -> Iterator[str]:
         is_monotonic = (
             is_counter(base)
             and (stem == base or stem not in families)
-            and all(value >= 0 for value in families[base].values())  # as a counter has to be
+            and all(value >= 0 for value in families[base].values())  # OpenMetrics counters are not negative
         )
         family = "argosy_agent_" + (stem if is_monotonic else base)
         lines.append(f"# TYPE {family} {'counter' if is_monotonic else 'gauge'}")
@@ -95,15 +99,13 @@ def _family_pieces(families: dict[str, dict[str, float]]) -> Iterator[str]:
 
 
 def is_up(agent: AgentSnapshot) -> bool:
-    """Return whether an agent is ready, as far as one can hear."""
+    """Return whether an agent is ready and not silent."""
     return agent.state in _READY_STATES and agent.silent_since is None
 
 
 @functools.lru_cache(20_000)
 def _split_name(metric: str) -> tuple[str, str]:
-    """Return the name and the further labels of a figure; those that its agent has too are called
-    `exported_…`.
-    """
+    """Return the name and labels of a metric; labels that collide with its agent's are named `exported_…`."""
     found = _LABELLED.fullmatch(metric)
     if found is None:
         return _INVALID_CHARACTERS.sub("_", metric), ""
@@ -116,7 +118,7 @@ def _split_name(metric: str) -> tuple[str, str]:
 
 
 def is_counter(metric: str) -> bool:
-    """Return whether a figure only rises."""
+    """Return whether a metric is a counter."""
     base = metric.partition("{")[0]
     return base in _COUNTERS or base.endswith("_total")
 

@@ -1,4 +1,4 @@
-"""A Grafana dashboard of one fleet, over what `/metrics` serves: to be imported as it is."""
+"""A Grafana dashboard of one fleet, for the metrics of `/metrics`, ready to import."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _METRIC_PANELS: Final = (  # title, expression with `%s` for the labels, unit
 
 
 def make_dashboard(fleet: Fleet) -> dict[str, Any]:
-    """Return the dashboard: the fleet at a glance, then a row for each group with its agents' figures."""
+    """Return the dashboard: an overview, then a row for each group with its agents' metrics."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name, spec in fleet.agents.items():
         groups[spec.group or spec.machine or fleet.name].append(name)
@@ -99,4 +99,4 @@ def _grid_position(x: int, y: int, width: int, height: int) -> dict[str, int]:
 
 
 def _escape_regex(name: str) -> str:
-    return re.escape(name).replace("\\", "\\\\")  # once for the expression, once for the string it is in
+    return re.escape(name).replace("\\", "\\\\")  # escaped for the regex and for the PromQL string

@@ -1,4 +1,4 @@
-"""What the hub tells of the past over HTTP: figures and events over time, the fleet as it was, its starts."""
+"""The history API over HTTP: metrics and events over time, past states of the fleet, and its starts."""
 
 from __future__ import annotations
 
@@ -26,51 +26,61 @@ _MAX_EVENTS: Final = 10_000
 _MAX_STARTS: Final = 20
 _MAX_START_EVENTS: Final = 60_000
 _START_KINDS: Final = ("apply", "account", "order", "state", "adopted", "supervisor")
-_MARK_KINDS: Final = ("alert", "apply", "restart", "action", "recovery", "blind", "sighted", "supervisor")
+_MARK_KINDS: Final = (
+    "alert",
+    "apply",
+    "restart",
+    "action",
+    "recovery",
+    "hub-unreachable",
+    "hub-reachable",
+    "supervisor",
+)
 _MAX_MARKS: Final = 400
 _MAX_NUMBER: Final = 1 << 62
 
 
 class HistoryApi:
-    """Answers for one hub's past."""
+    """The routes for one hub's history."""
 
     def __init__(self, hub: HubAgent) -> None:
         self._hub = hub
 
     def routes(self) -> list[Route]:
-        """Return what is served."""
+        """Return the routes."""
         return [
             Route("/api/series", self.series),
             Route("/api/events", self.events),
-            Route("/api/at", self.fleet_at),
+            Route("/api/snapshot", self.fleet_at),
+            Route("/api/at", self.fleet_at),  # the path in earlier versions
             Route("/api/starts", self.starts),
             Route("/api/marks", self.marks),
         ]
 
     async def series(self, request: Request) -> Response:
-        """Return one figure over time: `agent`, `figure`, and `from`, `to` in epoch milliseconds."""
+        """Return a metric over time: `agent`, `metric`, and `from`, `to` in epoch milliseconds."""
         now = int(time.time() * 1000)
         query = request.query_params
-        agent, metric = query.get("agent"), query.get("figure")
+        agent, metric = query.get("agent"), query.get("metric", query.get("figure"))
         if not agent or not metric:
-            raise HTTPException(400, "`agent` and `figure` have to be named")
+            raise HTTPException(400, "`agent` and `metric` are required")
         from_ms, to_ms = parse_number(query.get("from"), now - _HOUR_MS), parse_number(query.get("to"), now)
         at, values = await self._hub.writer.read(
-            lambda reading: reading.series(agent, metric, from_ms, to_ms, query.get("machine"))
+            lambda reader: reader.series(agent, metric, from_ms, to_ms, query.get("machine"))
         )
-        return json_response({"agent": agent, "figure": metric, "times": list(at), "values": list(values)})
+        return json_response({"agent": agent, "metric": metric, "times": list(at), "values": list(values)})
 
     async def events(self, request: Request) -> Response:
-        """Return events, newest first: `from`, `to`, `agent`, `kind`, `most`; with what agents printed."""
+        """Return events, newest first, with log lines: `from`, `to`, `agent`, `kind`, `most`."""
         query = request.query_params
         from_ms, to_ms = parse_number(query.get("from"), 0), parse_number(query.get("to"), 1 << 62)
         limit = min(_MAX_EVENTS, max(1, parse_number(query.get("most"), 200)))
         kinds, agent = query.getlist("kind"), query.get("agent")
         stored_events = await self._hub.writer.read(
-            lambda reading: (
-                reading.events_of_kinds(kinds, from_ms, to_ms, limit, agent)
+            lambda reader: (
+                reader.events_of_kinds(kinds, from_ms, to_ms, limit, agent)
                 if kinds
-                else reading.events(from_ms, to_ms, agent, limit)
+                else reader.events(from_ms, to_ms, agent, limit)
             )
         )
         return json_response(
@@ -78,15 +88,15 @@ class HistoryApi:
         )
 
     async def fleet_at(self, request: Request) -> Response:
-        """Return all agents as they were at a `time` (epoch milliseconds)."""
+        """Return the state of all agents at a `time` (epoch milliseconds)."""
         text = request.query_params.get("time")
         if text is None:
-            raise HTTPException(400, "`time` has to be given, in epoch milliseconds")
+            raise HTTPException(400, "`time` is required, in epoch milliseconds")
         time_ms = parse_number(text, 0)
         names = sorted(
             {*self._hub.declared_agents(), *(agent for _, agent in self._hub.current_state.agents)}
         )
-        stored_events = await self._hub.writer.read(lambda reading: reading.states_at(names, time_ms))
+        stored_events = await self._hub.writer.read(lambda reader: reader.states_at(names, time_ms))
         return json_response({"time": time_ms, "agents": [self._past_state(each) for each in stored_events]})
 
     def _past_state(self, stored_event: StoredEvent) -> dict[str, Any]:
@@ -101,7 +111,7 @@ class HistoryApi:
         }
 
     async def starts(self, request: Request) -> Response:
-        """Return the last starts of a `machine` (this one), newest first: `most` of them."""
+        """Return the last `most` starts of a `machine` (default: this one), newest first."""
         machine = request.query_params.get("machine", self._hub.machine)
         limit = min(_MAX_STARTS, max(1, parse_number(request.query_params.get("most"), 5)))
         graph = graph_from_edges(needs_of_specs(self._hub.declared_agents()))
@@ -116,13 +126,13 @@ class HistoryApi:
         return json_response({"machine": machine, "starts": await self._hub.writer.read(query_starts)})
 
     async def marks(self, request: Request) -> Response:
-        """Return how far back the records go, and the times that are worth a look."""
+        """Return the time of the first record, and the notable events since `from`."""
         now = int(time.time() * 1000)
         from_ms = parse_number(request.query_params.get("from"), now - 24 * _HOUR_MS)
         (first, _), stored_events = await self._hub.writer.read(
-            lambda reading: (
-                reading.time_range_ms(),
-                reading.events_of_kinds(_MARK_KINDS, from_ms, 1 << 62, _MAX_MARKS),
+            lambda reader: (
+                reader.time_range_ms(),
+                reader.events_of_kinds(_MARK_KINDS, from_ms, 1 << 62, _MAX_MARKS),
             )
         )
         marks = [
@@ -133,7 +143,10 @@ class HistoryApi:
 
 
 def event_document(stored_event: StoredEvent, *, can_read_output: bool) -> dict[str, Any]:
-    """Return an event as it is told; without `sees_lines` what an agent printed is named as withheld."""
+    """Return an event as a JSON document.
+
+    Without `can_read_output` the fields with an agent's output are listed in `withheld` instead.
+    """
     event = stored_event.event
     printed = {name for name in event.body if name == "lines" or (name == "text" and event.kind == "log")}
     withheld = set() if can_read_output else printed
@@ -150,26 +163,26 @@ def event_document(stored_event: StoredEvent, *, can_read_output: bool) -> dict[
 
 
 def json_response(value: Mapping[str, Any], status_code: int = 200) -> Response:
-    """Return a value as JSON."""
+    """Return a JSON response."""
     headers = {"cache-control": "no-store"}
     return Response(msgspec.json.encode(value), status_code, headers, "application/json")
 
 
 def parse_number(text: str | None, default: int) -> int:
-    """Return a number of a query. Raises HTTPException: it is none, or one that no record can have."""
+    """Return a query parameter as an integer. Raises HTTPException: not a number, or out of range."""
     if text is None:
         return default
     try:
         found = int(float(text))
     except (ValueError, OverflowError):
-        raise HTTPException(400, f"`{text}` is no number") from None
+        raise HTTPException(400, f"`{text}` is not a number") from None
     if abs(found) > _MAX_NUMBER:
-        raise HTTPException(400, f"`{text}` is out of range: numbers go from -2^62 to 2^62")
+        raise HTTPException(400, f"`{text}` is out of the range from -2^62 to 2^62")
     return found
 
 
 def _log_record(stored_event: StoredEvent) -> EventLogRecord:
-    """Return an event of the engine as the line of a diary that it was."""
+    """Return the event log record that an engine event was made from."""
     event, body = stored_event.event, stored_event.event.body
     at_s = event.time_ms / 1000
     return EventLogRecord(

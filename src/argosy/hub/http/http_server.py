@@ -1,4 +1,4 @@
-"""The hub's HTTP server: in the agent's own loop, on the first port that is free."""
+"""The hub's HTTP server: runs in the agent's event loop, on the first free port."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from argosy.hub.hub_agent import HubAgent
 
 _MAX_PORTS_TRIED: Final = 100
-_BACKLOG: Final = 64  # that are accepted in one go, before any of them can make room
+_BACKLOG: Final = 64  # connections accepted at once, before the limit closes idle ones
 _log = logging.getLogger("argosy.hub")
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without signal handlers: they are the agent's."""
+    """Uvicorn without signal handlers, which the agent installs."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -33,7 +33,7 @@ class _Server(uvicorn.Server):
 
 
 class HubHttpServer:
-    """Listens from its construction on. url: where. Raises RefusedError: no port is free."""
+    """Listens from its construction on, at `url`. Raises RefusedError: no port is free."""
 
     def __init__(self, hub: HubAgent, bind: str, port: int) -> None:
         self._socket = _listen(bind, port)
@@ -41,7 +41,7 @@ class HubHttpServer:
         self._port = number = self._socket.getsockname()[1]
         self.url = f"http://{f'[{bind}]' if ':' in bind else bind}:{number}"
         if number != port:
-            _log.warning("port %d is taken: the hub's page is at %s", port, self.url)
+            _log.warning("port %d is in use: the hub's page is at %s", port, self.url)
         self._config = uvicorn.Config(
             make_app(hub),
             http=_limited_connection_class(),
@@ -50,14 +50,14 @@ class HubHttpServer:
             lifespan="off",
             access_log=False,
             timeout_graceful_shutdown=1,
-            forwarded_allow_ips="127.0.0.1",  # whatever the environment says: who is near may act
+            forwarded_allow_ips="127.0.0.1",  # overrides FORWARDED_ALLOW_IPS: local clients may act
         )
         self._server = _Server(self._config)
         self._ended = asyncio.Event()
         self._ended.set()
 
     async def run(self) -> None:
-        """Serve until `stop`, at the same address each time that it is run."""
+        """Serve until `stop`; a restart uses the same address."""
         if self._socket.fileno() < 0:
             self._socket = _listen(self._bind, self._port)
             self._server = _Server(self._config)
@@ -69,7 +69,7 @@ class HubHttpServer:
             self._ended.set()
 
     async def stop(self) -> None:
-        """End what is open, and the server."""
+        """Close all connections and stop the server."""
         self._server.should_exit = True
         await self._ended.wait()
 
@@ -97,5 +97,5 @@ def _listen(bind: str, port: int) -> socket.socket:
             continue
         listener.setblocking(False)
         return listener
-    message = f"no port from {port} on is free on {bind}"
-    raise RefusedError(Fault("hub.port", "hub-port", message, "give `hub: {port: …}` in the fleet file"))
+    message = f"no free port from {port} on at {bind}"
+    raise RefusedError(Fault("hub.port", "hub-port", message, "set `hub: {port: …}` in the fleet file"))

@@ -1,7 +1,8 @@
-"""Export by OTLP over HTTP (opentelemetry.io, protocol 1) of this machine's agents: by protobuf where its
-messages are installed (`argosy[otlp]`), which every receiver takes and is a third as long, else by JSON.
+"""Exports the metrics of this machine's agents by OTLP over HTTP (opentelemetry.io, protocol 1).
 
-What is sent are last values and running totals, so that nothing has to wait here while a receiver is away.
+Uses protobuf if its messages are installed (`argosy[otlp]`), which every receiver accepts and which is a
+third of the size, else JSON. It sends last values and cumulative totals, so nothing is queued while a
+receiver is unavailable.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def encode_json(request: dict[str, Any]) -> bytes:
 
 
 def protobuf_encoder() -> _EncodeRequest | None:
-    """Return what encodes a request by its official messages; None where they are not installed."""
+    """Return an encoder with the official protobuf messages; None if they are not installed."""
     try:
         from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped] # noqa: PLC0415
         from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as messages  # noqa: PLC0415
@@ -49,10 +50,10 @@ def protobuf_encoder() -> _EncodeRequest | None:
 
 
 class OtlpExporter:
-    """Sends what `agents` returns to one receiver.
+    """Sends the metrics of agents to one receiver.
 
-    url: without `/v1/metrics`. protobuf: what encodes by it, None for JSON. failure: why the last was not
-    taken, empty where it was.
+    url: without `/v1/metrics`. agents: returns the agents to export. protobuf: the encoder, None for JSON.
+    failure: why the last request failed, empty if it succeeded.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class OtlpExporter:
             await asyncio.to_thread(self.send, export_request(self._agents(), self._fleet, self._started_ns))
 
     def send(self, document: dict[str, Any]) -> None:
-        """Post a request; a failure, and its end, are told once."""
+        """Post a request; a failure and its end are logged once."""
         headers = {"content-type": self._kind}
         failure = ""
         try:
@@ -87,7 +88,7 @@ class OtlpExporter:
         except (OSError, ValueError, http.client.HTTPException) as error:
             failure = str(error) or type(error).__name__
         if bool(failure) != bool(self.failure):
-            _log.warning("OTLP to %s: %s", self._url, failure or "taken again")
+            _log.warning("OTLP to %s: %s", self._url, failure or "accepted again")
         self.failure = failure
 
 

@@ -1,17 +1,16 @@
-"""The gate: which requests are answered at all, and whose actions are carried out.
+"""The request guard: which requests are answered, and which actions are carried out.
 
-A page on the internet can make a browser on this machine ask whatever it likes of 127.0.0.1, and with a name
-of its own that it suddenly points there (DNS rebinding) it can even read the answers. So:
+A web page on the internet can make a browser on this machine send requests to 127.0.0.1, and with DNS
+rebinding it can read the responses. Therefore:
 
-* a request that calls the hub by a name which is not known here is refused, whatever it asks for; an address
-  is no name, and cannot be rebound;
-* what the hub knows is for its own user, on a machine that others use too: a read needs the token, in a
-  header or by the cookie that a browser has for it; see `Need`;
-* an action is a POST of JSON with the token in a header. The cookie never counts for one, so nothing that a
-  browser adds by itself does, and a header cannot be set from elsewhere without a question that is not
+* a request with an unknown host name is refused; IP addresses are accepted, because they cannot be rebound;
+* the hub's data is only for its own user, also on a shared machine: a read needs the token in a header, or
+  the browser's cookie derived from it; see `AccessLevel`;
+* an action is a POST of JSON with the token in a header. The cookie is not sufficient, so nothing that a
+  browser adds by itself is, and another origin cannot set the header without a CORS preflight, which is not
   answered;
-* an action that a browser says comes from another origin is refused even with the token;
-* actions come from this machine, unless the fleet file says otherwise.
+* an action that the browser marks as coming from another origin is refused even with the token;
+* actions are accepted only from this machine, unless the fleet file allows more.
 """
 
 from __future__ import annotations
@@ -59,32 +58,32 @@ _log = logging.getLogger("argosy.hub")
 
 
 class AccessLevel(enum.Enum):
-    """What a request needs to be answered, besides a name of the hub."""
+    """What a request needs besides a known host name."""
 
-    PUBLIC = "nothing"  # the parts of the page, which tell nothing; actions see to themselves
-    OWNER = "owner"  # the token, the cookie, or a connection that a program of the hub's own user made
-    TOKEN = "token"  # the token or the cookie, as it may be confidential: who relays does not know it
+    PUBLIC = "public"  # the page's static files; actions check their own access
+    OWNER = "owner"  # the token, the cookie, or a local connection of the hub's own user
+    TOKEN = "token"  # the token or the cookie: for confidential data, which a local proxy must not read
 
 
-# The first that fits counts.
+# The first match counts. `enter` is the path of the login in earlier versions.
 _ACCESS_BY_PATH: Final = (
-    (re.compile(r"/(enter|page/.*|api/actions/.*|api/token|api/enter)?"), AccessLevel.PUBLIC),
+    (re.compile(r"/(login|enter|page/.*|api/actions/.*|api/token|api/login|api/enter)?"), AccessLevel.PUBLIC),
     (re.compile(r"/api/events|/api/agents/[^/]+/log"), AccessLevel.TOKEN),
     (re.compile(r"/api/.*|/events"), AccessLevel.OWNER),
 )
-# For whoever measures, unless the fleet file says else.
+# Public unless the fleet file requires the token.
 _METRIC_PATHS: Final = frozenset(("/metrics", "/healthz"))
 
 
 def required_access(path: str, *, is_metrics_guarded: bool) -> AccessLevel:
-    """Return what a path needs. is_all: the fleet file asks for the token of those who measure too."""
+    """Return what a path needs. is_metrics_guarded: the fleet file requires the token for metrics too."""
     if path in _METRIC_PATHS:
         return AccessLevel.TOKEN if is_metrics_guarded else AccessLevel.PUBLIC
-    return next((need for pattern, need in _ACCESS_BY_PATH if pattern.fullmatch(path)), AccessLevel.PUBLIC)
+    return next((level for pattern, level in _ACCESS_BY_PATH if pattern.fullmatch(path)), AccessLevel.PUBLIC)
 
 
 class RequestRefusedError(Exception):
-    """A request that is not answered. code: of HTTP."""
+    """A refused request. code: the HTTP status."""
 
     def __init__(self, code: int, fault: Fault) -> None:
         super().__init__(fault.message)
@@ -93,17 +92,17 @@ class RequestRefusedError(Exception):
 
 
 def fault_response(code: int, *faults: Fault) -> Response:
-    """Return faults as an answer, in the form that `--json` prints them."""
+    """Return faults as a response, in the JSON form of `--json`."""
     body = {"argosy": "error/1", "errors": [msgspec.to_builtins(fault) for fault in faults]}
     headers = {"www-authenticate": "Bearer"} if code == HTTPStatus.UNAUTHORIZED else {}
     return Response(msgspec.json.encode(body), code, headers, "application/json")
 
 
 class RequestGuard:
-    """In front of everything: refuses foreign names and those whom it does not know, answers for what fails,
-    and adds what keeps a browser from doing anything with these pages that they do not do themselves.
+    """Middleware in front of all routes: checks host and access, reports errors, and adds security headers.
 
-    names: by which the hub may be called besides addresses. token: its file; is_all: see `need_of`.
+    host_names: returns the names accepted besides addresses. token: the token's file. is_metrics_guarded: see
+    `required_access`.
     """
 
     def __init__(
@@ -147,17 +146,15 @@ class RequestGuard:
 
 
 def _failure_response(path: str, error: Exception) -> Response:
-    if isinstance(error, ArgosyError):  # the store takes nothing, the token cannot be had
+    if isinstance(error, ArgosyError):  # such as a full store or an unreadable token
         return fault_response(HTTPStatus.SERVICE_UNAVAILABLE, *error.faults)
     _log.error("`%s` cannot be answered", path, exc_info=error)
     message = f"the hub failed: {type(error).__name__}: {error}"
-    return fault_response(
-        HTTPStatus.INTERNAL_SERVER_ERROR, Fault(path, "internal", message, "hub.log tells more")
-    )
+    return fault_response(HTTPStatus.INTERNAL_SERVER_ERROR, Fault(path, "internal", message, "see hub.log"))
 
 
 def check_host(host: str | None, host_names: Collection[str]) -> None:
-    """Refuse a name that is not this hub's; what is no browser may leave it out. Raises GateError."""
+    """Refuse an unknown host name; clients other than browsers may send none. Raises RequestRefusedError."""
     if host is None:
         return
     name = _name_of(host)
@@ -165,25 +162,25 @@ def check_host(host: str | None, host_names: Collection[str]) -> None:
     if name in known or _is_address(name):
         return
     message = f"this hub is not called `{host}`"
-    hint = f"call it by its address, or add `hub: {{hosts: [{name}]}}` to the fleet file"
+    hint = f"use its address, or add `hub: {{hosts: [{name}]}}` to the fleet file"
     raise RequestRefusedError(HTTPStatus.MISDIRECTED_REQUEST, Fault("Host", "foreign-host", message, hint))
 
 
 def check_action(request: Request, token: Path, policy: Literal["loopback", "anywhere", "never"]) -> None:
-    """Let an action through. Raises GateError: it is refused, and why; RefusedError: there is no token."""
+    """Check an action. Raises RequestRefusedError: it is refused; RefusedError: there is no token."""
     if policy == "never":
         raise _forbidden(
             "hub.actions", "no-actions", "the fleet file allows no actions", "`hub: {actions: …}`"
         )
     if policy == "loopback" and not is_from_loopback(request):
         client = request.client.host if request.client else "nobody"
-        message = f"actions are taken from this machine only, and this came from {client}"
+        message = f"actions are accepted only from this machine, and this one came from {client}"
         raise _forbidden(
             "hub.actions", "not-loopback", message, "`hub: {actions: anywhere}` in the fleet file"
         )
     check_origin(request)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        message = "an action is JSON, with `content-type: application/json`"
+        message = "an action must be JSON with `content-type: application/json`"
         raise RequestRefusedError(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, Fault("Content-Type", "not-json", message)
         )
@@ -191,7 +188,7 @@ def check_action(request: Request, token: Path, policy: Literal["loopback", "any
 
 
 def check_token(request: Request, token: Path) -> None:
-    """Raise GateError where a request does not carry the token."""
+    """Raise RequestRefusedError if a request does not have the token."""
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not credential.strip():
         fault = Fault("Authorization", "no-token", "this needs the hub's token", _TOKEN_HINT)
@@ -202,13 +199,13 @@ def check_token(request: Request, token: Path) -> None:
 
 
 def check_read_access(request: Request, token: Path) -> None:
-    """Let who asks see what agents printed: with the token, or the cookie for it. Raises GateError."""
+    """Check that a request may read agents' output: by the token or cookie. Raises RequestRefusedError."""
     if not has_cookie(request, token):
         check_token(request, token)
 
 
 def can_read(request: Request, token: Path) -> bool:
-    """Return whether `check_sight` lets who asks through."""
+    """Return whether `check_read_access` accepts a request."""
     try:
         check_read_access(request, token)
     except (RequestRefusedError, RefusedError):
@@ -217,7 +214,7 @@ def can_read(request: Request, token: Path) -> bool:
 
 
 def has_cookie(request: Request, token: Path) -> bool:
-    """Return whether a browser asks that was given the cookie, and its own page of the hub."""
+    """Return whether a request has the cookie and comes from the hub's own page."""
     name = cookie_name(token, _port_of(request))
     value = request.cookies.get(name, "")
     return (
@@ -228,14 +225,15 @@ def has_cookie(request: Request, token: Path) -> bool:
 
 
 def set_cookie(request: Request, response: Response, token: Path) -> None:
-    """Have a browser keep the cookie; to be called once it has shown the token."""
+    """Add the cookie to a response. Call only after the token was checked."""
     name = cookie_name(token, _port_of(request))
     response.set_cookie(name, cookie_value(token, name), _COOKIE_MAX_AGE_S, httponly=True, samesite="strict")
 
 
 def is_from_owner(request: Request) -> bool:
-    """Return whether a program of this user asks over the loopback interface, by itself: what it passes on
-    for others, as a proxy says that it does, is theirs.
+    """Return whether a request comes from a program of this user over the loopback interface.
+
+    Requests that a proxy forwards do not count.
     """
     if any(name in request.headers for name in _PROXY_HEADERS) or not _is_same_site(request):
         return False
@@ -244,7 +242,7 @@ def is_from_owner(request: Request) -> bool:
 
 
 def _is_same_site(request: Request) -> bool:
-    """Return whether no browser says that a page of elsewhere asks; following a link is asking oneself."""
+    """Return whether no browser marks the request as cross-site; following a link counts as same-site."""
     return request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
 
 
@@ -261,13 +259,13 @@ def is_from_loopback(request: Request) -> bool:
 
 
 def check_origin(request: Request) -> None:
-    """Refuse what a browser says that another page sent."""
+    """Refuse a request that a browser marks as sent by another page. Raises RequestRefusedError."""
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")
     if site == "same-origin" and (origin is None or urlsplit(origin).netloc == request.headers.get("host")):
         return
-    message = f"an action from another page (origin {origin or 'not told'}, {site}) is not carried out"
-    raise _forbidden("Origin", "foreign-origin", message, "act on the hub's own page")
+    message = f"an action from another page (origin {origin or 'unknown'}, {site}) is refused"
+    raise _forbidden("Origin", "foreign-origin", message, "use the hub's own page")
 
 
 def _forbidden(where: str, code: str, message: str, hint: str) -> RequestRefusedError:

@@ -1,7 +1,7 @@
-"""The token that reads and actions need: one word a fleet, in a file of its owner's.
+"""The token that reads and actions need: one for each fleet, in a file readable only by its owner.
 
-A browser that has shown it is given a cookie, which is derived from it and good for reads alone: a browser
-sends cookies to every port of a host, so that another user's server there may see one.
+A browser that sends the token gets a cookie, which is derived from it and valid only for reads: a browser
+sends cookies to every port of a host, so another user's server there may receive one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from argosy.fault import Fault, RefusedError
 
 
 def read_token(path: Path) -> str:
-    """Return the token, made where there is none yet.
+    """Return the token, created if there is none.
 
     Raises RefusedError: the file cannot be read or written, or is empty.
     """
@@ -27,11 +27,13 @@ def read_token(path: Path) -> str:
         _write_token(path, is_new=True)
         return _require_token(path, path.read_text("ascii"))
     except (OSError, UnicodeDecodeError) as error:
-        raise RefusedError(Fault(str(path), "hub-token", f"the token cannot be had: {error}")) from error
+        raise RefusedError(
+            Fault(str(path), "hub-token", f"the token cannot be read or written: {error}")
+        ) from error
 
 
 def renew_token(path: Path) -> str:
-    """Make another token in place of the one that there is, which is worth nothing from then on."""
+    """Replace the token by a new one, and return it; the old token becomes invalid."""
     try:
         _write_token(path, is_new=False)
     except OSError as error:
@@ -41,17 +43,17 @@ def renew_token(path: Path) -> str:
 
 
 def is_token(path: Path, candidate: str) -> bool:
-    """Return whether a word is the token, in a time that does not tell how near it was."""
+    """Return whether a candidate is the token, by a constant-time comparison."""
     return hmac.compare_digest(read_token(path).encode(), candidate.encode("utf-8", "replace"))
 
 
 def cookie_name(path: Path, port: int) -> str:
-    """Return the name of the cookie of the hub that has its token in a file and its page on a port."""
+    """Return the name of the cookie of a hub by its token's file and its port."""
     return f"argosy-{port}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
 def cookie_value(path: Path, name: str) -> str:
-    """Return the cookie's value, which ends with the token."""
+    """Return the cookie's value, which becomes invalid with the token."""
     return hmac.new(read_token(path).encode(), name.encode(), hashlib.sha256).hexdigest()
 
 
@@ -64,7 +66,7 @@ def _require_token(path: Path, text: str) -> str:
 
 
 def _write_token(path: Path, *, is_new: bool) -> None:
-    """Write a token as a whole; with `is_new` the one that somebody else was quicker to make stays."""
+    """Write a new token atomically. is_new: keep a token that another process has just created."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:

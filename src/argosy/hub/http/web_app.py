@@ -1,4 +1,4 @@
-"""What the hub serves over HTTP: its page, its own health, OpenMetrics, JSON, and a stream of changes."""
+"""The hub's web application: page, health, OpenMetrics, JSON API and stream of changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from argosy.hub.http.request_guard import (
 )
 from argosy.hub.http.sse import MAX_SUBSCRIBERS, SseResponse
 from argosy.hub.http.token import is_token
-from argosy.hub.ingest.current_state import CurrentState, to_document
+from argosy.hub.ingest.current_state import AgentSnapshot, CurrentState, to_document
 from argosy.wire.errors import WireError
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def make_app(hub: HubAgent) -> Starlette:
     return Starlette(
         routes=[
             Route("/", handlers.index),
-            Route("/enter", handlers.login),
+            Route("/login", handlers.login),
+            Route("/api/login", handlers.submit_token, methods=["POST"]),
+            Route("/enter", handlers.login),  # the paths in earlier versions
             Route("/api/enter", handlers.submit_token, methods=["POST"]),
             Route("/page/{name}", handlers.asset),
             Route("/healthz", handlers.healthz),
@@ -101,29 +103,29 @@ class _Handlers:
         self._assets = {each.name: each.read_bytes() for each in assets.iterdir() if each.is_file()}
 
     async def index(self, request: Request) -> Response:
-        """Return the page to a browser that has the cookie, and to others the way in.
+        """Return the page to a browser with the cookie; redirect others to the login.
 
-        The link has the token behind its `#`, which is not sent: the way in reads it. Behind a `?` it is
-        taken here, and handed on in that form, so that it stays in no address bar.
+        The link has the token after `#`, which browsers do not send: the login page reads it. A token after
+        `?` is checked here and redirected to that form, so that it does not stay in the address bar.
         """
         if has_cookie(request, self._hub.token_file):
             return self._asset_response("index.html")
         token = request.query_params.get("token", "")
         if not token or not is_token(self._hub.token_file, token):
-            return RedirectResponse("enter", 303)
+            return RedirectResponse("login", 303)
         response = RedirectResponse(f"./#token={token}", 303)
         set_cookie(request, response, self._hub.token_file)
         return response
 
     async def login(self, request: Request) -> Response:
-        """Return the page that says how to get in, and takes the token of a link."""
+        """Return the login page, which explains how to get the token and reads it from a link."""
         return self._asset_response("login.html")
 
     async def submit_token(self, request: Request) -> Response:
-        """Give the cookie to a page that shows the token."""
+        """Set the cookie for a page that sends the token."""
         check_origin(request)
         check_token(request, self._hub.token_file)
-        response = json_response({"argosy": "enter/1"})
+        response = json_response({"argosy": "login/1"})
         set_cookie(request, response, self._hub.token_file)
         return response
 
@@ -133,11 +135,11 @@ class _Handlers:
     def _asset_response(self, name: str) -> Response:
         kind = _MEDIA_TYPES.get(name.rpartition(".")[2])
         if kind is None or name not in self._assets:
-            raise HTTPException(404, f"the page has no part `{name}`")
+            raise HTTPException(404, f"the page has no file `{name}`")
         return Response(self._assets[name], headers={"cache-control": "no-cache"}, media_type=kind)
 
     async def declared(self, request: Request) -> Response:
-        """Return the fleet as its file declares it: each agent's machine, group, needs and wants."""
+        """Return the fleet as declared: each agent's machine, group, needs and wants."""
         return json_response(
             {
                 "fleet": self._hub.fleet,
@@ -157,53 +159,52 @@ class _Handlers:
         )
 
     async def healthz(self, request: Request) -> Response:
-        """Say whether what comes in is kept, and all of the hub runs."""
+        """Return whether records are stored and all background tasks run."""
         failure = self._hub.failure()
         return PlainTextResponse(failure or "ok", 503 if failure else 200)
 
     async def metrics(self, request: Request) -> Response:
-        """Return all figures; who asks while they are being laid out is given the same."""
+        """Return all metrics; concurrent requests share one rendering."""
         if self._rendering is None or self._rendering.done():
             self._rendering = asyncio.create_task(_render_metrics(self._hub.current_state))
         parts = await asyncio.shield(self._rendering)
         return StreamingResponse(_iterate(parts), headers={"content-type": CONTENT_TYPE})
 
     async def fleet(self, request: Request) -> Response:
-        """Return all agents of all machines, as they are known here."""
+        """Return the current state of all agents of all machines."""
         agents = sorted(self._hub.current_state.agents.values(), key=lambda each: (each.machine, each.agent))
         return json_response({"fleet": self._hub.fleet, "agents": [to_document(each) for each in agents]})
 
     async def machines(self, request: Request) -> Response:
-        """Return the machines: how they are seen, and how far their records are known here."""
+        """Return the machines: whether they can be reached, and how many of their records are stored here."""
         hub = self._hub
         positions = await hub.writer.positions()
         machines = [
             {
-                **sight,
-                "lives": sum(each.origin.machine == sight["machine"] for each in positions),
-                "events": sum(
-                    each.last_event for each in positions if each.origin.machine == sight["machine"]
-                ),
-                "ticks": sum(each.last_row for each in positions if each.origin.machine == sight["machine"]),
+                **status,
+                "incarnations": len(origins),
+                "events": sum(each.last_event for each in origins),
+                "sample_rows": sum(each.last_row for each in origins),
             }
-            for sight in _machine_statuses(hub)
+            for status in _machine_statuses(hub)
+            for origins in [[each for each in positions if each.origin.machine == status["machine"]]]
         ]
         return json_response({"machines": machines, "viewers": len(hub.sse_broadcaster)})
 
     async def agent(self, request: Request) -> Response:
-        """Return one agent with its figures and its last events."""
+        """Return one agent with its metrics and its last events."""
         name = request.path_params["agent"]
         found = self._snapshots(name)
-        stored_events = await self._hub.writer.read(lambda reading: reading.events(subject=name, limit=50))
+        stored_events = await self._hub.writer.read(lambda reader: reader.events(subject=name, limit=50))
         can_read_output = can_read(request, self._hub.token_file)
         return json_response(
             {
                 "agents": [
                     {
                         **to_document(each),
-                        "figures": each.figures,
-                        "figures_ms": each.figures_ms,
-                        "old": each.old(time.monotonic()),
+                        "metrics": each.metrics,
+                        "metrics_ms": each.metrics_ms,
+                        "stale": each.stale_metrics(time.monotonic()),
                     }
                     for each in found
                 ],
@@ -211,20 +212,20 @@ class _Handlers:
             }
         )
 
-    def _snapshots(self, name: str) -> list[Any]:
+    def _snapshots(self, name: str) -> list[AgentSnapshot]:
         found = [each for each in self._hub.current_state.agents.values() if each.agent == name]
         if not found and name not in self._hub.declared_agents():
-            raise HTTPException(404, f"no record tells of an agent `{name}`")
+            raise HTTPException(404, f"no record mentions an agent `{name}`")
         return found
 
     async def health(self, request: Request) -> Response:
-        """Return what an agent of the library answers to a question for its health, with its facts."""
+        """Return an agent's reply to a health request."""
         name = request.path_params["agent"]
         self._snapshots(name)
         try:
             answer = await asyncio.wait_for(self._hub.health_of(name), _HEALTH_TIMEOUT_S)
         except (WireError, InputError, TimeoutError) as error:
-            return json_response({"agent": name, "health": None, "reason": str(error) or "no answer in time"})
+            return json_response({"agent": name, "health": None, "reason": str(error) or "no reply in time"})
         return json_response({"agent": name, "health": answer})
 
     async def log(self, request: Request) -> Response:
@@ -236,9 +237,9 @@ class _Handlers:
         return json_response({"agent": name, "lines": lines})
 
     async def alerts(self, request: Request) -> Response:
-        """Return the alerts that are open, quiet windows, what waits for each receiver, and notices."""
+        """Return the active alerts, silences, the state of each receiver, and notices."""
         alert_manager = self._hub.alert_manager
-        waiting = {
+        receivers = {
             each.name: {"waiting": each.waiting_count, "failure": each.failure}
             for each in alert_manager.deliveries
         }
@@ -249,27 +250,30 @@ class _Handlers:
                 "until": silences.local_end_s(each),
                 "by": each.requested_by,
                 "key": each.key,
-                "asked": each.target,
+                "target": each.target,
             }
             for each in silences.windows(alert_manager.now_s())
         ]
         damage = describe_damage(Path(self._hub.options.store))
         notices = [{"kind": "store-damaged", "text": f"the hub: {damage}"}] if damage else []
         return json_response(
-            {"open": alert_manager.alerts(), "quiet": windows, "receivers": waiting, "notices": notices}
+            {
+                "active": alert_manager.alerts(),
+                "silences": windows,
+                "receivers": receivers,
+                "notices": notices,
+            }
         )
 
     async def events(self, request: Request) -> Response:
-        """Stream the standings, then each change, as server-sent events."""
+        """Stream the current state, then each change, as server-sent events."""
         if len(self._hub.sse_broadcaster) >= MAX_SUBSCRIBERS:
-            raise HTTPException(
-                503, f"{MAX_SUBSCRIBERS} viewers look already, which is as many as there may be"
-            )
+            raise HTTPException(503, f"{MAX_SUBSCRIBERS} viewers are connected, which is the limit")
         return SseResponse(self._hub.sse_broadcaster)
 
 
 async def _render_metrics(current_state: CurrentState) -> list[bytes]:
-    """Return the page of figures in parts; others are answered between them."""
+    """Return `/metrics` in parts; other requests are served between them."""
     parts = []
     for piece in render_pieces(list(current_state.agents.values())):
         if piece:
@@ -281,19 +285,19 @@ async def _render_metrics(current_state: CurrentState) -> list[bytes]:
 async def _iterate(parts: list[bytes]) -> AsyncIterator[bytes]:
     for part in parts:
         yield part
-        await asyncio.sleep(0)  # also while a part is compressed for a reader that keeps up
+        await asyncio.sleep(0)  # lets other requests run while parts are compressed
 
 
 def _machine_statuses(hub: HubAgent) -> list[dict[str, Any]]:
     here = {"machine": hub.machine, "state": "here", "since": hub.started_s, "reason": "", "skew_s": 0.0}
     others = [
         {
-            "machine": sight.machine,
-            "state": "blind" if sight.is_unreachable else "linked",
-            "since": sight.since,
-            "reason": sight.reason,
-            "skew_s": round(sight.skew_s, 3),
+            "machine": status.machine,
+            "state": "blind" if status.is_unreachable else "linked",
+            "since": status.since,
+            "reason": status.reason,
+            "skew_s": round(status.skew_s, 3),
         }
-        for sight in (puller.status for puller in hub.replicators.values())
+        for status in (replicator.status for replicator in hub.replicators.values())
     ]
     return [here, *others]

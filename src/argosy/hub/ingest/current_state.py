@@ -1,6 +1,4 @@
-"""What stands now: each agent's state and last figures, on every machine, as the records that came in tell
-it.
-"""
+"""The current state and last metrics of each agent on every machine, from the records received."""
 
 from __future__ import annotations
 
@@ -13,17 +11,15 @@ import msgspec
 
 from argosy.hub.store.records import HubEvent, MetricSample
 
-_LIBRARY_METRIC: Final = (
-    "loop_lag_ms"  # each agent of the library reports it with its own figures, each second
-)
+_LIBRARY_METRIC: Final = "loop_lag_ms"  # in the samples that an agent of the library reports each second
 _STALE_AFTER_S: Final = 10.0
-_STALE_AFTER_FIRST_S: Final = 60.0  # when nobody knows yet how often it comes
+_STALE_AFTER_FIRST_S: Final = 60.0  # while the interval of a metric is unknown
 _MAX_MISSED: Final = 4
-EXPIRE_AFTER_S: Final = 300.0  # a figure that did not come in for so long is none of now
+EXPIRE_AFTER_S: Final = 300.0  # age at which a metric is dropped
 
 
 class _Arrival(NamedTuple):
-    """When a figure came last, on the monotonic clock, and was measured; how long after the one before."""
+    """When a metric was last received (monotonic) and measured, and the interval since the one before."""
 
     received_s: float
     time_ms: int
@@ -31,18 +27,18 @@ class _Arrival(NamedTuple):
 
     @property
     def stale_after_s(self) -> float:
-        """The age from which on it is old."""
+        """The age at which the metric is stale."""
         if self.interval_ms is None:
             return _STALE_AFTER_FIRST_S
         return max(_STALE_AFTER_S, _MAX_MISSED * self.interval_ms / 1000)
 
 
 class AgentSnapshot(msgspec.Struct):
-    """One agent now. since: epoch seconds of its last change by its machine's clock; figures by name, in a
-    dict that is replaced, never changed.
+    """One agent now. Times are epoch seconds by its machine's clock, or epoch milliseconds (`_ms`).
 
-    silent_since: epoch seconds of its last beat, when it is missed. figures_ms: when the newest of `figures`
-    was measured; reported_ms: the newest of its own.
+    since: its last change of state. metrics: by name; replaced, never changed in place. metrics_ms: when the
+    newest of `metrics` was measured. reported_ms: the newest that the agent reported itself. silent_since:
+    its last heartbeat, None unless one is missed.
     """
 
     agent: str
@@ -58,9 +54,9 @@ class AgentSnapshot(msgspec.Struct):
     _arrivals: dict[str, _Arrival] = msgspec.field(default_factory=dict)
 
     def update(self, sample: MetricSample, now_s: float) -> None:
-        """Take figures that arrive at `now_s` on the monotonic clock; not those of long ago."""
+        """Add a sample received at `now_s` (monotonic), unless it is too old."""
         if sample.time_ms < self.metrics_ms - 1000 * EXPIRE_AFTER_S:
-            return  # from a hub that catches up
+            return  # sent by a hub that catches up
         is_self_reported = _LIBRARY_METRIC in sample.names
         previous = self._arrivals.get(sample.names[0]) if sample.names else None
         interval_ms = sample.time_ms - previous.time_ms if previous else None
@@ -72,38 +68,39 @@ class AgentSnapshot(msgspec.Struct):
             self.reported_ms = max(self.reported_ms, sample.time_ms)
 
     def stale_metrics(self, now_s: float) -> dict[str, float]:
-        """Return the figures that have not come for several times as long as before, each with its age."""
+        """Return the metrics overdue by several intervals, each with its age in seconds."""
         ages = {
-            name: (now_s - heard.received_s, heard.stale_after_s) for name, heard in self._arrivals.items()
+            name: (now_s - arrival.received_s, arrival.stale_after_s)
+            for name, arrival in self._arrivals.items()
         }
         return {name: age_s for name, (age_s, bound_s) in ages.items() if age_s > bound_s}
 
     def expire(self, now_s: float) -> None:
-        """Let go of the figures that did not come for `FORGET_S`."""
+        """Drop the metrics not received for `EXPIRE_AFTER_S`."""
         expired = {
-            name for name, heard in self._arrivals.items() if now_s - heard.received_s >= EXPIRE_AFTER_S
+            name for name, arrival in self._arrivals.items() if now_s - arrival.received_s >= EXPIRE_AFTER_S
         }
         if expired:
             self.metrics = {name: each for name, each in self.metrics.items() if name not in expired}
             self._arrivals = {name: each for name, each in self._arrivals.items() if name not in expired}
 
     def last_seen(self) -> float | None:
-        """Return when it was heard last, epoch seconds; None of one that says nothing of itself."""
+        """Return when the agent last reported, epoch seconds; None if it never does."""
         return max(self.reported_ms / 1000, self.silent_since or 0.0) or None
 
 
 class CurrentState:
-    """All agents that records have told of; `tell` gets each change of a state."""
+    """All agents that records mention; `on_change` is called with each change of a state."""
 
     on_change: Callable[[dict[str, Any]], object] = staticmethod(lambda _: None)
 
-    KINDS: Final = frozenset(("state",))  # of events that tell something of an agent's standing
+    KINDS: Final = frozenset(("state",))  # event kinds that change an agent's state
 
     def __init__(self) -> None:
         self.agents: dict[tuple[str, str], AgentSnapshot] = {}
 
     def get_or_add(self, machine: str, agent: str) -> AgentSnapshot:
-        """Return an agent's standing, a new one for one that is not known."""
+        """Return an agent's snapshot, a new one if it is unknown."""
         key = machine, agent
         found = self.agents.get(key)
         if found is None:
@@ -111,7 +108,7 @@ class CurrentState:
         return found
 
     def update(self, machine: str, events: Iterable[HubEvent], samples: Iterable[MetricSample] = ()) -> None:
-        """Take what a machine said, in its order; what is older than what is known is told, no more."""
+        """Process records of a machine in order; an outdated state is only published."""
         for event in events:
             if event.kind in self.KINDS and event.subject:
                 self._on_state(machine, event)
@@ -120,7 +117,7 @@ class CurrentState:
             self.get_or_add(machine, each.agent).update(each, now_s)
 
     def expire_metrics(self) -> None:
-        """Let go of the figures that did not come in for `FORGET_S`."""
+        """Drop the metrics not received for `EXPIRE_AFTER_S`."""
         now_s = time.monotonic()
         for snapshot in self.agents.values():
             snapshot.expire(now_s)
@@ -138,10 +135,8 @@ class CurrentState:
         if reported.since >= snapshot.since:
             snapshot.state, snapshot.since = reported.state, reported.since
             snapshot.reason, snapshot.pid = reported.reason, reported.pid
-            snapshot.silent_since = None  # the supervisor's next answer tells whether it is
-        self.on_change(
-            to_document(reported)
-        )  # also what the supervisor's own answer has overtaken: it happened
+            snapshot.silent_since = None  # until the next supervisor status
+        self.on_change(to_document(reported))  # even if a supervisor status has overtaken it: it happened
 
     def reconcile(
         self,
@@ -153,24 +148,24 @@ class CurrentState:
         pid: int | None,
         silent_since: float | None = None,
     ) -> None:
-        """Take a supervisor's own answer, which is right whatever was missed; machine: as it is declared."""
+        """Apply a supervisor status, which is right whatever events were missed. machine: as declared."""
         snapshot = self.get_or_add(machine, agent)
         has_changed = (snapshot.state, snapshot.pid) != (state, pid)
-        has_stopped = (snapshot.silent_since is None) != (silent_since is None)
+        has_silence_changed = (snapshot.silent_since is None) != (silent_since is None)
         snapshot.state, snapshot.reason, snapshot.pid = state, reason, pid
         snapshot.silent_since = silent_since
         if has_changed:
             snapshot.since = since or snapshot.since
-        if has_changed or has_stopped:
+        if has_changed or has_silence_changed:
             self.on_change(to_document(snapshot))
 
     def as_documents(self) -> list[dict[str, Any]]:
-        """Return all that stands, as it is told."""
+        """Return all snapshots as JSON documents."""
         return [to_document(each) for each in self.agents.values()]
 
 
 def to_document(snapshot: AgentSnapshot) -> dict[str, Any]:
-    """Return a standing as it is told."""
+    """Return a snapshot as a JSON document."""
     return {
         "agent": snapshot.agent,
         "machine": snapshot.machine,

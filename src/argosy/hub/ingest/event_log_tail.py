@@ -1,4 +1,4 @@
-"""The news: what the engine notes in its diary becomes events of the hub, each once, through restarts."""
+"""Tails the engine's event log into the store, each event once, across restarts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from argosy.hub.store.records import HubEvent
 from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 
 POLL_EVERY_S: Final = 0.25
-SOURCE_NAME: Final = "diary"
+SOURCE_NAME: Final = "event-log"
 _BATCH_SIZE: Final = 500
 
 
 class EventLogTail:
-    """Follows one diary. How far it has been read is kept with the events themselves."""
+    """Follows one event log. The read position is stored with the events."""
 
     def __init__(self, writer: StoreWriter, event_log: Path) -> None:
         self._writer = writer
@@ -37,7 +37,7 @@ class EventLogTail:
             self._tail.close()
 
     def read_again(self) -> None:
-        """Keep all that the diary has once more: what had been kept of it is gone."""
+        """Store the whole event log again, after the store lost its events."""
         self._writer.forget_source(SOURCE_NAME)
         self._tail.close()
         self._last_stat = None
@@ -51,7 +51,7 @@ class EventLogTail:
         return before != self._last_stat
 
     def _read(self) -> None:
-        """Keep what is new; a diary that begins anew (its folder was deleted) is read from its beginning."""
+        """Store new entries; read a new event log (its directory was deleted) from the start."""
         entries = self._tail.read()
         incarnation, sequence = self._writer.source_position(SOURCE_NAME)
         if not entries:
@@ -63,7 +63,7 @@ class EventLogTail:
             batch = new[first : first + _BATCH_SIZE]
             try:
                 self._writer.submit(
-                    # Its own machine's hub tells what became of a distant agent.
+                    # The state of a remote agent is stored by its own machine's hub.
                     [_hub_event(each) for each in batch if each.kind != REMOTE_STATE],
                     (),
                     (SOURCE_NAME, incarnation, batch[-1].sequence),
@@ -71,7 +71,7 @@ class EventLogTail:
                 )
             except StoreFullError:
                 self._last_stat = None
-                self._tail.close()  # the diary keeps it, and is read anew
+                self._tail.close()  # the event log keeps the entries and is read again
                 return
 
 

@@ -1,7 +1,7 @@
-"""The outcry: the lines of this machine's agents that matter become events: warnings and worse, tracebacks.
+"""Scans the logs of this machine's agents for warnings, errors and tracebacks, and stores them as events.
 
-Of a flood the first lines are kept, and how many were not is told. How far a log has been read is kept with
-the events themselves, so that each is there once, through restarts.
+A rate limit keeps the first lines of a flood and counts the rest. The read position of a log is stored with
+the events, so that each is stored once, across restarts.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from argosy.hub.store.records import HubEvent
 from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 
 SCAN_EVERY_S: Final = 1.0
-BURST: Final = 30  # events of an agent at once
-EVENTS_PER_S: Final = 0.5  # afterwards
-MAX_TRACEBACK_LINES: Final = 60  # of a traceback
-_MAX_LINE_LENGTH: Final = 2000  # of a line
-_MAX_READ_BYTES: Final = 1 << 20  # of a log; what a hub that is behind has not read is a flood too
+BURST: Final = 30  # events of an agent before the rate limit applies
+EVENTS_PER_S: Final = 0.5  # after the burst
+MAX_TRACEBACK_LINES: Final = 60
+_MAX_LINE_LENGTH: Final = 2000
+_MAX_READ_BYTES: Final = 1 << 20  # of a log in one scan; a hub that is further behind skips the rest
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _LEVEL: Final = re.compile(
     r"\b(WARNING|WARN|ERROR|CRITICAL|FATAL)\b"
@@ -35,7 +35,7 @@ _LEVEL_NAMES: Final = {"warn": "warning", "fatal": "critical"}
 
 
 class LogEvent(NamedTuple):
-    """Something that an agent said: a line, or a traceback as one text."""
+    """A log line, or a traceback as one text."""
 
     agent: str
     at_s: float
@@ -44,13 +44,13 @@ class LogEvent(NamedTuple):
 
 
 class LineParser:
-    """Picks what matters from the lines of one log, of one agent or the agents of a cell."""
+    """Finds the relevant lines of one log, of one agent or of the agents of a cell."""
 
     def __init__(self) -> None:
         self._tracebacks: dict[str, list[LogLine]] = {}
 
     def feed(self, line: LogLine) -> list[LogEvent]:
-        """Return what is complete with this line."""
+        """Return the events that this line completes."""
         traceback = self._tracebacks.get(line.agent)
         if traceback is not None:
             if line.text.startswith((" ", "\t")) and len(traceback) < MAX_TRACEBACK_LINES:
@@ -69,13 +69,13 @@ class LineParser:
         return [LogEvent(line.agent, line.at_s, _LEVEL_NAMES.get(level, level), line.text[:_MAX_LINE_LENGTH])]
 
     def finish(self) -> list[LogEvent]:
-        """Return the tracebacks that nothing followed."""
+        """Return the tracebacks that no further line completed."""
         tracebacks, self._tracebacks = self._tracebacks, {}
         return [_traceback_event(trace) for trace in tracebacks.values()]
 
 
 class RateLimiter:
-    """How much one agent may say: `BURST` events at once, then `PER_S`; the rest is counted, and told."""
+    """A token bucket for one agent: `BURST` events, then `EVENTS_PER_S`; the rest is counted and reported."""
 
     def __init__(self, agent: str, now_s: float) -> None:
         self._agent = agent
@@ -84,12 +84,12 @@ class RateLimiter:
         self._dropped = 0
 
     def admit(self, found: Sequence[LogEvent], now_s: float) -> list[HubEvent]:
-        """Return what is kept of it, and what has to be told of the rest. now_s: monotonic."""
+        """Return the admitted events, preceded by a count of those dropped before. now_s: monotonic."""
         self._tokens = min(float(BURST), self._tokens + EVENTS_PER_S * (now_s - self._updated_s))
         self._updated_s = now_s
         events = []
         if self._dropped and self._tokens >= 1:
-            events.append(_flood_event(self._agent, lines=self._dropped))
+            events.append(_rate_limited_event(self._agent, lines=self._dropped))
             self._dropped = 0
             self._tokens -= 1
         kept = found[: int(self._tokens)]
@@ -117,7 +117,7 @@ class LogScanner:
                 appends = [self._append(name, events, at) for name, (events, at) in scanned.items()]
                 await asyncio.gather(*appends)
                 await asyncio.sleep(SCAN_EVERY_S)
-        except asyncio.CancelledError:  # after another error it is gone on with
+        except asyncio.CancelledError:  # after any other error the task restarts with these readers
             for reader in self._readers.values():
                 reader.close()
             raise
@@ -129,7 +129,7 @@ class LogScanner:
             pass  # the log keeps them
 
     def _scan(self) -> dict[str, tuple[list[HubEvent], tuple[str, int]]]:
-        """Return by log what is to be kept of it now, and how far it has been read with that."""
+        """Return the new events and the read position, by log."""
         sources = find_log_sources(self._state_dir)
         scanned = {}
         for name, log in sources.logs.items():
@@ -140,19 +140,17 @@ class LogScanner:
                 found, skipped = self._read_new(sources, name, log, reader)
                 events = self._rate_limited(found)
                 if skipped:
-                    events.append(_flood_event(name, bytes=skipped))
+                    events.append(_rate_limited_event(name, bytes=skipped))
                 if events:
                     scanned[name] = (events, (_log_incarnation(log), self._readers[name].offset))
-            except OSError:  # it goes while it is read
-                if gone := self._readers.pop(name, None):
-                    gone.close()
+            except OSError:  # the log is deleted while it is read
+                if reader := self._readers.pop(name, None):
+                    reader.close()
         self._is_first_scan = False
         return scanned
 
     def _open_reader(self, name: str, log: Path) -> LogReader:
-        """Return a reader that goes on where this hub or its last life was; else at the end of a log that was
-        there before.
-        """
+        """Return a reader at the stored position; without one, at the end of a log older than the hub."""
         incarnation, offset = self._writer.source_position(_source_name(name))
         if incarnation == _log_incarnation(log) and offset <= log.stat().st_size:
             return LogReader(name, log, offset)
@@ -161,7 +159,7 @@ class LogScanner:
     def _read_new(
         self, sources: LogSources, name: str, log: Path, reader: LogReader
     ) -> tuple[list[LogEvent], int]:
-        """Return what matters of what is new, and how many bytes were too many to be read."""
+        """Return the relevant new lines and the number of bytes skipped."""
         parser = self._parsers.setdefault(name, LineParser())
         lines = [line for line in sources.read(reader, [], _MAX_READ_BYTES) if line.text]
         found = [each for line in lines for each in parser.feed(line)]
@@ -182,8 +180,8 @@ class LogScanner:
             self._rate_limiters.setdefault(each.agent, RateLimiter(each.agent, now_s))
         return [
             event
-            for agent, allowance in self._rate_limiters.items()
-            for event in allowance.admit(by_agent.get(agent, []), now_s)
+            for agent, rate_limiter in self._rate_limiters.items()
+            for event in rate_limiter.admit(by_agent.get(agent, []), now_s)
         ]
 
 
@@ -195,8 +193,8 @@ def _log_incarnation(log: Path) -> str:
     return str(os.stat(log).st_ino)
 
 
-def _flood_event(agent: str, **what: int) -> HubEvent:
-    return HubEvent(int(time.time() * 1000), "flood", agent, {"level": "warning", **what})
+def _rate_limited_event(agent: str, **dropped: int) -> HubEvent:
+    return HubEvent(int(time.time() * 1000), "log-rate-limited", agent, {"level": "warning", **dropped})
 
 
 def _traceback_event(lines: list[LogLine]) -> LogEvent:
@@ -205,5 +203,5 @@ def _traceback_event(lines: list[LogLine]) -> LogEvent:
 
 
 def _hub_event(found: LogEvent) -> HubEvent:
-    at_s = found.at_s or time.time()  # a log that was begun by hand has no times
+    at_s = found.at_s or time.time()  # a log not written by the engine has no times
     return HubEvent(int(at_s * 1000), "log", found.agent, {"level": found.level, "text": found.text})

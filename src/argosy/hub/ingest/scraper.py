@@ -1,4 +1,4 @@
-"""Scraping: the metrics that a script serves for Prometheus become figures of the agent it is declared as."""
+"""Scrapes the Prometheus metrics that a script serves, and stores them as metrics of its agent."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 if TYPE_CHECKING:
     from argosy.fleet.fleet_spec import Scrape
 
-UP_METRIC: Final = "scrape_up"  # 1 where it answered, else 0
-LEFT_OUT_METRIC: Final = "scrape_left_out"  # samples beyond `most`
+UP_METRIC: Final = "scrape_up"  # 1 if the last scrape succeeded, else 0
+LEFT_OUT_METRIC: Final = "scrape_samples_dropped"  # samples above `max_samples`
 _TIMEOUT_S: Final = 5.0
 _MAX_BYTES: Final = 16 << 20
 _ACCEPT: Final = "application/openmetrics-text; version=1.0.0, text/plain; version=0.0.4; q=0.5"
@@ -32,12 +32,12 @@ _log = logging.getLogger("argosy.hub")
 
 
 class Scraper:
-    """Asks one endpoint again and again. Whether it answers is a figure, and each change of that an event."""
+    """Scrapes one endpoint at an interval. Its success is a metric, and each change of it an event."""
 
     def __init__(self, writer: StoreWriter, spec: Scrape) -> None:
         self._writer = writer
         self._spec = spec
-        self._last_error: str | None = None  # why it did not answer last, empty where it did
+        self._last_error: str | None = None  # of the last scrape, empty if it succeeded
 
     async def run(self) -> None:
         """Scrape until cancelled."""
@@ -45,12 +45,12 @@ class Scraper:
         while True:
             started_s = time.monotonic()
             events, samples = await asyncio.to_thread(self.scrape_once)
-            with contextlib.suppress(StoreFullError):  # it is asked again
+            with contextlib.suppress(StoreFullError):  # the next scrape replaces these samples
                 self._writer.submit(events, samples)
             await asyncio.sleep(max(0.0, started_s + every_s - time.monotonic()))
 
     def scrape_once(self) -> tuple[list[HubEvent], list[MetricSample]]:
-        """Return what the endpoint says now."""
+        """Return the samples of one scrape, and an event if its success changed."""
         now_ms = int(time.time() * 1000)
         try:
             found, reason = parse_samples(*_fetch(self._spec.url)), ""
@@ -63,9 +63,11 @@ class Scraper:
         }
         events = []
         if reason != self._last_error and (reason or self._last_error):
-            _log.warning("`%s` of `%s`: %s", self._spec.url, self._spec.agent, reason or "it answers")
+            _log.warning("`%s` of `%s`: %s", self._spec.url, self._spec.agent, reason or "scraped again")
             body = {"url": self._spec.url, "reason": reason}
-            events = [HubEvent(now_ms, "unscraped" if reason else "scraped", self._spec.agent, body)]
+            events = [
+                HubEvent(now_ms, "scrape-failed" if reason else "scrape-recovered", self._spec.agent, body)
+            ]
         self._last_error = reason
         values = array("d", kept.values()).tobytes()
         return events, [MetricSample(self._spec.agent, tuple(kept), now_ms, values)]
@@ -74,7 +76,7 @@ class Scraper:
 def parse_samples(text: str, is_openmetrics: bool) -> dict[str, float]:
     """Return the samples of an exposition by name, with the labels as Prometheus writes them, sorted.
 
-    is_open: OpenMetrics, else Prometheus's own format. Raises ValueError: it is not what it is said to be.
+    is_openmetrics: else the text is in Prometheus's own format. Raises ValueError: it cannot be parsed.
     """
     try:
         families = (openmetrics if is_openmetrics else plain).text_string_to_metric_families(text)
@@ -86,8 +88,8 @@ def parse_samples(text: str, is_openmetrics: bool) -> dict[str, float]:
         return dict(sorted(samples))
     except ValueError:
         raise
-    except Exception as error:  # of a text that is none, the parser raises whatever it stumbles over
-        raise ValueError(f"what it answers cannot be read: {type(error).__name__}: {error}") from error
+    except Exception as error:  # the parser raises any exception on invalid text
+        raise ValueError(f"the metrics cannot be parsed: {type(error).__name__}: {error}") from error
 
 
 def _labels(labels: dict[str, str]) -> str:
@@ -102,7 +104,7 @@ def _escaped(text: str) -> str:
 
 def _fetch(url: str) -> tuple[str, bool]:
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"`{url}` is no http address")
+        raise ValueError(f"`{url}` is not an http address")
     request = urllib.request.Request(url, headers={"accept": _ACCEPT})
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
         body = response.read(_MAX_BYTES + 1)

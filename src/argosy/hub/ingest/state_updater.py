@@ -1,4 +1,4 @@
-"""Hearing: records as they come in, of whatever machine, told to the standings."""
+"""Updates the current state from incoming records of any machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 from argosy.hub.ingest.current_state import CurrentState
 from argosy.hub.store.block_codec import decode_block
+from argosy.hub.store.legacy_names import upgrade_event
 from argosy.hub.store.records import (
     ChunkColumn,
     EventHeader,
@@ -24,13 +25,14 @@ from argosy.hub.store.store_reader import StoreReader
 
 _decode_row = msgspec.msgpack.Decoder(SampleRow).decode
 _decode_header = msgspec.msgpack.Decoder(EventHeader).decode
-_decode_event = msgspec.msgpack.Decoder(HubEvent).decode
+_event_decoder = msgspec.msgpack.Decoder(HubEvent)
 
 
 class StateUpdater:
-    """Tells standings what is said. home: the machine that an agent is declared on, None if unknown.
+    """Applies records to the current state.
 
-    on_action: is told each action that another machine's hub handed over.
+    machine_of: returns the machine that an agent is declared on, None if unknown. on_action: called with each
+    action received from another machine's hub.
     """
 
     on_action: Callable[[str, HubEvent], object] = staticmethod(lambda *_: None)
@@ -47,14 +49,14 @@ class StateUpdater:
             self.update(stored_event.origin.machine, [stored_event.event], ())
 
     def update(self, machine: str, events: Sequence[HubEvent], samples: Iterable[MetricSample]) -> None:
-        """Tell events and figures of a machine's hub."""
+        """Apply events and samples of a machine's hub."""
         for event in events:
             self._current_state.update(self._machine_of(event.subject) or machine, [event])
         for each in samples:
             self._current_state.update(self._machine_of(each.agent) or machine, (), [each])
 
     def update_from_batch(self, batch: RecordBatch) -> None:
-        """Tell what another hub handed over."""
+        """Apply a batch received from another hub."""
         if batch.stream is RecordStream.EVENTS:
             for row in batch.rows:
                 kind = _decode_header(row).kind
@@ -78,19 +80,23 @@ class StateUpdater:
         ):
             schema = known.get(schema_id)
             if schema is None:
-                return  # nobody knows any more what these are, nor where the next begin
+                return  # the schema was dropped, so the offsets after it are unknown
             end = offset + 8 * len(schema.names)
             yield MetricSample(schema.agent, schema.names, int(time_ms), sample_row.values[offset:end])
             offset = end
 
     def _add_schemas(self, origin: RecordOrigin, schemas: Iterable[SeriesSchema]) -> dict[int, SeriesSchema]:
         known = self._schemas.setdefault(origin, {})
-        known.update((shape.schema_id, shape) for shape in schemas)
+        known.update((schema.schema_id, schema) for schema in schemas)
         return known
 
 
+def _decode_event(row: bytes) -> HubEvent:
+    return upgrade_event(_event_decoder.decode(row))
+
+
 def _last_sample(column: ChunkColumn) -> MetricSample:
-    values = array("d", [decode_block(figure)[-1] for figure in column.values])
+    values = array("d", [decode_block(block)[-1] for block in column.values])
     return MetricSample(
         column.schema.agent, column.schema.names, int(decode_block(column.times)[-1]), values.tobytes()
     )

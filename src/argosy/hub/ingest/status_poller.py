@@ -1,4 +1,4 @@
-"""The census: what the supervisor knows of each agent, scripts too, as figures and as what is shown now."""
+"""Polls the supervisor's status of all agents, for the current state and as metrics."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from argosy.hub.store.records import MetricSample
 from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 
 POLL_EVERY_S: Final = 2.0
-STORE_EVERY: Final = 5  # one of so many is kept as figures: memory is sampled, not measured at each question
+STORE_EVERY: Final = (
+    5  # every n-th status is stored; the supervisor samples memory less often than it is polled
+)
 PROCESS_METRICS: Final = ("process_state", "process_restarts", "process_rss_bytes", "process_pss_bytes")
 STATE_NUMBER: Final = {state: float(number) for number, state in enumerate(State)}
 
 
 class StatusPoller:
-    """Asks this machine's supervisor. show: gets each report, or None when nobody supervises.
+    """Polls this machine's supervisor.
 
-    is_here: whether a machine is this one; agents of others are measured by theirs.
+    on_report: called with each status, None if no supervisor runs. is_here: whether a machine is this one;
+    metrics of other machines' agents are stored by their hubs.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class StatusPoller:
         self._on_report = on_report
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Poll until cancelled."""
         loop = asyncio.get_running_loop()
         for poll_count in range(1 << 62):
             report = await loop.run_in_executor(None, self._poll)
@@ -53,7 +56,7 @@ class StatusPoller:
                     for name, agent in report.agents.items()
                     if self._is_here(agent.machine)
                 ]
-                with contextlib.suppress(StoreFullError):  # a sample that is measured again
+                with contextlib.suppress(StoreFullError):  # the next sample replaces it
                     self._writer.submit((), samples)
             await asyncio.sleep(POLL_EVERY_S)
 

@@ -1,68 +1,68 @@
-// Restart, stop, quiet: with the token, after a question, and with what became of it.
-import { $, element, say } from "./dom.js";
+// Restart, stop and silence: asks for confirmation and the token, and shows the outcome.
+import { $, element, announce } from "./dom.js";
 import { dependents, fleet } from "./fleet.js";
 
 const ASK = {
-  restart: (names) => [`Restart ${names.join(", ")}?`, around(names)],
-  stop: (names) => [`Stop ${names.join(", ")}?`, around(names)],
+  restart: (names) => [`Restart ${names.join(", ")}?`, dependentsText(names)],
+  stop: (names) => [`Stop ${names.join(", ")}?`, dependentsText(names)],
 };
 const after = new Set();
-export const onAct = (what) => after.add(what);
+export const onAction = (callback) => after.add(callback);
 
-function around(names) {
+function dependentsText(names) {
   const found = [...new Set(names.flatMap((name) => dependents(name, true)))];
-  return found.length ? `${found.length} ${found.length === 1 ? "agent needs" : "agents need"} it, also by way of others: ${found.slice(0, 12).join(", ")}${found.length > 12 ? " …" : ""}` : "No agent needs it.";
+  return found.length ? `${found.length} ${found.length === 1 ? "agent needs" : "agents need"} it, directly or indirectly: ${found.slice(0, 12).join(", ")}${found.length > 12 ? " …" : ""}` : "No agent needs it.";
 }
 
-export function takeToken() {
+export function storeToken() {
   const found = /^#token=(.+)$/.exec(location.hash);
   if (!found) return;
   sessionStorage.setItem("token", found[1]);
-  history.replaceState(null, "", "#/tiles"); // it stays in no address bar and in no history
+  history.replaceState(null, "", "#/tiles"); // keeps the token out of the address bar and the history
 }
 
-function answerOf(box) {
+function ask(box) {
   box.returnValue = "";
   box.showModal();
   return new Promise((done) => box.addEventListener("close", () => done(box.returnValue), { once: true }));
 }
 
-async function token(why) {
-  if (why) $("token-why").textContent = `${why}. argosy hub --token prints it on the hub's machine.`;
+async function askToken(reason) {
+  if (reason) $("token-why").textContent = `${reason}. argosy hub --token prints it on the hub's machine.`;
   $("token").value = "";
-  const word = (await answerOf($("token-box"))) === "use" ? $("token").value.trim() : "";
-  if (word) sessionStorage.setItem("token", word);
-  return word;
+  const token = (await ask($("token-box"))) === "use" ? $("token").value.trim() : "";
+  if (token) sessionStorage.setItem("token", token);
+  return token;
 }
 
-async function isSure(action, names) {
+async function confirm(action, names) {
   if (!ASK[action]) return true;
-  [$("sure-title").textContent, $("sure-why").textContent] = ASK[action](names);
-  $("sure-yes").textContent = action === "stop" ? "Stop" : "Restart";
-  return (await answerOf($("sure-box"))) === "yes";
+  [$("confirm-title").textContent, $("confirm-reason").textContent] = ASK[action](names);
+  $("confirm-yes").textContent = action === "stop" ? "Stop" : "Restart";
+  return (await ask($("confirm-box"))) === "yes";
 }
 
-// asked: what quiet and loud are about where that is not agents alone, as /api/alerts has it
-export async function act(action, names, minutes = 10, asked = { agents: names }) {
-  if (!(await isSure(action, names))) return;
-  let word = sessionStorage.getItem("token") || (await token(""));
-  while (word) {
-    tell(`${action} ${names.join(", ") || "everything"}: under way`);
+// target: what to silence or unsilence, as in /api/alerts; by default the agents `names`
+export async function act(action, names, minutes = 10, target = { agents: names }) {
+  if (!(await confirm(action, names))) return;
+  let token = sessionStorage.getItem("token") || (await askToken(""));
+  while (token) {
+    report(`${action} ${names.join(", ") || "everything"}: in progress`);
     const answer = await fetch(`api/actions/${action}`, {
-      method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${word}` },
-      body: JSON.stringify(action === "quiet" ? { ...asked, minutes } : asked),
+      method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
+      body: JSON.stringify(action === "silence" ? { ...target, minutes } : target),
     }).catch((error) => ({ ok: false, status: 0, json: async () => ({ errors: [{ message: error.message }] }) }));
     const body = await answer.json();
     if (answer.status === 401) {
       sessionStorage.removeItem("token");
-      word = await token(body.errors[0].message);
+      token = await askToken(body.errors[0].message);
       continue;
     }
-    tell(answer.ok ? outcome(action, names, body) : `${action}: ${body.errors.map((each) => each.message).join("; ")}`, !answer.ok);
-    for (const what of after) what();
+    report(answer.ok ? outcome(action, names, body) : `${action}: ${body.errors.map((each) => each.message).join("; ")}`, !answer.ok);
+    for (const callback of after) callback();
     return;
   }
-  tell(`${action}: not done, for want of the token`, true);
+  report(`${action}: not done, the token is missing`, true);
 }
 
 function outcome(action, names, body) {
@@ -71,17 +71,17 @@ function outcome(action, names, body) {
     return [`${body.restarted.length} restarted in ${body.seconds.toFixed(2)} s`, ...lost].join("; ");
   }
   if (action === "stop") return `${body.stopped.length} stopped in ${body.seconds.toFixed(2)} s${body.killed.length ? `, ${body.killed.length} killed` : ""}`;
-  return action === "quiet" ? `${names.join(", ") || "everything"} is quiet until ${new Date(body.until * 1000).toLocaleTimeString([], { hour12: false })}` : "the quiet window is closed";
+  return action === "silence" ? `${names.join(", ") || "everything"} is silenced until ${new Date(body.until * 1000).toLocaleTimeString([], { hour12: false })}` : "the silence has ended";
 }
 
-let going = 0;
-function tell(text, isBad = false) {
-  say(text);
+let hiding = 0;
+function report(text, isBad = false) {
+  announce(text);
   const note = element("p", { id: "outcome", class: isBad ? "bad" : "" }, `${isBad ? "■" : "●"} ${text}`);
   $("outcome")?.remove();
   document.body.append(note);
-  clearTimeout(going);
-  going = setTimeout(() => note.remove(), 12000);
+  clearTimeout(hiding);
+  hiding = setTimeout(() => note.remove(), 12000);
 }
 
 export const canAct = () => fleet.actions !== "never" && fleet.momentS === null;

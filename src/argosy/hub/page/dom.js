@@ -1,4 +1,4 @@
-// What every view uses: elements, words for times, the sign and the kind of each state.
+// Shared by all views: elements, formats of times and sizes, the sign and class of each state.
 const MARKS = {
   ready: ["●", "good"], degraded: ["▲", "warn"], failing: ["■", "bad"], starting: ["◌", "wait"],
   waiting: ["…", "wait"], "restart-pending": ["↻", "warn"], stopping: ["◒", "wait"], exited: ["○", "wait"],
@@ -48,7 +48,7 @@ export function agentLink(name, text = name) {
 
 export const spaced = (nodes) => nodes.flatMap((node, at) => (at ? [", ", node] : [node]));
 
-// The cookie is enough to read; this page knows the token too, for actions.
+// Reads need only the cookie; actions need the token.
 export function headers() {
   const token = sessionStorage.getItem("token");
   return token ? { authorization: `Bearer ${token}` } : {};
@@ -56,15 +56,15 @@ export function headers() {
 
 export async function fetched(path) {
   const answer = await fetch(path, { headers: headers() });
-  if (answer.status === 401) location.replace(`enter${location.hash}`); // the token was renewed, or the cookie is too old
+  if (answer.status === 401) location.replace(`login${location.hash}`); // the token was renewed, or the cookie has expired
   const body = await answer.json();
   if (!answer.ok) throw new Error(body.errors?.[0]?.message ?? `${path}: ${answer.status}`);
   return body;
 }
 
-// One voice for those who listen: alerts, outcomes, a lost hub. Not each change of each agent.
-let waiting = [], speaking = 0;
-export function say(text) {
-  waiting.push(text);
-  speaking ||= setTimeout(() => { speaking = 0; $("said").textContent = waiting.splice(0).join(". "); }, 1000);
+// Announces alerts, outcomes and a lost hub to screen readers, but not changes of single agents.
+let pending = [], timer = 0;
+export function announce(text) {
+  pending.push(text);
+  timer ||= setTimeout(() => { timer = 0; $("announcer").textContent = pending.splice(0).join(". "); }, 1000);
 }

@@ -1,14 +1,14 @@
-// The needs between agents: columns by the longest way from an agent without needs; on a narrow screen a list
-// by level. Agents that fail are framed, and so is all that needs them.
+// The dependency graph: columns by the longest path from an agent without needs; on a narrow screen a list by
+// level. Failing agents are framed, and so are their dependents.
 import { $, agentLink, element, mark, spaced, svg } from "./dom.js";
 import { agents, fleet, needs } from "./fleet.js";
-import { rove } from "./keys.js";
+import { rovingFocus } from "./keys.js";
 
 const ROW = 34, GAPS = [18, 90], SIGN = 18, LINE = 14, FONT = 12; // pixels on the screen at a zoom of 1
 const ZOOMS = [0.5, 0.7, 1, 1.4, 2];
 const narrow = matchMedia("(max-width: 44rem)");
 const nodes = new Map(); // agent -> {link, sign, flag}
-let edges = [], zoom = 1, planned = 0; // edges: {from, to, path}
+let edges = [], zoom = 1, pending = 0; // edges: {from, to, path}
 
 function levels() {
   const depth = new Map();
@@ -28,8 +28,8 @@ function levels() {
 
 const known = (name) => needs(name).filter((need) => fleet.declared.has(need));
 
-// Put agents near what they need and what needs them, so that fewer edges cross (barycentre heuristic, Sugiyama 1981).
-function untangle(laid) {
+// Place agents near their needs and dependents, so that fewer edges cross (barycentre heuristic, Sugiyama 1981).
+function reduceCrossings(laid) {
   const near = new Map([...fleet.declared.keys()].map((name) => [name, known(name)]));
   for (const [name, above] of [...near].map(([each, list]) => [each, [...list]])) for (const need of above) near.set(need, [...near.get(need), name]);
   const place = new Map(), put = (names) => names.forEach((name, at) => place.set(name, (at + 0.5) / names.length));
@@ -41,8 +41,8 @@ function untangle(laid) {
   return laid;
 }
 
-// A name in one line or two, parted where a word begins.
-function parted(name) {
+// A name in one or two lines, split where a word starts.
+function splitName(name) {
   const words = name.split(/(?=[A-Z][a-z])|(?<=[_-])/);
   if (name.length < 16 || words.length < 2) return [name];
   const cuts = words.slice(1).map((_, at) => [words.slice(0, at + 1).join(""), words.slice(at + 1).join("")]);
@@ -52,11 +52,11 @@ function parted(name) {
 export function draw() {
   nodes.clear();
   edges = [];
-  const legend = element("p", { id: "struck" });
+  const legend = element("p", { id: "affected-legend" });
   $("graph").replaceChildren(...(narrow.matches ? [legend, ...list()] : [element("div", { class: "choice" }, legend, zooms()), canvas()]));
   for (const each of agents().values()) drawOne(each);
-  markStruck();
-  rove($("graph"), ".node");
+  markAffected();
+  rovingFocus($("graph"), ".node");
 }
 
 function zooms() {
@@ -71,9 +71,9 @@ function scale() {
 }
 
 function canvas() {
-  const laid = untangle(levels()), pen = document.createElement("canvas").getContext("2d");
+  const laid = reduceCrossings(levels()), pen = document.createElement("canvas").getContext("2d");
   pen.font = `${FONT}px ${getComputedStyle(document.body).fontFamily}`;
-  const texts = new Map([...fleet.declared.keys()].map((name) => [name, parted(name)]));
+  const texts = new Map([...fleet.declared.keys()].map((name) => [name, splitName(name)]));
   const wide = (name) => SIGN + 16 + Math.max(...texts.get(name).map((line) => pen.measureText(line).width));
   const room = Math.max(320, innerHeight - $("graph").getBoundingClientRect().top - scrollY - $("history").offsetHeight - 70);
   const height = Math.max(room, ROW * Math.max(1, ...laid.map((names) => names.length)));
@@ -104,14 +104,14 @@ function node(name, texts, x, y, width) {
   words.at(-1).append(flag);
   const link = svg("a", { href: `#/agent/${encodeURIComponent(name)}`, class: "node", tabindex: "-1", "data-agent": name },
     svg("rect", { x, y: y - ROW / 2 + 1, width, height: ROW - 2, rx: 5 }), svg("text", { x: x + 5, y: y + 4 }, sign), ...words);
-  for (const event of ["mouseenter", "focus"]) link.addEventListener(event, () => light(name));
-  for (const event of ["mouseleave", "blur"]) link.addEventListener(event, () => light(""));
+  for (const event of ["mouseenter", "focus"]) link.addEventListener(event, () => highlight(name));
+  for (const event of ["mouseleave", "blur"]) link.addEventListener(event, () => highlight(""));
   nodes.set(name, { link, sign, flag });
   return link;
 }
 
-// Show one agent with what it needs and what needs it; the rest fades.
-function light(name) {
+// Highlight one agent with its needs and dependents; the rest fades.
+function highlight(name) {
   const near = new Set([name]);
   for (const { from, to, path } of edges) {
     path.classList.toggle("above", Boolean(name) && to === name);
@@ -140,39 +140,39 @@ export function drawOne(each) {
   const [sign, kind] = mark(each.state);
   found.sign.textContent = sign;
   found.sign.setAttribute("class", narrow.matches ? `word ${kind}` : `${kind}-fill`);
-  planned ||= requestAnimationFrame(() => { planned = 0; markStruck(); });
+  pending ||= requestAnimationFrame(() => { pending = 0; markAffected(); });
 }
 
-// Mark the agents that fail and, by another sign, those that need one of them, also by way of others.
-function markStruck() {
+// Mark the failing agents and, by another sign, their direct and indirect dependents.
+function markAffected() {
   const states = new Map([...agents().values()].map((each) => [each.agent, each.state]));
-  const failing = new Set([...nodes.keys()].filter((name) => mark(states.get(name))[1] === "bad")), struck = new Set(failing);
-  for (let before = -1; before !== struck.size;) {
-    before = struck.size;
-    for (const name of nodes.keys()) if (known(name).some((need) => struck.has(need))) struck.add(name);
+  const failing = new Set([...nodes.keys()].filter((name) => mark(states.get(name))[1] === "bad")), affected = new Set(failing);
+  for (let before = -1; before !== affected.size;) {
+    before = affected.size;
+    for (const name of nodes.keys()) if (known(name).some((need) => affected.has(need))) affected.add(name);
   }
   for (const [name, { link, flag }] of nodes) {
-    const isStruck = struck.has(name) && !failing.has(name);
+    const isAffected = affected.has(name) && !failing.has(name);
     link.classList.toggle("failing", failing.has(name));
-    link.classList.toggle("struck", isStruck);
-    flag.textContent = isStruck ? " ⚑" : "";
-    link.setAttribute("aria-label", `${name}, ${states.get(name) ?? "unknown"}${isStruck ? ", needs an agent that fails" : ""}`);
+    link.classList.toggle("affected", isAffected);
+    flag.textContent = isAffected ? " ⚑" : "";
+    link.setAttribute("aria-label", `${name}, ${states.get(name) ?? "unknown"}${isAffected ? ", needs a failing agent" : ""}`);
   }
-  for (const { from, to, path } of edges) path.classList.toggle("struck", struck.has(from) && struck.has(to));
-  tellStruck([...failing].sort(), struck.size - failing.size);
+  for (const { from, to, path } of edges) path.classList.toggle("affected", affected.has(from) && affected.has(to));
+  describeAffected([...failing].sort(), affected.size - failing.size);
 }
 
-let toldStruck = "";
-function tellStruck(failing, others) {
-  const told = JSON.stringify([failing, others]), legend = $("struck");
-  if (told === toldStruck && legend.childNodes.length) return;
-  toldStruck = told;
-  if (!failing.length) { legend.textContent = narrow.matches ? "Nothing fails." : "Nothing fails. Left of each agent is what it needs; point at one to see its neighbours."; return; }
+let describedAffected = "";
+function describeAffected(failing, others) {
+  const described = JSON.stringify([failing, others]), legend = $("affected-legend");
+  if (described === describedAffected && legend.childNodes.length) return;
+  describedAffected = described;
+  if (!failing.length) { legend.textContent = narrow.matches ? "Nothing fails." : "Nothing fails. The needs of an agent are to its left; point at one to see its neighbours."; return; }
   const isOne = failing.length === 1;
-  legend.replaceChildren(`■ ${failing.length} ${isOne ? "fails" : "fail"}: `, ...spaced(failing.map((name) => agentLink(name))), `. ⚑ ${others || "No"} ${others === 1 ? "agent needs" : "agents need"} ${isOne ? "it" : "one of them"}, also by way of others.`);
+  legend.replaceChildren(`■ ${failing.length} ${isOne ? "fails" : "fail"}: `, ...spaced(failing.map((name) => agentLink(name))), `. ⚑ ${others || "No"} ${others === 1 ? "agent needs" : "agents need"} ${isOne ? "it" : "one of them"}, directly or indirectly.`);
 }
 
-const again = () => { if (!$("graph").hidden) draw(); };
-narrow.addEventListener("change", again);
+const redraw = () => { if (!$("graph").hidden) draw(); };
+narrow.addEventListener("change", redraw);
 let resized = 0;
-addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(again, 200); });
+addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(redraw, 200); });

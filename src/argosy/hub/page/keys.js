@@ -1,12 +1,12 @@
-// The keyboard: arrows within tiles and graph, keys of one letter (which can be switched off), their list.
+// The keyboard: arrows within tiles and graph, single-letter keys (which can be disabled), and their list.
 import { $, element } from "./dom.js";
 
-const keys = new Map(); // key -> [words, act]
-export const bind = (key, words, act) => keys.set(key, [words, act]);
+const keys = new Map(); // key -> [label, action]
+export const bind = (key, label, action) => keys.set(key, [label, action]);
 const areUsed = () => localStorage.getItem("keys") !== "off";
 
-// One stop of the tab key for all of these; arrows go to the nearest in their direction.
-export function rove(root, selector) {
+// One tab stop for all matching elements; arrow keys move to the nearest in their direction.
+export function rovingFocus(root, selector) {
   const all = () => [...root.querySelectorAll(selector)].filter((each) => !each.hidden && each.getClientRects().length);
   const current = root.querySelector(`${selector}[tabindex="0"]`);
   if (!current || current.hidden) {
@@ -55,13 +55,13 @@ export function begin() {
     found[1]();
   });
   $("help").addEventListener("click", help);
-  bind("?", "these keys", help);
+  bind("?", "this list", help);
   $("use-keys").addEventListener("change", () => localStorage.setItem("keys", $("use-keys").checked ? "on" : "off"));
 }
 
 function help() {
   $("use-keys").checked = areUsed();
-  const rows = [...keys, ["arrows", ["from agent to agent"]], ["Enter", ["open the agent"]]];
-  $("help-keys").replaceChildren(...rows.map(([key, [words]]) => element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, key)), element("td", {}, words))));
+  const rows = [...keys, ["arrows", ["move between agents"]], ["Enter", ["open the agent"]]];
+  $("help-keys").replaceChildren(...rows.map(([key, [label]]) => element("tr", {}, element("th", { scope: "row" }, element("kbd", {}, key)), element("td", {}, label))));
   $("help-box").showModal();
 }

@@ -1,19 +1,19 @@
-// The way in: takes the token of the link, or of the form, shows it to the hub, and goes to the page.
+// The login page: sends the token of the link or the form to the hub, and opens the page.
 const $ = (id) => document.getElementById(id);
 
-async function enter(word, then) {
-  const answer = await fetch("api/enter", { method: "POST", headers: { authorization: `Bearer ${word}` } });
+async function login(token, view) {
+  const answer = await fetch("api/login", { method: "POST", headers: { authorization: `Bearer ${token}` } });
   if (!answer.ok) {
-    $("why").textContent = (await answer.json()).errors[0].message;
+    $("error").textContent = (await answer.json()).errors[0].message;
     return;
   }
-  sessionStorage.setItem("token", word);
-  location.replace(`./${then}`);
+  sessionStorage.setItem("token", token);
+  location.replace(`./${view}`);
 }
 
 const found = /^#token=(.+)$/.exec(location.hash);
-$("way-in").addEventListener("submit", (event) => { event.preventDefault(); enter($("word").value.trim(), "#/tiles"); });
+$("login-form").addEventListener("submit", (event) => { event.preventDefault(); login($("token").value.trim(), "#/tiles"); });
 if (found) {
-  history.replaceState(null, "", "enter"); // it stays in no address bar and in no history
-  enter(found[1], "#/tiles");
-} else if (sessionStorage.getItem("token")) enter(sessionStorage.getItem("token"), location.hash);
+  history.replaceState(null, "", "login"); // keeps the token out of the address bar and the history
+  login(found[1], "#/tiles");
+} else if (sessionStorage.getItem("token")) login(sessionStorage.getItem("token"), location.hash);

@@ -1,8 +1,8 @@
-// What figures mean: a name for people, a unit and a meaning for those that argosy itself has; a unit for
-// others by the end of their name. What neither knows is shown as it is.
+// Labels, units and descriptions of argosy's own metrics; other metrics get a unit by the suffix of their name,
+// or are shown as they are.
 import { size } from "./dom.js";
 
-// The numbers of these are the place of a word: of the engine's states and of an agent's own status.
+// The values of these metrics are an index: into the engine's states and an agent's own status.
 const STATES = ["waiting", "starting", "ready", "degraded", "failing", "restart-pending", "stopping", "exited", "given-up", "blocked"];
 const STATUSES = ["starting", "ok", "degraded", "failing", "stopping"];
 
@@ -23,26 +23,26 @@ export function duration(seconds) {
 }
 
 const KNOWN = {
-  uptime: ["uptime", duration, "time since the agent began"],
-  status: ["status it tells", word(STATUSES), "what the agent says of itself"],
-  process_state: ["state", word(STATES), "what the supervisor says of the agent"],
-  process_restarts: ["restarts", count, "restarts since its supervisor began"],
-  process_rss_bytes: ["memory (RSS)", size, "memory of the process that is in RAM; pages that it shares with others count in full"],
-  process_pss_bytes: ["memory (PSS)", size, "memory of the process that is in RAM; pages that it shares with others count in part"],
-  rss_bytes: ["memory (RSS), as it tells", size, "memory of the process that is in RAM, measured by the agent itself"],
-  loop_lag_ms: ["event loop lag", milliseconds, "how late the agent's event loop does what is due; high where something blocks it"],
-  in_flight: ["requests in flight", count, "requests that the agent works on now"],
-  handled: ["requests handled", count, "requests that were answered since the agent began"],
-  failed: ["requests failed", count, "requests that ended with an error since the agent began"],
-  missed_events: ["events missed", count, "events of other agents that did not arrive since the agent began"],
+  uptime: ["uptime", duration, "time since the agent started"],
+  status: ["reported status", word(STATUSES), "status reported by the agent"],
+  process_state: ["state", word(STATES), "state by the supervisor"],
+  process_restarts: ["restarts", count, "restarts since its supervisor started"],
+  process_rss_bytes: ["memory (RSS)", size, "resident memory of the process; shared pages count in full"],
+  process_pss_bytes: ["memory (PSS)", size, "resident memory of the process; shared pages count in proportion"],
+  rss_bytes: ["memory (RSS), self-reported", size, "resident memory of the process, measured by the agent itself"],
+  loop_lag_ms: ["event loop lag", milliseconds, "delay of the agent's event loop; high if something blocks it"],
+  in_flight: ["requests in flight", count, "requests in progress"],
+  handled: ["requests handled", count, "requests answered since the agent started"],
+  failed: ["requests failed", count, "requests failed since the agent started"],
+  missed_events: ["events missed", count, "events of other agents lost since the agent started"],
 };
 const ENDINGS = [
   [/_bytes$/, size], [/_kib$/i, (value) => size(value * 2 ** 10)], [/_mib$/i, (value) => size(value * 2 ** 20)], [/_gib$/i, (value) => size(value * 2 ** 30)],
   [/_ms$|_milliseconds$/, milliseconds], [/_per_s(econd)?$/, rate], [/_percent$|_pct$/, percent], [/_s$|_seconds$/, duration],
 ];
 
-// {label, show, meaning} of a figure; what stands behind its name in braces are labels
-export function figure(name) {
+// {label, show, meaning} of a metric; the text in braces after its name are labels
+export function describeMetric(name) {
   const base = name.replace(/\{.*/s, ""), [label, show, meaning] = Object.hasOwn(KNOWN, name) ? KNOWN[name] : [name, ENDINGS.find(([ending]) => ending.test(base))?.[1] ?? plain, ""];
   return { label, show, meaning: meaning ? `${name}: ${meaning}` : name };
 }

@@ -1,34 +1,34 @@
-// The fleet at a glance: a tile for each agent; those in trouble first, then by machine and group.
+// The fleet overview: a tile for each agent; unhealthy ones first, then by machine and group.
 import { $, element, mark, span } from "./dom.js";
-import { account, agents, byTrouble, groupOf, isTrouble, key, nowS, reason } from "./fleet.js";
-import { rove } from "./keys.js";
+import { agents, byUnhealthy, describeState, groupOf, isUnhealthy, key, nowS, reason } from "./fleet.js";
+import { rovingFocus } from "./keys.js";
 
 const tiles = new Map(); // "machine agent" -> {tile, sign, note, cause, state, laidState}
-let state = ""; // the one state that is shown, or all
+let state = ""; // the only state shown; empty for all
 
-export const filtered = () => state;
+export const stateFilter = () => state;
 export function filter(wanted) {
   state = wanted;
-  find();
+  applySearch();
 }
 
 export function draw() {
   const before = new Map(tiles), focused = document.activeElement?.closest?.(".tile")?.dataset.agent;
-  const all = [...agents().values()], trouble = all.filter(isTrouble).sort(byTrouble), machines = new Map();
-  for (const each of all.filter((one) => !isTrouble(one))) {
+  const all = [...agents().values()], unhealthy = all.filter(isUnhealthy).sort(byUnhealthy), machines = new Map();
+  for (const each of all.filter((one) => !isUnhealthy(one))) {
     const groups = machines.get(each.machine) ?? machines.set(each.machine, new Map()).get(each.machine);
     (groups.get(groupOf(each)) ?? groups.set(groupOf(each), []).get(groupOf(each))).push(each);
   }
   tiles.clear();
-  const laid = trouble.length ? section("Trouble", trouble, "group trouble") : [];
+  const laid = unhealthy.length ? section("Unhealthy", unhealthy, "group unhealthy") : [];
   for (const [machine, groups] of [...machines].sort()) {
     for (const [group, members] of [...groups].sort()) {
       laid.push(...section(heading(machine, group), members.sort((a, b) => a.agent.localeCompare(b.agent)), "group"));
     }
   }
-  $("tiles").replaceChildren(...laid, element("p", { id: "none", hidden: "" }, "No agent is like this now."));
+  $("tiles").replaceChildren(...laid, element("p", { id: "none", hidden: "" }, "No agent matches."));
   for (const each of all) if (before.has(key(each)) && before.get(key(each)).laidState !== each.state) flash(tiles.get(key(each)).tile);
-  find();
+  applySearch();
   if (focused) $("tiles").querySelector(`[data-agent="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 
@@ -47,10 +47,10 @@ function made(each) {
 export function drawOne(each, hasChanged = false) {
   const found = tiles.get(key(each));
   if (!found) return;
-  const [sign, kind] = mark(each.state), [word, cause] = account(each), age = `for ${span(nowS() - each.since)}`;
-  const isTold = isTrouble(each), where = isTold ? [heading(each.machine, groupOf(each))] : [];
-  put(found.note, isTold ? [word, age, ...where].join(" · ") : `${word} · ${each.state === "ready" ? age : cause || age}`);
-  put(found.cause, isTold ? cause : "");
+  const [sign, kind] = mark(each.state), [word, cause] = describeState(each), age = `for ${span(nowS() - each.since)}`;
+  const hasCause = isUnhealthy(each), where = hasCause ? [heading(each.machine, groupOf(each))] : [];
+  put(found.note, hasCause ? [word, age, ...where].join(" · ") : `${word} · ${each.state === "ready" ? age : cause || age}`);
+  put(found.cause, hasCause ? cause : "");
   if (found.state !== each.state) {
     found.state = each.state;
     found.sign.textContent = sign;
@@ -70,17 +70,17 @@ function flash(tile) {
   requestAnimationFrame(() => tile.classList.add("changed"));
 }
 
-// Whether an agent went into trouble, out of it, or into another: its tile is then in the wrong place.
-export const isMoved = () => [...tiles].some(([name, { laidState }]) => {
+// Whether an agent became unhealthy, healthy, or unhealthy in another way, so that its tile is misplaced.
+export const isMisplaced = () => [...tiles].some(([name, { laidState }]) => {
   const each = agents().get(name);
-  return each && each.state !== laidState && (isTrouble(each) || isTrouble({ state: laidState }));
+  return each && each.state !== laidState && (isUnhealthy(each) || isUnhealthy({ state: laidState }));
 });
 
 export function drawAges() {
   for (const each of agents().values()) drawOne(each);
 }
 
-export function find() {
+export function applySearch() {
   const words = $("find").value.toLowerCase().split(/\s+/).filter(Boolean);
   for (const [name, { tile }] of tiles) {
     const each = agents().get(name);
@@ -93,5 +93,5 @@ export function find() {
   }
   const none = $("none");
   if (none) none.hidden = !tiles.size || [...tiles.values()].some(({ tile }) => !tile.hidden);
-  rove($("tiles"), ".tile");
+  rovingFocus($("tiles"), ".tile");
 }

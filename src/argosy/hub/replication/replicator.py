@@ -1,9 +1,8 @@
-"""The exchange: each hub pulls what the others have, from its own positions, over the fleet's wire.
+"""Replication: each hub pulls the records of the other hubs, starting at its own positions.
 
-A hub asks each other machine's hub for what follows the highest numbers that it has, its own records' and
-those of third machines too, and is answered as soon as there is something. What it takes is only ever the
-next of its stream, so that a repeated, late or lost answer changes nothing; after any break the question is
-the same.
+A hub asks every other machine's hub for the records after the highest number it has of each stream, including
+streams of third machines; the reply comes as soon as there are any. Only the next record of a stream is
+accepted, so a repeated, late or lost reply changes nothing, and a reconnect sends the same request.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from argosy.hub.store.store_writer import StoreFullError, StoreWriter
 from argosy.wire.client.peer import Peer
 from argosy.wire.errors import WireError
 
-LONG_POLL_S: Final = 0.5  # that a hub holds a question for which it has no answer yet
-RESPONSE_TIMEOUT_S: Final = 2.4  # so that a machine that is dead is told as such within 3 s
+LONG_POLL_S: Final = 0.5  # how long a hub holds a request without new records
+RESPONSE_TIMEOUT_S: Final = 2.4  # so that a dead machine is reported within 3 s
 MAX_BYTES: Final = 1 << 20
 _PART_BYTES: Final = 128 << 10
 _FIRST_BACKOFF_S: Final = 0.1
@@ -38,24 +37,24 @@ _decode_clock = msgspec.msgpack.Decoder(float).decode
 
 
 class PeerHubStatus(msgspec.Struct):
-    """Whether another machine's hub can be seen. Times are epoch seconds, 0 for never.
+    """Whether another machine's hub can be reached. Times are epoch seconds, 0 for never.
 
-    skew_s: how far its clock is ahead of this one's, less the time that an answer takes.
+    skew_s: how far its clock is ahead of this one's, less the time that a reply takes.
     """
 
     machine: str
     is_unreachable: bool = True
     since: float = 0.0
-    reason: str = "not asked yet"
+    reason: str = "not contacted yet"
     skew_s: float = 0.0
     replicated_count: int = 0
 
 
 async def serve_batches(writer: StoreWriter, positions: bytes, wait_s: float) -> AsyncIterator[bytes]:
-    """Yield what a hub answers to one that is so far: its clock (seconds), then batches, in parts.
+    """Yield the reply to a hub at `positions`: this hub's clock (epoch seconds), then batches in parts.
 
-    An hour of a fleet is several MiB, which a slow link takes seconds for: as long as parts arrive, nobody
-    takes this hub for gone.
+    An hour of a fleet is several MiB, which takes seconds on a slow link: as long as parts arrive, the peer
+    does not time out.
     """
     known = msgspec.msgpack.decode(positions, type=list[StreamPosition])
     batches = await writer.records_after(known, MAX_BYTES, min(wait_s, LONG_POLL_S))
@@ -66,9 +65,7 @@ async def serve_batches(writer: StoreWriter, positions: bytes, wait_s: float) ->
 
 
 class Replicator:
-    """Pulls one machine's records until it is cancelled; tells when the machine cannot be seen, and again
-    can.
-    """
+    """Pulls one machine's records, and records when its hub becomes unreachable and reachable."""
 
     def __init__(self, writer: StoreWriter, peer: Peer, machine: str) -> None:
         self.status = PeerHubStatus(machine, since=time.time())
@@ -77,7 +74,7 @@ class Replicator:
         self._backoff_s = _FIRST_BACKOFF_S
 
     async def run(self) -> None:
-        """Pull for ever."""
+        """Pull until cancelled."""
         while True:
             try:
                 await self._pull()
@@ -86,7 +83,7 @@ class Replicator:
                 self._set_reachability(is_unreachable=True, reason=str(error))
                 await self._back_off()
             except sqlite3.Error as error:
-                _log.warning("what `%s` says cannot be kept: %s", self.status.machine, error)
+                _log.warning("records of `%s` cannot be stored: %s", self.status.machine, error)
                 await self._back_off()
 
     async def _back_off(self) -> None:
@@ -94,7 +91,7 @@ class Replicator:
         self._backoff_s = min(_MAX_BACKOFF_S, 2 * self._backoff_s)
 
     async def _pull(self) -> None:
-        """Take answers until one is empty or out of date; the next is on its way while one is written."""
+        """Pull until a reply is empty or outdated; the next is fetched while one is written."""
         positions = await self._writer.positions()
         batches = await self._fetch(positions)
         while batches:
@@ -103,7 +100,7 @@ class Replicator:
             try:
                 stored = await self._writer.store_batches(batches)
                 self.status.replicated_count += stored
-                if stored != len(batches):  # another hub has handed over some of it meanwhile
+                if stored != len(batches):  # another hub delivered some of it meanwhile
                     return
                 batches = await following
             finally:
@@ -113,7 +110,7 @@ class Replicator:
     async def _fetch(self, positions: list[StreamPosition]) -> list[RecordBatch]:
         parts: list[bytes] = []
         async for part in self._peer.stream(
-            "records",
+            "pull_records",
             first=RESPONSE_TIMEOUT_S,
             gap=RESPONSE_TIMEOUT_S,
             returns=bytes,
@@ -121,7 +118,7 @@ class Replicator:
             wait_s=LONG_POLL_S,
         ):
             if not parts:
-                # it tells its clock as it answers, however long it held the question
+                # the clock is read when the reply starts, however long the request was held
                 self.status.skew_s = _decode_clock(part) - time.time()
             parts.append(part)
         batches = _decode_batches(b"".join(parts[1:]))
@@ -134,15 +131,20 @@ class Replicator:
         if is_unreachable == status.is_unreachable:
             return
         status.is_unreachable, status.since = is_unreachable, time.time()
-        kind = "blind" if is_unreachable else "sighted"
-        _log.warning("`%s` is %s: %s", status.machine, kind, reason or "its hub answers")
+        kind = "hub-unreachable" if is_unreachable else "hub-reachable"
+        _log.warning(
+            "the hub of `%s` is %s: %s",
+            status.machine,
+            "unreachable" if is_unreachable else "reachable",
+            reason or "it answers",
+        )
         event = HubEvent(int(status.since * 1000), kind, "", {"machine": status.machine, "reason": reason})
-        with contextlib.suppress(StoreFullError):  # whether a machine can be seen is told all the same
+        with contextlib.suppress(StoreFullError):  # the status is reported anyway
             self._writer.submit([event])
 
 
 def _advance(positions: list[StreamPosition], batches: list[RecordBatch]) -> list[StreamPosition]:
-    """Return the positions of a hub that has taken these batches too."""
+    """Return the positions after these batches."""
     at = {position.origin: position for position in positions}
     for batch in batches:
         last_event, last_row = (

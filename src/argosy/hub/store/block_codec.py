@@ -1,18 +1,17 @@
-"""A block: a run of samples of one series, or of the times of a run, in few bytes and without loss.
+"""Blocks: lossless compression of consecutive samples of one series, or of their times.
 
-The eight bytes of a double are eight *planes*: all lowest bytes stand together, then all second ones, and so
-on. A plane that is the same byte all through (signs, exponents, the low bytes of whole numbers) is that byte;
-the others are compressed by zstd, a zstd block each, so that noise in one does not spoil the statistics of
-the next. A plane that gets smaller by it is first turned into the differences of its neighbours, without
-carry; where a few values come again and again, the doubles are compressed as they are.
+The eight bytes of a double are split into eight *planes*: all lowest bytes, then all second bytes, and so on.
+A constant plane (signs, exponents, the low bytes of integers) is stored as one byte; the others are
+compressed by zstd, a zstd block each, so that noise in one does not affect the statistics of the next. A
+plane that gets smaller by it is delta-encoded first, without carry; if a few values repeat often, the doubles
+are compressed as they are.
 
-One step of Python a sample would be most of the time of a query, so reading a block takes none: planes are
-slices, and what undoes the differences is liblzma's delta filter, fed with chunks that LZMA2 calls
-uncompressed.
+A Python operation for each sample would dominate the time of a query, so decoding uses none: planes are
+slices, and deltas are undone by liblzma's delta filter, fed with uncompressed LZMA2 chunks.
 
-A block is a byte of flags, one that says which planes follow, one that says which of these are differences,
-the number of samples (four bytes, little endian), a byte for each plane that does not follow, and a zstd
-frame without its magic number: the planes of differences, one run of them, then the others.
+A block is a byte of flags, a bit mask of the planes that follow, a bit mask of those that are deltas, the
+number of samples (four bytes, little endian), a byte for each constant plane, and a zstd frame without its
+magic number: the delta planes as one sequence, then the others.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ import zstandard
 
 _HEADER: Final = struct.Struct("<BBBI")
 _ASCENDING: Final = 1  # no value is below the one before it
-_RAW: Final = 2  # doubles, no planes
+_RAW: Final = 2  # doubles instead of planes
 _DOUBLE_BYTES: Final = 8
-_MIN_GAIN: Final = 0.95  # differences, which take time to undo, have to be worth it
-_MAX_SAMPLES: Final = 1 << 24  # 128 MiB: a head that says more is damaged
+_MIN_GAIN: Final = 0.95  # deltas cost decoding time, so they must save this much
+_MAX_SAMPLES: Final = 1 << 24  # 128 MiB: a header with more is damaged
 
 
 def _compressor(level: int) -> zstandard.ZstdCompressor:
@@ -51,7 +50,7 @@ _fast_compressor: Final = _compressor(3)
 _best_compressor: Final = _compressor(9)
 _decompressor = zstandard.ZstdDecompressor(format=zstandard.FORMAT_ZSTD1_MAGICLESS)
 
-_CHUNK: Final = 1 << 16  # of LZMA2 at most
+_CHUNK: Final = 1 << 16  # the maximum of LZMA2
 _DELTA: Final[list[dict[str, Any]]] = [
     {"id": lzma.FILTER_DELTA, "dist": 1},
     {"id": lzma.FILTER_LZMA2, "dict_size": 4096},
@@ -59,13 +58,13 @@ _DELTA: Final[list[dict[str, Any]]] = [
 
 
 class DamagedBlockError(ValueError):
-    """A block that was not made by `pack`, or not all of it."""
+    """A block that `encode_block` did not write, or that is truncated."""
 
 
 def encode_block(values: array[float], *, is_final: bool = False) -> bytes:
     """Return `values` (an array of doubles; NaN and infinities too) as a block.
 
-    is_final: it will stay, so that it is worth four times the work to save a few bytes of a hundred.
+    is_final: the block is kept for long, so four times the work to save a few percent is worth it.
     """
     compressor = _best_compressor if is_final else _fast_compressor
     raw, count = _to_little_endian(values), len(values)
@@ -89,7 +88,7 @@ def encode_block(values: array[float], *, is_final: bool = False) -> bytes:
 
 
 def decode_block(block: bytes) -> array[float]:
-    """Return what was packed; raises DamagedBlockError."""
+    """Return the values of a block. Raises DamagedBlockError."""
     flags, which, delta_mask, count = _read_header(block)
     if flags & _RAW:
         return _from_little_endian(_decompress(block[_HEADER.size :], count * _DOUBLE_BYTES))
@@ -110,16 +109,16 @@ def decode_block(block: bytes) -> array[float]:
 
 
 def is_ascending(block: bytes) -> bool:
-    """Return whether no value of a block is below the one before it; they are not read for that."""
+    """Return whether no value of a block is below the one before it, without decoding it."""
     return bool(_read_header(block)[0] & _ASCENDING)
 
 
 def _read_header(block: bytes) -> tuple[int, int, int, int]:
     if len(block) < _HEADER.size:
-        raise DamagedBlockError(f"a block has at least {_HEADER.size} bytes, this one {len(block)}")
+        raise DamagedBlockError(f"a block has at least {_HEADER.size} bytes, this one has {len(block)}")
     flags, which, delta_mask, count = _HEADER.unpack_from(block)
     if count > _MAX_SAMPLES or flags & ~(_ASCENDING | _RAW) or delta_mask & ~which:
-        raise DamagedBlockError(f"no block begins with the flags {flags} and {count} samples")
+        raise DamagedBlockError(f"invalid block header: flags {flags} and {count} samples")
     return flags, which, delta_mask, count
 
 
@@ -132,7 +131,7 @@ def _compressed_size(plane: bytes) -> int:
 
 
 def _delta_encode(plane: bytes) -> bytes:
-    """Return each byte less the one before it: as numbers of every other byte, so that none borrows."""
+    """Return each byte minus the one before it, computed on every other byte so that none borrows."""
     size = len(plane)
     low = int.from_bytes(b"\xff\x00" * (size // 2 + 1), "little")
     borrow = low // 0xFF << 8
@@ -144,7 +143,7 @@ def _delta_encode(plane: bytes) -> bytes:
 
 
 def _delta_decode(deltas: bytes) -> bytes:
-    """Undo `_differences`."""
+    """Undo `_delta_encode`."""
     stream = bytearray()
     for first in range(0, len(deltas), _CHUNK):
         chunk = deltas[first : first + _CHUNK]
@@ -164,18 +163,18 @@ def _decompress(frame: bytes, size: int) -> bytes:
     try:
         raw: bytes = _decompressor.decompress(frame, max_output_size=size or 1)
     except zstandard.ZstdError as error:
-        raise DamagedBlockError(f"a block's frame cannot be read: {error}") from None
+        raise DamagedBlockError(f"a block's frame cannot be decompressed: {error}") from None
     if len(raw) != size:
-        raise DamagedBlockError(f"a block that says {size} bytes has {len(raw)}")
+        raise DamagedBlockError(f"a block should have {size} bytes and has {len(raw)}")
     return raw
 
 
 def _to_little_endian(values: array[float]) -> bytes:
     if sys.byteorder == "little":
         return values.tobytes()
-    turned = values[:]
-    turned.byteswap()
-    return turned.tobytes()
+    swapped = values[:]
+    swapped.byteswap()
+    return swapped.tobytes()
 
 
 def _from_little_endian(raw: bytes | bytearray) -> array[float]:

@@ -1,8 +1,8 @@
-"""How many figures one agent may have: names, and sets of names, each of which a hub keeps for long.
+"""Limits the cardinality of each agent's metrics: the number of names and of sets of names.
 
-An agent that makes names of what it sees, as of a user's number, would fill the memory and the disk of every
-hub, and `/metrics` with it. So an agent has so many names at a time; what it tells by others is dropped,
-and told by an event. One that tells ever other sets of its names has them kept one by one.
+An agent that derives metric names from its input, such as a user id, would fill the memory and disk of every
+hub, and `/metrics`. So the number of names is limited; values with further names are dropped and reported by
+an event. An agent that reports ever new sets of its names has its metrics stored one by one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from argosy.hub.store.records import HubEvent, MetricSample
 
 MAX_NAMES: Final = 1000
 MAX_NAME_SETS: Final = 64
-_EXPIRE_AFTER_S: Final = 3600.0  # a name that was not heard for so long gives its place to another
+_EXPIRE_AFTER_S: Final = 3600.0  # age at which an unused name is replaced
 _REPORT_EVERY_S: Final = 60.0
 
 
 class _AgentNames:
-    """What is known of one agent. names, sets: when each was heard last, monotonic; a name of a set that is
-    heard again may be told as heard earlier than it was.
+    """The names of one agent. names, name_sets: when each was last used, monotonic seconds.
+
+    A name of a set in use may have an older time than the set.
     """
 
     def __init__(self) -> None:
@@ -34,20 +35,20 @@ class _AgentNames:
 
 
 class CardinalityLimit:
-    """The bound for all agents that one hub keeps figures of. most: names of each."""
+    """The limit for all agents of one hub. max_names: of each agent."""
 
     def __init__(self, max_names: int = MAX_NAMES) -> None:
         self.max_names = max_names
         self._agents: dict[str, _AgentNames] = {}
 
     def admit(self, samples: Sequence[MetricSample]) -> tuple[list[MetricSample], list[HubEvent]]:
-        """Return what is kept of figures, and what has to be told of the rest."""
+        """Return the admitted samples, and events that report the dropped ones."""
         now_s = time.monotonic()
         admitted: list[MetricSample] = []
         events: list[HubEvent] = []
         for sample in samples:
             agent = self._agents.setdefault(sample.agent, _AgentNames())
-            if sample.names in agent.name_sets:  # as nearly always
+            if sample.names in agent.name_sets:  # the usual case
                 agent.name_sets[sample.names] = now_s
                 admitted.append(sample)
             else:
@@ -58,7 +59,7 @@ class CardinalityLimit:
         return admitted, events
 
     def _limit_names(self, agent: _AgentNames, sample: MetricSample, now_s: float) -> MetricSample:
-        """Return the figures whose names are within the bound; new names are, as long as there is room."""
+        """Return a sample with the names within the limit; new names are admitted up to it."""
         new = [name for name in sample.names if name not in agent.names]
         left_out = set(new[self._free_names(agent, len(new), now_s) :])
         places = [place for place, name in enumerate(sample.names) if name not in left_out]
@@ -75,13 +76,13 @@ class CardinalityLimit:
         )
 
     def _free_names(self, agent: _AgentNames, wanted: int, now_s: float) -> int:
-        """Return how many further names there may be; what was not heard for long makes room."""
-        room = self.max_names - len(agent.names)
-        if room < wanted and now_s >= agent.next_sweep_s:
+        """Return how many further names are allowed, after expiring unused ones if necessary."""
+        free = self.max_names - len(agent.names)
+        if free < wanted and now_s >= agent.next_sweep_s:
             agent.next_sweep_s = now_s + _REPORT_EVERY_S
             _expire_names(agent, now_s - _EXPIRE_AFTER_S)
-            room = self.max_names - len(agent.names)
-        return max(0, room)
+            free = self.max_names - len(agent.names)
+        return max(0, free)
 
     def _limit_name_sets(self, agent: _AgentNames, sample: MetricSample, now_s: float) -> list[MetricSample]:
         if sample.names in agent.name_sets or len(agent.name_sets) < MAX_NAME_SETS:
@@ -94,7 +95,7 @@ class CardinalityLimit:
 
 
 def _expire_names(agent: _AgentNames, before_s: float) -> None:
-    """Forget the names that were not heard since, and the sets that have one of them."""
+    """Drop the names not used since `before_s`, and the sets that contain one of them."""
     for names, at_s in agent.name_sets.items():
         agent.names.update((name, max(at_s, agent.names.get(name, at_s))) for name in names)
     agent.names = {name: at_s for name, at_s in agent.names.items() if at_s > before_s}
@@ -105,6 +106,6 @@ def _expire_names(agent: _AgentNames, before_s: float) -> None:
 
 def _dropped_event(agent: str, count: int, max_names: int) -> HubEvent:
     values = "1 value was" if count == 1 else f"{count} values were"
-    text = f"`{agent}` has more than {max_names} names of figures: {values} dropped"
-    body = {"level": "warning", "dropped": count, "most": max_names, "text": text}
-    return HubEvent(int(time.time() * 1000), "figures-dropped", agent, body)
+    text = f"`{agent}` has more than {max_names} metric names: {values} dropped"
+    body = {"level": "warning", "dropped": count, "max_names": max_names, "text": text}
+    return HubEvent(int(time.time() * 1000), "metrics-dropped", agent, body)

@@ -1,8 +1,8 @@
-"""Sealing: ticks become blocks, blocks become longer ones, and old ones keep a number a minute.
+"""Compaction: rows become chunks, chunks are merged, and old chunks are downsampled.
 
-A segment of ticks is sealed as soon as it is whole; twelve runs of a segment each are joined into one; what
-is older than is asked for is thinned out. All of it is done a little at a time, for it is done by the thread
-that writes, and those who wait for the disk wait for it.
+A segment of rows is compacted as soon as it is complete; twelve chunks of one segment each are merged into
+one; chunks older than `full_detail_s` are downsampled to one value a minute. All work is done in short steps,
+because the write thread does it, and pending records wait for that thread.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from argosy.hub.store.tables import (
     transaction,
 )
 
-SEGMENTS_PER_CHUNK: Final = 12  # segments, an hour at a tick a second
+SEGMENTS_PER_CHUNK: Final = 12  # an hour at a row a second
 DOWNSAMPLE_STEP_MS: Final = 60_000
-_MAX_STEP_S: Final = 0.02  # of work, before others have their turn
-_CHECK_EVERY_S: Final = 30.0  # for what has become old
+_MAX_STEP_S: Final = 0.02  # of work in one step
+_CHECK_EVERY_S: Final = 30.0  # for old chunks
 
 _decode_row = msgspec.msgpack.Decoder(SampleRow).decode
 
 
 class _CompactionJob(NamedTuple):
-    """Something that is done in pieces: a run in the making, from those of `sources`."""
+    """A chunk being built from the chunks `sources`, in several steps."""
 
     origin: int
     chunk: Chunk
@@ -48,7 +48,7 @@ class _CompactionJob(NamedTuple):
 
 
 class Compactor:
-    """Keeps one store in shape. detail_s: how old samples may become before one a minute is enough."""
+    """Compacts one store. full_detail_s: the age at which samples are downsampled to one a minute."""
 
     def __init__(self, database: sqlite3.Connection, full_detail_s: float) -> None:
         self._database = database
@@ -58,7 +58,7 @@ class Compactor:
         self._next_check_s = 0.0
 
     def step(self) -> bool:
-        """Do a piece of what is due; return whether anything was."""
+        """Do one step of work; return whether there was any."""
         if self._job is None:
             if self._compact_head():
                 self._can_merge = True
@@ -74,13 +74,15 @@ class Compactor:
                 return True
         self._job = None
         first, last = job.chunk.first_segment, job.chunk.first_segment + job.chunk.segment_count - 1
-        if chunks_of(self._database, job.origin, first, last) == job.sources:  # else they went meanwhile
+        if (
+            chunks_of(self._database, job.origin, first, last) == job.sources
+        ):  # else they were dropped meanwhile
             with transaction(self._database):
                 add_chunk(self._database, job.origin, job.chunk, job.columns)
         return True
 
     def _compact_head(self) -> bool:
-        """Seal the oldest whole segment of ticks."""
+        """Compact the oldest complete segment of rows."""
         for origin, last in self._database.execute("SELECT id, last_tick FROM origin").fetchall():
             (first,) = self._database.execute(
                 "SELECT min(number) FROM tick WHERE origin = ?", (origin,)
@@ -113,7 +115,11 @@ class Compactor:
         origin, first = found[0], found[1] * SEGMENTS_PER_CHUNK
         chunks = chunks_of(self._database, origin, first, first + SEGMENTS_PER_CHUNK - 1)
         chunk = Chunk(
-            first, SEGMENTS_PER_CHUNK, 0, min(r.first_ms for r in chunks), max(r.last_ms for r in chunks)
+            first,
+            SEGMENTS_PER_CHUNK,
+            0,
+            min(each.first_ms for each in chunks),
+            max(each.last_ms for each in chunks),
         )
         return _CompactionJob(origin, chunk, chunks, self._merged_columns(origin, chunks), [])
 
@@ -128,7 +134,7 @@ class Compactor:
                 yield ChunkColumn(stored_schema.schema, blocks[0], tuple(blocks[1:]))
 
     def _merged_values(self, series: int, chunks: list[Chunk]) -> array[float]:
-        """Return what a series has in runs that follow each other."""
+        """Return the values of a series in consecutive chunks."""
         values = array("d")
         for (body,) in self._database.execute(
             "SELECT body FROM block WHERE id BETWEEN ? AND ? ORDER BY id",
@@ -165,10 +171,9 @@ class Compactor:
 def build_columns(
     sample_rows: Iterable[SampleRow], schemas: dict[int, SeriesSchema]
 ) -> tuple[list[ChunkColumn], int, int]:
-    """Return the columns of some ticks, by the number of their shape, each in the order of arrival, and when
-    the first and the last were measured (ms).
+    """Return the columns of some rows, ordered by schema id, and the times (ms) of the first and last sample.
 
-    A shape that nobody knows any more is left out.
+    Samples within a column are in the order of arrival. Samples with an unknown schema are left out.
     """
     times: dict[int, array[float]] = {}
     values: dict[int, array[float]] = {}
@@ -186,7 +191,7 @@ def build_columns(
     columns = []
     for schema_id in sorted(times):
         width = len(schemas[schema_id].names)
-        value_blocks = tuple(encode_block(values[schema_id][figure::width]) for figure in range(width))
+        value_blocks = tuple(encode_block(values[schema_id][position::width]) for position in range(width))
         columns.append(ChunkColumn(schemas[schema_id], encode_block(times[schema_id]), value_blocks))
     if not times:
         return columns, 0, 0
@@ -194,7 +199,7 @@ def build_columns(
 
 
 def downsample_column(column: ChunkColumn) -> ChunkColumn:
-    """Return a column with one number for each minute: see `Run.step_ms`."""
+    """Return a column with one number for each minute: see `Chunk.step_ms`."""
     times = decode_block(column.times)
     order: Iterable[int] = range(len(times))
     if not is_ascending(column.times):
@@ -203,14 +208,14 @@ def downsample_column(column: ChunkColumn) -> ChunkColumn:
     return ChunkColumn(
         column.schema,
         encode_block(array("d", [times[step[-1]] for step in steps]), is_final=True),
-        tuple(encode_block(_downsample_values(figure, steps), is_final=True) for figure in column.values),
+        tuple(encode_block(_downsample_values(block, steps), is_final=True) for block in column.values),
     )
 
 
 def _downsample_values(block: bytes, steps: list[list[int]]) -> array[float]:
     values = decode_block(block)
     has_never_fallen = is_ascending(block)
-    aggregate: Callable[[list[float]], float] = (lambda some: some[-1]) if has_never_fallen else _mean
+    aggregate: Callable[[list[float]], float] = (lambda part: part[-1]) if has_never_fallen else _mean
     parts = [[values[index] for index in step] for step in steps]
     numbers = [[value for value in part if not math.isnan(value)] or [math.nan] for part in parts]
     return array("d", [*map(aggregate, numbers), *map(min, numbers), *map(max, numbers)])

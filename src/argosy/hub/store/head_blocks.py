@@ -1,7 +1,6 @@
-"""The tail of each origin: its ticks that are not sealed yet, kept in memory between questions.
+"""The head block of each origin: its sample rows that are not compacted yet, cached in memory.
 
-They are read and decoded once; after that a question reads only those that are new, and nothing at all while
-nobody has written.
+Rows are read and decoded once. A later query reads only new rows, and none if nothing was written.
 """
 
 from __future__ import annotations
@@ -16,9 +15,7 @@ import msgspec
 from argosy.hub.store.records import SampleRow
 from argosy.hub.store.tables import schemas_of
 
-MAX_CACHED_BYTES: Final = (
-    16 << 20
-)  # of ticks that are kept; five times the tail of a fleet of a hundred agents
+MAX_CACHED_BYTES: Final = 16 << 20  # five times the head block of a fleet of a hundred agents
 
 _STATE_QUERY: Final = """
     SELECT gone_tick, (SELECT min(number) FROM tick WHERE origin = id),
@@ -30,7 +27,7 @@ _decode_row = msgspec.msgpack.Decoder(SampleRow).decode
 
 
 class SeriesLocator(NamedTuple):
-    """One figure of one shape: where its blocks are, and its place among the values of a tick."""
+    """One metric of one schema: the series of its blocks and its position among the values of a sample."""
 
     origin: int
     schema_id: int
@@ -40,11 +37,11 @@ class SeriesLocator(NamedTuple):
 
 
 class _HeadBlock:
-    """The ticks of one origin by their number, as the store has them at `version`.
+    """The rows of one origin by their number, as of the store's `version`.
 
-    begins: what changes whenever ticks are sealed or dropped, or shapes come with blocks; through: the
-    number of the last tick that was looked at; of none up to it anything was measured outside of
-    first_ms and last_ms. is_whole: the ticks are here; else they were forgotten, to be read again.
+    store_state: changes whenever rows are compacted or dropped, or schemas arrive with blocks. last_row: the
+    number of the last row seen; all samples up to it are within first_ms and last_ms. is_loaded: `rows` is
+    filled; else it was evicted and is read again when needed.
     """
 
     def __init__(self) -> None:
@@ -54,24 +51,25 @@ class _HeadBlock:
         self.first_ms, self.last_ms = math.inf, -math.inf
         self.is_loaded = True
         self.rows: dict[int, SampleRow] = {}
-        self.size_bytes = 0  # bytes
+        self.size_bytes = 0
         self.widths: dict[int, int] = {}
 
     def evict(self) -> None:
-        """Keep no ticks, only when they were measured."""
+        """Drop the rows and keep only their time range."""
         self.is_loaded, self.rows, self.size_bytes = False, {}, 0
 
 
 class HeadBlocks:
-    """The tails of one store, seen through a connection that never writes."""
+    """The head blocks of one store, read through a read-only connection."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
-        self._head_blocks: dict[int, _HeadBlock] = {}  # the one that was asked for last is the last
+        self._head_blocks: dict[int, _HeadBlock] = {}  # least recently used first
 
     def samples(self, locator: SeriesLocator, from_ms: int, to_ms: int) -> tuple[array[float], array[float]]:
-        """Return the times (ms) and values of a figure, in the order of arrival: at least what was measured
-        from `from_ms` to `to_ms`. To be called within a transaction.
+        """Return the times (ms) and values of a metric in the order of arrival.
+
+        They include at least the samples from `from_ms` to `to_ms`. Call within a transaction.
         """
         at, values = array("d"), array("d")
         head_block = (
@@ -83,7 +81,7 @@ class HeadBlocks:
             return at, values
         if not head_block.is_loaded:
             self._load(head_block, locator.origin)
-        offsets: dict[bytes, list[tuple[int, int]]] = {}  # ticks that follow each other mostly have the same
+        offsets: dict[bytes, list[tuple[int, int]]] = {}  # consecutive rows mostly have the same
         for sample_row in head_block.rows.values():
             found = offsets.get(sample_row.schema_ids)
             if found is None:
@@ -96,7 +94,7 @@ class HeadBlocks:
         return at, values
 
     def _refresh(self, head_block: _HeadBlock, origin: int) -> None:
-        """Take what was written since the tail was looked at, and leave what was sealed or dropped."""
+        """Add the rows written since the last call, and drop those compacted or deleted."""
         (version,) = self._database.execute("PRAGMA data_version").fetchone()
         if version == head_block.version:
             return
@@ -127,9 +125,9 @@ class HeadBlocks:
         if not new:
             return
         for sample_row in new.values():
-            head_block.widths.update({shape.schema_id: len(shape.names) for shape in sample_row.schemas})
+            head_block.widths.update({schema.schema_id: len(schema.names) for schema in sample_row.schemas})
         head_block.last_row = max(new)
-        times = array("d", b"".join([tick.times for tick in new.values()]))
+        times = array("d", b"".join([row.times for row in new.values()]))
         if times:
             head_block.first_ms, head_block.last_ms = (
                 min(head_block.first_ms, min(times)),
@@ -141,7 +139,7 @@ class HeadBlocks:
             self._evict_oldest()
 
     def _evict_oldest(self) -> None:
-        """Forget the ticks that were not asked for longest, all but those that are asked for now."""
+        """Evict the least recently used head blocks, except the current one."""
         *others, last = self._head_blocks.values()
         left = MAX_CACHED_BYTES - last.size_bytes
         for head_block in reversed(others):
@@ -153,7 +151,7 @@ class HeadBlocks:
 def _sample_offsets(
     schema_ids: bytes, locator: SeriesLocator, widths: dict[int, int]
 ) -> list[tuple[int, int]]:
-    """Return where in a tick's times and in its values each sample of a figure is."""
+    """Return the byte offsets of each sample of a metric in a row's times and values."""
     found, offset = [], 0
     for index, schema_id in enumerate(array("I", schema_ids)):
         if schema_id == locator.schema_id:
@@ -163,6 +161,5 @@ def _sample_offsets(
 
 
 def _row_bytes(sample_row: SampleRow) -> int:
-    return (
-        len(sample_row.schema_ids) + len(sample_row.times) + len(sample_row.values) + 300
-    )  # and what Python adds
+    size = len(sample_row.schema_ids) + len(sample_row.times) + len(sample_row.values)
+    return size + 300  # the overhead of the Python objects

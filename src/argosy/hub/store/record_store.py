@@ -1,8 +1,8 @@
-"""The store: a hub's records on disk, in one SQLite file, each written whole or not at all.
+"""The writing side of the store: a hub's records in one SQLite file.
 
-One thread writes (`Store`); any number of readers look at what is committed (`Reading`). A commit is on the
-disk when `write` or `take` returns, so what a hub has acknowledged or served is never taken back by a loss of
-power.
+One thread writes (`RecordStore`); any number of readers see what is committed (`StoreReader`). A commit is on
+the disk when `append` or `store_batches` returns, so a power loss takes back no record that a hub has
+acknowledged or served.
 """
 
 from __future__ import annotations
@@ -57,12 +57,13 @@ _decode_header = msgspec.msgpack.Decoder(EventHeader).decode
 
 
 class RecordStore:
-    """The one writer of a store. Methods raise sqlite3.Error when the disk is full or broken; nothing is then
-    kept.
+    """The one writer of a store.
 
-    path: the file, made where it is missing. machine: whose records `write` adds. A store that was not closed
-    begins a new epoch: numbers that a loss of power took back are then never given out again with other
-    content. detail_s: how old figures may become before a number a minute is enough.
+    Methods raise sqlite3.Error when the disk is full or fails; nothing is written then. A store that was not
+    closed starts a new epoch, so that numbers lost by a power loss are never reused with other content.
+
+    path: the file, created if missing. machine: the machine whose records `append` adds. full_detail_s: the
+    age at which samples are downsampled to one a minute.
     """
 
     def __init__(self, path: Path, machine: str, full_detail_s: float = FULL_DETAIL_S) -> None:
@@ -70,7 +71,7 @@ class RecordStore:
         self._path = path
         self._compactor = Compactor(self._database, full_detail_s)
         self._origin_ids: dict[RecordOrigin, int] = {}
-        self._schema_ids: dict[tuple[str, tuple[str, ...]], int] = {}  # of own shapes
+        self._schema_ids: dict[tuple[str, tuple[str, ...]], int] = {}  # of this machine
         try:
             self._check_version(path)
             self.origin = self._own_origin(machine)
@@ -83,16 +84,16 @@ class RecordStore:
         self._file_watch = StoreFileWatch(path)
 
     def check(self) -> None:
-        """Raise DamagedError where the file is no longer the one that was opened, or damaged at its head."""
+        """Raise StoreDamagedError if the file was replaced or its header is damaged."""
         self._file_watch.check()
 
     def close(self) -> None:
-        """Close the file; the next writer goes on in this epoch, where the disk takes that word."""
+        """Close the file; if the epoch can be written, the next writer continues it."""
         try:
             with transaction(self._database):
                 self._set_setting("epoch", self.origin.epoch)
         except sqlite3.Error as error:
-            _log.warning("the next life of this store begins another epoch: %s", error)
+            _log.warning("the store will start a new epoch: %s", error)
         finally:
             self._database.close()
 
@@ -104,10 +105,9 @@ class RecordStore:
         samples: Sequence[MetricSample] = (),
         sources: dict[str, tuple[str, int]] | None = None,
     ) -> StreamPosition:
-        """Append what this machine has to say, and return how far its log goes now.
+        """Append records of this machine, and return its new position.
 
-        figures: one tick of them. sources: name to (life, number), how far each source has been heard with
-        this.
+        samples: stored as one row. sources: name to (incarnation, sequence), the new position of each source.
         """
         origin = self._origin_ids[self.origin]
         schema_ids = dict(self._schema_ids)
@@ -122,13 +122,13 @@ class RecordStore:
             self._database.executemany(
                 "INSERT INTO source VALUES (?, ?, ?) "
                 "ON CONFLICT (name) DO UPDATE SET life = excluded.life, number = excluded.number",
-                [(name, life, number) for name, (life, number) in (sources or {}).items()],
+                [(name, incarnation, sequence) for name, (incarnation, sequence) in (sources or {}).items()],
             )
         self._schema_ids = schema_ids  # now that they are on the disk
         return StreamPosition(self.origin, last_event, last_row)
 
     def _append_events(self, origin: int, events: Sequence[HubEvent]) -> int:
-        """Add this machine's next events, and return the number of the last one that there is."""
+        """Add this machine's next events, and return the number of the last one."""
         last, _ = self._last_numbers(origin)
         numbered = enumerate(events, last + 1)
         self._add_events(origin, ((number, event, _encode(event)) for number, event in numbered))
@@ -139,12 +139,11 @@ class RecordStore:
     # -- others' records --------------------------------------------------------------------
 
     def store_batches(self, batches: Iterable[RecordBatch], at_ms: int | None = None) -> list[RecordBatch]:
-        """Keep what other origins said, in one go, and return those batches that were the next of their
-        stream.
+        """Store records of other origins in one transaction; return the batches that continued a stream.
 
-        A run of which some ticks are here already takes their place. What the sender had no more is an event
-        of this machine, with what is taken in its place: otherwise nobody would ask for it again, nor know.
-        at_ms: when that is, now if it is left out.
+        A chunk replaces those of its rows that are here already. Records that the sender had dropped are
+        recorded as a `gap` event of this machine in the same transaction, because they are not requested
+        again. at_ms: the time of that event, by default now.
         """
         with transaction(self._database):
             stored = [batch for batch in batches if self._store_batch(batch)]
@@ -189,20 +188,20 @@ class RecordStore:
                 self._add_sample_row(origin, number, _decode_row(row), row)
 
     def compact(self) -> bool:
-        """Do a piece of what turns ticks into few bytes; return whether there was anything to do."""
+        """Do one step of compaction; return whether there was anything to do."""
         return self._compactor.step()
 
     # -- bounds -----------------------------------------------------------------------------
 
     def used_bytes(self) -> int:
-        """Return how much of the file is in use; what was freed is used again before the file grows."""
+        """Return the bytes of the file in use; free pages are reused before the file grows."""
         (pages,) = self._database.execute("PRAGMA page_count").fetchone()
         (free,) = self._database.execute("PRAGMA freelist_count").fetchone()
         (size,) = self._database.execute("PRAGMA page_size").fetchone()
         return int((pages - free) * size)
 
     def oldest_ms(self) -> int | None:
-        """Return before when the oldest part of what can be dropped ends: a segment, or a thousand events."""
+        """Return the end of the oldest part that can be dropped: a chunk, or a thousand events."""
         (found,) = self._database.execute(
             "SELECT min(ms) FROM (SELECT min(last_ms) AS ms FROM run "
             "UNION SELECT max(time_ms) FROM (SELECT time_ms FROM event ORDER BY time_ms LIMIT 1000))"
@@ -210,10 +209,10 @@ class RecordStore:
         return None if found is None else int(found) + 1
 
     def drop_before(self, time_ms: int, limit: int = 20) -> int:
-        """Drop what ends before a time, the oldest first; return how many rows and runs went.
+        """Drop records that end before a time, oldest first; return how many events and chunks were dropped.
 
-        At most `most` runs, and thousands of events, of each origin: call again while something goes. What
-        went is remembered by its number, and told to hubs that ask for it later.
+        At most `limit` chunks and `limit` thousand events of each origin: call again until it returns 0. The
+        numbers of dropped records are kept, and reported to hubs that request them later.
         """
         dropped = 0
         with transaction(self._database):
@@ -224,7 +223,7 @@ class RecordStore:
 
     def _drop_chunks(self, origin: int, time_ms: int, limit: int) -> int:
         chunks = chunks_of(self._database, origin)
-        expired = list(itertools.takewhile(lambda run: run.last_ms < time_ms, chunks[:limit]))
+        expired = list(itertools.takewhile(lambda chunk: chunk.last_ms < time_ms, chunks[:limit]))
         if expired:
             drop_chunks(self._database, origin, expired)
             dropped = expired[-1].row_range()[1]
@@ -232,7 +231,7 @@ class RecordStore:
         return len(expired) or (0 if chunks else self._drop_head_rows(origin, time_ms))
 
     def _drop_head_rows(self, origin: int, time_ms: int) -> int:
-        """Drop the ticks of a life that ended before its last segment was whole."""
+        """Drop the rows of another origin that ended within a segment, if all are older than `time_ms`."""
         found = self._database.execute(
             "SELECT number, row FROM tick WHERE origin = ? ORDER BY number DESC LIMIT 1", (origin,)
         ).fetchone()
@@ -303,9 +302,7 @@ class RecordStore:
         return int(known)
 
     def _own_origin(self, machine: str) -> RecordOrigin:
-        """Go on in the epoch that was closed, or begin one; in either case it counts as not closed from now
-        on.
-        """
+        """Continue the closed epoch or start a new one, and mark it as not closed."""
         epoch = self._setting("epoch")
         if epoch and not self._clear_clean_close():
             epoch = None
@@ -328,10 +325,10 @@ class RecordStore:
         return origin
 
     def _clear_clean_close(self) -> bool:
-        """Take back that the store was closed; return whether no loss can bring that word back.
+        """Delete the mark of a clean close; return whether the deletion is in the main file.
 
-        It must not stand in the file with its denial in the log beside it: what tears the log would take both
-        the denial and the records that follow, and their numbers would be given out again.
+        The deletion must not be in the log alone: a damaged log would lose it together with the records that
+        follow, and their numbers would be reused.
         """
         with transaction(self._database):
             self._database.execute("DELETE FROM fact WHERE name = 'epoch'")
@@ -351,7 +348,7 @@ class RecordStore:
                 Fault(
                     str(path),
                     "store-version",
-                    f"the store is of version {version}, this argosy reads {STORE_VERSION}",
+                    f"the store has version {version}, this argosy reads version {STORE_VERSION}",
                     f"move it away: `mv {path} {path}.{version}`",
                 )
             )
@@ -367,7 +364,7 @@ class RecordStore:
 def _make_row(
     samples: Sequence[MetricSample], schema_ids: dict[tuple[str, tuple[str, ...]], int]
 ) -> SampleRow:
-    """Return what arrived as a tick; a shape that is new is added to `numbers`."""
+    """Return samples as a row; new schemas are added to `schema_ids`."""
     schemas = []
     listed = []
     for each in samples:
@@ -381,7 +378,7 @@ def _make_row(
     return SampleRow(
         int(time.time() * 1000),
         tuple(schemas),
-        array("I", [number for number, _ in listed]).tobytes(),
+        array("I", [schema_id for schema_id, _ in listed]).tobytes(),
         array("d", [each.time_ms for _, each in listed]).tobytes(),
         b"".join([each.values for _, each in listed]),
     )

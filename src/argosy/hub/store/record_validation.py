@@ -1,4 +1,4 @@
-"""Whether records are whole, before they go from hub to hub: what one cannot read, none can."""
+"""Validates records before they are replicated: a record that one hub cannot decode, no hub can."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _decode_row = msgspec.msgpack.Decoder(SampleRow).decode
 
 
 class ReceivedDamageError(ValueError):
-    """What another hub handed over cannot be read."""
+    """A batch of another hub cannot be decoded."""
 
 
 def check_records(batch: RecordBatch) -> None:
-    """Raise msgspec.DecodeError or DamagedBlockError where a record of a batch cannot be read."""
+    """Raise msgspec.DecodeError or DamagedBlockError if a record of a batch cannot be decoded."""
     for row in batch.rows:
         if batch.stream is RecordStream.EVENTS:
             _decode_event(row)
@@ -35,13 +35,13 @@ def check_records(batch: RecordBatch) -> None:
 def _check_row(sample_row: SampleRow) -> None:
     count, rest = divmod(len(sample_row.schema_ids), array("I").itemsize)
     if rest or len(sample_row.times) != _DOUBLE_BYTES * count or len(sample_row.values) % _DOUBLE_BYTES:
-        raise DamagedBlockError(f"a tick of {count} shapes has {len(sample_row.times)} bytes of times")
+        raise DamagedBlockError(f"a row of {count} samples has {len(sample_row.times)} bytes of times")
 
 
 def check_received(batches: Iterable[RecordBatch]) -> None:
-    """Raise ForeignDamageError where what another hub handed over cannot be read."""
+    """Raise ReceivedDamageError if a record of another hub cannot be decoded."""
     try:
         for batch in batches:
             check_records(batch)
     except (msgspec.DecodeError, DamagedBlockError, UnicodeDecodeError) as error:
-        raise ReceivedDamageError(f"a record that it hands over cannot be read: {error}") from None
+        raise ReceivedDamageError(f"a record that it sent cannot be decoded: {error}") from None

@@ -1,7 +1,7 @@
-"""What a hub keeps: events, ticks of figures, and where each came from.
+"""The records of a hub: events, rows of samples, and their origin.
 
-An *origin* is one life of one machine's hub, named by the machine and a random epoch. It numbers its events
-and its ticks from 1, each on their own; the numbers and the times stay with the records wherever they go.
+An *origin* is one epoch of one machine's hub, named by the machine and a random id. It numbers its events and
+its sample rows from 1, separately; numbers and times are kept when records are replicated.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-SEGMENT_ROWS: Final = 300  # ticks 1..300 of an origin are its segment 0, whoever keeps them
+SEGMENT_ROWS: Final = 300  # rows 1..300 of an origin are its segment 0, in every store
 
 
 class RecordStream(enum.IntEnum):
@@ -23,7 +23,7 @@ class RecordStream(enum.IntEnum):
 
 
 class RecordOrigin(msgspec.Struct, frozen=True, array_like=True):
-    """One life of one machine's hub. began_ms: epoch milliseconds by its clock."""
+    """One epoch of one machine's hub. began_ms: epoch milliseconds by its clock."""
 
     machine: str
     epoch: str
@@ -31,9 +31,7 @@ class RecordOrigin(msgspec.Struct, frozen=True, array_like=True):
 
 
 class HubEvent(msgspec.Struct, frozen=True):
-    """Something that happened. time_ms: epoch milliseconds by its origin's clock; subject: an agent, or
-    empty.
-    """
+    """An event. time_ms: epoch milliseconds by its origin's clock. subject: an agent, or empty."""
 
     time_ms: int
     kind: str
@@ -42,7 +40,7 @@ class HubEvent(msgspec.Struct, frozen=True):
 
 
 class EventHeader(msgspec.Struct, frozen=True):
-    """What an event is found by; of its encoded form the rest is skipped."""
+    """The indexed fields of an event, decoded without its body."""
 
     time_ms: int
     kind: str
@@ -50,7 +48,7 @@ class EventHeader(msgspec.Struct, frozen=True):
 
 
 class SeriesSchema(msgspec.Struct, frozen=True, array_like=True):
-    """The names of the figures that an agent reports together; `number` is its origin's word for it."""
+    """The names of the metrics that an agent reports together; its origin numbers them by `schema_id`."""
 
     schema_id: int
     agent: str
@@ -58,11 +56,11 @@ class SeriesSchema(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SampleRow(msgspec.Struct, frozen=True, array_like=True):
-    """What arrived since the tick before, so laid out that one agent's figures are found without the others'.
+    """The samples received since the row before, laid out so that one agent's samples can be read alone.
 
-    numbers: of the shapes that were reported, unsigned and four bytes each, ascending, a shape as often as it
-    was reported; times: epoch milliseconds of each, doubles; values: of each, as many doubles as its shape
-    has names. All little endian. shapes: those that are used for the first time.
+    schemas: those used for the first time. schema_ids: one for each sample, unsigned, four bytes, ascending.
+    times: epoch milliseconds of each sample, doubles. values: for each sample as many doubles as its schema
+    has names. All little endian.
     """
 
     time_ms: int
@@ -73,7 +71,7 @@ class SampleRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class MetricSample(msgspec.Struct, frozen=True, array_like=True):
-    """What an agent reports of itself at one time (ms): a double, little endian, for each name."""
+    """The metrics of an agent at one time (ms). values: a double, little endian, for each name."""
 
     agent: str
     names: tuple[str, ...]
@@ -82,7 +80,7 @@ class MetricSample(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ChunkColumn(msgspec.Struct, frozen=True, array_like=True):
-    """What a run has of one shape: a block of times (ms) and a block for each figure (see `Run`)."""
+    """The samples of one schema in a chunk: a block of times (ms) and one for each metric (see `Chunk`)."""
 
     schema: SeriesSchema
     times: bytes
@@ -90,11 +88,11 @@ class ChunkColumn(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
-    """One or more segments of an origin's ticks, sealed into blocks: `segments` of them from `segment` on.
+    """One or more segments of an origin's sample rows, compacted into blocks.
 
-    step_ms: 0 where every sample is kept; else there is one for each step, and a block holds three numbers
-    for each: first all means (of a figure that never fell, all last values), then all least, then all
-    greatest.
+    segment_count: the number of segments, from `first_segment` on. step_ms: 0 if every sample is kept; else a
+    block holds three numbers for each step: first all means (of a metric that never fell, the last values),
+    then all minima, then all maxima.
     """
 
     first_segment: int
@@ -104,18 +102,17 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
     last_ms: int
 
     def row_range(self) -> tuple[int, int]:
-        """Return the first and the last tick in it."""
-        return rows_of_segment(self.first_segment)[0], rows_of_segment(
-            self.first_segment + self.segment_count - 1
-        )[1]
+        """Return the numbers of the first and the last row in the chunk."""
+        last_segment = self.first_segment + self.segment_count - 1
+        return rows_of_segment(self.first_segment)[0], rows_of_segment(last_segment)[1]
 
 
 class RecordBatch(msgspec.Struct, frozen=True, array_like=True):
-    """A part of one stream of one origin, as hubs hand it to each other.
+    """A part of one stream of one origin, as replicated between hubs.
 
-    Records `first` to `last`, all of them: as `rows` (encoded, in order), or, of ticks that are sealed, a
-    whole `run` as `columns`. With `is_lost` the sender has them no more: its bound took them before this hub
-    came for them; `shapes` are then those that later ticks may use.
+    It has all records from `first` to `last`: as `rows` (encoded, in order) or, if compacted, a whole `chunk`
+    as `columns`. With `is_lost` the sender has dropped them already; `schemas` are then those that later rows
+    may use.
     """
 
     origin: RecordOrigin
@@ -138,17 +135,17 @@ class StreamPosition(msgspec.Struct, frozen=True, array_like=True):
 
 
 def segment_of(number: int) -> int:
-    """Return the segment that tick `number` belongs to."""
+    """Return the segment of row `number`."""
     return (number - 1) // SEGMENT_ROWS
 
 
 def rows_of_segment(segment: int) -> tuple[int, int]:
-    """Return the first and the last tick of a segment."""
+    """Return the numbers of the first and the last row of a segment."""
     return segment * SEGMENT_ROWS + 1, (segment + 1) * SEGMENT_ROWS
 
 
 def gap_events(batches: Iterable[RecordBatch], at_ms: int) -> list[HubEvent]:
-    """Return the events for records that their sender had no more when a hub came for them."""
+    """Return the `gap` events for records that their sender had dropped."""
     return [
         HubEvent(at_ms, "gap", "", {**_origin_fields(batch), "first": batch.first, "last": batch.last})
         for batch in batches

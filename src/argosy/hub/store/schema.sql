@@ -1,7 +1,7 @@
 -- The tables of a hub's store. Times are epoch milliseconds by the origin's clock.
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
--- One life of one machine's hub. The last numbers are on disk here; up to and with `gone` they are no longer kept.
+-- One epoch of one machine's hub. Records up to and including the `gone` numbers are dropped.
 CREATE TABLE IF NOT EXISTS origin (
     id INTEGER PRIMARY KEY,
     machine TEXT NOT NULL,
@@ -25,12 +25,12 @@ CREATE TABLE IF NOT EXISTS event (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS event_time ON event (time_ms);
 CREATE INDEX IF NOT EXISTS event_subject ON event (subject, time_ms);
--- Of all events most are log lines, which nobody looks for by their kind without their agent.
+-- Most events are log lines, which are never queried by kind without an agent.
 CREATE INDEX IF NOT EXISTS event_kind ON event (kind, time_ms) WHERE kind != 'log';
 CREATE INDEX IF NOT EXISTS event_state ON event (subject, time_ms) WHERE kind = 'state';
 CREATE INDEX IF NOT EXISTS event_alert ON event (origin, number) WHERE kind = 'alert';
 
--- Ticks that are not sealed yet.
+-- Sample rows that are not compacted yet.
 CREATE TABLE IF NOT EXISTS tick (
     origin INTEGER NOT NULL,
     number INTEGER NOT NULL,
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS tick (
     PRIMARY KEY (origin, number)
 ) WITHOUT ROWID;
 
--- Its times are series number `series`, its figures the ones that follow.
+-- Series schemas. The times are series number `series`, the metrics the numbers that follow.
 CREATE TABLE IF NOT EXISTS shape (
     id INTEGER PRIMARY KEY,
     origin INTEGER NOT NULL,
@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS shape (
 );
 CREATE INDEX IF NOT EXISTS shape_agent ON shape (agent);
 
--- Sealed ticks: `segments` of them from `segment` on. step_ms: 0 where every sample is there.
+-- Chunks: `segments` of them from `segment` on. step_ms: 0 if every sample is kept.
 CREATE TABLE IF NOT EXISTS run (
     origin INTEGER NOT NULL,
     segment INTEGER NOT NULL,
@@ -61,8 +61,8 @@ CREATE TABLE IF NOT EXISTS run (
     PRIMARY KEY (origin, segment)
 ) WITHOUT ROWID;
 
--- A row for each series and run, whose id is series * 2^20 + segment, so that no index is needed.
+-- A row for each series and chunk, with the id series * 2^20 + segment, so that no index is needed.
 CREATE TABLE IF NOT EXISTS block (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
--- The last number that each source on this machine has handed in: what it repeats is not kept twice.
+-- The last sequence number of each source on this machine, so that no record is stored twice.
 CREATE TABLE IF NOT EXISTS source (name TEXT PRIMARY KEY, life TEXT NOT NULL, number INTEGER NOT NULL) WITHOUT ROWID;

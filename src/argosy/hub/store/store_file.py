@@ -1,9 +1,8 @@
-"""The file of a store: made whole, opened, looked at for damage, and set aside where it is damaged.
+"""The file of a store: created, opened, checked for damage and set aside if damaged.
 
-SQLite finds some damage only when it comes upon it, and none inside a record. So the file is looked at when
-it is opened and every second while it is in use (its kind, its inode, its head, its length), a small one is
-checked as a whole when it is opened, and an error of SQLite or of a decoder that reads a record counts as
-damage whenever it is met.
+SQLite finds some damage only when it reads the page, and none inside a record. So the type, inode, header and
+length of the file are checked when it is opened and every second while in use, a small file is checked as a
+whole when it is opened, and an error of SQLite or of a record decoder counts as damage at any time.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ from argosy.hub.store.block_codec import DamagedBlockError
 from argosy.hub.store.tables import create_statements
 
 STORE_VERSION: Final = "2"
-_MAX_WAL_BYTES: Final = 8 << 20  # that stay when the log was once longer
+_MAX_WAL_BYTES: Final = 8 << 20  # to which a longer log is truncated
 _MIN_FREE_BYTES: Final = 1 << 20
-_FULL_CHECK_BYTES: Final = 32 << 20  # of a file that is checked as a whole, in about a tenth of a second
-_MAX_SET_ASIDE: Final = 5  # a folder in place of a file is left to people
+_FULL_CHECK_BYTES: Final = 32 << 20  # size up to which a file is checked as a whole, in about 0.1 s
+_MAX_SET_ASIDE: Final = 5  # damaged stores
 _SUFFIXES: Final = ("", "-wal", "-shm")
 _HEADER_BYTES: Final = 100
 _MAGIC: Final = b"SQLite format 3\0"
 _WAL_MAGICS: Final = (0x377F0682, 0x377F0683)
 _DAMAGE_CODES: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 
-# What code that reads records may raise where a record is not what a hub wrote.
+# Errors that code which reads records may raise on a record that no hub wrote.
 DECODE_ERRORS: Final = (
     sqlite3.DatabaseError,
     ArithmeticError,
@@ -49,7 +48,7 @@ DECODE_ERRORS: Final = (
 
 
 class StoreError(ArgosyError):
-    """The store cannot be opened, or is of another version."""
+    """The store cannot be opened, or has another version."""
 
 
 class StoreNoRoomError(StoreError):
@@ -57,7 +56,7 @@ class StoreNoRoomError(StoreError):
 
 
 class StoreDamagedError(StoreError):
-    """The file is not what a hub wrote."""
+    """The file was not written by a hub, or is damaged."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(Fault(str(path), "store-damaged", f"the store is damaged: {reason}"))
@@ -65,7 +64,7 @@ class StoreDamagedError(StoreError):
 
 
 def is_damage(error: BaseException) -> bool:
-    """Return whether an error of code that reads or writes a store says that the store is damaged."""
+    """Return whether an error of reading or writing a store means that the store is damaged."""
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
         return code & 0xFF in _DAMAGE_CODES or "Could not decode to UTF-8" in str(error)
@@ -73,14 +72,14 @@ def is_damage(error: BaseException) -> bool:
 
 
 def damage_reason(error: BaseException) -> str:
-    """Return what an error says of the damage."""
+    """Return the damage that an error reports, as text."""
     return error.reason if isinstance(error, StoreDamagedError) else f"{type(error).__name__}: {error}"
 
 
 def open_store(path: Path) -> sqlite3.Connection:
-    """Return the writer's connection to a store, which is made where there is none.
+    """Return the writer's connection to a store, created if missing.
 
-    Raises DamagedError; NoRoomError; StoreError.
+    Raises StoreDamagedError; StoreNoRoomError; StoreError.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     check_file(path)
@@ -105,7 +104,7 @@ def open_store(path: Path) -> sqlite3.Connection:
 
 
 def _create(path: Path) -> None:
-    """Make an empty store, so that the file is there whole or not at all."""
+    """Create an empty store atomically."""
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
     database = sqlite3.connect(draft, isolation_level=None)
@@ -130,41 +129,40 @@ def _check_small(path: Path, database: sqlite3.Connection) -> None:
 
 
 def open_error(path: Path, error: sqlite3.Error) -> StoreError:
-    """Return why a store cannot be opened. Of the file that its connections share, SQLite says on a full disk
-    that it cannot be read.
+    """Return the StoreError for an error of opening a store.
+
+    On a full disk SQLite reports the shared-memory file as unreadable, so the free space is checked too.
     """
     if is_damage(error):
         return StoreDamagedError(path, str(error))
     message = f"the store cannot be opened: {error}"
     if "full" in str(error) or is_full(path.parent):
         return StoreNoRoomError(
-            Fault(str(path), "store", message, f"make room on the disk of `{path.parent}`")
+            Fault(str(path), "store", message, f"free space on the disk of `{path.parent}`")
         )
     return StoreError(
-        Fault(str(path), "store", message, f"see to the rights of `{path.parent}` and its disk")
+        Fault(str(path), "store", message, f"check the permissions of `{path.parent}` and its disk")
     )
 
 
 def is_full(directory: Path) -> bool:
-    """Return whether the disk of a folder has no room for a store to work."""
+    """Return whether the disk of a directory has too little space for a store."""
     return shutil.disk_usage(directory).free < _MIN_FREE_BYTES
 
 
 def check_file(path: Path) -> None:
-    """Look at the kind, the length and the head of a file. Raises DamagedError; a file that is not there is
-    none.
-    """
+    """Check the type, length and header of a file; a missing file is valid. Raises StoreDamagedError."""
     wal = path.with_name(f"{path.name}-wal")
     try:
         found = os.stat(path)
     except FileNotFoundError:
         if wal.exists():
-            raise StoreDamagedError(path, "the file is gone, and its log is there") from None
+            raise StoreDamagedError(path, "the file is missing, but its log exists") from None
         return
     except OSError as error:
         raise StoreError(Fault(str(path), "store", f"the store cannot be opened: {error.strerror}")) from None
     if not stat.S_ISREG(found.st_mode):
-        raise StoreDamagedError(path, "it is no file")
+        raise StoreDamagedError(path, "it is not a regular file")
     if not found.st_size:
         raise StoreDamagedError(path, "the file is empty")
     try:
@@ -176,13 +174,12 @@ def check_file(path: Path) -> None:
 
 
 def check_header(path: Path, header: bytes) -> int:
-    """Return how many bytes a file has to have by its head. Raises DamagedError.
+    """Return the minimum size of a file by its header, in bytes. Raises StoreDamagedError.
 
-    These fields are the same in every file that a hub made; SQLite takes some other values for a file that is
-    to be read only, or of another kind.
+    The fields checked have these values in every file that a hub writes; SQLite would accept others.
     """
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        raise StoreDamagedError(path, "it does not begin as a file of SQLite does")
+        raise StoreDamagedError(path, "it does not start with the header of an SQLite file")
     (page,) = struct.unpack_from(">H", header, 16)
     versions, fractions = set(header[18:20]), bytes(header[21:24])
     pages, layout, encoding = (struct.unpack_from(">I", header, at)[0] for at in (28, 44, 56))
@@ -195,12 +192,12 @@ def check_header(path: Path, header: bytes) -> int:
         and encoding == 1
     )
     if not is_sound:
-        raise StoreDamagedError(path, "the fields of its head contradict each other")
+        raise StoreDamagedError(path, "its header is inconsistent")
     return int(page * pages)
 
 
 class StoreFileWatch:
-    """A store's file in use: told apart from one that took its place. To be made when it has been opened."""
+    """Detects that a store's file in use was replaced or damaged. Create it after the file is opened."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -208,7 +205,7 @@ class StoreFileWatch:
         self._inode, self._wal_inode = _inode(path), _inode(self._wal)
 
     def check(self) -> None:
-        """Raise DamagedError where the file is another one, or not what it was; not while somebody writes."""
+        """Raise StoreDamagedError if the file was replaced or damaged. Do not call during a write."""
         if _inode(self._path) != self._inode:
             change = "was replaced" if self._path.exists() else "was deleted"
             raise StoreDamagedError(self._path, f"the file {change} while the hub ran")
@@ -230,9 +227,10 @@ def _inode(path: Path) -> tuple[int, int] | None:
 
 
 def set_aside(path: Path) -> Path:
-    """Move what is there of a store out of the way, its log and index too, and return its name from now on.
+    """Rename a damaged store with its log and index, and return its new name.
 
-    Of more than `_MOST_SET_ASIDE` the oldest stay, which have most in them, and this one. Raises StoreError.
+    Of more than `_MAX_SET_ASIDE`, the oldest, which have most records, and this one are kept.
+    Raises StoreError.
     """
     target = _free_name(path)
     try:
@@ -240,7 +238,7 @@ def set_aside(path: Path) -> Path:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(f"{path}{suffix}", f"{target}{suffix}")
     except OSError as error:
-        message = f"the store is damaged, and cannot be set aside: {error.strerror}"
+        message = f"the store is damaged and cannot be set aside: {error.strerror}"
         raise StoreError(Fault(str(path), "store-damaged", message, f"`mv {path} {target}`")) from None
     for old in find_damaged_stores(path)[_MAX_SET_ASIDE - 1 : -1]:
         for suffix in _SUFFIXES:
@@ -250,9 +248,9 @@ def set_aside(path: Path) -> Path:
 
 
 def set_aside_wal(path: Path) -> Path | None:
-    """Move a log that no hub wrote out of the way, and return its name from now on; None where it is sound.
+    """Rename a log that no hub wrote, and return its new name; None if the log is valid.
 
-    SQLite passes over such a log without a word. The file is whole without it.
+    SQLite ignores such a log silently. The main file is consistent without it.
     """
     wal = path.with_name(f"{path.name}-wal")
     try:

@@ -1,6 +1,6 @@
-"""Reading: what a store holds, by time and agent for people, and by origin and number for other hubs.
+"""Reads a store: by time and agent for users, by origin and number for other hubs.
 
-A reading never writes, and sees only what is committed, so any process may look while the hub runs.
+A reader never writes and sees only what is committed, so any process may read while the hub runs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 
 from argosy.hub.store.block_codec import decode_block, is_ascending
 from argosy.hub.store.head_blocks import HeadBlocks, SeriesLocator
+from argosy.hub.store.legacy_names import stored_kinds, upgrade_event, upgrade_sources
 from argosy.hub.store.record_validation import check_records
 from argosy.hub.store.records import (
     HubEvent,
@@ -35,14 +36,14 @@ from argosy.hub.store.tables import block_id, chunk_with, columns_of, create_sta
 
 Aggregate = Literal["middle", "least", "greatest"]
 _AGGREGATES: Final[tuple[Aggregate, ...]] = ("middle", "least", "greatest")
-_MAX_BATCH_ROWS: Final = 2000  # of one batch at most
+_MAX_BATCH_ROWS: Final = 2000
 
-_decode_event = msgspec.msgpack.Decoder(HubEvent).decode
+_event_decoder = msgspec.msgpack.Decoder(HubEvent)
 _decode_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 
 class StoredEvent(NamedTuple):
-    """An event with where it came from."""
+    """An event with its origin and number."""
 
     origin: RecordOrigin
     number: int
@@ -50,17 +51,17 @@ class StoredEvent(NamedTuple):
 
 
 class _SampleRun(NamedTuple):
-    """Samples that follow each other, in the order of their times."""
+    """Consecutive samples in the order of their times."""
 
     times: array[float]
     values: array[float]
 
 
 class StoreReader:
-    """A read-only look at a store. Raises sqlite3.Error where the file cannot be read.
+    """A read-only connection to a store. Raises sqlite3.Error if the file cannot be read.
 
-    is_alone: nobody else reads or writes the file as long as this does, which takes no room on the disk; a
-    file that is missing, or has no tables yet, reads as an empty store.
+    is_exclusive: no other connection uses the file meanwhile, which needs no space on the disk; a file that
+    is missing or has no tables yet reads as an empty store.
     """
 
     def __init__(self, path: Path, *, is_exclusive: bool = False) -> None:
@@ -75,10 +76,10 @@ class StoreReader:
     # -- for other hubs ---------------------------------------------------------------------
 
     def positions(self) -> list[StreamPosition]:
-        """Return how far each origin is known here."""
+        """Return the position of each origin."""
         return [
-            StreamPosition(RecordOrigin(machine, epoch, began), events, ticks)
-            for machine, epoch, began, events, ticks in self._database.execute(
+            StreamPosition(RecordOrigin(machine, epoch, began), last_event, last_row)
+            for machine, epoch, began, last_event, last_row in self._database.execute(
                 "SELECT machine, epoch, began_ms, last_event, last_tick FROM origin"
             )
         ]
@@ -86,9 +87,9 @@ class StoreReader:
     def records_after(
         self, positions: Sequence[StreamPosition], max_bytes: int = 1 << 20
     ) -> list[RecordBatch]:
-        """Return what follows `positions`, oldest first within each stream; what is not named there, from 1.
+        """Return the records after `positions`, oldest first within each stream; of other origins, all.
 
-        About `most_bytes`, and at least one batch where there is one: ask again until nothing comes.
+        About `max_bytes`, but at least one batch if there is one: call again until nothing is returned.
         """
         known = {(p.origin.machine, p.origin.epoch): p for p in positions}
         batches: list[RecordBatch] = []
@@ -147,16 +148,16 @@ class StoreReader:
                 )
             )
             if len(rows) != end - first + 1:
-                return  # sealed or dropped since it was looked up: the next call finds it there
+                return  # compacted or dropped meanwhile: the next call finds it
             batch = RecordBatch(origin, stream, first, end, rows)
-            check_records(batch)  # what is damaged here is not to go round
+            check_records(batch)  # do not replicate damaged records
             yield batch
             first = end + 1
 
-    # -- for people -------------------------------------------------------------------------
+    # -- for users --------------------------------------------------------------------------
 
     def metric_names(self) -> dict[tuple[str, str], set[str]]:
-        """Return the figures that are known: (machine, agent) to their names."""
+        """Return the names of all metrics by (machine, agent)."""
         found: dict[tuple[str, str], set[str]] = {}
         for machine, agent, names in self._database.execute(
             "SELECT machine, agent, names FROM shape JOIN origin ON origin.id = shape.origin"
@@ -173,12 +174,12 @@ class StoreReader:
         machine: str | None = None,
         aggregate: Aggregate = "middle",
     ) -> tuple[array[float], array[float]]:
-        """Return the times (ms) and values of one figure of an agent, oldest first, both ends included.
+        """Return the times (ms) and values of one metric of an agent, oldest first, both ends included.
 
-        Of what is so old that there is one number for a minute: part "middle" is its mean (of a figure that
-        never fell, the last value), "least" and "greatest" are its extremes.
+        aggregate: of downsampled values, "middle" is the mean of a minute (of a metric that never fell, the
+        last value), "least" and "greatest" are its extremes.
         """
-        with self._snapshot():  # nothing is sealed between what is and what is not
+        with self._snapshot():  # so that no compaction happens between the two reads
             runs = [
                 piece
                 for found in self._locate(agent, metric, machine)
@@ -190,7 +191,7 @@ class StoreReader:
         runs.sort(key=lambda piece: piece.times[0])
         at, values = array("d"), array("d")
         for run in runs:
-            if at and run.times[0] < at[-1]:  # a clock that was put back, or two lives at once
+            if at and run.times[0] < at[-1]:  # the clock was set back, or two incarnations overlap
                 at, values = _sort_by_time(at + run.times, values + run.values)
             else:
                 at += run.times
@@ -200,7 +201,7 @@ class StoreReader:
     def events(
         self, from_ms: int = 0, to_ms: int = 1 << 62, subject: str | None = None, limit: int = 1000
     ) -> list[StoredEvent]:
-        """Return what happened, newest first, at most `most`."""
+        """Return at most `limit` events, newest first."""
         which, arguments = ("AND subject = ? ", [subject]) if subject is not None else ("", [])
         return [
             StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(row))
@@ -234,8 +235,8 @@ class StoreReader:
         limit: int | None = None,
         subject: str | None = None,
     ) -> list[StoredEvent]:
-        """Return the events of some kinds, newest first, at most `most`; of one agent where one is named."""
-        rows = [self._rows_of_kind(kind, from_ms, to_ms, limit, subject) for kind in dict.fromkeys(kinds)]
+        """Return at most `limit` events of some kinds, newest first; `subject` selects an agent."""
+        rows = [self._rows_of_kind(kind, from_ms, to_ms, limit, subject) for kind in stored_kinds(kinds)]
         try:
             newest_first = heapq.merge(*rows, key=lambda row: (-row[0], row[1], -row[2]))
             return [
@@ -249,9 +250,9 @@ class StoreReader:
     def _rows_of_kind(
         self, kind: str, from_ms: int, to_ms: int, limit: int | None, subject: str | None
     ) -> sqlite3.Cursor:
-        """Return the rows of one kind, newest first; an index has them, unless they are log lines."""
+        """Return the rows of one kind, newest first, by an index, except for log lines."""
         by_kind = "" if kind == "log" else "AND kind != 'log' "
-        # A plus keeps a condition from choosing the index: that of an agent has its log lines too.
+        # The plus excludes the index by subject, which contains the agent's log lines too.
         agent = "subject" if kind in ("log", "state") else "+subject"
         which, arguments = (f"AND {agent} = ? ", [subject]) if subject is not None else ("", [])
         return self._database.execute(
@@ -262,14 +263,14 @@ class StoreReader:
         )
 
     def time_range_ms(self) -> tuple[int, int]:
-        """Return the times of the first and the last event, 0 and 0 without any."""
-        first, last = self._database.execute(  # asked for as one, they are looked for through all events
+        """Return the times of the first and the last event, 0 and 0 without events."""
+        first, last = self._database.execute(  # one select with both would scan all events
             "SELECT (SELECT min(time_ms) FROM event), (SELECT max(time_ms) FROM event)"
         ).fetchone()
         return int(first or 0), int(last or 0)
 
     def alerts(self, machine: str) -> list[StoredEvent]:
-        """Return all alerts that a machine's hubs have raised and cleared, oldest first."""
+        """Return all `alert` events of a machine's hubs, oldest first."""
         return [
             StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(row))
             for epoch, began, number, row in self._database.execute(
@@ -280,11 +281,12 @@ class StoreReader:
         ]
 
     def source_positions(self) -> dict[str, tuple[str, int]]:
-        """Return how far each source has been heard: name to (life, number)."""
-        return {name: (life, number) for name, life, number in self._database.execute("SELECT * FROM source")}
+        """Return the position of each source: name to (incarnation, sequence)."""
+        rows = self._database.execute("SELECT * FROM source")
+        return upgrade_sources({name: (incarnation, sequence) for name, incarnation, sequence in rows})
 
     def last_states(self) -> list[StoredEvent]:
-        """Return the last `state` event of each agent that each origin tells of, oldest first."""
+        """Return the last `state` event of each agent of each origin, oldest first."""
         return [
             StoredEvent(RecordOrigin(machine, epoch, began), number, _decode_event(row))
             for machine, epoch, began, number, row, _ in self._database.execute(
@@ -295,10 +297,10 @@ class StoreReader:
         ]
 
     def schemas(self) -> list[tuple[RecordOrigin, SeriesSchema]]:
-        """Return all shapes that are known, each with its origin."""
+        """Return all schemas, each with its origin."""
         return [
-            (RecordOrigin(machine, epoch, began), SeriesSchema(number, agent, _decode_names(names)))
-            for machine, epoch, began, number, agent, names in self._database.execute(
+            (RecordOrigin(machine, epoch, began), SeriesSchema(schema_id, agent, _decode_names(names)))
+            for machine, epoch, began, schema_id, agent, names in self._database.execute(
                 "SELECT machine, epoch, began_ms, number, agent, names FROM shape "
                 "JOIN origin ON origin.id = shape.origin"
             )
@@ -306,7 +308,7 @@ class StoreReader:
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:
-        """See the store as it is at one moment."""
+        """Read one consistent snapshot of the store."""
         self._database.execute("BEGIN")
         try:
             yield
@@ -358,19 +360,23 @@ class StoreReader:
             yield _SampleRun(at, values)
 
 
+def _decode_event(row: bytes) -> HubEvent:
+    return upgrade_event(_event_decoder.decode(row))
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, check_same_thread=False)
 
 
 def _connect_exclusive(path: Path) -> sqlite3.Connection:
-    """Open a store without the index that connections share, which is a file that needs room."""
+    """Open a store without the shared-memory index, a file that needs space on the disk."""
     if not path.exists():
         return _connect_empty()
     database = _connect(path, "rw")
     try:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        last_made = database.execute("SELECT name FROM sqlite_master WHERE name = 'source'").fetchone()
-        if last_made:
+        # The table `source` is created last.
+        if database.execute("SELECT name FROM sqlite_master WHERE name = 'source'").fetchone():
             database.execute("PRAGMA query_only = ON")
             return database
     except sqlite3.Error:

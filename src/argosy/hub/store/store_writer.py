@@ -1,7 +1,7 @@
-"""The keeper: takes what comes in at any time, and commits it in one go per interval.
+"""The store writer: collects records and commits them once per interval.
 
-What is handed in is told at once to who shows and judges it, and acknowledged when it is on the disk, not
-before. All writing is done in one thread of its own, so the loop that answers never waits for the disk.
+Submitted records are published at once to the current state and the alerts, and acknowledged when they are on
+the disk. All writing is done in one thread of its own, so the event loop never waits for the disk.
 """
 
 from __future__ import annotations
@@ -41,20 +41,21 @@ from argosy.hub.store.store_file import (
 )
 from argosy.hub.store.store_reader import StoreReader
 
-MAX_WAITING: Final = 50_000  # events, and figures, that the disk does not take; more are refused
+MAX_WAITING: Final = 50_000  # events, and samples, while the disk cannot be written; more are refused
 COMMIT_TIMEOUT_S: Final = 5.0
 TRIM_EVERY_S: Final = 30.0
-_MAX_TRIM_S: Final = 0.5  # of work at a time, before what came meanwhile is written
+_MAX_TRIM_S: Final = 0.5  # before records submitted meanwhile are written
 _RETRY_S: Final = 1.0  # after a write that failed
-_CHECK_EVERY_S: Final = 1.0  # at the store's file
+_CHECK_EVERY_S: Final = 1.0  # of the store's file
 
 _log = logging.getLogger("argosy.hub")
 _Result = TypeVar("_Result")
 
 
 class RetentionLimits(NamedTuple):
-    """How much is kept: seconds, and bytes of the store, the oldest goes first; after `detail_s` a number a
-    minute is enough.
+    """How long records are kept, in seconds, and the size of the store; the oldest are dropped first.
+
+    full_detail_s: the age at which samples are downsampled to one a minute.
     """
 
     max_age_s: float
@@ -66,22 +67,22 @@ DEFAULT_LIMITS: Final = RetentionLimits(14 * 86400.0, 2 << 30, FULL_DETAIL_S)
 
 
 class StoreFullError(ArgosyError):
-    """The disk takes nothing, and what waits for it has reached its bound."""
+    """The disk cannot be written, and the records in memory have reached their limit."""
 
 
 class StoreWriter:
     """One store, for one event loop. Times in seconds.
 
-    path: the store's file. flush_s: how long what comes in may wait for others; a loss of power takes no
-    more. Raises StoreError where the store cannot be opened, and not for want of room: until there is some,
-    it is only read.
+    path: the store's file. flush_s: the longest time that records wait to be written together, and so the
+    most that a power loss takes. Raises StoreError: the store cannot be opened. On a full disk it is opened
+    read-only until there is space.
 
-    A store that is damaged, whenever that is met, is set aside, and a new one is begun, in another epoch:
-    `renew`. Whoever looked or wrote at that moment does so again, in the new one.
+    A damaged store, whenever the damage is found, is set aside and a new one is created with a new epoch
+    (`recreate`). Reads and writes in progress are repeated on the new store.
     """
 
     on_recreated: Callable[[], object] = staticmethod(lambda: None)
-    # Told what this machine says as it is handed in, and what other hubs handed over once it is kept.
+    # Called with records of this machine when submitted, and with those of other hubs when stored.
     on_appended: Callable[[Sequence[HubEvent], Sequence[MetricSample]], object] = staticmethod(
         lambda *_: None
     )
@@ -90,21 +91,21 @@ class StoreWriter:
     def __init__(
         self, path: Path, machine: str, flush_s: float = 1.0, limits: RetentionLimits = DEFAULT_LIMITS
     ) -> None:
-        self._write_pool = ThreadPoolExecutor(1, "argosy_store")
-        self._read_pool = ThreadPoolExecutor(1, "argosy_reading")
-        self._peer_pool = ThreadPoolExecutor(1, "argosy_peers")
+        self._write_pool = ThreadPoolExecutor(1, "argosy_store_write")
+        self._read_pool = ThreadPoolExecutor(1, "argosy_store_read")
+        self._peer_pool = ThreadPoolExecutor(1, "argosy_peer_read")
         self._path = path
         self._machine = machine
-        self.failure = ""  # why nothing can be written, empty while it can
-        self._store: RecordStore | None = None  # as long as there is no room to open it
-        self._peer_reader: StoreReader | None = None  # likewise: a reading that is alone is the only one
+        self.failure = ""  # why the store cannot be written, empty if it can
+        self._store: RecordStore | None = None  # None while the disk is too full to open it
+        self._peer_reader: StoreReader | None = None  # likewise: an exclusive reader is the only one
         self._flush_s = flush_s
         self._limits = limits
         self._next_trim_s = 0.0
         self.cardinality_limit = CardinalityLimit()
-        self._store_generation = 0  # how often the store was begun anew
+        self._store_generation = 0  # how often the store was recreated
         self._recreate_lock = asyncio.Lock()
-        self._damage_events: list[HubEvent] = []  # by whichever thread came upon damage
+        self._damage_events: list[HubEvent] = []  # added by the thread that finds the damage
         self._events: list[HubEvent] = []
         self._samples: list[MetricSample] = []
         self._sources: dict[str, tuple[str, int]] = {}
@@ -126,9 +127,9 @@ class StoreWriter:
         self._check_task = asyncio.ensure_future(self._check_loop())
 
     def _open_or_recreate(self) -> None:
-        """Open the store, or begin a new one in the place of what is damaged."""
+        """Open the store; set a damaged one aside and create a new one."""
         if log := set_aside_wal(self._path):
-            self._record_damage("its log was not written by a hub, and what it held is lost", log)
+            self._record_damage("its log was not written by a hub; the records in it are lost", log)
         try:
             self._open()
         except StoreDamagedError as error:
@@ -136,7 +137,7 @@ class StoreWriter:
             self._open()
 
     def _open(self) -> None:
-        """Open the store; raises DamagedError where a hub could not go on with what it has."""
+        """Open the store. Raises StoreDamagedError: it cannot be used."""
         self._store = RecordStore(self._path, self._machine, self._limits.full_detail_s)
         try:
             self._reader = StoreReader(self._path)
@@ -149,7 +150,7 @@ class StoreWriter:
             ) from None
 
     def _close_files(self) -> None:
-        """Close what is open of the store, each in the state that it may be in."""
+        """Close the open connections, whatever their state."""
         for each in (self._peer_reader, self._reader, self._store):
             with contextlib.suppress(sqlite3.Error):
                 if each:
@@ -157,7 +158,7 @@ class StoreWriter:
         self._peer_reader = self._store = None
 
     def _reopen(self) -> None:
-        """Open the store if there is room by now; in the thread that reads, so that nobody does meanwhile."""
+        """Open the store if there is space by now; runs in the read thread, so that no read overlaps."""
         self._reader.close()
         try:
             self._open_or_recreate()
@@ -177,19 +178,19 @@ class StoreWriter:
         self._record_damage(reason, set_aside(self._path))
 
     def _record_damage(self, reason: str, moved_to: Path) -> None:
-        """Have it told by the new store; what was there may be nothing at all."""
+        """Record damage as an event of the new store. moved_to: the old store's name, if it existed."""
         is_there = any(moved_to.parent.glob(f"{moved_to.name}*"))
         text = f"the store was damaged: {reason}; " + (
-            f"it is set aside as {moved_to.name}, and a new one is begun"
+            f"it is set aside as {moved_to.name}, and a new one is created"
             if is_there
-            else "a new one is begun"
+            else "a new one is created"
         )
         _log.error("%s", text)
         body = {"level": "error", "text": text, "file": moved_to.name if is_there else ""}
         self._damage_events.append(HubEvent(int(time.time() * 1000), "store-damaged", "", body))
 
     def _append_damage_events(self) -> None:
-        """Keep and tell what was found of damage."""
+        """Store and publish the damage events."""
         events, self._damage_events = self._damage_events, []
         if events:
             self._events += events
@@ -197,9 +198,10 @@ class StoreWriter:
             self.on_appended(events, ())
 
     async def recreate(self, error: BaseException, generation: int | None = None) -> None:
-        """Set the store aside for what an error says of it, and begin a new one; once for all who met it.
+        """Set the damaged store aside and create a new one, once for all callers that found the damage.
 
-        life: in which it was met, now if it is left out. Raises StoreError: it cannot be.
+        generation: the store generation in which `error` was raised, by default the current one. Raises
+        StoreError: the store cannot be replaced.
         """
         generation = self._store_generation if generation is None else generation
         async with self._recreate_lock:
@@ -224,7 +226,7 @@ class StoreWriter:
             raise
 
     async def _close_all(self) -> None:
-        """Close each connection in the thread that uses it, behind what it was asked before."""
+        """Close each connection in its own thread, after the work queued there."""
         for pool, each in (
             (self._peer_pool, self._peer_reader),
             (self._read_pool, self._reader),
@@ -236,10 +238,10 @@ class StoreWriter:
         self._peer_reader = self._store = None
 
     async def _check_loop(self) -> None:
-        """See every second that the file is still there, and the one that it was."""
+        """Check every second that the file still exists and was not replaced."""
         while True:
             await asyncio.sleep(_CHECK_EVERY_S)
-            with contextlib.suppress(StoreError, OSError):  # what it is then is told by `failure`
+            with contextlib.suppress(StoreError, OSError):  # `failure` reports it
                 await self._with_recreate(self._write_pool, self._check)
 
     def _check(self) -> None:
@@ -247,13 +249,13 @@ class StoreWriter:
             self._store.check()
 
     async def _with_recreate(self, pool: ThreadPoolExecutor, action: Callable[[], _Result]) -> _Result:
-        """Return what `act` does with the store; where that is damaged, with the new one."""
+        """Return the result of `action`; if the store is damaged, recreate it and repeat `action`."""
         async with self._recreate_lock:
             generation = self._store_generation
         try:
             return await self._run_in(pool, action)
         except Exception as error:
-            is_recreated = generation != self._store_generation  # so that what it was about to use was closed
+            is_recreated = generation != self._store_generation  # then its connection was closed
             if not is_recreated and not is_damage(error):
                 raise
             await self.recreate(error, generation)
@@ -261,23 +263,23 @@ class StoreWriter:
 
     @property
     def directory(self) -> Path:
-        """Where the store is."""
+        """The directory of the store."""
         return self._path.parent
 
     @property
     def origin(self) -> RecordOrigin:
-        """Whose records this machine's are; there is none before the store is open."""
-        assert self._store, "there is room for the store"
+        """The origin of this machine's records; only while the store is open."""
+        assert self._store, "the store is open"
         return self._store.origin
 
     def flush_now(self) -> None:
-        """Write what waits, and from now on whatever comes, at once; leave no question waiting."""
+        """Write pending records, and all later ones without delay; end waiting requests."""
         self._draining.set()
         self._flush_requested.set()
         self._notify_committed()
 
     async def close(self) -> None:
-        """Write what waits, and close the store in order."""
+        """Write pending records and close the store."""
         self.flush_now()
         self._is_closed = True
         self._wake.set()
@@ -288,14 +290,14 @@ class StoreWriter:
         for pool in (self._write_pool, self._read_pool, self._peer_pool):
             pool.shutdown()
 
-    # -- what this machine says -------------------------------------------------------------
+    # -- records of this machine ------------------------------------------------------------
 
     def source_position(self, source: str) -> tuple[str, int]:
-        """Return the life and the number up to which a source has handed in, on the disk or on its way."""
+        """Return the incarnation and sequence number up to which a source's records are stored or pending."""
         return self._source_positions.get(source, ("", 0))
 
     def forget_source(self, source: str) -> None:
-        """Take a source for one that has never handed in anything."""
+        """Reset the position of a source."""
         self._source_positions.pop(source, None)
 
     async def append(
@@ -306,13 +308,13 @@ class StoreWriter:
         *,
         is_urgent: bool = False,
     ) -> None:
-        """Return when all of it is on the disk; otherwise as `hand_in`."""
+        """Submit records and wait until they are on the disk; see `submit`."""
         await self.submit(events, samples, source, is_urgent=is_urgent)
 
     async def append_or_raise(self, events: Sequence[HubEvent]) -> None:
-        """Return when events are on the disk that have to be there before something is done.
+        """Submit events that must be on the disk before an action, and wait until they are.
 
-        Raises FullError: they are not within `FIRST_WITHIN_S`; they may get there later.
+        Raises StoreFullError: they are not within `COMMIT_TIMEOUT_S`; they may be written later.
         """
         if self.failure or not await self.append_soon(events):
             raise self._full_error()
@@ -320,8 +322,9 @@ class StoreWriter:
     async def append_soon(
         self, events: Sequence[HubEvent] = (), source: tuple[str, str, int] | None = None
     ) -> bool:
-        """Hand in, and return whether it is on the disk within `FIRST_WITHIN_S`; a disk that is known to take
-        nothing is not waited for. Raises FullError.
+        """Submit events, and return whether they are on the disk within `COMMIT_TIMEOUT_S`.
+
+        Does not wait if the store cannot be written. Raises StoreFullError.
         """
         waiter = self.submit(events, (), source, is_urgent=True)
         await asyncio.wait([waiter], timeout=0.0 if self.failure else COMMIT_TIMEOUT_S)
@@ -335,11 +338,10 @@ class StoreWriter:
         *,
         is_urgent: bool = False,
     ) -> asyncio.Future[None]:
-        """Take what this machine says, and return what is done once all of it is on the disk.
+        """Add records of this machine; return a future that is done when they are on the disk.
 
-        source: (name, life, number), how far that source has handed in with this. soon: somebody waits for
-        it, so it is written now, with all that waits. Raises FullError, as what is returned does when the
-        keeper is closed before there is room.
+        source: (name, incarnation, sequence), the new position of a source. is_urgent: write all pending
+        records now. Raises StoreFullError, as the future does if the writer is closed while the disk is full.
         """
         has_room = (not events or len(self._events) <= MAX_WAITING) and (
             not samples or len(self._samples) <= MAX_WAITING
@@ -363,7 +365,7 @@ class StoreWriter:
 
     def _full_error(self) -> StoreFullError:
         failure = self.failure or f"it has not written for {COMMIT_TIMEOUT_S:.0f} s"
-        return StoreFullError(Fault("hub", "store-full", f"the store takes nothing: {failure}"))
+        return StoreFullError(Fault("hub", "store-full", f"the store cannot be written: {failure}"))
 
     async def _flush_loop(self) -> None:
         last_s = -self._flush_s
@@ -395,7 +397,7 @@ class StoreWriter:
                 await self._run_in(self._read_pool, self._reopen)
                 self._append_damage_events()
             await self._with_recreate(self._write_pool, lambda: self._write(events, samples, sources))
-        except Exception as error:  # whatever it is, what came in is not lost by it
+        except Exception as error:  # no error may lose the pending records
             if not self.failure:
                 is_known = isinstance(error, sqlite3.Error | StoreError)
                 _log.error("nothing can be written to the store: %s", error, exc_info=not is_known)
@@ -404,7 +406,7 @@ class StoreWriter:
             )
             self._events, self._samples = events + self._events, samples + self._samples
             self._sources = sources | self._sources
-            # Who has gone meanwhile, as agents do that ask again, waits no more.
+            # Skip waiters that were cancelled meanwhile, as by an agent that retries.
             self._waiters = [each for each in waiters if not each.done()] + self._waiters
             if self._is_closed:
                 self._fail_waiters()
@@ -424,7 +426,7 @@ class StoreWriter:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(self._full_error())
-                waiter.exception()  # not everybody waits for it
+                waiter.exception()  # marks it as retrieved: not every future is awaited
         self._events, self._samples, self._sources, self._waiters = [], [], {}, []
 
     def _write(
@@ -433,7 +435,7 @@ class StoreWriter:
         store = self._require_store()
         try:
             store.append(events, samples, sources)
-        except sqlite3.IntegrityError as error:  # its numbers are given out already
+        except sqlite3.IntegrityError as error:  # its numbers are in use already
             raise StoreDamagedError(self._path, str(error)) from None
         self._maintain()
 
@@ -447,9 +449,7 @@ class StoreWriter:
         self._enforce_retention()
 
     def _enforce_retention(self) -> None:
-        """Drop what is too much as fast as it comes, and what is too old a little at a time, so that nobody
-        waits long for it.
-        """
+        """Drop records above the size limit, and a few of those above the age limit, in little time."""
         store = self._require_store()
         now_s = time.monotonic()
         try:
@@ -463,23 +463,23 @@ class StoreWriter:
         except sqlite3.Error as error:
             if is_damage(error):
                 raise
-            _log.warning("what is too old or too much stays for now: %s", error)
+            _log.warning("old records cannot be dropped yet: %s", error)
 
     def _compact(self) -> None:
-        """Do a piece of what is due; the next one with the next flush."""
+        """Do one step of compaction; the next follows with the next flush."""
         try:
             self._require_store().compact()
-        except sqlite3.Error as error:  # sealing needs room before it gives some back
+        except sqlite3.Error as error:  # compaction needs space before it frees some
             if is_damage(error):
                 raise
-            _log.warning("ticks stay as they are for now: %s", error)
+            _log.warning("samples cannot be compacted yet: %s", error)
 
-    # -- what other hubs say ----------------------------------------------------------------
+    # -- records of other hubs --------------------------------------------------------------
 
     async def store_batches(self, batches: Sequence[RecordBatch]) -> int:
-        """Keep what another hub handed over, and return how many batches were the next of their stream.
+        """Store batches of another hub, and return how many of them continued their stream.
 
-        Raises sqlite3.Error: the disk is full; ValueError: it cannot be read.
+        Raises sqlite3.Error: the disk is full; ValueError: a batch cannot be decoded.
         """
         at_ms = int(time.time() * 1000)
         stored = await self._with_recreate(self._write_pool, lambda: self._store_batches(batches, at_ms))
@@ -497,17 +497,15 @@ class StoreWriter:
         return self._require_store().store_batches(batches, at_ms)
 
     async def read(self, query: Callable[[StoreReader], _Result]) -> _Result:
-        """Look at what is on the disk, in the thread for that, and return what `look` does."""
+        """Run a query in the read thread and return its result."""
         return await self._with_recreate(self._read_pool, lambda: query(self._reader))
 
     async def positions(self) -> list[StreamPosition]:
-        """Return how far each origin is known here, on the disk."""
-        return await self._read_for_peers(lambda reading: reading.positions())
+        """Return the position of each origin on the disk."""
+        return await self._read_for_peers(lambda reader: reader.positions())
 
     async def _read_for_peers(self, query: Callable[[StoreReader], _Result]) -> _Result:
-        """Look in a thread of its own: a peer that waited behind what somebody looks at on the page would
-        take this hub for gone.
-        """
+        """Run a query in the peer thread: a peer that waited for the page's queries would time out."""
         if self._peer_reader is None:
             return await self.read(query)
         return await self._with_recreate(self._peer_pool, lambda: query(self._peer_reader or self._reader))
@@ -515,11 +513,11 @@ class StoreWriter:
     async def records_after(
         self, positions: Sequence[StreamPosition], max_bytes: int, wait_s: float
     ) -> list[RecordBatch]:
-        """Return what follows `positions`; where nothing does, wait for it up to `wait_s`."""
+        """Return the records after `positions`; if there are none, wait for some up to `wait_s` seconds."""
         until_s = time.monotonic() + wait_s
         while True:
             changed = self._committed
-            found = await self._read_for_peers(lambda reading: reading.records_after(positions, max_bytes))
+            found = await self._read_for_peers(lambda reader: reader.records_after(positions, max_bytes))
             left_s = until_s - time.monotonic()
             if found or left_s <= 0 or self._draining.is_set():
                 return found

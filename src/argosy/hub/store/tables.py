@@ -1,4 +1,4 @@
-"""The tables of a store, as those who write and those who read them see them: shapes, runs and blocks."""
+"""The tables shared by the writer and the readers of a store: schemas, chunks and blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 from argosy.hub.store.records import Chunk, ChunkColumn, SeriesSchema
 
-_SEGMENT_BITS: Final = 20  # of an origin: at a tick a second, ten years
+_SEGMENT_BITS: Final = 20  # per origin: ten years at a row a second
 _MAX_SEGMENT: Final = (1 << _SEGMENT_BITS) - 1
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -20,41 +20,41 @@ _decode_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 
 class StoredSchema(NamedTuple):
-    """A shape with the numbers that its series have here: `series` of its times, then one for each figure."""
+    """A schema with its series numbers in this store: `series` for its times, then one for each metric."""
 
     schema: SeriesSchema
     series: int
 
     def all_series(self) -> range:
-        """Return the series of its times and of each figure."""
+        """Return the series of the times and of each metric."""
         return range(self.series, self.series + 1 + len(self.schema.names))
 
 
 def block_id(series: int, segment: int) -> int:
-    """Return the id of the block that a series has in the run that begins with a segment."""
+    """Return the id of the block of a series in the chunk that starts with a segment."""
     return series << _SEGMENT_BITS | segment
 
 
 def create_statements() -> str:
-    """Return the statements that make the tables which are missing."""
+    """Return the statements that create the missing tables."""
     return resources.files("argosy.hub.store").joinpath("schema.sql").read_text()
 
 
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """Commit what is done inside, or none of it."""
+    """Run the body in a transaction; roll back if it raises."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
         database.execute("COMMIT")
     except BaseException:
-        if database.in_transaction:  # a full disk may have rolled it back already
+        if database.in_transaction:  # SQLite rolls back by itself on a full disk
             database.execute("ROLLBACK")
         raise
 
 
 def schemas_of(database: sqlite3.Connection, origin: int) -> dict[int, StoredSchema]:
-    """Return the shapes of an origin by their number."""
+    """Return the schemas of an origin by their id."""
     return {
         number: StoredSchema(SeriesSchema(number, agent, _decode_names(names)), series)
         for number, agent, names, series in database.execute(
@@ -64,7 +64,7 @@ def schemas_of(database: sqlite3.Connection, origin: int) -> dict[int, StoredSch
 
 
 def add_schema(database: sqlite3.Connection, origin: int, schema: SeriesSchema) -> StoredSchema:
-    """Return a shape as it is stored, which it is from now on."""
+    """Store a schema unless it is stored already, and return it with its series number."""
     found = database.execute(
         "SELECT series FROM shape WHERE origin = ? AND number = ?", (origin, schema.schema_id)
     ).fetchone()
@@ -82,7 +82,7 @@ def add_schema(database: sqlite3.Connection, origin: int, schema: SeriesSchema) 
 def chunks_of(
     database: sqlite3.Connection, origin: int, first: int = 0, last: int = _MAX_SEGMENT
 ) -> list[Chunk]:
-    """Return the runs of an origin that begin in the segments from `first` to `last`, in order."""
+    """Return the chunks of an origin that start in the segments `first` to `last`, in order."""
     return [
         Chunk(*row)
         for row in database.execute(
@@ -94,7 +94,7 @@ def chunks_of(
 
 
 def chunk_with(database: sqlite3.Connection, origin: int, segment: int) -> Chunk | None:
-    """Return the run that a segment is in, None where it is not sealed."""
+    """Return the chunk that contains a segment, None if it is not compacted."""
     found = database.execute(
         "SELECT segment, segments, step_ms, first_ms, last_ms FROM run "
         "WHERE origin = ? AND segment <= ? ORDER BY segment DESC LIMIT 1",
@@ -104,7 +104,7 @@ def chunk_with(database: sqlite3.Connection, origin: int, segment: int) -> Chunk
 
 
 def columns_of(database: sqlite3.Connection, origin: int, chunk: Chunk) -> Iterator[ChunkColumn]:
-    """Yield what a run has, by the number of the shape."""
+    """Yield the columns of a chunk, ordered by schema id."""
     for stored_schema in schemas_of(database, origin).values():
         blocks = []
         for series in stored_schema.all_series():
@@ -121,7 +121,7 @@ def columns_of(database: sqlite3.Connection, origin: int, chunk: Chunk) -> Itera
 def add_chunk(
     database: sqlite3.Connection, origin: int, chunk: Chunk, columns: Iterable[ChunkColumn]
 ) -> None:
-    """Put a run in the place of all that is there of its ticks."""
+    """Store a chunk in place of its rows and of the chunks it replaces."""
     drop_chunks(
         database,
         origin,
@@ -147,15 +147,16 @@ def add_chunk(
 
 
 def drop_chunks(database: sqlite3.Connection, origin: int, chunks: Iterable[Chunk]) -> None:
-    """Delete runs and their blocks."""
+    """Delete chunks and their blocks."""
     listed = list(chunks)
     if not listed:
         return
     series = [each for stored in schemas_of(database, origin).values() for each in stored.all_series()]
     database.executemany(
         "DELETE FROM block WHERE id = ?",
-        [(block_id(each, run.first_segment),) for each in series for run in listed],
+        [(block_id(each, chunk.first_segment),) for each in series for chunk in listed],
     )
     database.executemany(
-        "DELETE FROM run WHERE origin = ? AND segment = ?", [(origin, run.first_segment) for run in listed]
+        "DELETE FROM run WHERE origin = ? AND segment = ?",
+        [(origin, chunk.first_segment) for chunk in listed],
     )
