@@ -1,4 +1,4 @@
-"""The client of a supervisor: connects, starts one where there is none, speaks the control protocol."""
+"""The client of a supervisor: connects, starts a supervisor if needed, and speaks the control protocol."""
 
 from __future__ import annotations
 
@@ -50,23 +50,25 @@ _CONNECT_RETRY_S = 0.05
 
 
 class SupervisorLostError(RefusedError):
-    """The supervisor died while it was asked."""
+    """The supervisor exited during a request."""
 
-    def __init__(self, message: str = "the supervisor ended while it was asked; the agents run on") -> None:
-        hint = "`argosy up` starts a new one, which adopts what runs"
+    def __init__(
+        self, message: str = "the supervisor exited during the request; the agents keep running"
+    ) -> None:
+        hint = "`argosy up` starts a new supervisor, which adopts the running agents"
         super().__init__(Fault("", "supervisor-lost", message, hint))
 
 
 class SupervisorStoppedError(SupervisorLostError):
-    """The supervisor ended on purpose. running: agents that run on."""
+    """The supervisor exited on purpose. running: the number of agents that keep running."""
 
     def __init__(self, running: int) -> None:
-        super().__init__(f"the supervisor was told to end; {running} agents run on")
+        super().__init__(f"the supervisor was told to exit; {running} agents keep running")
         self.running = running
 
 
 class ControlClient:
-    """A connection to the supervisor, blocking. Use as a context manager."""
+    """A blocking connection to the supervisor. Use as a context manager."""
 
     def __init__(self, channel: socket.socket, name: str) -> None:
         self._channel = channel
@@ -98,7 +100,8 @@ class ControlClient:
     def send(self, request: ControlMessage) -> None:
         """Send a request.
 
-        Raises SupervisorLostError: nobody is there any more. Raises SupervisorSilentError: it reads nothing.
+        Raises SupervisorLostError: the supervisor has exited. Raises SupervisorUnresponsiveError: it does not
+        read.
         """
         self._channel.settimeout(_BUSY_TIMEOUT_S)
         try:
@@ -109,15 +112,15 @@ class ControlClient:
             raise SupervisorUnresponsiveError(self._pid, _BUSY_TIMEOUT_S) from error
 
     def request(self, request: ControlMessage) -> ControlReply:
-        """Send a request and return the first answer.
+        """Send a request and return the first reply.
 
-        Raises the error that the supervisor refuses with, SupervisorLostError or SupervisorSilentError.
+        Raises the error of the supervisor's refusal, SupervisorLostError or SupervisorUnresponsiveError.
         """
         self.send(request)
         return self._wait_reply()
 
     def _wait_reply(self) -> ControlReply:
-        """Return the answer to what is answered at once; one that is at work may take longer."""
+        """Return the reply to a request that is answered at once; a busy supervisor may take longer."""
         progress, began = ProgressWatch(self._pid), time.monotonic()
         while True:
             try:
@@ -128,12 +131,12 @@ class ControlClient:
                     raise SupervisorUnresponsiveError(self._pid, waited_s) from error
 
     def raise_if_stopped(self) -> None:
-        """Raise SupervisorSilentError when nothing can come of waiting: the supervisor is stopped."""
+        """Raise SupervisorUnresponsiveError when the supervisor process is stopped, so waiting is useless."""
         if is_stopped(self._pid):
             raise SupervisorUnresponsiveError(self._pid, 0.0)
 
     def fetch_status(self) -> FleetStatus:
-        """Return the fleet as it is; what else was under way here is passed over. Raises as `ask`."""
+        """Return the state of the fleet; other pending replies are discarded. Raises as `request`."""
         reply = self.request(GetStatus())
         while not isinstance(reply, FleetStatus):  # as the answer to a second Ctrl-C
             reply = self._wait_reply()
@@ -142,8 +145,9 @@ class ControlClient:
     def receive(self, timeout_s: float | None) -> ControlReply:
         """Return the next message; None waits for as long as the supervisor is not stopped.
 
-        Raises TimeoutError, the error that the supervisor refuses with, SupervisorLostError, or, when it
-        ends on purpose, SupervisorLeftError; and SupervisorSilentError where there is no time-out.
+        Raises TimeoutError, the error of the supervisor's refusal, SupervisorLostError,
+        SupervisorStoppedError when it exits on purpose, and, without a time-out,
+        SupervisorUnresponsiveError.
         """
         self._channel.settimeout(SUPERVISOR_REPLY_TIMEOUT_S if timeout_s is None else timeout_s)
         while b"\n" not in self._buffer:
@@ -169,10 +173,10 @@ class ControlClient:
         return reply
 
     def stream(self) -> Iterator[ControlReply]:
-        """Yield messages for as long as they come.
+        """Yield messages until the connection ends.
 
-        Raises SupervisorLostError: the supervisor ended, SupervisorLeftError: on purpose,
-        SupervisorSilentError: it is stopped.
+        Raises SupervisorLostError: the supervisor exited, SupervisorStoppedError: on purpose,
+        SupervisorUnresponsiveError: it is stopped.
         """
         while True:
             yield self.receive(None)
