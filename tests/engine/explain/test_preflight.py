@@ -255,7 +255,7 @@ def test_a_class_of_the_old_kind_in_a_cell_is_told_with_what_to_do(tmp_path: Pat
     assert codes(report) == [("cell-legacy-class", "fleet.yaml:4:25")]
     assert "`B` is in cell `one`" in report.errors[0].message
     assert "(`Root`, old.base:4)" in report.errors[0].message
-    assert "take `cell` from it" in report.errors[0].hint
+    assert "remove `cell` from it" in report.errors[0].hint
     assert list(report.start_obstacles) == ["B"]
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping, Sequence
 
-_SOURCE_DIR = str(Path(__file__).resolve().parents[2])
+_SOURCE_DIR = str(Path(__file__).resolve().parents[3])
 _SEND_RETRY_S = 0.05
 # Somebody who stops one for a moment, to look at it, may go on.
 _STOPPED_TIMEOUT_S = 1.0
