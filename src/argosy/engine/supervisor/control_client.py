@@ -182,7 +182,7 @@ class ControlClient:
             yield self.receive(None)
 
     def wait_exit(self, timeout_s: float) -> bool:
-        """Return whether the supervisor's process has ended by then, and its forker's before it."""
+        """Return whether the supervisor, and its forker before it, have exited in time."""
         poll = select.poll()
         poll.register(self._supervisor_pidfd, select.POLLIN)
         return bool(poll.poll(timeout_s * 1000))
@@ -191,7 +191,7 @@ class ControlClient:
 def connect(state_dir: StateDir, name: str) -> ControlClient | None:
     """Return a client of the running supervisor, or None when there is none.
 
-    Raises SupervisorSilentError: it does not answer.
+    Raises SupervisorUnresponsiveError: it does not answer.
     """
     channel = _open_channel(state_dir)
     if channel is None:
@@ -200,7 +200,7 @@ def connect(state_dir: StateDir, name: str) -> ControlClient | None:
         return ControlClient(channel, name)
     except SupervisorLostError:
         channel.close()
-        return None  # it was on its way out
+        return None  # it was exiting
     except BaseException:
         channel.close()
         raise
@@ -217,7 +217,7 @@ def _open_channel(state_dir: StateDir) -> socket.socket | None:
         except (FileNotFoundError, ConnectionRefusedError):
             channel.close()
             return None
-        except BlockingIOError:  # so many wait already that no more are let in
+        except BlockingIOError:  # its backlog is full
             if time.monotonic() < until:
                 time.sleep(_CONNECT_RETRY_S)
                 continue
@@ -228,7 +228,7 @@ def _open_channel(state_dir: StateDir) -> socket.socket | None:
 
 
 def connect_running(state_dir: StateDir, name: str, fleet: object) -> ControlClient:
-    """Return a client of the supervisor that runs. fleet: what messages call it, its file.
+    """Return a client of the running supervisor. fleet: the fleet's file, for messages.
 
     Raises RefusedError: there is none.
     """
@@ -240,9 +240,10 @@ def connect_running(state_dir: StateDir, name: str, fleet: object) -> ControlCli
 
 
 def connect_or_start(fleet_path: Path, fleet_name: str, state_dir: StateDir, name: str) -> ControlClient:
-    """Return a client of the supervisor, started first where there is none.
+    """Return a client of the supervisor, which is started if there is none.
 
-    Raises RefusedError or MissingError: it could not be started; SupervisorLostError: it was killed over it.
+    Raises RefusedError or MissingError: it could not be started; SupervisorLostError: it was killed during
+    the start.
     """
     client = connect(state_dir, name)
     if client is not None:
@@ -263,7 +264,7 @@ def connect_or_start(fleet_path: Path, fleet_name: str, state_dir: StateDir, nam
 def _connect_to_new(
     fleet_path: Path, fleet_name: str, state_dir: StateDir, name: str
 ) -> ControlClient | None:
-    """Start a supervisor and connect to it, or to the one that was faster: its client died over the start."""
+    """Start a supervisor and connect to it, or to a faster one whose client exited during the start."""
     try:
         _start_supervisor(fleet_path, fleet_name, state_dir)
     except RefusedError as error:
@@ -281,15 +282,14 @@ def _spawn_lock(state_dir: StateDir) -> Iterator[None]:
         state_dir.create()
         with open(state_dir.spawn_lock, "wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if is_same_file(
-                state_dir.spawn_lock, file.fileno()
-            ):  # else `argosy clean` has removed it meanwhile
+            # Otherwise `argosy clean` has removed the file meanwhile: try again.
+            if is_same_file(state_dir.spawn_lock, file.fileno()):
                 yield
                 return
 
 
 def _start_supervisor(fleet_path: Path, fleet_name: str, state_dir: StateDir) -> None:
-    """Start a supervisor in a session of its own and wait until it has adopted what runs."""
+    """Start a supervisor in a session of its own and wait until it has adopted the running agents."""
     rotate_log(state_dir.supervisor_log)
     ready, ready_writer = os.pipe()
     try:
@@ -305,30 +305,30 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, state_dir: StateDir) ->
         terminate(pid)
         raise
     if startup_message == READY:
-        return  # it runs on without this parent
+        return  # it keeps running without this parent
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if startup_message:
         reply = decode_reply(startup_message)
-        assert isinstance(reply, Refused), "a supervisor that cannot start says why"
+        assert isinstance(reply, Refused), "a supervisor that cannot start reports why"
         raise _error_of(reply)
-    if code < 0:  # somebody killed it, and may not do so again
+    if code < 0:  # it was killed: the next start may succeed
         raise SupervisorLostError(
-            f"the supervisor {describe_exit(code)} before it was ready; the agents run on"
+            f"the supervisor {describe_exit(code)} before it was ready; the agents keep running"
         )
     raise RefusedError(
         Fault(
             str(state_dir.supervisor_log),
             "supervisor",
-            f"the supervisor ended with code {code} before it was ready",
-            f"its last words are in `{state_dir.supervisor_log}`",
+            f"the supervisor exited with code {code} before it was ready",
+            f"see the end of `{state_dir.supervisor_log}`",
         )
     )
 
 
 def _read_startup_message(ready_fd: int, pid: int) -> bytes:
-    """Return what a new supervisor says of its start; one that adopts many takes its time.
+    """Return the startup report of a new supervisor; adopting many agents takes a while.
 
-    Raises SupervisorSilentError: somebody has stopped it.
+    Raises SupervisorUnresponsiveError: it is stopped.
     """
     poll = select.poll()
     poll.register(ready_fd, select.POLLIN)
