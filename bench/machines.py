@@ -204,10 +204,10 @@ def cut(duo: Duo, fleet: LinkedFleet) -> dict[str, Value]:
     caller = call(duo, fleet, CUT_DEADLINE_S)
     cut_at = time.monotonic()
     duo.machines[two].cut()
-    noticed = [blind - cut_at for blind in seen(duo, fleet, "machine-blind", cut_at)]
+    noticed = [blind - cut_at for blind in seen(duo, fleet, "machine-unreachable", cut_at)]
     mended_at = time.monotonic()
     duo.machines[two].mend()
-    again = [linked - mended_at for linked in seen(duo, fleet, "machine-linked", mended_at)]
+    again = [linked - mended_at for linked in seen(duo, fleet, "machine-connected", mended_at)]
     duo.argosy(one, "up", "-d", "--no-hub", timeout_s=60)
     counts = called(caller)
     lives = {path.name: len(path.read_text().split()) for path in fleet.witness.iterdir()}

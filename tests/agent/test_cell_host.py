@@ -145,10 +145,10 @@ def test_who_is_called_no_more_ends_alone_and_is_not_begun_again(cells: type[Cel
     cell = cells(None, A="Plain", B="Slow")
     cell.live("A", "B")
     cell.call("A")
-    cell.told("B", "X_ARGOSY_OVER=1")
+    cell.told("B", "X_ARGOSY_FINISHED=1")
     assert cell.ask("A").call("say", text="still here") == "A"
     cell.call("A", "B")
-    cell.told("B", "X_ARGOSY_OVER=1")
+    cell.told("B", "X_ARGOSY_FINISHED=1")
     assert [line for line in cell.end() if line.startswith("B")] == ["B | stops"]
 
 

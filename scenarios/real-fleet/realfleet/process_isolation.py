@@ -1,7 +1,7 @@
 """Why each agent has a process of its own: what its script takes of the process as a whole.
 
-Argosy puts agents of the old kind into no cell (`cell-old-class`). This tells by agent what would go wrong in
-one: a process has one main thread, one set of signal handlers, one command line, one root logger.
+Argosy puts no agent of the old kind into a cell (`cell-legacy-class`). This tells by agent what would go
+wrong in one: a process has one main thread, one set of signal handlers, one command line, one root logger.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ of the files that parse on both sides.
 _CELLS = """\
 ## Why no cell holds them
 The context of a process is one for all that is in it, so agents in cells would share a few. Argosy puts no
-agent of the old kind in a cell (`argosy check` tells it as `cell-old-class`): each takes of its process what
+agent of the old kind in a cell (`argosy check` reports `cell-legacy-class`): each takes of its process what
 there is once. Of the {ready} that are ready:
 """
 

@@ -192,7 +192,7 @@ class CellHost:
         spec = self._manifest.members.get(name)
         if spec is not None:
             notifier = Notifier(spec.notify)
-            notifier.send(b"X_ARGOSY_OVER=1")
+            notifier.send(b"X_ARGOSY_FINISHED=1")
             notifier.close()
 
     # -- its own life -----------------------------------------------------------------------

@@ -1,5 +1,5 @@
 """The engine: plans, starts, supervises, adopts and explains the processes of a fleet.
 
-`supervisor` is the process that holds a machine's agents, `forker` the small interpreter that
-forks them, `client` what the verbs use to talk to it. See docs/engine.md for the protocol.
+`supervisor` runs on each machine and owns its agents (`unit`, `process`, `cells`), which `fork` starts by
+`admission`; `state`, `logs`, `peering` and `deploy` are its files and other machines. docs/engine.md.
 """

@@ -158,7 +158,7 @@ class HubAgent(Agent):
         def on_appended(events: Sequence[HubEvent], samples: Sequence[MetricSample]) -> None:
             update_state(events, samples)
             self.alert_manager.update(events, samples)
-            if any(event.kind == "account" for event in events):
+            if any(event.kind == "apply-summary" for event in events):
                 self._reload_fleet()
 
         self.writer.on_appended = on_appended

@@ -33,12 +33,12 @@ def test_a_machine_without_a_fleet(rig: Rig) -> None:
     [
         ((3, 10), "CPython 3.10.13", False, "error", "python3"),
         ((3, 11), "CPython 3.11.7", False, "ok", "every change is tested on it"),
-        ((3, 12), "CPython 3.12.1", False, "ok", "it is tested now and then"),
+        ((3, 12), "CPython 3.12.1", False, "ok", "it is tested occasionally"),
         ((3, 13), "CPython 3.13.5", False, "ok", "every change is tested on it"),
         ((3, 13), "CPython 3.13.5", True, "warning", "a build that is not tested"),
         ((3, 11), "PyPy 3.11.13", False, "warning", "a build that is not tested"),
-        ((3, 14), "CPython 3.14.0", False, "warning", "meant to work, not tested yet"),
-        ((3, 15), "CPython 3.15.0", False, "warning", "newer than what is known"),
+        ((3, 14), "CPython 3.14.0", False, "warning", "expected to work, not tested yet"),
+        ((3, 15), "CPython 3.15.0", False, "warning", "newer than any known one"),
     ],
 )
 def test_the_interpreter_is_named_and_whether_it_is_a_tested_one(
@@ -54,7 +54,7 @@ def test_the_interpreter_is_named_and_whether_it_is_a_tested_one(
 def test_a_folder_that_cannot_be_used_is_told(rig: Rig) -> None:
     (rig.folder / "a file").write_text("")
     found = states(rig, code=1, env={"XDG_STATE_HOME": str(rig.folder / "a file" / "state")})
-    assert found["state folder"] == ("error", f"`{rig.folder / 'a file'}` is no folder that can be written")
+    assert found["state directory"] == ("error", f"`{rig.folder / 'a file'}` is not a writable directory")
 
 
 def test_a_fleet_its_ports_and_its_supervisor(rig: Rig) -> None:
@@ -71,7 +71,7 @@ def test_a_fleet_its_ports_and_its_supervisor(rig: Rig) -> None:
     rig.json("up", "-d")
     assert states(rig)["supervisor"][1].endswith("1 agents")
     rig.kill_supervisor()
-    assert states(rig)["supervisor"] == ("warning", "none runs, and 1 agents do")
+    assert states(rig)["supervisor"] == ("warning", "not running, although 1 agents run")
 
 
 def test_faults_of_the_file_and_of_a_script(rig: Rig) -> None:

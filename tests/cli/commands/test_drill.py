@@ -83,7 +83,7 @@ def test_a_freeze_that_no_liveness_ends_is_noticed_by_its_silence_and_what_notic
     assert silent["note"] == ""
     assert 0 < silent["noticed_ms"] <= silent["recovered_ms"]
     assert fleet.pid("B") == pid, "nothing restarts it; it went on when it was noticed"
-    assert ended["noticed"].startswith("gave no sign of life for 0.3 s")
+    assert ended["noticed"].startswith("sent no heartbeat for 0.3 s")
 
 
 def test_at_random_only_those_are_struck_that_come_back(fleet: Rig) -> None:
@@ -222,7 +222,7 @@ def test_what_is_not_ready_is_never_struck(rig: Rig) -> None:
     pid = rig.pid("B")
     told = rig.json("drill", "--kill", "B", code=1)
     assert told["faults"] == []
-    assert told["left_out"] == {"B": "`B` is starting; a drill strikes only what is ready"}
+    assert told["left_out"] == {"B": "`B` is starting; a drill injects faults only into ready agents"}
     assert rig.pid("B") == pid
     error = rig.json("drill", code=1)["errors"][0]
     assert error["code"] == "nobody"

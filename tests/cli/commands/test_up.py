@@ -529,7 +529,7 @@ def test_why_an_agent_was_ended_is_still_told_when_it_is_ready_again(rig: Rig, l
     rig.json("up", "-d")
     rig.until(lambda: rig.agents()["A"]["restarts"] == 1 and rig.agents()["A"]["state"] == "ready")
     told = rig.agents()
-    words = "gave no sign of life" if "watchdog" in liveness else "exited with code 1"
+    words = "sent no heartbeat for" if "watchdog" in liveness else "exited with code 1"
     assert words in told["A"]["last_exit"]["reason"]
     assert 0 < told["A"]["last_exit"]["at"] <= told["A"]["since"]
     assert told["B"]["last_exit"] is None

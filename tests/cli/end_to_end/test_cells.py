@@ -207,7 +207,7 @@ def test_a_frozen_handler_is_named_with_its_agent(fleet: Rig) -> None:
     fleet.argosy("call", "Voice", "hang", "--timeout", "3")
     fleet.until(lambda: all_ready(fleet) and fleet.pid("Front") != before)
     diary = next((fleet.folder / "state" / "argosy").glob("*/diary")).read_text()
-    assert "its cell `one` gave no sign of life for 0.5 s" in diary
+    assert "its cell `one` sent no heartbeat for 0.5 s" in diary
     assert "`Voice` runs `hang`" in diary
     told = [line for agent, line in lines(fleet, "Voice") if agent == "Voice"]
     assert any("the work loop has stood still" in line and "`Voice` runs `hang`" in line for line in told)
@@ -218,7 +218,7 @@ def test_the_start_of_a_cell_is_part_of_its_agents_starts(fleet: Rig) -> None:
     fleet.json("up", "-d")
     told = fleet.json("timeline")
     spent = told["agents"]["Voice"]["spent"]
-    assert spent["start"] > spent["room"]
+    assert spent["start"] > spent["admission"]
     # Nobody waited for a processor that was taken: without such waits it would have taken about as long.
     assert told["needs_alone_seconds"] > 0.5 * told["critical_path_seconds"]
 

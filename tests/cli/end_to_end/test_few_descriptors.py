@@ -39,12 +39,12 @@ def test_too_few_descriptors_are_named_before_anything_starts(rig: Rig) -> None:
     code, up = limited(rig, "32:32", "up", "-d")
     (error,) = up["errors"]
     needed = COUNT * 2 + 24
-    assert (code, error["code"]) == (3, "few-descriptors"), up
+    assert (code, error["code"]) == (3, "too-few-descriptors"), up
     assert error["message"].endswith(f"needs {needed} file descriptors, has 32")
     assert "ulimit" in error["hint"]
     rig.until(lambda: not rig.leftovers())
     code, check = limited(rig, "32:32", "check")
-    assert (code, [each["code"] for each in check["warnings"]]) == (0, ["few-descriptors"])
+    assert (code, [each["code"] for each in check["warnings"]]) == (0, ["too-few-descriptors"])
     _, doctor = limited(rig, "32:32", "doctor")
     assert [each["state"] for each in doctor["checks"] if each["name"] == "descriptors"] == ["error"]
     code, check = limited(rig, f"32:{needed}", "check")
@@ -65,7 +65,7 @@ def test_only_what_is_to_run_counts(rig: Rig) -> None:
     code, up = limited(rig, "40:40", "up", "-d", "--only", "A1,A2")
     assert (code, up["ready"]) == (0, ["A1", "A2"])
     code, up = limited(rig, "40:40", "up", "-d")
-    assert (code, up["errors"][0]["code"]) == (3, "few-descriptors")
+    assert (code, up["errors"][0]["code"]) == (3, "too-few-descriptors")
     assert rig.agents()["A1"]["state"] == "ready"
 
 

@@ -54,7 +54,7 @@ def test_a_store_that_is_a_folder_and_one_deleted_live_are_told_by_all_who_are_a
     (aside,) = toy.json("status")["hub_damaged"]
     assert aside in toy.argosy("status").stdout
     assert checks(toy)["hub"][0] == "ok"
-    assert checks(toy)["hub's records"][0] == "warning"
+    assert checks(toy)["hub store"][0] == "warning"
     assert "it is no file" in asked(toy, "/api/events?kind=store-damaged")["events"][0]["text"]
     (notice,) = asked(toy, "/api/alerts")["notices"]
     assert aside in notice["text"]

@@ -48,7 +48,7 @@ def test_memory_and_open_files_bind_the_process_and_its_children(rig: Rig) -> No
     bound = 300 << 20
     assert f"321 ({bound}, {bound})" in lines
     assert "no more" in lines
-    assert "warning: fleet.yaml:4:3: `memory` bounds what each process of `A` reserves" in up.stderr
+    assert "warning: fleet.yaml:4:3: `memory` limits what each process of `A` reserves" in up.stderr
 
 
 def test_without_limits_nothing_is_bound_and_nothing_said(rig: Rig) -> None:

@@ -71,7 +71,7 @@ def test_an_argument_that_the_agent_will_refuse_is_told_at_its_place(
 ) -> None:
     (fault,) = look(tmp_path, args).errors
     assert (fault.where, fault.code) == (f"fleet.yaml:3:{column}", "bad-option")
-    assert fault.message == f"`A` will not take its `args`: {message}"
+    assert fault.message == f"`A` does not accept its `args`: {message}"
     assert hint in fault.hint
 
 

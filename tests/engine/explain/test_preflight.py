@@ -252,10 +252,10 @@ def test_a_class_of_the_old_kind_in_a_cell_is_told_with_what_to_do(tmp_path: Pat
         "A: {run: 'new:New', cell: one}\nB: {run: 'mine:Mine', cell: one}\nC: {run: 'mine:Mine'}",
         OLD,
     )
-    assert codes(report) == [("cell-old-class", "fleet.yaml:4:25")]
+    assert codes(report) == [("cell-legacy-class", "fleet.yaml:4:25")]
     assert "`B` is in cell `one`" in report.errors[0].message
     assert "(`Root`, old.base:4)" in report.errors[0].message
-    assert "take `cell` from it" in report.errors[0].hint
+    assert "remove `cell` from it" in report.errors[0].hint
     assert list(report.start_obstacles) == ["B"]
 
 
@@ -283,7 +283,7 @@ def test_a_package_that_is_not_installed_is_told_with_the_interpreter_to_install
     pip = f"{sys.executable} -m pip"
     assert [fault.hint for fault in report.errors if fault.code == "I602"] == [
         f"`{pip} install opencv-python`",
-        f"install what gives `fleet_private_thing` with `{pip}`",
-        f"install what gives `google` with `{pip}`",
+        f"install the package that provides `fleet_private_thing` with `{pip}`",
+        f"install the package that provides `google` with `{pip}`",
         f"`{pip} install fancy`",
     ]

@@ -14,7 +14,7 @@ def entries(*lines: str, at: float = 100.0) -> Iterator[EventLogRecord]:
     """Each line is `seconds kind-or-state [agent [pid]]`."""
     for number, line in enumerate(lines):
         seconds, kind, *rest = line.split()
-        is_state = kind not in ("apply", "account", "order", "adopted")
+        is_state = kind not in ("apply", "apply-summary", "spawn-requested", "adopted")
         yield EventLogRecord(
             sequence=number,
             at_s=1e9 + float(seconds),
@@ -31,13 +31,13 @@ START = (
     "0 waiting A",
     "0 starting A",
     "0 waiting B",
-    "1 order A",
+    "1 spawn-requested A",
     "1.5 starting A 11",
     "3 ready A",
     "3 starting B",
-    "3 order B",
+    "3 spawn-requested B",
     "7 ready B",
-    "7 account",
+    "7 apply-summary",
 )
 GRAPH = graph_from_edges({"A": [], "B": ["A"], "C": []})
 
@@ -67,13 +67,14 @@ def test_phases_gate_and_critical_path() -> None:
 
 
 def test_what_follows_the_account_is_not_the_start() -> None:
-    timeline = latest_start(entries(*START, "9 restart-pending B", "9 order B", "20 ready B"), GRAPH, 999.0)
+    later = ("9 restart-pending B", "9 spawn-requested B", "20 ready B")
+    timeline = latest_start(entries(*START, *later), GRAPH, 999.0)
     assert timeline is not None
     assert [bar.ready_s for bar in timeline.bars] == [3.0, 7.0]
 
 
 def test_an_apply_that_started_nothing_is_passed_over() -> None:
-    timeline = latest_start(entries(*START, "30 apply", "30 account"), GRAPH, 999.0)
+    timeline = latest_start(entries(*START, "30 apply", "30 apply-summary"), GRAPH, 999.0)
     assert timeline is not None
     assert timeline.seconds == 7.0
 
@@ -93,15 +94,15 @@ def test_a_second_try_is_part_of_the_bar() -> None:
         "0 apply",
         "0 waiting A",
         "0 starting A",
-        "0 order A",
+        "0 spawn-requested A",
         "1 restart-pending A",
         "2 waiting A",
         "2 starting A",
-        "2 order A",
+        "2 spawn-requested A",
         "5 ready A",
         "5 waiting C",
         "5 blocked C",
-        "6 account",
+        "6 apply-summary",
     )
     timeline = latest_start(entries(*lines), GRAPH, 999.0)
     assert timeline is not None
@@ -113,7 +114,7 @@ def test_a_second_try_is_part_of_the_bar() -> None:
 
 def test_no_start_is_none() -> None:
     assert latest_start(entries(), GRAPH, 0.0) is None
-    assert latest_start(entries("0 apply", "0 account"), GRAPH, 0.0) is None
+    assert latest_start(entries("0 apply", "0 apply-summary"), GRAPH, 0.0) is None
 
 
 def test_past_is_the_median_of_the_last_starts_that_got_ready() -> None:
@@ -128,7 +129,14 @@ def test_past_is_the_median_of_the_last_starts_that_got_ready() -> None:
 
 
 def test_a_start_that_failed_or_was_taken_over_tells_nothing() -> None:
-    lines = ("0 order A", "5 restart-pending A", "6 order A", "7 adopted A", "8 ready A", "9 degraded B")
+    lines = (
+        "0 spawn-requested A",
+        "5 restart-pending A",
+        "6 spawn-requested A",
+        "7 adopted A",
+        "8 ready A",
+        "9 degraded B",
+    )
     assert load_timing_history(entries(*lines)) == {}
 
 

@@ -146,7 +146,7 @@ def test_a_signal_is_set_by_no_python_code_but_its_own() -> None:
     finally:
         sys.setprofile(None)
         found = signal.signal(signal.SIGUSR1, before)
-    assert (ran, found) == (["set_action", "unblock_signals"], signal.SIG_IGN)
+    assert (ran, found) == (["set_signal_action", "unblock_signals"], signal.SIG_IGN)
 
 
 OWN_GROUP = """

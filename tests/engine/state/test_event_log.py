@@ -125,3 +125,9 @@ def test_who_follows_a_diary_misses_nothing_of_it(
 def _next(diary: EventLog, path: Path) -> EventLog:
     diary.close()
     return EventLog(path)
+
+
+def test_kinds_of_an_earlier_version_are_read_by_their_names_of_today(tmp_path: Path) -> None:
+    note(tmp_path / "log", "order", "state", "account", "machine-blind")
+    kinds = [entry.kind for entry in read_event_log(tmp_path / "log")]
+    assert kinds == ["spawn-requested", "state", "apply-summary", "machine-unreachable"]

@@ -99,10 +99,22 @@ def test_what_cannot_be_written_is_told_and_the_folder_may_come_back(tmp_path: P
     book.close()
 
 
+def test_a_page_of_an_earlier_version_is_read(folder: StateDir) -> None:
+    will = {"wanted": True, "digest": "old", "restarts": 3, "state": "ready"}
+    folder.unit_state.write_bytes(msgspec.json.encode({"agent": "A", "will": will}).ljust(4096))
+    expected = PersistedUnitState(desired_up=True, digest="old", restarts=3, state=State.READY)
+    assert read_unit_states(folder) == {"A": expected}
+    book = UnitStateStore(folder)
+    assert book.read("A") == expected
+    assert book.write("A", PersistedUnitState(desired_up=False, digest="new"))
+    assert book.read("A") == PersistedUnitState(desired_up=False, digest="new")
+    book.close()
+
+
 def test_a_fleet_of_an_earlier_version_is_read_and_goes_over(folder: StateDir) -> None:
     folder.legacy_unit_state("A").parent.mkdir()
     folder.legacy_unit_state("A").write_bytes(
-        msgspec.json.encode(PersistedUnitState(desired_up=False, digest="old", restarts=3))
+        msgspec.json.encode({"wanted": False, "digest": "old", "restarts": 3})
     )
     book = UnitStateStore(folder)
     assert book.read("A") == PersistedUnitState(desired_up=False, digest="old", restarts=3)

@@ -84,11 +84,11 @@ def test_json_of_another_shape_is_too(value: dict[str, object]) -> None:
         decode_request(line)
     except msgspec.DecodeError:
         return
-    assert value["type"] in {kind.__name__.lower() for kind in get_args(ControlRequest)}
+    assert value["type"] in {kind.__struct_config__.tag for kind in get_args(ControlRequest)}
 
 
 def test_each_message_has_a_tag_of_its_own() -> None:
     kinds: list[type[ControlMessage]] = [*get_args(ControlRequest), *get_args(ControlReply)]
     tags = [kind.__struct_config__.tag for kind in kinds]
     assert len(set(tags)) == len(tags)
-    assert decode_request(b'{"type":"status"}') == GetStatus()
+    assert decode_request(b'{"type":"getstatus"}') == GetStatus()

@@ -159,7 +159,7 @@ def test_the_watchdog_rings_once_and_starts_with_ready(listen: Listen) -> None:
         async with asyncio.timeout(20):
             while not it.frozen:
                 await asyncio.sleep(0)
-        assert (it.frozen, it.why) == (1, f"gave no sign of life for 0.0 s (pid {os.getpid()})")
+        assert (it.frozen, it.why) == (1, f"sent no heartbeat for 0.0 s (pid {os.getpid()})")
 
     listen(test)
 
@@ -244,17 +244,17 @@ def test_one_that_was_ready_is_watched_from_its_adoption_on(listen: Listen) -> N
         async with asyncio.timeout(30):
             while not it.frozen:
                 await asyncio.sleep(0)
-        assert (it.heard, it.why) == ([], f"gave no sign of life for 0.0 s (pid {os.getpid()})")
+        assert (it.heard, it.why) == ([], f"sent no heartbeat for 0.0 s (pid {os.getpid()})")
 
     listen(test)
 
 
 def test_one_that_was_ready_is_asked_whether_it_lives_from_its_adoption_on(listen: Listen) -> None:
-    rhythm = LivenessSchedule(interval_s=0.01, failures=2)
+    schedule = LivenessSchedule(interval_s=0.01, failures=2)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and never listens
         probe = Probe(probe="tcp", port=closed.getsockname()[1])
-        spec = msgspec.structs.replace(NOTIFY, is_sdk=True, liveness=probe, rhythm=rhythm)
+        spec = msgspec.structs.replace(NOTIFY, is_sdk=True, liveness=probe, liveness_schedule=schedule)
 
         async def test(it: Listening) -> None:
             it.signs.start_adopted(spec, os.getpid(), was_ready=True)

@@ -122,7 +122,7 @@ def test_a_script_is_missed_only_if_it_repeats_its_health_as_the_library_does(
 def test_one_that_is_adopted_gets_its_time_to_beat(tmp_path: Path) -> None:
     def test(it: Listening) -> None:
         it.signs.start_adopted(BEATING, os.getpid(), was_ready=True)
-        assert not it.signs.has_fallen_silent(later(99), 0), "not heard of yet: its start deadline decides"
+        assert not it.signs.has_fallen_silent(later(99), 0), "no report yet: its start deadline decides"
         it.say(*BEAT)
         it.signs.drain()
         assert not it.signs.has_fallen_silent(later(1), 0)

@@ -23,39 +23,39 @@ PAIRS = list(itertools.product(State, UnitEvent))
 # Every event in every state, as it is meant: the state that follows, and what is done on the way if anything.
 # A point: the event is late there, or cannot be, and changes nothing.
 MEANT = """
-                 waiting         starting    ready       degraded    failing     restart-pending  stopping
-start            waiting/check   .           .           .           .           waiting/check    .
-needs-ready      starting/spawn  .           .           .           .           .                .
-need-failed      blocked/end     .           .           .           .           .                .
-need-revived     .               .           .           .           .           .                .
-ready            .               ready/tell  .           ready       ready/tell  .                .
-degraded         .               degr./tell  degraded    degr./again degr./tell  .                .
-silent           .               .           degraded    degr./again .           .                .
-unhealthy        .               .           failing     failing     .           .                .
-timeout          .               stop./term  .           .           .           .                .
-frozen           .               stop./term  stop./term  stop./term  stop./term  .                .
-finished         .               exited/end  exited/end  exited/end  exited/end  .                exited/end
-retry            .               rest./wait  rest./wait  rest./wait  rest./wait  .                rest./wait
-give-up          .               given/end   given/end   given/end   given/end   given/end        given/end
-backoff-over     .               .           .           .           .           waiting/check    .
-stop             exited/end      stop./term  stop./term  stop./term  stop./term  exited/end       .
+                    waiting        starting    ready       degraded    failing     restart-pending stopping
+start               waiting/check  .           .           .           .           waiting/check    .
+needs-ready         starting/spawn .           .           .           .           .                .
+need-failed         blocked/end    .           .           .           .           .                .
+need-possible-again .              .           .           .           .           .                .
+ready               .              ready/tell  .           ready       ready/tell  .                .
+degraded            .              degr./tell  degraded    degr./again degr./tell  .                .
+silent              .              .           degraded    degr./again .           .                .
+unhealthy           .              .           failing     failing     .           .                .
+timeout             .              stop./term  .           .           .           .                .
+frozen              .              stop./term  stop./term  stop./term  stop./term  .                .
+finished            .              exited/end  exited/end  exited/end  exited/end  .                exited/end
+retry               .              rest./wait  rest./wait  rest./wait  rest./wait  .                rest./wait
+give-up             .              given/end   given/end   given/end   given/end   given/end        given/end
+backoff-over        .              .           .           .           .           waiting/check    .
+stop                exited/end     stop./term  stop./term  stop./term  stop./term  exited/end       .
 
-                 exited          given-up       blocked
-start            waiting/check   waiting/check  waiting/check
-needs-ready      .               .              starting/spawn
-need-failed      .               .              .
-need-revived     .               .              waiting/check
-ready            .               .              .
-degraded         .               .              .
-silent           .               .              .
-unhealthy        .               .              .
-timeout          .               .              .
-frozen           .               .              .
-finished         .               .              .
-retry            .               .              .
-give-up          .               .              .
-backoff-over     .               .              .
-stop             .               .              exited/end
+                    exited         given-up       blocked
+start               waiting/check  waiting/check  waiting/check
+needs-ready         .              .              starting/spawn
+need-failed         .              .              .
+need-possible-again .              .              waiting/check
+ready               .              .              .
+degraded            .              .              .
+silent              .              .              .
+unhealthy           .              .              .
+timeout             .              .              .
+frozen              .              .              .
+finished            .              .              .
+retry               .              .              .
+give-up             .              .              .
+backoff-over        .              .              .
+stop                .              .              exited/end
 """
 STATES = {
     "degr.": State.DEGRADED,

@@ -119,11 +119,11 @@ _PAGE = """<!doctype html>
 <title>{title}: last start</title>
 <style>
 :root {{ color-scheme: light dark; --ink: #1d2430; --soft: #5b6675; --page: #fff; --line: #e3e7ed;
-  --near: #fff3cf; --needs: #d3d9e2; --room: #e2a43b; --start: #2f7d5b;
-  --pause: #b98bd0; --stop: #c8402e; --hot: #b3261e; }}
+  --near: #fff3cf; --needs: #d3d9e2; --admission: #e2a43b; --start: #2f7d5b;
+  --backoff: #b98bd0; --stop: #c8402e; --hot: #b3261e; }}
 @media (prefers-color-scheme: dark) {{ :root {{
   --ink: #dde3ec; --soft: #9aa5b5; --page: #14181f; --line: #29303b; --near: #3a3212; --needs: #3a4351;
-  --room: #c98a1e; --start: #4fae84; --pause: #9a6fb3; --stop: #e0604d; --hot: #ff8a7a; }} }}
+  --admission: #c98a1e; --start: #4fae84; --backoff: #9a6fb3; --stop: #e0604d; --hot: #ff8a7a; }} }}
 body {{ margin: 1.5rem; font: 14px/1.4 system-ui, sans-serif; color: var(--ink); background: var(--page); }}
 h1 {{ font-size: 1.3rem; margin: 0; }}
 h2 {{ font-size: 1rem; margin: 1.4rem 0 .3rem; }}
@@ -142,7 +142,7 @@ th, td {{ text-align: left; padding: 2px 10px 2px 0; font-weight: normal; white-
 thead th {{ position: sticky; top: 0; background: var(--page); color: var(--soft); z-index: 1; }}
 thead button {{ all: unset; cursor: pointer; text-decoration: underline dotted; }}
 thead button:focus-visible, tr:focus-visible, a:focus-visible {{
-  outline: 2px solid var(--room); outline-offset: 1px; }}
+  outline: 2px solid var(--admission); outline-offset: 1px; }}
 .n {{ text-align: right; font-variant-numeric: tabular-nums; }}
 tr.critical th {{ font-weight: 600; }}
 tr b {{ color: var(--hot); font-size: .75em; font-weight: 600; }}
@@ -153,8 +153,8 @@ small {{ color: var(--hot); white-space: normal; }}
 .bar i {{ position: absolute; top: 1px; bottom: 1px; min-width: 1px; border-radius: 1px; }}
 thead .bar i {{ font-style: normal; font-size: .8em; border-left: 1px solid var(--line); padding-left: 3px; }}
 .needs {{ background: var(--needs); }}
-.room {{ background: var(--room); }} .start {{ background: var(--start); }}
-.pause {{ background: var(--pause); }} .stop {{ background: var(--stop); }}
+.admission {{ background: var(--admission); }} .start {{ background: var(--start); }}
+.backoff {{ background: var(--backoff); }} .stop {{ background: var(--stop); }}
 @media (max-width: 1000px) {{ .part {{ display: none; }} #bars {{ min-width: 640px; }} }}
 tr.critical .start {{ box-shadow: 0 0 0 1.5px var(--hot); }}
 </style>

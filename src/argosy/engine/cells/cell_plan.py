@@ -85,7 +85,7 @@ def _plan_cell_unit(cell: str, specs: list[ProcessSpec], state_dir: StateDir) ->
         open_files=first.open_files or _OPEN_FILES,
         cell=None,
         gpu_memory_bytes=0,  # its agents are admitted by theirs one by one
-        refusal="",
+        start_error="",
     )
 
 

@@ -76,7 +76,7 @@ class CellMember(Unit):
             self._fail_start(f"its notify socket: {error.strerror}")
             return
         self.running_digest = self.spec.digest
-        self._timers.arm("deadline", self.spec.start_timeout_s, self._on_start_timeout)
+        self._timers.arm("start-timeout", self.spec.start_timeout_s, self._on_start_timeout)
         self.cell.attach(self)
 
     def on_attached(self, cell_unit: CellUnit) -> None:
@@ -100,7 +100,7 @@ class CellMember(Unit):
         self.started_at = self._context.loop.time()
         self.state, self.reason = State.STARTING, "adopted, not heard of yet"
         self._monitor.listen()
-        self._timers.arm("deadline", self.spec.start_timeout_s, self._on_start_timeout)
+        self._timers.arm("start-timeout", self.spec.start_timeout_s, self._on_start_timeout)
         was_ready = saved_state is not None and saved_state.ready_s is not None
         self._monitor.start_adopted(self.spec, cell_unit.pid or 0, was_ready=was_ready)
         return True
@@ -149,7 +149,7 @@ class CellMember(Unit):
         self.cell.cell_unit.mark_frozen(f"restarts since `{self.name}` {reason}")
 
     def _terminate(self) -> None:
-        self._timers.cancel("deadline")
+        self._timers.cancel("start-timeout")
         self._monitor.read_immediately()
         if not self.cell.has_attached(self):
             self.cell.detach(self)
@@ -158,7 +158,7 @@ class CellMember(Unit):
             self._exit_cause = "exit"
             self.cell.restart_process()
         elif not self.cell.is_stopping:
-            self._timers.arm("grace", self.spec.stop_timeout_s, self._kill)
+            self._timers.arm("stop-grace", self.spec.stop_timeout_s, self._kill)
             self.cell.detach(self)
 
     def _kill(self) -> None:

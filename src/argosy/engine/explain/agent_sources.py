@@ -17,11 +17,11 @@ _PYTHON = re.compile(r"python[0-9.]*")
 
 
 class AgentSources(NamedTuple):
-    """What one agent is made of.
+    """The sources of one agent.
 
-    own: the files that are the agent itself; a command may have several, or none. closure: None for a
-    command that runs no script, and where the module of a class is not in the tree. finder: what
-    its imports were looked for with. class_name: empty for a script.
+    entry_files: the files that are the agent itself; a command may have several, or none. import_graph: None
+    for a command that runs no script, and where the module of a class is not in the tree. finder: where
+    its imports were looked up. class_name: empty for a script.
     """
 
     entry_files: tuple[str, ...]
@@ -30,17 +30,17 @@ class AgentSources(NamedTuple):
     class_name: str = ""
 
     def all_files(self) -> tuple[str, ...]:
-        """Return all files, its own first."""
+        """Return all files, the entry files first."""
         return tuple(
             dict.fromkeys([*self.entry_files, *(self.import_graph.nodes if self.import_graph else ())])
         )
 
 
 class AgentSourceCache:
-    """Reads the sources of many agents; every file once. Not for several threads.
+    """Reads the sources of many agents, each file once. Not thread-safe.
 
-    root: the fleet file's folder. variables: the environment that agents inherit. library: what knows the
-    files, where somebody has read them already.
+    root: the fleet file's directory. variables: the environment that agents inherit. listings, facts_cache:
+    caches to share with other readers.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class AgentSourceCache:
         self.facts_cache = facts_cache or FileFactsCache()
 
     def read_sources(self, agent: AgentSpec) -> AgentSources:
-        """Return the sources of one agent; what is missing is left out."""
+        """Return the sources of one agent; missing files are left out."""
         cwd = os.path.join(self._root, agent.cwd or "")
         path = pythonpath_entries({**self._variables, **agent.env}, cwd)
         if agent.kind == "class":
@@ -84,7 +84,7 @@ class AgentSourceCache:
 
 
 def assumed_sys_path(script: str, root: str, facts_cache: FileFactsCache) -> list[str]:
-    """Return the folders that count as a script's own: what it adds to sys.path, and those above it."""
+    """Return the directories assumed on a script's sys.path: those it adds, and the parents of its own."""
     facts = facts_cache.facts(script)
     directories = list(facts.path_additions.folders) if isinstance(facts, FileFacts) else []
     directory = os.path.dirname(script)
@@ -95,7 +95,7 @@ def assumed_sys_path(script: str, root: str, facts_cache: FileFactsCache) -> lis
 
 
 def pythonpath_entries(env: Mapping[str, str], cwd: str) -> list[str]:
-    """Return the folders of PYTHONPATH for a process in `cwd`."""
+    """Return the directories of PYTHONPATH for a process in `cwd`."""
     entries = env.get("PYTHONPATH", "").split(os.pathsep)
     return [os.path.normpath(os.path.join(cwd, entry)) for entry in entries if entry]
 

@@ -1,4 +1,4 @@
-"""What is wrong with this machine, or with a fleet on it, before anybody starts anything; changes nothing."""
+"""Diagnoses this machine, or a fleet on it, before anything is started; changes nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from argosy.wire.security.curve_keys import active_keys_dir
 
 CheckState = Literal["ok", "note", "warning", "error"]
 
-# The newest is the last whose changes the code was read for; _TESTED_ALWAYS is what .ci/run runs on.
+# _NEWEST_PYTHON: the last version whose changes the code was reviewed for.
 _OLDEST_PYTHON, _NEWEST_PYTHON = (3, 11), (3, 14)
 _PYTHON_TESTED_EVERY_CHANGE, _PYTHON_TESTED_OCCASIONALLY = ((3, 11), (3, 13)), ((3, 12),)
 _MIN_KERNEL = (5, 3)
@@ -55,7 +55,7 @@ _EXTRA_PACKAGES = {
 
 
 class DiagnosticCheck(msgspec.Struct, frozen=True):
-    """One thing that was looked at. state: note tells what is not there and need not be."""
+    """One check. state: note marks something absent that is optional."""
 
     name: str
     state: CheckState
@@ -64,7 +64,7 @@ class DiagnosticCheck(msgspec.Struct, frozen=True):
 
 
 def diagnose_machine(variables: Mapping[str, str]) -> Iterator[DiagnosticCheck]:
-    """Yield what there is to say about this machine, whatever the fleet."""
+    """Yield the checks of this machine that do not depend on a fleet."""
     yield check_python(
         sys.version_info[:2],
         f"{platform.python_implementation()} {platform.python_version()}",
@@ -75,23 +75,25 @@ def diagnose_machine(variables: Mapping[str, str]) -> Iterator[DiagnosticCheck]:
     yield from _check_directories(variables)
     hard_limit = hard_open_files_limit()
     is_low = hard_limit is not None and hard_limit < _MIN_OPEN_FILES
-    message = "no limit" if hard_limit is None else f"at most {hard_limit} descriptors a process"
+    message = "no limit" if hard_limit is None else f"at most {hard_limit} descriptors per process"
     yield DiagnosticCheck(
         "open files", "warning" if is_low else "ok", message, "`ulimit -Hn` shows it" if is_low else ""
     )
-    held = available_controllers(find_delegated(variables))
+    controllers = available_controllers(find_delegated(variables))
     yield DiagnosticCheck(
         "control groups",
-        "ok" if held else "note",
-        f"limits are held by {', '.join(sorted(held))}" if held else "none are delegated to this user",
-        "" if held else "`memory` and `cpus` of agents are then watched, not held: docs/engine.md",
+        "ok" if controllers else "note",
+        f"{', '.join(sorted(controllers))} limits can be enforced"
+        if controllers
+        else "none are delegated to this user",
+        "" if controllers else "`memory` and `cpus` of agents are monitored, not enforced: docs/engine.md",
     )
     curve = zmq.has("curve")
     yield DiagnosticCheck(
         "zeromq",
         "ok" if curve else "warning",
         f"libzmq {zmq.zmq_version()}, pyzmq {zmq.__version__}, {'with' if curve else 'without'} CURVE",
-        "" if curve else "keys between machines need it: the wheel of pyzmq has it",
+        "" if curve else "keys between machines need it; the wheel of pyzmq contains it",
     )
     for extra, packages in _EXTRA_PACKAGES.items():
         missing = [name for name in packages if importlib.util.find_spec(name) is None]
@@ -104,13 +106,13 @@ def diagnose_machine(variables: Mapping[str, str]) -> Iterator[DiagnosticCheck]:
 def diagnose_fleet(
     path: Path, environment: str, machine: str | None, variables: Mapping[str, str]
 ) -> Iterator[DiagnosticCheck]:
-    """Yield what there is to say about a fleet on this machine."""
+    """Yield the checks of a fleet on this machine."""
     fleet, faults = read_fleet(path)
     if fleet is None or faults:
         first = faults[0]
         more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
         yield DiagnosticCheck(
-            "fleet file", "error", f"{first.where}: {first.message}{more}", "`argosy check` tells all"
+            "fleet file", "error", f"{first.where}: {first.message}{more}", "`argosy check` lists all"
         )
     if fleet is None:
         return
@@ -123,7 +125,7 @@ def diagnose_fleet(
         "programs",
         "error" if not_startable else "ok",
         f"{not_startable} cannot start: {those}" if not_startable else "every agent's program can start",
-        "`argosy check` tells why" if not_startable else "",
+        "`argosy check` shows why" if not_startable else "",
     )
     state_dir = locate_state_dir(path, variables)
     names: frozenset[str | None] = frozenset([None, *fleet.machines])
@@ -154,22 +156,23 @@ def diagnose_fleet(
 def check_python(
     version: tuple[int, ...], name: str, path: str, *, is_free_threaded: bool = False
 ) -> DiagnosticCheck:
-    """Say whether this interpreter is one that argosy is tested on."""
+    """Check whether argosy is tested on this interpreter."""
     message = f"{name}, {path}"
-    hint = f"every change is tested on {_join_versions(_PYTHON_TESTED_EVERY_CHANGE)}; {_join_versions(_PYTHON_TESTED_OCCASIONALLY)} now and then"
+    always, occasionally = map(_join_versions, (_PYTHON_TESTED_EVERY_CHANGE, _PYTHON_TESTED_OCCASIONALLY))
+    hint = f"every change is tested on {always}; {occasionally} is tested occasionally"
     if version < _OLDEST_PYTHON:
         return DiagnosticCheck("python", "error", message, f"{_join_versions([_OLDEST_PYTHON])} or newer")
     if is_free_threaded or not name.startswith("CPython "):
-        hint = f"CPython with its lock: {hint}"
+        hint = f"use CPython with the GIL: {hint}"
         return DiagnosticCheck("python", "warning", f"{message}: a build that is not tested", hint)
     if version in (*_PYTHON_TESTED_EVERY_CHANGE, *_PYTHON_TESTED_OCCASIONALLY):
         how = (
             "every change is tested on it"
             if version in _PYTHON_TESTED_EVERY_CHANGE
-            else "it is tested now and then"
+            else "it is tested occasionally"
         )
         return DiagnosticCheck("python", "ok", f"{message}: {how}")
-    reason = "meant to work, not tested yet" if version <= _NEWEST_PYTHON else "newer than what is known"
+    reason = "expected to work, not tested yet" if version <= _NEWEST_PYTHON else "newer than any known one"
     return DiagnosticCheck("python", "warning", f"{message}: {reason}", hint)
 
 
@@ -181,7 +184,7 @@ def _check_kernel() -> DiagnosticCheck:
     system, release = platform.system(), platform.release()
     if system != "Linux":
         return DiagnosticCheck(
-            "system", "note", f"{system}: agents are spawned, without a zygote", "Linux is its home"
+            "system", "note", f"{system}: agents are spawned, without a zygote", "argosy is made for Linux"
         )
     found = re.match(r"(\d+)\.(\d+)", release)
     version = (int(found[1]), int(found[2])) if found else _MIN_KERNEL
@@ -191,19 +194,22 @@ def _check_kernel() -> DiagnosticCheck:
 
 
 def _check_directories(variables: Mapping[str, str]) -> Iterator[DiagnosticCheck]:
-    for name, path in (("state folder", state_home(variables)), ("runtime folder", runtime_base(variables))):
-        existing = next(one for one in (path, *path.parents) if one.exists())
+    for name, path in (
+        ("state directory", state_home(variables)),
+        ("runtime directory", runtime_base(variables)),
+    ):
+        existing = next(each for each in (path, *path.parents) if each.exists())
         if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
-            variable = "XDG_STATE_HOME" if name == "state folder" else "XDG_RUNTIME_DIR"
+            variable = "XDG_STATE_HOME" if name == "state directory" else "XDG_RUNTIME_DIR"
             yield DiagnosticCheck(
                 name,
                 "error",
-                f"`{existing}` is no folder that can be written",
-                f"set {variable} to a folder of your own",
+                f"`{existing}` is not a writable directory",
+                f"set {variable} to a directory of your own",
             )
             continue
         if is_network_filesystem(existing):
-            hint = "set XDG_STATE_HOME to a local folder"
+            hint = "set XDG_STATE_HOME to a local directory"
             yield DiagnosticCheck(name, "error", f"`{existing}` is on a network file system", hint)
             continue
         free = shutil.disk_usage(existing).free
@@ -213,24 +219,24 @@ def _check_directories(variables: Mapping[str, str]) -> Iterator[DiagnosticCheck
 
 
 def _check_leftovers(variables: Mapping[str, str]) -> Iterator[DiagnosticCheck]:
-    """Yield what is left of fleets whose file is gone: first what of them runs."""
-    homeless = [
+    """Yield the leftovers of fleets whose file is gone: first those that still run."""
+    without_file = [
         fleet
         for fleet in list_known_fleets(variables)
         if not fleet.has_fleet_file and is_running(fleet.state_dir)
     ]
-    for fleet in homeless:
+    for fleet in without_file:
         yield DiagnosticCheck(
             "leftovers", "warning", _describe_fleet_without_file(fleet), f"`argosy down {fleet.name}`"
         )
     found = clean_unused_directories(state_home(variables), runtime_bases(variables), is_dry_run=True)
-    gone = [one for one in found if isinstance(one, StaleDirectory)]
-    if gone:
-        size = sum(one.size_bytes for one in gone)
-        message = f"{len(gone)} folders of fleets that are gone, {format_size(size)}"
+    stale = [each for each in found if isinstance(each, StaleDirectory)]
+    if stale:
+        size = sum(each.size_bytes for each in stale)
+        message = f"{len(stale)} directories of fleets that no longer exist, {format_size(size)}"
         yield DiagnosticCheck("leftovers", "note", message, "`argosy clean --all`")
-    elif not homeless:
-        yield DiagnosticCheck("leftovers", "ok", "nothing is left of fleets that are gone")
+    elif not without_file:
+        yield DiagnosticCheck("leftovers", "ok", "none of fleets that no longer exist")
 
 
 def _describe_fleet_without_file(fleet: KnownFleet) -> str:
@@ -260,7 +266,7 @@ def _check_running(agents: Sequence[AgentSpec], state_dir: StateDir) -> Iterator
     ]
     more = f" and {len(taken) - 3} more" if len(taken) > 3 else ""
     if taken:
-        hint = "end who holds them, or give the agents other ports"
+        hint = "stop the processes that hold them, or give the agents other ports"
         yield DiagnosticCheck("ports", "error", "; ".join(taken[:3]) + more, hint)
     else:
         yield DiagnosticCheck("ports", "ok", f"{len(ports)} are free")
@@ -274,29 +280,26 @@ def _check_supervisor(state_dir: StateDir, running_count: int) -> Iterator[Diagn
         yield DiagnosticCheck("supervisor", "ok", f"pid {report.pid}, {len(report.agents)} agents")
         yield from _check_hub(state_dir, report.hub)
     elif running_count:
-        message = f"none runs, and {running_count} agents do"
+        message = f"not running, although {running_count} agents run"
         yield DiagnosticCheck("supervisor", "warning", message, "`argosy up` starts one, which adopts them")
     else:
-        yield DiagnosticCheck("supervisor", "ok", "none runs, and no agent")
-    if told := describe_damage(state_dir.hub_store):
-        yield DiagnosticCheck(
-            "hub's records", "warning", told, "see to the disk: a file is not damaged by itself"
-        )
+        yield DiagnosticCheck("supervisor", "ok", "not running, and no agent runs")
+    if damage := describe_damage(state_dir.hub_store):
+        hint = "check the disk: argosy does not damage files"
+        yield DiagnosticCheck("hub store", "warning", damage, hint)
 
 
 def _check_hub(state_dir: StateDir, problem: str) -> Iterator[DiagnosticCheck]:
-    """Yield how the hub of a running fleet does; a fleet may be without one."""
+    """Yield the state of the hub of a running fleet; a fleet may have none."""
     record = find_running_hub(state_dir.hub_lock)
     if record is not None and record.url:
         yield DiagnosticCheck("hub", "ok", f"pid {record.pid}, {record.url}")
     elif problem:
-        yield DiagnosticCheck(
-            "hub", "error", problem, "`argosy hub` in the fleet's folder runs it by hand, and shows why"
-        )
+        yield DiagnosticCheck("hub", "error", problem, "run `argosy hub` in the fleet's directory to see why")
 
 
 def _can_bind(port: int) -> bool:
     try:
         return is_port_free("0.0.0.0", port)
     except OSError:
-        return True  # forbidden to this user: `up` will say so
+        return True  # forbidden to this user: `up` reports it

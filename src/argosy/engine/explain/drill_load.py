@@ -1,4 +1,4 @@
-"""Requests to a fleet while faults happen: each ends with a reply or a named error in time, or is lost."""
+"""Sends requests to a fleet during a drill: each gets a reply or a named error in time, or is lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PROBE_TIMEOUT_S = 1.0
 
 
 class RequestCounts(msgspec.Struct):
-    """The account: sent = answered + failed_named + lost. causes: named errors by class."""
+    """Counts that add up: sent = answered + failed_named + lost. causes: named errors by class."""
 
     sent: int = 0
     answered: int = 0
@@ -30,9 +30,9 @@ class RequestCounts(msgspec.Struct):
 
 
 class DrillLoad:
-    """Asks agents for their health, from a thread for each, until it is ended.
+    """Requests the health of agents, in one thread per agent, until it is stopped.
 
-    book: the address book of the fleet. agents: whom to ask; those that do not speak the wire are left out.
+    address_book: of the fleet. agents: the targets; those that do not speak Argosy's protocol are skipped.
     """
 
     def __init__(self, address_book: Path, agents: Iterable[str]) -> None:
@@ -49,7 +49,7 @@ class DrillLoad:
             thread.start()
 
     def stop(self) -> RequestCounts:
-        """Send no more, wait for what was sent, and return the account."""
+        """Stop sending, wait for pending replies, and return the counts."""
         self._stop_event.set()
         until_s = time.monotonic() + _DEADLINE_S + _LATE_TOLERANCE_S
         for thread in self._threads:
@@ -69,7 +69,7 @@ class DrillLoad:
 
     def _send_requests(self, agent: str) -> None:
         with connect(agent, timeout=_DEADLINE_S, book=self._address_book) as peer:
-            self._send_request(peer)  # also of a drill that is over at once
+            self._send_request(peer)  # at least one, however short the drill is
             while not self._stop_event.wait(_REQUEST_INTERVAL_S):
                 self._send_request(peer)
 

@@ -1,8 +1,8 @@
-"""Faults on purpose in a running fleet: when each was noticed, and when its agent was ready again.
+"""Fault drills in a running fleet: when each fault was noticed, and when its agent was ready again.
 
-The supervisor sends the signal to the process of one agent; the drill then only listens to what it tells.
-What it tells carries its own clock, so that a slow listener makes no difference. One strike at a time: the
-next begins when the last has come to its end. At the end the fleet is as it was, or what is not is named.
+The supervisor sends the signal to the process of one agent; the drill only reads the supervisor's events.
+Their time stamps are the supervisor's, so a slow drill process does not distort them. Faults are injected one
+at a time. At the end the fleet is restored, and agents that are not are reported.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ PAUSE_RANGE_S = (0.5, 2.0)
 
 
 class DrillFault(msgspec.Struct, frozen=True, kw_only=True):
-    """One fault and what came of it.
+    """One fault and its consequences.
 
-    noticed_ms: from the signal until the supervisor told of it; recovered_ms: until the agent was ready
-    again; None: it did not happen. noticed: what was told of it then. note: why something did not happen.
+    noticed_ms: from the signal until the supervisor reported it; recovered_ms: until the agent was ready
+    again; None: it did not happen. noticed: the reason reported then. note: why something did not happen.
     """
 
     agent: str
@@ -61,9 +61,9 @@ class DrillFault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drill:
-    """Strikes at agents of one running fleet. Use as a context manager.
+    """Injects faults into agents of one running fleet. Use as a context manager.
 
-    within_s: how long a fault may take to be noticed, and its agent to be ready again.
+    timeout_s: how long it may take to notice a fault, and the agent to be ready again.
     Raises RefusedError: the fleet is not running.
     """
 
@@ -84,7 +84,7 @@ class Drill:
             pass
 
     def fetch_status(self) -> FleetStatus:
-        """Return the fleet as it is."""
+        """Return the state of the fleet."""
         with self._connect() as client:
             return client.fetch_status()
 
@@ -93,12 +93,15 @@ class Drill:
         return [name for name, status in self.fetch_status().agents.items() if status.state in READY_STATES]
 
     def check_target(self, agent: str, kind: FaultKind) -> None:
-        """Raises InputError: there is no such agent on this machine."""
+        """Check the target of a fault.
+
+        Raises InputError: there is no such agent on this machine.
+        """
         report = self.fetch_status()
         local_agents = report.local_agents()
         if agent in report.agents and agent not in local_agents:
             machine = report.agents[agent].machine
-            message = f"`{agent}` runs on machine `{machine}`; a drill strikes where it is typed"
+            message = f"`{agent}` runs on machine `{machine}`; a drill injects faults only locally"
             hint = f"`argosy drill --{kind} {agent}` on `{machine}`"
             raise InputError(Fault(agent, "other-machine", message, hint))
         if agent not in local_agents:
@@ -106,9 +109,9 @@ class Drill:
             raise InputError(Fault(agent, "unknown-agent", f"no agent `{agent}` runs here", hint))
 
     def inject_fault(self, agent: str, kind: FaultKind, *, has_liveness: bool = True) -> DrillFault:
-        """Have the signal sent, and wait for what comes of it.
+        """Inject the fault, and wait for its consequences.
 
-        is_watched: its `liveness` ends it when it is frozen; else its silence is all there is to notice.
+        has_liveness: a `liveness` probe ends it when it is frozen; otherwise only its silence can be noticed.
         Raises RefusedError: the agent is not ready.
         """
         injected = self._request_fault(agent, kind)
@@ -133,7 +136,7 @@ class Drill:
         )
 
     def _wait_recovery(self, agent: str, since_s: float) -> tuple[float | None, str]:
-        """Return when the agent was told to be ready again, or why it never will be."""
+        """Return when the agent was reported ready again, or why it will not be."""
         change = self._wait_change(agent, since_s, time.time() + self._timeout_s, _is_up)
         if change is None:
             return None, f"it was not ready again within {self._timeout_s:g} s"
@@ -142,7 +145,7 @@ class Drill:
         return change.at_s, ""
 
     def resume(self) -> None:
-        """Let a process go on that was frozen and is still there, with or without a supervisor."""
+        """Resume a frozen process if it still exists, with or without a supervisor."""
         with contextlib.suppress(SupervisorLostError):
             self._client.send(ResumeProcess())
         if self._frozen_pidfd is not None:
@@ -152,7 +155,7 @@ class Drill:
             self._frozen_pidfd = None
 
     def restore(self, names: Collection[str]) -> RestoreReport:
-        """Wait until these are ready again, and start those that will not come by themselves."""
+        """Wait until these are ready again, and start those that will not become ready by themselves."""
         until_s = time.monotonic() + self._timeout_s
         tried: set[str] = set()
         is_starting = False
@@ -187,7 +190,7 @@ class Drill:
     def _wait_change(
         self, agent: str, since_s: float, until_s: float, matches: Callable[[AgentStateChanged], bool]
     ) -> AgentStateChanged | None:
-        """Return the first that was told of the agent and `is_it`, or that it has come to its end."""
+        """Return the first change of the agent that `matches` or is final; None at the time-out."""
         while (left_s := until_s - time.time()) > 0:
             try:
                 reply = self._client.receive(left_s)
@@ -200,7 +203,7 @@ class Drill:
         return None
 
     def _discard_pending(self) -> None:
-        """Read what was told before."""
+        """Discard messages received so far."""
         with contextlib.suppress(TimeoutError):
             while True:
                 self._client.receive(0.001)
@@ -210,21 +213,21 @@ class Drill:
 
 
 def _wait_event(client: ControlClient, timeout_s: float) -> bool:
-    """Wait until something is told; return whether that is the end of a restart, done or refused."""
+    """Wait for a message; return whether it is the end of a restart, done or refused."""
     try:
         return isinstance(client.receive(timeout_s), Restarted)
     except TimeoutError:
         return False
     except SupervisorLostError:
         raise
-    except RefusedError:  # somebody else changes the fleet; what comes of that is looked at
+    except RefusedError:  # another change is in progress; the next status shows its effect
         return True
 
 
 class RestoreReport(msgspec.Struct, frozen=True):
-    """How the agents are that were ready before a drill: together they are all of those.
+    """The agents that were ready before a drill; every one is in one of the lists.
 
-    restored: ready. not_restored: name to reason. stopped: somebody has stopped or removed them meanwhile.
+    restored: ready. not_restored: name to reason. stopped: stopped or removed by a user meanwhile.
     """
 
     restored: list[str]
@@ -250,7 +253,7 @@ def _has_ended(status: AgentStatus) -> bool:
 
 
 def _is_stopped(status: AgentStatus) -> bool:
-    """Return whether a person has stopped it."""
+    """Return whether a user has stopped it."""
     return status.state is State.EXITED and status.reason == "stopped"
 
 
@@ -261,9 +264,10 @@ def random_faults(
     rng: random.Random,
     pause_range_s: tuple[float, float] = PAUSE_RANGE_S,
 ) -> Iterator[tuple[str, FaultKind]]:
-    """Yield whom to strike next and how, until the time is over; only agents that are ready are struck.
+    """Yield the next agent and fault until the time is over; only ready agents are chosen.
 
-    ways: who may be struck, and how. lull_s: the least and the most time between two strikes.
+    kinds_by_agent: the agents to choose from, and their kinds of fault. pause_range_s: the minimum and
+    maximum time between two faults.
     """
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
@@ -287,9 +291,9 @@ def _is_up(change: AgentStateChanged) -> bool:
 
 
 def _describe_unnoticed(kind: FaultKind, timeout_s: float) -> str:
-    message = f"nobody noticed within {timeout_s:g} s"
+    message = f"not noticed within {timeout_s:g} s"
     return (
-        f"{message}; a `liveness` of it, or a longer `--within`, lets a freeze be seen"
+        f"{message}; a `liveness` probe, or a longer `--within`, makes a freeze noticeable"
         if kind == "freeze"
         else message
     )

@@ -1,4 +1,4 @@
-"""One look at each known fleet: who supervises it, and what that says within a time; none can hold it up."""
+"""An overview of the known fleets: the supervisor of each, and its status if it answers in time."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _MAX_CONCURRENT = 16
 
 
 class SupervisorInfo(NamedTuple):
-    """A supervisor's process. pid: 0 where this user may not see it; started_s: epoch seconds."""
+    """A supervisor process. pid: 0 if not visible to this user; started_s: epoch seconds."""
 
     pid: int
     started_s: float
 
 
 class FleetOverview(NamedTuple):
-    """What was seen of a fleet. supervisor: None where there is none.
+    """One fleet. supervisor: None if there is none.
 
-    report: what it said, None where it said nothing. trouble: why it said nothing, in words.
+    report: its status, None if it did not answer. problem: why it did not answer.
     """
 
     fleet: KnownFleet
@@ -52,7 +52,7 @@ class FleetOverview(NamedTuple):
 def survey_fleets(
     variables: Mapping[str, str], processes: Sequence[FleetProcess], timeout_s: float
 ) -> list[FleetOverview]:
-    """Return what is seen of every known fleet; each supervisor has `within_s` to answer, all at once."""
+    """Return an overview of every known fleet; supervisors are asked in parallel, each within `timeout_s`."""
     fleets = list_known_fleets(variables, processes)
     pids = {os.path.realpath(trace.state_path): trace.pid for trace in processes if trace.is_supervisor}
     if not fleets:
@@ -78,21 +78,21 @@ def _inspect_fleet(fleet: KnownFleet, pids: Mapping[str, int], timeout_s: float)
 
 
 def _fetch_status(control: Path, timeout_s: float) -> FleetStatus | Refused:
-    """Return what a supervisor reports.
+    """Return the status that a supervisor reports.
 
-    Raises TimeoutError: it says nothing for so long; OSError: nobody listens, or it ended meanwhile.
+    Raises TimeoutError: no answer in time; OSError: nobody listens, or it exited meanwhile.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         channel.settimeout(timeout_s)
         try:
             channel.connect(str(control))
-        except BlockingIOError as error:  # its queue of connections is full
+        except BlockingIOError as error:  # its backlog is full
             raise TimeoutError from error
         channel.sendall(encode_line(ClientHello(protocol=PROTOCOL, client="ls")) + encode_line(GetStatus()))
         for reply in _iter_replies(channel, time.monotonic() + timeout_s):
             if isinstance(reply, (FleetStatus, Refused)):
                 return reply
-    raise ConnectionResetError(0, "it ended meanwhile")
+    raise ConnectionResetError(0, "it exited meanwhile")
 
 
 def _iter_replies(channel: socket.socket, deadline: float) -> Iterator[ControlReply]:

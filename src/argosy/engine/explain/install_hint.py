@@ -1,4 +1,4 @@
-"""How to install what an agent does not find: into its own interpreter, by a name that is known."""
+"""How to install a module that an agent does not find, into the agent's own interpreter."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _MODULE_NOT_FOUND: Final = re.compile(r"ModuleNotFoundError: No module named '([
 
 
 def describe_install(module: str, python: str, root: str) -> str:
-    """Return what to paste so that `python` has a module; without a name where none is known.
+    """Return the command that installs a module for `python`; without a package name where none is known.
 
-    root: the fleet file's folder, whose requirement files are asked first.
+    root: the fleet file's directory, whose requirement files are searched first.
     """
     known = None if is_namespace(module) else find_distribution(module, _declared_distributions(Path(root)))
     if known is None:
-        return f"install what gives `{module}` with `{shlex.quote(python)} -m pip`"
+        return f"install the package that provides `{module}` with `{shlex.quote(python)} -m pip`"
     return f"`{shlex.quote(python)} -m pip install {known.distribution}`"
 
 
 def hint_for_exit(reason: str, agent: AgentSpec, root: str, default_python: str) -> str:
-    """Return the hint for an agent that ended since it found no module; empty for any other reason.
+    """Return the hint for an agent that exited because of a missing module; empty for any other reason.
 
-    default: the interpreter of agents that name none.
+    default_python: the interpreter of agents that name none.
     """
     found = _MODULE_NOT_FOUND.search(reason)
     top = found[1].partition(".")[0] if found else ""
@@ -44,7 +44,7 @@ def _is_local(root: str, top: str) -> bool:
 
 
 def _declared_distributions(root: Path) -> set[str]:
-    """Return the distributions that the requirement files beside the fleet file name."""
+    """Return the distributions that the requirement files beside the fleet file list."""
     readers = {"pyproject.toml": read_pyproject}
     found: set[str] = set()
     for path in (*sorted(root.glob("requirements*.txt")), root / "pyproject.toml"):

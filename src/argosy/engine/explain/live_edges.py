@@ -1,4 +1,4 @@
-"""The edges that the running agents hold: their connections to each other, at this moment."""
+"""The connections that running agents have to each other now."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ AgentEdge = tuple[str, str]
 # The agents of one process: one, or all of a cell.
 ProcessAgents = tuple[str, ...]
 
-# How a subscription is told: it connects to every publisher, whom nobody has named.
-SUBSCRIPTION = "topics"
+# How a subscription is described: a subscriber connects to every publisher.
+SUBSCRIPTION = "subscription"
 _TOPIC_SUFFIX = ".t"
 _UNIX_SUFFIX = ".u"
 
 
 class LiveEdges(msgspec.Struct, frozen=True):
-    """Connections between agents. edges: (who connected, to whom) to how, such as `tcp port 5595`.
+    """Connections between agents. edges: (client, server) to descriptions, such as `tcp port 5595`.
 
-    shared: the same, where a cell connected: nothing outside of it tells which of its agents did.
-    is_whole: unix sockets could be paired too.
+    shared: the same for clients in a cell, since it is unknown which of its agents has connected.
+    is_complete: unix sockets could be paired too.
     """
 
     edges: dict[AgentEdge, tuple[str, ...]]
@@ -41,32 +41,32 @@ class LiveEdges(msgspec.Struct, frozen=True):
     def has_edge(self, edge: AgentEdge) -> bool:
         """Return whether the agent, or its cell, is connected to the other."""
         agent, other = edge
-        return edge in self.edges or any(agent in crowd and other == to for crowd, to in self.shared)
+        return edge in self.edges or any(agent in clients and other == to for clients, to in self.shared)
 
 
 def find_live_edges(
     leaders: Mapping[str, int], declared_ports: Mapping[int, str], remote_addresses: Mapping[Address, str]
 ) -> LiveEdges:
-    """Return the connections that the agents hold now.
+    """Return the connections that the agents have now.
 
-    leaders: agent to its process, which leads a session; its children count as the agent. doors: declared
-    port to the agent whose it is, which tells apart those that share a process.
-    elsewhere: (host, port) to the agent that is there, for those that run on other machines.
+    leaders: agent to its process, which leads a session; its children count as the agent. declared_ports:
+    port to its agent, to distinguish agents that share a process.
+    remote_addresses: (host, port) to the agent there, for those on other machines.
     """
     owners = _agents_by_inode(leaders)
     found = list(_tcp_edges(list(iter_tcp_sockets()), owners, declared_ports, remote_addresses))
     try:
         found += _unix_edges(list_unix_sockets(), owners)
-        is_whole = True
+        is_complete = True
     except OSError:
-        is_whole = False  # told by the caller
+        is_complete = False  # reported by the caller
     descriptions_by_edge: dict[tuple[ProcessAgents, str], list[str]] = {}
-    for clients, other, how in found:
-        descriptions_by_edge.setdefault((clients, other), []).append(how)
-    descriptions = {key: tuple(dict.fromkeys(each)) for key, each in sorted(descriptions_by_edge.items())}
-    edges = {(crowd[0], other): how for (crowd, other), how in descriptions.items() if len(crowd) == 1}
-    shared = {(crowd, other): how for (crowd, other), how in descriptions.items() if len(crowd) > 1}
-    return LiveEdges(edges, shared, is_whole)
+    for clients, other, description in found:
+        descriptions_by_edge.setdefault((clients, other), []).append(description)
+    unique = {key: tuple(dict.fromkeys(each)) for key, each in sorted(descriptions_by_edge.items())}
+    edges = {(clients[0], other): each for (clients, other), each in unique.items() if len(clients) == 1}
+    shared = {(clients, other): each for (clients, other), each in unique.items() if len(clients) > 1}
+    return LiveEdges(edges, shared, is_complete)
 
 
 def _agents_by_inode(leaders: Mapping[str, int]) -> dict[int, ProcessAgents]:
@@ -97,12 +97,12 @@ def _tcp_edges(
     for each in ends.values():
         client = owners.get(each.inode)
         if client is None or (client, each.local[1]) in listening:
-            continue  # not of an agent, or the end that was connected to
+            continue  # not an agent's, or the server's end
         port = each.remote[1]
         other = ends.get((each.remote, each.local))
         if other is None:
             server = remote_addresses.get(each.remote)
-        else:  # what nobody has accepted yet belongs to who listens
+        else:  # a connection that is not accepted yet has inode 0: it belongs to the listener
             servers = owners.get(other.inode) if other.inode else by_port.get(port)
             server = _select_agent(servers, declared_ports.get(port, ""))
         if server is not None and client != (server,):
@@ -113,7 +113,7 @@ def _unix_edges(
     sockets: Iterable[UnixSocket], owners: Mapping[int, ProcessAgents]
 ) -> Iterator[tuple[ProcessAgents, str, str]]:
     for each in sockets:
-        # What was accepted has the name of who listens; who connected has none.
+        # An accepted socket has the name of its listener; the client's end has none.
         name = os.path.basename(each.name)
         server = _select_agent(
             owners.get(each.inode), name.removesuffix(_TOPIC_SUFFIX).removesuffix(_UNIX_SUFFIX)
@@ -124,7 +124,7 @@ def _unix_edges(
 
 
 def _select_agent(agents: ProcessAgents | None, name: str) -> str | None:
-    """Return the agent that was connected to: the only one of its process, else the one of that name."""
+    """Return the agent that was connected to: the only one of its process, or the one with this name."""
     if agents is None or len(agents) == 1:
         return agents[0] if agents else None
     return name if name in agents else None

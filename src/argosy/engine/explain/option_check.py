@@ -1,8 +1,8 @@
-"""Whether an agent's command line fits the `Options` that its class declares; nothing is imported.
+"""Checks an agent's command line against the `Options` of its class, without importing anything.
 
-The struct is made anew from its source, and the words are parsed by what the agent itself parses them with.
-It is judged only where the source leaves no doubt: a class on `argosy.agent.Agent`, and an `Options` of its
-own module with plain fields. Of all else nothing is said.
+The struct is rebuilt from its source, and the arguments are parsed by the agent's own parser. Only what the
+source makes certain is checked: a class on `argosy.agent.Agent`, and an `Options` of its own module with
+plain fields. Anything else is not judged.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ _STRUCT_CLASS: Final = SymbolRef("msgspec", "Struct")
 _ENUM_BASES: Final = {"Enum": enum.Enum, "StrEnum": enum.StrEnum, "IntEnum": enum.IntEnum}
 _SCALAR_TYPES: Final[dict[str, type]] = {"bool": bool, "int": int, "float": float, "str": str}
 _COLLECTION_TYPES: Final[dict[str, Any]] = {"list": list, "set": set, "frozenset": frozenset}
-# What a struct may say of itself that changes nothing of how it is filled.
+# Keywords of a struct definition that do not change how it is parsed.
 _IGNORED_STRUCT_KEYWORDS: Final = frozenset(
     {"frozen", "kw_only", "eq", "order", "gc", "weakref", "dict", "omit_defaults"}
 )
 
 
 class OptionMismatch(NamedTuple):
-    """What the agent will say of its command line. at: the word that it is about, None for none."""
+    """The error that the agent will report. argument_index: of the argument at fault, None for none."""
 
     fault: Fault
     argument_index: int | None
 
 
 class _UndecidableError(Exception):
-    """The source leaves a doubt."""
+    """The source does not decide the question."""
 
 
 def find_option_mismatch(
     resolver: SymbolResolver, module: str, class_name: str, args: Sequence[str]
 ) -> OptionMismatch | None:
-    """Return why the class would refuse these words; None where it takes them, and where nobody can tell."""
+    """Return why the class would reject these arguments; None if it accepts them or it is uncertain."""
     cls = resolver.find_class(module, class_name)
     try:
         fields = None if cls is None else _options_fields(resolver, cls)
@@ -74,7 +74,7 @@ class _OptionField(NamedTuple):
 
 
 def _options_fields(tree: SymbolResolver, cls: ClassDefinition) -> list[_OptionField] | None:
-    """Return the fields of the agent's Options, None when it has none. Raises _UnclearError."""
+    """Return the fields of the agent's Options, None when it has none. Raises _UndecidableError."""
     for each in _iter_agent_bases(tree, cls):
         found = [node for node in each.node.body if _is_binding(node, "Options")]
         if len(found) > 1:
@@ -85,7 +85,7 @@ def _options_fields(tree: SymbolResolver, cls: ClassDefinition) -> list[_OptionF
 
 
 def _iter_agent_bases(tree: SymbolResolver, cls: ClassDefinition) -> Iterator[ClassDefinition]:
-    """Yield a class and its bases down to Agent, where all are of the tree and do nothing unusual."""
+    """Yield a class and its bases down to Agent; all must be in the tree and plain."""
     seen: list[ClassDefinition] = []
     while True:
         _require(cls not in seen and len(cls.node.bases) == 1)
@@ -105,7 +105,7 @@ def _iter_agent_bases(tree: SymbolResolver, cls: ClassDefinition) -> Iterator[Cl
 
 
 def _require_unmodified(tree: SymbolResolver, cls: ClassDefinition) -> None:
-    """Require that the module binds the class once, and that nothing in it sets an `Options` from outside."""
+    """Require that the module binds the class once, and that no code sets its `Options` from outside."""
     parsed = tree.read(cls.module)
     if not isinstance(parsed, Parsed):
         raise _UndecidableError
@@ -117,7 +117,7 @@ def _require_unmodified(tree: SymbolResolver, cls: ClassDefinition) -> None:
 
 
 def _require_single_binding(parsed: Parsed, node: ast.ClassDef) -> None:
-    """Require that this is what its name means in the module, whenever it is asked."""
+    """Require that the name is bound once in the module, to this class."""
     scope = find_scopes(parsed, NodeIndex())
     _require(node in parsed.tree.body and len(scope.bindings.get(node.name, ())) == 1)
 
@@ -162,7 +162,7 @@ def _has_default(value: ast.expr | None) -> bool:
 
 
 def _type_of(tree: SymbolResolver, module: str, node: ast.expr) -> Any:
-    """Return the plain type that an annotation means, `_Unknown` for any other."""
+    """Return the plain type of an annotation, `_UnknownType` for any other."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         try:
             node = ast.parse(node.value.strip(), mode="eval").body
@@ -185,7 +185,8 @@ def _optional(tree: SymbolResolver, module: str, sides: list[ast.expr]) -> Any:
     """Return the type of `T | None`."""
     inner = [each for each in sides if not (isinstance(each, ast.Constant) and each.value is None)]
     found = _type_of(tree, module, inner[0]) if len(inner) == 1 else _UnknownType
-    return _UnknownType if found is _UnknownType else Optional[found]  # noqa: UP045 - of a value, not in an annotation
+    # Optional: the type is a value here, not an annotation.
+    return _UnknownType if found is _UnknownType else Optional[found]  # noqa: UP045
 
 
 def _type_of_subscript(tree: SymbolResolver, module: str, node: ast.Subscript) -> Any:
@@ -207,7 +208,7 @@ def _type_of_subscript(tree: SymbolResolver, module: str, node: ast.Subscript) -
 
 
 def _enum_of(tree: SymbolResolver, symbol: SymbolRef) -> Any:
-    """Return a local enum with plain values, made anew."""
+    """Return a copy of a local enum with plain values."""
     node = tree.find_definition(symbol) if tree.is_local(symbol.module) else None
     if not isinstance(node, ast.ClassDef) or len(node.bases) != 1 or node.keywords or node.decorator_list:
         return _UnknownType
@@ -230,7 +231,7 @@ def _enum_of(tree: SymbolResolver, symbol: SymbolRef) -> Any:
 
 
 def _build_struct(fields: Sequence[_OptionField]) -> type[Any]:
-    """Return a struct that is filled as the one of these fields is."""
+    """Return a struct that parses like the one with these fields."""
     parts: list[Any] = [
         (field.name, Any if field.type is _UnknownType else field.type, None)
         if field.has_default
@@ -241,7 +242,7 @@ def _build_struct(fields: Sequence[_OptionField]) -> type[Any]:
 
 
 def _may_use_unknown_field(fields: Sequence[_OptionField], args: Sequence[str]) -> bool:
-    """Return whether a word may be about a field of which nobody knows how it takes one."""
+    """Return whether an argument may belong to a field of unknown type."""
     names = {field.name for field in fields if field.type is _UnknownType}
     keys = [word[2:].partition("=")[0].replace("-", "_") for word in args if word.startswith("--")]
     is_missing = any(field.type is _UnknownType and not field.has_default for field in fields)

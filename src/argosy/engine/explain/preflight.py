@@ -1,7 +1,7 @@
-"""What can be known about a fleet before its start: its files, its commands, and the code they lead to.
+"""Checks a fleet before its start: its files, its commands, and the code that they run.
 
-Nothing is started or imported. An error is what every start that gets there meets; what depends on
-a path that only a run can choose is a warning.
+Nothing is started or imported. An error is one that every start meets when it gets there; a fault on a path
+that only a run can choose is a warning.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _LEGACY_PACKAGE = "argosy.agent.legacy"
 
 
 class PreflightReport(msgspec.Struct, frozen=True):
-    """What a look at a fleet found.
+    """The result of checking a fleet.
 
-    cannot_start: agent to the first thing that would stop it, in the order of its program.
-    unparsed: the agents whose own script does not parse. stopping: `cannot_start` as faults.
+    start_obstacles: agent to the first thing that prevents its start, in the order of its program.
+    unparsed_agents: those whose own script does not parse. blocking_faults: `start_obstacles` as faults.
     """
 
     agents: int
@@ -52,7 +52,7 @@ class PreflightReport(msgspec.Struct, frozen=True):
 
 
 class PreflightFinding(msgspec.Struct, frozen=True):
-    """One fault as one agent meets it. stops: the agent cannot start. way: the imports to the file."""
+    """One fault of one agent. prevents_start: it cannot start. import_chain: the imports to the file."""
 
     agent: str
     fault: Fault
@@ -69,16 +69,16 @@ def run_preflight(
     agent_names: Collection[str] | None = None,
     machines: Collection[str | None] | None = None,
 ) -> PreflightReport:
-    """Return what is wrong with what the agents of `fleet` run, and who cannot start.
+    """Return what is wrong with the programs of the agents of `fleet`, and which cannot start.
 
     variables: the environment that agents inherit (PATH, PYTHONPATH).
-    installed: answers whether a top module is installed for the interpreter that runs argosy;
-    agents with another `python` are not asked about packages. only: the agents to look at, None for all.
-    machines: those of the fleet that this host is, None where that is not known: then all may be.
+    is_package_installed: whether a top-level module is installed for the interpreter that runs argosy;
+    agents with another `python` are not checked for packages. agent_names: the agents to check, None for
+    all. machines: those of the fleet that this host is, None when unknown: then all may be.
     """
     scan = _PreflightScan(fleet, variables, is_package_installed)
     agents = [agent for agent in fleet.agents.values() if agent_names is None or agent.name in agent_names]
-    findings = [note for agent in agents for note in scan.check_agent(agent)]
+    findings = [finding for agent in agents for finding in scan.check_agent(agent)]
     errors, warnings = _merge_findings(findings)
     warnings += tuple(
         unenforced_limits(fleet, hard_open_files_limit(), available_controllers(find_delegated()))
@@ -87,17 +87,17 @@ def run_preflight(
     if fault := descriptor_shortage(own):
         warnings += (fault,)
     blocking_faults: dict[str, Fault] = {}
-    for note in findings:
-        if note.prevents_start:
-            blocking_faults.setdefault(note.agent, note.fault)
-    stopped = {name: f"{fault.message} ({fault.where})" for name, fault in blocking_faults.items()}
+    for finding in findings:
+        if finding.prevents_start:
+            blocking_faults.setdefault(finding.agent, finding.fault)
+    obstacles = {name: f"{fault.message} ({fault.where})" for name, fault in blocking_faults.items()}
     return PreflightReport(
-        len(agents), errors, warnings, stopped, tuple(scan.unparsed_agents), blocking_faults
+        len(agents), errors, warnings, obstacles, tuple(scan.unparsed_agents), blocking_faults
     )
 
 
 class _PreflightScan:
-    """One look at a fleet; every file is read once for all agents."""
+    """One scan of a fleet; every file is read once for all agents."""
 
     def __init__(
         self, fleet: Fleet, variables: Mapping[str, str], is_package_installed: Callable[[str], bool]
@@ -111,14 +111,14 @@ class _PreflightScan:
         self.unparsed_agents: list[str] = []
 
     def check_agent(self, agent: AgentSpec) -> Iterator[PreflightFinding]:
-        """Yield what is wrong with one agent, in the order in which its start would meet it."""
+        """Yield the faults of one agent, in the order in which its start would meet them."""
         env, faults = self.resolve_environment(agent)
         yield from (PreflightFinding(agent.name, fault) for fault in faults)
         cwd = os.path.join(self.root, agent.cwd or "")
         if not os.path.isdir(cwd):
             where = self.location_of(agent, "cwd")
             yield PreflightFinding(
-                agent.name, Fault(where, "cwd-missing", f"there is no folder `{format_path_str(cwd)}`")
+                agent.name, Fault(where, "cwd-missing", f"there is no directory `{format_path_str(cwd)}`")
             )
         yield from self.check_probe_commands(agent, env, cwd)
         if agent.kind == "command":
@@ -133,7 +133,7 @@ class _PreflightScan:
         yield from inspect(agent, env, cwd)
 
     def resolve_environment(self, agent: AgentSpec) -> tuple[dict[str, str], list[Fault]]:
-        """Return the variables that the agent would have, and what is wrong with its env_file."""
+        """Return the variables that the agent would have, and the faults of its env_file."""
         env, faults = dict(self.variables), []
         if agent.env_file is not None:
             path = os.path.join(self.root, agent.env_file)
@@ -144,14 +144,14 @@ class _PreflightScan:
         return env | agent.env, faults
 
     def location_of(self, agent: AgentSpec, key: str) -> str:
-        """Return where `key` of the agent stands; under `defaults`, when it is from there."""
-        places = self.fleet.locations
-        return places.get(f"agents.{agent.name}.{key}") or places.get(f"defaults.{key}") or agent.where
+        """Return the location of the agent's `key`; under `defaults` when it is set there."""
+        locations = self.fleet.locations
+        return locations.get(f"agents.{agent.name}.{key}") or locations.get(f"defaults.{key}") or agent.where
 
     def check_probe_commands(
         self, agent: AgentSpec, env: Mapping[str, str], cwd: str
     ) -> Iterator[PreflightFinding]:
-        """Yield the commands of its exec probes that are not there."""
+        """Yield the missing commands of its exec probes."""
         for key, probe in (("ready", agent.ready), ("liveness", agent.liveness)):
             word = probe.command[0] if probe and probe.probe == "exec" and probe.command else None
             if word is not None and _find_program(word, env, cwd) is None:
@@ -164,7 +164,7 @@ class _PreflightScan:
         word = agent.run[0] if agent.run else ""
         program = _find_program(word, env, cwd)
         if program is None:
-            hint = "" if "/" in word else "name it with its path, or add its folder to PATH under `env`"
+            hint = "" if "/" in word else "give its path, or add its directory to PATH under `env`"
             message = f"there is no command `{word}`" + ("" if "/" in word else " on PATH")
             yield PreflightFinding(
                 agent.name, Fault(self.location_of(agent, "run"), "command-missing", message, hint)
@@ -218,7 +218,7 @@ class _PreflightScan:
             and module is None
             and self.is_package_installed(name.partition(".")[0])
         ):
-            # An installed package is taken as sound: only the class is looked for.
+            # An installed package is assumed correct: only the class is checked.
             module = self.create_finder(sys.path, []).find(name)
         elif _is_same_python(agent.python):
             yield PreflightFinding(agent.name, self.missing_module_fault(agent, name, finder))
@@ -237,7 +237,7 @@ class _PreflightScan:
         return Fault(self.location_of(agent, "run"), "S103", message, hint)
 
     def nearest_module(self, name: str, finder: ModuleFinder) -> str:
-        """Return a module of the tree that is called almost so, part by part; empty when there is none."""
+        """Return a module of the tree with a similar name, part by part; empty when there is none."""
         found: list[str] = []
         for part in name.split("."):
             parent = finder.find(".".join(found)) if found else None
@@ -269,19 +269,19 @@ class _PreflightScan:
     def check_options(
         self, agent: AgentSpec, module: Module, name: str, finder: ModuleFinder
     ) -> Iterator[PreflightFinding]:
-        """Yield that the class will not take the agent's `args`, where its source leaves no doubt."""
+        """Yield a fault if the class certainly rejects the agent's `args`."""
         found = find_option_mismatch(SymbolResolver(finder), module.name, name, agent.args)
         if found is not None:
             key = "args" if found.argument_index is None else f"args.{found.argument_index}"
             fault = found.fault
-            message = f"`{agent.name}` will not take its `args`: {fault.message}"
+            message = f"`{agent.name}` does not accept its `args`: {fault.message}"
             where = self.location_of(agent, key if agent.args else "run")
             yield PreflightFinding(agent.name, Fault(where, fault.code, message, fault.hint))
 
     def check_legacy_class(
         self, agent: AgentSpec, module: Module, name: str, finder: ModuleFinder
     ) -> Iterator[PreflightFinding]:
-        """Yield that a class of the old kind cannot share a process: its signals and threads are its own."""
+        """Yield a fault if the class is a legacy one, which cannot share a process."""
         tree = SymbolResolver(finder)
         found = tree.find_class(module.name, name)
         for cls in tree.base_chain(found) if found is not None else ():
@@ -289,13 +289,12 @@ class _PreflightScan:
                 symbol = tree.resolve(cls.module, base)
                 if symbol is not None and f"{symbol.module}.".startswith(f"{_LEGACY_PACKAGE}."):
                     message = (
-                        f"`{agent.name}` is in cell `{agent.cell}`, and `{agent.run}` is of the old kind "
-                        f"(`{base}`, {cls.module}:{cls.node.lineno}), which has its process to itself"
+                        f"`{agent.name}` is in cell `{agent.cell}`, and `{agent.run}` is a legacy class "
+                        f"(`{base}`, {cls.module}:{cls.node.lineno}), which cannot share a process"
                     )
-                    hint = "take `cell` from it, or write the class on `argosy.agent.Agent`"
-                    yield PreflightFinding(
-                        agent.name, Fault(self.location_of(agent, "cell"), "cell-old-class", message, hint)
-                    )
+                    hint = "remove `cell` from it, or base the class on `argosy.agent.Agent`"
+                    where = self.location_of(agent, "cell")
+                    yield PreflightFinding(agent.name, Fault(where, "cell-legacy-class", message, hint))
                     return
 
     def describe_install(self, module: str) -> str:
@@ -324,10 +323,10 @@ def _to_fault(finding: StartupFinding) -> Fault:
 
 
 def _check_literal_port(agent: AgentSpec, facts: FileFacts, *, is_alone: bool) -> Iterator[PreflightFinding]:
-    """Yield the port that a script has as a literal, where it is surely another than the declared one.
+    """Yield a fault if a script certainly uses a literal port that differs from the declared one.
 
-    Silent as soon as the script may take its port from anywhere else, or names the declared one.
-    A literal bind counts only in a script that imports no local file: a base class may bind more.
+    None if the script may take its port from elsewhere, or contains the declared one. A literal bind counts
+    only in a script that imports no local file: a base class may bind more.
     """
     ports = [item for item in facts.ports.literals if is_alone or item.pattern != "bind"]
     numbers = {item.port for item in ports}
@@ -344,7 +343,8 @@ def _check_literal_port(agent: AgentSpec, facts: FileFacts, *, is_alone: bool) -
     ):
         return
     first = ports[0]
-    message = f"`{agent.name}` is declared on port {agent.port}, and its script takes {first.port} ({first.pattern})"
+    message = f"`{agent.name}` is declared on port {agent.port}, but its script uses {first.port}"
+    message += f" ({first.pattern})"
     hint = f"read ARGOSY_PORT in the script, or declare `port: {first.port}`"
     where = f"{format_path_str(facts.path)}:{first.line}:{first.column}"
     yield PreflightFinding(agent.name, Fault(where, "A404", message, hint), prevents_start=False)
@@ -362,26 +362,28 @@ def _is_same_python(python: str | None) -> bool:
 
 
 def _merge_findings(findings: Iterable[PreflightFinding]) -> tuple[tuple[Fault, ...], tuple[Fault, ...]]:
-    """Return errors and warnings, a fault that several agents share told once with their names."""
+    """Return errors and warnings; a fault that several agents share is reported once with their names."""
     groups: dict[tuple[str, str, str], list[PreflightFinding]] = {}
-    for note in findings:
-        groups.setdefault((note.fault.where, note.fault.code, note.fault.message), []).append(note)
+    for finding in findings:
+        key = (finding.fault.where, finding.fault.code, finding.fault.message)
+        groups.setdefault(key, []).append(finding)
     errors: list[Fault] = []
     warnings: list[Fault] = []
     for group in groups.values():
-        (errors if any(note.is_error for note in group) else warnings).append(_shared_fault(group))
+        target = errors if any(finding.is_error for finding in group) else warnings
+        target.append(_shared_fault(group))
     return tuple(errors), tuple(warnings)
 
 
 def _shared_fault(group: list[PreflightFinding]) -> Fault:
     fault = group[0].fault
-    stopped = [note for note in group if note.prevents_start]
-    touched = stopped or group
-    shortest = min(touched, key=lambda note: len(note.import_chain))
-    if len(touched) == 1 and not shortest.import_chain:
+    blocking = [finding for finding in group if finding.prevents_start]
+    affected = blocking or group
+    shortest = min(affected, key=lambda finding: len(finding.import_chain))
+    if len(affected) == 1 and not shortest.import_chain:
         return fault
-    names = _join_names([note.agent for note in touched])
-    what = f"{'stops' if stopped else 'concerns'} {names}"
+    names = _join_names([finding.agent for finding in affected])
+    what = f"{'stops' if blocking else 'concerns'} {names}"
     if shortest.import_chain:
         steps = " -> ".join(f"{format_path_str(step.path)}:{step.line}" for step in shortest.import_chain)
         what += f"; `{shortest.agent}` gets here by {steps}"

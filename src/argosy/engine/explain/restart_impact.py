@@ -1,8 +1,8 @@
-"""The blast radius of a restart: who goes with it, who runs on without it for how long. Pure.
+"""The impact of a restart: which agents restart with it, and how long others run without them. Pure.
 
-It is a rehearsal of what `crew`, `cell` and `unit` do, event by event: a process falls, it has ended, its
-agents are ready one after the other. With `stop` a dependent goes down at once and comes back after what
-it needs, with `restart` it goes down when that is back; whoever goes down takes its cell with it.
+Simulates what `unit_manager`, `managed_cell` and `unit` do, event by event: a process is stopped, exits,
+and its agents become ready one by one. With `stop` a dependent stops at once and starts after its needs,
+with `restart` it stops once the need is ready again; an agent that stops takes its cell with it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ OutageCause = Literal["named", "restart", "stop", "cell"]
 
 
 class Outage(msgspec.Struct, frozen=True):
-    """One agent that goes away: from `from_s` to `to_s` after the restart was asked for.
+    """One agent that restarts: from `from_s` to `to_s`, seconds after the request.
 
-    how: it was named, or its `on_death` for `because` says so, or it shares its process with `because`. stop,
-    start: what that is reckoned from, of an agent in a cell those of the process.
+    cause: it was named, or its `on_death` for `caused_by` says so, or it shares its process with `caused_by`.
+    stop, start: the estimates used, for an agent in a cell those of the process.
     """
 
     agent: str
@@ -44,13 +44,13 @@ class Outage(msgspec.Struct, frozen=True):
 
 
 class RestartImpact(msgspec.Struct, frozen=True):
-    """Whom a restart touches.
+    """The agents that a restart affects.
 
-    outages: those that restart, in the order in which they are ready again. degraded, reconnected:
-    those that need one of them directly and run on, the first told to be degraded meanwhile.
-    through: those that only need one of all these. mates: by cell, those that only share a process with
-    one that was named. waiting_s: for each of `degraded` and `reconnected`, how long something that it
-    needs is away.
+    outages: those that restart, in the order in which they are ready again. degraded, reconnecting: those
+    that need one of them directly and keep running, the former reported as degraded meanwhile.
+    indirectly_affected: those that only depend on one of all these. cell_members: by cell, those that only
+    share a process with a named one. unavailable_s: for each of `degraded` and `reconnecting`, how long a
+    need of it is unavailable.
     """
 
     outages: tuple[Outage, ...]
@@ -62,11 +62,11 @@ class RestartImpact(msgspec.Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
-        """Until all of it is ready again."""
+        """Seconds until all of it is ready again."""
         return max((outage.to_s for outage in self.outages), default=0.0)
 
     def stop_order(self) -> list[str]:
-        """Return who goes down, the first first."""
+        """Return the agents in the order in which they stop."""
         return [outage.agent for outage in sorted(self.outages, key=lambda each: each.from_s)]
 
 
@@ -76,9 +76,9 @@ def estimate_impact(
     running: Collection[str],
     history: Mapping[str, TimingHistory],
 ) -> RestartImpact:
-    """Return what a restart of `names` touches among those that run.
+    """Return the impact of a restart of `names` on the running agents.
 
-    processes: all of this machine. past: of agents, and of the processes of cells.
+    processes: all of this machine. history: of agents, and of the processes of cells.
     """
     graph = graph_from_edges({name: spec.need_names() for name, spec in processes.items()})
     outages = _RestartSimulation(graph, processes, running, history).run(names)
@@ -86,7 +86,7 @@ def estimate_impact(
 
 
 class _SimulationStep(IntEnum):
-    """What happens; of what happens at one moment, the fall comes first, so that nobody counts on it."""
+    """An event; at the same moment, DOWN comes first, so that no agent relies on a stopped one."""
 
     DOWN = 0
     READY = 1
@@ -94,7 +94,7 @@ class _SimulationStep(IntEnum):
 
 
 class _RestartSimulation:
-    """One restart, played through."""
+    """The simulation of one restart."""
 
     def __init__(
         self,
@@ -112,14 +112,14 @@ class _RestartSimulation:
             map(cell_unit_name, cells), history
         )
         self._outages: dict[str, Outage] = {}
-        self._unavailable: set[str] = set()  # gone and not ready again
-        self._waiting_to_start: dict[str, None] = {}  # ended, and without all that it needs
+        self._unavailable: set[str] = set()  # stopped and not ready again
+        self._waiting_to_start: dict[str, None] = {}  # exited, and some needs are not ready
         self._events: list[tuple[float, _SimulationStep, int, str]] = []
         self._start_index = {name: at for at, name in enumerate(graph.start_order())}
 
     def run(self, names: Iterable[str]) -> dict[str, Outage]:
         """Return the outages, by agent."""
-        # All that are named go down before anything follows from it.
+        # All named agents stop before their dependents are considered.
         for name in names:
             self._take_down(name, "named", "", 0.0)
         while self._events:
@@ -134,16 +134,16 @@ class _RestartSimulation:
         return self._outages
 
     def _take_down(self, name: str, cause: OutageCause, caused_by: str, at_s: float) -> None:
-        """Have an agent go down, and all that are in its process."""
+        """Stop an agent, and all that share its process."""
         if name in self._outages:
             if cause == "named":
-                self._outages[name] = msgspec.structs.replace(self._outages[name], cause=cause, because="")
+                self._outages[name] = msgspec.structs.replace(self._outages[name], cause=cause, caused_by="")
             return
         cell = self._processes[name].cell
         group = (name, *self._cell_members_of(name))
         stop = max(map(self._stop_estimate, group), key=lambda each: each.seconds)
         start = self._starts[name if cell is None else cell_unit_name(cell)]
-        # The process of a cell comes before its agents.
+        # The process of a cell is ready before its agents.
         ended_s = at_s + stop.seconds + (start.seconds if cell is not None and name in self._running else 0.0)
         for each in group:
             cause_and_source: tuple[OutageCause, str] = (cause, caused_by) if each == name else ("cell", name)
@@ -153,7 +153,7 @@ class _RestartSimulation:
             self._push(ended_s, _SimulationStep.EXITED, each)
 
     def _cell_members_of(self, name: str) -> list[str]:
-        """Return the others in the agent's process; none where it has none yet."""
+        """Return the other agents in its process; none if it does not run yet."""
         cell = self._processes[name].cell
         if cell is None or name not in self._running:
             return []
@@ -172,7 +172,7 @@ class _RestartSimulation:
                 self._take_down(other, "stop", name, at_s)
 
     def _start_if_possible(self, name: str, at_s: float) -> None:
-        """Start an agent that has ended, if all that it needs is there."""
+        """Start an agent that has exited, if all its needs are ready."""
         if not self._unavailable.intersection(self._graph.needs[name]):
             del self._waiting_to_start[name]
             self._push(at_s + self._starts[name].seconds, _SimulationStep.READY, name)
@@ -202,26 +202,26 @@ def _build_impact(
     outages: Mapping[str, Outage],
 ) -> RestartImpact:
     degraded: list[str] = []
-    reconnected: list[str] = []
-    waiting_s: dict[str, float] = {}
+    reconnecting: list[str] = []
+    unavailable_s: dict[str, float] = {}
     for name in graph.agents:
         unavailable = {need.agent: need.on_death for need in processes[name].needs if need.agent in outages}
         if name in outages or not unavailable or name not in running:
             continue
-        (degraded if "degrade" in unavailable.values() else reconnected).append(name)
-        waiting_s[name] = max(outages[need].to_s - outages[need].from_s for need in unavailable)
+        (degraded if "degrade" in unavailable.values() else reconnecting).append(name)
+        unavailable_s[name] = max(outages[need].to_s - outages[need].from_s for need in unavailable)
     cell_members: dict[str, list[str]] = {}
     for name, outage in sorted(outages.items()):
         if outage.cause == "cell" and outages[outage.caused_by].cause == "named":
             cell_members.setdefault(processes[name].cell or "", []).append(name)
-    direct = {*outages, *degraded, *reconnected}
+    direct = {*outages, *degraded, *reconnecting}
     return RestartImpact(
         outages=tuple(sorted(outages.values(), key=lambda outage: outage.to_s)),
         degraded=tuple(degraded),
-        reconnecting=tuple(reconnected),
+        reconnecting=tuple(reconnecting),
         indirectly_affected=tuple(
             name for name in graph.with_dependents(outages) if name in running and name not in direct
         ),
         cell_members=cell_members,
-        unavailable_s=waiting_s,
+        unavailable_s=unavailable_s,
     )

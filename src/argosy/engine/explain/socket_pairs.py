@@ -1,7 +1,7 @@
-"""Which sockets of this machine are the two ends of one connection.
+"""Finds which sockets of this machine are the two ends of one connection.
 
-TCP by /proc/net/tcp and tcp6. Unix sockets by sock_diag(7), since /proc/net/unix does not tell the
-other end: one netlink request, answered with an inode, its peer's and the name it is bound to.
+TCP sockets by /proc/net/tcp and tcp6. Unix sockets by sock_diag(7), since /proc/net/unix does not show the
+peer: one netlink request, answered with each socket's inode, its peer's inode and its bound name.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def iter_tcp_sockets() -> Iterator[TcpSocket]:
 
 
 def _parse_address(text: str) -> Address:
-    """Return host and port of proc_net_tcp's hexadecimal; an IPv4 address in IPv6 as itself."""
+    """Return host and port of proc_net_tcp's hexadecimal; an IPv4-mapped address as IPv4."""
     host, _, port = text.partition(":")
     hex_words = [int(host[at : at + 8], 16) for at in range(0, len(host), 8)]
     packed = struct.pack(f"={len(hex_words)}I", *hex_words)

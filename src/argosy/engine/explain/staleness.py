@@ -1,4 +1,4 @@
-"""Which agents have older code than the tree, by what their sources were when they started."""
+"""Which agents run older code than the tree, by the state of their sources when they started."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from argosy.source.module_finder import DirectoryListings
 def agent_started_at(pid: int, lease: Path) -> float | None:
     """Return when a process became the agent of this lease, in epoch seconds; None: there is no process.
 
-    That is when it wrote its lease: a zygote may have forked it long before. Where another's record or none
-    is there, when it started, at most a clock tick too early.
+    That is when it wrote its lease, since a zygote may have forked it long before. If the record is missing
+    or another process's, it is when the process started, at most a clock tick too early.
     """
     found = find_process(pid)
     if found is None:
@@ -34,9 +34,9 @@ def agent_started_at(pid: int, lease: Path) -> float | None:
 
 
 def last_started_at(lease: Path, until_s: float) -> float:
-    """Return when the last process of an agent that has none any more began, at most `until_s`.
+    """Return when the last process of a stopped agent started, at most `until_s`.
 
-    That is when its lease was written, or `until_s` where it never had one.
+    That is when its lease was written, or `until_s` if it never had one.
     """
     with contextlib.suppress(OSError):
         return min(written_at(lease), until_s)
@@ -46,7 +46,7 @@ def last_started_at(lease: Path, until_s: float) -> float:
 def find_stale_agents(
     fleet: Fleet, started: Mapping[str, float], snapshot: SourceSnapshot, variables: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the agents whose code has changed since they started, each with the files that did.
+    """Return the agents whose code has changed since they started, each with its changed files.
 
     started: epoch seconds of each agent's last start. variables: the environment that they inherit.
     A file that is gone counts where the agent would still import it.
@@ -61,7 +61,7 @@ def find_stale_agents(
 
 
 class _StalenessScan:
-    """One look at all agents; each file is read once."""
+    """One scan of all agents; each file is read once."""
 
     def __init__(self, fleet: Fleet, snapshot: SourceSnapshot, variables: Mapping[str, str]) -> None:
         self._root = os.path.dirname(fleet.path)
@@ -76,7 +76,7 @@ class _StalenessScan:
         return tuple(path for path in files if self._is_changed(path, at_s))
 
     def _source_cache_at(self, at_s: float) -> AgentSourceCache:
-        """Return a shelf that has the files of today, and those that an agent of that time had."""
+        """Return a source cache with today's files and those that an agent of that time had."""
         deleted_since = frozenset(
             path for path in self._deleted_paths if self._snapshot.fingerprint_at(path, at_s) is not None
         )
@@ -96,11 +96,11 @@ class _StalenessScan:
 
 
 class _ListingsWithDeleted(DirectoryListings):
-    """Listings that still have files which are gone."""
+    """Directory listings that include deleted files."""
 
     def __init__(self, deleted_paths: Iterable[str]) -> None:
         super().__init__()
-        self._deleted = [os.path.split(ghost) for ghost in deleted_paths]
+        self._deleted = [os.path.split(path) for path in deleted_paths]
 
     def entries_of(self, directory: str) -> dict[str, bool]:
         known = super().entries_of(directory)

@@ -1,7 +1,7 @@
-"""A start played through before it happens: needs, durations, and how many may start at once.
+"""Simulates a start: dependencies, durations, and how many agents may start at once.
 
-The rules are those of the real start (`admission`): who may start is let in by the longest chain that
-waits for it, as long as a slot is free. Pure, and deterministic for equal input.
+The rules are those of the real start (`admission`): the agent with the longest chain of dependents is
+admitted first, as long as a slot is free. Pure, and deterministic for equal input.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from argosy.fleet.dependency_graph import CriticalStep, Graph, UnknownAgentError
 
 
 def start_slots(machines: int = 1) -> int:
-    """Return how many agents start at once on so many machines like this one when all are busy."""
+    """Return how many agents start at once on so many busy machines like this one."""
     return STARTS_PER_PROCESSOR * len(os.sched_getaffinity(0)) * machines
 
 
 def simulate_start(graph: Graph, durations_s: Mapping[str, float], slots: int) -> dict[str, CriticalStep]:
-    """Return when each agent starts and is ready, in seconds; at most `slots` starts go on at once.
+    """Return when each agent starts and is ready, in seconds; at most `slots` starts run at once.
 
-    takes_s: seconds from an agent's start to its readiness.
-    Raises UnknownAgentError: an agent of the graph has no entry in `takes_s`.
+    durations_s: seconds from an agent's start to its readiness.
+    Raises UnknownAgentError: an agent of the graph has no entry in `durations_s`.
     """
     for name in graph.agents:
         if name not in durations_s:

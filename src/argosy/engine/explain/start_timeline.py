@@ -1,4 +1,4 @@
-"""The last start as the diary tells it: what each agent waited for, how long, and who decided the end."""
+"""The last start as recorded in the event log: what each agent waited for and for how long."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _READY = frozenset(state.value for state in READY_STATES)
 
 
 class StartPhase(StrEnum):
-    """What an agent does at one time of a start."""
+    """What an agent does during a part of a start."""
 
-    NEEDS = "needs"  # waits for what it needs
-    ADMISSION = "room"  # may start, and waits for a processor
-    START = "start"  # its process is on the way to be ready
-    BACKOFF = "pause"  # waits before a restart
-    STOP = "stop"  # ends
+    NEEDS = "needs"  # waits for its needs
+    ADMISSION = "admission"  # may start, and waits for a processor
+    START = "start"  # its process is not ready yet
+    BACKOFF = "backoff"  # waits before a restart
+    STOP = "stop"  # stops
 
 
 class PhaseSpan(msgspec.Struct, frozen=True):
@@ -37,9 +37,9 @@ class PhaseSpan(msgspec.Struct, frozen=True):
 class AgentBar(msgspec.Struct, frozen=True):
     """One agent in a start.
 
-    ready_s: seconds to its first readiness, None when it has none. gate: the need that was ready last,
-    and so decided when this one could start; empty when none of them started here. end: its state and
-    the reason when it did not get ready. starts: how many processes that took.
+    ready_s: seconds to its first readiness, None without one. gating_need: the need that was ready last, and
+    so decided when the agent could start; empty when none of its needs started here. outcome: its state
+    and the reason when it did not become ready. start_count: the number of processes.
     """
 
     agent: str
@@ -64,9 +64,9 @@ class AgentBar(msgspec.Struct, frozen=True):
 class StartTimeline(msgspec.Struct, frozen=True):
     """A start: bars in the order in which the agents could start.
 
-    at_s: epoch seconds of its begin. seconds: until the account, or until now when it is not over.
-    needs_alone_s: what the start would have taken, had nobody waited for a processor. costs: what each
-    need between agents of this start adds to that, the costliest first.
+    at_s: epoch seconds of its begin. seconds: until the summary, or until now when it is not complete.
+    unlimited_seconds: the duration of the start if no agent had waited for a processor. costs: what each
+    need between agents of this start adds to that, the most expensive first.
     """
 
     at_s: float
@@ -84,12 +84,12 @@ class StartTimeline(msgspec.Struct, frozen=True):
 
 
 def as_local_record(record: EventLogRecord) -> EventLogRecord:
-    """Return what was heard of an agent of another machine as if it were one of this; others as they are."""
+    """Return a record of a remote agent as if it were of this machine; others unchanged."""
     return msgspec.structs.replace(record, kind="state") if record.kind == REMOTE_STATE else record
 
 
 def latest_start(records: Iterable[EventLogRecord], graph: Graph, now_s: float) -> StartTimeline | None:
-    """Return the last apply that started anything, or None when the diary has none.
+    """Return the last apply that started any process, or None when the event log has none.
 
     graph: of the fleet as it was applied. now_s: the monotonic clock.
     """
@@ -99,7 +99,7 @@ def latest_start(records: Iterable[EventLogRecord], graph: Graph, now_s: float) 
 def latest_starts(
     records: Iterable[EventLogRecord], graph: Graph, now_s: float, limit: int
 ) -> list[StartTimeline]:
-    """Return the last applies that started anything, the newest first; see `last_start`."""
+    """Return the last applies that started any process, the newest first; see `latest_start`."""
     windows = _split_applies(records)
     return [
         _build_timeline(window, graph, now_s, is_last=number == 0)
@@ -111,7 +111,7 @@ def _build_timeline(
     window: list[EventLogRecord], graph: Graph, now_s: float, *, is_last: bool
 ) -> StartTimeline:
     apply_record = window[0]
-    summary = next((entry for entry in window if entry.kind == "account"), None)
+    summary = next((record for record in window if record.kind == "apply-summary"), None)
     kept = window[: window.index(summary) + 1] if summary else window
     until_s = summary.mono_s if summary else kept[-1].mono_s
     if summary is None and is_last:
@@ -133,7 +133,7 @@ def _build_timeline(
 
 
 def _active_time(bar: AgentBar) -> float:
-    """Return what a ready agent took for itself, from the readiness of its needs on."""
+    """Return how long a ready agent took, from the readiness of its needs on, without admission."""
     return sum(
         each.to_s - each.from_s
         for each in bar.spans
@@ -148,7 +148,7 @@ def _sort_key(bar: AgentBar) -> tuple[float, float]:
 
 
 def _split_applies(records: Iterable[EventLogRecord]) -> list[list[EventLogRecord]]:
-    """Return the entries from each apply that ordered a process to the next apply, oldest first."""
+    """Return the records of each apply that started any process, up to the next apply, oldest first."""
     found: list[list[EventLogRecord]] = []
     current: list[EventLogRecord] = []
     has_spawn_request = False
@@ -158,13 +158,13 @@ def _split_applies(records: Iterable[EventLogRecord]) -> list[list[EventLogRecor
         if record.kind == "apply" or current:
             current.append(record)
         if current and not has_spawn_request and is_spawn_request(record):
-            found.append(current)  # which goes on growing
+            found.append(current)  # later records are appended to it
             has_spawn_request = True
     return found
 
 
 def _build_bars(window: list[EventLogRecord], graph: Graph, began_s: float, end_s: float) -> list[AgentBar]:
-    """Return a bar for every agent that this apply began with; what ran on has none."""
+    """Return a bar for every agent that this apply started; agents that kept running have none."""
     by_agent: dict[str, list[EventLogRecord]] = {}
     for record in window:
         if record.agent in graph.needs:
@@ -198,11 +198,13 @@ def _first_ready_s(records: Iterable[EventLogRecord], began_s: float) -> float |
 
 
 def _count_spawn_requests(records: list[EventLogRecord]) -> int:
-    return sum(entry.kind == "order" for entry in records) or int(any(map(is_spawn_request, records)))
+    return sum(record.kind == "spawn-requested" for record in records) or int(
+        any(map(is_spawn_request, records))
+    )
 
 
 def _describe_outcome(records: Iterable[EventLogRecord]) -> str:
-    last = [entry for entry in records if entry.kind == "state"][-1]
+    last = [record for record in records if record.kind == "state"][-1]
     return f"{last.state}, {last.text}" if last.text else last.state
 
 
@@ -212,7 +214,7 @@ def _find_gating_need(needs: Iterable[str], ready: Mapping[str, float | None]) -
 
 
 def _phase_after(record: EventLogRecord) -> StartPhase | None:
-    """Return what begins with an entry; None when the agent is ready, or at rest."""
+    """Return the phase that begins with a record; None when the agent is ready, or not to run."""
     if is_spawn_request(record):
         return StartPhase.START
     return {
@@ -226,16 +228,16 @@ def _phase_after(record: EventLogRecord) -> StartPhase | None:
 def _iter_phase_spans(
     records: Iterable[EventLogRecord], began_s: float, end_s: float, ready_s: float | None
 ) -> Iterable[PhaseSpan]:
-    """Yield the phases up to the first readiness, none of them empty."""
+    """Yield the phases up to the first readiness, without empty ones."""
     phase: StartPhase | None = None
     since_s = 0.0
     for record in records:
-        if record.kind not in ("order", "state"):
+        if record.kind not in ("spawn-requested", "state"):
             continue
         at_s = min(record.mono_s - began_s, end_s)
         after = _phase_after(record)
         if phase is StartPhase.START and record.state == State.STARTING:
-            after = StartPhase.START  # the birth, or a word about it
+            after = StartPhase.START  # the spawn, or a change of the reason
         if after is not phase:
             if phase is not None and at_s > since_s:
                 yield PhaseSpan(phase, since_s, at_s)
@@ -249,7 +251,7 @@ def _iter_phase_spans(
 def _critical_path_of(
     graph: Graph, ready: Mapping[str, float], bars: Iterable[AgentBar]
 ) -> tuple[CriticalStep, ...]:
-    """Return the chain that decided when the fleet was ready; each step from when its process began."""
+    """Return the chain that decided when the fleet was ready; each step from the start of its process."""
     if not ready:
         return ()
     started = {

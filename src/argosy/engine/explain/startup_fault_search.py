@@ -1,6 +1,6 @@
-"""Asking, for agents whose start failed, whether their code can start at all.
+"""Searches the code of agents whose start failed for faults that prevent every start.
 
-The sources are read in a process beside the supervisor (`flaws`), one at a time for all that wait.
+The sources are read in a helper process (`startup_faults`), one batch at a time.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from argosy.engine.unit.process_plan import ProcessSpec
 
 _TIMEOUT_S: Final = 10.0
-# What Python raises for a fault. Where a fault is not a fact of one file but depends on where modules are
-# looked for, it is believed only when the process has ended by just that error.
+# The exception that Python raises for a fault. A fault that depends on where modules are looked up is
+# trusted only when the process exited with this exception.
 _EXPECTED_EXCEPTION: Final = {
     "S101": "",
     "S102": "NameError",
@@ -33,12 +33,12 @@ _EXPECTED_EXCEPTION: Final = {
     "class-missing": "",
     "script-missing": "",
 }
-# Python's parser is one thing for each of its versions: what another one may take is not judged here.
+# Each Python version has its own parser: faults of another version's parser are not judged here.
 _PARSER_CODES: Final = frozenset({"S101"})
 
 
 class StartupFaultSearch:
-    """Looks for the flaws of agents that did not start. run(command, seconds): runs a command."""
+    """Searches for faults of agents that did not start. run_command(command, seconds): runs a command."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class StartupFaultSearch:
         self._task: asyncio.Task[None] | None = None
 
     def enqueue(self, fleet_path: str, spec: ProcessSpec, on_result: Callable[[Fault | None], None]) -> None:
-        """Call `then` with what is wrong with the code of an agent, None when nothing is known."""
+        """Call `on_result` with the fault in an agent's code, None when none is known."""
         self._pending[spec.name] = (spec, on_result)
         if self._task is None:
             self._task = self._loop.create_task(self._process_pending(fleet_path))
@@ -83,23 +83,23 @@ class StartupFaultSearch:
         }
 
     def close(self) -> None:
-        """Ask no more."""
+        """Cancel all searches."""
         self._pending.clear()
         if self._task is not None:
             self._task.cancel()
 
 
 def is_confirmed_by(fault: Fault, exit_message: str) -> bool:
-    """Return whether an agent whose last words are `said` did end by this flaw."""
+    """Return whether an agent whose last log line is `exit_message` exited because of this fault."""
     return fault.code in _EXPECTED_EXCEPTION and _EXPECTED_EXCEPTION[fault.code] in exit_message
 
 
 def describe_startup_fault(fault: Fault) -> str:
-    """Return a flaw in one line, with what to do about it."""
+    """Return a fault in one line, with its hint."""
     prefix = f"{fault.where}: " if fault.where else ""
     return f"{prefix}{fault.message}" + (f"; {fault.hint}" if fault.hint else "")
 
 
 def _is_same_parser(python: str) -> bool:
-    """Return whether an interpreter is the one that runs argosy, be it by a virtual environment."""
+    """Return whether an interpreter is the one that runs argosy, perhaps through a virtual environment."""
     return os.path.realpath(python) == os.path.realpath(sys.executable)

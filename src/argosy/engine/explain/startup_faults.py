@@ -1,7 +1,8 @@
-"""Which agents cannot start, by what `argosy check` knows of the commands that they run by.
+"""Finds agents that cannot start, by what `argosy check` knows of their commands.
 
-As a program, for the supervisor, which reads no sources itself: `python -m argosy.engine.explain.startup_faults FLEET
-COMMANDS`, with the command line of each agent in question as JSON, prints its findings as JSON.
+Also a program, for the supervisor, which reads no sources itself: `python -m
+argosy.engine.explain.startup_faults FLEET COMMANDS`, with the command line of each agent as JSON, prints
+the faults as JSON.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from argosy.fleet.loader import load_fleet
 def find_startup_faults(
     fleet: Fleet, commands: Mapping[str, Sequence[str]], variables: Mapping[str, str]
 ) -> dict[str, Fault]:
-    """Return what each of these agents stops at in every start; without those that may start.
+    """Return the fault that prevents every start of each of these agents; without those that may start.
 
-    commands: the command line that each runs by. One that the fleet file would start by another command
-    is passed over: what is wrong there is no flaw of what runs. variables: the environment that they
+    commands: the command line of each running agent. An agent that the fleet file would start by another
+    command is skipped: its faults are not those of the running one. variables: the environment that agents
     inherit.
     """
     root = Path(fleet.path).parent
@@ -39,9 +40,9 @@ def find_startup_faults(
 
 
 def main(args: Sequence[str]) -> int:
-    """Print the flaws of these agents; nothing where the fleet file cannot be read."""
+    """Print the faults of these agents; nothing when the fleet file cannot be read."""
     path, commands = args
-    os.chdir(os.path.dirname(path))  # files are named as from the fleet file's folder
+    os.chdir(os.path.dirname(path))  # paths are relative to the fleet file's directory
     try:
         fleet = load_fleet(Path(path))
     except ArgosyError:

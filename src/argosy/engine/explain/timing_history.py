@@ -1,4 +1,4 @@
-"""The measured past of each agent: how long its last starts and stops took, read from the diary."""
+"""How long the last starts and stops of each agent took, read from the event log."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import msgspec
 from argosy.engine.state.event_log import EventLogRecord
 from argosy.engine.unit.state_machine import READY_STATES, State
 
-# So many last starts count: enough for a median, few enough to follow a change of the code.
+# The number of starts kept: enough for a median, few enough to follow a change of the code.
 MAX_SAMPLES = 9
 
 _READY = frozenset(state.value for state in READY_STATES)
 
 
 class TimingHistory(msgspec.Struct, frozen=True):
-    """Seconds from the order of each of the last starts to readiness, and of each stop; oldest first."""
+    """Seconds from the spawn request to readiness of the last starts, and of each stop; oldest first."""
 
     starts_s: tuple[float, ...] = ()
     stops_s: tuple[float, ...] = ()
 
     @property
     def median_start_s(self) -> float | None:
-        """The median of the last starts, None without one."""
+        """The median of the last starts, None without any."""
         return median(self.starts_s) if self.starts_s else None
 
     @property
     def median_stop_s(self) -> float | None:
-        """The median of the last stops, None without one."""
+        """The median of the last stops, None without any."""
         return median(self.stops_s) if self.stops_s else None
 
 
 class TimedSpan(NamedTuple):
-    """Seconds that an agent took for one thing."""
+    """Seconds that one start or stop of an agent took."""
 
     agent: str
     kind: str
@@ -44,9 +44,9 @@ class TimedSpan(NamedTuple):
 
 
 def load_timing_history(records: Iterable[EventLogRecord]) -> dict[str, TimingHistory]:
-    """Return the past of every agent that the diary knows.
+    """Return the history of every agent in the event log.
 
-    Only starts that ended in readiness count; those that timed out or crashed tell nothing of the next.
+    Only starts that ended in readiness count; a start that timed out or crashed does not predict the next.
     """
     starts: dict[str, deque[float]] = {}
     stops: dict[str, deque[float]] = {}
@@ -58,8 +58,8 @@ def load_timing_history(records: Iterable[EventLogRecord]) -> dict[str, TimingHi
 
 
 def is_spawn_request(record: EventLogRecord) -> bool:
-    """Return whether the agent's process was ordered here; its birth, where no order was noted."""
-    return record.kind == "order" or (
+    """Return whether the record is a spawn request; or the spawn, if no request was recorded."""
+    return record.kind == "spawn-requested" or (
         record.kind == "state" and record.state == State.STARTING and record.pid is not None
     )
 
@@ -70,8 +70,8 @@ def _iter_spans(records: Iterable[EventLogRecord]) -> Iterator[TimedSpan]:
     for record in records:
         name = record.agent
         if is_spawn_request(record):
-            # The birth follows the order; only the first of both begins the start.
-            if record.kind == "order" or name not in spawn_requested:
+            # The spawn follows the request; the start is measured from the first of them.
+            if record.kind == "spawn-requested" or name not in spawn_requested:
                 spawn_requested[name] = record.mono_s
         elif record.kind == "adopted":
             spawn_requested.pop(name, None)
@@ -83,29 +83,29 @@ def _iter_spans(records: Iterable[EventLogRecord]) -> Iterator[TimedSpan]:
                 stopping.setdefault(name, record.mono_s)
             elif name in stopping:
                 ended_s = record.mono_s - stopping.pop(name)
-                if ended_s >= 0:  # below zero: another boot
+                if ended_s >= 0:  # negative after a reboot
                     yield TimedSpan(name, "stop", ended_s)
 
 
 class DurationEstimate(msgspec.Struct, frozen=True):
-    """How long a start or a stop will take: the median of `measured` earlier ones, 0 for a default."""
+    """An estimated duration: the median of `sample_count` earlier ones, or a default when that is 0."""
 
     seconds: float
     sample_count: int
 
 
-# What a start is taken for that no agent of the fleet has ever shown.
+# The estimate for a start when no agent of the fleet was ever measured.
 DEFAULT_START_S = 1.0
-# And a stop.
+# The estimate for a stop that was never measured.
 DEFAULT_STOP_S = 0.1
 
 
 def estimate_starts(
     names: Iterable[str], history: Mapping[str, TimingHistory]
 ) -> dict[str, DurationEstimate]:
-    """Return what the start of each agent will take.
+    """Return the estimated duration of each agent's start.
 
-    One that was never measured is taken for the median of those that were, without any for `DEFAULT_START_S`.
+    An agent without measurements gets the median of the others, or `DEFAULT_START_S` if there are none.
     """
     names = list(names)
     known = [
@@ -116,7 +116,7 @@ def estimate_starts(
 
 
 def estimate_stop(history: TimingHistory) -> DurationEstimate:
-    """Return what the stop of an agent will take; `DEFAULT_STOP_S` when it was never measured."""
+    """Return the estimated duration of an agent's stop; `DEFAULT_STOP_S` if it was never measured."""
     return DurationEstimate(
         DEFAULT_STOP_S if history.median_stop_s is None else history.median_stop_s, len(history.stops_s)
     )

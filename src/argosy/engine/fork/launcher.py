@@ -90,7 +90,7 @@ class ProcessLauncher:
 
     def spawn(self, unit: Unit, output: int) -> None:
         """Have the unit's process forked; takes over the descriptor `output`."""
-        self.event_log.append("order", agent=unit.name)
+        self.event_log.append("spawn-requested", agent=unit.name)
         self._pending_spawns[unit.incarnation] = unit
         self._loop.call_later(_SPAWN_TIMEOUT_S, self._check_spawned, unit.incarnation)
         try:
@@ -190,7 +190,7 @@ class ProcessLauncher:
     def _check_spawned(self, incarnation: int) -> None:
         """Order a child again that nobody has reported; its lease keeps a late twin from running."""
         if incarnation in self._pending_spawns:
-            self.event_log.append("no-birth", agent=self._pending_spawns[incarnation].name)
+            self.event_log.append("spawn-timeout", agent=self._pending_spawns[incarnation].name)
             self.respawn(incarnation)
 
     def respawn(self, incarnation: int) -> None:
@@ -269,7 +269,7 @@ class ProcessLauncher:
         try:
             self._forker = ForkerClient(self._loop, self, env=inherited_environment(os.environ))
         except OSError as error:
-            self.event_log.append("no-forker", text=str(error))
+            self.event_log.append("forker-failed", text=str(error))
             self._delay_forker(_FORKER_RESTART_DELAY_S)
             return
         self.record_forkers()

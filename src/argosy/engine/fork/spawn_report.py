@@ -28,8 +28,8 @@ def read_spawn_report(entries: Iterable[EventLogRecord]) -> SpawnReport:
             zygotes = []
         if entry.kind == "apply":
             exec_reasons = {}
-        elif entry.kind == "zygote":
+        elif entry.kind == "zygote-ready":
             zygotes.append(entry.text)
-        elif entry.kind == "spawned":
+        elif entry.kind == "started-by-exec":
             exec_reasons[entry.agent] = entry.text
     return SpawnReport(tuple(dict.fromkeys(zygotes)), exec_reasons)

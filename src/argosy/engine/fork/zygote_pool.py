@@ -97,7 +97,7 @@ class ZygotePool:
             self._prepare(plan, environ)
             self._prepared = plan, dict(environ)
         for name, reason in self.exec_reasons.items():
-            self._host.event_log.append("spawned", agent=name, text=reason)
+            self._host.event_log.append("started-by-exec", agent=name, text=reason)
 
     def _prepare(self, plan: ProcessPlan, environ: Mapping[str, str]) -> None:
         groups = self._group(plan, environ)
@@ -236,7 +236,7 @@ class _ZygoteProcess:
             os.write(memory, json.dumps(recipe._asdict()).encode())
             self.client = ForkerClient(self._loop, self, ("-c", ZYGOTE_CODE), self._env, [memory])
         except OSError as error:
-            self._host.event_log.append("no-zygote", text=str(error))
+            self._host.event_log.append("zygote-failed", text=str(error))
         finally:
             os.close(memory)
         self._timer = self._loop.call_later(_READY_TIMEOUT_S, self._on_ready_timeout)
@@ -279,7 +279,7 @@ class _ZygoteProcess:
         self._attempts = 0
         text = f"{len(event.loaded)} modules in {event.seconds:.2f} s"
         left_out = "; ".join(f"`{name}` left out: {why}" for name, why in event.left_out.items())
-        self._host.event_log.append("zygote", text=f"{text}; {left_out}" if left_out else text)
+        self._host.event_log.append("zygote-ready", text=f"{text}; {left_out}" if left_out else text)
         waiting, self._waiting = self._waiting, []
         for spawn_request, output in waiting:
             self._send(spawn_request, output)
@@ -288,7 +288,7 @@ class _ZygoteProcess:
         spawn_request = self._sent.pop(declined.incarnation, None)
         if spawn_request is None:
             return
-        self._host.event_log.append("spawned", agent=spawn_request.name, text=declined.reason)
+        self._host.event_log.append("started-by-exec", agent=spawn_request.name, text=declined.reason)
         self._host.spawn_by_exec(spawn_request)
         if declined.is_exhausted and self._is_ready:
             self._is_ready = False  # it declines what else was sent; then it is replaced
@@ -328,7 +328,7 @@ class _ZygoteProcess:
             self._host.record_forkers()
         else:
             self._host.event_log.append(
-                "no-zygote", text=f"died {_MAX_START_ATTEMPTS} times before it was warm"
+                "zygote-failed", text=f"died {_MAX_START_ATTEMPTS} times before it was warm"
             )
         self._host.on_zygote_lost()
         for incarnation in sent:

@@ -1,4 +1,4 @@
-"""The descriptors of a supervisor: how many a fleet needs, and some to fall back on."""
+"""The file descriptors of a supervisor: how many a fleet needs, and a reserve."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _OWN_COUNT = 24
 # A pidfd and a notify socket.
 _PER_PROCESS = 2
-# A pidfd, a notify socket and the socket by which it is told who shall live.
+# A pidfd, a notify socket and the socket that receives its list of members.
 _PER_CELL = 3
 _PER_PROBE = {"zmq": 1, "http": 1, "tcp": 1, "exec": 3}
 _RESERVE_COUNT = 8
@@ -38,7 +38,7 @@ def raise_soft_limit() -> int:
 
 
 def descriptors_needed(agents: Collection[AgentSpec], others: int = 0) -> int:
-    """Return how many descriptors the supervisor of these needs. others: processes that run besides."""
+    """Return how many descriptors their supervisor needs. others: further processes that run."""
     cells = {agent.cell for agent in agents if agent.cell is not None}
     own = sum(1 if agent.cell is not None else _PER_PROCESS for agent in agents)
     kinds = [(agent.ready.probe, agent.liveness.probe if agent.liveness else None) for agent in agents]
@@ -47,7 +47,7 @@ def descriptors_needed(agents: Collection[AgentSpec], others: int = 0) -> int:
 
 
 def descriptor_shortage(agents: Collection[AgentSpec], others: int = 0) -> Fault | None:
-    """Return that a supervisor with the limit of this process cannot run these agents, None where it can."""
+    """Return the fault that this process's limit is too low to supervise these agents; None if it is not."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = descriptors_needed(agents, others)
     if most == resource.RLIM_INFINITY or needed <= most:
@@ -60,26 +60,29 @@ def descriptor_shortage(agents: Collection[AgentSpec], others: int = 0) -> Fault
         f"`ulimit -Hn {needed}` as root, or `nofile` in limits.conf(5), or LimitNOFILE= in its systemd unit"
     )
     return Fault(
-        "RLIMIT_NOFILE", "few-descriptors", f"{message}has {most}", f"{hint}; or fewer agents: `--only`"
+        "RLIMIT_NOFILE",
+        "too-few-descriptors",
+        f"{message}has {most}",
+        f"{hint}; or start fewer agents: `--only`",
     )
 
 
 class DescriptorReserve:
-    """Descriptors that nobody uses until there are no others: a stop can then still be asked for and done.
+    """Descriptors kept in reserve, released when none are left, so that a stop can still be requested.
 
-    on_spent(): called when they are let go.
+    on_exhausted(): called when they are released.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_spent: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_exhausted: Callable[[], None]) -> None:
         self._loop = loop
-        self._on_spent = on_spent
+        self._on_exhausted = on_exhausted
         self._reserved: list[int] = []
         self._retry_timer: asyncio.TimerHandle | None = None
         self._acquire()
         loop.set_exception_handler(self._on_exception)
 
     def _acquire(self) -> None:
-        """Take them while they are to be had; else try again later."""
+        """Acquire them; if that fails, try again later."""
         self._retry_timer = None
         try:
             while len(self._reserved) < _RESERVE_COUNT:
@@ -89,12 +92,12 @@ class DescriptorReserve:
             self._retry_timer = self._loop.call_later(_RETRY_S, self._acquire)
 
     def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Take note of what no caller has caught; a connection that could not be taken is tried again."""
+        """Handle an uncaught exception of the loop; a connection that could not be accepted is retried."""
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in _TOO_FEW_ERRNOS and self._reserved:
             self._release()
             self._retry_timer = self._loop.call_later(_RETRY_S, self._acquire)
-            self._on_spent()
+            self._on_exhausted()
         loop.default_exception_handler(context)
 
     def _release(self) -> None:
@@ -102,7 +105,7 @@ class DescriptorReserve:
             os.close(self._reserved.pop())
 
     def close(self) -> None:
-        """Let go of them."""
+        """Release them."""
         if self._retry_timer is not None:
             self._retry_timer.cancel()
         self._release()

@@ -16,8 +16,8 @@ _LINE = re.compile(r"^(?:export\s+)?(?P<key>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<va
 def read_env_file(path: Path, where: str) -> dict[str, str]:
     """Return the variables of an environment file.
 
-    A value may stand in single or double quotes; nothing is expanded in it. `where` is the place
-    that names the file.
+    A value may be in single or double quotes; nothing is expanded in it. where: the place that names the
+    file.
     Raises InputError: the file is missing, or a line is neither empty, a comment nor an assignment.
     """
     try:

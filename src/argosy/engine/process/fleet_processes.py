@@ -1,6 +1,6 @@
-"""What /proc shows of fleets: supervisors by the lock they hold, agents by the variables they were given.
+"""What /proc shows of fleets: supervisors by the lock they hold, agents by their environment.
 
-It needs no state folder, so it also finds what runs after somebody has deleted that.
+Needs no state directory, so it also finds processes after the directory was deleted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LEASES_DIR_NAME = "lease"
 
 
 class FleetProcess(NamedTuple):
-    """A process of a fleet. state, runtime: the fleet's folders, runtime None where it is not told."""
+    """A process of a fleet. state_path, runtime_path: the fleet's directories, the latter None if unknown."""
 
     pid: int
     fleet: str
@@ -43,11 +43,11 @@ def scan_fleet_processes() -> Iterator[FleetProcess]:
                 if (agent := inspect_agent_process(pid)) is not None:
                     yield agent
         except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it has ended, or is not to be seen
+            continue  # it has exited, or is not readable
 
 
 def process_started_s(pid: int) -> float:
-    """Return when a process began, in epoch seconds, 0 where it has ended."""
+    """Return when a process started, in epoch seconds, 0 if it has exited."""
     found = os_process.read_stat(pid)
     if found is None:
         return 0.0
@@ -68,9 +68,9 @@ def _supervisor_processes(pid: int) -> Iterator[FleetProcess]:
 
 
 def inspect_agent_process(pid: int) -> FleetProcess | None:
-    """Return what an agent's process tells of its fleet; None for any other process.
+    """Return what an agent's process shows of its fleet; None for any other process.
 
-    An agent leads its session and has no terminal: a person may have given a shell its variables.
+    An agent leads its session and has no terminal: a user may have given a shell its variables.
     """
     stat = os_process.read_stat(pid)
     if stat is None or stat.session != pid or stat.state == "Z" or stat.terminal:
@@ -92,11 +92,11 @@ def _read_title(pid: int) -> bytes:
     try:
         return os_process.read_small_file(f"/proc/{pid}/cmdline")
     except OSError:
-        return b""  # it has ended, or is not to be seen
+        return b""  # it has exited, or is not readable
 
 
 def _inspect_cell_process(pid: int) -> FleetProcess | None:
-    """Return what the process of a cell tells by its lease; its title is written over its variables."""
+    """Return what a cell's process shows by its lease; its title has overwritten its environment."""
     for path in map(Path, locked_files(pid)):
         if path.parent.name == _LEASES_DIR_NAME:
             state = path.parent.parent
@@ -105,7 +105,7 @@ def _inspect_cell_process(pid: int) -> FleetProcess | None:
 
 
 def working_directory(pid: int) -> tuple[Path, bool] | None:
-    """Return the folder that a process is in, and whether it was deleted; None where it is not to be seen."""
+    """Return the working directory of a process, and whether it was deleted; None if not readable."""
     try:
         found = os.readlink(f"/proc/{pid}/cwd")
     except OSError:

@@ -1,7 +1,7 @@
-"""Commands that run beside an agent, such as an exec probe, for a limited time.
+"""Helper commands that run beside an agent, such as an exec probe, for a limited time.
 
-The supervisor never forks. So an errand is an order without a lease: a session of its own, its
-output in a pipe of which the end is kept, and killed with its group when its time is over.
+The supervisor never forks. So a helper command is a spawn request without a lease: a session of its own,
+its output in a pipe of which the end is kept, and killed with its group at its time-out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MAX_OUTPUT_BYTES = 1 << 16
 
 
 class HelperResult(NamedTuple):
-    """How a command ended. code: as a process has it; None when it never ran or had no time left."""
+    """How a command exited. code: its exit code; None when it never ran or was timed out."""
 
     code: int | None
     output: str
@@ -37,7 +37,7 @@ class HelperResult(NamedTuple):
 
 
 class HelperProcess:
-    """One command under way. output: the descriptor that it writes to, closed by whoever it is given to."""
+    """One running command. output: the descriptor that it writes to, closed by whoever receives it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -50,23 +50,23 @@ class HelperProcess:
         loop.add_reader(self._pipe, self._read_output)
 
     def _read_output(self) -> None:
-        """Keep the end of what it says; it must never wait for a full pipe."""
+        """Read the pipe and keep the end of the output, so that the command never blocks on a full pipe."""
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._pipe, _MAX_OUTPUT_BYTES):
                 self._output_tail = (self._output_tail + data)[-_MAX_OUTPUT_BYTES:]
             self._loop.remove_reader(self._pipe)
 
     def on_spawned(self, pid: int, pidfd: int) -> None:
-        """Take note of its process; takes over the descriptor."""
+        """Record its process; takes ownership of the descriptor."""
         self.pid, self._pidfd = pid, pidfd
 
     def on_exit(self, status: int) -> None:
-        """Take its wait status."""
+        """Record its wait status."""
         self._read_output()
         self._set_result(HelperResult(os_process.exit_code(status), self.output_text()))
 
     def fail(self, error: str) -> None:
-        """End it without a process."""
+        """Complete it without a process."""
         self._set_result(HelperResult(None, "", error))
 
     def _set_result(self, outcome: HelperResult) -> None:
@@ -74,11 +74,11 @@ class HelperProcess:
             self.result.set_result(outcome)
 
     def output_text(self) -> str:
-        """Return the end of what it has printed."""
+        """Return the end of its output."""
         return self._output_tail.decode(errors="replace")
 
     def close(self) -> None:
-        """Kill what is left of it, and let go."""
+        """Kill what is left of it, and release it."""
         if self._pidfd >= 0:
             if not self.result.done():
                 os_process.kill_group(self._pidfd)
@@ -88,7 +88,7 @@ class HelperProcess:
 
 
 class HelperRunner:
-    """All commands under way. send(order, output): has it forked; returns False when that cannot be."""
+    """All running helper commands. send(request, output): spawns one; returns False when it cannot."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, send: Callable[[SpawnRequest, int], bool]) -> None:
         self._loop = loop
@@ -99,7 +99,7 @@ class HelperRunner:
     async def run(
         self, argv: Sequence[str], env: Mapping[str, str], cwd: str, timeout_s: float
     ) -> HelperResult:
-        """Run a command to its end, or to the end of its time; a cancelled one is killed."""
+        """Run a command until it exits or is timed out; a cancelled one is killed."""
         helper = HelperProcess(self._loop)
         incarnation = new_incarnation()
         self._pending_spawns[incarnation] = helper
@@ -109,14 +109,14 @@ class HelperRunner:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(helper.result)
         except TimeoutError:
-            return HelperResult(None, helper.output_text(), f"had not ended after {timeout_s:.0f} s")
+            return HelperResult(None, helper.output_text(), f"had not exited after {timeout_s:.0f} s")
         finally:
             self._pending_spawns.pop(incarnation, None)
             self._running.pop(helper.pid, None)
             helper.close()
 
     def handle_spawned(self, spawned: Spawned, pidfd: int) -> bool:
-        """Return whether it is one of these that was born; takes over the descriptor then."""
+        """Return whether a helper command was spawned; if so, takes ownership of the descriptor."""
         helper = self._pending_spawns.pop(spawned.incarnation, None)
         if helper is not None:
             helper.on_spawned(spawned.pid, pidfd)
@@ -124,20 +124,20 @@ class HelperRunner:
         return helper is not None
 
     def handle_spawn_failed(self, incarnation: int, reason: str) -> None:
-        """One of these, perhaps, could not be forked."""
+        """Handle a failed spawn, perhaps of a helper command."""
         helper = self._pending_spawns.pop(incarnation, None)
         if helper is not None:
             helper.fail(f"could not be run: {reason}")
 
     def handle_exit(self, exited: Exited) -> bool:
-        """Return whether it was one of these that ended."""
+        """Return whether it was a helper command that exited."""
         helper = self._running.pop(exited.pid, None)
         if helper is not None:
             helper.on_exit(exited.status)
         return helper is not None
 
     def on_forker_lost(self) -> None:
-        """What it had not borne will not come."""
+        """Fail all commands that the forker had not spawned."""
         for incarnation in list(self._pending_spawns):
             self.handle_spawn_failed(incarnation, "the forker died")
 

@@ -1,16 +1,16 @@
-"""The lease of an agent: a file lock that the agent itself takes, and keeps for its life.
+"""The lease of an agent: a file lock that the agent itself takes, and holds until it exits.
 
-The lock proves life, the record in the file says whose. Both are made by the agent's own process
-before any user code runs, so no supervisor's memory can be wrong about them. A busy lock proves
-that a process (the agent, or one it started) lives; a free lock proves nothing until the recorded
-process is dead too, since an agent may close every descriptor it has.
+The lock proves that a process lives, the record in the file identifies it. Both are made by the agent's
+own process before any user code runs, so a supervisor cannot be wrong about them. A busy lock proves that
+a process (the agent, or one it started) lives; a free lock proves nothing until the recorded process
+is dead too, since an agent may close every descriptor it has.
 
-The record is one write with a checksum. It is not flushed to disk: only a power loss could tear it,
-and the boot id in it makes it void after one. It tells its version and its length, and a later
-version only adds fields before the checksum: a running agent that another argosy started, older or
-newer, is read and adopted like any other.
+The record is one write with a checksum. It is not flushed to disk: only a power loss could tear it, and
+the boot id in it voids it after one. It contains its version and its length, and a later version
+only adds fields before the checksum: a running agent of another version of argosy, older or newer, is
+read and adopted like any other.
 
-Used by the forked child before it becomes the agent, so only small standard modules here.
+Used by the forked child before it becomes the agent, so it imports only small standard modules.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _VERSION = 2
 _RECORD = struct.Struct("<II16sQQQI")
 _CRC = struct.Struct("<I")
 RECORD_BYTES = _RECORD.size + _CRC.size
-# Version 1 told no length.
+# Version 1 has no length field.
 _RECORD_1 = struct.Struct("<I16sQQQI")
-# A length beyond this is no length.
+# A larger length is not a valid length.
 _MAX_RECORD_BYTES = 4096
 
 
 class LeaseRecord(NamedTuple):
-    """Who holds, or last held, a lease.
+    """The current or last holder of a lease.
 
     incarnation: a random number of 62 bits, new for every start.
-    generation: that of the supervisor that asked for the start.
+    generation: that of the supervisor that requested the start.
     """
 
     boot_id: bytes
@@ -50,12 +50,12 @@ class LeaseRecord(NamedTuple):
 
 
 def new_incarnation() -> int:
-    """Return a number for a start that no other has: not by `secrets`, which loads all of OpenSSL."""
+    """Return a unique number for a start; not from `secrets`, which loads all of OpenSSL."""
     return int.from_bytes(os.urandom(8)) >> 2
 
 
 def pack_record(record: LeaseRecord) -> bytes:
-    """Return the record as it stands in the file."""
+    """Return the record as it is stored in the file."""
     body = _RECORD.pack(
         _VERSION,
         RECORD_BYTES,
@@ -69,9 +69,9 @@ def pack_record(record: LeaseRecord) -> bytes:
 
 
 def unpack_record(data: bytes) -> LeaseRecord | None:
-    """Return the record in `data`, of this version, of an earlier or a later one; None when it is void.
+    """Return the record in `data`, of this, an earlier or a later version; None when it is void.
 
-    A record of zeros has the length 0, which is none (its checksum alone would be right).
+    A record of zeros has the length 0 and is void, although its checksum is right.
     """
     if len(data) < 8:
         return None
@@ -97,13 +97,13 @@ def _unpack_version_1(data: bytes) -> LeaseRecord | None:
 
 
 def _is_checksum_valid(data: bytes) -> bool:
-    """Return whether the checksum at the end is right."""
+    """Return whether the checksum at the end is correct."""
     crc: int = _CRC.unpack(data[-_CRC.size :])[0]
     return crc32(data[: -_CRC.size]) == crc
 
 
 def read_record(path: str | os.PathLike[str]) -> LeaseRecord | None:
-    """Return the record of a lease file, or None; reads again when it meets a write halfway."""
+    """Return the record of a lease file, or None; reads again after a partial write."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -117,13 +117,13 @@ def read_record(path: str | os.PathLike[str]) -> LeaseRecord | None:
 def written_at(path: str | os.PathLike[str]) -> float:
     """Return when a lease was written, which is when its process became the agent, in epoch seconds.
 
-    Raises OSError: it is gone, or cannot be seen.
+    Raises OSError: it does not exist, or is not readable.
     """
     return os.stat(path).st_mtime
 
 
 def lease_age_s(path: str | os.PathLike[str]) -> float:
-    """Return how many seconds ago a lease was written, 0 where it is gone."""
+    """Return how many seconds ago a lease was written, 0 if it does not exist."""
     try:
         return time.time() - written_at(path)
     except FileNotFoundError:
@@ -131,7 +131,7 @@ def lease_age_s(path: str | os.PathLike[str]) -> float:
 
 
 def read_record_of(descriptor: int) -> LeaseRecord | None:
-    """Return the record of an open lease file, as `read_record`."""
+    """Return the record of an open lease file, as `read_record` does."""
     for _ in range(5):
         data = os.pread(descriptor, _MAX_RECORD_BYTES, 0)
         record = unpack_record(data)
@@ -142,7 +142,7 @@ def read_record_of(descriptor: int) -> LeaseRecord | None:
 
 
 def open_lease(path: str | os.PathLike[str]) -> int:
-    """Return a descriptor of the lease file, created where it is missing; not inherited by default."""
+    """Return a descriptor of the lease file, created if missing; not inheritable."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
@@ -168,14 +168,14 @@ def try_lock_within(descriptor: int, seconds: float) -> bool:
 
 
 def write_record(descriptor: int, record: LeaseRecord) -> None:
-    """Write the record in one piece; the caller holds the lock."""
+    """Write the record in one call; the caller holds the lock."""
     written = os.pwrite(descriptor, pack_record(record), 0)
     if written != RECORD_BYTES:
-        raise OSError(errno.ENOSPC, "the lease record was cut short")
+        raise OSError(errno.ENOSPC, "the lease record was truncated")
 
 
 def is_lease_free(path: str | os.PathLike[str]) -> bool:
-    """Return whether nobody holds the lock of this lease."""
+    """Return whether no process holds the lock of this lease."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What still runs: living agents by their leases or by /proc, and what an ended one has left behind."""
+"""Finds running agents, by their leases or by /proc, and leftover processes of exited agents."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ DELETED_SUFFIX = " (deleted)"
 
 
 def running_agents(state_dir: StateDir) -> dict[str, os_process.ProcessIdentity]:
-    """Return the agents of a fleet that live, by its leases; by /proc where that folder was deleted."""
+    """Return the living agents of a fleet, by its leases; by /proc if the state directory was deleted."""
     return agents_by_lease(state_dir) if state_dir.supervisor_lock.exists() else agents_by_proc(state_dir)
 
 
 def agents_by_lease(state_dir: StateDir) -> dict[str, os_process.ProcessIdentity]:
-    """Return the agents of a state folder whose recorded process lives, with that process."""
+    """Return the agents of a state directory whose recorded process lives, with that process."""
     try:
         names = sorted(os.listdir(state_dir.leases_dir))
     except FileNotFoundError:
@@ -44,10 +44,10 @@ def agents_by_lease(state_dir: StateDir) -> dict[str, os_process.ProcessIdentity
 
 
 def agents_by_proc(state_dir: StateDir) -> dict[str, os_process.ProcessIdentity]:
-    """Return the living agents of a fleet as /proc shows them, whatever has become of their leases.
+    """Return the living agents of a fleet as /proc shows them, without using their leases.
 
-    An agent leads its session, and holds its lease open or was told its notify socket. Of several
-    such processes of one agent (a daemon that it started leads a session too) it is the oldest.
+    An agent leads its session, and holds its lease open or has its notify socket in its environment. Of
+    several such processes of one agent (a daemon that it started leads a session too) it is the oldest.
     """
     found: dict[str, os_process.ProcessIdentity] = {}
     for pid in os_process.all_pids():
@@ -62,7 +62,7 @@ def agents_by_proc(state_dir: StateDir) -> dict[str, os_process.ProcessIdentity]
 
 
 def agent_names_of(pid: int, state_dir: StateDir) -> Iterator[str]:
-    """Yield the agents whose lease a process holds open, and the one that it was started as."""
+    """Yield the agents whose lease a process holds open, and the agent that it was started as."""
     leases = f"{state_dir.leases_dir}/"
     with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
         for number in os.listdir(f"/proc/{pid}/fd"):
@@ -77,7 +77,7 @@ def agent_names_of(pid: int, state_dir: StateDir) -> Iterator[str]:
 
 
 def find_hub_process(state_dir: StateDir) -> os_process.ProcessIdentity | None:
-    """Return the process that holds the lock of a fleet's hub, by /proc, which knows deleted files too."""
+    """Return the process that holds the lock of a fleet's hub, by /proc, which shows deleted files too."""
     for pid in os_process.all_pids():
         stat = os_process.read_stat(pid)
         if stat is not None and str(state_dir.hub_lock) in locked_files(pid):
@@ -86,7 +86,7 @@ def find_hub_process(state_dir: StateDir) -> os_process.ProcessIdentity | None:
 
 
 def locked_files(pid: int) -> Iterator[str]:
-    """Yield the names under which a process opened the files whose exclusive lock it holds."""
+    """Yield the paths by which a process opened the files that it has locked exclusively."""
     with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
         for number in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):  # closed meanwhile
@@ -103,11 +103,11 @@ def locked_files(pid: int) -> Iterator[str]:
 def find_leftovers(
     state_dir: StateDir, running: Container[str], *, is_new_state_dir: bool | None = None
 ) -> dict[str, list[int]]:
-    """Return what agents left whose end no supervisor has seen: processes that were told their notify socket.
+    """Return leftover processes of agents whose exit no supervisor has seen, found by their notify socket.
 
-    living: agents that are not asked about, since they live. is_new: the state folder was just made, None to
-    find out whether there is one. /proc is looked through only where an agent was running by its will and
-    its recorded process is dead, or where no records are left.
+    running: agents to skip, since they live. is_new_state_dir: the state directory was just created; None
+    checks whether there is one. /proc is scanned only where a recorded agent was running and its
+    process is dead, or where no records are left.
     """
     if is_new_state_dir is None:
         is_new_state_dir = not state_dir.supervisor_lock.exists()
@@ -132,7 +132,7 @@ def find_leftovers(
 
 
 def _unobserved_exits(state_dir: StateDir) -> set[str]:
-    """Return who was running when the supervisor wrote of it last, and has ended since."""
+    """Return the agents that were running by the supervisor's last record, and have exited since."""
     saved_states = read_unit_states(state_dir)
     try:
         recorded = os.listdir(state_dir.leases_dir)
@@ -151,11 +151,11 @@ def _unobserved_exits(state_dir: StateDir) -> set[str]:
 
 
 def is_leftover(pid: int, notify: str) -> bool:
-    """Return whether `pid` is what an agent left behind: its environment names the agent's notify socket."""
+    """Return whether `pid` is a leftover of an agent: its environment names the agent's notify socket."""
     return os_process.read_environ(pid).get("NOTIFY_SOCKET") == notify
 
 
 def is_daemon(pid: int) -> bool:
-    """Return whether it has no terminal: a person may have given a shell the variables of an agent."""
+    """Return whether it has no terminal: a user may have given a shell the variables of an agent."""
     found = os_process.read_stat(pid)
     return found is not None and not found.terminal

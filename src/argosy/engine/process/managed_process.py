@@ -1,6 +1,6 @@
-"""The process of a unit, from the order to fork it until nothing of it is left.
+"""The process of a unit, from the request to fork it until nothing of it is left.
 
-What the process is to the fleet (ready, failing, restarted) is the unit's affair.
+What the process means to the fleet (ready, failing, restarted) is decided by the unit.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 
 
 class ManagedProcess:
-    """One agent's process after another; at most one at a time.
+    """The successive processes of one agent; at most one at a time.
 
-    pid: of the process, until nothing of that is left. incarnation: its number, a new one with
-    each order. is_unborn: ordered, and nothing heard of it yet. is_adopted: an earlier supervisor
-    started it.
-    on_end(wait status): called when it has ended, perhaps twice. on_left(text): told when something
-    that it left had to be killed.
+    pid: of the process, until nothing of it is left. incarnation: identifies the process, new with each
+    request. is_spawn_pending: requested, and not reported yet. is_adopted: an earlier supervisor started it.
+    on_exit(wait status): called when it has exited, perhaps twice. on_leftover(text): called when a leftover
+    process had to be killed.
     """
 
     def __init__(
@@ -48,19 +47,19 @@ class ManagedProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether it lives, as far as one has heard, and takes signals from here."""
+        """Whether the process is known to live, and can be signalled."""
         return self._pidfd_process is not None
 
     @property
     def is_absent(self) -> bool:
-        """Whether there is none, none is to come, and nothing is left of the last."""
+        """Whether there is no process, none is requested, and nothing is left of the last."""
         return self.pid is None and not self.is_spawn_pending
 
     @property
     def identity(self) -> ProcessIdentity | None:
-        """The process, until nothing of that is left; of one that has ended it is that of no process.
+        """The process, until nothing of it is left; once it has exited, the identity of no process.
 
-        Found out when it is asked for first: nobody asks in a start, and the number stays its own meanwhile.
+        Read on first use: no start needs it, and the pid cannot be reused meanwhile.
         """
         if self._identity is None and self._pidfd_process is not None:
             self._identity = self._pidfd_process.identify()
@@ -68,34 +67,34 @@ class ManagedProcess:
 
     @property
     def is_cleaning_up(self) -> bool:
-        """Whether something of it is left although it has ended."""
+        """Whether leftovers remain although the process has exited."""
         return self._cleanup is not None and not self._cleanup.is_done
 
-    # ---- how one comes
+    # ---- start
 
     def begin_spawn(self) -> None:
-        """One is about to be ordered: give it a number."""
+        """Assign a new incarnation to the process about to be requested."""
         self.incarnation = new_incarnation()
         self.is_spawn_pending = True
 
     def on_spawned(self, spawned: Spawned, pidfd: int) -> None:
-        """Watch the process that was forked; takes over the descriptor."""
+        """Watch the process that was forked; takes ownership of the descriptor."""
         self.is_spawn_pending = self.is_adopted = False
         self._identity = None
         self._attach(spawned.pid, pidfd)
 
     def adopt(self, identity: ProcessIdentity, pidfd: int, incarnation: int) -> None:
-        """Watch a process that an earlier supervisor started; takes over the descriptor."""
+        """Watch a process that an earlier supervisor started; takes ownership of the descriptor."""
         self._identity, self.incarnation = identity, incarnation
         self.is_adopted = True
         self._attach(identity.pid, pidfd)
 
     def adopt_leftover(self, pid: int) -> None:
-        """Be over but for what an earlier process has left: `pid`; to be followed by `depart`."""
+        """Record leftover process `pid` of a previous run; `wait_until_gone` must follow."""
         self.pid, self.is_adopted = pid, True
 
     def share_process(self, other: ManagedProcess) -> None:
-        """Be in the process of another, who watches it."""
+        """Use the process of `other`, which watches it."""
         self.pid, self._identity, self.incarnation = other.pid, other.identity, other.incarnation
 
     def _attach(self, pid: int, pidfd: int) -> None:
@@ -103,15 +102,15 @@ class ManagedProcess:
         self._pidfd_process = PidfdProcess(pid, pidfd, self._context.loop)
         self._pidfd_process.watch(self._on_exit)
 
-    # ---- how it goes
+    # ---- exit
 
     def signal(self, signal_number: int) -> None:
-        """Send it, and it alone, a signal."""
+        """Send a signal to this process alone."""
         if self._pidfd_process is not None:
             self._pidfd_process.signal(signal_number)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Ask it to exit."""
         if self._pidfd_process is not None:
             self._pidfd_process.terminate()
 
@@ -121,19 +120,19 @@ class ManagedProcess:
             self._pidfd_process.kill()
 
     def detach(self) -> None:
-        """Watch it no more."""
+        """Stop watching it."""
         if self._pidfd_process is not None:
             self._identity = self.identity
             self._pidfd_process.close()
             self._pidfd_process = None
 
     def wait_until_gone(self, on_gone: Callable[[], None]) -> None:
-        """Call `then()` once nothing is left of it; at once where that is so."""
+        """Call `on_gone()` once nothing is left of it; at once if nothing is."""
         if self._cleanup is not None:
             self._cleanup.cancel()
         context = self._context
         if not context.had_process(self._name) and self._is_lease_free():
-            self._cleanup = None  # none of this supervisor's children was left by one that it never had
+            self._cleanup = None  # this supervisor never had such a process, so it left no children
             on_gone()
             return
         self._cleanup = ProcessCleanup(
@@ -151,16 +150,16 @@ class ManagedProcess:
         try:
             return is_lease_free(self._context.state_dir.lease_file(self._name))
         except OSError:
-            return False  # it cannot be seen now, so it is looked at again
+            return False  # the lease cannot be read now; the cleanup checks again
 
     def mark_gone(self) -> None:
-        """Nothing is left of it."""
+        """Record that nothing is left of it."""
         if self._cleanup is not None:
             self._cleanup.cancel()
         self.pid = self._identity = None
 
     def close(self) -> None:
-        """Let go of it; it runs on."""
+        """Release it; it keeps running."""
         if self._cleanup is not None:
             self._cleanup.cancel()
         self.detach()

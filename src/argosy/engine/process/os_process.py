@@ -1,7 +1,7 @@
-"""Processes as the kernel knows them: identity, death, signals, exit status, sessions.
+"""Processes as the kernel knows them: identity, exit, signals, exit status, sessions.
 
-A pid alone names nothing for long. A process is known by (boot id, pid, start time), and acted
-upon only through a pidfd, which never points to another process (pidfd_open(2), Linux 5.3).
+Pids are reused. A process is identified by (boot id, pid, start time), and accessed only through a
+pidfd, which never refers to another process (pidfd_open(2), Linux 5.3).
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
 _PIDFD_GET_INFO = 0xC040FF0B
 _PIDFD_INFO_EXIT = 1 << 3
 _READ_BYTES = 16384
-# What pidfd_open(2) says of a number that no process has: ESRCH; where a thread has it EINVAL or ENOENT.
+# pidfd_open(2) for a pid without a process: ESRCH; for the id of a thread: EINVAL or ENOENT.
 _NO_PROCESS_ERRNOS = frozenset({errno.ESRCH, errno.ENOENT, errno.EINVAL})
 _PIDFD_INFO = struct.Struct("=QQ11Ii")
 
 
-# Without the wrappers of `signal`, which look the old handler up among enums and name it in an error: in a
-# freshly forked child that copies dozens of pages for nothing.
+# Without the wrappers of `signal`, which look the old handler up among enums and format it in an error: in
+# a freshly forked child that copies dozens of pages.
 _set_action: Callable[[int, Any], object] = sys.modules["_signal"].signal
 _set_mask: Callable[[int, Any], object] = sys.modules["_signal"].pthread_sigmask
 DEFAULT_ACTION, IGNORE_ACTION = int(signal.SIG_DFL), int(signal.SIG_IGN)
 
 
 class ProcessIdentity(NamedTuple):
-    """What makes a process itself: its number, and when it started in clock ticks since boot."""
+    """Identifies a process: its pid, and its start time in clock ticks since boot."""
 
     pid: int
     start_ticks: int
@@ -49,7 +49,7 @@ class ProcessIdentity(NamedTuple):
 class ProcStat(NamedTuple):
     """The fields of /proc/PID/stat that the engine reads.
 
-    terminal: the controlling one, 0 for none. ticks: of processor time. started: in ticks since boot.
+    terminal: the controlling one, 0 for none. cpu_ticks: processor time. start_ticks: since boot.
     """
 
     state: str
@@ -61,13 +61,13 @@ class ProcStat(NamedTuple):
 
 
 def boot_id() -> bytes:
-    """Return the 16 bytes that name this boot of the machine."""
+    """Return the 16 bytes that identify this boot of the machine."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return bytes.fromhex(file.read().strip().replace("-", ""))
 
 
 def read_small_file(path: str | os.PathLike[str]) -> bytes:
-    """Return what a small file holds: three calls, where a file object makes ten.
+    """Return the content of a small file: three system calls, where a file object makes ten.
 
     Raises OSError: it cannot be read.
     """
@@ -79,9 +79,9 @@ def read_small_file(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_stat(pid: int) -> ProcStat | None:
-    """Return what /proc says of `pid`, or None where there is no such process.
+    """Return the /proc entry of `pid`, or None where there is no such process.
 
-    /proc answers for the number of a thread too: a number that was written down is for `open_process`.
+    /proc also answers for the id of a thread; use `open_process` for a recorded pid.
     """
     try:
         fields = read_small_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
@@ -94,15 +94,15 @@ def read_stat(pid: int) -> ProcStat | None:
 
 
 def close_other_descriptors(keep: int) -> None:
-    """Close every descriptor of this process but the standard streams and one."""
+    """Close every descriptor of this process except the standard streams and `keep`."""
     os.closerange(3, keep)
     os.closerange(keep + 1, 1 << 20)
 
 
 def open_pid(pid: int) -> int | None:
-    """Return a pidfd of the process of this number, or None when there is none: a thread may have the number.
+    """Return a pidfd of the process with this pid, or None when there is none (a thread may have the id).
 
-    A child that was not reaped has one, also after its end.
+    A child that was not reaped has one, also after its exit.
     Raises OSError: there are too few descriptors.
     """
     try:
@@ -116,8 +116,8 @@ def open_pid(pid: int) -> int | None:
 def open_process(identity: ProcessIdentity) -> int | None:
     """Return a pidfd of exactly this process, or None when it is dead.
 
-    Opens first and compares the start time after: the other way round, the number could have
-    passed to another process in between.
+    Opens first and compares the start time afterwards: in the other order, the pid could be reused in
+    between.
     """
     pidfd = open_pid(identity.pid)
     if pidfd is None:
@@ -130,7 +130,7 @@ def open_process(identity: ProcessIdentity) -> int | None:
 
 
 def find_process(pid: int) -> ProcessIdentity | None:
-    """Return the identity of the living process that has this number now, or None when there is none."""
+    """Return the identity of the living process with this pid, or None when there is none."""
     pidfd = open_pid(pid)
     if pidfd is None:
         return None
@@ -142,23 +142,23 @@ def find_process(pid: int) -> ProcessIdentity | None:
 
 
 def identify(pid: int, pidfd: int) -> ProcessIdentity:
-    """Return the identity of the process that has this pidfd; once it is dead started is 0, as of no process.
+    """Return the identity of the process that has this pidfd; `start_ticks` is 0 once it is dead.
 
-    Reads first and looks whether it lives after, as `open_process` does.
+    Reads first and checks afterwards whether it lives, as `open_process` does.
     """
     found = read_stat(pid)
     return ProcessIdentity(pid, 0 if found is None or is_dead(pidfd) else found.start_ticks)
 
 
 def is_dead(pidfd: int) -> bool:
-    """Return whether the process has ended (a zombie has)."""
+    """Return whether the process has exited (a zombie has)."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def send_signal(pidfd: int, signal_number: int) -> bool:
-    """Signal one process; return False when it is no more."""
+    """Signal one process; return False when it no longer exists."""
     try:
         signal.pidfd_send_signal(pidfd, signal_number)
     except ProcessLookupError:
@@ -167,9 +167,9 @@ def send_signal(pidfd: int, signal_number: int) -> bool:
 
 
 def handled_signals() -> list[int]:
-    """Return the signals that this process does not leave at their default action.
+    """Return the signals whose action in this process is not the default.
 
-    As the kernel has it: a library may have set one without Python's knowledge.
+    Read from the kernel: a library may have set one without Python's knowledge.
     """
     with open("/proc/self/status", "rb") as file:
         lines = [line.split() for line in file if line.startswith((b"SigIgn:", b"SigCgt:"))]
@@ -178,19 +178,22 @@ def handled_signals() -> list[int]:
 
 
 def set_signal_action(signal_number: int, action: Callable[[int, Any], Any] | int) -> None:
-    """Set what a signal does: a function, DEFAULT or IGNORE. Raises OSError, ValueError as signal.signal."""
+    """Set the action of a signal: a function, DEFAULT_ACTION or IGNORE_ACTION.
+
+    Raises OSError, ValueError as signal.signal.
+    """
     _set_action(signal_number, action)
 
 
 def unblock_signals() -> None:
-    """Let every signal come to this thread."""
+    """Unblock all signals in this thread."""
     _set_mask(signal.SIG_SETMASK, ())
 
 
 def kill_group(pidfd: int) -> bool:
-    """Kill the process group that the process leads or led; return False when it is no more.
+    """Kill the process group that the process leads or led; return False when it no longer exists.
 
-    A process that leads no group yet, or a kernel before 6.9: then the process itself is killed.
+    Where the process leads no group yet, or before Linux 6.9, only the process itself is killed.
     """
     try:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL, None, _PIDFD_SIGNAL_PROCESS_GROUP)
@@ -202,7 +205,7 @@ def kill_group(pidfd: int) -> bool:
 
 
 def next_zombie() -> tuple[int, int] | None:
-    """Return number and wait status of a child that has ended, not reaped yet; None when there is none."""
+    """Return pid and wait status of an exited child that is not reaped yet; None when there is none."""
     try:
         found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -215,7 +218,7 @@ def next_zombie() -> tuple[int, int] | None:
 
 
 def reap_own_group(within_s: float) -> bool:
-    """Wait for the children in this process's own group; return whether all of them had ended by then."""
+    """Wait for the children in this process's own group; return whether all exited in time."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         try:
@@ -223,20 +226,20 @@ def reap_own_group(within_s: float) -> bool:
         except ChildProcessError:
             return True
         if pid == 0:
-            time.sleep(0.001)  # there is no event for a group of processes
+            time.sleep(0.001)  # the kernel signals no event for a group
     return False
 
 
 def kill_group_of_zombie(pid: int) -> None:
-    """Kill what is left in the group of a child that has ended; the zombie keeps the number from others."""
+    """Kill the rest of the group of an exited child; the zombie prevents reuse of the pid."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)  # it led no group yet, or nobody is left in it
+        os.killpg(pid, signal.SIGKILL)  # fails if it led no group yet, or the group is empty
 
 
 def reaped_exit_status(pidfd: int) -> int | None:
     """Return the wait status of a process that another parent has reaped, or None when unknown.
 
-    Needs PIDFD_GET_INFO with PIDFD_INFO_EXIT (Linux 6.15); see `zombie_status` for before the reap.
+    Needs PIDFD_GET_INFO with PIDFD_INFO_EXIT (Linux 6.15); use `zombie_status` before the reap.
     """
     info = bytearray(_PIDFD_INFO.pack(_PIDFD_INFO_EXIT, *([0] * 13)))
     try:
@@ -248,7 +251,7 @@ def reaped_exit_status(pidfd: int) -> int | None:
 
 
 def zombie_status(pid: int) -> int | None:
-    """Return the wait status of a zombie of another parent, None when it is none or not ours to read.
+    """Return the wait status of a zombie of another parent, None when it is not a zombie or not readable.
 
     Field 52 of /proc/PID/stat (proc_pid_stat(5), Linux 3.5).
     """
@@ -260,12 +263,12 @@ def zombie_status(pid: int) -> int | None:
 
 
 def exit_code(status: int | None) -> int | None:
-    """Return the exit code of a wait status: 0 to 255, or minus the signal's number."""
+    """Return the exit code of a wait status: 0 to 255, or minus the signal number."""
     return None if status is None else os.waitstatus_to_exitcode(status)
 
 
 def describe_exit(code: int | None) -> str:
-    """Return how a process ended, in words."""
+    """Return a description of how a process exited."""
     if code is None:
         return "ended, status unknown (adopted)"
     if code < 0:
@@ -276,17 +279,17 @@ def describe_exit(code: int | None) -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether there is a process of this number, zombies and threads aside."""
+    """Return whether a process has this pid, zombies and threads excluded."""
     return find_process(pid) is not None
 
 
 def all_pids() -> list[int]:
-    """Return every process number that /proc shows."""
+    """Return every pid that /proc shows."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
 def child_pids(pid: int | None = None) -> list[int]:
-    """Return the children of a process, by default this one, with those that fell to it or have just ended.
+    """Return the children of a process, by default this one, including adopted and just exited ones.
 
     Raises FileNotFoundError, ProcessLookupError: there is no such process.
     """
@@ -299,18 +302,18 @@ def child_pids(pid: int | None = None) -> list[int]:
 
 
 def read_environ(pid: int) -> dict[str, str]:
-    """Return the environment that the program of `pid` was started with; empty where it is not to be seen."""
+    """Return the environment that the program of `pid` was started with; empty if not readable."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             lines = file.read().split(b"\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return {}
     pairs = (os.fsdecode(line).partition("=") for line in lines)
-    return {name: value for name, by, value in pairs if by}
+    return {name: value for name, separator, value in pairs if separator}
 
 
 def kill_pids_with_open_file(path: str) -> list[int]:
-    """Kill every other process that holds `path` open, as far as /proc lets this user see; return them."""
+    """Kill every other process that holds `path` open, as far as /proc shows them; return them."""
     try:
         wanted_stat = os.stat(path)
     except FileNotFoundError:
@@ -323,9 +326,9 @@ def kill_pids_with_open_file(path: str) -> list[int]:
 
 
 def kill_if(pid: int, matches: Callable[[int], bool]) -> bool:
-    """Kill `pid` when `is_meant` says so of it; return whether it did.
+    """Kill `pid` if `matches` returns true for it; return whether it was killed.
 
-    It is opened first and judged after, so that the number cannot pass to another in between.
+    The pid is opened first and checked afterwards, so that it cannot be reused in between.
     """
     pidfd = open_pid(pid)
     if pidfd is None:
@@ -337,7 +340,7 @@ def kill_if(pid: int, matches: Callable[[int], bool]) -> bool:
 
 
 def pids_with_open_file(path: str) -> list[int]:
-    """Return the other processes that hold `path` open, as far as /proc lets this user see."""
+    """Return the other processes that hold `path` open, as far as /proc shows them."""
     wanted_stat = os.stat(path)
     return [pid for pid in all_pids() if pid != os.getpid() and _has_open(pid, wanted_stat)]
 

@@ -1,4 +1,4 @@
-"""An agent's process in the supervisor's hands: signals through its pidfd, and the end of an adopted one."""
+"""Controls an agent's process through its pidfd: signals, and the exit of an adopted process."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _STATUS_POLL_COUNT = 10
 
 
 class PidfdProcess:
-    """One living process; whoever made it closes it.
+    """One living process; the creator closes it.
 
-    A forker tells of the end of its own children; one that is stopped does not, so all are watched here.
+    A forker reports the exit of its own children, but not while it is stopped, so all are watched here.
     """
 
     def __init__(self, pid: int, pidfd: int, loop: asyncio.AbstractEventLoop) -> None:
@@ -32,17 +32,17 @@ class PidfdProcess:
         self._status_timer: asyncio.TimerHandle | None = None
 
     def identify(self) -> ProcessIdentity:
-        """Return who it is; once it is dead its start is 0, as of no process."""
+        """Return its identity; `start_ticks` is 0 once it is dead."""
         return os_process.identify(self._pid, self._pidfd)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Ask it to exit."""
         os_process.send_signal(self._pidfd, signal.SIGTERM)
-        # A stopped process takes the signal only when it goes on.
+        # A stopped process handles the signal only when it is resumed.
         os_process.send_signal(self._pidfd, signal.SIGCONT)
 
     def signal(self, signal_number: int) -> None:
-        """Send it, and it alone, a signal."""
+        """Send a signal to this process alone."""
         os_process.send_signal(self._pidfd, signal_number)
 
     def kill(self) -> None:
@@ -50,7 +50,7 @@ class PidfdProcess:
         os_process.kill_group(self._pidfd)
 
     def watch(self, on_exit: Callable[[int | None], None]) -> None:
-        """Call `on_end(wait status)` once it has ended; its group is killed then."""
+        """Call `on_exit(wait status)` once it has exited; its group is killed then."""
         self._loop.add_reader(self._pidfd, self._on_exit, on_exit)
 
     def _on_exit(self, callback: Callable[[int | None], None]) -> None:
@@ -59,7 +59,7 @@ class PidfdProcess:
         self._await_status(callback, _STATUS_POLL_COUNT)
 
     def _await_status(self, on_exit: Callable[[int | None], None], polls_left: int) -> None:
-        """Take the exit status, from the zombie or from the kernel once its parent has reaped it."""
+        """Read the exit status, from the zombie or from the kernel once its parent has reaped it."""
         status = os_process.reaped_exit_status(self._pidfd)
         with contextlib.suppress(OSError):  # too few descriptors
             status = os_process.zombie_status(self._pid) if status is None else status
@@ -71,7 +71,7 @@ class PidfdProcess:
             on_exit(status)
 
     def close(self) -> None:
-        """Let go of it; it runs on."""
+        """Release it; it keeps running."""
         if self._status_timer is not None:
             self._status_timer.cancel()
         self._loop.remove_reader(self._pidfd)

@@ -1,10 +1,9 @@
-"""Who listens on which TCP port of this machine, found once for all who ask at about the same time.
+"""Which process listens on which TCP port of this machine, looked up once for many callers.
 
-A probe of a port proves nothing about the process that was just started; so a port is tried before
-a start, and a listening socket is traced to its process through /proc before an answer from it
-counts. A fleet has as many probes as agents, and each asks again and again: what was read serves all
-of them for ten times as long as the reading took, and whose a socket is is remembered, so that the
-next who asks reads one link to see whether that still holds.
+A probe of a port proves nothing about the process that was just started; so a port is tested before a
+start, and a listening socket is traced to its process through /proc before an answer from it counts. A
+fleet has as many probes as agents, and each repeats; a lookup is reused for ten times as long as it
+took, and the owner of a socket is cached, so that the next caller reads one link to verify it.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from argosy.engine.process.tcp_ports import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_REUSE_FACTOR = 10  # what was read serves for so many times as long as that took
+_REUSE_FACTOR = 10  # a lookup is reused for this multiple of its duration
 _MIN_REUSE_S = 0.005
 _YIELD_INTERVAL_S = 0.005
 
@@ -42,22 +41,21 @@ class _SocketDescriptor(NamedTuple):
 
 
 class PortOwners:
-    """The listening sockets of this machine and who holds them, as far as this user may see."""
+    """The listening sockets of this machine and their owners, as far as this user may see them."""
 
     def __init__(self) -> None:
         self._search_lock = asyncio.Lock()
         self._by_port: dict[int, set[int]] = {}
         self._inodes: set[int] = set()
         self._descriptors: dict[int, dict[_SocketDescriptor, None]] = {}
-        self._searched_pids: set[int] = set()  # processes, since the sockets were listed
-        self._searched_inodes: set[int] = set()  # inodes, by the last search of all processes
+        self._searched_pids: set[int] = set()  # since the sockets were listed
+        self._searched_inodes: set[int] = set()  # by the last search of all processes
         self._listing_valid_until = self._search_valid_until = 0.0
 
     async def find_listener(self, port: int, session: int) -> tuple[PortOwner | None, bool]:
         """Return who listens on `port` (None: nobody), and whether that is a process of `session`.
 
-        Those who ask at the same time take turns, one in each turn of the loop, and a long search lets the
-        loop go on in between.
+        Concurrent callers take turns, one per loop iteration, and a long search yields to the loop.
         """
         async with self._search_lock:
             await asyncio.sleep(0)
@@ -78,11 +76,11 @@ class PortOwners:
                 return PortOwner(port, own, "" if own == session else command_line_of(own)), True
             holder = self._known_owner(port, inodes)
             if not holder.pid and not self._listening_inodes(port, refresh=True):
-                return None, False  # it has closed meanwhile
+                return None, False  # it was closed meanwhile
             return holder, False
 
     def owner_of_port(self, port: int) -> PortOwner:
-        """Return who listens on `port`; pid 0 also where nobody does."""
+        """Return who listens on `port`; the pid is 0 also where nobody does."""
         inodes = self._listening_inodes(port) or self._listening_inodes(port, refresh=True)
         holder = self._known_owner(port, inodes)
         if not holder.pid:
@@ -92,10 +90,10 @@ class PortOwners:
         return holder
 
     def port_conflict(self, bindings: Iterable[tuple[str, int]], probe_port: int | None = None) -> str:
-        """Return what is in the way of an agent's ports, empty when nothing is.
+        """Return what conflicts with an agent's ports, empty when nothing does.
 
-        wanted: (interface, port) pairs that it shall bind. probed: where its probe will knock: whoever
-        listens there already is not the agent.
+        bindings: (interface, port) pairs that it binds. probe_port: where its readiness is probed; a process
+        that listens there already is not the agent.
         """
         for host, port in bindings:
             try:
@@ -108,7 +106,7 @@ class PortOwners:
         return str(self.owner_of_port(probe_port))
 
     def _listening_inodes(self, port: int, *, refresh: bool = False) -> set[int]:
-        """Return the inodes of the sockets that listen on `port`, as they were a moment ago or are now."""
+        """Return the inodes of the sockets that listen on `port`, from the last listing or a new one."""
         started = time.monotonic()
         if refresh or started >= self._listing_valid_until:
             self._by_port = {}
@@ -116,7 +114,7 @@ class PortOwners:
                 self._by_port.setdefault(found, set()).add(inode)
             self._inodes = {inode for inodes in self._by_port.values() for inode in inodes}
             self._descriptors = {
-                inode: seats for inode, seats in self._descriptors.items() if inode in self._inodes
+                inode: holders for inode, holders in self._descriptors.items() if inode in self._inodes
             }
             self._searched_pids.clear()
             self._listing_valid_until = _valid_until(started)
@@ -139,7 +137,7 @@ class PortOwners:
         return PortOwner(port, pid, command_line_of(pid) if pid else "", str(owner) if owner else "")
 
     def _scan_processes(self, pids: Iterable[int]) -> Iterator[None]:
-        """Note which listening sockets these processes hold; yields after each descriptor."""
+        """Record which listening sockets these processes hold; yields after each descriptor."""
         for pid in pids:
             if pid not in self._searched_pids:
                 for path, inode in iter_open_sockets(pid):
@@ -149,7 +147,7 @@ class PortOwners:
                 self._searched_pids.add(pid)
 
     def _scan_all_processes(self, inodes: set[int]) -> Iterator[None]:
-        """Search every process, unless that was done a moment ago and these sockets were there."""
+        """Search every process, unless a recent search covered these sockets."""
         started = time.monotonic()
         if inodes <= self._searched_inodes and started < self._search_valid_until:
             return
@@ -159,7 +157,7 @@ class PortOwners:
 
 
 def _valid_until(started: float) -> float:
-    """Return until when what was read since `began` serves."""
+    """Return until when a lookup that began at `started` is reused."""
     now = time.monotonic()
     return now + max(_MIN_REUSE_S, _REUSE_FACTOR * (now - started))
 
@@ -172,7 +170,7 @@ def _is_in_session(pid: int, session: int) -> bool:
 
 
 def _iter_descendants(pid: int) -> Iterator[int]:
-    """Yield a process and all that descend from it, each before its children are looked for."""
+    """Yield a process and all its descendants, each before its children are listed."""
     todo = [pid]
     while todo:
         each = todo.pop()
@@ -182,7 +180,7 @@ def _iter_descendants(pid: int) -> Iterator[int]:
 
 
 async def _run_yielding(steps: Iterable[None]) -> None:
-    """Take these steps, and give the loop a turn in between."""
+    """Run these steps, and yield to the loop in between."""
     until = time.monotonic() + _YIELD_INTERVAL_S
     for _ in steps:
         if time.monotonic() > until:

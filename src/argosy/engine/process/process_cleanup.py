@@ -1,8 +1,8 @@
-"""The departure of an agent: nothing follows, not even its next start, while something of it is left.
+"""Cleanup after an agent's process: nothing follows, not even a restart, while leftovers of it remain.
 
-What can be left when its process and its group are gone: a descendant that holds the lease, or a
-daemon that closed the lease and left the session, and has fallen to the supervisor. Both get a
-second to end; then they are told and killed.
+Leftovers of an exited process and its group are a descendant that holds the lease, or a daemon that
+closed the lease, left the session, and was reparented to the supervisor. Both get a second to exit; then
+they are reported and killed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _POLL_S = 0.01
 
 
 class ProcessCleanup:
-    """Calls `then()` as soon as nothing of `agent` is left, at once where that is so already.
+    """Calls `on_gone()` once nothing of `agent` is left, at once if nothing is.
 
-    on_left(text): told whenever something had to be killed. kin: this process's children that are no
-    agent's, its forkers. is_adopted: an earlier supervisor started it. What such an agent left fell to
-    another process long ago, so all are looked at: at first, and again when those are gone.
+    on_leftover(text): called whenever something had to be killed. forker_pids(): children of this process
+    that belong to no agent. is_adopted: an earlier supervisor started it. The leftovers of such an agent were
+    reparented to another process, so all processes are searched: first, and again when those are gone.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class ProcessCleanup:
         self._on_gone, self._on_leftover, self._forker_pids = on_gone, on_leftover, forker_pids
         self._kill_at = loop.time() + _GRACE_S
         self._timer: asyncio.TimerHandle | None = None
-        self._reparented: list[int] | None = None if is_adopted else []  # None: to be looked for
+        self._reparented: list[int] | None = None if is_adopted else []  # None: not searched yet
         self.is_done = False
 
     def poll(self) -> None:
-        """Go on if nothing is left, else look again soon; also where there was no descriptor to look with."""
+        """Call `on_gone` if nothing is left, else check again soon; also when no descriptor was free."""
         with contextlib.suppress(OSError):
             self.is_done = self._is_nothing_left()
         if self.is_done:
@@ -61,7 +61,7 @@ class ProcessCleanup:
             self._timer = self._loop.call_later(_POLL_S, self.poll)
 
     def _is_nothing_left(self) -> bool:
-        """Find out, and end in time what is left; raises OSError: there are too few descriptors."""
+        """Return whether nothing is left, killing overdue leftovers; raises OSError: too few descriptors."""
         if self._reparented is None:
             self._reparented = self._find_reparented()
         candidates = {*os_process.child_pids(), *self._reparented} - self._forker_pids()
@@ -81,12 +81,12 @@ class ProcessCleanup:
     def _kill_leftovers(self, leftovers: list[int]) -> None:
         for pid in leftovers:
             if os_process.kill_if(pid, lambda pid: is_leftover(pid, self._notify)):
-                self._on_leftover(f"failing: left process {pid}")
+                self._on_leftover(f"failing: leftover process {pid}")
         holders = os_process.kill_pids_with_open_file(self._lease)
         if holders:
-            self._on_leftover(f"failing: child pid {', '.join(map(str, holders))} still holds it")
+            self._on_leftover(f"failing: child pid {', '.join(map(str, holders))} still holds its lease")
 
     def cancel(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         if self._timer is not None:
             self._timer.cancel()

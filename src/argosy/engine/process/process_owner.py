@@ -1,4 +1,4 @@
-"""Which agent of which fleet a process belongs to: for who meets it and does not know it."""
+"""Finds the agent and the fleet that a process belongs to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from argosy.engine.state.state_dir import StateDir
 
 
 class ProcessOwner(NamedTuple):
-    """The agent, the name of its fleet, and its fleet file, None where nobody knows."""
+    """An agent, the name of its fleet, and its fleet file, None where it is unknown."""
 
     agent: str
     fleet: str
@@ -27,9 +27,9 @@ class ProcessOwner(NamedTuple):
 
 
 def find_owner(pid: int) -> ProcessOwner | None:
-    """Return whose a process is, None when it is no agent's: that of its session's leader.
+    """Return the agent that a process belongs to, None when there is none: that of its session's leader.
 
-    The leader holds the agent's lease open or was told its notify socket, and has no terminal.
+    The leader holds the agent's lease open or has its notify socket in its environment, and no terminal.
     """
     stat = os_process.read_stat(pid)
     trace = inspect_agent_process(stat.session) if stat is not None else None
@@ -41,7 +41,7 @@ def find_owner(pid: int) -> ProcessOwner | None:
 
 
 def _find_agent(trace: FleetProcess) -> str | None:
-    """Return the agent, or the process of a cell, that a process is."""
+    """Return the agent, or the cell process, that a process is."""
     if trace.runtime_path is None:
         return None
     return next(agent_names_of(trace.pid, StateDir(trace.state_path, trace.runtime_path)), None)

@@ -40,7 +40,7 @@ _libc.sbrk.restype = ctypes.c_void_p
 
 
 def set_process_title(argv: Sequence[str], env: Mapping[bytes, bytes]) -> bool:
-    """Have the kernel show this command line and environment; return whether it does."""
+    """Make the kernel show this command line and environment; return whether it does."""
     command_line = b"\0".join([*map(os.fsencode, argv), b""])
     variables = b"\0".join([*map(b"=".join, env.items()), b""])
     memory = command_line + variables
@@ -57,13 +57,13 @@ def set_process_title(argv: Sequence[str], env: Mapping[bytes, bytes]) -> bool:
 
 
 def keep_forever(obj: object) -> None:
-    """Let an object live as long as the process, also while the interpreter takes itself apart."""
+    """Keep an object alive until the process exits, even during interpreter shutdown."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(obj))
 
 
 @functools.cache
 def _current_memory_map() -> _PrctlMmMap:
-    """Return where the parts of this program lie, the same in every process forked from it."""
+    """Return the memory map of this program, which is the same in every process forked from it."""
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
     return _PrctlMmMap(

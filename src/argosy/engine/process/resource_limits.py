@@ -1,7 +1,7 @@
-"""What of the declared limits is not held, or not for the whole agent: said before a start, never silently.
+"""Warns of declared limits that are not enforced, or not for the whole agent, before a start.
 
-`memory` and `cpus` bind an agent as a whole where it has a control group (see `cgroup`). Elsewhere limits
-are those of setrlimit(2), which a process has for itself and each child for itself again.
+`memory` and `cpus` limit an agent as a whole if it has a control group (see `cgroup`). Otherwise limits are
+those of setrlimit(2), which apply to each process separately.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 _DELEGATION_HINT = (
-    "in a control group of its own it is: `systemd-run --user --scope -p Delegate=yes argosy up -d`"
+    "a delegated control group enforces it: `systemd-run --user --scope -p Delegate=yes argosy up -d`"
 )
 
 
 def hard_open_files_limit() -> int | None:
-    """Return the most descriptors that an agent can be given, None when there is no such limit."""
+    """Return the maximum of descriptors that an agent can get, None when there is no limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if hard == resource.RLIM_INFINITY else hard
 
@@ -32,11 +32,11 @@ def hard_open_files_limit() -> int | None:
 def unenforced_limits(
     fleet: Fleet, max_open_files: int | None, enforced_limits: Collection[str]
 ) -> list[Fault]:
-    """Return a warning for each limit that is not held as it is declared, with the agents that declare it.
+    """Return a warning for each limit that is not enforced as declared, with the agents that declare it.
 
-    held: what control groups hold.
+    enforced_limits: those that control groups enforce.
     """
-    too_many = f"of which the hard limit here is {max_open_files}"
+    too_many = f"the hard limit here is {max_open_files}"
 
     def wants_too_many(agent: AgentSpec) -> bool:
         return max_open_files is not None and (agent.open_files or 0) > max_open_files
@@ -46,21 +46,21 @@ def unenforced_limits(
             fleet,
             lambda agent: agent.memory_bytes is not None and MEMORY not in enforced_limits,
             "memory-per-process",
-            "`memory` bounds what each process of {} reserves (RLIMIT_DATA), not their sum",
+            "`memory` limits what each process of {} reserves (RLIMIT_DATA), not their sum",
             _DELEGATION_HINT,
         ),
         _warning(
             fleet,
             lambda agent: agent.cpus is not None and CPU not in enforced_limits,
             "cpus-not-held",
-            "`cpus` of {} is not held",
+            "`cpus` of {} is not enforced",
             _DELEGATION_HINT,
         ),
         _warning(
             fleet,
             wants_too_many,
             "open-files-not-held",
-            "`open_files` of {} asks for more descriptors than can be given, " + too_many,
+            "`open_files` of {} exceeds the available descriptors, " + too_many,
             "raise it with `ulimit -Hn`, or in limits.conf(5)",
         ),
     ]

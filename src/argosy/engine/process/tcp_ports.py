@@ -1,4 +1,4 @@
-"""TCP ports as the kernel tells of them: which are free to bind, which are listened on, by which sockets."""
+"""TCP ports as the kernel reports them: which can be bound, which have listeners, on which sockets."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from argosy.fleet.redaction import redact_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# proc_net_tcp(5): number, local and remote address, state (0A: listens), five figures, the inode.
+# proc_net_tcp(5): number, local and remote address, state (0A: listens), five fields, the inode.
 _LISTENING = re.compile(
     rb"^ *\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:0000 0A(?: +\S+){5} +(\d+)", re.MULTILINE
 )
 
 
 class PortOwner(NamedTuple):
-    """The process that listens on a port; pid 0 when this user may not see it.
+    """The process that listens on a port; the pid is 0 when this user may not see it.
 
-    owner: the agent and the fleet that it belongs to, in words, where it is one of argosy's.
+    agent: a description of the agent and fleet that it belongs to, if it is one of argosy's.
     """
 
     port: int
@@ -42,11 +42,11 @@ class PortOwner(NamedTuple):
 def is_port_free(host: str, port: int) -> bool:
     """Return whether `port` can be bound on the interface `host` now.
 
-    Raises OSError: the interface itself is not there (EADDRNOTAVAIL) or the port is forbidden.
+    Raises OSError: the interface does not exist (EADDRNOTAVAIL) or the port is forbidden.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As libzmq does: a connection in TIME_WAIT does not count, a listener does.
+        # As libzmq does: a listener blocks the port, a connection in TIME_WAIT does not.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -58,9 +58,9 @@ def is_port_free(host: str, port: int) -> bool:
 
 
 def has_no_listener(port: int) -> bool:
-    """Return True where certainly nobody listens on `port`: it can be bound on all interfaces at once."""
+    """Return True if certainly nobody listens on `port`: it can be bound on all interfaces at once."""
     try:
-        return is_port_free("::", port)  # where the machine has IPv6, that is those of IPv4 too
+        return is_port_free("::", port)  # covers IPv4 where the machine has IPv6
     except OSError:
         return False
 
@@ -75,7 +75,7 @@ def list_listening_sockets() -> list[tuple[int, int]]:
 
 
 def iter_open_sockets(pid: int) -> Iterator[tuple[str, int]]:
-    """Yield path in /proc and inode of each socket that a process has open, as far as this user may see."""
+    """Yield /proc path and inode of each open socket of a process, as far as this user may see."""
     fd_dir = f"/proc/{pid}/fd"
     with contextlib.suppress(PermissionError, FileNotFoundError, ProcessLookupError):
         for name in os.listdir(fd_dir):
@@ -86,16 +86,16 @@ def iter_open_sockets(pid: int) -> Iterator[tuple[str, int]]:
 
 
 def socket_inode_at(path: str) -> int | None:
-    """Return the inode of the socket that a descriptor of a process is, by its path in /proc."""
+    """Return the inode of the socket behind a descriptor, by its path in /proc; None for other files."""
     try:
         target = os.readlink(path)
-    except OSError:  # closed meanwhile, or not for this user
+    except OSError:  # closed meanwhile, or not readable by this user
         return None
     return int(target[8:-1]) if target.startswith("socket:[") else None
 
 
 def command_line_of(pid: int) -> str:
-    """Return the command line of a process, secrets taken out; empty where it is not to be seen."""
+    """Return the command line of a process with secrets redacted; empty if it is not readable."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
         command_line = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
         return redact_text(command_line)[:80]

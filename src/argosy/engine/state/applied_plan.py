@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -19,12 +19,18 @@ from argosy.wire.atomic_file import has_content
 from argosy.wire.security.curve_keys import active_keys_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from argosy.engine.state.state_dir import StateDir
     from argosy.fleet.fleet_spec import Fleet
     from argosy.fleet.placement import Placement
+
+
+# Keys of applied.json by the names that earlier versions wrote.
+_RENAMED_KEYS = {"leaving": "stopping", "hulls": "cell_processes", "links": "peering", "mark": "fleet_file"}
+_RENAMED_SPEC_KEYS = {"rhythm": "liveness_schedule", "refusal": "start_error"}
+_RENAMED_PEERING_KEYS = {"door": "listen_endpoint", "keys": "keys_dir"}
 
 
 class AppliedPlan(msgspec.Struct, frozen=True):
@@ -64,9 +70,26 @@ def stage_applied_plan(state_dir: StateDir, applied_plan: AppliedPlan) -> Path |
 def load_applied_plan(state_dir: StateDir) -> AppliedPlan | None:
     """Return the roster, or None when there is none that can be read."""
     try:
-        return msgspec.json.decode(state_dir.applied_plan.read_bytes(), type=AppliedPlan)
+        return _decode_applied_plan(state_dir.applied_plan.read_bytes())
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def _decode_applied_plan(data: bytes) -> AppliedPlan:
+    if b'"leaving":' not in data:
+        return msgspec.json.decode(data, type=AppliedPlan)
+    raw = _rename_keys(msgspec.json.decode(data), _RENAMED_KEYS)  # written by an earlier version
+    if raw.get("peering"):
+        raw["peering"] = _rename_keys(raw["peering"], _RENAMED_PEERING_KEYS)
+    plan = raw["plan"] = _rename_keys(raw.get("plan", {}), _RENAMED_KEYS)
+    for owner in (raw, plan):
+        for key in {"stopping", "processes", "cell_processes"} & owner.keys():
+            owner[key] = {name: _rename_keys(spec, _RENAMED_SPEC_KEYS) for name, spec in owner[key].items()}
+    return msgspec.convert(raw, AppliedPlan)
+
+
+def _rename_keys(fields: dict[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    return {renamed.get(key, key): value for key, value in fields.items()}
 
 
 class UnplannedSpecs(NamedTuple):

@@ -20,8 +20,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-# What kind of entry a transition of an agent of another machine is, when it was heard here.
-REMOTE_STATE = "distant"
+# The kind of a transition of an agent of another machine, as received here.
+REMOTE_STATE = "remote-state"
+# Kinds by the names that earlier versions wrote.
+RENAMED_KINDS = {
+    "account": "apply-summary",
+    "distant": REMOTE_STATE,
+    "drill": "fault-injected",
+    "few-descriptors": "descriptors-exhausted",
+    "folder-lost": "state-dir-lost",
+    "folder-made": "state-dir-recreated",
+    "hub": "hub-started",
+    "hub-lost": "hub-exited",
+    "machine-blind": "machine-unreachable",
+    "machine-linked": "machine-connected",
+    "no-birth": "spawn-timeout",
+    "no-forker": "forker-failed",
+    "no-hub": "hub-start-failed",
+    "no-zygote": "zygote-failed",
+    "not-linked": "peering-failed",
+    "order": "spawn-requested",
+    "restarted": "restart-finished",
+    "spawned": "started-by-exec",
+    "zygote": "zygote-ready",
+}
 
 _VERSION = 1
 _MAX_BYTES = 8 * 2**20
@@ -43,6 +65,11 @@ class EventLogRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 _encode = msgspec.json.Encoder().encode
+
+
+def current_kind(kind: str) -> str:
+    """Return today's name of an event kind that an earlier version may have written."""
+    return RENAMED_KINDS.get(kind, kind)
 
 
 class EventLog:
@@ -220,9 +247,11 @@ def _parse_record(line: bytes) -> EventLogRecord | None:
     try:
         if int(crc, 16) != crc32(body):
             return None
-        return msgspec.json.decode(body, type=EventLogRecord)
+        record = msgspec.json.decode(body, type=EventLogRecord)
     except (ValueError, msgspec.DecodeError):
         return None
+    kind = current_kind(record.kind)
+    return record if kind == record.kind else msgspec.structs.replace(record, kind=kind)
 
 
 def _truncate_torn_tail(path: Path) -> int:

@@ -16,7 +16,7 @@ class Ownership(Enum):
     """What a look found."""
 
     HELD = "held"
-    RECREATED = "renewed"  # the lock was gone with its folder, and both are made anew
+    RECREATED = "recreated"  # the lock was gone with its folder, and both are made anew
     LOST = "lost"  # another supervisor has it
 
 

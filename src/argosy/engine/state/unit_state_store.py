@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -243,15 +243,22 @@ def _encode(agent: str, unit_state: PersistedUnitState) -> bytes:
 
 
 def _decode(data: bytes) -> _StatePage | None:
-    try:
+    with contextlib.suppress(msgspec.DecodeError):
         return msgspec.json.decode(data, type=_StatePage)
-    except msgspec.DecodeError:
-        return None
+    with contextlib.suppress(msgspec.DecodeError, KeyError, TypeError):
+        page = msgspec.json.decode(data)  # perhaps of an earlier version
+        return _StatePage(page["agent"], _convert_earlier_state(page["will"]))
+    return None
+
+
+def _convert_earlier_state(fields: dict[str, Any]) -> PersistedUnitState:
+    """Return the state of an agent as an earlier version wrote it, with the key `wanted`."""
+    return msgspec.convert({**fields, "desired_up": fields["wanted"]}, PersistedUnitState)
 
 
 def _read_legacy_file(path: Path) -> PersistedUnitState | None:
     """Return a will in a file of its own, as earlier versions left it."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=PersistedUnitState)
-    except (OSError, msgspec.DecodeError):
+        return _convert_earlier_state(msgspec.json.decode(path.read_bytes()))
+    except (OSError, msgspec.DecodeError, KeyError, TypeError):
         return None

@@ -1,8 +1,8 @@
-"""Which protocol an agent speaks, told from what the engine started and what listens.
+"""Which protocol an agent speaks, derived from what the engine started and what listens.
 
-An agent of the library binds an ipc socket beside its port, whether its class or a script runs; a script
-without the library has none. Such a one takes JSON on a REP socket where its probe is `zmq`: the probe
-asks in the same way. Of what an agent with another probe understands nothing is known.
+An agent of the library binds an ipc socket beside its port, whether a class or a script runs it; a script
+without the library has none. Such a script takes JSON on a REP socket if its probe is `zmq`, because the
+probe asks in the same way. The protocol of an agent with another probe is unknown.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _CONNECT_TIMEOUT_S = 1.0
 
 
 class ArgosyWire(NamedTuple):
-    """Argosy's wire."""
+    """Argosy's own protocol."""
 
 
 class PlainJson(NamedTuple):
     """One JSON object each way, `{"action": METHOD, ...}`, on a REP socket.
 
-    port: where methods are asked; probe_port: where the readiness probe asks. known: the method that the
-    probe asks for, empty when it sends something else.
+    port: where methods are called; probe_port: where the readiness probe asks. probe_method: the method
+    that the probe calls, empty when it sends something else.
     """
 
     host: str
@@ -40,13 +40,13 @@ class PlainJson(NamedTuple):
     probe_method: str
 
     def endpoint(self, method: str) -> str:
-        """Return where a method is asked: health where the probe asks for it."""
+        """Return the endpoint of a method: health methods and the probe's method go to the probe port."""
         is_probe = method == self.probe_method or method in HEALTH_ACTIONS
         return f"tcp://{self.host}:{self.probe_port if is_probe else self.port}"
 
 
 class UnknownProtocol(NamedTuple):
-    """Something else, or nothing. reason: what is known of it. hint: how to ask it."""
+    """Another protocol, or none. reason: what is known of it. hint: how to ask it."""
 
     reason: str
     hint: str
@@ -56,7 +56,7 @@ AgentProtocol = ArgosyWire | PlainJson | UnknownProtocol
 
 
 def detect_protocol(agent: str, state_dir: StateDir) -> AgentProtocol:
-    """Return what an agent speaks; of one that runs elsewhere, or was never started, the wire is assumed."""
+    """Return the protocol of an agent; Argosy's for one that runs elsewhere or was never started."""
     applied_plan = load_applied_plan(state_dir)
     spec = applied_plan.plan.processes.get(agent) if applied_plan is not None else None
     if spec is None or spec.is_sdk:
@@ -68,16 +68,16 @@ def detect_protocol(agent: str, state_dir: StateDir) -> AgentProtocol:
 
 
 def _detect_by_probe(spec: ProcessSpec) -> AgentProtocol:
-    """Return what a script without the library speaks, by its probe."""
+    """Return the protocol of a script without the library, by its probe."""
     kind, port = spec.probe.probe, spec.probe_port
     if kind == "zmq" and port is not None:
         return PlainJson(spec.host, spec.port or port, port, _probe_action(spec.probe.send))
     if kind == "http" and port is not None:
         url = f"http://{spec.host}:{port}{spec.probe.path or '/health'}"
-        return UnknownProtocol("is an HTTP server by its probe", f"`curl {url}`")
+        return UnknownProtocol("is an HTTP server, by its probe", f"`curl {url}`")
     return UnknownProtocol(
         f"runs without argosy's library, and its probe is `{kind}`",
-        'where it answers {"action": ...} on a REP socket, give it a `port` and `ready: {probe: zmq}`',
+        'if it answers {"action": ...} on a REP socket, give it a `port` and `ready: {probe: zmq}`',
     )
 
 

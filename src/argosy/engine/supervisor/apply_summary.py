@@ -1,4 +1,4 @@
-"""The closed account of an apply: every declared agent is in it once, and the sum is right."""
+"""The summary of an apply: counts every declared agent once, so that the counts add up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STATE_PREFIX = {State.GIVEN_UP: "", State.EXITED: "", State.BLOCKED: "blocked, 
 
 
 def describe_not_ready(unit: Dependency) -> str:
-    """Return why an agent is not ready, in words."""
+    """Return why an agent is not ready."""
     prefix = _STATE_PREFIX.get(unit.state, f"{unit.state}, ")
     return (prefix + unit.reason).rstrip(", ") or unit.state.value
 
@@ -41,10 +41,10 @@ def summarize_apply(
     *,
     interrupted: bool,
 ) -> ApplySummary:
-    """Return the account of an apply that began at loop time `began`.
+    """Return the summary of an apply that began at loop time `started_at`.
 
-    ready + not_ready + left_out = declared. scope: the names it was about. distants: the agents of
-    linked machines; those of a machine that is not seen now are not ready, whatever they were.
+    ready + not_ready + left_out = declared. scope: the names it covers. remote_agents: the agents of peer
+    machines; those of an unreachable machine are not ready, whatever their last state.
     """
     agents: Mapping[str, Unit | RemoteAgent] = ChainMap[str, Any](dict(units), dict(remote_agents))
     ready, degraded, not_ready = [], [], {}
@@ -88,7 +88,7 @@ def summarize_apply(
 def _critical_path(
     graph: Graph, units: Mapping[str, Unit | RemoteAgent], ready: Collection[str], started_at: float
 ) -> list[CriticalPathStep]:
-    """Return the chain that decided when the fleet was ready; of agents that started in this apply."""
+    """Return the chain that decided when the fleet was ready, limited to agents started in this apply."""
     ready_s = {name: max(0.0, (units[name].ready_at or started_at) - started_at) for name in ready}
     started = {
         name for name in ready if units[name].started_at >= started_at and units[name].ready_at is not None

@@ -1,4 +1,4 @@
-"""Who is changing the fleet, and what another one is told meanwhile."""
+"""The change in progress, and the refusal that other clients get meanwhile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from argosy.fault import Fault
 
 
 class ChangeLock(NamedTuple):
-    """Who is changing the fleet, since when (epoch seconds), from which machine, empty for this one."""
+    """Which command changes the fleet, since when (epoch seconds), from which machine (empty: this one)."""
 
     verb: str
     pid: int
@@ -17,7 +17,7 @@ class ChangeLock(NamedTuple):
     machine: str = ""
 
     def busy_fault(self) -> Fault:
-        """Return what another one is told."""
+        """Return the fault for another client that wants to change the fleet."""
         origin = f"on machine `{self.machine}`" if self.machine else f"pid {self.pid}"
         since = time.strftime("%H:%M:%S", time.localtime(self.since_s))
         return Fault(

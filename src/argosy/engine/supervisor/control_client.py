@@ -1,4 +1,4 @@
-"""The client of a supervisor: connects, starts one where there is none, speaks the control protocol."""
+"""The client of a supervisor: connects, starts a supervisor if needed, and speaks the control protocol."""
 
 from __future__ import annotations
 
@@ -50,23 +50,25 @@ _CONNECT_RETRY_S = 0.05
 
 
 class SupervisorLostError(RefusedError):
-    """The supervisor died while it was asked."""
+    """The supervisor exited during a request."""
 
-    def __init__(self, message: str = "the supervisor ended while it was asked; the agents run on") -> None:
-        hint = "`argosy up` starts a new one, which adopts what runs"
+    def __init__(
+        self, message: str = "the supervisor exited during the request; the agents keep running"
+    ) -> None:
+        hint = "`argosy up` starts a new supervisor, which adopts the running agents"
         super().__init__(Fault("", "supervisor-lost", message, hint))
 
 
 class SupervisorStoppedError(SupervisorLostError):
-    """The supervisor ended on purpose. running: agents that run on."""
+    """The supervisor exited on purpose. running: the number of agents that keep running."""
 
     def __init__(self, running: int) -> None:
-        super().__init__(f"the supervisor was told to end; {running} agents run on")
+        super().__init__(f"the supervisor was told to exit; {running} agents keep running")
         self.running = running
 
 
 class ControlClient:
-    """A connection to the supervisor, blocking. Use as a context manager."""
+    """A blocking connection to the supervisor. Use as a context manager."""
 
     def __init__(self, channel: socket.socket, name: str) -> None:
         self._channel = channel
@@ -98,7 +100,8 @@ class ControlClient:
     def send(self, request: ControlMessage) -> None:
         """Send a request.
 
-        Raises SupervisorLostError: nobody is there any more. Raises SupervisorSilentError: it reads nothing.
+        Raises SupervisorLostError: the supervisor has exited. Raises SupervisorUnresponsiveError: it does not
+        read.
         """
         self._channel.settimeout(_BUSY_TIMEOUT_S)
         try:
@@ -109,15 +112,15 @@ class ControlClient:
             raise SupervisorUnresponsiveError(self._pid, _BUSY_TIMEOUT_S) from error
 
     def request(self, request: ControlMessage) -> ControlReply:
-        """Send a request and return the first answer.
+        """Send a request and return the first reply.
 
-        Raises the error that the supervisor refuses with, SupervisorLostError or SupervisorSilentError.
+        Raises the error of the supervisor's refusal, SupervisorLostError or SupervisorUnresponsiveError.
         """
         self.send(request)
         return self._wait_reply()
 
     def _wait_reply(self) -> ControlReply:
-        """Return the answer to what is answered at once; one that is at work may take longer."""
+        """Return the reply to a request that is answered at once; a busy supervisor may take longer."""
         progress, began = ProgressWatch(self._pid), time.monotonic()
         while True:
             try:
@@ -128,12 +131,12 @@ class ControlClient:
                     raise SupervisorUnresponsiveError(self._pid, waited_s) from error
 
     def raise_if_stopped(self) -> None:
-        """Raise SupervisorSilentError when nothing can come of waiting: the supervisor is stopped."""
+        """Raise SupervisorUnresponsiveError when the supervisor process is stopped, so waiting is useless."""
         if is_stopped(self._pid):
             raise SupervisorUnresponsiveError(self._pid, 0.0)
 
     def fetch_status(self) -> FleetStatus:
-        """Return the fleet as it is; what else was under way here is passed over. Raises as `ask`."""
+        """Return the state of the fleet; other pending replies are discarded. Raises as `request`."""
         reply = self.request(GetStatus())
         while not isinstance(reply, FleetStatus):  # as the answer to a second Ctrl-C
             reply = self._wait_reply()
@@ -142,8 +145,9 @@ class ControlClient:
     def receive(self, timeout_s: float | None) -> ControlReply:
         """Return the next message; None waits for as long as the supervisor is not stopped.
 
-        Raises TimeoutError, the error that the supervisor refuses with, SupervisorLostError, or, when it
-        ends on purpose, SupervisorLeftError; and SupervisorSilentError where there is no time-out.
+        Raises TimeoutError, the error of the supervisor's refusal, SupervisorLostError,
+        SupervisorStoppedError when it exits on purpose, and, without a time-out,
+        SupervisorUnresponsiveError.
         """
         self._channel.settimeout(SUPERVISOR_REPLY_TIMEOUT_S if timeout_s is None else timeout_s)
         while b"\n" not in self._buffer:
@@ -169,16 +173,16 @@ class ControlClient:
         return reply
 
     def stream(self) -> Iterator[ControlReply]:
-        """Yield messages for as long as they come.
+        """Yield messages until the connection ends.
 
-        Raises SupervisorLostError: the supervisor ended, SupervisorLeftError: on purpose,
-        SupervisorSilentError: it is stopped.
+        Raises SupervisorLostError: the supervisor exited, SupervisorStoppedError: on purpose,
+        SupervisorUnresponsiveError: it is stopped.
         """
         while True:
             yield self.receive(None)
 
     def wait_exit(self, timeout_s: float) -> bool:
-        """Return whether the supervisor's process has ended by then, and its forker's before it."""
+        """Return whether the supervisor, and its forker before it, have exited in time."""
         poll = select.poll()
         poll.register(self._supervisor_pidfd, select.POLLIN)
         return bool(poll.poll(timeout_s * 1000))
@@ -187,7 +191,7 @@ class ControlClient:
 def connect(state_dir: StateDir, name: str) -> ControlClient | None:
     """Return a client of the running supervisor, or None when there is none.
 
-    Raises SupervisorSilentError: it does not answer.
+    Raises SupervisorUnresponsiveError: it does not answer.
     """
     channel = _open_channel(state_dir)
     if channel is None:
@@ -196,7 +200,7 @@ def connect(state_dir: StateDir, name: str) -> ControlClient | None:
         return ControlClient(channel, name)
     except SupervisorLostError:
         channel.close()
-        return None  # it was on its way out
+        return None  # it was exiting
     except BaseException:
         channel.close()
         raise
@@ -213,7 +217,7 @@ def _open_channel(state_dir: StateDir) -> socket.socket | None:
         except (FileNotFoundError, ConnectionRefusedError):
             channel.close()
             return None
-        except BlockingIOError:  # so many wait already that no more are let in
+        except BlockingIOError:  # its backlog is full
             if time.monotonic() < until:
                 time.sleep(_CONNECT_RETRY_S)
                 continue
@@ -224,7 +228,7 @@ def _open_channel(state_dir: StateDir) -> socket.socket | None:
 
 
 def connect_running(state_dir: StateDir, name: str, fleet: object) -> ControlClient:
-    """Return a client of the supervisor that runs. fleet: what messages call it, its file.
+    """Return a client of the running supervisor. fleet: the fleet's file, for messages.
 
     Raises RefusedError: there is none.
     """
@@ -236,9 +240,10 @@ def connect_running(state_dir: StateDir, name: str, fleet: object) -> ControlCli
 
 
 def connect_or_start(fleet_path: Path, fleet_name: str, state_dir: StateDir, name: str) -> ControlClient:
-    """Return a client of the supervisor, started first where there is none.
+    """Return a client of the supervisor, which is started if there is none.
 
-    Raises RefusedError or MissingError: it could not be started; SupervisorLostError: it was killed over it.
+    Raises RefusedError or MissingError: it could not be started; SupervisorLostError: it was killed during
+    the start.
     """
     client = connect(state_dir, name)
     if client is not None:
@@ -259,7 +264,7 @@ def connect_or_start(fleet_path: Path, fleet_name: str, state_dir: StateDir, nam
 def _connect_to_new(
     fleet_path: Path, fleet_name: str, state_dir: StateDir, name: str
 ) -> ControlClient | None:
-    """Start a supervisor and connect to it, or to the one that was faster: its client died over the start."""
+    """Start a supervisor and connect to it, or to a faster one whose client exited during the start."""
     try:
         _start_supervisor(fleet_path, fleet_name, state_dir)
     except RefusedError as error:
@@ -277,15 +282,14 @@ def _spawn_lock(state_dir: StateDir) -> Iterator[None]:
         state_dir.create()
         with open(state_dir.spawn_lock, "wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if is_same_file(
-                state_dir.spawn_lock, file.fileno()
-            ):  # else `argosy clean` has removed it meanwhile
+            # Otherwise `argosy clean` has removed the file meanwhile: try again.
+            if is_same_file(state_dir.spawn_lock, file.fileno()):
                 yield
                 return
 
 
 def _start_supervisor(fleet_path: Path, fleet_name: str, state_dir: StateDir) -> None:
-    """Start a supervisor in a session of its own and wait until it has adopted what runs."""
+    """Start a supervisor in a session of its own and wait until it has adopted the running agents."""
     rotate_log(state_dir.supervisor_log)
     ready, ready_writer = os.pipe()
     try:
@@ -301,30 +305,30 @@ def _start_supervisor(fleet_path: Path, fleet_name: str, state_dir: StateDir) ->
         terminate(pid)
         raise
     if startup_message == READY:
-        return  # it runs on without this parent
+        return  # it keeps running without this parent
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if startup_message:
         reply = decode_reply(startup_message)
-        assert isinstance(reply, Refused), "a supervisor that cannot start says why"
+        assert isinstance(reply, Refused), "a supervisor that cannot start reports why"
         raise _error_of(reply)
-    if code < 0:  # somebody killed it, and may not do so again
+    if code < 0:  # it was killed: the next start may succeed
         raise SupervisorLostError(
-            f"the supervisor {describe_exit(code)} before it was ready; the agents run on"
+            f"the supervisor {describe_exit(code)} before it was ready; the agents keep running"
         )
     raise RefusedError(
         Fault(
             str(state_dir.supervisor_log),
             "supervisor",
-            f"the supervisor ended with code {code} before it was ready",
-            f"its last words are in `{state_dir.supervisor_log}`",
+            f"the supervisor exited with code {code} before it was ready",
+            f"see the end of `{state_dir.supervisor_log}`",
         )
     )
 
 
 def _read_startup_message(ready_fd: int, pid: int) -> bytes:
-    """Return what a new supervisor says of its start; one that adopts many takes its time.
+    """Return the startup report of a new supervisor; adopting many agents takes a while.
 
-    Raises SupervisorSilentError: somebody has stopped it.
+    Raises SupervisorUnresponsiveError: it is stopped.
     """
     poll = select.poll()
     poll.register(ready_fd, select.POLLIN)

@@ -1,7 +1,7 @@
-"""The control socket: takes connections, checks whose they are, moves lines in and out.
+"""The control socket: accepts connections, checks their owner, reads and writes lines.
 
-The socket is bound under another name and renamed when the supervisor has adopted what runs, so a
-client never meets a supervisor that does not know yet.
+The socket is bound under a temporary name and renamed once the supervisor has adopted the running
+agents, so clients never see an incomplete state.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from argosy.engine.supervisor.messages import ControlRequest
 
 _MAX_LINE_BYTES = 64 * 1024 * 1024
-# A client that has not read so much (a stopped `argosy up`, for hours) is cut off.
+# A client with more unread data than this (an `argosy up` stopped for hours) is disconnected.
 _MAX_UNREAD_BYTES = 8 * 1024 * 1024
 _FLUSH_TIMEOUT_S = 1.0
 
 
 class ClientSession(Protocol):
-    """Who asks something, and is answered: a client here, or another machine for one of its own.
+    """The sender of a request and the receiver of its replies: a local client, or another machine.
 
-    origin: that machine, empty for a client here. is_gone: nobody waits for the answer any more.
+    origin: the other machine, empty for a local client. is_gone: nobody waits for the reply any more.
     """
 
     pid: int
@@ -51,11 +51,11 @@ class ClientSession(Protocol):
     is_gone: bool
 
     def send(self, message: ControlMessage) -> None:
-        """Send a message; one to somebody who has gone is dropped."""
+        """Send a message; dropped when the receiver is gone."""
 
 
 class ControlSession:
-    """One client. pid: its process. is_subscribed: it wants every transition."""
+    """One client. pid: its process. is_subscribed: it receives every transition."""
 
     def __init__(self, writer: asyncio.StreamWriter, pid: int) -> None:
         self._loop = asyncio.get_running_loop()
@@ -66,9 +66,9 @@ class ControlSession:
         self.is_subscribed = self.is_gone = False
 
     def send(self, message: ControlMessage) -> None:
-        """Send a message; one to a client that has gone, or reads no more, is dropped.
+        """Send a message; dropped when the client is gone or no longer reads.
 
-        Transitions of one tick go in one piece, at its end.
+        The transitions of one loop iteration are written together at its end.
         """
         self._unsent.append(encode_line(message))
         if not isinstance(message, AgentStateChanged):
@@ -86,9 +86,9 @@ class ControlSession:
 
 
 class ControlServer:
-    """Serves `handle(session, request)` on a unix socket; each request runs as a task of its own.
+    """Serves `handle(session, request)` on a unix socket; each request runs in its own task.
 
-    on_gone(): called when a client has gone.
+    on_disconnect(): called when a client has disconnected.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class ControlServer:
         self.sessions: set[ControlSession] = set()
 
     async def bind(self) -> None:
-        """Listen, still under another name."""
+        """Listen, under a temporary name."""
         unpublished_path = str(self._path) + ".new"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(unpublished_path)
@@ -117,7 +117,7 @@ class ControlServer:
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_MAX_LINE_BYTES)
 
     def publish(self) -> None:
-        """Take the name that clients know."""
+        """Rename the socket to the name that clients connect to."""
         os.rename(str(self._path) + ".new", self._path)
         self._bound_stat = os.stat(self._path)
 
@@ -138,8 +138,8 @@ class ControlServer:
             while line := await reader.readline():
                 self._dispatch(session, line)
         except (ConnectionResetError, BrokenPipeError):
-            pass  # the client died; the fleet runs on
-        except ValueError:  # what StreamReader.readline raises beyond its limit
+            pass  # the client exited
+        except ValueError:  # raised by StreamReader.readline beyond its limit
             fault = Fault("", "protocol", f"a request is longer than {_MAX_LINE_BYTES} bytes")
             session.send(Refused(faults=[fault]))
         finally:
@@ -153,14 +153,14 @@ class ControlServer:
         try:
             request = decode_request(line)
         except msgspec.DecodeError as error:
-            session.send(Refused(faults=[Fault("", "protocol", f"the request was not understood: {error}")]))
+            session.send(Refused(faults=[Fault("", "protocol", f"the request cannot be decoded: {error}")]))
             return
         if isinstance(request, ClientHello) and request.protocol != PROTOCOL:
             fault = Fault(
                 "",
                 "protocol",
                 f"the supervisor speaks protocol {PROTOCOL}, this argosy {request.protocol}",
-                "`argosy down` with the argosy that started the fleet, then `argosy up`",
+                "run `argosy down` with the argosy that started the fleet, then `argosy up`",
             )
             session.send(Refused(faults=[fault]))
             return
@@ -169,15 +169,15 @@ class ControlServer:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Stop listening, flush what was sent, remove the socket."""
+        """Stop listening, flush pending output, and remove the socket."""
         with contextlib.suppress(FileNotFoundError):
             if self._bound_stat is not None and os.path.samestat(os.stat(self._path), self._bound_stat):
-                os.unlink(self._path)  # and not that of another supervisor
+                os.unlink(self._path)  # unless it belongs to another supervisor
         if self._server is not None:
             self._server.close()
         serving = dict(self._writers)
         for writer in serving:
-            writer.close()  # what was sent goes out first
+            writer.close()  # flushes first
         if serving:
             _, unread = await asyncio.wait(serving.values(), timeout=_FLUSH_TIMEOUT_S)
             for task in unread:

@@ -1,7 +1,7 @@
-"""The supervisor's process, begun by its client in a session of its own.
+"""Starts the supervisor as a process in a session of its own.
 
-It is a fork of the client, which has half of what a supervisor loads: a fresh interpreter would take twice
-as long to its first word. A client with threads is not forked; it starts a fresh interpreter.
+The supervisor is a fork of the client, which has already loaded half of its modules; a fresh interpreter
+takes twice as long. A client with threads is not forked; it starts a fresh interpreter.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def spawn_detached(args: Sequence[str], ready_fd: int, log_fd: int) -> int:
-    """Begin `argosy.engine.supervisor.entrypoint` with these words and return its process number; the caller waits for it.
+    """Start `argosy.engine.supervisor.entrypoint` with `args` and return its pid; the caller waits for it.
 
-    told: the descriptor at which it says that it is ready, the only one that it keeps. log: where it writes.
-    Raises OSError: there can be no more processes.
+    ready_fd: the descriptor for its report, the only one that it inherits. log_fd: its output.
+    Raises OSError: no process can be created.
     """
     if len(os.listdir("/proc/self/task")) > 1:
         return _spawn(args, ready_fd, log_fd)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # whoever reads it has gone: that is told by who writes next
+        with contextlib.suppress(OSError):  # nobody reads it; the next write reports that
             stream.flush()
     pid = 0
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
@@ -44,7 +44,7 @@ def spawn_detached(args: Sequence[str], ready_fd: int, log_fd: int) -> int:
                 _exec_child(args, ready_fd, log_fd)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    except KeyboardInterrupt:  # it came in between
+    except KeyboardInterrupt:  # raised before the signals were blocked
         if pid:
             terminate(pid)
         raise
@@ -52,7 +52,7 @@ def spawn_detached(args: Sequence[str], ready_fd: int, log_fd: int) -> int:
 
 
 def terminate(pid: int) -> None:
-    """End what `begin` has begun; whatever it has adopted by then runs on."""
+    """Terminate a process that `spawn_detached` started; agents it has adopted keep running."""
     os.kill(pid, signal.SIGTERM)
     os.waitpid(pid, 0)
 
@@ -67,19 +67,19 @@ def _spawn(args: Sequence[str], ready_fd: int, log_fd: int) -> int:
         start_new_session=True,
         cwd="/",
     )
-    process.returncode = 0  # it is waited for by its number
+    process.returncode = 0  # the caller waits for it by pid
     return process.pid
 
 
 def _exec_child(args: Sequence[str], ready_fd: int, log_fd: int) -> NoReturn:
-    """In the fork: leave what is the client's, and serve. Nothing of the client's is unwound."""
+    """In the fork: detach from the client and serve; none of the client's frames is unwound."""
     code = 1
     try:
         _detach_from_client(ready_fd, log_fd)
-        from argosy.engine.supervisor.entrypoint import main  # noqa: PLC0415 - the client has no need of it
+        from argosy.engine.supervisor.entrypoint import main  # noqa: PLC0415 - not needed by the client
 
         code = main(args)
-    except BaseException:  # of a process that ends here: told in its log
+    except BaseException:  # the process exits here; the log gets the traceback
         traceback.print_exc()
     finally:
         with contextlib.suppress(OSError):
@@ -88,12 +88,12 @@ def _exec_child(args: Sequence[str], ready_fd: int, log_fd: int) -> NoReturn:
 
 
 def _detach_from_client(ready_fd: int, log_fd: int) -> None:
-    """Leave the client's session, signals, descriptors and folder, as a program that it started would."""
+    """Leave the client's session, signals, descriptors and working directory, as an exec would."""
     os.setsid()
     for handled in signal.valid_signals():
         if callable(signal.getsignal(handled)):
             signal.signal(handled, signal.SIG_DFL)
-    # A Ctrl-C from before there was a session of its own is the client's.
+    # A Ctrl-C sent before setsid was meant for the client.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -102,6 +102,6 @@ def _detach_from_client(ready_fd: int, log_fd: int) -> None:
         os.dup2(source, number)
     close_other_descriptors(ready_fd)
     cwd = os.getcwd()
-    if sys.path and sys.path[0] in ("", cwd) and cwd != _SOURCE_DIR:  # of `python -m argosy`
+    if sys.path and sys.path[0] in ("", cwd) and cwd != _SOURCE_DIR:  # added by `python -m argosy`
         del sys.path[0]
     os.chdir("/")

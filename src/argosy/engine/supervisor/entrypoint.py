@@ -1,8 +1,9 @@
-"""The supervisor process: takes the lock, raises the generation, adopts, then serves.
+"""The supervisor process: takes the lock, raises the generation, adopts running agents, then serves.
 
-Begun by the client that found none, as a fork of it or as `python -m argosy.engine.supervisor.entrypoint FLEET_FILE NAME
-READY_FD [STATE RUNTIME]`, in a session of its own; or run in the foreground. It ends when a client says so,
-when nothing is left to run, or on TERM; its agents live on unless they were stopped.
+A client that finds no supervisor starts it, as a fork of itself or as `python -m
+argosy.engine.supervisor.entrypoint FLEET_FILE NAME READY_FD [STATE RUNTIME]`, in a session of its own;
+or it runs in the foreground. It exits on a client's request, when no agent is left to run, or on SIGTERM;
+agents keep running unless they were stopped.
 """
 
 from __future__ import annotations
@@ -50,13 +51,14 @@ def serve(
     peering_plan: PeeringPlan | None = None,
     is_persistent: bool = False,
 ) -> None:
-    """Supervise the fleet of this file until told to end.
+    """Supervise the fleet of this file until told to exit.
 
-    folder: the fleet's, by default that of the file; a file that is gone need not lead to it any more.
-    links: to the other machines, from the first moment. stays: also when nothing runs.
+    on_ready(): called once clients can connect. state_dir: of the fleet, by default located from the file,
+    which may be gone. peering_plan: the machines to connect to from the start. is_persistent: stay up when
+    no agent runs.
 
-    Raises RefusedError: another supervisor holds it. Raises MissingError: the state folder cannot be
-    made, or is on a network.
+    Raises RefusedError: another supervisor holds the lock. Raises MissingError: the state directory cannot
+    be created, or is on a network file system.
     """
     state_dir = state_dir or locate_state_dir(fleet_path)
     state_dir.create()
@@ -65,19 +67,19 @@ def serve(
             Fault(
                 str(state_dir.path),
                 "nfs",
-                "the state folder is on NFS or SMB, where file locks do not prove that a process lives",
-                "set XDG_STATE_HOME to a folder on a local disk",
+                "the state directory is on NFS or SMB, where file locks do not prove that a process lives",
+                "set XDG_STATE_HOME to a directory on a local disk",
             )
         )
     lock = acquire_lock(state_dir.supervisor_lock, _LOCK_TIMEOUT_S)
     if lock is None:
         raise RefusedError(_already_running_fault(state_dir))
-    state_dir.create()  # the one before may have swept it away
+    state_dir.create()  # the previous supervisor may have removed it
     is_new_state_dir = os.fstat(lock).st_size == 0
     generation = raise_generation(lock)
     os.set_inheritable(lock, False)
     setproctitle.setproctitle(f"argosy: supervisor {fleet_name}")
-    # What its forkers leave behind falls to this process instead of to init.
+    # Orphans of its forkers are reparented to this process instead of init.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     config = SupervisorConfig(str(fleet_path), is_persistent, peering_plan)
     asyncio.run(
@@ -88,18 +90,19 @@ def serve(
 def _already_running_fault(state_dir: StateDir) -> Fault:
     pids = ", ".join(map(str, pids_with_open_file(str(state_dir.supervisor_lock)))) or "unknown"
     if _is_listening(state_dir):
-        message = f"the supervisor of this fleet runs already (pid {pids})"
+        message = f"the supervisor of this fleet is already running (pid {pids})"
         return Fault(
             str(state_dir.supervisor_lock),
             SUPERVISOR_ALREADY_RUNNING,
             message,
-            "`argosy status` shows what it runs; it needs no second one",
+            "`argosy status` shows its agents",
         )
     return Fault(
         str(state_dir.supervisor_lock),
         SUPERVISOR_ALREADY_RUNNING,
-        f"another supervisor of this fleet runs (pid {pids}) and does not listen at `{state_dir.control_socket}`",
-        f"`kill {pids}` ends it, its agents run on; then `argosy up` adopts them",
+        f"another supervisor of this fleet runs (pid {pids}) but does not listen at"
+        f" `{state_dir.control_socket}`",
+        f"`kill {pids}` ends it, its agents keep running; then `argosy up` adopts them",
     )
 
 
@@ -109,7 +112,7 @@ def _is_listening(state_dir: StateDir) -> bool:
         try:
             client.connect(str(state_dir.control_socket))
         except BlockingIOError:
-            return True  # so many wait for it that no more are let in
+            return True  # its backlog is full
         except OSError:
             return False
     return True
@@ -135,20 +138,20 @@ async def _serve(
         await supervisor.adopt(is_new_state_dir=is_new_state_dir)
         control.publish()
         on_ready()
-        gc.freeze()  # what is loaded stays; a collection need not look at it
+        gc.freeze()  # loaded modules stay, so collections need not scan them
         await supervisor.stop_requested.wait()
         supervisor.announce_shutdown()
     finally:
         await control.close()
         supervisor.close()
-        reap_own_group(_CHILDREN_GONE_S)  # what the zygotes forked for themselves is being killed with them
+        reap_own_group(_CHILDREN_GONE_S)  # the zygotes' own children are killed with them
         remove_dead_sockets(state_dir.runtime_path)
 
 
 def main(args: Sequence[str]) -> int:
-    """Serve the fleet of FILE and NAME, saying at READY_FD that it is ready; returns the exit code.
+    """Serve the fleet of FILE and NAME, and report at READY_FD; returns the exit code.
 
-    STATE and RUNTIME are its folders where the file, which may be gone, need not lead to them.
+    STATE and RUNTIME are the fleet's directories; FILE may be gone.
     """
     path, name, ready_fd = Path(args[0]), args[1], int(args[2])
     state_dir = StateDir(Path(args[3]), Path(args[4])) if len(args) > 3 else None
@@ -156,7 +159,7 @@ def main(args: Sequence[str]) -> int:
     with open(ready_fd, "wb", buffering=0) as ready_pipe:
 
         def report_to_client(data: bytes) -> None:
-            with contextlib.suppress(BrokenPipeError):  # the client has died over the start
+            with contextlib.suppress(BrokenPipeError):  # the client exited during the start
                 ready_pipe.write(data)
             ready_pipe.close()
 
@@ -167,10 +170,9 @@ def main(args: Sequence[str]) -> int:
             return error.exit_code
         except OSError as error:
             if not ready_pipe.closed:
-                args = f"the supervisor cannot start: {error.strerror}"
-                report_to_client(
-                    encode_line(Refused(faults=[Fault(error.filename or "", "state-folder", args)]))
-                )
+                message = f"the supervisor cannot start: {error.strerror}"
+                fault = Fault(error.filename or "", "state-folder", message)
+                report_to_client(encode_line(Refused(faults=[fault])))
             raise
     return 0
 

@@ -1,7 +1,7 @@
-"""Faults that a drill asks for: the supervisor sends the signal itself, so that it knows whose fault it is.
+"""Fault injection for drills: the supervisor sends the signal itself, so it knows the cause of the exit.
 
-Only a ready agent gets one, judged in the same tick as the signal is sent. A process that was frozen
-goes on whatever becomes of the client that asked for it.
+Only a ready agent gets a fault; it is checked in the same loop iteration in which the signal is sent. A
+frozen process is resumed whatever happens to the client that asked for it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
 
 
 class _FrozenUnit(NamedTuple):
-    """A unit whose process is stopped, and the timer that lets it go on."""
+    """A unit whose process is stopped, and the timer that resumes it."""
 
     unit: Unit
     timer: asyncio.TimerHandle
 
 
 class FaultInjector:
-    """The faults of the drills that run; at most one frozen process a client."""
+    """The injected faults of all running drills; at most one frozen process per client."""
 
     def __init__(self, unit_manager: UnitManager) -> None:
         self._unit_manager = unit_manager
@@ -42,31 +42,32 @@ class FaultInjector:
     def inject(self, session: ClientSession, request: InjectFault) -> FaultInjected:
         """Kill or freeze one agent's process.
 
-        Raises RefusedError: the agent is not of this machine, or not ready, or another machine asks.
+        Raises RefusedError: the agent is not ready or not of this machine, or another machine asks.
         """
         if session.origin:
-            raise RefusedError(Fault(request.agent, "other-machine", "a drill strikes where it is typed"))
+            message = "a drill injects faults only locally"
+            raise RefusedError(Fault(request.agent, "other-machine", message))
         unit = self._find_ready_unit(request.agent)
         pid = unit.pid
-        assert pid is not None, "what is ready has a process"
+        assert pid is not None, "a ready agent has a process"
         self.resume_for(session)
         if request.kind == "freeze":
             timer = self._unit_manager.loop.call_later(request.max_duration_s, self.resume_for, session)
             self._frozen[session] = _FrozenUnit(unit.process_unit, timer)
-        self._unit_manager.event_log.append("drill", agent=unit.name, pid=pid, text=request.kind)
+        self._unit_manager.event_log.append("fault-injected", agent=unit.name, pid=pid, text=request.kind)
         at_s = time.time()
         unit.process_unit.inject_fault(_SIGNALS[request.kind])
         return FaultInjected(agent=unit.name, pid=pid, at_s=at_s)
 
     def resume_for(self, session: ClientSession) -> None:
-        """Let the process go on that was frozen for this client."""
+        """Resume the process that was frozen for this client."""
         frozen = self._frozen.pop(session, None)
         if frozen is not None:
             frozen.timer.cancel()
             frozen.unit.resume()
 
     def resume_all_except(self, sessions: Collection[ClientSession]) -> None:
-        """Let everything go on that was frozen for others than these."""
+        """Resume all processes that were frozen for other clients than these."""
         for session in self._frozen.keys() - set(sessions):
             self.resume_for(session)
 
@@ -76,6 +77,6 @@ class FaultInjector:
             hint = "`argosy status` lists them"
             raise RefusedError(Fault(name, "unknown-agent", f"no agent `{name}` runs here", hint))
         if not unit.is_ready or not unit.process_unit.is_ready:
-            message = f"`{name}` is {unit.state.value}; a drill strikes only what is ready"
-            raise RefusedError(Fault(name, "not-ready", message, "`argosy status` tells why it is not ready"))
+            message = f"`{name}` is {unit.state.value}; a drill injects faults only into ready agents"
+            raise RefusedError(Fault(name, "not-ready", message, "`argosy status` shows why it is not ready"))
         return unit

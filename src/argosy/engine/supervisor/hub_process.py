@@ -1,7 +1,7 @@
-"""The hub beside the fleet: started once the fleet is up, found again by its lock, ended with the fleet.
+"""The hub process of a fleet: started once agents are ready, found again by its lock, stopped with the fleet.
 
-It is a process of its own, `argosy hub`, in a session of its own, so that it outlives the supervisor. What it
-is told is in its lock file, which it holds for as long as it lives: its pid, and where its page is.
+It runs `argosy hub` in a session of its own, so that it outlives the supervisor. It holds its lock file
+for its whole life; the file contains its pid and the URL of its page.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
     from argosy.engine.state.event_log import EventLog
     from argosy.engine.state.state_dir import StateDir
 
-_RECORD_BYTES: Final = 512  # written over in one piece, blanks and all
+_RECORD_BYTES: Final = 512  # padded with blanks, so that one write replaces the record
 _STOP_TIMEOUT_S: Final = 5.0
 _BACKOFF_FIRST_S: Final = 0.2
 _BACKOFF_MAX_S: Final = 30.0
-_BACKOFF_RESET_S: Final = 60.0  # after which what it was that ended the one before is over
+_BACKOFF_RESET_S: Final = 60.0  # a hub that ran so long resets the backoff
 
 
 class HubRecord(msgspec.Struct, frozen=True):
-    """What a hub says of itself in its lock file. url: of its page, empty until it listens."""
+    """The contents of a hub's lock file. url: of its page, empty until it listens."""
 
     pid: int
     url: str = ""
 
 
 def find_running_hub(lock: Path) -> HubRecord | None:
-    """Return the hub that holds this lock, None when nobody does."""
+    """Return the hub that holds this lock, or None."""
     try:
         file = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -61,7 +61,7 @@ def find_running_hub(lock: Path) -> HubRecord | None:
 
 
 def is_hub_running(state_dir: StateDir) -> bool:
-    """Return whether the fleet has a hub that lives; by /proc where the state folder was deleted."""
+    """Return whether the fleet's hub is alive; by /proc where the state directory was deleted."""
     if state_dir.supervisor_lock.exists():
         return find_running_hub(state_dir.hub_lock) is not None
     return find_hub_process(state_dir) is not None
@@ -70,7 +70,7 @@ def is_hub_running(state_dir: StateDir) -> bool:
 def acquire_hub_lock(lock: Path) -> None:
     """Become the hub of this lock, for as long as this process lives.
 
-    Raises RefusedError: another one is.
+    Raises RefusedError: another hub holds it.
     """
     file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -79,16 +79,17 @@ def acquire_hub_lock(lock: Path) -> None:
         os.close(file)
         record = find_running_hub(lock)
         holder = f"pid {record.pid}, {record.url}" if record else "it holds the lock"
-        message = f"the fleet's hub runs already ({holder})"
+        message = f"the fleet's hub is already running ({holder})"
         raise RefusedError(
-            Fault(str(lock), "hub-held", message, "`argosy down` ends it with the fleet")
+            Fault(str(lock), "hub-already-running", message, "`argosy down` ends it with the fleet")
         ) from None
     write_hub_record(lock, "", file)
 
 
 def write_hub_record(lock: Path, url: str, file: int | None = None) -> bool:
-    """Write who the hub is and where its page is, for the process that holds the lock; return whether there
-    is room for it: a lock that is new on a full disk has none.
+    """Write the pid and URL of the hub, in the process that holds the lock.
+
+    Returns whether there was space: a new lock file on a full disk has none.
     """
     text = msgspec.json.encode(HubRecord(os.getpid(), url))
     try:
@@ -103,7 +104,7 @@ def write_hub_record(lock: Path, url: str, file: int | None = None) -> bool:
 
 
 class HubProcess:
-    """One fleet's hub, for its supervisor."""
+    """The hub of one fleet, as its supervisor sees it."""
 
     def __init__(self, state_dir: StateDir, loop: asyncio.AbstractEventLoop, event_log: EventLog) -> None:
         self._state_dir = state_dir
@@ -115,8 +116,8 @@ class HubProcess:
         self._pidfd = -1
         self._exited = asyncio.Event()
         self._backoff_s = _BACKOFF_FIRST_S
-        self._failure_count = 0  # one soon after the other
-        self._last_failure = ""  # what is known of the last one
+        self._failure_count = 0  # in a row
+        self._last_failure = ""
         self._log_start = 0
         self._started_s = 0.0
         self._restart_timer: asyncio.TimerHandle | None = None
@@ -124,24 +125,24 @@ class HubProcess:
         self._adopt()
 
     def start(self, fleet_path: str, environ: Mapping[str, str]) -> None:
-        """Have a hub run from now on; one that runs already is left as it is."""
+        """Keep a hub running from now on; one that already runs is left as it is."""
         self._command = [sys.executable, "-m", "argosy", "hub", fleet_path]
         self._environ = inherited_environment(environ)
         if self._pidfd < 0 and not self._adopt():
             self._spawn()
 
     def stop_orphaned(self) -> None:
-        """End a hub whose lock, and all that it had recorded, was deleted; a start waits until it is gone."""
+        """Terminate a hub whose lock and database were deleted; a start waits until it has exited."""
         orphan = find_hub_process(self._state_dir) if self._pidfd < 0 else None
         pidfd = os_process.open_process(orphan) if orphan is not None else None
         if orphan is None or pidfd is None:
             return
-        self._event_log.append("hub-lost", pid=orphan.pid, text="its state folder was deleted")
+        self._event_log.append("hub-exited", pid=orphan.pid, text="its state directory was deleted")
         self._watch(orphan.pid, pidfd)
         self._terminate()
 
     def replace(self, fleet_path: str, environ: Mapping[str, str]) -> None:
-        """Have another hub in the place of the one that runs: all that it had recorded was deleted."""
+        """Replace the running hub: its database was deleted."""
         if self._pidfd >= 0:
             self.start(fleet_path, environ)
             self._terminate()
@@ -153,7 +154,7 @@ class HubProcess:
         )
 
     async def stop(self) -> None:
-        """End the hub, and return when it has ended."""
+        """Terminate the hub, and return when it has exited."""
         self._command = []
         if self._restart_timer:
             self._restart_timer.cancel()
@@ -168,7 +169,7 @@ class HubProcess:
                 return
 
     def close(self) -> None:
-        """Let go of the hub, which lives on."""
+        """Release the hub, which keeps running."""
         self._command = []
         if self._restart_timer:
             self._restart_timer.cancel()
@@ -201,24 +202,24 @@ class HubProcess:
         except OSError as error:
             self._failure_count += 1
             self._last_failure = f"it cannot be started: {error}"
-            self._event_log.append("no-hub", text=self._last_failure)
+            self._event_log.append("hub-start-failed", text=self._last_failure)
             self._schedule_restart()
             return
-        self._event_log.append("hub", pid=started.pid)
+        self._event_log.append("hub-started", pid=started.pid)
         pidfd = os_process.open_pid(started.pid)
-        assert pidfd is not None, "a child that was not waited for has its number"
+        assert pidfd is not None, "an unreaped child keeps its pid"
         self._watch(started.pid, pidfd)
-        started.returncode = 0  # it is waited for by its pidfd, not by its Popen
+        started.returncode = 0  # reaped by its pidfd, not by its Popen
 
     def describe_problem(self) -> str:
-        """Return why the hub that is to run does not, empty where it does or has only just been started."""
+        """Return why the requested hub does not run; empty when it runs or was only just started."""
         if not self._last_failure or not self._command:
             return ""
         record = find_running_hub(self._state_dir.hub_lock)
         if record is not None and record.url:
             return ""
         times = "once" if self._failure_count == 1 else f"{self._failure_count} times"
-        return f"it ended {times}, last with: {self._last_failure} (`{self._state_dir.hub_log}` tells more)"
+        return f"it exited {times}, last with: {self._last_failure} (see `{self._state_dir.hub_log}`)"
 
     def _watch(self, pid: int, pidfd: int) -> None:
         self._pid, self._pidfd = pid, pidfd
@@ -237,10 +238,10 @@ class HubProcess:
                 self._failure_count, self._backoff_s = 0, _BACKOFF_FIRST_S
             self._failure_count += 1
             self._last_failure = (
-                last_error_line(self._state_dir.hub_log, self._log_start) or "no word in its log"
+                last_error_line(self._state_dir.hub_log, self._log_start) or "no error in its log"
             )
             self._event_log.append(
-                "hub-lost", pid=pid, text=f"{self._last_failure}; again in {self._backoff_s:.1f} s"
+                "hub-exited", pid=pid, text=f"{self._last_failure}; restart in {self._backoff_s:.1f} s"
             )
             self._schedule_restart()
 

@@ -1,7 +1,7 @@
-"""The control protocol: what clients ask of the supervisor, and what it answers.
+"""The control protocol: the requests of clients and the answers of the supervisor.
 
-JSON lines over a stream socket (0600, the peer's uid checked); each line is one of these structs,
-told apart by `type`. The client speaks first, with Hello.
+JSON lines over a stream socket (mode 0600, the peer's uid is checked); each line is one of these
+structs, distinguished by `type`. The client speaks first, with ClientHello.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from argosy.engine.unit.state_machine import State
 from argosy.fault import Fault
 from argosy.fleet.fleet_spec import Fleet
 
-PROTOCOL = 1
-# What a new supervisor writes to the descriptor its starter gave; else a line with Refused.
+PROTOCOL = 2
+# Written by a new supervisor to the descriptor it was started with; on failure a Refused line instead.
 READY = b"ready"
-# The code of the fault of one that found another ruling.
-SUPERVISOR_ALREADY_RUNNING = "held"
+# The fault code of a supervisor that found another one running.
+SUPERVISOR_ALREADY_RUNNING = "already-running"
 
 
 class ControlMessage(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, kw_only=True):
@@ -28,24 +28,27 @@ class ControlMessage(msgspec.Struct, frozen=True, tag_field="type", tag=str.lowe
 # ---- requests
 
 
-class ClientHello(ControlMessage, frozen=True):
-    """Who is there; answered by Welcome, or Refused when the protocol differs."""
+class ClientHello(ControlMessage, frozen=True, tag="hello"):
+    """Opens a session; answered by ServerHello, or by Refused when the protocol differs.
+
+    The tag is the same in every protocol version.
+    """
 
     protocol: int
     client: str
 
 
 class Apply(ControlMessage, frozen=True):
-    """Bring the fleet up; answered by Difference, Changed..., Account.
+    """Bring the fleet up; answered by ApplyPreview, AgentStateChanged..., ApplySummary.
 
-    fleet: as the caller has loaded it, without a fault.
-    environ: the caller's environment, the base of every agent started for this; values as bytes, since
-    they need not be text.
+    fleet: as the caller has loaded it, without faults.
+    environ: the caller's environment, the base of every agent started by this apply; the values are bytes,
+    since they need not be text.
     only: names to start, with their needs; None for all. skip: names that are left out, with the reason.
-    hub: whether the machine's hub is to run as well, once agents are ready. origin: the machine that
-    hands it on, empty when it comes from a client; its `path` and `environ` are then not of this machine.
-    order: its name among the machines, given by the one that the client has asked. file_digest: of the
-    fleet file as it was loaded.
+    hub: start the machine's hub once agents are ready. origin: the machine that forwards the apply, empty
+    for a client; its `path` and `environ` then do not apply to this machine.
+    apply_id: identifies the apply on all machines, assigned by the supervisor that the client asked.
+    file_digest: of the fleet file as it was loaded.
     """
 
     fleet: Fleet
@@ -62,10 +65,10 @@ class Apply(ControlMessage, frozen=True):
 
 
 class Stop(ControlMessage, frozen=True):
-    """Stop these agents (None: all) in reverse order; answered by Stopped.
+    """Stop these agents (None: all) in reverse dependency order; answered by Stopped.
 
-    is_kill: without grace or order. origin: the machine that hands it on. beside: agents that are
-    stopped on other machines meanwhile.
+    force: kill at once, without grace or order. origin: the machine that forwards the request.
+    stopping_elsewhere: agents that other machines are stopping at the same time.
     """
 
     names: list[str] | None = None
@@ -75,24 +78,24 @@ class Stop(ControlMessage, frozen=True):
 
 
 class Restart(ControlMessage, frozen=True):
-    """Restart these agents in place; answered by Restarted. origin: the machine that hands it on."""
+    """Restart these agents in place; answered by Restarted. origin: the machine that forwards it."""
 
     names: list[str]
     origin: str = ""
 
 
 class GetStatus(ControlMessage, frozen=True):
-    """What is; answered by Report."""
+    """Ask for the state of the fleet; answered by FleetStatus."""
 
 
 class Subscribe(ControlMessage, frozen=True):
-    """Send Changed for every transition from now on."""
+    """Send AgentStateChanged for every transition from now on."""
 
 
 class RelayCommand(ControlMessage, frozen=True):
-    """Run `argosy WORDS` for this fleet on a machine; answered by Output, the last of them empty.
+    """Run `argosy ARGS` for this fleet on a machine; answered by CommandOutput, the last one empty.
 
-    words: begin with a verb that only reads.
+    args: start with a read-only command.
     """
 
     machine: str
@@ -100,9 +103,9 @@ class RelayCommand(ControlMessage, frozen=True):
 
 
 class MarkMachineFailed(ControlMessage, frozen=True):
-    """Somebody who knows says that a machine is gone: what is needed of it will not come.
+    """Report that a machine has failed: its agents that others need will not become ready.
 
-    Holds while it is not seen; one that comes back is what it says itself.
+    Holds while the machine is unreachable; when it connects again, its own state counts.
     """
 
     machine: str
@@ -110,10 +113,10 @@ class MarkMachineFailed(ControlMessage, frozen=True):
 
 
 class InjectFault(ControlMessage, frozen=True):
-    """Kill or freeze the process of a ready agent of this machine; answered by Disrupted, or Refused.
+    """Kill or freeze the process of a ready agent of this machine; answered by FaultInjected or Refused.
 
-    An end that comes of it counts towards no restart limit. within_s: a frozen process goes on after so
-    long at the latest, at Thaw, and as soon as the client is gone.
+    The resulting exit counts towards no restart limit. max_duration_s: a frozen process is resumed after
+    this time at the latest, at ResumeProcess, and as soon as the client disconnects.
     """
 
     agent: str
@@ -122,20 +125,21 @@ class InjectFault(ControlMessage, frozen=True):
 
 
 class ResumeProcess(ControlMessage, frozen=True):
-    """Let the process go on that was frozen for this client."""
+    """Resume the process that was frozen for this client."""
 
 
 class Shutdown(ControlMessage, frozen=True):
-    """End the supervisor; the agents are left as they are."""
+    """Exit the supervisor; the agents keep running."""
 
 
-# ---- answers and events
+# ---- replies and events
 
 
-class ServerHello(ControlMessage, frozen=True):
-    """The supervisor that answers. held: which limits its control groups hold: `memory`, `cpu`.
+class ServerHello(ControlMessage, frozen=True, tag="welcome"):
+    """The supervisor that answers. The tag is the same in every protocol version.
 
-    stays: it does not end when nothing runs.
+    enforced_limits: the limits its control groups enforce: `memory`, `cpu`. is_persistent: it stays up
+    when no agent runs.
     """
 
     protocol: int
@@ -153,7 +157,7 @@ class Refused(ControlMessage, frozen=True):
 
 
 class ApplyPreview(ControlMessage, frozen=True):
-    """What an apply will change, said before it does. machine: where, empty for the one that was asked."""
+    """What an apply will change, sent before it does. machine: empty for the one that was asked."""
 
     start: list[str]
     restart: list[str]
@@ -164,9 +168,9 @@ class ApplyPreview(ControlMessage, frozen=True):
 
 
 class MachineStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One machine of the fleet. state: here, linked or blind. since_s: epoch seconds of it.
+    """One machine of the fleet. state: here, linked or blind. since_s: epoch seconds of that state.
 
-    version: of the tree that it has, empty where none is noted.
+    version: of its source tree, empty when none is recorded.
     """
 
     state: str
@@ -176,22 +180,22 @@ class MachineStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MachineStatusChanged(ControlMessage, frozen=True):
-    """Another machine is linked, or blind, or was waited for in vain."""
+    """Another machine became connected or unreachable, or did not connect in time."""
 
     machine: str
     status: MachineStatus
 
 
 class CommandOutput(ControlMessage, frozen=True):
-    """Some of what a verb that runs elsewhere has printed; nothing when it has ended."""
+    """A part of the output of a relayed command; empty when the command has ended."""
 
     data: bytes
 
 
 class AgentStateChanged(ControlMessage, frozen=True):
-    """One agent's transition. at_s: wall clock, epoch seconds. last_lines: of one that is given up.
+    """A transition of one agent. at_s: epoch seconds. last_lines: its last log lines, when given up.
 
-    is_silent: it has beaten no more for a while.
+    is_silent: its heartbeats have stopped.
     """
 
     agent: str
@@ -213,11 +217,11 @@ class CriticalPathStep(msgspec.Struct, frozen=True):
 
 
 class ApplySummary(ControlMessage, frozen=True):
-    """The closed account of an apply: ready + not_ready + left_out = declared; degraded is part of ready.
+    """The result of an apply: ready + not_ready + left_out = declared; degraded is part of ready.
 
-    optional: those of `not_ready` that are not required. last_lines: what those that were given up
-    printed last, by name. blocked_by: whom those that are blocked wait for in the end. hub: why the hub
-    that is to run does not.
+    optional: those of `not_ready` that are not required. last_lines: the last log lines of agents that were
+    given up, by name. blocked_by: for each blocked agent, the agent at the root of the block. hub: why the
+    requested hub does not run.
     """
 
     declared: int
@@ -239,8 +243,8 @@ class ApplySummary(ControlMessage, frozen=True):
 class Stopped(ControlMessage, frozen=True):
     """Which agents were stopped, and which had to be killed.
 
-    unreached: machines that could not be told, with the reason; what runs there runs on. left: agents that
-    not even a kill has ended, with the reason.
+    unreachable: machines that could not be asked, with the reason; their agents keep running.
+    still_running: agents that survived a kill, with the reason.
     """
 
     stopped: list[str]
@@ -251,9 +255,9 @@ class Stopped(ControlMessage, frozen=True):
 
 
 class Restarted(ControlMessage, frozen=True):
-    """How a restart ended: the agents that are ready again, and the others with the reason.
+    """The result of a restart: the agents that are ready again, and the others with the reason.
 
-    mates: by cell, the agents that were restarted because they share it with one that was to be.
+    restarted_with_cell: by cell, the agents restarted because they share its process with a named one.
     """
 
     restarted: list[str]
@@ -264,14 +268,14 @@ class Restarted(ControlMessage, frozen=True):
 
 
 class LastExit(msgspec.Struct, frozen=True):
-    """How the last process of an agent that was not to end ended; kept when the next is ready. at_s: when."""
+    """The last unwanted exit of an agent; kept when its next process is ready. at_s: epoch seconds."""
 
     reason: str
     at_s: float
 
 
 class FaultInjected(ControlMessage, frozen=True):
-    """The signal was sent. at_s: wall clock, epoch seconds. pid: of the process that got it."""
+    """The signal was sent. at_s: epoch seconds. pid: the process that received it."""
 
     agent: str
     pid: int
@@ -281,12 +285,12 @@ class FaultInjected(ControlMessage, frozen=True):
 class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One agent now.
 
-    cell: whose process it shares; its proportional memory is then an equal share. since_s: epoch
+    cell: the cell whose process it shares; its proportional memory is then an equal share. since_s: epoch
     seconds of its state. Memory is sampled; sampled_s is the age of the sample.
-    last_lines: what it printed last, of one that was given up. version: of the tree when its process
-    was started, empty where none was noted. order: of the Apply that began it last. has_failed: it has
-    exited by an error, and is still wanted. silent_s: how long it has not beaten, None of one that is not
-    missed; what it said of its health before counts no more.
+    last_lines: its last log lines, when given up. version: of the tree when its process was started, empty
+    when none was recorded. apply_id: of the Apply that last started it. has_failed: it exited with an
+    error, and is still wanted. silent_s: how long it has sent no heartbeat, None when none is missing; the
+    health that it reported before is outdated then.
     """
 
     state: State
@@ -313,13 +317,13 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShuttingDown(ControlMessage, frozen=True):
-    """The supervisor ends on purpose; so many agents run on without it."""
+    """The supervisor exits on purpose. running: the number of agents that keep running."""
 
     running: int
 
 
 class FleetStatus(ControlMessage, frozen=True):
-    """The fleet now. hub: why the hub that is to run does not."""
+    """The fleet now. hub: why the requested hub does not run."""
 
     fleet: str
     environment: str
@@ -330,7 +334,7 @@ class FleetStatus(ControlMessage, frozen=True):
     hub: str = ""
 
     def running(self) -> list[str]:
-        """Return the agents that have a process; of one that went with its machine the pid is the last."""
+        """Return the agents that have a process; of an unreachable machine, by the last known pid."""
         return [
             name
             for name, agent in self.agents.items()
@@ -338,14 +342,14 @@ class FleetStatus(ControlMessage, frozen=True):
         ]
 
     def describe_readiness(self) -> str:
-        """Return how many are ready, and how many of those are degraded."""
+        """Return how many agents are ready, and how many of those are degraded."""
         states = [agent.state for agent in self.agents.values()]
         degraded = states.count(State.DEGRADED)
         ready = f"{states.count(State.READY) + degraded} of {len(states)} ready"
         return f"{ready} ({degraded} degraded)" if degraded else ready
 
     def local_agents(self) -> dict[str, AgentStatus]:
-        """Return the agents of this machine: a pid of another one's is nobody here, or somebody else."""
+        """Return the agents of this machine; the pids of other machines mean nothing here."""
         remote_machines = {name for name, machine in self.machines.items() if machine.state != "here"}
         return {name: agent for name, agent in self.agents.items() if agent.machine not in remote_machines}
 
@@ -391,14 +395,14 @@ def encode_line(message: ControlMessage) -> bytes:
 def decode_request(line: bytes) -> ControlRequest:
     """Return the request in a line.
 
-    Raises msgspec.DecodeError: it is none.
+    Raises msgspec.DecodeError: it is not a request.
     """
     return _request_decoder.decode(line)
 
 
 def decode_reply(line: bytes) -> ControlReply:
-    """Return the answer in a line.
+    """Return the reply in a line.
 
-    Raises msgspec.DecodeError: it is none.
+    Raises msgspec.DecodeError: it is not a reply.
     """
     return _reply_decoder.decode(line)

@@ -1,4 +1,4 @@
-"""What an apply changes: today's units against tomorrow's plan. Pure data in, data out."""
+"""What an apply changes: the running units against the new plan. Pure data in, data out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RunningAgent(NamedTuple):
-    """What a running process was started from, and the cell that carries it."""
+    """What a running process was started from, and the cell it runs in."""
 
     digest: str
     cell: str | None = None
@@ -25,8 +25,8 @@ class RunningAgent(NamedTuple):
 class PlanDiff(NamedTuple):
     """Names in the order of the plan. start: not running. restart: running from another spec, or with one.
 
-    move: running, and from now on in another process (into a cell, or out of it). stop: running and
-    no more declared here. adopted: running as they should.
+    move: running, but belongs in another process (into a cell, or out of it). stop: running but no longer
+    declared here. adopted: running as planned.
     """
 
     start: list[str]
@@ -36,7 +36,7 @@ class PlanDiff(NamedTuple):
     move: list[str]
 
     def to_preview(self, declared_count: int) -> ApplyPreview:
-        """Return it as the message that precedes it, of a fleet with so many agents."""
+        """Return the message sent before the apply of a fleet with `declared_count` agents."""
         restart = [*self.restart, *self.move]
         return ApplyPreview(
             start=self.start, restart=restart, stop=self.stop, adopted=self.adopted, declared=declared_count
@@ -44,7 +44,7 @@ class PlanDiff(NamedTuple):
 
 
 class HasDependencies(Protocol):
-    """An agent of a machine that this one is linked to."""
+    """An agent of this machine or of a peer, seen by its needs."""
 
     def need_names(self) -> tuple[str, ...]:
         """Return the names of the agents that must be ready first."""
@@ -56,10 +56,10 @@ def select_scope(
     skip: Mapping[str, str],
     remote_agents: Mapping[str, HasDependencies] = MappingProxyType({}),
 ) -> list[str]:
-    """Return the names that an apply is about: all, or those of `only` with their needs; less `skip`.
+    """Return the names that an apply covers: all, or those of `only` with their needs; less `skip`.
 
-    elsewhere: agents of linked machines, which are part of it.
-    Raises InputError: `only` names an agent that no machine of these runs, or that does not exist.
+    remote_agents: agents of peer machines, which are part of it.
+    Raises InputError: `only` names an agent that does not exist or that none of these machines runs.
     """
     known: dict[str, HasDependencies] = {**plan.processes, **remote_agents}
     in_order = [name for name in plan.declared if name in known]
@@ -82,10 +82,10 @@ def select_scope(
 
 
 def diff_plan(running: Mapping[str, RunningAgent], plan: ProcessPlan, scope: Iterable[str]) -> PlanDiff:
-    """Return what has to be done so that `scope` runs as planned.
+    """Return the change that makes `scope` run as planned.
 
-    running: digest empty where nobody knows it: that one is taken as it is. An agent of a cell that has
-    to restart takes the others with it; one that leaves a cell does not.
+    running: an empty digest is unknown, and the process is adopted as it is. An agent that has to restart
+    takes the other members of its cell with it; one that leaves a cell does not.
     """
     diff = PlanDiff([], [], [], [], [])
     for name in scope:
@@ -117,7 +117,7 @@ def _with_cell_members(diff: PlanDiff, running: Mapping[str, RunningAgent], plan
 
 def _unknown_agent_fault(plan: ProcessPlan, name: str) -> Fault:
     if name in plan.left_out:
-        return Fault("--only", "elsewhere", f"`{name}` is {plan.left_out[name]}")
+        return Fault("--only", "other-machine", f"`{name}` is {plan.left_out[name]}")
     near = difflib.get_close_matches(name, plan.declared, 1)
     hint = f"did you mean `{near[0]}`?" if near else "`argosy graph` lists the agents"
     return Fault("--only", "unknown-agent", f"the fleet has no agent `{name}`", hint)

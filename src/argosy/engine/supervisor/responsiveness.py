@@ -1,7 +1,7 @@
-"""A supervisor that does not answer: whether it is stopped, hangs, or is at work.
+"""Whether a supervisor that does not answer is stopped, hangs, or is busy.
 
-It answers from its one loop, within milliseconds. It is late for a reason when it computes, waits for a
-processor or for a disk; a stopped one never answers, and neither does one that does nothing.
+A supervisor answers from its one event loop, within milliseconds. It may be late while it computes or
+waits for a processor or a disk; a stopped or idle one never answers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from argosy.engine.process.os_process import ProcStat, read_stat
 from argosy.fault import Fault, RefusedError
 
-# Nobody waits longer for a supervisor that is stopped, or does nothing.
+# The longest wait for a supervisor that is stopped or makes no progress.
 SUPERVISOR_REPLY_TIMEOUT_S = 3.0
 _STOPPED_STATES = "Tt"
 _BUSY_STATES = "RD"
@@ -19,30 +19,30 @@ _RECHECK_DELAY_S = 0.3
 
 
 class SupervisorUnresponsiveError(RefusedError):
-    """The supervisor is there and does not answer. within_s: how long it was waited for."""
+    """The supervisor runs but does not answer. waited_s: how long it was waited for."""
 
     def __init__(self, pid: int, waited_s: float) -> None:
         stat = read_stat(pid)
         if stat is not None and stat.state in _STOPPED_STATES:
             detail = f"it is stopped: state {stat.state}"
-            hint = f"`kill -CONT {pid}` lets it go on; or `kill -9 {pid}`, "
+            hint = f"`kill -CONT {pid}` resumes it; or `kill -9 {pid}`, "
         else:
             detail = f"no answer within {waited_s:.0f} s" + ("" if stat is None else f", state {stat.state}")
             hint = f"`kill -9 {pid}` ends it, "
-        hint += "the agents run on; then `argosy up` starts the next one, which adopts them"
+        hint += "the agents keep running; then `argosy up` starts a new supervisor, which adopts them"
         message = f"supervisor pid {pid} does not answer ({detail})"
-        super().__init__(Fault("", "supervisor-silent", message, hint))
+        super().__init__(Fault("", "supervisor-unresponsive", message, hint))
 
 
 class ProgressWatch:
-    """One supervisor, from the moment at which it was asked."""
+    """Tracks whether one supervisor makes progress after a request."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._last_stat = read_stat(pid)
 
     def is_busy(self) -> bool:
-        """Return whether it has done anything since the last look, or is about to."""
+        """Return whether it has used CPU since the last call, or is about to."""
         before, self._last_stat = self._last_stat, read_stat(self._pid)
         now = self._last_stat
         if now is None or now.state in _STOPPED_STATES:
@@ -51,7 +51,7 @@ class ProgressWatch:
 
 
 def is_stopped(pid: int) -> bool:
-    """Return whether a process is stopped, and not only for a moment, as by a debugger that looks at it."""
+    """Return whether a process is stopped for longer than a moment, as a debugger may stop it."""
     if not _is_in_stopped_state(read_stat(pid)):
         return False
     time.sleep(_RECHECK_DELAY_S)

@@ -1,6 +1,6 @@
-"""What a client asks to change, carried out over the crew: apply a fleet, restart agents, stop them.
+"""Carries out changes with the unit manager: apply a fleet, restart agents, stop agents.
 
-Who may change what, and when, is decided before (`supervisor`).
+`supervisor` decides who may change what, and when.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ _RESTART_TIMEOUT_S = 300.0
 
 
 class ApplyPlan(NamedTuple):
-    """An apply that has been checked and written down.
+    """An apply that has been checked and persisted.
 
-    scope: the agents of this machine that it is about; abroad: those of linked ones. began: loop time of
-    the request. order: its name among the machines.
+    scope: the agents of this machine that it starts; remote_scope: those of peer machines. skip: agents left
+    out on request, with the reason. started_at: loop time of the request. apply_id: identifies the apply
+    on all machines.
     """
 
     plan: ProcessPlan
@@ -60,14 +61,14 @@ class ApplyPlan(NamedTuple):
 
 
 class Rollout:
-    """Carries out changes, one at a time but for stops, which end the change that is under way.
+    """Carries out one change at a time; a stop interrupts the change in progress.
 
-    graph: of the fleet in force.
+    graph: the dependency graph of the applied fleet.
     """
 
-    def __init__(self, unit_manager: UnitManager, links: PeerSet) -> None:
+    def __init__(self, unit_manager: UnitManager, peers: PeerSet) -> None:
         self._unit_manager = unit_manager
-        self._peers = links
+        self._peers = peers
         self._state_dir, self._loop = unit_manager.state_dir, unit_manager.loop
         self.graph: Graph = graph_from_edges({})
         self._waiter: SettleWaiter | None = None
@@ -78,32 +79,32 @@ class Rollout:
         self._idle.set()
 
     def on_transition(self, unit: Dependency) -> None:
-        """Go on with what waits for this agent; called in the middle of each transition."""
+        """Advance the waiters and stops that involve this agent; called during each transition."""
         if self._waiter is not None:
             self._waiter.on_transition(unit)
         for stop in list(self._ordered_stops):
-            self._loop.call_soon(stop.on_transition, unit)  # after its own transition
+            self._loop.call_soon(stop.on_transition, unit)  # after the transition
 
     def on_machine_done(self, machine: str) -> None:
-        """Another machine has closed its account of the change under way, or cannot be asked."""
+        """Another machine has finished its part of the running apply, or is unreachable."""
         self._pending_machines.discard(machine)
         if self._waiter is not None:
             self._waiter.on_machine_done(machine)
 
     def recheck_attended(self) -> None:
-        """A client has gone: nobody may wait for the change under way any more."""
+        """A client disconnected: check whether the running change is still waited for."""
         if self._waiter is not None:
             self._waiter.recheck_attended()
 
     # ---- up
 
     async def prepare(self, request: Apply, pid: int) -> ApplyPlan:
-        """Find what is to be done for the client `pid`, and write down what is about to be in force.
+        """Compute the change for the client `pid` and persist the plan that is about to apply.
 
-        A thousand agents take a while, in which others are answered.
+        Yields to the event loop, because planning a thousand agents takes a while.
 
-        Raises ArgosyError: the fleet cannot be placed or planned here, the plan cannot be written, or a stop
-        was asked for meanwhile; nothing has been changed then.
+        Raises ArgosyError: the fleet cannot be placed or planned here, the plan cannot be written, or a
+        stop was requested meanwhile; nothing has been changed then.
         """
         started_at, stops = self._loop.time(), self._stop_count
         fleet = request.fleet
@@ -141,10 +142,11 @@ class Rollout:
     async def execute(
         self, apply_plan: ApplyPlan, machines: Iterable[str], is_unattended: Callable[[], bool]
     ) -> ApplySummary:
-        """Make the fleet so, and return how it came out once it has settled or its time is over.
+        """Apply the plan, and return the summary once the fleet has settled or the time-out is over.
 
-        machines: others that were asked for their part; it has settled when they have `answered` too.
-        is_unattended(): nobody waits for the outcome: then it ends once all is begun. Asked again at `wake`.
+        machines: the peers that take part; the apply has settled when `on_machine_done` was called for each.
+        is_unattended(): nobody waits for the result any more, so return as soon as everything is begun;
+        evaluated again at `recheck_attended`.
         """
         self._pending_machines = set(machines)
         with self._in_progress():
@@ -168,7 +170,7 @@ class Rollout:
         return summary
 
     def _check_descriptors(self, fleet: Fleet, scope: Iterable[str]) -> None:
-        """Raise MissingError when this process may not have as many descriptors as all of that needs."""
+        """Raise MissingError when the descriptor limit of this process is too low for these agents."""
         wanted = set(scope)
         others = sum(unit.name not in wanted for unit in self._unit_manager.running_units())
         descriptors.raise_soft_limit()
@@ -178,11 +180,11 @@ class Rollout:
     def _persist(
         self, request: Apply, placement: Placement, plan: ProcessPlan, machines: list[str], change: PlanDiff
     ) -> None:
-        """Leave to the next supervisor, and to the agents, what is about to be.
+        """Write the applied plan and the address book for the agents and for the next supervisor.
 
-        Raises RefusedError: it is not what is there, and the disk is full. Nothing has been changed then.
+        Raises RefusedError: the files on disk are outdated and cannot be written. Nothing was changed.
         """
-        leaving = {name: self._unit_manager.units[name].spec for name in change.stop}
+        stopping = {name: self._unit_manager.units[name].spec for name in change.stop}
         cell_units = {
             name: cell.cell_unit.spec for name, cell in self._unit_manager.cells.items()
         } | plan.cell_processes
@@ -192,7 +194,7 @@ class Rollout:
             applied_plan = AppliedPlan(
                 plan=plan,
                 machines=machines,
-                stopping=leaving,
+                stopping=stopping,
                 cell_processes=cell_units,
                 peering=self._peers.plan,
                 fleet_file=identify_file(plan.path, request.file_digest),
@@ -206,7 +208,7 @@ class Rollout:
             raise _write_error(self._state_dir, error) from error
 
     async def _converge(self, apply_plan: ApplyPlan, is_unattended: Callable[[], bool]) -> bool | None:
-        """Return whether all settled in time, None when somebody interrupted."""
+        """Return whether all agents settled in time; None when interrupted."""
         units, plan, change = self._unit_manager.units, apply_plan.plan, apply_plan.change
         self._unit_manager.set_plan(plan)
         dependencies: list[Dependency] = [units[name] for name in apply_plan.scope]
@@ -228,7 +230,7 @@ class Rollout:
         if waiter.is_interrupted:
             return None
         if not in_time:
-            unsettled = [units[party.name] for party in waiter.unsettled() if party.name in units]
+            unsettled = [units[agent.name] for agent in waiter.unsettled() if agent.name in units]
             await self._stop_unsettled(unsettled, apply_plan.timeout_s)
         return in_time
 
@@ -240,13 +242,13 @@ class Rollout:
         names = {*change.start, *change.adopted, *change.move}
         for name in names:
             self._unit_manager.units[name].set_spec(plan.processes[name])
-        # Needs first: an agent that looks at them must not meet one that was not told to start yet.
+        # Dependencies first, so that an agent never sees a need that was not told to start yet.
         for name in self.graph.start_order():
             if name in names:
                 self._unit_manager.units[name].start()
 
     async def _stop_unsettled(self, units: list[Unit], timeout_s: float) -> None:
-        """Stop what is not ready when the time of the whole apply is over."""
+        """Stop the agents that are not ready at the time-out of the apply."""
         reasons = {
             unit.name: f"was {describe_not_ready(unit)} when the {timeout_s:.0f} s of this start were over"
             + (
@@ -262,11 +264,11 @@ class Rollout:
 
     def _log_summary(self, summary: ApplySummary) -> None:
         text = f"{len(summary.ready)} ready, {len(summary.not_ready)} not, {len(summary.left_out)} left out"
-        self._unit_manager.event_log.append("account", text=f"{text}, {summary.seconds:.2f} s")
+        self._unit_manager.event_log.append("apply-summary", text=f"{text}, {summary.seconds:.2f} s")
 
     @contextlib.contextmanager
     def _in_progress(self) -> Iterator[None]:
-        """Have stops wait meanwhile."""
+        """Make stops wait while the body runs."""
         self._idle.clear()
         try:
             yield
@@ -276,10 +278,10 @@ class Rollout:
     # ---- restart, stop
 
     async def restart(self, names: Iterable[str], is_unattended: Callable[[], bool]) -> Restarted:
-        """Restart agents and what follows them by their `on_death`; return once all have settled.
+        """Restart agents and their dependents by `on_death`; return once all have settled.
 
-        is_unattended(): as of `carry_out`.
-        Raises InputError: there is no such agent here.
+        is_unattended(): as in `execute`.
+        Raises InputError: an agent does not run on this machine.
         """
         started_at = self._loop.time()
         named = self._find_units(names)
@@ -296,7 +298,7 @@ class Rollout:
                 await waiter.wait(_RESTART_TIMEOUT_S)
             finally:
                 self._waiter = None
-                self._unit_manager.event_log.append("restarted", text=listed)
+                self._unit_manager.event_log.append("restart-finished", text=listed)
         reconnected = {
             other.name for unit in touched for other in self._unit_manager.dependents_of(unit.name)
         }
@@ -309,7 +311,7 @@ class Rollout:
         )
 
     def _restart_closure(self, units: Iterable[Unit]) -> set[Unit]:
-        """Return these and all that restart with them, by their `on_death`."""
+        """Return these units and all that restart with them, by their `on_death`."""
         found: set[Unit] = set()
         stack = list(units)
         while stack:
@@ -326,10 +328,10 @@ class Rollout:
     async def stop(
         self, names: Iterable[str] | None, *, force: bool, stopping_elsewhere: Iterable[str] = ()
     ) -> Stopped:
-        """End the change that is under way, then stop these agents, None for all, each before what it needs.
+        """Interrupt the running change, then stop these agents (None: all), each before its dependencies.
 
-        beside: agents that are stopped on other machines meanwhile.
-        Raises InputError: there is no such agent here.
+        stopping_elsewhere: agents that other machines are stopping at the same time.
+        Raises InputError: an agent does not run on this machine.
         """
         started_at = self._loop.time()
         self._stop_count += 1
@@ -357,7 +359,7 @@ class Rollout:
         )
 
     async def _stop_units(self, units: Iterable[Unit], stopping_elsewhere: Iterable[str] = ()) -> list[Unit]:
-        """Stop these; return those that nothing ends."""
+        """Stop these units; return those that are still running afterwards."""
         stop = OrderedStop(units, self._unit_manager, stopping_elsewhere)
         self._ordered_stops.add(stop)
         try:
@@ -367,9 +369,9 @@ class Rollout:
             self._ordered_stops.discard(stop)
 
     def _find_units(self, names: Iterable[str]) -> list[Unit]:
-        """Return the units of these names.
+        """Return the units with these names.
 
-        Raises InputError: there is no such agent here.
+        Raises InputError: an agent does not run on this machine.
         """
         names = list(names)
         unknown = [name for name in names if name not in self._unit_manager.units]
@@ -397,5 +399,10 @@ def _restarts_with(unit: Unit, need: str) -> bool:
 def _write_error(state_dir: StateDir, error: OSError) -> RefusedError:
     message = f"the plan of the fleet cannot be written: {error.strerror}; nothing was changed"
     return RefusedError(
-        Fault(str(state_dir.path), "state-folder", message, "free some space, then `argosy up` again")
+        Fault(
+            str(state_dir.path),
+            "state-folder",
+            message,
+            "free some disk space, then run `argosy up` again",
+        )
     )

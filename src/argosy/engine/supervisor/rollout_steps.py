@@ -1,4 +1,4 @@
-"""A change under way: waiting until what it is about has settled, and stopping in order."""
+"""Steps of a change: wait until agents have settled, and stop agents in dependency order."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from argosy.engine.unit.unit_manager import UnitManager
 
 
-# What agents of other machines may take, whose time to stop is not known here.
+# Allowance for agents of other machines, whose stop time-outs are not known here.
 _REMOTE_STOP_TIMEOUT_S = 60.0
 
 
 class SettleWaiter:
-    """Waits until every agent of a scope is ready, or will not come by itself any more.
+    """Waits until every agent of a scope is ready, or will not become ready by itself.
 
-    machines: others that take part, and have not answered yet. is_unattended(): nobody waits for the
-    outcome any more; then the wait ends, and what was begun goes on by itself.
+    machines: the peers that take part and have not finished. is_unattended(): nobody waits for the result
+    any more; the wait then returns, and what was begun goes on by itself.
     """
 
     def __init__(
@@ -40,40 +40,40 @@ class SettleWaiter:
         self.is_interrupted = False
 
     def on_transition(self, unit: Dependency) -> None:
-        """Take note of a transition."""
+        """Record a transition."""
         if unit.name in self._units:
             self._update(unit)
             if not self._unsettled:
                 self._changed.set()
 
     def on_machine_done(self, machine: str) -> None:
-        """Take note that another machine has closed its account, or cannot be asked."""
+        """Record that another machine has finished its part, or is unreachable."""
         self._pending_machines.discard(machine)
         for unit in self._units.values():
             self._update(unit)
         self._changed.set()
 
     def replace_unit(self, unit: Unit) -> None:
-        """Take a new unit in the place of the one of its name."""
+        """Track a new unit instead of the one with its name."""
         if unit.name in self._units:
             self._units[unit.name] = unit
 
     def interrupt(self) -> None:
-        """End the wait now, and any that begins later."""
+        """End the current wait, and any later one."""
         self.is_interrupted = True
         self._changed.set()
 
     def recheck_attended(self) -> None:
-        """Find out again whether anybody waits for the outcome."""
+        """Evaluate again whether anybody waits for the result."""
         self._changed.set()
 
     async def wait(self, timeout_s: float) -> bool:
-        """Return True once settled, interrupted or unattended, False at the time-out."""
+        """Return True once settled, interrupted or unattended; False at the time-out."""
         for unit in self._units.values():
             self._update(unit)
         try:
             async with asyncio.timeout(timeout_s):
-                # A unit may fall again between the last rise and this task's turn: look once more.
+                # A unit may become unready between the last event and this task's turn: check again.
                 while (self._unsettled or self._pending_machines) and not (
                     self.is_interrupted or self.is_unattended()
                 ):
@@ -88,7 +88,7 @@ class SettleWaiter:
         return [unit for unit in self._units.values() if unit.name in self._unsettled]
 
     def _update(self, unit: Dependency) -> None:
-        # What a machine out of sight has, nobody can wait for.
+        # Agents of an unreachable machine cannot be waited for.
         if unit.state in SETTLED_STATES or (not unit.is_reachable and unit.state is not State.WAITING):
             self._unsettled.discard(unit.name)
         else:
@@ -96,12 +96,12 @@ class SettleWaiter:
 
 
 class OrderedStop:
-    """Stops units so that each goes before what it needs; a unit waits only for its own dependents.
+    """Stops units so that each stops before its dependencies; a unit waits only for its own dependents.
 
-    When none of them ends any more, although the time that each has is over, all that are left are killed;
-    whom not even that ends is waited for no longer.
-    beside: agents of other machines that are stopped there meanwhile. slack_s: from a kill until nothing of
-    a process is left, what it left behind included.
+    When no unit exits any more although every stop time-out has passed, all that are left are killed;
+    units that survive the kill are not waited for.
+    stopping_elsewhere: agents that other machines are stopping at the same time. slack_s: the time from a
+    kill until nothing of a process is left, leftover processes included.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class OrderedStop:
         self._done = asyncio.Event()
 
     async def run(self) -> None:
-        """Stop them all; returns when none has a process, or nothing helps to end those that are `left`."""
+        """Stop all units; return when none has a process, or when `still_running` survived the kill."""
         for unit in self._units.values():
             unit.desired_up = False
         self._request_stop(self._units)
@@ -127,14 +127,14 @@ class OrderedStop:
         while not await self._is_done_within(self._slack_s if is_killed else self._progress_timeout_s()):
             before, count = count, len(self.still_running())
             if count < before:
-                continue  # it goes on: a long chain takes its time
+                continue  # progress: a long chain takes its time
             if is_killed:
                 return
             is_killed = True
             self._kill()
 
     def still_running(self) -> list[Unit]:
-        """Return those that still have a process."""
+        """Return the units that still have a process."""
         return [unit for unit in self._units.values() if unit.has_process]
 
     async def _is_done_within(self, seconds: float) -> bool:
@@ -146,12 +146,12 @@ class OrderedStop:
         return True
 
     def _progress_timeout_s(self) -> float:
-        """Return how long nothing may happen: whoever is told has its own time, and is killed after it."""
+        """Return the longest time without progress: each unit has its own stop time-out, then is killed."""
         longest = max((unit.spec.stop_timeout_s for unit in self.still_running()), default=0.0)
         return longest + self._slack_s + (_REMOTE_STOP_TIMEOUT_S if self._stopping_elsewhere else 0.0)
 
     def _kill(self) -> None:
-        """Kill what is left, in any order."""
+        """Kill all that are left, in any order."""
         for unit in self._units.values():
             self._stop_requested.add(unit.name)
             if unit.has_process:
@@ -161,12 +161,12 @@ class OrderedStop:
         self._request_stop(())
 
     def on_transition(self, unit: Dependency) -> None:
-        """Go on from an agent that may have ended: what it needed may go now; called at each transition."""
+        """Stop the dependencies of an agent that may have exited; called at each transition."""
         if (unit.name in self._units or unit.name in self._stopping_elsewhere) and not unit.has_process:
             self._request_stop(unit.need_names())
 
     def _request_stop(self, names: Iterable[str]) -> None:
-        """Tell those of these, and of what they need, that nobody holds any more."""
+        """Stop those of `names`, and of their dependencies, that no running dependent needs any more."""
         stack = [name for name in names if name in self._units]
         while stack:
             unit = self._units[stack.pop()]
@@ -182,7 +182,7 @@ class OrderedStop:
             self._done.set()
 
     def _has_running_dependent(self, unit: Unit) -> bool:
-        """Return whether a dependent of `unit` that is to stop still runs."""
+        """Return whether a dependent of `unit` that is being stopped still runs."""
         if self._stopping_elsewhere and any(
             other.name in self._stopping_elsewhere and other.has_process
             for other in self._unit_manager.remote_dependents_of(unit.name)

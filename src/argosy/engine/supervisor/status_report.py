@@ -1,4 +1,4 @@
-"""What a status tells: the fleet now, one entry an agent."""
+"""The status report: the state of the fleet, one entry per agent."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def fleet_status(
     unit_manager: UnitManager, started_s: float, peer_machines: Mapping[str, MachineStatus], hub: str
 ) -> FleetStatus:
-    """Return the report of a crew whose supervisor started at `started_s` (epoch seconds).
+    """Return the status of a fleet whose supervisor started at `started_s` (epoch seconds).
 
-    others: the machines it is linked to. hub: why the hub that is to run does not.
+    peer_machines: the other machines. hub: why the requested hub does not run.
     """
     plan = unit_manager.plan
     machines = sorted({unit.spec.machine for unit in unit_manager.units.values() if unit.spec.machine})

@@ -62,15 +62,16 @@ if TYPE_CHECKING:
     from argosy.engine.supervisor.messages import ControlMessage, ControlRequest
     from argosy.engine.unit.unit import Unit
 
-# A supervisor that nobody asked anything of ends after this.
+# A supervisor that never received a request exits after this.
 _UNUSED_TIMEOUT_S = 10.0
 
 
 class SupervisorConfig(NamedTuple):
-    """What a supervisor serves. path: the fleet file here.
+    """What a supervisor serves.
 
-    stays: also when nothing runs, for other machines to reach it; what was wanted when the machine
-    went down is started again.
+    fleet_path: the fleet file on this machine. is_persistent: stay up when no agent runs, so that other
+    machines can connect, and start again what was running when the machine went down.
+    peering_plan: the machines to connect to; None takes the plan of the supervisor before.
     """
 
     fleet_path: str
@@ -79,10 +80,10 @@ class SupervisorConfig(NamedTuple):
 
 
 class Supervisor:
-    """All that a client can ask, over one crew.
+    """Handles every client request on top of one `UnitManager`.
 
-    One change at a time: while one is under way, another is refused with the name of who holds it.
-    A stop takes precedence: it ends the change first, and nothing may begin until it is over.
+    Changes run one at a time: while one is in progress, another is refused with the name of its client.
+    A stop takes precedence: it interrupts the running change, and no change begins until the stop is done.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Supervisor:
         self._federation = Federation(self._peers)
         self._rollout = Rollout(self._unit_manager, self._peers)
         self._descriptor_reserve = DescriptorReserve(
-            loop, lambda: self._unit_manager.event_log.append("few-descriptors")
+            loop, lambda: self._unit_manager.event_log.append("descriptors-exhausted")
         )
         self._fault_injector = FaultInjector(self._unit_manager)
         self._hub_process = HubProcess(state_dir, loop, self._unit_manager.event_log)
@@ -126,64 +127,64 @@ class Supervisor:
         loop.call_later(_UNUSED_TIMEOUT_S, self.stop_if_unused)
 
     async def adopt(self, *, is_new_state_dir: bool) -> None:
-        """Take over what runs from an earlier supervisor: by the leases, and by the roster it left.
+        """Adopt the processes of an earlier supervisor, found by their leases and by its applied plan.
 
-        Before clients can ask; what becomes of those that were taken over is heard of meanwhile.
-        is_new: the folder is. It may have been deleted under a running fleet, so /proc is asked too.
+        Runs before clients can connect; the loop keeps running, so messages of adopted agents are processed.
+        is_new_state_dir: the state directory was just created; it may have been deleted while agents ran, so
+        `/proc` is scanned as well.
         """
         if is_new_state_dir:
             self._unit_manager.recreate_lost_leases()
             self._hub_process.stop_orphaned()
         applied_plan = load_applied_plan(self._state_dir)
         self._unit_manager.file_backups.hold(self._state_dir.applied_plan, self._state_dir.address_book)
-        leaving = applied_plan.stopping if applied_plan is not None else {}
+        stopping = applied_plan.stopping if applied_plan is not None else {}
         cell_units = applied_plan.cell_processes if applied_plan is not None else {}
         await asyncio.sleep(0)
         if applied_plan is not None:
             self._unit_manager.add_units({}, applied_plan.plan.cell_processes)
-            pace = CooperativeYield()
+            cooperative_yield = CooperativeYield()
             for name, spec in applied_plan.plan.processes.items():
                 self._unit_manager.add_units({name: spec}, {})
-                await pace.yield_if_due()
+                await cooperative_yield.yield_if_due()
             self._unit_manager.set_plan(applied_plan.plan)
-            self._unit_manager.add_units(leaving, cell_units)
+            self._unit_manager.add_units(stopping, cell_units)
             await asyncio.sleep(0)
             self._rollout.graph = graph_from_edges(
                 {name: spec.need_names() for name, spec in applied_plan.plan.processes.items()}
             )
-        known_cell_units = {hull.name for hull in cell_units.values()}
+        known_cell_units = {cell_unit.name for cell_unit in cell_units.values()}
         await self._adopt_leases(known_cell_units)
-        with contextlib.suppress(OSError, MissingError):  # the next start says why it cannot be made
-            while (
-                self._unit_manager.repair_state_dir()
-            ):  # deleted meanwhile: who was not adopted yet is in no lease now
+        with contextlib.suppress(OSError, MissingError):  # the next start reports the error
+            # The directory was deleted meanwhile: agents that are not adopted yet have no lease left.
+            while self._unit_manager.repair_state_dir():
                 self._unit_manager.recreate_lost_leases()
                 await self._adopt_leases(known_cell_units)
-        for name in leaving:
+        for name in stopping:
             unit = self._unit_manager.units[name]
             if unit.has_process:
-                unit.stop()  # it was being stopped
+                unit.stop()  # resumes the stop that the earlier supervisor began
         self._unit_manager.adopt_leftovers(is_new_state_dir=is_new_state_dir)
         self._restore_peering(applied_plan.peering if applied_plan is not None else None)
         if self._config.is_persistent:
             self._start_previously_running()
 
     def _restart_hub(self) -> None:
-        """Have another hub in the place of one whose records were deleted."""
+        """Replace the hub: its database was deleted with the state directory."""
         if self._unit_manager.plan is not None:
             self._hub_process.replace(self._unit_manager.plan.path, self._unit_manager.environ)
 
     def _restore_peering(self, saved_plan: PeeringPlan | None) -> None:
-        """Link as one is told to, or as the supervisor before was."""
+        """Connect to the machines of the configured peering plan, or of the earlier supervisor's."""
         try:
             self._peers.configure(self._config.peering_plan or saved_plan)
         except ArgosyError as error:
             if self._config.peering_plan is not None:
                 raise
-            self._unit_manager.event_log.append("not-linked", text=error.faults[0].message)
+            self._unit_manager.event_log.append("peering-failed", text=error.faults[0].message)
 
     def _start_previously_running(self) -> None:
-        """Start what was up, or on its way, when this machine went down."""
+        """Start the agents that were running or starting when this machine went down."""
         units = self._unit_manager.units
         for name in self._rollout.graph.start_order():
             saved_state = self._unit_manager.unit_states.read(name) if name in units else None
@@ -196,7 +197,7 @@ class Supervisor:
                 units[name].start()
 
     async def _adopt_leases(self, known_cell_units: Collection[str]) -> None:
-        """Take over whoever has a lease and lives. known: processes of cells that are in the roster."""
+        """Adopt living processes that hold a lease. known_cell_units: cell processes of the applied plan."""
         unplanned = specs_missing_from_plan(
             self._state_dir,
             [each for each in agents_by_lease(self._state_dir) if each not in known_cell_units],
@@ -210,27 +211,27 @@ class Supervisor:
         self._sessions = sessions
 
     def stop_if_unused(self) -> None:
-        """End when nobody has ever asked anything of it and nobody is there: its client was interrupted."""
+        """Exit when no request ever came and no client is connected: the client was interrupted."""
         if not self._was_used and not self._sessions and not self._config.is_persistent:
             self.stop_requested.set()
 
     def on_client_disconnected(self) -> None:
-        """A client has gone, perhaps in the middle of a change: that goes on, and keeps nobody waiting.
+        """Handle the loss of a client, perhaps in the middle of a change.
 
-        What a drill has frozen goes on as well.
+        The change goes on, but is no longer waited for. Processes frozen for that client are resumed.
         """
         self._rollout.recheck_attended()
         self._fault_injector.resume_all_except(self._sessions)
         self.stop_if_unused()
 
     def announce_shutdown(self) -> None:
-        """Tell every client that this end is meant."""
+        """Tell every client that the supervisor exits on purpose."""
         self._unit_manager.event_log.flush()
         for session in self._sessions:
             session.send(ShuttingDown(running=len(self._unit_manager.running_units())))
 
     def close(self) -> None:
-        """Let go of everything; the agents run on, and so does the hub."""
+        """Release all resources; the agents and the hub keep running."""
         self._fault_injector.resume_all_except(())
         self._hub_process.close()
         self._descriptor_reserve.close()
@@ -238,7 +239,7 @@ class Supervisor:
         self._unit_manager.close()
 
     async def handle(self, session: ClientSession, request: ControlRequest) -> None:
-        """Answer one request; a fault becomes Refused."""
+        """Answer one request; an ArgosyError is sent as Refused."""
         try:
             await self._dispatch(session, request)
         except ArgosyError as error:
@@ -254,13 +255,13 @@ class Supervisor:
                     with self._exclusive("up", session):
                         await self._apply(session, request)
                 finally:
-                    await self._stop_if_idle()  # also after one that was refused
+                    await self._stop_if_idle()  # also after a refused apply
             case Restart():
                 with self._exclusive("restart", session):
                     self._send_final(session, await self._restart(request, session))
             case Stop():
                 with self._preempt("down", session):
-                    # What the hub has not heard of the end, it reads in the diary at its next start.
+                    # State changes that the hub misses now it reads from the event log at its next start.
                     hub = (
                         None if request.names is not None else asyncio.ensure_future(self._hub_process.stop())
                     )
@@ -280,7 +281,7 @@ class Supervisor:
                 self._handle_immediately(session, request)
 
     def _send_final(self, session: ClientSession, message: ControlMessage) -> None:
-        """Answer for the last time; who reads the diary then finds all of it there."""
+        """Send the last answer of a request; the event log is flushed first, so the client can read it."""
         self._unit_manager.event_log.flush()
         session.send(message)
 
@@ -330,9 +331,9 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _exclusive(self, verb: str, session: ClientSession) -> Iterator[None]:
-        """Hold the queue of changes.
+        """Run one change.
 
-        Raises RefusedError: somebody else has it.
+        Raises RefusedError: another change is in progress.
         """
         if self._change_locks:
             raise RefusedError(self._change_locks[0].busy_fault())
@@ -341,7 +342,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _preempt(self, verb: str, session: ClientSession) -> Iterator[None]:
-        """Keep others from beginning a change meanwhile."""
+        """Block new changes while the body runs."""
         self._was_used = True
         lock = ChangeLock(verb, session.pid, time.time(), session.origin)
         self._change_locks.append(lock)
@@ -373,7 +374,7 @@ class Supervisor:
         self._send_final(session, summary)
 
     def _localize(self, request: Apply) -> Apply:
-        """Return another machine's apply as one of this machine: of its own tree and environment."""
+        """Return an apply from another machine with this machine's fleet path and environment."""
         environ = {name.decode(errors="replace"): value for name, value in os.environb.items()}
         fleet = msgspec.structs.replace(request.fleet, path=self._config.fleet_path)
         return msgspec.structs.replace(request, fleet=fleet, environ=environ)
@@ -417,23 +418,23 @@ class Supervisor:
         )
 
     def _local_names(self, names: Sequence[str] | None, known: Collection[str]) -> list[str]:
-        """Return those of `names` (None for all) that are in `known`; and those that nobody knows."""
+        """Return those of `names` (None: all) that are in `known`, and those that no machine knows."""
         if names is None:
             return list(known)
         return [name for name in names if name in known or name not in self._unit_manager.all_agents]
 
     async def _stop_if_idle(self) -> None:
-        """End when nothing runs and nothing shall: a supervisor of nothing helps nobody."""
+        """Exit when no agent runs and none is to be started."""
         if not self._change_locks and self._is_idle() and not self._config.is_persistent:
             await self._hub_process.stop()
             self.stop_requested.set()
 
     def _is_idle(self) -> bool:
-        if any(distant.has_process for distant in self._peers.remote_agents.values()):
+        if any(remote_agent.has_process for remote_agent in self._peers.remote_agents.values()):
             return False
         return all(u.state in FINAL_STATES and u.pid is None for u in self._unit_manager.units.values())
 
-    # ---- telling
+    # ---- notifications
 
     def _on_remote_change(self, remote_agent: RemoteAgent, before: State) -> None:
         self._unit_manager.on_remote_change(remote_agent, before)
@@ -452,7 +453,7 @@ class Supervisor:
             )
 
     def _on_reachability_change(self, connection: PeerConnection) -> None:
-        kind = "machine-linked" if connection.is_connected else "machine-blind"
+        kind = "machine-connected" if connection.is_connected else "machine-unreachable"
         self._unit_manager.event_log.append(
             kind, text=f"machine `{connection.machine}` {connection.reason}".rstrip()
         )

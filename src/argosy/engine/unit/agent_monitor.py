@@ -1,4 +1,4 @@
-"""The signs of life of one agent: what its notify socket, its probes and its watchdog tell."""
+"""Monitors one agent through its notify socket, its probes and its watchdog."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _EINVAL = str(errno.EINVAL)
 
 
 class AgentMonitor:
-    """Listens to one agent, from `begin` or `recognise` of a process to `end`.
+    """Monitors one process, from `start` or `start_adopted` to `stop`.
 
-    path: its notify socket. log: its output. run(command, seconds): runs a command beside it.
-    listeners: who listens on which port. hearing: of agents that are ready.
-    hear_births(): called before a message of an unknown process is judged. on_ready(health): it is
-    ready, again with each thing it says; health is its own word, None when it has none.
-    on_frozen(why): the watchdog ran out, or a liveness probe failed too often.
-    on_over(): of an agent that shares its process, its part of it has ended.
-    is_silent: it beat, as each agent of the library does every 2 s, and has not for `SILENT_AFTER_S`.
-    found: what was seen of it last instead of readiness. status: what the process has said of itself
-    last, in words (STATUS=). flaw: those words, when it ends by its input or its code (ERRNO=EINVAL), so that
-    every start ends alike.
+    path: its notify socket. log: its output. run_helper(command, seconds): runs a command beside it.
+    listeners: which process listens on which port. notify_batcher: reads the messages of ready agents.
+    drain_fork_events(): called before a message of an unknown process is judged. on_ready(health): it is
+    ready, repeated with each report; health is its own report, None when it makes none.
+    on_frozen(reason): the watchdog ran out, or a liveness probe failed too often.
+    on_finished(): for an agent that shares its process, its part of it has ended.
+    is_silent: it sent heartbeats, as each agent of the library does every 2 s, and has not for
+    `SILENT_AFTER_S`. last_finding: the last finding of the probe before readiness. status: the last STATUS=
+    text. fatal_error: that text, when the process exits because of its input or its code (ERRNO=EINVAL),
+    so that every start fails alike.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class AgentMonitor:
         self.is_silent = False
         self._is_ready = False
         self._health: str | None = None
-        self._sends_heartbeats = False  # whether it repeats its health, so that silence tells something
+        self._sends_heartbeats = False  # whether it repeats its health, so that silence means something
         self._last_reported_health: str | None = None
         self._last_message_at = 0.0  # loop time
         self._tasks: set[asyncio.Task[None]] = set()
         self._readiness_task: asyncio.Task[None] | None = None
         self._liveness_task: asyncio.Task[None] | None = None
         self._watchdog: asyncio.TimerHandle | None = None
-        self._feeds_watchdog = False  # whether it has said WATCHDOG=1
+        self._feeds_watchdog = False  # whether it has sent WATCHDOG=1
         self._watchdog_deadline = 0.0  # loop time
 
     def listen(self) -> None:
@@ -90,20 +90,20 @@ class AgentMonitor:
             self._socket = NotifySocket(self._path, self._loop, self._notify_batcher, self._on_notify)
 
     def start(self, spec: ProcessSpec, pid: int, log_start: int = 0) -> None:
-        """Wait for the signs of a process that was just born; its output begins at `log_start`."""
+        """Monitor a process that was just spawned; its output begins at `log_start`."""
         self._reset(spec, pid, log_start)
         if spec.probe.probe != "notify":
             self._start_readiness_probe(spec.probe, spec.probe_port)
 
     def start_adopted(self, spec: ProcessSpec, pid: int, log_start: int = 0, *, was_ready: bool) -> None:
-        """Find out how a process is that an earlier supervisor started; what says so once is believed."""
+        """Find out the state of a process that an earlier supervisor started."""
         self._reset(spec, pid, log_start)
         if was_ready:
-            self._feed_watchdog(spec.watchdog_s)  # it is alive until it has missed a beat from now on
+            self._feed_watchdog(spec.watchdog_s)  # alive until it misses a heartbeat from now on
             self._start_liveness_probe()
         kind = spec.probe.probe
         if spec.is_sdk:
-            # Its next beat may be seconds away, and it answers health on its port at once.
+            # Its next heartbeat may be seconds away, but its port answers health at once.
             if spec.port is not None:
                 self._start_readiness_probe(Probe(probe="zmq"), spec.port)
         elif was_ready and kind in ("notify", "alive", "log"):
@@ -111,7 +111,7 @@ class AgentMonitor:
         elif kind != "notify":
             self._start_readiness_probe(spec.probe, spec.probe_port)
         elif spec.port is not None:
-            # It may have said READY while nobody listened, and says it once.
+            # It may have sent READY, which is sent once, while no supervisor listened.
             self._start_readiness_probe(Probe(probe="tcp"), spec.port)
 
     def _reset(self, spec: ProcessSpec, pid: int, log_start: int) -> None:
@@ -146,7 +146,7 @@ class AgentMonitor:
         self.last_finding = description
 
     def _start_liveness_probe(self) -> None:
-        """Ask on and on whether it lives, if it has a liveness probe and is not asked yet."""
+        """Start the liveness probe, if it has one that does not run yet."""
         spec = self._spec
         if self._liveness_task is None and spec is not None and spec.liveness is not None:
             self._liveness_task = self._create_task(
@@ -158,7 +158,7 @@ class AgentMonitor:
         self._on_frozen(f"{reason} (pid {self._pid})")
 
     def _on_alive(self, status: Status) -> None:
-        """Only an answer in the words of the health standard says how it is."""
+        """Take over the answer's health; only the zmq probe uses the words of the health standard."""
         spec = self._spec
         if self._is_ready and spec is not None and spec.liveness is not None and spec.liveness.probe == "zmq":
             self._report_ready(status.value)
@@ -174,7 +174,8 @@ class AgentMonitor:
             self.status = fields.get("STATUS", "")
         if fields.get("ERRNO") == _EINVAL:
             self.fatal_error = self.status
-        if "X_ARGOSY_OVER" in fields:
+        # X_ARGOSY_OVER is the name that a cell of an earlier version sends.
+        if "X_ARGOSY_FINISHED" in fields or "X_ARGOSY_OVER" in fields:
             self.on_finished()
             return
         is_ready_message = fields.get("READY") == "1"
@@ -190,20 +191,20 @@ class AgentMonitor:
 
     def _report_ready(self, health: str | None) -> None:
         if self._readiness_task is not None:
-            self._readiness_task.cancel()  # its own word has come first
+            self._readiness_task.cancel()  # its own report came first
             self._readiness_task = None
         self._start_liveness_probe()
         if self._socket is not None:
             self._socket.batch_reads()
         if self._feeds_watchdog and not self._is_ready:
             assert self._spec is not None, "a process is expected"
-            self._feed_watchdog(self._spec.watchdog_s)  # not before: it may hold its loop while it loads
+            self._feed_watchdog(self._spec.watchdog_s)  # not earlier: loading may block its loop
         self._is_ready, self._health = True, health
         self._last_message_at, self.is_silent = self._loop.time(), False
         self._on_ready(health)
 
     def _record_message(self, health: str | None) -> None:
-        """It has said something; only who says the same health again and again is missed when it stops."""
+        """Record a message; silence counts only for agents that repeat the same health."""
         self._last_message_at = self._loop.time()
         if health is not None:
             self._sends_heartbeats = self._sends_heartbeats or health == self._last_reported_health
@@ -211,13 +212,13 @@ class AgentMonitor:
 
     @property
     def silent_s(self) -> float | None:
-        """How long it has been silent; None when it is not, or nobody expects it to speak."""
+        """How long it has been silent; None when it is not, or no heartbeat is expected."""
         return self._loop.time() - self._last_message_at if self.is_silent else None
 
     def has_fallen_silent(self, now: float, pause_s: float) -> bool:
-        """Return whether it is silent at loop time `now`, and was not before.
+        """Return whether it has become silent at loop time `now`.
 
-        pause_s: for how long nobody has looked, since the supervisor itself was stopped.
+        pause_s: how long nobody has checked, because the supervisor itself was stopped.
         """
         if self.is_silent or not self._is_heartbeat_expected():
             return False
@@ -234,20 +235,20 @@ class AgentMonitor:
     def _feed_watchdog(self, watchdog_s: float | None) -> None:
         if watchdog_s:
             self._watchdog_deadline = self._loop.time() + watchdog_s
-            if self._watchdog is None:  # else it looks for itself whether it was fed meanwhile
+            if self._watchdog is None:  # else its timer checks the new deadline
                 self._watchdog = self._loop.call_at(self._watchdog_deadline, self._on_watchdog_timer)
 
     def _on_watchdog_timer(self) -> None:
-        """The watchdog ran out. After a stall of the supervisor itself, what waits is heard first."""
+        """Handle the watchdog timer; after a stall of the supervisor, pending messages are read first."""
         expired = self._watchdog
         self.drain()
         if self._spec is None or self._watchdog is not expired:
-            return  # another process is listened to now
+            return  # another process is monitored now
         self._watchdog = None
         if self._loop.time() < self._watchdog_deadline:
             self._watchdog = self._loop.call_at(self._watchdog_deadline, self._on_watchdog_timer)
         else:
-            self._on_frozen(f"gave no sign of life for {self._spec.watchdog_s:.1f} s (pid {self._pid})")
+            self._on_frozen(f"sent no heartbeat for {self._spec.watchdog_s:.1f} s (pid {self._pid})")
 
     def _stop_watchdog(self) -> None:
         if self._watchdog is not None:
@@ -255,17 +256,17 @@ class AgentMonitor:
             self._watchdog = None
 
     def read_immediately(self) -> None:
-        """Hear it at once from now on: it is on its way out."""
+        """Read each message at once from now on: the process is exiting."""
         if self._socket is not None:
             self._socket.read_immediately()
 
     def drain(self) -> None:
-        """Take what waits in the socket."""
+        """Process the messages that wait in the socket."""
         if self._socket is not None:
             self._socket.drain()
 
     def stop(self) -> None:
-        """Listen to that process no more; messages of it are dropped."""
+        """Stop monitoring the process; its later messages are dropped."""
         self._spec = None
         self._pid = 0
         self.is_silent = False
@@ -276,7 +277,7 @@ class AgentMonitor:
             task.cancel()
 
     def close(self) -> None:
-        """End, and remove the socket."""
+        """Stop, and remove the socket."""
         self.stop()
         if self._socket is not None:
             self._socket.close()

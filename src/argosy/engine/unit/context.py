@@ -1,4 +1,4 @@
-"""What a unit sees of the world around it; the crew is that world, a test may be another."""
+"""The interface through which a unit uses its surroundings: the unit manager, or a test double."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Dependency(Protocol):
-    """An agent of the fleet, as those see it that need it: a unit here, or one of another machine."""
+    """An agent of the fleet as its dependents see it: a unit here, or an agent of another machine."""
 
     name: str
 
@@ -39,21 +39,21 @@ class Dependency(Protocol):
 
 
 class FailedDependency(NamedTuple):
-    """Why a need will not come. root: the agent at the end of the chain, itself where it needs no other."""
+    """Why a need will not become ready. root: the agent at the end of the chain, perhaps the need itself."""
 
     root: str
     reason: str
 
 
 class DependencyStatus(NamedTuple):
-    """What an agent needs and has not: names not ready yet, and names that will not come."""
+    """The unmet needs of an agent: those that are not ready yet, and those that will not become ready."""
 
     waiting_on: list[str]
     failed: dict[str, FailedDependency]
 
 
 class UnitContext(Protocol):
-    """What a unit asks, and whom it tells."""
+    """The services that a unit uses, and the observers that it notifies."""
 
     loop: asyncio.AbstractEventLoop
     state_dir: StateDir
@@ -62,49 +62,49 @@ class UnitContext(Protocol):
     notify_batcher: NotifyBatcher
 
     def dependency_status(self, unit: Unit) -> DependencyStatus:
-        """Return what it still waits for."""
+        """Return which of its needs are not ready."""
 
     def tree_version(self) -> str:
-        """Return the version of the tree now, empty where none is noted."""
+        """Return the version of the tree now, empty when none is recorded."""
 
     def request_admission(self, unit: Unit) -> None:
-        """Call its `spawn_now` when there is room for its start."""
+        """Call its `start_process` when resources allow its start."""
 
     def adopt(self, unit: Unit) -> bool:
-        """Give it the process that its lease records, if that lives."""
+        """Hand it the process that its lease records; return whether that process lives."""
 
     def had_process(self, name: str) -> bool:
-        """Return whether this supervisor has ordered or adopted a process of this name before."""
+        """Return whether this supervisor has requested or adopted a process of this name before."""
 
     def spawn(self, unit: Unit, output: int) -> None:
-        """Have its process forked; takes over the descriptor `output`."""
+        """Start its process; takes ownership of the descriptor `output`."""
 
     async def run_helper(self, unit: Unit, command: Sequence[str], timeout_s: float) -> HelperResult:
-        """Run a command in its folder and environment, that may not speak for it."""
+        """Run a command in its working directory and environment, without the means to report for it."""
 
     def forker_pids(self) -> set[int]:
-        """Return the process numbers of the forkers and zygotes."""
+        """Return the pids of the forkers and zygotes."""
 
     def was_oom_killed(self, unit: Unit) -> bool:
-        """Return whether the kernel killed its process, because it had more than its `memory`."""
+        """Return whether the kernel killed its process because it exceeded its `memory`."""
 
     def find_startup_fault(self, unit: Unit, on_result: Callable[[Fault | None], None]) -> None:
-        """Call `then` with what is wrong with its code, None when nothing is known of it."""
+        """Call `on_result` with the fault in its code, None when none is known."""
 
     def drain_fork_events(self) -> None:
-        """Take what the forker has told."""
+        """Process pending events of the forker."""
 
     def on_transition(self, unit: Unit) -> None:
-        """It has made a transition, or has something new to say."""
+        """It has made a transition, or its reason has changed."""
 
     def on_ready(self, unit: Unit) -> None:
         """It is ready now."""
 
     def on_unready(self, unit: Unit) -> None:
-        """It was ready and is no more."""
+        """It is no longer ready."""
 
     def on_final(self, unit: Unit) -> None:
-        """It will not come by itself any more."""
+        """It will not become ready by itself."""
 
     def on_exit(self, unit: Unit) -> None:
-        """Nothing is left of its process."""
+        """Its process and all leftovers are gone."""

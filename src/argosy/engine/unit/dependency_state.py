@@ -1,4 +1,4 @@
-"""What its needs, and its own word of its health, make of an agent: the event that follows."""
+"""Turns the state of an agent's needs, and its own health report, into an event."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_dependencies(dependencies: DependencyStatus, state: State) -> tuple[UnitEvent, str] | None:
-    """Return whether an agent in `state` may start now, or never, or may hope again."""
+    """Return the event for an agent in `state`: it may start, never start, or be unblocked; or None."""
     if dependencies.failed:
         return UnitEvent.NEED_FAILED, f"needs {_describe_failed(dependencies.failed)}"
     if not dependencies.waiting_on:
@@ -25,7 +25,7 @@ def evaluate_dependencies(dependencies: DependencyStatus, state: State) -> tuple
 
 
 def _describe_failed(failed: Mapping[str, FailedDependency]) -> str:
-    """Name each root once, however many of the needs hang on it."""
+    """Name each root once, however many of the needs depend on it."""
     by_root: dict[FailedDependency, list[str]] = {}
     for name, failure in failed.items():
         by_root.setdefault(failure, []).append(name)
@@ -38,7 +38,7 @@ def _describe_failed(failed: Mapping[str, FailedDependency]) -> str:
 
 
 def root_cause(unit: Dependency, units: Mapping[str, Dependency]) -> FailedDependency:
-    """Return whom a unit that will not come waits for in the end: a unit that is not blocked itself."""
+    """Return the agent at the root of a failed unit: one that is not blocked itself."""
     while unit.state is State.BLOCKED:
         needs = (units.get(name) for name in unit.need_names())
         final = next((each for each in needs if each and each.state in FINAL_STATES), None)
@@ -51,19 +51,19 @@ def root_cause(unit: Dependency, units: Mapping[str, Dependency]) -> FailedDepen
 def health_event(
     health: str | None, lost_needs: Collection[str], silent_s: float | None = None
 ) -> tuple[UnitEvent, str] | None:
-    """Return the event that follows, with its reason; None where nothing does.
+    """Return the event that follows, with its reason; None when nothing changes.
 
-    health: its own word, None when it cannot speak. silent_s: how long it has been silent, None when it is
-    not; what it said before then counts no more.
+    health: its own report, None when it makes none. silent_s: how long it has been silent, None when it is
+    not; an earlier health report is outdated then.
     """
     if silent_s is not None:
         return UnitEvent.SILENT, describe_silence(silent_s)
     if health == Status.FAILING:
-        return UnitEvent.UNHEALTHY, "its own health says failing"
+        return UnitEvent.UNHEALTHY, "its health report says failing"
     if health == Status.DEGRADED:
-        return UnitEvent.DEGRADED, "its own health says degraded"
+        return UnitEvent.DEGRADED, "its health report says degraded"
     if health not in (Status.OK, None):
-        return None  # it starts or ends, by its own word: no lost need makes it readier than that
+        return None  # it reports that it starts or stops: lost needs do not matter
     if lost_needs:
         return UnitEvent.DEGRADED, f"without `{'`, `'.join(sorted(lost_needs))}`"
     return UnitEvent.READY, ""

@@ -1,8 +1,8 @@
-"""Silence: an agent that beat and does not any more is told, also where no watchdog would end it for that.
+"""Detects agents whose heartbeats have stopped, also where no watchdog would end them.
 
-Each agent of the library says every 2 s, from the loop that does its work, that it is there. Once a second
-all are looked at; a timer for each would cost more. A pause of the supervisor itself is no silence of theirs:
-it is taken off, and what waits in a socket is read before anybody is judged (`Signs.falls_silent`).
+Each agent of the library sends a heartbeat every 2 s from the loop that does its work. All are checked once
+a second; a timer for each would cost more. A pause of the supervisor itself does not count: it is
+subtracted, and pending messages are read before the check (`AgentMonitor.has_fallen_silent`).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ CHECK_INTERVAL_S: Final = 1.0
 
 
 def describe_silence(seconds: float) -> str:
-    """Return that an agent has not beaten for so long."""
+    """Return the description of an agent that sent no heartbeat for so long."""
     return f"silent for {seconds:.0f} s"
 
 
 def with_silence(status: AgentStatus, silent_s: float) -> AgentStatus:
-    """Return the status of an agent that has not beaten for so long: nobody knows that it is well."""
+    """Return the status of an agent that is silent: its last health report is outdated."""
     if status.state is State.DEGRADED:
         return msgspec.structs.replace(
             status, health=Status.DEGRADED.value, reason=describe_silence(silent_s), silent_s=silent_s
@@ -39,7 +39,7 @@ def with_silence(status: AgentStatus, silent_s: float) -> AgentStatus:
 
 
 class HeartbeatWatch:
-    """Looks at `units()` again and again, until it is closed."""
+    """Checks `units()` at an interval, until it is closed."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, units: Callable[[], Iterable[Unit]]) -> None:
         self._loop = loop
@@ -56,5 +56,5 @@ class HeartbeatWatch:
         self._timer = self._loop.call_at(self._due, self._check)
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._timer.cancel()

@@ -1,4 +1,4 @@
-"""One HTTP request for a probe: the status code that a GET is answered with (RFC 9112)."""
+"""One HTTP request for a probe: returns the status code of a GET (RFC 9112)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import contextlib
 from urllib.parse import quote
 
 _MAX_REPLY_BYTES = 1 << 16
-# What a path may hold as it is; the rest is escaped, a `%` of an escape is left.
+# Characters that a path may contain unescaped; a `%` of an escape is kept.
 _PATH_CHARACTERS = "/?&=+:;,@!$'()*~%-._"
 
 
 async def get_status(host: str, port: int, path: str, timeout_s: float) -> int | None:
-    """Return the status of `GET path`, or None when nobody answers in HTTP within the time."""
+    """Return the status of `GET path`, or None when no HTTP answer comes in time."""
     status = None
     try:
         async with asyncio.timeout(timeout_s):
@@ -38,14 +38,14 @@ def _request(host: str, port: int, path: str) -> bytes:
 
 
 def _status_of(line: bytes) -> int | None:
-    """Return the code in a status line such as `HTTP/1.1 200 OK`, None when it is none."""
+    """Return the code in a status line such as `HTTP/1.1 200 OK`, None when it is not one."""
     version, _, rest = line.partition(b" ")
     code = rest[:3]
     return int(code) if version.startswith(b"HTTP/") and len(code) == 3 and code.isdigit() else None
 
 
 async def _discard_rest(reader: asyncio.StreamReader) -> None:
-    """Take the rest of the answer: many servers complain in their log when it is left in the socket."""
+    """Read the rest of the answer: many servers log an error when it is left unread."""
     read_bytes = 0
     while read_bytes < _MAX_REPLY_BYTES and (data := await reader.read(_MAX_REPLY_BYTES)):
         read_bytes += len(data)

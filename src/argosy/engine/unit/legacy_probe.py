@@ -1,4 +1,4 @@
-"""One question to an agent the way old programs ask: a plain REQ socket, one frame each way."""
+"""Sends one request over a plain REQ socket, one frame each way, as legacy programs do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from argosy.wire.zmq_context.context_handle import shared_context
 
 
 async def request_once(endpoint: str, data: bytes, timeout_s: float) -> bytes | None:
-    """Return the answer to `data`, or None when none comes in time; the socket is thrown away."""
+    """Return the answer to `data`, or None when none comes in time; the socket is used once."""
     req_socket = zmq.asyncio.Context.shadow(shared_context().underlying).socket(zmq.REQ)
     try:
         req_socket.linger = 0

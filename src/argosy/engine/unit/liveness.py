@@ -1,7 +1,7 @@
-"""Liveness by probe: a ready agent is asked again and again, and too many failures in a row are its death.
+"""Liveness probes: a ready agent is probed at an interval, and too many failures in a row end it.
 
-What it says of its own health is told and never counts against it: only silence does, a port that
-somebody else has taken, a status or an exit code that says no.
+Its reported health is passed on and never counts as a failure. Only silence does, a port that another
+process has taken, and an error status or exit code.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from argosy.engine.unit.process_plan import LivenessSchedule
     from argosy.fleet.fleet_spec import Probe
 
-# A look that took this much longer than any may: this process itself was stopped meanwhile.
+# A probe that exceeds its longest time-out by this: the supervisor itself was stopped meanwhile.
 _STALL_S = 1.0
 
 
 async def watch_liveness(
     probe: Probe, target: ProbeTarget, schedule: LivenessSchedule, on_alive: Callable[[Status], None]
 ) -> str:
-    """Return, in words, why the agent is no more alive.
+    """Return why the agent is no longer alive.
 
-    on_alive(status): told after each look that found it alive.
+    on_alive(status): called after each successful probe.
     """
     failed = 0
     loop = asyncio.get_running_loop()

@@ -1,8 +1,8 @@
-"""Hears many agents that say the same again and again: those are read together, a few times a second.
+"""Reads the notify sockets of many ready agents together, a few times a second.
 
-A beat changes nothing as long as it repeats the last one. Each by itself would wake the supervisor, which is
-most of what an idle fleet costs; so the sockets of agents that are ready wait in an epoll of their own, and
-whatever came meanwhile is taken in one turn. Who is to become ready, or to end, is read at once.
+A heartbeat that repeats the last one changes nothing. Waking the supervisor for each would be most of the
+cost of an idle fleet; so the sockets of ready agents wait in an epoll set of their own, and whatever has
+arrived is read in one loop iteration. Agents that are starting or stopping are read at once.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-# As late as this one hears that the health of an agent is another.
+# The longest delay of a changed health report.
 _BATCH_INTERVAL_S = 0.2
 
 
 class NotifyBatcher:
-    """Calls `drain()` of each socket that has something to read, all in one turn, then pauses."""
+    """Calls `drain()` of each readable socket, all in one loop iteration, then pauses."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -29,12 +29,12 @@ class NotifyBatcher:
         self._listen()
 
     def add(self, descriptor: int, drain: Callable[[], None]) -> None:
-        """Read a socket from now on together with the others."""
+        """Read a socket together with the others from now on."""
         self._drains[descriptor] = drain
         self._epoll.register(descriptor, select.EPOLLIN)
 
     def remove(self, descriptor: int) -> None:
-        """Read it no more."""
+        """Stop reading a socket."""
         if self._drains.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
@@ -47,11 +47,11 @@ class NotifyBatcher:
         self._timer = self._loop.call_later(_BATCH_INTERVAL_S, self._listen)
         for descriptor, _ in self._epoll.poll(0):
             drain = self._drains.get(descriptor)
-            if drain is not None:  # else it was removed by what another said
+            if drain is not None:  # else an earlier message has removed it
                 drain()
 
     def close(self) -> None:
-        """Hear nobody any more."""
+        """Stop reading all sockets."""
         if self._timer is not None:
             self._timer.cancel()
         else:

@@ -1,8 +1,8 @@
 """Readiness by the sd_notify(3) protocol: one datagram socket per agent, with credentials.
 
-One socket each, since a unix datagram queue holds about ten messages: an agent that floods its
-own silences nobody else. The kernel attaches the sender's pid (SO_PASSCRED), so a message counts
-only when it comes from the process that was started.
+Each agent has its own socket, since a unix datagram queue holds about ten messages: an agent that floods
+its socket blocks no other. The kernel attaches the sender's pid (SO_PASSCRED), so a message counts only
+when it comes from the process that was started.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAX_PER_DRAIN = 32
 class NotifySocket:
     """Bound by the supervisor; calls `on_message(sender pid, fields)` for each datagram.
 
-    It is read as soon as there is something, from `settle` to `attend` together with others.
+    Messages are read at once; after `batch_reads` together with those of others, until `read_immediately`.
     """
 
     def __init__(
@@ -45,38 +45,38 @@ class NotifySocket:
         self._batcher = batcher
         self._is_batched = False
         self._on_message = on_message
-        self._last = b""  # an agent says the same again and again
+        self._last = b""  # most messages repeat the last one
         self._fields: dict[str, str] = {}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        os.fchmod(self._socket.fileno(), 0o600)  # what is bound has the mode of its socket
+        os.fchmod(self._socket.fileno(), 0o600)  # the bound file gets the mode of its socket
         try:
             self._socket.bind(self._path)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            os.unlink(self._path)  # of a supervisor that was killed
+            os.unlink(self._path)  # left by a supervisor that was killed
             self._socket.bind(self._path)
         self._bound_stat = os.stat(self._path)
-        # By its number: asyncio names what it is given in an error, and a socket asks the kernel who it is.
+        # By number: asyncio formats the object in an error, and the repr of a socket makes system calls.
         loop.add_reader(self._socket.fileno(), self.drain)
 
     def batch_reads(self) -> None:
-        """Read it together with the others that repeat themselves."""
+        """Read it together with the sockets of other ready agents."""
         if not self._is_batched:
             self._is_batched = True
             self._loop.remove_reader(self._socket.fileno())
             self._batcher.add(self._socket.fileno(), self.drain)
 
     def read_immediately(self) -> None:
-        """Read it as soon as there is something."""
+        """Read each message as soon as it arrives."""
         if self._is_batched:
             self._is_batched = False
             self._batcher.remove(self._socket.fileno())
             self._loop.add_reader(self._socket.fileno(), self.drain)
 
     def drain(self) -> None:
-        """Take what waits, but not more than a queue holds: one who floods must not keep the loop."""
+        """Read what waits, but not more than a queue holds: a flood must not block the loop."""
         for _ in range(_MAX_PER_DRAIN):
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(_MAX_MESSAGE_BYTES, _ANCILLARY_BYTES)
@@ -94,14 +94,14 @@ class NotifySocket:
         self.read_immediately()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
-        # Another supervisor may have bound its own there.
+        # Another supervisor may have bound its own socket there.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.stat(self._path), self._bound_stat):
                 os.unlink(self._path)
 
 
 def parse_fields(data: bytes) -> dict[str, str]:
-    """Return the `KEY=value` lines of a notification; lines of another form are passed over."""
+    """Return the `KEY=value` lines of a notification; other lines are skipped."""
     fields = {}
     for line in data.decode("utf-8", "replace").split("\n"):
         key, found, value = line.partition("=")

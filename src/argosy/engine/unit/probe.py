@@ -1,8 +1,8 @@
-"""Probes: readiness and life seen from outside, for programs that know nothing of argosy.
+"""Probes: readiness and liveness checked from outside, for programs that do not use the library.
 
-Quick at first, then backing off. An answer counts only when the port belongs to the process that
-was started (its session holds the listening socket): a stale program on the port proves nothing.
-A line counts only when it was printed by that process, from its first byte on.
+Fast at first, then backing off. An answer counts only when the port belongs to the process that was
+started (its session holds the listening socket): a stale program on the port proves nothing. A log line
+counts only when that process printed it, from its first byte on.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ PROBE_COMMAND_TIMEOUT_S = 10.0
 
 
 class ProbeTarget(NamedTuple):
-    """What a probe sees of an agent.
+    """The agent that a probe checks.
 
-    host: where its ports are. session: the process that was started. log, log_start: its output,
-    and the size that had when the process was ordered. run(command, seconds): runs a command beside it.
-    listeners: who listens where.
+    host: where its ports are. session: the process that was started. log, log_start: its output, and
+    the size of the log when the process was started. run_helper(command, seconds): runs a command beside
+    it. listeners: which process listens on which port.
     """
 
     host: str
@@ -48,7 +48,7 @@ class ProbeTarget(NamedTuple):
 
 
 class ProbeResult(NamedTuple):
-    """What one look found. status: None of a program that does not answer; words: what was seen."""
+    """The finding of one probe. status: None when the program does not answer; description: the finding."""
 
     status: Status | None
     description: str = ""
@@ -57,12 +57,12 @@ class ProbeResult(NamedTuple):
 async def wait_ready(
     probe: Probe, port: int | None, target: ProbeTarget, on_finding: Callable[[str], None]
 ) -> Status:
-    """Return once the program is ready by `probe`: OK or DEGRADED.
+    """Return OK or DEGRADED once the program is ready by `probe`.
 
-    Never gives up: the start deadline is the caller's. tell(words): what was found instead, each time.
+    Never gives up: the caller has a time-out. on_finding(description): called with each other finding.
     """
     if probe.probe == "alive":
-        on_finding("it did not live that long")
+        on_finding("it did not stay alive that long")
         await asyncio.sleep(1.0 if probe.seconds is None else probe.seconds)
         return Status.OK
     if probe.probe == "log":
@@ -75,11 +75,11 @@ async def wait_ready(
         if result.status in (Status.OK, Status.DEGRADED):
             return result.status
         on_finding(result.description)
-    raise AssertionError("the loop above has no end")
+    raise AssertionError("the loop above never ends")
 
 
 async def run_probe(probe: Probe, port: int | None, target: ProbeTarget) -> ProbeResult:
-    """Ask once: a zmq, http, tcp or exec probe."""
+    """Run a zmq, http, tcp or exec probe once."""
     if probe.probe == "exec":
         return await _run_command(probe, target)
     assert port is not None, "the loader refuses a probe without a port"
@@ -104,7 +104,7 @@ async def _poll_with_backoff(most_s: float) -> AsyncIterator[None]:
 
 
 async def _wait_line(search: LineSearch) -> None:
-    """Return once a line matches; a log that has not grown costs one system call."""
+    """Return once a line matches; checking a log that has not grown costs one system call."""
     async for _ in _poll_with_backoff(_MAX_LOG_PAUSE_S):
         while search.search_next():
             await asyncio.sleep(0)
@@ -113,7 +113,7 @@ async def _wait_line(search: LineSearch) -> None:
 
 
 async def _run_command(probe: Probe, target: ProbeTarget) -> ProbeResult:
-    """Run the probe's command: 0 is ready."""
+    """Run the probe's command; exit code 0 means ready."""
     command = probe.command or []
     result = await target.run_helper(command, PROBE_COMMAND_TIMEOUT_S)
     if result.code == 0:
@@ -126,7 +126,7 @@ async def _connect_tcp(host: str, port: int) -> ProbeResult:
         async with asyncio.timeout(PROBE_REPLY_TIMEOUT_S):
             _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError):
-        return ProbeResult(None, f"port {port} is open and takes no connection on {host}")
+        return ProbeResult(None, f"port {port} is open but accepts no connection on {host}")
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
@@ -137,30 +137,30 @@ async def _request_http(host: str, port: int, probe: Probe) -> ProbeResult:
     path = probe.path or "/health"
     status = await get_status(host, port, path, PROBE_REPLY_TIMEOUT_S)
     if status is None:
-        return ProbeResult(None, f"port {port} is open and does not answer GET {path} on {host}")
+        return ProbeResult(None, f"port {port} is open but does not answer GET {path} on {host}")
     if 200 <= status < 300:
         return ProbeResult(Status.OK)
     return ProbeResult(None, f"port {port} answers GET {path} with status {status}")
 
 
 async def _request_health(host: str, port: int, probe: Probe) -> ProbeResult:
-    """Send the probe's message, by default the standard's, and judge the answer."""
-    from argosy.engine.unit.legacy_probe import request_once  # noqa: PLC0415 - pyzmq, for fleets that need it
+    """Send the probe's message, by default the standard health request, and judge the answer."""
+    from argosy.engine.unit.legacy_probe import request_once  # noqa: PLC0415 - loads pyzmq only if needed
 
     message = probe.send if probe.send is not None else {"action": "health"}
     data = message.encode() if isinstance(message, str) else json.dumps(message).encode()
     answer = await request_once(f"tcp://{host}:{port}", data, PROBE_REPLY_TIMEOUT_S)
     if answer is None:
-        return ProbeResult(None, f"port {port} is open and does not answer the zmq probe")
+        return ProbeResult(None, f"port {port} is open but does not answer the zmq probe")
     status = status_in_reply(answer)
     excerpt = answer[:120].decode(errors="replace")
     return ProbeResult(status, f"port {port} answers the zmq probe with {excerpt}")
 
 
 def status_in_reply(reply: bytes) -> Status | None:
-    """Return the status in a health answer; any answer without one means that the program answers.
+    """Return the status in a health answer; an answer without one means OK.
 
-    A JSON object that holds an `error` and no status is no sign of health.
+    A JSON object with an `error` and no status does not count as alive.
     """
     try:
         payload = json.loads(reply)

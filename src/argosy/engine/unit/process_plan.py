@@ -1,7 +1,7 @@
-"""The plan: from a placed fleet to the exact process of every agent on this machine.
+"""The process plan: from a placed fleet to the exact process of every agent on this machine.
 
-Pure: reads the fleet and the placement, returns data. The supervisor compares two plans by the
-digests in them, and acts on the difference only.
+Pure: reads the fleet and the placement, returns data. The supervisor compares two plans by their
+digests, and acts only on the difference.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from argosy.fleet.fleet_spec import AgentSpec, Fleet, Logs
     from argosy.fleet.placement import Endpoint, Placement
 
-# What one service manager tells its child must not reach the children of that child.
+# Variables from a service manager for its child, which must not reach that child's children.
 _CALLER_ONLY_VARIABLES = frozenset(
     {
         "NOTIFY_SOCKET",
@@ -43,27 +43,27 @@ _CALLER_ONLY_VARIABLES = frozenset(
 
 
 class LivenessSchedule(NamedTuple):
-    """How often a running agent is asked for life, and how many failures in a row are too many."""
+    """How often a running agent is probed, and how many failures in a row are too many."""
 
     interval_s: float
     failures: int
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent's process on this machine, everything resolved.
+    """One agent's process on this machine, with everything resolved.
 
-    env: what is set on top of the caller's environment.
+    env: set on top of the caller's environment.
     ports: (interface, port) pairs that must be free before a start.
     host, port: where others reach it; None without a declared port.
-    probe_port: where a zmq, http or tcp probe of readiness knocks.
-    memory_bytes, gpu_memory_bytes: what it is admitted by, the first also a limit; None and 0 when it
-    does not say.
+    probe_port: the port of a zmq, http or tcp readiness probe.
+    memory_bytes, gpu_memory_bytes: what admission reserves, the first also a limit; None and 0 when
+    not declared.
     cpus: how many processors it may use, None for all.
-    liveness, rhythm: the probe of a running one, and how often.
-    start: spawn, or auto: from a warm interpreter where that is safe.
-    cell: the one whose process it shares; its argv is then only what it would be by itself.
-    refusal: why it cannot be started at all, such as a script that is missing; empty when it can.
-    digest: of everything that a running process would have to be restarted for.
+    liveness, liveness_schedule: the probe of a running agent, and how often it runs.
+    start: spawn, or auto: fork from a warm interpreter where that is safe.
+    cell: the cell whose process it shares; its argv is then that of a process of its own.
+    start_error: why it cannot be started at all, such as a missing script; empty when it can.
+    digest: of everything whose change requires a restart.
     """
 
     name: str
@@ -106,9 +106,9 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """All processes of this machine, and the agents that are not its to run.
+    """All processes of this machine, and the agents that it does not run.
 
-    declared: every agent of the fleet file, in its order. left_out: name to reason. hulls: the
+    declared: every agent of the fleet file, in its order. left_out: name to reason. cell_processes: the
     process of each cell. logs: how much of the agents' output is kept. gpu_memory_bytes: what the
     agents of a machine share. preload: what warm interpreters load: auto, none, or module names.
     """
@@ -131,7 +131,7 @@ def plan_fleet(
 ) -> ProcessPlan:
     """Return the plan of the agents whose machine is one of `here`.
 
-    What an agent lacks (its script, folder or env_file) is its own `refusal`; the others can start.
+    A missing script, working directory or env_file is the agent's own `start_error`; the others can start.
     """
     local_machines, directories = set(here), _WorkingDirectories(fleet.path)
     processes: dict[str, ProcessSpec] = {}
@@ -147,7 +147,7 @@ def plan_fleet(
         path=fleet.path,
         environment=placement.environment,
         declared=tuple(fleet.agents),
-        # The process is watched as one: its agents' beats come from the same loop.
+        # A cell's process has one watchdog: its agents' heartbeats come from the same loop.
         processes={
             name: msgspec.structs.replace(spec, watchdog_s=None) if spec.cell else spec
             for name, spec in processes.items()
@@ -174,32 +174,32 @@ def _log_limits(logs: Logs) -> LogLimits:
 
 
 def helper_environment(base: Mapping[str, str], spec: ProcessSpec) -> dict[str, str]:
-    """Return the environment of a command beside an agent: the agent's, but it may not speak for it."""
+    """Return the environment of a helper command: the agent's, without the means to report for it."""
     env = full_environment(base, spec)
     return {key: value for key, value in env.items() if key not in _CALLER_ONLY_VARIABLES}
 
 
 def full_environment(base: Mapping[str, str], spec: ProcessSpec) -> dict[str, str]:
-    """Return an agent's whole environment: the caller's, less what was for the caller alone, and its own."""
+    """Return an agent's whole environment: what it inherits from the caller, and its own variables."""
     return inherited_environment(base) | spec.env
 
 
 def inherited_environment(base: Mapping[str, str]) -> dict[str, str]:
-    """Return what every agent gets of the caller's environment."""
+    """Return the part of the caller's environment that every agent inherits."""
     inherited = {key: value for key, value in base.items() if key not in _CALLER_ONLY_VARIABLES}
     inherited.setdefault("PYTHONUNBUFFERED", "1")
     return inherited
 
 
 class _WorkingDirectories:
-    """The folders that the agents of a fleet file run in; each is looked at once."""
+    """The working directories of a fleet file's agents; each is checked once."""
 
     def __init__(self, fleet_path: str) -> None:
         self.root = Path(fleet_path).parent
         self._resolved: dict[str | None, tuple[str, bool]] = {}
 
     def resolve(self, cwd: str | None) -> tuple[str, bool]:
-        """Return the folder that an agent's `cwd` names, and whether it is there."""
+        """Return the directory that an agent's `cwd` names, and whether it exists."""
         if cwd not in self._resolved:
             path = self.root / cwd if cwd else self.root
             self._resolved[cwd] = str(path), path.is_dir()
@@ -218,7 +218,7 @@ def _plan_process(
     endpoint = placement.endpoint_of(agent.name) if agent.port is not None else None
     env, start_error = _environment(agent, fleet.name, placement.environment, endpoint, state_dir, root)
     declared = [port for port in (endpoint.port if endpoint else None, agent.health_port) if port is not None]
-    # An SDK agent binds the interface it is told; what a plain script binds is not known.
+    # An SDK agent binds the interface it is given; that of a plain script is not known.
     bound_on = interface if agent.kind == "class" else "0.0.0.0"
     liveness = agent.liveness or Liveness()
     spec = ProcessSpec(
@@ -276,12 +276,12 @@ def _liveness_probe(liveness: Liveness) -> Probe | None:
 
 @functools.lru_cache
 def _fleet_file_path(root: Path, name: str) -> str:
-    """Return the path of a file of the fleet; of an interpreter it is asked for each agent."""
+    """Return the path of a file of the fleet; cached, since each agent asks for its interpreter."""
     return str(root / name)
 
 
 def command_line(agent: AgentSpec, root: Path) -> tuple[str, ...]:
-    """Return the command that starts an agent of the fleet file in the folder `root`."""
+    """Return the command that starts an agent of the fleet file in the directory `root`."""
     if agent.kind == "command":
         return (*agent.run, *agent.args)
     assert isinstance(agent.run, str), "only a command is a list"
@@ -317,7 +317,7 @@ def _environment(
     if agent.liveness and agent.liveness.watchdog:
         env["WATCHDOG_USEC"] = str(int(parse_duration_s(agent.liveness.watchdog) * 1_000_000))
     if agent.kind == "class" and agent.cwd:
-        # `python -m` puts the working folder first on sys.path; the modules are beside the fleet file.
+        # `python -m` puts the working directory first on sys.path; the modules are beside the fleet file.
         env["PYTHONPATH"] = ":".join(filter(None, [str(root), env.get("PYTHONPATH", "")]))
     return env, start_error
 
@@ -331,7 +331,7 @@ def _missing_file(agent: AgentSpec, root: Path, cwd: str, *, has_cwd: bool) -> s
 
 
 def _digest(spec: ProcessSpec) -> str:
-    """Return what tells one running process from another; needs, policies and times are not of it."""
+    """Return a digest of what distinguishes one running process from another; not of needs and policies."""
     digested: tuple[object, ...] = (spec.argv, spec.env, spec.cwd, spec.ports, spec.open_files)
     if spec.memory_bytes is not None:
         digested = (*digested, spec.memory_bytes)

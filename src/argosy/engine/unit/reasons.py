@@ -1,4 +1,4 @@
-"""How the trouble of an agent is told: what happened, when, and what it said last."""
+"""Descriptions of exits and start time-outs: what happened, when, and the last log line."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def describe_exit_reason(process_exit: ProcessExit, uptime_s: float, log: Path, log_start: int) -> str:
-    """Return how a process ended; of one that never got ready also its last words.
+    """Return how a process exited; for one that was never ready also its last log line.
 
-    log_start: where its output begins in the log; what earlier processes printed is not told.
+    log_start: where its output begins in the log; earlier lines are ignored.
     """
     description = codes.EXIT_CODE_TEXT.get(process_exit.code or 0) or describe_exit(process_exit.code)
     if not process_exit.was_ready:
@@ -31,9 +31,9 @@ def describe_exit_reason(process_exit: ProcessExit, uptime_s: float, log: Path, 
 def describe_start_timeout(
     spec: ProcessSpec, pid: int | None, log: Path, log_start: int, last_finding: str
 ) -> str:
-    """Return that a process missed its start deadline, and what its probe found instead.
+    """Return that a process was not ready by its start time-out, and what its probe found instead.
 
-    log_start: as above.
+    log_start: where its output begins in the log.
     """
     alive = f"process alive, pid {pid}" if pid else "no process"
     last_line = most_relevant_line(log, log_start)

@@ -4,9 +4,9 @@
        ^          |          |  \\-> failing
        |          v          v
     restart-pending <--- (exit, by policy) ---> exited | given-up
-    blocked: a need will not come.   stopping: told to end (by a person, the start deadline
-    or the watchdog), not gone yet; what follows is the policy's word as for any exit.
-    degraded: by its own word, for want of a need, or because it beats no more (`silence`).
+    blocked: a need will not become ready.   stopping: told to exit (by a user, the start time-out
+    or the watchdog), but still running; the policy decides what follows, as for any exit.
+    degraded: by its own report, because of a lost need, or because its heartbeats stopped (`heartbeat`).
 
 Deciding is here, doing is in `unit`: the policy (`decide_exit`) turns an exit into the event
 FINISHED, RETRY or GIVE_UP before the table is asked. Whatever leads out of the ready states, the
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 
 class State(StrEnum):
-    """What an agent is, in the words of the contract."""
+    """The state of an agent, as `status` shows it."""
 
     WAITING = "waiting"
     STARTING = "starting"
@@ -36,40 +36,40 @@ class State(StrEnum):
 
 
 class UnitEvent(StrEnum):
-    """What can happen to an agent."""
+    """An event that concerns one agent."""
 
-    START = "start"  # it is wanted up
-    NEEDS_READY = "needs-ready"  # everything it needs is ready
-    NEED_FAILED = "need-failed"  # something it needs will not come
-    NEED_POSSIBLE_AGAIN = "need-revived"  # what blocked it may come after all
-    READY = "ready"  # it says so, or its probe does
-    DEGRADED = "degraded"  # it is ready and says that something is amiss
-    SILENT = "silent"  # it beat as long as it was well, and has not for a while
-    UNHEALTHY = "unhealthy"  # it says that it fails, or its liveness does
-    TIMEOUT = "timeout"  # not ready by its start deadline
+    START = "start"  # it is to run
+    NEEDS_READY = "needs-ready"  # all its needs are ready
+    NEED_FAILED = "need-failed"  # a need will not become ready
+    NEED_POSSIBLE_AGAIN = "need-possible-again"  # the need that blocked it may become ready after all
+    READY = "ready"  # reported by itself or by its probe
+    DEGRADED = "degraded"  # it is ready and reports a problem
+    SILENT = "silent"  # its heartbeats have stopped
+    UNHEALTHY = "unhealthy"  # it reports a failure, or its liveness probe does
+    TIMEOUT = "timeout"  # not ready by its start time-out
     FROZEN = "frozen"  # its watchdog or liveness probe ran out
-    FINISHED = "finished"  # it ended, and shall not be started again
-    RETRY = "retry"  # it ended, and shall be
-    GIVE_UP = "give-up"  # it ended once too often, or by what no retry changes
-    BACKOFF_OVER = "backoff-over"  # the wait before a restart is over
-    STOP = "stop"  # it is wanted down
+    FINISHED = "finished"  # it exited, and is not to be restarted
+    RETRY = "retry"  # it exited, and is to be restarted
+    GIVE_UP = "give-up"  # it exited too often, or for a reason that no retry changes
+    BACKOFF_OVER = "backoff-over"  # the delay before a restart is over
+    STOP = "stop"  # it is to stop
 
 
 class UnitAction(StrEnum):
     """What the unit does on a transition."""
 
     NONE = "none"
-    CHECK_NEEDS = "check-needs"  # start at once if everything needed is ready
+    CHECK_NEEDS = "check-needs"  # start at once if all needs are ready
     SPAWN = "spawn"
-    NOTIFY_DEPENDENTS = "announce"  # dependents may go on
-    UPDATE_REASON = "retell"  # the state stays, its reason may be another
+    NOTIFY_DEPENDENTS = "notify-dependents"  # dependents may start
+    UPDATE_REASON = "update-reason"  # the state stays, its reason may change
     TERMINATE = "terminate"  # TERM, then KILL after the grace
     BACK_OFF = "back-off"
-    FINALIZE = "conclude"  # nothing more will happen by itself: dependents are blocked
+    FINALIZE = "finalize"  # nothing more happens by itself: dependents are blocked
 
 
 class Transition(NamedTuple):
-    """Where an event leads, and what to do on the way."""
+    """The next state, and the action on the way."""
 
     state: State
     action: UnitAction
@@ -144,5 +144,5 @@ FINAL_STATES = frozenset({State.EXITED, State.GIVEN_UP, State.BLOCKED})
 
 
 def next_transition(state: State, event: UnitEvent) -> Transition:
-    """Return where `event` leads from `state`; a late or impossible event leads nowhere."""
+    """Return the transition of `event` in `state`; a late or impossible event changes nothing."""
     return TRANSITIONS[state].get(event, Transition(state, UnitAction.NONE))

@@ -1,4 +1,4 @@
-"""Named timers of one unit: arming one again replaces it, and all go at once."""
+"""Named timers of one unit: arming a timer again replaces it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Timers:
         self._handles: dict[str, asyncio.TimerHandle] = {}
 
     def arm(self, name: str, delay_s: float, callback: Callable[[], None]) -> None:
-        """Call `call` after `delay_s`, instead of what `name` was armed with before."""
+        """Call `callback` after `delay_s`, replacing an armed timer of this name."""
         self.cancel(name)
         self._handles[name] = self._loop.call_later(delay_s, self._expire, name, callback)
 
@@ -26,18 +26,18 @@ class Timers:
         callback()
 
     def cancel(self, *names: str) -> None:
-        """Forget these timers."""
+        """Cancel these timers."""
         for name in names:
             handle = self._handles.pop(name, None)
             if handle is not None:
                 handle.cancel()
 
     def pop(self, name: str) -> bool:
-        """Forget a timer; return whether it was armed."""
+        """Cancel a timer; return whether it was armed."""
         is_armed = name in self._handles
         self.cancel(name)
         return is_armed
 
     def cancel_all(self) -> None:
-        """Forget all."""
+        """Cancel all timers."""
         self.cancel(*list(self._handles))

@@ -1,7 +1,7 @@
 """One agent on this machine: its process, its timers, its way through the state machine.
 
-The unit carries out what `state` and `policy` decide. What it cannot do alone (fork, look at other
-agents, tell clients) it asks of its `Surroundings`, the crew.
+The unit carries out what `state_machine` and `restart_policy` decide. What it cannot do alone (fork,
+look at other agents, notify clients) it delegates to its `UnitContext`, the unit manager.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 _DIAGNOSIS_TIMEOUT_S = 15.0
 
-# What is kept of the reason of an end; a will has room for a page.
+# The stored length of an exit reason; the record of a unit's state has room for a page.
 _MAX_REASON_CHARS = 500
 
 _HEARTBEAT_STATES = READY_STATES | {State.FAILING}
@@ -61,12 +61,12 @@ _HEARTBEAT_STATES = READY_STATES | {State.FAILING}
 class Unit:
     """One agent and its process, if it has one.
 
-    waits_for_room: it may start but for what is scarce. started_at, ready_at: loop time of the last
-    spawn and of the readiness that followed. is_remnant: its process ended while no supervisor was
-    there, and something that it left is being ended. since_s: epoch seconds of the last change of state.
-    log_start: the size of its log when its last start began. last_lines: what it printed last, of
-    one that is given up. order: name of the Apply that began it last. is_disrupted: a drill has killed or
-    frozen its process.
+    awaits_admission: only scarce resources delay its start. started_at, ready_at: loop time of the last
+    spawn and of the readiness that followed. is_leftover: its process exited while no supervisor ran, and a
+    process that it left behind is being terminated. since_s: epoch seconds of the last change of state.
+    log_start: the size of its log when its last start began. last_lines: its last log lines, when given up.
+    apply_id: of the Apply that last started it. has_injected_fault: a drill has killed or frozen its
+    process.
     """
 
     def __init__(self, spec: ProcessSpec, context: UnitContext) -> None:
@@ -77,10 +77,10 @@ class Unit:
         self.apply_id = ""
         self.reason = "not started"
         self.last_exit: LastExit | None = None
-        self.last_failure = ""  # how its last process ended, until one is ready
+        self.last_failure = ""  # how its last process exited, until one is ready
         self.since_s = time.time()
         self.running_digest = spec.digest
-        self.version = ""  # of the tree, when its process was ordered
+        self.version = ""  # of the tree, when its process was started
         self.restarts = 0
         self.health: str | None = None
         self.started_at = 0.0
@@ -109,43 +109,43 @@ class Unit:
         self._pending_spec: ProcessSpec | None = None
         self._restart_requested = False
         self._has_exited_with_error = False
-        self._is_diagnosed = False  # whether its code was looked at since somebody asked for a start
+        self._is_diagnosed = False  # whether its code was searched since the last requested start
 
     # ---- what others ask of it
 
     @property
     def identity(self) -> ProcessIdentity | None:
-        """Its process, until nothing of that is left."""
+        """Its process, until nothing of it is left."""
         return self._process.identity
 
     @property
     def incarnation(self) -> int:
-        """The number of its process, or of the last; 0 before the first."""
+        """The incarnation of its process, or of the last one; 0 before the first."""
         return self._process.incarnation
 
     @property
     def pid(self) -> int | None:
-        """The number of its process, None when there is none."""
+        """The pid of its process, None when there is none."""
         return self._process.pid
 
     @property
     def is_ready(self) -> bool:
-        """Whether dependents may count on it."""
+        """Whether dependents may rely on it."""
         return self.state in READY_STATES
 
     @property
     def is_reachable(self) -> bool:
-        """Whether its machine is seen: it is this one."""
+        """Whether its machine is connected: it is this one."""
         return True
 
     @property
     def has_failed(self) -> bool:
-        """Whether it has exited by an error, and is wanted up."""
+        """Whether it exited with an error, and is still wanted."""
         return self.state is State.EXITED and self.desired_up and self._has_exited_with_error
 
     @property
     def process_unit(self) -> Unit:
-        """The unit whose process it lives in: itself."""
+        """The unit whose process it runs in: itself."""
         return self
 
     def need_names(self) -> tuple[str, ...]:
@@ -154,24 +154,24 @@ class Unit:
 
     @property
     def has_process(self) -> bool:
-        """Whether it has a process, one is about to be born, or something of one is left."""
+        """Whether it has a process, one is being started, or leftovers of one remain."""
         return self.state in RUNNING_STATES or self._process.pid is not None
 
     def start(self) -> None:
-        """Want it up. A start that a person asks for forgives earlier restarts."""
+        """Request that it runs. An explicit start resets the restart budget."""
         self.desired_up = True
-        self._timers.cancel("examination")
+        self._timers.cancel("diagnosis")
         self._is_diagnosed = False
         self._budget.reset()
         self._fire(UnitEvent.START, "")
 
     def stop(self) -> None:
-        """Want it down."""
+        """Request that it stops."""
         self._clear_desired()
         self._fire(UnitEvent.STOP, "stopped")
 
     def kill(self) -> None:
-        """Want it down, and kill its process group now."""
+        """Request that it stops, and kill its process group now."""
         self._clear_desired()
         self._kill()
 
@@ -180,7 +180,7 @@ class Unit:
         self._save_state()
 
     def restart(self, spec: ProcessSpec | None = None) -> None:
-        """Stop it and start it again, as `spec` from then on when one is given."""
+        """Stop it and start it again, from then on as `spec` when one is given."""
         self.desired_up = True
         self._pending_spec = spec
         self._is_diagnosed = False
@@ -192,22 +192,22 @@ class Unit:
         self.start()
 
     def set_spec(self, spec: ProcessSpec) -> None:
-        """Be `spec` from now on: its process differs in nothing, or there is none."""
+        """Use `spec` from now on; a running process does not differ from it."""
         self._pending_spec = spec
         self._apply_pending_spec()
 
     def reevaluate_needs(self) -> None:
-        """Look again at what it needs: it may start now, or never."""
+        """Evaluate its needs again: it may start now, or never."""
         self._fire_event(evaluate_dependencies(self._context.dependency_status(self), self.state))
 
     def on_need_lost(self, name: str) -> None:
-        """Be degraded while `name` is away."""
+        """Become degraded while `name` is not ready."""
         self.lost_needs.add(name)
         if self.is_ready:
             self._evaluate_health()
 
     def on_need_restored(self, name: str, *, shall_restart: bool) -> None:
-        """Stop being degraded for the sake of `name`; or start anew, where that is asked for."""
+        """Clear the degradation by `name`; or restart, where `on_death` asks for it."""
         self.lost_needs.discard(name)
         if shall_restart and self.has_process:
             self.restart()
@@ -215,27 +215,27 @@ class Unit:
             self._evaluate_health()
 
     def check_heartbeat(self, now: float, pause_s: float) -> None:
-        """Be degraded if it beats no more (see `Signs.falls_silent`)."""
+        """Become degraded if its heartbeats have stopped (see `AgentMonitor.has_fallen_silent`)."""
         if self._monitor.has_fallen_silent(now, pause_s):
             self._evaluate_health()
 
     @property
     def silent_s(self) -> float | None:
-        """How long it has not beaten, None when it is not missed."""
+        """How long it has sent no heartbeat, None when none is missing."""
         return self._monitor.silent_s if self.state in _HEARTBEAT_STATES else None
 
     def inject_fault(self, signal_number: int) -> None:
-        """Send its process a signal for a drill; an end that comes of it spends no restart."""
+        """Send its process a signal for a drill; the resulting exit counts as no restart."""
         self.has_injected_fault = True
         self._process.signal(signal_number)
 
     def resume(self) -> None:
-        """Let its process go on that `disrupt` has stopped; where nobody noticed, nothing has happened."""
+        """Resume a process that `inject_fault` has stopped; if nobody noticed, forget the fault."""
         self.has_injected_fault = self.has_injected_fault and not self.is_ready
         self._process.signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """Let go of sockets, timers and descriptors; the process is left as it is."""
+        """Release sockets, timers and descriptors; the process is left as it is."""
         self._disarm()
         self._monitor.close()
         self._process.close()
@@ -243,10 +243,7 @@ class Unit:
     # ---- the state machine
 
     def _fire(self, event: UnitEvent, reason: str) -> None:
-        before, redacted = (
-            self.state,
-            self._redactor.redact(reason),
-        )  # its last words may hold what it was told
+        before, redacted = self.state, self._redactor.redact(reason)  # log lines may contain secrets
         self.state, action = next_transition(before, event)
         if self.state is before and action is UnitAction.NONE:
             return
@@ -285,19 +282,19 @@ class Unit:
             self._context.on_final(self)
 
     def _announce_ready(self) -> None:
-        self._timers.cancel("deadline")
+        self._timers.cancel("start-timeout")
         self.ready_at = self._context.loop.time()
         self.last_failure = ""
         self._context.on_ready(self)
-        self._save_state()  # after it: dependents need not wait for the disk
+        self._save_state()  # last: dependents need not wait for the disk
 
     def _on_health(self, health: str | None) -> None:
-        """It is ready; `health` is what it says of itself, None when it cannot."""
+        """Handle readiness; `health` is its own report, None when it makes none."""
         self.health = health
         self._evaluate_health()
 
     def _evaluate_health(self) -> None:
-        """Turn the health it tells, and the needs it has lost, into an event."""
+        """Turn its reported health, and the needs it has lost, into an event."""
         self._fire_event(health_event(self.health, self.lost_needs, self._monitor.silent_s))
 
     def _fire_event(self, outcome: tuple[UnitEvent, str] | None) -> None:
@@ -307,7 +304,7 @@ class Unit:
     # ---- start
 
     def _request_start(self) -> None:
-        """Start the process as soon as nothing is in its way, or say why not."""
+        """Queue the process for admission, or fail with the reason why it cannot start."""
         self._mark_log_start()
         if self.spec.start_error:
             self._fire(UnitEvent.GIVE_UP, self.spec.start_error)
@@ -316,7 +313,7 @@ class Unit:
         self._context.request_admission(self)
 
     def start_process(self) -> None:
-        """Start the process; the crew calls this when there is room."""
+        """Start the process; the unit manager calls this on admission."""
         self.awaits_admission = False
         self.ready_at = None
         self.was_killed = self.has_injected_fault = False
@@ -330,13 +327,11 @@ class Unit:
             self._fail_start(f"its lease cannot be read: {error.strerror}")
             return
         if not is_adopted:
-            self._process.wait_until_gone(
-                self._request_fork
-            )  # what an earlier process left behind goes first
+            self._process.wait_until_gone(self._request_fork)  # leftovers of an earlier process go first
 
     def _request_fork(self) -> None:
-        """Have the process forked; a held port is a failed start like any other."""
-        self._mark_log_start()  # what an earlier process left may have printed until now
+        """Spawn the process; a port in use is a failed start like any other."""
+        self._mark_log_start()  # leftovers of an earlier process may have printed until now
         port_conflict = self._context.listeners.port_conflict(self.spec.ports, self.spec.probe_port)
         if port_conflict:
             self._fail_start(port_conflict)
@@ -352,18 +347,18 @@ class Unit:
             return
         self._process.begin_spawn()
         self._save_state()
-        self._timers.arm("deadline", self.spec.start_timeout_s, self._on_start_timeout)
+        self._timers.arm("start-timeout", self.spec.start_timeout_s, self._on_start_timeout)
         self._context.spawn(self, output)
 
     def _mark_log_start(self) -> None:
-        """Count no line that is there already as one of the start that begins."""
+        """Exclude existing log lines from the output of the start that begins."""
         self.log_start = log_size(self._log)
 
     def _fail_start(self, reason: str) -> None:
-        self._after_exit(ProcessExit(None, "obstacle", False), f"not started, {reason}")
+        self._after_exit(ProcessExit(None, "not-started", False), f"not started, {reason}")
 
     def on_spawned(self, spawned: Spawned, pidfd: int) -> None:
-        """Take note of the process that was forked for it; takes over the descriptor."""
+        """Record the process that was forked for it; takes ownership of the descriptor."""
         self._process.on_spawned(spawned, pidfd)
         if self.state is State.STOPPING:
             self._terminate()
@@ -372,7 +367,7 @@ class Unit:
         self._context.on_transition(self)
 
     def on_spawn_failed(self, reason: str) -> None:
-        """No process came of the order, for the reason `why`; without one it is ordered again."""
+        """Handle a failed spawn; an empty `reason` means that it can be requested again."""
         self._process.is_spawn_pending = False
         if self.state is State.STOPPING:
             self._after_exit(ProcessExit(None, "exit", False), self.reason)
@@ -382,7 +377,7 @@ class Unit:
             self._request_start()
 
     def adopt(self, identity: ProcessIdentity, pidfd: int, incarnation: int) -> None:
-        """Take over a process that an earlier supervisor started; ready again once it says so."""
+        """Adopt a process that an earlier supervisor started; it is ready again once it reports so."""
         saved = self._context.unit_states.read(self.name)
         state = saved or PersistedUnitState(desired_up=True, digest=self.spec.digest)
         is_same = state.incarnation == incarnation
@@ -393,29 +388,29 @@ class Unit:
         self.last_exit = state.last_exit
         self.running_digest = state.digest if is_same else self.spec.digest
         self.started_at = self._context.loop.time()
-        self.state, self.reason = State.STARTING, "adopted, not heard of yet"
+        self.state, self.reason = State.STARTING, "adopted, no report yet"
         self.since_s = time.time()
         self.log_start = state.log_start if is_same else log_size(self._log)
         self._monitor.listen()
         if self.desired_up:
-            if saved is None:  # a supervisor would have ended one that was late
+            if saved is None:  # an overdue start would have been ended by its supervisor
                 was_ready = (
                     lease.lease_age_s(self._context.state_dir.lease_file(self.name))
                     > self.spec.start_timeout_s
                 )
             else:
                 was_ready = is_same and state.ready_s is not None
-            self._timers.arm("deadline", self.spec.start_timeout_s, self._on_start_timeout)
+            self._timers.arm("start-timeout", self.spec.start_timeout_s, self._on_start_timeout)
             self._monitor.start_adopted(self.spec, identity.pid, self.log_start, was_ready=was_ready)
         else:
-            self._fire(UnitEvent.STOP, "stopped")  # its supervisor died over it
+            self._fire(UnitEvent.STOP, "stopped")  # its supervisor exited during the stop
 
     def adopt_leftovers(self, pids: Sequence[int]) -> None:
-        """End what is left of a process that ended while no supervisor was there; a start waits for it."""
+        """Terminate leftovers of a process that exited while no supervisor ran; a start waits for that."""
         self.is_leftover = True
         self._process.adopt_leftover(pids[0])
         self.state, self.since_s = State.FAILING, time.time()
-        self.reason = f"failing: left process {', '.join(map(str, pids))}"
+        self.reason = f"failing: leftover process {', '.join(map(str, pids))}"
         self._context.on_transition(self)
         self._process.wait_until_gone(self._on_leftovers_gone)
 
@@ -427,12 +422,12 @@ class Unit:
         if self.desired_up:
             self._schedule_restart(UnitEvent.RETRY, self.reason, 0.0, is_counted=False)
         else:
-            self._fire(UnitEvent.FINISHED, "ended while nobody supervised it; what it left is gone")
+            self._fire(UnitEvent.FINISHED, "exited while no supervisor ran; its leftover processes are gone")
 
-    # ---- end
+    # ---- exit
 
     def _on_start_timeout(self) -> None:
-        self._exit_cause = "unheard" if self._process.is_adopted else "timeout"
+        self._exit_cause = "no-readiness-after-adoption" if self._process.is_adopted else "timeout"
         self._fire(UnitEvent.TIMEOUT, self._describe_timeout())
 
     def _describe_timeout(self) -> str:
@@ -446,27 +441,27 @@ class Unit:
         self._fire(UnitEvent.FROZEN, reason)
 
     def _terminate(self) -> None:
-        self._timers.cancel("deadline")
+        self._timers.cancel("start-timeout")
         self._monitor.stop()
         if self._process.is_running:
             if self.was_killed:
                 self._process.kill()
             else:
                 self._process.terminate()
-            self._timers.arm("grace", stop_grace_s(self.spec, self._exit_cause), self._kill)
+            self._timers.arm("stop-grace", stop_grace_s(self.spec, self._exit_cause), self._kill)
         elif self._process.is_absent:
             self._after_exit(ProcessExit(None, "exit", False), self.reason)
-        # Else it is not born yet, or what it left is on its way out: both come back.
+        # Otherwise the spawn is pending or leftovers are being terminated: both call back.
 
     def _kill(self) -> None:
         self.was_killed = True
         self._process.kill()
 
     def on_exit(self, status: int | None) -> None:
-        """The process has ended; what follows waits until nothing of it is left."""
+        """Handle the exit of the process; the decision waits until nothing of it is left."""
         if not self._process.is_running:
-            return  # told twice, by a forker that died over it and by the kernel
-        self._monitor.drain()  # what it said last was said before it ended
+            return  # reported twice, by a forker that exited and by the kernel
+        self._monitor.drain()  # messages sent before the exit count
         self._disarm()
         self._process.detach()
         is_expected = self._exit_cause != "exit" or self.state is State.STOPPING
@@ -490,19 +485,19 @@ class Unit:
             reason = f"{reason}; it had more than its `memory` of {format_size(self.spec.memory_bytes or 0)}"
         self._process.wait_until_gone(lambda: self._after_exit(process_exit, reason))
         if self._process.is_cleaning_up:
-            self._fire(UnitEvent.UNHEALTHY, f"{reason}; something of it still runs")
+            self._fire(UnitEvent.UNHEALTHY, f"{reason}; processes that it started still run")
 
     def _on_leftover(self, reason: str) -> None:
         self._update_reason(reason)
 
     def _after_exit(self, process_exit: ProcessExit, reason: str) -> None:
-        """Let the policy decide what follows."""
+        """Let the restart policy decide what follows."""
         self._process.mark_gone()
         self.awaits_admission = False
         self.health = self.memory = None
-        self._timers.cancel("deadline")
+        self._timers.cancel("start-timeout")
         self._context.on_exit(self)
-        if self.desired_up and not self._restart_requested and process_exit.cause != "obstacle":
+        if self.desired_up and not self._restart_requested and process_exit.cause != "not-started":
             self._record_exit(reason)
         if self._restart_requested:
             self._restart_requested = False
@@ -532,20 +527,20 @@ class Unit:
         self._fire(decision.event, reason)
 
     def _record_exit(self, reason: str) -> None:
-        """Keep how it ended, for whoever asks when it is ready again."""
+        """Keep the reason of the exit, to be shown when it is ready again."""
         self.last_exit = LastExit(self._redactor.redact(reason)[:_MAX_REASON_CHARS], time.time())
 
     def _diagnose(self, reason: str, retry: Callable[[], None]) -> None:
-        """Retry, unless the code is known for what ends every start alike; asked once for many starts."""
+        """Retry, unless its code has a fault that prevents every start; searched once per requested start."""
         self._is_diagnosed = True
         self._fire(UnitEvent.RETRY, reason)
         last_line = most_relevant_line(self._log, self.log_start)
-        # Whoever starts or stops it meanwhile takes the timer away.
-        self._timers.arm("examination", _DIAGNOSIS_TIMEOUT_S, retry)
-        self._context.find_startup_fault(self, lambda flaw: self._on_diagnosis(flaw, last_line, retry))
+        # A start or stop meanwhile cancels the timer.
+        self._timers.arm("diagnosis", _DIAGNOSIS_TIMEOUT_S, retry)
+        self._context.find_startup_fault(self, lambda fault: self._on_diagnosis(fault, last_line, retry))
 
     def _on_diagnosis(self, fault: Fault | None, last_line: str, retry: Callable[[], None]) -> None:
-        if not self._timers.pop("examination"):
+        if not self._timers.pop("diagnosis"):
             return
         if fault is not None and is_confirmed_by(fault, last_line):
             self._fire(UnitEvent.GIVE_UP, f"cannot start: {describe_startup_fault(fault)}")

@@ -1,6 +1,6 @@
-"""All units of this machine: who waits for whom, who runs, what an end means to the others.
+"""All units of this machine: their dependencies, their admission, and what an exit means to the others.
 
-The crew connects the units; it decides nothing about one unit that the unit can decide alone.
+The unit manager connects the units; it decides nothing that one unit can decide alone.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ if TYPE_CHECKING:
 
 
 class UnitManager:
-    """The units, the nursery that bears their processes, the records that outlive both.
+    """Owns the units, the launcher of their processes, and the records that outlive both.
 
     open_files: the soft limit of descriptors that agents get; the supervisor's own may be higher.
-    on_change(unit): called after every transition. on_dethroned(): another supervisor rules the folder.
-    on_renewed(): the state folder was deleted, and is made anew.
+    on_unit_change(unit): called after every transition. on_ownership_lost(): another supervisor owns the
+    state directory. on_state_dir_recreated(): the state directory was deleted, and is recreated.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class UnitManager:
         self._dependents: dict[str, list[str]] = {}
         self.noted_version: RecordedVersion | None = None
         self.remote_agents: dict[str, RemoteAgent] = {}
-        # By name, whoever is here or elsewhere; a unit here has its name to itself.
+        # Agents of all machines by name; a unit of this machine hides a remote agent of its name.
         self.all_agents: Mapping[str, Dependency] = ChainMap[str, Any](self.units, self.remote_agents)
         self._startup_fault_search = StartupFaultSearch(
             loop, lambda command, within_s: self.launcher.run_engine_helper(command, within_s)
@@ -102,15 +102,15 @@ class UnitManager:
         self._memory_sampler = MemorySampler(loop, self.process_units, self._on_memory_sample)
         self._heartbeat_watch = HeartbeatWatch(loop, self.units.values)
 
-    # ---- what it holds
+    # ---- units and plan
 
     def set_remote_agents(self, remote_agents: dict[str, RemoteAgent]) -> None:
-        """Look at these, as they are at each time, where an agent of another machine is needed."""
+        """Use this live mapping where an agent of another machine is needed."""
         self.remote_agents = remote_agents
         self.all_agents = ChainMap[str, Any](self.units, remote_agents)
 
     def set_plan(self, plan: ProcessPlan) -> None:
-        """Make `plan` the one in force: new units for new agents; known ones are left to the change."""
+        """Apply `plan`: create units for new agents; existing units are changed by the rollout."""
         self.plan = plan
         self._log_keeper.set_limits(plan.logs)
         self.launcher.set_plan(plan)
@@ -122,9 +122,9 @@ class UnitManager:
                 self._dependents.setdefault(need, []).append(name)
 
     def add_units(self, specs: Mapping[str, ProcessSpec], cell_units: Mapping[str, ProcessSpec]) -> None:
-        """Make a unit for each of these that has none, or one in another cell that does not run.
+        """Create a unit for each of these that has none, or has a stopped one in another cell.
 
-        hulls: the processes of the cells by name, those of running cells at least.
+        cell_units: the processes of the cells by name, at least those of running cells.
         """
         for name, spec in cell_units.items():
             if name in self.cells:
@@ -144,7 +144,7 @@ class UnitManager:
             )
 
     def remove_unit(self, name: str) -> None:
-        """Drop a unit that is no more part of the fleet and has no process; and a cell with nobody in it."""
+        """Drop a unit that has left the fleet and has no process; empty cells are dropped as well."""
         unit = self.units.pop(name, None)
         if unit is not None:
             unit.close()
@@ -156,13 +156,13 @@ class UnitManager:
                 self.cells.pop(empty.name).close()
 
     def replace_unit(self, name: str) -> Unit:
-        """Put a unit by the plan in the place of one that has no process any more; return it."""
+        """Replace a unit that has no process any more by a new one from the plan; return it."""
         assert self.plan is not None, "a plan is in force"
         self.add_units({name: self.plan.processes[name]}, {})
         return self.units[name]
 
     def process_units(self) -> list[Unit]:
-        """Return the units with a process of their own, those of cells among them."""
+        """Return the units with a process of their own, and those of the cells."""
         own_process_units = [unit for unit in self.units.values() if not isinstance(unit, CellMember)]
         return [*own_process_units, *self._cell_units.values()]
 
@@ -175,9 +175,9 @@ class UnitManager:
         return [unit for unit in self.units.values() if unit.has_process]
 
     async def adopt_running(self) -> list[str]:
-        """Take over what an earlier supervisor started and still runs; return the names.
+        """Adopt the running processes of an earlier supervisor; return the names.
 
-        The loop turns meanwhile: of a thousand each second one may end, or say how it is.
+        Yields to the event loop, since other agents may exit or report while a thousand are adopted.
         """
         cooperative_yield, running = CooperativeYield(), []
         for cell in list(self.cells.values()):
@@ -191,7 +191,10 @@ class UnitManager:
         return running
 
     def adopt_leftovers(self, *, is_new_state_dir: bool) -> None:
-        """End what is left of agents that ended while no supervisor was there. is_new: the folder is."""
+        """Terminate leftover processes of agents that exited while no supervisor ran.
+
+        is_new_state_dir: the state directory was just created, so no lease is left: scan `/proc`.
+        """
         process_units = {unit.name: unit for unit in self.process_units()}
         living = {name for name, unit in process_units.items() if unit.pid is not None}
         leftovers = find_leftovers(self.state_dir, living, is_new_state_dir=is_new_state_dir)
@@ -207,22 +210,22 @@ class UnitManager:
             unit.adopt_leftovers(pids)
 
     async def wait_leftovers_gone(self) -> None:
-        """Return once nothing is left of those; of a cell's process nobody else waits for that."""
+        """Return once no leftover process remains; only this waits for those of a cell's process."""
         while any(unit.is_leftover for unit in self.process_units()):
             self._leftover_gone.clear()
             await self._leftover_gone.wait()
 
     def recreate_lost_leases(self) -> None:
-        """Make leases anew for what runs although the state folder was deleted, and is not adopted."""
+        """Recreate the leases of agents that still run after the state directory was deleted."""
         adopted = {unit.name for unit in self.process_units() if unit.pid is not None}
         for name, identity in agents_by_proc(self.state_dir).items():
             if name not in adopted:
                 self._rewrite_lease(name, identity, lease.new_incarnation())
 
     def repair_state_dir(self) -> bool:
-        """Make the state folder anew when somebody has deleted it under the running fleet; return whether.
+        """Recreate the state directory if somebody deleted it while the fleet runs; return whether it was.
 
-        Raises OSError, MissingError: it cannot be made.
+        Raises OSError, MissingError: it cannot be created.
         """
         match self._ownership.check():
             case Ownership.HELD:
@@ -231,9 +234,9 @@ class UnitManager:
                 self.on_ownership_lost()
                 return False
             case Ownership.RECREATED:
-                self.event_log.append("folder-lost")
+                self.event_log.append("state-dir-lost")
                 self.event_log.reopen()
-                self.event_log.append("folder-made")
+                self.event_log.append("state-dir-recreated")
                 self.file_backups.restore()
                 self.unit_states.restore()
                 self.launcher.record_forkers()
@@ -245,9 +248,12 @@ class UnitManager:
                 return True
 
     def _repair_if_reachable(self) -> None:
-        """Mend the folder, unless clients cannot come here any more: then the next supervisor has it."""
+        """Repair the state directory, unless clients cannot reach this supervisor any more.
+
+        Then it belongs to the next supervisor.
+        """
         if self.state_dir.control_socket.exists():
-            with contextlib.suppress(OSError, MissingError):  # tried again at the next start
+            with contextlib.suppress(OSError, MissingError):  # retried at the next start
                 self.repair_state_dir()
 
     def _rewrite_lease(self, name: str, identity: os_process.ProcessIdentity, incarnation: int) -> None:
@@ -258,12 +264,12 @@ class UnitManager:
         finally:
             os.close(descriptor)
 
-    # ---- what units ask (see Surroundings)
+    # ---- what units ask (see UnitContext)
 
     def adopt(self, unit: Unit) -> bool:
-        """Take over the unit's process if the one recorded in its lease lives; return whether it does.
+        """Adopt the unit's process if the one recorded in its lease lives; return whether it does.
 
-        The record decides, not the lock: an agent may have closed every descriptor it had.
+        The record decides, not the lock: an agent may have closed every descriptor.
         """
         record = lease.read_record(self.state_dir.lease_file(unit.name))
         if record is None or record.boot_id != self.boot_id:
@@ -274,14 +280,14 @@ class UnitManager:
         self._ever_started.add(unit.name)
         self.event_log.append("adopted", agent=unit.name, pid=record.identity.pid)
         unit.adopt(record.identity, pidfd, record.incarnation)
-        with contextlib.suppress(OSError):  # somebody deletes the folder
+        with contextlib.suppress(OSError):  # the directory is being deleted
             started_s = lease.written_at(self.state_dir.lease_file(unit.name))
             log_mark = LogMark(started_s, unit.log_start, record.identity.pid)
             self._log_keeper.expect_adopted_output(self.state_dir.log_file(unit.name), log_mark)
         return True
 
     def dependency_status(self, unit: Unit) -> DependencyStatus:
-        """Return what `unit` still waits for, and what of it will not come."""
+        """Return which needs of `unit` are not ready yet, and which will not become ready."""
         waiting, failed = [], {}
         for name in unit.spec.need_names():
             other = self.all_agents.get(name)
@@ -294,55 +300,55 @@ class UnitManager:
         return DependencyStatus(waiting, failed)
 
     def tree_version(self) -> str:
-        """Return the version of the tree as it is noted now, empty where none is."""
+        """Return the recorded version of the tree, empty when none is recorded."""
         return self.noted_version.current_digest() if self.noted_version is not None else ""
 
     def request_admission(self, unit: Unit) -> None:
-        """Let the unit start in its turn, by what hangs on it, once there is room."""
-        with contextlib.suppress(OSError, MissingError):  # the start says why it cannot be
+        """Queue the unit for admission; it starts by priority once resources allow."""
+        with contextlib.suppress(OSError, MissingError):  # the start reports the error
             self.repair_state_dir()
         self._admission.request(unit)
 
     def spawn(self, unit: Unit, output: int) -> None:
-        """Have the unit's process forked; takes over the descriptor `output`."""
+        """Start the unit's process; takes ownership of the descriptor `output`."""
         self._ever_started.add(unit.name)
         self.launcher.spawn(unit, output)
 
     def mark_log_start(self, name: str, offset: int, pid: int) -> None:
-        """Have readers know where in the log of `name` the output of its new process begins."""
+        """Record where in the log of `name` the output of its new process begins."""
         self._log_keeper.expect_process_output(
             self.state_dir.log_file(name), LogMark(time.time(), offset, pid)
         )
 
     def had_process(self, name: str) -> bool:
-        """Return whether a process of this name was ordered or adopted here before."""
+        """Return whether a process of this name was requested or adopted before."""
         return name in self._ever_started
 
     async def run_helper(self, unit: Unit, command: Sequence[str], timeout_s: float) -> HelperResult:
-        """Run a command in the unit's folder and environment."""
+        """Run a command in the unit's working directory and environment."""
         return await self.launcher.run_helper(unit, command, timeout_s)
 
     def forker_pids(self) -> set[int]:
-        """Return the process numbers of the forker and of the zygotes."""
+        """Return the pids of the forker and of the zygotes."""
         return self.launcher.forker_pids()
 
     def was_oom_killed(self, unit: Unit) -> bool:
-        """Return whether the kernel killed the unit's process for its `memory`."""
+        """Return whether the kernel killed the unit's process for its `memory` limit."""
         return self.launcher.was_oom_killed(unit)
 
     def find_startup_fault(self, unit: Unit, on_result: Callable[[Fault | None], None]) -> None:
-        """Have the unit's sources read, and call `then` with what stops every start of it."""
+        """Search the unit's sources for a fault that prevents every start; `on_result` gets it, or None."""
         if self.plan is None:
             on_result(None)
         else:
             self._startup_fault_search.enqueue(self.plan.path, unit.spec, on_result)
 
     def drain_fork_events(self) -> None:
-        """Take what the forker has told: a pid that is unknown now is not the engine's."""
+        """Process pending events of the forker; a pid still unknown afterwards is not the engine's."""
         self.launcher.drain_events()
 
     def on_transition(self, unit: Unit) -> None:
-        """Tell everyone who listens."""
+        """Log the transition and notify the observers."""
         self.event_log.append(
             "state",
             agent=unit.name,
@@ -356,13 +362,13 @@ class UnitManager:
             self._reevaluate_blocked(unit.name)
 
     def _reevaluate_blocked(self, name: str) -> None:
-        """Let those hope again that were blocked by this one."""
+        """Re-evaluate dependents that are blocked on this agent."""
         for other in self.dependents_of(name):
             if other.state is State.BLOCKED and other.desired_up:
                 self.loop.call_soon(other.reevaluate_needs)
 
     def on_remote_change(self, remote_agent: RemoteAgent, before: State) -> None:
-        """An agent of another machine has changed, as far as this one knows."""
+        """Handle a change of an agent of another machine."""
         if remote_agent.consume_change():
             self.event_log.append(
                 REMOTE_STATE,
@@ -382,7 +388,7 @@ class UnitManager:
             self._reevaluate_blocked(remote_agent.name)
 
     def on_reachability_change(self, remote_agents: Iterable[RemoteAgent]) -> None:
-        """The machine of these has come into sight, or was waited for in vain: judge who needs them."""
+        """Re-evaluate dependents of these agents: their machine connected, or did not connect in time."""
         for remote_agent in remote_agents:
             for other in self.dependents_of(remote_agent.name):
                 if other.state in (State.WAITING, State.BLOCKED) and other.desired_up:
@@ -393,12 +399,12 @@ class UnitManager:
         return [each for each in self.remote_agents.values() if name in each.need_names()]
 
     def _on_wait_reason_change(self, unit: Unit) -> None:
-        """Tell why a start waits; of a cell's process nobody has heard."""
+        """Report why a start waits; the process of a cell has no status of its own."""
         if unit.name not in self._cell_units:
             self.on_transition(unit)
 
     def on_ready(self, unit: Dependency) -> None:
-        """An agent is ready: who waited for it may start, who missed it is whole again."""
+        """Start dependents that wait for this agent; clear the degraded state of those that lost it."""
         for other in self.dependents_of(unit.name):
             if other.state in (State.WAITING, State.BLOCKED) and other.desired_up:
                 other.reevaluate_needs()
@@ -408,26 +414,26 @@ class UnitManager:
         self._admission.schedule()
 
     def on_unready(self, unit: Dependency) -> None:
-        """A ready agent is ready no more: its running dependents do what their `on_death` says."""
+        """Apply `on_death` to the running dependents of an agent that is no longer ready."""
         for other in self.dependents_of(unit.name):
             death_action = self._death_action(other, unit.name)
             if death_action == "wait" or not other.desired_up or not other.has_process:
                 continue
             if death_action == "stop":
-                other.restart()  # ends now; starts again when what it needs is ready again
+                other.restart()  # stops now; starts once its needs are ready again
             else:
                 other.on_need_lost(unit.name)
 
     def on_final(self, unit: Dependency) -> None:
-        """An agent will not come by itself any more: who waits for it is blocked."""
+        """Block the waiting dependents of an agent that will not become ready by itself."""
         for other in self.dependents_of(unit.name):
             if other.state is State.WAITING:
-                # Not at once: a chain of hundreds would be as many calls deep.
+                # Deferred: a chain of hundreds would recurse as deeply.
                 self.loop.call_soon(other.reevaluate_needs)
         self._admission.schedule()
 
     def on_exit(self, unit: Unit) -> None:
-        """A unit's process is gone."""
+        """Clean up after a unit's process has exited."""
         if not isinstance(unit, CellMember):
             self.launcher.remove_control_group(unit)
         self._leftover_gone.set()
@@ -444,7 +450,7 @@ class UnitManager:
             cell.share_memory()
 
     def close(self) -> None:
-        """Let everything go; the agents run on."""
+        """Release all resources; the agents keep running."""
         self._heartbeat_watch.close()
         self._memory_sampler.close()
         self._startup_fault_search.close()

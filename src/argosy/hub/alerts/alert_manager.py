@@ -138,11 +138,11 @@ class AlertManager:
         text = str(event.body.get("text", ""))
         if event.kind == "apply":
             self.evaluator.open_silence("apply", None, at_s + MAX_ENGINE_WINDOW_S)
-        elif event.kind == "account":
+        elif event.kind == "apply-summary":
             self.evaluator.silences.close("apply")
         elif event.kind == "restart":
             self.evaluator.open_silence(f"restart {text}", text.split(", "), at_s + MAX_ENGINE_WINDOW_S)
-        elif event.kind == "restarted":
+        elif event.kind == "restart-finished":
             self.evaluator.silences.close(f"restart {text}")
         elif event.kind == "supervisor":
             self.evaluator.silences.close_engine()

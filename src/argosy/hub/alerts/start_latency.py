@@ -79,11 +79,11 @@ class StartLatencyTracker:
         """Process an engine event."""
         if kind == "apply":
             self._is_applying = True
-        elif kind in ("account", "supervisor"):
+        elif kind in ("apply-summary", "supervisor"):
             self._is_applying = False
             if kind == "supervisor":  # perhaps after a reboot, with a new monotonic clock
                 self._started.clear()
-        elif kind == "order":
+        elif kind == "spawn-requested":
             self._started[agent] = at_s, self._is_applying
             self._slow.pop(agent, None)
         elif kind == "state" and state != "starting" and (start := self._started.pop(agent, None)):

@@ -2,7 +2,7 @@
 import { $, agentLink, clock, element, fetched } from "./dom.js";
 import { agents } from "./fleet.js";
 
-const PHASES = { needs: "waits for needs", room: "waits for a processor", start: "starts", pause: "waits to restart", stop: "stops" };
+const PHASES = { needs: "waits for needs", admission: "waits for a processor", start: "starts", backoff: "waits to restart", stop: "stops" };
 let starts = [], shown = 0, machine = "";
 
 export async function draw() {

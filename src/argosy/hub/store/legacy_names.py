@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from argosy.engine.state.event_log import RENAMED_KINDS
 from argosy.hub.store.records import HubEvent
 
 _KINDS: Final = {
+    **RENAMED_KINDS,
     "blind": "hub-unreachable",
     "sighted": "hub-reachable",
     "flood": "log-rate-limited",

@@ -1,0 +1,90 @@
+"""The applied plan of an earlier version, whose running fleet the next supervisor adopts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from argosy.engine.peering.peering_plan import PeeringPlan
+from argosy.engine.state.applied_plan import AppliedPlan, load_applied_plan
+from argosy.engine.state.state_dir import StateDir
+from argosy.engine.unit.process_plan import LivenessSchedule, ProcessPlan, ProcessSpec
+from argosy.fleet.fleet_spec import Probe
+
+
+def spec(name: str, **fields: Any) -> ProcessSpec:
+    shown: dict[str, Any] = {
+        "name": name,
+        "argv": ("sleep", "1"),
+        "env": {},
+        "cwd": "/",
+        "is_sdk": False,
+        "machine": None,
+        "group": None,
+        "ports": (),
+        "host": "127.0.0.1",
+        "port": None,
+        "probe": Probe(probe="alive"),
+        "probe_port": None,
+        "needs": (),
+        "wants": (),
+        "required": True,
+        "watchdog_s": None,
+        "start_timeout_s": 1.0,
+        "stop_timeout_s": 1.0,
+        "restart": "never",
+        "restart_times": 0,
+        "restart_within_s": 1.0,
+        "backoff_first_s": 0.0,
+        "backoff_most_s": 0.0,
+        "open_files": 0,
+        "liveness_schedule": LivenessSchedule(2.0, 7),
+        "start_error": "no script",
+    }
+    return ProcessSpec(**(shown | fields))
+
+
+def by_earlier_names(value: Any) -> Any:
+    """Return the JSON of a plan with the keys that an earlier version gave it."""
+    names = {
+        "stopping": "leaving",
+        "cell_processes": "hulls",
+        "peering": "links",
+        "fleet_file": "mark",
+        "liveness_schedule": "rhythm",
+        "start_error": "refusal",
+        "listen_endpoint": "door",
+        "keys_dir": "keys",
+    }
+    if isinstance(value, dict):
+        return {names.get(key, key): by_earlier_names(each) for key, each in value.items()}
+    return [by_earlier_names(each) for each in value] if isinstance(value, list) else value
+
+
+def test_a_plan_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    plan = ProcessPlan(
+        fleet="toy",
+        path="/fleet.yaml",
+        environment="testing",
+        declared=("A",),
+        processes={"A": spec("A", cell="one")},
+        left_out={},
+        cell_processes={"one": spec("cell:one")},
+    )
+    peering = PeeringPlan(
+        fleet="toy",
+        environment="testing",
+        machine="here",
+        listen_endpoint="tcp://*:1",
+        keys_dir="/keys",
+        peers={"pc2": "tcp://pc2:1"},
+        agents={},
+    )
+    applied = AppliedPlan(plan, ["here"], {"B": spec("B")}, {"one": spec("cell:one")}, peering)
+    folder = StateDir(tmp_path, tmp_path / "run")
+    earlier = by_earlier_names(msgspec.to_builtins(applied))
+    assert {"leaving", "hulls", "links", "mark"} < earlier.keys()
+    folder.applied_plan.write_bytes(msgspec.json.encode(earlier))
+    assert load_applied_plan(folder) == applied
