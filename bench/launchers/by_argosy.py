@@ -81,7 +81,7 @@ def _command() -> Path:
 def _wait_for_zygote(stage: Stage) -> None:
     """Return when the diary tells that a zygote is warm."""
     deadline = time.monotonic() + _WARM_WITHIN_S
-    while not any(entry.kind == "zygote" for entry in read_event_log(stage.folder.event_log)):
+    while not any(entry.kind == "zygote-ready" for entry in read_event_log(stage.folder.event_log)):
         if time.monotonic() > deadline:
             raise RefusedError(Fault("bench", "no-zygote", f"no zygote was warm within {_WARM_WITHIN_S:g} s"))
         time.sleep(0.02)

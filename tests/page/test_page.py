@@ -175,7 +175,7 @@ def test_the_numbers_of_states_are_the_engines() -> None:
 
 def test_events_are_told_in_words_and_their_kind_stays_known(page: Any, toy: Rig) -> None:
     look(page, "events")
-    began = page.locator("#events li span[title='order']").first
+    began = page.locator("#events li span[title='spawn-requested']").first
     assert began.inner_text() == "process is being started"
     account = page.locator("#events li span[title='account']").first
     assert account.inner_text().startswith("start of the fleet is over · ")

@@ -160,7 +160,7 @@ def test_events_of_both_of_its_lives_are_kept_once(toy: Rig) -> None:
     os.kill(before, signal.SIGKILL)
     toy.until(lambda: hub_pid(toy) != before and bool(toy.json("status")["hub"]))
     toy.json("restart", "Back")
-    toy.until(lambda: '"kind":"order"' in get(toy.hub() + kept, token) and len(_orders(toy)) == 4)
+    toy.until(lambda: '"kind":"spawn-requested"' in get(toy.hub() + kept, token) and len(_orders(toy)) == 4)
     events = json.loads(get(toy.hub() + kept, token))["events"]
     keys = [(each["time"], each["kind"], each["agent"], each.get("state")) for each in events]
     assert len(set(keys)) == len(keys)
@@ -168,7 +168,7 @@ def test_events_of_both_of_its_lives_are_kept_once(toy: Rig) -> None:
 
 def _orders(rig: Rig) -> list[dict[str, Any]]:
     events = json.loads(get(rig.hub() + "/api/events?most=10000", rig.token()))["events"]
-    return [each for each in events if each["kind"] == "order"]
+    return [each for each in events if each["kind"] == "spawn-requested"]
 
 
 def test_a_second_hub_is_refused_and_one_without_a_fleet_says_so(toy: Rig) -> None:

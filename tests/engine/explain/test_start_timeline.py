@@ -14,7 +14,7 @@ def entries(*lines: str, at: float = 100.0) -> Iterator[EventLogRecord]:
     """Each line is `seconds kind-or-state [agent [pid]]`."""
     for number, line in enumerate(lines):
         seconds, kind, *rest = line.split()
-        is_state = kind not in ("apply", "account", "order", "adopted")
+        is_state = kind not in ("apply", "account", "spawn-requested", "adopted")
         yield EventLogRecord(
             sequence=number,
             at_s=1e9 + float(seconds),

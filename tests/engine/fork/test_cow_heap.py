@@ -8,13 +8,13 @@ import sys
 # In a process of its own: the heap of one that has run tests has more holes than are made here.
 PROGRAM = """
 from itertools import pairwise
-from argosy.engine.fork.cow_heap import fill_holes
+from argosy.engine.fork.cow_heap import fill_heap_holes
 
 SIZE = {size}  # of a block; an object of `bytes` has 33 of them for itself
 made = [bytes(SIZE - 33) for _ in range(4000)]
 kept = made[::2]
 del made  # every second block is a hole
-fillings = fill_holes()
+fillings = fill_heap_holes()
 blocks = [bytes(SIZE - 33) for _ in range(40)]
 gaps = sum(not 0 <= id(after) - id(before) - SIZE <= {beside} for before, after in pairwise(blocks))
 print(gaps, len(fillings) - len(kept))

@@ -26,7 +26,7 @@ def test_the_list_has_each_name_once_in_order() -> None:
 
 def test_the_list_is_of_todays_code() -> None:
     """In an interpreter of its own: another has lived no first life."""
-    code = "from argosy.engine.fork.cow_names import names_of_first_life; print(*names_of_first_life(), sep='\\n')"
+    code = "from argosy.engine.fork.cow_names import names_in_warmup; print(*names_in_warmup(), sep='\\n')"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     looked_up = set(found.stdout.splitlines())
     known = looked_up & set(listed())
@@ -52,10 +52,10 @@ def test_names_of_code_are_what_it_says_has_and_is_called() -> None:
 
 def test_what_is_loaded_later_says_the_names_that_were_laid() -> None:
     code = (
-        "import sys; from argosy.engine.fork.cow_names import lay_names, _kept; lay_names()\n"
-        "from argosy.agent.agent_runtime import Life\n"
-        "said = next(each for each in vars(Life) if each == 'live')\n"
-        "print(any(each is said for each in _kept), len(_kept))\n"
+        "import sys; from argosy.engine.fork.cow_names import intern_names, _interned; intern_names()\n"
+        "from argosy.agent.agent_runtime import AgentRuntime\n"
+        "name = next(each for each in vars(AgentRuntime) if each == 'run')\n"
+        "print(any(each is name for each in _interned), len(_interned))\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["True", str(len(listed()))]

@@ -84,7 +84,7 @@ def test_a_start_that_a_stopped_forker_was_asked_for_goes_on_with_the_next(sail:
         sea.start(plan(spec("A")))
         await sea.until("A", state=State.READY)
         assert sea.forker() != old
-        assert "no-birth" not in kinds(sea.folder)
+        assert "spawn-timeout" not in kinds(sea.folder)
 
     sail(test)
 

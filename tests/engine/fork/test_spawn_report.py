@@ -14,11 +14,13 @@ def test_zygotes_are_of_the_last_supervisor_and_spawns_of_the_last_apply() -> No
     old = [
         entry("supervisor"),
         entry("apply"),
-        entry("zygote", text="old"),
-        entry("spawned", "A", "a command"),
+        entry("zygote-ready", text="old"),
+        entry("started-by-exec", "A", "a command"),
     ]
     assert read_spawn_report(old) == SpawnReport(("old",), {"A": "a command"})
-    again = [*old, entry("apply"), entry("spawned", "B", "`start: spawn`")]
+    again = [*old, entry("apply"), entry("started-by-exec", "B", "`start: spawn`")]
     assert read_spawn_report(again) == SpawnReport(("old",), {"B": "`start: spawn`"})
-    assert read_spawn_report([*again, entry("supervisor"), entry("zygote", text="new")]).zygotes == ("new",)
+    assert read_spawn_report([*again, entry("supervisor"), entry("zygote-ready", text="new")]).zygotes == (
+        "new",
+    )
     assert read_spawn_report([]) == SpawnReport()

@@ -62,7 +62,7 @@ def zygotes_of(sea: Sea) -> set[int]:
         (("sleep", "1"), {}, {}, "`sleep`"),
         ((sys.executable, "-u", "/a.py"), {}, {}, "options"),
         ((sys.executable, "-c", "pass"), {}, {}, "options"),
-        ((sys.executable, "/a.zip"), {}, {}, "`/a.zip` is no .py file"),
+        ((sys.executable, "/a.zip"), {}, {}, "`/a.zip` is not a .py file"),
         ((sys.executable, "/a.py"), {}, {"COVERAGE_PROCESS_START": "/c"}, "`COVERAGE_PROCESS_START`"),
         ((sys.executable, "/a.py"), {}, {"PYTHONPATH": "lib"}, "PYTHONPATH"),
     ],
@@ -118,7 +118,7 @@ def test_a_zygote_that_is_killed_is_replaced_and_its_agents_run_on(sail: Sail, s
         before = [sea.crew.units[name].pid for name in "AB"]
         os.kill(zygote, signal.SIGKILL)
         await until(sea, lambda: "zygote-lost" in kinds(sea.folder))
-        await until(sea, lambda: kinds(sea.folder).count("zygote") == 2)
+        await until(sea, lambda: kinds(sea.folder).count("zygote-ready") == 2)
         assert zygotes_of(sea) != {zygote}
         assert [sea.crew.units[name].pid for name in "AB"] == before
         assert parent_of(sea, "A") == os.getpid()
@@ -132,7 +132,7 @@ def test_a_zygote_that_is_killed_is_replaced_and_its_agents_run_on(sail: Sail, s
 def test_starts_that_a_dying_zygote_took_with_it_are_ordered_again(sail: Sail, script: str) -> None:
     async def test(sea: Sea) -> None:
         sea.crew.set_plan(loading(*scripts(script, "A", "B")))
-        await until(sea, lambda: "zygote" in kinds(sea.folder))
+        await until(sea, lambda: "zygote-ready" in kinds(sea.folder))
         (zygote,) = zygotes_of(sea)
         os.kill(zygote, signal.SIGSTOP)
         for name in "AB":
@@ -152,10 +152,10 @@ def test_a_zygote_whose_packages_kill_it_is_not_started_for_ever(sail: Sail, scr
             (zygote,) = zygotes_of(sea)
             os.kill(zygote, signal.SIGKILL)
             await until(sea, lambda zygote=zygote: zygote not in zygotes_of(sea))
-            if "zygote" in kinds(sea.folder):
+            if "zygote-ready" in kinds(sea.folder):
                 return  # this machine was quicker than the test: it was warm already
         await sea.until("A", "B", state=State.READY)
-        assert "no-zygote" in kinds(sea.folder)
+        assert "zygote-failed" in kinds(sea.folder)
         assert parent_of(sea, "A") == sea.forker()
 
     sail(test)

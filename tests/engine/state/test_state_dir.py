@@ -58,7 +58,9 @@ def test_names_stay_apart(agents: set[str]) -> None:
 
 def test_folders_are_private_also_those_that_were_there(tmp_path: Path) -> None:
     variables = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_RUNTIME_DIR": str(tmp_path)}
-    folder = locate_state_dir(tmp_path / "fleet.yaml", variables)._replace(runtime_path=tmp_path / "run" / "x")
+    folder = locate_state_dir(tmp_path / "fleet.yaml", variables)._replace(
+        runtime_path=tmp_path / "run" / "x"
+    )
     folder.path.mkdir(parents=True, mode=0o755)
     folder.create()
     folder.create()

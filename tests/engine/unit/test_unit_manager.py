@@ -146,7 +146,7 @@ def kinds(folder: StateDir) -> list[str]:
     return [
         entry.kind
         for entry in read_event_log(folder.event_log)
-        if entry.kind not in ("state", "order", "spawned")
+        if entry.kind not in ("state", "spawn-requested", "started-by-exec")
     ]
 
 
@@ -309,7 +309,7 @@ def test_an_order_that_brings_no_birth_is_given_again_and_a_late_twin_is_killed(
         os.kill(sea.forker(), signal.SIGSTOP)
         sea.start(plan(spec("A")))
         async with asyncio.timeout(20):
-            while "no-birth" not in kinds(sea.folder):
+            while "spawn-timeout" not in kinds(sea.folder):
                 await asyncio.sleep(0.01)
         monkeypatch.setattr("argosy.engine.fork.launcher._SPAWN_TIMEOUT_S", 20.0)
         os.kill(sea.forker(), signal.SIGCONT)

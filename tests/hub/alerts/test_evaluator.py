@@ -176,11 +176,11 @@ def test_starts_that_are_slow_together_are_one_alert_and_told_after_the_planned_
     made = alerting()
     for at in range(0, 60, 10):
         for agent in ("Root", "Leaf", "Other"):
-            made.start_latency.on_event("order", agent, "", at)
+            made.start_latency.on_event("spawn-requested", agent, "", at)
             made.start_latency.on_event("state", agent, "ready", at + 1)
     made.open_silence("restart Root", ["Root"], until_s=1000)
     for agent in ("Root", "Leaf"):
-        made.start_latency.on_event("order", agent, "", 100)
+        made.start_latency.on_event("spawn-requested", agent, "", 100)
     assert told(made, 101, 102, 110) == []
     made.start_latency.on_event("state", "Root", "ready", 112)
     made.start_latency.on_event("state", "Leaf", "ready", 109)

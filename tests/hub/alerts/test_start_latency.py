@@ -21,7 +21,7 @@ def after(*took_s: float, kind: str = "") -> StartLatencyTracker:
 def start(made: StartLatencyTracker, at_s: float, seconds: float, kind: str = "") -> None:
     if kind:
         made.on_event(kind, "", "", at_s)
-    made.on_event("order", "A", "", at_s)
+    made.on_event("spawn-requested", "A", "", at_s)
     made.on_event("state", "A", "starting", at_s)
     made.on_event("state", "A", "ready", at_s + seconds)
     if kind:
@@ -36,7 +36,7 @@ def test_without_a_past_nothing_is_slow() -> None:
 
 def test_a_start_is_slow_while_it_goes_on_and_until_it_is_forgotten() -> None:
     made = after(2.0, 2.1, 1.9, 2.0, 2.2)
-    made.on_event("order", "A", "", 1000)
+    made.on_event("spawn-requested", "A", "", 1000)
     assert made.slow_starts(1002.9) == {}
     assert not made.slow_starts(1004)["A"].is_finished
     made.on_event("state", "A", "ready", 1009)
@@ -67,10 +67,10 @@ def test_a_start_of_the_whole_fleet_is_not_measured_by_starts_alone() -> None:
 
 def test_a_start_that_fails_or_is_given_up_is_no_slow_start() -> None:
     made = after(*[1.0] * 8)
-    made.on_event("order", "A", "", 1000)
+    made.on_event("spawn-requested", "A", "", 1000)
     made.on_event("state", "A", "restart-pending", 1100)
     assert made.slow_starts(1200) == {}
-    made.on_event("order", "A", "", 1300)
+    made.on_event("spawn-requested", "A", "", 1300)
     made.on_event("supervisor", "", "", 1301)  # perhaps another boot
     assert made.slow_starts(9000) == {}
 

@@ -111,7 +111,7 @@ class ManagedCell:
 
         The time that the process needs is the agent's own: it waits for nobody else.
         """
-        self._unit_manager.event_log.append("order", agent=member.name)
+        self._unit_manager.event_log.append("spawn-requested", agent=member.name)
         self._requested_members[member.name] = member
         if self.cell_unit.is_ready:
             self._schedule_members_update()

@@ -198,7 +198,9 @@ def _first_ready_s(records: Iterable[EventLogRecord], began_s: float) -> float |
 
 
 def _count_spawn_requests(records: list[EventLogRecord]) -> int:
-    return sum(entry.kind == "order" for entry in records) or int(any(map(is_spawn_request, records)))
+    return sum(entry.kind == "spawn-requested" for entry in records) or int(
+        any(map(is_spawn_request, records))
+    )
 
 
 def _describe_outcome(records: Iterable[EventLogRecord]) -> str:
@@ -230,7 +232,7 @@ def _iter_phase_spans(
     phase: StartPhase | None = None
     since_s = 0.0
     for record in records:
-        if record.kind not in ("order", "state"):
+        if record.kind not in ("spawn-requested", "state"):
             continue
         at_s = min(record.mono_s - began_s, end_s)
         after = _phase_after(record)

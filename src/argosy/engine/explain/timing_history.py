@@ -59,7 +59,7 @@ def load_timing_history(records: Iterable[EventLogRecord]) -> dict[str, TimingHi
 
 def is_spawn_request(record: EventLogRecord) -> bool:
     """Return whether the agent's process was ordered here; its birth, where no order was noted."""
-    return record.kind == "order" or (
+    return record.kind == "spawn-requested" or (
         record.kind == "state" and record.state == State.STARTING and record.pid is not None
     )
 
@@ -71,7 +71,7 @@ def _iter_spans(records: Iterable[EventLogRecord]) -> Iterator[TimedSpan]:
         name = record.agent
         if is_spawn_request(record):
             # The birth follows the order; only the first of both begins the start.
-            if record.kind == "order" or name not in spawn_requested:
+            if record.kind == "spawn-requested" or name not in spawn_requested:
                 spawn_requested[name] = record.mono_s
         elif record.kind == "adopted":
             spawn_requested.pop(name, None)

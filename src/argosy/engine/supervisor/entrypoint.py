@@ -73,6 +73,7 @@ def serve(
     if lock is None:
         raise RefusedError(_already_running_fault(state_dir))
     state_dir.create()  # the one before may have swept it away
+    state_dir.rename_old_files()
     is_new_state_dir = os.fstat(lock).st_size == 0
     generation = raise_generation(lock)
     os.set_inheritable(lock, False)

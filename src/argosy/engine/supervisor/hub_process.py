@@ -136,7 +136,7 @@ class HubProcess:
         pidfd = os_process.open_process(orphan) if orphan is not None else None
         if orphan is None or pidfd is None:
             return
-        self._event_log.append("hub-lost", pid=orphan.pid, text="its state folder was deleted")
+        self._event_log.append("hub-exited", pid=orphan.pid, text="its state folder was deleted")
         self._watch(orphan.pid, pidfd)
         self._terminate()
 
@@ -201,10 +201,10 @@ class HubProcess:
         except OSError as error:
             self._failure_count += 1
             self._last_failure = f"it cannot be started: {error}"
-            self._event_log.append("no-hub", text=self._last_failure)
+            self._event_log.append("hub-start-failed", text=self._last_failure)
             self._schedule_restart()
             return
-        self._event_log.append("hub", pid=started.pid)
+        self._event_log.append("hub-started", pid=started.pid)
         pidfd = os_process.open_pid(started.pid)
         assert pidfd is not None, "a child that was not waited for has its number"
         self._watch(started.pid, pidfd)
@@ -240,7 +240,7 @@ class HubProcess:
                 last_error_line(self._state_dir.hub_log, self._log_start) or "no word in its log"
             )
             self._event_log.append(
-                "hub-lost", pid=pid, text=f"{self._last_failure}; again in {self._backoff_s:.1f} s"
+                "hub-exited", pid=pid, text=f"{self._last_failure}; again in {self._backoff_s:.1f} s"
             )
             self._schedule_restart()
 

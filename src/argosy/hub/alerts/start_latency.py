@@ -84,7 +84,7 @@ class StartLatencyTracker:
             self._is_applying = False
             if kind == "supervisor":  # and perhaps another boot, whose clock begins anew
                 self._started.clear()
-        elif kind == "order":
+        elif kind == "spawn-requested":
             self._started[agent] = at_s, self._is_applying
             self._slow.pop(agent, None)
         elif kind == "state" and state != "starting" and (began := self._started.pop(agent, None)):

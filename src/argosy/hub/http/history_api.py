@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from argosy.engine.explain.start_timeline import StartTimeline, latest_starts
-from argosy.engine.state.event_log import EventLogRecord
+from argosy.engine.state.event_log import EventLogRecord, current_kind
 from argosy.fleet.dependency_graph import graph_from_edges
 from argosy.hub.alerts.alert_manager import needs_of_specs
 from argosy.hub.store.store_reader import StoredEvent, StoreReader
@@ -25,7 +25,8 @@ _HOUR_MS: Final = 3_600_000
 _MAX_EVENTS: Final = 10_000
 _MAX_STARTS: Final = 20
 _MAX_START_EVENTS: Final = 60_000
-_START_KINDS: Final = ("apply", "account", "order", "state", "adopted", "supervisor")
+# `order` is `spawn-requested` as earlier versions wrote it.
+_START_KINDS: Final = ("apply", "account", "order", "spawn-requested", "state", "adopted", "supervisor")
 _MARK_KINDS: Final = ("alert", "apply", "restart", "action", "recovery", "blind", "sighted", "supervisor")
 _MAX_MARKS: Final = 400
 _MAX_NUMBER: Final = 1 << 62
@@ -176,7 +177,7 @@ def _log_record(stored_event: StoredEvent) -> EventLogRecord:
         sequence=stored_event.number,
         at_s=at_s,
         mono_s=float(body.get("mono", at_s)),
-        kind=event.kind,
+        kind=current_kind(event.kind),
         agent=event.subject,
         state=str(body.get("state", "")),
         pid=body.get("pid"),

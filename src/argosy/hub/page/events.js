@@ -6,19 +6,27 @@ import { fleet, nowS } from "./fleet.js";
 const KINDS = {
   state: "state", alert: "alert", raised: "alert raised", cleared: "alert cleared", action: "action on the page", recovery: "recovery", restart: "restart asked for", restarted: "restarted",
   log: "printed", flood: "prints too much",
-  apply: "start of the fleet began", account: "start of the fleet is over", order: "process is being started", spawned: "started as a process of its own",
-  adopted: "taken over as it runs", supervisor: "supervisor began", hub: "hub began", "hub-lost": "hub ended", "no-hub": "hub cannot be started",
+  apply: "start of the fleet began", account: "start of the fleet is over", "spawn-requested": "process is being started", "started-by-exec": "started as a process of its own",
+  adopted: "taken over as it runs", supervisor: "supervisor began", "hub-started": "hub began", "hub-exited": "hub ended", "hub-start-failed": "hub cannot be started",
   gap: "records are missing", "figures-dropped": "figures left out: too many names", "store-damaged": "records are damaged",
   scraped: "metrics can be read again", unscraped: "metrics cannot be read",
   blind: "machine cannot be seen", sighted: "machine can be seen again", "machine-blind": "machine cannot be reached", "machine-linked": "machine is linked", "not-linked": "machines cannot be linked",
   "folder-lost": "state folder was deleted", "folder-made": "state folder was made again",
-  zygote: "prepared process is ready", "zygote-lost": "prepared process ended", "no-zygote": "no process can be prepared",
-  "forker-lost": "process starter ended", "no-forker": "process starter cannot be started", "no-birth": "process did not come",
+  "zygote-ready": "prepared process is ready", "zygote-lost": "prepared process ended", "zygote-failed": "no process can be prepared",
+  "forker-lost": "process starter ended", "forker-failed": "process starter cannot be started", "spawn-timeout": "process did not come",
+};
+// Kinds as earlier versions wrote them into the records.
+const RENAMED = {
+  order: "spawn-requested", spawned: "started-by-exec", hub: "hub-started", "hub-lost": "hub-exited", "no-hub": "hub-start-failed",
+  zygote: "zygote-ready", "no-zygote": "zygote-failed", "no-forker": "forker-failed", "no-birth": "spawn-timeout",
 };
 const CHOICE = ["state", "alert", "action", "recovery", "log", "restart", "apply", "account", "gap", "blind", "sighted", "supervisor"];
 let kind = "";
 
-export const words = (what) => (Object.hasOwn(KINDS, what) ? KINDS[what] : what);
+export const words = (what) => {
+  const kind = Object.hasOwn(RENAMED, what) ? RENAMED[what] : what;
+  return Object.hasOwn(KINDS, kind) ? KINDS[kind] : kind;
+};
 
 export function line(event) {
   const what = [event.state && event.kind === "state" ? "" : words(event.kind), event.do, event.state, event.outcome, event.text, event.withheld && "what it printed is shown with the token"].filter(Boolean).join(" · ");
