@@ -278,7 +278,7 @@ def test_doctor_and_clean_tell_of_a_fleet_that_runs_without_its_file(rig: Rig, h
     assert f"kept {harbour.state}: its supervisor runs" in cleaned
     assert "hint: `argosy down harbour` stops it" in cleaned
     harbour.kill_supervisor()
-    assert "2 of its agents live" in rig.argosy("clean", "--all").stdout
+    assert "2 of its agents run" in rig.argosy("clean", "--all").stdout
     assert "no supervisor, 2 processes" in str(rig.json("doctor")["checks"])
     assert harbour.is_running()
     rig.json("down", "harbour")

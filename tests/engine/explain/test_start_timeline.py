@@ -31,11 +31,11 @@ START = (
     "0 waiting A",
     "0 starting A",
     "0 waiting B",
-    "1 order A",
+    "1 spawn-requested A",
     "1.5 starting A 11",
     "3 ready A",
     "3 starting B",
-    "3 order B",
+    "3 spawn-requested B",
     "7 ready B",
     "7 account",
 )
@@ -67,7 +67,9 @@ def test_phases_gate_and_critical_path() -> None:
 
 
 def test_what_follows_the_account_is_not_the_start() -> None:
-    timeline = latest_start(entries(*START, "9 restart-pending B", "9 order B", "20 ready B"), GRAPH, 999.0)
+    timeline = latest_start(
+        entries(*START, "9 restart-pending B", "9 spawn-requested B", "20 ready B"), GRAPH, 999.0
+    )
     assert timeline is not None
     assert [bar.ready_s for bar in timeline.bars] == [3.0, 7.0]
 
@@ -93,11 +95,11 @@ def test_a_second_try_is_part_of_the_bar() -> None:
         "0 apply",
         "0 waiting A",
         "0 starting A",
-        "0 order A",
+        "0 spawn-requested A",
         "1 restart-pending A",
         "2 waiting A",
         "2 starting A",
-        "2 order A",
+        "2 spawn-requested A",
         "5 ready A",
         "5 waiting C",
         "5 blocked C",
@@ -128,7 +130,14 @@ def test_past_is_the_median_of_the_last_starts_that_got_ready() -> None:
 
 
 def test_a_start_that_failed_or_was_taken_over_tells_nothing() -> None:
-    lines = ("0 order A", "5 restart-pending A", "6 order A", "7 adopted A", "8 ready A", "9 degraded B")
+    lines = (
+        "0 spawn-requested A",
+        "5 restart-pending A",
+        "6 order A",
+        "7 adopted A",
+        "8 ready A",
+        "9 degraded B",
+    )
     assert load_timing_history(entries(*lines)) == {}
 
 

@@ -85,5 +85,5 @@ def test_a_link_is_no_folder_of_ours(tmp_path: Path) -> None:
     folder = locate_state_dir(tmp_path / "fleet.yaml", {"XDG_STATE_HOME": str(tmp_path)})
     folder.path.parent.mkdir()
     folder.path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(MissingError, match="is not a folder of user"):
+    with pytest.raises(MissingError, match="is not a directory of user"):
         folder.create()

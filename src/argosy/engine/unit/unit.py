@@ -285,7 +285,7 @@ class Unit:
             self._context.on_final(self)
 
     def _announce_ready(self) -> None:
-        self._timers.cancel("deadline")
+        self._timers.cancel("start-timeout")
         self.ready_at = self._context.loop.time()
         self.last_failure = ""
         self._context.on_ready(self)
@@ -352,7 +352,7 @@ class Unit:
             return
         self._process.begin_spawn()
         self._save_state()
-        self._timers.arm("deadline", self.spec.start_timeout_s, self._on_start_timeout)
+        self._timers.arm("start-timeout", self.spec.start_timeout_s, self._on_start_timeout)
         self._context.spawn(self, output)
 
     def _mark_log_start(self) -> None:
@@ -405,7 +405,7 @@ class Unit:
                 )
             else:
                 was_ready = is_same and state.ready_s is not None
-            self._timers.arm("deadline", self.spec.start_timeout_s, self._on_start_timeout)
+            self._timers.arm("start-timeout", self.spec.start_timeout_s, self._on_start_timeout)
             self._monitor.start_adopted(self.spec, identity.pid, self.log_start, was_ready=was_ready)
         else:
             self._fire(UnitEvent.STOP, "stopped")  # its supervisor died over it
@@ -446,14 +446,14 @@ class Unit:
         self._fire(UnitEvent.FROZEN, reason)
 
     def _terminate(self) -> None:
-        self._timers.cancel("deadline")
+        self._timers.cancel("start-timeout")
         self._monitor.stop()
         if self._process.is_running:
             if self.was_killed:
                 self._process.kill()
             else:
                 self._process.terminate()
-            self._timers.arm("grace", stop_grace_s(self.spec, self._exit_cause), self._kill)
+            self._timers.arm("stop-grace", stop_grace_s(self.spec, self._exit_cause), self._kill)
         elif self._process.is_absent:
             self._after_exit(ProcessExit(None, "exit", False), self.reason)
         # Else it is not born yet, or what it left is on its way out: both come back.
@@ -500,7 +500,7 @@ class Unit:
         self._process.mark_gone()
         self.awaits_admission = False
         self.health = self.memory = None
-        self._timers.cancel("deadline")
+        self._timers.cancel("start-timeout")
         self._context.on_exit(self)
         if self.desired_up and not self._restart_requested and process_exit.cause != "obstacle":
             self._record_exit(reason)
