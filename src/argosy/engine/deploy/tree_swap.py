@@ -99,8 +99,8 @@ def prepare_target(target: SshTarget, version: TreeVersion) -> TargetState:
         f' cd .argosy; [ "$(cat incoming/version 2>/dev/null)" = {version.tree} ] || rm -rf incoming;'
         f" mkdir -p incoming/tree incoming/scratch && echo {version.tree} > incoming/version",
     )
-    tools, _, note = output.partition(b"\n")
-    return TargetState(decode_tree_version(note), frozenset(tools.decode().split()))
+    tools, _, recorded = output.partition(b"\n")
+    return TargetState(decode_tree_version(recorded), frozenset(tools.decode().split()))
 
 
 def discard_incoming(target: SshTarget) -> None:

@@ -32,12 +32,12 @@ def trace_code(work: Callable[[], object]) -> list[CodeType]:
     """Call `work`, and return the code that it ran, in the order of the first calls."""
     ran: dict[int, CodeType] = {}  # keyed by id: code objects of two files may be equal
 
-    def note(frame: FrameType, event: str, _: object) -> None:
+    def record(frame: FrameType, event: str, _: object) -> None:
         if event == "call":
             ran.setdefault(id(frame.f_code), frame.f_code)
 
     before = sys.getprofile()
-    sys.setprofile(note)
+    sys.setprofile(record)
     try:
         work()
     finally:

@@ -35,8 +35,8 @@ def names_in_code(codes: Iterable[CodeType]) -> set[str]:
     """Return the names that this code looks up or defines; the interpreter has those of one letter."""
     found: set[str] = set()
     for code in codes:
-        words = (word for word in code.co_consts if isinstance(word, str))
-        found.update(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, words)
+        strings = (const for const in code.co_consts if isinstance(const, str))
+        found.update(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, strings)
         found |= {code.co_name, code.co_qualname}
     return {name for name in found if len(name) > 1 and name.isprintable() and " " not in name}
 

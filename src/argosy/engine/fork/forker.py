@@ -91,7 +91,7 @@ class Forker:
             os.close(output)
 
     def idle_timeout_ms(self) -> int | None:
-        """Return how long to wait for a request or an exit before calling `on_idle`; None: for ever."""
+        """Return how long to wait for a request or an exit before calling `on_idle`; None: no limit."""
         return None
 
     def on_idle(self) -> None:

@@ -216,7 +216,7 @@ def _memory_maps() -> str:
 def _find_package_dirs() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     found = {paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()}
-    return tuple(f"{folder}/" for folder in found)
+    return tuple(f"{directory}/" for directory in found)
 
 
 def _import(module: str, name: str) -> None:

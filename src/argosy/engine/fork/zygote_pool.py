@@ -278,7 +278,7 @@ class _ZygoteProcess:
         self._is_ready, self._is_overdue = True, False
         self._attempts = 0
         text = f"{len(event.loaded)} modules in {event.seconds:.2f} s"
-        left_out = "; ".join(f"`{name}` left out: {why}" for name, why in event.left_out.items())
+        left_out = "; ".join(f"`{name}` left out: {reason}" for name, reason in event.left_out.items())
         self._host.event_log.append("zygote-ready", text=f"{text}; {left_out}" if left_out else text)
         waiting, self._waiting = self._waiting, []
         for spawn_request, output in waiting:

@@ -82,16 +82,16 @@ def shorten_index(log: Path, start: int) -> None:
 
     The first mark stays: it has the time at which the log began. On a full disk the index stays unchanged.
     """
-    marks = [mark for at, mark in enumerate(read_marks(log)) if mark.offset >= start or at == 0]
+    marks = [mark for index, mark in enumerate(read_marks(log)) if mark.offset >= start or index == 0]
     while len(marks) > _MAX_MARKS // 2:
-        thinned = [mark for at, mark in enumerate(marks) if mark.pid or at % 2 or at == 0]
+        thinned = [mark for index, mark in enumerate(marks) if mark.pid or index % 2 or index == 0]
         # If all are process starts, the oldest are dropped.
         marks = thinned if len(thinned) < len(marks) else marks[-_MAX_MARKS // 2 :]
-    index = index_path(log)
-    temp_path = index.with_suffix(".new")
+    path = index_path(log)
+    temp_path = path.with_suffix(".new")
     try:
         temp_path.write_bytes(b"".join(_MARK.pack(*mark) for mark in marks))
-        os.replace(temp_path, index)
+        os.replace(temp_path, path)
     except OSError:
         with contextlib.suppress(OSError):
             temp_path.unlink()

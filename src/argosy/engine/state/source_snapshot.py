@@ -116,8 +116,8 @@ def list_entry_files(agent: AgentSpec, root: str) -> tuple[str, ...]:
     if agent.kind == "class":
         return ()
     cwd = os.path.join(root, agent.cwd or "")
-    arguments = [os.path.normpath(os.path.join(cwd, word)) for word in agent.run if word]
-    return tuple(word for word in arguments if os.path.isfile(word) and word.startswith(root + os.sep))
+    paths = [os.path.normpath(os.path.join(cwd, argument)) for argument in agent.run if argument]
+    return tuple(path for path in paths if os.path.isfile(path) and path.startswith(root + os.sep))
 
 
 def _append_fingerprint(

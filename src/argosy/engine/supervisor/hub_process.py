@@ -81,7 +81,7 @@ def acquire_hub_lock(lock: Path) -> None:
         holder = f"pid {record.pid}, {record.url}" if record else "it holds the lock"
         message = f"the fleet's hub runs already ({holder})"
         raise RefusedError(
-            Fault(str(lock), "hub-held", message, "`argosy down` ends it with the fleet")
+            Fault(str(lock), "hub-already-running", message, "`argosy down` ends it with the fleet")
         ) from None
     write_hub_record(lock, "", file)
 
