@@ -290,7 +290,7 @@ def test_clean_keeps_the_runtime_folder_of_agents_that_only_proc_knows(rig: Rig,
     (runtime,) = Path(rig.env["XDG_RUNTIME_DIR"], "argosy").iterdir()
     for folder in (runtime, *(path for path in runtime.iterdir() if path.is_dir())):
         os.utime(folder, (1.0, 1.0))
-    assert rig.json("clean", "--all")["kept"] == {str(runtime): "agents of fleet `harbour` live"}
+    assert rig.json("clean", "--all")["kept"] == {str(runtime): "agents of fleet `harbour` run"}
     assert (runtime / "notify").is_dir()
     assert sorted(rig.json("down", "harbour")["stopped"]) == ["A", "B"]
 
