@@ -158,7 +158,10 @@ CASES: dict[str, tuple[Callable[[Trial], list[str]], str, dict[str, str]]] = {
         {
             "forker": "import argosy.engine.fork.child_setup as b; b.try_lock_within = lambda *_: True",
             # The next supervisor would find it in /proc, which is to be a second line behind the lock.
-            "supervisor": "import argosy.engine.unit.unit_manager as c; c.UnitManager.adopt_leftovers = lambda *_, is_new: None",
+            "supervisor": """
+import argosy.engine.unit.unit_manager as c
+c.UnitManager.adopt_leftovers = lambda *_, is_new_state_dir: None
+""",
         },
     ),
     "the look at the recorded process": (
