@@ -204,7 +204,10 @@ s.raise_generation = lambda lock: int(os.pread(lock, 20, 0) or 0) or rise(lock)
         half_stopped,
         FLEET,
         {
-            "supervisor": "import argosy.engine.state.unit_state_store as w; w.UnitStateStore.write = lambda *_: False"
+            "supervisor": """
+import argosy.engine.state.unit_state_store as w
+w.UnitStateStore.write = lambda *_: False
+"""
         },
     ),
     "the lock of the supervisor": (
