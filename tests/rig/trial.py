@@ -296,7 +296,7 @@ class Trial:
 
         def is_warm() -> bool:
             kinds = [entry.kind for entry in read_event_log(self.folder.event_log)]
-            return "zygote" in kinds[len(kinds) - kinds[::-1].index("supervisor") :]
+            return "zygote-ready" in kinds[len(kinds) - kinds[::-1].index("supervisor") :]
 
         self.rig.until(is_warm)
 
