@@ -24,7 +24,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _END_WITHIN_S = 20.0
 _REAPER = "ZMQbg/Reaper"
 _SUPERVISOR = "argosy: supervisor"
-_OWN = ("argosy: supervisor", "argosy: zygote", "argosy: spare")
+_OWN = ("argosy: supervisor", "argosy: zygote", "argosy: preforked")
 _FORKER = "argosy.engine.fork.forker import main"
 
 

@@ -122,7 +122,7 @@ def test_a_transfer_that_was_cut_leaves_the_old_tree_and_is_gone_on_with(site: S
         code = pool.submit(site.refused, ssh, "rsync")
         until(arrived.exists)
         site.duo.machines["two"].cut()
-        assert code.result(60) == "link-cut"
+        assert code.result(60) == "connection-lost"
     assert content(site.there) == old
     assert read_tree_version(site.there) == noted
 

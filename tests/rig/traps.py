@@ -204,7 +204,7 @@ def _watched(words: list[str], folder: str) -> list[str]:
         return [words[0], __file__, folder, "--supervisor", *words[3:]]
     for at, word in enumerate(words):
         for kind in ("forker", "zygote"):
-            begin = f"from argosy.engine.{kind} import main; "
+            begin = f"from argosy.engine.fork.{kind} import main; "
             if begin in word:
                 code = f"traps = {{'__name__': 'traps'}}; exec(open({__file__!r}).read(), traps); "
                 code += f"traps['install']({folder!r}, {kind!r}); del traps; "

@@ -60,7 +60,7 @@ def test_nothing_of_a_running_fleet_is_touched_with_and_without_its_supervisor(r
     assert done["removed"] == []
     assert "its supervisor runs" in done["kept"][str(folder)]
     rig.kill_supervisor()
-    assert "1 of its agents live: A" in rig.json("clean", code=1)["kept"][str(folder)]
+    assert "1 of its agents run: A" in rig.json("clean", code=1)["kept"][str(folder)]
     (folder / "applied.json").rename(folder / "aside")
     rig.json("clean", "--all")
     (folder / "aside").rename(folder / "applied.json")
@@ -112,7 +112,7 @@ def test_a_runtime_folder_in_which_nobody_listens_goes(rig: Rig) -> None:
     with socket.socket(socket.AF_UNIX) as dead, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as living:
         dead.bind(str(stale / "control.sock"))
         living.bind(str(stale / "notify" / "A.sock"))
-        assert "somebody listens" in rig.json("clean", "--all")["kept"][str(stale)]
+        assert "a process listens" in rig.json("clean", "--all")["kept"][str(stale)]
     assert "in use less than 60 s ago" in rig.json("clean", "--all")["kept"][str(stale)]
     for folder in (stale, stale / "notify"):
         os.utime(folder, (1.0, 1.0))

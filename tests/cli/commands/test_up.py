@@ -533,7 +533,7 @@ def test_why_an_agent_was_ended_is_still_told_when_it_is_ready_again(rig: Rig, l
     assert words in told["A"]["last_exit"]["reason"]
     assert 0 < told["A"]["last_exit"]["at"] <= told["A"]["since"]
     assert told["B"]["last_exit"] is None
-    ended = [line for line in rig.argosy("logs", "A").stdout.splitlines() if "--- is ended: " in line]
+    ended = [line for line in rig.argosy("logs", "A").stdout.splitlines() if "--- terminated: " in line]
     assert words in ended[0]
     assert "no end of line" not in ended[0], "it is a line of its own"
     text = next(line for line in rig.argosy("status").stdout.splitlines() if line.startswith("A "))

@@ -21,26 +21,26 @@ from rig.trial import Point, Trial, end
 
 # Where something is written, or looked at, while an agent starts again.
 AT_A_START = {
-    "its lease is looked at": Point("crew.Crew.adopt"),
-    "the transition is noted": Point("diary.Diary.note"),
-    "its log is opened": Point("logs.open_log"),
-    "its will is written": Point("will.Wills.write"),
-    "its order is sent": Point("forkerlink.ForkerLink.send"),
-    "its lease is opened": Point("bootstrap._take_lease", kinds=("forker",)),
+    "its lease is looked at": Point("unit_manager.UnitManager.adopt"),
+    "the transition is noted": Point("event_log.EventLog.append"),
+    "its log is opened": Point("log_file.open_log"),
+    "its will is written": Point("unit_state_store.UnitStateStore.write"),
+    "its order is sent": Point("forker_client.ForkerClient.send"),
+    "its lease is opened": Point("child_setup._take_lease", kinds=("forker",)),
     "its record is written": Point("lease.write_record", kinds=("forker",)),
     "the generation is read": Point("generation.read_generation", kinds=("forker",)),
-    "its output is marked": Point("logs.append_marks"),
-    "its readiness is written": Point("will.Wills.write", nth=3),
+    "its output is marked": Point("log_file.append_marks"),
+    "its readiness is written": Point("unit_state_store.UnitStateStore.write", nth=3),
 }
 # While a new supervisor adopts.
 AT_ADOPTION = {
-    "the lock is about to be taken": Point("generation.hold"),
+    "the lock is about to be taken": Point("generation.acquire_lock"),
     "the generation is raised": Point("generation.write_generation"),
-    "the diary is opened": Point("diary.Diary.__init__"),
-    "the forkers are noted": Point("orphans.note_forkers"),
+    "the diary is opened": Point("event_log.EventLog.__init__"),
+    "the forkers are noted": Point("stale_forkers.record_forkers"),
     "an agent is adopted": Point("unit.Unit.adopt"),
-    "the plan is drafted": Point("roster.draft_roster"),
-    "the book is written": Point("roster.write_book_of"),
+    "the plan is drafted": Point("applied_plan.stage_applied_plan"),
+    "the book is written": Point("applied_plan.write_fleet_address_book"),
 }
 POINTS = {
     f"{do}: {row}": point._replace(do=do)

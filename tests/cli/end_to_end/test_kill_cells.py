@@ -36,25 +36,25 @@ agents:
   C: {run: "crew:Witness", port: %d, needs: [B]}
 """
 RESTART = {
-    "the cell has lost its process": Point("cell.Cell._lose"),
-    "its agents have lost theirs": Point("cell.Cell._lose", "return"),
-    "the process is ordered": Point("forkerlink.ForkerLink.send", "return"),
-    "the process is born": Point("nursery.Nursery.on_birth", "return"),
-    "the first is about to board": Point("member.Member.has_boarded"),
-    "the first has boarded": Point("member.Member.has_boarded", "return"),
-    "the process is called": Point("cell.Cell._call", "return"),
-    "the second is called": Point("cell.Cell._call", "return", nth=2),
+    "the cell has lost its process": Point("managed_cell.ManagedCell._detach_all"),
+    "its agents have lost theirs": Point("managed_cell.ManagedCell._detach_all", "return"),
+    "the process is ordered": Point("forker_client.ForkerClient.send", "return"),
+    "the process is born": Point("launcher.ProcessLauncher.on_spawned", "return"),
+    "the first is about to board": Point("member.CellMember.on_attached"),
+    "the first has boarded": Point("member.CellMember.on_attached", "return"),
+    "the process is called": Point("managed_cell.ManagedCell._send_members_update", "return"),
+    "the second is called": Point("managed_cell.ManagedCell._send_members_update", "return", nth=2),
 }
 ADOPT = {
-    "the process is about to be adopted": Point("cell.Cell.adopt_running"),
-    "the first is about to be adopted": Point("member.Member.adopt_aboard"),
-    "the second is about to be adopted": Point("member.Member.adopt_aboard", nth=2),
-    "the cell is adopted": Point("cell.Cell.adopt_running", "return"),
+    "the process is about to be adopted": Point("managed_cell.ManagedCell.adopt_process"),
+    "the first is about to be adopted": Point("member.CellMember.adopt_attached"),
+    "the second is about to be adopted": Point("member.CellMember.adopt_attached", nth=2),
+    "the cell is adopted": Point("managed_cell.ManagedCell.adopt_process", "return"),
 }
 LEAVE = {
-    "one is about to leave": Point("cell.Cell.leave"),
-    "one has been told to leave": Point("cell.Cell._call", "return"),
-    "one has left": Point("member.Member.lost", "return"),
+    "one is about to leave": Point("managed_cell.ManagedCell.detach"),
+    "one has been told to leave": Point("managed_cell.ManagedCell._send_members_update", "return"),
+    "one has left": Point("member.CellMember.on_detached", "return"),
 }
 POINTS = {**RESTART, **ADOPT, **LEAVE}
 

@@ -169,7 +169,11 @@ def test_what_outlived_its_agent_and_its_supervisor_is_told_and_ended_by_down(le
     theirs = int((other / "daemon.pid").read_text())
     assert rig.json("down")["stopped"] == ["A"]
     assert (is_alive(daemon), is_alive(theirs)) == (False, True)
+<<<<<<< HEAD
     assert f"failing: leftover process {daemon}" in (folder / "diary").read_text()
+=======
+    assert f"failing: left process {daemon}" in (folder / "event-log").read_text()
+>>>>>>> w/engb
     assert rig.agents()["A"]["state"] == "exited"
     rig.json("down", "other/")
     assert not is_alive(theirs)
@@ -227,7 +231,7 @@ def test_who_was_to_stop_stops_although_the_wills_were_deleted_before_the_superv
         """)
     rig.json("up", "-d")
     folder, b = state_folder(rig), rig.pid("B")
-    (folder / "wills").unlink()
+    (folder / "unit-state").unlink()
     down = rig.start("down", "--only", "A")
     rig.until(lambda: rig.agents()["A"]["state"] == "stopping")
     down.kill()  # else it starts the next supervisor, to go on
@@ -289,7 +293,16 @@ def test_an_agent_finds_the_address_book_again_after_the_state_folder_was_delete
 
 def test_a_deleted_state_folder_is_whole_again_before_anything_starts(pair: Rig) -> None:
     before, folder = pids(pair), state_folder(pair)
-    names = {"applied.json", "book.json", "wills", "diary", "supervisor.lock", "lease/A", "lease/B", "log"}
+    names = {
+        "applied.json",
+        "book.json",
+        "unit-state",
+        "event-log",
+        "supervisor.lock",
+        "lease/A",
+        "lease/B",
+        "log",
+    }
     shutil.rmtree(folder)
     pair.until(lambda: all((folder / name).exists() for name in names), 10)
     pair.kill_supervisor()

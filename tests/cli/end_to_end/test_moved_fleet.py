@@ -278,7 +278,7 @@ def test_doctor_and_clean_tell_of_a_fleet_that_runs_without_its_file(rig: Rig, h
     assert f"kept {harbour.state}: its supervisor runs" in cleaned
     assert "hint: `argosy down harbour` stops it" in cleaned
     harbour.kill_supervisor()
-    assert "2 of its agents live" in rig.argosy("clean", "--all").stdout
+    assert "2 of its agents run" in rig.argosy("clean", "--all").stdout
     assert "no supervisor, 2 processes" in str(rig.json("doctor")["checks"])
     assert harbour.is_running()
     rig.json("down", "harbour")
@@ -290,7 +290,7 @@ def test_clean_keeps_the_runtime_folder_of_agents_that_only_proc_knows(rig: Rig,
     (runtime,) = Path(rig.env["XDG_RUNTIME_DIR"], "argosy").iterdir()
     for folder in (runtime, *(path for path in runtime.iterdir() if path.is_dir())):
         os.utime(folder, (1.0, 1.0))
-    assert rig.json("clean", "--all")["kept"] == {str(runtime): "agents of fleet `harbour` live"}
+    assert rig.json("clean", "--all")["kept"] == {str(runtime): "agents of fleet `harbour` run"}
     assert (runtime / "notify").is_dir()
     assert sorted(rig.json("down", "harbour")["stopped"]) == ["A", "B"]
 

@@ -92,7 +92,7 @@ def pids(rig: Rig) -> dict[str, int]:
 
 def events(rig: Rig, kind: str = "state") -> list[dict[str, object]]:
     """Return the diary's events of a kind."""
-    lines = (state_folder(rig) / "diary").read_text().splitlines()
+    lines = (state_folder(rig) / "event-log").read_text().splitlines()
     return [event for line in lines if (event := json.loads(line.partition(" ")[2]))["kind"] == kind]
 
 
@@ -490,7 +490,7 @@ def test_values_of_env_are_shown_nowhere(pair: Rig) -> None:
     folder = state_folder(pair)
     said += [pair.argosy("down")]
     assert all("hunter2" not in done.stdout + done.stderr for done in said)
-    assert "hunter2" not in (folder / "diary").read_text() + (folder / "supervisor.log").read_text()
+    assert "hunter2" not in (folder / "event-log").read_text() + (folder / "supervisor.log").read_text()
     assert (folder / "applied.json").stat().st_mode & 0o777 == 0o600
 
 
@@ -505,7 +505,7 @@ def test_a_secret_that_an_agent_says_itself_is_hidden_in_what_argosy_says_of_it(
         pair.argosy("status", "--json"),
     ]
     assert "no access with ***" in said[0].stderr + said[0].stdout
-    said[0].stdout += (state_folder(pair) / "diary").read_text()
+    said[0].stdout += (state_folder(pair) / "event-log").read_text()
     pair.write((PAIR % "") + "  C: {run: teller.py, env: API_TOKEN=hunter2-secret}\n")
     said += [pair.argosy("check"), pair.argosy("check", "--json"), pair.argosy("up", "-d")]
     assert "API_TOKEN=***" in said[-1].stderr

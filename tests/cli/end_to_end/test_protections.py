@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from _pytest.mark import ParameterSet
 
 POINTS = {
-    "before its lease": Point("bootstrap._take_lease", "call", ("forker",), "pause"),
+    "before its lease": Point("child_setup._take_lease", "call", ("forker",), "pause"),
     "before its record": Point("lease.write_record", "call", ("forker",), "pause"),
-    "before its end": Point("held.HeldProcess.terminate"),
-    "before the first is adopted": Point("crew.Crew.adopt", do="pause"),
+    "before its end": Point("pidfd_process.PidfdProcess.terminate"),
+    "before the first is adopted": Point("unit_manager.UnitManager.adopt", do="pause"),
 }
 
 
@@ -156,9 +156,12 @@ CASES: dict[str, tuple[Callable[[Trial], list[str]], str, dict[str, str]]] = {
         late_writer,
         FLEET,
         {
-            "forker": "import argosy.engine.fork.child_setup as b; b.lock_within = lambda *_: True",
+            "forker": "import argosy.engine.fork.child_setup as b; b.try_lock_within = lambda *_: True",
             # The next supervisor would find it in /proc, which is to be a second line behind the lock.
-            "supervisor": "import argosy.engine.unit.unit_manager as c; c.UnitManager.adopt_leftovers = lambda *_, is_new: None",
+            "supervisor": """
+import argosy.engine.unit.unit_manager as c
+c.UnitManager.adopt_leftovers = lambda *_, is_new_state_dir: None
+""",
         },
     ),
     "the look at the recorded process": (
@@ -173,9 +176,9 @@ CASES: dict[str, tuple[Callable[[Trial], list[str]], str, dict[str, str]]] = {
             "forker": """
 import argosy.engine.fork.child_setup as b
 take = b._take_lease
-def unlooked(order, boot):
-    b.read_generation = lambda _: order.generation
-    return take(order, boot)
+def unlooked(spawn_request, boot):
+    b.read_generation = lambda _: spawn_request.generation
+    return take(spawn_request, boot)
 b._take_lease = unlooked
 """
         },
@@ -200,7 +203,12 @@ s.raise_generation = lambda lock: int(os.pread(lock, 20, 0) or 0) or rise(lock)
     "the wish that is written before the end": (
         half_stopped,
         FLEET,
-        {"supervisor": "import argosy.engine.state.unit_state_store as w; w.UnitStateStore.write = lambda *_: False"},
+        {
+            "supervisor": """
+import argosy.engine.state.unit_state_store as w
+w.UnitStateStore.write = lambda *_: False
+"""
+        },
     ),
     "the lock of the supervisor": (
         a_second,
@@ -209,14 +217,14 @@ s.raise_generation = lambda lock: int(os.pread(lock, 20, 0) or 0) or rise(lock)
             "supervisor": """
 import argosy.engine.supervisor.entrypoint as s
 from argosy.engine.process.lease import open_lease
-s.hold = lambda path, _: open_lease(path)
+s.acquire_lock = lambda path, _: open_lease(path)
 """
         },
     ),
     "the end of orphans": (
         stopped_forker,
         FLEET,
-        {"supervisor": "import argosy.engine.fork.launcher as n; n.end_orphans = lambda _: []"},
+        {"supervisor": "import argosy.engine.fork.launcher as n; n.kill_stale_forkers = lambda _: []"},
     ),
     "the late name of the control socket": (
         early_client,

@@ -57,7 +57,7 @@ def test_declared_goes_before_last_time(declared: int | None, last: int | None, 
 
 def test_the_words_have_what_is_needed_and_what_is_there() -> None:
     there = AvailableMemory(1000 * MIB, 600 * MIB)
-    words = "waits for memory: needs 512 MiB, 380 MiB of 1000 MiB can be given"
+    words = "waits for memory: needs 512 MiB, 380 MiB of 1000 MiB are available"
     assert memory_shortage(512 * MIB, 200 * MIB, there) == words
 
 

@@ -108,7 +108,7 @@ class Bearing:
                     shown = Path(f"/proc/{child}/cmdline").read_bytes()
                 except OSError:
                     continue  # it has ended meanwhile
-                if shown == b"argosy: spare\0" and int(child) not in but:
+                if shown == b"argosy: preforked\0" and int(child) not in but:
                     return int(child)
             time.sleep(0.002)
         raise AssertionError("the zygote has no spare child")

@@ -54,8 +54,8 @@ def test_what_is_loaded_later_says_the_names_that_were_laid() -> None:
     code = (
         "import sys; from argosy.engine.fork.cow_names import intern_names, _interned; intern_names()\n"
         "from argosy.agent.agent_runtime import AgentRuntime\n"
-        "said = next(each for each in vars(AgentRuntime) if each == 'live')\n"
-        "print(any(each is said for each in _interned), len(_interned))\n"
+        "name = next(each for each in vars(AgentRuntime) if each == 'run')\n"
+        "print(any(each is name for each in _interned), len(_interned))\n"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["True", str(len(listed()))]

@@ -154,7 +154,7 @@ def test_bytes_of_the_environment_that_are_no_text_arrive(forking: Forking) -> N
         (["no-such-program"], {}, fork_protocol.NOT_FOUND, "was not found"),
         (["/etc/passwd"], {}, fork_protocol.NOT_EXECUTABLE, "cannot be run"),
         (["true"], {"cwd": "/nowhere"}, fork_protocol.NOT_EXECUTABLE, "/nowhere"),
-        (["true"], {"env": {"A": "\0"}}, fork_protocol.NOT_EXECUTABLE, "cannot be passed on"),
+        (["true"], {"env": {"A": "\0"}}, fork_protocol.NOT_EXECUTABLE, "cannot be passed to it"),
         (["true"], {"lease": "/nowhere/lease"}, fork_protocol.LEASE_UNUSABLE, "cannot be used"),
     ],
 )

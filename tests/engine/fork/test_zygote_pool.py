@@ -62,7 +62,7 @@ def zygotes_of(sea: Sea) -> set[int]:
         (("sleep", "1"), {}, {}, "`sleep`"),
         ((sys.executable, "-u", "/a.py"), {}, {}, "options"),
         ((sys.executable, "-c", "pass"), {}, {}, "options"),
-        ((sys.executable, "/a.zip"), {}, {}, "`/a.zip` is no .py file"),
+        ((sys.executable, "/a.zip"), {}, {}, "`/a.zip` is not a .py file"),
         ((sys.executable, "/a.py"), {}, {"COVERAGE_PROCESS_START": "/c"}, "`COVERAGE_PROCESS_START`"),
         ((sys.executable, "/a.py"), {}, {"PYTHONPATH": "lib"}, "PYTHONPATH"),
     ],

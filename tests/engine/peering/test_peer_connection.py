@@ -144,7 +144,7 @@ def test_what_follows_a_snapshot_at_once_does_not_overtake_it(door: Door) -> Non
 @pytest.mark.parametrize(
     ("last", "reason"),
     [
-        (PeerGoodbye(running_agents=3), "its supervisor was told to end; 3 agents run on"),
+        (PeerGoodbye(running_agents=3), "its supervisor was stopped; 3 agents keep running"),
         (PeeringRejected(reason="another fleet"), "another fleet"),
         (PeerHeartbeat(), "silent for"),
     ],

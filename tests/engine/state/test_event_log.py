@@ -44,6 +44,14 @@ def test_no_bytes_crash_the_reader(tmp_path_factory: pytest.TempPathFactory, dat
     assert list(read_event_log(path)) == []
 
 
+def test_event_kinds_of_earlier_versions_are_read_by_their_new_names(tmp_path: Path) -> None:
+    path = tmp_path / "event-log"
+    note(path, "order", "distant", "hub", "state")
+    expected = ["spawn-requested", "remote-state", "hub-started", "state"]
+    assert [entry.kind for entry in read_event_log(path)] == expected
+    assert [entry.kind for entry in EventLogFollower(path).read()] == expected
+
+
 def test_there_is_nothing_in_no_diary(tmp_path: Path) -> None:
     assert list(read_event_log(tmp_path / "none")) == []
 

@@ -26,6 +26,20 @@ def test_two_checkouts_share_nothing_and_a_link_is_the_same_fleet(tmp_path: Path
     assert one.path.parent == tmp_path / "argosy"
 
 
+def test_files_of_an_earlier_version_are_renamed_unless_the_new_one_is_there(tmp_path: Path) -> None:
+    state_dir = locate_state_dir(tmp_path / "fleet.yaml", {"XDG_STATE_HOME": str(tmp_path)})
+    state_dir.path.mkdir(parents=True)
+    for name in ("diary", "diary.1", "wills", "imprint.json", "appetite.json", "unit-state"):
+        (state_dir.path / name).write_text(name)
+    state_dir.rename_old_files()
+    assert state_dir.event_log.read_text() == "diary"
+    assert state_dir.source_snapshot.read_text() == "imprint.json"
+    assert state_dir.memory_history.read_text() == "appetite.json"
+    assert state_dir.unit_state.read_text() == "unit-state"
+    assert (state_dir.path / "event-log.1").read_text() == "diary.1"
+    state_dir.rename_old_files()
+
+
 @given(NAMES, st.text("abc", min_size=0, max_size=120))
 def test_every_socket_path_fits_whatever_the_names(agent: str, given_name: str) -> None:
     folder = locate_state_dir("/x/fleet.yaml", {"HOME": "/h", "XDG_RUNTIME_DIR": f"/{given_name}"})
@@ -85,5 +99,5 @@ def test_a_link_is_no_folder_of_ours(tmp_path: Path) -> None:
     folder = locate_state_dir(tmp_path / "fleet.yaml", {"XDG_STATE_HOME": str(tmp_path)})
     folder.path.parent.mkdir()
     folder.path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(MissingError, match="is not a folder of user"):
+    with pytest.raises(MissingError, match="is not a directory of user"):
         folder.create()

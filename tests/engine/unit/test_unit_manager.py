@@ -189,7 +189,7 @@ def test_a_start_waits_for_memory_and_says_so_and_smaller_ones_pass(
     sail: Sail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = [AvailableMemory(10 * GIB, 2 * GIB)]
-    monkeypatch.setattr("argosy.engine.admission.queue.read_free", lambda: there[0])
+    monkeypatch.setattr("argosy.engine.admission.queue.read_available_memory", lambda: there[0])
 
     async def test(sea: Sea) -> None:
         sea.start(plan(spec("Large", memory_bytes=4 * GIB), spec("Small", memory_bytes=GIB)))
@@ -207,7 +207,9 @@ def test_a_start_waits_for_memory_and_says_so_and_smaller_ones_pass(
 def test_what_starts_counts_with_what_it_has_not_taken_yet(
     sail: Sail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("argosy.engine.admission.queue.read_free", lambda: AvailableMemory(10 * GIB, 3 * GIB))
+    monkeypatch.setattr(
+        "argosy.engine.admission.queue.read_available_memory", lambda: AvailableMemory(10 * GIB, 3 * GIB)
+    )
 
     async def test(sea: Sea) -> None:
         silent = Probe(probe="notify")
@@ -224,7 +226,9 @@ def test_what_starts_counts_with_what_it_has_not_taken_yet(
 
 
 def test_an_agent_is_let_in_by_what_it_needed_last_time(sail: Sail, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("argosy.engine.admission.queue.read_free", lambda: AvailableMemory(10 * GIB, 1 * GIB))
+    monkeypatch.setattr(
+        "argosy.engine.admission.queue.read_available_memory", lambda: AvailableMemory(10 * GIB, 1 * GIB)
+    )
 
     async def test(sea: Sea) -> None:
         sea.crew._memory_history.record_sample("A", 1, 2 * GIB)

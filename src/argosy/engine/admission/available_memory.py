@@ -1,7 +1,7 @@
-"""Free memory: what this machine, and the control group this process is in, can still give.
+"""Available memory of this machine and of the control groups of this process.
 
-"Free" is what the OOM killer goes by: memory that is unused or can be taken back (MemAvailable), and
-swap. A container's limit counts where it is lower.
+"Available" is as for the OOM killer: memory that is unused or can be reclaimed (MemAvailable), and
+swap. A container's limit counts if it is lower.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from argosy.engine.process.os_process import read_small_file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What cgroup v1 tells where there is no limit is near the largest number it knows.
+# Without a limit cgroup v1 reports nearly the largest 64-bit integer.
 _NO_LIMIT_BYTES = 1 << 60
 
 
 class AvailableMemory(NamedTuple):
-    """How much there is, and how much of that is free now, in bytes."""
+    """Total memory, and how much of it is available now, in bytes."""
 
     total_bytes: int
     available_bytes: int
 
 
 def read_available_memory(root: Path = Path("/")) -> AvailableMemory:
-    """Return the free memory now. root: of /proc and /sys (proc_meminfo(5), cgroup-v2.rst)."""
+    """Return the available memory. root: parent of /proc and /sys (proc_meminfo(5), cgroup-v2.rst)."""
     top = str(root).rstrip("/")
     sums = [_machine_memory(f"{top}/proc/meminfo"), *_cgroup_memories(top)]
     return AvailableMemory(min(each.total_bytes for each in sums), min(each.available_bytes for each in sums))
@@ -43,7 +43,7 @@ def _machine_memory(path: str) -> AvailableMemory:
 
 
 def _cgroup_memories(top: str) -> Iterator[AvailableMemory]:
-    """Yield the limits of the memory groups this process is in, up to the root."""
+    """Yield the limits of the memory cgroups of this process, up to the root."""
     for line in read_small_file(f"{top}/proc/self/cgroup").decode().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers in ("", "memory"):
@@ -67,7 +67,7 @@ def _cgroup_memory(group_dir: str, limit: str, usage: str, reclaimable: bytes) -
             return None
         used = int(read_small_file(f"{group_dir}/{usage}"))
         lines = read_small_file(f"{group_dir}/memory.stat").splitlines()
-    except OSError:  # a group above that is not shown in here, or one without the controller
+    except OSError:  # a parent group that is not visible here, or one without the controller
         return None
     reclaimable_bytes = next((int(line.split()[1]) for line in lines if line.startswith(reclaimable)), 0)
     return AvailableMemory(int(text), max(0, int(text) - used + reclaimable_bytes))

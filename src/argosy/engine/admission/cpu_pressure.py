@@ -1,10 +1,10 @@
-"""Admission to start: by the pressure on the processors, the longest chain of dependents first.
+"""Admission by the pressure on the processors, and the length of the chain of dependents.
 
-Starts beyond what the processors can do finish no sooner; they only take time from the chain that
-decides when the fleet is ready, and leave processors idle at its end. So those that wait are
-admitted by what still hangs on them (list scheduling by longest path, Graham 1969). What counts is
-pressure, not a number: agents that wait for a disk or a network are not runnable, and hold nobody
-back; neither does a start that has gone on for a while, whatever other work the machine has.
+More starts than the processors can run finish no sooner; they only delay the chain that decides when
+the fleet is ready, and leave processors idle at its end. So waiting agents are admitted by the longest
+chain that depends on them (list scheduling by longest path, Graham 1969). The criterion is pressure,
+not a fixed number: agents that wait for a disk or a network are not runnable and delay no other start;
+nor does a start that has been under way for a while, whatever other work the machine has.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _RECENT_START_S = 2.0
 
 
 class CpuPressure(NamedTuple):
-    """Processors that this process may use, and tasks of the machine that run or could."""
+    """Processors that this process may use, and runnable tasks of the machine."""
 
     processors: int
     runnable: int
 
 
 def read_cpu_pressure() -> CpuPressure:
-    """Return the pressure now, this process not counted (proc_loadavg(5))."""
+    """Return the current pressure without this process (proc_loadavg(5))."""
     runnable, _, _ = read_small_file("/proc/loadavg").split()[3].partition(b"/")
     return CpuPressure(len(os.sched_getaffinity(0)), int(runnable) - 1)
 
@@ -37,7 +37,7 @@ def read_cpu_pressure() -> CpuPressure:
 def can_start_another(ages_s: Iterable[float], max_starting: int | None, pressure: CpuPressure) -> bool:
     """Return whether one more agent may start.
 
-    ages_s: how long each start that is under way has gone on. most: the fleet's `max_starting`.
+    ages_s: the age of each start that is under way. max_starting: as in the fleet file.
     """
     ages = list(ages_s)
     if max_starting is not None and len(ages) >= max_starting:
@@ -48,7 +48,7 @@ def can_start_another(ages_s: Iterable[float], max_starting: int | None, pressur
 
 
 def dependent_chain_lengths(needs: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """Return, for each agent, how many agents the longest chain has that begins with it and waits for it.
+    """Return, for each agent, the length of the longest chain of dependents, itself included.
 
     The graph has no cycle (the loader refuses one).
     """

@@ -1,4 +1,4 @@
-"""Free GPU memory as nvidia-smi tells it; asked for only when an agent wants some."""
+"""Free GPU memory as nvidia-smi reports it; queried only when an agent needs some."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ _MIB = 1 << 20
 
 
 def parse_free_bytes(text: str) -> int | None:
-    """Return the bytes that are free on all GPUs together, by a line of MiB each; None when none tells."""
+    """Return the free bytes of all GPUs together, from one line of MiB each; None without numbers."""
     lines = [line.strip() for line in text.splitlines()]
     numbers = [int(line) for line in lines if line.isdigit()]
     return sum(numbers) * _MIB if numbers else None
 
 
 class GpuMemoryWatch:
-    """The last answer of nvidia-smi. run(command, seconds): runs it. on_news(): there is an answer.
+    """Caches the last result of nvidia-smi.
 
-    free_bytes: None where nobody tells.
+    free_bytes: None if unknown. run_helper(command, timeout_s): runs a command. on_result(): called
+    after each query.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class GpuMemoryWatch:
         self._task: asyncio.Task[None] | None = None
 
     def is_fresh(self) -> bool:
-        """Return whether the answer may be used; asks anew when not, and tells of it by `on_news`."""
+        """Return whether `free_bytes` is recent; if not, start a query, which ends with `on_result`."""
         if self._command is None:
             return True
         if self._queried_at is not None and self._loop.time() - self._queried_at < _MAX_AGE_S:
@@ -56,7 +57,7 @@ class GpuMemoryWatch:
         return False
 
     async def _query(self, command: str) -> None:
-        # Ray, or whoever divides the GPUs among fleets, says by this which are this fleet's.
+        # Set by Ray or another scheduler that divides the GPUs among fleets.
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         only = [f"--id={visible}"] if visible else []
         outcome = await self._run_helper([command, *_QUERY, *only], _QUERY_TIMEOUT_S)
@@ -66,6 +67,6 @@ class GpuMemoryWatch:
         self._on_result()
 
     def close(self) -> None:
-        """Ask no more."""
+        """Cancel a running query."""
         if self._task is not None:
             self._task.cancel()

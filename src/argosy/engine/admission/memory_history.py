@@ -1,6 +1,6 @@
-"""How much memory each agent needed last time: the most that was sampled of its last process.
+"""How much memory each agent needed last time: the largest sample of its last process.
 
-One small file in the state folder. Only admission goes by it, so a full disk costs nothing but that.
+One small file in the state directory. Only admission uses it, so a lost write is harmless.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MIN_WRITTEN_CHANGE = 0.05
 
 
 class MemoryHistory:
-    """The figures of all agents; read from `path` at once, and written there when one has changed."""
+    """The peak memory of all agents; read from `path` at once, and written there when one changes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,11 +30,11 @@ class MemoryHistory:
         self._written = dict(self._peak_bytes)
 
     def peak_bytes(self, agent: str) -> int | None:
-        """Return the bytes that an agent needed last time, None when that is not known."""
+        """Return the bytes that an agent needed last time, None if unknown."""
         return self._peak_bytes.get(agent)
 
     def record_sample(self, agent: str, pid: int, sampled_bytes: int) -> None:
-        """Take note of a sample of its process."""
+        """Record a memory sample of an agent's process."""
         before = self._peak_bytes.get(agent, 0) if self._pids.get(agent) == pid else 0
         self._pids[agent] = pid
         peak = self._peak_bytes[agent] = max(before, sampled_bytes)

@@ -1,4 +1,4 @@
-"""The memory of a process: resident and proportional set size, in bytes."""
+"""Samples the memory of processes: resident and proportional set size, in bytes."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 _SAMPLE_INTERVAL_S = 1.0
 _FIRST_SAMPLE_INTERVAL_S = 0.1
-# The kernel walks all pages of a process for its proportional size: milliseconds for one of a large family.
-# Once each is known, what that takes is at most this share of a processor.
+# For the proportional size the kernel walks all pages of a process, which can take milliseconds. Once each
+# process has been read, sampling takes at most this share of a processor.
 _MAX_CPU_SHARE = 0.0005
-# One that has as many resident pages as before is not read again for so long; its share in those that it
-# has in common with others may be another.
+# A process with an unchanged number of resident pages is read again after this time: its share of the pages
+# that it has in common with others may have changed.
 _RESAMPLE_AFTER_S = 600.0
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class ProcessMemory(NamedTuple):
-    """Resident pages, and resident pages with each shared one divided by its users."""
+    """Resident memory, and resident memory with each shared page divided by its users."""
 
     rss_bytes: int
     pss_bytes: int
 
 
 def read_resident_bytes(pid: int) -> int:
-    """Return the resident bytes of `pid` by the quick /proc/PID/statm, 0 when it is gone."""
+    """Return the resident bytes of `pid` from /proc/PID/statm, 0 if it is gone."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1]) * _PAGE_BYTES
@@ -43,7 +43,7 @@ def read_resident_bytes(pid: int) -> int:
 
 
 def read_process_memory(pid: int) -> ProcessMemory | None:
-    """Return the memory of `pid` from /proc/PID/smaps_rollup, or None when it may not be read."""
+    """Return the memory of `pid` from /proc/PID/smaps_rollup, or None if it cannot be read."""
     found: dict[bytes, int] = {}
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
@@ -59,9 +59,9 @@ def read_process_memory(pid: int) -> ProcessMemory | None:
 
 
 class MemorySampler:
-    """Reads the memory of one process after the other, those never read first; not while agents start.
+    """Reads the memory of one process at a time, unread ones first; not while agents start.
 
-    units(): those with a process of their own. on_sample(unit): called after each reading.
+    units(): the units with a process of their own. on_sample(unit): called after each reading.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class MemorySampler:
         self._units = units
         self._on_sample = on_sample
         self._next_index = 0
-        # Pid and resident bytes of each, when its memory was read last.
+        # Pid and resident bytes of each unit at its last reading.
         self._last_resident: dict[str, tuple[int, int]] = {}
         self._timer = loop.call_later(_SAMPLE_INTERVAL_S, self._sample)
 
@@ -104,5 +104,5 @@ class MemorySampler:
         self._timer = self._loop.call_later(pause_s, self._sample)
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop sampling."""
         self._timer.cancel()

@@ -1,7 +1,7 @@
-"""The agents that may start but for what is scarce, and who of them goes next.
+"""The queue of agents that wait for scarce resources before they start.
 
-Who asks in one tick is there to choose from; the longest chain goes first. One that memory or a GPU
-is short for lets the others pass: they may be what frees it.
+All requests of one tick are considered together; the longest chain of dependents goes first. An agent
+that has to wait for memory or a GPU lets the others pass: they may be what frees it.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ if TYPE_CHECKING:
     from argosy.engine.unit.process_plan import ProcessPlan
     from argosy.engine.unit.unit import Unit
 
-# Nobody tells when the pressure falls or memory becomes free.
+# Polled: there is no notification of falling pressure or freed memory.
 _PRESSURE_RETRY_S = 0.01
 _MEMORY_RETRY_S = 0.25
 _FREE_CACHE_S = 0.25
 
 
 class AdmissionQueue:
-    """Lets units in.
+    """Admits units to start.
 
-    units: all of the crew, and the processes of cells, by name. tell(unit): it has something new to say.
+    units: all units of the fleet, and the cell processes, by name.
+    on_wait_reason_change(unit): called when the reason of a waiting unit has changed.
     """
 
     def __init__(
@@ -54,16 +55,16 @@ class AdmissionQueue:
         self._max_starting: int | None = None
         self._available: AvailableMemory | None = None
         self._available_at = 0.0
-        self._starting: list[Unit] = []  # who starts; those that do not any more are dropped at each look
-        self._recently_started: dict[str, Unit] = {}  # whose start began since the last look at the memory
+        self._starting: list[Unit] = []  # pruned at each admission
+        self._recently_started: dict[str, Unit] = {}  # started since the last memory reading
         self._gpu_budgets: dict[str, int] = {}
         self._chain_lengths: dict[str, int] = {}
-        self._queued: dict[str, Unit] = {}  # in the order of asking
+        self._queued: dict[str, Unit] = {}  # in the order of the requests
         self._timer: asyncio.TimerHandle | None = None
-        self._is_immediate = False  # it is due after this tick
+        self._is_immediate = False  # the timer is due after this tick
 
     def set_plan(self, plan: ProcessPlan) -> None:
-        """Go by this plan from now on."""
+        """Use the limits and the graph of this plan from now on."""
         self._max_starting = plan.max_starting
         self._gpu_budgets = plan.gpu_memory_bytes
         self._chain_lengths = dependent_chain_lengths(
@@ -75,16 +76,16 @@ class AdmissionQueue:
             )
 
     def count_running(self) -> None:
-        """Count those that have begun without asking: an earlier supervisor let them in."""
+        """Count the starting units that an earlier supervisor has admitted."""
         self._starting = [unit for unit in self._all_units() if _is_starting(unit)]
 
     def request(self, unit: Unit) -> None:
-        """Let the unit start in its turn."""
+        """Queue the unit."""
         self._queued[unit.name] = unit
         self.schedule()
 
     def schedule(self, delay_s: float = 0.0) -> None:
-        """Look for room after this tick, or so long after it."""
+        """Schedule the next admission after this tick, or after `delay_s`."""
         if not self._queued or (self._timer is not None and self._is_immediate):
             return
         if self._timer is not None:
@@ -93,7 +94,7 @@ class AdmissionQueue:
         self._timer = self._loop.call_later(delay_s, self._admit)
 
     def _admit(self) -> None:
-        """Give the room there is to those who wait for it."""
+        """Start as many queued units as the resources allow."""
         self._timer = None
         now = self._loop.time()
         starting = self._starting = [unit for unit in self._starting if _is_starting(unit)]
@@ -125,11 +126,11 @@ class AdmissionQueue:
             self.schedule(_MEMORY_RETRY_S)
 
     def _queue_order(self, *, has_room: bool) -> list[Unit]:
-        """Return who waits, by its turn; without room for a process it does not matter whose turn it is."""
+        """Return the waiting units in the order of admission; without room for a process unsorted."""
         waiting = [unit for unit in self._queued.values() if unit.awaits_admission]
         waiting = [unit for unit in waiting if unit.state is State.STARTING]
         self._queued = {unit.name: unit for unit in waiting}
-        # An agent of a cell asks for no process of its own: only its share of a GPU is to be had.
+        # An agent of a cell needs no process of its own, only its share of a GPU.
         if has_room or any(unit.spec.cell is not None for unit in waiting):
             waiting.sort(key=lambda unit: (unit.spec.cell is None, -self._chain_lengths.get(unit.name, 1)))
         return waiting
@@ -138,7 +139,7 @@ class AdmissionQueue:
         return chain.from_iterable(each.values() for each in self._units)
 
     def _read_available(self, now: float) -> AvailableMemory:
-        """Return what is free; in a wave of starts what was, and those that began since count beside it."""
+        """Return free memory; in a burst reuse the last reading, with the starts since then counted."""
         if self._available is None or now - self._available_at > _FREE_CACHE_S:
             self._available, self._available_at = read_available_memory(), now
             self._recently_started = {}
@@ -147,9 +148,9 @@ class AdmissionQueue:
     def _fits(
         self, unit: Unit, available: AvailableMemory, starting: Sequence[Unit], unsampled: Sequence[Unit]
     ) -> bool:
-        """Return whether memory suffices beside those that start; says what it waits for when not."""
+        """Return whether the memory suffices beside other starts; sets the unit's reason if not."""
         if unit.spec.gpu_memory_bytes and not self._gpu.is_fresh():
-            return False  # looked at again when the answer is there
+            return False  # checked again when the query has finished
         shortage = self._memory_shortage(unit, available, [*starting, *unsampled]) or self._gpu_shortage(
             unit, starting
         )
@@ -162,7 +163,7 @@ class AdmissionQueue:
 
     def _memory_shortage(self, unit: Unit, available: AvailableMemory, starting: Sequence[Unit]) -> str:
         if unit.spec.cell is not None:
-            return ""  # its process has asked for it
+            return ""  # requested by its process
         needed_bytes = self._needed_bytes(unit)
         return memory_shortage(
             needed_bytes, self._reserved_bytes(starting, available, needed_bytes), available
@@ -172,11 +173,11 @@ class AdmissionQueue:
         return memory_to_admit(unit.spec.memory_bytes, self._memory_history.peak_bytes(unit.name))
 
     def _reserved_bytes(self, starting: Iterable[Unit], available: AvailableMemory, needed_bytes: int) -> int:
-        """Return what others that start were promised and have not taken yet."""
+        """Return the memory reserved for other starting units that they have not allocated yet."""
         others = [(self._needed_bytes(other), other.pid) for other in starting if other.spec.cell is None]
         total = sum(bytes_ for bytes_, _ in others)
         if not memory_shortage(needed_bytes, total, available):
-            return total  # the common case, without a look at each process
+            return total  # the common case, without reading each process
         return sum(max(0, bytes_ - (read_resident_bytes(pid) if pid else 0)) for bytes_, pid in others)
 
     def _gpu_shortage(self, unit: Unit, starting: Iterable[Unit]) -> str:
@@ -196,7 +197,7 @@ class AdmissionQueue:
         return gpu_memory_shortage(needed_bytes, held_bytes, budget, reserved_bytes, self._gpu.free_bytes)
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Admit no more units."""
         if self._timer is not None:
             self._timer.cancel()
         self._gpu.close()

@@ -1,4 +1,4 @@
-"""The logs of a fleet by agent: where several share a process and a log, each line is given to its writer."""
+"""The logs of a fleet by agent; lines in the log of a cell are attributed to the agents that wrote them."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ if TYPE_CHECKING:
 
 
 class LogSources(NamedTuple):
-    """logs: by name, agents and the processes of cells. cells: agent to the process that carries it."""
+    """The logs of a fleet, and which cell each agent is in.
+
+    logs: by name, of agents and of cell processes. cells: agent to the process of its cell.
+    """
 
     logs: dict[str, Path]
     cells: dict[str, str]
 
     def logs_of(self, name: str) -> dict[str, Path]:
-        """Return the logs that hold lines of an agent: its own, its cell's, or none."""
+        """Return the logs that may hold lines of an agent: its own and its cell's."""
         names = (name, self.cells.get(name, ""))
         return {each: self.logs[each] for each in names if each in self.logs}
 
     def read(self, reader: LogReader, names: list[str], max_bytes: int | None = None) -> Iterator[LogLine]:
-        """Yield the new lines of a log under their writers; of a cell's, those of `names` and of nobody.
+        """Yield the new lines of a log with their writers.
 
-        names: empty for all. most_bytes: see `Reader.read`.
+        names: of a cell's log, yield only lines of these agents and of the process itself; empty for all.
+        max_bytes: see `LogReader.read`.
         """
         members = {agent for agent, cell in self.cells.items() if cell == reader.agent}
         for line in reader.read(max_bytes):
@@ -42,7 +46,7 @@ class LogSources(NamedTuple):
 
 
 def find_log_sources(state_dir: StateDir) -> LogSources:
-    """Return the logs that there are, and which agents are in cells by the plan applied last."""
+    """Return the existing logs, and which agents are in cells by the plan applied last."""
     logs = (
         {log.stem: log for log in sorted(state_dir.logs_dir.glob("*.log"))}
         if state_dir.logs_dir.is_dir()

@@ -1,4 +1,4 @@
-"""The processes of cells: from the agents that share one to the one process that carries them."""
+"""Plans the processes of cells: one process for the agents that share a cell."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
 
 _CELL_PREFIX = "cell:"
-# Of one agent and not of the process that carries it.
+# Variables of a single agent, which the cell's process does not get.
 _PER_AGENT_VARIABLES = frozenset({"ARGOSY_AGENT", "ARGOSY_PORT", "WATCHDOG_USEC"})
-# Each agent has sockets of its own; less where the machine grants less.
+# Each agent has its own sockets; the hard limit of the machine may be lower.
 _OPEN_FILES = 65536
 
 
 def cell_unit_name(cell: str) -> str:
-    """Return the name of a cell's process; no agent can have it."""
+    """Return the name of a cell's process, which no agent can have."""
     return f"{_CELL_PREFIX}{cell}"
 
 
 def cell_of_unit(unit_name: str) -> str | None:
-    """Return the cell whose process has this name, None for that of an agent."""
+    """Return the cell whose process has this name, None for an agent's name."""
     return unit_name.removeprefix(_CELL_PREFIX) if unit_name.startswith(_CELL_PREFIX) else None
 
 
@@ -44,15 +44,15 @@ def members_of(processes: Mapping[str, ProcessSpec]) -> dict[str, list[ProcessSp
 def process_specs(
     processes: Mapping[str, ProcessSpec], cell_units: Mapping[str, ProcessSpec]
 ) -> dict[str, ProcessSpec]:
-    """Return what runs as a process by its name: agents that are in no cell, and the cells."""
+    """Return all specs that run as a process, by name: agents without a cell, and the cells."""
     own_process_specs = {name: spec for name, spec in processes.items() if spec.cell is None}
     return own_process_specs | {spec.name: spec for spec in cell_units.values()}
 
 
 def plan_cell_units(processes: Mapping[str, ProcessSpec], state_dir: StateDir) -> dict[str, ProcessSpec]:
-    """Return the process of each cell, without its digest. The loader has seen to it that its agents agree.
+    """Return the process of each cell, without its digest; the loader has checked that its agents agree.
 
-    Its watchdog is the shortest of theirs, its time-outs the longest.
+    Its watchdog is the shortest of its agents', its time-outs are the longest.
     """
     return {cell: _plan_cell_unit(cell, specs, state_dir) for cell, specs in members_of(processes).items()}
 
@@ -84,13 +84,13 @@ def _plan_cell_unit(cell: str, specs: list[ProcessSpec], state_dir: StateDir) ->
         stop_timeout_s=max(spec.stop_timeout_s for spec in specs),
         open_files=first.open_files or _OPEN_FILES,
         cell=None,
-        gpu_memory_bytes=0,  # its agents are admitted by theirs one by one
+        gpu_memory_bytes=0,  # its agents are admitted one by one
         start_error="",
     )
 
 
 def write_cell_manifests(state_dir: StateDir, plan: ProcessPlan) -> None:
-    """Write for each cell whom it may carry.
+    """Write the manifest of each cell: the agents that it may host.
 
     Raises OSError: the disk is full.
     """
@@ -99,7 +99,7 @@ def write_cell_manifests(state_dir: StateDir, plan: ProcessPlan) -> None:
             cell=cell,
             socket=str(state_dir.members_socket(cell)),
             notify=str(state_dir.notify_socket(cell_unit_name(cell))),
-            # `python -m argosy.agent TARGET ARGS...`, as each would be run by itself.
+            # argv of an agent on its own: `python -m argosy.agent TARGET ARGS...`.
             members={
                 s.name: CellMemberSpec(s.argv[3], s.argv[4:], str(state_dir.notify_socket(s.name)))
                 for s in specs

@@ -1,12 +1,12 @@
-"""A cell: one process that several agents share, and who of them is aboard.
+"""A cell: one process that several agents share, and the agents attached to it.
 
-The process (the hull) is a unit like any other, with a lease, a log, a restart limit and a watchdog;
-the cell is its surroundings. The agents are units too (`member`), with states, needs and readiness
-of their own; where another unit would have a process forked, they board the cell. What becomes of
-the hull becomes of everyone aboard.
+The process (`CellUnit`) is a unit like any other, with a lease, a log, a restart limit and a watchdog;
+the cell is its `UnitContext`. The agents are units too (`CellMember`), with their own states, needs and
+readiness; where another unit would have a process forked, they attach to the cell. When the process
+exits, all attached members exit.
 
-Who shall live in the process is told to it as a whole, in one datagram, whenever that changes and
-whenever the process or the supervisor is new: there is no difference that could be lost.
+The complete list of requested members is sent to the process in one datagram, whenever it changes and
+whenever the process or the supervisor is new: there are no increments that could be lost.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class CellUnit(Unit):
 
     @property
     def managed_process(self) -> ManagedProcess:
-        """The process, for those aboard to share."""
+        """The process, shared by the attached members."""
         return self._process
 
     @property
     def status_text(self) -> str:
-        """What the process has said of itself last: who failed in it, or what holds its loop."""
+        """The last status that the process has reported: which member failed, or what blocks its loop."""
         return self._monitor.status
 
     def reset_restart_budget(self) -> None:
@@ -57,23 +57,23 @@ class CellUnit(Unit):
         self._budget.reset()
 
     def kill_process(self) -> None:
-        """Kill the process; what follows is the policy's word."""
+        """Kill the process; the restart policy decides what follows."""
         self._kill()
 
     def mark_frozen(self, reason: str) -> None:
-        """Take it for frozen, for what was seen at one of its agents."""
+        """Treat the process as frozen, because one of its members was found frozen."""
         self._exit_cause = "frozen"
         append_end_notice(self._log, reason)
         self._fire(UnitEvent.FROZEN, reason)
 
     def _on_frozen(self, reason: str) -> None:
         if not self.status_text:
-            self._process.signal(signal.SIGQUIT)  # C code holds the interpreter: its stack goes to the log
+            self._process.signal(signal.SIGQUIT)  # C code blocks the interpreter: dump its stack to the log
         self.mark_frozen(f"{reason}: {self.status_text}" if self.status_text else reason)
 
 
 class ManagedCell:
-    """One cell of the fleet on this machine; `members` are all its agents, aboard or not."""
+    """One cell of the fleet on this machine; `members` are all its agents, attached or not."""
 
     def __init__(self, name: str, spec: ProcessSpec, unit_manager: UnitManager) -> None:
         self.name = name
@@ -86,30 +86,30 @@ class ManagedCell:
         self.members: dict[str, CellMember] = {}
         self._unit_manager = unit_manager
         self._spec = spec
-        self._requested_members: dict[str, CellMember] = {}  # who shall live, in the order of asking
-        self._attached_members: dict[
-            str, CellMember
-        ] = {}  # whom this process was told to carry, and has not let go
+        # Members that are to run, in the order of their requests.
+        self._requested_members: dict[str, CellMember] = {}
+        # Members that this process was told to run and has not finished.
+        self._attached_members: dict[str, CellMember] = {}
         self._is_update_scheduled = False
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.cell_unit = CellUnit(spec, self)
         self._last_state = self.cell_unit.state
 
-    # ---- what its members ask
+    # ---- called by its members
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the process is on its way out."""
+        """Whether the process is being stopped."""
         return self.cell_unit.state is State.STOPPING
 
     def has_attached(self, member: CellMember) -> bool:
-        """Return whether the process was told to carry this one and has not let it go."""
+        """Return whether the process was told to run this member and has not finished it."""
         return member.name in self._attached_members
 
     def attach(self, member: CellMember) -> None:
-        """Have an agent begun in the process, which is started where there is none.
+        """Start an agent in the process, which is started if it does not run.
 
-        The time that the process needs is the agent's own: it waits for nobody else.
+        The start of the process counts towards the agent's own start time.
         """
         self._unit_manager.event_log.append("spawn-requested", agent=member.name)
         self._requested_members[member.name] = member
@@ -117,10 +117,10 @@ class ManagedCell:
             self._schedule_members_update()
         elif self.cell_unit.state in FINAL_STATES:
             self._start_if_requested()
-        # Else it comes, or it goes and comes again: then all are called.
+        # Otherwise the process is starting or restarting: all members are sent when it is ready.
 
     def detach(self, member: CellMember) -> None:
-        """Have an agent ended in the process; with the last one the process ends."""
+        """Stop an agent in the process; the process is stopped with its last agent."""
         self._requested_members.pop(member.name, None)
         if self._requested_members or not self.has_attached(member):
             self._schedule_members_update()
@@ -128,33 +128,33 @@ class ManagedCell:
             self.cell_unit.stop()
 
     def restart_process(self) -> None:
-        """Restart the process, with everyone aboard."""
+        """Restart the process with all attached members."""
         self.cell_unit.restart(self._spec)
 
     def on_member_finished(self, member: CellMember) -> None:
-        """The process says that an agent's life in it is over."""
+        """The process reports that an agent has finished in it."""
         if self.is_stopping:
-            return  # none of them is gone before the process is
+            return  # members are detached when the process exits
         if member.name in self._requested_members:
             if member.state is State.STARTING:
-                self.restart_process()  # it has lived in this process before, and may not again
+                self.restart_process()  # an agent runs only once in a process
         elif self._attached_members.pop(member.name, None) and member.state is State.STOPPING:
             member.on_detached(UnitEvent.FINISHED, member.reason)
 
     def reset_restart_budget(self) -> None:
-        """Forget earlier restarts: a person has asked for a start."""
+        """Forget earlier restarts, since a user has requested a start."""
         self.cell_unit.reset_restart_budget()
 
-    # ---- what the crew asks
+    # ---- called by the unit manager
 
     def set_spec(self, spec: ProcessSpec) -> None:
-        """Be `spec` from the next process on; at once where that differs in nothing, as far as one knows."""
+        """Use `spec` from the next process on; at once if the running process has the same digest or none."""
         self._spec = spec
         if self.cell_unit.running_digest in (spec.digest, ""):
             self.cell_unit.set_spec(spec)
 
     def adopt_process(self) -> None:
-        """Take over the process of an earlier supervisor, and whom it was told to carry."""
+        """Adopt the process of an earlier supervisor, and the members that it was told to run."""
         if self.cell_unit.pid is not None or not self._unit_manager.adopt(self.cell_unit):
             return
         for member in self.members.values():
@@ -164,39 +164,39 @@ class ManagedCell:
             self.cell_unit.stop()
 
     def share_memory(self) -> None:
-        """Share the process's memory out to those aboard; nobody can tell whose it is."""
+        """Divide the process's memory evenly among the attached members."""
         for member in self._attached_members.values():
             member.set_memory_share(self.cell_unit, len(self._attached_members))
 
     def close(self) -> None:
-        """Let go of the process; it lives on."""
+        """Release the process, which keeps running."""
         self.cell_unit.close()
         self._socket.close()
 
-    # ---- surroundings of the hull
+    # ---- UnitContext of the process
 
     def dependency_status(self, unit: Unit) -> DependencyStatus:
-        """Return nothing: it is its agents that wait for others."""
+        """Return no dependencies: only the members have them."""
         return DependencyStatus([], {})
 
     def request_admission(self, unit: Unit) -> None:
-        """Start in its turn, as every process."""
+        """Queue the process for admission."""
         self._unit_manager.request_admission(unit)
 
     def adopt(self, unit: Unit) -> bool:
-        """Take over the process that the lease records, if that lives."""
+        """Adopt the process that the lease records, if it is alive."""
         return self._unit_manager.adopt(unit)
 
     def had_process(self, name: str) -> bool:
-        """Return whether this supervisor has had one of this name."""
+        """Return whether this supervisor has had a process of this name."""
         return self._unit_manager.had_process(name)
 
     def spawn(self, unit: Unit, output: int) -> None:
-        """Have the process forked; takes over the descriptor."""
+        """Have the process forked; takes over the descriptor `output`."""
         self._unit_manager.spawn(unit, output)
 
     async def run_helper(self, unit: Unit, command: Sequence[str], timeout_s: float) -> HelperResult:
-        """Run a command in the folder and environment of the process."""
+        """Run a command in the working directory and environment of the process."""
         return await self._unit_manager.run_helper(unit, command, timeout_s)
 
     def forker_pids(self) -> set[int]:
@@ -208,33 +208,33 @@ class ManagedCell:
         return self._unit_manager.tree_version()
 
     def was_oom_killed(self, unit: Unit) -> bool:
-        """Return whether the kernel killed the process for its `memory`."""
+        """Return whether the kernel killed the process because it exceeded its `memory`."""
         return self._unit_manager.was_oom_killed(unit)
 
     def find_startup_fault(self, unit: Unit, on_result: Callable[[Fault | None], None]) -> None:
-        """Say that nothing is known: the process tells by itself whose code could not be loaded."""
+        """Report no fault: the process itself reports which agent's code could not be loaded."""
         on_result(None)
 
     def drain_fork_events(self) -> None:
-        """Take what the forker has told."""
+        """Read the forker's pending reports."""
         self._unit_manager.drain_fork_events()
 
     def on_ready(self, unit: Unit) -> None:
-        """The process takes calls."""
+        """Send the members to the process, which is ready."""
         self._schedule_members_update()
 
     def on_unready(self, unit: Unit) -> None:
-        """Nobody needs a process; they need its agents."""
+        """Do nothing: dependencies are on members, not on the shared process."""
 
     def on_final(self, unit: Unit) -> None:
-        """See `changed`."""
+        """Do nothing: see `on_transition`."""
 
     def on_exit(self, unit: Unit) -> None:
-        """Its room is free."""
+        """Report the exit to the unit manager, which frees the process's resources."""
         self._unit_manager.on_exit(unit)
 
     def on_transition(self, unit: Unit) -> None:
-        """Let those aboard go the way of their process."""
+        """Log a transition of the process, and pass its consequences to the attached members."""
         state, before = unit.state, self._last_state
         self._unit_manager.event_log.append(
             "state", agent=unit.name, state=state.value, pid=unit.pid, text=unit.reason
@@ -251,7 +251,7 @@ class ManagedCell:
             for member in list(self.members.values()):
                 member.retry()
 
-    # ---- its own
+    # ---- internal
 
     def _start_if_requested(self) -> None:
         if self._requested_members and self.cell_unit.state in FINAL_STATES:
@@ -259,7 +259,7 @@ class ManagedCell:
             self.cell_unit.start()
 
     def _detach_all(self, event: UnitEvent) -> None:
-        """The process is gone: so is who was aboard, and by a final end who waits for it."""
+        """Detach the attached members of an exited process; after a final exit also the requested ones."""
         detached, self._attached_members = self._attached_members, {}
         reason = self._exit_reason()
         is_final = event is not UnitEvent.RETRY and self.cell_unit.desired_up
@@ -267,7 +267,7 @@ class ManagedCell:
             self._requested_members.pop(name, None)
             member.on_detached(event, reason)
         if event is UnitEvent.FINISHED:
-            self.loop.call_soon(self._start_if_requested)  # who asked while it went
+            self.loop.call_soon(self._start_if_requested)  # for members requested meanwhile
 
     def _exit_reason(self) -> str:
         if self.cell_unit.reason in ("restarting", "stopped"):
@@ -277,7 +277,7 @@ class ManagedCell:
         return f"its cell `{self.name}` {self.cell_unit.reason}{more}"
 
     def _schedule_members_update(self) -> None:
-        """Call after this tick, so that all who ask in it are called together."""
+        """Send the members after this tick, so that all requests of the tick go together."""
         if not self._is_update_scheduled:
             self._is_update_scheduled = True
             self.loop.call_soon(self._send_members_update)
@@ -285,7 +285,7 @@ class ManagedCell:
     def _send_members_update(self) -> None:
         self._is_update_scheduled = False
         if not self.cell_unit.is_ready:
-            return  # all are called when it is
+            return  # sent when it is ready
         for name, member in self._requested_members.items():
             if name not in self._attached_members:
                 self._attached_members[name] = member
@@ -297,14 +297,14 @@ class ManagedCell:
             self._is_update_scheduled = True
             self.loop.call_later(_SEND_RETRY_S, self._send_members_update)
         except OSError:
-            return  # the process is gone, and that will be told
+            return  # the process is gone; its exit will be reported
 
 
 def with_cell_members(units: Iterable[Unit], cells: Mapping[str, ManagedCell]) -> list[Unit]:
-    """Return these, and of each one's cell all that have a process: a cell is one unit."""
+    """Return these units, and all running members of their cells: a cell restarts as a whole."""
     found = dict.fromkeys(units)
     for unit in list(found):
         cell = cells.get(unit.spec.cell or "")
         if cell is not None and unit.has_process:
-            found.update(dict.fromkeys(mate for mate in cell.members.values() if mate.has_process))
+            found.update(dict.fromkeys(member for member in cell.members.values() if member.has_process))
     return list(found)

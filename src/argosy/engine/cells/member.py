@@ -1,7 +1,7 @@
 """One agent of a cell: a unit whose process is its cell's.
 
-It waits for its own needs, is ready by its own word and has its own health; it boards where another
-unit would have a process forked, and what becomes of the process comes from the cell.
+It waits for its own needs, reports its own readiness and has its own health. Where another unit would
+have a process forked, it attaches to the cell; the cell reports what happens to the process.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ class CellMember(Unit):
         self._monitor.on_finished = lambda: cell.on_member_finished(self)
         cell.members[spec.name] = self
 
-    # ---- what others ask of it
+    # ---- requests
 
     @property
     def process_unit(self) -> Unit:
-        """The unit whose process it lives in: its cell's."""
+        """The unit whose process it runs in: its cell's."""
         return self.cell.cell_unit
 
     def start(self) -> None:
-        """Want it up. A start that a person asks for forgives the cell's earlier restarts."""
+        """Set it to be up and start it; resets the restart budget of its cell."""
         self.cell.reset_restart_budget()
         super().start()
 
     def restart(self, spec: ProcessSpec | None = None) -> None:
-        """Restart its cell, and be `spec` from then on when one is given."""
+        """Restart its cell, and use `spec` from then on if given."""
         self.desired_up = True
         self._pending_spec = spec or self._pending_spec
         if self.cell.has_attached(self):
@@ -52,14 +52,14 @@ class CellMember(Unit):
             super().start()
 
     def close(self) -> None:
-        """Let go of sockets and timers."""
+        """Close sockets and timers."""
         super().close()
         self.cell.members.pop(self.name, None)
 
     # ---- start
 
     def start_process(self) -> None:
-        """Board the cell; a held port is a failed start like any other."""
+        """Attach to the cell; a port that is in use is a failed start."""
         self.awaits_admission = self.was_killed = False
         self.ready_at = self.health = None
         self.lost_needs.clear()
@@ -80,14 +80,14 @@ class CellMember(Unit):
         self.cell.attach(self)
 
     def on_attached(self, cell_unit: CellUnit) -> None:
-        """The process has been told to begin it."""
+        """The process was told to run it."""
         self._share_process(cell_unit)
         self._save_state()
         self._monitor.start(self.spec, cell_unit.pid or 0)
         self._context.on_transition(self)
 
     def adopt_attached(self, cell_unit: CellUnit) -> bool:
-        """Take it over with the process of an earlier supervisor; return whether it shall live there."""
+        """Adopt it with the process of an earlier supervisor; return whether it is to run there."""
         saved_state = self._context.unit_states.read(self.name)
         if saved_state is not None and not (
             saved_state.desired_up and saved_state.incarnation == cell_unit.incarnation
@@ -98,7 +98,7 @@ class CellMember(Unit):
         self.restarts = saved_state.restarts if saved_state else 0
         self.running_digest = saved_state.digest if saved_state else self.spec.digest
         self.started_at = self._context.loop.time()
-        self.state, self.reason = State.STARTING, "adopted, not heard of yet"
+        self.state, self.reason = State.STARTING, "adopted, no report yet"
         self._monitor.listen()
         self._timers.arm("start-timeout", self.spec.start_timeout_s, self._on_start_timeout)
         was_ready = saved_state is not None and saved_state.ready_s is not None
@@ -111,19 +111,19 @@ class CellMember(Unit):
         self.log_start = cell_unit.log_start
 
     def set_memory_share(self, cell_unit: CellUnit, member_count: int) -> None:
-        """Take its share of the process's proportional memory; what is resident is resident for all."""
+        """Set its share of the process's proportional memory; the resident memory is that of all."""
         found = cell_unit.memory
         self.memory = found and ProcessMemory(found.rss_bytes, found.pss_bytes // member_count)
         self.memory_sampled_at = cell_unit.memory_sampled_at
 
-    # ---- end
+    # ---- exit
 
     def on_process_stopping(self, reason: str, *, is_stopping: bool) -> None:
-        """The process is on its way out, or something of it is left."""
+        """The process is being stopped, or has left processes behind."""
         self._fire(UnitEvent.FROZEN if is_stopping else UnitEvent.UNHEALTHY, reason)
 
     def on_detached(self, event: UnitEvent, reason: str) -> None:
-        """It is not in the process any more; `event` is what its cell will do."""
+        """It is not in the process any more; `event` is what its cell does next."""
         if not self.desired_up:
             event, reason = UnitEvent.FINISHED, self.reason
         elif self._exit_cause == "timeout":

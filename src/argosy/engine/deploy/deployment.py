@@ -1,7 +1,7 @@
-"""Brings a tree to another machine, and takes it back there.
+"""Deploys a tree to another machine, and rolls it back there.
 
-A carrier, rsync or git, brings what differs beside the tree (`changeover` says where), so that a transfer
-that broke off leaves the tree as it was, and the next one goes on.
+A transport, rsync or git, transfers changed files to a directory beside the tree (see `tree_swap`), so that
+an interrupted transfer leaves the tree unchanged, and the next one resumes.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ TRANSPORTS: Final = {
 
 
 class Deployment(NamedTuple):
-    """What was there before, None where that is not known, and what is there now.
+    """The version at the target before, None if unknown, and after.
 
-    carrier: `rsync` or `git`; empty where nothing had to be brought.
+    transport: `rsync` or `git`; empty if nothing had to be transferred.
     """
 
     before: TreeVersion | None
@@ -43,19 +43,20 @@ class Deployment(NamedTuple):
 
     @property
     def is_new(self) -> bool:
-        """Whether anything had to be brought."""
+        """Whether anything had to be transferred."""
         return self.before is None or self.before.tree != self.after.tree
 
 
 def deploy(root: Path, version: TreeVersion, target: SshTarget, transport_name: str = "") -> Deployment:
-    """Make the tree at the target the one at `root`. by: the carrier; empty for the first that both have.
+    """Make the tree at the target equal to the one at `root`.
 
-    Raises MissingError: this machine has no carrier; RefusedError: the target cannot be reached, or refuses.
+    transport_name: empty for the first transport that both machines have.
+    Raises MissingError: this machine has no transport; RefusedError: the target is unreachable or refuses.
     """
     local_transports = [name for name in TRANSPORTS if transport_name in ("", name) and shutil.which(name)]
     if not local_transports:
         names = transport_name or " nor ".join(TRANSPORTS)
-        hint = f"install it (Debian: {transport_name or 'rsync'}), there too"
+        hint = f"install it here and there (Debian: {transport_name or 'rsync'})"
         raise MissingError(
             Fault("sync", f"no-{transport_name or 'rsync'}", f"`{names}` is not installed here", hint)
         )
@@ -78,17 +79,17 @@ def deploy(root: Path, version: TreeVersion, target: SshTarget, transport_name: 
 
 
 def rollback(target: SshTarget) -> TreeVersion | None:
-    """Make the tree at the target what it was before the last shipment; it stays where that is settled.
+    """Restore the tree at the target as it was before the last deployment, unless that was committed.
 
-    Returns the version that is there then, None where none is noted.
-    Raises RefusedError: it cannot be reached, or refuses.
+    Returns the version at the target afterwards, None if none is recorded.
+    Raises RefusedError: the target is unreachable or refuses.
     """
     return roll_back(target)
 
 
 def commit(target: SshTarget) -> None:
-    """Keep the tree that is at the target: what was there before it goes.
+    """Keep the current tree at the target and discard the previous one.
 
-    Raises RefusedError: it cannot be reached, or refuses.
+    Raises RefusedError: the target is unreachable or refuses.
     """
     discard_previous(target)

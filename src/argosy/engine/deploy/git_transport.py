@@ -1,8 +1,8 @@
-"""Brings by git over ssh what differs of a tree: a commit of it is pushed to a bare repository there.
+"""Transfers changed files with git over ssh: a commit of the tree is pushed to a bare repository there.
 
-The commit is made in a repository of its own (`.argosy/sync.git`, at both ends), so that neither the
-author's history nor what is staged is touched, and what is not committed goes too. Nothing is converted:
-line ends and filters of the tree's attributes are for its author's checkout; each file arrives as it is.
+The commit is made in a separate repository (`.argosy/sync.git`, at both ends), so that the author's history
+and index stay unchanged, and uncommitted files are transferred too. Files are not converted: line endings
+and filters of the tree's attributes apply to its author's checkout only.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _IDENTITY_VARIABLES: Final = {
 
 
 def transfer(root: Path, version: TreeVersion, target: SshTarget) -> None:
-    """Bring each file of the version that the tree at the target does not have, to beside it.
+    """Transfer the files of the version that differ at the target to `INCOMING_DIR` there.
 
-    Raises RefusedError: it cannot be reached, or refuses, or the tree at `root` is no more the version.
+    Raises RefusedError: the target is unreachable or refuses, or the tree at `root` has changed.
     """
     commit = _commit(root, version, target)
     directory = shlex.quote(target.directory)
@@ -67,7 +67,7 @@ def transfer(root: Path, version: TreeVersion, target: SshTarget) -> None:
 
 
 def _commit(root: Path, version: TreeVersion, target: SshTarget) -> str:
-    """Commit the tree as it is; return the commit's name."""
+    """Commit the current tree; return the commit's id."""
     repository = root / _REPOSITORY
     _git(root, target, ("init", "--quiet", "--bare", str(repository)), has_repository=False)
     (repository / "info").mkdir(exist_ok=True)
@@ -81,8 +81,8 @@ def _commit(root: Path, version: TreeVersion, target: SshTarget) -> str:
     _git(root, target, ("update-index", "--add", "-z", "--stdin"), data=b"".join(names))
     tree = _git(root, target, ("write-tree",))
     if compute_tree_version(root).tree != version.tree:
-        message = f"the tree changed while it was brought to `{target.machine}`"
-        raise RefusedError(Fault(target.machine, "not-the-same", message, "`argosy sync` again"))
+        message = f"the tree changed while it was transferred to `{target.machine}`"
+        raise RefusedError(Fault(target.machine, "tree-changed", message, "run `argosy sync` again"))
     commit = _git(root, target, ("commit-tree", tree, "-m", version.tree), variables=_IDENTITY_VARIABLES)
     _git(root, target, ("update-ref", _REF, commit))
     _git(root, target, ("gc", "--auto", "--quiet"))
@@ -98,7 +98,7 @@ def _git(
     variables: dict[str, str] | None = None,
     has_repository: bool = True,
 ) -> str:
-    """Run git on the repository for this; return what it prints. own: that repository is there already."""
+    """Run git on the separate repository; return its output. has_repository: it exists already."""
     repository = root / _REPOSITORY
     paths = (
         {"GIT_DIR": repository, "GIT_WORK_TREE": root, "GIT_INDEX_FILE": repository / "index"}

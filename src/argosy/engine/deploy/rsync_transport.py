@@ -1,4 +1,4 @@
-"""Brings by rsync over ssh what differs of a tree; what came in part is gone on with."""
+"""Transfers changed files with rsync over ssh; interrupted transfers are resumed."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from argosy.engine.deploy.tree_version import TreeVersion
 
 _RSYNC_FILE_IO_ERROR: Final = 11
-_IO_TIMEOUT_S: Final = 30  # rsync itself gives up then, at both ends
+_IO_TIMEOUT_S: Final = 30  # rsync gives up then, at both ends
 
 
 def transfer(root: Path, version: TreeVersion, target: SshTarget) -> None:
-    """Bring each file of the version that the tree at the target does not have, to beside it.
+    """Transfer the files of the version that differ at the target to `INCOMING_DIR` there.
 
-    Raises RefusedError: it cannot be reached, or refuses, or the tree at `root` is no more the version.
+    Raises RefusedError: the target is unreachable or refuses, or the tree at `root` has changed.
     """
     _rsync(root, version, target, f"--partial-dir={PARTIAL_DIR}")
     if different := _rsync(root, version, target, "--dry-run", "--out-format=%i %n"):
-        message = f"the tree changed while it was brought to `{target.machine}`: {different[0]}"
-        raise RefusedError(Fault(target.machine, "not-the-same", message, "`argosy sync` again"))
+        message = f"the tree changed while it was transferred to `{target.machine}`: {different[0]}"
+        raise RefusedError(Fault(target.machine, "tree-changed", message, "run `argosy sync` again"))
 
 
 def _rsync(root: Path, version: TreeVersion, target: SshTarget, *options: str) -> list[str]:
-    # By content: two edits within a second of a file's time may have one size.
+    # By content: two edits within one second may leave the same size and time.
     command = ["rsync", "-rlpt", "--checksum", "--omit-dir-times", "--from0", "--files-from=-", *options]
     command += [
         "--compare-dest=../../..",
@@ -51,12 +51,12 @@ def _rsync(root: Path, version: TreeVersion, target: SshTarget, *options: str) -
     if done.returncode:
         raise remote_error(target, done.stderr)
     output = done.stdout.decode(errors="replace").splitlines()
-    # Folders are told for their times; of files only what would be transferred or changed in kind.
+    # Skip directories, listed for their times, and files whose content would not be transferred.
     return [line for line in output if not line.startswith((".", "cd"))]
 
 
 def _disk_full_message(root: Path, version: TreeVersion, target: SshTarget) -> bytes:
-    """Return what to say when the disk there has no room, else nothing: what rsync said there may be lost."""
+    """Return an error message if the disk there is full, else nothing; rsync's own message may be lost."""
     output = run_remote(target, f"df -Pk {shlex.quote(target.directory)}").decode(errors="replace")
     found = re.search(r"(\d+)\s+\d+%", output)
     free = 1024 * int(found[1]) if found else 0

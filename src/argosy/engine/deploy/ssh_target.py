@@ -1,4 +1,4 @@
-"""Another machine as ssh reaches it: commands run there, and what went wrong by name."""
+"""Runs commands on another machine by ssh, and translates their errors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from argosy.fault import Fault, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# A machine that went out of sight is given up after 15 s instead of after TCP's quarter of an hour.
+# An unreachable machine is given up after 15 s instead of after TCP's 15 minutes.
 SSH_COMMAND: Final = "ssh -o ConnectTimeout=10 -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
 
 
 class SshTarget(NamedTuple):
-    """A machine to bring a tree to. host: as ssh takes it; folder: of the tree there, absolute.
+    """A machine to deploy a tree to.
 
-    ssh: the command and its options.
+    host: as for ssh. directory: the absolute path of the tree there. ssh: the command and its options.
     """
 
     machine: str
@@ -35,32 +35,32 @@ class _FailurePattern(NamedTuple):
     hint: str
 
 
-# The first that is found in what ssh, rsync, git and the shell there have said.
+# The first that matches the output of ssh, rsync, git or the remote shell counts.
 _FAILURE_PATTERNS: Final = (
     _FailurePattern(
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
         "host-key-changed",
-        "its host key is not the one that is known here",
-        "make sure that it is the same machine, then forget the old key: `ssh-keygen -R {host}`",
+        "its host key differs from the known one",
+        "make sure that it is the same machine, then remove the old key: `ssh-keygen -R {host}`",
     ),
     _FailurePattern(
         "Host key verification failed",
         "host-key-unknown",
         "its host key is not known here",
         "compare the key with the machine's own (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` there), "
-        "and accept it: `{ssh}`",
+        "then accept it: `{ssh}`",
     ),
     _FailurePattern(
         r"Permission denied \([a-z]",
         "key-refused",
         "it refuses the keys of this user",
-        "`ssh-copy-id {host}`; then `{ssh}` has to work without a question",
+        "`ssh-copy-id {host}`; then `{ssh}` must work without a prompt",
     ),
     _FailurePattern(
         "No space left on device|Disk quota exceeded",
         "disk-full",
         "the disk there is full",
-        "make room there; its tree is the old one",
+        "free space there; its tree is unchanged",
     ),
     _FailurePattern(
         r"rsync: (command )?not found",
@@ -71,28 +71,28 @@ _FAILURE_PATTERNS: Final = (
     _FailurePattern(
         "Could not resolve hostname",
         "unknown-host",
-        "its name is not known here",
-        "its address in the fleet file, or its label `ssh`, is what ssh is given",
+        "its name cannot be resolved",
+        "ssh gets the machine's label `ssh`, or its address in the fleet file",
     ),
     _FailurePattern(
         "Connection refused|No route to host|Connection timed out|Network is unreachable",
         "unreachable",
-        "nobody answers there",
-        "`{ssh}` has to work without a question; `--ssh` changes it",
+        "there is no answer",
+        "`{ssh}` must work without a prompt; `--ssh` changes the command",
     ),
     _FailurePattern(
         "Timeout, server|Connection (reset|closed)|Broken pipe|unexpectedly closed|hung up|timeout in data",
-        "link-cut",
-        "the link was cut",
-        "`argosy sync` again goes on from there; until all has arrived the tree there is the old one",
+        "connection-lost",
+        "the connection was lost",
+        "run `argosy sync` again to resume; until the transfer is complete the tree there is unchanged",
     ),
 )
 
 
 def run_remote(target: SshTarget, shell_line: str, data: bytes = b"") -> bytes:
-    """Run a line of a POSIX shell there with this input, and return what it prints.
+    """Run a line of POSIX shell on the target with `data` as input, and return its output.
 
-    Raises RefusedError: it cannot be reached, or the line failed.
+    Raises RefusedError: the target is unreachable, or the line failed.
     """
     done = subprocess.run(
         [*target.ssh, target.host, shell_line], input=data, capture_output=True, check=False
@@ -103,15 +103,15 @@ def run_remote(target: SshTarget, shell_line: str, data: bytes = b"") -> bytes:
 
 
 def remote_error(target: SshTarget, stderr: bytes) -> RefusedError:
-    """Return the error that says by name what went wrong there. errors: what the programs said."""
-    lines = stderr.decode(errors="replace").strip().splitlines() or ["it gave no reason"]
+    """Return the error for the output `stderr` of the failed program."""
+    lines = stderr.decode(errors="replace").strip().splitlines() or ["no error message"]
     ssh = shlex.join([*target.ssh, target.host])
-    code, description, first_line = "not-shipped", "", lines[0]
-    hint = f"`{ssh}` has to work without a question; `--ssh` changes it"
-    for reason in _FAILURE_PATTERNS:
-        if found := [line for line in lines if re.search(reason.pattern, line)]:
-            code, description, first_line = reason.code, f"{reason.description}: ", found[0]
-            hint = reason.hint.format(host=target.host, ssh=ssh)
+    code, description, first_line = "deployment-failed", "", lines[0]
+    hint = f"`{ssh}` must work without a prompt; `--ssh` changes the command"
+    for each in _FAILURE_PATTERNS:
+        if found := [line for line in lines if re.search(each.pattern, line)]:
+            code, description, first_line = each.code, f"{each.description}: ", found[0]
+            hint = each.hint.format(host=target.host, ssh=ssh)
             break
     message = f"`{target.machine}` ({target.host}:{target.directory}): {description}{first_line}"
     return RefusedError(Fault(target.machine, code, message, hint))

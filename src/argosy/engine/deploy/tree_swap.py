@@ -1,9 +1,8 @@
-"""The change from one tree to the next on another machine, done there by its shell alone.
+"""Swaps the tree on another machine for a new version, by shell commands on that machine.
 
-What is new waits in `.argosy/incoming` until all of it has arrived; then one command, which reads nothing
-more from the link, puts it in place and what it replaces into `.argosy/previous`. A change that fails is
-undone by the same command. One that a loss of power broke off is undone by the next look, and so is one whose
-undoing was broken off.
+New files wait in `.argosy/incoming` until all have arrived; then one command, which needs no more input,
+moves them into place and the replaced files into `.argosy/previous`. If the swap fails, the same command
+undoes it. A swap or an undo that a power failure interrupts is undone by the next `prepare_target`.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from argosy.engine.deploy.tree_version import VERSION_FILE, TreeVersion, decode_
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-INCOMING_DIR: Final = ".argosy/incoming/tree"  # in the tree's folder
-PARTIAL_DIR: Final = ".argosy-partial"  # beside each file that came in part, a folder that holds it
-SCRATCH_DIR: Final = ".argosy/incoming/scratch"  # where files are while they arrive
+INCOMING_DIR: Final = ".argosy/incoming/tree"  # relative to the tree
+PARTIAL_DIR: Final = ".argosy-partial"  # holds partly transferred files, beside their final places
+SCRATCH_DIR: Final = ".argosy/incoming/scratch"  # rsync's temporary directory
 _PREVIOUS_DIR: Final = ".argosy/previous"
 _SWAP_MARKER: Final = ".argosy/changing"
 _TOOLS: Final = ("rsync", "git")
 
-# A folder where a file has to be: it may hold compiled code, and is else to be empty.
+# Makes way for a file: removes a directory in its place, which may only hold compiled code.
 _SH_CLEAR: Final = (
     'clear() { if [ -L "$1" ]; then rm -f "$1"; elif [ -d "$1" ]; then'
     ' find "$1" -name __pycache__ -prune -exec rm -rf {} + &&'
@@ -51,7 +50,7 @@ _SH_RETURN: Final = (
 
 
 def _sh_for_each_file(directory: str, script: str) -> str:
-    """Return the line that runs a script with the files of a folder as arguments, each with `./`."""
+    """Return a shell line that runs a script with the files of a directory as arguments, each with `./`."""
     find = f"find . -name {PARTIAL_DIR} -prune -o ! -type d -print0"
     return f"(cd {directory} && {find}) | xargs -0 sh -c {shlex.quote(script)} sh"
 
@@ -60,7 +59,8 @@ _SH_ROLLBACK: Final = (
     f"if [ -d {_PREVIOUS_DIR}/tree ]; then"
     f" xargs -0 sh -c {shlex.quote(_SH_REMOVE)} sh < {_PREVIOUS_DIR}/added"
     f" && {_sh_for_each_file(f'{_PREVIOUS_DIR}/tree', _SH_RETURN)}"
-    f" && if [ -e {_PREVIOUS_DIR}/note ]; then cp {_PREVIOUS_DIR}/note {VERSION_FILE}.new && mv -f {VERSION_FILE}.new {VERSION_FILE};"
+    f" && if [ -e {_PREVIOUS_DIR}/note ]; then cp {_PREVIOUS_DIR}/note {VERSION_FILE}.new"
+    f" && mv -f {VERSION_FILE}.new {VERSION_FILE};"
     f" else rm -f {VERSION_FILE}; fi"
     f" && rm -rf {_PREVIOUS_DIR}; fi && rm -rf {_SWAP_MARKER} .argosy/incoming"
 )
@@ -75,18 +75,18 @@ _SH_SWAP: Final = (
 
 
 class TargetState(NamedTuple):
-    """What is at the target. version: None where none is noted. tools: of rsync and git, what is there."""
+    """The state of a target. version: None if none is recorded. tools: which of rsync and git it has."""
 
     version: TreeVersion | None
     tools: frozenset[str]
 
 
 def prepare_target(target: SshTarget, version: TreeVersion) -> TargetState:
-    """Return what is at the target, and make room beside it for this version where it is another.
+    """Return the state of the target, and prepare its incoming directory if it needs this version.
 
-    What has arrived of it before is kept. A change that was broken off is undone first.
+    Files of this version that have arrived before are kept. An interrupted swap is undone first.
 
-    Raises RefusedError: it cannot be reached, or refuses.
+    Raises RefusedError: the target is unreachable or refuses.
     """
     directory = shlex.quote(target.directory)
     output = run_remote(
@@ -99,23 +99,23 @@ def prepare_target(target: SshTarget, version: TreeVersion) -> TargetState:
         f' cd .argosy; [ "$(cat incoming/version 2>/dev/null)" = {version.tree} ] || rm -rf incoming;'
         f" mkdir -p incoming/tree incoming/scratch && echo {version.tree} > incoming/version",
     )
-    tools, _, note = output.partition(b"\n")
-    return TargetState(decode_tree_version(note), frozenset(tools.decode().split()))
+    tools, _, recorded = output.partition(b"\n")
+    return TargetState(decode_tree_version(recorded), frozenset(tools.decode().split()))
 
 
 def discard_incoming(target: SshTarget) -> None:
-    """Remove what has arrived.
+    """Remove the incoming directory.
 
-    Raises RefusedError: it cannot be reached, or refuses.
+    Raises RefusedError: the target is unreachable or refuses.
     """
     run_remote(target, f"rm -rf {shlex.quote(target.directory)}/.argosy/incoming")
 
 
 def swap_tree(target: SshTarget, version: TreeVersion, removed_files: Iterable[str]) -> None:
-    """Put what has arrived in place. gone: files that the version has no more.
+    """Move the incoming files into place. removed_files: files that the version does not have any more.
 
-    Raises RefusedError: it cannot be reached, or refuses; the tree is the old one then, unless the link
-    ended after the order was read.
+    Raises RefusedError: the target is unreachable or refuses; the tree is unchanged then, unless the
+    connection was lost after the command was read.
     """
     note = msgspec.json.encode(version)
     names = b"".join(path.encode(errors="surrogateescape") + b"\0" for path in sorted(removed_files))
@@ -124,16 +124,16 @@ def swap_tree(target: SshTarget, version: TreeVersion, removed_files: Iterable[s
         f"cd {shlex.quote(target.directory)} && head -c {len(note)} > .argosy/incoming/note"
         " && cat > .argosy/incoming/gone || exit 1;"
         f" [ $(cat .argosy/incoming/note .argosy/incoming/gone | wc -c) -eq {len(note) + len(names)} ]"
-        f" || {{ echo 'Connection closed before the order had arrived' >&2; exit 1; }}; {_SH_SWAP}",
+        f" || {{ echo 'Connection closed before the command had arrived' >&2; exit 1; }}; {_SH_SWAP}",
         note + names,
     )
 
 
 def roll_back(target: SshTarget) -> TreeVersion | None:
-    """Make the tree at the target what it was before the last change, where that is kept.
+    """Restore the tree at the target as it was before the last swap, if that is kept.
 
-    Returns the version that is noted then.
-    Raises RefusedError: it cannot be reached, or refuses.
+    Returns the version that is recorded then.
+    Raises RefusedError: the target is unreachable or refuses.
     """
     directory = shlex.quote(target.directory)
     return decode_tree_version(
@@ -145,8 +145,8 @@ def roll_back(target: SshTarget) -> TreeVersion | None:
 
 
 def discard_previous(target: SshTarget) -> None:
-    """Remove what was there before the last change.
+    """Remove the files from before the last swap.
 
-    Raises RefusedError: it cannot be reached, or refuses.
+    Raises RefusedError: the target is unreachable or refuses.
     """
     run_remote(target, f"rm -rf {shlex.quote(target.directory)}/{_PREVIOUS_DIR}")

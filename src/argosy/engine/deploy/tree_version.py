@@ -1,4 +1,4 @@
-"""Which version of the tree a machine has: a hash of its content, noted by `argosy sync`."""
+"""The version of a machine's tree: a hash of its content, recorded by `argosy sync`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _DIGEST_LENGTH: Final = 12  # characters of a digest
 
 
 class TreeVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of a tree. tree, lock: digests of all files, and of those that lock packages.
+    """The content of a tree.
 
-    at_s: when it was noted, epoch seconds. files: their paths, relative and sorted.
+    tree, lock: digests of all files, and of the lock files. at_s: when it was recorded, epoch seconds.
+    files: relative paths, sorted.
     """
 
     tree: str
@@ -32,7 +33,7 @@ class TreeVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compute_tree_version(root: Path) -> TreeVersion:
-    """Return the version of the tree at `root`, as it is now."""
+    """Return the current version of the tree at `root`."""
     files = tuple(tree_files(root))
     return TreeVersion(
         tree=_digest(root, files),
@@ -43,7 +44,7 @@ def compute_tree_version(root: Path) -> TreeVersion:
 
 
 def is_lock_file(path: str) -> bool:
-    """Return whether a file says which packages are installed."""
+    """Return whether a file lists the packages to install."""
     name = os.path.basename(path)
     return name in _LOCK_FILES or any(fnmatchcase(name, glob) for glob in _LOCK_GLOBS)
 
@@ -64,7 +65,7 @@ def _digest(root: Path, files: tuple[str, ...]) -> str:
 
 
 def read_tree_version(root: Path) -> TreeVersion | None:
-    """Return the version that is noted in a tree, None where none is."""
+    """Return the version that is recorded in a tree, None if there is none."""
     try:
         return decode_tree_version((root / VERSION_FILE).read_bytes())
     except OSError:
@@ -72,7 +73,7 @@ def read_tree_version(root: Path) -> TreeVersion | None:
 
 
 def decode_tree_version(data: bytes) -> TreeVersion | None:
-    """Return a noted version, None for what is none."""
+    """Decode a recorded version, None if it is invalid."""
     try:
         return msgspec.json.decode(data, type=TreeVersion)
     except msgspec.DecodeError:
@@ -80,19 +81,19 @@ def decode_tree_version(data: bytes) -> TreeVersion | None:
 
 
 def write_tree_version(root: Path, version: TreeVersion) -> None:
-    """Note which version the tree is.
+    """Record the version of a tree in it.
 
     Raises OSError: it cannot be written.
     """
-    note = root / VERSION_FILE
-    note.parent.mkdir(exist_ok=True)
-    temp_path = note.with_suffix(".new")
+    version_file = root / VERSION_FILE
+    version_file.parent.mkdir(exist_ok=True)
+    temp_path = version_file.with_suffix(".new")
     temp_path.write_bytes(msgspec.json.encode(version))
-    os.replace(temp_path, note)
+    os.replace(temp_path, version_file)
 
 
 class RecordedVersion:
-    """The version that is noted in a tree, read again when its note has changed."""
+    """The version that is recorded in a tree, read again when its file has changed."""
 
     def __init__(self, root: Path) -> None:
         self._root, self._version_file = root, str(root / VERSION_FILE)
@@ -100,7 +101,7 @@ class RecordedVersion:
         self._tree = ""
 
     def current_digest(self) -> str:
-        """Return the tree's digest, empty where none is noted."""
+        """Return the tree's digest, empty if none is recorded."""
         try:
             stat = os.stat(self._version_file)
         except OSError:

@@ -1,7 +1,7 @@
-"""From a forked child to an agent: detach, take the lease, check the generation, then the program.
+"""Turns a forked child into an agent: new session, lease, generation check, then the program.
 
-The steps and their order are the proof that no agent runs twice (see `lease` and `generation`);
-the user's code starts only after the last of them.
+The steps and their order ensure that no agent runs twice (see `lease` and `generation`); the user's
+code starts only after the last of them.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _LOCK_TIMEOUT_S = 1.0
 
 
 def setup_child(spawn_request: SpawnRequest, output: int, boot: bytes, handled: Iterable[int]) -> int | None:
-    """Make this freshly forked process the agent, short of its program.
+    """Set up this freshly forked process as the agent, up to the start of its program.
 
-    handled: the signals that its parent did not leave at their default action.
-    Returns the descriptor of its lease, None for an errand, which has none.
+    handled: the signals for which its parent changed the default action.
+    Returns the descriptor of its lease, None for a helper process, which has none.
 
-    Exits 113 when the lease cannot be used, 114 when it stays busy, 115 when the recorded process
-    lives, 116 when a newer supervisor has come, 126 when the agent's folder or control group cannot be
+    Exits 113 if the lease cannot be used, 114 if it stays locked, 115 if the recorded process is alive,
+    116 if there is a newer supervisor, 126 if the agent's working directory or control group cannot be
     entered.
     """
     try:
@@ -63,7 +63,7 @@ def setup_child(spawn_request: SpawnRequest, output: int, boot: bytes, handled: 
     except OSError as error:
         exit_unstarted(
             spawn_request,
-            f"its folder `{spawn_request.cwd}` cannot be entered: {error.strerror}",
+            f"its working directory `{spawn_request.cwd}` cannot be entered: {error.strerror}",
             codes.NOT_EXECUTABLE,
         )
     return lease
@@ -96,23 +96,23 @@ def _take_lease(spawn_request: SpawnRequest, boot: bytes) -> int:
     )
     if read_generation(spawn_request.generation_file) != spawn_request.generation:
         os._exit(codes.STALE_GENERATION)
-    # The lock lives as long as any copy of this descriptor: an exec must keep it.
+    # The lock is held as long as any copy of this descriptor is open: an exec must keep it.
     os.set_inheritable(lease, True)
     return lease
 
 
 def _reset_signals(handled: Iterable[int]) -> None:
-    """Give these signals their default action and unblock all: children inherit both otherwise."""
+    """Reset these signals to their default action and unblock all; children would inherit both."""
     for number in handled:
         try:
             set_signal_action(number, DEFAULT_ACTION)
         except (OSError, ValueError):
-            continue  # the C library keeps it for itself
+            continue  # reserved by the C library
     unblock_signals()
 
 
 def exec_program(spawn_request: SpawnRequest) -> NoReturn:
-    """Run the agent's command in place of this process; exits 126 or 127 when it cannot be run."""
+    """Replace this process by the agent's command; exits 126 or 127 if it cannot be run."""
     try:
         os.execvpe(spawn_request.argv[0], spawn_request.argv, spawn_request.env)
     except FileNotFoundError:
@@ -121,9 +121,11 @@ def exec_program(spawn_request: SpawnRequest) -> NoReturn:
         exit_unstarted(
             spawn_request, f"`{spawn_request.argv[0]}` cannot be run: {error.strerror}", codes.NOT_EXECUTABLE
         )
-    except ValueError as error:  # a zero byte, or a character that the locale has not
+    except ValueError as error:  # a zero byte, or a character that the locale cannot encode
         exit_unstarted(
-            spawn_request, f"its command or environment cannot be passed on: {error}", codes.NOT_EXECUTABLE
+            spawn_request,
+            f"its command or environment cannot be passed to it: {error}",
+            codes.NOT_EXECUTABLE,
         )
 
 
@@ -137,7 +139,7 @@ def _enter_control_group(group: str) -> None:
 
 
 def _limit_memory(max_bytes: int) -> None:
-    """Bound what the process may reserve for data (RLIMIT_DATA, since Linux 4.7 also by mmap)."""
+    """Limit what the process may reserve for data (RLIMIT_DATA, since Linux 4.7 also by mmap)."""
     if max_bytes:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         max_bytes = max_bytes if hard == resource.RLIM_INFINITY else min(max_bytes, hard)
@@ -152,12 +154,12 @@ def _limit_open_files(wanted: int) -> None:
 
 
 def exit_unstarted(spawn_request: SpawnRequest, reason: str, code: int) -> NoReturn:
-    """Say in the agent's log why it was not started, and exit."""
+    """Write to the agent's log why it was not started, and exit with `code`."""
     stamp = time.strftime("%H:%M:%S")
     try:
         os.write(
             2, f"{stamp} argosy: {spawn_request.name} was not started: {reason}\n".encode(errors="replace")
         )
     except OSError:
-        os._exit(code)  # the disk is full; the code alone must tell
+        os._exit(code)  # the disk is full; only the exit code is reported
     os._exit(code)

@@ -1,10 +1,10 @@
-"""Code that runs, laid side by side before a fork.
+"""Moves the code that agents run to contiguous pages before a fork.
 
-A call counts a reference to the code that it runs, and so has a child copy the page on which that lies. A
-package's code lies among much that never runs; a copy of what does run is made in one go, and lies together.
+A call counts a reference to the code object, so a child copies the page that holds it. A package's code lies
+scattered among code that never runs; copies of the code that runs are made in one go and lie together.
 
-Only for argosy, the standard library and packages that were looked through: elsewhere somebody may keep a
-code object and ask whether it is a function's.
+Only for argosy, the standard library and reviewed packages: other code may keep a code object and compare it
+with a function's.
 """
 
 from __future__ import annotations
@@ -18,23 +18,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container
     from types import FrameType
 
-# What a child runs before its program, and no zygote.
+# A child runs them before its program; the warm-up run does not cover them.
 _CHILD_MODULES = frozenset(
     f"argosy.engine.{name}"
-    for name in ("bootstrap", "forker", "generation", "lease", "process", "program", "title", "zygote")
+    for name in (
+        *("fork.child_setup", "fork.forker", "fork.python_program", "fork.zygote"),
+        *("process.lease", "process.os_process", "process.proctitle", "state.generation"),
+    )
 )
 
 
 def trace_code(work: Callable[[], object]) -> list[CodeType]:
-    """Do `work`, and return the code that it ran, in the order of its first calls."""
-    ran: dict[int, CodeType] = {}  # not by the code itself: code of two files may be equal
+    """Call `work`, and return the code that it ran, in the order of the first calls."""
+    ran: dict[int, CodeType] = {}  # keyed by id: code objects of two files may be equal
 
-    def note(frame: FrameType, event: str, _: object) -> None:
+    def record(frame: FrameType, event: str, _: object) -> None:
         if event == "call":
             ran.setdefault(id(frame.f_code), frame.f_code)
 
     before = sys.getprofile()
-    sys.setprofile(note)
+    sys.setprofile(record)
     try:
         work()
     finally:
@@ -43,7 +46,7 @@ def trace_code(work: Callable[[], object]) -> list[CodeType]:
 
 
 def compact_code(run_code: list[CodeType], packages: Container[str]) -> None:
-    """Give functions of these packages, argosy's and the standard library's copies of the code that ran."""
+    """Replace the code that ran by copies, in functions of argosy, the standard library and `packages`."""
     hot = {id(code): code for code in run_code}
     functions: dict[int, list[FunctionType]] = {}
     for each in gc.get_objects():
@@ -54,7 +57,7 @@ def compact_code(run_code: list[CodeType], packages: Container[str]) -> None:
             if id(code) in hot and _is_compactable(each, packages):
                 functions.setdefault(id(code), []).append(each)
     for code in hot.values():
-        _ = code.co_code  # made once and kept: it would lie between the copies
+        _ = code.co_code  # cached on first use: it would be allocated between the copies
     copies: dict[int, CodeType] = {}
     for key, code in hot.items():
         for function in functions.get(key, ()):
@@ -67,9 +70,9 @@ def _is_compactable(function: FunctionType, packages: Container[str]) -> bool:
 
 
 def _copy(code: CodeType, hot: Container[int], copies: dict[int, CodeType]) -> CodeType:
-    """Return the copy of code that is hot, with copies of what is within it; of other code, itself."""
+    """Return a copy of code that is in `hot`, with copies of its nested code; other code unchanged."""
     found = copies.get(id(code))
     if found is None:
-        within = [_copy(each, hot, copies) if type(each) is CodeType else each for each in code.co_consts]
-        found = copies[id(code)] = code.replace(co_consts=tuple(within)) if id(code) in hot else code
+        consts = [_copy(each, hot, copies) if type(each) is CodeType else each for each in code.co_consts]
+        found = copies[id(code)] = code.replace(co_consts=tuple(consts)) if id(code) in hot else code
     return found

@@ -1,7 +1,7 @@
-"""The holes of a heap, filled before a fork.
+"""Fills the free blocks of the heap before a fork.
 
-What a process frees leaves holes on pages that hold other things too; what a child allocates would go there
-and have it copy a whole page for a few bytes. With the holes taken it goes side by side on pages of its own.
+Freed memory leaves holes on pages that also hold live objects. A child's allocations would fill them and
+copy a whole page for a few bytes. With the holes filled, they go to fresh pages.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import itertools
 from collections.abc import Callable, Iterator
 
 _PAGE_BYTES = 4096
-# The small blocks of CPython's allocator (obmalloc.c), which come in multiples of 16 bytes.
+# The small blocks of CPython's allocator (obmalloc.c), in multiples of 16 bytes.
 _BLOCK_STEP_BYTES, _MAX_BLOCK_BYTES = 16, 512
 _BYTES_HEADER = 33
 _MAX_OBJECTS = 50_000
-# Of the C library: the least chunk, what a chunk has beside what was asked for, and what may be taken in all
-# where another allocator than glibc's lays out blocks in another way.
+# Of glibc: the smallest chunk, its header, and the most to allocate in all, since another allocator lays
+# out its blocks differently.
 _MIN_CHUNK_BYTES, _CHUNK_HEADER_BYTES = 32, 8
 _MAX_CHUNK_BYTES = 32 << 20
 
@@ -25,9 +25,9 @@ _malloc.restype, _malloc.argtypes = ctypes.c_size_t, (ctypes.c_size_t,)
 
 
 def fill_heap_holes() -> list[object]:
-    """Take all free small blocks that lie scattered, and return what holds them.
+    """Allocate all scattered free small blocks, and return the objects that hold them.
 
-    What lies free in the C library's heap below it is taken too, in pieces of up to a page, and for ever.
+    Free chunks of the C library's heap, of up to a page, are allocated too and never freed.
     """
     kept: list[object] = []
     for size in range(_BLOCK_STEP_BYTES, _MAX_BLOCK_BYTES + 1, _BLOCK_STEP_BYTES):
@@ -37,7 +37,7 @@ def fill_heap_holes() -> list[object]:
 
 
 def _block_factory(size: int) -> Callable[[], object]:
-    """Return what makes an object that fills a block of this size."""
+    """Return a factory of objects that fill a block of this size."""
     if size == _BLOCK_STEP_BYTES:
         return object
     if size < _BYTES_HEADER:
@@ -46,7 +46,7 @@ def _block_factory(size: int) -> Callable[[], object]:
 
 
 def _fill_blocks(size: int, make: Callable[[], object]) -> Iterator[object]:
-    """Yield objects until a page of them came in a row: that is fresh memory."""
+    """Yield objects until a page of them is contiguous, which is fresh memory."""
     in_a_row, previous = 0, 0
     for _ in range(_MAX_OBJECTS):
         made = make()
@@ -58,7 +58,7 @@ def _fill_blocks(size: int, make: Callable[[], object]) -> Iterator[object]:
 
 
 def _fill_chunks() -> None:
-    """Take the free chunks of each size, from the largest on: what is left of one is a smaller one's."""
+    """Allocate the free chunks of each size, the largest first: their rests are smaller chunks."""
     taken = 0
     for chunk in range(_PAGE_BYTES, _MIN_CHUNK_BYTES - 1, -_BLOCK_STEP_BYTES):
         in_a_row, previous = 0, 0

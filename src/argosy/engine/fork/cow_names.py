@@ -1,11 +1,11 @@
-"""The names that agents look up when they start, laid side by side before anything else is loaded.
+"""Interns the names that agents look up at their start, before anything else is loaded.
 
-A lookup counts a reference to the name, as does loading a file that says it: a child copies the page on which
-the name lies. Names lie where they were met first, among all that packages bring along; those of `cow_names.txt`
-are met first here. It is written by `python -m argosy.engine.fork.cow_names`, from a first life: a name that is
-missing there, or that nothing looks up any more, costs no more than it would without.
+A lookup counts a reference to the name, and so does loading a file that contains it: a child copies the page
+that holds the name. A name is allocated where it occurs first, scattered among the objects of packages; the
+names of `cow_names.txt` are allocated here, side by side. `python -m argosy.engine.fork.cow_names` writes the
+file from a warm-up run. A missing or superfluous name costs no more than it would without the file.
 
-Standard library alone, and little of it: a zygote loads it first of all.
+Imports little of the standard library and nothing else: a zygote loads it first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False  # `typing` itself would bring names along
+TYPE_CHECKING = False  # `typing` itself would allocate names
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType
@@ -23,7 +23,7 @@ _interned: list[str] = []
 
 
 def intern_names() -> None:
-    """Intern the names of the file, for as long as the process lives; without the file nothing is done."""
+    """Intern the names of the file for the life of the process; without the file do nothing."""
     try:
         with open(NAMES_FILE, encoding="utf-8") as file:
             _interned.extend(map(sys.intern, file.read().split()))
@@ -32,18 +32,18 @@ def intern_names() -> None:
 
 
 def names_in_code(codes: Iterable[CodeType]) -> set[str]:
-    """Return the names that this code looks up or has; those of one letter are the interpreter's own."""
+    """Return the names that this code looks up or defines; the interpreter has those of one letter."""
     found: set[str] = set()
     for code in codes:
-        words = (word for word in code.co_consts if isinstance(word, str))
-        found.update(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, words)
+        strings = (const for const in code.co_consts if isinstance(const, str))
+        found.update(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, strings)
         found |= {code.co_name, code.co_qualname}
     return {name for name in found if len(name) > 1 and name.isprintable() and " " not in name}
 
 
 def names_in_warmup() -> set[str]:
-    """Return the names of a first life, with the packages that are warmed for it."""
-    from argosy.engine.fork.preloader import Preloader  # noqa: PLC0415 - a zygote lays the names before it loads this
+    """Return the names in the code of a warm-up run with all warmed packages."""
+    from argosy.engine.fork.preloader import Preloader  # noqa: PLC0415 - names are interned before this loads
     from argosy.engine.fork.zygote import ALWAYS_LOADED  # noqa: PLC0415
 
     preloader = Preloader((), "")
@@ -52,7 +52,7 @@ def names_in_warmup() -> set[str]:
 
 
 def main() -> None:
-    """Write the file anew."""
+    """Write the file."""
     text = "".join(f"{name}\n" for name in sorted(names_in_warmup()))
     with open(NAMES_FILE, "w", encoding="utf-8") as file:
         file.write(text)

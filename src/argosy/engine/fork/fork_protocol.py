@@ -1,8 +1,8 @@
-"""What the supervisor tells a forker or zygote and hears from it: start orders, births, exits.
+"""Messages between the supervisor and a forker or zygote: spawn requests, forks, exits.
 
-One SEQPACKET message each, descriptors beside it. An environment may be larger than a message may be: such an
-order travels in a memfd. Both are written by `marshal`: either end runs the same interpreter, and after a
-fork every line of Python that a zygote runs has it copy pages. Imported by the forker, which must stay
+Each is one SEQPACKET message, with descriptors attached. A request whose environment is too large for a
+message is sent in a memfd. Messages are encoded by `marshal`: both ends run the same interpreter, and after
+a fork every line of Python that a zygote runs makes it copy pages. Imported by the forker, which must stay
 small: only the standard library here.
 """
 
@@ -18,23 +18,23 @@ from typing import NamedTuple
 MAX_MESSAGE_BYTES = 65536
 _TIME = struct.Struct("=Q")
 
-# Exit code of a child whose lease cannot be used (a full disk, a deleted folder).
+# Exit code of a child whose lease cannot be used (a full disk, a deleted directory).
 LEASE_UNUSABLE = 113
-# Exit codes of a child that was not to become an agent; they count towards no restart limit.
+# Exit codes of a child that must not become an agent; they do not count towards the restart limit.
 LEASE_BUSY = 114
 PROCESS_ALREADY_RUNNING = 115
 STALE_GENERATION = 116
 NEVER_RELEASED = 117
 NOT_STARTED = frozenset({LEASE_BUSY, PROCESS_ALREADY_RUNNING, STALE_GENERATION, NEVER_RELEASED})
-# As a shell has them: found but not executable, not found.
+# As in a shell: found but not executable, not found.
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
-# Told in these words, since a full disk may have cost the line in the log.
+# Reported in these words, since the line in the log may be missing on a full disk.
 EXIT_CODE_TEXT = {
     LEASE_UNUSABLE: "could not use its lease",
-    LEASE_BUSY: "met a busy lease",
-    PROCESS_ALREADY_RUNNING: "met a living process of its name",
-    STALE_GENERATION: "met a newer supervisor",
+    LEASE_BUSY: "found its lease locked",
+    PROCESS_ALREADY_RUNNING: "found a running process of its name",
+    STALE_GENERATION: "found a newer supervisor",
     NEVER_RELEASED: "lost its forker before it began",
 }
 
@@ -42,10 +42,10 @@ EXIT_CODE_TEXT = {
 class SpawnRequest(NamedTuple):
     """Everything a child needs to become an agent.
 
-    lease, generation_file: paths; without a lease it is an errand and no agent. incarnation,
-    generation: numbers. argv, env, cwd: for execve.
-    open_files: the soft limit of descriptors; memory: the bytes it may reserve; 0 to leave it.
-    group: the folder of its control group, empty to stay in its parent's.
+    lease, generation_file: paths; without a lease it is a helper process, not an agent.
+    incarnation, generation: numbers. argv, env, cwd: for execve.
+    open_files: the soft limit of descriptors. memory_limit_bytes: the bytes it may reserve. 0 leaves
+    either limit unchanged. control_group: the directory of its control group, empty for its parent's.
     """
 
     name: str
@@ -62,14 +62,14 @@ class SpawnRequest(NamedTuple):
 
 
 class Spawned(NamedTuple):
-    """A child was forked; a pidfd of it comes beside the message."""
+    """A child was forked; its pidfd is attached to the message."""
 
     incarnation: int
     pid: int
 
 
 class Exited(NamedTuple):
-    """A child has ended, with this wait status."""
+    """A child has exited, with this wait status."""
 
     pid: int
     status: int
@@ -85,8 +85,7 @@ class SpawnFailed(NamedTuple):
 class ZygoteReady(NamedTuple):
     """A zygote is ready to fork.
 
-    loaded: what it imported, with the seconds each took. left_out: module to reason. seconds: since
-    its start.
+    loaded: entry to the seconds of its import. left_out: module to reason. seconds: since its start.
     """
 
     loaded: dict[str, float]
@@ -95,9 +94,9 @@ class ZygoteReady(NamedTuple):
 
 
 class SpawnDeclined(NamedTuple):
-    """A zygote did not fork this agent, which is to be spawned.
+    """A zygote does not fork this agent, which is to be started by exec.
 
-    is_spent: no agent at all can be forked from it any more; it wants to be replaced.
+    is_exhausted: no agent can be forked from the zygote any more; it must be replaced.
     """
 
     incarnation: int
@@ -107,23 +106,23 @@ class SpawnDeclined(NamedTuple):
 
 ForkerEvent = Spawned | Exited | SpawnFailed | ZygoteReady | SpawnDeclined
 _EVENTS: dict[str, type[ForkerEvent]] = {
-    "Birth": Spawned,
-    "Exit": Exited,
-    "NoBirth": SpawnFailed,
-    "Warm": ZygoteReady,
-    "Declined": SpawnDeclined,
+    "Spawned": Spawned,
+    "Exited": Exited,
+    "SpawnFailed": SpawnFailed,
+    "ZygoteReady": ZygoteReady,
+    "SpawnDeclined": SpawnDeclined,
 }
 _EVENT_NAMES = {kind: name for name, kind in _EVENTS.items()}
 
 
 def send_spawn_request(channel: socket.socket, spawn_request: SpawnRequest, output: int) -> None:
-    """Send a start order and the descriptor that becomes the child's output."""
+    """Send a spawn request and the descriptor that becomes the child's output."""
     data = marshal.dumps(tuple(spawn_request))
     sent = _TIME.pack(time.monotonic_ns())
     if len(data) <= MAX_MESSAGE_BYTES - _TIME.size:
         socket.send_fds(channel, [sent, data], [output])
         return
-    memory = os.memfd_create("argosy-order", os.MFD_CLOEXEC)
+    memory = os.memfd_create("argosy-spawn-request", os.MFD_CLOEXEC)
     try:
         os.write(memory, data)
         socket.send_fds(channel, [sent], [output, memory])
@@ -132,7 +131,7 @@ def send_spawn_request(channel: socket.socket, spawn_request: SpawnRequest, outp
 
 
 def receive_spawn_request(channel: socket.socket) -> tuple[SpawnRequest, int, int] | None:
-    """Wait for an order and return it as `take_order` does; None: the other end is gone."""
+    """Wait for a request and return it as `unpack_spawn_request` does; None: the other end is closed."""
     try:
         data, descriptors, _, _ = socket.recv_fds(channel, MAX_MESSAGE_BYTES, 2, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
@@ -141,12 +140,12 @@ def receive_spawn_request(channel: socket.socket) -> tuple[SpawnRequest, int, in
 
 
 def unpack_spawn_request(message: bytes, descriptors: list[int]) -> tuple[SpawnRequest, int, int]:
-    """Return the order in a message, the output descriptor beside it, and when it was sent.
+    """Return the request in a message, the output descriptor, and when it was sent.
 
     The time is of CLOCK_MONOTONIC, in nanoseconds.
     """
     output, *more = descriptors
-    os.set_inheritable(output, False)  # socket.recv_fds passes no flags on (CPython before 3.14)
+    os.set_inheritable(output, False)  # socket.recv_fds ignores its flags (CPython before 3.14)
     data = message[_TIME.size :]
     for memory in more:
         try:
@@ -158,11 +157,11 @@ def unpack_spawn_request(message: bytes, descriptors: list[int]) -> tuple[SpawnR
 
 
 def pack_event(event: ForkerEvent) -> bytes:
-    """Return what a forker tells as a message."""
+    """Encode an event."""
     return marshal.dumps((_EVENT_NAMES[type(event)], *event))
 
 
 def unpack_event(data: bytes) -> ForkerEvent:
-    """Return what a forker tells in a message."""
+    """Decode an event."""
     name, *fields = marshal.loads(data)
     return _EVENTS[name](*fields)

@@ -1,11 +1,11 @@
-"""The forker: a small interpreter with one thread that forks agents and tells how they ended.
+"""The forker: a small interpreter with one thread that forks agents and reports their exits.
 
-A child of the supervisor, started as a fresh interpreter. For each order it forks a child, reports
-the birth with a pidfd, and only then lets the child go on by a byte on a private pipe; so the
-supervisor knows of every agent before its first instruction. It ends when the supervisor's end of
-the channel is closed; its children then fall to the nearest subreaper.
+It is a child of the supervisor, started as a fresh interpreter. For each request it forks a child,
+reports the fork with a pidfd, and only then releases the child by a byte on a private pipe; so the
+supervisor knows every agent before its first instruction. It exits when the supervisor's end of the
+channel is closed; its children are then reparented to the nearest subreaper.
 
-Imported in an interpreter without site-packages: the standard library and argosy alone.
+Runs in an interpreter without site-packages: it imports only the standard library and argosy.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
 
 class Forker:
-    """The loop over orders and exits; `channel` is the socket to the supervisor.
+    """The loop over requests and exits; `channel` is the socket to the supervisor.
 
-    descriptors: those of the loop itself.
+    descriptors: the descriptors that the loop itself uses.
     """
 
     def __init__(self, channel: socket.socket) -> None:
@@ -79,7 +79,7 @@ class Forker:
                 return
 
     def _handle_request(self) -> bool:
-        """Carry out one order; return False when the supervisor is gone."""
+        """Carry out one request; return False when the supervisor is gone."""
         received = receive_spawn_request(self._channel)
         if received is None:
             return False
@@ -91,29 +91,29 @@ class Forker:
             os.close(output)
 
     def idle_timeout_ms(self) -> int | None:
-        """Return after how long without an order or an exit to `rest`; None: never."""
+        """Return how long to wait for a request or an exit before calling `on_idle`; None: no limit."""
         return None
 
     def on_idle(self) -> None:
-        """Do what waits for a moment in which nothing else is to be done."""
+        """Do deferred work; called when there are no requests or exits."""
 
     def check_request(self, spawn_request: SpawnRequest, output: int, sent_ns: int) -> SpawnDeclined | None:
-        """Return why an order, sent at this time of CLOCK_MONOTONIC, is not carried out; None: it is."""
+        """Return why a request is declined, or None. sent_ns: when it was sent, by CLOCK_MONOTONIC."""
         return None
 
     def run_child(self, spawn_request: SpawnRequest, lease: int | None) -> NoReturn:
-        """In the settled child: turn into the program."""
+        """In the child, after its setup: exec the program."""
         try:
             exec_program(spawn_request)
         finally:
-            os._exit(NOT_EXECUTABLE)  # nothing may unwind into the forker's loop
+            os._exit(NOT_EXECUTABLE)  # no exception may unwind into the forker's loop
 
     def fork_child(self, spawn_request: SpawnRequest, output: int) -> bool:
-        """Fork a child for this order; return False when the supervisor is gone."""
+        """Fork a child for this request; return False when the supervisor is gone."""
         gate_reader, gate_writer = os.pipe()
         try:
             pid = os.fork()
-        except OSError as error:  # no more processes or memory: others may still be forked later
+        except OSError as error:  # out of processes or memory: a later fork may succeed
             os.close(gate_reader)
             os.close(gate_writer)
             return self._send_event(SpawnFailed(spawn_request.incarnation, error.strerror or str(error)))
@@ -127,9 +127,9 @@ class Forker:
             os.close(gate_writer)
 
     def child_main(self, wait_request: Callable[[], tuple[SpawnRequest, int] | None]) -> NoReturn:
-        """In a child: become what it is ordered once it is let go.
+        """In a child: run the requested program once the child is released.
 
-        wait(): returns the order and its output then; None when the forker has died over it.
+        wait_request(): returns the request and its output then; None when the forker has died.
         """
         is_set_up = False
         try:
@@ -142,13 +142,13 @@ class Forker:
                 is_set_up = True
         finally:
             if not is_set_up:
-                os._exit(NEVER_RELEASED)  # nothing may unwind into the forker's loop
+                os._exit(NEVER_RELEASED)  # no exception may unwind into the forker's loop
         self.run_child(spawn_request, lease)
 
     def report_spawned(self, incarnation: int, pid: int, release: Callable[[], object]) -> bool:
-        """Tell of a child, then let it go; return False when the supervisor is gone."""
+        """Report a child, then release it; return False when the supervisor is gone."""
         pidfd = open_pid(pid)
-        assert pidfd is not None, "a child that was not reaped has its number"
+        assert pidfd is not None, "a child that was not reaped keeps its pid"
         try:
             if not self._send_event(Spawned(incarnation, pid), pidfd):
                 return False
@@ -161,7 +161,7 @@ class Forker:
         return True
 
     def is_unreported(self, pid: int) -> bool:
-        """Return whether a child that has ended is one of which nobody was told."""
+        """Return whether an exited child was never reported."""
         return False
 
     def _send_event(self, event: ForkerEvent, *descriptors: int) -> bool:
@@ -173,10 +173,10 @@ class Forker:
         return True
 
     def _reap(self) -> None:
-        """Report every child that has ended, its group killed while the zombie keeps the number.
+        """Report every exited child, after killing its group while the zombie still holds the pid.
 
-        Told first and reaped after: should this process die in between, the zombie falls to the
-        supervisor, and an exit told twice is no harm.
+        The exit is reported first and reaped after: if this process dies in between, the zombie is
+        reparented to the supervisor, and an exit reported twice is harmless.
         """
         while (found := next_zombie()) is not None:
             pid, status = found

@@ -1,4 +1,4 @@
-"""The supervisor's end of a forker: starts it, sends orders, hears of births and exits."""
+"""The supervisor's client of a forker process: starts it, sends requests, receives forks and exits."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 
 _SOURCE_DIR = str(Path(__file__).resolve().parents[3])
 _SEND_RETRY_S = 0.05
-# Somebody who stops one for a moment, to look at it, may go on.
+# A forker may be stopped for a moment, for example by a debugger.
 _STOPPED_TIMEOUT_S = 1.0
-# A fork takes milliseconds; one that tells nothing for so long while it was asked, hangs.
+# A fork takes milliseconds; a forker with a request that reports nothing for this long hangs.
 _REPLY_TIMEOUT_S = 3.0
-# Before its first word it also has an interpreter to start, which takes a crowded machine its time.
+# The first reply also includes the start of the interpreter, which is slow on a loaded machine.
 _FIRST_REPLY_TIMEOUT_S = 30.0
 _BOOTSTRAP_CODE = (
     "import sys; sys.path.insert(0, sys.argv[1]); from argosy.engine.fork.forker import main; main()"
 )
 
 
-# No site-packages, no user settings: such an interpreter starts in 10 ms and forks in 1 ms.
+# Without site-packages and user settings an interpreter starts in 10 ms and forks in 1 ms.
 BARE_INTERPRETER_ARGS = ("-I", "-S", "-c", _BOOTSTRAP_CODE)
 
 
 class ForkerEventHandler(Protocol):
-    """Who is told what a forker does; called from the loop."""
+    """Receives the events of a forker; called from the event loop."""
 
     def on_spawned(self, spawned: Spawned, pidfd: int) -> None:
         """A child was forked; takes over the descriptor."""
@@ -55,21 +55,22 @@ class ForkerEventHandler(Protocol):
         """A child could not be forked."""
 
     def on_exit(self, exited: Exited) -> None:
-        """A child has ended."""
+        """A child has exited."""
 
     def on_zygote_event(self, event: ZygoteReady | SpawnDeclined) -> None:
-        """A zygote has said something."""
+        """A zygote is ready or declines a request."""
 
     def on_forker_lost(self, reason: str) -> None:
-        """The forker has died, or was ended for the reason `why`; it is closed and reaped."""
+        """The forker has died, or was killed for `reason`; it is closed and reaped."""
 
 
 class ForkerClient:
     """One forker process.
 
-    words: the interpreter's options and program; where argosy is and the channel's number are added.
-    env: its variables, default this process's. handed: more descriptors, their numbers added too.
-    Raises OSError: it cannot be started.
+    interpreter_args: the interpreter's options and program; the path of argosy and the channel's
+    descriptor number are appended. env: its environment, default this process's.
+    extra_descriptors: further descriptors to pass, their numbers appended too.
+    Raises OSError: the process cannot be started.
     """
 
     def __init__(
@@ -104,15 +105,15 @@ class ForkerClient:
 
     @property
     def pid(self) -> int:
-        """The forker's process number."""
+        """The forker's pid."""
         return self._process.pid
 
     def send(self, spawn_request: SpawnRequest, output: int) -> None:
-        """Have an agent forked; takes over the descriptor `output`."""
+        """Send a request; takes over the descriptor `output`."""
         self._unsent_requests.append((spawn_request, output))
         if not self._pending_incarnations:
             self._last_event_at = self._loop.time()
-            self._timers.arm("silent", self._reply_timeout_s(), self._on_reply_timeout)
+            self._timers.arm("reply-timeout", self._reply_timeout_s(), self._on_reply_timeout)
         self._pending_incarnations.add(spawn_request.incarnation)
         self._flush()
 
@@ -128,18 +129,18 @@ class ForkerClient:
                 self._loop.add_writer(self._channel.fileno(), self._flush)
                 return
             except (BrokenPipeError, ConnectionResetError):
-                return  # the reader sees the end and tells of it
-            except OSError:  # too many descriptors here or on their way (ETOOMANYREFS): fewer in a while
+                return  # the reader sees the closed channel and reports it
+            except OSError:  # too many descriptors open or in flight (ETOOMANYREFS): retry later
                 self._loop.call_later(_SEND_RETRY_S, self._flush)
                 return
             os.close(output)
             self._unsent_requests.popleft()
 
     def drain(self) -> None:
-        """Take every report that waits.
+        """Read every pending report.
 
-        Also called before a notify message or an exit is judged, so that no pid is unknown then: a
-        birth is reported before the child's first instruction.
+        Also called before a notify message or an exit is handled, so that every pid is known: a
+        fork is reported before the child's first instruction.
         """
         while self._channel.fileno() >= 0:
             try:
@@ -156,9 +157,9 @@ class ForkerClient:
             self._handle_event(unpack_event(data), descriptors)
 
     def check_process(self) -> None:
-        """Find out whether it has ended or was stopped; called when a child of this process has changed.
+        """Check whether the forker has exited or was stopped; called on SIGCHLD.
 
-        Its end shows here also while a child that has not got far holds its end of the channel.
+        Detects the exit even while a fresh child still holds the forker's end of the channel.
         """
         if self._channel.fileno() < 0:
             return
@@ -167,33 +168,33 @@ class ForkerClient:
         if found is None:
             return
         if found.si_code == os.CLD_STOPPED:
-            self._timers.arm("stopped", _STOPPED_TIMEOUT_S, self._on_stopped_timeout)
+            self._timers.arm("stopped-timeout", _STOPPED_TIMEOUT_S, self._on_stopped_timeout)
         else:
             self._drain_and_report_lost("ended")
 
     def _on_stopped_timeout(self) -> None:
-        """End it when it is stopped still: what it bears is told to nobody, what it is asked waits."""
+        """Kill it if it is still stopped: it reports no exits and its requests wait."""
         found = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
         if found is not None:
             self.kill(f"was stopped for {_STOPPED_TIMEOUT_S:.0f} s")
 
     def _on_reply_timeout(self) -> None:
-        """End it when it answers no more. What waits is heard first: this process may have been stalled."""
+        """Kill it if it does not answer. Pending reports are read first: this process may have stalled."""
         self.drain()
         if self._channel.fileno() < 0 or not self._pending_incarnations:
             return
-        patience_s = self._reply_timeout_s()
-        left_s = self._last_event_at + patience_s - self._loop.time()
+        timeout_s = self._reply_timeout_s()
+        left_s = self._last_event_at + timeout_s - self._loop.time()
         if left_s > 0:
-            self._timers.arm("silent", left_s, self._on_reply_timeout)
+            self._timers.arm("reply-timeout", left_s, self._on_reply_timeout)
         else:
-            self.kill(f"told nothing for {patience_s:.0f} s")
+            self.kill(f"sent no reply for {timeout_s:.0f} s")
 
     def _reply_timeout_s(self) -> float:
         return _REPLY_TIMEOUT_S if self._has_replied else _FIRST_REPLY_TIMEOUT_S
 
     def kill(self, reason: str) -> None:
-        """Kill it; what it bore falls to this process."""
+        """Kill it; its children are reparented to this process."""
         self._process.kill()
         self._process.wait()
         self._drain_and_report_lost(reason)
@@ -223,9 +224,9 @@ class ForkerClient:
             self._handler.on_zygote_event(event)
 
     def close(self) -> None:
-        """Close the channel and end the forker, whatever it does; what it bore runs on.
+        """Close the channel and kill the forker; its children keep running.
 
-        A child of it that was not let go yet ends with it.
+        A child that was not released yet exits with it.
         """
         if self._channel.fileno() < 0:
             return

@@ -1,8 +1,8 @@
-"""Where processes are born and their ends are told: the forker, the zygotes, and what falls to this process.
+"""Starts processes through the forker and the zygotes, and receives their exits.
 
-A forker or zygote that dies, is stopped, or no more does what it was asked, is ended and replaced; what
-it bore falls to the supervisor, a subreaper, and runs on. What it was to bear is ordered again: the
-lease of each agent keeps a late twin from running.
+A forker or zygote that dies, is stopped, or no longer answers, is killed and replaced. Its children
+are reparented to the supervisor, a subreaper, and keep running. Its unanswered requests are repeated:
+the lease of each agent prevents a second process from running.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FORKER_RESTART_DELAY_S = 0.5
 
 
 class ProcessLauncher:
-    """Bears the processes of one crew's units, and of errands."""
+    """Starts the processes of one manager's units, and helper processes."""
 
     def __init__(self, unit_manager: UnitManager) -> None:
         self._unit_manager = unit_manager
@@ -59,34 +59,34 @@ class ProcessLauncher:
 
     @property
     def event_log(self) -> EventLog:
-        """The diary of the crew."""
+        """The event log of the fleet."""
         return self._unit_manager.event_log
 
     @property
     def forker_pid(self) -> int | None:
-        """The number of the bare forker, None while there is none."""
+        """The pid of the bare forker, None while there is none."""
         return None if self._forker is None else self._forker.pid
 
     @property
     def zygote_pids(self) -> set[int]:
-        """The numbers of the zygotes."""
-        return {link.pid for link in self._zygote_pool.clients()}
+        """The pids of the zygotes."""
+        return {client.pid for client in self._zygote_pool.clients()}
 
     @property
     def exec_reasons(self) -> dict[str, str]:
-        """Agent to the reason why no zygote bears it."""
+        """Agent to the reason why no zygote forks it."""
         return self._zygote_pool.exec_reasons
 
     @property
     def enforced_limits(self) -> frozenset[str]:
-        """The limits that control groups hold here: `memory`, `cpu`."""
+        """The limits that control groups enforce here: `memory`, `cpu`."""
         return frozenset() if self._control_groups is None else self._control_groups.enforced_limits
 
     def set_plan(self, plan: ProcessPlan) -> None:
-        """Have the zygotes that this plan asks for."""
+        """Start the zygotes that this plan needs, and end the others."""
         self._zygote_pool.prepare(plan, self._unit_manager.environ)
 
-    # ---- orders
+    # ---- requests
 
     def spawn(self, unit: Unit, output: int) -> None:
         """Have the unit's process forked; takes over the descriptor `output`."""
@@ -101,17 +101,17 @@ class ProcessLauncher:
             self._loop.call_soon(self.on_spawn_failed, SpawnFailed(unit.incarnation, message))
             return
         if not self._zygote_pool.submit(spawn_request, output, self._are_many_starting):
-            self._send_to_forker(spawn_request, output)  # without a forker: again when there is one
+            self._send_to_forker(spawn_request, output)  # without a forker: repeated when there is one
 
     def _are_many_starting(self) -> bool:
-        """Return whether more than one agent is to start now or soon."""
+        """Return whether more than one agent is about to start."""
         not_started = (
             unit for unit in self._unit_manager.units.values() if unit.desired_up and unit.pid is None
         )
         return len(list(itertools.islice(not_started, 2))) == 2
 
     def spawn_by_exec(self, spawn_request: SpawnRequest) -> None:
-        """Have the forker spawn what a zygote did not fork."""
+        """Have the forker start what no zygote has forked."""
         if spawn_request.incarnation in self._pending_spawns:
             try:
                 self._send_to_forker(
@@ -121,7 +121,7 @@ class ProcessLauncher:
                 self.on_spawn_failed(SpawnFailed(spawn_request.incarnation, error.strerror or str(error)))
 
     def _send_to_forker(self, spawn_request: SpawnRequest, output: int) -> bool:
-        """Have the bare forker fork; takes over the descriptor. Returns False when there is none."""
+        """Send a request to the forker; takes over `output`. Returns False when there is no forker."""
         self.ensure_forker()
         if self._forker is None:
             os.close(output)
@@ -130,25 +130,25 @@ class ProcessLauncher:
         return True
 
     def _spawn_request_for(self, unit: Unit) -> SpawnRequest:
-        crew, spec, group = self._unit_manager, unit.spec, ""
+        manager, spec, group = self._unit_manager, unit.spec, ""
         if self._control_groups is not None:
             group = str(self._control_groups.create(unit.name, spec.memory_bytes, spec.cpus))
         return SpawnRequest(
             name=unit.name,
             incarnation=unit.incarnation,
-            generation=crew.generation,
-            lease=str(crew.state_dir.lease_file(unit.name)),
-            generation_file=str(crew.state_dir.supervisor_lock),
+            generation=manager.generation,
+            lease=str(manager.state_dir.lease_file(unit.name)),
+            generation_file=str(manager.state_dir.supervisor_lock),
             argv=list(spec.argv),
             env=self._inherited_environment() | spec.env,
             cwd=spec.cwd,
-            open_files=spec.open_files or crew.open_files,
+            open_files=spec.open_files or manager.open_files,
             memory_limit_bytes=0 if MEMORY in self.enforced_limits else spec.memory_bytes or 0,
             control_group=group,
         )
 
     def _inherited_environment(self) -> dict[str, str]:
-        """Return what every agent gets of the environment in force; worked out once."""
+        """Return what every agent inherits of the current environment; computed once."""
         if self._base_environment[0] is not self._unit_manager.environ:
             self._base_environment = (
                 self._unit_manager.environ,
@@ -157,7 +157,7 @@ class ProcessLauncher:
         return self._base_environment[1]
 
     async def run_helper(self, unit: Unit, command: Sequence[str], timeout_s: float) -> HelperResult:
-        """Run a command in the unit's folder and environment."""
+        """Run a command in the unit's working directory and environment."""
         env = helper_environment(self._unit_manager.environ, unit.spec)
         return await self._helpers.run(command, env, unit.spec.cwd, timeout_s)
 
@@ -165,7 +165,7 @@ class ProcessLauncher:
         """Run a command for the engine itself."""
         return await self._helpers.run(command, self._unit_manager.environ, "/", timeout_s)
 
-    # ---- births
+    # ---- forks
 
     def on_spawned(self, spawned: Spawned, pidfd: int) -> None:
         """A child was forked."""
@@ -173,7 +173,7 @@ class ProcessLauncher:
             return
         unit = self._pending_spawns.pop(spawned.incarnation, None)
         if unit is None:
-            # Too late: it was ordered again, or is wanted no more.
+            # Too late: the request was repeated, or the agent is no longer wanted.
             os_process.send_signal(pidfd, signal.SIGKILL)
             os.close(pidfd)
             return
@@ -188,34 +188,34 @@ class ProcessLauncher:
         self._helpers.handle_spawn_failed(failure.incarnation, failure.reason)
 
     def _check_spawned(self, incarnation: int) -> None:
-        """Order a child again that nobody has reported; its lease keeps a late twin from running."""
+        """Repeat a request without an answer; the lease prevents a second process from running."""
         if incarnation in self._pending_spawns:
             self.event_log.append("spawn-timeout", agent=self._pending_spawns[incarnation].name)
             self.respawn(incarnation)
 
     def respawn(self, incarnation: int) -> None:
-        """Order a child anew that will not be borne."""
+        """Repeat a request that will not be carried out."""
         unit = self._pending_spawns.pop(incarnation, None)
         if unit is not None:
             unit.on_spawn_failed("")
 
     def on_zygote_event(self, event: ZygoteReady | SpawnDeclined) -> None:
-        """A bare forker says nothing else."""
-        raise AssertionError(f"the forker is no zygote: {event}")
+        """Reject an event that only a zygote sends."""
+        raise AssertionError(f"the forker is not a zygote: {event}")
 
-    # ---- ends
+    # ---- exits
 
     def was_oom_killed(self, unit: Unit) -> bool:
-        """Return whether the kernel killed the unit, because it had more than its `memory`."""
+        """Return whether the kernel killed the unit because it exceeded its `memory`."""
         return self._control_groups is not None and self._control_groups.was_oom_killed(unit.name)
 
     def remove_control_group(self, unit: Unit) -> None:
-        """Nothing is left of the unit's process: remove its group."""
+        """Remove the unit's control group; none of its processes is left."""
         if self._control_groups is not None:
             self._control_groups.remove(unit.name)
 
     def on_exit(self, exited: Exited) -> None:
-        """A child has ended. Told twice when its forker died between telling and reaping."""
+        """A child has exited. Reported twice if its forker died between reporting and reaping."""
         if self._helpers.handle_exit(exited):
             return
         for unit in self._unit_manager.process_units():
@@ -224,13 +224,13 @@ class ProcessLauncher:
                 return
 
     def drain_events(self) -> None:
-        """Take what the forker and the zygotes have told: a pid that is unknown now is not the engine's."""
+        """Read all reports of the forker and the zygotes; a pid unknown afterwards is not the engine's."""
         for client in self._clients():
             client.drain()
 
     def forker_pids(self) -> set[int]:
-        """Return the numbers of the forker and the zygotes."""
-        return {link.pid for link in self._clients()}
+        """Return the pids of the forker and the zygotes."""
+        return {client.pid for client in self._clients()}
 
     def _clients(self) -> Iterator[ForkerClient]:
         if self._forker is not None:
@@ -238,17 +238,17 @@ class ProcessLauncher:
         yield from self._zygote_pool.clients()
 
     def _on_child_change(self) -> None:
-        """Find out what has become of this process's children."""
+        """Check the forkers and reap this process's children."""
         for client in self._clients():
             client.check_process()
         self._reap()
 
     def _reap(self) -> None:
-        """Take the exits of what has fallen to this process; a forker is reaped by its link."""
+        """Reap processes reparented to this one; a forker is reaped by its client."""
         self.drain_events()
         while (found := os_process.next_zombie()) is not None:
             pid, status = found
-            forker = next((link for link in self._clients() if link.pid == pid), None)
+            forker = next((client for client in self._clients() if client.pid == pid), None)
             if forker is not None:
                 forker.check_process()
                 continue
@@ -259,12 +259,12 @@ class ProcessLauncher:
     # ---- the forkers themselves
 
     def ensure_forker(self) -> None:
-        """Start the forker if nothing has asked for it yet: where zygotes bear all agents none is needed."""
+        """Start the forker if it is not running yet; none is needed if zygotes fork all agents."""
         if self._forker is None and not self._is_forker_delayed and not self._is_closing:
             self._start_forker()
 
     def _start_forker(self) -> None:
-        """Start a forker; where it cannot be started, again after a pause."""
+        """Start a forker; if that fails, try again after a delay."""
         self._forker_since = self._loop.time()
         try:
             self._forker = ForkerClient(self._loop, self, env=inherited_environment(os.environ))
@@ -275,7 +275,7 @@ class ProcessLauncher:
         self.record_forkers()
 
     def _replace_forker(self) -> None:
-        """Start the next forker, and order again what the one before it has not borne."""
+        """Start the next forker, and repeat the unanswered requests of the previous one."""
         self._is_forker_delayed = False
         if self._is_closing:
             return
@@ -287,33 +287,33 @@ class ProcessLauncher:
                 self.respawn(incarnation)
 
     def record_forkers(self) -> None:
-        """A forker or zygote was started: the next supervisor has to know of it."""
-        record_forkers(self._unit_manager.state_dir, [link.pid for link in self._clients()])
+        """Record the forkers and zygotes for the next supervisor."""
+        record_forkers(self._unit_manager.state_dir, [client.pid for client in self._clients()])
 
     def on_forker_lost(self, reason: str) -> None:
-        """Replace a forker that died. Its children have fallen to this process, a subreaper."""
+        """Replace a forker that died. Its children were reparented to this process, a subreaper."""
         if self._is_closing:
             return
         self.event_log.append("forker-lost", text=reason)
         self._forker = None
         self._helpers.on_forker_lost()
         self._reap()
-        # One that cannot live is not started in a tight loop.
+        # A forker that dies at once is not restarted in a tight loop.
         has_lived = self._loop.time() - self._forker_since > _FORKER_RESTART_DELAY_S
         self._delay_forker(0.0 if has_lived else _FORKER_RESTART_DELAY_S)
 
     def _delay_forker(self, seconds: float) -> None:
-        """Have no forker for a while, then the next."""
+        """Start the next forker after `seconds`."""
         self._is_forker_delayed = True
         self._loop.call_later(seconds, self._replace_forker)
 
     def on_zygote_lost(self) -> None:
-        """Take the exits of what it bore and had not told."""
+        """Collect the exits that a lost zygote has not reported."""
         if not self._is_closing:
             self._reap()
 
     def close(self) -> None:
-        """End the forker and the zygotes; what they bore runs on."""
+        """End the forker and the zygotes; their children keep running."""
         self._is_closing = True
         self._zygote_pool.close()
         if self._forker is not None:

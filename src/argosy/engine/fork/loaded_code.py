@@ -1,4 +1,4 @@
-"""The signature of loaded code: whether a file has changed since this process loaded it."""
+"""Detects whether a file has changed since this process loaded it."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ _SYSTEM_PREFIXES = ("/usr/lib/x86_64", "/lib/", "/usr/lib64/", "/memfd:", "/dev/
 
 
 class LoadedCode:
-    """Size, time and number of each file that this process has loaded, and the times of package folders.
+    """Size, mtime and inode of each file that this process has loaded, and mtimes of package directories.
 
-    A package that is installed or removed changes the folder's time, so it counts too. The files are
-    looked at again only when the kernel has told of a change in their folders or of themselves (another
-    link may lead to them): a look at hundreds of files before each fork would copy the pages on which
-    their names lie. Where the kernel cannot tell, on a network or without watches, each time.
+    Installing or removing a package changes the directory's mtime. The files are checked again only when
+    inotify reports a change in their directories or of the files themselves (which may have other links):
+    checking hundreds of files before each fork would copy the pages that hold their names. Where inotify
+    is not available, on a network file system or without free watches, they are checked each time.
 
-    more: files whose code is kept besides. descriptors: those that it keeps.
+    extra_files: further files whose code is kept.
     """
 
     def __init__(self, extra_files: Iterable[str] = ()) -> None:
         files = {path for module in list(sys.modules.values()) if (path := getattr(module, "__file__", None))}
         paths = [path for path in files | _mapped_files() | set(extra_files) if os.path.isabs(path)]
-        folders = [*site.getsitepackages(), site.getusersitepackages()]
+        directories = [*site.getsitepackages(), site.getusersitepackages()]
         self._watch = _watch(paths)
         self._files = {path: _file_stamp(path) for path in paths}
-        self._package_dirs = {path: _mtime_of(path) for path in folders}
+        self._package_dirs = {path: _mtime_of(path) for path in directories}
 
     @property
     def descriptors(self) -> set[int]:
-        """Return the descriptors that it keeps."""
+        """Return the open descriptors of this object."""
         return set() if self._watch is None else {self._watch}
 
     def changed_path(self) -> str:
-        """Return a path that is not as it was loaded, or nothing."""
+        """Return a path that has changed since it was loaded, or an empty string."""
         for path, time in self._package_dirs.items():
             if _mtime_of(path) != time:
                 return path
@@ -51,12 +51,13 @@ class LoadedCode:
 
 
 def _watch(paths: list[str]) -> int | None:
-    """Return a descriptor that tells of changes to these files and their folders, None where none can."""
-    folders = {os.path.dirname(path) for path in paths}
+    """Return an inotify descriptor for these files and their directories, None where none is possible."""
+    directories = {os.path.dirname(path) for path in paths}
     try:
-        if any(map(is_network_filesystem, {os.stat(folder).st_dev: folder for folder in folders}.values())):
+        by_device = {os.stat(directory).st_dev: directory for directory in directories}
+        if any(map(is_network_filesystem, by_device.values())):
             return None
-        return inotify.open_watch([*folders, *paths], inotify.ANY_CHANGE)
+        return inotify.open_watch([*directories, *paths], inotify.ANY_CHANGE)
     except OSError:
         return None
 
@@ -85,7 +86,7 @@ def _mtime_of(path: str) -> int | None:
 
 
 def _mapped_files() -> set[str]:
-    """Return the libraries in this process that came with packages, not with the system."""
+    """Return the mapped libraries of this process that belong to packages, not to the system."""
     with open("/proc/self/maps") as file:
         fields = [line.split(maxsplit=5) for line in file]
     paths = {each[5].rstrip("\n") for each in fields if len(each) == 6}

@@ -1,8 +1,7 @@
-"""A child that a zygote forks ahead of its order, so that an agent that died need not wait for a fork.
+"""A child that a zygote forks before there is a request, so that a restart need not wait for a fork.
 
-It has copied the pages that an agent writes to, and waits at the end of a socket until it is handed an
-order, as one that was forked for it waits for a byte. Until then nobody is told of it, and when the zygote
-ends it ends too.
+It has copied the pages that an agent writes to, and waits on a socket for its request. Until then it is
+not reported, and it ends with its zygote.
 """
 
 from __future__ import annotations
@@ -18,33 +17,33 @@ from argosy.engine.process.os_process import read_stat
 
 
 class PreforkedChild(NamedTuple):
-    """The zygote's hold of it."""
+    """The zygote's handle of a preforked child."""
 
     pid: int
     channel: socket.socket
 
     @property
     def fd(self) -> int:
-        """The descriptor by which the zygote holds it."""
+        """The descriptor of the channel."""
         return self.channel.fileno()
 
     def is_stopped(self) -> bool:
-        """Return whether somebody has stopped it: it would not take an order."""
+        """Return whether it is stopped by a signal and would not take a request."""
         found = read_stat(self.pid)
         return found is not None and found.state in "Tt"
 
     def kill(self) -> None:
-        """End it."""
+        """Kill it and close the channel."""
         os.kill(self.pid, signal.SIGKILL)
         self.channel.close()
 
     def assign(self, spawn_request: SpawnRequest, output: int) -> None:
-        """Let it go with this order; raises BrokenPipeError or ConnectionResetError: it has died."""
+        """Send it its request; raises BrokenPipeError or ConnectionResetError: it has died."""
         send_spawn_request(self.channel, spawn_request, output)
 
 
 def prefork() -> PreforkedChild | socket.socket | None:
-    """Return it, in the child its end of the channel; None when there can be no more processes."""
+    """Return the handle, or in the child its end of the channel; None if no process can be forked."""
     parent_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         pid = fork_dependent()
@@ -60,10 +59,10 @@ def prefork() -> PreforkedChild | socket.socket | None:
 
 
 def await_request(channel: socket.socket) -> tuple[SpawnRequest, int] | None:
-    """In the child: return the order that it is handed and its output, None when there will be none."""
+    """In the child: return the request and its output, None if the zygote has closed the channel."""
     received = receive_spawn_request(channel)
     if received is None:
         return None
-    outlive_parent()  # from now on it is an agent, which outlives its zygote
+    outlive_parent()  # it is an agent now, which outlives its zygote
     spawn_request, output, _ = received
     return spawn_request, output

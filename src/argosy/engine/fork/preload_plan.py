@@ -1,8 +1,8 @@
-"""What a zygote is to load: the modules that at least two of its programs surely import.
+"""Decides what a zygote loads: the modules that at least two of its programs certainly import.
 
-Read from the sources, nothing is imported. Packages are named as the programs name them; what a
-program calls its own (a local file of that name) is told apart, since it may not be forked from
-an interpreter that has another module of that name loaded.
+The sources are read, nothing is imported. Packages are named as the programs name them. A program's
+local modules are listed separately: it must not be forked from an interpreter that has another module
+of the same name loaded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ _MIN_PROGRAMS = 2
 
 
 class PreloadPlan(NamedTuple):
-    """entries: what to load, as Warmth.load takes it. own: code of a program to its local top modules."""
+    """What to load, and each program's local modules.
+
+    entries: as `Preloader.load` takes them. local_modules: `code_id` of a program to its top modules.
+    """
 
     entries: list[str]
     local_modules: dict[str, list[str]]
@@ -40,7 +43,7 @@ class PreloadPlan(NamedTuple):
 def plan_preload(programs: Iterable[tuple[PythonProgram, Sequence[str]]], root: str) -> PreloadPlan:
     """Return what these programs share.
 
-    programs: each with the folders that come first on its sys.path. root: the fleet file's folder.
+    programs: each with the first directories of its sys.path. root: the fleet file's directory.
     """
     scanner = _ProgramScanner(root)
     counts: Counter[str] = Counter()
@@ -50,7 +53,7 @@ def plan_preload(programs: Iterable[tuple[PythonProgram, Sequence[str]]], root: 
         counts.update(found.entries)
         local_modules[program.code_id] = found.local_modules
     shared = [entry for entry, count in counts.items() if count >= _MIN_PROGRAMS]
-    # What most need comes first: a module that is left out then takes the fewest with it.
+    # The most widely used come first: a module that is left out then affects the fewest others.
     return PreloadPlan(sorted(shared, key=lambda entry: (-counts[entry], entry)), local_modules)
 
 
@@ -60,11 +63,11 @@ class _ProgramImports(NamedTuple):
 
 
 class _ProgramScanner:
-    """One look at all programs; each file is read once, each module's imports followed once."""
+    """Scans all programs; reads each file once and follows each module's imports once."""
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self._library, self._folders = FileFactsCache(read_imports_only), DirectoryListings()
+        self._file_facts, self._directories = FileFactsCache(read_imports_only), DirectoryListings()
         self._known: dict[tuple[str, tuple[str, ...]], _ProgramImports] = {}
 
     def scan(self, program: PythonProgram, roots: tuple[str, ...]) -> _ProgramImports:
@@ -80,13 +83,14 @@ class _ProgramScanner:
         self, is_module: bool, name: str, roots: tuple[str, ...]
     ) -> tuple[ImportGraph | None, ModuleFinder]:
         if not is_module:
-            finder = ModuleFinder(roots, assumed_sys_path(name, self._root, self._library), self._folders)
-            return build_import_graph(name, finder, self._library), finder
-        finder = ModuleFinder(roots, (), self._folders)
+            sys_path = assumed_sys_path(name, self._root, self._file_facts)
+            finder = ModuleFinder(roots, sys_path, self._directories)
+            return build_import_graph(name, finder, self._file_facts), finder
+        finder = ModuleFinder(roots, (), self._directories)
         module = finder.find(name)
-        return (
-            build_module_import_graph(module, finder, self._library) if module is not None else None
-        ), finder
+        if module is None:
+            return None, finder
+        return build_module_import_graph(module, finder, self._file_facts), finder
 
 
 def _entries(closure: ImportGraph, finder: ModuleFinder) -> Iterator[str]:

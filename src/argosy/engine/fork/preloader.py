@@ -1,8 +1,8 @@
-"""What makes an interpreter warm: modules loaded, what they load lazily loaded too, the heap frozen.
+"""Preloads modules into a zygote, with the modules that they load lazily, and freezes the heap.
 
-A module is fit for a zygote if it can be imported there and leaves nothing behind that a fork
-would break: threads, open descriptors, CUDA. Threads are counted after a throw-away fork, since
-some libraries end theirs before a fork (OpenBLAS) and start them again when they are needed.
+A module can be preloaded if it can be imported and leaves nothing behind that a fork would break:
+threads, open descriptors, CUDA. Threads are counted after a throw-away fork, since some libraries
+(OpenBLAS) end theirs before a fork and start them again when they are needed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 _THREAD_EXIT_WAIT_S = 0.1
 _GPU_LIBRARIES = ("libcuda", "libcudart", "libnvidia", "libamdhip", "libhsa-runtime")
-# Slow to import and known to load CUDA: found out without importing them.
+# Known to load CUDA, and slow to import: excluded without a trial.
 _NEVER_PRELOADED_GPU = dict.fromkeys(
     ("torch", "tensorflow", "jax", "cupy", "vllm", "onnxruntime"),
-    "it loads CUDA, which must not be there before a fork",
+    "it loads CUDA, which must not be loaded before a fork",
 )
 _NEVER_PRELOADED = {
     "antigravity": "it opens a browser",
@@ -43,7 +43,7 @@ _RUNNER = "argosy.agent.runner"
 
 
 class TrackedEnvironment(dict[bytes, bytes]):
-    """The variables of os.environ, and which of them were read; `EVERYTHING` once all were listed."""
+    """The variables of os.environ that records the names read; `ALL_VARIABLES` once all were listed."""
 
     def __init__(self, variables: dict[bytes, bytes]) -> None:
         super().__init__(variables)
@@ -59,9 +59,10 @@ class TrackedEnvironment(dict[bytes, bytes]):
 
 
 class Preloader:
-    """What a zygote has loaded, and what it has left out.
+    """Loads modules into a zygote and records what was left out.
 
-    loaded: entry to seconds. left_out: module to reason. reads: the variables that its imports read.
+    loaded: entry to seconds. left_out: module to reason. environment_reads: the variables that the
+    imports read.
     """
 
     def __init__(self, own_descriptors: Iterable[int], user_dir: str) -> None:
@@ -83,7 +84,7 @@ class Preloader:
             os.environ._data = dict(self.environment_reads)  # type: ignore[attr-defined]
 
     def load_in_trials(self, entries: Iterable[str]) -> None:
-        """As `load`, but try each in a throw-away child first, and leave out what is not fit."""
+        """As `load`, but try each in a throw-away child first, and leave out what breaks a fork."""
         for entry in entries:
             top = entry.partition(":")[0].partition(".")[0]
             if top in self.left_out:
@@ -129,11 +130,11 @@ class Preloader:
         if spec is None:
             return "it is not installed"
         if not origin.startswith(self._package_dirs):
-            return "it is no installed package"
+            return "it is not an installed package"
         return ""
 
     def fork_obstacle(self, *own: int) -> str:
-        """Return what makes a fork of this process wrong, or nothing; `own`: descriptors that are its own."""
+        """Return what forbids a fork of this process, or an empty string. own: descriptors to ignore."""
         _run_in_child(lambda _: "")
         threads = wait_single_thread(_THREAD_EXIT_WAIT_S)
         if threads > 1:
@@ -147,21 +148,21 @@ class Preloader:
         return f"it loads `{library}`" if library else ""
 
     def freeze(self) -> None:
-        """Have a child write to few pages of what is loaded: each is copied for it.
+        """Reduce the number of pages that a child writes to, since each is copied for it.
 
-        An agent's life is lived first, last of all, since what is loaded later empties caches again. The
-        cache of type attributes is emptied before it: an entry of a package's import names some string,
-        and a child that puts another in its place writes to the pages of both. A second life adapts the
-        copies of the code that the first one ran.
+        The warm-up run comes last, since a later import would empty caches again. The cache of type
+        attributes is cleared before it: its entries from package imports refer to strings, and a child
+        that replaces an entry writes to the pages of both strings. The second warm-up run specializes
+        the copies of the code that the first one ran.
         """
-        clear = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache  # the name since 3.13
+        clear = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache  # renamed in 3.13
         clear()
         run_code = self.trace_warmup()
         gc.collect()
         self._heap_fillers += fill_heap_holes()
         compact_code(run_code, _COMPACTABLE_PACKAGES)
         del run_code
-        gc.freeze()  # the last collection need not look at what was looked at
+        gc.freeze()  # the last collection skips these objects
         self._run_warmup()
         gc.collect()
         self._heap_fillers += fill_heap_holes()
@@ -169,42 +170,42 @@ class Preloader:
         gc.freeze()
 
     def trace_warmup(self) -> list[CodeType]:
-        """Live the first life, and return the code that ran in it."""
+        """Run the warm-up, and return the code that it ran."""
         return trace_code(self._run_warmup)
 
     def warm_up(self) -> None:
-        """Live the life of an agent of the library, where there are such: what that writes to is copied."""
+        """Run a sample agent if agents of the library are preloaded, to copy the pages it writes to."""
         if _RUNNER in self.loaded:
             importlib.import_module("argosy.engine.fork.warmup_run").run_warmup()
 
     def _run_warmup(self) -> None:
-        """Do what agents do: what packages do when they are used, and what every agent does."""
+        """Use the packages as agents do, and run a sample agent."""
         try:
             for module in dict.fromkeys(entry.partition(":")[0] for entry in self.loaded):
                 _WARMERS.get(module, _do_nothing)()
             self.warm_up()
-        except Exception as error:  # children only find out more by themselves; it is told in the diary
-            self.left_out["a first life"] = f"{type(error).__name__}: {error}"
+        except Exception as error:  # children only do more work themselves; the event log has the error
+            self.left_out["warm-up"] = f"{type(error).__name__}: {error}"
         wait_single_thread(_THREAD_EXIT_WAIT_S)
 
 
 def wait_single_thread(seconds: float) -> int:
-    """Return how many threads this process has, one as soon as there is but one."""
+    """Return the number of threads of this process; waits up to `seconds` until there is only one."""
     deadline = time.monotonic() + seconds
     while (count := len(os.listdir("/proc/self/task"))) > 1 and time.monotonic() < deadline:
-        time.sleep(0.001)  # a thread that was joined may still be leaving
+        time.sleep(0.001)  # a joined thread may still be exiting
     return count
 
 
 def open_descriptors(known: Container[int] = ()) -> Iterator[tuple[int, str]]:
-    """Yield number and target of each open descriptor, but for the known ones."""
+    """Yield number and target of each open descriptor except the `known` ones."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) in known:
             continue
         try:
             yield int(name), os.readlink(f"/proc/self/fd/{name}")
         except FileNotFoundError:
-            continue  # the listing's own
+            continue  # the descriptor of the listing itself
 
 
 def _memory_maps() -> str:
@@ -215,7 +216,7 @@ def _memory_maps() -> str:
 def _find_package_dirs() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     found = {paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()}
-    return tuple(f"{folder}/" for folder in found)
+    return tuple(f"{directory}/" for directory in found)
 
 
 def _import(module: str, name: str) -> None:
@@ -224,13 +225,13 @@ def _import(module: str, name: str) -> None:
         try:
             importlib.import_module(f"{module}.{name}")
         except ModuleNotFoundError:
-            return  # a name that its `__getattr__` or a later import brings
+            return  # a name that its `__getattr__` or a later import defines
 
 
 def _run_in_child(work: Callable[[int], str]) -> str:
-    """Return what `work` returns in a child of its own, or how the child ended.
+    """Return what `work` returns in a child process, or how the child ended.
 
-    work is told the descriptor by which the child will speak.
+    work(result_fd): gets the descriptor to which the child writes its result.
     """
     reading, writing = os.pipe()
     pid = fork_dependent()
@@ -250,7 +251,7 @@ def _run_in_child(work: Callable[[int], str]) -> str:
 
 
 def _do_nothing() -> None:
-    """Nothing is loaded lazily."""
+    """Warm a package that loads nothing lazily."""
 
 
 def _warm_pydantic() -> None:
@@ -282,7 +283,7 @@ def _warm_msgspec() -> None:
 def _warm_asyncio() -> None:
     importlib.import_module("encodings.idna")
     asyncio = importlib.import_module("asyncio")
-    # Not asyncio.run: it would leave word that this thread had a loop, and get_event_loop would make none.
+    # Not asyncio.run: it marks the thread as having had a loop, so get_event_loop would create none.
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(_complete())
 
@@ -305,7 +306,7 @@ _WARMERS: dict[str, Callable[[], None]] = {
     "asyncio": _warm_asyncio,
     "psutil": _warm_psutil,
 }
-# Whose code may be laid together: nobody keeps a code object of them and asks whether it is a function's.
+# Their code may be compacted: nobody keeps one of their code objects and compares it with a function's.
 _COMPACTABLE_PACKAGES = frozenset(
     (
         *_WARMERS,

@@ -1,7 +1,7 @@
-"""A Python program in this process, as `python script.py` or `python -m module` would run it.
+"""Runs a Python program in this process, as `python script.py` or `python -m module` would.
 
-For a child of a zygote: everything that the program can notice is made as after an exec. What
-stays different is told in docs/engine.md: modules that are loaded already, one hash seed for all.
+Used in a child of a zygote: everything that the program can observe is set up as after an exec.
+docs/engine.md lists the differences: modules are loaded already, all agents share one hash seed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-# Runs the class that its first word names.
+# Runs the class named by its first argument.
 RUNNER_MODULE = "argosy.agent"
-# Carries the cell whose roll its first word is.
+# Hosts the cell whose manifest is its first argument.
 CELL_MODULE = "argosy.agent.cell_host"
 
 
@@ -35,9 +35,9 @@ _cached_modules: dict[str, tuple[str, ModuleSpec, CodeType]] = {}
 
 
 class PythonProgram(NamedTuple):
-    """What follows the interpreter on a command line.
+    """The part of a command line that follows the interpreter.
 
-    target: a script's path, or a module's name. words: what comes after it.
+    target: a script's path, or a module's name. arguments: what follows it.
     """
 
     is_module: bool
@@ -46,16 +46,16 @@ class PythonProgram(NamedTuple):
 
     @property
     def code_id(self) -> str:
-        """What tells programs apart whose code differs: the script, the module, or `module:Class`."""
+        """The identity of the program's code: the script, the module, or `module:Class`."""
         return self.arguments[0] if self.target == RUNNER_MODULE and self.arguments else self.target
 
     def sys_path_dir(self, cwd: str) -> str:
-        """Return what Python puts first on sys.path for it (pathconfig.c, computed before it runs)."""
+        """Return the first entry of sys.path for it (pathconfig.c, computed before it runs)."""
         return cwd if self.is_module else os.path.dirname(os.path.realpath(self.target))
 
 
 def parse_command(argv: Sequence[str]) -> PythonProgram | None:
-    """Return the program of an interpreter's command line; None when there are options or no program."""
+    """Return the program of an interpreter's command line; None if it has options or no program."""
     arguments = tuple(argv[1:])
     if arguments[:1] == ("-m",):
         return PythonProgram(True, arguments[1], arguments[2:]) if len(arguments) > 1 else None
@@ -65,9 +65,9 @@ def parse_command(argv: Sequence[str]) -> PythonProgram | None:
 
 
 def prepare_process(program: PythonProgram, argv: Sequence[str], env: Mapping[str, str]) -> None:
-    """Make this process what an exec of `argv` with `env` would have made of it, short of running it.
+    """Set up this process as an exec of `argv` with `env` would, without running the program.
 
-    Raises ValueError or OSError: a name or value that no environment can hold.
+    Raises ValueError or OSError: a name or value that an environment cannot hold.
     """
     variables = _replace_environment(env)
     shown_argv = (
@@ -85,8 +85,8 @@ def prepare_process(program: PythonProgram, argv: Sequence[str], env: Mapping[st
 
 
 def _replace_environment(env: Mapping[str, str]) -> dict[bytes, bytes]:
-    """Make `env` that of this process, in its order; the C library is told of the differences only."""
-    # As os.fsencode does, without a call of Python code for each: a child copies every page that it writes.
+    """Make `env` the environment of this process, in its order; calls putenv for differences only."""
+    # As os.fsencode, without Python calls for each variable: a child copies every page that it writes to.
     encoding = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
     wanted = {name.encode(*encoding): value.encode(*encoding) for name, value in env.items()}
     current: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
@@ -101,7 +101,7 @@ def _replace_environment(env: Mapping[str, str]) -> dict[bytes, bytes]:
 
 
 def _set_signals() -> None:
-    """Set what Python itself sets at its start; all others are at their default action already."""
+    """Set the signal actions that Python sets at its start; all others have their default already."""
     set_signal_action(signal.SIGINT, signal.default_int_handler)
     set_signal_action(signal.SIGPIPE, IGNORE_ACTION)
     set_signal_action(signal.SIGXFSZ, IGNORE_ACTION)
@@ -111,7 +111,7 @@ def _set_signals() -> None:
 
 
 def _reseed() -> None:
-    """Give what was seeded in the zygote a seed of its own; `random` does so by itself."""
+    """Reseed the generators that were seeded in the zygote; `random` reseeds itself."""
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
@@ -121,10 +121,10 @@ def _reseed() -> None:
 
 
 def run_program(program: PythonProgram) -> None:
-    """Run it as `__main__`; ends by itself or by SystemExit, as the program's process would."""
+    """Run it as `__main__`; returns or raises SystemExit, as the program's own process would."""
     main = ModuleType("__main__")
     main.__dict__.update(__builtins__=sys.modules["builtins"])
-    if sys.version_info < (3, 14):  # since then found out when they are asked for, unless there are some
+    if sys.version_info < (3, 14):  # since then created lazily
         main.__annotations__ = {}
     sys.modules["__main__"] = main
     try:
@@ -139,7 +139,7 @@ def run_program(program: PythonProgram) -> None:
 
 
 def cache_module(module: str) -> str:
-    """Find the code that `python -m module` runs, for children to run it unsought; return its file."""
+    """Find the code that `python -m module` runs, so that children need not search; return its file."""
     details = _cached_modules[module] = runpy._get_module_details(module)  # type: ignore[attr-defined]
     return str(details[1].origin)
 
@@ -165,13 +165,13 @@ def _run_script(path: str, main: ModuleType) -> None:
 
 
 def _report_uncaught(error: BaseException) -> None:
-    """Tell of an exception that nobody caught as the interpreter does, without argosy's frames."""
+    """Report an uncaught exception as the interpreter does, without argosy's frames."""
     traceback = _strip_own_frames(error.__traceback__)
-    error.with_traceback(traceback)  # the default hook looks there first
+    error.with_traceback(traceback)  # the default hook reads it first
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, traceback
     sys.excepthook(type(error), error, traceback)
     if isinstance(error, KeyboardInterrupt):
-        # The interpreter itself must see this one: it ends the process by the signal.
+        # The interpreter itself must see this one: it ends the process with the signal.
         sys.excepthook = lambda *_: None
         raise error
     sys.exit(1)

@@ -1,4 +1,4 @@
-"""How the agents of the last start were made: from which warm interpreters, and who was spawned and why."""
+"""How the agents of the last start were created: from which zygotes, and which by exec and why."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from argosy.engine.state.event_log import EventLogRecord
 
 
 class SpawnReport(msgspec.Struct, frozen=True):
-    """What the diary tells of the last start.
+    """What the event log records of the last start.
 
-    zygotes: what each warm interpreter loaded, how fast, and what it left out. spawned: agent to the reason.
+    zygotes: what each zygote loaded, how fast, and what it left out. exec_reasons: agent to the reason why
+    it was started by exec.
     """
 
     zygotes: tuple[str, ...] = ()
@@ -20,7 +21,7 @@ class SpawnReport(msgspec.Struct, frozen=True):
 
 
 def read_spawn_report(entries: Iterable[EventLogRecord]) -> SpawnReport:
-    """Return the ways of the last start; a zygote belongs to its supervisor, a spawn to its apply."""
+    """Return the report of the last start; zygotes count per supervisor, starts by exec per apply."""
     zygotes: list[str] = []
     exec_reasons: dict[str, str] = {}
     for entry in entries:

@@ -1,8 +1,8 @@
-"""The forkers of a supervisor that died, which one that was stopped would outlive for ever.
+"""Records the forkers of a supervisor, so that the next supervisor can kill those that are left.
 
-A forker ends by itself when its supervisor does, unless it is stopped or hangs. So each supervisor
-leaves the numbers and start times of its forkers, and the next one ends those that are left: from
-then on nothing is forked by an order of the one before.
+A forker exits with its supervisor, unless it is stopped or hangs. So each supervisor records the pids
+and start times of its forkers, and the next one kills those that still run: afterwards no request of
+the previous supervisor can fork a process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _ForkerRecord(msgspec.Struct, frozen=True):
-    """Numbers and start times of one boot. version: later ones add keys."""
+    """Pids and start times of one boot. version: later versions add keys."""
 
     boot: str
     forkers: list[tuple[int, int]]
@@ -31,7 +31,7 @@ class _ForkerRecord(msgspec.Struct, frozen=True):
 
 
 def record_forkers(state_dir: StateDir, pids: Iterable[int]) -> None:
-    """Leave to the next supervisor which forkers there are; a full disk costs no more than this."""
+    """Record the running forkers for the next supervisor; on a full disk the record is lost."""
     found = [(pid, stat.start_ticks) for pid in pids if (stat := os_process.read_stat(pid)) is not None]
     temporary_path = state_dir.forkers_file.with_suffix(".new")
     try:
@@ -43,7 +43,7 @@ def record_forkers(state_dir: StateDir, pids: Iterable[int]) -> None:
 
 
 def kill_stale_forkers(state_dir: StateDir) -> list[int]:
-    """Kill the forkers that an earlier supervisor has left; return their numbers."""
+    """Kill the forkers that an earlier supervisor has left; return their pids."""
     try:
         record = msgspec.json.decode(state_dir.forkers_file.read_bytes(), type=_ForkerRecord)
     except (OSError, msgspec.DecodeError):

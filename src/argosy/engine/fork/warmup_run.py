@@ -1,9 +1,9 @@
-"""An agent's life lived once in a zygote, so that its children need not find out again what it finds out.
+"""Runs a sample agent in a zygote, so that its children find the interpreter's caches filled.
 
-What is done for the first time fills caches, of types, of attributes, of signatures, and lets the
-interpreter adapt the code that runs; each of these writes to a page, which a child would have to copy. The
-loop is asyncio's own: uvloop would keep a pipe. Nothing else is left: no thread, no context, no descriptor.
-It has a fleet of its own, whose book lies in memory, and no folder: nothing of it is in the file system.
+A first run fills caches of types, attributes and signatures, and specializes bytecode. Each of these writes
+to a page, which a child would have to copy. The event loop is asyncio's own: uvloop would keep a pipe.
+Nothing else stays: no thread, no context, no descriptor. The sample agent has a fleet of its own, whose
+address book is in memory, and no directories: it leaves nothing in the file system.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from argosy.wire.zmq_context.context_handle import terminate_shared
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_NAME, _MACHINE = "first-life", "here"
-# No socket has a path as long as those below such a folder.
+_NAME, _MACHINE = "warmup", "here"
+# Paths below this directory are too long for any socket.
 _NO_RUNTIME_DIR = "/" + "-" * MAX_SOCKET_PATH_BYTES
 _BOOK = AddressBook(
     fleet=_NAME,
@@ -40,12 +40,12 @@ _BOOK = AddressBook(
         "another": AgentAddress(_MACHINE, port=1, health_port=2),
     },
 )
-# Bound for a moment, on a port that the kernel chooses; nobody listens at the notify socket.
-_ENVIRON = {"ARGOSY_AGENT": _NAME, "ARGOSY_PORT": "0", "NOTIFY_SOCKET": "@argosy-first-life"}
+# The port is chosen by the kernel and bound for a moment; nobody listens at the notify socket.
+_ENVIRON = {"ARGOSY_AGENT": _NAME, "ARGOSY_PORT": "0", "NOTIFY_SOCKET": "@argosy-warmup"}
 
 
 class _SampleAgent(Agent):
-    """What agents have: a handler of either kind, health with facts. Ends as soon as it is ready."""
+    """An agent with handlers of both kinds and health facts; stops as soon as it is ready."""
 
     end: Callable[[], None]
 
@@ -65,8 +65,8 @@ class _SampleAgent(Agent):
 
 
 def run_warmup() -> None:
-    """Live it; to be done again, since code is adapted when it runs again."""
-    book = os.memfd_create("argosy-book", os.MFD_CLOEXEC)
+    """Run the sample agent; called twice, since code is specialized when it runs again."""
+    book = os.memfd_create("argosy-address-book", os.MFD_CLOEXEC)
     try:
         os.write(book, msgspec.json.encode(_BOOK))
         _run_sample_agent(_ENVIRON | {"ARGOSY_BOOK": f"/proc/self/fd/{book}"})

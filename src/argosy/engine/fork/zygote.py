@@ -1,16 +1,16 @@
-"""The zygote: a forker that has loaded what its agents share, and forks them without an exec.
+"""The zygote: a forker that preloads the modules its agents share, and forks agents without an exec.
 
-A fresh interpreter, started with the options and variables of its agents. It loads installed
-packages only, never the user's code. It forks only while it has one thread, no descriptor of its
-own, and exactly the code that is on disk; else it declines, and the supervisor spawns that agent
-and replaces the zygote.
+It is a fresh interpreter, started with the options and variables of its agents. It loads installed
+packages only, never the user's code. It forks only while it has one thread, no unexpected open
+descriptor, and exactly the code that is on disk; otherwise it declines, and the supervisor starts
+that agent by exec and replaces the zygote.
 
     zygote: SOURCE RECIPE CHANNEL [careful]
 
-While nothing is to be done one child waits for the next order: see `spare`.
+While it is idle, one preforked child waits for the next request: see `prefork`.
 
-The first time it trusts its packages; when the heap they leave is not fit for a fork, it starts
-itself anew and tries each in a throw-away child.
+The first run imports all packages directly; if the process cannot be forked afterwards, the zygote
+re-executes itself and tries each package in a throw-away child first.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ ZYGOTE_CODE = (
 )
 _NO_WAIT_S = 0.0
 _IDLE_TIMEOUT_MS = 20
-# What every agent of the library loads, at the latest when it runs.
+# Loaded by every agent of the library, at the latest when it runs.
 ALWAYS_LOADED = ["msgspec", "argosy.agent.runner", "argosy.wire", "asyncio", "uvloop"]
 
 
 class PreloadRecipe(NamedTuple):
-    """What a zygote is to load.
+    """What a zygote loads.
 
-    programs: (is_module, target, words, folders first on its sys.path) of each agent. root: the
-    fleet file's folder. modules: what to load, None to find it out from the programs' sources.
-    is_careful: whether to try each in a throw-away child first.
+    programs: (is_module, target, arguments, first directories of its sys.path) of each agent.
+    root: the fleet file's directory. modules: the modules to load; None derives them from the
+    programs' sources. is_careful: whether to try each module in a throw-away child first.
     """
 
     programs: list[tuple[bool, str, list[str], list[str]]]
@@ -65,7 +65,7 @@ class PreloadRecipe(NamedTuple):
 
 
 class ChildReady(BaseException):
-    """Carries a child out of the zygote's loop to the bottom of its stack, where its program runs."""
+    """Unwinds a child from the zygote's loop to the bottom of the stack, where its program runs."""
 
     def __init__(self, spawn_request: SpawnRequest, lease: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class ChildReady(BaseException):
 
 
 class Zygote(Forker):
-    """A forker whose children become their program by themselves."""
+    """A forker whose children run their program without an exec."""
 
     def __init__(
         self,
@@ -96,11 +96,11 @@ class Zygote(Forker):
         self._is_prefork_wanted = True
 
     def report_ready(self, seconds: float) -> None:
-        """Tell the supervisor that orders may come."""
+        """Report to the supervisor that requests are accepted."""
         self._send_event(ZygoteReady(self._preloader.loaded, self._preloader.left_out, seconds))
 
     def check_request(self, spawn_request: SpawnRequest, output: int, sent_ns: int) -> SpawnDeclined | None:
-        """Return why this agent is not forked here."""
+        """Return why this agent is not forked here, or None."""
         reason = self._exhausted_reason(output, sent_ns)
         if reason:
             return SpawnDeclined(spawn_request.incarnation, reason, True)
@@ -110,11 +110,11 @@ class Zygote(Forker):
         return SpawnDeclined(spawn_request.incarnation, reason, False) if reason else None
 
     def idle_timeout_ms(self) -> int | None:
-        """A spare child is forked once no order has come for a while: a start of many has no time for it."""
+        """Return the delay before a child is preforked: a burst of starts leaves no time for it."""
         return _IDLE_TIMEOUT_MS if self._is_prefork_wanted else None
 
     def on_idle(self) -> None:
-        """Fork the spare child."""
+        """Fork the preforked child."""
         self._is_prefork_wanted = False
         preforked = prefork()
         if isinstance(preforked, PreforkedChild):
@@ -124,13 +124,13 @@ class Zygote(Forker):
             self.child_main(lambda: self._await_request(preforked))
 
     def _await_request(self, channel: socket.socket) -> tuple[SpawnRequest, int] | None:
-        """In the spare child: copy the pages that an agent writes to, then wait."""
-        set_process_title(["argosy: spare"], {})
+        """In the preforked child: copy the pages that an agent writes to, then wait for a request."""
+        set_process_title(["argosy: preforked"], {})
         self._preloader.warm_up()
         return await_request(channel)
 
     def fork_child(self, spawn_request: SpawnRequest, output: int) -> bool:
-        """Hand the order to the spare child, or fork one for it."""
+        """Hand the request to the preforked child, or fork a new one for it."""
         preforked, self._is_prefork_wanted = self._take_preforked(), True
         if preforked is None:
             return super().fork_child(spawn_request, output)
@@ -145,7 +145,7 @@ class Zygote(Forker):
             preforked.channel.close()
 
     def is_unreported(self, pid: int) -> bool:
-        """The spare child has ended before it was anything; the next is forked after the next order."""
+        """Return whether `pid` is the preforked child; the next one is forked after the next request."""
         preforked = self._preforked
         if preforked is None or preforked.pid != pid:
             return False
@@ -154,21 +154,21 @@ class Zygote(Forker):
         return True
 
     def _take_preforked(self) -> PreforkedChild | None:
-        """Return the spare child, which is none from now on."""
+        """Return the preforked child and forget it."""
         preforked, self._preforked = self._preforked, None
         if preforked is not None:
             self.descriptors.discard(preforked.fd)
         return preforked
 
     def run_child(self, spawn_request: SpawnRequest, lease: int | None) -> NoReturn:
-        """In the settled child: leave the loop."""
-        assert lease is not None, "errands go to the bare forker"
+        """In the child, after its setup: leave the loop."""
+        assert lease is not None, "helper processes go to the bare forker"
         raise ChildReady(spawn_request, lease)
 
     def _exhausted_reason(self, output: int, sent_ns: int) -> str:
-        """Return why nothing can be forked from this process any more.
+        """Return why nothing can be forked from this process any more, or an empty string.
 
-        One look covers all orders that were sent before it: nothing but the loop runs in between.
+        One check covers all requests sent before it: only the loop runs in between.
         """
         if sent_ns < self._checked_ns:
             return ""
@@ -187,12 +187,12 @@ class Zygote(Forker):
     def _environment_difference(self, spawn_request: SpawnRequest) -> str:
         for name, value in self._import_environment.items():
             if spawn_request.env.get(name) != value:
-                return f"its `{name}` is another than the one that its packages were loaded with"
+                return f"its `{name}` differs from the value that the packages were loaded with"
         return ""
 
 
 def main() -> Callable[[], None] | None:
-    """Serve until the supervisor is gone; returns in a child only, with what is left to run there."""
+    """Serve until the supervisor is gone; returns only in a child, with the program to run there."""
     started_at = time.monotonic()
     _, memory, number, *mode = sys.argv[1:]
     del sys.path[0]
@@ -217,7 +217,7 @@ def main() -> Callable[[], None] | None:
         spawn_request, lease = child.spawn_request, child.lease
     else:
         os._exit(0)
-    # Never freed: that would write to the page of each path and name that they hold.
+    # Never freed: freeing would write to the page of each path and name that they hold.
     keep_forever([zygote, preloader, module_shadowing])
     return _become_program(spawn_request, lease)
 
@@ -229,7 +229,7 @@ def _load(
     if entries is None:
         runners = {target for is_module, target, *_ in recipe.programs if is_module}
         always_loaded = ALWAYS_LOADED if programs.RUNNER_MODULE in runners else []
-        preloader.load(always_loaded[:1])  # the scout needs it too
+        preloader.load(always_loaded[:1])  # `plan_preload` needs it too
         entries, module_shadowing.local_modules = _plan_in_child(
             recipe, lambda: preloader.load(always_loaded[1:])
         )
@@ -244,19 +244,19 @@ def _load(
 def _plan_in_child(
     recipe: PreloadRecipe, while_waiting: Callable[[], None]
 ) -> tuple[list[str], dict[str, list[str]]]:
-    """Return what `scout` finds, in a child of its own: it loads much that is not to stay."""
+    """Return the result of `plan_preload`, run in a child: it loads modules that must not stay here."""
     reading, writing = os.pipe()
     pid = fork_dependent()
     if pid == 0:
         try:
-            from argosy.engine.fork.preload_plan import plan_preload  # noqa: PLC0415 - not to be loaded in the zygote
+            from argosy.engine.fork.preload_plan import plan_preload  # noqa: PLC0415 - must not load in the zygote
 
-            programs = [
-                (PythonProgram(is_module, target, tuple(words)), roots)
-                for is_module, target, words, roots in recipe.programs
+            entries = [
+                (PythonProgram(is_module, target, tuple(arguments)), roots)
+                for is_module, target, arguments, roots in recipe.programs
             ]
             with open(writing, "wb") as file:
-                file.write(json.dumps(plan_preload(programs, recipe.root)).encode())
+                file.write(json.dumps(plan_preload(entries, recipe.root)).encode())
         finally:
             os._exit(0)
     os.close(writing)
@@ -268,14 +268,14 @@ def _plan_in_child(
 
 
 def _become_program(spawn_request: SpawnRequest, lease: int) -> Callable[[], None]:
-    """Close what is the zygote's, and return the program, ready to run."""
+    """Close the zygote's descriptors, and return the program, ready to run."""
     close_other_descriptors(lease)
     program = programs.parse_command(spawn_request.argv)
-    assert program is not None, "the supervisor orders nothing else from a zygote"
+    assert program is not None, "the supervisor requests only Python programs from a zygote"
     try:
         programs.prepare_process(program, spawn_request.argv, spawn_request.env)
     except (ValueError, OSError) as error:
         exit_unstarted(
-            spawn_request, f"its command or environment cannot be passed on: {error}", NOT_EXECUTABLE
+            spawn_request, f"its command or environment cannot be passed to it: {error}", NOT_EXECUTABLE
         )
     return lambda: programs.run_program(program)

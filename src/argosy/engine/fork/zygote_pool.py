@@ -1,9 +1,9 @@
-"""The supervisor's zygotes: which agent is forked by which, and who of them is spawned, and why.
+"""The supervisor's zygotes: which zygote forks which agent, and which agents start by exec and why.
 
-One zygote for each set of variables that reach an interpreter before any Python code does (and
-that at least two agents share). An order waits for a zygote that is still loading when more agents
-than this one are wanted, but not for long; a zygote that dies, or declines because its code has
-changed, is replaced. What it bore falls to the supervisor and runs on.
+There is one zygote for each set of variables that reach an interpreter before any Python code does
+(and that at least two agents share). A request waits a short time for a zygote that is still loading
+if other agents are about to start too. A zygote that dies, or declines because its code has changed,
+is replaced. Its children are reparented to the supervisor and keep running.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from argosy.engine.unit.process_plan import ProcessPlan, ProcessSpec
 
 _MIN_AGENTS = 2
-# A spawn of its own would have brought an agent this far.
+# By then an agent started by exec would have loaded the same modules.
 _READY_TIMEOUT_S = 2.0
 _MAX_START_ATTEMPTS = 3
-# Read by the interpreter, the C library or native libraries: no zygote could tell that they did.
+# Read by the interpreter, the C library or native libraries, which a zygote cannot detect.
 _INTERPRETER_PREFIXES = (
     *("PYTHON", "LD_", "GLIBC_", "MALLOC_", "LC_", "OMP_", "OPENBLAS_", "GOTO_", "MKL_", "KMP_"),
     *("NUMEXPR_", "VECLIB_", "BLIS_", "CUDA_", "OPENSSL_", "SSL_", "NPY_"),
@@ -50,27 +50,27 @@ InterpreterKey = tuple[tuple[str, str], ...]
 
 
 class ZygoteHost(ForkerEventHandler, Protocol):
-    """Whom the zygotes tell; births, exits and failed births as a forker's."""
+    """Receives the zygotes' reports; forks, failed forks and exits as from a forker."""
 
     @property
     def event_log(self) -> EventLog:
-        """Where they tell of themselves."""
+        """Where zygotes record their events."""
 
     def spawn_by_exec(self, spawn_request: SpawnRequest) -> None:
-        """Spawn what no zygote forks."""
+        """Start by exec an agent that no zygote forks."""
 
     def record_forkers(self) -> None:
-        """A zygote was started."""
+        """Record the forkers; called when a zygote was started."""
 
     def on_zygote_lost(self) -> None:
-        """Take the exits that it has not told."""
+        """Collect the exits that a lost zygote has not reported."""
 
     def respawn(self, incarnation: int) -> None:
-        """Order anew what a zygote that died was to bear."""
+        """Repeat the request that a lost zygote has not carried out."""
 
 
 class ZygoteCandidate(NamedTuple):
-    """An agent that a zygote may bear, with its whole environment."""
+    """An agent that a zygote may fork, with its whole environment."""
 
     spec: ProcessSpec
     program: PythonProgram
@@ -80,7 +80,7 @@ class ZygoteCandidate(NamedTuple):
 class ZygotePool:
     """All zygotes of a machine's agents.
 
-    spawned: agent to the reason why no zygote bears it; complete after `prepare`.
+    exec_reasons: agent to the reason why no zygote forks it; complete after `prepare`.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, host: ZygoteHost) -> None:
@@ -92,7 +92,7 @@ class ZygotePool:
         self.exec_reasons: dict[str, str] = {}
 
     def prepare(self, plan: ProcessPlan, environ: Mapping[str, str]) -> None:
-        """Have a zygote for every two agents that can share one; those that fit the plan no more end."""
+        """Start a zygote for each group of agents that can share one; end those that the plan has not."""
         if self._prepared != (plan, environ):
             self._prepare(plan, environ)
             self._prepared = plan, dict(environ)
@@ -101,14 +101,14 @@ class ZygotePool:
 
     def _prepare(self, plan: ProcessPlan, environ: Mapping[str, str]) -> None:
         groups = self._group(plan, environ)
-        self._key_of = {kin.spec.name: key for key, group in groups.items() for kin in group}
+        self._key_of = {each.spec.name: key for key, group in groups.items() for each in group}
         wanted = {key: _preload_recipe(plan, group) for key, group in groups.items()}
         for key, zygote in list(self._zygotes.items()):
             if wanted.get(key) != zygote.recipe:
                 self._zygotes.pop(key).close()
         for key, recipe in wanted.items():
             if key not in self._zygotes:
-                shared = set.intersection(*(set(kin.env.items()) for kin in groups[key]))
+                shared = set.intersection(*(set(each.env.items()) for each in groups[key]))
                 self._zygotes[key] = _ZygoteProcess(self._loop, self._host, recipe, dict(shared))
         if wanted:
             self._host.record_forkers()
@@ -133,49 +133,49 @@ class ZygotePool:
         return groups
 
     def submit(self, spawn_request: SpawnRequest, output: int, is_one_of_many: Callable[[], bool]) -> bool:
-        """Have an order carried out by its zygote; takes over `output` if it returns True.
+        """Pass a request to the agent's zygote; takes over `output` if it returns True.
 
-        is_one_of_many(): whether more agents are about to start, so that waiting for a zygote pays.
+        is_one_of_many(): whether more agents are about to start, so that waiting for a zygote pays off.
         """
         zygote = self._zygotes.get(self._key_of.get(spawn_request.name, (("", ""),)))
         return zygote is not None and zygote.submit(spawn_request, output, is_one_of_many)
 
     def has_pending(self, incarnation: int) -> bool:
-        """Return whether a zygote has been asked for this start and has not answered."""
+        """Return whether a zygote has received this request and has not answered."""
         return any(each.has_pending(incarnation) for each in self._zygotes.values())
 
     def clients(self) -> list[ForkerClient]:
-        """Return the links to the living zygotes; each reaps its own."""
+        """Return the clients of the running zygotes; each reaps its own process."""
         return [each.client for each in self._zygotes.values() if each.client is not None]
 
     def close(self) -> None:
-        """End all zygotes; what they bore runs on."""
+        """End all zygotes; their children keep running."""
         for zygote in self._zygotes.values():
             zygote.close()
         self._zygotes.clear()
 
 
 def exec_reason(spec: ProcessSpec, env: Mapping[str, str]) -> str:
-    """Return why an agent cannot be forked from a zygote, or nothing."""
+    """Return why an agent cannot be forked from a zygote, or an empty string."""
     program = parse_command(spec.argv)
     if spec.start == "spawn":
         return "`start: spawn`"
     if spec.argv[0] != sys.executable:
         return f"`{spec.argv[0]}` is not the interpreter that runs argosy"
     if program is None:
-        return "its interpreter has options of its own"
+        return "its command passes options to the interpreter"
     if not program.is_module and not program.target.endswith(".py"):
-        return f"`{program.target}` is no .py file"
+        return f"`{program.target}` is not a .py file"
     hook = next((name for name in env if name.startswith(_DEBUGGER_PREFIXES)), None)
     if hook:
-        return f"`{hook}` has a tool look at it from its first instruction"
+        return f"`{hook}` attaches a tool at its start"
     if any(not os.path.isabs(entry) for entry in env.get("PYTHONPATH", "/").split(os.pathsep)):
-        return "its PYTHONPATH depends on its folder"
+        return "its PYTHONPATH contains relative paths"
     return ""
 
 
 def _interpreter_key(env: Mapping[str, str]) -> InterpreterKey:
-    """Return the variables that an interpreter cannot be rid of once it has started with them."""
+    """Return the variables that keep their effect on an interpreter once it has started with them."""
     return tuple(
         sorted(
             item
@@ -187,12 +187,12 @@ def _interpreter_key(env: Mapping[str, str]) -> InterpreterKey:
 
 def _preload_recipe(plan: ProcessPlan, group: list[ZygoteCandidate]) -> PreloadRecipe:
     members = members_of(plan.processes)
-    cells = {hull.name: members[cell] for cell, hull in plan.cell_processes.items()}
+    cells = {cell_unit.name: members[cell] for cell, cell_unit in plan.cell_processes.items()}
     return PreloadRecipe(
         programs=[
-            (program.is_module, program.target, list(program.arguments[:1]), _sys_path_roots(kin))
-            for kin in group
-            for program in _programs_of(kin, cells)
+            (program.is_module, program.target, list(program.arguments[:1]), _sys_path_roots(candidate))
+            for candidate in group
+            for program in _programs_of(candidate, cells)
         ],
         root=os.path.dirname(plan.path),
         modules=None if isinstance(plan.preload, str) else list(plan.preload),
@@ -200,7 +200,7 @@ def _preload_recipe(plan: ProcessPlan, group: list[ZygoteCandidate]) -> PreloadR
 
 
 def _programs_of(candidate: ZygoteCandidate, cells: Mapping[str, list[ProcessSpec]]) -> list[PythonProgram]:
-    """Return what the process runs; of a cell's, what its agents are by themselves."""
+    """Return the program of the process and, for a cell, the programs of its members."""
     found = [parse_command(spec.argv) for spec in cells.get(candidate.spec.name, ())]
     return [candidate.program, *(program for program in found if program is not None)]
 
@@ -211,7 +211,7 @@ def _sys_path_roots(candidate: ZygoteCandidate) -> list[str]:
 
 
 class _ZygoteProcess:
-    """One zygote and what it is asked for; started again when it dies, `_TRIES` times in a row at most."""
+    """One zygote and its requests; restarted when it dies, at most `_MAX_START_ATTEMPTS` times in a row."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, host: ZygoteHost, recipe: PreloadRecipe, env: dict[str, str]
@@ -229,9 +229,9 @@ class _ZygoteProcess:
     def _start(self) -> None:
         self._attempts += 1
         self._is_ready = self._is_overdue = False
-        # One that died over its packages looks at each of them when it tries again.
+        # After a crash each package is tried in a throw-away child first.
         recipe = self.recipe._replace(is_careful=self._attempts > 1)
-        memory = os.memfd_create("argosy-recipe", 0)
+        memory = os.memfd_create("argosy-preload-recipe", 0)
         try:
             os.write(memory, json.dumps(recipe._asdict()).encode())
             self.client = ForkerClient(self._loop, self, ("-c", ZYGOTE_CODE), self._env, [memory])
@@ -254,12 +254,12 @@ class _ZygoteProcess:
         return incarnation in self._sent or any(each.incarnation == incarnation for each, _ in self._waiting)
 
     def _send(self, spawn_request: SpawnRequest, output: int) -> None:
-        assert self.client is not None, "a warm zygote has a link"
+        assert self.client is not None, "a ready zygote has a client"
         self._sent[spawn_request.incarnation] = spawn_request
         self.client.send(spawn_request, output)
 
     def _on_ready_timeout(self) -> None:
-        """What waits is spawned, and what comes until the zygote is warm."""
+        """Start waiting agents by exec, and those that follow until the zygote is ready."""
         if not self._is_ready:
             self._is_overdue = True
             self._exec_waiting()
@@ -271,14 +271,14 @@ class _ZygoteProcess:
             self._host.spawn_by_exec(spawn_request)
 
     def on_zygote_event(self, event: ZygoteReady | SpawnDeclined) -> None:
-        """It is warm, or does not fork what was ordered."""
+        """The zygote is ready, or declines a request."""
         if isinstance(event, SpawnDeclined):
             self._on_declined(event)
             return
         self._is_ready, self._is_overdue = True, False
         self._attempts = 0
         text = f"{len(event.loaded)} modules in {event.seconds:.2f} s"
-        left_out = "; ".join(f"`{name}` left out: {why}" for name, why in event.left_out.items())
+        left_out = "; ".join(f"`{name}` left out: {reason}" for name, reason in event.left_out.items())
         self._host.event_log.append("zygote-ready", text=f"{text}; {left_out}" if left_out else text)
         waiting, self._waiting = self._waiting, []
         for spawn_request, output in waiting:
@@ -291,7 +291,7 @@ class _ZygoteProcess:
         self._host.event_log.append("started-by-exec", agent=spawn_request.name, text=declined.reason)
         self._host.spawn_by_exec(spawn_request)
         if declined.is_exhausted and self._is_ready:
-            self._is_ready = False  # it declines what else was sent; then it is replaced
+            self._is_ready = False  # it declines the other requests already sent; then it is replaced
             self._loop.call_soon(self._replace)
 
     def _replace(self) -> None:
@@ -315,11 +315,11 @@ class _ZygoteProcess:
         self._host.on_spawn_failed(failure)
 
     def on_exit(self, exited: Exited) -> None:
-        """A child has ended."""
+        """A child has exited."""
         self._host.on_exit(exited)
 
     def on_forker_lost(self, reason: str) -> None:
-        """It has died; its children have fallen to this process."""
+        """The zygote has died; its children were reparented to this process."""
         self._host.event_log.append("zygote-lost", text=reason)
         sent, self._sent = self._sent, {}
         self._stop()
@@ -328,7 +328,7 @@ class _ZygoteProcess:
             self._host.record_forkers()
         else:
             self._host.event_log.append(
-                "zygote-failed", text=f"died {_MAX_START_ATTEMPTS} times before it was warm"
+                "zygote-failed", text=f"died {_MAX_START_ATTEMPTS} times before it was ready"
             )
         self._host.on_zygote_lost()
         for incarnation in sent:
@@ -343,7 +343,7 @@ class _ZygoteProcess:
         self._exec_waiting()
 
     def close(self) -> None:
-        """End it."""
+        """End the zygote."""
         self._is_overdue = True
         waiting, self._waiting = self._waiting, []
         for _, output in waiting:

@@ -1,4 +1,4 @@
-"""The logs of the supervisor and the hub: a long one is put aside, in place of the one before."""
+"""Rotates the logs of the supervisor and the hub; one old file is kept."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _OUTPUT_FDS: Final = (1, 2)
 
 
 def rotate_log(log: Path) -> None:
-    """Put a long log aside; nobody writes to it."""
+    """Rotate a log if it is long; no process may be writing to it."""
     with contextlib.suppress(OSError):
         if log.stat().st_size > MAX_LOG_BYTES:
             log.replace(log.with_name(f"{log.name}.1"))
 
 
 def rotate_own_log(log: Path) -> None:
-    """Put the log aside that this process writes its output to, if it is long, and go on in a new one."""
+    """Rotate the log that is this process's output, if it is long, and continue in a new file."""
     try:
         current = os.stat(log)
     except OSError:
@@ -39,9 +39,9 @@ def rotate_own_log(log: Path) -> None:
 
 
 def last_error_line(log: Path, start: int = 0) -> str:
-    """Return what a program said last of why it ended: its last `error:` line, or its last line.
+    """Return the reason why a program ended: its last `error:` line, or its last line.
 
-    since: the length that the log had when it began.
+    start: the size of the log when the program began.
     """
     try:
         with open(log, "rb") as file:

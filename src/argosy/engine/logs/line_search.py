@@ -1,4 +1,4 @@
-"""A pattern looked for in what an agent prints: whole lines, from the byte on at which its process began."""
+"""Searches an agent's log for a pattern: complete lines, from the offset at which its process began."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _MAX_LINE_BYTES = 1 << 14
 
 
 class LineSearch:
-    """Reads a log that grows, each byte once.
+    """Reads a growing log, each byte once.
 
-    start: the size that the log had when the process was ordered.
-    Raises re.error: `pattern` is no regular expression (the loader refuses such a one).
+    start: the size of the log when the process was requested.
+    Raises re.error: `pattern` is not a regular expression (the loader rejects it).
     """
 
     def __init__(self, log: Path, start: int, pattern: str) -> None:
@@ -28,9 +28,9 @@ class LineSearch:
         self.has_matched = False
 
     def search_next(self) -> bool:
-        """Look at the next part of the log; return whether there may be more to read at once.
+        """Search the next part of the log; return whether there may be more to read at once.
 
-        A line without its line feed is not judged yet, unless it is longer than 16 KiB.
+        A line without its line feed is not searched yet, unless it is longer than 16 KiB.
         """
         data = self._next_part()
         lines = (self._partial_line + data).split(b"\n")

@@ -1,11 +1,11 @@
-"""The agents' output: files that they write themselves, and an index of when each part was written.
+"""The agents' logs: files that agents write themselves, and an index of when each part was written.
 
-An agent owns its log as descriptors 1 and 2 (O_APPEND), so a dead supervisor loses no line. Lines
-need not carry a time: the supervisor notes (time, offset) whenever a file has grown, and before
-the first growth after a start (time, offset, pid) of that, which readers use to merge the files and to
-mark the seams.
+An agent has its log as descriptors 1 and 2 (O_APPEND), so a dead supervisor loses no line. Lines need
+not have a time: the supervisor records a mark (time, offset) whenever a file has grown, and (time, offset,
+pid) before the first output of a process. Readers use the marks to merge the files and to separate the
+processes.
 
-The beginning of a long log is a hole (see `retention`): offsets stay, and readers pass over it.
+The beginning of a long log is a hole (see `log_retention`): offsets stay valid, and readers skip it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 _MARK = struct.Struct("<dQI")
 _TAIL_BYTES = 4096
-_END_PREFIX = "--- is ended: "
-# An index of so many marks is thinned out to half of it.
+_END_PREFIX = "--- terminated: "
+# With the prefix that earlier versions wrote.
+_END_PREFIXES = (_END_PREFIX, "--- is ended: ")
+# An index with this many marks is thinned out to half of it.
 _MAX_MARKS = 8192
 
 
 class LogMark(NamedTuple):
-    """At `at_s` (epoch seconds) the file had `offset` bytes; pid is set where a process began to write."""
+    """At `at_s` (epoch seconds) the file had `offset` bytes. pid: set if a process began to write there."""
 
     at_s: float
     offset: int
@@ -41,7 +43,7 @@ def open_log(path: Path) -> int:
 
 
 def append_end_notice(path: Path, reason: str) -> None:
-    """Append a line of the engine's own to a log, why it ends the process; lost on a full disk."""
+    """Append a line to a log that tells why the engine ends the process; lost on a full disk."""
     with contextlib.suppress(OSError):
         log = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -58,7 +60,7 @@ def index_path(log: Path) -> Path:
 
 
 def append_marks(log: Path, *marks: LogMark) -> None:
-    """Append marks to a log's index; a full disk costs the marks, and a torn one is cut off by the next."""
+    """Append marks to a log's index; on a full disk they are lost. Cuts a torn mark before."""
     try:
         descriptor = open_log(index_path(log))
         try:
@@ -76,27 +78,27 @@ def append_marks(log: Path, *marks: LogMark) -> None:
 
 
 def shorten_index(log: Path, start: int) -> None:
-    """Drop the marks before the offset `start`, and of many every second; a full disk leaves it as it is.
+    """Drop the marks before the offset `start`, and every second one if there are many.
 
-    The first stays: it says since when there is the log.
+    The first mark stays: it has the time at which the log began. On a full disk the index stays unchanged.
     """
-    marks = [mark for at, mark in enumerate(read_marks(log)) if mark.offset >= start or at == 0]
+    marks = [mark for index, mark in enumerate(read_marks(log)) if mark.offset >= start or index == 0]
     while len(marks) > _MAX_MARKS // 2:
-        thinned = [mark for at, mark in enumerate(marks) if mark.pid or at % 2 or at == 0]
-        # Where there is nothing but seams, the oldest go.
+        thinned = [mark for index, mark in enumerate(marks) if mark.pid or index % 2 or index == 0]
+        # If all are process starts, the oldest are dropped.
         marks = thinned if len(thinned) < len(marks) else marks[-_MAX_MARKS // 2 :]
-    index = index_path(log)
-    temp_path = index.with_suffix(".new")
+    path = index_path(log)
+    temp_path = path.with_suffix(".new")
     try:
         temp_path.write_bytes(b"".join(_MARK.pack(*mark) for mark in marks))
-        os.replace(temp_path, index)
+        os.replace(temp_path, path)
     except OSError:
         with contextlib.suppress(OSError):
             temp_path.unlink()
 
 
 def read_marks(log: Path) -> list[LogMark]:
-    """Return the marks of a log, oldest first; a torn one at the end is passed over."""
+    """Return the marks of a log, oldest first; a torn one at the end is skipped."""
     try:
         data = index_path(log).read_bytes()
     except FileNotFoundError:
@@ -106,7 +108,7 @@ def read_marks(log: Path) -> list[LogMark]:
 
 
 def log_size(log: Path) -> int:
-    """Return the size of a log, 0 when there is none."""
+    """Return the size of a log, 0 if there is none."""
     try:
         return log.stat().st_size
     except FileNotFoundError:
@@ -114,10 +116,10 @@ def log_size(log: Path) -> int:
 
 
 def most_relevant_line(log: Path, start: int) -> str:
-    """Return the line after the byte `start` that tells best how a program ended; empty when there is none.
+    """Return the line after the offset `start` that best explains a program's end; empty without lines.
 
-    That is the first of the errors that argosy's own words end with (`error: ...`, `hint: ...`), else the
-    last line that is no hint.
+    This is the first error of a final block of `error: ...` and `hint: ...` lines, else the last line that
+    is not a hint.
     """
     lines = [line.strip() for line in last_lines(log, start)]
     errors = []
@@ -131,10 +133,10 @@ def most_relevant_line(log: Path, start: int) -> str:
 
 
 def last_lines(log: Path, start: int, limit: int = 10) -> list[str]:
-    """Return the last lines after the byte `start` that have something in them, oldest first.
+    """Return the last non-empty lines after the offset `start`, oldest first.
 
-    Shortened, and without what a terminal would act on: they are shown beside what argosy says itself.
-    What it said itself in the log is left out.
+    The lines are shortened and control characters escaped, since they are shown in argosy's own output.
+    Lines that the engine has appended to the log are left out.
     """
     try:
         with open(log, "rb") as file:
@@ -143,5 +145,5 @@ def last_lines(log: Path, start: int, limit: int = 10) -> list[str]:
             lines = file.read().replace(b"\0", b"").decode(errors="replace").splitlines()
     except OSError:
         return []
-    lines_shown = [line.rstrip() for line in lines if line.strip() and not line.startswith(_END_PREFIX)]
+    lines_shown = [line.rstrip() for line in lines if line.strip() and not line.startswith(_END_PREFIXES)]
     return [escape_control(line[:200]) for line in lines_shown[-limit:]]

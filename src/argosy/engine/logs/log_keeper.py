@@ -1,10 +1,9 @@
-"""Keeps the agents' output within its limits while they write it.
+"""Keeps the agents' logs within their limits while agents write them.
 
-The writers own their files (see `logs`), so nothing is renamed or truncated under them: the blocks
-at the beginning of a file are given back to the disk, and what remains stays at its offset. Whole
-blocks only, so no byte that is kept is ever touched; readers pass over the rest of the torn line.
-What a reader claims (see `logreader`) is kept for it, as long as the sum of all logs is within the
-total.
+Agents have their files open (see `log_file`), so files are not renamed or truncated: the blocks at the
+beginning of a file are freed, and the rest stays at its offset. Only whole blocks are freed, so no kept
+byte changes; readers skip the rest of the torn line. What a reader has claimed (see `log_reader`) is
+kept as long as all logs together are within the total limit.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _AGE_CHECK_INTERVAL_S = 60.0
 
 
 class LogKeeper:
-    """Watches the logs in `folder`: notes when they grow, and keeps them within their limits."""
+    """Watches the logs in `log_dir`: marks their growth, and keeps them within their limits."""
 
     def __init__(self, log_dir: Path, loop: asyncio.AbstractEventLoop) -> None:
         self._log_dir = log_dir
@@ -38,34 +37,32 @@ class LogKeeper:
         self._limits = LogLimits()
         self._sizes: dict[str, int] = {}
         self._disk_bytes: dict[str, int] = {}
-        self._pending_process_starts: dict[
-            str, LogMark
-        ] = {}  # of processes whose output has not been seen yet
+        self._pending_process_starts: dict[str, LogMark] = {}  # of processes without output so far
         self._age_timer: asyncio.TimerHandle | None = None
         self._watch = LogWatch(log_dir, loop, self.on_growth, self._record_process_starts)
 
     def expect_process_output(self, log: Path, process_start: LogMark) -> None:
-        """A process begins to write to this log; that is noted with its first output."""
+        """Record the start of a process in this log with its first output."""
         self._pending_process_starts[log.name] = process_start
         if self._sizes.get(log.name, 0) > process_start.offset:
             self._record_process_starts([log])
 
     def expect_adopted_output(self, log: Path, process_start: LogMark) -> None:
-        """A process has begun to write to this log under another supervisor, which may not have noted it."""
+        """Record the start of a process of an earlier supervisor, unless that has recorded it."""
         if not any(mark.pid == process_start.pid for mark in read_marks(log)):
             self._pending_process_starts[log.name] = process_start
             if log_size(log) > process_start.offset:
                 self._record_process_starts([log])
 
     def _record_process_starts(self, logs: Iterable[Path]) -> None:
-        """Note whose first output it was that made these grow, before a reader comes to it."""
+        """Write the pending start marks of these logs, before a reader gets to them."""
         for log in logs:
             process_start = self._pending_process_starts.pop(log.name, None)
             if process_start is not None:
                 append_marks(log, process_start)
 
     def set_limits(self, limits: LogLimits) -> None:
-        """Hold these limits from now on."""
+        """Enforce these limits from now on."""
         self._limits = limits
         self.on_growth(sorted(self._log_dir.glob("*.log")))
         if self._age_timer is not None:
@@ -75,12 +72,12 @@ class LogKeeper:
             self._trim_by_age(limits.age_s)
 
     def rewatch(self) -> None:
-        """Watch the folder that is there now: the one before was deleted."""
+        """Watch the current directory, after the previous one was deleted."""
         self._watch.close()
         self._watch = LogWatch(self._log_dir, self._loop, self.on_growth, self._record_process_starts)
 
     def on_growth(self, logs: Iterable[Path]) -> None:
-        """Take note of logs that have grown, and cut what is too long."""
+        """Mark the logs that have grown, and trim those that are too long."""
         now = time.time()
         for log in logs:
             try:
@@ -99,7 +96,7 @@ class LogKeeper:
             self._disk_bytes[name] = trim_log(self._log_dir / name, end, ignore_readers=cut.ignore_readers)
 
     def _trim_by_age(self, age_s: float) -> None:
-        """Cut what was written longer ago than `age_s`, by the marks."""
+        """Trim what was written more than `age_s` ago, by the marks."""
         self._age_timer = self._loop.call_later(
             min(age_s / 4, _AGE_CHECK_INTERVAL_S), self._trim_by_age, age_s
         )
@@ -118,9 +115,9 @@ class LogKeeper:
 
 
 def trim_log(log: Path, end: int, *, ignore_readers: bool) -> int:
-    """Give back the blocks of a log that lie before `end` and that nobody reads; return what it holds then.
+    """Free the blocks of a log before `end` that no reader has claimed; return its remaining disk usage.
 
-    is_hard: also those that somebody reads. A file system that cannot do it leaves the log as it is.
+    ignore_readers: free claimed blocks too. Without support of the file system the log stays unchanged.
     """
     try:
         descriptor = os.open(log, os.O_RDWR | os.O_CLOEXEC)

@@ -1,7 +1,7 @@
-"""Reads an agent's log: whole lines with their times, the seams between processes, on as it grows.
+"""Reads an agent's log as it grows: complete lines with their times, and the starts of processes.
 
-A reader claims what it has not read (F_OFD_SETLK, fcntl(2)): who cuts logs leaves that, as far as the
-disk has room for it. The claim ends with the reader.
+A reader claims what it has not read (F_OFD_SETLK, fcntl(2)): the log keeper does not free that, as far as
+the total limit allows. The claim ends with the reader.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ _FLOCK = struct.Struct("hhqqi4x")
 class LogLine(NamedTuple):
     """One line of an agent.
 
-    seam: the pid of a process that starts here, text empty. lost_bytes: so much was dropped here
-    before it was read, text empty; it was written between lost_since_s, 0.0 if unknown, and at_s.
+    process_start_pid: the pid of a process that starts here, text empty. lost_bytes: the number of bytes
+    that were freed here before they were read, text empty; they were written between lost_since_s, 0.0 if
+    unknown, and at_s.
     """
 
     at_s: float
@@ -40,11 +41,11 @@ class LogLine(NamedTuple):
 
 
 class LogReader:
-    """Reads one agent's log from some offset on, and goes on from there when it has grown.
+    """Reads one agent's log from an offset, and continues from there when it has grown.
 
     From its first read to its `close` it claims what it has not read.
 
-    is_behind: whether the last read left something, since it was to read so much only.
+    is_behind: whether the last read stopped at its `max_bytes` before the end of the log.
     """
 
     def __init__(self, agent: str, log: Path, offset: int = 0) -> None:
@@ -53,52 +54,51 @@ class LogReader:
         self.is_behind = False
         self._offset = offset
         self._at_s = 0.0  # of the last line read
-        self._lost_bytes = 0  # not told of yet
+        self._lost_bytes = 0  # not reported yet
         self._lost_since_s = 0.0
         self._file: int | None = None
 
-    def read(self, most_bytes: int | None = None) -> Iterator[LogLine]:
-        """Yield the whole lines that are there now, each with its time, and the seams between them.
+    def read(self, max_bytes: int | None = None) -> Iterator[LogLine]:
+        """Yield the complete lines of the log so far, each with its time, and the starts of processes.
 
-        What a process wrote last without ending the line is a line too, once the next has begun.
-        most_bytes: go no further after so many.
+        An unfinished last line of a process counts as a line once the next process has begun.
+        max_bytes: stop after this many bytes.
         """
         self.is_behind = False
         file = self._open_current()
         if file is None:
             return
         end = os.fstat(file).st_size
-        enough = end if most_bytes is None else self._offset + most_bytes
+        limit = end if max_bytes is None else self._offset + max_bytes
         while self._offset < end:
-            if self._offset >= enough:
+            if self._offset >= limit:
                 self.is_behind = True
                 break
             marks = read_marks(self._log)
             if lost := self._skip_hole(file, marks):
-                enough, end = enough + lost, os.fstat(file).st_size
+                limit, end = limit + lost, os.fstat(file).st_size
             data = self._read_chunk(file, end, marks)
             if first_kept_offset(file, self._offset) != self._offset:
-                continue  # it was dropped while it was read
+                continue  # it was freed while it was read
             before = self._offset
             yield from self._iter_lines(data, marks)
             if self._offset == before:
-                return  # a line without an end
+                return  # an unfinished line
         claim_unread(file, self._offset)
 
     @property
     def offset(self) -> int:
-        """How far it has read."""
+        """The offset up to which it has read."""
         return self._offset
 
     def _open_current(self) -> int | None:
-        """Return the log that is there now, opened; a new one of that name is read from its beginning."""
+        """Return a descriptor of the current log; a new file is read from its beginning."""
         try:
             found = os.stat(self._log)
         except FileNotFoundError:
             return None
         if self._file is not None:
-            mine = os.fstat(self._file)
-            if (mine.st_ino, mine.st_dev) == (found.st_ino, found.st_dev):
+            if os.path.samestat(found, os.fstat(self._file)):
                 return self._file
             self.close()
             self._offset = 0
@@ -107,7 +107,7 @@ class LogReader:
         return self._file
 
     def _skip_hole(self, file: int, marks: list[LogMark]) -> int:
-        """Go on after what was dropped; return how much that is. The next line tells of it."""
+        """Skip what was freed and return its size; it is reported before the next line."""
         dropped = first_kept_offset(file, self._offset) - self._offset
         if dropped and not self._lost_bytes:
             self._lost_since_s = self._at_s or _time_at(marks, self._offset)
@@ -116,7 +116,7 @@ class LogReader:
         return dropped
 
     def _read_chunk(self, file: int, end: int, marks: list[LogMark]) -> bytes:
-        """Return the next bytes, up to `end`: a whole line at least where there is one."""
+        """Return the next bytes, up to `end`: at least a complete line if there is one."""
         claim_unread(file, self._offset)
         size = _CHUNK_BYTES
         while True:
@@ -131,10 +131,10 @@ class LogReader:
         process_starts = {mark.offset: mark for mark in marks if mark.pid}
         offsets = [mark.offset for mark in marks]
         for raw in _split_lines(
-            data, sorted(seam - self._offset for seam in process_starts if seam > self._offset)
+            data, sorted(start - self._offset for start in process_starts if start > self._offset)
         ):
             process_start = process_starts.get(self._offset)
-            # The first mark beyond the line's first byte was made when the line was there.
+            # The first mark after the line's first byte was made when the line was written.
             beyond = bisect_right(offsets, self._offset)
             at_s = self._at_s = marks[min(beyond, len(marks) - 1)].at_s if marks else 0.0
             if self._lost_bytes:
@@ -149,19 +149,19 @@ class LogReader:
         return LogLine(at_s, self.agent, "", lost_bytes=dropped, lost_since_s=self._lost_since_s)
 
     def close(self) -> None:
-        """Let go of the log, and of the claim on it."""
+        """Close the log, which ends the claim."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
 
 def _time_at(marks: list[LogMark], offset: int) -> float:
-    """Return when the log had so many bytes, at the latest mark before; 0.0 where there is none."""
+    """Return the time of the last mark at or before `offset`; 0.0 if there is none."""
     return max((mark.at_s for mark in marks if mark.offset <= offset), default=0.0)
 
 
 def _split_lines(data: bytes, boundaries: list[int]) -> Iterator[bytes]:
-    """Yield the pieces of `data` that end with a line feed or where a seam is; not what is left after."""
+    """Yield the pieces of `data` that end with a line feed or at a boundary, without the unfinished rest."""
     start = 0
     for boundary in [*boundaries, None]:
         piece = data[start:boundary]
@@ -177,7 +177,7 @@ def _split_lines(data: bytes, boundaries: list[int]) -> Iterator[bytes]:
 
 
 def claim_unread(descriptor: int, offset: int) -> None:
-    """Claim what a log has from `offset` on, and what it will have, instead of an earlier claim."""
+    """Claim a log from `offset` on, including future output, in place of an earlier claim."""
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, offset, 0, 0))
     if offset:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, 0, offset, 0))
@@ -190,12 +190,12 @@ def first_claimed_offset(descriptor: int, end: int) -> int:
         kind, _, start, _, _ = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, query))
         if kind == fcntl.F_UNLCK:
             return end
-        end = start  # of one of the readers; another may claim more
+        end = start  # the claim of one reader; another may claim more
     return 0
 
 
 def first_kept_offset(descriptor: int, offset: int) -> int:
-    """Return the first offset from `offset` on that is kept: past a hole, and the line that it has torn."""
+    """Return the first kept offset from `offset` on, after a hole and the line that it has torn."""
     try:
         start = os.lseek(descriptor, offset, os.SEEK_DATA)
     except OSError:  # ENXIO: nothing but a hole, or nothing at all
@@ -212,7 +212,7 @@ def first_kept_offset(descriptor: int, offset: int) -> int:
 
 
 def find_tail_offset(log: Path, lines: int) -> int:
-    """Return the offset from which a log has its last `lines` lines, as far as they are kept."""
+    """Return the offset of the last `lines` lines of a log, as far as they are kept."""
     try:
         with open(log, "rb") as file:
             start = first_kept_offset(file.fileno(), 0)

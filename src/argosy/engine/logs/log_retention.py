@@ -1,4 +1,4 @@
-"""How much of the agents' output is kept: so much of each, so long, and so much in all. Pure."""
+"""How much of the agents' logs is kept: limits of size, age and total size. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class LogLimits(msgspec.Struct, frozen=True):
-    """size_bytes: of each log; age_s: of a line, None for no limit; total_bytes: of all logs of the fleet."""
+    """Limits of a fleet's logs.
+
+    size_bytes: of each log. age_s: of a line, None for no limit. total_bytes: of all logs together.
+    """
 
     size_bytes: int = 64 * 2**20
     age_s: float | None = None
@@ -19,17 +22,17 @@ class LogLimits(msgspec.Struct, frozen=True):
 
 
 class LogCut(NamedTuple):
-    """Keep the newest so many bytes of a log. is_hard: also against those who still read the others."""
+    """Keep the newest `keep_bytes` of a log. ignore_readers: drop also what readers have claimed."""
 
     keep_bytes: int
     ignore_readers: bool
 
 
 def plan_cuts(disk_bytes: Mapping[str, int], limits: LogLimits) -> dict[str, LogCut]:
-    """Return which logs are cut, by the bytes that each holds.
+    """Return which logs to cut, by their disk usage.
 
-    Cut is before the limit, at 3/4 of it, and down to a half: what is written until the next look
-    has room, and not every look has to cut. Beyond the total the longest logs are cut, to one length.
+    A log is cut at 3/4 of its limit, down to a half: this leaves room for what is written until the next
+    check, and not every check has to cut. Near the total limit the longest logs are cut to one length.
     """
     cuts = {
         name: LogCut(limits.size_bytes // 2, ignore_readers=False)
@@ -45,7 +48,7 @@ def plan_cuts(disk_bytes: Mapping[str, int], limits: LogLimits) -> dict[str, Log
 
 
 def _common_level(sizes: Iterable[int], total: int) -> int:
-    """Return the highest level at which sizes cut to it add up to `total` at most."""
+    """Return the highest level such that the sizes, cut to it, add up to at most `total`."""
     left, rest = total, sorted(sizes)
     for at, size in enumerate(rest):
         share = left // (len(rest) - at)

@@ -1,7 +1,6 @@
-"""Watches a folder of logs for growth (inotify(7)); nothing is polled.
+"""Watches a directory of logs for growth by inotify(7), without polling.
 
-Events of one burst are taken together: an agent that writes a thousand lines is told of once, not a
-thousand times.
+Events of one burst are coalesced: an agent that writes a thousand lines is reported once.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ _COALESCE_S = 0.02
 
 
 class LogWatch:
-    """Calls `on_growth(logs)` with the logs of `folder` that have grown in a burst.
+    """Calls `on_growth(logs)` with the logs of `log_dir` that have grown in a burst.
 
-    on_first(logs): called before that with those that grow first in it.
-    Raises MissingError: the kernel grants no more watches, or the folder is not there.
+    on_first_growth(logs): called at the beginning of the burst with the first ones.
+    Raises MissingError: the kernel grants no more watches, or the directory does not exist.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class LogWatch:
         loop.add_reader(self._inotify, self._on_readable)
 
     def _on_readable(self) -> None:
-        """Let the burst pass, then take all of it at once."""
+        """Wait for the end of the burst, then report all of it at once."""
         self._first_grown = self._read_grown_logs()
         if self._first_grown:
             self._on_first_growth(self._first_grown)
@@ -71,7 +70,7 @@ class LogWatch:
             while at < len(data):
                 _, kind, _, length = _INOTIFY_EVENT.unpack_from(data, at)
                 at += _INOTIFY_EVENT.size
-                if kind & OVERFLOW:  # events were lost: any may have grown
+                if kind & OVERFLOW:  # events were lost: any log may have grown
                     names.update(os.listdir(self._log_dir))
                 names.add(os.fsdecode(data[at : at + length].rstrip(b"\0")))
                 at += length
@@ -85,7 +84,7 @@ class LogWatch:
 
 
 async def wait_for_directory(directory: Path, loop: asyncio.AbstractEventLoop) -> None:
-    """Return once `folder` is there: what is nearest to it on the way is watched meanwhile.
+    """Return once `directory` exists; meanwhile its nearest existing parent is watched.
 
     Raises MissingError: the kernel grants no more watches.
     """
@@ -112,5 +111,5 @@ def _watch_directory(directory: Path, event_mask: int = MODIFY) -> int:
         return open_watch([directory], event_mask)
     except OSError as error:
         hint = "raise fs.inotify.max_user_instances" if error.errno == errno.EMFILE else ""
-        message = f"the folder of the logs cannot be watched: {error.strerror}"
+        message = f"the log directory cannot be watched: {error.strerror}"
         raise MissingError(Fault(str(directory), "inotify", message, hint)) from error

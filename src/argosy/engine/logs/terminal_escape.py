@@ -1,4 +1,4 @@
-"""What agents print, made safe for a terminal: control characters are shown instead of obeyed."""
+"""Makes agents' output safe for a terminal: control characters are shown, not executed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 _SGR_RESET: Final = "\033[0m"
 _SGR_SEQUENCE: Final = re.compile(r"(\033\[[0-9;]*m)")
-# C0 but tab, DEL and C1: as `cat -v` shows them, `^[` and `M-^[`.
+# C0 except tab, DEL and C1, as `cat -v` shows them: `^[` and `M-^[`.
 _ESCAPES: Final = (
     {code: f"^{chr(code + 64)}" for code in range(32) if code != 9}
     | {127: "^?"}
@@ -18,10 +18,10 @@ _ESCAPES: Final = (
 def escape_control(text: str, *, keep_colours: bool = False) -> str:
     r"""Return `text` with its control characters shown as `^[`, so that a terminal does not act on them.
 
-    A title, a cleared screen or a moved cursor would falsify what a person reads. Colours (SGR,
-    `ESC [ numbers m`) are taken out, or kept and ended with the text.
+    A title, a cleared screen or a moved cursor would falsify what the user reads. Colours (SGR,
+    `ESC [ numbers m`) are removed, or kept and reset at the end of the text.
     """
-    parts = _SGR_SEQUENCE.split(text)  # text and colours in turn
+    parts = _SGR_SEQUENCE.split(text)  # alternating text and colours
     parts[::2] = [part.translate(_ESCAPES) for part in parts[::2]]
     if keep_colours:
         return "".join([*parts, _SGR_RESET] if len(parts) > 1 else parts)

@@ -1,7 +1,7 @@
-"""What a client asks of the whole fleet, asked of the other machines too, and the answers as one.
+"""Forwards requests about the whole fleet to the other machines, and merges the replies.
 
-Each part is asked for on its own; a machine that goes out of sight is waited for and asked again, which
-is safe: what runs there already is taken over and not started.
+Each machine gets its part as a request of its own. If a machine becomes unreachable, an apply waits for it
+and is sent again, which is safe: agents that run already are adopted and not started again.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from argosy.engine.peering.peer_set import PeerSet
     from argosy.engine.supervisor.control_server import ClientSession
 
-# Of the time of a whole start, left to a machine to end its late ones and to say so.
+# Part of the start timeout that is left to a machine to stop late agents and to report.
 _RESERVED_CLOSING_S: Final = 1.0
 _CONNECT_WAIT_S: Final = 10.0
 
 
 class RemoteApply:
-    """What the other machines made of an apply. refused: machine to why it did not take part."""
+    """The results of an apply on the other machines. refused: machine to why it did not take part."""
 
     def __init__(self, machines: Iterable[str]) -> None:
         self.machines = list(machines)
@@ -49,13 +49,13 @@ class RemoteApply:
         self.tasks: list[asyncio.Task[None]] = []
 
     def cancel(self) -> None:
-        """Wait for them no more."""
+        """Stop waiting for the other machines."""
         for task in self.tasks:
             task.cancel()
 
 
 class Federation:
-    """Asks the machines that `links` sees."""
+    """Sends requests to the machines of a `PeerSet`."""
 
     def __init__(self, peers: PeerSet) -> None:
         self._peers = peers
@@ -69,7 +69,7 @@ class Federation:
         session: ClientSession,
         on_machine_done: Callable[[str], None],
     ) -> RemoteApply:
-        """Have the machines of the agents `abroad` bring them up; `answered` is called for each machine."""
+        """Have the machines of these agents start them; calls `on_machine_done(machine)` for each machine."""
         names = list(remote_agent_names)
         self._peers.expect_apply(names, request.apply_id)
         if request.origin or self._peers.plan is None:
@@ -77,7 +77,7 @@ class Federation:
         machines = dict.fromkeys(self._peers.remote_agents[name].spec.machine for name in names)
         remote_apply = RemoteApply(machines)
         for machine in remote_apply.machines:
-            # Before the time of the whole start is over, so that what needs them is told why.
+            # Shorter than the whole start timeout, so that dependents get the reason.
             self._peers.connections[machine].start_waiting(min(_CONNECT_WAIT_S, request.timeout_s / 2))
             task = asyncio.ensure_future(self._apply_at(machine, request, session, remote_apply))
             remote_apply.tasks.append(task)
@@ -92,7 +92,7 @@ class Federation:
         self, machine: str, request: Apply, session: ClientSession, remote_apply: RemoteApply
     ) -> None:
         plan = self._peers.plan
-        assert plan is not None, "there are links"
+        assert plan is not None, "there are other machines"
         peer_request = msgspec.structs.replace(
             request,
             machine=machine,
@@ -114,20 +114,20 @@ class Federation:
         remote_apply.refused[machine] = connection.description
 
     def merge_summary(self, summary: ApplySummary, remote_apply: RemoteApply) -> ApplySummary:
-        """Return the account with what the other machines had to say themselves."""
+        """Return the summary with the results that the other machines reported."""
         self._peers.stop_expecting()
         not_ready = dict(summary.not_ready)
         for name in not_ready:
             remote_agent = self._peers.remote_agents.get(name)
-            if remote_agent is not None and (why := remote_apply.refused.get(remote_agent.spec.machine)):
-                not_ready[name] = why
+            if remote_agent is not None and (reason := remote_apply.refused.get(remote_agent.spec.machine)):
+                not_ready[name] = reason
         adopted = [*summary.adopted, *(name for name in remote_apply.adopted if name in summary.ready)]
         return msgspec.structs.replace(summary, not_ready=not_ready, adopted=adopted)
 
     # ---- down, restart
 
     async def stop(self, request: Stop, local_names: Sequence[str]) -> list[Stopped]:
-        """Have the machines stop their part. own: agents that are stopped here meanwhile."""
+        """Have the machines stop their part. local_names: agents that are stopped here meanwhile."""
         plan = self._peers.plan
         if request.origin or plan is None:
             return []
@@ -145,7 +145,7 @@ class Federation:
             connection = self._peers.connections[machine]
             try:
                 reply = await _request_last_reply(connection, peer_request)
-                assert isinstance(reply, Stopped), "a stop is answered by what was stopped"
+                assert isinstance(reply, Stopped), "a Stop is answered by Stopped"
             except RefusedError as error:
                 return Stopped(
                     stopped=[], killed=[], seconds=0.0, unreachable={machine: _join_messages(error.faults)}
@@ -164,7 +164,7 @@ class Federation:
             peer_request = msgspec.structs.replace(request, names=names, origin=plan.machine)
             try:
                 reply = await _request_last_reply(self._peers.connections[machine], peer_request)
-                assert isinstance(reply, Restarted), "a restart is answered by its outcome"
+                assert isinstance(reply, Restarted), "a Restart is answered by Restarted"
             except RefusedError as error:
                 reason = _join_messages(error.faults)
                 return Restarted(
@@ -178,7 +178,7 @@ class Federation:
         )
 
     def _group_by_machine(self, names: Iterable[str] | None) -> dict[str, list[str]]:
-        """Return which of these each machine runs; None for all, of every machine."""
+        """Return which of these agents each machine runs; None for all agents of all machines."""
         peers = self._peers
         if names is None:
             return {
@@ -191,12 +191,12 @@ class Federation:
                 names_by_machine.setdefault(peers.remote_agents[name].spec.machine, []).append(name)
         return names_by_machine
 
-    # ---- verbs that only read
+    # ---- read-only commands
 
     async def relay(self, request: RelayCommand, session: ClientSession) -> None:
-        """Hand on what a verb prints on another machine.
+        """Pass on the output of a command on another machine.
 
-        Raises InputError: there is no such machine; LinkLostError: it cannot be seen.
+        Raises InputError: there is no such machine; PeerUnreachableError: it is not connected.
         """
         connection = self._peers.connections.get(request.machine)
         if connection is None:
@@ -208,12 +208,12 @@ class Federation:
 
 
 async def _request_last_reply(connection: PeerConnection, request: Stop | Restart) -> object:
-    """Return the last answer to a request.
+    """Return the last reply to a request.
 
-    Raises RefusedError: the machine is not seen, or refuses.
+    Raises RefusedError: the machine is not connected, or refuses.
     """
     if not connection.is_connected:
-        raise RefusedError(Fault(connection.machine, "blind", connection.description))
+        raise RefusedError(Fault(connection.machine, "machine-unreachable", connection.description))
     last: object = None
     async for reply in connection.request(request):
         last = reply

@@ -1,7 +1,7 @@
-"""What a supervisor hears from one other machine: a lane to its door, dialled again whenever it ends.
+"""A supervisor's connection to that of one other machine, dialled again whenever it ends.
 
-A lane that is silent for `SILENCE_S` has ended. The silence is judged after all that has arrived was
-read, and a pause of this process itself is no silence of the other.
+A connection that is silent for `HEARTBEAT_TIMEOUT_S` has ended. The silence is measured after all received
+messages were read, and a pause of this process does not count as silence of the peer.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ _RECONNECT_DELAY_S: Final = 0.5
 
 
 class PeerConnection:
-    """One machine as this one sees it.
+    """The connection to one machine.
 
-    since_s: epoch seconds of the last change between linked and blind. reason: why it is blind.
-    version: of its tree, as it was told last.
-    on_frame: gets each frame about its agents. on_sight: called when it is linked, blind, or lost.
+    since_s: epoch seconds of the last change between connected and not. reason: why it is not connected.
+    version: of its tree, as reported last.
+    on_frame: gets each frame about its agents. on_reachability_change: called when the machine is
+    connected, lost, or timed out.
     """
 
     def __init__(
@@ -84,35 +85,35 @@ class PeerConnection:
         self._timer = loop.call_soon(self._dial)
         self._timeout_timer = loop.call_at(self._timeout_at, self._on_wait_timeout)
 
-    # ---- what is known
+    # ---- state
 
     @property
     def is_timed_out(self) -> bool:
-        """Whether it is not seen, and was waited for long enough since it was wanted last."""
+        """Whether it is not connected, and the wait that was started last is over."""
         return not self.is_connected and self._loop.time() >= self._timeout_at
 
     @property
     def is_marked_failed(self) -> bool:
-        """Whether it is not seen, and somebody who knows says that it is gone."""
+        """Whether it is not connected, and known to have failed."""
         return bool(self._failure_reason) and not self.is_connected
 
     def mark_failed(self, reason: str) -> None:
-        """Take it for gone for as long as it is not seen."""
+        """Mark it as failed until it is connected again."""
         self._failure_reason = reason
 
     @property
     def description(self) -> str:
-        """Why its agents are not what they should be, and what to do."""
+        """Why its agents cannot be reached, and what to do."""
         if self.is_marked_failed:
-            return f"machine `{self.machine}` is gone: {self._failure_reason}"
+            return f"machine `{self.machine}` has failed: {self._failure_reason}"
         since = time.strftime("%H:%M:%S", time.localtime(self.since_s))
         return (
-            f"machine `{self.machine}` has not been seen at {self._endpoint} since {since} ({self.reason}); "
-            f"`argosy serve --machine {self.machine}` there lets it be reached"
+            f"machine `{self.machine}` has not been reachable at {self._endpoint} since {since} "
+            f"({self.reason}); run `argosy serve --machine {self.machine}` there"
         )
 
     def start_waiting(self, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
-        """Begin to wait for it anew: it is lost when it is not seen by then."""
+        """Restart the wait for it: it is timed out if it is not connected after `timeout_s`."""
         self._timeout_at = self._loop.time() + timeout_s
         self._timeout_timer.cancel()
         self._timeout_timer = self._loop.call_at(self._timeout_at, self._on_wait_timeout)
@@ -120,23 +121,23 @@ class PeerConnection:
             self.dial_now()
 
     async def wait_connected(self) -> bool:
-        """Return whether it is linked, once it is or is lost."""
+        """Wait until it is connected or timed out; return whether it is connected."""
         while not self.is_connected and not self.is_timed_out:
             await asyncio.sleep(0.02)
         return self.is_connected
 
     def dial_now(self) -> None:
-        """Dial at once: it has just been heard of."""
+        """Dial at once, unless it was dialled just now."""
         if not self.is_connected and self._loop.time() - self._dialled_at > 0.05:
             self._timer.cancel()
             self._dial()
 
-    # ---- asking
+    # ---- requests
 
     async def request(self, message: ControlMessage) -> AsyncIterator[ControlReply]:
-        """Send a request and yield its answers to the last.
+        """Send a request and yield all its replies.
 
-        Raises LinkLostError: the machine went out of sight first; whether it was carried out is not known.
+        Raises PeerUnreachableError: the connection was lost; whether the request was carried out is unknown.
         """
         if not self.is_connected:
             raise PeerUnreachableError(self.machine, self.reason)
@@ -156,7 +157,7 @@ class PeerConnection:
             if not is_complete and self.is_connected:
                 self._send(CancelPeerRequest(request_id=request_id))
 
-    # ---- the lane
+    # ---- connection
 
     def _dial(self) -> None:
         self._close_connection()
@@ -182,7 +183,7 @@ class PeerConnection:
             self._connection.send(encode_frame(frame))
             self._loop.call_soon(
                 self._receive_all
-            )  # the descriptor tells of changes since the last look only
+            )  # the descriptor signals only changes since the last check
 
     def _receive_all(self) -> None:
         connection = self._connection
@@ -195,7 +196,7 @@ class PeerConnection:
             try:
                 frame = decode_server_frame(frames[0])
             except msgspec.DecodeError as error:
-                self._disconnect(f"it speaks another protocol: {error}")
+                self._disconnect(f"it uses another protocol: {error}")
                 return
             self._on_server_frame(frame)
 
@@ -219,10 +220,10 @@ class PeerConnection:
             case PeeringRejected():
                 self._disconnect(frame.reason)
             case PeerGoodbye():
-                self._disconnect(f"its supervisor was told to end; {frame.running_agents} agents run on")
+                self._disconnect(f"its supervisor was stopped; {frame.running_agents} agents keep running")
 
     def _on_snapshot(self, snapshot: AgentsSnapshot) -> None:
-        """Take all that it has; from here on it is linked."""
+        """Process a snapshot, after which the machine is connected."""
         self.epoch, self.sequence = snapshot.epoch, snapshot.sequence
         is_new = not self.is_connected
         if is_new:
@@ -231,18 +232,18 @@ class PeerConnection:
         self._on_frame(self, snapshot)
         if is_new:
             self._on_reachability_change(self)
-            # In a turn of its own: it reads on, and what follows the snapshot must not overtake it.
+            # Scheduled: it reads frames, and those after the snapshot must not overtake it.
             self._timer = self._loop.call_soon(self._send_heartbeat)
 
     def _check_disconnect(self) -> None:
         connection = self._connection
-        if connection is not None and (why := connection.end_reason()):
+        if connection is not None and (reason := connection.end_reason()):
             self._receive_all()  # what came before the end
             if connection is self._connection:
-                self._disconnect(why)
+                self._disconnect(reason)
 
     def _send_heartbeat(self) -> None:
-        """Send a beat, and judge the other's silence: after reading, and not after a pause of one's own."""
+        """Send a heartbeat, read pending frames, and check for how long the peer was silent."""
         now = self._loop.time()
         self._receive_all()
         if not self.is_connected:
@@ -257,13 +258,13 @@ class PeerConnection:
 
     def _heartbeat_due(self, due: float) -> None:
         if self._loop.time() - due > HEARTBEAT_INTERVAL_S:
-            self._received_at = self._loop.time() - HEARTBEAT_INTERVAL_S  # this process itself was stopped
+            self._received_at = self._loop.time() - HEARTBEAT_INTERVAL_S  # this process was paused
         self._send_heartbeat()
 
     def _disconnect(self, reason: str) -> None:
         self._close_connection()
         if self.is_connected or self.epoch < 0:
-            self.reason = reason  # what the dials after it meet is no better known
+            self.reason = reason  # failures of later dials do not replace it
         self._timer.cancel()
         self._timer = self._loop.call_later(_RECONNECT_DELAY_S, self._dial)
         if not self.is_connected:
@@ -286,7 +287,7 @@ class PeerConnection:
             connection.close()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Close the connection and end all pending requests."""
         self._timer.cancel()
         self._timeout_timer.cancel()
         self._close_connection()

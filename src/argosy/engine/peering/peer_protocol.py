@@ -1,7 +1,8 @@
-"""What goes over a link between two supervisors: msgpack, one of these structs a message.
+"""The protocol between two supervisors: msgpack, one of these structs per message.
 
-The dialler speaks first, with Watch. It is answered by a Snapshot, after which News follow in the
-order of their numbers; Ask carries a request of the control protocol, Told each answer to it.
+The client sends `SubscribeAgents` first. The server replies with an `AgentsSnapshot`, followed by
+`StatusUpdate`s in the order of their sequence numbers. `PeerRequest` carries a request of the control
+protocol, and `PeerReply` each reply to it.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ import msgspec
 
 from argosy.engine.supervisor.messages import AgentStatus
 
-PEER_PROTOCOL = 1
+PEER_PROTOCOL = 2
 
 
 class PeerFrame(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, kw_only=True):
     """Base of all frames; the tag is the class name in lower case."""
 
 
-class SubscribeAgents(PeerFrame, frozen=True):
-    """Tell me of your agents from now on; answered by Snapshot or Denied."""
+class SubscribeAgents(PeerFrame, frozen=True, tag="watch"):
+    """Subscribe to the receiver's agents; answered by AgentsSnapshot or PeeringRejected.
+
+    The tag is the same in all versions, so that the receiver can compare the protocols.
+    """
 
     protocol: int
     fleet: str
@@ -26,11 +30,11 @@ class SubscribeAgents(PeerFrame, frozen=True):
 
 
 class PeerHeartbeat(PeerFrame, frozen=True):
-    """I am here."""
+    """The sender is alive."""
 
 
 class AgentsSnapshot(PeerFrame, frozen=True):
-    """All agents of the sender after the transition `number` of its `epoch`; version: of its tree."""
+    """All agents of the sender after the transition `sequence` of its `epoch`. version: of its tree."""
 
     epoch: int
     sequence: int
@@ -39,7 +43,7 @@ class AgentsSnapshot(PeerFrame, frozen=True):
 
 
 class StatusUpdate(PeerFrame, frozen=True):
-    """One agent of the sender has changed; the numbers of an epoch have no holes."""
+    """One agent of the sender has changed; the sequence numbers of an epoch have no gaps."""
 
     epoch: int
     sequence: int
@@ -57,34 +61,34 @@ class MemoryReport(PeerFrame, frozen=True):
     version: str = ""
 
 
-class PeeringRejected(PeerFrame, frozen=True):
-    """The sender does not link with the receiver, for this reason."""
+class PeeringRejected(PeerFrame, frozen=True, tag="denied"):
+    """The sender rejects the receiver, for this reason. The tag is the same in all versions."""
 
     reason: str
 
 
 class PeerGoodbye(PeerFrame, frozen=True):
-    """The sender's supervisor ends on purpose; so many agents run on without it."""
+    """The sender's supervisor was stopped; `running_agents` keep running without it."""
 
     running_agents: int
 
 
 class PeerRequest(PeerFrame, frozen=True):
-    """A request of the control protocol, as its line; `number` is the asker's."""
+    """A request of the control protocol, as its line. request_id: assigned by the sender."""
 
     request_id: int
     line: bytes
 
 
 class PeerReply(PeerFrame, frozen=True):
-    """An answer to the request `number`, as its line; an empty line ends the answers."""
+    """A reply to the request `request_id`, as its line; an empty line ends the replies."""
 
     request_id: int
     line: bytes
 
 
 class CancelPeerRequest(PeerFrame, frozen=True):
-    """The asker of the request `number` has gone."""
+    """The sender of the request `request_id` does not wait for replies any more."""
 
     request_id: int
 
@@ -100,15 +104,15 @@ _server_frame_decoder: msgspec.msgpack.Decoder[PeerServerFrame] = msgspec.msgpac
 
 
 def encode_frame(frame: PeerFrame) -> bytes:
-    """Return a frame as bytes."""
+    """Encode a frame."""
     return _encoder.encode(frame)
 
 
 def decode_client_frame(data: bytes | memoryview) -> PeerClientFrame:
-    """Return what a dialler says; raises msgspec.DecodeError when it is nothing of that."""
+    """Decode a frame of a client; raises msgspec.DecodeError if it is invalid."""
     return _client_frame_decoder.decode(data)
 
 
 def decode_server_frame(data: bytes | memoryview) -> PeerServerFrame:
-    """Return what a door says; raises msgspec.DecodeError when it is nothing of that."""
+    """Decode a frame of a server; raises msgspec.DecodeError if it is invalid."""
     return _server_frame_decoder.decode(data)

@@ -1,7 +1,7 @@
-"""The door of a supervisor: where the supervisors of other machines listen to it and ask things of it.
+"""The server of a supervisor for the supervisors of other machines: status updates and requests.
 
-A ROUTER that lets the fleet's keys in and nobody else; who speaks is known by the key, not by what it
-says. A caller that was silent for long is forgotten, and dials again when it is back.
+It is a ROUTER socket that accepts only the fleet's keys; a client is identified by its key, not by its
+messages. A client that is silent for long is dropped, and dials again when it is back.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 SERVER_HEARTBEAT_INTERVAL_S: Final = 0.5
 MEMORY_REPORT_INTERVAL_S: Final = 5.0
 CLIENT_EXPIRY_S: Final = 5.0
-_SEND_HIGH_WATER_MARK: Final = 50_000  # messages to one caller; one that reads no more is forgotten
+_SEND_HIGH_WATER_MARK: Final = 50_000  # messages to one client; a client that stops reading is dropped
 _MAX_MESSAGE_BYTES: Final = 64 * 2**20
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _NOBLOCK_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -57,7 +57,7 @@ _log = logging.getLogger("argosy.engine")
 
 
 class PeerSession:
-    """A request's way back to the machine that asked it. pid: unknown, it is another machine's."""
+    """Sends the replies to a request of another machine. pid: unknown, since it is another machine's."""
 
     pid = 0
 
@@ -70,12 +70,12 @@ class PeerSession:
         self._request_id = request_id
 
     def send(self, message: ControlMessage) -> None:
-        """Send a message; one to a machine that has gone is dropped."""
+        """Send a message; it is dropped if the machine is not connected."""
         self._server.send(self._identity, PeerReply(request_id=self._request_id, line=encode_line(message)))
 
 
 class _PeerClient:
-    """A machine that listens. relays: what runs for it alone, by its numbers."""
+    """A connected machine. relayed_commands: commands that run for it alone, by request id."""
 
     def __init__(self, machine: str) -> None:
         self.machine = machine
@@ -85,11 +85,11 @@ class _PeerClient:
 
 
 class PeerServer:
-    """Tells the callers what this machine's agents are, and hands on what they ask.
+    """Sends the status of this machine's agents to its clients, and passes on their requests.
 
-    statuses, version: of this machine's agents, and of its tree. handle: answers a request.
-    on_watch(machine): one has begun to listen.
-    Raises RefusedError: the port is taken, or this machine has no key.
+    get_statuses, get_version: of this machine's agents, and of its tree. handle_request: answers a request.
+    on_subscribed(machine): called when a machine has subscribed.
+    Raises RefusedError: the port is in use, or this machine has no key.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class PeerServer:
             f"supervisor of {plan.machine}", Keyring(plan.keys_dir, [plan.machine]), reactor
         )
         self._socket: zmq.Socket[bytes] = shared_context().socket(zmq.ROUTER)
-        self._socket.linger = 500  # a farewell may still leave
+        self._socket.linger = 500  # lets a goodbye be sent
         self._socket.router_mandatory = True
         self._socket.router_handover = False
         self._socket.sndhwm = _SEND_HIGH_WATER_MARK
@@ -137,23 +137,23 @@ class PeerServer:
         self._receive_all()
 
     def publish(self, agent: str, status: AgentStatus) -> None:
-        """Tell all who listen of a transition."""
+        """Send a transition to all subscribed clients."""
         self._sequence += 1
         self._broadcast(StatusUpdate(epoch=self._epoch, sequence=self._sequence, agent=agent, status=status))
 
     def send(self, identity: bytes, frame: PeerFrame) -> None:
-        """Send a frame to one caller; forget it when it takes no more."""
+        """Send a frame to one client; drop the client if it does not read."""
         if identity not in self._clients or self._socket.closed:
             return
         try:
             self._socket.send(identity, _NOBLOCK_MORE)
             self._socket.send(encode_frame(frame), _NOBLOCK)
-        except zmq.ZMQError:  # it has gone, or has not read for so long
+        except zmq.ZMQError:  # it is disconnected, or its queue is full
             self._drop_client(identity)
-        self._loop.call_soon(self._receive_all)  # the descriptor tells of changes since the last look only
+        self._loop.call_soon(self._receive_all)  # the descriptor signals only changes since the last check
 
     def close(self, running_agents: int) -> None:
-        """Say farewell and close. running: agents that run on."""
+        """Send a goodbye and close. running_agents: agents that keep running."""
         self._broadcast(PeerGoodbye(running_agents=running_agents))
         for identity in list(self._clients):
             self._drop_client(identity)
@@ -164,7 +164,7 @@ class PeerServer:
         self._socket.close()
 
     def _broadcast(self, frame: PeerFrame) -> None:
-        for identity in [identity for identity, caller in self._clients.items() if caller.is_subscribed]:
+        for identity in [identity for identity, client in self._clients.items() if client.is_subscribed]:
             self.send(identity, frame)
 
     def _send_heartbeats(self) -> None:
@@ -205,7 +205,7 @@ class PeerServer:
         try:
             frame = decode_client_frame(data)
         except msgspec.DecodeError as error:
-            _log.warning("`%s` sent what no supervisor sends: %s", machine, error)
+            _log.warning("`%s` sent an invalid frame: %s", machine, error)
             self.send(identity, PeeringRejected(reason=f"not understood: {error}"))
             return
         match frame:
@@ -217,7 +217,7 @@ class PeerServer:
                 if task := client.relayed_commands.get(frame.request_id):
                     task.cancel()
             case PeerHeartbeat():
-                if not client.is_subscribed:  # it was forgotten over a pause
+                if not client.is_subscribed:  # it was dropped during a pause
                     self.send(identity, PeeringRejected(reason="it was silent for too long"))
                     self._clients.pop(identity, None)
 
@@ -226,7 +226,7 @@ class PeerServer:
         wanted = (PEER_PROTOCOL, plan.fleet, plan.environment)
         found = (subscription.protocol, subscription.fleet, subscription.environment)
         for what, expected, actual in zip(
-            ("link protocol", "fleet", "environment"), wanted, found, strict=True
+            ("peer protocol", "fleet", "environment"), wanted, found, strict=True
         ):
             if expected != actual:
                 reason = f"`{plan.machine}` serves {what} `{expected}`, `{client.machine}` `{actual}`"
@@ -267,7 +267,7 @@ class PeerServer:
         task.add_done_callback(on_done)
 
     def _drop_client(self, identity: bytes) -> None:
-        """Forget a caller. What it asked for goes on, but for what only it would read."""
+        """Drop a client. Its requests go on, except commands whose output only it would read."""
         client = self._clients.pop(identity, None)
         for task in client.relayed_commands.values() if client else ():
             task.cancel()

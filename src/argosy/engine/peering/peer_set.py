@@ -1,6 +1,7 @@
-"""The links of this supervisor to those of the other machines: one door, one dial a machine, one view.
+"""The connections of this supervisor to those of the other machines.
 
-What is heard of the others' agents goes into `Distant`s; whom it concerns here is told by the crew.
+There is one `PeerServer`, and one `PeerConnection` for each machine. Status updates of the other machines'
+agents are kept as `RemoteAgent`s; the unit manager notifies dependents on this machine.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class PeerSet:
-    """All machines but this one, as this supervisor sees them.
+    """All other machines, as this supervisor sees them.
 
-    statuses, version: of this machine's agents, and of its tree. handle: answers what another machine asks.
-    on_heard(distant, its state before): after each transition elsewhere. on_sight(dial): a machine is
-    linked, blind, or was waited for in vain.
+    get_statuses, get_version: of this machine's agents, and of its tree. handle_request: answers a request
+    of another machine. on_remote_change(agent, previous state): called after each transition on another
+    machine. on_reachability_change(connection): called when a machine is connected, lost, or timed out.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class PeerSet:
         self._server: PeerServer | None = None
 
     def configure(self, plan: PeeringPlan | None) -> None:
-        """Link as this plan says from now on; what it does not change stays linked.
+        """Connect as in this plan from now on; unchanged connections stay open.
 
-        Raises RefusedError: the door cannot be bound, or this machine has no key.
+        Raises RefusedError: the endpoint cannot be bound, or this machine has no key.
         """
         before, self.plan = self.plan, plan
         if plan is None:
@@ -90,11 +91,11 @@ class PeerSet:
         self._update_remote_agents(plan)
 
     def _open_connections(self, plan: PeeringPlan) -> None:
-        # ZeroMQ is for fleets with links alone.
+        # ZeroMQ is loaded only for fleets with several machines.
         from argosy.engine.peering.peer_connection import PeerConnection  # noqa: PLC0415
         from argosy.engine.peering.peer_server import PeerServer  # noqa: PLC0415
 
-        # The door first: whoever is dialled dials back at once.
+        # The server first: a dialled peer dials back at once.
         self._server = PeerServer(
             plan,
             self._epoch,
@@ -110,7 +111,7 @@ class PeerSet:
             )
 
     def _update_remote_agents(self, plan: PeeringPlan) -> None:
-        """Have a distant for each agent elsewhere; known ones keep what was heard of them."""
+        """Create a `RemoteAgent` for each agent of another machine; known ones keep their status."""
         for name in [name for name in self.remote_agents if name not in plan.agents]:
             del self.remote_agents[name]
         for name, spec in plan.agents.items():
@@ -127,7 +128,7 @@ class PeerSet:
                 existing.spec = spec
 
     def publish(self, agent: str, status: AgentStatus) -> None:
-        """Tell the other machines of a transition here."""
+        """Report a transition on this machine to the other machines."""
         if self._server is not None:
             self._server.publish(agent, status)
 
@@ -136,25 +137,25 @@ class PeerSet:
         return [each for each in self.remote_agents.values() if each.spec.machine == machine]
 
     def machine_statuses(self) -> dict[str, MachineStatus]:
-        """Return how each other machine is seen."""
+        """Return the status of each other machine."""
         return {
             machine: MachineStatus(
-                state="linked" if dial.is_connected else "blind",
-                since_s=dial.since_s,
-                reason=dial.reason,
-                version=dial.version,
+                state="linked" if connection.is_connected else "blind",
+                since_s=connection.since_s,
+                reason=connection.reason,
+                version=connection.version,
             )
-            for machine, dial in self.connections.items()
+            for machine, connection in self.connections.items()
         }
 
     def expect_apply(self, names: Iterable[str], apply_id: str) -> None:
-        """Take note that these have been asked for by this order: what they were before says nothing."""
+        """Expect these agents to be started by this apply: their previous final states do not count."""
         for name in names:
             if name in self.remote_agents:
                 self.remote_agents[name].expect_apply(apply_id)
 
     def stop_expecting(self) -> None:
-        """Take what was heard last for what is."""
+        """Take the last received status of each agent as its current one."""
         for remote_agent in self.remote_agents.values():
             before = remote_agent.state
             remote_agent.pending_apply_id = ""
@@ -162,18 +163,18 @@ class PeerSet:
                 self._on_remote_change(remote_agent, before)
 
     def mark_machine_failed(self, machine: str, reason: str) -> None:
-        """Take a machine that is not seen for gone, since somebody knows; a linked one is what it says."""
+        """Mark an unreachable machine as failed, because its failure is known; ignored if it is connected."""
         connection = self.connections.get(machine)
-        if connection is None or connection.is_connected:  # nor is it kept for later: it may be old by then
+        if connection is None or connection.is_connected:  # not kept for later: it may be outdated by then
             return
-        before = {distant.name: distant.state for distant in self.remote_agents_of(machine)}
+        before = {each.name: each.state for each in self.remote_agents_of(machine)}
         connection.mark_failed(reason)
         for remote_agent in self.remote_agents_of(machine):
             if remote_agent.state is not before[remote_agent.name]:
                 self._on_remote_change(remote_agent, before[remote_agent.name])
 
     def close(self, running_agents: int) -> None:
-        """End all links. running: agents that run on here."""
+        """Close all connections. running_agents: agents that keep running here."""
         self._close_all(running_agents)
 
     def _close_all(self, running_agents: int) -> None:
@@ -184,12 +185,12 @@ class PeerSet:
             self._server.close(running_agents)
             self._server = None
 
-    # ---- hearing
+    # ---- callbacks
 
     def _on_peer_subscribed(self, machine: str) -> None:
-        """Dial back who has dialled: it is there."""
-        if dial := self.connections.get(machine):
-            dial.dial_now()
+        """Dial a machine that has dialled this one, since it is reachable."""
+        if connection := self.connections.get(machine):
+            connection.dial_now()
 
     def _on_peer_frame(
         self, connection: PeerConnection, frame: AgentsSnapshot | StatusUpdate | MemoryReport

@@ -1,4 +1,4 @@
-"""The fault of a request to another machine that went out of sight over it."""
+"""The error of a request to another machine whose connection was lost."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from argosy.fault import Fault, RefusedError
 
 
 class PeerUnreachableError(RefusedError):
-    """Another machine went out of sight while it was asked; whether it has done it is not known."""
+    """The connection was lost during a request; whether the request was carried out is unknown."""
 
     def __init__(self, machine: str, reason: str) -> None:
-        message = f"machine `{machine}` went out of sight while it was asked: {reason}"
-        hint = f"its agents run on; `argosy status` shows when `{machine}` is linked again"
-        super().__init__(Fault(machine, "link-lost", message, hint))
+        message = f"machine `{machine}` became unreachable during a request: {reason}"
+        hint = f"its agents keep running; `argosy status` shows when `{machine}` is linked again"
+        super().__init__(Fault(machine, "peer-unreachable", message, hint))

@@ -1,4 +1,4 @@
-"""Which machines a supervisor links to, where, and what it must know of their agents. Pure."""
+"""Plans which machines a supervisor connects to, and what it must know of their agents. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from argosy.fleet.fleet_spec import Fleet
     from argosy.fleet.placement import Placement
 
-# The door of a machine's supervisor, counted from the port of the hub's page; the hubs exchange at 1.
+# Port of a machine's supervisor relative to the port of the hub's page; hubs replicate at offset 1.
 _HUB_PORT_OFFSET: Final = 2
 
 
 class RemoteAgentSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What the fleet file says of an agent of another machine."""
+    """The part of the fleet file about an agent of another machine."""
 
     machine: str
     group: str | None
@@ -35,10 +35,10 @@ class RemoteAgentSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeeringPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The links of one supervisor.
+    """The connections of one supervisor.
 
-    machine: this one. door: where it listens. keys: the folder of the fleet's keys. peers: the other
-    machines' doors. agents: of the other machines, by name.
+    machine: this machine. listen_endpoint: where it listens. keys_dir: the directory of the fleet's keys.
+    peers: other machine to its endpoint. agents: of the other machines, by name.
     """
 
     fleet: str
@@ -53,7 +53,7 @@ class PeeringPlan(msgspec.Struct, frozen=True, kw_only=True):
 def plan_peering(
     fleet: Fleet, placement: Placement, local_machines: Iterable[str | None]
 ) -> PeeringPlan | None:
-    """Return the links of the machine(s) that this host is; None where it has no peers, or no keys.
+    """Return the connections of the machine(s) that this host is; None without peers or without keys.
 
     Raises InputError: a machine has no address in this environment.
     """

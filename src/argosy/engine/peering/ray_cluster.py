@@ -1,7 +1,7 @@
-"""A fleet on a Ray cluster: one host actor a node, which sees to the node's own supervisor.
+"""Starts a fleet on a Ray cluster: one actor per node, which starts the node's own supervisor.
 
-Which node a machine is: the one with a resource `argosy-M`, else with a label `argosy-machine: M`, else at
-the machine's address. Ray places the actors; the supervisors start the agents and are linked as anywhere.
+A machine's node is the one with a resource `argosy-M`, else with a label `argosy-machine: M`, else at the
+machine's address. Ray places the actors; the supervisors start the agents and connect as on any machines.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ACTOR_START_TIMEOUT_S: Final = 60.0
 
 
 class HostedSupervisor(NamedTuple):
-    """A machine's supervisor on its node. is_new: it was started for this."""
+    """A machine's supervisor on its node. is_new: it was started now."""
 
     machine: str
     node: str
@@ -37,24 +37,24 @@ class HostedSupervisor(NamedTuple):
 
 
 def start_supervisors_on_ray(fleet: Fleet, placement: Placement) -> list[HostedSupervisor]:
-    """Have the supervisor of every machine run on its node of the cluster that RAY_ADDRESS names.
+    """Ensure that every machine's supervisor runs on its node of the cluster that RAY_ADDRESS names.
 
     Raises MissingError: Ray is not installed; RefusedError: no cluster, no keys, a machine without a node,
-    or a supervisor that does not serve.
+    or a supervisor that does not start.
     """
     if find_spec("ray") is None:
         message = "`--engine ray` needs Ray, which is not installed here"
         raise MissingError(Fault("--engine", "no-ray", message, f"`{install_command('cluster')}`"))
     keys = active_keys_dir(fleet.name, placement.lookup.variables)
     if not keys:
-        message = f"fleet `{fleet.name}` has no keys, and its machines' supervisors link by them"
+        message = f"fleet `{fleet.name}` has no keys, which its machines' supervisors need to connect"
         raise RefusedError(Fault(fleet.path, "no-keys", message, "`argosy keys make`"))
     ray = import_module("ray")
     try:
         ray.init(address=os.environ.get("RAY_ADDRESS", "auto"), log_to_driver=False, logging_level="ERROR")
     except ConnectionError as error:
         message = f"no Ray cluster can be reached: {str(error).splitlines()[0]}"
-        hint = "`ray start --head` begins one; RAY_ADDRESS names one that is elsewhere"
+        hint = "`ray start --head` starts one; RAY_ADDRESS names a remote one"
         raise RefusedError(Fault("RAY_ADDRESS", "no-cluster", message, hint)) from error
     try:
         machines = placement.machines()
@@ -70,7 +70,7 @@ def match_nodes(
 ) -> dict[str, Mapping[str, Any]]:
     """Return the node of each machine. addresses: of the machines; nodes: as Ray lists them.
 
-    Raises RefusedError: a machine has none.
+    Raises RefusedError: a machine has no node.
     """
     alive = [node for node in nodes if node["Alive"]]
     found: dict[str, Mapping[str, Any]] = {}
@@ -86,8 +86,8 @@ def match_nodes(
             found[machine] = node
             continue
         addresses_found = ", ".join(sorted(str(node["NodeManagerAddress"]) for node in alive)) or "none"
-        message = f"no node of the Ray cluster is machine `{machine}` ({address}); its nodes are at {addresses_found}"
-        hint = f"""`ray start --resources '{{"argosy-{machine}": 1}}'` makes one that machine"""
+        message = f"no node of the Ray cluster is machine `{machine}` ({address}); nodes: {addresses_found}"
+        hint = f"""`ray start --resources '{{"argosy-{machine}": 1}}'` on a node makes it that machine"""
         faults.append(Fault(machine, "no-node", message, hint))
     if faults:
         raise RefusedError(*faults)
@@ -97,7 +97,7 @@ def match_nodes(
 def _start_node_actors(
     ray: Any, fleet: Fleet, environment: str, keys: str, nodes: Mapping[str, Mapping[str, Any]]
 ) -> list[HostedSupervisor]:
-    from argosy.engine.peering.ray_node_actor import RayNodeActor  # noqa: PLC0415 - for who has Ray
+    from argosy.engine.peering.ray_node_actor import RayNodeActor  # noqa: PLC0415 - needed with Ray only
 
     strategies = import_module("ray.util.scheduling_strategies")
     ids = {machine: str(node["NodeID"]) for machine, node in nodes.items()}
@@ -117,23 +117,23 @@ def _start_node_actors(
             )
             .remote(f"{path}/{Path(fleet.path).name}", fleet.name, machine)
         )
-        pending[machine] = actor.serve.remote(environment, _read_machine_keys(keys, machine), gpus, ids)
+        pending[machine] = actor.ensure_supervisor.remote(
+            environment, _read_machine_keys(keys, machine), gpus, ids
+        )
     hosted = []
     for machine, reply in pending.items():
         try:
             result = ray.get(reply, timeout=_ACTOR_START_TIMEOUT_S)
         except Exception as error:
             message = f"node of machine `{machine}`: {str(error).strip().splitlines()[-1]}"
-            hint = (
-                "argosy and the fleet's tree have to be there (`argosy sync`); `ray list actors` tells more"
-            )
-            raise RefusedError(Fault(machine, "not-hosted", message, hint)) from error
+            hint = "install argosy and the fleet's tree there (`argosy sync`); see also `ray list actors`"
+            raise RefusedError(Fault(machine, "supervisor-not-started", message, hint)) from error
         hosted.append(HostedSupervisor(machine, ids[machine], result["pid"], result["started"]))
     return hosted
 
 
 def _read_machine_keys(keys_dir: str, machine: str) -> dict[str, bytes]:
-    """Return the files that a machine needs of the fleet's keys; none where its secret is not here."""
+    """Return the key files that a machine needs; none if its secret is not on this machine."""
     with tempfile.TemporaryDirectory() as name:
         try:
             export_keys(keys_dir, machine, f"{name}/keys")

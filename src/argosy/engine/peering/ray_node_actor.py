@@ -1,8 +1,8 @@
-"""What stands on a node of a Ray cluster: it sees to the node's supervisor, and tells it of the other nodes.
+"""The actor on a node of a Ray cluster: starts the node's supervisor, and reports lost nodes to it.
 
-What a Ray actor starts ends with its raylet, so the supervisor is no child of the actor: it is let go of by
-a process between them that ends at once. The actor attaches to one that is there already. Ray's word that
-a node is dead counts only where the link says blind too: a raylet may die while its machine runs on.
+Child processes of a Ray actor end with its raylet, so the supervisor is not a child of the actor: it is
+detached by an intermediate process. The actor uses a supervisor that runs already. A node that Ray reports
+dead counts as failed only if its machine is not connected either: a raylet may die while its machine runs.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 _POLL_INTERVAL_S: Final = 1.0
 _START_TIMEOUT_S: Final = 20.0
-# Starts its arguments in a session of their own and ends: they belong to the node's first process then.
+# Starts a command in a new session and exits: the command is then reparented to the node's init process.
 _DETACH_SCRIPT: Final = (
     "import json, os, subprocess, sys\n"
-    "words, log = json.loads(sys.argv[1]), open(sys.argv[2], 'ab')\n"
-    "nothing = subprocess.DEVNULL\n"
-    "child = subprocess.Popen(words, stdin=nothing, stdout=log, stderr=log, start_new_session=True)\n"
+    "command, log = json.loads(sys.argv[1]), open(sys.argv[2], 'ab')\n"
+    "null = subprocess.DEVNULL\n"
+    "child = subprocess.Popen(command, stdin=null, stdout=log, stderr=log, start_new_session=True)\n"
     "child.returncode = 0\n"
 )
 
@@ -42,7 +42,7 @@ _DETACH_SCRIPT: Final = (
 class RayNodeActor:
     """The actor of one node.
 
-    machine: the one of the fleet that this node is.
+    machine: the machine of the fleet that this node is.
     """
 
     def __init__(self, fleet_path: str, fleet: str, machine: str) -> None:
@@ -55,11 +55,11 @@ class RayNodeActor:
     def ensure_supervisor(
         self, environment: str, keys: dict[str, bytes], gpus: int, nodes: dict[str, str]
     ) -> dict[str, Any]:
-        """Have the node's supervisor run, and return its `pid`, and whether it was `started`.
+        """Ensure that the node's supervisor runs; return its `pid`, and whether it was `started`.
 
-        keys: what this machine needs, by file name; written where it has no keys yet. gpus: how many Ray
-        counts on this node. nodes: machine to the id of its node, in place of what was said before.
-        Raises RuntimeError: it does not serve.
+        keys: the keys of this machine, by file name; written if it has none yet. gpus: the number that Ray
+        counts on this node. nodes: machine to the id of its node, replacing earlier ones.
+        Raises RuntimeError: the supervisor does not start.
         """
         self.update_nodes(nodes)
         self._write_keys(keys)
@@ -70,7 +70,7 @@ class RayNodeActor:
             end = time.monotonic() + _START_TIMEOUT_S
             while (client := connect(locate_state_dir(self._path), "ray")) is None:
                 if time.monotonic() > end:
-                    raise RuntimeError(f"no supervisor serves on `{self._machine}`: {self._last_log_line()}")
+                    raise RuntimeError(f"no supervisor runs on `{self._machine}`: {self._last_log_line()}")
                 time.sleep(0.05)
         with client:
             pid = client.welcome.pid
@@ -80,11 +80,11 @@ class RayNodeActor:
         return {"pid": pid, "started": is_started}
 
     def update_nodes(self, nodes: dict[str, str]) -> None:
-        """Know these nodes by machine, and no others: the actor stays where a node was replaced."""
+        """Replace the known nodes, by machine; the actor survives when another node is replaced."""
         self._nodes = dict(nodes)
 
     def lost_machines(self, alive_nodes: Collection[str]) -> set[str]:
-        """Return the other machines whose nodes are not among these."""
+        """Return the other machines whose nodes are not among `alive_nodes`."""
         lost = {machine for machine, node in self._nodes.items() if node not in alive_nodes}
         return lost - {self._machine}
 
@@ -107,7 +107,7 @@ class RayNodeActor:
         command += ["--machine", self._machine, "--env", environment]
         locate_state_dir(self._path).create()
         env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        env.pop("CUDA_VISIBLE_DEVICES", None)  # Ray hides all of them from who asked for none
+        env.pop("CUDA_VISIBLE_DEVICES", None)  # Ray hides all devices from an actor without GPUs
         if (devices := visible_devices(gpus, _read_raylet_devices())) is not None:
             env["CUDA_VISIBLE_DEVICES"] = devices
         subprocess.run(
@@ -123,21 +123,21 @@ class RayNodeActor:
             if self._supervisor_log.exists()
             else []
         )
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "its log is empty"
 
     def _watch_nodes(self) -> None:
-        """Tell the supervisor here of machines whose node has left the cluster.
+        """Report machines whose node has left the cluster to the supervisor of this node.
 
-        Again and again: it takes no word against a machine that is linked, and may be a new one.
+        Repeated: the supervisor ignores it for a connected machine, and may have been restarted.
         """
-        ray = import_module("ray")  # it is there, in the actor alone
+        ray = import_module("ray")  # available in the actor only
         while True:
             for machine in self.lost_machines({node["NodeID"] for node in ray.nodes() if node["Alive"]}):
                 self._report_lost_machine(machine)
             time.sleep(_POLL_INTERVAL_S)
 
     def _report_lost_machine(self, machine: str) -> None:
-        with contextlib.suppress(ArgosyError):  # it is told at the next look
+        with contextlib.suppress(ArgosyError):  # reported again at the next poll
             if client := connect(locate_state_dir(self._path), "ray"):
                 with client:
                     client.send(
@@ -146,10 +146,10 @@ class RayNodeActor:
 
 
 def visible_devices(gpus: int, raylet_devices: str | None) -> str | None:
-    """Return the CUDA_VISIBLE_DEVICES of a node's agents; None: all devices are theirs.
+    """Return the CUDA_VISIBLE_DEVICES of a node's agents; None for all devices.
 
-    gpus: how many Ray counts on the node. own: the variable of its raylet, whose devices Ray gives in this
-    order; without it they are the first ones.
+    gpus: the number that Ray counts on the node. raylet_devices: the variable of its raylet; Ray assigns
+    its devices in this order, without it the first ones.
     """
     if not gpus:
         return raylet_devices
@@ -158,7 +158,7 @@ def visible_devices(gpus: int, raylet_devices: str | None) -> str | None:
 
 
 def _read_raylet_devices() -> str | None:
-    """Return the variable as the raylet handed it down; in this process Ray has changed it since."""
+    """Return CUDA_VISIBLE_DEVICES as inherited from the raylet; Ray has changed it in this process."""
     environ = Path("/proc/self/environ").read_bytes().split(b"\0")
     name = b"CUDA_VISIBLE_DEVICES="
     return next((entry[len(name) :].decode() for entry in environ if entry.startswith(name)), None)

@@ -1,4 +1,4 @@
-"""A verb that only reads, run here for a client of another machine; what it prints is handed on."""
+"""Runs a read-only command for a client of another machine, and sends its output."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
     from argosy.engine.supervisor.control_server import ClientSession
 
-# What each needs beside it to change nothing, and to be about the machine itself alone.
+# Command to the options that make it read-only and limited to this machine.
 _READ_ONLY_COMMANDS: Final = {"logs": {"--here"}, "restart": {"--here", "--dry-run"}}
 _CHUNK_BYTES: Final = 65536
 
 
 async def run_relayed_command(fleet_path: str, args: Sequence[str], session: ClientSession) -> None:
-    """Run `argosy WORDS` on this machine's fleet file, and send its output; an empty one is the end.
+    """Run `argosy ARGS` on this machine's fleet file, and send its output; an empty message is the end.
 
-    Ends the process when it is cancelled. Raises InputError: this verb does more than read.
+    Kills the process when cancelled. Raises InputError: the command is not read-only.
     """
     if not args or args[0] not in _READ_ONLY_COMMANDS or not _READ_ONLY_COMMANDS[args[0]].issubset(args):
         found = args[0] if args else ""
         expected = ", ".join(
-            " ".join([verb, *sorted(needed)]) for verb, needed in _READ_ONLY_COMMANDS.items()
+            " ".join([command, *sorted(needed)]) for command, needed in _READ_ONLY_COMMANDS.items()
         )
         message = f"`{found}` is not run for other machines; expected one of: {expected}"
         raise InputError(Fault(found, "usage", message))
@@ -47,5 +47,5 @@ async def run_relayed_command(fleet_path: str, args: Sequence[str], session: Cli
         session.send(CommandOutput(data=b""))
     finally:
         process.kill()
-        process.returncode = 0  # the supervisor waits for all children, by the kernel's word
+        process.returncode = 0  # the supervisor reaps all its children itself
         pipe.close()

@@ -1,4 +1,4 @@
-"""An agent of another machine, as the supervisor of this one knows it: what was heard last."""
+"""An agent of another machine, by the last status that this machine's supervisor has received."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Reachability(Protocol):
-    """Whether a machine is seen.
+    """Whether a machine is reachable.
 
-    is_lost: it was waited for long enough and has not been seen since. is_gone: it is not only out of
-    sight. since_s: epoch seconds since when it is so. words: that, for people.
+    is_timed_out: it was not reached within the timeout. is_marked_failed: it is known to have failed.
+    since_s: epoch seconds of the last change. description: the state in words.
     """
 
     @property
@@ -35,10 +35,10 @@ class Reachability(Protocol):
 
 
 class RemoteAgent:
-    """One agent elsewhere.
+    """One agent of another machine.
 
-    started_at, ready_at: loop time at which that was heard, of its last start. awaited: the order
-    by which it has been asked for, while a final state that was heard may be from before; empty else.
+    started_at, ready_at: loop time at which these were received, of its last start. pending_apply_id: the
+    apply that is to start it, while a received final state may be from before that; else empty.
     """
 
     def __init__(self, name: str, spec: RemoteAgentSpec, reachability: Reachability) -> None:
@@ -54,7 +54,7 @@ class RemoteAgent:
 
     @property
     def state(self) -> State:
-        """Its last state, or what is left to say: it may come yet, it may not, its machine is gone."""
+        """Its last state; without one, by its machine: reachable, timed out, or failed."""
         if self.reachability.is_marked_failed:
             return State.EXITED
         if self.status is None:
@@ -68,22 +68,22 @@ class RemoteAgent:
 
     @property
     def is_ready(self) -> bool:
-        """Whether dependents may count on it: its last word is that it is ready."""
+        """Whether its last state is a ready one, so that dependents may start."""
         return self.state in READY_STATES
 
     @property
     def is_reachable(self) -> bool:
-        """Whether its machine is seen now."""
+        """Whether its machine is connected now."""
         return self.reachability.is_connected
 
     @property
     def has_process(self) -> bool:
-        """Whether it is known to have a process; of a machine that is not seen nobody knows."""
+        """Whether it is known to have a process; always False on an unreachable machine."""
         return self.is_reachable and self.state in RUNNING_STATES
 
     @property
     def reason(self) -> str:
-        """Why it is what it is."""
+        """The reason of its state."""
         if not self.is_reachable and not self.is_ready:
             return self.reachability.description
         if self.status is None:
@@ -92,23 +92,23 @@ class RemoteAgent:
 
     @property
     def pid(self) -> int | None:
-        """The number of its process there, None when there was none."""
+        """The pid of its process there, None if there was none."""
         return self.status.pid if self.status else None
 
     def consume_change(self) -> bool:
-        """Return whether it is another than at the last call."""
+        """Return whether its state or pid has changed since the last call."""
         before, self._last_observed = self._last_observed, (self.state, self.pid)
         return before != self._last_observed
 
     @property
     def silent_s(self) -> float | None:
-        """How long it has not beaten, as its machine told and by the time that has passed since."""
+        """How long it has sent no heartbeat: as its machine reported, plus the time since the report."""
         reported_s = self.status.silent_s if self.status else None
         return None if reported_s is None else reported_s + time.monotonic() - self._received_at
 
     @property
     def last_lines(self) -> list[str]:
-        """What it printed last, of one that was given up."""
+        """Its last output, if it was given up."""
         return self.status.last_lines if self.status else []
 
     def need_names(self) -> tuple[str, ...]:
@@ -116,12 +116,12 @@ class RemoteAgent:
         return self.spec.need_names()
 
     def expect_apply(self, apply_id: str) -> None:
-        """Take note that it has been asked for by this order: what it was before says nothing."""
+        """Expect it to be started by this apply: its previous final state does not count."""
         if self.status is None or self.status.apply_id != apply_id:
             self.pending_apply_id = apply_id
 
     def update_status(self, status: AgentStatus, now: float) -> None:
-        """Take its status as its machine tells it, at loop time `now`."""
+        """Set the status received from its machine at loop time `now`."""
         before = self.state
         self.status, self._received_at = status, time.monotonic()
         if status.state not in FINAL_STATES or status.apply_id == self.pending_apply_id:
@@ -132,11 +132,11 @@ class RemoteAgent:
             self.ready_at = now
 
     def copy_status_from(self, previous: RemoteAgent) -> None:
-        """Know what was heard last by another of the same agent."""
+        """Take over the last status from another object of the same agent."""
         self.status, self._received_at = previous.status, previous._received_at
 
     def to_status(self) -> AgentStatus:
-        """Return its status for people; of one that went with its machine with the pid that it had last."""
+        """Return its status to show; of one on a failed machine with its last pid."""
         if self.status is not None and not self.reachability.is_marked_failed:
             return self.status if self.silent_s is None else with_silence(self.status, self.silent_s)
         return AgentStatus(
@@ -157,7 +157,7 @@ class RemoteAgent:
         )
 
     def update_memory(self, rss_bytes: int, pss_bytes: int, sampled_s: float) -> None:
-        """Take a sample of its memory."""
+        """Set the last sample of its memory."""
         if self.status is not None:
             self.status = msgspec.structs.replace(
                 self.status, rss_bytes=rss_bytes, pss_bytes=pss_bytes, sampled_s=sampled_s

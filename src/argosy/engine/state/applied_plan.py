@@ -1,4 +1,4 @@
-"""The roster: the plan that was applied last, for the next supervisor; and the book, for the agents."""
+"""The applied plan, kept for the next supervisor, and the address book, written for the agents."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ _RENAMED_PEERING_KEYS = {"door": "listen_endpoint", "keys": "keys_dir"}
 
 
 class AppliedPlan(msgspec.Struct, frozen=True):
-    """What a supervisor ran; machines: those that this host is; links: to the others, None without.
+    """What a supervisor ran.
 
-    leaving: processes that the plan has no more, which ran when it was written; hulls: of cells that
-    ran then. mark: of the fleet file, None where it could not be read.
+    machines: the machines that this host is. stopping: processes that are not in the plan any more but
+    still ran when it was written. cell_processes: those of cells that ran then. peering: None without
+    other machines. fleet_file: None if it could not be read.
     """
 
     plan: ProcessPlan
@@ -49,9 +50,10 @@ class AppliedPlan(msgspec.Struct, frozen=True):
 
 
 def stage_applied_plan(state_dir: StateDir, applied_plan: AppliedPlan) -> Path | None:
-    """Write the roster beside the one in force, readable by its owner alone; return the path to rename.
+    """Write the plan beside the current one, readable by its owner alone; return the path to rename.
 
-    None when the one in force is the same. Environments may hold secrets. Raises OSError: the disk is full.
+    Returns None if the current one is the same. Environments may hold secrets. Raises OSError: the disk
+    is full.
     """
     data = msgspec.json.encode(applied_plan)
     if has_content(state_dir.applied_plan, data):
@@ -68,7 +70,7 @@ def stage_applied_plan(state_dir: StateDir, applied_plan: AppliedPlan) -> Path |
 
 
 def load_applied_plan(state_dir: StateDir) -> AppliedPlan | None:
-    """Return the roster, or None when there is none that can be read."""
+    """Return the applied plan, or None if there is none that can be read."""
     try:
         return _decode_applied_plan(state_dir.applied_plan.read_bytes())
     except (OSError, msgspec.DecodeError):
@@ -93,16 +95,16 @@ def _rename_keys(fields: dict[str, Any], renamed: Mapping[str, str]) -> dict[str
 
 
 class UnplannedSpecs(NamedTuple):
-    """What runs and is in no roster: agents by name, and the processes of cells by cell."""
+    """Running processes that are in no applied plan: agents by name, and cell processes by cell."""
 
     agents: dict[str, ProcessSpec]
     cell_processes: dict[str, ProcessSpec]
 
 
 def specs_missing_from_plan(state_dir: StateDir, names: Iterable[str]) -> UnplannedSpecs:
-    """Return what is known of processes that run and are in no roster: they can be stopped, not started.
+    """Return specs of running processes that are in no applied plan; they can be stopped, not started.
 
-    Of a cell, the agents are those of its roll, where there is one; whoever of them has ended says so.
+    The agents of a cell are those of its manifest, if there is one; those that have ended report so.
     """
     found = UnplannedSpecs({}, {})
     for name in names:
@@ -150,7 +152,7 @@ def _stop_only_spec(agent: str, cell: str | None = None) -> ProcessSpec:
         backoff_most_s=0.0,
         open_files=0,
         cell=cell,
-        start_error="nothing is left of what it was started by; `argosy up` knows it",
+        start_error="its plan is lost; `argosy up` applies the fleet file again",
     )
 
 
@@ -159,7 +161,7 @@ def write_fleet_address_book(
 ) -> None:
     """Write the addresses of all agents for the agents of this machine.
 
-    An agent of the library needs no port to be reached on its own machine; a script does.
+    On its own machine an agent of the library can be reached without a port; a script cannot.
     """
     addresses = {}
     for agent in fleet.agents.values():
@@ -193,11 +195,11 @@ def write_fleet_address_book(
 def _hub_addresses(
     fleet: Fleet, placement: Placement, local_machines: tuple[str, ...]
 ) -> dict[str, AgentAddress]:
-    """Return where each machine's hub is; machines that are one host have one hub, the first's."""
-    port = fleet.hub.port + 1  # beside the page
+    """Return the address of each machine's hub; machines on one host share the hub of the first."""
+    port = fleet.hub.port + 1  # the port after that of the page
     own = local_machines[0] if local_machines else ""
     remote_machines = [machine for machine in placement.machines() if machine not in local_machines]
-    if not remote_machines:  # nobody afar asks it: two fleets on one host need no port each
+    if not remote_machines:  # no remote client: two fleets on one host need no port each
         return {own: AgentAddress(own)}
     hubs = {}
     for machine in (own, *remote_machines):

@@ -1,4 +1,4 @@
-"""Stores of a hub that were damaged and set aside, as their files tell; read without the hub's libraries."""
+"""Finds the damaged stores of a hub that were set aside; needs none of the hub's libraries."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-DAMAGED_INFIX: Final = ".damaged-"  # in a name, between that of the store and the time
+DAMAGED_INFIX: Final = ".damaged-"  # between the name of the store and the time
 
 
 def find_damaged_stores(store: Path) -> list[Path]:
-    """Return what was set aside of a store, oldest first; a log or an index counts with its file."""
+    """Return the damaged copies of a store, oldest first; a `-wal` or `-shm` file counts with its store."""
     found = {
         each.with_name(each.name.removesuffix("-wal").removesuffix("-shm"))
         for each in store.parent.glob(f"{store.name}{DAMAGED_INFIX}*")
@@ -20,12 +20,12 @@ def find_damaged_stores(store: Path) -> list[Path]:
 
 
 def describe_damage(store: Path) -> str:
-    """Return what there is to say of stores that were set aside, empty where there are none."""
+    """Describe the damaged copies of a store, empty if there are none."""
     found = find_damaged_stores(store)
     if not found:
         return ""
     more = f", {len(found)} in all" if len(found) > 1 else ""
     return (
-        f"its records were damaged, and are set aside as `{found[-1]}`{more}; it has begun anew "
-        "(delete them once nobody needs them)"
+        f"its records were damaged and are set aside as `{found[-1]}`{more}; it has started a new store "
+        "(delete the damaged ones when they are not needed)"
     )

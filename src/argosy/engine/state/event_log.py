@@ -1,9 +1,9 @@
-"""The diary: what happened to the fleet, a line an event, for the timeline and the hub.
+"""The event log: what happened to the fleet, one event per line, for the timeline and the hub.
 
-Each line is `crc32 JSON`; those of one tick of the supervisor go in one O_APPEND write. No decision
-rests on it, so it may fail when the disk is full; a torn tail is passed over by readers and cut when it
-is opened for writing again. A long one is put aside as `diary.1`, in place of the one before. Each line
-tells its version: later versions add keys, and readers pass over those that they do not know.
+Each line is `crc32 JSON`; the lines of one tick of the supervisor are written in one O_APPEND write. No
+decision depends on the log, so a write may fail on a full disk; readers skip a torn tail, and the next
+writer cuts it. A long log is renamed to `event-log.1`, replacing the previous one. Each line has its
+version: later versions add keys, and readers ignore unknown keys.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _MAX_BYTES = 8 * 2**20
 
 
 class EventLogRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event. at_s: epoch seconds; mono_s: the monotonic clock of this boot. lines: of its output."""
+    """One event. at_s: epoch seconds; mono_s: the monotonic clock of this boot. lines: of the agent's log."""
 
     version: int = _VERSION
     sequence: int
@@ -73,9 +73,9 @@ def current_kind(kind: str) -> str:
 
 
 class EventLog:
-    """Appends events; counts those that could not be written in `lost`.
+    """Appends events; counts those that could not be written in `dropped_count`.
 
-    later(call): has `flush` called when the events of a burst are noted; default at once.
+    schedule_flush(flush): has `flush` called after a burst of events; by default each is written at once.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class EventLog:
         text: str = "",
         lines: Sequence[str] = (),
     ) -> None:
-        """Append one event, as of now."""
+        """Append one event with the current time."""
         self._sequence += 1
         record = EventLogRecord(
             sequence=self._sequence,
@@ -121,7 +121,7 @@ class EventLog:
             self._schedule_flush(self.flush)
 
     def flush(self) -> None:
-        """Write what was noted; before somebody is told of it who may look here at once."""
+        """Write the buffered events; to be called before a client that may read the log gets a reply."""
         lines, self._buffered = self._buffered, []
         if not lines:
             return
@@ -136,7 +136,7 @@ class EventLog:
             self._rotate()
 
     def _rotate(self) -> None:
-        """Go on in a new file; with a full disk in this one."""
+        """Continue in a new file; on a full disk in the current one."""
         self._length = 0
         try:
             os.rename(self._path, rotated_path(self._path))
@@ -147,27 +147,27 @@ class EventLog:
         self._file = file
 
     def reopen(self) -> None:
-        """Go on in a new file: the folder was deleted, and is there again."""
+        """Continue in a new file, since the state directory was deleted and created again."""
         self.flush()
         file = _open(self._path)
         os.close(self._file)
         self._file, self._length, self._is_torn = file, 0, False
 
     def _write(self, line: bytes) -> int:
-        """Return how much of the line went to the disk, which may be full."""
+        """Return how many bytes were written; the disk may be full."""
         try:
             return os.write(self._file, line)
         except OSError:
             return 0
 
     def close(self) -> None:
-        """Write what was noted, and close the file."""
+        """Write the buffered events, and close the file."""
         self.flush()
         os.close(self._file)
 
 
 def rotated_path(path: Path) -> Path:
-    """Return where the diary at `path` is put when it is long."""
+    """Return the path to which the log at `path` is rotated."""
     return path.with_name(path.name + ".1")
 
 
@@ -176,13 +176,13 @@ def _open(path: Path) -> int:
 
 
 def read_event_log(path: Path) -> Iterator[EventLogRecord]:
-    """Yield the events of a diary and of the one put aside, oldest first; damaged lines are passed over."""
+    """Yield the events of a log and of its rotated file, oldest first; damaged lines are skipped."""
     for each in (rotated_path(path), path):
         yield from _iter_records(each)
 
 
 class EventLogFollower:
-    """A diary that is followed: each look returns what was written since the one before."""
+    """Follows an event log: each `read` returns the events since the previous one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -190,10 +190,9 @@ class EventLogFollower:
         self._offset = 0
 
     def read(self) -> list[EventLogRecord]:
-        """Return what is new.
+        """Return the new events.
 
-        All of it at first, and when the file was put aside, cut or deleted: what was returned before comes
-        again then.
+        Returns all events at first, and again after the file was rotated, truncated or deleted.
         """
         is_same = self._is_same_file()
         if not is_same and not self._open():
@@ -202,9 +201,9 @@ class EventLogFollower:
         complete_length = data.rfind(b"\n") + 1
         self._offset += complete_length
         records = [
-            entry
+            record
             for line in data[:complete_length].splitlines()
-            if (entry := _parse_record(line)) is not None
+            if (record := _parse_record(line)) is not None
         ]
         return records if is_same else [*_iter_records(rotated_path(self._path)), *records]
 
@@ -255,7 +254,7 @@ def _parse_record(line: bytes) -> EventLogRecord | None:
 
 
 def _truncate_torn_tail(path: Path) -> int:
-    """Cut what follows the last whole line, and return the sequence number of that line."""
+    """Cut everything after the last complete line, and return the sequence number of that line."""
     try:
         with open(path, "rb+") as file:
             file.seek(0, os.SEEK_END)
@@ -268,6 +267,6 @@ def _truncate_torn_tail(path: Path) -> int:
     except FileNotFoundError:
         return 0
     records = [
-        entry for line in tail[:complete_length].splitlines() if (entry := _parse_record(line)) is not None
+        record for line in tail[:complete_length].splitlines() if (record := _parse_record(line)) is not None
     ]
     return records[-1].sequence if records else 0

@@ -1,6 +1,4 @@
-"""Files that a supervisor wrote once and others read: held open, so that they can be put back when somebody
-deletes them.
-"""
+"""Keeps files that the supervisor wrote open, to restore them if they are deleted."""
 
 from __future__ import annotations
 
@@ -17,21 +15,21 @@ if TYPE_CHECKING:
 
 
 class FileBackups:
-    """The fleet that was applied and the address book, as they were read or written last."""
+    """Open descriptors of the applied plan and the address book, as last read or written."""
 
     def __init__(self) -> None:
         self._descriptors: dict[Path, int] = {}
 
     def hold(self, *paths: Path) -> None:
-        """Hold what is at these paths now, instead of what was there before."""
+        """Open the files at these paths, in place of earlier ones."""
         for path in paths:
-            with contextlib.suppress(OSError):  # it is not there, or cannot be read: what was held is better
+            with contextlib.suppress(OSError):  # missing or unreadable: keep the earlier one
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 self._release(path)
                 self._descriptors[path] = descriptor
 
     def restore(self) -> None:
-        """Put back what is not in its place; a full disk leaves the rest to the next `argosy up`."""
+        """Restore missing or replaced files; on a full disk the next `argosy up` writes the rest."""
         for path, descriptor in list(self._descriptors.items()):
             if not is_same_file(path, descriptor):
                 with contextlib.suppress(OSError):
@@ -43,13 +41,13 @@ class FileBackups:
             os.close(self._descriptors.pop(path))
 
     def close(self) -> None:
-        """Hold nothing any more."""
+        """Close all files."""
         for path in list(self._descriptors):
             self._release(path)
 
 
 def _write_back(path: Path, descriptor: int) -> None:
-    """Copy an open file to its path, with its mode; readers see all of it or nothing."""
+    """Copy an open file to its path atomically, with its mode."""
     temp_path = path.with_suffix(".new")
     mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
     try:

@@ -1,4 +1,4 @@
-"""What a fleet file was when it was applied, to know it again at another path."""
+"""The identity of a fleet file when it was applied, to recognize it at another path."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 
 class FileIdentity(msgspec.Struct, frozen=True):
-    """A file by its place on the disk and by its content."""
+    """A file by its inode and by its content."""
 
     device: int
     inode: int
     digest: str
 
     def has_same_inode(self, other: FileIdentity) -> bool:
-        """Return whether both were at one place on the disk; a deleted file's number is given out again."""
+        """Return whether both have the same inode; that of a deleted file may be reused."""
         return (self.device, self.inode) == (other.device, other.inode)
 
 
 def identify_file(path: str | Path, digest: str = "") -> FileIdentity | None:
-    """Return the mark of a file, None where it cannot be read.
+    """Return the identity of a file, None if it cannot be read.
 
-    digest: of its content as it was applied, where that is known; it may have been edited since.
+    digest: of its content as it was applied, if known; it may have been edited since.
     """
     try:
         with open(path, "rb") as file:

@@ -1,7 +1,7 @@
-"""What the file system under the state folder can do, where Python has no word for it (ctypes).
+"""File system calls that Python does not have, by ctypes.
 
-statfs(2) tells a network file system; fallocate(2) gives back the blocks at the beginning of a file
-that others have open, without moving what follows.
+statfs(2) detects a network file system; fallocate(2) frees the blocks at the beginning of a file that
+other processes have open, without moving the rest.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-# linux/magic.h; on these a lock of another machine, or of a dead server, proves nothing here.
+# linux/magic.h; on these a lock may be held by another machine or a dead server, and proves nothing.
 _NETWORK_MAGIC = frozenset({0x6969, 0x517B, 0xFF534D42, 0xFE534D42})
 _KEEP_SIZE, _PUNCH_HOLE = 0x1, 0x2
 # struct statfs is 120 bytes on 64-bit Linux; its first field is the type, a long.
@@ -21,7 +21,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def is_network_filesystem(path: str | os.PathLike[str]) -> bool:
     """Return whether `path` lies on NFS or SMB.
 
-    Raises OSError: it is not there.
+    Raises OSError: it does not exist.
     """
     found = ctypes.create_string_buffer(_STATFS_BYTES)
     if _libc.statfs(os.fsencode(path), found) != 0:
@@ -30,9 +30,9 @@ def is_network_filesystem(path: str | os.PathLike[str]) -> bool:
 
 
 def punch_hole(descriptor: int, start: int, length: int) -> None:
-    """Give back the space of these bytes of a file; they read as zeros, and its size stays.
+    """Free the blocks of these bytes of a file; they read as zeros, and the size stays.
 
-    Raises OSError: the file system cannot (EOPNOTSUPP).
+    Raises OSError: the file system does not support it (EOPNOTSUPP).
     """
     mode = _KEEP_SIZE | _PUNCH_HOLE
     if _libc.fallocate(descriptor, mode, ctypes.c_int64(start), ctypes.c_int64(length)) != 0:

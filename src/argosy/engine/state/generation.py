@@ -1,12 +1,12 @@
-"""The generation: a number that every new supervisor raises before it looks at what runs.
+"""The generation: a number that every new supervisor raises before it scans for running agents.
 
 A start that is under way when the supervisor dies has either locked and recorded its lease before
 it read the generation, and then the next supervisor's scan sees it, or it reads the new number
-and ends itself. No timing is assumed.
+and exits. This does not depend on timing.
 
-The first number of a folder is random: a folder that was deleted and made anew must not count
-from where a start of its former self may still be. So is the next number of a lock file in which
-there is none any more, since somebody has written over it.
+The first number of a state directory is random: a directory that was deleted and created again must not
+reuse a number that a pending start may still have. The same holds for a lock file whose number was
+overwritten.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from argosy.engine.process.os_process import read_small_file
 
 _DIGITS = 20
 _FIRST_BYTES = 6
-_MAX_GENERATION = 2**63  # a lease has 64 bits for it
+_MAX_GENERATION = 2**63  # a lease stores it in 64 bits
 
 
 def read_generation(path: str | os.PathLike[str]) -> int:
-    """Return the generation in the supervisor's lock file, 0 when there is none."""
+    """Return the generation in the supervisor's lock file, 0 if there is none."""
     try:
         return _parse_generation(read_small_file(path)) or 0
     except FileNotFoundError:
@@ -30,14 +30,14 @@ def read_generation(path: str | os.PathLike[str]) -> int:
 
 
 def _parse_generation(data: bytes) -> int | None:
-    """Return the number at the start of a lock file, None where there is none that could be raised."""
+    """Return the number at the start of a lock file, None if there is none that can be raised."""
     digits = data[:_DIGITS]
     number = int(digits) if digits.isdigit() else _MAX_GENERATION
     return number if number < _MAX_GENERATION else None
 
 
 def acquire_lock(path: str | os.PathLike[str], timeout_s: float) -> int | None:
-    """Return a descriptor that holds the supervisor's lock, or None when another has it."""
+    """Return a descriptor that holds the supervisor's lock, or None if another process holds it."""
     while True:
         descriptor = open_lease(path)
         if try_lock_within(descriptor, timeout_s):
@@ -50,7 +50,7 @@ def acquire_lock(path: str | os.PathLike[str], timeout_s: float) -> int | None:
 
 
 def is_same_file(path: str | os.PathLike[str], descriptor: int) -> bool:
-    """Return whether `path` names the open file, and not another one or none."""
+    """Return whether `path` refers to the open file."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def is_same_file(path: str | os.PathLike[str], descriptor: int) -> bool:
 def write_generation(descriptor: int, number: int) -> None:
     """Write the number into the held lock file.
 
-    The width is fixed and the write is one piece, so a reader meets the old number or the new.
+    The width is fixed and it is one write, so a reader sees the old number or the new one.
     """
     os.pwrite(descriptor, b"%0*d" % (_DIGITS, number), 0)
 

@@ -1,4 +1,4 @@
-"""Watches of the kernel on files and folders (inotify(7)), which the standard library has no word for."""
+"""File watches by inotify(7), which the standard library does not have."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 MODIFY = 0x2
 _ATTRIBUTES, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x4, 0x40, 0x80, 0x100, 0x200
 _DELETE_SELF, _MOVE_SELF = 0x400, 0x800
-# Whatever can make the content at a path another one.
+# All events that may change the content at a path.
 ANY_CHANGE = MODIFY | _ATTRIBUTES | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
-# A file's name goes away; of one that is open the kernel tells that it has a link less.
+# A file is unlinked; for an open file the kernel reports the changed link count.
 UNLINK = _ATTRIBUTES | _MOVE_SELF
 OVERFLOW = 0x4000
 
@@ -22,9 +22,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def open_watch(paths: Iterable[str | os.PathLike[str]], event_mask: int) -> int:
-    """Return a descriptor that never blocks and holds an event for each change of these kinds.
+    """Return a non-blocking inotify descriptor for these paths and events.
 
-    Raises OSError: the kernel grants no more watches, or a path is not there.
+    Raises OSError: the kernel grants no more watches, or a path does not exist.
     """
     descriptor: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     if descriptor < 0:

@@ -1,7 +1,7 @@
-"""The fleets of this user on this machine: those with a state folder, and those that only /proc knows.
+"""The fleets of this user on this machine: those with a state directory, and those found only in /proc.
 
-What is meant is what keeps its state in one place, `$XDG_STATE_HOME/argosy`; `homes_elsewhere` tells
-where else this user's fleets have theirs.
+Covers the fleets with their state in `$XDG_STATE_HOME/argosy`; `find_other_state_homes` returns the other
+directories in which running fleets of this user keep their state.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FLEET_FILE_NAME = "fleet.yaml"
 
 
 class KnownFleet(NamedTuple):
-    """A fleet that has been run. path: its fleet file when it was applied, None where nobody knows."""
+    """A fleet that has been run. path: its fleet file when it was applied, None if unknown."""
 
     name: str
     path: Path | None
@@ -42,12 +42,12 @@ class KnownFleet(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The name of its state folder, which no other fleet has."""
+        """The name of its state directory, which is unique."""
         return self.state_dir.path.name
 
     @property
     def has_fleet_file(self) -> bool:
-        """Whether its fleet file is where it was."""
+        """Whether its fleet file still exists at its path."""
         return self.path is not None and self.path.exists()
 
 
@@ -58,14 +58,15 @@ class _PlanHeader(msgspec.Struct):
 
 
 class _AppliedHeader(msgspec.Struct):
-    """What is read of a roster: the rest may be long."""
+    """The part of an applied plan that is read here. mark: `fleet_file` as earlier versions wrote it."""
 
     plan: _PlanHeader
     fleet_file: FileIdentity | None = None
+    mark: FileIdentity | None = None
 
 
 def list_recorded_fleets(variables: Mapping[str, str]) -> list[KnownFleet]:
-    """Return the fleets that have a state folder, by their names; reads files only, a small part of each."""
+    """Return the fleets that have a state directory, sorted by name; reads a small part of each plan."""
     states = list_own_directories(state_home(variables))
     found = [fleet for state in states if (fleet := read_recorded_fleet(state, variables)) is not None]
     return sorted(found, key=_sort_key)
@@ -74,9 +75,9 @@ def list_recorded_fleets(variables: Mapping[str, str]) -> list[KnownFleet]:
 def list_known_fleets(
     variables: Mapping[str, str], processes: Iterable[FleetProcess] | None = None
 ) -> list[KnownFleet]:
-    """Return the fleets that have a state folder, and those that run without one, by their names.
+    """Return the fleets that have a state directory, and those that run without one, sorted by name.
 
-    traces: what /proc shows, where that was looked at already.
+    processes: the result of `scan_fleet_processes`, if it was called already.
     """
     found = {os.path.realpath(fleet.state_dir.path): fleet for fleet in list_recorded_fleets(variables)}
     home = state_home(variables)
@@ -93,9 +94,9 @@ def list_known_fleets(
 def find_other_state_homes(
     variables: Mapping[str, str], processes: Iterable[FleetProcess]
 ) -> dict[Path, set[str]]:
-    """Return where else running fleets of this user keep their state, with their names.
+    """Return where else running fleets of this user keep their state, with the fleets' names.
 
-    The folders are what XDG_STATE_HOME is for them.
+    The directories are the fleets' values of XDG_STATE_HOME.
     """
     here = os.path.realpath(state_home(variables))
     found: dict[Path, set[str]] = {}
@@ -106,12 +107,12 @@ def find_other_state_homes(
 
 
 def is_running(state_dir: StateDir) -> bool:
-    """Return whether a fleet has a supervisor or living agents."""
+    """Return whether a fleet has a supervisor or running agents."""
     return has_supervisor(state_dir) or bool(running_agents(state_dir))
 
 
 def has_supervisor(state_dir: StateDir) -> bool:
-    """Return whether somebody holds the supervisor's lock."""
+    """Return whether a process holds the supervisor's lock."""
     try:
         lock = os.open(state_dir.supervisor_lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -126,10 +127,10 @@ def has_supervisor(state_dir: StateDir) -> bool:
 
 
 def find_moved_fleet(path: Path, variables: Mapping[str, str]) -> KnownFleet | None:
-    """Return the running fleet that a fleet file was before it was moved here, None when it was none.
+    """Return the running fleet to which a fleet file belonged before it was moved to `path`, or None.
 
-    Its file is gone from where it was, and this one has its content or its place on the disk and its
-    name, or is in the folder that one of its agents works in.
+    The fleet's own file is gone, and this one has its content, or its inode and its fleet name, or is in
+    the working directory of one of its agents.
     """
     own, file_identity = locate_state_dir(path, variables).path, identify_file(path)
     for fleet in list_recorded_fleets(variables):
@@ -141,7 +142,7 @@ def find_moved_fleet(path: Path, variables: Mapping[str, str]) -> KnownFleet | N
 
 
 def find_moved_file(fleet: KnownFleet) -> Path | None:
-    """Return where the file of a running fleet is now, None when it is where it was or nobody knows."""
+    """Return where the file of a running fleet was moved to, None if it was not moved or is not found."""
     if fleet.has_fleet_file:
         return None
     for identity in running_agents(fleet.state_dir).values():
@@ -177,12 +178,12 @@ def _is_same_fleet(fleet: KnownFleet, path: Path, file_identity: FileIdentity | 
         None, (working_directory(each.pid) for each in running_agents(fleet.state_dir).values())
     )
     here = path.parent.resolve()
-    return any(folder == here and not is_deleted for folder, is_deleted in working_dirs)
+    return any(directory == here and not is_deleted for directory, is_deleted in working_dirs)
 
 
 def _read_fleet_name(path: Path) -> str:
-    """Return the name that a fleet file gives its fleet, empty where it cannot be read."""
-    from argosy.fleet.loader import read_fleet  # noqa: PLC0415 - loads YAML, for who has moved a fleet
+    """Return the name of the fleet in a fleet file, empty if it cannot be read."""
+    from argosy.fleet.loader import read_fleet  # noqa: PLC0415 - loads YAML, needed for moved fleets only
 
     fleet, _ = read_fleet(path)
     return fleet.name if fleet else ""
@@ -193,7 +194,7 @@ def _sort_key(fleet: KnownFleet) -> tuple[str, str]:
 
 
 def read_recorded_fleet(state: Path, variables: Mapping[str, str] | None = None) -> KnownFleet | None:
-    """Return the fleet of a state folder, None where that tells of none and nothing runs."""
+    """Return the fleet of a state directory, None if it has no applied plan and nothing runs."""
     variables = os.environ if variables is None else variables
     state_dir = _state_dir_in_use(state, variables)
     try:
@@ -203,11 +204,12 @@ def read_recorded_fleet(state: Path, variables: Mapping[str, str] | None = None)
             KnownFleet(state.name.rpartition("-")[0], None, "", state_dir) if is_running(state_dir) else None
         )
     plan = applied.plan
-    return KnownFleet(plan.fleet, Path(plan.path), plan.environment, state_dir, applied.fleet_file)
+    fleet_file = applied.fleet_file or applied.mark
+    return KnownFleet(plan.fleet, Path(plan.path), plan.environment, state_dir, fleet_file)
 
 
 def _state_dir_in_use(state: Path, variables: Mapping[str, str]) -> StateDir:
-    """Return both folders of a fleet that may have been started with another XDG_RUNTIME_DIR."""
+    """Return both directories of a fleet that may have been started with another XDG_RUNTIME_DIR."""
     here = state_dir_at(state, variables)
     if here.control_socket.exists():
         return here
@@ -218,7 +220,7 @@ def _state_dir_in_use(state: Path, variables: Mapping[str, str]) -> StateDir:
 def _fleet_of_process(
     fleet_process: FleetProcess, state: Path, known: KnownFleet | None, variables: Mapping[str, str]
 ) -> KnownFleet:
-    """Return a fleet whose state folder is gone or tells nothing, as a process of it shows it."""
+    """Return a fleet whose state directory is gone or has no plan, from one of its processes."""
     state_dir = known.state_dir if known else _state_dir_in_use(state, variables)
     if fleet_process.runtime_path is not None:
         state_dir = StateDir(state, fleet_process.runtime_path)

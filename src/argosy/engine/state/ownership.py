@@ -1,4 +1,4 @@
-"""Whether this supervisor still rules its folder, which somebody may delete under it, or take over."""
+"""Whether this supervisor still owns its state directory, which may be deleted or taken over."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 class Ownership(Enum):
-    """What a look found."""
+    """The result of a check."""
 
     HELD = "held"
-    RECREATED = "recreated"  # the lock was gone with its folder, and both are made anew
+    RECREATED = "recreated"  # the directory was deleted; it and the lock were created again
     LOST = "lost"  # another supervisor has it
 
 
 class StateDirOwnership:
-    """The hold of one supervisor on its folder: the lock file that was there when it began."""
+    """The hold of one supervisor on its state directory, by the lock file that it took at its start."""
 
     def __init__(self, state_dir: StateDir, generation: int) -> None:
         self._state_dir = state_dir
@@ -30,9 +30,9 @@ class StateDirOwnership:
         self._new_lock_fd: int | None = None
 
     def check(self) -> Ownership:
-        """Find out, and take the lock again where there is none.
+        """Check the lock file, and take the lock again if the file is gone.
 
-        Raises OSError, MissingError: the folder cannot be made.
+        Raises OSError, MissingError: the directory cannot be created.
         """
         try:
             is_same_file = os.path.samestat(os.stat(self._state_dir.supervisor_lock), self._lock_stat)
@@ -52,7 +52,7 @@ class StateDirOwnership:
         return Ownership.RECREATED
 
     def close(self) -> None:
-        """Let go of a lock that was taken again."""
+        """Release a lock that was taken again."""
         if self._new_lock_fd is not None:
             os.close(self._new_lock_fd)
             self._new_lock_fd = None

@@ -1,11 +1,11 @@
-"""What the sources of a tree were, and when: so that a change of code is told by content, not by date.
+"""Fingerprints of a tree's sources over time, to detect changed code by content instead of by date.
 
-A print says: from `since_s` (the file's last change, ctime) to `seen_s` (when it was read) the file had
-this content. The client takes one of every source after it has started agents. A file is changed for
-an agent when it differs from the print that covers the agent's start. Where none does, a file that
-was not written since is unchanged, and any other counts as changed: stale code is worse than a restart.
+A fingerprint states that a file had this content from `since_s` (its last change, ctime) to `seen_s` (when
+it was read). The client takes one of every source after it has started agents. A file is changed for an
+agent if it differs from the fingerprint that covers the agent's start. Without such a fingerprint, a file
+that was not written since is unchanged, and any other counts as changed: stale code is worse than a restart.
 
-Kept in the state folder; a full disk costs the prints, never a start.
+Kept in the state directory; a full disk costs the fingerprints, never a start.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ import msgspec
 
 from argosy.fleet.fleet_spec import AgentSpec
 
-# So many contents of one file are told apart; agents that started before the oldest count as changed.
+# Contents kept per file; for agents that started before the oldest, the file counts as changed.
 _MAX_FINGERPRINTS = 8
 _SKIPPED_DIRS = frozenset({"__pycache__", "node_modules"})
 
 
 class FileFingerprint(msgspec.Struct, frozen=True):
-    """A file's content within a time; epoch seconds."""
+    """A file's content during a period, in epoch seconds."""
 
     digest: str
     since_s: float
     seen_s: float
 
     def covers(self, at_s: float) -> bool:
-        """Return whether the file is known to have had this content then."""
+        """Return whether the file is known to have had this content at `at_s`."""
         return self.since_s <= at_s <= self.seen_s
 
 
 class SourceSnapshot(msgspec.Struct, frozen=True):
-    """Prints of files by absolute path, oldest first."""
+    """Fingerprints of files by absolute path, oldest first."""
 
     version: int = 1
     files: dict[str, tuple[FileFingerprint, ...]] = {}
 
     def fingerprint_at(self, path: str, at_s: float) -> FileFingerprint | None:
-        """Return the print of a file that covers a time, or None when it is not known."""
+        """Return the fingerprint of a file that covers `at_s`, or None."""
         return next((each for each in self.files.get(path, ()) if each.covers(at_s)), None)
 
 
 def read_source_snapshot(path: Path) -> SourceSnapshot:
-    """Return the imprint at `path`; an empty one when there is none that can be read."""
+    """Return the snapshot at `path`; an empty one if it cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=SourceSnapshot)
     except (OSError, msgspec.DecodeError):
@@ -58,9 +58,9 @@ def read_source_snapshot(path: Path) -> SourceSnapshot:
 
 
 def update_source_snapshot(path: Path, root: str, extra_files: Iterable[str] = ()) -> bool:
-    """Add a print of each source below `root`, of the files `more`, and of all that have one already.
+    """Add a fingerprint of each source below `root`, of `extra_files`, and of all files already known.
 
-    Returns whether it was written.
+    Returns whether the snapshot was written.
     """
     previous = read_source_snapshot(path)
     files: Mapping[str, tuple[FileFingerprint, ...]] = {
@@ -83,7 +83,7 @@ def update_source_snapshot(path: Path, root: str, extra_files: Iterable[str] = (
 
 
 def fingerprint_file(path: str) -> FileFingerprint | None:
-    """Return the print of a file now; None when it cannot be read, or is written meanwhile."""
+    """Return the current fingerprint of a file; None if it cannot be read or is written meanwhile."""
     try:
         with open(path, "rb") as file:
             before = os.fstat(file.fileno())
@@ -98,7 +98,7 @@ def fingerprint_file(path: str) -> FileFingerprint | None:
 
 
 def iter_sources(root: str) -> Iterator[str]:
-    """Yield the `*.py` below a folder; hidden folders, caches and virtual environments are passed over."""
+    """Yield the `*.py` files below `root`, without hidden directories, caches and virtual environments."""
     for directory, subdirectories, names in os.walk(root):
         if "pyvenv.cfg" in names:
             subdirectories.clear()
@@ -110,20 +110,20 @@ def iter_sources(root: str) -> Iterator[str]:
 
 
 def list_entry_files(agent: AgentSpec, root: str) -> tuple[str, ...]:
-    """Return the script of an agent, or the files that its command names; a class has none here."""
+    """Return the script of an agent, or the files that its command names; none for a class."""
     if agent.kind == "script":
         return (os.path.normpath(os.path.join(root, str(agent.run))),)
     if agent.kind == "class":
         return ()
     cwd = os.path.join(root, agent.cwd or "")
-    arguments = [os.path.normpath(os.path.join(cwd, word)) for word in agent.run if word]
-    return tuple(word for word in arguments if os.path.isfile(word) and word.startswith(root + os.sep))
+    paths = [os.path.normpath(os.path.join(cwd, argument)) for argument in agent.run if argument]
+    return tuple(path for path in paths if os.path.isfile(path) and path.startswith(root + os.sep))
 
 
 def _append_fingerprint(
     fingerprints: tuple[FileFingerprint, ...], fingerprint: FileFingerprint
 ) -> tuple[FileFingerprint, ...]:
-    """Return the prints with a new one; one of the same writing only grows longer."""
+    """Append a fingerprint; one of the same content and ctime replaces the last."""
     if fingerprints and (fingerprints[-1].digest, fingerprints[-1].since_s) == (
         fingerprint.digest,
         fingerprint.since_s,

@@ -1,7 +1,7 @@
-"""What the engine has left on this machine that nothing runs from, and its removal.
+"""Removes unused state and runtime directories of the engine from this machine.
 
-Only what has a name that the engine gives is removed, one file at a time; anything else stays, and
-the folder around it. A fleet is let alone while its supervisor or one of its agents lives.
+Only files with names that the engine gives are removed, one by one; any other file stays, and so does
+its directory. A fleet is left alone while its supervisor or one of its agents runs.
 """
 
 from __future__ import annotations
@@ -26,23 +26,29 @@ if TYPE_CHECKING:
 _STATE_STEMS = (
     "supervisor",
     "spawn",
-    "diary",
-    "wills",
+    "event-log",
+    "unit-state",
     "applied",
-    "imprint",
-    "appetite",
+    "source-snapshot",
+    "memory-history",
     "book",
     "forkers",
     "hub",
+    # names that earlier versions gave
+    "diary",
+    "wills",
+    "imprint",
+    "appetite",
 )
+_BARE_NAMES = ("event-log", "unit-state", "diary", "wills")
 _STATE_SUFFIXES = (".lock", ".log", ".json", ".new", ".1", ".db", ".db-wal", ".db-shm", ".token", ".html")
 _LOG_SUFFIXES = (".log", ".idx", ".new")
-# A runtime folder of a fleet that is not known here is not stale before: somebody may be about to use it.
+# A younger runtime directory of an unknown fleet is not stale: a supervisor may be about to use it.
 _MIN_IDLE_S = 60.0
 
 
 class StaleDirectory(NamedTuple):
-    """A folder that may go, or has gone. paths: what of it; others: what is not the engine's and stays."""
+    """A directory to remove or removed. paths: what is removed; unknown_paths: what stays."""
 
     directory: Path
     reason: str
@@ -52,7 +58,7 @@ class StaleDirectory(NamedTuple):
 
 
 class DirectoryInUse(NamedTuple):
-    """A folder that is let alone, and why. fleet: the one that runs from it, where that is so."""
+    """A directory that is left alone, and why. fleet: the fleet that runs from it, if any."""
 
     directory: Path
     reason: str
@@ -64,7 +70,7 @@ def clean_fleet(
 ) -> list[StaleDirectory | DirectoryInUse]:
     """Remove the state of a fleet and its sockets, unless something of it runs; return what was done.
 
-    is_dry: only tell. name: of the fleet. Nobody can start the fleet meanwhile.
+    is_dry_run: only report. name: of the fleet. Holds the lock that prevents a start of the fleet.
     """
     with _spawn_lock_held(state_dir):
         existing = [path for path in (state_dir.path, state_dir.runtime_path) if path.is_dir()]
@@ -77,10 +83,10 @@ def clean_fleet(
 def clean_unused_directories(
     state_home: Path, runtime_bases: Iterable[Path], *, is_dry_run: bool
 ) -> list[StaleDirectory | DirectoryInUse]:
-    """Remove what no fleet of this user needs any more; return what was done, and what was let alone.
+    """Remove what no fleet of this user needs any more; return what was removed and what was left alone.
 
-    home: where the state folders are; those whose fleet file is gone are meant. bases: where the
-    runtime folders are; those in which nobody listens.
+    state_home: its state directories without a fleet file are removed. runtime_bases: their runtime
+    directories in which nobody listens are removed.
     """
     done: list[StaleDirectory | DirectoryInUse] = []
     for state in list_own_directories(state_home):
@@ -91,7 +97,7 @@ def clean_unused_directories(
             done += clean_fleet(state_dir, reason, is_dry_run=is_dry_run, name=name)
     seen = {each.directory for each in done}
     users = {
-        trace.runtime_path: trace.fleet for trace in scan_fleet_processes() if trace.runtime_path is not None
+        each.runtime_path: each.fleet for each in scan_fleet_processes() if each.runtime_path is not None
     }
     for base in runtime_bases:
         for runtime in list_own_directories(base):
@@ -99,7 +105,7 @@ def clean_unused_directories(
                 continue
             if runtime in users:
                 done.append(
-                    DirectoryInUse(runtime, f"agents of fleet `{users[runtime]}` live", users[runtime])
+                    DirectoryInUse(runtime, f"agents of fleet `{users[runtime]}` run", users[runtime])
                 )
                 continue
             found = _inspect_runtime_dir(runtime)
@@ -111,7 +117,7 @@ def clean_unused_directories(
 
 @contextlib.contextmanager
 def _spawn_lock_held(state_dir: StateDir) -> Iterator[None]:
-    """Hold what a client needs to start a supervisor."""
+    """Hold the lock that a client needs to start a supervisor."""
     with contextlib.ExitStack() as stack:
         if state_dir.path.is_dir():
             lock = stack.enter_context(open(state_dir.spawn_lock, "ab"))
@@ -120,34 +126,34 @@ def _spawn_lock_held(state_dir: StateDir) -> Iterator[None]:
 
 
 def _describe_running(state_dir: StateDir) -> str:
-    """Return what of a fleet is alive, in words; empty when nothing is."""
+    """Describe what of a fleet is running; empty if nothing is."""
     with contextlib.suppress(FileNotFoundError), open(state_dir.supervisor_lock, "rb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return "its supervisor runs"
     if living := sorted(running_agents(state_dir)):
-        return f"{len(living)} of its agents live: {', '.join(living[:3])}{' …' if len(living) > 3 else ''}"
+        return f"{len(living)} of its agents run: {', '.join(living[:3])}{' …' if len(living) > 3 else ''}"
     if left := sorted(pid for pids in find_leftovers(state_dir, ()).values() for pid in pids):
-        return f"what its agents left lives: {', '.join(f'pid {pid}' for pid in left)}"
+        return f"processes that its agents left run: {', '.join(f'pid {pid}' for pid in left)}"
     bound = next(filter(is_listening, find_sockets(state_dir.runtime_path)), None)
-    return f"somebody listens at `{bound}`" if bound else ""
+    return f"a process listens at `{bound}`" if bound else ""
 
 
 def _inspect_runtime_dir(runtime: Path) -> StaleDirectory | DirectoryInUse:
     bound = next(filter(is_listening, find_sockets(runtime)), None)
     if bound is not None:
-        return DirectoryInUse(runtime, f"somebody listens at `{bound}`")
+        return DirectoryInUse(runtime, f"a process listens at `{bound}`")
     changed_s = max(path.stat().st_mtime for path in (runtime, *_engine_subdirectories(runtime)))
     if time.time() - changed_s < _MIN_IDLE_S:
         return DirectoryInUse(runtime, f"it was in use less than {_MIN_IDLE_S:.0f} s ago")
     return _stale_directory(
-        runtime, "nobody listens in it", {*find_sockets(runtime), *find_cell_manifests(runtime)}
+        runtime, "no process listens in it", {*find_sockets(runtime), *find_cell_manifests(runtime)}
     )
 
 
 def _engine_files(directory: Path, state_dir: StateDir) -> set[Path]:
-    """Return the files in a state or runtime folder that the engine has made."""
+    """Return the files in a state or runtime directory that the engine has created."""
     if directory == state_dir.runtime_path:
         return {*find_sockets(directory), *find_cell_manifests(directory)}
     files = {path for path in directory.iterdir() if _is_engine_file(path.name)}
@@ -158,11 +164,11 @@ def _engine_files(directory: Path, state_dir: StateDir) -> set[Path]:
 
 
 def _is_engine_file(name: str) -> bool:
-    """Return whether the engine makes such a file in a state folder: `diary.1`, `book.json.4120.new`."""
+    """Return whether the engine creates such a file in a state directory, as `book.json.4120.new`."""
     stem, dot, suffix = name.partition(".")
     is_damaged = name.startswith(f"hub.db{DAMAGED_INFIX}")
     return (
-        name in ("diary", "wills")
+        name in _BARE_NAMES
         or is_damaged
         or (stem in _STATE_STEMS and (dot + suffix).endswith(_STATE_SUFFIXES))
     )
@@ -170,20 +176,20 @@ def _is_engine_file(name: str) -> bool:
 
 def _stale_directory(directory: Path, reason: str, files: set[Path]) -> StaleDirectory:
     directories = [*_engine_subdirectories(directory), directory]
-    found = {path for folder in directories for path in folder.iterdir()}
+    found = {path for each in directories for path in each.iterdir()}
     unknown_paths = sorted(found - files - set(directories))
     size = sum(path.lstat().st_blocks * 512 for path in files)
     return StaleDirectory(directory, reason, (*sorted(files), *directories), tuple(unknown_paths), size)
 
 
 def _engine_subdirectories(directory: Path) -> list[Path]:
-    """Return the folders that the engine makes in a state or runtime folder, those that are there."""
+    """Return the existing subdirectories that the engine creates in a state or runtime directory."""
     names = ("lease", "will", "cell", "log", "notify", "z")
     return [path for name in names if (path := directory / name).is_dir() and not path.is_symlink()]
 
 
 def _remove_directory(stale: StaleDirectory) -> StaleDirectory:
-    """Remove it; return what is gone. A folder that holds anything else stays."""
+    """Remove it; return what is removed. A directory that holds anything else stays."""
     removed = []
     for path in stale.paths:
         if not path.is_dir():

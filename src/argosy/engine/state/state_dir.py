@@ -1,12 +1,13 @@
-"""Where the engine keeps a fleet's state, and where its sockets are.
+"""The state directory and the runtime directory of a fleet, and the paths inside them.
 
-State (leases, wills, logs, diary) lives in `$XDG_STATE_HOME/argosy/`, one folder per fleet file.
-Sockets live in a runtime folder of their own: their paths must stay below the 107 bytes of
+State (leases, unit states, logs, event log) is in `$XDG_STATE_HOME/argosy/`, one directory per fleet
+file. Sockets are in a separate runtime directory: their paths must stay below the 107 bytes of
 `sun_path`, and a log-out may delete them, which a lease must survive.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -19,14 +20,22 @@ from argosy.fault import Fault, MissingError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Longer agent names are shortened in socket paths, with a digest to keep them apart.
+# Longer agent names are shortened in socket paths, with a digest to keep them distinct.
 _MAX_STEM_LENGTH = 40
-# What is left of the 107 bytes after `/argosy/DIGEST/notify/STEM.sock`.
+# The rest of the 107 bytes without `/argosy/DIGEST/notify/STEM.sock`.
 _MAX_BASE_LENGTH = 107 - len("/argosy//notify/.sock") - 12 - _MAX_STEM_LENGTH
+# Files in a state directory by the names that earlier versions gave them.
+_RENAMED_FILES = {
+    "diary": "event-log",
+    "diary.1": "event-log.1",
+    "imprint.json": "source-snapshot.json",
+    "appetite.json": "memory-history.json",
+    "wills": "unit-state",
+}
 
 
 class StateDir(NamedTuple):
-    """The two folders of one fleet on this machine, and the names inside them."""
+    """The two directories of one fleet on this machine, and the paths inside them."""
 
     path: Path
     runtime_path: Path
@@ -43,23 +52,23 @@ class StateDir(NamedTuple):
 
     @property
     def event_log(self) -> Path:
-        """What happened, a line an event."""
-        return _join(self.path, "diary")
+        """The events of the fleet, one per line."""
+        return _join(self.path, "event-log")
 
     @property
     def applied_plan(self) -> Path:
-        """The fleet as it was applied last."""
+        """The plan that was applied last."""
         return _join(self.path, "applied.json")
 
     @property
     def source_snapshot(self) -> Path:
-        """What the tree's sources were when agents started."""
-        return _join(self.path, "imprint.json")
+        """The digests of the tree's sources at the times when agents started."""
+        return _join(self.path, "source-snapshot.json")
 
     @property
     def memory_history(self) -> Path:
         """How much memory each agent needed last time."""
-        return _join(self.path, "appetite.json")
+        return _join(self.path, "memory-history.json")
 
     @property
     def address_book(self) -> Path:
@@ -69,46 +78,46 @@ class StateDir(NamedTuple):
     @property
     def unit_state(self) -> Path:
         """What only the supervisor knows of each agent."""
-        return _join(self.path, "wills")
+        return _join(self.path, "unit-state")
 
     @property
     def forkers_file(self) -> Path:
-        """The forkers of the supervisor that rules, or ruled last."""
+        """The forkers of the current or the last supervisor."""
         return self.path / "forkers.json"
 
     @property
     def supervisor_log(self) -> Path:
-        """What the supervisor itself prints."""
+        """The output of the supervisor."""
         return _join(self.path, "supervisor.log")
 
     @property
     def hub_lock(self) -> Path:
-        """Held by the hub that runs; its content says which."""
+        """Held by the running hub; its content identifies the hub."""
         return _join(self.path, "hub.lock")
 
     @property
     def hub_log(self) -> Path:
-        """What the hub prints."""
+        """The output of the hub."""
         return _join(self.path, "hub.log")
 
     @property
     def hub_token(self) -> Path:
-        """The word that actions on the hub's page need; its owner's alone to read."""
+        """The token that actions on the hub's page need; readable by its owner alone."""
         return _join(self.path, "hub.token")
 
     @property
     def hub_store(self) -> Path:
-        """The records of this machine's hub."""
+        """The store of this machine's hub."""
         return _join(self.path, "hub.db")
 
     @property
     def leases_dir(self) -> Path:
-        """The folder of the leases."""
+        """The directory of the leases."""
         return _join(self.path, "lease")
 
     @property
     def logs_dir(self) -> Path:
-        """The folder of the agents' output."""
+        """The directory of the agents' logs."""
         return _join(self.path, "log")
 
     @property
@@ -121,16 +130,18 @@ class StateDir(NamedTuple):
         return _join(self.leases_dir, agent)
 
     def legacy_unit_state(self, agent: str) -> Path:
-        """What only the supervisor knows of one agent, as earlier versions kept it."""
+        """The state file of one agent, as earlier versions kept it."""
         return _join(_join(self.path, "will"), agent)
 
     def cell_manifest(self, cell: str) -> Path:
-        """The agents that the process of one cell may carry; beside its sockets, as the process outlives a
-        state folder that somebody deletes."""
+        """The agents that the process of one cell may host.
+
+        In the runtime directory, since the process outlives a state directory that is deleted.
+        """
         return _join(_join(self.runtime_path, "cell"), cell)
 
     def members_socket(self, cell: str) -> Path:
-        """The socket by which one cell is told who shall live."""
+        """The socket on which one cell receives the list of its members."""
         return self.runtime_path / "notify" / f"{short_stem(f'calls:{cell}')}.sock"
 
     def log_file(self, agent: str) -> Path:
@@ -142,9 +153,9 @@ class StateDir(NamedTuple):
         return _join(_join(self.runtime_path, "notify"), f"{short_stem(agent)}.sock")
 
     def create(self) -> None:
-        """Create both folders, readable by their owner alone.
+        """Create both directories, readable by their owner alone.
 
-        Raises MissingError: a folder cannot be made.
+        Raises MissingError: a directory cannot be created.
         """
         for path in (self.path, self.leases_dir, self.logs_dir):
             _create_private_directory(path)
@@ -152,17 +163,27 @@ class StateDir(NamedTuple):
         for path in (self.runtime_path.parent, self.runtime_path, *inner):
             _create_private_directory(path)
 
+    def rename_old_files(self) -> None:
+        """Rename files of an earlier version to today's names; only the supervisor may call it.
+
+        A file is left alone if today's name exists or the disk refuses the renaming.
+        """
+        for old, new in _RENAMED_FILES.items():
+            if not (self.path / new).exists():
+                with contextlib.suppress(OSError):
+                    (self.path / old).rename(self.path / new)
+
 
 @functools.lru_cache(4096)
 def _join(directory: Path, name: str) -> Path:
-    """Return the path of a file in a folder; asked for the same ones again and again."""
+    """Return the path of a file in a directory, cached."""
     return directory / name
 
 
 def locate_state_dir(fleet_path: str | Path, variables: Mapping[str, str] | None = None) -> StateDir:
-    """Return the folders of the fleet file at `fleet_path`; creates nothing.
+    """Return the directories of the fleet file at `fleet_path`; creates nothing.
 
-    The state folder is named for the file's folder and a digest of its real path, so that two
+    The state directory is named after the file's directory and a digest of its real path, so that two
     checkouts of one fleet never share state.
     """
     variables = os.environ if variables is None else variables
@@ -172,13 +193,13 @@ def locate_state_dir(fleet_path: str | Path, variables: Mapping[str, str] | None
 
 
 def state_dir_at(state: Path, variables: Mapping[str, str] | None = None) -> StateDir:
-    """Return both folders of the fleet whose state folder is `state`."""
+    """Return both directories of the fleet whose state directory is `state`."""
     variables = os.environ if variables is None else variables
     return StateDir(state, runtime_base(variables) / _digest(str(state))[:12])
 
 
 def list_own_directories(parent: Path) -> list[Path]:
-    """Return the folders in `place` that are this user's, links aside; none where it may not be looked at."""
+    """Return the directories in `parent` that this user owns, without links; none if it is not readable."""
     try:
         with os.scandir(parent) as entries:
             found = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -189,15 +210,15 @@ def list_own_directories(parent: Path) -> list[Path]:
 
 
 def state_home(variables: Mapping[str, str]) -> Path:
-    """Return the folder of the state folders: `$XDG_STATE_HOME/argosy`."""
+    """Return the directory of all state directories: `$XDG_STATE_HOME/argosy`."""
     home = variables.get("XDG_STATE_HOME") or str(Path(variables.get("HOME") or Path.home(), ".local/state"))
     return Path(home, "argosy")
 
 
 def runtime_base(variables: Mapping[str, str]) -> Path:
-    """Return the folder under which the runtime folders are made: `$XDG_RUNTIME_DIR/argosy`.
+    """Return the directory of all runtime directories: `$XDG_RUNTIME_DIR/argosy`.
 
-    One that is missing, of another user, or too long for the path of a socket gives way to /tmp.
+    A directory in /tmp is used if that is missing, of another user, or too long for the path of a socket.
     """
     xdg_runtime_dir = variables.get("XDG_RUNTIME_DIR")
     is_short = xdg_runtime_dir and len(os.fsencode(xdg_runtime_dir)) <= _MAX_BASE_LENGTH
@@ -212,7 +233,7 @@ def runtime_base(variables: Mapping[str, str]) -> Path:
 
 
 def runtime_bases(variables: Mapping[str, str]) -> list[Path]:
-    """Return every folder under which runtime folders of this user may have been made."""
+    """Return every directory that may hold runtime directories of this user."""
     return list(dict.fromkeys([runtime_base(variables), _fallback_base()]))
 
 
@@ -221,7 +242,7 @@ def _fallback_base() -> Path:
 
 
 def short_stem(agent: str) -> str:
-    """Return a file stem for `agent` that is short enough for a socket path."""
+    """Return a file stem for `agent` that fits into a socket path."""
     if len(agent) <= _MAX_STEM_LENGTH:
         return agent
     return f"{agent[: _MAX_STEM_LENGTH - 9]}-{_digest(agent)[:8]}"
@@ -239,18 +260,18 @@ def _create_private_directory(path: Path) -> None:
         raise MissingError(
             Fault(
                 str(path),
-                "no-folder",
-                f"the folder `{path}` cannot be made: {error.strerror}",
-                "set XDG_STATE_HOME and XDG_RUNTIME_DIR to folders that you may write",
+                "directory-not-created",
+                f"the directory `{path}` cannot be created: {error.strerror}",
+                "set XDG_STATE_HOME and XDG_RUNTIME_DIR to directories that you may write",
             )
         ) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise MissingError(
             Fault(
                 str(path),
-                "foreign-folder",
-                f"`{path}` is not a folder of user {os.getuid()}",
-                "remove it, or set XDG_RUNTIME_DIR to a folder of your own",
+                "foreign-directory",
+                f"`{path}` is not a directory of user {os.getuid()}",
+                "remove it, or set XDG_RUNTIME_DIR to a directory of your own",
             )
         )
     if found.st_mode & 0o077:

@@ -1,15 +1,15 @@
-"""What only the supervisor knows of each agent, kept for the next supervisor: the wills of a fleet.
+"""What only the supervisor knows of each agent, kept for the next supervisor.
 
-Nothing that decides whether a process runs: that is the lease. A full disk costs the restart count
-and the words, never a process.
+It does not decide whether a process runs: the lease does. A full disk costs the restart count and the
+reasons, never a process.
 
-Two of these are in each agent's way to be ready, and on a busy disk a new file takes a millisecond.
-So all are in one file, a page each, and a will is written over in its place, in one write that neither
-leaves its page nor needs another block; SIGKILL does not tear such a write, and a boot, which could,
-voids all leases. A fleet of an earlier version has a file for each, read where there is no page.
+Two writes are on each agent's way to readiness, and on a busy disk a new file takes a millisecond. So all
+states are in one file, a page each, and a state is overwritten in place, in one write that stays within its
+page and needs no new block; SIGKILL does not tear such a write, and a crash of the machine, which could,
+voids all leases. Earlier versions had a file for each agent, which is read if there is no page.
 
-A supervisor whose file somebody deletes, or puts another in the place of, still holds it open, and puts it
-back: soon, and before it writes of anybody.
+If the file is deleted or replaced, the supervisor still has it open and restores it: soon, and before
+the next write.
 """
 
 from __future__ import annotations
@@ -34,17 +34,16 @@ if TYPE_CHECKING:
     from argosy.engine.unit.unit import Unit
 
 _PAGE_BYTES = 4096
-# Whoever deletes the whole folder is not to find a new file in it.
+# Lets the deletion of the whole directory finish before a new file is created in it.
 _RESTORE_DELAY_S = 0.5
 
 
 class PersistedUnitState(msgspec.Struct, frozen=True, kw_only=True):
-    """The wish and the past of one agent.
+    """The desired state and the history of one agent.
 
-    wanted: up. digest: of the plan it was started by. incarnation: of the process that
-    all this is about. log_start: the size of the log when that was ordered. ready_s: epoch seconds,
-    None when it was not ready. last_lines: what it printed last, of one that was given up. version: of
-    the tree that it was started from.
+    digest: of the spec it was started with. incarnation: of the process that the rest describes.
+    log_start: the size of the log when that was requested. ready_s: epoch seconds, None if it was not
+    ready. last_lines: its last output, if it was given up. version: of the tree that it was started from.
     """
 
     desired_up: bool
@@ -62,7 +61,7 @@ class PersistedUnitState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def snapshot(unit: Unit) -> PersistedUnitState:
-    """Return what is to be kept of a unit."""
+    """Return the state of a unit that is to be kept."""
     return PersistedUnitState(
         desired_up=unit.desired_up,
         digest=unit.running_digest,
@@ -84,15 +83,15 @@ class _StatePage(msgspec.Struct, frozen=True):
 
 
 class UnitStateStore:
-    """The wills of the agents of `folder`; one supervisor writes them.
+    """The unit states of the agents of `state_dir`; only one supervisor writes them.
 
-    on_lost(): called once the whole folder is gone, soon after.
+    on_lost(): called soon after the whole directory was deleted.
     """
 
     def __init__(self, state_dir: StateDir, on_lost: Callable[[], None] = lambda: None) -> None:
         self._state_dir = state_dir
         self._on_lost = on_lost
-        self._page_numbers: dict[str, int] = {}  # of the pages
+        self._page_numbers: dict[str, int] = {}
         self._page_count = 0
         self._file: int | None = None
         self._inotify: int | None = None
@@ -100,14 +99,14 @@ class UnitStateStore:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have the file put back whenever somebody deletes it; without more watches, at the next writing."""
+        """Restore the file whenever it is deleted; without a free inotify watch, at the next write."""
         self._loop = loop
         with contextlib.suppress(OSError):
             self._open_file()
             self._watch()
 
     def write(self, agent: str, unit_state: PersistedUnitState) -> bool:
-        """Write a will; return whether that went through (the disk may be full)."""
+        """Write a state; return whether that succeeded (the disk may be full)."""
         data = _encode(agent, unit_state)
         try:
             file = self._open_file()
@@ -120,7 +119,7 @@ class UnitStateStore:
             return False
 
     def read(self, agent: str) -> PersistedUnitState | None:
-        """Return the will of an agent, or None when there is none that can be read."""
+        """Return the state of an agent, or None if there is none that can be read."""
         try:
             file = self._open_file()
             if agent not in self._page_numbers:
@@ -141,7 +140,7 @@ class UnitStateStore:
         return self._file
 
     def restore(self) -> None:
-        """Put the file back where another one, or none, is in its place, and the folder is there."""
+        """Restore the file if it was deleted or replaced and the directory exists."""
         if (
             self._file is None
             or self._is_in_place(self._file)
@@ -149,7 +148,7 @@ class UnitStateStore:
         ):
             return
         temporary_path = self._state_dir.unit_state.with_suffix(".new")
-        with contextlib.suppress(OSError):  # a full disk: the wills are here as long as this process lives
+        with contextlib.suppress(OSError):  # a full disk: the open file keeps the states
             copy = os.open(temporary_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
                 data = os.pread(self._file, os.fstat(self._file).st_size, 0)
@@ -171,7 +170,7 @@ class UnitStateStore:
             return False
 
     def _watch(self) -> None:
-        """Watch the file that is there now."""
+        """Watch the current file."""
         if self._loop is not None:
             self._unwatch()
             self._inotify = inotify.open_watch([self._state_dir.unit_state], inotify.UNLINK)
@@ -186,7 +185,7 @@ class UnitStateStore:
             self._on_lost()
         self.restore()
         if self._inotify is None and self._file is not None and self._is_in_place(self._file):
-            self._watch()  # it was only touched
+            self._watch()  # only its attributes have changed
 
     def _unwatch(self) -> None:
         if self._timer is not None:
@@ -203,7 +202,7 @@ class UnitStateStore:
         self._page_count = -(-self._state_dir.unit_state.stat().st_size // _PAGE_BYTES)
 
     def close(self) -> None:
-        """Close the file; what is written after that goes to the one that is there then."""
+        """Close the file; a later write opens the file at the path again."""
         self._unwatch()
         if self._file is not None:
             os.close(self._file)
@@ -211,12 +210,12 @@ class UnitStateStore:
 
 
 def read_unit_states(state_dir: StateDir) -> dict[str, PersistedUnitState]:
-    """Return the wills of a fleet that can be read, by agent."""
+    """Return the readable states of a fleet, by agent."""
     return {page.agent: page.unit_state for _, page in _iterate_pages(state_dir.unit_state)}
 
 
 def _iterate_pages(path: Path) -> Iterator[tuple[int, _StatePage]]:
-    """Yield the pages that can be read, with their numbers."""
+    """Yield the readable pages with their numbers."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -228,9 +227,9 @@ def _iterate_pages(path: Path) -> Iterator[tuple[int, _StatePage]]:
 
 
 def _encode(agent: str, unit_state: PersistedUnitState) -> bytes:
-    """Return a page, filled up with blanks, which JSON passes over.
+    """Return a page, padded with blanks, which JSON ignores.
 
-    Of what is too long for it the oldest lines go, then words of the reason.
+    If the state is too long, the oldest lines are dropped, then the reason is shortened.
     """
     while len(data := msgspec.json.encode(_StatePage(agent, unit_state))) > _PAGE_BYTES and (
         unit_state.last_lines or unit_state.reason
@@ -257,7 +256,7 @@ def _convert_earlier_state(fields: dict[str, Any]) -> PersistedUnitState:
 
 
 def _read_legacy_file(path: Path) -> PersistedUnitState | None:
-    """Return a will in a file of its own, as earlier versions left it."""
+    """Return the state in a file of one agent, as earlier versions wrote it."""
     try:
         return _convert_earlier_state(msgspec.json.decode(path.read_bytes()))
     except (OSError, msgspec.DecodeError, KeyError, TypeError):
