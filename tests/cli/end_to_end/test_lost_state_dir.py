@@ -169,11 +169,7 @@ def test_what_outlived_its_agent_and_its_supervisor_is_told_and_ended_by_down(le
     theirs = int((other / "daemon.pid").read_text())
     assert rig.json("down")["stopped"] == ["A"]
     assert (is_alive(daemon), is_alive(theirs)) == (False, True)
-<<<<<<< HEAD
-    assert f"failing: leftover process {daemon}" in (folder / "diary").read_text()
-=======
-    assert f"failing: left process {daemon}" in (folder / "event-log").read_text()
->>>>>>> w/engb
+    assert f"failing: leftover process {daemon}" in (folder / "event-log").read_text()
     assert rig.agents()["A"]["state"] == "exited"
     rig.json("down", "other/")
     assert not is_alive(theirs)

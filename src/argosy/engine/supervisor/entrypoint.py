@@ -74,12 +74,8 @@ def serve(
     lock = acquire_lock(state_dir.supervisor_lock, _LOCK_TIMEOUT_S)
     if lock is None:
         raise RefusedError(_already_running_fault(state_dir))
-<<<<<<< HEAD
     state_dir.create()  # the previous supervisor may have removed it
-=======
-    state_dir.create()  # the one before may have swept it away
     state_dir.rename_old_files()
->>>>>>> w/engb
     is_new_state_dir = os.fstat(lock).st_size == 0
     generation = raise_generation(lock)
     os.set_inheritable(lock, False)
