@@ -140,7 +140,7 @@ def with_missing_packages(health: Health) -> Health:
     packages = list(missing_packages())
     if not packages:
         return health
-    facts = {**health.facts, "absent": packages}
+    facts = {**health.facts, "missing_packages": packages}
     if normalize_status(health.status) is not Status.OK:
         return msgspec.structs.replace(health, facts=facts)
     reason = f"without {', '.join(packages)}: what needs it fails"

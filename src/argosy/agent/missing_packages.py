@@ -72,7 +72,7 @@ class _Placeholder:
         object.__setattr__(self, "_path", path)
 
     def __repr__(self) -> str:
-        return f"<stand-in for {self._path}>"
+        return f"<placeholder for {self._path}>"
 
     def __getattr__(self, name: str) -> _Placeholder:
         if name.startswith("__") and name.endswith("__"):

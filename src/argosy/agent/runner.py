@@ -49,7 +49,7 @@ def run_target(argv: Sequence[str]) -> NoReturn:
     try:
         cls = load_class(argv[0] if argv else "")
         if not issubclass(cls, Agent):
-            sys.exit(importlib.import_module("argosy.agent.legacy.class_runner").run_old(cls))
+            sys.exit(importlib.import_module("argosy.agent.legacy.class_runner").run_legacy(cls))
     except ArgosyError as error:
         sys.exit(report_startup_error(error))
     except SyntaxError as error:
@@ -59,7 +59,7 @@ def run_target(argv: Sequence[str]) -> NoReturn:
 
 
 def load_class(target: str) -> type[Any]:
-    """Import the class that `module:Class` names: an Agent, or an old one on `argosy.agent.legacy`.
+    """Import the class that `module:Class` names: an Agent, or a BaseAgent of `argosy.agent.compat`.
 
     Raises InputError when there is none.
     """
@@ -73,15 +73,15 @@ def load_class(target: str) -> type[Any]:
     if not (isinstance(cls, type) and issubclass(cls, _agent_bases())):
         what, hint = ("is not there", "")
         if cls is not None:
-            what = "is neither an `Agent` nor a `BaseAgent` of `argosy.agent.legacy`"
+            what = "is neither an `Agent` nor a `BaseAgent` of `argosy.agent.compat`"
             hint = f"derive it from one, or name its script: `run: {module_name.replace('.', '/')}.py`"
         raise InputError(Fault(module_name, "no-class", f"`{class_name}` of `{module_name}` {what}", hint))
     return cls
 
 
 def _agent_bases() -> tuple[type, ...]:
-    # Whoever has a subclass of the old base has imported it; new agents need not pay for that.
-    legacy = sys.modules.get("argosy.agent.legacy")
+    # A module with a subclass of BaseAgent has imported it; other agents do not load it.
+    legacy = sys.modules.get("argosy.agent.legacy.base_agent")
     return (Agent, legacy.BaseAgent) if legacy else (Agent,)
 
 

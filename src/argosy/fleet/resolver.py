@@ -24,7 +24,9 @@ def host(name: str, *variables: str) -> str:
     for variable in variables:
         if variable in os.environ:
             return os.environ[variable]
-    found: str = importlib.import_module("argosy.fleet.fleet_discovery").find_host_for(name, _calling_folder())
+    found: str = importlib.import_module("argosy.fleet.fleet_discovery").find_host_for(
+        name, _calling_folder()
+    )
     return found
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import zmq
 
-from argosy.agent.legacy import BaseAgent
+from argosy.agent.compat import BaseAgent
 from argosy.wire import WireError, connect
 from launch import LittleFleet, Running, until
 
@@ -86,7 +86,7 @@ def threads_of(agent: Running) -> int:
 def test_one_without_a_package_is_degraded_and_its_work_fails_by_name(start: Start) -> None:
     lacking = start("Lacking")
     said = health(lacking)
-    assert (said["status"], said["absent"], said["models"]) == ("degraded", ["no_such_torch"], 0)
+    assert (said["status"], said["missing_packages"], said["models"]) == ("degraded", ["no_such_torch"], 0)
     assert said["reason"] == "without no_such_torch: what needs it fails"
     answer = ask(lacking.url, {"action": "make"})
     assert answer["status"] == "error"
@@ -559,7 +559,7 @@ def test_the_names_of_old_are_there() -> None:
         "config is_initialized initialization_error capabilities strict_port args"
     )
     code = (
-        "from argosy.agent.legacy import BaseAgent\n"
+        "from argosy.agent.compat import BaseAgent\n"
         "a = BaseAgent(name='A', junk=1)\n"
         f"for n in '{names}'.split():\n"
         "    getattr(a, n)\n"
@@ -576,7 +576,7 @@ def test_the_names_of_old_are_there() -> None:
 def test_the_import_has_no_effects() -> None:
     code = (
         "import zmq, sys, threading; bind = zmq.Socket.bind\n"
-        "import argosy.agent.legacy\n"
+        "import argosy.agent.compat\n"
         "print(zmq.Socket.bind is bind, threading.active_count())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -103,7 +103,7 @@ def test_packages_that_are_told_to_be_absent(tree: Path, capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().out)["files"] == {}
     assert main(["repair", "--absent", "peft,torch", "--apply"]) == 0
     assert "  line 1: `torch` may be absent: its uses will say so\n" in capsys.readouterr().out
-    assert 'torch = stand_in("torch")\n' in (tree / "broken.py").read_text()
+    assert 'torch = placeholder("torch")\n' in (tree / "broken.py").read_text()
     assert main(["repair", "--absent", "torch.nn", "--json"]) == 2
     assert "`torch.nn` is no name of a package" in capsys.readouterr().out
 

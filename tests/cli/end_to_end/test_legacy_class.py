@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OLD = """
 import argparse, asyncio, sys
-from argosy.agent.legacy import BaseAgent
+from argosy.agent.compat import BaseAgent
 
 voice = argparse.ArgumentParser()
 voice.add_argument("--voice", default="en")

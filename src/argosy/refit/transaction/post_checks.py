@@ -25,7 +25,7 @@ from argosy.source.python_parser import Parsed, compile_parsed
 from argosy.source.python_source import Unparsed, split_lines
 
 OLDEST_PYTHON: Final = (3, 11)  # the oldest Python that a refitted file has to run on, since argosy does
-SHARED_CONTEXTS: Final = frozenset({"argosy.wire.context", "zmq.Context"})
+SHARED_CONTEXTS: Final = frozenset({"argosy.wire.context", "argosy.api.context", "zmq.Context"})
 
 
 class RewriteStep(msgspec.Struct, frozen=True):

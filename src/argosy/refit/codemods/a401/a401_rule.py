@@ -8,7 +8,7 @@ ranges kept for documents, nor in files that test.
 `localhost` and a `bind` to loopback are told to a person alone (`report`): whether the other end is on this
 machine by design or by accident, no source tells.
 
-Instead: `argosy.fleet.resolver.endpoint("Translator")`, or `host("pc2")` there.
+Instead: `argosy.api.endpoint("Translator")`, or `host("pc2")` there.
 """
 
 from __future__ import annotations

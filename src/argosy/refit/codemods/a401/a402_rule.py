@@ -5,7 +5,7 @@ forgot to set, or misspelt, leads to that machine without a word. Found in `os.e
 helpers named like them, in `or` and `if` behind them, in options of the command line, in the fields of
 pydantic's settings. A fallback to listen on every interface is none: it is nobody's address.
 
-Instead: `argosy.fleet.resolver.host("redis", "REDIS_HOST")`: the variable first, then the fleet file.
+Instead: `argosy.api.host("redis", "REDIS_HOST")`: the variable first, then the fleet file.
 """
 
 from __future__ import annotations

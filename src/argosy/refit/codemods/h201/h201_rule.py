@@ -9,7 +9,7 @@ a PUB or PUSH socket. A loop that also answers requests is none.
 
 `auto` where a thread of its own runs it and it only answers: there the refit looks whether it may go.
 
-Instead: the standard of `argosy.agent` (`argosy.agent.legacy.BaseAgent` for old classes): it asks
+Instead: the standard of `argosy.agent` (`argosy.agent.compat.BaseAgent` for old classes): it asks
 `_get_health_status` and answers on the health port, from where the agent's work really is.
 """
 

@@ -1,6 +1,6 @@
 """Z306: a request socket for one call becomes a question on a connection that is kept.
 
-`context.socket(zmq.REQ)` becomes `argosy.wire.client.pooled_req.req_socket(context)`, an object that is used as the socket
+`context.socket(zmq.REQ)` becomes `argosy.api.req_socket(context)`, an object that is used as the socket
 was; all else stays, closing it included. It connects, asks, hears and times out as a REQ socket does and
 has nothing more, so a site is migrated only when nothing more is asked of it.
 """
@@ -26,8 +26,8 @@ from argosy.refit.transaction.source_change import Change, replace_node
 from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
 
 REQUEST_SOCKET_PER_CALL: Final = "Z306"
-POOLED_REQ: Final = "argosy.wire.client.pooled_req.req_socket"
-POOLED_IMPORT: Final = "import argosy.wire.client.pooled_req"
+POOLED_REQ: Final = "argosy.api.req_socket"
+POOLED_IMPORT: Final = "import argosy.api"
 
 # What a question does as a REQ socket did, with how many arguments.
 _SUPPORTED_CALLS: Final = {
