@@ -145,10 +145,10 @@ def test_who_is_called_no_more_ends_alone_and_is_not_begun_again(cells: type[Cel
     cell = cells(None, A="Plain", B="Slow")
     cell.live("A", "B")
     cell.call("A")
-    cell.told("B", "X_ARGOSY_OVER=1")
+    cell.told("B", "X_ARGOSY_FINISHED=1")
     assert cell.ask("A").call("say", text="still here") == "A"
     cell.call("A", "B")
-    cell.told("B", "X_ARGOSY_OVER=1")
+    cell.told("B", "X_ARGOSY_FINISHED=1")
     assert [line for line in cell.end() if line.startswith("B")] == ["B | stops"]
 
 
@@ -222,9 +222,9 @@ def test_a_loop_that_stands_still_is_told_with_who_holds_it(cells: type[CellProc
     assert time.monotonic() - began < 1.0, "while it hangs, and not when it is over"
     assert cell.ask("A").call("say", text="again") == "A"
     lines = cell.end()
-    assert any(line.startswith("B | the work loop has stood still for 0.") for line in lines)
+    assert any(line.startswith("B | the work loop has been blocked for 0.") for line in lines)
     assert "B |     time.sleep(seconds)" in lines
-    assert any("the work loop turns again after" in line for line in lines)
+    assert any("the work loop runs again after" in line for line in lines)
 
 
 def test_what_nobody_can_be_told_for_stays_without_a_name(cells: type[CellProcess]) -> None:

@@ -1,6 +1,6 @@
 """Every class of a tree that derives from its base agent, each tried on argosy's; as data, or as a table.
 
-    python -m tests.agent.old_classes TREE
+    python -m tests.agent.legacy.class_survey TREE
 
 Each class has a process and a network namespace of its own, with nothing but loopback in it.
 """
@@ -153,7 +153,7 @@ def _try(command: list[str], tree: Path, book: Path, each: OldClass, modules: li
     out, told = os.pipe()
     script = [
         os.environ.get("TRIAL_PYTHON", sys.executable),
-        str(HERE / "old_trial.py"),
+        str(HERE / "class_trial.py"),
         str(tree),
         str(tree / each.path),
         each.name,

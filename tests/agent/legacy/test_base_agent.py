@@ -507,10 +507,10 @@ def test_its_health_tells_of_those_it_has_asked(start: Start, fleet: LittleFleet
 
 def test_errors_and_events_are_published(start: Start, fleet: LittleFleet) -> None:
     plain = start("Plain")
-    hearer = fleet.start("HearsOld", command=[sys.executable, "agent/legacy/event_recorder.py"])
-    with connect("HearsOld") as peer:
-        until(lambda: ask(plain.url, {"action": "report"}) and peer.heard())
-        errors, events = peer.heard()[:2]
+    hearer = fleet.start("RecordsLegacyEvents", command=[sys.executable, "agent/legacy/event_recorder.py"])
+    with connect("RecordsLegacyEvents") as peer:
+        until(lambda: ask(plain.url, {"action": "report"}) and peer.recorded())
+        errors, events = peer.recorded()[:2]
     assert errors["error_type"] == "voice"
     assert (errors["agent"], errors["severity"]) == ("PlainOld", "warning")
     assert events == {"to": "low"}

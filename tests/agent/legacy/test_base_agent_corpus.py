@@ -18,12 +18,12 @@ pytestmark = [pytest.mark.corpus, pytest.mark.slow, pytest.mark.timeout(150)]
 
 @pytest.fixture(scope="module")
 def old() -> ModuleType:
-    path = Path(__file__).with_name("old_classes.py")
-    spec = importlib.util.spec_from_file_location("old_classes", path)
+    path = Path(__file__).with_name("class_survey.py")
+    spec = importlib.util.spec_from_file_location("class_survey", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules["old_classes"] = module
+    sys.modules["class_survey"] = module
     spec.loader.exec_module(module)
     return module
 

@@ -174,7 +174,8 @@ class AgentMonitor:
             self.status = fields.get("STATUS", "")
         if fields.get("ERRNO") == _EINVAL:
             self.fatal_error = self.status
-        if "X_ARGOSY_OVER" in fields:
+        # X_ARGOSY_OVER is the name that a cell of an earlier version sends.
+        if "X_ARGOSY_FINISHED" in fields or "X_ARGOSY_OVER" in fields:
             self.on_finished()
             return
         is_ready_message = fields.get("READY") == "1"
