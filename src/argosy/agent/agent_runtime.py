@@ -292,7 +292,7 @@ class AgentRuntime:
         self._notifier.send_heartbeat(ready=ready, health=self._status.value, text=health.reason)
 
     def _read_health(self) -> Health:
-        """Return the agent's health, and keep the time of its last change; an exception in it is *failing*."""
+        """Return the agent's health, and record when it last changed; an exception in it is *failing*."""
         try:
             health = with_missing_packages(self._agent.health())
         except Exception as error:

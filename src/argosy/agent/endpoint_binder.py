@@ -32,7 +32,7 @@ class EndpointBinder:
             server.bind(curve_endpoints)
 
     def bind_topics(self, publisher: Publisher) -> int:
-        """Publish on this machine, and to other machines if there are any; return the port for these, or 0."""
+        """Publish on this machine and, if there are any, to others; return the port for these, or 0."""
         if self._settings.topics_endpoint:
             publisher.bind(self._settings.topics_endpoint)
         endpoint = self._settings.remote_topics_endpoint

@@ -111,8 +111,8 @@ def health_document(
 ) -> dict[str, Any]:
     """Return the reply to a health request; facts cannot replace the standard keys.
 
-    since: epoch seconds of the last change of status. dependencies: the observed states of what it `needs` and
-    `wants`; the agent's own state for a need wins.
+    since: epoch seconds of the last change of status. dependencies: the observed states of what it `needs`
+    and `wants`; the agent's own state for a need wins.
     """
     status = normalize_status(health.status)
     unknown_word: dict[str, Any] = {} if status == health.status else {"status_word": str(health.status)}

@@ -40,7 +40,7 @@ class Notifier:
         self.send(b"STOPPING=1\nX_ARGOSY_HEALTH=stopping" + (b"\nSTATUS=" + text.encode() if text else b""))
 
     def send_permanent_failure(self, reason: str) -> None:
-        """Report that this process ends by its input or its code (ERRNO=EINVAL): every start would end alike."""
+        """Report that this process ends by its input or code (ERRNO=EINVAL): every start would end alike."""
         self.send(b"ERRNO=%d\nSTATUS=" % errno.EINVAL + reason.replace("\n", " ").encode(errors="replace"))
 
     def send(self, lines: bytes) -> None:

@@ -130,7 +130,7 @@ class RequestDispatcher:
             request.reply(result)
 
     async def _run_stream(self, handler: Handler, arguments: Any, request: IncomingRequest) -> None:
-        """Send the items of a generator as its consumer takes them, or as one list if one reply is requested."""
+        """Send a generator's items as the consumer takes them, or as one list if one reply is requested."""
         if _refuse_if_expired(request):
             return
         items = handler.call(arguments)

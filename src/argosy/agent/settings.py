@@ -56,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def remote_topics_endpoint(self) -> str | None:
-        """The endpoint of the agent's publications for other machines, None when the fleet has no other machine."""
+        """The endpoint of the agent's publications for other machines, None if there are none."""
         book = self.resolver and self.resolver.book
         if book and any(entry.machine not in book.machines for entry in book.agents.values()):
             return f"tcp://{self.address.bind}:*"

@@ -164,7 +164,7 @@ def test_errors_are_answers(start: Start) -> None:
     plain = start("Plain")
     assert ask(plain.url, {"action": "fail"}) == {"status": "error", "error": "no such voice"}
     assert ask(plain.url, {"command": "bare"}) == {"result": 7}
-    assert json.loads(send(plain.url, b"\xff{")) == {"status": "error", "error": "the request is no JSON"}
+    assert json.loads(send(plain.url, b"\xff{")) == {"status": "error", "error": "the request is not JSON"}
     assert health(plain)["status"] == "ok"
     _, err = plain.end()
     assert "ValueError: no such voice" in err

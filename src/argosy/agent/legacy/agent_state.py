@@ -210,7 +210,7 @@ class LegacyAgentState:
             self.identity.queue.wakeup.wake()
 
     def _own_rep_socket(self) -> Any:
-        """Return the REP socket in the agent's `socket`; None without one, or when the agent reads it itself."""
+        """Return the REP socket in the agent's `socket`; None without one, or if the agent reads it."""
         found = self.sockets.get("socket")
         if found is None or self._readers.is_read_by_agent():
             return None

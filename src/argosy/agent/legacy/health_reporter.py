@@ -142,7 +142,7 @@ class HealthReporter:
             self._responder.call_later(RECHECK_S, self._recheck)
 
     def _notify_alive(self, is_ready: bool, health: Health) -> None:
-        """Repeat the state; the watchdog is notified only if the work loop has run since the last heartbeat."""
+        """Repeat the state; notify the watchdog only if the work loop has run since the last heartbeat."""
         status_word = normalize_status(health.status).value
         if not is_ready or self._progress.has_iterated_since(self._heartbeat_s):
             self._responder.notifier.send_heartbeat(ready=is_ready, health=status_word, text=health.reason)

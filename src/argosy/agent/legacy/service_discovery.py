@@ -37,8 +37,8 @@ class DiscoveryResult(dict[str, Any]):
 
     The lookup's signature says it returns a pair, and some callers unpack one or take its first item. Most
     take the result for the answer: they ask for its keys, or whether it is a dict. The agent's address is
-    under `payload`, and at the top for callers that look there. False where nothing was found. Iterating gives
-    the pair, so that the keys are `keys()`.
+    under `payload`, and at the top for callers that look there. False where nothing was found. Iterating
+    gives the pair, so that the keys are `keys()`.
     """
 
     @property
@@ -106,7 +106,7 @@ def get_service_discovery_client() -> ServiceDiscoveryClient:
 
 
 def discover_service(service_name: str, machine: str | None = None) -> DiscoveryResult:
-    """Return the answer as a registry gave it, with `ip`, `host` and `port` under `payload`; see `DiscoveryResult`.
+    """Return the answer as a registry gave it, with `ip`, `host` and `port` under `payload`.
 
     machine: where the agent must be; it counts if it is one of the fleet's machines.
     """
@@ -130,7 +130,7 @@ def _not_found(message: str) -> DiscoveryResult:
 
 
 def get_service_address(service_name: str, machine: str | None = None) -> str | None:
-    """Return the endpoint to connect to, such as `tcp://10.0.0.4:5595`; None for an agent that is not declared."""
+    """Return an agent's endpoint, such as `tcp://10.0.0.4:5595`; None for one that is not declared."""
     result = discover_service(service_name, machine)
     return f"tcp://{result['ip']}:{result['port']}" if result else None
 

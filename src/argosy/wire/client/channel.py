@@ -328,7 +328,7 @@ class Channel:
         self._flush()
 
     def _on_stale(self, ids: list[int]) -> None:
-        """The peer no longer knows this connection: these calls were not executed and may be sent on the next one."""
+        """The peer no longer knows this connection: these calls were not executed and may be sent again."""
         unsent = [call for number in ids if (call := self._in_flight.pop(number, None))]
         self._drop_connection("it had forgotten this connection")
         self._backlog.put_back(unsent)
@@ -387,7 +387,7 @@ class Channel:
             self._late_replies += 1
 
     def _on_stopping(self, call: PendingCall) -> None:
-        """The call was not executed and the peer is stopping: its next incarnation may still execute it in time."""
+        """The peer is stopping and did not execute the call: its next incarnation may still do so in time."""
         self._backlog.put_back([call])
         self._dialer.failure_reason = "it is stopping"
         # No further call is sent on this connection, which stays open until the peer closes it: replies may

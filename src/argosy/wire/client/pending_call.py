@@ -75,7 +75,7 @@ class PendingCall(msgspec.Struct, eq=False, weakref=False):
             self.target.set_exception(error)
 
     def fail_unsent(self, peer: str, reason: str) -> None:
-        """Complete a call that is on no connection; one whose last connection was lost may have been executed."""
+        """Complete a call on no connection; one whose last connection was lost may have been executed."""
         kind = errors.DeadlineExceeded if self.tries else errors.NotSent
         self.fail(kind(peer, self.method, reason))
 
@@ -97,7 +97,7 @@ class CallFactory:
         trace: str,
         receiver: StreamReceiver | None,
     ) -> PendingCall:
-        """Return a new call. Raises TooLarge: it exceeds a size limit; TypeError: an argument has no encoding."""
+        """Return a new call. Raises TooLarge: it exceeds a limit; TypeError: an argument has no encoding."""
         self._last_id = call_id = self._last_id + 1
         deadline_us = int((_monotonic() + timeout_s) * 1e6)
         packer = self._packer

@@ -42,7 +42,8 @@ def send_request(endpoint: str, message: bytes, timeout_ms: int) -> bytes:
     """Send one message to a REP socket and return the first frame of its reply.
 
     timeout_ms: time limit for the reply in milliseconds, as RCVTIMEO.
-    Raises zmq.Again: no reply in time; zmq.ZMQError: `endpoint` is invalid; ValueError: `timeout_ms` is negative.
+    Raises zmq.Again: no reply in time; zmq.ZMQError: `endpoint` is invalid; ValueError: `timeout_ms` is
+    negative.
     """
     if timeout_ms < 0:
         raise ValueError(f"`timeout_ms` is {timeout_ms}, expected 0 or more milliseconds")
@@ -66,7 +67,7 @@ def send_json_request(endpoint: str, document: Any, timeout_ms: int) -> Any:
 
 
 def req_socket(context: Any) -> Any:
-    """Return an object used like `context.socket(zmq.REQ)` in a function that sends one request and closes it.
+    """Return an object used like `context.socket(zmq.REQ)` in a function that sends one request.
 
     context: a context handle or a plain context. Any other object, such as a test double or an asyncio
     context, makes its own socket.
@@ -113,7 +114,7 @@ class PooledReqSocket:
         self._connection = _acquire(endpoint)
 
     def send(self, message: bytes) -> None:
-        """Send a request. Raises zmq.ZMQError(EFSM): the last one has no reply yet, or nothing is connected."""
+        """Send a request. Raises zmq.ZMQError(EFSM): a reply is outstanding, or nothing is connected."""
         self._check_open()
         if self._pending is not None or not self._endpoint:
             raise zmq.ZMQError(zmq.EFSM)

@@ -51,7 +51,7 @@ class _ReplySlot:
         return self.reply is not None or self.error is not None
 
     def take_error(self) -> BaseException:
-        """Return the error and drop it: kept here, its traceback would keep this frame and this slot alive."""
+        """Return the error and drop it: its traceback would keep this frame and this slot alive."""
         error, self.error = self.error, None
         assert error is not None
         return error

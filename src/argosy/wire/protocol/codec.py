@@ -267,7 +267,7 @@ class UnpackerCache:
         self._unpackers: dict[Any, Unpacker] = {}
 
     def get(self, expected_type: Any) -> Unpacker:
-        """Return the decoder of a type; one that is not hashable, such as some annotations, is made each time."""
+        """Return the decoder of a type; for an unhashable type it is made each time."""
         try:
             return self._unpackers[expected_type]
         except TypeError:

@@ -42,7 +42,7 @@ class KeyPair(msgspec.Struct, frozen=True):
 
 
 def default_keys_dir(fleet: str, variables: Mapping[str, str] | None = None) -> str:
-    """Return the directory of a fleet's keys: ARGOSY_KEYS, else one of its name in the user's configuration."""
+    """Return a fleet's key directory: ARGOSY_KEYS, else one of its name in the user's configuration."""
     variables = os.environ if variables is None else variables
     configured = variables.get("ARGOSY_KEYS")
     if configured:

@@ -51,7 +51,7 @@ class ClientTable:
     def start_heartbeat(self, client: ConnectedClient) -> None:
         """Send heartbeats to a client for as long as it has requests in flight.
 
-        A cancelled request is followed by one more heartbeat, so that each request gets a reply or a heartbeat.
+        A cancelled request is followed by one more heartbeat: each request gets a reply or a heartbeat.
         """
         self._busy[client.key] = client
         if not self._heartbeat_timer:

@@ -74,7 +74,7 @@ class UnixListener:
             self._on_closed(connection)
 
     def close(self) -> None:
-        """Stop listening and close the connections; unlink the path, unless another process has bound it since."""
+        """Stop listening, close the connections, and unlink the path unless another process has bound it."""
         self._reactor.remove_reader(self._listener.fileno())
         self._listener.close()
         if self._unfinished_timer:
@@ -141,7 +141,7 @@ class UnixListener:
             self._unfinished.discard(connection)
 
     def _track_unfinished(self, connection: UnixConnection) -> None:
-        """Check the connection again soon, also when nothing arrives; it is not read while it waits for memory."""
+        """Check the connection again soon, even if nothing arrives; it is not read while it waits for memory."""
         if connection.is_waiting_for_budget:
             self._reactor.remove_reader(connection.fd)
         self._unfinished.add(connection)
@@ -172,7 +172,7 @@ class UnixListener:
 
 
 def unix_listener_path(endpoint: str) -> str | None:
-    """Return the path of the Unix listener beside an ipc endpoint; None for other endpoints or too long a path."""
+    """Return the path of the listener beside an ipc endpoint; None for others or too long a path."""
     if not endpoint.startswith("ipc:///"):
         return None
     path = f"{endpoint[6:]}.u"

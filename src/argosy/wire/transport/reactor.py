@@ -141,7 +141,7 @@ class BlockingReactor:
         self._next_tick.append(callback)
 
     def run_until(self, is_done: Callable[[], bool]) -> None:
-        """Process events until `is_done` is true; callbacks due at once run after a poll of the descriptors."""
+        """Process events until `is_done` is true; callbacks due now run after a poll of the descriptors."""
         if self._next_tick:
             self._run_once(0)
         while not is_done():

@@ -201,7 +201,7 @@ class ContextHandle:
         return opened
 
     def term(self) -> None:
-        """End this handle: wake threads blocked on its sockets, close them, and wait until they are destroyed.
+        """End this handle: wake threads blocked on its sockets, close these, and wait for their destruction.
 
         Live threads that used a socket last have 1 s to close it themselves, as their next operation
         raises `ContextTerminated`; then it is closed. Sent messages are waited for as long as

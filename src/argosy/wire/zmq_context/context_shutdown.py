@@ -135,9 +135,9 @@ def attach_shutdown(socket: zmq.Socket[Any], shutdown: ShutdownSignal, closing: 
 def close_sockets(
     sockets: Iterable[zmq.Socket[Any]], linger: int | None, *, wait_for_owners: bool = False
 ) -> None:
-    """Close the sockets of a handle that has ended; a socket in use by another thread is closed by that thread.
+    """Close the sockets of a handle that has ended; a socket in use is closed by the thread that uses it.
 
-    Waits at most OWNER_CLOSE_TIMEOUT_S for them. A socket that a thread never leaves stays open until it does.
+    Waits at most OWNER_CLOSE_TIMEOUT_S for them. A socket that a thread does not leave stays open.
     wait_for_owners: also wait for live threads that are not inside an operation now, so that they
     close their sockets themselves, as libzmq's `term` waits for all.
     """

@@ -2,7 +2,8 @@
 
 Many libraries take `zmq.Context.instance()` by default. Beside argosy's own it would be a
 second context with two more threads, and one user ending it would end it for all. So in an agent's process
-it is a share, as a context handle is: ending it does not end what others have, and the next call makes a new one.
+it is a share, as a context handle is: ending it does not end what others have, and the next call makes a
+new one.
 """
 
 from __future__ import annotations
