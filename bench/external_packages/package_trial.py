@@ -19,9 +19,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 HOOK = Path(__file__).with_name("hook")
 _CALLS = (
     "argosy.wire.context",
-    "argosy.wire.client.pooled_req.req_socket",
-    "argosy.fleet.resolver.host",
-    "argosy.fleet.resolver.endpoint",
+    "argosy.api.req_socket",
+    "argosy.api.host",
+    "argosy.api.endpoint",
 )
 _TOOLS = (
     "pytest",

@@ -197,8 +197,8 @@ GROUPS = (
         ("messages.*",),
         Edit(
             "src/argosy/wire/client/sync_peer.py",
-            "        slot = _Slot()\n",
-            "        __import__('time').sleep(0.0005)\n        slot = _Slot()\n",
+            "        slot = _ReplySlot()\n",
+            "        __import__('time').sleep(0.0005)\n        slot = _ReplySlot()\n",
         ),
     ),
     Group(

@@ -1,9 +1,9 @@
-"""Faults as data, and the errors that carry them up to a person or a program.
+"""Faults as data, and the exceptions that carry them.
 
-ArgosyError            anything argosy says about its input or its surroundings
-+-- InputError         what was given is wrong (exit code 2)
-+-- MissingError       a needed tool, extra or service is not there (exit code 3)
-+-- RefusedError       understood, and not done: the answer is bad (exit code 1)
+ArgosyError            any error about the input or the environment
++-- InputError         the input is wrong (exit code 2)
++-- MissingError       a required tool, extra or service is missing (exit code 3)
++-- RefusedError       understood but not done: the answer is bad (exit code 1)
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import msgspec
 
 
 class Fault(msgspec.Struct, frozen=True, order=True):
-    """One thing that is wrong.
+    """One error or warning.
 
-    where: `file:line:column`, an option, or a name; what a person should look at.
-    code: a short stable word for programs, such as `unknown-key`.
+    where: `file:line:column`, an option, or a name: the place to look at.
+    code: a short stable identifier for programs, such as `unknown-key`.
     message: what was found and what was expected.
-    hint: what to do or paste; empty when the message says it all.
+    hint: what to do or paste; empty when the message is enough.
     """
 
     where: str
@@ -34,7 +34,7 @@ class Fault(msgspec.Struct, frozen=True, order=True):
 
 
 class ArgosyError(Exception):
-    """The root of what argosy raises on purpose; holds one fault or many."""
+    """The root of argosy's own exceptions; holds one or more faults."""
 
     exit_code: ClassVar[int] = 1
 
@@ -58,6 +58,6 @@ class InputError(ArgosyError):
 
 
 class MissingError(ArgosyError):
-    """A tool, an extra or a service that is needed is not there."""
+    """A required tool, extra or service is missing."""
 
     exit_code = 3

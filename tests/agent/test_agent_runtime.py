@@ -238,7 +238,8 @@ def test_the_import_is_light() -> None:
         "roots = {m.partition('.')[0] for m in set(sys.modules) - before} - set(sys.stdlib_module_names)\n"
         "print(*sorted(r for r in roots if 'cython' not in r))\n"
         "print(*sorted({'zmq.asyncio', 'pathlib', 'argparse', 'multiprocessing',"
-        " 'argosy.wire.security.zap', 'argosy.wire.pubsub.remote_subscription', 'argosy.wire.security.key_management'} & set(sys.modules)))"
+        " 'argosy.wire.security.zap', 'argosy.wire.pubsub.remote_subscription',"
+        " 'argosy.wire.security.key_management'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     roots, unwanted = out.split("\n")[:2]

@@ -222,9 +222,9 @@ def test_a_loop_that_stands_still_is_told_with_who_holds_it(cells: type[CellProc
     assert time.monotonic() - began < 1.0, "while it hangs, and not when it is over"
     assert cell.ask("A").call("say", text="again") == "A"
     lines = cell.end()
-    assert any(line.startswith("B | the work loop has stood still for 0.") for line in lines)
+    assert any(line.startswith("B | the work loop has been blocked for 0.") for line in lines)
     assert "B |     time.sleep(seconds)" in lines
-    assert any("the work loop turns again after" in line for line in lines)
+    assert any("the work loop runs again after" in line for line in lines)
 
 
 def test_what_nobody_can_be_told_for_stays_without_a_name(cells: type[CellProcess]) -> None:

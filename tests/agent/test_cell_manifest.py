@@ -57,8 +57,8 @@ def test_what_is_no_call_is_none(data: bytes) -> None:
 
 
 def test_a_roll_that_is_not_there_and_one_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="the roll of the cell cannot be read"):
+    with pytest.raises(MissingError, match="the manifest of the cell cannot be read"):
         read_cell_manifest(tmp_path / "none")
     (tmp_path / "bad").write_text('{"cell": 1}')
-    with pytest.raises(InputError, match="this is not the roll of a cell"):
+    with pytest.raises(InputError, match="this is not the manifest of a cell"):
         read_cell_manifest(tmp_path / "bad")

@@ -80,7 +80,9 @@ def test_the_method_that_was_called_from_outside_is_named(
 def test_a_stack_without_an_agent_says_so() -> None:
     found = find_blocker(sys._getframe())
     assert (found.agent, found.handler) == ("", "")
-    assert found.describe(0.5).startswith("the work loop has stood still for 0.5 s: no agent's method runs (")
+    assert found.describe(0.5).startswith(
+        "the work loop has been blocked for 0.5 s: no agent's method runs ("
+    )
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ try:
     import no_such_torch.nn as nn
     import no_such_torch
 except ModuleNotFoundError:
-    from argosy.agent.missing_packages import placeholder
+    from argosy.api import placeholder
     no_such_torch = placeholder("no_such_torch")
     nn = placeholder("no_such_torch.nn")
     torch = placeholder("no_such_torch")
@@ -65,7 +65,7 @@ def test_another_missing_module_is_not_taken_for_it() -> None:
         try:
             import no_such_other
         except ModuleNotFoundError:
-            from argosy.agent.missing_packages import placeholder
+            from argosy.api import placeholder
             torch = placeholder("no_such_torch")
     except ModuleNotFoundError as error:
         print(error.name)
@@ -83,7 +83,7 @@ def test_a_device_is_absent_when_the_profile_says_so() -> None:
     try:
         raise ModuleNotFoundError("torch", name="torch")
     except ModuleNotFoundError:
-        from argosy.agent.missing_packages import placeholder
+        from argosy.api import placeholder
         torch = placeholder("torch")
     print(torch.cuda.is_available(), torch.cuda.device_count(), torch.backends.mps.is_available())
     for use in ("torch.cuda.empty_cache", "torch.zeros", "torch.cuda()"):
@@ -96,7 +96,7 @@ def test_a_device_is_absent_when_the_profile_says_so() -> None:
     assert said.splitlines() == ["False 0 False", "torch.cuda.empty_cache", "torch.zeros", "torch.cuda"]
 
 
-def test_an_agent_on_stand_ins_is_degraded_by_name() -> None:
+def test_an_agent_on_placeholders_is_degraded_by_name() -> None:
     body = """
     import json
     from argosy.agent.health import Health, with_missing_packages
@@ -107,13 +107,13 @@ def test_an_agent_on_stand_ins_is_degraded_by_name() -> None:
     said = [json.loads(line) for line in _run(_HEAD + textwrap.dedent(body)).splitlines()]
     reason = "without no_such_torch: what needs it fails"
     assert said == [
-        ["degraded", reason, {"absent": ["no_such_torch"]}],
-        ["degraded", reason, {"x": 1, "absent": ["no_such_torch"]}],
-        ["failing", "no disk", {"absent": ["no_such_torch"]}],
+        ["degraded", reason, {"missing_packages": ["no_such_torch"]}],
+        ["degraded", reason, {"x": 1, "missing_packages": ["no_such_torch"]}],
+        ["failing", "no disk", {"missing_packages": ["no_such_torch"]}],
     ]
 
 
-def test_an_agent_without_stand_ins_is_as_it_says() -> None:
+def test_an_agent_without_placeholders_is_as_it_says() -> None:
     assert with_missing_packages(Health(Status.OK)) == Health(Status.OK)
 
 
@@ -133,7 +133,7 @@ def test_what_is_used_only_where_there_is_a_device_lacks_nothing_without_one(
     head = "from argosy.agent.missing_packages import missing_packages, placeholder\n"
     tries = "".join(
         "try:\n    import no_such_torch\nexcept ModuleNotFoundError:\n"
-        f"    stand_in('no_such_torch', behind_probes={each})\n"
+        f"    placeholder('no_such_torch', behind_device_check={each})\n"
         for each in made
     )
-    assert _run(head + tries + "print(absent())\n", **{DEVICES_VARIABLE: devices}) == expected
+    assert _run(head + tries + "print(missing_packages())\n", **{DEVICES_VARIABLE: devices}) == expected

@@ -38,7 +38,7 @@ def test_options_are_read(words: list[str], expected: Options) -> None:
     ("words", "message"),
     [
         (["--vioce", "x"], "there is no option `--vioce`"),
-        (["voice"], "`voice` is no option"),
+        (["voice"], "`voice` is not an option"),
         (["--voice"], "`--voice` needs a value"),
         (["--sample-rate", "fast"], "expected `int`, got `str`"),
         (["--sizes", "1,b"], "expected `int`, got `str`"),

@@ -12,8 +12,8 @@ import pytest
 from realfleet.environments import own_environment
 
 PLACES = {
-    "bind-arbiter": "argosy.agent.legacy.agent_identity:seat",
-    "one-identity": "argosy.agent.legacy.agent_state:Core._claim_post",
+    "bind-arbiter": "argosy.agent.legacy.agent_identity:set_arbiter",
+    "one-identity": "argosy.agent.legacy.agent_state:LegacyAgentState._claim_identity",
     "hooks-after-the-constructor": "argosy.agent.legacy.base_agent:BaseAgent.__init__",
     "discovery-from-the-fleet": "argosy.agent.legacy.service_discovery:discover_service",
 }

@@ -10,7 +10,7 @@ import sys
 
 _COUNTED = {
     "argosy.wire.zmq_context.context_handle": ("context",),
-    "argosy.wire.client.pooled_req": ("question",),
+    "argosy.wire.client.pooled_req": ("req_socket",),
     "argosy.fleet.resolver": ("host", "endpoint"),
 }
 

@@ -18,7 +18,7 @@ from argosy.agent.legacy.base_agent import BaseAgent
 
 def _no_arbiter() -> None:
     """Every bind goes where it says, and the base keeps what it has bound."""
-    agent_identity.set_arbiter = lambda court: None  # type: ignore[attr-defined]
+    agent_identity.set_arbiter = lambda arbiter: None  # type: ignore[attr-defined]
     port_arbiter.set_arbiter(None)
 
 
@@ -26,10 +26,10 @@ def _no_identity() -> None:
     """Each agent object of a process takes the ports, as each old base did."""
 
     def claim(self: Any) -> None:
-        self.post = agent_identity.AgentIdentity(
-            self.agent, self.work, lambda: agent_state.compute_health_payload(self.agent)
+        self.identity = agent_identity.AgentIdentity(
+            self.agent, self.progress, lambda: agent_state.compute_health_payload(self.agent)
         )
-        agent_identity.set_identity(self.post)
+        agent_identity.set_identity(self.identity)
 
     agent_state.LegacyAgentState._claim_identity = claim  # type: ignore[method-assign]
 

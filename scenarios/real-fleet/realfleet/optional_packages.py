@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,9 @@ _FIND: Final = (
     "import importlib.util, json, sys; "
     "print(json.dumps([name for name in sys.argv[1:] if not importlib.util.find_spec(name)]))"
 )
+_PLACEHOLDER: Final = re.compile(
+    r"\b(placeholder|stand_in)\("
+)  # as `argosy repair` writes it, now and before
 
 
 def optional_packages(tree: Path, scripts: Mapping[str, str], python: Path) -> dict[str, list[str]]:
@@ -41,7 +45,7 @@ def _guarded(script: Path) -> Iterator[str]:
     except (OSError, SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
-        if isinstance(node, ast.Try) and node.handlers and "stand_in" not in ast.unparse(node):
+        if isinstance(node, ast.Try) and node.handlers and not _PLACEHOLDER.search(ast.unparse(node)):
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Import):
                     yield from (alias.name.partition(".")[0] for alias in inner.names)

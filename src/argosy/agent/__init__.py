@@ -1,4 +1,8 @@
-"""Agents: a class with typed handlers becomes a process that serves, tells its health, and stops in order."""
+"""Agents: a class with typed handlers that runs as a process.
+
+Import from here: `Agent`, `Health`, `event`, `every`, `request`, `run`, `trace`; other packages of argosy
+import the modules. `compat` has `BaseAgent` for agents written before argosy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Agent class: what a user writes, and what is given to it."""
+"""The Agent class, which users derive from, and the host that runs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from argosy.wire.trace import trace
 
 
 class AgentHost(Protocol):
-    """What carries an agent: its process's life, or a test's."""
+    """What an agent runs in: its process's runtime, or a test's."""
 
     name: str
     options: Any
@@ -45,29 +45,29 @@ class Agent:
 
     @property
     def options(self) -> Any:
-        """The command line as the agent's `Options` struct; None when it has none."""
+        """The command line as the agent's `Options` struct; None if the class has none."""
         return self._host.options
 
     @property
     def trace(self) -> str:
-        """The correlation id of what is being handled; begins one where there is none."""
+        """The correlation id of the request or event being handled; creates one if there is none."""
         return trace()
 
     async def start(self) -> None:
         """Prepare; the agent is ready when this returns, and fails when it raises."""
 
     def stopping(self) -> None:
-        """Hear that new requests are refused from now on; what runs has two seconds, and may be hurried."""
+        """Called when new requests are refused from now on; running handlers have two seconds to end."""
 
     async def stop(self) -> None:
-        """Put away what `start` took; requests in flight have ended by then."""
+        """Release what `start` acquired; requests in flight have ended by then."""
 
     def health(self) -> Health:
-        """Say how the agent is; the default repeats what was last reported. Must return at once."""
+        """Return the agent's health; the default repeats what was last reported. Must return at once."""
         return self._host.last_reported()
 
     def report(self, status: str, reason: str = "", **facts: Any) -> None:
-        """Tell a change of status at once; safe in any thread."""
+        """Report a change of status at once; safe in any thread."""
         self._host.report(Health(status, reason, facts))
 
     def peer(self, name: str) -> Peer:
@@ -78,11 +78,11 @@ class Agent:
         return self._host.peer(name)
 
     def connect(self, name: str) -> SyncPeer:
-        """Return another agent for plain functions, which run in threads; as `peer` otherwise."""
+        """Return another agent for plain functions, which run in threads; otherwise as `peer`."""
         return self._host.connect(name)
 
     async def publish(self, topic: str, value: object) -> int:
-        """Publish a value to whoever subscribes, and return its number; never waits.
+        """Publish a value to all subscribers, and return its number; never blocks.
 
         Raises TypeError: the value has no encoding.
         """

@@ -1,7 +1,7 @@
-"""The life of one agent: construct, bind, start, serve, drain, stop, close.
+"""Runs one agent: construct, bind, start, serve, drain, stop, close.
 
-Readiness is told when `start` has returned, and then with every beat. The beat comes from the
-loop that does the work, so that a loop which hangs is silent.
+Readiness is reported when `start` has returned, and again with every heartbeat. The heartbeat comes from
+the loop that does the work, so that a blocked loop sends none.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _log = logging.getLogger("argosy.agent")
 class AgentRuntime:
     """One agent in the running loop; several may share a process.
 
-    It is also the agent's Host. failure: why it could not start, empty where it could.
+    It is also the agent's AgentHost. start_failure: why it could not start, empty otherwise.
     """
 
     def __init__(self, cls: type[Agent], settings: Settings, options: Any) -> None:
@@ -79,7 +79,7 @@ class AgentRuntime:
         self._stop = asyncio.Event()
         self.start_failure = ""
 
-    # -- what the agent gets ----------------------------------------------------------------
+    # -- AgentHost -----------------------------------------------------------------------------
 
     def peer(self, name: str) -> Peer:
         """Return another agent; one channel per name."""
@@ -91,13 +91,13 @@ class AgentRuntime:
     def _channel_to(self, name: str) -> Channel:
         resolver = self._settings.resolver
         if resolver is None or "://" in name:
-            connect(name)  # raises where there is nothing to connect to
+            connect(name)  # raises if there is no such agent
             return Channel(name, lambda: name, self._reactor, client_name=self.name)
         resolver.address(name)
         return named_channel(name, resolver, self._reactor, self.name, self._dependency_health.observer(name))
 
     def connect(self, name: str) -> SyncPeer:
-        """Return another agent for threads; one per name, with a lane per thread."""
+        """Return another agent for threads; one per name, with a connection per thread."""
         if name not in self._sync_peers:
             self._sync_peers[name] = self._sync_peer_to(name)
         return self._sync_peers[name]
@@ -114,7 +114,7 @@ class AgentRuntime:
         return self._publisher.publish(topic, value, trace_id.get())
 
     def report(self, health: Health) -> None:
-        """Take a change of status; told at once."""
+        """Set the status and report it at once."""
         if threading.get_ident() != self._thread:
             self._loop.call_soon_threadsafe(self.report, health)
             return
@@ -125,10 +125,10 @@ class AgentRuntime:
         """Return what was last reported."""
         return self._reported
 
-    # -- its life ---------------------------------------------------------------------------
+    # -- lifecycle -----------------------------------------------------------------------------
 
     async def run(self, signals: Sequence[int] = (signal.SIGTERM, signal.SIGINT)) -> int:
-        """Live until told to stop, by `end` or by one of `signals`; return the exit code.
+        """Run until stopped, by `request_stop` or by one of `signals`; return the exit code.
 
         Raises RefusedError: an endpoint cannot be bound.
         """
@@ -144,7 +144,7 @@ class AgentRuntime:
             self._close()
 
     def request_stop(self) -> None:
-        """Stop in order; before `live`, as soon as it begins."""
+        """Stop in order; before `run`, as soon as it begins."""
         self._stop.set()
 
     def _setup(self) -> None:
@@ -157,7 +157,7 @@ class AgentRuntime:
         self._binder = EndpointBinder(self._settings, self._reactor)
 
     def _bind(self) -> None:
-        """Bind what anyone on this machine may use, then what the fleet's machines may."""
+        """Bind the endpoints of this machine, then those for the fleet's other machines."""
         self._binder.bind(self._server, self._settings.endpoints)
         self._dispatcher.topics_port = self._binder.bind_topics(self._publisher)
 
@@ -204,7 +204,7 @@ class AgentRuntime:
     def _report_start_failure(self, phase: str) -> int:
         error = sys.exception()
         self.start_failure = f"could not be {phase}: {type(error).__name__}: {error}"
-        if isinstance(error, ArgosyError) and self.name.startswith(HUB_PREFIX):  # which explains itself
+        if isinstance(error, ArgosyError) and self.name.startswith(HUB_PREFIX):  # its message is enough
             sys.stderr.write(f"error: {error}\n")
             return 1
         sys.stderr.write(f"error: `{self.name}` could not be {phase}\n")
@@ -212,7 +212,7 @@ class AgentRuntime:
         return 1
 
     def _become_ready(self) -> None:
-        """Become ready: callers that wait are welcomed, events are taken, intervals run."""
+        """Become ready: welcome waiting clients, receive events, start intervals."""
         self._dispatcher.state = "ok"
         self._status = Status.OK
         self._since = time.time()
@@ -229,7 +229,7 @@ class AgentRuntime:
         self._notify_health()
 
     async def _drain_and_stop(self) -> None:
-        """Refuse what is new, let what runs end, then stop the agent."""
+        """Refuse new requests, let running handlers end, then stop the agent."""
         self._set_status(Status.STOPPING)
         self._dispatcher.state = "stopping"
         self._server.refuse_new()
@@ -258,7 +258,7 @@ class AgentRuntime:
         self._notifier.close()
 
     async def _run_interval(self, method: Callable[[], Any], seconds: float) -> None:
-        """Run a method at each multiple of its interval that it leaves free."""
+        """Run a method at each multiple of its interval, skipping those that a run overlaps."""
         due_s = self._loop.time() + seconds
         while True:
             await asyncio.sleep(due_s - self._loop.time())
@@ -277,7 +277,7 @@ class AgentRuntime:
     # -- health -----------------------------------------------------------------------------
 
     def _on_heartbeat(self) -> None:
-        """Tell that the work loop turns, and measure how late it turned."""
+        """Send a heartbeat, and measure the loop's lag."""
         self._metrics.lag_s = self._server.lag_s = max(0.0, self._loop.time() - self._heartbeat_due_s)
         self._notify_health()
         self._publisher.beacon()
@@ -292,7 +292,7 @@ class AgentRuntime:
         self._notifier.send_heartbeat(ready=ready, health=self._status.value, text=health.reason)
 
     def _read_health(self) -> Health:
-        """Ask the agent, and keep the time of its last change; an error in it is a failing agent."""
+        """Return the agent's health, and record when it last changed; an exception in it is *failing*."""
         try:
             health = with_missing_packages(self._agent.health())
         except Exception as error:
@@ -309,7 +309,7 @@ class AgentRuntime:
 
     async def _answer_health(self) -> dict[str, Any]:
         document = self._health_document()
-        document["in_flight"] -= 1  # the question itself
+        document["in_flight"] -= 1  # this request itself
         return document
 
     def _start_reporting(self, hub: str, path: str) -> asyncio.Task[None]:

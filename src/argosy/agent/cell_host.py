@@ -1,9 +1,9 @@
-"""A cell: several agents in one process, one loop and one ZeroMQ context.
+"""The process of a cell: several agents in one process, one loop and one ZeroMQ context.
 
-`python -m argosy.agent.cell_host ROLL` carries those agents of a roll (see `roll`) that it is called to,
-each with a life of its own: its ports, its health, its notify socket, its part of the output. Who
-lives is decided by the supervisor; an agent whose life has ended is not begun again in this
-process, since what it left in its modules is not known. An agent that fails ends the cell.
+`python -m argosy.agent.cell_host MANIFEST` runs those agents of a manifest (see `cell_manifest`) that it is
+told to, each with its own ports, health, notify socket and log prefix. The supervisor decides which
+agents run; an agent that has ended is not started again in this process, since the state that it left in
+its modules is unknown. An agent that fails ends the cell.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from argosy.wire.address_book import AddressResolver
 from argosy.wire.zmq_context.context_handle import shared_context, terminate_shared
 
 MAX_UPDATE_BYTES: Final = 1 << 18
-# Without a watchdog a standstill is told in the log, and nothing follows from it.
+# Without a watchdog a blocked loop is only logged.
 _BLOCKED_LOOP_S: Final = 5.0
 
 
 class CellHost:
-    """The agents of one roll in the running loop.
+    """The agents of one manifest in the running loop.
 
-    path: of the roll; it is read again for an agent that joins later.
+    path: the manifest's; it is read again for an agent that joins later.
     """
 
     def __init__(self, path: str) -> None:
@@ -57,7 +57,7 @@ class CellHost:
         self._exit_code = 0
 
     async def run(self) -> int:
-        """Carry agents until told to stop, or until one fails; return the exit code."""
+        """Run agents until told to stop, or until one fails; return the exit code."""
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -80,10 +80,10 @@ class CellHost:
             self._notifier.close()
         return self._exit_code
 
-    # -- who lives --------------------------------------------------------------------------
+    # -- members -------------------------------------------------------------------------------
 
     def _on_update(self, updates: socket.socket) -> None:
-        """Take the calls that wait; the last one counts."""
+        """Read the updates that wait; the last one counts."""
         update = None
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -92,7 +92,7 @@ class CellHost:
             self._apply_members(update.members)
 
     def _apply_members(self, members: Iterable[str]) -> None:
-        """Begin the lives that are new, end those that are called no more."""
+        """Start new members, stop those that are no longer named."""
         names = tuple(members)
         self._wanted = frozenset(names)
         for name in names:
@@ -110,7 +110,7 @@ class CellHost:
         self._tasks[name] = self._loop.create_task(self._run_agent(name), context=context)
 
     async def _run_agent(self, name: str) -> None:
-        """Live one agent's life to its end; one that fails ends the cell."""
+        """Run one agent to its end; one that fails ends the cell."""
         code, reason, is_permanent = 1, "", False
         try:
             runtime = self._make_runtime(name)
@@ -139,8 +139,8 @@ class CellHost:
         spec = self._member_spec(name)
         cls = load_class(spec.run)
         if not issubclass(cls, Agent):
-            message = f"`{spec.run}` is an agent of the old kind, which has its process to itself"
-            raise InputError(Fault(name, "old-agent", message, "take `cell` from it"))
+            message = f"`{spec.run}` is a BaseAgent, which needs a process of its own"
+            raise InputError(Fault(name, "legacy-agent", message, "take `cell` from it"))
         options, port = parse_options(cls.Options, spec.args)
         address = self._resolver.address(name)
         if port is not None:
@@ -153,14 +153,14 @@ class CellHost:
         if name not in self._manifest.members:
             self._manifest = read_cell_manifest(self._path)
         if name not in self._manifest.members:
-            message = f"the roll of the cell has no agent `{name}`"
-            raise InputError(Fault(self._path, "no-seat", message))
+            message = f"the manifest of the cell has no agent `{name}`"
+            raise InputError(Fault(self._path, "not-in-cell", message))
         return self._manifest.members[name]
 
-    # -- its end ----------------------------------------------------------------------------
+    # -- shutdown ------------------------------------------------------------------------------
 
     def _fail(self, code: int, reason: str, *, is_permanent: bool) -> None:
-        """End the cell. is_flaw: the next one would end alike."""
+        """End the cell. is_permanent: another start would end alike."""
         self._exit_code = code
         if is_permanent:
             self._notifier.send_permanent_failure(reason)
@@ -169,7 +169,7 @@ class CellHost:
         self._stop.set()
 
     async def _stop_all(self) -> None:
-        """End every life, each once those in this cell that need it have ended."""
+        """Stop every agent, each once those in this cell that need it have ended."""
         dependents: dict[str, list[asyncio.Task[None]]] = {name: [] for name in self._tasks}
         agents = self._resolver.book.agents
         for name, task in self._tasks.items():
@@ -188,17 +188,17 @@ class CellHost:
         await asyncio.gather(*map(stop_agent, self._tasks))
 
     def _notify_finished(self, name: str) -> None:
-        """Say on the agent's own notify socket that its life in this process is over."""
+        """Report on the agent's own notify socket that it has ended in this process."""
         spec = self._manifest.members.get(name)
         if spec is not None:
             notifier = Notifier(spec.notify)
             notifier.send(b"X_ARGOSY_FINISHED=1")
             notifier.close()
 
-    # -- its own life -----------------------------------------------------------------------
+    # -- heartbeat -----------------------------------------------------------------------------
 
     def _send_heartbeat(self) -> None:
-        """Say that the loop turns; and once more whose life is over, should that have been lost."""
+        """Send a heartbeat; repeat which agents have ended, in case that message was lost."""
         self._notifier.send_heartbeat(ready=True, health="ok")
         for name in self._finished - self._wanted:
             self._notify_finished(name)
@@ -209,7 +209,7 @@ class CellHost:
         self._loop.call_later(self._loop_watchdog.heartbeat_s, self._feed_loop_watchdog)
 
     def _on_loop_blocked(self, blocked: BlockedLoop, seconds: float) -> None:
-        """Tell what holds the loop: to the supervisor, and with the stack in the log."""
+        """Report what blocks the loop: to the supervisor, and with the stack in the log."""
         description = blocked.describe(seconds)
         self._notifier.send(b"STATUS=" + description.encode())
         context = contextvars.copy_context()
@@ -217,12 +217,12 @@ class CellHost:
         context.run(sys.stderr.write, f"{description}\n{blocked.stack}")
 
     def _on_loop_unblocked(self, seconds: float) -> None:
-        sys.stderr.write(f"the work loop turns again after {seconds:.1f} s\n")
+        sys.stderr.write(f"the work loop runs again after {seconds:.1f} s\n")
 
 
 @contextlib.contextmanager
 def _bind_update_socket(path: str) -> Iterator[socket.socket]:
-    """Yield the socket for calls; the file of an earlier process is replaced."""
+    """Yield the socket for members updates; the file of an earlier process is replaced."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as updates:
@@ -232,9 +232,9 @@ def _bind_update_socket(path: str) -> Iterator[socket.socket]:
 
 
 def main(argv: list[str]) -> NoReturn:
-    """Run the cell whose roll is named; exits 0 after an ordered stop, else as the agent that failed."""
+    """Run the cell of a manifest; exits 0 after an ordered stop, else as the agent that failed."""
     install_log_prefix()
-    # Asked for by the supervisor where the interpreter is held by C code and no thread can look.
+    # Sent by the supervisor when C code holds the interpreter and no thread can look.
     faulthandler.register(signal.SIGQUIT, file=sys.stderr.fileno())
     # Each agent has sockets of its own; the default is for 1023 of them.
     shared_context().set(zmq.MAX_SOCKETS, shared_context().get(zmq.SOCKET_LIMIT))

@@ -1,7 +1,7 @@
-"""The roll of a cell: which agents one process may carry, as a file that the engine writes for it.
+"""The manifest of a cell: which agents one process may run, as a file that the engine writes for it.
 
-Who of them is to live just now is told in another way (`Call`): a datagram with all their names.
-It is a level and not an edge, so that it can be said again whenever in doubt.
+Which of them are to run now is a datagram with all their names (`MembersUpdate`). It is a level and not an
+edge, so that it can be repeated whenever in doubt.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ class CellMemberSpec(msgspec.Struct, frozen=True):
 
 
 class CellManifest(msgspec.Struct, frozen=True):
-    """A cell: its name, where it takes calls, its own notify socket, its agents."""
+    """A cell: its name, its socket for updates, its own notify socket, its agents."""
 
     cell: str
     socket: str
     notify: str
-    members: dict[str, CellMemberSpec]
+    members: dict[str, CellMemberSpec] = msgspec.field(name="seats")  # the key of earlier versions
 
 
 class MembersUpdate(msgspec.Struct, frozen=True):
-    """The agents that are to live, in the order in which they were asked for; those not named shall end."""
+    """The agents that are to run, in the order in which they were requested; others are stopped."""
 
-    members: tuple[str, ...]
+    members: tuple[str, ...] = msgspec.field(name="alive")  # the key of earlier versions
 
 
 _update_decoder: msgspec.json.Decoder[MembersUpdate] = msgspec.json.Decoder(MembersUpdate)
 
 
 def write_cell_manifest(path: str | os.PathLike[str], manifest: CellManifest) -> None:
-    """Write a roll so that its reader sees the old one or the new one.
+    """Write a manifest atomically.
 
     Raises OSError: the disk is full.
     """
@@ -49,29 +49,33 @@ def write_cell_manifest(path: str | os.PathLike[str], manifest: CellManifest) ->
 
 
 def read_cell_manifest(path: str | os.PathLike[str]) -> CellManifest:
-    """Read a roll.
+    """Read a manifest.
 
-    Raises MissingError: there is no such file; InputError: it is none.
+    Raises MissingError: the file does not exist; InputError: it is not a manifest.
     """
     try:
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
-        fault = Fault(str(path), "no-roll", f"the roll of the cell cannot be read: {error.strerror}")
+        fault = Fault(
+            str(path), "no-cell-manifest", f"the manifest of the cell cannot be read: {error.strerror}"
+        )
         raise MissingError(fault) from error
     try:
         return msgspec.json.decode(data, type=CellManifest)
     except msgspec.DecodeError as error:
-        raise InputError(Fault(str(path), "bad-roll", f"this is not the roll of a cell: {error}")) from error
+        raise InputError(
+            Fault(str(path), "bad-cell-manifest", f"this is not the manifest of a cell: {error}")
+        ) from error
 
 
 def encode_members_update(update: MembersUpdate) -> bytes:
-    """Return a call as a datagram."""
+    """Return an update as a datagram."""
     return msgspec.json.encode(update)
 
 
 def decode_members_update(data: bytes) -> MembersUpdate | None:
-    """Return the call in a datagram, None where it holds none."""
+    """Return the update in a datagram, None for an invalid one."""
     try:
         return _update_decoder.decode(data)
     except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""An agent's door to other machines: made once, when the first endpoint needs the fleet's keys."""
+"""Binding an agent's endpoints, with authentication of other machines where it is needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class EndpointBinder:
-    """Binds what anyone on this machine may use as it is, and the rest for the fleet's keys alone."""
+    """Binds endpoints of this machine as they are, and others with the fleet's keys only."""
 
     def __init__(self, settings: Settings, reactor: Reactor) -> None:
         self._settings = settings
@@ -24,7 +24,7 @@ class EndpointBinder:
         self._authenticator: CurveAuthenticator | None = None
 
     def bind(self, server: RpcServer, endpoints: Sequence[str]) -> None:
-        """Raises RefusedError: an endpoint cannot be bound, or a key is not there."""
+        """Bind `endpoints`. Raises RefusedError: an endpoint cannot be bound, or a key is missing."""
         curve_endpoints = [each for each in endpoints if self._is_curve(each)]
         server.bind(each for each in endpoints if each not in curve_endpoints)
         if curve_endpoints and (admission := self._get_authenticator()):
@@ -32,7 +32,7 @@ class EndpointBinder:
             server.bind(curve_endpoints)
 
     def bind_topics(self, publisher: Publisher) -> int:
-        """Publish on this machine, and to others where there are any; return the port for these, or 0."""
+        """Publish on this machine and, if there are any, to others; return the port for these, or 0."""
         if self._settings.topics_endpoint:
             publisher.bind(self._settings.topics_endpoint)
         endpoint = self._settings.remote_topics_endpoint
@@ -43,7 +43,7 @@ class EndpointBinder:
         return int(publisher.bind(endpoint).rpartition(":")[2])
 
     def close(self) -> None:
-        """Admit nobody any more; to be called before what it guards is closed."""
+        """Stop authenticating; to be called before the protected sockets are closed."""
         if self._authenticator:
             self._authenticator.close()
 

@@ -1,4 +1,4 @@
-"""Events: what an agent's @event methods take from the topics of its fleet."""
+"""Delivers events of the fleet's topics to an agent's @event methods."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger("argosy.agent")
 
 
 class EventSubscriber:
-    """Takes the events that one agent's methods are marked for; without such methods it is idle."""
+    """Delivers events to one agent's marked methods; without such methods it is idle."""
 
     def __init__(self, dispatcher: RequestDispatcher, reactor: Reactor, agent: object) -> None:
         self._dispatcher = dispatcher

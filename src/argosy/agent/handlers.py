@@ -1,4 +1,4 @@
-"""Handlers: the decorators, and what an agent's class says through them.
+"""Handlers: the decorators, and how a class's handlers are found and called.
 
 A handler's annotations are its contract: arguments are decoded by them, and a call that does
 not fit never reaches the handler.
@@ -53,7 +53,7 @@ def request(function: Any = None, /, *, short: bool = False) -> Any:
     An `async def` runs as a task, an async generator as a stream, a plain `def` in a thread.
     short: a plain `def` that only computes for microseconds runs in the loop itself; a long one
     there makes the whole agent look frozen.
-    Raises TypeError: the name is one that every agent answers itself.
+    Raises TypeError: the name is reserved for a method of every agent.
     """
 
     def mark(method: Any) -> Any:
@@ -68,15 +68,15 @@ def request(function: Any = None, /, *, short: bool = False) -> Any:
 
 
 def event(topic: str) -> Callable[[F], F]:
-    """Mark a method that takes what any agent of the fleet publishes under `topic`."""
+    """Mark a method that receives what any agent of the fleet publishes under `topic`."""
     return _make_marker(TopicMark(topic))
 
 
 def every(interval: str | float) -> Callable[[F], F]:
-    """Mark a method that runs again and again, the first time one interval after the start.
+    """Mark a method that runs periodically, the first time one interval after the start.
 
-    interval: seconds, or such as `500ms`, `5s`, `1m`. A run that takes longer than the interval
-    skips what it missed; runs never overlap.
+    interval: seconds, or text such as `500ms`, `5s`, `1m`. A run that takes longer than the interval
+    skips the ticks it missed; runs never overlap.
     """
     return _make_marker(IntervalMark(_seconds(interval)))
 
@@ -97,14 +97,16 @@ def _seconds(interval: str | float) -> float:
         try:
             seconds = float(number) * _UNITS[interval[len(number) :]]
         except (KeyError, ValueError):
-            raise ValueError(f"`{interval}` is no interval; expected such as `500ms`, `5s`, `1m`") from None
+            raise ValueError(
+                f"`{interval}` is not an interval; expected such as `500ms`, `5s`, `1m`"
+            ) from None
     if seconds <= 0:
         raise ValueError(f"an interval must be longer than 0 s, not `{interval}`")
     return seconds
 
 
 def marked_methods(cls: type, kind: type) -> list[tuple[str, Any]]:
-    """Return (method name, mark) of what a class and its bases mark with `kind`.
+    """Return (method name, mark) of each method that a class and its bases mark with `kind`.
 
     An override keeps its base's mark, as it keeps its contract.
     """
@@ -144,16 +146,16 @@ class Handler:
         self.call = _make_caller(method, self._struct, keywords)
 
     def from_json(self, arguments: dict[str, Any]) -> Any:
-        """Convert an old speaker's arguments; raises msgspec.ValidationError."""
+        """Convert a JSON client's arguments; raises msgspec.ValidationError."""
         return msgspec.convert(arguments, self._struct, builtin_types=())
 
     def signature(self) -> str:
-        """Return the method's signature as people read it."""
+        """Return the method's signature for people."""
         return f"{self.name}{inspect.signature(self.method, eval_str=True)}"
 
 
 def _make_caller(method: Callable[..., Any], struct: Any, keywords: bool) -> Callable[[Any], Any]:
-    """Return what calls a method with its decoded arguments, decided once and not at each call."""
+    """Return a function that calls the method with its decoded arguments; chosen once, not at each call."""
     if struct is dict:
         return lambda arguments: method(**arguments)
     if keywords:
@@ -170,7 +172,7 @@ def _mode(method: Callable[..., Any], short: bool) -> Mode:
 
 
 def _arguments_type(name: str, method: Callable[..., Any], hints: dict[str, Any]) -> tuple[Any, bool]:
-    """Return the struct that a method's arguments decode to, and whether they go by keyword.
+    """Return the struct that a method's arguments decode to, and whether they are passed by keyword.
 
     A method with `**others` takes anything, as a dict.
     """
@@ -190,7 +192,7 @@ def _field(parameter: inspect.Parameter, hint: Any) -> tuple[Any, ...]:
     if parameter.default is parameter.empty:
         return parameter.name, hint
     default = parameter.default
-    # Shared as Python shares a default; a struct would refuse a mutable one.
+    # Shared, as Python shares a default; a struct would reject a mutable one.
     return parameter.name, hint, msgspec.field(default_factory=lambda: default)
 
 

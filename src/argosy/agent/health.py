@@ -1,7 +1,7 @@
-"""The one health standard: five words, the facts every agent has, and what old payloads mean.
+"""The health standard: five statuses, the facts of every agent, and the meaning of other status words.
 
-An agent returns `Health` from `health()`; argosy adds its name, times and figures. Payloads of
-old agents keep their own keys, and their status word is translated by `normal_status`.
+An agent returns `Health` from `health()`; argosy adds its name, times and metrics. Payloads of
+legacy agents keep their own keys; `normalize_status` translates their status word.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ HEALTH_ACTIONS = frozenset(("health", "health_check", "ping", "status"))
 
 
 def normalize_status(status_word: object) -> Status:
-    """Return what an old status word means; an unknown word is degraded, never ok."""
+    """Return the Status that a status word stands for; an unknown word is degraded, never ok."""
     return (
         status_word
         if isinstance(status_word, Status)
@@ -51,7 +51,7 @@ def normalize_status(status_word: object) -> Status:
 
 
 def is_known_status_word(status_word: object) -> bool:
-    """Return whether `normal_status` knows a word, and does not only take the safe side."""
+    """Return whether `normalize_status` knows a word."""
     return _normalize_word(status_word) in _STATUS_BY_WORD
 
 
@@ -60,11 +60,10 @@ def _normalize_word(word: object) -> str:
 
 
 class Health(msgspec.Struct, kw_only=False):
-    """What an agent says of itself.
+    """An agent's own statement of its health.
 
-    status: a Status, or any old word for one. reason: why it is not ok, for people.
-    facts: whatever is worth knowing, under the agent's own keys. needs: status per agent needed,
-    where the agent knows more than its connections tell.
+    status: a Status, or another word for one. reason: why it is not ok, for people.
+    facts: more keys for the document. needs: the states of its needs, which win over those observed.
     """
 
     status: str = Status.OK
@@ -110,10 +109,10 @@ def health_document(
     metrics: dict[str, Any],
     dependencies: dict[str, dict[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """Return the standard answer to a question for health; facts cannot displace the standard keys.
+    """Return the reply to a health request; facts cannot replace the standard keys.
 
-    since: epoch seconds of the last change of status. edges: the words of what it `needs` and
-    `wants`; its own word for a need wins.
+    since: epoch seconds of the last change of status. dependencies: the observed states of what it `needs`
+    and `wants`; the agent's own state for a need wins.
     """
     status = normalize_status(health.status)
     unknown_word: dict[str, Any] = {} if status == health.status else {"status_word": str(health.status)}
@@ -136,11 +135,11 @@ def health_document(
 
 
 def with_missing_packages(health: Health) -> Health:
-    """Return the health of an agent that runs on stand-ins: degraded, with the packages by name."""
+    """Return the health of an agent that runs on placeholders: degraded, with the missing packages."""
     packages = list(missing_packages())
     if not packages:
         return health
-    facts = {**health.facts, "absent": packages}
+    facts = {**health.facts, "missing_packages": packages}
     if normalize_status(health.status) is not Status.OK:
         return msgspec.structs.replace(health, facts=facts)
     reason = f"without {', '.join(packages)}: what needs it fails"
@@ -148,5 +147,5 @@ def with_missing_packages(health: Health) -> Health:
 
 
 def _dependency_state(state: object) -> str:
-    """Return the word for a need; besides a status it may be what only a caller can say."""
+    """Return the state of a need: a status, or one that only a caller observes."""
     return str(state) if state in (LOST, UNKNOWN) else normalize_status(state).value

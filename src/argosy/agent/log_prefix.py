@@ -1,7 +1,7 @@
-"""Whose output it is: where several agents share a process, each line begins with the one that wrote it.
+"""Log prefixes: where several agents share a process, each line begins with the agent that wrote it.
 
 The writer is known by a context variable, which tasks, callbacks and the agents' own threads
-inherit. What comes from elsewhere (a library's thread, a child process, C code that writes to the
+inherit. Other output (a library's thread, a child process, C code that writes to the
 descriptor) stays as it is, and belongs to the cell.
 """
 
@@ -14,16 +14,16 @@ import threading
 from contextvars import ContextVar
 from typing import Final
 
-current_agent: ContextVar[str] = ContextVar("speaker", default="")
+current_agent: ContextVar[str] = ContextVar("argosy_current_agent", default="")
 """The agent that the current task, callback or thread works for; empty where that is not known."""
 
 SEPARATOR: Final = " | "
 
 
 class PrefixedStream(io.TextIOBase):
-    """A text stream that writes whole lines, each under the name of its writer.
+    """A text stream that writes whole lines, each with the name of its writer.
 
-    A line that has not ended yet is kept, by writer, so that two agents never share one.
+    An unfinished line is kept per writer, so that two agents never share one.
     """
 
     encoding = "utf-8"
@@ -32,19 +32,19 @@ class PrefixedStream(io.TextIOBase):
         self._descriptor = descriptor
         self._partial_lines: dict[str, str] = {}
         self._lock = threading.RLock()
-        # For programs that write bytes; nobody can tell whose those are.
+        # For programs that write bytes, whose writer is unknown.
         self.buffer = open(descriptor, "wb", buffering=0, closefd=False)  # noqa: SIM115 - lives as long as the process
 
     def fileno(self) -> int:
-        """Return the descriptor that is written to."""
+        """Return the descriptor of the output."""
         return self._descriptor
 
     def writable(self) -> bool:
-        """Tell that it can be written to."""
+        """Return True."""
         return True
 
     def write(self, text: str) -> int:
-        """Take text; what of it makes whole lines is written at once."""
+        """Write the whole lines of `text` and keep the rest."""
         name = current_agent.get()
         with self._lock:
             *lines, rest = (self._partial_lines.pop(name, "") + text).split("\n")
@@ -55,7 +55,7 @@ class PrefixedStream(io.TextIOBase):
         return len(text)
 
     def flush_partial_lines(self) -> None:
-        """Write the lines that have not ended, at the end of the process."""
+        """Write the unfinished lines, at the end of the process."""
         with self._lock:
             for name, rest in self._partial_lines.items():
                 self._write_lines(name, [rest])
@@ -69,14 +69,14 @@ class PrefixedStream(io.TextIOBase):
 
 
 def install_log_prefix() -> None:
-    """Put attributed streams in place of standard output and error."""
+    """Replace standard output and error by prefixed streams."""
     sys.stdout.flush()
     sys.stderr.flush()
     sys.stdout, sys.stderr = PrefixedStream(1), PrefixedStream(2)
 
 
 def flush_log_prefix() -> None:
-    """Write what has been printed without an end of line."""
+    """Write the unfinished lines of both streams."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, PrefixedStream):
             stream.flush_partial_lines()

@@ -1,8 +1,8 @@
-"""The lookout: a thread that sees when the work loop stands still, and names what holds it.
+"""The loop watchdog: a thread that detects a blocked work loop, and names what blocks it.
 
-The loop says with each beat that it turns. When it has been silent for too long, the stack of its
-thread tells which handler of which agent runs. The thread needs the interpreter: a C function that
-keeps it to itself is seen by the supervisor's watchdog alone, which asks for a dump by SIGQUIT.
+The loop sends a heartbeat at each turn. When it has been silent for too long, the stack of its
+thread shows which handler of which agent runs. The thread needs the interpreter: a C function that
+holds it is detected by the supervisor's watchdog only, which requests a dump by SIGQUIT.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LIFECYCLE_METHODS = frozenset({"__init__", "start", "stop", "health"})
 
 
 class BlockedLoop(msgspec.Struct, frozen=True):
-    """What holds the loop. agent, handler: empty where no agent's method is on the stack."""
+    """What blocks the loop. agent, handler: empty where no agent's method is on the stack."""
 
     agent: str
     handler: str
@@ -32,16 +32,16 @@ class BlockedLoop(msgspec.Struct, frozen=True):
     stack: str
 
     def describe(self, seconds: float) -> str:
-        """Return it as a sentence."""
+        """Return a sentence about it."""
         subject = f"`{self.agent}` runs `{self.handler}`" if self.agent else "no agent's method runs"
-        return f"the work loop has stood still for {seconds:.1f} s: {subject} ({self.location})"
+        return f"the work loop has been blocked for {seconds:.1f} s: {subject} ({self.location})"
 
 
 class LoopWatchdog:
     """Watches the loop of the thread that makes it, until `close`.
 
-    limit_s: a silence of that long is told. on_freeze(holdup, seconds), on_thaw(seconds): called in
-    the lookout's thread, and in the loop's, once per freeze.
+    limit_s: a silence of that long is reported. on_block(blocked, seconds), on_unblock(seconds): called in
+    the watchdog's thread, and in the loop's, once per block.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class LoopWatchdog:
         self._last_heartbeat_s = time.monotonic()
         self._blocked_since_s = 0.0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="argosy-lookout", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="argosy-loop-watchdog", daemon=True)
         self._thread.start()
 
     def heartbeat(self) -> None:
-        """Say that the loop turns."""
+        """Record that the loop is running."""
         now = time.monotonic()
         if self._blocked_since_s:
             self._on_unblock(now - self._blocked_since_s)
@@ -69,7 +69,7 @@ class LoopWatchdog:
         self._last_heartbeat_s = now
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._stop.set()
         self._thread.join()
 
@@ -77,7 +77,7 @@ class LoopWatchdog:
         checked_s = time.monotonic()
         while not self._stop.wait(self.heartbeat_s):
             now = time.monotonic()
-            # A process that was stopped as a whole has had no time to beat either.
+            # A process that was stopped as a whole had no time for heartbeats either.
             was_suspended = now - checked_s > self._limit_s
             checked_s = now
             if was_suspended:

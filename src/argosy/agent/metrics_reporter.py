@@ -1,8 +1,8 @@
-"""Reports an agent's figures to its machine's hub: measured each second, handed over together, each once.
+"""Reports an agent's metrics to its machine's hub: sampled each second, sent together, each sample once.
 
-What the hub has not acknowledged waits here, the newest five minutes of it; how many older ones had to go is
-told with the next report. Where no hub has been yet nothing is measured: its socket is looked for with each
-beat, which costs one system call and wakes nobody.
+Samples that the hub has not acknowledged wait here, for at most five minutes; the number of older ones
+that were dropped is sent with the next report. Nothing is sampled until there has been a hub: its socket is
+looked for with each heartbeat, which costs one system call and wakes nobody.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 from argosy.agent.health import Status
 from argosy.wire.address_book import AddressBook, hub_name, socket_path
 from argosy.wire.client.peer import Peer
-from argosy.wire.errors import WireError
+from argosy.wire.errors import UnknownMethod, WireError
 
 INTERVAL_S: Final = 1.0
 MAX_PENDING: Final = 300
@@ -31,7 +31,7 @@ _STATUS_VALUES: Final = {status.value: float(number) for number, status in enume
 
 
 class MetricsReporter:
-    """One agent's reports. document: what its health says now; life: its incarnation."""
+    """One agent's reports. get_document: returns its health document."""
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class MetricsReporter:
         self._has_seen_hub = asyncio.Event()
 
     def check_for_hub(self) -> None:
-        """See whether there is a hub, as long as there has been none: it is owed nothing."""
+        """Check whether there is a hub; samples are kept from then on."""
         if not self._has_seen_hub.is_set() and os.path.exists(self._path):
             self._has_seen_hub.set()
 
     async def run(self) -> None:
-        """Report until cancelled, from the time on that there is a hub."""
+        """Report until cancelled, beginning when there is a hub."""
         sending: asyncio.Task[None] | None = None
         await self._has_seen_hub.wait()
         while True:
@@ -82,30 +82,46 @@ class MetricsReporter:
             self._dropped += 1
 
     async def _send(self) -> None:
-        """Hand over what waits, oldest first; what is not acknowledged stays."""
+        """Send pending samples, oldest first; those not acknowledged stay."""
         first = self._measured - len(self._pending)
-        samples = list(self._pending)  # the newest too: a hub judges by what its disk does not take yet
+        samples = list(self._pending)  # the newest too, for a hub whose disk accepts none of them yet
         dropped = self._dropped
+        sequence = first + len(samples)
         try:
-            await self._get_hub().call(
-                "submit_samples",
-                timeout=_SEND_TIMEOUT_S,
-                agent=self._name,
-                incarnation=self._incarnation,
-                sequence=first + len(samples),
-                samples=_encode(samples),
-                dropped=dropped,
-            )
+            await self._submit(sequence, _encode(samples), dropped)
         except WireError:
             return
         self._dropped -= dropped
-        kept = self._measured - (first + len(samples))
+        kept = self._measured - sequence
         while len(self._pending) > kept:
             self._pending.popleft()
 
+    async def _submit(self, sequence: int, samples: bytes, dropped: int) -> None:
+        call, agent, incarnation = self._get_hub().call, self._name, self._incarnation
+        try:
+            await call(
+                "submit_samples",
+                timeout=_SEND_TIMEOUT_S,
+                agent=agent,
+                incarnation=incarnation,
+                sequence=sequence,
+                samples=samples,
+                dropped=dropped,
+            )
+        except UnknownMethod:  # a hub of an earlier version
+            await call(
+                "take_figures",
+                timeout=_SEND_TIMEOUT_S,
+                agent=agent,
+                life=incarnation,
+                number=sequence,
+                figures=samples,
+                dropped=dropped,
+            )
+
 
 def metric_value(name: str, value: object) -> float | None:
-    """Return what of a health document is a figure, as a double; None for what is none."""
+    """Return a value of a health document as a metric; None for one that is not a metric."""
     if name == "status":
         return _STATUS_VALUES.get(str(value))
     if name in ("pid", "since") or not isinstance(value, int | float):
@@ -114,7 +130,7 @@ def metric_value(name: str, value: object) -> float | None:
 
 
 def local_hub(book: AddressBook) -> tuple[str, str] | None:
-    """Return the name of this machine's hub and the socket it listens on; None in a fleet without one."""
+    """Return the name of this machine's hub and its socket; None in a fleet without one."""
     for machine in book.machines or ("",):
         name = hub_name(machine)
         if machine in book.hubs and (path := socket_path(book.runtime, name)):

@@ -1,23 +1,23 @@
-"""Stand-ins for packages that are absent where an agent runs.
+"""Placeholders for packages that are not installed where an agent runs.
 
-What `argosy repair --absent torch` writes, and a person may write as well:
+`argosy repair --absent torch` writes this; it may be written by hand as well:
 
     try:
         import torch
     except ModuleNotFoundError:
-        from argosy.agent.missing_packages import stand_in
+        from argosy.api import placeholder
 
-        torch = stand_in("torch")
+        torch = placeholder("torch")
 
-Where the package is there, nothing else happens. Where it lacks, the agent starts, is degraded and
-says so by the package's name, and whatever uses a stand-in raises the ModuleNotFoundError that the
-import would have raised. A stand-in does nothing else.
+Where the package is installed, nothing else happens. Otherwise the agent starts, is degraded with the
+package's name, and each use of the placeholder raises the ModuleNotFoundError that the
+import would have raised.
 
-One question has a true answer without the package: whether there is a device for it. With
-`ARGOSY_DEVICES=absent` in the environment, `torch.cuda.is_available()` and its like say no. A module
-that does no more with the package than ask that, and use it where the answer is yes, lacks nothing
-then: `stand_in("torch", behind_probes=True)` says that it is such a module, and repair writes it
-where it can show it.
+One check has a valid result without the package: whether there is a device. With
+`ARGOSY_DEVICES=absent` in the environment, `torch.cuda.is_available()` and the like return False. A module
+that uses the package only for that check, and where the check is true, does not lack the package
+then: `placeholder("torch", behind_device_check=True)` declares such a module, and repair writes it
+where it can prove it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any, Final, NoReturn
 
 DEVICES_VARIABLE: Final = "ARGOSY_DEVICES"
 
-# What a stand-in may answer: that there is no device. All of it is false where it is asked as a condition.
+# What a placeholder returns for a device check: no device. Each is false as a condition.
 DEVICE_CHECKS: Final[dict[str, object]] = {
     "torch.cuda.is_available": False,
     "torch.cuda.device_count": 0,
@@ -36,25 +36,25 @@ DEVICE_CHECKS: Final[dict[str, object]] = {
     "torch.xpu.is_available": False,
 }
 
-# By package: whether every module that has a stand-in for it uses it behind a question for a device.
+# By package: whether every module with a placeholder for it uses it behind a device check.
 _missing: dict[str, bool] = {}
 
 
 def missing_packages() -> tuple[str, ...]:
-    """Return the packages whose stand-ins of this process can fail, in the order of their imports."""
+    """Return the packages of this process whose placeholders can fail, in the order of their imports."""
     return tuple(top for top, is_behind in _missing.items() if not (is_behind and _has_no_devices()))
 
 
 def placeholder(name: str, *, behind_device_check: bool = False) -> Any:
-    """Return what takes the place of the module or name `name`, while its import's error is handled.
+    """Return a placeholder for the module or name `name`, in the handler of its import's error.
 
-    behind_probes: the module uses it only where a question for a device was answered with yes.
-    Raises ModuleNotFoundError: the error that is handled is not about this package; then that.
-    Raises RuntimeError: no such error is handled.
+    behind_device_check: the module uses it only where a device check was true.
+    Raises ModuleNotFoundError: the handled error, if it is about another package.
+    Raises RuntimeError: no ModuleNotFoundError is being handled.
     """
     error = sys.exc_info()[1]
     if not isinstance(error, ModuleNotFoundError):
-        raise RuntimeError(f"`stand_in({name!r})` is for the handler of the ModuleNotFoundError")
+        raise RuntimeError(f"`placeholder({name!r})` is for the handler of the ModuleNotFoundError")
     top = name.partition(".")[0]
     if (error.name or "").partition(".")[0] != top:
         raise error
@@ -72,11 +72,11 @@ class _Placeholder:
         object.__setattr__(self, "_path", path)
 
     def __repr__(self) -> str:
-        return f"<stand-in for {self._path}>"
+        return f"<placeholder for {self._path}>"
 
     def __getattr__(self, name: str) -> _Placeholder:
         if name.startswith("__") and name.endswith("__"):
-            raise AttributeError(name)  # asked by Python itself, of any object
+            raise AttributeError(name)  # looked up by Python itself on any object
         path = f"{self._path}.{name}"
         if _has_no_devices() and any(f"{probe}.".startswith(f"{path}.") for probe in DEVICE_CHECKS):
             return _Placeholder(path)

@@ -1,8 +1,8 @@
-"""Readiness and life told to whoever started this process, by the sd_notify protocol.
+"""Readiness and heartbeats for the supervisor, by the sd_notify protocol.
 
-Each word is one datagram, sent without a connection (a supervisor that binds its socket anew
-would make a connected one useless for ever) and never waited for. Readiness is a level: it is
-repeated with every beat, so that a supervisor which starts later, or whose queue was full, learns it.
+Each state is one datagram, sent without a connection (which would be useless once the supervisor binds its
+socket again) and without blocking. Readiness is a level: it is
+repeated with every heartbeat, so that a supervisor that starts later, or whose queue was full, receives it.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ class Notifier:
         self.unsent = 0
 
     def send_heartbeat(self, *, ready: bool, health: str, text: str = "") -> None:
-        """Say how it is: READY=1 from the time it is, the health word, the text, and the watchdog."""
+        """Send a heartbeat: READY=1 once ready, the health state, the text, and the watchdog."""
         prefix = b"READY=1\nX_ARGOSY_HEALTH=" if ready else b"X_ARGOSY_HEALTH="
         status = b"\nSTATUS=" + text.replace("\n", " ").encode() if text else b""
         self.send(prefix + health.encode() + status + self._watchdog)
 
     def send_stopping(self, text: str = "") -> None:
-        """Say that the process is on its way out."""
+        """Report that the process is stopping."""
         self.send(b"STOPPING=1\nX_ARGOSY_HEALTH=stopping" + (b"\nSTATUS=" + text.encode() if text else b""))
 
     def send_permanent_failure(self, reason: str) -> None:
-        """Say that this process ends by its input or its code (ERRNO=EINVAL): every start would end alike."""
+        """Report that this process ends by its input or code (ERRNO=EINVAL): every start would end alike."""
         self.send(b"ERRNO=%d\nSTATUS=" % errno.EINVAL + reason.replace("\n", " ").encode(errors="replace"))
 
     def send(self, lines: bytes) -> None:
-        """Send lines of `KEY=value`; one that nobody takes is counted, the next beat repeats it."""
+        """Send lines of `KEY=value`; a failure is counted, and the next heartbeat repeats them."""
         if not self._socket:
             return
         try:

@@ -1,7 +1,7 @@
 """An agent's own options: `--key value` on the command line into its `Options` struct.
 
-`--key value` and `--key=value` set a field; a list field takes the option again or a comma
-list; a bool field takes no value (`--no-key` clears it). `--port` is every agent's.
+`--key value` and `--key=value` set a field; a list field takes the option repeatedly or a comma-separated
+list; a bool field takes no value (`--no-key` clears it). Every agent has `--port`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LISTS = (list, tuple, set, frozenset)
 def parse_options(options_type: type[Any] | None, argv: Sequence[str]) -> tuple[Any, int | None]:
     """Return (options, port) from an agent's command line.
 
-    of: the agent's Options struct, None when it has none.
+    options_type: the agent's Options struct, None when it has none.
     Raises InputError: an option is unknown, has no value, or its value does not fit.
     """
     types = get_type_hints(options_type, include_extras=True) if options_type else {}
@@ -36,10 +36,10 @@ def parse_options(options_type: type[Any] | None, argv: Sequence[str]) -> tuple[
 
 
 def _take_option(rest: list[str], types: dict[str, Any]) -> tuple[str, Any]:
-    """Take one option off the front of the command line."""
+    """Parse one option at the front of the command line."""
     word = rest.pop(0)
     if not word.startswith("--") or word == "--":
-        raise _option_error(word, f"`{word}` is no option", _list_options(types))
+        raise _option_error(word, f"`{word}` is not an option", _list_options(types))
     name, has_value, value = word[2:].partition("=")
     key = name.replace("-", "_")
     if key.startswith("no_") and types.get(key[3:]) is bool:
@@ -93,7 +93,7 @@ def _list_options(types: dict[str, Any]) -> str:
 
 
 def _suggest_option(key: str, types: dict[str, Any]) -> str:
-    """Return a question for the option that was probably meant, empty where none is near."""
+    """Return a hint with the nearest option, empty where none is near."""
     import difflib  # noqa: PLC0415 - only a wrong word needs it
 
     found = difflib.get_close_matches(key, [*types, "port"], 1)

@@ -1,4 +1,4 @@
-"""From a request to its handler and back: decoding, the way it runs, and what its failure becomes."""
+"""Runs the handler of each request: decoding, execution, and the reply to a failure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from argosy.wire.server.incoming_request import IncomingRequest, JsonRequest, Ms
 from argosy.wire.trace import trace_id
 
 MAX_THREADS: Final = 8
-MAX_ITEMS: Final = 100_000  # of a stream that is asked for as one reply
+MAX_ITEMS: Final = 100_000  # of a stream that is requested as one reply
 METHODS_METHOD: Final = "argosy.methods"  # no handler can have a dot in its name
 
 _log = logging.getLogger("argosy.agent")
@@ -30,7 +30,7 @@ class RequestDispatcher:
     def __init__(self, loop: asyncio.AbstractEventLoop, read_health: Callable[[], Any]) -> None:
         self._loop = loop
         self._read_health = read_health
-        self._base_context = contextvars.copy_context()  # whose agent it is, and nothing of a request
+        self._base_context = contextvars.copy_context()  # has the current agent, and nothing of a request
         self._last_trace, self._trace_context = "", self._base_context.copy()
         self._trace_context.run(trace_id.set, "")
         self._handlers: dict[str, Handler] = {}
@@ -51,12 +51,12 @@ class RequestDispatcher:
         self._handlers = handlers
 
     def schema_hash(self) -> str:
-        """Return a short hash of what the agent can be asked; another one means another contract."""
+        """Return a short hash of the agent's handlers; a different hash means a different contract."""
         signatures = "\n".join(sorted(handler.signature() for handler in self._handlers.values()))
         return f"{zlib.crc32(signatures.encode()):08x}"
 
     def dispatch(self, request: IncomingRequest) -> None:
-        """Start what a request asks for; every failure of it becomes an answer."""
+        """Start the handler of a request; every failure becomes a reply."""
         handler = self._handlers.get(request.method)
         if handler is None:
             self._answer_built_in(request)
@@ -99,7 +99,7 @@ class RequestDispatcher:
         else:
             request.reply(document)
 
-    # -- the ways to run --------------------------------------------------------------------
+    # -- execution -----------------------------------------------------------------------------
 
     def _start_task(self, handler: Handler, arguments: Any, request: IncomingRequest) -> None:
         work = self._run_task(handler, arguments, request)
@@ -130,7 +130,7 @@ class RequestDispatcher:
             request.reply(result)
 
     async def _run_stream(self, handler: Handler, arguments: Any, request: IncomingRequest) -> None:
-        """Send what a generator yields as its consumer takes it; as one list to who asked for one reply."""
+        """Send a generator's items as the consumer takes them, or as one list if one reply is requested."""
         if _refuse_if_expired(request):
             return
         items = handler.call(arguments)
@@ -162,7 +162,7 @@ class RequestDispatcher:
             request.reply(result)
 
     def _start_in_thread(self, handler: Handler, arguments: Any, request: IncomingRequest) -> None:
-        """Run in the pool; when its turn comes too late, or its caller has gone, it is not run."""
+        """Run a handler in the pool, unless its deadline passes or its caller is gone before its turn."""
         self.in_threads += 1
         context = self._request_context(request.trace)
 
@@ -185,7 +185,7 @@ class RequestDispatcher:
         self._loop.run_in_executor(self.pool, work).add_done_callback(done)
 
     def _request_context(self, trace: str) -> contextvars.Context:
-        """Return a context of its own for a handler; most requests carry the trace of the one before."""
+        """Return a context for a handler; most requests carry the trace of the one before."""
         if trace != self._last_trace:
             self._last_trace, self._trace_context = trace, self._base_context.copy()
             self._trace_context.run(trace_id.set, trace)
@@ -199,7 +199,7 @@ class RequestDispatcher:
         return self._pool
 
     async def drain(self, limit_s: float, in_flight: Callable[[], int]) -> None:
-        """Let what runs end, within a limit; then cancel it."""
+        """Wait for running handlers, within a limit; then cancel them."""
         deadline_s = self._loop.time() + limit_s
         while in_flight() and self._loop.time() < deadline_s:
             await asyncio.sleep(0.01)
@@ -212,7 +212,7 @@ class RequestDispatcher:
 
 
 async def _reply_with_list(items: AsyncGenerator[Any, None], request: IncomingRequest) -> None:
-    """Answer with a list, within a bound; a source that never waits does not hold the loop."""
+    """Reply with a list, within a limit; a source that never waits does not block the loop."""
     collected: list[Any] = []
     async for item in items:
         if len(collected) == MAX_ITEMS:
@@ -225,7 +225,7 @@ async def _reply_with_list(items: AsyncGenerator[Any, None], request: IncomingRe
 
 
 async def _wait_for_credit(request: MsgpackRequest) -> None:
-    """Wait until the consumer of a stream has room for one more item."""
+    """Wait until the consumer of a stream has granted credit."""
     while request.credit <= 0:
         credit_received = asyncio.get_running_loop().create_future()
         request.on_credit = lambda given=credit_received: given.done() or given.set_result(None)
@@ -237,7 +237,7 @@ _EXPIRED_MESSAGE: Final = "its turn came after its deadline"
 
 
 def _refuse_if_expired(request: IncomingRequest) -> bool:
-    """Tell whether nobody waits for a request any more, and refuse it then.
+    """Return whether a request has expired, and refuse it then.
 
     A task's first step comes a tick after its delivery, and a process may be paused in between.
     """
@@ -248,7 +248,7 @@ def _refuse_if_expired(request: IncomingRequest) -> bool:
 
 
 def _reply_failure(handler: Handler, request: IncomingRequest, error: BaseException) -> None:
-    """Answer with the error; one that carries no `code` of its own was not meant, and is logged."""
+    """Reply with the error; one without a `code` of its own is unexpected, and is logged."""
     code = getattr(error, "code", None)
     if not isinstance(code, str):
         code = type(error).__name__

@@ -43,13 +43,13 @@ def run_agent(cls: type[Agent], argv: Sequence[str]) -> int:
 
 
 def run_target(argv: Sequence[str]) -> NoReturn:
-    """Run `MODULE:CLASS [ARGS...]`, a class of today or one of the old kind."""
-    # What a module reads of the command line while it is imported are the agent's arguments, as in a script.
+    """Run `MODULE:CLASS [ARGS...]`, an Agent or a BaseAgent."""
+    # A module that reads the command line while it is imported sees the agent's arguments, as in a script.
     sys.argv[1:] = argv[1:]
     try:
         cls = load_class(argv[0] if argv else "")
         if not issubclass(cls, Agent):
-            sys.exit(importlib.import_module("argosy.agent.legacy.class_runner").run_old(cls))
+            sys.exit(importlib.import_module("argosy.agent.legacy.class_runner").run_legacy(cls))
     except ArgosyError as error:
         sys.exit(report_startup_error(error))
     except SyntaxError as error:
@@ -59,7 +59,7 @@ def run_target(argv: Sequence[str]) -> NoReturn:
 
 
 def load_class(target: str) -> type[Any]:
-    """Import the class that `module:Class` names: an Agent, or an old one on `argosy.agent.legacy`.
+    """Import the class that `module:Class` names: an Agent, or a BaseAgent of `argosy.agent.compat`.
 
     Raises InputError when there is none.
     """
@@ -73,15 +73,15 @@ def load_class(target: str) -> type[Any]:
     if not (isinstance(cls, type) and issubclass(cls, _agent_bases())):
         what, hint = ("is not there", "")
         if cls is not None:
-            what = "is neither an `Agent` nor a `BaseAgent` of `argosy.agent.legacy`"
+            what = "is neither an `Agent` nor a `BaseAgent` of `argosy.agent.compat`"
             hint = f"derive it from one, or name its script: `run: {module_name.replace('.', '/')}.py`"
         raise InputError(Fault(module_name, "no-class", f"`{class_name}` of `{module_name}` {what}", hint))
     return cls
 
 
 def _agent_bases() -> tuple[type, ...]:
-    # Whoever has a subclass of the old base has imported it; new agents need not pay for that.
-    legacy = sys.modules.get("argosy.agent.legacy")
+    # A module with a subclass of BaseAgent has imported it; other agents do not load it.
+    legacy = sys.modules.get("argosy.agent.legacy.base_agent")
     return (Agent, legacy.BaseAgent) if legacy else (Agent,)
 
 
@@ -103,7 +103,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def report_startup_error(error: ArgosyError) -> int:
-    """Write what is wrong; if it is the input, tell the supervisor that a retry would end alike."""
+    """Write the error; if the input is wrong, tell the supervisor that a retry would end alike."""
     if error.exit_code == InputError.exit_code:
         _notify_permanent_failure(_describe_fault(error.faults[0]))
     return print_faults(error)
@@ -127,7 +127,7 @@ def _describe_fault(fault: Fault) -> str:
 
 
 def print_faults(error: ArgosyError) -> int:
-    """Write what is wrong to standard error; return the exit code."""
+    """Write the faults to standard error; return the exit code."""
     for fault in error.faults:
         sys.stderr.write(
             f"error: {_describe_fault(fault)}\n" + (f"hint: {fault.hint}\n" if fault.hint else "")
@@ -136,7 +136,7 @@ def print_faults(error: ArgosyError) -> int:
 
 
 def exit_process(code: int) -> NoReturn:
-    """Exit the process; a handler that still blocks a thread does not hold the process."""
+    """Exit the process, even if a handler still blocks a thread."""
     threads = [t for t in sys.modules["threading"].enumerate() if t.name.startswith("argosy_")]
     if threads:
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What an agent's process is told by whoever started it: the engine's variables, or none of them."""
+"""The settings that an agent's process gets in its environment, from the engine or from nobody."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from argosy.fault import Fault, InputError
 from argosy.wire.address_book import AddressResolver, AgentAddress, socket_path
 from argosy.wire.security.curve_keys import Keyring
 
-# Its place when nobody says otherwise: reachable from this machine only.
+# The default address: reachable from this machine only.
 LOOPBACK_ADDRESS = AgentAddress(machine="", host="127.0.0.1", bind="127.0.0.1")
 
 
@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def endpoints(self) -> list[str]:
-        """What the agent binds: its ports, and its ipc socket in the fleet's runtime folder."""
+        """What the agent binds: its ports, and its ipc socket in the fleet's runtime directory."""
         ports = [p for p in (self.address.port, self.address.health_port) if p is not None]
         bound = [f"tcp://{self.address.bind}:{port}" for port in dict.fromkeys(ports)]
         path = socket_path(self.resolver.book.runtime, self.name) if self.resolver else None
@@ -44,19 +44,19 @@ class Settings(msgspec.Struct, frozen=True):
         return Keyring(keys_dir, [self.address.machine]) if keys_dir else None
 
     def current_address(self) -> AgentAddress:
-        """Return the agent's entry as the book has it now; what it binds stays as it was."""
+        """Return the agent's entry in the address book as it is now; what it has bound does not change."""
         found = self.resolver.book.agents.get(self.name) if self.resolver else None
         return found or self.address
 
     @property
     def topics_endpoint(self) -> str | None:
-        """What the agent's publications are bound to, None without a fleet."""
+        """The endpoint of the agent's publications, None without a fleet."""
         path = self.resolver and socket_path(self.resolver.book.runtime, self.name, topics=True)
         return f"ipc://{path}" if path else None
 
     @property
     def remote_topics_endpoint(self) -> str | None:
-        """What the agent's publications are bound to for other machines, None when no agent is there."""
+        """The endpoint of the agent's publications for other machines, None if there are none."""
         book = self.resolver and self.resolver.book
         if book and any(entry.machine not in book.machines for entry in book.agents.values()):
             return f"tcp://{self.address.bind}:*"
@@ -81,10 +81,10 @@ class Settings(msgspec.Struct, frozen=True):
 def read_settings(
     default_name: str, environ: Mapping[str, str] = os.environ, port: int | None = None
 ) -> Settings:
-    """Return the settings that the environment tells.
+    """Return the settings in the environment.
 
-    port: given on the command line; wins over the book and over ARGOSY_PORT.
-    Raises InputError: a variable is not a number, or the book does not know the agent.
+    port: from the command line; wins over the address book and ARGOSY_PORT.
+    Raises InputError: a variable is not a number, or the address book has no such agent.
     """
     name = environ.get("ARGOSY_AGENT") or default_name
     path = environ.get("ARGOSY_BOOK")

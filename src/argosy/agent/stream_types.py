@@ -1,4 +1,4 @@
-"""Streams with the type of their items, for the stubs that `argosy stub` makes."""
+"""Stream types with the type of their items, for the stubs that `argosy stub` writes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Memory that an object has and nobody has written to, given back to the system.
+"""Returns zero pages of an object to the system.
 
-A loop of uvloop has a buffer of 250 KiB in itself for streams, which argosy's agents do not use. It is filled
-with zeros when the loop is made, and so takes memory; pages that are given back are filled with zeros again
-when somebody comes to use them.
+A loop of uvloop contains a buffer of 250 KiB for streams, which argosy's agents do not use. It is filled
+with zeros when the loop is made, and so occupies memory; released pages read as zeros again
+when they are used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 _PAGE = mmap.PAGESIZE
-# Only where it is loaded anyway, as in a zygote and so in its agents: it takes more than is given back.
+# Only if it is loaded anyway, as in a zygote and so in its agents: loading it takes more than is released.
 _ctypes: Any = sys.modules.get("ctypes")
 if _ctypes:
     _libc = _ctypes.CDLL(None)
@@ -22,9 +22,9 @@ if _ctypes:
 
 
 def release_zero_pages(target: object) -> None:
-    """Give back the pages in the middle of an object, if they hold nothing but zeros.
+    """Release the pages in the middle of an object, if they hold nothing but zeros.
 
-    The first and the last are left: what it uses lies there.
+    The first and the last page are kept: the object's own fields lie there.
     """
     start = -(-id(target) // _PAGE) * _PAGE + _PAGE
     size = (id(target) + sys.getsizeof(target)) // _PAGE * _PAGE - _PAGE - start

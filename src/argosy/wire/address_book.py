@@ -1,7 +1,7 @@
 """The address book of a running fleet: one JSON file that the engine writes and agents read.
 
-On the same machine an agent is reached by its ipc socket in the fleet's runtime folder, from
-elsewhere (or when the path is too long for a socket) by its declared port.
+On the same machine an agent is reached by its ipc socket in the fleet's runtime directory; from another
+machine, or when the path is too long for a socket, by its declared port.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import msgspec
 from argosy.fault import Fault, InputError, MissingError
 from argosy.wire.atomic_file import write_atomic
 
-HUB_PREFIX = "hub@"  # and a machine's name; no agent's name has an `@`
+HUB_PREFIX = "hub@"  # followed by a machine's name; no agent's name has an `@`
 MAX_SOCKET_PATH_BYTES = 107  # sun_path of Linux, without its final zero
 
 
 class AgentAddress(msgspec.Struct, frozen=True):
-    """Where one agent is.
+    """The address of one agent.
 
-    host: what others connect to; bind: the interface it binds itself.
-    idempotent: methods that may be asked again when their outcome is unknown.
-    needs, wants: the agents that it needs and wants, told with its health.
+    host: what others connect to; bind: the interface that it binds.
+    idempotent: methods that may be called again when their outcome is unknown.
+    needs, wants: the agents that it needs and wants, reported with its health.
     """
 
     machine: str
@@ -38,8 +38,8 @@ class AgentAddress(msgspec.Struct, frozen=True):
 class AddressBook(msgspec.Struct, frozen=True):
     """A fleet as its agents see it.
 
-    machines: the machines that are this one. runtime: the folder of the fleet's sockets.
-    keys: the folder of the machines' keys; empty when nothing is keyed. hubs: by machine.
+    machines: the names of this machine. runtime: the directory of the fleet's sockets.
+    keys: the directory of the machines' keys; empty when no connection uses keys. hubs: by machine.
     """
 
     fleet: str
@@ -52,29 +52,33 @@ class AddressBook(msgspec.Struct, frozen=True):
 
 
 def hub_name(machine: str) -> str:
-    """Return the name under which a machine's hub is found in the book."""
+    """Return the name of a machine's hub in the address book."""
     return HUB_PREFIX + machine
 
 
 def read_address_book(path: str | os.PathLike[str]) -> AddressBook:
-    """Read a book.
+    """Read an address book.
 
-    Raises MissingError: there is no such file; InputError: it is not a book.
+    Raises MissingError: the file does not exist; InputError: it is not an address book.
     """
     try:
         with open(path, "rb") as file:
             text = file.read()
     except OSError as error:
-        fault = Fault(str(path), "no-book", f"the fleet's address book cannot be read: {error.strerror}")
+        fault = Fault(
+            str(path), "no-address-book", f"the fleet's address book cannot be read: {error.strerror}"
+        )
         raise MissingError(fault) from error
     try:
         return msgspec.json.decode(text, type=AddressBook)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise InputError(Fault(str(path), "bad-book", f"this is not an address book: {error}")) from error
+        raise InputError(
+            Fault(str(path), "bad-address-book", f"this is not an address book: {error}")
+        ) from error
 
 
 def write_address_book(path: str | os.PathLike[str], book: AddressBook) -> None:
-    """Write a book so that readers see the old one or the new one, never a part."""
+    """Write an address book atomically: readers see the previous one or the new one."""
     write_atomic(path, msgspec.json.encode(book))
 
 
@@ -85,7 +89,7 @@ def socket_path(runtime: str, name: str, *, topics: bool = False) -> str | None:
 
 
 class AddressResolver:
-    """A book that is read again when its file has changed, asked for endpoints."""
+    """Resolves names to endpoints by an address book, which is read again when its file changes."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(path)
@@ -94,13 +98,13 @@ class AddressResolver:
 
     @property
     def book(self) -> AddressBook:
-        """The book as it is on disk now; the last good one when it cannot be read."""
+        """The address book on disk; the last valid one when it cannot be read."""
         try:
             stat = os.stat(self._path)
             if (stat.st_ino, stat.st_mtime_ns, stat.st_size) != self._file_state:
                 self._book = self._read()
         except OSError:
-            # The folder of a fleet that is being stopped may go first; what was true stays in use.
+            # The directory of a fleet that is stopping may be removed first; the last book stays in use.
             return self._book
         return self._book
 
@@ -123,12 +127,12 @@ class AddressResolver:
         return found
 
     def idempotent_methods(self, name: str) -> tuple[str, ...]:
-        """Return an agent's idempotent methods, none for one that has left the book."""
+        """Return an agent's idempotent methods, none for one that is no longer in the address book."""
         found = self.book.agents.get(name)
         return found.idempotent if found else ()
 
     def endpoint(self, name: str) -> str:
-        """Return what to connect to now: ipc when its socket is there, else tcp, else ipc."""
+        """Return the endpoint to connect to now: ipc if its socket exists, else tcp, else ipc."""
         book, address = self.book, self.address(name)
         path = socket_path(book.runtime, name) if address.machine in book.machines else None
         if path and (address.port is None or os.path.exists(path)):

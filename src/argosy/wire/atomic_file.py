@@ -1,6 +1,6 @@
-"""A small file that readers see whole, old or new; one that would be the same is not written.
+"""Atomic writes of small files; an unchanged file is not written.
 
-So nothing is needed of a full disk for what is there already.
+So a full disk does not matter for a file that already has the content.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import os
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
-    """Have a file hold these bytes, exchanged in one step.
+    """Replace the content of a file in one step.
 
-    Raises OSError: it would change, and the disk is full.
+    Raises OSError: the content would change, and the disk is full.
     """
     if has_content(path, data):
         return

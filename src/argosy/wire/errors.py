@@ -1,27 +1,27 @@
-"""What a message can end with when it does not end with a reply.
+"""Errors with which a request may end.
 
-WireError               anything the wire says about a request
-+-- NotSent             not executed: it may be asked again safely        (also a ConnectionError)
-|   +-- Overloaded      not executed: a limit on what may wait was reached
-+-- OutcomeUnknown      sent, and perhaps executed: asking again may execute it twice
-|   +-- PeerLost        its connection ended before the reply             (also a ConnectionError)
-|   +-- PeerFrozen      its process is there, and gives no sign of life   (also a ConnectionError)
-|   +-- DeadlineExceeded  no reply by the deadline                        (also a TimeoutError)
-+-- RemoteError         executed there, and it failed: `code` and `message` say how
-|   +-- UnknownMethod   the peer has no such method                       (also a LookupError)
-|   +-- BadArgument     the arguments do not fit the method's annotations (also a ValueError)
-+-- TooLarge            a message above the limit, at either end          (also a ValueError)
+    WireError               any error of a request
+    +-- NotSent             not executed: safe to retry                       (also a ConnectionError)
+    |   +-- Overloaded      not executed: a limit on waiting calls was reached
+    +-- OutcomeUnknown      sent, and perhaps executed: a retry may execute it twice
+    |   +-- PeerLost        its connection ended before the reply             (also a ConnectionError)
+    |   +-- PeerFrozen      its process is alive and sends nothing            (also a ConnectionError)
+    |   +-- DeadlineExceeded  no reply by the deadline                        (also a TimeoutError)
+    +-- RemoteError         executed by the peer, and failed: see `code` and `message`
+    |   +-- UnknownMethod   the peer has no such method                       (also a LookupError)
+    |   +-- BadArgument     the arguments do not fit the method's annotations (also a ValueError)
+    +-- TooLarge            a message above the limit, at either end          (also a ValueError)
 
-`except NotSent` is the safe place for a retry, `except OutcomeUnknown` the place to look before one.
+Retry in `except NotSent`; check the outcome before a retry in `except OutcomeUnknown`.
 """
 
-# ruff: noqa: N818 - they are named for what is known (`NotSent`), which is what a caller decides by.
+# ruff: noqa: N818 - named for what is known (`NotSent`), by which a caller decides
 
 from __future__ import annotations
 
 
 class WireError(Exception):
-    """The root of what the wire raises; knows the peer, the method and the reason.
+    """The root of the wire's errors; has the peer, the method and the reason.
 
     All three are constructor arguments, so that an error survives pickling and copying.
     """
@@ -39,19 +39,19 @@ class WireError(Exception):
 
 
 class NotSent(WireError, ConnectionError):
-    """The request was not executed: it never left, or the peer put it aside unread."""
+    """The request was not executed: it never left, or the peer discarded it unread."""
 
     message_template = "`{method}` was not sent to `{peer}`: {reason}"
 
 
 class Overloaded(NotSent):
-    """The request was not executed because too many wait already."""
+    """The request was not executed because too many calls are waiting."""
 
-    message_template = "`{method}` was not sent to `{peer}`, which has too much to do: {reason}"
+    message_template = "`{method}` was not sent to `{peer}`, which is overloaded: {reason}"
 
 
 class OutcomeUnknown(WireError):
-    """The request was sent and no reply came: it may have been executed or not."""
+    """The request was sent and no reply came: it may or may not have been executed."""
 
     message_template = "`{method}` was sent to `{peer}` and has no reply: {reason}"
 
@@ -61,7 +61,7 @@ class PeerLost(OutcomeUnknown, ConnectionError):
 
 
 class PeerFrozen(OutcomeUnknown, ConnectionError):
-    """The peer missed three beats while the request was with it."""
+    """The peer missed three heartbeats while it had the request."""
 
 
 class DeadlineExceeded(OutcomeUnknown, TimeoutError):
@@ -93,6 +93,6 @@ class BadArgument(RemoteError, ValueError):
 
 
 class TooLarge(WireError, ValueError):
-    """The message is larger than the wire carries; nothing was executed when it was the request."""
+    """The message exceeds the size limit; if it was the request, nothing was executed."""
 
     message_template = "`{method}` of `{peer}` is too large: {reason}"

@@ -1,7 +1,7 @@
 """The correlation id that travels with requests and events, as a context variable.
 
-Whoever begins something (an utterance, a job) begins a trace; every request and event sent in
-that context carries it, and every handler runs in the context of what it was called with.
+The start of a piece of work (an utterance, a job) begins a trace; every request and event sent in
+that context carries it, and every handler runs in the context of its request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ trace_id: ContextVar[str] = ContextVar("argosy_trace", default="")
 
 
 def trace() -> str:
-    """Return the correlation id of this context; begins one where there is none."""
+    """Return the correlation id of this context; creates one if there is none."""
     return trace_id.get() or begin_trace()
 
 

@@ -1,6 +1,6 @@
 """Every class of a tree that derives from its base agent, each tried on argosy's; as data, or as a table.
 
-    python -m tests.agent.class_survey TREE
+    python -m tests.agent.legacy.class_survey TREE
 
 Each class has a process and a network namespace of its own, with nothing but loopback in it.
 """

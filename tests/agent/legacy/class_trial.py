@@ -27,15 +27,20 @@ from typing import Any
 
 import zmq
 
-from argosy.agent import legacy
+from argosy.agent import compat
 
 TREE = sys.argv[1]
 MODULES: set[str] = set()
-ARGOSY = str(Path(legacy.__file__).parents[3])
+ARGOSY = str(Path(compat.__file__).parents[2])
 COMPLAINTS: list[str] = []
 DONE = threading.Event()
 WATCH_S = 2.0
-PASSED = ("/legacy/port_arbiter.py", "/zmq_context/context_handle.py", "/legacy/method_hooks.py")
+PASSED = (
+    "/legacy/port_arbiter.py",
+    "/zmq_context/context_handle.py",
+    "/zmq_context/context_shutdown.py",
+    "/legacy/method_hooks.py",
+)
 
 
 class Redirect(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -51,7 +56,7 @@ class Redirect(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module: types.ModuleType) -> None:
         if module.__name__ in MODULES:
-            vars(module).update(BaseAgent=legacy.BaseAgent, logger=legacy.logger)
+            vars(module).update(BaseAgent=compat.BaseAgent, logger=compat.logger)
 
 
 def _is_missing(name: str, path: Sequence[str] | None) -> bool:
@@ -95,7 +100,7 @@ def failure(error: BaseException) -> dict[str, Any]:
         "frame": last.filename if last else "",
         "line": last.lineno if last else 0,
         "missing": getattr(error, "name", None) if isinstance(error, AttributeError) else None,
-        "of_agent": isinstance(getattr(error, "obj", None), legacy.BaseAgent),
+        "of_agent": isinstance(getattr(error, "obj", None), compat.BaseAgent),
     }
 
 

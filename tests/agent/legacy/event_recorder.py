@@ -7,7 +7,7 @@ from typing import Any
 from argosy.agent import Agent, event, request, run
 
 
-class HearsOld(Agent):
+class RecordsLegacyEvents(Agent):
     def __init__(self) -> None:
         self.errors: list[Any] = []
         self.events: list[Any] = []
@@ -21,9 +21,9 @@ class HearsOld(Agent):
         self.events.append(voice)
 
     @request
-    async def heard(self) -> list[Any]:
+    async def recorded(self) -> list[Any]:
         return [self.errors[0], self.events[0]] if self.errors and self.events else []
 
 
 if __name__ == "__main__":
-    run(HearsOld)
+    run(RecordsLegacyEvents)

@@ -14,7 +14,7 @@ from typing import Any
 
 import zmq
 
-from argosy.agent.legacy import BaseAgent
+from argosy.agent.compat import BaseAgent
 
 
 def say(*words: object) -> None:

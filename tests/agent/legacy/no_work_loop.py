@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from argosy.agent.legacy import BaseAgent
+from argosy.agent.compat import BaseAgent
 
 
 class Starts(BaseAgent):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argosy.agent.legacy import BaseAgent
+from argosy.agent.compat import BaseAgent
 
 
 class Twice(BaseAgent):

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import zmq
 
-from argosy.agent.legacy import BaseAgent
+from argosy.agent.compat import BaseAgent
 from argosy.wire import WireError, connect
 from launch import LittleFleet, Running, until
 
@@ -86,7 +86,7 @@ def threads_of(agent: Running) -> int:
 def test_one_without_a_package_is_degraded_and_its_work_fails_by_name(start: Start) -> None:
     lacking = start("Lacking")
     said = health(lacking)
-    assert (said["status"], said["absent"], said["models"]) == ("degraded", ["no_such_torch"], 0)
+    assert (said["status"], said["missing_packages"], said["models"]) == ("degraded", ["no_such_torch"], 0)
     assert said["reason"] == "without no_such_torch: what needs it fails"
     answer = ask(lacking.url, {"action": "make"})
     assert answer["status"] == "error"
@@ -164,7 +164,7 @@ def test_errors_are_answers(start: Start) -> None:
     plain = start("Plain")
     assert ask(plain.url, {"action": "fail"}) == {"status": "error", "error": "no such voice"}
     assert ask(plain.url, {"command": "bare"}) == {"result": 7}
-    assert json.loads(send(plain.url, b"\xff{")) == {"status": "error", "error": "the request is no JSON"}
+    assert json.loads(send(plain.url, b"\xff{")) == {"status": "error", "error": "the request is not JSON"}
     assert health(plain)["status"] == "ok"
     _, err = plain.end()
     assert "ValueError: no such voice" in err
@@ -507,10 +507,10 @@ def test_its_health_tells_of_those_it_has_asked(start: Start, fleet: LittleFleet
 
 def test_errors_and_events_are_published(start: Start, fleet: LittleFleet) -> None:
     plain = start("Plain")
-    hearer = fleet.start("HearsOld", command=[sys.executable, "agent/legacy/event_recorder.py"])
-    with connect("HearsOld") as peer:
-        until(lambda: ask(plain.url, {"action": "report"}) and peer.heard())
-        errors, events = peer.heard()[:2]
+    hearer = fleet.start("RecordsLegacyEvents", command=[sys.executable, "agent/legacy/event_recorder.py"])
+    with connect("RecordsLegacyEvents") as peer:
+        until(lambda: ask(plain.url, {"action": "report"}) and peer.recorded())
+        errors, events = peer.recorded()[:2]
     assert errors["error_type"] == "voice"
     assert (errors["agent"], errors["severity"]) == ("PlainOld", "warning")
     assert events == {"to": "low"}
@@ -559,7 +559,7 @@ def test_the_names_of_old_are_there() -> None:
         "config is_initialized initialization_error capabilities strict_port args"
     )
     code = (
-        "from argosy.agent.legacy import BaseAgent\n"
+        "from argosy.agent.compat import BaseAgent\n"
         "a = BaseAgent(name='A', junk=1)\n"
         f"for n in '{names}'.split():\n"
         "    getattr(a, n)\n"
@@ -576,7 +576,7 @@ def test_the_names_of_old_are_there() -> None:
 def test_the_import_has_no_effects() -> None:
     code = (
         "import zmq, sys, threading; bind = zmq.Socket.bind\n"
-        "import argosy.agent.legacy\n"
+        "import argosy.agent.compat\n"
         "print(zmq.Socket.bind is bind, threading.active_count())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from argosy.agent.legacy import BaseAgent
+from argosy.agent.compat import BaseAgent
 
 
 class Waits(BaseAgent):

@@ -106,7 +106,7 @@ def test_packages_that_are_told_to_be_absent(tree: Path, capsys: pytest.CaptureF
         "  line 1: `torch` may be missing: each use then raises an error that names it\n"
         in capsys.readouterr().out
     )
-    assert 'torch = stand_in("torch")\n' in (tree / "broken.py").read_text()
+    assert 'torch = placeholder("torch")\n' in (tree / "broken.py").read_text()
     assert main(["repair", "--absent", "torch.nn", "--json"]) == 2
     assert "`torch.nn` is no name of a package" in capsys.readouterr().out
 

@@ -210,7 +210,7 @@ def test_a_frozen_handler_is_named_with_its_agent(fleet: Rig) -> None:
     assert "its cell `one` sent no heartbeat for 0.5 s" in diary
     assert "`Voice` runs `hang`" in diary
     told = [line for agent, line in lines(fleet, "Voice") if agent == "Voice"]
-    assert any("the work loop has stood still" in line and "`Voice` runs `hang`" in line for line in told)
+    assert any("the work loop has been blocked" in line and "`Voice` runs `hang`" in line for line in told)
     assert any("time.sleep(60)" in line for line in told), "with the whole stack"
 
 

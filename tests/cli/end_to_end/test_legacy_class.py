@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OLD = """
 import argparse, asyncio, sys
-from argosy.agent.legacy import BaseAgent
+from argosy.agent.compat import BaseAgent
 
 voice = argparse.ArgumentParser()
 voice.add_argument("--voice", default="en")
@@ -108,7 +108,11 @@ def test_a_run_that_is_a_coroutine(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("cls", "keys", "message"),
     [
-        ("Greedy", ["port: 5999"], "the constructor of `Greedy` requires `model`, which no fleet file tells"),
+        (
+            "Greedy",
+            ["port: 5999"],
+            "the constructor of `Greedy` requires `model`, which is not in a fleet file",
+        ),
         ("Told", [], "the constructor of `Told` requires `port`, and none is declared"),
         ("Stranger", [], "`Stranger` of `old` is neither an `Agent` nor a `BaseAgent`"),
         ("Nobody", [], "`Nobody` of `old` is not there"),

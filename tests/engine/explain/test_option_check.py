@@ -62,7 +62,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("[--voice, fil]", 41, "invalid enum value 'fil' - at `$.voice`", ""),
         ("[--tone, mid]", 41, "invalid enum value 'mid' - at `$.tone`", ""),
         ("[--times]", 41, "`--times` needs a value", ""),
-        ("[voice]", 41, "`voice` is no option", "its options are"),
+        ("[voice]", 41, "`voice` is not an option", "its options are"),
         ("[--port, many]", 41, "`--port` is `many`, expected 1 to 65535", ""),
     ],
 )

@@ -239,7 +239,7 @@ def test_the_real_fleet(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 OLD = {
-    "old/base.py": "from argosy.agent.legacy import BaseAgent as Root\n\n\nclass Base(Root):\n    pass\n",
+    "old/base.py": "from argosy.agent.compat import BaseAgent as Root\n\n\nclass Base(Root):\n    pass\n",
     "old/__init__.py": "",
     "mine.py": "from old.base import Base\n\n\nclass Mine(Base):\n    pass\n",
     "new.py": "from argosy.agent import Agent\n\n\nclass New(Agent):\n    pass\n",

@@ -178,7 +178,7 @@ def test_a_living_peer_whose_calls_are_all_cancelled_is_not_frozen(fleet: Little
         for _ in range(5):  # none of them in flight when the half second of a beat is over
             names |= set(await ends([peer.call("wait", seconds=60, timeout=0.2)]))
             await asyncio.sleep(0.35)
-        return names, peer._channel.statistics()["lanes"]
+        return names, peer._channel.statistics()["connections"]
 
     assert with_peer(fleet, use) == ({"DeadlineExceeded"}, 1)
 
@@ -279,13 +279,13 @@ def test_calls_to_a_stopping_peer_are_not_sent_at_their_deadline(fleet: LittleFl
         async with peer_of(fleet) as stranger:
             with pytest.raises(NotSent, match="it is stopping"):
                 await stranger.call("work", seconds=0, timeout=0.3)
-            assert stranger.statistics()["lanes"] == 1
+            assert stranger.statistics()["connections"] == 1
         lanes = peer.statistics()
         return [*names, *await ends([call])], lanes
 
     names, lanes = with_peer(fleet, use)
     assert names == ["NotSent"] * 20 + ["reply"]
-    assert lanes["lanes"] == 1
+    assert lanes["connections"] == 1
 
 
 def test_too_much_is_refused_by_name(fleet: LittleFleet) -> None:

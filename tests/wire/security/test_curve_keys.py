@@ -166,11 +166,11 @@ def test_every_fault_is_told(folder: str) -> None:
     assert told == {
         ("keys", "exposed-key"),
         ("mainpc.public", "exposed-key"),
-        ("pc2.public", "split-pair"),
+        ("pc2.public", "key-mismatch"),
         ("pc3.public", "no-key"),
         ("laptop.secret", "bad-key"),
     }
-    assert [f.code for f in check_keys(folder, (*MACHINES,)) if "laptop" in f.where] == ["stranger"]
+    assert [f.code for f in check_keys(folder, (*MACHINES,)) if "laptop" in f.where] == ["unknown-machine"]
 
 
 def test_a_layout_has_one_secret_and_all_publics(folder: str, tmp_path: Path) -> None:
@@ -514,7 +514,7 @@ def _wrong_server_key(harbour: Harbour) -> None:
 @pytest.mark.parametrize(
     ("spoil", "told", "logged"),
     [
-        (_no_keys, "one side asks for keys|its handshake failed", "it showed no key"),
+        (_no_keys, "one side requires keys|its handshake failed", "it showed no key"),
         (_stranger, "it does not accept this machine's key", "its key is not one of this fleet's"),
         (_wrong_server_key, "its handshake failed", "it expects another key of this machine"),
     ],

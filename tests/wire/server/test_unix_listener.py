@@ -107,7 +107,7 @@ def test_a_caller_that_goes_is_known_at_once_and_its_work_dropped(tmp_path: Path
         assert isinstance(channel._dialer.connection, UnixConnection)
         delivered[0].on_cancel = lambda: aborted.append(delivered[0].method)
         channel.close()
-        reactor.run_until(lambda: callee.statistics()["callers"] == 0)
+        reactor.run_until(lambda: callee.statistics()["clients"] == 0)
         assert aborted == ["work"]
         assert callee.statistics()["in_flight"] == 0
 
@@ -129,7 +129,7 @@ def test_a_call_that_met_a_gone_peer_waits_for_the_next(tmp_path: Path) -> None:
         delivered.pop().reply(2)
         reactor.run_until(lambda: len(answers.got) == 2)
     assert not any(isinstance(each, BaseException) for each in answers.got)
-    assert channel.statistics()["lanes"] == 2
+    assert channel.statistics()["connections"] == 2
     channel.close()
 
 

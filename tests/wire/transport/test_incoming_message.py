@@ -105,14 +105,14 @@ def test_a_stranger_may_send_no_more_than_a_hello(tmp_path: Path) -> None:
         reactor.run_until(lambda: bool(ended))
         reactor.remove_reader(stranger.fileno())
         assert ended == [b""]
-        assert callee.statistics()["callers"] == 0
+        assert callee.statistics()["clients"] == 0
 
 
 @contextmanager
 def claimants(endpoint: str, reactor: BlockingReactor, callee: RpcServer, count: int) -> Iterator[None]:
     """Hold so many welcomed connections that each claim a message of 250 MiB and send nothing of it."""
     streams = [connect(endpoint, hello()) for _ in range(count)]
-    reactor.run_until(lambda: callee.statistics()["callers"] == count)
+    reactor.run_until(lambda: callee.statistics()["clients"] == count)
     for stream in streams:
         stream.sendall(CLAIM)
     try:

@@ -1,14 +1,14 @@
-"""The one post of a process: the agent that has its name, its ports, its health and its requests.
+"""The identity of a process: the agent object that has its name, its ports, its health and its requests.
 
-Old programs make agents inside agents: a client that derives from the base, a helper class that
+Programs make agents inside agents: a client that derives from BaseAgent, a helper class that
 a rewrite turned into one. A process has one identity. It belongs to the agent whose constructor
 began first; one of the program's own module takes it from one of an imported module, and a new
-one from one that has failed or left. All others are guests, and bind nothing.
+one from one that has failed or left. All others bind nothing.
 
-Health and the argosy endpoint are answered from the constructor on. The main port is bound when
-the base's own loop begins, or a while after an agent's own loop has begun without it: until then
-it may be the agent that binds it, and its callers wait in their own queues, as for an agent that
-has not started. Had they been connected to the base, what they asked would have to be refused.
+Health and the argosy endpoint are served from the constructor on. The main port is bound when
+BaseAgent's own loop begins, or some time after an agent's own loop has begun without it: until then
+the agent itself may bind it, and its clients wait in their own queues, as for an agent that
+has not started. Had they connected to BaseAgent, their requests would have to be refused.
 """
 
 from __future__ import annotations
@@ -52,15 +52,17 @@ HEALTH_KEY: Final = "health"
 FLEET_KEY: Final = "fleet"
 
 RECLAIM_INTERVAL_S: Final = 1.0
-UNTAKEN_TIMEOUT_S: Final = 5.0  # a work loop that reads no requests lets them wait no longer
+UNTAKEN_TIMEOUT_S: Final = (
+    5.0  # requests that the agent's work loop does not read are refused after this time
+)
 
 _log = logging.getLogger("argosy.agent")
 
 
 class AgentIdentity:
-    """What a process shows to the outside, for the agent that holds it; also the court of its binds.
+    """The identity of the agent that owns it; also the arbiter of its binds.
 
-    holder: the agent. compute: its payload. claims: its ports, None until `open`.
+    owner: the agent. progress: of its main thread. compute: its health payload. ports: None until `open`.
     """
 
     def __init__(self, owner: object, progress: MainThreadProgress, compute: Callable[[], Any]) -> None:
@@ -77,10 +79,10 @@ class AgentIdentity:
         self._is_main_open = False
         self._responder: ResponderThread | None = None
 
-    # -- its life ------------------------------------------------------------------------------
+    # -- lifecycle -----------------------------------------------------------------------------
 
     def open(self, arguments: ConstructorArguments) -> PortAssignment:
-        """Find the ports, start the responder, answer health; return the ports. Once.
+        """Choose the ports, start the responder, answer health; return the ports. Only the first call acts.
 
         Raises InputError: a variable is wrong. Raises RefusedError: the health port is held.
         """
@@ -116,7 +118,7 @@ class AgentIdentity:
         responder.post(self._reclaim_ports)
 
     def open_main(self) -> None:
-        """Take requests on the main port, unless the agent does; raises RefusedError when it is held."""
+        """Serve the main port, unless the agent does; raises RefusedError when it is held."""
         responder, ports = self._responder, self.ports
         self._is_main_open = True
         is_apart = ports is not None and ports.main != ports.health
@@ -124,7 +126,7 @@ class AgentIdentity:
             self._bind(MAIN_KEY, ports.main)
 
     def _open_late(self) -> None:
-        """Take the main port of an agent that has a loop of its own, and has not taken it by now."""
+        """Bind the main port of an agent that runs its own loop and has not bound it by now."""
         if not self._health_reporter.is_leaving:
             try:
                 self.open_main()
@@ -143,7 +145,7 @@ class AgentIdentity:
             self._bind_elsewhere(responder, key, port)
 
     def _bind_elsewhere(self, responder: ResponderThread, key: str, port: int) -> None:
-        """Take any free port, for an agent that said it does not insist."""
+        """Bind any free port, for an agent without `strict_port`."""
         assert self.ports
         other = free_port(self.settings.address.bind)
         responder.call(lambda: responder.bind(key, [self._endpoint(other)]))
@@ -154,7 +156,7 @@ class AgentIdentity:
         return f"tcp://{self.settings.address.bind}:{port}"
 
     def close(self) -> None:
-        """Answer nothing any more; the ports are free when this returns."""
+        """Stop serving; the ports are free when this returns."""
         responder, self._responder = self._responder, None
         if responder and self.ports:
             responder.stop()
@@ -163,7 +165,7 @@ class AgentIdentity:
                 wait_until_free([self._endpoint(port) for port in own_ports])
 
     def on_progress(self) -> None:
-        """The main thread has taken a step; safe in any thread and in a signal handler."""
+        """Handle a new stage of the main thread; safe in any thread and in a signal handler."""
         if self._responder:
             self._responder.post(self._health_reporter.notify)
 
@@ -173,10 +175,10 @@ class AgentIdentity:
         if responder:
             responder.post(lambda: responder.publish(topic, value))
 
-    # -- the court of binds ----------------------------------------------------------------------
+    # -- PortArbiter ---------------------------------------------------------------------------
 
     def decide(self, port: int, takes_requests: bool) -> BindDecision:
-        """Decide on a bind of the agent's; before the ports are known, all pass and are remembered."""
+        """Decide on a bind of the agent's; before the ports are known, all are allowed and recorded."""
         if self.ports is None:
             self._agent_ports.add(port)
             return ALLOW
@@ -184,9 +186,9 @@ class AgentIdentity:
         return decide_bind(self.ports, port, takes_requests=takes_requests, main_is_free=main_is_free)
 
     def release_port(self, port: int, is_temporary: bool) -> None:
-        """Close the base's own socket on a port of the agent's, and wait until it can be bound.
+        """Close BaseAgent's own socket on a port of the agent's, and wait until the port can be bound.
 
-        lent: for a plain socket, which may be there only to try; then it is taken back once free.
+        is_temporary: for a plain socket, which may only test the port; then it is bound again once free.
         """
         responder = self._responder
         if responder is None:
@@ -203,17 +205,17 @@ class AgentIdentity:
         return HEALTH_KEY if self.ports and port == self.ports.health else MAIN_KEY
 
     def on_redirected(self, port: int, endpoint: str, reason: str) -> None:
-        """Report a bind that went elsewhere."""
+        """Report a bind that was redirected."""
         self.moved_binds[str(port)] = endpoint
         _log.warning("a bind on port %d went to `%s`: %s", port, endpoint, reason)
 
     def add_other_agent(self, name: str) -> None:
-        """Report another agent object of this process: it has no identity, and binds nothing."""
+        """Report another agent object of this process, which has no identity and binds nothing."""
         self.other_agents[name] = None
         _log.info("`%s` is a second agent in this process, and binds nothing", name)
 
     def _reclaim_ports(self) -> None:
-        """Serve again the ports that were lent to plain sockets and are free; in the responder's thread."""
+        """Bind released ports again that are free; in the responder's thread."""
         responder = self._responder
         if responder is None:
             return
@@ -224,7 +226,7 @@ class AgentIdentity:
                 responder.bind(self._listener_key(port), [self._endpoint(port)])
         responder.call_later(RECLAIM_INTERVAL_S, self._reclaim_ports)
 
-    # -- requests, in the responder's thread -------------------------------------------------------
+    # -- requests, in the responder's thread ------------------------------------------------------
 
     def _on_request(self, key: str, request: IncomingRequest) -> None:
         if isinstance(request, MsgpackRequest) and request.method == TOPICS_PORT_METHOD:
@@ -239,7 +241,7 @@ class AgentIdentity:
                 self._responder.call_later(UNTAKEN_TIMEOUT_S, self._refuse_untaken)
 
     def _refuse_untaken(self) -> None:
-        """End requests that no loop of the base will take, since the agent's own loop is on."""
+        """End requests that no loop of BaseAgent will take, since the agent runs its own loop."""
         if self.progress.stage is MainThreadStage.WORKING and not self.progress.is_in_base_loop:
             self.queue.refuse(codec.UNKNOWN_METHOD, "its `run` takes no requests from its base")
 
@@ -251,7 +253,7 @@ _current: list[tuple[int, AgentIdentity]] = []
 
 
 def current_identity() -> AgentIdentity | None:
-    """Return the process's post, None where there is none; a forked child has none."""
+    """Return the process's identity, None where there is none; a forked child has none."""
     if _current and _current[0][0] != os.getpid():
         _current.clear()
         set_arbiter(None)
@@ -259,7 +261,7 @@ def current_identity() -> AgentIdentity | None:
 
 
 def set_identity(identity: AgentIdentity) -> None:
-    """Make `post` the process's; the one before it is closed."""
+    """Set the process's identity; the previous one is closed."""
     previous = current_identity()
     if previous:
         previous.close()
@@ -269,7 +271,7 @@ def set_identity(identity: AgentIdentity) -> None:
 
 
 def close_identity() -> None:
-    """Close the process's post, at its end."""
+    """Close the process's identity, at its end."""
     identity = current_identity()
     if identity:
         set_arbiter(None)

@@ -1,7 +1,7 @@
-"""What the base keeps for one agent, out of the way of the names that subclasses use.
+"""BaseAgent's own state of one agent, kept apart from the attribute names that subclasses use.
 
 It follows the agent through its constructor, its initialisation, its `run` and its `cleanup`, and
-holds the process's post while the agent is the one that has it.
+has the process's identity while the agent owns it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _log = logging.getLogger("argosy.agent")
 
 
 class LegacyAgentState:
-    """One agent's standing in its process. post: None for a guest."""
+    """The state of one agent. identity: None if another agent of the process owns it."""
 
     def __init__(self, agent: Any) -> None:
         self.agent = agent
@@ -63,9 +63,9 @@ class LegacyAgentState:
 
     @contextmanager
     def constructing(self) -> Iterator[None]:
-        """Around every constructor of the agent's family; the outermost one begins and ends it.
+        """Context of every constructor of the agent's class and bases; the outermost one begins and ends it.
 
-        Raises SystemExit: the process has been told to end, and a further main block would go on.
+        Raises SystemExit: the process was told to end, and a second main block would continue.
         """
         if not self._constructor_depth:
             if _was_terminated:
@@ -89,9 +89,9 @@ class LegacyAgentState:
                 self._is_constructed.set()
 
     def wait_for_fields(self) -> None:
-        """Let a hook that the constructor has begun in a thread wait until that has set the fields.
+        """Block a hook that the constructor has started in a thread until the constructor has set the fields.
 
-        A constructor that itself waits for the hook gets it after a while.
+        A constructor that itself waits for the hook is not blocked for longer than FIELDS_TIMEOUT_S.
         """
         if self._constructor_depth and threading.get_ident() != self._constructor_thread:
             self._is_constructed.wait(FIELDS_TIMEOUT_S)
@@ -105,7 +105,7 @@ class LegacyAgentState:
         set_identity(self.identity)
 
     def setup(self, arguments: ConstructorArguments) -> PortAssignment:
-        """Return the agent's ports, opening the post if it holds it."""
+        """Return the agent's ports; opens the identity if the agent owns it."""
         if self.ports is None:
             if self.identity:
                 self.ports = self.identity.open(arguments)
@@ -118,13 +118,13 @@ class LegacyAgentState:
         return self.ports
 
     def _on_constructed(self) -> None:
-        if self.ports is None:  # a subclass whose constructor never reached the base's
+        if self.ports is None:  # the subclass's constructor did not call BaseAgent's
             self.agent.__init_base__()
         self._start_hooks()
         self.progress.advance(MainThreadStage.CONSTRUCTED)
 
     def _start_hooks(self) -> None:
-        """Run, apart, what the old base ran in threads of its own, now that the fields are there."""
+        """Run in threads the hooks that other base classes ran in threads, now that the fields are set."""
         agent = self.agent
         if is_overridden(agent, "_perform_initialization"):
             self.progress.waiting_reason = "`_perform_initialization` has not returned"
@@ -149,11 +149,11 @@ class LegacyAgentState:
             self._initialized.set()
             self._on_progress()
 
-    # -- its work ------------------------------------------------------------------------------
+    # -- run and cleanup -----------------------------------------------------------------------
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Around every `run` of the agent's family; the outermost one is the work loop."""
+        """Context of every `run` of the agent's class and bases; the outermost one is the work loop."""
         if not self._run_depth:
             self._enter_run()
         self._run_depth += 1
@@ -173,7 +173,7 @@ class LegacyAgentState:
             self.progress.advance(MainThreadStage.WORKING)
 
     def _wait_for_initialization(self) -> None:
-        """Wait for the hook, or for its word that it has done enough; not inside the constructor."""
+        """Wait until the hook returns or sets `is_initialized`; not inside the constructor."""
         while not (self._constructor_depth or self._initialized.wait(0.05)):
             if _is_event_set(getattr(self.agent, "is_initialized", None)):
                 return
@@ -182,7 +182,7 @@ class LegacyAgentState:
         if self.identity and self.identity.ports:
             declared = self.identity.ports
             self.identity.open_main()
-            if self.identity.ports is not declared:  # it was held, and the agent does not insist
+            if self.identity.ports is not declared:  # the port was held, and the agent is not strict about it
                 self.agent.port = self.identity.ports.main
 
     def _leave_run(self, error: BaseException | None) -> None:
@@ -194,36 +194,36 @@ class LegacyAgentState:
             )
 
     def on_cleanup(self) -> None:
-        """The agent has begun to clean up."""
+        """Handle the beginning of a clean-up."""
         self.progress.advance(MainThreadStage.LEAVING)
 
     def serve(self) -> None:
-        """Be the work loop until the agent's `running` is false; a guest only waits for that."""
+        """Run the work loop until the agent's `running` is false; without an identity only wait for that."""
         self._open_main()
         queue = self.identity.queue if self.identity else RequestQueue(lambda act: act())
         self._readers = SocketReaders(self.agent)
         run_work_loop(self.agent, queue, self.progress, self._own_rep_socket)
 
     def wake(self) -> None:
-        """Let the work loop look at `running` at once."""
+        """Make the work loop check `running` at once."""
         if self.identity and self.identity.ports:
             self.identity.queue.wakeup.wake()
 
     def _own_rep_socket(self) -> Any:
-        """Return the REP socket under the agent's `socket`; None without one, or when the agent reads it."""
+        """Return the REP socket in the agent's `socket`; None without one, or if the agent reads it."""
         found = self.sockets.get("socket")
         if found is None or self._readers.is_read_by_agent():
             return None
         is_rep = isinstance(found, zmq.Socket) and not found.closed and int(found.type) == int(zmq.REP)
         return found if is_rep else None
 
-    # -- sockets of the base that old code takes into its own hands ------------------------------
+    # -- sockets of BaseAgent that subclasses use ----------------------------------------------
 
     def socket(self, key: str) -> Any:
-        """Return the socket under an old name, made at first use.
+        """Return the socket of an attribute, made at first use.
 
-        `socket` answers on the main port, from then on in place of the base. `health_socket` is
-        bound to nothing: an old loop on it waits in vain, and the base goes on answering.
+        `socket` serves the main port, from then on instead of the responder. `health_socket` is
+        not bound: a loop on it receives nothing, and the responder continues to answer.
         """
         if key not in self.sockets:
             if self._is_closing():
@@ -237,7 +237,7 @@ class LegacyAgentState:
         return self.sockets[key]
 
     def _is_closing(self) -> bool:
-        """Tell whether a look at a socket is no use of it: from a payload, or from a clean-up."""
+        """Return whether an access to a socket is not a use: from a payload, or from a clean-up."""
         ended = (
             self.context is None
             or self.context.closed
@@ -246,17 +246,17 @@ class LegacyAgentState:
         return ended or threading.current_thread().name == "argosy-payload"
 
     def close(self) -> None:
-        """Close what the base opened for the agent."""
+        """Close what BaseAgent opened for the agent."""
         if self.context is not None:
             self.context.destroy()
-        # What the agent has put in their place need not be of the lease.
+        # Sockets that the agent has set instead need not be of this context handle.
         close_sockets([each for each in self.sockets.values() if isinstance(each, zmq.Socket)], 0)
 
 
 class RunOnce:
-    """A hook that runs once in a process; a second caller gets nothing.
+    """A hook that runs once in a process; a second caller gets None.
 
-    waits: a second caller gets that when the first has returned, else at once.
+    waits: a second caller gets it when the first has returned, else at once.
     """
 
     def __init__(self, *, waits: bool) -> None:
@@ -266,7 +266,7 @@ class RunOnce:
         self._lock = threading.Lock()
 
     def call(self, hook: Callable[[], Any]) -> Any:
-        """Call the hook if this is the first call, or one from inside it to its super."""
+        """Call the hook if this is the first call, or a call from inside it through super."""
         with self._lock:
             is_first = self._thread is None
             if is_first:
@@ -284,7 +284,7 @@ class RunOnce:
 
 
 def state_of(agent: Any) -> LegacyAgentState:
-    """Return an agent's core, made at first sight."""
+    """Return an agent's state, made at first use."""
     state: LegacyAgentState | None = agent.__dict__.get(_STATE_ATTRIBUTE)
     if state is None:
         state = agent.__dict__[_STATE_ATTRIBUTE] = LegacyAgentState(agent)
@@ -292,19 +292,19 @@ def state_of(agent: Any) -> LegacyAgentState:
 
 
 def is_overridden(agent: Any, hook: str) -> bool:
-    """Tell whether a subclass has a hook of its own."""
+    """Return whether a subclass overrides a hook."""
     return not getattr(getattr(type(agent), hook, None), "_is_base", False)
 
 
 def compute_health_payload(agent: Any) -> Any:
-    """Return what the agent says of itself, by the name it says it under."""
+    """Return the agent's health payload, from whichever of the two methods it overrides."""
     if not is_overridden(agent, "_get_health_status") and is_overridden(agent, "health_check"):
         return agent.health_check()
     return agent._get_health_status()
 
 
 def _is_replaceable(identity: AgentIdentity, agent: Any) -> bool:
-    """Tell whether the holder of the post gives it up to a new agent."""
+    """Return whether a new agent takes the identity from its owner."""
     if identity.progress.stage in (MainThreadStage.FAILED, MainThreadStage.LEAVING):
         return True
     is_program = type(agent).__module__ == "__main__"
@@ -312,7 +312,7 @@ def _is_replaceable(identity: AgentIdentity, agent: Any) -> bool:
 
 
 def _is_plain_health_loop(loop: Any) -> bool:
-    """Tell whether a health loop only answers on the health socket, which the base does."""
+    """Return whether a health loop only answers on the health socket, which BaseAgent does itself."""
     code = getattr(getattr(loop, "__wrapped__", loop), "__code__", None)
     return code is not None and "health_socket" in code.co_names
 
@@ -345,7 +345,7 @@ _was_terminated = False
 
 
 def _install_exit_handlers(state: LegacyAgentState) -> None:
-    """See to the process's end: the post is closed, and SIGTERM stops what has no handler for it."""
+    """Close the identity at exit, and handle SIGTERM unless the agent has a handler for it."""
     if not _exit_handlers:
         _exit_handlers.append(True)
         atexit.register(close_identity)
@@ -355,7 +355,7 @@ def _install_exit_handlers(state: LegacyAgentState) -> None:
 
 
 def _on_sigterm(state: LegacyAgentState) -> None:
-    """Stop the work loop of the base, or leave whatever else the main thread is in; once."""
+    """Stop BaseAgent's work loop, or exit from whatever else the main thread runs; once."""
     global _was_terminated
     _was_terminated = True
     signal.signal(signal.SIGTERM, lambda *_: None)

@@ -1,7 +1,7 @@
-"""BaseAgent: the constructor, attributes and hooks of old, for subclasses that stay as they are.
+"""BaseAgent: a base class for agents written before argosy, which stay unchanged.
 
-What is documented here is what a subclass may rely on; the old names that did something once, and
-whose job is argosy's now, do nothing and say so.
+What is documented here is what a subclass may rely on. Methods whose job argosy does by other means do
+nothing, as their docstrings say.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from argosy.agent.legacy.json_client import agent_address, request_agent
 from argosy.agent.legacy.method_hooks import base_method, wrap_hooks
 from argosy.agent.legacy.port_selection import free_port
 
-JOIN_TIMEOUT_S: Final = 2.0  # all of an agent's threads together, at its end
+JOIN_TIMEOUT_S: Final = 2.0  # for all of an agent's threads together, at its end
 
 logger = logging.getLogger("argosy.agent")
 
 
 class BaseAgent:
-    """An agent of the old kind.
+    """The base class of agents written before argosy.
 
     Its constructor takes `name`, `port`, `health_check_port`, `config`, `strict_port` and
     `capabilities` in any order, by position or keyword, and ignores other keywords. Ports that the
@@ -35,7 +35,7 @@ class BaseAgent:
     name: str
     port: int
     health_check_port: int
-    running: bool = True  # also for loops that a constructor begins before it calls this class's
+    running: bool = True  # also for loops that a constructor starts before it calls this class's constructor
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -66,16 +66,16 @@ class BaseAgent:
         self.capabilities = arguments.capabilities or self._get_default_capabilities()
 
     def __init_base__(self) -> None:
-        """Make up for a subclass's constructor that never called this class's; keeps what it set."""
+        """Initialize an agent whose constructor did not call this class's; keeps the attributes it set."""
         before = {key: value for key, value in vars(self).items() if key != "_argosy"}
         BaseAgent.__init__(self, name=before.get("name"), port=before.get("port"))
         vars(self).update(before)
 
-    # -- sockets: the base's, until a subclass sets or uses one ------------------------------------
+    # -- sockets, unless a subclass sets or uses them -----------------------------------------------
 
     @property
     def socket(self) -> Any:
-        """A REP socket on the main port; whoever uses it answers there instead of the base."""
+        """A REP socket on the main port; a subclass that uses it answers there instead of the responder."""
         return state_of(self).socket("socket")
 
     @socket.setter
@@ -84,14 +84,14 @@ class BaseAgent:
 
     @property
     def health_socket(self) -> Any:
-        """A REP socket that nobody can reach: the base answers on the health port."""
+        """A REP socket that is not bound: the responder answers on the health port."""
         return state_of(self).socket("health_socket")
 
     @health_socket.setter
     def health_socket(self, value: Any) -> None:
         state_of(self).sockets["health_socket"] = value
 
-    # -- the work loop and its end -----------------------------------------------------------------
+    # -- work loop -----------------------------------------------------------------------------------
 
     @base_method
     def run(self) -> None:
@@ -104,7 +104,7 @@ class BaseAgent:
             self.cleanup()
 
     def stop(self) -> None:
-        """End the work loop; `run` cleans up."""
+        """Stop the work loop; `run` cleans up."""
         self.running = False
         state_of(self).wake()
 
@@ -115,7 +115,7 @@ class BaseAgent:
 
     @base_method
     def cleanup(self) -> None:
-        """Join the agent's threads (2 s in all) and close what the base opened; once."""
+        """Join the agent's threads (2 s in all) and close what this class opened; once."""
         if self._cleanup_called:
             return
         self._cleanup_called = True
@@ -126,7 +126,7 @@ class BaseAgent:
     # -- requests and health -----------------------------------------------------------------------
 
     def handle_request(self, request: dict[str, Any]) -> Any:
-        """Answer one request; an exception becomes an answer with its text."""
+        """Answer one request; an exception becomes a reply with its text."""
         action = request.get("action") if isinstance(request, dict) else None
         if action in ("ping", "health", "health_check"):
             return self._get_health_status()
@@ -134,7 +134,7 @@ class BaseAgent:
 
     @base_method
     def _get_health_status(self) -> dict[str, Any]:
-        """Return the agent's payload; what it says is merged into the health standard."""
+        """Return the agent's payload, which is merged into the health standard."""
         return {
             "status": "degraded" if self.initialization_error else "ok",
             "ready": True,
@@ -147,13 +147,13 @@ class BaseAgent:
 
     @base_method
     def health_check(self) -> dict[str, Any]:
-        """Return the payload, for old code that asks its own agent."""
+        """Return the payload, for code that asks its own agent."""
         document: dict[str, Any] = self._get_health_status()
         return document
 
     @base_method
     def _perform_initialization(self) -> None:
-        """Prepare, apart from the constructor: called once, in a thread, when that has returned.
+        """Prepare: called once, in a thread, when the constructor has returned.
 
         `run` waits until it returns, or until it sets `is_initialized`.
         """
@@ -175,16 +175,16 @@ class BaseAgent:
         retries: int = 1,
         retry_delay: float = 1.0,
     ) -> dict[str, Any]:
-        """Ask another agent and return its answer.
+        """Send a request to another agent and return its reply.
 
-        timeout: milliseconds, as ever. retry_delay: seconds. Raises RuntimeError: no answer.
+        timeout: milliseconds. retry_delay: seconds. Raises RuntimeError: no reply.
         """
         return request_agent(
             self.name, agent_name, request, host, parse_port(port), timeout, retries, retry_delay
         )
 
     def send_event(self, event_type: str, data: Any = None, propagate: bool = False) -> None:
-        """Publish `data` under the topic `event_type`; reaches whoever subscribes. Never waits."""
+        """Publish `data` under the topic `event_type` to all subscribers. Never blocks."""
         self._publish(event_type, data)
 
     def report_error(
@@ -197,7 +197,7 @@ class BaseAgent:
         related_task_id: str | None = None,
         **more: Any,
     ) -> None:
-        """Log an error and publish it under the topic `errors`. Never waits, never raises."""
+        """Log an error and publish it under the topic `errors`. Never blocks, never raises."""
         severity_name = str(getattr(severity, "value", severity)).lower()
         logger.error("`%s` reports %s (%s): %s", self.name, error_type, severity_name, message)
         report = {
@@ -218,7 +218,7 @@ class BaseAgent:
         if identity:
             identity.publish(topic, value)
 
-    # -- what argosy does now ------------------------------------------------------------------------
+    # -- done by argosy --------------------------------------------------------------------------------
 
     def _init_sockets(self) -> None:
         """Nothing: sockets are made when they are used."""
@@ -228,38 +228,38 @@ class BaseAgent:
 
     @base_method
     def _health_check_loop(self) -> None:
-        """Nothing: an override that does work of its own is run in a thread."""
+        """Nothing: an override with work of its own is run in a thread."""
 
     def _start_http_health_server(self) -> None:
-        """Nothing: the fleet's hub and probes ask by ZeroMQ."""
+        """Nothing: the fleet's hub and probes use ZeroMQ."""
 
     def _start_initialization(self) -> None:
         """Nothing: `_perform_initialization` is called when the constructor has returned."""
 
     def _register_with_digital_twin(self) -> None:
-        """Nothing: the fleet's book knows where each agent is."""
+        """Nothing: the fleet's address book has each agent's address."""
 
     def _setup_logging(self) -> None:
-        """Nothing: the engine keeps what an agent writes."""
+        """Nothing: the engine keeps an agent's output."""
 
     def _setup_graceful_shutdown(self) -> None:
         """Nothing: SIGTERM ends the work loop."""
 
     def _atexit_cleanup(self) -> None:
-        """Clean up if that has not been done."""
+        """Clean up unless that is done."""
         if self.running:
             self.cleanup()
 
     def _get_default_capabilities(self) -> list[str]:
-        """Return what the agent is told to be able to do when it says nothing."""
+        """Return the capabilities of an agent that declares none."""
         return ["basic_agent"]
 
     def _find_available_port(self, start_port: int = 5000, max_attempts: int = 100) -> int:
-        """Return a port that is free now; the range of old is not kept."""
+        """Return a port that is free now; the arguments are ignored."""
         return free_port()
 
     def _safe_int(self, value: Any, default: int = 0) -> int:
-        """Return a number given as one or as text, else `default`."""
+        """Return a number given as a number or as text, else `default`."""
         try:
             return int(value)
         except (TypeError, ValueError):
@@ -267,7 +267,7 @@ class BaseAgent:
 
 
 def _join_threads(agent: BaseAgent) -> None:
-    """Wait for the threads that an agent keeps under `..._thread`, `..._threads` or `_background_threads`."""
+    """Join the threads in attributes named `..._thread` and `..._threads`."""
     until_s = time.monotonic() + JOIN_TIMEOUT_S
     for key, value in list(vars(agent).items()):
         if key.endswith(("_thread", "_threads")):

@@ -1,4 +1,4 @@
-"""An old agent as a process's program: what its script's main block did, for `run: module:Class`."""
+"""Runs a BaseAgent class as a process's program, as its script's main block did; for `run: module:Class`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _REQUIRED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_
 
 
 def run_legacy(cls: type[BaseAgent]) -> int:
-    """Construct an old agent, run it to its end, and return the exit code.
+    """Construct a BaseAgent, run it to its end, and return the exit code.
 
-    Raises InputError: its constructor requires what the fleet does not tell, or a variable is wrong.
+    Raises InputError: its constructor requires what the fleet file does not have, or a variable is wrong.
     Raises RefusedError: one of its ports is held.
     """
     agent = cls(**required_arguments(cls, read_settings(cls.__name__)))
-    ended: Any = agent.run()  # a subclass may have made it a coroutine
+    ended: Any = agent.run()  # a coroutine if a subclass made it one
     if inspect.iscoroutine(ended):
         asyncio.run(ended)
     return 0
 
 
 def required_arguments(cls: type[BaseAgent], settings: Settings) -> dict[str, Any]:
-    """Return what a constructor cannot do without; all else keeps the default that its author chose.
+    """Return the arguments that a constructor requires; all others keep their defaults.
 
     Raises InputError: it requires something that is neither a name nor a declared port.
     """
@@ -62,6 +62,6 @@ def _missing_argument_fault(cls: type, name: str, *, is_known: bool) -> Fault:
     return Fault(
         location,
         "bad-constructor",
-        f"{message}, which no fleet file tells; known are `name`, `port` and `health_check_port`",
+        f"{message}, which is not in a fleet file; known are `name`, `port` and `health_check_port`",
         f"give `{name}` a default, or name the script: `run: {file}`",
     )

@@ -1,4 +1,4 @@
-"""What an old constructor was given, in whatever order and spelling its caller chose."""
+"""The arguments of a BaseAgent constructor, in whatever order and spelling its caller chose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class ConstructorArguments(msgspec.Struct, frozen=True):
-    """The arguments of one BaseAgent constructor; None is what was left out."""
+    """The arguments of one BaseAgent constructor; None for those left out."""
 
     name: str
     port: int | None = None
@@ -23,11 +23,11 @@ class ConstructorArguments(msgspec.Struct, frozen=True):
 def parse_constructor_arguments(
     default_name: str, args: Sequence[Any], keywords: Mapping[str, Any], config: Any = None
 ) -> ConstructorArguments:
-    """Sort a constructor's arguments by keyword, and positional ones by what they are.
+    """Sort a constructor's arguments by keyword, and positional ones by type.
 
     Text is the name, the first number the port, the second the health port, anything else the
-    configuration. Keywords that mean nothing here are left to the subclass.
-    config: what the subclass had set before it called; its `health_check_port` counts.
+    configuration. Unknown keywords are left to the subclass.
+    config: what the subclass had set before the call; its `health_check_port` counts.
     """
     texts = [a for a in args if isinstance(a, str) and not a.isdecimal()]
     numbers = [n for a in args if not isinstance(a, bool) and (n := parse_port(a)) is not None]
@@ -45,7 +45,7 @@ def parse_constructor_arguments(
 
 
 def parse_port(value: Any) -> int | None:
-    """Return a port given as a number or as its text; None for everything else, 0 included."""
+    """Return a port given as a number or as text; None for everything else, 0 included."""
     try:
         return int(value) or None
     except (TypeError, ValueError):
@@ -59,7 +59,7 @@ def _config_value(config: Any, key: str) -> Any:
 def parse_command_line(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Return the `--key value` and `--key=value` of a command line; a key without a value is True.
 
-    Values under keys that end in `port` become numbers. Words that are no option are left out.
+    Values under keys that end in `port` become numbers. Words that are not options are left out.
     """
     remaining = list(sys.argv[1:] if argv is None else argv)
     options: dict[str, Any] = {}

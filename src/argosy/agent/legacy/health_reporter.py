@@ -1,7 +1,7 @@
-"""How an old agent stands: its health document, and what its supervisor is told.
+"""The health of a BaseAgent: its health document, and what its supervisor is sent.
 
-All of it happens in the responder's thread. The word is that of the main thread's place; only
-while that is inside the work loop, the agent's own payload is added and may make it worse.
+All of it runs in the responder's thread. The status is that of the main thread's stage; only
+while that is the work loop, the agent's own payload is added and may make it worse.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _FINAL_STATUSES: Final = frozenset((Status.STOPPING, Status.FAILING))
 
 
 class HealthReporter:
-    """One agent's health, told to whoever asks and to the notify socket.
+    """One agent's health, for health requests and the notify socket.
 
-    moves: binds that went elsewhere, reported with the health, as are guests: other agents of this process.
-    settled: called once, a while after
-    the agent has become ready. leave: called once, when the main thread has left its work.
-    edges: tells how those are that the agent needs and wants.
+    moved_binds: binds that were redirected; other_agents: further agents of this process. Both are reported
+    with the health. on_settled: called once, some time after the agent has become ready. on_leaving: called
+    once, when the main thread has left its work. get_dependencies: returns the states of the agents that the
+    agent needs and wants.
     """
 
     def __init__(
@@ -70,18 +70,18 @@ class HealthReporter:
         self.is_leaving = False
 
     def with_document(self, on_document: Callable[[dict[str, Any]], object]) -> None:
-        """Call `answer` with the health document, at once or as soon as the agent's payload is there."""
+        """Call `on_document` with the health document, at once or as soon as the agent's payload is there."""
         if self._progress.health().status is Status.OK:
             self._health_worker.request(lambda: on_document(self.document()))
         else:
             on_document(self.document())
 
     def document(self) -> dict[str, Any]:
-        """Return the standard answer."""
+        """Return the reply of the health standard."""
         health = self._update_health(self._progress.health())
         self._metrics.lag_s = self._progress.lag_s()
         counts = self._responder.statistics()
-        counts["in_flight"] = max(0, counts["in_flight"] - 1)  # the question itself
+        counts["in_flight"] = max(0, counts["in_flight"] - 1)  # this request itself
         metrics = self._metrics.as_facts(counts)
         uptime_s = time.monotonic() - self._started_s
         return health_document(
@@ -118,7 +118,7 @@ class HealthReporter:
         return Health(status_word, problem or str(facts.get("reason", "")), facts)
 
     def on_heartbeat(self) -> None:
-        """Tell the supervisor, now and with every beat from now on."""
+        """Notify the supervisor, now and at every interval from now on."""
         if self._progress.health().status is Status.OK:
             self._health_worker.refresh()
         self.notify()
@@ -126,7 +126,7 @@ class HealthReporter:
         self._responder.call_later(self._responder.notifier.heartbeat_s, self.on_heartbeat)
 
     def notify(self) -> None:
-        """Tell the supervisor how the agent stands, and act on a step of its main thread."""
+        """Notify the supervisor of the agent's health, and act on the main thread's stage."""
         main_thread = self._progress.health()
         health = self._update_health(main_thread)
         if main_thread.status in _FINAL_STATUSES:
@@ -142,7 +142,7 @@ class HealthReporter:
             self._responder.call_later(RECHECK_S, self._recheck)
 
     def _notify_alive(self, is_ready: bool, health: Health) -> None:
-        """Repeat the state; the watchdog is fed only when the work loop has turned since the last beat."""
+        """Repeat the state; notify the watchdog only if the work loop has run since the last heartbeat."""
         status_word = normalize_status(health.status).value
         if not is_ready or self._progress.has_iterated_since(self._heartbeat_s):
             self._responder.notifier.send_heartbeat(ready=is_ready, health=status_word, text=health.reason)
@@ -150,12 +150,12 @@ class HealthReporter:
             self._responder.notifier.send(f"READY=1\nX_ARGOSY_HEALTH={status_word}".encode())
 
     def _recheck(self) -> None:
-        """Look again at a main thread that is between its constructor and its work loop."""
+        """Check again a main thread that is between its constructor and its work loop."""
         if not self._is_open and not self.is_leaving:
             self.notify()
 
     def _notify_end(self, status: Status, reason: str) -> None:
-        """The main thread has left: whoever waits is told so, and the supervisor with every beat."""
+        """The main thread has left: refuse what waits, and notify the supervisor at every heartbeat."""
         notifier, text = self._responder.notifier, reason.replace("\n", " ")
         if not self.is_leaving:
             self.is_leaving = True

@@ -1,8 +1,8 @@
-"""An old agent's own health payload, computed apart from the thread that answers.
+"""Computes a BaseAgent's health payload, apart from the thread that answers.
 
 A payload may sample a device for two seconds, wait for a lock, or raise. It is computed in a
-thread that lives as long as the computation, one at a time; whoever asks gets the new value if
-it comes at once, else the last one, with its age.
+thread that lives as long as the computation, one at a time; a caller gets the new value if
+it comes at once, else the last one with its age.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any, Final
 import msgspec
 
 MAX_WAIT_S: Final = 0.1  # probes give up after 0.2 s
-REFRESH_S: Final = 10.0  # a payload that nobody asks for
-MAX_DUTY: Final = 20  # of its own accord it is asked at most 1/20 of the time
+REFRESH_S: Final = 10.0  # for a payload that nobody asks for
+MAX_DUTY: Final = 20  # refreshes take at most 1/20 of the time
 
 CallLater = Callable[[float, Callable[[], object]], object]
 
 
 class HealthSample(msgspec.Struct, frozen=True):
-    """One payload. error: what it raised; then `facts` are those of the last that did not."""
+    """One payload. error: what it raised; then `facts` are those of the last that did not raise."""
 
     facts: dict[str, Any]
     measured_s: float
@@ -31,9 +31,9 @@ class HealthSample(msgspec.Struct, frozen=True):
 
 
 class HealthWorker:
-    """Asks one agent for its payload; every method but the computation is for the responder's thread.
+    """Computes one agent's payload; every method but the computation is for the responder's thread.
 
-    compute: the user's code. post: runs an act in the responder's thread. later: a timer there.
+    compute: the user's code. post: runs a callback in the responder's thread. call_later: a timer there.
     """
 
     def __init__(
@@ -47,17 +47,17 @@ class HealthWorker:
         self.latest: HealthSample | None = None
 
     def request(self, on_done: Callable[[], object]) -> None:
-        """Call `answer` when there is a new payload, or after `PATIENCE_S` without one."""
+        """Call `on_done` when there is a new payload, or after MAX_WAIT_S without one."""
         latest = self.latest
         if not self._is_computing and latest and time.monotonic() - latest.measured_s < latest.duration_s:
-            on_done()  # a slow payload is not asked again before it has rested as long
+            on_done()  # a slow payload is not computed again before as much time has passed as it took
             return
         self._waiting.append(on_done)
         self._call_later(MAX_WAIT_S, lambda: self._on_timeout(on_done))
         self._start()
 
     def refresh(self) -> None:
-        """Ask for a payload that nobody waits for, unless the last one is fresh or is slow."""
+        """Compute a payload that nobody waits for, unless the last one is fresh or is slow."""
         latest = self.latest
         rest_s = max(REFRESH_S, MAX_DUTY * latest.duration_s) if latest else 0.0
         if not latest or time.monotonic() - latest.measured_s > rest_s:
@@ -93,7 +93,7 @@ class HealthWorker:
 
 
 def to_jsonable(value: Any) -> dict[str, Any]:
-    """Return a payload as JSON can say it: odd values as text, a bare value under `payload`."""
+    """Return a payload as JSON: unsupported values as text, a bare value under `payload`."""
     document = value if isinstance(value, dict) else {"payload": value}
     if isinstance(value, str | bool):
         document["status"] = value

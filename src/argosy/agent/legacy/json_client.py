@@ -1,4 +1,4 @@
-"""The old way to ask another agent: one REQ with JSON, which agents old and new answer."""
+"""Requests to another agent by REQ and JSON, which every agent answers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from argosy.wire.address_book import AddressResolver, AgentAddress
 from argosy.wire.client.peer_health import LOST
 from argosy.wire.zmq_context.context_handle import context
 
-DEFAULT_TIMEOUT_MS: Final = 5000  # the receive time-out that old code expects
+DEFAULT_TIMEOUT_MS: Final = 5000  # the receive time-out that callers expect
 
-# What the questions of this process have shown of the agents that they went to.
+# The states observed in this process's requests to other agents.
 observed_health = DependencyHealth()
 
 
 def agent_address(name: str) -> tuple[str, int]:
     """Return (host, port) of an agent, as its fleet declares it.
 
-    Raises RuntimeError, as old callers expect: there is no fleet, no such agent, or it has no port.
+    Raises RuntimeError, as callers expect: there is no fleet, no such agent, or it has no port.
     """
     address = _resolve(name)[1]
     if address.port is None:
@@ -60,10 +60,10 @@ def request_agent(
     tries: int,
     retry_delay_s: float,
 ) -> dict[str, Any]:
-    """Send a request and return the answer; a bare answer comes under `data`.
+    """Send a request and return the reply; a bare reply comes under `data`.
 
-    host, port: where to ask; the fleet's where either is missing. A wildcard means this machine.
-    Raises RuntimeError: the agent cannot be located, or did not answer in any of the tries.
+    host, port: the address; the fleet's where either is missing. A wildcard means this machine.
+    Raises RuntimeError: the agent cannot be located, or did not reply in any of the tries.
     """
     if not host or not port:
         declared_host, declared_port = agent_address(name)
@@ -93,7 +93,7 @@ def request_agent(
 
 
 def _send_once(endpoint: str, message: dict[str, Any], timeout_ms: int) -> Any:
-    """Raises zmq.Again after the time-out, ValueError when the answer is no JSON."""
+    """Send one request. Raises zmq.Again after the time-out, ValueError when the reply is not JSON."""
     with context() as handle, handle.socket(zmq.REQ) as socket:
         socket.linger = 0
         socket.rcvtimeo = socket.sndtimeo = timeout_ms

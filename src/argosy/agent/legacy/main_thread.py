@@ -1,16 +1,16 @@
-"""Where an agent's main thread is, and what that says about its health.
+"""The stage of an agent's main thread, and what that means for its health.
 
-A responder thread proves only that its process exists. So the health word comes from here: from
+A responder thread proves only that its process exists. So the health state comes from here: from
 the constructor, from `run` and `cleanup` as the main thread enters and leaves them, and from
-whether that thread is still alive. What the agent says of itself counts only inside the work loop.
+whether that thread is still alive. The agent's own payload counts only inside the work loop.
 
     constructing -> constructed -> working -> leaving
-          |              `- `cleanup` ----------^
-          `-> failed (the constructor raised)
+        |              `- `cleanup` ----------^
+        `-> failed (the constructor raised)
 
 A program that has no `run` to enter, since its main block starts its threads and waits, counts
 as working once its main thread has stayed outside any clean-up for a second. One whose text calls
-a `run` further down counts so only while its main thread goes round a loop that has no such call.
+a `run` further down counts so only while its main thread is in a loop that has no such call.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import msgspec
 from argosy.agent.health import Status
 
 SETTLE_TIME_S: Final = 1.0  # as long as the `alive` probe waits
-LEAVE_TIMEOUT_S: Final = 10.0  # the default time to stop; who takes longer hangs
-ITERATION_S: Final = 0.5  # an idle work loop turns so often
+LEAVE_TIMEOUT_S: Final = 10.0  # the default time to stop; taking longer counts as a hang
+ITERATION_S: Final = 0.5  # the interval of an idle work loop
 
 _CLEANUP_FUNCTIONS: Final = frozenset(("cleanup", "term", "destroy"))
 
 
 class MainThreadStage(enum.Enum):
-    """How far the main thread has come."""
+    """The stages of the main thread."""
 
     CONSTRUCTING = "constructing"
     CONSTRUCTED = "constructed"
@@ -48,16 +48,16 @@ _FINAL_STAGES: Final = frozenset((MainThreadStage.LEAVING, MainThreadStage.FAILE
 
 
 class MainThreadHealth(msgspec.Struct, frozen=True):
-    """What the main thread's place means: a health word, and why where it is not ok."""
+    """What the main thread's stage means: a status, and the reason where it is not ok."""
 
     status: Status
     reason: str = ""
 
 
 class MainThreadProgress:
-    """The main thread's way through one agent; written there, read by the responder.
+    """The main thread's progress through one agent; written there, read by the responder.
 
-    changed: called after each step, in the thread that made it.
+    on_change: called after each step, in the thread that made it.
     """
 
     def __init__(self, agent: Any, on_change: Callable[[], object]) -> None:
@@ -79,9 +79,9 @@ class MainThreadProgress:
         return self._position[0]
 
     def advance(self, stage: MainThreadStage, reason: str = "") -> None:
-        """Take a step; an ending is not taken back, and its first reason is kept.
+        """Advance to a stage; an ending is final, and its first reason is kept.
 
-        A program that is constructed again after a failure starts anew with another `Work`.
+        A program that constructs an agent again after a failure has another MainThreadProgress.
         """
         current, previous_reason, _ = self._position
         if current in _FINAL_STAGES and (previous_reason or stage not in _FINAL_STAGES):
@@ -91,29 +91,29 @@ class MainThreadProgress:
         self._on_change()
 
     def on_iteration(self) -> None:
-        """Say that the base's own loop has come round."""
+        """Record a turn of BaseAgent's loop."""
         self.last_iteration_s = time.monotonic()
 
     def lag_s(self) -> float:
-        """Return how long the base's loop is late, because a request still holds it; else 0."""
+        """Return how late BaseAgent's loop is because a request still occupies it; else 0."""
         return (
             max(0.0, time.monotonic() - self.last_iteration_s - ITERATION_S) if self.is_in_base_loop else 0.0
         )
 
     def has_iterated_since(self, moment_s: float) -> bool:
-        """Tell whether the work loop gave a sign of life since then.
+        """Return whether the work loop has run since a moment.
 
-        A `run` of the agent's own gives none; of it is known that the main thread is inside.
+        An agent's own `run` reports nothing; of it is only known that the main thread is inside.
         """
         return not self.is_in_base_loop or self.last_iteration_s >= moment_s
 
     def initialization_problem(self) -> str:
-        """Return what the agent notes of a failed initialisation, empty when it went well."""
+        """Return the error of a failed initialisation, empty when it succeeded."""
         error = getattr(self._agent, "initialization_error", None)
         return f"its initialisation failed: {error}" if error else ""
 
     def health(self) -> MainThreadHealth:
-        """Return what the main thread's place means now."""
+        """Return what the main thread's stage means now."""
         stage, reason, since_s = self._position
         if reason:
             return MainThreadHealth(Status.FAILING, reason)
@@ -155,7 +155,7 @@ def _leaving_health(for_s: float) -> MainThreadHealth:
 
 
 def _main_frames() -> Iterator[FrameType]:
-    """Yield what the main thread is in, innermost first."""
+    """Yield the frames of the main thread, innermost first."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     while frame:
         yield frame
@@ -163,7 +163,7 @@ def _main_frames() -> Iterator[FrameType]:
 
 
 def _is_unsettled(frame: FrameType) -> bool:
-    """Tell whether a frame will call a `run`, or is an ending: then the main thread is not settled."""
+    """Return whether a frame will call a `run`, or is an ending: then the main thread is not settled."""
     names = frame.f_code.co_names
     if str(frame.f_globals.get("__name__")).partition(".")[0] in sys.stdlib_module_names:
         return False  # `asyncio.run` has a `run` of its own inside
@@ -173,7 +173,7 @@ def _is_unsettled(frame: FrameType) -> bool:
 
 
 def _is_in_plain_loop(frame: FrameType) -> bool:
-    """Tell whether a frame is inside a loop that calls no `run`: a main block that waits in its own way."""
+    """Return whether a frame is inside a loop that calls no `run`: a main block that waits by itself."""
     import dis  # noqa: PLC0415 - only for the rare program whose text has both
 
     steps, at = list(dis.get_instructions(frame.f_code)), frame.f_lasti

@@ -1,7 +1,7 @@
-"""The methods that the base has to know of, although subclasses override them.
+"""Wraps the methods whose calls BaseAgent must notice although subclasses override them.
 
-Each is wrapped where a class first has it, so that the base sees the outermost constructor end,
-`run` and `cleanup` begin, and an initialisation that is begun twice, or before its fields are there.
+Each is wrapped in the class that defines it, so that BaseAgent notices the outermost constructor's end,
+the begin of `run` and `cleanup`, and an initialisation that is started twice, or before its fields are set.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from argosy.agent.legacy.agent_state import state_of
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK: Final = "_is_hooked"
-_IS_COROUTINE: Final = 0x80  # of a code object's flags
+_IS_COROUTINE: Final = 0x80  # in a code object's flags
 
 
 def base_method(method: F) -> F:
-    """Mark a method as the base's own, so that an override can be told from it."""
+    """Mark a method as BaseAgent's own, so that an override can be recognised."""
     method._is_base = True  # type: ignore[attr-defined]
     return method
 
 
 def wrap_hooks(cls: type) -> None:
-    """Wrap the known hooks of a class, its own and those that a mixin brings."""
+    """Wrap the known hooks of a class, its own and those of a mixin."""
     for name, wrap in _WRAPPERS.items():
         method = getattr(cls, name, None)
         if callable(method) and not hasattr(method, _MARK):

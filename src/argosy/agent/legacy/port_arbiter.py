@@ -1,13 +1,13 @@
-"""Who gets a port: the agent's own sockets before the base's, declared ports before typed ones.
+"""Decides which socket gets a port: the agent's own before BaseAgent's, declared ports before literal ones.
 
-An old agent binds again the port that its base has bound already, or a port that another agent
-of its machine declares. So each bind of the process is looked at first. On the agent's own ports
-the base's socket gives way. A bind on another agent's port, or on the health port of old (the
-main port plus one) where another one is declared, goes elsewhere and is reported.
+An agent may bind a port again that BaseAgent has bound already, or a port that another agent
+of its machine declares. So each bind of the process is checked first. On the agent's own ports
+BaseAgent's socket yields. A bind on another agent's port, or on the port after the main port where another
+health port is declared, is redirected and reported.
 
-ZeroMQ binds are seen by taking the place of `zmq.Socket.bind`, since old code makes contexts of
-its own; binds of plain sockets through the interpreter's audit event, which can make room for
-them, but not move them.
+ZeroMQ binds are intercepted by replacing `zmq.Socket.bind`, since agents make contexts of
+their own; binds of plain sockets by the interpreter's audit event, which can make room for
+them, but not redirect them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class BindAction(enum.Enum):
 
 
 class BindDecision(msgspec.Struct, frozen=True):
-    """The decision on one bind. port: the one to give up, or to move to, 0 for any free one."""
+    """The decision on one bind. port: the one to give up, or to bind instead, 0 for any free one."""
 
     action: BindAction
     port: int = 0
@@ -52,7 +52,7 @@ ALLOW: Final = BindDecision(BindAction.ALLOW)
 class PortAssignment(msgspec.Struct, frozen=True):
     """The ports of an agent: its own, those of others on its machine, and whether it uses its main one.
 
-    in_fleet: the ports are declared, and not just what the constructor said.
+    is_declared: the ports are declared, and not only the constructor's.
     """
 
     main: int
@@ -66,7 +66,7 @@ def decide_bind(
 ) -> BindDecision:
     """Decide on a bind of the agent's.
 
-    takes_requests: the socket is of a kind that answers. main_is_free: no socket of the agent's
+    takes_requests: the socket's type is one that answers. main_is_free: no socket of the agent's
     is on its main port yet, so that a request socket on a wrong port is meant to be there.
     """
     if port in (ports.main, ports.health):
@@ -82,7 +82,7 @@ def decide_bind(
 
 
 class PortArbiter(Protocol):
-    """Who rules for this process, and makes room."""
+    """Decides on the binds of this process, and releases ports."""
 
     def decide(self, port: int, takes_requests: bool) -> BindDecision: ...
 
@@ -97,7 +97,7 @@ _original_bind: list[Callable[..., Any]] = []
 
 
 def set_arbiter(arbiter: PortArbiter | None) -> None:
-    """Let `court` rule over this process's binds from now on; None lets all pass."""
+    """Set the arbiter of this process's binds from now on; None allows all."""
     _arbiters[:] = [arbiter] if arbiter else []
     if arbiter and not _original_bind:
         _original_bind.append(zmq.Socket.bind)
@@ -106,7 +106,7 @@ def set_arbiter(arbiter: PortArbiter | None) -> None:
 
 
 class exempt_binds:  # noqa: N801 - reads as a statement: `with exempt():`
-    """Binds of argosy's own in this thread pass."""
+    """Context in which argosy's own binds of this thread are allowed."""
 
     def __enter__(self) -> None:
         self._previous = getattr(_exempt_state, "on", False)
@@ -117,7 +117,7 @@ class exempt_binds:  # noqa: N801 - reads as a statement: `with exempt():`
 
 
 def _bind(self: zmq.Socket[Any], addr: str) -> Any:
-    """Bind a ZeroMQ socket where the court says."""
+    """Bind a ZeroMQ socket as the arbiter decides."""
     arbiter = _active_arbiter()
     port = _port(addr)
     if arbiter is None or not port:
@@ -158,15 +158,15 @@ def _active_arbiter() -> PortArbiter | None:
 
 
 def _unbind_from(bound: zmq.Socket[Any], port: int) -> None:
-    """Let a socket go from a port that it has already, as the base's own has; it is bound there anew."""
+    """Unbind a socket from a port that it has already, as BaseAgent's own has; it is then bound again."""
     last = _bound_endpoint(bound)
     if _port(last) == port:
         bound.unbind(last)
-        wait_until_free([last])  # the context's own thread lets go of it, in its own time
+        wait_until_free([last])  # the context's own thread releases it asynchronously
 
 
 def _bound_endpoint(bound: zmq.Socket[Any]) -> str:
-    """Return the endpoint that a socket has got."""
+    """Return the endpoint that a socket is bound to."""
     endpoint = bound.get(zmq.LAST_ENDPOINT)
     return endpoint.decode() if isinstance(endpoint, bytes) else str(endpoint)
 

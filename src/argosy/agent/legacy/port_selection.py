@@ -1,4 +1,4 @@
-"""The ports of an old agent: declared ones, else those its constructor was given, else free ones."""
+"""Chooses the ports of a BaseAgent: declared ones, else the constructor's, else free ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def choose_ports(settings: Settings, arguments: ConstructorArguments) -> PortAss
     """Return an agent's ports, and those of the other agents on its machine.
 
     In a fleet there is a health port only where one is declared, or was given and is nobody
-    else's; alone it is the one after the main port, as ever, if that is free.
+    else's; without a fleet it is the one after the main port, if that is free.
     """
     address, resolver = settings.address, settings.resolver
     main = address.port or arguments.port or free_port(address.bind)
@@ -50,7 +50,7 @@ def _port_after(main: int, host: str) -> int:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nobody has bound now."""
+    """Return a port that is free now."""
     with exempt_binds(), socket.socket() as trial:
         trial.bind(("0.0.0.0" if host in ("*", "") else host, 0))
         port: int = trial.getsockname()[1]

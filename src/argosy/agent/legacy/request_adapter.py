@@ -1,7 +1,7 @@
-"""Requests to an old agent: argosy callers' as ever, and old speakers' documents whole.
+"""Requests to a BaseAgent: argosy requests, and JSON documents of any shape.
 
-An old agent's requests are whatever its callers and it have agreed on: a document may have no
-`action`, and its answer goes back as `handle_request` returned it.
+A BaseAgent's requests are whatever its clients and it have agreed on: a document may have no
+`action`, and the reply is what `handle_request` returned.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from argosy.agent.health import HEALTH_ACTIONS
 from argosy.wire.protocol import codec, frame
 from argosy.wire.server.incoming_request import IncomingRequest, JsonRequest, ReplySender
 
-# What the old way of asking adds to each request of its own accord.
+# The keys that `send_request_to_agent` adds to each request.
 _STANDARD_KEYS: Final = frozenset(("action", "trace", "source_agent", "request_id", "timestamp"))
 
 
 class LegacyRequest(JsonRequest):
-    """A request of an old speaker; `document` is what it sent, None when that is no JSON."""
+    """A request of a JSON client; `document` is what it sent, None when that is not JSON."""
 
     __slots__ = ("document",)
 
@@ -33,7 +33,7 @@ class LegacyRequest(JsonRequest):
 def parse_legacy_request(
     sender: ReplySender, envelope: Sequence[bytes], text: frame.BytesLike
 ) -> LegacyRequest:
-    """Take any message of an old speaker as a request."""
+    """Accept any message of a JSON client as a request."""
     try:
         document = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -42,7 +42,7 @@ def parse_legacy_request(
 
 
 class _PassThroughDecoder:
-    """Takes a request's arguments as they are."""
+    """Returns a request's arguments undecoded."""
 
     def __init__(self) -> None:
         unpacker = codec.Unpacker(dict[str, Any])
@@ -57,7 +57,7 @@ _PASS_THROUGH: Final = _PassThroughDecoder()
 
 
 def is_health_request(request: IncomingRequest) -> bool:
-    """Tell whether a request asks for health and for nothing else."""
+    """Return whether a request asks for health and for nothing else."""
     if request.method not in HEALTH_ACTIONS:
         return False
     return not isinstance(request, LegacyRequest) or _STANDARD_KEYS.issuperset(request.document)
@@ -71,7 +71,7 @@ def request_document(request: IncomingRequest) -> Any:
 
 
 def send_result(request: IncomingRequest, document: Any) -> None:
-    """Answer with what `handle_request` returned, or with a health document; bare values as `result`."""
+    """Reply with what `handle_request` returned, or with a health document; bare values as `result`."""
     if not isinstance(request, LegacyRequest):
         request.reply(document)
     else:
@@ -79,7 +79,7 @@ def send_result(request: IncomingRequest, document: Any) -> None:
 
 
 def send_error(request: IncomingRequest, code: str, message: str) -> None:
-    """Answer with an error, for old speakers in their own words."""
+    """Reply with an error, in the form that JSON clients of a BaseAgent expect."""
     if isinstance(request, LegacyRequest):
         request.send_document({"status": "error", "error": message})
     else:

@@ -1,8 +1,8 @@
-"""The one thread that answers for an old agent while user code holds the main thread.
+"""The thread that answers for a BaseAgent while user code occupies the main thread.
 
-It turns the ROUTERs of the declared ports, the notify socket and the topics, on the same parts
-as a new agent's loop. It never runs user code, so nothing that an agent does can silence it; and
-it says nothing of its own accord: what it answers is where the main thread is.
+It serves the ROUTERs of the declared ports, the notify socket and the topics, with the same parts
+as an Agent's loop. It never runs user code, so nothing that an agent does can block it; the state that it
+reports is the main thread's.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _log = logging.getLogger("argosy.agent")
 
 
 class ResponderThread:
-    """A thread with a reactor; desks by the port or path they serve.
+    """A thread with a reactor; servers by the port or path they serve.
 
-    deliver: gets each request with the key of its desk, in the responder's thread.
+    on_request: gets each request with the key of its server, in the responder's thread.
     """
 
     def __init__(self, settings: Settings, on_request: Callable[[str, IncomingRequest], None]) -> None:
@@ -57,16 +57,16 @@ class ResponderThread:
         """Start the thread."""
         self._thread.start()
 
-    # -- from any thread ---------------------------------------------------------------------
+    # -- from any thread -------------------------------------------------------------------------
 
     def post(self, callback: Callable[[], object]) -> None:
-        """Run `act` in the responder's thread, soon; dropped after the end."""
+        """Run `callback` in the responder's thread, soon; dropped after the end."""
         if not self._is_stopped:
             self._callbacks.append(callback)
             self._wakeup.wake()
 
     def call(self, callback: Callable[[], Any]) -> Any:
-        """Run `act` in the responder's thread, wait, and return its result or raise its error.
+        """Run `callback` in the responder's thread, wait, and return its result or raise its error.
 
         Raises TimeoutError: the thread has ended.
         """
@@ -94,14 +94,14 @@ class ResponderThread:
         self.post(self._close)
         self._thread.join(1.0)
 
-    # -- in its own thread -------------------------------------------------------------------
+    # -- in its own thread -----------------------------------------------------------------------
 
     def call_later(self, delay_s: float, callback: Callable[[], object]) -> Timer:
-        """Call `act` once, in so many seconds."""
+        """Call `callback` once, after `delay_s`."""
         return self._reactor.call_later(delay_s, callback)
 
     def bind(self, key: str, endpoints: Sequence[str]) -> None:
-        """Answer on these endpoints; raises RefusedError that names one that cannot be bound."""
+        """Serve these endpoints; raises RefusedError that names one that cannot be bound."""
         server = RpcServer(
             self.name, self._reactor, lambda inquiry: self._on_request(key, inquiry), parse_legacy_request
         )
@@ -116,7 +116,7 @@ class ResponderThread:
             server.set_health(self._health)
 
     def unbind(self, key: str, refuse: Callable[[], object] | None = None) -> bool:
-        """Close a desk; false when there is none. refuse: answers what has arrived there."""
+        """Close a server; False when there is none. refuse: answers requests that have arrived there."""
         server = self._servers.pop(key, None)
         if server is None:
             return False
@@ -129,42 +129,42 @@ class ResponderThread:
         return True
 
     def bind_topics(self) -> None:
-        """Publish where the fleet has a place for it; the agent's own endpoint has made the folder."""
+        """Bind the topics endpoint if the fleet has one; the agent's own endpoint has made the directory."""
         self.topics_port = self._binder.bind_topics(self._publisher)
         self._send_beacon()
 
     def has_server(self, key: str) -> bool:
-        """Tell whether a desk is open."""
+        """Return whether a server is open."""
         return key in self._servers
 
     def open(self) -> None:
-        """Welcome argosy's callers."""
+        """Welcome argosy clients."""
         self._is_open = True
         for server in self._servers.values():
             server.open()
             server.set_health(self._health)
 
     def set_health(self, health: str) -> None:
-        """Let every message to argosy's callers say how the agent is."""
+        """Report the agent's health in every message to argosy clients."""
         self._health = health
         for server in self._servers.values():
             server.set_health(health)
 
     def refuse_new(self) -> None:
-        """Tell argosy's callers to wait for the next incarnation."""
+        """Tell argosy clients to wait for the next incarnation."""
         for server in self._servers.values():
             server.refuse_new()
 
     def publish(self, topic: str, value: object) -> None:
-        """Publish to whoever subscribes."""
+        """Publish to all subscribers."""
         try:
             self._publisher.publish(topic, value)
         except TypeError:
-            _log.exception("`%s` publishes what has no encoding", self.name)
+            _log.exception("`%s` publishes a value without an encoding", self.name)
 
     def statistics(self) -> dict[str, int]:
-        """Return the sum of its desks' counts."""
-        total = {**self._closed_counts, "in_flight": 0, "callers": 0}
+        """Return the sum of its servers' counts."""
+        total = {**self._closed_counts, "in_flight": 0, "clients": 0}
         for server in self._servers.values():
             for name, count in server.statistics().items():
                 total[name] = total.get(name, 0) + count
@@ -178,11 +178,11 @@ class ResponderThread:
                 self._run_reactor()
 
     def _run_reactor(self) -> None:
-        """Turn until the end, or until something failed that must not silence the agent."""
+        """Run the reactor until the end, through failures that must not silence the agent."""
         try:
             self._reactor.run_until(lambda: self._is_stopped)
         except Exception:
-            _log.exception("the responder of `%s` failed, and goes on", self.name)
+            _log.exception("the responder of `%s` failed and continues", self.name)
 
     def _on_wakeup(self) -> None:
         self._wakeup.clear()

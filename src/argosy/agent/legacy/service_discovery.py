@@ -1,8 +1,8 @@
-"""Service discovery as old code asks for it, answered from the declared fleet.
+"""Service discovery functions for agents written before argosy, answered from the declared fleet.
 
-Old agents looked each other up in a registry over ZeroMQ, and waited in their constructors for one
-that knew nobody. The fleet's book knows everybody from the start, so nothing is sent and nothing is
-waited for: what is declared is found, what is not declared is said to be unknown at once.
+Such agents looked each other up in a registry over ZeroMQ, and waited in their constructors for a registry
+that did not know the others yet. The fleet's address book has every agent from the start, so nothing is
+sent and nothing is waited for: a declared agent is found, any other is reported as not found at once.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _log = logging.getLogger("argosy.agent")
 
 
 class DiscoveryResult(dict[str, Any]):
-    """What a lookup returns: a registry's answer as a dict, which unpacks into (found, answer).
+    """The result of a lookup: a registry's answer as a dict, which unpacks into (found, answer).
 
     The lookup's signature says it returns a pair, and some callers unpack one or take its first item. Most
-    take the result for the answer: they ask for its keys, or whether it is a dict. Where the agent is stands
-    under `payload`, and at the top for those who look there. False where nothing was found. Iterating gives
-    the pair, so that the keys are `keys()`.
+    take the result for the answer: they ask for its keys, or whether it is a dict. The agent's address is
+    under `payload`, and at the top for callers that look there. False where nothing was found. Iterating
+    gives the pair, so that the keys are `keys()`.
     """
 
     @property
@@ -59,7 +59,7 @@ class DiscoveryResult(dict[str, Any]):
 
 
 class ServiceDiscoveryClient:
-    """The client of old: its questions go to the fleet's book. sdt_port: the registry's once; unused."""
+    """A client whose lookups go to the fleet's address book. sdt_port: accepted and ignored."""
 
     def __init__(self, sdt_port: int | None = None) -> None:
         self.sdt_port = sdt_port
@@ -68,7 +68,7 @@ class ServiceDiscoveryClient:
 
     @property
     def context(self) -> ContextHandle:
-        """A lease on the process's context, for sockets to what was found."""
+        """A handle on the process's context, for sockets to agents that were found."""
         if self._context is None or self._context.closed:
             self._context = context()
         return self._context
@@ -106,9 +106,9 @@ def get_service_discovery_client() -> ServiceDiscoveryClient:
 
 
 def discover_service(service_name: str, machine: str | None = None) -> DiscoveryResult:
-    """Return the answer as a registry gave it, with `ip`, `host` and `port` under `payload`; see `Answer`.
+    """Return the answer as a registry gave it, with `ip`, `host` and `port` under `payload`.
 
-    machine: where the agent has to be; one of the fleet's names for machines counts, any other word does not.
+    machine: where the agent must be; it counts if it is one of the fleet's machines.
     """
     try:
         host, port = agent_address(service_name)
@@ -130,7 +130,7 @@ def _not_found(message: str) -> DiscoveryResult:
 
 
 def get_service_address(service_name: str, machine: str | None = None) -> str | None:
-    """Return what to connect to, such as `tcp://10.0.0.4:5595`; None for an agent that is not declared."""
+    """Return an agent's endpoint, such as `tcp://10.0.0.4:5595`; None for one that is not declared."""
     result = discover_service(service_name, machine)
     return f"tcp://{result['ip']}:{result['port']}" if result else None
 
@@ -149,11 +149,11 @@ def register_service(
     port: int | None = None,
     additional_info: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Tell whether others find `name`: the fleet file says where it is, and not this call."""
+    """Return whether others find `name`: the fleet file has its address, and not this call."""
     result = discover_service(name)
     if not result:
         return dict(result)
     declared = result["payload"]["port"]
     if port is not None and str(port) != str(declared):
-        _log.warning("`%s` registers port %s, and its fleet declares %s, which holds", name, port, declared)
+        _log.warning("`%s` registers port %s, but its fleet declares %s, which is used", name, port, declared)
     return {"status": SUCCESS, "message": f"`{name}` is declared", "payload": result["payload"]}

@@ -1,9 +1,9 @@
-"""Whether an old agent reads its own request socket, in a thread of its own.
+"""Whether a BaseAgent reads its own request socket, in a thread of its own.
 
-A ZeroMQ socket belongs to one thread at a time; two that wait on one end the process, now and then. Old
-agents start a loop on their socket in a thread and then call the `run` of their base, which has one too. The
-base leaves such a socket alone. What the agent does is seen from its methods: one that reads the socket, and
-that a thread is in. Before there is one, it is waited for a while: a started thread may not be there yet.
+A ZeroMQ socket belongs to one thread at a time; two that wait on one may crash the process. Some
+agents start a loop on their socket in a thread and then call the `run` of BaseAgent, which has one too.
+BaseAgent leaves such a socket alone. It recognises one by the agent's methods: one that reads the socket, and
+that a thread is in. Before there is one, it waits some time: a started thread may not be there yet.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _READ_METHODS: Final = frozenset(
 
 
 class SocketReaders:
-    """The methods of one agent that read its socket. Asked by the base's loop, in the loop's thread."""
+    """The methods of one agent that read its socket; used by BaseAgent's loop, in the loop's thread."""
 
     def __init__(self, agent: Any) -> None:
         self._codes = frozenset(_reading_code(type(agent)))
@@ -31,7 +31,7 @@ class SocketReaders:
         self._is_read = False
 
     def is_read_by_agent(self) -> bool:
-        """Tell whether a thread of the agent reads the socket, or may be about to."""
+        """Return whether a thread of the agent reads the socket, or may be about to."""
         if not self._codes or self._is_read:
             return self._is_read
         self._is_read = any(frame.f_code in self._codes for frame in _other_frames())
@@ -39,7 +39,7 @@ class SocketReaders:
 
 
 def _reading_code(cls: type) -> Iterator[CodeType]:
-    """Yield the code of the methods that take `socket` of something and read; functions inside them too."""
+    """Yield the code of the methods that use a `socket` attribute and read, nested functions included."""
     for each in cls.__mro__:
         if each.__module__.startswith("argosy."):
             continue

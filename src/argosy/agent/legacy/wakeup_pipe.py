@@ -1,4 +1,4 @@
-"""A descriptor that one thread rings and another waits on together with its sockets."""
+"""A descriptor that one thread makes readable and another waits on together with its sockets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 class WakeupPipe:
-    """A pipe that holds at most a byte or so; rung any number of times, it is heard once."""
+    """A pipe that holds at most a byte or so: any number of wakes before a clear count as one."""
 
     def __init__(self) -> None:
         self.fd, self._write_fd = os.pipe()
@@ -26,9 +26,9 @@ class WakeupPipe:
             os.read(self.fd, 64)
         except BlockingIOError:
             pass
-        self._is_set = False  # after the read, or a ring in between would be lost with its byte
+        self._is_set = False  # after the read, or a wake in between would be lost with its byte
 
     def close(self) -> None:
-        """Close both ends; a later ring is an error of its caller."""
+        """Close both ends; a later wake is an error of its caller."""
         os.close(self.fd)
         os.close(self._write_fd)

@@ -1,4 +1,4 @@
-"""The work loop of an old agent: requests are handled one after the other, in its main thread.
+"""The work loop of a BaseAgent: requests are handled one after the other, in its main thread.
 
 They come from the responder, and from a REP socket when the agent has one of its own.
 """
@@ -26,7 +26,7 @@ _MAX_WAITING: Final = 10_000
 
 
 class RequestQueue:
-    """Requests that wait for the work loop, and the way of their answers back."""
+    """Requests that wait for the work loop, and the return path of their replies."""
 
     def __init__(self, post: Callable[[Callable[[], object]], object]) -> None:
         self._post = post
@@ -34,7 +34,7 @@ class RequestQueue:
         self.wakeup = WakeupPipe()
 
     def put(self, key: str, request: IncomingRequest) -> None:
-        """Let a request wait for its turn. key: the desk that it came to."""
+        """Append a request. key: the server that received it."""
         if len(self._waiting) >= _MAX_WAITING:
             request.refuse(codec.OVERLOADED, f"{len(self._waiting)} requests wait for the work loop")
             return
@@ -42,7 +42,7 @@ class RequestQueue:
         self.wakeup.wake()
 
     def refuse(self, code: str, message: str, key: str = "") -> None:
-        """Answer what waits, of one desk or of all, with an error; for the responder's thread."""
+        """Refuse the waiting requests of one server, or of all; for the responder's thread."""
         for _ in range(len(self._waiting)):
             item = self._pop()
             if item and key in ("", item[0]):
@@ -62,7 +62,7 @@ class RequestQueue:
             return None
 
     def handle(self, request: IncomingRequest, handler: Callable[[Any], Any]) -> None:
-        """Handle one request; its answer leaves through the responder."""
+        """Handle one request; its reply is sent by the responder."""
         if request.is_finished or request.is_expired():
             self._post(lambda: request.refuse(codec.EXPIRED, "its turn came after its deadline"))
             return
@@ -80,7 +80,7 @@ def run_work_loop(
 ) -> None:
     """Handle requests while the agent is `running`.
 
-    own: returns the REP socket that the agent has taken for itself, None while it has none.
+    get_own_socket: returns the REP socket that the agent uses itself, None while it has none.
     """
     progress.is_in_base_loop = True
     try:
@@ -97,7 +97,7 @@ def run_work_loop(
 
 
 def _wait_for_request(queue: RequestQueue, socket: Any) -> bool:
-    """Wait for a request, at most one turn; tell whether the agent's own socket has one."""
+    """Wait for a request, at most one turn; return whether the agent's own socket has one."""
     poller = zmq.Poller()
     poller.register(queue.wakeup.fd, zmq.POLLIN)
     if socket is not None:
@@ -109,7 +109,7 @@ def _wait_for_request(queue: RequestQueue, socket: Any) -> bool:
 
 
 def _answer_own_socket(agent: Any, socket: zmq.Socket[bytes]) -> None:
-    """Answer one request on the agent's own REP socket, always with something."""
+    """Answer one request on the agent's own REP socket; there is always a reply."""
     try:
         reply = _call_handler(agent.handle_request, json.loads(socket.recv(zmq.NOBLOCK)))
         text = json.dumps(reply, default=str).encode()
@@ -122,7 +122,7 @@ def _answer_own_socket(agent: Any, socket: zmq.Socket[bytes]) -> None:
 
 def _call_handler(handler: Callable[[Any], Any], document: Any) -> Any:
     if document is None:
-        raise ValueError("the request is no JSON")
+        raise ValueError("the request is not JSON")
     try:
         return handler(document)
     except Exception:

@@ -1,7 +1,7 @@
-"""Annotations said anew: those of a handler's source, as a file elsewhere has to write them.
+"""Renders the annotations of a handler's source for a file elsewhere.
 
-Names are spelled through the modules that define them, so that two modules may have a class of the
-same name. What cannot be told from the sources is `Any`, and is noted.
+Names are qualified by the modules that define them, so that two modules may have a class of the
+same name. What cannot be determined from the sources is `Any`, and is noted.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _PLAIN_MODULES: Final = frozenset((*_TYPING_MODULES, BUILTINS, "collections.abc"
 
 
 class NotPlainTypeError(Exception):
-    """A value of this type arrives as something else."""
+    """A value of this type arrives as another type."""
 
 
 class AnnotationRenderer:
-    """Spells annotations for one file, and keeps what that file has to import.
+    """Renders annotations for one file, and collects that file's imports.
 
-    modules: the modules that were named so far, each with the name to import it under, which begins
-    with `_` so that no handler can have it.
+    modules: the modules named so far, each with the alias to import it as, which begins
+    with `_` so that no handler can have that name.
     """
 
     def __init__(self, tree: SymbolResolver) -> None:
@@ -59,9 +59,9 @@ class AnnotationRenderer:
     def render(
         self, annotation: ast.expr | None, owner: ClassDefinition, shadowed: Collection[str] = ()
     ) -> tuple[str, list[str]]:
-        """Return an annotation as text, and the parts of it that are `Any` because nobody can tell them.
+        """Return an annotation as text, and the parts of it that are `Any` because they cannot be determined.
 
-        hidden: names that mean something else where the text will stand.
+        shadowed: names that mean something else where the text will stand.
         """
         if annotation is None:
             return self.qualified_name(SymbolRef("typing", "Any"), shadowed), []
@@ -72,7 +72,7 @@ class AnnotationRenderer:
     def render_reply(
         self, annotation: ast.expr | None, owner: ClassDefinition, shadowed: Collection[str] = ()
     ) -> str | None:
-        """Return the type that a reply has when it arrives, None where only a decoder makes it the one meant.
+        """Return the type of a reply on arrival, None where only a decoder makes it the annotated one.
 
         Structs, dates, enums and the like travel as maps, texts and numbers; sets and tuples as lists.
         """
@@ -84,7 +84,7 @@ class AnnotationRenderer:
             return None
 
     def resolve_name(self, written: str, owner: ClassDefinition) -> SymbolRef | None:
-        """Return what a name means in the class's body, else in its module."""
+        """Return what a name refers to in the class's body, else in its module."""
         inside = SymbolRef(owner.module, f"{owner.node.name}.{written}")
         found = self._tree.find_definition(inside)
         if isinstance(found, ast.ClassDef):
@@ -101,7 +101,7 @@ class AnnotationRenderer:
         return isinstance(found, ast.ClassDef)
 
     def qualified_name(self, place: SymbolRef, shadowed: Collection[str]) -> str:
-        """Return how the file names a place; notes the import."""
+        """Return the name for a symbol in the file; records the import."""
         is_short = place.module == BUILTINS or (place.module, place.name) in (
             ("typing", "Any"),
             ("typing", "Literal"),
@@ -128,7 +128,7 @@ def item_annotation(annotation: ast.expr | None) -> ast.expr | None:
 
 
 class _AnnotationRewriter:
-    """One annotation on its way from one file to another."""
+    """Rewrites one annotation for another file."""
 
     def __init__(
         self, renderer: AnnotationRenderer, owner: ClassDefinition, shadowed: Collection[str]
@@ -139,7 +139,7 @@ class _AnnotationRewriter:
         self.unknown: list[str] = []
 
     def rewrite(self, node: ast.expr) -> ast.expr:
-        """Return the node with every name spelled anew."""
+        """Return the node with every name qualified."""
         if isinstance(node, ast.Constant):
             return self.constant(node)
         if isinstance(node, ast.Name | ast.Attribute):
@@ -191,7 +191,7 @@ class _AnnotationRewriter:
 
 
 class _ReplyTypeRewriter(_AnnotationRewriter):
-    """As above, for what a reply is when it arrives; raises NotPlainError where it is not the same."""
+    """As above, for the type on arrival; raises NotPlainTypeError where it differs."""
 
     def rewrite(self, node: ast.expr) -> ast.expr:
         if isinstance(node, ast.Name | ast.Attribute):
@@ -227,7 +227,7 @@ class _ReplyTypeRewriter(_AnnotationRewriter):
         raise NotPlainTypeError
 
     def common_item_type(self, parts: list[ast.expr]) -> ast.expr:
-        """Return the one type of a list's items: that of a tuple's parts, where they are all the same."""
+        """Return the one item type of a list: that of a tuple's parts, where they are all the same."""
         rewritten = [self.rewrite(part) for part in parts if not _is_ellipsis(part)]
         texts = {ast.unparse(each) for each in rewritten}
         return rewritten[0] if len(texts) == 1 else self.render_name(SymbolRef("typing", "Any"))
@@ -243,7 +243,7 @@ class _ReplyTypeRewriter(_AnnotationRewriter):
 
 
 def _unquoted(node: ast.expr | None) -> ast.expr | None:
-    """Return what a quoted annotation says, another node as it is, None for what is no annotation."""
+    """Return the content of a quoted annotation, another node as it is, None if it does not parse."""
     if not isinstance(node, ast.Constant):
         return node
     if not isinstance(node.value, str):
@@ -263,7 +263,7 @@ def _is_ellipsis(node: ast.expr) -> bool:
 
 
 def _is_type_value(node: ast.expr | None) -> bool:
-    """Return whether what is assigned to a name may be a type: an alias, or what makes one."""
+    """Return whether a value assigned to a name may be a type: an alias, or a call that makes one."""
     if isinstance(node, ast.Call):
         return control_flow.dotted_name(node.func).rpartition(".")[2] in _TYPE_FACTORIES
     is_union = isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)

@@ -1,4 +1,4 @@
-"""What an agent offers, read from its source: the handlers of a class, without importing it."""
+"""The handlers of an agent's class, read from its source without importing it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FUNCTION_NODES = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class HandlerArgument(msgspec.Struct, frozen=True):
-    """One argument of a handler. is_rest: it is `**others`, which takes every name."""
+    """One argument of a handler. is_var_keyword: it is `**others`, which takes every name."""
 
     name: str
     annotation: ast.expr | None
@@ -29,8 +29,8 @@ class HandlerArgument(msgspec.Struct, frozen=True):
 class HandlerSpec(msgspec.Struct, frozen=True):
     """A request handler as its source has it.
 
-    home: the class whose `def` it is. is_wrapped: a decorator of the tree makes it a handler, and so
-    may make another reply of what it returns.
+    owner: the class whose `def` it is. is_wrapped: a decorator of the tree makes it a handler, and so
+    may change the type of its reply.
     """
 
     name: str
@@ -40,7 +40,7 @@ class HandlerSpec(msgspec.Struct, frozen=True):
     is_wrapped: bool = False
 
     def arguments(self) -> Iterator[HandlerArgument]:
-        """Yield the arguments but `self`; all come by name."""
+        """Yield the arguments but `self`; all are passed by name."""
         args = self.node.args
         positional = [*args.posonlyargs, *args.args]
         defaults = [*[None] * (len(positional) - len(args.defaults)), *args.defaults]
@@ -89,7 +89,7 @@ def _is_generator(function: ast.AsyncFunctionDef) -> bool:
 def _find_request_mark(
     tree: SymbolResolver, module: str, node: ast.FunctionDef | ast.AsyncFunctionDef
 ) -> bool | None:
-    """Return whether a decorator of the tree makes a method a handler; None: it is none, or unmarked."""
+    """Return whether a decorator of the tree makes a method a handler; None: it is not marked."""
     for decorator in node.decorator_list:
         written = control_flow.dotted_name(decorator.func if isinstance(decorator, ast.Call) else decorator)
         place = tree.resolve(module, written) if written else None

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     state_dir = locate_state_dir(path)
     if not state_dir.address_book.exists():
         message = "the fleet has not been started on this machine, so nothing is known of its addresses"
-        raise MissingError(Fault(str(path), "no-book", message, "`argosy up` writes them"))
+        raise MissingError(Fault(str(path), "no-address-book", message, "`argosy up` writes them"))
     if args.open:
         return _open_page(state_dir, as_json=args.as_json)
     if args.token or args.renew_token:

@@ -16,7 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from argosy.agent.stubs.handler_spec import find_handler_specs
-from argosy.agent.stubs.stub_file import GENERATED_BY, AgentService, render_stub
+from argosy.agent.stubs.stub_file import (
+    FORMERLY_GENERATED_BY,
+    GENERATED_BY,
+    AgentService,
+    render_stub,
+)
 from argosy.cli.arguments import add_fleet, parse_fleet
 from argosy.cli.console import print_json, report_error
 from argosy.fault import Fault, InputError, RefusedError
@@ -130,7 +135,8 @@ def _write(path: Path, text: str) -> None:
     Raises InputError: another file is there, or the folder is not.
     """
     try:
-        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(GENERATED_BY):
+        prefixes = (GENERATED_BY, FORMERLY_GENERATED_BY)
+        if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(prefixes):
             hint = "name another file, or remove that one"
             raise InputError(Fault(str(path), "exists", f"`{path}` was not made by `argosy stub`", hint))
         path.write_text(text, encoding="utf-8")

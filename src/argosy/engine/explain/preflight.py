@@ -33,7 +33,7 @@ from argosy.source.python_source import Unparsed
 from argosy.source.startup_check import StartupContext, StartupFinding, find_startup_findings
 from argosy.source.symbol_resolver import SymbolResolver
 
-_LEGACY_PACKAGE = "argosy.agent.legacy"
+_LEGACY_PACKAGES = ("argosy.agent.compat.", "argosy.agent.legacy.")
 
 
 class PreflightReport(msgspec.Struct, frozen=True):
@@ -287,7 +287,7 @@ class _PreflightScan:
         for cls in tree.base_chain(found) if found is not None else ():
             for base in filter(None, map(control_flow.dotted_name, cls.node.bases)):
                 symbol = tree.resolve(cls.module, base)
-                if symbol is not None and f"{symbol.module}.".startswith(f"{_LEGACY_PACKAGE}."):
+                if symbol is not None and f"{symbol.module}.".startswith(_LEGACY_PACKAGES):
                     message = (
                         f"`{agent.name}` is in cell `{agent.cell}`, and `{agent.run}` is a legacy class "
                         f"(`{base}`, {cls.module}:{cls.node.lineno}), which cannot share a process"

@@ -15,7 +15,7 @@ from argosy.source.name_scopes import NameScope
 SOCKET_TYPES = frozenset(
     ("PAIR", "PUB", "SUB", "REQ", "REP", "DEALER", "ROUTER", "XREQ", "XREP", "PULL", "PUSH", "XPUB", "XSUB")
 ) | {"STREAM", "SERVER", "CLIENT", "RADIO", "DISH", "GATHER", "SCATTER", "DGRAM", "PEER", "CHANNEL"}
-CONTEXT_FUNCTION = "argosy.wire.context"
+CONTEXT_FUNCTIONS = ("argosy.wire.context", "argosy.api.context")
 
 
 def can_reference_pyzmq(data: bytes) -> bool:

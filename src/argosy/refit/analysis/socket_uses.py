@@ -150,9 +150,7 @@ class FileSockets:
 
     def _find_contexts(self) -> None:
         calls = [(site.call, site.scope) for site in self.own_contexts]
-        has_context_function = (
-            pyzmq_names.CONTEXT_FUNCTION.partition(".")[0].encode() in self.file.source.data
-        )
+        has_context_function = b"argosy" in self.file.source.data
         for call, scope in self.file.nodes(ast.Call):
             is_context_function = has_context_function and _is_context_function_call(self.file, call, scope)
             if is_context_function or pyzmq_names.is_shared_context(self.file, call, scope):
@@ -207,7 +205,7 @@ def find_sockets(file: PythonFile) -> FileSockets:
 
 def _is_context_function_call(file: PythonFile, call: ast.Call, scope: NameScope) -> bool:
     origin = file.origin(call.func, scope)
-    return origin is not None and origin.name == pyzmq_names.CONTEXT_FUNCTION
+    return origin is not None and origin.name in pyzmq_names.CONTEXT_FUNCTIONS
 
 
 def _keyword_argument(call: ast.Call, name: str) -> ast.expr | None:

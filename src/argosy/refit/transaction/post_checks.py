@@ -25,7 +25,7 @@ from argosy.source.python_parser import Parsed, compile_parsed
 from argosy.source.python_source import Unparsed, split_lines
 
 OLDEST_PYTHON: Final = (3, 11)  # a rewritten file has to run on it, as argosy does
-SHARED_CONTEXTS: Final = frozenset({"argosy.wire.context", "zmq.Context"})
+SHARED_CONTEXTS: Final = frozenset({"argosy.wire.context", "argosy.api.context", "zmq.Context"})
 
 
 class RewriteStep(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The calls of a channel that are on no lane, and the messages that they leave in."""
+"""The calls of a channel that are on no connection, and how they are batched into messages."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from argosy.wire.client.pending_call import PendingCall
 from argosy.wire.protocol import codec
 from argosy.wire.protocol.frame import BytesLike
 
-_MAX_MESSAGES_IN_FLIGHT: Final = 4  # on their way at once, where there are so many calls
+_MAX_MESSAGES_IN_FLIGHT: Final = 4  # messages in flight at once where there are that many calls
 
 
 class Backlog:
-    """Calls in the order in which they go, taken in batches: one message each.
+    """Calls in sending order, taken in batches of one message each.
 
-    calls: those that wait. batch: how many make a full message.
+    calls: those that wait. batch_size: the number of calls that fill a message.
     """
 
     __slots__ = ("_bytes", "_has_buffers", "batch_size", "calls")
@@ -28,7 +28,7 @@ class Backlog:
         self._has_buffers = False
 
     def add(self, call: PendingCall) -> bool:
-        """Add a call behind the others; tell whether there is a full message now."""
+        """Append a call; return whether a full message is waiting."""
         self.calls.append(call)
         self._bytes += len(call.record)
         if call.buffers:
@@ -36,10 +36,10 @@ class Backlog:
         return len(self.calls) >= self.batch_size or self._bytes >= codec.MAX_BATCH_BYTES
 
     def take(self, limit: int) -> tuple[Sequence[PendingCall], Sequence[BytesLike]]:
-        """Take the calls of one message, at most `room`, and the buffers of the one that has some.
+        """Take the calls of one message, at most `limit`, and the buffers of the one that has some.
 
-        A message has at most a batch of calls, ends with the one that fills BATCH_BYTES, and a
-        call with buffers goes alone.
+        A message has at most `batch_size` calls, ends with the one that reaches MAX_BATCH_BYTES, and
+        a call with buffers goes alone.
         """
         waiting = self.calls
         limit = min(limit, self.batch_size)
@@ -57,14 +57,14 @@ class Backlog:
         return calls, ()
 
     def put_back(self, calls: Iterable[PendingCall]) -> None:
-        """Let calls go once more, in their order, before those that were never sent."""
+        """Put calls back in front of those that were never sent, in their order."""
         self.calls.extendleft(sorted(calls, key=lambda c: c.id, reverse=True))
         self.recount(0)
 
     def recount(self, in_flight: int) -> None:
-        """Count anew what waits, after some were taken; in_flight: how many calls are on the lane.
+        """Recount what waits after some calls were taken. in_flight: the number of calls on the connection.
 
-        The more there are the larger is a message, since each wakes the peer.
+        The more calls in flight, the larger a message, since each message wakes the peer.
         """
         waiting = self.calls
         self._bytes = sum(len(c.record) for c in waiting) if waiting else 0

@@ -1,14 +1,14 @@
-"""A channel: every request to one peer from one thread, over one lane at a time.
+"""A channel: every request to one peer from one thread, over one connection at a time.
 
-What must hold: each call ends with a reply or a named error by its deadline, and nothing is
-executed late, or twice unless declared. So a call is *waiting* (on no lane: it can be put on
-the next one, and is NotSent at its deadline) or *sent* (its lane's end, or its deadline, makes
-it OutcomeUnknown, or puts it back when its method is idempotent). What the peer reports as
-stale or stopping was not executed, and waits again until its deadline.
+Invariant: each call ends with a reply or a named error by its deadline; no call is executed after
+its deadline, or twice unless declared idempotent. A call is therefore either *waiting* (on no connection:
+the next connection may carry it, and at its deadline it ends as NotSent) or *sent* (when its connection
+ends, or its deadline passes, it ends as OutcomeUnknown, or waits again if its method is idempotent).
+Calls that the peer reports as stale or stopping were not executed and wait again until their deadline.
 
 Calls made in one tick leave together at its end, in messages of 16, or of a quarter of those in
-flight: the peer works on the first while the next is made. Sending "at once when idle" was tried
-and splits every batch.
+flight: the peer works on the first message while the next is encoded. Sending at once when idle was
+tried; it splits every batch.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ from argosy.wire.transport.zmq_connection import ApplyKeys, ZmqConnection
 
 MAX_WAITING: Final = 4096
 MAX_STREAMS: Final = 64
-MAX_DRAIN_MESSAGES: Final = 256  # in one go, so that a flood does not keep the loop from its timers
+MAX_DRAIN_MESSAGES: Final = 256  # in one tick, so that a flood of messages does not delay the loop's timers
 
 _RESULT: Final = codec.RESULT
-_MIN_BRIEF_WAIT_US: Final = 20_000  # a deadline that no brief wait reaches
+_MIN_BRIEF_WAIT_US: Final = 20_000  # longer than any brief wait
 _CLOSED: Final = "this side closed the channel"
 
 
 class Channel:
     """All calls of one thread to one peer.
 
-    where: gives the endpoint, asked at every dial, since a peer may move.
-    idempotent: methods that may be executed again after an unknown outcome.
-    secure: gives each new socket the keys that its endpoint asks for.
-    heard: told each new word about how the peer is.
+    get_endpoint: returns the endpoint; called at every dial, since a peer may move.
+    get_idempotent: returns the methods that may be executed again after an unknown outcome.
+    apply_keys: sets on each new socket the keys that its endpoint requires.
+    on_health: called with each new health state of the peer.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Channel:
         self._late_replies = 0
         self._is_closed = False
 
-    # -- what callers use -------------------------------------------------------------------
+    # -- public --------------------------------------------------------------------------------
 
     def submit(
         self,
@@ -108,10 +108,10 @@ class Channel:
         trace: str,
         receiver: StreamReceiver | None = None,
     ) -> PendingCall:
-        """Take one request; its sink gets an Answer or an error of `errors` within `timeout_s`.
+        """Submit one request; `target` gets a reply or an error of `errors` within `timeout_s`.
 
-        flow: takes the items of a streamed reply; `timeout_s` is then until the first of them.
-        Raises Overloaded: too many calls wait already; TooLarge: it cannot be carried;
+        receiver: takes the items of a streamed reply; `timeout_s` is then the time until the first item.
+        Raises Overloaded: too many calls are waiting; TooLarge: the request exceeds a size limit;
         TypeError: an argument has no encoding.
         """
         if (
@@ -124,8 +124,8 @@ class Channel:
         is_full = self._backlog.add(call)
         if not self._next_deadline_us or call.deadline_us < self._next_deadline_us:
             self._set_deadline_timer(call.deadline_us)
-        # A thread that blocks makes one call at a time: there is nothing to wait for. What ended
-        # an idle ZeroMQ lane is seen first.
+        # A blocking thread makes one call at a time, so there is nothing to batch. First check
+        # whether an idle ZeroMQ connection has ended.
         if is_full or (not self._is_shared and isinstance(self._dialer.connection, UnixConnection)):
             self._flush()
         elif not self._is_flush_due:
@@ -133,7 +133,7 @@ class Channel:
         return call
 
     def cancel(self, call: PendingCall) -> None:
-        """Forget a call whose caller has gone; the peer is told when it was sent."""
+        """Drop a call whose caller is gone; notify the peer if it was sent."""
         if self._in_flight.pop(call.id, None):
             self._open_streams -= call.receiver is not None
             self._send_control(frame.CANCEL, [call.id])
@@ -141,12 +141,12 @@ class Channel:
             self._waiting.remove(call)
 
     def grant_credit(self, call: PendingCall, amount_bytes: int) -> None:
-        """Tell the peer that a stream's consumer has taken so much."""
+        """Grant the peer `amount_bytes` of credit after a stream's consumer has taken that much."""
         if call.id in self._in_flight:
             self._send_control(frame.CREDIT, [(call.id, amount_bytes)])
 
     def wait_briefly(self, call: PendingCall) -> None:
-        """Take what comes within a few milliseconds, which most answers do; for a thread that blocks."""
+        """Read replies for a few milliseconds, within which most arrive; for a blocking thread."""
         connection = self._dialer.connection
         if (
             self._in_flight
@@ -157,7 +157,7 @@ class Channel:
             self._on_readable()
 
     def close(self) -> None:
-        """End every call by name and close the lane."""
+        """End every call with a named error and close the connection."""
         self._is_closed = True
         self._drop_connection(_CLOSED)
         self._dialer.close(_CLOSED)
@@ -167,9 +167,9 @@ class Channel:
             self._deadline_timer.cancel()
 
     def statistics(self) -> dict[str, int]:
-        """Return counts of calls waiting and in flight, late replies, lanes used."""
+        """Return counts: calls waiting and in flight, late replies, connections used."""
         calls = {"waiting": len(self._waiting), "in_flight": len(self._in_flight)}
-        return {**calls, "late": self._late_replies, "lanes": self._dialer.dial_count}
+        return {**calls, "late": self._late_replies, "connections": self._dialer.dial_count}
 
     def _overload_error(self, method: str) -> errors.WireError:
         if self._is_closed:
@@ -189,7 +189,7 @@ class Channel:
         self._flush()
 
     def _flush(self) -> None:
-        """Send what waits and may be sent; then look once, where that is needed, whether something came."""
+        """Send what may be sent; then check once for incoming messages where the transport requires it."""
         connection = self._dialer.connection
         if not self._waiting or self._is_closed:
             return
@@ -209,9 +209,9 @@ class Channel:
             self._on_readable()
 
     def _send_batch(self, connection: ZmqConnection | UnixConnection, free_slots: int) -> int:
-        """Send one message of at most `room` calls.
+        """Send one message of at most `free_slots` calls.
 
-        Returns how many went; none when the peer has just gone, and they wait as before.
+        Returns how many calls were sent; 0 when the peer has just disconnected, and they wait as before.
         """
         calls, buffers = self._backlog.take(free_slots)
         records = [call.record for call in calls]
@@ -228,7 +228,7 @@ class Channel:
         return len(calls)
 
     def _send_control(self, kind: int, value: object) -> None:
-        """Send a message about calls in flight, behind those that wait to be sent."""
+        """Send a control message about calls in flight, after those waiting to be sent."""
         if self._welcome:
             self._flush()
         if self._welcome and (lane := self._dialer.connection):
@@ -236,10 +236,10 @@ class Channel:
             if lane.is_edge_triggered:
                 self._reactor.call_soon(self._on_readable)
 
-    # -- the lane ---------------------------------------------------------------------------
+    # -- connection -------------------------------------------------------------------------
 
     def _on_lost(self, reason: str, error: type[errors.OutcomeUnknown] = errors.PeerLost) -> None:
-        """The lane has ended; what arrived before is taken first."""
+        """Handle the end of the connection; messages that arrived before it are read first."""
         connection = self._dialer.connection
         self._drain(is_thorough=True)
         if connection is self._dialer.connection:
@@ -247,7 +247,7 @@ class Channel:
             self._dialer.schedule_redial()
 
     def _drop_connection(self, reason: str, error: type[errors.OutcomeUnknown] = errors.PeerLost) -> None:
-        """Close the lane; what was sent on it ends, or waits again when it may be repeated."""
+        """Close the connection; calls sent on it end, or wait again when they may be repeated."""
         self._welcome = None
         self._watchdog.cancel()
         self._dialer.drop(reason)
@@ -266,17 +266,17 @@ class Channel:
     # -- receiving --------------------------------------------------------------------------
 
     def _on_readable(self, *, is_readable: bool = False) -> None:
-        """Take what is there; more than a tick's worth is left for the next one."""
+        """Read available messages; more than one tick's worth is left for the next tick."""
         if self._drain(MAX_DRAIN_MESSAGES, is_readable=is_readable):
             self._reactor.call_soon(self._on_readable)
         if self._waiting and self._welcome:
             self._flush_soon()
 
     def _drain(self, limit: int = 1 << 30, *, is_readable: bool = False, is_thorough: bool = False) -> bool:
-        """Take messages; tell whether it stopped at `most`.
+        """Read messages; return whether it stopped at `limit`.
 
-        Once nothing is owed no more is looked for: the look after the next send finds it.
-        is_last: what comes next is judged by what has arrived, so each look is a thorough one.
+        It stops checking once no reply is outstanding: the check after the next send finds the rest.
+        is_thorough: the caller judges by what has arrived, so every check reads the socket.
         """
         connection = self._dialer.connection
         for _ in range(limit):
@@ -328,14 +328,14 @@ class Channel:
         self._flush()
 
     def _on_stale(self, ids: list[int]) -> None:
-        """The peer has forgotten this lane: these were not executed, and the next lane may carry them."""
+        """The peer no longer knows this connection: these calls were not executed and may be sent again."""
         unsent = [call for number in ids if (call := self._in_flight.pop(number, None))]
         self._drop_connection("it had forgotten this connection")
         self._backlog.put_back(unsent)
         self._dialer.schedule_redial()
 
     def _on_replies(self, records: list[codec.ReplyRecord], buffers: list[memoryview]) -> None:
-        """Hand results over; what is not just that is looked at one by one."""
+        """Deliver results; any other kind of reply is handled one by one."""
         pop_call = self._in_flight.pop
         for record in records:
             if record.tag != _RESULT:
@@ -343,13 +343,13 @@ class Channel:
             elif (call := pop_call(record.id, None)) and call.receiver is None:
                 try:
                     call.target.set_result((record.value, buffers))
-                except InvalidStateError:  # cancelled in this tick: a rare case, so it is not asked before
+                except InvalidStateError:  # cancelled in this tick: rare, so it is not checked beforehand
                     continue
             else:
                 self._on_unexpected_result(call, (record.value, buffers))
 
     def _on_unexpected_result(self, call: PendingCall | None, reply: EncodedReply) -> None:
-        """Take a result that nobody waits for any more, or that was asked for as a stream."""
+        """Handle a result that nobody waits for any more, or that was requested as a stream."""
         if call is None or call.receiver is None:
             self._late_replies += 1
             return
@@ -363,7 +363,7 @@ class Channel:
         if tag == codec.ITEM:
             self._on_item(record, buffers)
             return
-        # Read before the call leaves the table: what cannot be read ends the lane and every call on it.
+        # Decode before the call leaves the table: an undecodable reply ends the connection and all its calls.
         failure = None if tag == codec.END else read_failure(record.value)
         call = self._in_flight.pop(record.id, None)
         if call is None:
@@ -387,14 +387,14 @@ class Channel:
             self._late_replies += 1
 
     def _on_stopping(self, call: PendingCall) -> None:
-        """It was not executed and its peer is going: the next incarnation may still do it in time."""
+        """The peer is stopping and did not execute the call: its next incarnation may still do so in time."""
         self._backlog.put_back([call])
         self._dialer.failure_reason = "it is stopping"
-        # Nothing more goes out on this lane, and it stays until its peer ends it: replies may still
-        # come, and a new one would find the peer stopping again, and again.
+        # No further call is sent on this connection, which stays open until the peer closes it: replies may
+        # still arrive, and a new connection would find the peer stopping again.
         self._welcome = None
 
-    # -- deadlines and silence --------------------------------------------------------------
+    # -- deadlines and watchdog -------------------------------------------------------------
 
     def _set_deadline_timer(self, deadline_us: int) -> None:
         if self._deadline_timer:
@@ -404,7 +404,7 @@ class Channel:
         self._deadline_timer = self._reactor.call_later(delay_s, self._on_deadline)
 
     def _on_deadline(self) -> None:
-        """End what is past its deadline; a reply that has arrived is taken before."""
+        """End calls past their deadline; replies that have arrived are handled first."""
         self._deadline_timer, self._next_deadline_us = None, 0
         self._drain(is_thorough=True)
         now = now_us()

@@ -1,8 +1,8 @@
-"""Dialling a peer: one lane at a time, watched until it ends, dialled again while it is wanted.
+"""Dials a peer: one connection at a time, monitored until it ends, redialled while it is wanted.
 
-A refused dial is repeated at 10 ms to 1 s. A peer that accepts the connection and stays silent
-gives no event, so its greeting has a time-out of its own; one that says it is starting is
-waited for.
+A refused dial is repeated after 10 ms to 1 s. A peer that accepts the connection and stays silent
+causes no event, so its greeting has a time-out of its own; a peer that reports that it is starting
+is waited for.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ HELLO_TIMEOUT_S: Final = 2.0
 
 
 class Dialer:
-    """The lane to one peer, or the way to the next one.
+    """The connection to one peer, or the dialling of the next one.
 
-    where: gives the endpoint at every dial. secure: gives each new socket its keys.
-    greet: returns the message that a new lane begins with.
-    wanted: tells whether a lane is needed at all. readable: called when a message may be there.
-    standing: is told when the peer is not to be reached.
-    lost: called with the reason when the lane has ended; `drop` is then the owner's to call.
+    get_endpoint: returns the endpoint at every dial. apply_keys: sets the keys of each new socket.
+    make_hello: returns the first message of a new connection. is_wanted: returns whether a connection
+    is needed. on_readable: called when a message may have arrived. on_lost: called with the reason
+    when the connection has ended; the owner then calls `drop`. peer_health: updated when the peer
+    is unreachable.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Dialer:
         self._hello_timer: Timer | None = None
 
     def ensure_connection(self) -> None:
-        """Dial, unless there is a lane or a dial is due."""
+        """Dial, unless there is a connection or a dial is scheduled."""
         if not self.connection and not self._redial_timer:
             self._dial()
 
     def schedule_redial(self) -> None:
-        """Dial in a while, longer each time, if a lane is wanted then."""
+        """Schedule a dial with increasing delay, if a connection is wanted then."""
         self._peer_health.mark_lost()
         if self._redial_timer or not self._is_wanted():
             return
@@ -77,19 +77,19 @@ class Dialer:
         self._redial_timer = self._reactor.call_later(delay_s, self._dial)
 
     def on_welcome(self) -> None:
-        """The peer takes calls."""
+        """The peer accepts calls."""
         self._cancel_hello_timer()
         self._redial_delay_s = 0.0
 
     def on_heartbeat(self) -> None:
-        """The peer is there; before its welcome that means that it is starting or stopping."""
+        """The peer is alive; before its welcome this means that it is starting or stopping."""
         if self._hello_timer:
             self._cancel_hello_timer()
             is_stopping = self._peer_health.state == "stopping"
             self.failure_reason = "it is stopping" if is_stopping else "it is there and still starting"
 
     def drop(self, reason: str) -> None:
-        """Close the lane, if there is one."""
+        """Close the connection, if there is one."""
         self.failure_reason = reason
         self._cancel_hello_timer()
         connection, self.connection = self.connection, None
@@ -100,7 +100,7 @@ class Dialer:
             connection.close()
 
     def close(self, reason: str) -> None:
-        """Close the lane and dial no more."""
+        """Close the connection and stop dialling."""
         self.drop(reason)
         if self._redial_timer:
             self._redial_timer.cancel()
@@ -115,12 +115,12 @@ class Dialer:
             self.connection = connection = connect_unix(endpoint, self._reactor) or ZmqConnection(
                 endpoint, self._apply_keys
             )
-        except (ArgosyError, zmq.ZMQError) as error:  # a key or an entry of the book may still come
+        except (ArgosyError, zmq.ZMQError) as error:  # a key or an entry of the address book may still appear
             self.failure_reason = str(error).partition("\n")[0]
             self.schedule_redial()
             return
         self.dial_count += 1
-        if self.dial_count == 1:  # later on, why the last lane ended tells more
+        if self.dial_count == 1:  # later, the reason why the last connection ended is more useful
             self.failure_reason = f"`{connection.endpoint}` did not answer"
         self._hello_timer = self._reactor.call_later(HELLO_TIMEOUT_S, self._on_hello_timeout)
         if isinstance(connection, UnixConnection):
@@ -130,12 +130,12 @@ class Dialer:
         self._reactor.add_reader(connection.fd, self._on_readable)
         self._reactor.add_reader(connection.monitor_fd, self._check_ended)
         connection.send(self._make_hello())
-        # A descriptor tells of what comes after its socket was found empty, and not before.
+        # A descriptor signals only what arrives after its socket was found empty.
         self._reactor.call_soon(self._on_readable)
         self._reactor.call_soon(self._check_ended)
 
     def _on_unix_readable(self) -> None:
-        """Take what came; the end of a link comes after it on the same descriptor."""
+        """Read what arrived; the end of a Unix connection comes after it on the same descriptor."""
         self._on_readable()
         self._check_ended()
 
@@ -146,7 +146,7 @@ class Dialer:
             self._on_lost(f"{reason} (`{connection.endpoint}`)")
 
     def _on_hello_timeout(self) -> None:
-        self._on_lost("it accepts the connection and says nothing")
+        self._on_lost("it accepts the connection and sends no greeting")
 
     def _cancel_hello_timer(self) -> None:
         if self._hello_timer:

@@ -1,4 +1,4 @@
-"""A peer as async code sees it: its methods, called by name.
+"""A peer for async code: its methods, called by name.
 
 answer = await peer.call("translate", text="hello", to="fil", timeout=2.0)
 answer = await peer.translate(text="hello", to="fil")
@@ -20,9 +20,9 @@ DEFAULT_TIMEOUT_S: Final = 10.0
 
 
 class _AsyncCaller:
-    """Asks one channel from the coroutines of one loop.
+    """Makes calls on one channel from the coroutines of one loop.
 
-    Apart from Peer, which has `__getattr__`: reading anything of such an object is slow.
+    Separate from Peer, which has `__getattr__`: attribute access on such an object is slow.
     """
 
     __slots__ = ("_channel", "_new_future", "_timeout_s")
@@ -35,7 +35,7 @@ class _AsyncCaller:
     async def call(
         self, method: str, arguments: dict[str, Any], timeout: float | None = None, returns: Any = Any
     ) -> Any:
-        # Asking for the loop asks the kernel for the process, in Python 3.11 at each call.
+        # `get_running_loop` makes a getpid system call at each use in Python 3.11.
         new_future = self._new_future
         if new_future is None:
             new_future = self._new_future = asyncio.get_running_loop().create_future
@@ -68,12 +68,12 @@ class Peer:
     def call(
         self, method: str, /, *, timeout: float | None = None, returns: Any = Any, **arguments: Any
     ) -> Awaitable[Any]:
-        """Ask for one method and return its result, once awaited.
+        """Call a method; the awaited result is its reply.
 
-        `timeout` and `returns` are argosy's; a method with parameters of these names is asked by
-        its own name, as `peer.within(2.0).method(timeout=…)`: there every keyword is an argument.
+        `timeout` and `returns` are argosy's own. A method with parameters of these names is called as
+        `peer.within(2.0).method(timeout=…)`: there every keyword is an argument.
 
-        timeout: seconds until the call ends by name; default the peer's own.
+        timeout: seconds until the call ends with a named error; default the peer's own.
         returns: the type to decode the result as.
         Raises an error of `argosy.wire.errors`; TypeError when an argument has no encoding.
         """
@@ -89,7 +89,7 @@ class Peer:
         returns: Any = Any,
         **arguments: Any,
     ) -> ReplyStream:
-        """Ask for a method that yields, and return its items for `async for`.
+        """Call a method that yields, and return its items for `async for`.
 
         first, gap: seconds until the first item, and between two; default the peer's time-out.
         returns: the type to decode each item as.
@@ -106,7 +106,7 @@ class Peer:
         return Peer(self._channel, timeout_s)
 
     def statistics(self) -> dict[str, int]:
-        """Return counts of calls waiting and in flight, late replies, lanes used."""
+        """Return counts: calls waiting and in flight, late replies, connections used."""
         return self._channel.statistics()
 
     def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
@@ -118,7 +118,7 @@ class Peer:
         def call_method(**arguments: Any) -> Awaitable[Any]:
             return call(method, arguments)
 
-        self.__dict__[method] = call_method  # found at once from now on
+        self.__dict__[method] = call_method  # later accesses bypass `__getattr__`
         return call_method
 
     def __repr__(self) -> str:

@@ -1,8 +1,7 @@
-"""How a peer is, as far as its channel knows without asking.
+"""The health of a peer, as far as its channel knows without asking.
 
-Each message of a callee carries its word of health in its header, so every answer and beat tells
-it. Between them nothing is known but that a connection has ended: a word is as old as the last
-message.
+Each message of a server carries its health state in the header, so every reply and heartbeat updates
+it. Between messages only the end of a connection is noticed: a state is as old as the last message.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from typing import Final
 from argosy.wire.protocol.frame import STATES
 
 LOST: Final = "lost"  # it could not be dialled, or its connection ended
-UNKNOWN: Final = "unknown"  # it was never asked
+UNKNOWN: Final = "unknown"  # no request was sent yet
 
 
 class PeerHealth:
-    """The last word about one peer.
+    """The last known health state of one peer.
 
-    tell: called with each new word, in the thread of the channel.
+    on_change: called with each new state, in the thread of the channel.
     """
 
     __slots__ = ("_on_change", "code", "state")
@@ -30,13 +29,13 @@ class PeerHealth:
         self.state = UNKNOWN
 
     def update(self, code: int) -> None:
-        """Take the state that a message tells; 0, and what no version of ours says, tells nothing."""
+        """Set the state from a message's code; 0 and codes unknown to this version change nothing."""
         if 0 < code < len(STATES):
             self.code = code
             self._set_state(STATES[code])
 
     def mark_lost(self) -> None:
-        """The peer is not to be reached."""
+        """The peer is unreachable."""
         self.code = 0
         self._set_state(LOST)
 

@@ -1,9 +1,9 @@
-"""Watching over a peer that owes a sign of life: who gives none for so long is frozen.
+"""Detects a frozen peer: one that owes a reply and sends nothing for too long.
 
-A callee answers each request, or beats within 0.5 s of it from its work loop, also when the request was
-cancelled meanwhile. So silence counts from the first request since the peer was heard last, whatever has
-become of that request: callers with short deadlines find a dead lane too. Idle lanes are not watched:
-there is nothing to lose on them.
+A server replies to each request, or sends a heartbeat within 0.5 s of it from its work loop, also when
+the request was cancelled meanwhile. So silence counts from the first request after the last message
+received, whatever became of that request: callers with short deadlines also find a dead connection.
+Idle connections are not watched, since nothing can be lost on them.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Final
 from argosy.wire.protocol.frame import now_us
 from argosy.wire.transport.reactor import Reactor, Timer
 
-FREEZE_TIMEOUT_S: Final = 1.25  # two and a half beats: found 1.25 to 1.5 s after the last sign of life
-MIN_OWN_PAUSE_S: Final = 0.25  # a timer that late tells of a pause of our own
+FREEZE_TIMEOUT_S: Final = 1.25  # two and a half heartbeats: detected 1.25 to 1.5 s after the last message
+MIN_OWN_PAUSE_S: Final = 0.25  # a timer this late means that this process itself was paused
 
 
 class PeerWatchdog:
-    """One lane's watch.
+    """The watchdog of one connection.
 
-    look: takes what has arrived and tells whether replies are owed; called before judging.
-    frozen: called with the seconds of silence when there were too many.
-    heard_us, is_awaited: set to now and to False by the owner at each sign of life.
+    drain: reads what has arrived and returns whether replies are outstanding; called before judging.
+    on_frozen: called with the seconds of silence once they exceed the limit.
+    heard_us, is_awaited: set to now and to False by the owner at each message received.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class PeerWatchdog:
         self.is_reply_awaited = False
 
     def start(self, was_idle: bool) -> None:
-        """Watch, since something was sent; was_idle: nothing was owed before it.
+        """Start watching after a send. was_idle: no reply was outstanding before it.
 
-        Who owed nothing and has given its sign did not beat, so its silence counts from what was sent now.
+        An idle peer sends no heartbeats, so its silence counts from this send.
         """
         if not self.is_reply_awaited:
             self.is_reply_awaited, self._is_pause_forgiven = True, False
@@ -51,7 +51,7 @@ class PeerWatchdog:
             self._arm(FREEZE_TIMEOUT_S)
 
     def cancel(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self.is_reply_awaited = self._is_pause_forgiven = False
         if self._timer:
             self._timer.cancel()
@@ -62,9 +62,9 @@ class PeerWatchdog:
         self._timer = self._reactor.call_later(delay_s, self._check)
 
     def _check(self) -> None:
-        """Take what arrived first; a pause of our own is not held against the peer.
+        """Read what arrived first; a pause of this process does not count as the peer's silence.
 
-        Once in a silence: a thread that calls now and then pauses between any two calls.
+        Tolerated once per silence: a thread that calls now and then pauses between any two calls.
         """
         self._timer = None
         late_us = now_us() - self._due_us

@@ -1,4 +1,4 @@
-"""One call, from its making to its end, and what a peer's refusal means to its caller."""
+"""One call from creation to completion, and the errors that a peer's failure replies stand for."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from argosy.wire import errors
 from argosy.wire.protocol import codec
 from argosy.wire.protocol.frame import BytesLike
 
-INITIAL_CREDIT_BYTES: Final = 256 * 1024  # bytes of a stream that may come before any is taken
-MAX_TRIES: Final = 3  # of an idempotent call: one that kills its peer does not kill it for ever
+INITIAL_CREDIT_BYTES: Final = 256 * 1024  # bytes of a stream that may arrive before any is taken
+MAX_TRIES: Final = 3  # of an idempotent call, so that one that crashes its peer is not repeated indefinitely
 
 EncodedReply = tuple[Raw, list[memoryview]]
 
-# Named here, since they are needed for each call: a step through a module or a function shows.
+# Bound at module level: they are needed for each call, and an attribute lookup is measurable.
 _monotonic: Final = time.monotonic
 _BUFFER_THRESHOLD: Final = codec.BUFFER_THRESHOLD_BYTES
 _BYTES_LIKE: Final = codec.BYTES_LIKE
@@ -27,31 +27,31 @@ _ERROR_BY_CODE: Final = {codec.UNKNOWN_METHOD: errors.UnknownMethod, codec.BAD_A
 
 
 class ReplyTarget(Protocol):
-    """Where a call ends; an asyncio future is one."""
+    """Receives the outcome of a call; an asyncio future is one."""
 
     def done(self) -> bool: ...
 
     def set_result(self, reply: EncodedReply, /) -> None:
-        """Take the answer; may raise asyncio.InvalidStateError when it is done already."""
+        """Take the reply; may raise asyncio.InvalidStateError when it is done already."""
 
     def set_exception(self, error: BaseException, /) -> None: ...
 
 
 class StreamReceiver(Protocol):
-    """Where the items of a streamed reply go, besides its end, which goes to the sink."""
+    """Receives the items of a streamed reply; its end goes to the target."""
 
     gap_us: int
 
     def add_item(self, reply: EncodedReply, /) -> None: ...
 
     def has_backlog(self) -> bool:
-        """Tell whether items wait for the consumer, so that a gap is not the peer's."""
+        """Return whether items wait for the consumer, in which case a gap is not the peer's."""
 
 
 class PendingCall(msgspec.Struct, eq=False, weakref=False):
     """One request; a struct, since one is made per request.
 
-    record, buffers: as they travel. tries: how often its lane was lost, so that nothing tells
+    record, buffers: as sent. tries: how often its connection was lost, so that it is unknown
     whether it was executed.
     """
 
@@ -70,18 +70,18 @@ class PendingCall(msgspec.Struct, eq=False, weakref=False):
         return len(self.record) + sum(memoryview(b).nbytes for b in self.buffers)
 
     def fail(self, error: errors.WireError) -> None:
-        """End with an error."""
+        """Complete with an error."""
         if not self.target.done():
             self.target.set_exception(error)
 
     def fail_unsent(self, peer: str, reason: str) -> None:
-        """End while it is on no lane; one whose last lane was lost may have been executed."""
+        """Complete a call on no connection; one whose last connection was lost may have been executed."""
         kind = errors.DeadlineExceeded if self.tries else errors.NotSent
         self.fail(kind(peer, self.method, reason))
 
 
 class CallFactory:
-    """Makes the calls to one peer: numbers them, and encodes them as they will travel."""
+    """Makes the calls to one peer: numbers and encodes them."""
 
     def __init__(self, peer: str) -> None:
         self._peer = peer
@@ -97,7 +97,7 @@ class CallFactory:
         trace: str,
         receiver: StreamReceiver | None,
     ) -> PendingCall:
-        """Raises TooLarge: it cannot be carried; TypeError: an argument has no encoding."""
+        """Return a new call. Raises TooLarge: it exceeds a limit; TypeError: an argument has no encoding."""
         self._last_id = call_id = self._last_id + 1
         deadline_us = int((_monotonic() + timeout_s) * 1e6)
         packer = self._packer
@@ -128,14 +128,14 @@ class CallFactory:
 
 
 class ReplyFailure(msgspec.Struct, array_like=True, frozen=True):
-    """What stands in a reply that is not a result."""
+    """The content of a reply that is not a result."""
 
     code: str
     message: str
 
 
 def remote_error(peer: str, method: str, tag: int, failure: ReplyFailure) -> errors.WireError:
-    """Return the error that a peer's answer stands for."""
+    """Return the error that a peer's failure reply stands for."""
     code, message = failure.code, failure.message
     if tag == codec.ERROR:
         return errors.RemoteError(peer, method, code, message)
@@ -149,7 +149,7 @@ def remote_error(peer: str, method: str, tag: int, failure: ReplyFailure) -> err
 
 
 def undecodable_reply(peer: str, method: str, error: Exception) -> errors.WireError:
-    """Return the error for a result that is not what the caller asked for."""
+    """Return the error for a result that does not decode as the requested type."""
     return errors.RemoteError(peer, method, "undecodable-result", str(error))
 
 

@@ -1,14 +1,14 @@
-"""One question to a plain REP socket, on a connection that the next question finds again.
+"""Pooled requests to plain REP sockets: a connection is kept and reused by the next request.
 
-This stands where code made a REQ socket, sent, received and closed it for every question: as `ask`,
-or as `question`, which that code uses as the socket it had. What travels is the same, so the peer
-may be of any age. A connection belongs to one thread and one
-endpoint. It is thrown away when a question ends in any other way than with its answer, so that a
-late answer finds nobody, and when it ended while nothing was asked; nothing is ever asked twice.
+Replaces code that makes a REQ socket, sends, receives and closes it for every request: by `send_request`,
+or by `req_socket`, which returns an object used like that socket. The frames on the wire are the same, so
+the peer needs no change. A connection belongs to one thread and one endpoint. It is discarded when a
+request ends without its reply, so that a late reply reaches nobody, and when it disconnects while idle.
+No request is sent twice.
 
-ZeroMQ is kept from reconnecting, as for a lane: an idle connection to a peer that has gone would
-knock there for ever. Who is not there yet is dialled again as often as ZeroMQ would; as long as
-no connection has been made, the question has not left.
+ZeroMQ's own reconnecting is disabled: an idle connection to a peer that is gone would retry
+indefinitely. A peer that is not up yet is redialled at ZeroMQ's interval; until a connection is
+established, the request has not left.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from zmq.utils import jsonapi
 from argosy.wire.transport.socket_monitor import SocketMonitor, has_input
 from argosy.wire.zmq_context.context_handle import ContextHandle, shared_context
 
-MAX_IDLE: Final = 8  # connections of one thread; the one that was used longest ago goes
+MAX_IDLE: Final = 8  # idle connections per thread; the least recently used is closed
 REDIAL_INTERVAL_MS: Final = 100  # ZeroMQ's own interval
 DAY_MS: Final = 24 * 3600 * 1000
 
@@ -39,11 +39,11 @@ _thread_local = threading.local()
 
 
 def send_request(endpoint: str, message: bytes, timeout_ms: int) -> bytes:
-    """Send one message to a REP socket and return its answer, of which only the first frame is kept.
+    """Send one message to a REP socket and return the first frame of its reply.
 
-    timeout_ms: how long to wait for it, in milliseconds as RCVTIMEO has it.
-    Raises zmq.Again: there was no answer in time; zmq.ZMQError: this is no endpoint;
-    ValueError: `timeout_ms` is below 0, which would be for ever.
+    timeout_ms: time limit for the reply in milliseconds, as RCVTIMEO.
+    Raises zmq.Again: no reply in time; zmq.ZMQError: `endpoint` is invalid; ValueError: `timeout_ms` is
+    negative.
     """
     if timeout_ms < 0:
         raise ValueError(f"`timeout_ms` is {timeout_ms}, expected 0 or more milliseconds")
@@ -59,19 +59,19 @@ def send_request(endpoint: str, message: bytes, timeout_ms: int) -> bytes:
 
 
 def send_json_request(endpoint: str, document: Any, timeout_ms: int) -> Any:
-    """Send one JSON document and return the one that comes back, as `send_json` and `recv_json` do.
+    """Send one JSON document and return the reply decoded, as `send_json` and `recv_json` do.
 
-    Raises as `ask`; TypeError: the document has no encoding; ValueError: the answer is no JSON.
+    Raises as `send_request`; TypeError: the document has no encoding; ValueError: the reply is not JSON.
     """
     return jsonapi.loads(send_request(endpoint, jsonapi.dumps(document), timeout_ms))
 
 
 def req_socket(context: Any) -> Any:
-    """Return what stands for `context.socket(zmq.REQ)` in a function that asks one question and closes it.
+    """Return an object used like `context.socket(zmq.REQ)` in a function that sends one request.
 
-    context: a lease or a plain context. Of anything else, such as what a test has put in its place or
-    an asyncio context, a socket is made as ever.
-    Raises zmq.ZMQError(ENOTSUP): the context has ended.
+    context: a context handle or a plain context. Any other object, such as a test double or an asyncio
+    context, makes its own socket.
+    Raises zmq.ZMQError(ENOTSUP): the context is closed.
     """
     if isinstance(context, ContextHandle) or type(context) is _RealContext:
         if context.closed:
@@ -81,10 +81,10 @@ def req_socket(context: Any) -> Any:
 
 
 class PooledReqSocket:
-    """A REQ socket as far as one who connects, asks, hears and closes can tell.
+    """A REQ socket limited to connect, send, receive and close.
 
-    Keeps what REQ sockets keep: an answer before the next question (EFSM), `zmq.Again` after `rcvtimeo`
-    milliseconds, for ever below 0. Other options than the time-outs and `linger` it has not.
+    Behaves as a REQ socket: a reply before the next request (EFSM), `zmq.Again` after `rcvtimeo`
+    milliseconds, no limit below 0. Supports only the time-outs and `linger` as options.
     """
 
     def __init__(self) -> None:
@@ -108,13 +108,13 @@ class PooledReqSocket:
     set = setsockopt
 
     def connect(self, endpoint: str) -> None:
-        """Take a connection; raises zmq.ZMQError: this is no endpoint, or the question is closed."""
+        """Take a connection; raises zmq.ZMQError: the endpoint is invalid, or this socket is closed."""
         self._check_open()
         self._endpoint = endpoint
         self._connection = _acquire(endpoint)
 
     def send(self, message: bytes) -> None:
-        """Ask. Raises zmq.ZMQError(EFSM): the last question has no answer yet, or nothing is connected."""
+        """Send a request. Raises zmq.ZMQError(EFSM): a reply is outstanding, or nothing is connected."""
         self._check_open()
         if self._pending is not None or not self._endpoint:
             raise zmq.ZMQError(zmq.EFSM)
@@ -123,9 +123,9 @@ class PooledReqSocket:
         self._pending = bytes(message)
 
     def recv(self) -> bytes:
-        """Return the answer's first frame.
+        """Return the first frame of the reply.
 
-        Raises zmq.Again: there was none in time; zmq.ZMQError(EFSM): none is due.
+        Raises zmq.Again: no reply in time; zmq.ZMQError(EFSM): no request is pending.
         """
         self._check_open()
         connection, pending = self._connection, self._pending
@@ -137,25 +137,25 @@ class PooledReqSocket:
         return reply
 
     def send_json(self, document: Any) -> None:
-        """Ask with a JSON document."""
+        """Send a JSON document."""
         self.send(jsonapi.dumps(document))
 
     def recv_json(self) -> Any:
-        """Return the answer as the JSON document that it is; raises ValueError: it is none."""
+        """Return the reply decoded from JSON; raises ValueError: it is not JSON."""
         return jsonapi.loads(self.recv())
 
     def send_string(self, text: str) -> None:
-        """Ask with a text, in UTF-8."""
+        """Send a text, in UTF-8."""
         if not isinstance(text, str):
             raise TypeError("str objects only")
         self.send(text.encode())
 
     def recv_string(self) -> str:
-        """Return the answer as a text, in UTF-8."""
+        """Return the reply as a text, in UTF-8."""
         return self.recv().decode()
 
     def close(self, linger: int | None = None) -> None:
-        """Be done. A connection with an answer outstanding is thrown away, another one is kept."""
+        """Close. A connection with a reply outstanding is discarded, any other is kept."""
         connection, self._connection, self.closed = self._connection, None, True
         if connection and self._pending is None:
             _release(connection)
@@ -176,10 +176,10 @@ class PooledReqSocket:
 
 
 class _PooledConnection:
-    """One REQ socket and what is known of its one connection; closed when its thread ends."""
+    """One REQ socket and the state of its connection; closed when its thread ends."""
 
     def __init__(self, endpoint: str) -> None:
-        self.pid = 0  # nobody's, until there is something to close
+        self.pid = 0  # until there is something to close
         self.endpoint = endpoint
         self._dial()
         self.pid = os.getpid()
@@ -189,13 +189,13 @@ class _PooledConnection:
         self.socket, self._monitor = _open_socket(self.endpoint)
 
     def read_events(self) -> None:
-        """Take what has happened to the connection since the last look."""
+        """Read the monitor events since the last call."""
         while told := self._monitor.read():
             self.is_open = self.is_open or told[0] == _CONNECTED_EVENTS
             self.is_disconnected = self.is_disconnected or bool(told[0] & _DISCONNECTED_EVENTS)
 
     def wait(self, timeout_ms: int) -> None:
-        """Wait until something arrives, or something happens to the connection."""
+        """Wait until a message or a monitor event arrives."""
         poller = zmq.Poller()
         poller.register(self.socket, zmq.POLLIN)
         poller.register(self._monitor.socket, zmq.POLLIN)
@@ -203,12 +203,12 @@ class _PooledConnection:
         self.read_events()
 
     def redial(self) -> None:
-        """Begin again with a new socket."""
+        """Replace the socket by a new one."""
         self.close()
         self._dial()
 
     def close(self) -> None:
-        """Close at once."""
+        """Close without linger."""
         if self.pid == os.getpid():
             self._monitor.close()
             self.socket.close(0)
@@ -235,12 +235,12 @@ def _open_socket(endpoint: str) -> tuple[zmq.Socket[bytes], SocketMonitor]:
 
 
 def _receive_reply(connection: _PooledConnection, message: bytes, timeout_ms: int | None) -> bytes:
-    """Wait for what was asked; a connection that was never made is dialled again, with the same message.
+    """Wait for the reply; while no connection was established, redial and send the same message again.
 
-    timeout_ms: None to wait for ever.
+    timeout_ms: None for no limit.
     """
     deadline_s = None if timeout_ms is None else time.monotonic() + timeout_ms / 1000
-    # An inproc connection has no events: there only the answer itself ends the wait.
+    # An inproc connection has no events: only the reply itself ends the wait.
     while not (connection.is_open or has_input(connection.socket)) and (left_ms := _left_ms(deadline_s)):
         connection.wait(left_ms)
         if connection.is_disconnected and not connection.is_open:
@@ -254,18 +254,18 @@ def _receive_reply(connection: _PooledConnection, message: bytes, timeout_ms: in
 def _left_ms(deadline_s: float | None) -> int:
     if deadline_s is None:
         return DAY_MS
-    # Rounded up: a wait of 0 ms just before the end would turn on the spot.
+    # Rounded up: a wait of 0 ms just before the deadline would spin.
     return max(0, -int((time.monotonic() - deadline_s) * 1000 // 1))
 
 
 def _idle_connections() -> dict[str, _PooledConnection]:
-    """Return this thread's connections, the one used last at the end."""
-    connections: dict[str, _PooledConnection] = _thread_local.__dict__.setdefault("lines", {})
+    """Return this thread's idle connections, the most recently used last."""
+    connections: dict[str, _PooledConnection] = _thread_local.__dict__.setdefault("connections", {})
     return connections
 
 
 def _acquire(endpoint: str) -> _PooledConnection:
-    """Return a connection that nobody else uses, kept or new."""
+    """Return a connection that nobody else uses, idle or new."""
     connection = _idle_connections().pop(endpoint, None)
     if connection and connection.pid == os.getpid():  # else it was inherited through a fork
         connection.read_events()
@@ -277,7 +277,7 @@ def _acquire(endpoint: str) -> _PooledConnection:
 
 @atexit.register
 def _close_all_idle() -> None:
-    """Close this thread's: what other sockets still have to deliver waits for nobody's open ones."""
+    """Close this thread's connections: open sockets would delay the context's end at exit."""
     connections = _idle_connections()
     while connections:
         connections.popitem()[1].close()

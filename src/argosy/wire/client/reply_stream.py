@@ -1,7 +1,7 @@
-"""Streamed replies as their consumer sees them: items, credit given back, an end by name.
+"""Streamed replies for their consumer: items, credit, a named error at the end.
 
-The peer may send 256 KiB beyond what was taken; an item costs at least 1 KiB, so that a flood
-of tiny ones is bounded too. Credit goes back in halves of that, not item by item.
+The peer may send 256 KiB beyond what was taken; an item costs at least 1 KiB, which bounds a flood
+of tiny items too. Credit is granted in halves of that, not item by item.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _CREDIT_RETURN_BYTES: Final = INITIAL_CREDIT_BYTES // 2
 
 
 def item_cost_bytes(reply: EncodedReply) -> int:
-    """Return what an item costs of the credit."""
+    """Return the credit that an item costs."""
     raw, buffers = reply
     return max(MIN_ITEM_COST_BYTES, len(memoryview(raw)) + sum(b.nbytes for b in buffers))
 
 
 class ItemBuffer:
-    """Sink and flow of one stream: what has come and was not taken yet, and how it ended."""
+    """Target and receiver of one stream: the items not taken yet, and how it ended."""
 
     def __init__(self, channel: Channel, gap_s: float, item_type: Any) -> None:
         self.gap_us = int(gap_s * 1e6)
@@ -59,7 +59,7 @@ class ItemBuffer:
         return bool(self._items)
 
     def is_ready(self) -> bool:
-        """Tell whether `take` would return or raise."""
+        """Return whether `take` would return or raise."""
         return bool(self._items) or self._is_finished
 
     def take(self) -> Any:
@@ -79,7 +79,7 @@ class ItemBuffer:
             raise undecodable_reply(self._channel.peer, method, error) from error
 
     def close(self) -> None:
-        """Take no more: the peer's handler is cancelled."""
+        """Stop taking items: the peer's handler is cancelled."""
         if self.call and not self._is_finished:
             self._is_finished = True
             self._channel.cancel(self.call)
@@ -92,7 +92,7 @@ class ItemBuffer:
 
 
 class ReplyStream:
-    """A streamed reply for `async for`; leave it early and its source is cancelled.
+    """A streamed reply for `async for`; leaving it early cancels its source.
 
     Use `async with` (or `aclose`) where the loop may be left early.
     """
@@ -114,7 +114,7 @@ class ReplyStream:
             raise StopAsyncIteration from None
 
     async def aclose(self) -> None:
-        """Take no more items."""
+        """Stop taking items."""
         self._item_buffer.close()
 
     async def __aenter__(self) -> ReplyStream:
@@ -125,7 +125,7 @@ class ReplyStream:
 
 
 class SyncReplyStream:
-    """A streamed reply for a plain `for`; each step blocks its thread only."""
+    """A streamed reply for a plain `for`; each step blocks only its thread."""
 
     def __init__(self, item_buffer: ItemBuffer, run_until: Callable[[Callable[[], bool]], None]) -> None:
         self._item_buffer = item_buffer
@@ -139,7 +139,7 @@ class SyncReplyStream:
         return self._item_buffer.take()
 
     def close(self) -> None:
-        """Take no more items."""
+        """Stop taking items."""
         self._item_buffer.close()
 
     def __enter__(self) -> SyncReplyStream:

@@ -1,6 +1,6 @@
-"""Peers for plain scripts and threads: `connect`, and calls that block.
+"""Peers for scripts and threads: `connect`, and calls that block.
 
-Each thread has a lane of its own, and turns its own events while it waits; the protocol is the
+Each thread has its own connection and runs its events while it waits; the protocol is the
 same `Channel` that asyncio uses.
 """
 
@@ -26,7 +26,7 @@ from argosy.wire.transport.reactor import BlockingReactor, Reactor
 
 _ENDPOINT_SCHEMES = ("tcp://", "ipc://", "inproc://")
 
-# Counts forks: what a thread had before one is its parent's. Asking for the pid is a system call.
+# Counts forks: a thread's state from before a fork is its parent's. getpid is a system call.
 _fork_count = 0
 
 
@@ -39,7 +39,7 @@ os.register_at_fork(after_in_child=_count_fork)
 
 
 class _ReplySlot:
-    """Where one blocking call ends."""
+    """The outcome of one blocking call."""
 
     __slots__ = ("error", "reply")
 
@@ -51,7 +51,7 @@ class _ReplySlot:
         return self.reply is not None or self.error is not None
 
     def take_error(self) -> BaseException:
-        """Hand the error over: kept here, its traceback would keep this frame, and this slot, alive."""
+        """Return the error and drop it: its traceback would keep this frame and this slot alive."""
         error, self.error = self.error, None
         assert error is not None
         return error
@@ -64,7 +64,7 @@ class _ReplySlot:
 
 
 class _ThreadChannel:
-    """One thread's channel and the reactor that turns it; closed when its thread ends."""
+    """One thread's channel and its reactor; closed when its thread ends."""
 
     def __init__(self, make_channel: Callable[[BlockingReactor], Channel]) -> None:
         self.reactor = BlockingReactor()
@@ -80,15 +80,15 @@ class _ThreadChannel:
 
 
 class _ThreadChannels(threading.local):
-    """Each thread's line to one peer, once it has one."""
+    """Each thread's channel to one peer, once it has one."""
 
     current: _ThreadChannel | None = None
 
 
 class _SyncCaller:
-    """Asks one peer from any thread; apart from SyncPeer for the reason that `peer` gives.
+    """Makes calls to one peer from any thread; separate from SyncPeer for the reason given in `peer`.
 
-    make: makes a thread's channel. lines: those that there are.
+    make_channel: makes a thread's channel. thread_channels: the existing ones.
     """
 
     __slots__ = ("_make_channel", "_thread_channels", "_timeout_s")
@@ -116,7 +116,7 @@ class _SyncCaller:
         try:
             channel.wait_briefly(pending)
             thread_channel.reactor.run_until(slot.done)
-        except BaseException:  # Ctrl-C and the like: the peer need not go on
+        except BaseException:  # Ctrl-C and the like: cancel the call at the peer
             channel.cancel(pending)
             raise
         if slot.error is not None:
@@ -130,7 +130,7 @@ class _SyncCaller:
             raise undecodable_reply(channel.peer, method, error) from error
 
     def thread_channel(self) -> _ThreadChannel:
-        """Return this thread's line, made at its first use and after a fork."""
+        """Return this thread's channel, made at its first use and after a fork."""
         current = self._thread_channels.current
         return self.new_thread_channel() if current is None or current.fork_count != _fork_count else current
 
@@ -145,7 +145,7 @@ class _SyncCaller:
 
 
 class SyncPeer:
-    """Another agent, for any number of threads; each call blocks its own thread only."""
+    """Another agent, for any number of threads; each call blocks only its own thread."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class SyncPeer:
     def call(
         self, method: str, /, *, timeout: float | None = None, returns: Any = Any, **arguments: Any
     ) -> Any:
-        """Ask for one method, wait, and return its result; keywords and errors as in `Peer.call`."""
+        """Call a method, wait, and return its result; keywords and errors as in `Peer.call`."""
         return self._call(method, arguments, timeout, returns)
 
     def stream(
@@ -175,7 +175,7 @@ class SyncPeer:
         returns: Any = Any,
         **arguments: Any,
     ) -> SyncReplyStream:
-        """Ask for a method that yields, and return its items for `for`; as `Peer.stream`."""
+        """Call a method that yields, and return its items for `for`; as `Peer.stream`."""
         thread_channel = self._sync_caller.thread_channel()
         first_s = self._timeout_s if first is None else first
         item_buffer = ItemBuffer(thread_channel.channel, self._timeout_s if gap is None else gap, returns)
@@ -185,11 +185,11 @@ class SyncPeer:
         return SyncReplyStream(item_buffer, thread_channel.reactor.run_until)
 
     def within(self, timeout_s: float) -> SyncPeer:
-        """Return the same peer, on the same lanes, with another default time-out."""
+        """Return the same peer, on the same connections, with another default time-out."""
         return SyncPeer(self._make_channel, timeout_s, self._thread_channels)
 
     def close(self) -> None:
-        """Close this thread's lane; those of other threads close when their threads end."""
+        """Close this thread's connection; those of other threads close when their threads end."""
         self._sync_caller.close()
 
     def __enter__(self) -> SyncPeer:
@@ -209,7 +209,7 @@ class SyncPeer:
         def call_method(**arguments: Any) -> Any:
             return call(method, arguments)
 
-        self.__dict__[method] = call_method  # found at once from now on
+        self.__dict__[method] = call_method  # later accesses bypass `__getattr__`
         return call_method
 
 
@@ -218,10 +218,10 @@ def connect(
 ) -> SyncPeer:
     """Return a peer for scripts and threads; nothing is dialled before the first call.
 
-    peer: an agent's name in the fleet's book, or an endpoint such as `tcp://127.0.0.1:5595`.
-    timeout: seconds after which each call ends by name, unless the call says otherwise.
-    book: path of the book; default the variable ARGOSY_BOOK, which the engine sets.
-    Raises InputError: no such agent, or no book to find it in.
+    peer: an agent's name in the fleet's address book, or an endpoint such as `tcp://127.0.0.1:5595`.
+    timeout: seconds until each call ends with a named error, unless the call sets its own.
+    book: path of the address book; default the variable ARGOSY_BOOK, which the engine sets.
+    Raises InputError: no such agent, or no address book to find it in.
     """
     if peer.startswith(_ENDPOINT_SCHEMES):
         return SyncPeer(lambda reactor: Channel(peer, lambda: peer, reactor), timeout)
@@ -237,7 +237,7 @@ def named_peer(
     on_health: Callable[[str], object] | None = None,
     timeout_s: float = DEFAULT_TIMEOUT_S,
 ) -> SyncPeer:
-    """Return an agent of the book; caller and heard as in `named_channel`."""
+    """Return an agent of the address book; client_name and on_health as in `named_channel`."""
     return SyncPeer(lambda reactor: named_channel(peer, resolver, reactor, client_name, on_health), timeout_s)
 
 
@@ -248,9 +248,9 @@ def named_channel(
     client_name: str = "",
     on_health: Callable[[str], object] | None = None,
 ) -> Channel:
-    """Return a channel to an agent of the book, dialled where the book says at that time.
+    """Return a channel to an agent of the address book, which gives the endpoint at each dial.
 
-    caller: who asks, for people. heard: told each new word about how the agent is.
+    client_name: the caller's name in logs. on_health: called with each new health state of the agent.
     """
     return Channel(
         peer,
@@ -266,8 +266,8 @@ def named_channel(
 def _book_path(peer: str, book: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
     path = book or os.environ.get("ARGOSY_BOOK")
     if not path:
-        message = f"`{peer}` is a name, and there is no book to find it in (ARGOSY_BOOK is not set)"
+        message = f"`{peer}` is a name, and there is no address book to find it in (ARGOSY_BOOK is not set)"
         raise InputError(
-            Fault("connect", "no-book", message, "give an endpoint such as `tcp://127.0.0.1:5595`")
+            Fault("connect", "no-address-book", message, "give an endpoint such as `tcp://127.0.0.1:5595`")
         )
     return path

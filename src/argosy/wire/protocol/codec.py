@@ -1,12 +1,12 @@
-"""Values to bytes and back: msgpack records, and large buffers as frames of their own.
+"""Encoding of values: msgpack records, and large buffers as frames of their own.
 
 A message's body is a header and an array of records. A record is encoded when its call is
-made and its arguments are decoded when it is executed, so that one bad value fails one call
+made and its arguments are decoded when it is executed, so that one invalid value fails one call
 and not its neighbours. Buffers of 64 KiB and more leave the record as frames, without a copy;
-in their place stands a msgpack extension with their index, dtype and shape. Smaller arrays
-stand in the record itself. What arrives is read-only.
+the record has a msgpack extension with their index, dtype and shape instead. Smaller arrays
+stay in the record. Received buffers are read-only.
 
-numpy is never imported before an array arrives; arrays are known by `__array_interface__`.
+numpy is not imported before an array arrives; arrays are recognised by `__array_interface__`.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from msgspec.msgpack import Ext
 
 from argosy.wire.protocol.frame import HEADER_BYTES, BytesLike, pack_header
 
-BUFFER_THRESHOLD_BYTES: Final = 64 * 1024  # below that pyzmq copies anyway
+BUFFER_THRESHOLD_BYTES: Final = 64 * 1024  # below this size pyzmq copies anyway
 MAX_BATCH_BYTES: Final = 64 * 1024
-MIN_BATCH: Final = 16  # records in one message, of those that are there to be sent
+MIN_BATCH: Final = 16  # records in one message, if that many wait
 MAX_BATCH: Final = 64
-MAX_RECORD_BYTES: Final = 256 * 1024 * 1024  # of one call or reply, its buffers included
-MAX_MESSAGE_BYTES: Final = MAX_RECORD_BYTES + 1024 * 1024  # with what leaves together with it
+MAX_RECORD_BYTES: Final = 256 * 1024 * 1024  # of one call or reply, buffers included
+MAX_MESSAGE_BYTES: Final = MAX_RECORD_BYTES + 1024 * 1024  # including what leaves in the same message
 
 EXTENSION: Final = 1
 INLINE: Final = -1
 BYTES_LIKE: Final = (bytes, bytearray, memoryview)
 
-# What bytes that were not made by a Packer may raise.
+# What decoding bytes not made by a Packer may raise.
 DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 # Tags of a ReplyRecord.
 RESULT: Final = 0
 ERROR: Final = 1  # the handler failed: [code, message]
-REFUSED: Final = 2  # argosy says no: [code, message]
+REFUSED: Final = 2  # argosy refused it: [code, message]
 ITEM: Final = 3
 END: Final = 4
 
@@ -55,7 +55,7 @@ TOO_LARGE: Final = "too-large"
 class CallRecord(msgspec.Struct, array_like=True, gc=False):
     """One request: the deadline is absolute, on the sender's monotonic clock.
 
-    credit: bytes of items that may be sent at once, 0 when the caller wants one reply.
+    credit: bytes of items that may be sent at once, 0 when the client wants one reply.
     """
 
     id: int
@@ -67,7 +67,7 @@ class CallRecord(msgspec.Struct, array_like=True, gc=False):
 
 
 class ReplyRecord(msgspec.Struct, array_like=True, gc=False):
-    """One answer to a request: its result, its error, an item of its stream, or the end of it."""
+    """One reply to a request: its result, its error, an item of its stream, or the stream's end."""
 
     id: int
     tag: int
@@ -75,9 +75,9 @@ class ReplyRecord(msgspec.Struct, array_like=True, gc=False):
 
 
 class EventRecord(msgspec.Struct, array_like=True, gc=False):
-    """One publication; `number` counts per (publisher incarnation, topic) from 1.
+    """One publication; `sequence` counts per (publisher incarnation, topic) from 1.
 
-    beacon: the number is repeated and the value is not sent.
+    beacon: the sequence number is repeated and the value is not sent.
     """
 
     sequence: int
@@ -88,14 +88,14 @@ class EventRecord(msgspec.Struct, array_like=True, gc=False):
 
 
 class Hello(msgspec.Struct, array_like=True):
-    """What a caller says first."""
+    """The first message of a client."""
 
     protocol: int
     name: str
 
 
 class Welcome(msgspec.Struct, array_like=True):
-    """What a callee answers: how many calls may be in flight, and the largest frame it takes."""
+    """The server's answer to a HELLO: how many calls may be in flight, and the largest frame it takes."""
 
     protocol: int
     name: str
@@ -105,7 +105,7 @@ class Welcome(msgspec.Struct, array_like=True):
 
 
 class HeartbeatRecord(msgspec.Struct, array_like=True):
-    """A sign of life from the work loop: its state, its lag, the age of its oldest handler."""
+    """A heartbeat from the work loop: its state, its lag, the age of its oldest handler."""
 
     state: str
     lag_s: float
@@ -113,11 +113,11 @@ class HeartbeatRecord(msgspec.Struct, array_like=True):
 
 
 class Packer:
-    """Encodes values; `frames` holds the buffers that the last ones set aside, until taken.
+    """Encodes values; keeps the buffers that the last ones set aside, until `take_frames`.
 
-    apart: whether large buffers leave the record; where not, they are copied into it.
-    pack: encodes one value; raises TypeError when something in it has no encoding, and what was
-    set aside until then is to be taken.
+    separate_buffers: whether large buffers leave the record; otherwise they are copied into it.
+    pack: encodes one value; raises TypeError when part of it has no encoding; the buffers
+    set aside until then must be taken.
     """
 
     def __init__(self, *, separate_buffers: bool = True) -> None:
@@ -126,7 +126,7 @@ class Packer:
         self.pack: Final = msgspec.msgpack.Encoder(enc_hook=self._encode_hook).encode
 
     def take_frames(self) -> list[BytesLike]:
-        """Return and forget the buffers that were set aside."""
+        """Return and drop the buffers that were set aside."""
         frames, self.frames = self.frames, []
         return frames
 
@@ -137,7 +137,7 @@ class Packer:
         return value
 
     def extract_argument_buffers(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return arguments with their large bytes-like values lifted."""
+        """Return arguments with their large bytes-like values replaced by references."""
         return {name: self.extract_buffer(each) for name, each in arguments.items()}
 
     def _encode_hook(self, value: Any) -> Any:
@@ -161,7 +161,7 @@ class Packer:
 
 
 class _BufferReference(msgspec.Struct, array_like=True):
-    """What stands in a record for a buffer."""
+    """What stands for a buffer in a record."""
 
     index: int
     dtype: str
@@ -178,16 +178,16 @@ def wire_type(hint: Any) -> Any:
 
 
 def is_bytes_like(hint: Any) -> bool:
-    """Tell whether a large value of this type travels as a frame of its own."""
+    """Return whether a large value of this type travels as a frame of its own."""
     return hint in BYTES_LIKE
 
 
 class Unpacker:
     """Decodes values of one type; raises msgspec.DecodeError (or ValidationError) with the path.
 
-    decode: decodes one value that has no buffers beside it, without a step through `unpack`.
-    of: what to decode. Where a field is bytes-like, the struct says `wire_type(bytes)`, and
-    `fields` says which type each such field really has.
+    decode: decodes one value that has no buffers, faster than `unpack`.
+    target_type: what to decode. Where a field is bytes-like, the struct has `wire_type(bytes)`, and
+    `fields` has the real type of each such field.
     """
 
     def __init__(self, target_type: Any = Any, fields: Mapping[str, type] | None = None) -> None:
@@ -210,7 +210,7 @@ class Unpacker:
             self._frames = ()
 
     def _resolve_references(self, value: Any) -> Any:
-        """Put large bytes-like values where their references stand."""
+        """Replace references by their large bytes-like values."""
         if self._bytes and isinstance(value, Ext):
             return self._bytes(self._decode_buffer(value.code, memoryview(value.data)))
         for name, expected_type in (self._fields or {}).items():
@@ -235,7 +235,7 @@ class Unpacker:
 
 
 def _as_array(data: memoryview, reference: _BufferReference) -> Any:
-    """Return a buffer as what was sent; every size is checked before it is used."""
+    """Return a buffer as the array that was sent; every size is checked before it is used."""
     if not reference.dtype:
         return data
     numpy = sys.modules.get("numpy") or __import__("numpy")
@@ -253,7 +253,7 @@ def _as_array(data: memoryview, reference: _BufferReference) -> Any:
 
 
 def _check_instance(expected_type: type, value: Any) -> Any:
-    """Accept what arrived where a handler names a type that msgspec does not know, such as an array."""
+    """Accept a value where a handler names a type that msgspec does not know, such as an array."""
     if isinstance(expected_type, type) and isinstance(value, expected_type):
         return value
     name = getattr(expected_type, "__name__", expected_type)
@@ -267,7 +267,7 @@ class UnpackerCache:
         self._unpackers: dict[Any, Unpacker] = {}
 
     def get(self, expected_type: Any) -> Unpacker:
-        """Return the decoder of a type; one that cannot be a key, such as some annotations, is made anew."""
+        """Return the decoder of a type; for an unhashable type it is made each time."""
         try:
             return self._unpackers[expected_type]
         except TypeError:
@@ -277,7 +277,7 @@ class UnpackerCache:
             return unpacker
 
 
-unpackers = UnpackerCache()  # of the thread of the loop
+unpackers = UnpackerCache()  # for the loop's thread
 
 
 def encode_batch(
@@ -297,7 +297,7 @@ def encode_single(kind: int, incarnation: int, value: object, state: int = 0) ->
 
 
 def make_decoder(target_type: Any) -> Callable[[memoryview], Any]:
-    """Return a function that decodes what stands behind the header of a body as `of`."""
+    """Return a function that decodes what follows the header of a body as `target_type`."""
     decode = msgspec.msgpack.Decoder(target_type).decode
 
     def read(message: memoryview) -> Any:

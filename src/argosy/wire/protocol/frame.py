@@ -1,15 +1,15 @@
-"""The first frame of a message: its 24 byte header, and how old speakers are told apart.
+"""The first frame of a message: its 24 byte header, and how JSON requests are recognised.
 
     0   C1 'A' 'G'      C1 is unused in msgpack and begins neither JSON nor UTF-8
     3   u8              version of this layout
     4   u8              kind
     5   u16             number of buffer frames that follow the body
-    7   u8              how the sender is, a place in STATES; 0 tells nothing
+    7   u8              health of the sender, an index in STATES; 0: not given
     8   u64             incarnation of the sender (for people and assertions; no guarantee rests on it)
     16  u64             the sender's monotonic clock in microseconds
     24                  the body: msgpack
 
-A header in a frame of its own would cost 7 to 45 % of the rate.
+A header in a frame of its own would cost 7 to 45 % of the throughput.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ VERSION: Final = 1
 MAGIC: Final = b"\xc1AG"
 HEADER_BYTES: Final = 24
 
-HELLO: Final = 1  # caller: who I am
-WELCOME: Final = 2  # callee: send me calls
-CALL: Final = 3  # caller: list of CallRecord
-REPLY: Final = 4  # callee: list of ReplyRecord
-CANCEL: Final = 5  # caller: list of ids
-CREDIT: Final = 6  # caller: list of [id, bytes]
-HEARTBEAT: Final = 7  # callee: alive, to callers with something in flight
-STALE: Final = 8  # callee: I do not know you, these ids were not executed
+HELLO: Final = 1  # client: its name and protocol version
+WELCOME: Final = 2  # server: calls may be sent
+CALL: Final = 3  # client: list of CallRecord
+REPLY: Final = 4  # server: list of ReplyRecord
+CANCEL: Final = 5  # client: list of ids
+CREDIT: Final = 6  # client: list of [id, bytes]
+HEARTBEAT: Final = 7  # server: alive, to clients with requests in flight
+STALE: Final = 8  # server: the client is unknown, these ids were not executed
 EVENT: Final = 9  # publisher: one EventRecord
 KINDS: Final = frozenset(range(HELLO, EVENT + 1))
 
-# What a callee says of itself in each header, as `Status` of the health standard.
+# The health in each header, as `Status` of the health standard.
 STATES: Final = ("", "starting", "ok", "degraded", "failing", "stopping")
 
-MAX_ENVELOPE_FRAMES: Final = 8  # the longest REQ envelope that is looked through
+MAX_ENVELOPE_FRAMES: Final = 8  # the longest REQ envelope that is accepted
 
 _LAYOUT = struct.Struct("<3sBBHBQQ")
 _pack = _LAYOUT.pack
 _unpack_from = _LAYOUT.unpack_from
 _monotonic_ns = time.monotonic_ns
 
-# Buffers of the body's size and of what pyzmq hands out on receipt.
+# Buffers of the body's type and of what pyzmq returns on receipt.
 BytesLike = bytes | bytearray | memoryview
 
 
@@ -55,20 +55,20 @@ def now_us() -> int:
 
 
 def new_incarnation() -> int:
-    """Return a random number that names one life of one process on the wire."""
+    """Return a random number that identifies one run of one process on the wire."""
     return int.from_bytes(os.urandom(8), "little")
 
 
 def pack_header(kind: int, incarnation: int, buffers: int = 0, state: int = 0) -> bytes:
-    """Return a header, stamped now."""
+    """Return a header with the current time."""
     return _pack(MAGIC, VERSION, kind, buffers, state, incarnation, _monotonic_ns() // 1000)
 
 
 def unpack_header(body: BytesLike) -> tuple[int, int, int, int, int] | None:
     """Return (kind, buffers, state, incarnation, stamp in us) of a message's first frame.
 
-    None when it is not argosy's own; kind is 0 when the layout is of another version: nothing
-    else in it can be trusted.
+    None when it is not an argosy frame; kind is 0 when the layout has another version, and then
+    no other field is valid.
     """
     if len(body) < HEADER_BYTES:
         return None
@@ -79,10 +79,10 @@ def unpack_header(body: BytesLike) -> tuple[int, int, int, int, int] | None:
 
 
 def split_json_envelope(frames: Sequence[BytesLike]) -> tuple[Sequence[BytesLike], BytesLike] | None:
-    """Return (envelope, JSON) of an old speaker's message, None when it is neither.
+    """Return (envelope, JSON) of a JSON client's message, None when it is neither.
 
     A REQ sends `[empty][json]`, with REQ_CORRELATE `[4 bytes][empty][json]`; a DEALER may send
-    the JSON alone. The answer goes back in the same envelope.
+    the JSON alone. The reply goes back in the same envelope.
     """
     for index, frame in enumerate(frames[:MAX_ENVELOPE_FRAMES]):
         if len(frame) == 0:

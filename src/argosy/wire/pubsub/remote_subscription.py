@@ -1,13 +1,13 @@
-"""The publications of an agent of another machine.
+"""Subscription to the publications of an agent on another machine.
 
-On one machine a subscriber knows where every agent publishes, a socket with a path. Elsewhere that
-is a port that the publisher got from its kernel, another one in each of its lives, so it is asked
-for over a lane, which is closed again. ZeroMQ is kept from reconnecting, as for a lane: who held
-the port in the last life need not be who holds it now. When the connection ends the agent is asked
-again, at 0.1 to 15 s; who publishes nothing to other machines is left alone for a minute.
+On one machine a subscriber knows each agent's publishing socket by its path. On another machine it is
+a port that the kernel assigned to the publisher, a new one in each incarnation, so the agent is asked for
+it over a connection that is closed again. ZeroMQ's own reconnecting is disabled: another process may hold
+the port by now. When the connection ends the agent is asked again, after 0.1 to 15 s; an agent that
+publishes nothing to other machines is asked again after a minute.
 
-Nothing is sent on an idle connection. That its machine has vanished is for the kernel to find out,
-by keep-alive, which wakes no process.
+Nothing is sent on an idle connection. The kernel's keep-alive, which wakes no process, detects
+that the other machine is gone.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from argosy.wire.zmq_context.context_handle import shared_context
 LOOKUP_TIMEOUT_S: Final = 2.0
 MIN_RETRY_S: Final = 0.1
 MAX_RETRY_S: Final = 15.0
-NO_PORT_RETRY_S: Final = 60.0  # for one that says it has no port
+NO_PORT_RETRY_S: Final = 60.0  # for an agent that has no port
 MAX_DRAIN_MESSAGES: Final = 128
 
-# Seconds: a machine that has vanished is found 25 s after its last word.
+# Seconds: a machine that is gone is detected 25 s after its last packet.
 KEEPALIVE_IDLE_S: Final = 10
 KEEPALIVE_INTERVAL_S: Final = 5
 KEEPALIVE_COUNT: Final = 3
@@ -47,7 +47,7 @@ _DISCONNECTED_EVENTS: Final = int(zmq.EVENT_DISCONNECTED | zmq.EVENT_CONNECT_RET
 
 
 class _PortLookup:
-    """The sink of one question for a port; the answer is 0 for one that publishes to nobody afar."""
+    """The target of one request for a port; the reply is 0 if the agent publishes to this machine only."""
 
     def __init__(self, on_port: Callable[[int], object], on_failure: Callable[[], object]) -> None:
         self._on_port = on_port
@@ -66,15 +66,15 @@ class _PortLookup:
         self._on_port(port)
 
     def set_exception(self, error: BaseException, /) -> None:
-        # An agent of an older argosy knows no such method; it is asked again as one that is not there.
+        # An agent of an earlier version has no such method; it is retried like an unreachable one.
         self._is_done = True
         self._on_failure()
 
 
 class RemoteSubscription:
-    """One agent's publications under some topics, through all of its lives.
+    """One agent's publications under some topics, through all of its incarnations.
 
-    take: gets each message. caller: who asks, for people.
+    on_message: called with each message. client_name: the subscriber's name, for logs.
     """
 
     def __init__(
@@ -109,13 +109,13 @@ class RemoteSubscription:
         if self._timer:
             self._timer.cancel()
 
-    # -- where it publishes -------------------------------------------------------------------
+    # -- the port -------------------------------------------------------------------------------
 
     def _look_up_port(self) -> None:
         self._timer = None
         self.lookup_count += 1
         self._channel = named_channel(self._name, self._resolver, self._reactor, self._client_name)
-        # The channel is closed in the next tick: it is in the middle of telling.
+        # The channel is closed in the next tick: it is in the middle of a callback.
         lookup = _PortLookup(
             lambda port: self._reactor.call_soon(lambda: self._on_port(port)),
             lambda: self._reactor.call_soon(self._on_lookup_failed),
@@ -136,7 +136,7 @@ class RemoteSubscription:
             return
         try:
             self._connect(port)
-        except (ArgosyError, zmq.ZMQError):  # its entry or its key is not here; it may still come
+        except (ArgosyError, zmq.ZMQError):  # its entry or its key is missing; it may still appear
             self._disconnect()
             self._retry()
 
@@ -146,12 +146,12 @@ class RemoteSubscription:
             self._retry()
 
     def _retry(self) -> None:
-        """Ask in a while, longer each time until a connection is made."""
+        """Look the port up after a delay, longer each time until a connection is made."""
         pause_s, self._retry_s = self._retry_s, min(MAX_RETRY_S, 2 * self._retry_s)
         self._schedule_lookup(pause_s)
 
     def _schedule_lookup(self, pause_s: float) -> None:
-        # Spread: the subscribers of one publisher lose it in the same instant.
+        # Jitter: the subscribers of one publisher lose it in the same instant.
         self._timer = self._reactor.call_later(pause_s * random.uniform(0.75, 1.0), self._look_up_port)
 
     # -- the connection -----------------------------------------------------------------------
@@ -166,7 +166,7 @@ class RemoteSubscription:
         socket.connect(endpoint)
         for fd, act in ((socket.fileno(), self._on_readable), (self._monitor.fd, self._on_monitor)):
             self._reactor.add_reader(fd, act)
-            self._reactor.call_soon(act)  # a descriptor tells of changes since the last look only
+            self._reactor.call_soon(act)  # a descriptor signals only changes since the last read
 
     def _disconnect(self) -> None:
         socket, monitor = self._socket, self._monitor
@@ -191,7 +191,7 @@ class RemoteSubscription:
             if told[0] == _CONNECTED_EVENTS:
                 self._retry_s = MIN_RETRY_S
             else:
-                self._on_readable()  # what came before the end
+                self._on_readable()  # what arrived before the end
                 self._disconnect()
                 self._retry()
 

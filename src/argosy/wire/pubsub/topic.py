@@ -1,12 +1,12 @@
-"""Topics: numbered publications, gaps that are counted, a last value for late joiners.
+"""Topics: numbered publications, counted gaps, a last value for late joiners.
 
 A publisher numbers each topic from 1. The number is repeated as a beacon, since a loss at the
-tail (the usual place under a flood) shows in no later number. XPUB_VERBOSE tells the publisher
-of each new subscription, and it sends that topic's last value again; others know it by its
-number. A slow subscriber loses messages and knows how many; it never stops the publisher.
+tail (the usual place under a flood) shows in no later number. XPUB_VERBOSE reports each new
+subscription to the publisher, which sends that topic's last value again; other subscribers recognise it
+by its number. A slow subscriber loses messages and knows how many; it never blocks the publisher.
 
 A message is `[topic and a zero byte][body]`: the zero ends the name, so that a subscription to
-`speech` does not take `speech.heard` too.
+`speech` does not match `speech.heard`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MIN_RECONNECT_MS: Final = 20
 MAX_RECONNECT_MS: Final = 1000
 MAX_DRAIN_MESSAGES: Final = 128
 TOPICS_PORT_METHOD: Final = (
-    "argosy.topics"  # asks an agent where it publishes; no handler can have a dot in its name
+    "argosy.topics"  # returns the port an agent publishes on; no handler can have a dot in its name
 )
 
 _NOBLOCK: Final = int(zmq.NOBLOCK)
@@ -39,7 +39,7 @@ _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
 class _LastPublication:
-    """The last publication of a topic; `told` is the number that was beaconed last."""
+    """The last publication of a topic; `beaconed_sequence` is the number beaconed last."""
 
     __slots__ = ("beaconed_sequence", "body", "sequence")
 
@@ -50,7 +50,7 @@ class _LastPublication:
 
 
 class Publisher:
-    """One XPUB with numbers and last values."""
+    """One XPUB with sequence numbers and last values."""
 
     def __init__(self, name: str, incarnation: int, reactor: Reactor) -> None:
         self.name = name
@@ -68,17 +68,17 @@ class Publisher:
         reactor.add_reader(self._fd, self._on_subscription)
 
     def protect(self, authenticator: CurveAuthenticator) -> None:
-        """Take only the fleet's keys at what is bound from now on."""
+        """Accept only the fleet's keys on endpoints bound from now on."""
         authenticator.protect(self._socket)
 
     def bind(self, endpoint: str) -> str:
-        """Listen there; return the endpoint with its port; raises RefusedError that names it."""
+        """Bind an endpoint; return it with its port; raises RefusedError that names it."""
         bound = bind_endpoint(self._socket, self.name, endpoint)
         self._on_subscription()
         return bound
 
     def publish(self, topic: str, value: object, trace: str = "") -> int:
-        """Send a value to whoever subscribes and return its number; never blocks.
+        """Send a value to all subscribers and return its number; never blocks.
 
         Raises TypeError: the value has no encoding.
         """
@@ -92,13 +92,13 @@ class Publisher:
         return last.sequence
 
     def beacon(self) -> None:
-        """Repeat the last number of each topic that somebody subscribes to."""
+        """Repeat the last number of each topic that has subscribers."""
         for topic in self._subscribed & self._last.keys():
             record = (self._last[topic].sequence, self.name, None, "", True)
             self._send(topic, codec.encode_single(frame.EVENT, self._incarnation, record))
 
     def close(self) -> None:
-        """Close at once."""
+        """Close without linger."""
         self._is_closed = True
         self._reactor.remove_reader(self._fd)
         self._socket.close(0)
@@ -115,9 +115,9 @@ class Publisher:
             self._reactor.call_soon(self._on_subscription)
 
     def _on_subscription(self) -> None:
-        """Take subscriptions; a new one gets the topic's last value."""
+        """Read subscriptions; a new one gets the topic's last value."""
         self._is_poll_due = False
-        if self._is_closed:  # it may have been due at the end of a tick
+        if self._is_closed:  # it may have been scheduled for the end of a tick
             return
         while message := receive_frames(self._socket):
             message_bytes = bytes(message[0])
@@ -131,7 +131,7 @@ class Publisher:
 
 
 class TopicEvent:
-    """One publication as a subscriber gets it; the value is decoded by who wants it."""
+    """One publication as a subscriber gets it; the value is not decoded yet."""
 
     __slots__ = ("publisher", "raw", "sequence", "topic", "trace")
 
@@ -144,7 +144,7 @@ class TopicEvent:
 
 
 class _TopicSequence:
-    """What is known of one topic of one incarnation of one publisher."""
+    """The last sequence number of one topic of one incarnation of a publisher."""
 
     __slots__ = ("incarnation", "sequence")
 
@@ -154,7 +154,7 @@ class _TopicSequence:
 
 
 class Subscriber:
-    """One SUB on many publishers; gives each new publication to `deliver`, counts what was missed."""
+    """One SUB on many publishers; passes each new publication to `on_event`, counts missed ones."""
 
     def __init__(self, reactor: Reactor, on_event: Callable[[TopicEvent], None]) -> None:
         self._reactor = reactor
@@ -172,7 +172,7 @@ class Subscriber:
         reactor.add_reader(self._fd, self._on_readable)
 
     def subscribe(self, topics: Iterable[str], endpoints: Iterable[str]) -> None:
-        """Take these topics from these publishers, now or whenever they come up."""
+        """Subscribe to these topics at these publishers, which need not be up yet."""
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode() + b"\0")
         for endpoint in endpoints:
@@ -180,13 +180,13 @@ class Subscriber:
         self._reactor.call_soon(self._on_readable)
 
     def close(self) -> None:
-        """Close at once."""
+        """Close without linger."""
         self._is_closed = True
         self._reactor.remove_reader(self._fd)
         self._socket.close(0)
 
     def statistics(self) -> dict[str, int]:
-        """Return how many publications came, were missed, and were not understood."""
+        """Return how many publications were received, missed, and invalid."""
         return {"received": self._received, "missed": self._missed, "dropped": self._dropped}
 
     def _on_readable(self) -> None:
@@ -200,7 +200,7 @@ class Subscriber:
         self._reactor.call_soon(self._on_readable)
 
     def on_message(self, message: list[memoryview]) -> None:
-        """Take one message of a publisher; what is none is counted and dropped."""
+        """Handle one message of a publisher; one that is not a publication is counted and dropped."""
         try:
             self._decode_message(message)
         except codec.DECODE_ERRORS:
@@ -221,11 +221,11 @@ class Subscriber:
             self._on_event(TopicEvent(topic, record))
 
     def _record_sequence(self, topic: str, record: codec.EventRecord, incarnation: int) -> bool:
-        """Keep count of a feed; false for beacons and for last values that were seen before."""
+        """Update a sequence; False for beacons and for last values seen before."""
         key = record.publisher, topic
         sequence = self._sequences.get(key)
         if sequence is None or sequence.incarnation != incarnation:
-            # Of a publisher that was there before us, what came before is not ours to miss.
+            # Publications from before this subscriber's start do not count as missed.
             before = 0 if sequence is not None else record.sequence - (not record.beacon)
             sequence = self._sequences[key] = _TopicSequence(incarnation, before)
         ahead = record.sequence - sequence.sequence

@@ -1,11 +1,11 @@
 """The keys of a fleet's machines on disk, and which of them a connection needs.
 
-Each machine has one CURVE key pair. The folder of a machine holds its own secret and the public
-keys of all: `NAME.secret` and `NAME.public`, 40 characters of Z85 (ZeroMQ RFC 32) each. Who has
-a public key in the folder is let in; the name of the file is the name of the machine.
+Each machine has one CURVE key pair. A machine's key directory holds its own secret and the public
+keys of all machines: `NAME.secret` and `NAME.public`, 40 characters of Z85 (ZeroMQ RFC 32) each. A peer
+whose public key is in the directory is accepted; the name of the file is the name of the machine.
 
-Only TCP beyond loopback is keyed: what an agent binds decides, for it and for its callers, and so
-the two sides never disagree. Where a fleet has no folder of keys, nothing is keyed.
+Only TCP beyond loopback uses keys: what an agent binds decides, for it and for its clients, so
+the two sides always agree. A fleet without a key directory uses no keys.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _Z85 = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY
 
 
 class KeyPair(msgspec.Struct, frozen=True):
-    """A machine's two keys, as Z85."""
+    """A machine's key pair, as Z85."""
 
     public: bytes
     secret: bytes
@@ -42,7 +42,7 @@ class KeyPair(msgspec.Struct, frozen=True):
 
 
 def default_keys_dir(fleet: str, variables: Mapping[str, str] | None = None) -> str:
-    """Return where a fleet's keys are: ARGOSY_KEYS, else a folder of its name in the user's configuration."""
+    """Return a fleet's key directory: ARGOSY_KEYS, else one of its name in the user's configuration."""
     variables = os.environ if variables is None else variables
     configured = variables.get("ARGOSY_KEYS")
     if configured:
@@ -54,13 +54,13 @@ def default_keys_dir(fleet: str, variables: Mapping[str, str] | None = None) -> 
 
 
 def active_keys_dir(fleet: str, variables: Mapping[str, str] | None = None) -> str:
-    """Return the folder of the fleet's keys as the book has it: empty when there is none."""
+    """Return the directory of the fleet's keys for the address book: empty when there is none."""
     keys_dir = os.path.abspath(default_keys_dir(fleet, variables))
     return keys_dir if os.path.isdir(keys_dir) else ""
 
 
 def is_curve_required(interface: str) -> bool:
-    """Return whether connections to what binds this interface need keys, in a fleet that has keys."""
+    """Return whether connections to an interface need keys, in a fleet that has keys."""
     return not is_loopback(interface)
 
 
@@ -79,7 +79,7 @@ def key_path(keys_dir: str, machine: str, kind: str) -> str:
 def read_key(keys_dir: str, machine: str, kind: str) -> bytes:
     """Return a machine's key; kind is PUBLIC or SECRET.
 
-    Raises RefusedError: there is no such file, it is no key, or it is a secret that others can read.
+    Raises RefusedError: the file does not exist, it holds no key, or it is a secret that others can read.
     """
     path = key_path(keys_dir, machine, kind)
     try:
@@ -101,12 +101,12 @@ def read_key(keys_dir: str, machine: str, kind: str) -> bytes:
 
 
 def machines_with_keys(keys_dir: str, kind: str = PUBLIC_SUFFIX) -> list[str]:
-    """Return the machines that have a key file of this kind in the folder, sorted."""
+    """Return the machines that have a key file of this kind in the directory, sorted."""
     return sorted(name.removesuffix(kind) for name in os.listdir(keys_dir) if name.endswith(kind))
 
 
 def exposed_fault(path: str, mode: int, wanted: int) -> Fault:
-    """Return the fault of a file or folder that others than its owner can get at."""
+    """Return the fault of a file or directory that users other than its owner can access."""
     message = f"`{path}` can be used by others than its owner (mode {mode:04o}, expected {wanted:04o})"
     return Fault(path, "exposed-key", message, f"chmod {wanted:o} {path}")
 
@@ -118,10 +118,10 @@ def _missing_key_hint(machine: str, kind: str) -> str:
 
 
 class Keyring:
-    """The keys that this machine has, as they are on disk at each question.
+    """The keys that this machine has, read from disk at each lookup.
 
-    Nothing is kept: questions come with connections, which are few, and a key that was replaced
-    or taken away must not open the door once more.
+    Nothing is cached: lookups come with connections, which are few, and a key that was replaced
+    or removed must not be accepted once more.
 
     machines: the names of this machine (at least one), of which one has its secret here.
     """
@@ -133,7 +133,7 @@ class Keyring:
     def own_pair(self) -> KeyPair:
         """Return the pair of this machine.
 
-        Raises RefusedError: none is here, or its secret can be read by others.
+        Raises RefusedError: there is none, or others can read its secret.
         """
         secrets = (
             name for name in self._machines if os.path.exists(key_path(self.keys_dir, name, SECRET_SUFFIX))
@@ -149,21 +149,21 @@ class Keyring:
         return read_key(self.keys_dir, machine, PUBLIC_SUFFIX)
 
     def machine_of_key(self, public: bytes) -> str | None:
-        """Return the machine whose public key this is, None for a stranger's."""
+        """Return the machine whose public key this is, None for an unknown key."""
         if not os.path.isdir(self.keys_dir):
-            return None  # a folder that is gone lets nobody in
+            return None  # without the directory no key is accepted
         for machine in machines_with_keys(self.keys_dir):
             try:
                 if read_key(self.keys_dir, machine, PUBLIC_SUFFIX) == public:
                     return machine
             except RefusedError:
-                continue  # a file that is no key lets nobody in; `argosy keys show` names it
+                continue  # an invalid key file accepts nobody; `argosy keys show` reports it
         return None
 
     def apply(self, socket: zmq.Socket[Any], machine: str) -> None:
-        """Let a socket's next connections be this machine's, to the given machine alone.
+        """Set this machine's keys on a socket's next connections, to the given machine only.
 
-        Raises RefusedError: as `own` and `public_of`.
+        Raises RefusedError: as `own_pair` and `public_key`.
         """
         pair = self.own_pair()
         socket.curve_serverkey = self.public_key(machine)
@@ -172,9 +172,9 @@ class Keyring:
 
 
 def apply_keys(resolver: AddressResolver, peer: str, socket: zmq.Socket[Any], endpoint: str) -> None:
-    """Give a socket the keys, if any, that an agent of the book wants of who connects to this endpoint.
+    """Set on a socket the keys, if any, that an agent of the address book requires at this endpoint.
 
-    Raises RefusedError: a key that is needed is not here.
+    Raises RefusedError: a required key is missing.
     """
     book, address = resolver.book, resolver.address(peer)
     if book.keys and endpoint.startswith("tcp://") and is_curve_required(address.bind):

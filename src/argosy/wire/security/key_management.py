@@ -1,6 +1,6 @@
-"""Making, checking and laying out the keys of a fleet's machines: what `argosy keys` does.
+"""Making, checking and exporting the keys of a fleet's machines, for `argosy keys`.
 
-A secret is made once and is never overwritten but on request; files appear whole, by a link of a
+A secret is made once and overwritten only on request. Files appear whole, by a link of a
 finished draft, so that two makers at once end with one key.
 """
 
@@ -31,10 +31,10 @@ FILE_MODE = 0o600
 
 
 class MachineKeys(msgspec.Struct, frozen=True):
-    """What a folder holds of one machine.
+    """What a directory holds of one machine.
 
     public: Z85, empty when there is none. fingerprint: of the public key, for reading aloud.
-    has_secret: its secret is in this folder too.
+    has_secret: its secret is in this directory too.
     """
 
     public: str
@@ -51,10 +51,10 @@ def make_pair() -> KeyPair:
 def make_keys(
     keys_dir: str, machines: Iterable[str], new_pair: Callable[[], KeyPair] = make_pair
 ) -> tuple[str, ...]:
-    """Make the folder and the keys that are missing in it; return the machines that got a key.
+    """Make the directory and the keys missing in it; return the machines that got a key.
 
-    A machine of which the public key alone is here has its secret elsewhere and is left as it is.
-    Raises MissingError: the folder cannot be made or written; RefusedError: a secret is no key.
+    A machine with only a public key here has its secret elsewhere and is left as it is.
+    Raises MissingError: the directory cannot be made or written; RefusedError: a secret file holds no key.
     """
     try:
         os.makedirs(keys_dir, DIR_MODE, exist_ok=True)
@@ -71,7 +71,7 @@ def _make_machine_key(keys_dir: str, machine: str, new_pair: Callable[[], KeyPai
         return False
     if not has_secret:
         _write_new(key_path(keys_dir, machine, SECRET_SUFFIX), new_pair().secret)
-    # Also where only the public key was lost, or another maker was faster with the secret.
+    # Also where only the public key was lost, or another maker wrote the secret first.
     _write_new(
         key_path(keys_dir, machine, PUBLIC_SUFFIX),
         zmq.curve_public(read_key(keys_dir, machine, SECRET_SUFFIX)),
@@ -82,8 +82,8 @@ def _make_machine_key(keys_dir: str, machine: str, new_pair: Callable[[], KeyPai
 def renew_key(keys_dir: str, machine: str, new_pair: Callable[[], KeyPair] = make_pair) -> None:
     """Replace a machine's pair by a new one, the secret first.
 
-    Until the others have the new public key and the machine its new secret, they refuse each other.
-    Raises RefusedError: the machine has no key to renew; MissingError: the folder cannot be written.
+    Until the others have the new public key and the machine its new secret, they reject each other.
+    Raises RefusedError: the machine has no key to renew; MissingError: the directory cannot be written.
     """
     read_key(keys_dir, machine, PUBLIC_SUFFIX)
     key_pair = new_pair()
@@ -96,9 +96,9 @@ def renew_key(keys_dir: str, machine: str, new_pair: Callable[[], KeyPair] = mak
 
 
 def list_keys(keys_dir: str, machines: Sequence[str]) -> dict[str, MachineKeys]:
-    """Return what is there of the fleet's machines, and of others that have a key; reads nothing secret.
+    """Return the keys of the fleet's machines, and of others that have a key; reads no secret.
 
-    Raises RefusedError: there is no such folder.
+    Raises RefusedError: there is no such directory.
     """
     if not os.path.isdir(keys_dir):
         message = f"there are no keys in `{keys_dir}`"
@@ -113,7 +113,7 @@ def _inspect_keys(keys_dir: str, machine: str) -> MachineKeys:
     has_secret = os.path.exists(key_path(keys_dir, machine, SECRET_SUFFIX))
     try:
         public = read_key(keys_dir, machine, PUBLIC_SUFFIX)
-    except RefusedError:  # `faults_of` tells it
+    except RefusedError:  # reported by `check_keys`
         return MachineKeys("", "", has_secret)
     return MachineKeys(public.decode(), fingerprint(public), has_secret)
 
@@ -125,7 +125,7 @@ def fingerprint(public: bytes) -> str:
 
 
 def check_keys(keys_dir: str, machines: Sequence[str]) -> list[Fault]:
-    """Return everything that is wrong with a folder of keys: modes, contents, pairs, who is missing."""
+    """Return everything wrong with a key directory: modes, contents, pairs, missing machines."""
     return [
         *_mode_faults(keys_dir),
         *_key_faults(keys_dir, machines),
@@ -135,7 +135,7 @@ def check_keys(keys_dir: str, machines: Sequence[str]) -> list[Fault]:
 
 def _mode_faults(keys_dir: str) -> Iterator[Fault]:
     paths = [(keys_dir, DIR_MODE, 0o077)]
-    # Everybody may read a public key; who can write one decides who is let in.
+    # Everybody may read a public key; whoever can write one decides who is accepted.
     for kind, forbidden in ((PUBLIC_SUFFIX, 0o022), (SECRET_SUFFIX, 0o077)):
         paths += [
             (key_path(keys_dir, name, kind), FILE_MODE, forbidden)
@@ -155,7 +155,7 @@ def _key_faults(keys_dir: str, machines: Sequence[str]) -> Iterator[Fault]:
             if machine in secrets and zmq.curve_public(read_key(keys_dir, machine, SECRET_SUFFIX)) != public:
                 path = key_path(keys_dir, machine, PUBLIC_SUFFIX)
                 message = f"the public key of `{machine}` does not belong to its secret"
-                yield Fault(path, "split-pair", message, f"rm {path}, then `argosy keys make`")
+                yield Fault(path, "key-mismatch", message, f"rm {path}, then `argosy keys make`")
         except RefusedError as error:
             yield from (fault for fault in error.faults if fault.code != "exposed-key")
 
@@ -164,14 +164,14 @@ def _unknown_machine_faults(keys_dir: str, machines: Sequence[str]) -> Iterator[
     for name in machines_with_keys(keys_dir):
         if name not in machines:
             path = key_path(keys_dir, name, PUBLIC_SUFFIX)
-            message = f"`{name}` is let in and is no machine of the fleet file"
-            yield Fault(path, "stranger", message, f"rm {path}, unless it is meant")
+            message = f"`{name}` is accepted and is not a machine of the fleet file"
+            yield Fault(path, "unknown-machine", message, f"rm {path}, unless it is intended")
 
 
 def export_keys(keys_dir: str, machine: str, target_dir: str) -> tuple[str, ...]:
-    """Lay out what one machine needs in a new folder: its secret and all public keys; return the files.
+    """Export what one machine needs to a new directory: its secret and all public keys; return the files.
 
-    Raises RefusedError: the secret is not here, or `target` holds something already; MissingError:
+    Raises RefusedError: the secret is not here, or `target_dir` is not empty; MissingError:
     it cannot be written.
     """
     keys = {(machine, SECRET_SUFFIX): read_key(keys_dir, machine, SECRET_SUFFIX)}
@@ -194,7 +194,7 @@ def export_keys(keys_dir: str, machine: str, target_dir: str) -> tuple[str, ...]
 
 
 def _write_new(path: str, key: bytes) -> None:
-    """Write a key where there is none; one that has come meanwhile stays."""
+    """Write a key unless the file exists; one written meanwhile stays."""
     temp_path = _write_temporary(path, key)
     try:
         os.link(temp_path, path)
@@ -216,4 +216,4 @@ def _write_temporary(path: str, key: bytes) -> str:
 def _write_fault(keys_dir: str, error: OSError) -> MissingError:
     message = f"`{keys_dir}` cannot be written: {(error.strerror or str(error)).lower()}"
     hint = "ARGOSY_KEYS names another folder for the keys"
-    return MissingError(Fault(keys_dir, "no-folder", message, hint))
+    return MissingError(Fault(keys_dir, "no-directory", message, hint))

@@ -1,17 +1,17 @@
-"""Who may come in from other machines: CURVE at a bound socket, and a line in the log for who may not.
+"""Authentication of other machines: CURVE at a bound socket, and a log line for each rejected peer.
 
-A stranger is told by its key, which ZeroMQ asks about by ZAP (RFC 27): a request on an inproc
-endpoint that is one per context, so the agents of one process share its `Gate`. It is answered in
-the work loop; a thread for it, as pyzmq's, would be one more per process for a few questions a day.
+An unknown peer is recognised by its key, which ZeroMQ asks about by ZAP (RFC 27): a request on an inproc
+endpoint, one per context, so the agents of one process share its `ZapHandler`. It answers in
+the work loop; a thread for it, as pyzmq's, would be one more per process for a few requests a day.
 
-Who has no key, or another key of this machine than the right one, fails before ZAP is asked.
-Only the socket's monitor tells, without an address: that of the connection is kept from when it
-was accepted, and found again by its descriptor when it closes, right after the failure. A plain
-caller may see first that the two do not fit, and leave; that looks like a look at the port, which
-is told too, unless it comes from this machine: a probe of readiness does that. Who has left before
-its address could be read is told without one: better a look too many than a stranger untold.
+A peer without a key, or with a wrong key for this machine, fails before ZAP is asked.
+Only the socket's monitor reports it, without an address: the address is recorded when the connection is
+accepted, and found by its descriptor when the connection closes, right after the failure. A peer without
+CURVE may notice the mismatch first and leave; that looks like a port scan, which is logged too unless it
+comes from this machine, as a readiness probe does. A peer that left before its address could be read
+is logged without one: an unneeded line is better than a missing one.
 
-ZAP_ENFORCE_DOMAIN matters: without it a gate that is missing lets in who knows the public key.
+ZAP_ENFORCE_DOMAIN matters: without it a missing handler accepts any peer that knows the public key.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _log = logging.getLogger("argosy.wire")
 
 
 class _RemoteAddress(NamedTuple):
-    """Who connected; is_here: from an address of this machine."""
+    """The address of a peer; is_local: it belongs to this machine."""
 
     address: str
     is_local: bool
@@ -63,7 +63,7 @@ _UNKNOWN_ADDRESS: Final = _RemoteAddress("an unknown address (it left at once)",
 
 
 class RejectionLog:
-    """Counts who was refused, and logs it: one line at once, then one per `QUIET_S` and address."""
+    """Counts rejected peers and logs them: one line at once, then one per LOG_INTERVAL_S and address."""
 
     def __init__(self, agent: str, now_s: Callable[[], float] = time.monotonic) -> None:
         self.count = 0
@@ -72,7 +72,7 @@ class RejectionLog:
         self._last_logged: dict[tuple[str, str], tuple[float, int]] = {}
 
     def record(self, address: str, reason: str) -> None:
-        """Take one refused peer."""
+        """Record one rejected peer."""
         self.count += 1
         logged_s, suppressed = self._last_logged.get((address, reason), (-LOG_INTERVAL_S, 0))
         now_s = self._now_s()
@@ -88,7 +88,7 @@ class RejectionLog:
 
 
 class CurveAuthenticator:
-    """The door of one agent's sockets to other machines.
+    """Authenticates peers of one agent's sockets on other machines.
 
     Raises RefusedError: this machine has no key, or something else in this process answers ZAP.
     """
@@ -104,7 +104,7 @@ class CurveAuthenticator:
         self._zap_handler.authenticators[self._domain] = self._authenticate
 
     def protect(self, bound: zmq.Socket[Any]) -> None:
-        """Let the endpoints that this socket binds from now on take the fleet's keys alone."""
+        """Accept only the fleet's keys on the endpoints that this socket binds from now on."""
         self._handshake_monitors.append(_HandshakeMonitor(bound, self._reactor, self.rejections))
         bound.curve_server = 1
         bound.curve_secretkey = self._pair.secret
@@ -112,26 +112,26 @@ class CurveAuthenticator:
         bound.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
 
     def _authenticate(self, address: str, public: bytes) -> str | None:
-        """Return the machine whose key this is; one that is none of the fleet's is noted."""
+        """Return the machine whose key this is; an unknown key is recorded as rejected."""
         name = self._keyring.machine_of_key(public)
         if name is None:
             self.rejections.record(address, f"its key is not one of this fleet's (`{public.decode()}`)")
         return name
 
     def close(self) -> None:
-        """Stop watching; to be called before the guarded sockets are closed."""
+        """Stop; to be called before the protected sockets are closed."""
         for monitor in self._handshake_monitors:
             monitor.close()
         self._zap_handler.authenticators.pop(self._domain, None)
         self._zap_handler.close_if_idle()
 
     def statistics(self) -> dict[str, int]:
-        """Return how many connections were refused."""
+        """Return how many connections were rejected."""
         return {"refused": self.rejections.count}
 
 
 class ZapHandler:
-    """Answers ZAP for one context; `doors` are asked by domain."""
+    """Answers ZAP for one context, by the authenticator of each domain."""
 
     def __init__(self, context: zmq.Context[Any], reactor: Reactor) -> None:
         self.context = context
@@ -143,28 +143,28 @@ class ZapHandler:
             self._socket.bind(ZAP_ENDPOINT)
         except zmq.ZMQError as error:
             self._socket.close(0)
-            message = "something else in this process answers ZeroMQ's questions about keys"
+            message = "something else in this process answers ZeroMQ's ZAP requests"
             raise RefusedError(
-                Fault(ZAP_ENDPOINT, "zap-taken", message, "argosy needs `zmq.auth` left out there")
+                Fault(ZAP_ENDPOINT, "zap-taken", message, "argosy cannot share a process with `zmq.auth`")
             ) from error
         self._fd: int = self._socket.fileno()
         reactor.add_reader(self._fd, self._on_readable)
-        self._on_readable()  # the descriptor tells of changes since the last look only
+        self._on_readable()  # the descriptor signals only changes since the last read
 
     def close_if_idle(self) -> None:
-        """Close when no door is left."""
+        """Close when no authenticator is left."""
         if not self.authenticators and not self._socket.closed:
             self._reactor.remove_reader(self._fd)
-            self._socket.unbind(ZAP_ENDPOINT)  # at once; after `close` it is taken for a while yet
+            self._socket.unbind(ZAP_ENDPOINT)  # at once; after `close` it stays bound for a while
             self._socket.close(0)
 
     @property
     def closed(self) -> bool:
-        """True when it answers no more."""
+        """True when it no longer answers."""
         return self._socket.closed
 
     def _on_readable(self) -> None:
-        # To the end each time, for the same reason.
+        # Read until empty each time, for the same reason.
         while not self._socket.closed and has_input(self._socket):
             self._socket.send_multipart(self._authenticate_request(self._socket.recv_multipart()))
 
@@ -183,16 +183,16 @@ _zap_handler: ZapHandler | None = None
 
 
 def _get_zap_handler(reactor: Reactor) -> ZapHandler:
-    """Return the gate of this process's context, made when the first door needs it."""
+    """Return the handler of this process's context, made when the first authenticator needs it."""
     global _zap_handler
-    context = shared_context()  # another one after a fork
+    context = shared_context()  # a new context after a fork
     if _zap_handler is None or _zap_handler.closed or _zap_handler.context is not context:
         _zap_handler = ZapHandler(context, reactor)
     return _zap_handler
 
 
 class _HandshakeMonitor:
-    """Hears from a bound socket whose handshake failed, and notes it with its address."""
+    """Monitors a bound socket for failed handshakes, and records each with its address."""
 
     def __init__(self, bound: zmq.Socket[Any], reactor: Reactor, rejections: RejectionLog) -> None:
         self._reactor = reactor
@@ -202,7 +202,7 @@ class _HandshakeMonitor:
         self._has_left_early = False
         self._monitor = SocketMonitor(bound, _MONITORED)
         reactor.add_reader(self._monitor.fd, self._on_readable)
-        self._on_readable()  # the descriptor tells of changes since the last look only
+        self._on_readable()  # the descriptor signals only changes since the last read
 
     def close(self) -> None:
         self._reactor.remove_reader(self._monitor.fd)
@@ -216,7 +216,7 @@ class _HandshakeMonitor:
         if event == _ACCEPTED:
             self._peers[value] = _remote_address(value)
         elif event == _HANDSHAKE_FAILED:
-            self._failure = _REASONS.get(value, "it does not speak ZeroMQ as it should")
+            self._failure = _REASONS.get(value, "it does not follow the ZeroMQ protocol")
             self._has_left_early = False
         elif event == _HANDSHAKE_ABORTED:
             self._failure, self._has_left_early = _NO_KEY_REASON, True
@@ -228,7 +228,7 @@ class _HandshakeMonitor:
 
 
 def _remote_address(descriptor: int) -> _RemoteAddress:
-    """Return who is at the other end of a connection of this process."""
+    """Return the peer address of a connection of this process."""
     try:
         connection = socket.socket(fileno=descriptor)
     except OSError:

@@ -1,9 +1,9 @@
-"""The callers that an agent knows, and how it learns that one has gone.
+"""The clients that an agent knows, and how it detects that one is gone.
 
-A caller is known from its HELLO until its link ends or, through the ROUTER, until a send to it
-fails, which is there the only sign that it has gone. The beat is such a send for callers with
-something in flight; others are asked once in a long while, so that the table cannot grow and an
-idle lane never fills.
+A client is known from its HELLO until its Unix connection ends or, on the ROUTER, until a send to it
+fails, which is the only sign there that it is gone. The heartbeat is such a send for clients with
+requests in flight; idle clients are probed at a long interval, so that the table stays bounded and
+an idle connection's queue never fills.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ IDLE_PROBE_S: Final = 300.0
 
 
 class ClientTable:
-    """The table of callers; `known` is for reading.
+    """The table of clients; `clients` is for reading.
 
-    make_beat(oldest_s): encodes a beat; oldest_s is how long the caller's oldest request has been here.
-    on_forgotten(inquiries): told what was being done for a caller that is forgotten.
-    on_sent(): called after beats were sent.
+    encode_heartbeat(oldest_s): encodes a heartbeat; oldest_s is the age of the client's oldest request.
+    on_removed(requests): called with the requests in flight of a client that is removed.
+    on_sent(): called after heartbeats were sent.
     """
 
     def __init__(
@@ -45,20 +45,20 @@ class ClientTable:
         self._next_probe_s = time.monotonic() + IDLE_PROBE_S
 
     def add(self, client: ConnectedClient) -> None:
-        """Know this one from now on."""
+        """Add a client."""
         self.clients[client.key] = client
 
     def start_heartbeat(self, client: ConnectedClient) -> None:
-        """Tell it regularly that the work loop turns, for as long as it has something in flight.
+        """Send heartbeats to a client for as long as it has requests in flight.
 
-        What was cancelled is followed by one beat more: each request gets a sign of life.
+        A cancelled request is followed by one more heartbeat: each request gets a reply or a heartbeat.
         """
         self._busy[client.key] = client
         if not self._heartbeat_timer:
             self._heartbeat_timer = self._reactor.call_later(HEARTBEAT_S, self._on_heartbeat)
 
     def remove(self, client: ConnectedClient) -> None:
-        """Drop one that has gone, and what is being done for it."""
+        """Remove a client that is gone, and stop its requests."""
         self.clients.pop(client.key, None)
         self._busy.pop(client.key, None)
         client.pending_records, client.unsent_messages = [], []
@@ -66,7 +66,10 @@ class ClientTable:
         self._on_removed(requests.values())
 
     def probe_idle(self) -> None:
-        """Find those that went without a word, when it is time; so seldom that an idle lane never fills."""
+        """Probe idle clients when it is time, to find those that disconnected without notice.
+
+        The interval is so long that an idle connection's queue never fills.
+        """
         now_s = time.monotonic()
         if now_s < self._next_probe_s:
             return
@@ -77,7 +80,7 @@ class ClientTable:
                 self.remove(client)
 
     def close(self) -> None:
-        """Beat no more."""
+        """Stop the heartbeats."""
         if self._heartbeat_timer:
             self._heartbeat_timer.cancel()
 
@@ -88,7 +91,7 @@ class ClientTable:
                 del self._busy[key]
             elif (
                 not client.unsent_messages and self._send_heartbeat(client) is False
-            ):  # with messages due it is full
+            ):  # with messages unsent its queue is full
                 self.remove(client)
         if self._busy:
             self._heartbeat_timer = self._reactor.call_later(HEARTBEAT_S, self._on_heartbeat)

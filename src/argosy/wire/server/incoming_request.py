@@ -1,6 +1,6 @@
-"""Requests as their callee sees them, from argosy callers and from old speakers of JSON.
+"""Requests as the server sees them, from argosy clients and from plain JSON clients.
 
-Both kinds look the same to whoever runs handlers; how an answer travels is their own affair.
+Both kinds have the same interface for the code that runs handlers; each sends its reply in its own way.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from argosy.wire.transport.unix_connection import UnixConnection
 
 _monotonic_ns: Final = time.monotonic_ns
 
-# What tells callers apart: the identity that a ROUTER gave them, or their own connection.
+# What identifies a client: the identity that a ROUTER gave it, or its own connection.
 ClientKey = bytes | UnixConnection
 
 
 class ArgumentDecoder(Protocol):
-    """Turns the arguments of a request into what a handler takes.
+    """Decodes the arguments of a request into what a handler takes.
 
     decode: as `from_msgpack`, of arguments without buffers.
     """
@@ -37,9 +37,9 @@ class ArgumentDecoder(Protocol):
 
 
 class IncomingRequest(Protocol):
-    """One request to be answered: `reply`, `fail` or `refuse` ends it, what comes later is ignored.
+    """One request; `reply`, `fail` or `refuse` ends it, and later calls are ignored.
 
-    abort: set by who runs the handler, called when the caller cancels or has gone.
+    on_cancel: set by the code that runs the handler; called when the client cancels or disconnects.
     """
 
     method: str
@@ -49,16 +49,16 @@ class IncomingRequest(Protocol):
 
     @property
     def wants_stream(self) -> bool:
-        """True when items may be sent one by one; else a handler that yields is answered as a list."""
+        """True when items may be sent one by one; otherwise a generator's items are sent as a list."""
 
     def decode_arguments(self, decoder: ArgumentDecoder) -> Any:
         """Decode the arguments; raises msgspec.DecodeError with the path of what does not fit."""
 
     def is_expired(self) -> bool:
-        """Tell whether the caller has given up by its own clock."""
+        """Return whether the deadline has passed by the client's clock."""
 
     def reply(self, value: object) -> None:
-        """End with a result; with an error when the result has no encoding."""
+        """End with a result, or with an error when the result has no encoding."""
 
     def fail(self, code: str, message: str) -> None:
         """End as failed by the handler."""
@@ -68,7 +68,7 @@ class IncomingRequest(Protocol):
 
 
 class ReplySender(Protocol):
-    """Who takes the answers."""
+    """Sends replies."""
 
     def send_reply(self, request: MsgpackRequest, tag: int, value: object) -> None: ...
 
@@ -80,22 +80,22 @@ class ReplySender(Protocol):
 
 
 class ReplyPath(Protocol):
-    """How a callee reaches one caller."""
+    """The path by which a server reaches one client."""
 
     def send(self, body: frame.BytesLike, buffers: Sequence[frame.BytesLike] = (), /) -> bool | None:
-        """Send one message now: True, False when its receiver has gone, None when its queue is full."""
+        """Send one message now: True, False when the receiver is gone, None when its queue is full."""
 
 
 class ConnectedClient:
-    """One lane as its callee sees it.
+    """One connection as the server sees it.
 
-    key: tells it from others. way: its messages go that way.
-    is_routed: that is the agent's ROUTER.
-    least_us: the least (receipt - stamp) seen, so the difference of the two clocks plus the
-    fastest journey; a deadline plus that can only err towards executing.
-    batch: how many replies make a full message.
-    due: whole messages that could not leave yet.
-    owes_beat: a request was cancelled, so no answer will tell the caller that this agent lives.
+    key: identifies it. path: sends its messages.
+    uses_router: the path is the agent's ROUTER.
+    min_offset_us: the smallest (receipt - stamp) seen: the difference of the two clocks plus the
+    fastest transmission; a deadline plus this can only err towards executing.
+    batch_size: the number of replies that fill a message.
+    unsent_messages: encoded messages that could not leave yet.
+    owes_heartbeat: a request was cancelled, so no reply will show the client that this agent is alive.
     """
 
     __slots__ = (
@@ -129,10 +129,10 @@ class ConnectedClient:
 
 
 class MsgpackRequest(msgspec.Struct, eq=False, weakref=False):
-    """A request that came as a CallRecord; a struct, since one is made per request.
+    """A request from a CallRecord; a struct, since one is made per request.
 
     deadline_us: on this process's clock. credit: bytes of items that may be sent now.
-    since_us: when it arrived. on_credit: called once when credit has come.
+    received_us: when it arrived. on_credit: called once when credit arrives.
     """
 
     sender: ReplySender
@@ -177,21 +177,21 @@ class MsgpackRequest(msgspec.Struct, eq=False, weakref=False):
         self.sender.send_reply(self, codec.END, None)
 
     def add_credit(self, amount_bytes: int) -> None:
-        """Take what the consumer gives back, and wake who waits for it."""
+        """Add credit that the consumer granted, and call `on_credit`."""
         self.credit += amount_bytes
         wake, self.on_credit = self.on_credit, None
         if wake:
             wake()
 
     def cancel(self) -> None:
-        """The caller has cancelled or gone: stop what runs for it."""
+        """The client cancelled or disconnected: stop the handler."""
         self.is_finished = True
         if self.on_cancel:
             self.on_cancel()
 
 
 class JsonRequest:
-    """A request of an old speaker: `{"action": M, ...}`, answered in its own envelope."""
+    """A request of a plain JSON client: `{"action": M, ...}`, answered in the same envelope."""
 
     __slots__ = (
         "_arguments",
@@ -220,7 +220,7 @@ class JsonRequest:
         return decoder.from_json(self._arguments)
 
     def is_expired(self) -> bool:
-        return False  # an old speaker tells no deadline
+        return False  # a JSON request has no deadline
 
     def reply(self, value: object) -> None:
         self.send_document({"result": value})
@@ -238,19 +238,19 @@ class JsonRequest:
 
 
 class MalformedRequestError(Exception):
-    """An old speaker's message that is no request; it is answered with the code and the text."""
+    """A JSON message that is not a valid request; it is answered with the code and the message."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
-# What a callee makes of an old speaker's message: gets the desk, the way back and the text.
+# Makes a request of a JSON message: gets the reply sender, the envelope and the text.
 ParseJsonRequest = Callable[[ReplySender, Sequence[bytes], frame.BytesLike], JsonRequest]
 
 
 def parse_json_request(sender: ReplySender, envelope: Sequence[bytes], text: frame.BytesLike) -> JsonRequest:
-    """Read `{"action": M, ...}`; raises LetterError when it is anything else."""
+    """Parse `{"action": M, ...}`; raises MalformedRequestError for anything else."""
     try:
         document = msgspec.json.decode(text, type=dict[str, Any])
     except codec.DECODE_ERRORS as error:

@@ -1,7 +1,7 @@
-"""What leaves a callee: records of one tick in one message, callers that are full or gone.
+"""Outgoing messages of a server: the records of one tick in one message, and clients that are full or gone.
 
-A caller that does not read is tried again by a timer, within a bound; then it is forgotten, and
-told *stale* should it come again.
+A client whose queue is full is retried by a timer, up to a limit; then it is removed, and gets
+*stale* if it sends again.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from argosy.wire.server.incoming_request import ClientKey, ConnectedClient
 from argosy.wire.transport.reactor import Reactor, Timer
 
 FULL_RETRY_S: Final = 0.01
-FULL_LIMIT_S: Final = 5.0  # a caller that reads nothing for so long is forgotten
+FULL_LIMIT_S: Final = 5.0  # a client that reads nothing for this long is removed
 
 
 class Outbox:
-    """The sending side of one callee.
+    """The sending side of one server.
 
-    look: called once after a tick's last send through the ROUTER, which may have hidden that
-    something arrived.
-    gone: called with each caller that cannot be reached any more.
-    state: the place in `frame.STATES` that replies tell.
+    poll_router: called once after a tick's last send through the ROUTER, which may have hidden that
+    a message arrived.
+    on_gone: called with each client that became unreachable.
+    state: the index in `frame.STATES` that replies carry.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class Outbox:
         self._is_closed = False
 
     def put(self, client: ConnectedClient, record: bytes, buffers: Sequence[frame.BytesLike]) -> None:
-        """Add a reply record to those of this tick; one with buffers ends the message before it.
+        """Add a reply record to this tick's; one with buffers ends the message.
 
-        A message as large as its caller's own leaves at once: it works on that while the rest is made.
+        A message as large as the client's own batch leaves at once: the client works on it meanwhile.
         """
         if buffers:
             self._seal_batch(client)
@@ -61,29 +61,29 @@ class Outbox:
             if count >= client.batch_size:
                 self._send_to(client)
                 return
-            if count > 1:  # the first one has said that there is something to send
+            if count > 1:  # the first record has scheduled the flush
                 return
         self._clients_to_flush[client.key] = client
         if not self._is_flush_due:
             self.flush_soon()
 
     def hold(self) -> bool:
-        """Let what is put from now on wait for `release`, and tell whether there must be one.
+        """Delay what is put from now on until `release`; return whether `release` must be called.
 
-        There must be none where a flush is due anyhow.
+        It need not be where a flush is scheduled anyway.
         """
         was_due, self._is_flush_due = self._is_flush_due, True
         return not was_due
 
     def release(self) -> bool:
-        """Send what was put since `hold`; True when a look at the ROUTER has to follow."""
+        """Send what was put since `hold`; True when the ROUTER must be polled afterwards."""
         self._is_flush_due = False
         self._send_pending()
         needs_poll, self._needs_poll = self._needs_poll, False
         return needs_poll
 
     def poll_router_soon(self) -> None:
-        """Something has left through the ROUTER: look at the end of this tick."""
+        """Poll the ROUTER at the end of this tick, since a message has left through it."""
         self._needs_poll = True
         self.flush_soon()
 
@@ -98,8 +98,8 @@ class Outbox:
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits for each caller, then look once if that is needed."""
-        if self._is_closed:  # it may have been due at the end of a tick
+        """Send what waits for each client, then poll the ROUTER once if needed."""
+        if self._is_closed:  # it may have been scheduled for the end of a tick
             return
         self._send_pending()
         if self._needs_poll:
@@ -120,7 +120,7 @@ class Outbox:
             self._retry_timer.cancel()
 
     def _send_to(self, client: ConnectedClient) -> None:
-        """Send a caller what is due."""
+        """Send a client its unsent messages and pending records."""
         self._needs_poll = self._needs_poll or client.uses_router
         if not client.unsent_messages:
             if not client.pending_records:

@@ -1,4 +1,4 @@
-"""Replies as bytes: a value that cannot be encoded, or is too large to be carried, becomes an error."""
+"""Replies as bytes: a value that has no encoding, or exceeds the size limit, becomes an error."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _ENCODE_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 class ReplyEncoder:
-    """Encodes what an agent answers, for callers of the library and for old speakers of JSON."""
+    """Encodes replies, for argosy clients and for plain JSON clients."""
 
     def __init__(self) -> None:
         self._packer = codec.Packer()
         self._json = msgspec.json.Encoder(enc_hook=_array_to_list)
 
     def encode(self, number: int, tag: int, value: object) -> tuple[bytes, Sequence[BytesLike]]:
-        """Return the record of a reply to the request `number`, and the buffers that travel beside it."""
+        """Return the record of a reply to request `number`, and the buffers sent beside it."""
         packer = self._packer
         pack = packer.pack
         if isinstance(value, codec.BYTES_LIKE) and len(value) >= codec.BUFFER_THRESHOLD_BYTES:
@@ -42,7 +42,7 @@ class ReplyEncoder:
         return record, buffers
 
     def encode_json(self, document: dict[str, Any]) -> bytes:
-        """Return the text of a reply to an old speaker."""
+        """Return the text of a reply to a JSON client."""
         try:
             return self._json.encode(document)
         except _ENCODE_ERRORS as error:
@@ -50,12 +50,12 @@ class ReplyEncoder:
 
 
 def json_error(code: str, message: str) -> dict[str, Any]:
-    """Return what an old speaker gets in the place of a result."""
+    """Return what a JSON client gets instead of a result."""
     return {"error": {"code": code, "message": message}}
 
 
 def _array_to_list(value: Any) -> Any:
-    """Give old speakers what JSON has no word for: arrays as lists."""
+    """Encode what JSON has no type for: arrays as lists."""
     listed = getattr(value, "tolist", None)
     if listed is None:
         raise TypeError(f"`{type(value).__name__}` has no encoding in JSON")

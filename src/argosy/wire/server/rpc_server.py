@@ -1,7 +1,7 @@
-"""The callee's end: one ROUTER on all of an agent's endpoints, and a doorway for its neighbours.
+"""The server side: one ROUTER on all of an agent's endpoints, and a Unix listener for the same machine.
 
-Whom it knows, and how it learns that one has gone, is the affair of `callers`.
-Nothing that is not understood is answered or raised: it is counted and dropped.
+`client_table` keeps the clients and detects those that are gone. A message that is not understood is
+counted and dropped; it causes neither a reply nor an exception.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from argosy.wire.zmq_context.context_handle import shared_context
 if TYPE_CHECKING:
     from argosy.wire.security.zap import CurveAuthenticator
 
-MAX_IN_FLIGHT_PER_CLIENT: Final = 1024  # calls in flight per lane
-MAX_IN_FLIGHT: Final = 8192  # per agent, of all callers
+MAX_IN_FLIGHT_PER_CLIENT: Final = 1024  # calls in flight per connection
+MAX_IN_FLIGHT: Final = 8192  # per agent, over all clients
 LINGER_MS: Final = 500
 
 _OUTCOME_BY_TAG: Final = (
@@ -50,16 +50,16 @@ _OUTCOME_BY_TAG: Final = (
     "refused",
     "",
     "handled",
-)  # what an end is counted as, by its tag
+)  # the counter of each kind of reply, by tag
 
 
 class RpcServer:
-    """Receives requests and hands each to `deliver`; sends what they are answered.
+    """Receives requests and passes each to `on_request`; sends their replies.
 
-    Until `open` argosy's callers are told that it is starting, after `refuse_new` that it is
-    stopping. Old speakers' requests are delivered at any time, since they may ask for health.
+    Until `open` argosy clients are told that the agent is starting, after `refuse_new` that it is
+    stopping. JSON requests are delivered at any time, since they may ask for health.
 
-    read_letter: makes a request of an old speaker's message, or raises LetterError.
+    parse_json: makes a request of a JSON message, or raises MalformedRequestError.
     """
 
     def __init__(
@@ -90,18 +90,18 @@ class RpcServer:
         )
         self._waiting_hellos: dict[ClientKey, tuple[str, int]] = {}
         self._outcome_counts = [0] * len(_OUTCOME_BY_TAG)
-        self._counts = dict.fromkeys(("dropped", "late", "forgotten"), 0)
+        self._counts = dict.fromkeys(("dropped", "late", "removed_clients"), 0)
         self._fd: int = self._socket.fileno()
         reactor.add_reader(self._fd, self._on_descriptor_readable)
 
-    # -- its life ---------------------------------------------------------------------------
+    # -- lifecycle ----------------------------------------------------------------------------
 
     def protect(self, authenticator: CurveAuthenticator) -> None:
-        """Take only the fleet's keys at what is bound from now on."""
+        """Accept only the fleet's keys on endpoints bound from now on."""
         authenticator.protect(self._socket)
 
     def bind(self, endpoints: Iterable[str]) -> None:
-        """Listen there; raises RefusedError that names the endpoint that could not be bound."""
+        """Bind the endpoints; raises RefusedError that names the endpoint that could not be bound."""
         for endpoint in endpoints:
             bind_endpoint(self._socket, self.name, endpoint)
             if path := unix_listener_path(endpoint):
@@ -112,7 +112,7 @@ class RpcServer:
         self._on_readable()
 
     def open(self) -> None:
-        """Welcome callers from now on, those first that have been waiting."""
+        """Welcome clients from now on, those that are waiting first."""
         self.state = "ok"
         self.set_health(self.state)
         for key, (name, min_offset_us) in self._waiting_hellos.items():
@@ -121,17 +121,17 @@ class RpcServer:
         self._outbox.flush_soon()
 
     def refuse_new(self) -> None:
-        """Answer new requests with *stopping*, which lets them wait for the next incarnation."""
+        """Answer new requests with *stopping*, so that they wait for the next incarnation."""
         self.state = "stopping"
         self.set_health(self.state)
 
     def set_health(self, health: str) -> None:
-        """Let every message from now on say how the agent is, a word of `frame.STATES`."""
+        """Report the agent's health, one of `frame.STATES`, in every message from now on."""
         self.health = health
         self._outbox.state = frame.STATES.index(health)
 
     def close(self) -> None:
-        """Send what waits and close; the last replies have 0.5 s to leave. What comes later is dropped."""
+        """Send what waits and close. The last replies have 0.5 s to leave; later ones are dropped."""
         self._is_closed = True
         self._outbox.close()
         self._clients.close()
@@ -141,25 +141,25 @@ class RpcServer:
             listener.close()
 
     def statistics(self) -> dict[str, int]:
-        """Return counts since the start, and what is in flight and known now."""
+        """Return counts since the start, requests in flight and clients known now."""
         counts = {"handled": 0, "failed": 0, "refused": 0, **self._counts}
         for name, count in zip(_OUTCOME_BY_TAG, self._outcome_counts, strict=True):
             if name:
                 counts[name] += count
-        return {**counts, "in_flight": self.in_flight, "callers": len(self._clients.clients)}
+        return {**counts, "in_flight": self.in_flight, "clients": len(self._clients.clients)}
 
     # -- receiving --------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Take what has arrived, without waiting until the loop tells of it."""
+        """Read what has arrived, without waiting for the loop's event."""
         self._on_readable()
 
     def _on_descriptor_readable(self) -> None:
         self._on_readable(is_readable=True)
 
     def _on_readable(self, is_readable: bool = False) -> None:
-        """Take what is there, and send what was answered on the spot: no tick of the loop for it."""
-        if self._is_closed:  # it may have been due at the end of a tick
+        """Read what is there, and send the replies made at once: no tick of the loop is spent on them."""
+        if self._is_closed:  # it may have been scheduled for the end of a tick
             return
         is_held = self._outbox.hold()
         try:
@@ -170,7 +170,7 @@ class RpcServer:
             self._reactor.call_soon(self._on_readable)
 
     def _receive_batch(self, is_readable: bool) -> bool:
-        """Take messages; tell whether it stopped before the last."""
+        """Read messages; return whether it stopped before the last."""
         for _ in range(MAX_DRAIN_MESSAGES):
             message = receive_frames(self._socket, is_readable)
             if message is None:
@@ -180,9 +180,9 @@ class RpcServer:
         return True
 
     def _on_message(self, message: list[memoryview]) -> None:
-        """Tell new speakers, old speakers and noise apart.
+        """Distinguish argosy messages, JSON requests and noise.
 
-        ZeroMQ bounds each part; the sum of them is bounded here.
+        ZeroMQ limits the size of each frame; this limits the sum.
         """
         if len(message) > 2 and sum(part.nbytes for part in message) > codec.MAX_MESSAGE_BYTES:
             self._counts["dropped"] += 1
@@ -198,7 +198,7 @@ class RpcServer:
     def _on_argosy_message(
         self, key: ClientKey, header: tuple[int, int, int, int, int], frames: list[memoryview]
     ) -> None:
-        """Act on a message; one that no callee gets, or that cannot be read, is dropped."""
+        """Handle a message; one that is not for a server, or that does not decode, is dropped."""
         kind, buffers, _, _, stamp_us = header
         client = self._clients.clients.get(key)
         try:
@@ -229,7 +229,9 @@ class RpcServer:
 
     def _on_hello(self, key: ClientKey, hello: codec.Hello, stamp_us: int) -> None:
         min_offset_us = now_us() - stamp_us
-        if caller := self._clients.clients.get(key):  # none of ours greets twice; what it had asked is over
+        if caller := self._clients.clients.get(
+            key
+        ):  # a client sends HELLO once per connection: its former requests are over
             self._clients.remove(caller)
         if self.state != "ok":
             if self.state == "starting":
@@ -262,7 +264,7 @@ class RpcServer:
         requests, on_request = client.requests, self._on_request
         for record in records:
             number, deadline_us, credit = record.id, record.deadline_us + min_offset_us, record.credit
-            if number in requests:  # no caller of ours repeats an id on a lane
+            if number in requests:  # a client never repeats an id on a connection
                 self._counts["dropped"] += 1
                 continue
             method, raw, trace = record.method, record.arguments, record.trace
@@ -306,10 +308,10 @@ class RpcServer:
         self.in_flight += 1
         self._on_request(request)
 
-    # -- answering --------------------------------------------------------------------------
+    # -- replies ------------------------------------------------------------------------------
 
     def send_reply(self, request: MsgpackRequest, tag: int, value: object) -> None:
-        """Send the end of a request; ignored when it has ended before or its caller has gone."""
+        """Send the end of a request; ignored when the request has ended or its client is gone."""
         if request.is_finished or self._is_closed:
             self._counts["late"] += 1
             return
@@ -322,7 +324,7 @@ class RpcServer:
         self._outbox.put(client, record, buffers)
 
     def send_item(self, request: MsgpackRequest, value: object) -> int:
-        """Send an item of a stream, and return what it costs of the credit; ignored as an answer is."""
+        """Send an item of a stream and return the credit it costs; ignored as in `send_reply`."""
         if request.is_finished or self._is_closed:
             self._counts["late"] += 1
             return 0
@@ -333,7 +335,7 @@ class RpcServer:
     def send_json_reply(
         self, request: JsonRequest | None, envelope: Sequence[bytes], document: dict[str, Any]
     ) -> None:
-        """Answer an old speaker in its own envelope; one that has gone is counted."""
+        """Reply to a JSON client in its envelope; one that is gone is counted."""
         if self._is_closed:
             self._counts["late"] += 1
             return
@@ -341,14 +343,14 @@ class RpcServer:
             self.in_flight -= 1
             self._outcome_counts[codec.ERROR if "error" in document else codec.RESULT] += 1
         if not send_envelope(self._socket, envelope, self._encode_json(document)):
-            self._counts["forgotten"] += 1
+            self._counts["removed_clients"] += 1
         self._outbox.poll_router_soon()
 
     def _reply_path(self, key: ClientKey) -> ReplyPath:
         return key if isinstance(key, UnixConnection) else RouterPath(self._socket, key)
 
     def _send(self, key: ClientKey, kind: int, value: object) -> bool:
-        """Send one small message now; false when its receiver has gone or reads nothing."""
+        """Send one small message now; False when its receiver is gone or reads nothing."""
         sent = self._reply_path(key).send(
             codec.encode_single(kind, self.incarnation, value, self._outbox.state)
         )
@@ -356,10 +358,10 @@ class RpcServer:
             self._outbox.poll_router_soon()
         return bool(sent)
 
-    # -- callers that go --------------------------------------------------------------------
+    # -- disconnects --------------------------------------------------------------------------
 
     def _on_client_gone(self, client: ConnectedClient) -> None:
-        """A caller cannot be reached any more; a link that only stays full is of no more use."""
+        """A client became unreachable; a Unix connection that stays full is closed."""
         if isinstance(client.key, UnixConnection):
             for listener in self._unix_listeners:
                 listener.drop(client.key)
@@ -372,7 +374,7 @@ class RpcServer:
             self._clients.remove(caller)
 
     def _on_client_removed(self, requests: Collection[MsgpackRequest]) -> None:
-        self._counts["forgotten"] += 1
+        self._counts["removed_clients"] += 1
         self.in_flight -= len(requests)
         for request in requests:
             request.cancel()

@@ -1,4 +1,4 @@
-"""Where an agent's neighbours on the same machine come in, and how they find it: beside its ipc socket."""
+"""The Unix socket for clients on the same machine, which find it beside the agent's ipc socket."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ MAX_UNSENT_BYTES: Final = 16 * 1024 * 1024
 LISTEN_BACKLOG: Final = 1024
 ACCEPT_RETRY_S: Final = 0.1
 BUDGET_RETRY_S: Final = 0.1
-MAX_DRAIN_MESSAGES: Final = 128  # in one go, so that a flood does not starve handlers and timers
+MAX_DRAIN_MESSAGES: Final = (
+    128  # in one tick, so that a flood of messages does not starve handlers and timers
+)
 
 
 class UnixListener:
-    """A listening Unix socket, mode 0600, and the links of those who came in by it.
+    """A listening Unix socket, mode 0600, and the connections accepted on it.
 
-    take: called with each message and the link that it came by. gone: called when a link has ended.
-    outbox: what `take` answers on the spot leaves once the link has been read.
+    on_message: called with each message and its connection. on_closed: called when a connection ended.
+    outbox: sends the replies that `on_message` makes at once, after the connection was read.
     Raises RefusedError: the socket cannot be bound.
     """
 
@@ -64,7 +66,7 @@ class UnixListener:
         self._start_accepting()
 
     def drop(self, connection: UnixConnection) -> None:
-        """Close a link that has ended, or is of no more use."""
+        """Close a connection that has ended or is unusable."""
         if connection in self._connections:
             self._connections.discard(connection)
             self._unfinished.discard(connection)
@@ -72,7 +74,7 @@ class UnixListener:
             self._on_closed(connection)
 
     def close(self) -> None:
-        """Listen no more, close the links; the path goes, unless another process has taken it over."""
+        """Stop listening, close the connections, and unlink the path unless another process has bound it."""
         self._reactor.remove_reader(self._listener.fileno())
         self._listener.close()
         if self._unfinished_timer:
@@ -97,11 +99,11 @@ class UnixListener:
                 return
             except ConnectionError:
                 continue
-            except OSError:  # no descriptor is free: callers wait in the backlog meanwhile
+            except OSError:  # no free descriptor: clients wait in the backlog meanwhile
                 self._reactor.remove_reader(self._listener.fileno())
                 self._reactor.call_later(ACCEPT_RETRY_S, self._resume_accepting)
                 return
-            # A stranger: until it has been welcomed, a HELLO is all that it may send.
+            # Unverified: until it has been welcomed, it may send nothing but a HELLO.
             connection = UnixConnection(
                 stream,
                 self._reactor,
@@ -120,7 +122,7 @@ class UnixListener:
             self._start_accepting()
 
     def _on_readable(self, connection: UnixConnection, *, is_readable: bool = False) -> None:
-        """Take what is there, and send what was answered on the spot; then see whether it has ended."""
+        """Read what is there, send the replies made at once, then check whether the connection has ended."""
         if connection not in self._connections:  # it may have been dropped within this tick
             return
         is_held = self._outbox.hold()
@@ -139,7 +141,7 @@ class UnixListener:
             self._unfinished.discard(connection)
 
     def _track_unfinished(self, connection: UnixConnection) -> None:
-        """Look at the link again soon, also when nothing comes; not read while it waits for room."""
+        """Check the connection again soon, even if nothing arrives; it is not read while it waits for memory."""
         if connection.is_waiting_for_budget:
             self._reactor.remove_reader(connection.fd)
         self._unfinished.add(connection)
@@ -147,7 +149,7 @@ class UnixListener:
             self._unfinished_timer = self._reactor.call_later(BUDGET_RETRY_S, self._on_unfinished)
 
     def _on_unfinished(self) -> None:
-        """Try those again that wait for room, and end those that hold room and send nothing."""
+        """Retry connections that wait for memory, and close those that hold memory and send nothing."""
         self._unfinished_timer = None
         for connection in tuple(self._unfinished):
             if connection.is_waiting_for_budget:
@@ -159,7 +161,7 @@ class UnixListener:
             self._unfinished_timer = self._reactor.call_later(BUDGET_RETRY_S, self._on_unfinished)
 
     def _receive_batch(self, connection: UnixConnection, is_readable: bool) -> bool:
-        """Take messages; tell whether it stopped before the last."""
+        """Read messages; return whether it stopped before the last."""
         for _ in range(MAX_DRAIN_MESSAGES):
             message = connection.receive(is_readable=is_readable)
             if message is None:
@@ -170,7 +172,7 @@ class UnixListener:
 
 
 def unix_listener_path(endpoint: str) -> str | None:
-    """Return where the neighbours of an ipc endpoint come in, None for another one or too long a path."""
+    """Return the path of the listener beside an ipc endpoint; None for others or too long a path."""
     if not endpoint.startswith("ipc:///"):
         return None
     path = f"{endpoint[6:]}.u"
@@ -178,13 +180,13 @@ def unix_listener_path(endpoint: str) -> str | None:
 
 
 def connect_unix(endpoint: str, reactor: Reactor) -> UnixConnection | None:
-    """Return a link to who listens beside an ipc endpoint, None where nobody does."""
+    """Return a connection to the Unix listener beside an ipc endpoint, None where nobody listens."""
     path = unix_listener_path(endpoint)
     if not path:
         return None
     try:
         stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    except OSError:  # no descriptor is free; the other way says so
+    except OSError:  # no free descriptor; the ipc connection reports it
         return None
     try:
         stream.connect(path)

@@ -13,7 +13,7 @@ from argosy.fault import Fault, RefusedError
 def bind_endpoint(socket: zmq.Socket[Any], name: str, endpoint: str) -> str:
     """Bind a socket of the agent `name`, and return the endpoint as it was bound.
 
-    The folder of an ipc socket is made. Raises RefusedError that names what could not be bound.
+    Makes the directory of an ipc socket. Raises RefusedError that names the endpoint that cannot be bound.
     """
     try:
         if endpoint.startswith("ipc://"):

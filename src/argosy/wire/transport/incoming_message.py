@@ -1,9 +1,9 @@
-"""Large messages while they arrive: memory that grows with the bytes that came, within a total per process.
+"""Large messages during receipt: memory grows with the bytes received, within a limit per process.
 
-The sizes at the head of a message are a claim of its sender. Memory that follows the claim would
-let a hundred idle connections take the whole machine, so each frame begins small and grows by a
-factor as it fills. The claim counts towards the total before a byte is taken: a message that was
-admitted can always be completed, and one that was not waits in its sender's socket.
+The sizes at the head of a message are a claim of its sender. Allocating by the claim would
+let a hundred idle connections use up the machine's memory, so each frame begins small and grows by a
+factor as it fills. The claim counts towards the limit before a byte is read: an admitted message
+can always be completed, and one not admitted waits in its sender's socket.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Final
 
 from argosy.wire.protocol.codec import MAX_MESSAGE_BYTES
 
-MAX_CLAIMED_BYTES: Final = 4 * MAX_MESSAGE_BYTES  # claimed by all unfinished messages of a process
+MAX_CLAIMED_BYTES: Final = 4 * MAX_MESSAGE_BYTES  # by all unfinished messages of a process
 STALL_TIMEOUT_S: Final = 5.0
 
 _INITIAL_BYTES: Final = 64 * 1024
-_GROWTH: Final = 32  # what one read brings, 64 KiB, makes room for 2 MiB: arrays of 1 MiB never grow
+_GROWTH: Final = 32  # one read of 64 KiB makes room for 2 MiB: arrays of 1 MiB never grow
 
 
 class IncomingMessage:
     """The frames of one message, each in memory of its own so that arrays are aligned.
 
-    claimed_bytes: the size of the whole message by its head.
+    claimed_bytes: the size of the whole message according to its head.
     """
 
     def __init__(self, sizes: Iterable[int]) -> None:
@@ -45,13 +45,13 @@ class IncomingMessage:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether nothing has come for STALLED_S."""
+        """Whether nothing has arrived for STALLED_S."""
         return time.monotonic() - self._progress_s > STALL_TIMEOUT_S
 
     def writable_space(self, expected_bytes: int = 0) -> memoryview:
-        """Return where the next bytes belong; release it before the next call.
+        """Return the buffer for the next bytes; release it before the next call.
 
-        coming_bytes: what is known to be there, so that the memory for it is taken in one step.
+        expected_bytes: the bytes known to be there, so that their memory is allocated in one step.
         """
         held = len(self._memory)
         if self._filled == held:
@@ -60,13 +60,13 @@ class IncomingMessage:
         return memoryview(self._memory)[self._filled :]
 
     def advance(self, count: int) -> None:
-        """Take note that so many bytes of the room are filled."""
+        """Record that `count` bytes of the buffer are filled."""
         self._filled += count
         self._progress_s = time.monotonic()
         self._finish_full_frames()
 
     def consume(self, data: memoryview) -> int:
-        """Copy what has arrived, and return how much of it belongs to this message."""
+        """Copy received data, and return how much of it belongs to this message."""
         consumed = 0
         while self._remaining_sizes and consumed < len(data):
             with self.writable_space(len(data) - consumed) as room:
@@ -77,7 +77,7 @@ class IncomingMessage:
         return consumed
 
     def _finish_full_frames(self) -> None:
-        """Move on from each frame that is full, empty ones included."""
+        """Skip each frame that is full, empty ones included."""
         while self._remaining_sizes and self._filled == self._remaining_sizes[0]:
             self._remaining_sizes.popleft()
             self.frames.append(memoryview(self._memory))
@@ -85,9 +85,9 @@ class IncomingMessage:
 
 
 class ReceiveBudget:
-    """What all unfinished messages of a process claim; may be used by several threads.
+    """The sum of all unfinished messages' claims in a process; may be used by several threads.
 
-    The first message is always admitted, so that one is never larger than the total.
+    The first message is always admitted, so that a message is never larger than the limit.
     """
 
     def __init__(self, total_bytes: int = MAX_CLAIMED_BYTES) -> None:
@@ -98,11 +98,11 @@ class ReceiveBudget:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether a message was refused within the last second: it waits."""
+        """Whether a message was not admitted within the last second: it waits."""
         return time.monotonic() - self._refused_s < 1
 
     def admit(self, message: IncomingMessage) -> bool:
-        """Count a message's claim; False when there is no room for it now."""
+        """Add a message's claim; False when it does not fit now."""
         with self._lock:
             claimed = sum(self._claimed.values())
             if self._claimed and claimed + message.claimed_bytes > self._total_bytes:
@@ -112,7 +112,7 @@ class ReceiveBudget:
             return True
 
     def release(self, message: IncomingMessage) -> None:
-        """Give back the claim of a message that is complete, or that never will be."""
+        """Release the claim of a message that is complete or abandoned."""
         with self._lock:
             self._claimed.pop(message, None)
 

@@ -1,7 +1,7 @@
-"""What drives a channel: descriptors, timers and the end of a tick, on a loop or in a blocked thread.
+"""The event source of a channel: descriptors, timers and ticks, on an asyncio loop or in a blocked thread.
 
 The protocol is written once, against `Reactor`. On asyncio it is the running loop; a plain
-script's thread drives it itself for as long as it waits for its reply.
+thread runs it itself while it waits for its reply.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Callback = Callable[[], object]
 
 
 class Timer(Protocol):
-    """A pending act that can be called off."""
+    """A scheduled callback that can be cancelled."""
 
     def cancel(self) -> None: ...
 
@@ -25,28 +25,28 @@ class Timer(Protocol):
 class Reactor(Protocol):
     """One thread's source of events; every method is for that thread only.
 
-    is_shared: others may act before this tick ends, so that what they send can leave together.
+    is_shared: others may send before this tick ends, so that their messages can leave together.
     """
 
     is_shared: bool
 
     def add_reader(self, fd: int, callback: Callback) -> None:
-        """Call `ready` whenever the descriptor is readable."""
+        """Call `callback` whenever the descriptor is readable."""
 
     def remove_reader(self, fd: int) -> None:
-        """Forget the descriptor."""
+        """Remove the reader."""
 
     def add_writer(self, fd: int, callback: Callback) -> None:
-        """Call `ready` whenever the descriptor takes more."""
+        """Call `callback` whenever the descriptor is writable."""
 
     def remove_writer(self, fd: int) -> None:
-        """Forget that."""
+        """Remove the writer."""
 
     def call_later(self, delay_s: float, callback: Callback) -> Timer:
-        """Call `act` once, in so many seconds."""
+        """Call `callback` once, after `delay_s`."""
 
     def call_soon(self, callback: Callback) -> None:
-        """Call `act` at the end of this tick."""
+        """Call `callback` at the end of this tick."""
 
 
 class LoopReactor:
@@ -77,7 +77,7 @@ class LoopReactor:
 
 
 class _ScheduledCallback:
-    """A timer of a BlockingReactor; ordered by its time, then by its age."""
+    """A timer of a BlockingReactor; ordered by due time, then by age."""
 
     __slots__ = ("callback", "due_s", "number")
 
@@ -94,7 +94,7 @@ class _ScheduledCallback:
 
 
 class BlockingReactor:
-    """A thread that turns its own events for as long as it waits; idle, it costs nothing."""
+    """A reactor that runs in a thread while it waits; it costs nothing when idle."""
 
     is_shared = False
 
@@ -141,7 +141,7 @@ class BlockingReactor:
         self._next_tick.append(callback)
 
     def run_until(self, is_done: Callable[[], bool]) -> None:
-        """Turn events until `done` is true; what is due at once first looks at what has happened."""
+        """Process events until `is_done` is true; callbacks due now run after a poll of the descriptors."""
         if self._next_tick:
             self._run_once(0)
         while not is_done():

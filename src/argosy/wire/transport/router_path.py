@@ -1,6 +1,6 @@
-"""How a ROUTER reaches one of its callers.
+"""The path from a ROUTER to one of its clients.
 
-ROUTER_MANDATORY makes two things visible at the identity frame: a caller that has gone is
+ROUTER_MANDATORY makes two states visible at the identity frame: a client that is gone is
 EHOSTUNREACH, one that does not read is EAGAIN.
 """
 
@@ -19,7 +19,7 @@ _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
 class RouterPath:
-    """The way to the caller that a ROUTER knows by an identity."""
+    """The path to the client that a ROUTER knows by an identity."""
 
     __slots__ = ("_identity", "_socket")
 
@@ -28,7 +28,7 @@ class RouterPath:
         self._identity = identity
 
     def send(self, body: BytesLike, buffers: Sequence[BytesLike] = ()) -> bool | None:
-        """Send one message now: True, False when its receiver has gone, None when its queue is full."""
+        """Send one message now: True, False when the receiver is gone, None when its queue is full."""
         try:
             Plain.send(self._socket, self._identity, _MORE)
         except zmq.Again:
@@ -48,7 +48,7 @@ class RouterPath:
 
 
 def send_envelope(socket: Plain, envelope: Sequence[bytes], text: bytes) -> bool:
-    """Send an old speaker's answer; False when it has gone or does not read."""
+    """Send a JSON client's reply; False when the client is gone or does not read."""
     try:
         for part in envelope:
             Plain.send(socket, part, _MORE)

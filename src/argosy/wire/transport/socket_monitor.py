@@ -1,4 +1,4 @@
-"""A socket's monitor: what happens to its connections, told by ZeroMQ on a socket beside it."""
+"""A socket's monitor: events of its connections, reported by ZeroMQ on a second socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zmq.backend import Socket as Plain
 
 from argosy.wire.zmq_context.context_handle import shared_context
 
-# Plain ints: pyzmq turns an enum into one at every call.
+# Plain ints: pyzmq converts an enum at every call.
 _EVENTS: Final = int(zmq.EVENTS)
 _POLLIN: Final = int(zmq.POLLIN)
 _NOBLOCK: Final = int(zmq.NOBLOCK)
@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 
 def has_input(socket: Plain) -> bool:
-    """Tell whether a message can be received now."""
+    """Return whether a message can be received now."""
     events: Any = socket.get(_EVENTS)
     return bool(events & _POLLIN)
 
@@ -29,8 +29,8 @@ def has_input(socket: Plain) -> bool:
 class SocketMonitor:
     """The events of one socket of the process's context, from now on.
 
-    events: the sum of those that are wanted. Read to the end each time `fd` is readable: it tells
-    of changes since the last look only.
+    events: the sum of the wanted events. Read until empty each time `fd` is readable: it signals
+    only changes since the last read.
     """
 
     def __init__(self, watched: zmq.Socket[Any], events: int) -> None:
@@ -51,7 +51,7 @@ class SocketMonitor:
         return event, value
 
     def close(self) -> None:
-        """Watch no more; to be called before the watched socket is closed."""
-        if not self._watched.closed:  # at the end of the interpreter its finalizer may have come first
+        """Stop monitoring; to be called before the watched socket is closed."""
+        if not self._watched.closed:  # at interpreter exit its finalizer may have run first
             self._watched.monitor(None, 0)
         self.socket.close(0)

@@ -1,13 +1,13 @@
-"""One end of a Unix stream between two processes of this machine, under the same messages as ZeroMQ.
+"""One end of a Unix stream between two processes of one machine, carrying the same messages as ZeroMQ.
 
 ZeroMQ passes each message through a thread of its own at both ends. Here a message is one system
-call of the thread that sends it and one of the thread that takes it, several small ones that
-follow each other are taken by one call, and the kernel tells at once that the other end is gone.
+call of the sending thread and one of the receiving thread, several small ones in a row
+are received by one call, and the kernel reports at once that the other end is gone.
 
     0   u32     bytes of the body (all numbers little-endian)
     4   u32     number of buffers
     8   u32 ..  bytes of each buffer
-        the body, then the buffers
+    the body, then the buffers
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ from argosy.wire.transport.reactor import Reactor
 READ_BYTES: Final = 64 * 1024
 SEND_BUFFER_BYTES: Final = (
     2 * 1024 * 1024
-)  # on their way, where the machine allows it: a large array in one go
+)  # in the socket's buffer, where the machine allows it: a large array in one go
 MAX_BUFFERS: Final = 0xFFFF
 LINGER_S: Final = 0.5
 BRIEF_WAIT_S: Final = 0.002
 
-_MAX_JOINED_BYTES: Final = 32 * 1024  # up to there copying a body behind its prelude beats a vector
+_MAX_JOINED_BYTES: Final = (
+    32 * 1024
+)  # up to this size copying a body behind its prelude is faster than a vector
 _MAX_PARTS: Final = 64  # parts in one system call, well below IOV_MAX
 _BRIEF_TIMEVAL: Final = struct.pack("@ll", 0, int(BRIEF_WAIT_S * 1e6))
 _PRELUDE: Final = struct.Struct("<II")
@@ -48,9 +50,9 @@ _unpack = _PRELUDE.unpack_from
 class UnixConnection:
     """One connection; `send` and `receive` never block.
 
-    most_unsent_bytes: with so much waiting for the other end, `send` takes no more; 0: no bound.
-    largest_bytes: a message that claims more ends the link. May be changed at any time.
-    budget: what must have room for a large message before its first byte is taken, if anything.
+    max_unsent_bytes: with this much unsent, `send` accepts no more; 0: no limit.
+    max_message_bytes: a message that claims more ends the connection. May be changed at any time.
+    budget: admits a large message before its first byte is read, if given.
     """
 
     is_edge_triggered = False
@@ -64,7 +66,7 @@ class UnixConnection:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         budget: ReceiveBudget | None = None,
     ) -> None:
-        # Blocking, for `wait`; each other call says that it does not.
+        # Blocking, for `wait`; every other call passes MSG_DONTWAIT.
         stream.settimeout(None)
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _BRIEF_TIMEVAL)
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -83,13 +85,13 @@ class UnixConnection:
         self._unsent_bytes = 0
         self._end_reason = ""
 
-    # -- sending ----------------------------------------------------------------------------
+    # -- sending -----------------------------------------------------------------------------
 
     def send(self, body: BytesLike, buffers: Sequence[BytesLike] = ()) -> bool | None:
         """Send one message, or keep what does not fit now and send it as soon as it does.
 
         Returns False when the other end is gone and nothing of the message was sent, None when
-        too much waits already. Buffers must not change until they have left.
+        too much is unsent already. Buffers must not change until they are sent.
         """
         if self._unsent:
             if 0 < self._max_unsent_bytes <= self._unsent_bytes:
@@ -122,12 +124,12 @@ class UnixConnection:
             self._reactor.add_writer(self.fd, self._flush_unsent)
 
     def _flush_unsent(self) -> None:
-        """Send more of what waits; the reactor tells again when there is room for the rest."""
+        """Send more of what is unsent; the reactor calls again when there is room for the rest."""
         try:
             sent = self._stream.sendmsg(list(islice(self._unsent, _MAX_PARTS)), (), _SEND)
         except BlockingIOError:
             return
-        except OSError:  # its end is read, and told, on the other descriptor's side
+        except OSError:  # the reading side detects and reports the end
             self._unsent.clear()
             self._unsent_bytes = sent = 0
         self._unsent_bytes -= sent
@@ -139,12 +141,12 @@ class UnixConnection:
         if not self._unsent:
             self._reactor.remove_writer(self.fd)
 
-    # -- receiving --------------------------------------------------------------------------
+    # -- receiving ---------------------------------------------------------------------------
 
     def receive(self, *, is_readable: bool = False) -> list[memoryview] | None:
         """Return the frames of the next message, None when there is none.
 
-        is_told: look into the socket too, not only at what was taken from it before.
+        is_readable: also read from the socket, not only from what was read before.
         """
         message = self._next_message()
         if message is None and is_readable and not self._is_waiting_for_budget and self._read():
@@ -152,34 +154,34 @@ class UnixConnection:
         return message
 
     def wait(self) -> bool:
-        """Block for at most BRIEF_S until something comes; tell whether it did.
+        """Block for a few milliseconds at most until something arrives; return whether it did.
 
-        In one system call, where asking the descriptor first takes two: each is a chance to lose
+        In one system call, where polling the descriptor first takes two: each is a chance to lose
         the interpreter to another thread.
         """
         return not self._unsent and self._read(0)
 
     @property
     def is_waiting_for_budget(self) -> bool:
-        """Whether its next message waits until there is room for it; `receive` tries again."""
+        """Whether the next message is not admitted by the budget yet; `receive` tries again."""
         return self._is_waiting_for_budget
 
     @property
     def is_stalled(self) -> bool:
-        """Whether a message has begun to arrive and nothing of it has come for a while."""
+        """Whether a message is partly received and nothing of it has arrived for a while."""
         return bool(self._incoming and self._incoming.is_stalled)
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether a large message has begun to arrive, or waits for room."""
+        """Whether a large message is partly received, or waits for the budget."""
         return self._is_waiting_for_budget or self._incoming is not None
 
     def end_reason(self) -> str:
-        """Return why the connection has ended, empty while it has not; what had arrived is kept."""
+        """Return why the connection has ended, empty while it has not; received messages are kept."""
         return self._end_reason
 
     def close(self, *, linger: bool = False) -> None:
-        """Close at once; what is unsent is dropped, or has half a second to leave."""
+        """Close; what is unsent is dropped, or has half a second to leave."""
         if self.fd < 0:
             return
         self._release_incoming()
@@ -250,7 +252,7 @@ class UnixConnection:
         self._incoming = None
 
     def _read(self, flags: int = _NOWAIT) -> bool:
-        """Take what the socket has; False when that is nothing."""
+        """Read what the socket has; False when that is nothing."""
         try:
             if self._incoming:
                 return self._read_large(self._incoming)
@@ -291,7 +293,7 @@ def _message_parts(body: BytesLike, buffers: Sequence[BytesLike]) -> list[memory
 
 
 def _skip_bytes(parts: Iterable[memoryview], sent: int) -> Iterable[memoryview]:
-    """Yield what is left of parts when so many bytes have left."""
+    """Yield what is left of `parts` after `sent` bytes."""
     for part in parts:
         if sent < part.nbytes:
             yield part[sent:]

@@ -1,8 +1,8 @@
-"""A lane: one DEALER, one connection, one incarnation of the peer.
+"""A ZeroMQ connection: one DEALER, one connection, one incarnation of the peer.
 
-ZeroMQ never reconnects it. With its default it would deliver what was sent to a dead peer to
-the next incarnation; with RECONNECT_IVL=-1 or IMMEDIATE=1 it would throw away replies that
-have already arrived. So the interval is a day, and a monitor tells that the connection ended.
+ZeroMQ never reconnects it. By default it would deliver messages for a dead peer to
+the next incarnation; with RECONNECT_IVL=-1 or IMMEDIATE=1 it would drop replies that
+have already arrived. So the interval is a day, and a monitor reports the end of the connection.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from argosy.wire.zmq_context.context_handle import shared_context
 
 DAY_MS: Final = 24 * 3600 * 1000
 
-# Plain ints: pyzmq turns an enum into one at every call.
+# Plain ints: pyzmq converts an enum at every call.
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
-# The names of what a monitor tells, by event; each ends the lane.
+# The reasons by monitor event; each ends the connection.
 _END_REASONS: Final = {
     int(zmq.EVENT_DISCONNECTED): "its connection ended",
     int(zmq.EVENT_CONNECT_RETRIED): "nobody answers there",
@@ -36,17 +36,17 @@ _MISMATCH: Final = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
 _MONITORED: Final = sum(_END_REASONS)
 _NO_EVENT: Final = (0, 0)
 
-# Gives a socket the keys that an endpoint asks for, before it connects.
+# Sets on a socket the keys that an endpoint requires, before it connects.
 ApplyKeys = Callable[[zmq.Socket[bytes], str], None]
 
 
 class ZmqConnection:
-    """One connection to one incarnation; `receive` and `ending` never block.
+    """One connection to one incarnation; `receive` and `end_reason` never block.
 
-    is_edge_triggered: its descriptor may be silent while a message is there; a look after each
-    send finds that one.
+    is_edge_triggered: its descriptor may not signal a message that is there; a check after each
+    send finds it.
 
-    Raises RefusedError: a key is needed and is not here; zmq.ZMQError: this is no endpoint.
+    Raises RefusedError: a required key is missing; zmq.ZMQError: the endpoint is invalid.
     """
 
     is_edge_triggered = True
@@ -66,13 +66,13 @@ class ZmqConnection:
         self.monitor_fd: int = self._monitor.fd
 
     def send(self, body: BytesLike, buffers: Sequence[BytesLike] = ()) -> bool:
-        """Queue one message; the queue has no bound of its own, its owner's limits are the bound.
+        """Queue one message; the queue itself is unbounded, its owner limits what is sent.
 
-        Returns False when the connection has ended, which the monitor tells: nothing was sent.
+        Returns False when the connection has ended, which the monitor reports: nothing was sent.
         """
         try:
             Plain.send(self.socket, body, _MORE if buffers else _NOBLOCK)
-        except zmq.Again:  # there is no queue any more
+        except zmq.Again:  # the queue no longer exists
             return False
         if not buffers:
             return True
@@ -82,18 +82,18 @@ class ZmqConnection:
         return True
 
     def receive(self, *, is_readable: bool = False) -> list[memoryview] | None:
-        """Return the frames of the next message, None when there is none; as `receive`."""
+        """Return the frames of the next message, None when there is none; as `receive_frames`."""
         return receive_frames(self.socket, is_readable)
 
     def end_reason(self) -> str:
-        """Return why the lane has ended, empty while it has not."""
+        """Return why the connection has ended, empty while it has not."""
         event, value = self._monitor.read() or _NO_EVENT
         if value == _MISMATCH:
-            return "one side asks for keys that the other does not have"
+            return "one side requires keys that the other does not have"
         return _END_REASONS.get(event, "")
 
     def close(self) -> None:
-        """Close at once; what is unsent is dropped."""
+        """Close without linger; what is unsent is dropped."""
         self._monitor.close()
         self.socket.close(0)
 
@@ -101,10 +101,10 @@ class ZmqConnection:
 def receive_frames(socket: Plain, is_readable: bool = False) -> list[memoryview] | None:
     """Return the frames of a socket's next message without a copy, None when there is none.
 
-    Asking for EVENTS costs half of a failed receive, and also makes ZeroMQ look at its mailbox,
+    Reading EVENTS costs half of a failed receive, and also makes ZeroMQ process its mailbox,
     which its edge-triggered descriptor needs.
 
-    is_told: its descriptor has just told of something, nearly always a message: it is not asked.
+    is_readable: its descriptor has just signalled, nearly always a message: EVENTS is not read.
     """
     if not (is_readable or has_input(socket)):
         return None

@@ -1,13 +1,13 @@
-"""Closed sockets that ZeroMQ has not destroyed yet: they deliver what was sent, and hold what they bound.
+"""Closed sockets that ZeroMQ has not destroyed yet: they still deliver messages and hold their endpoints.
 
-The end of a context waits for them; on a context that others share nobody does. libzmq tells of the
-destruction of one socket in a single way: by the last event of its monitor. So a socket that has bound or
-connected gets a monitor when it is closed. That comes after the last byte has left (or its linger is over)
-and after its listeners are closed, of whatever transport.
+`term()` of a context waits for them; on a shared context nothing does. libzmq reports the destruction of
+a single socket in one way only: the last event of its monitor. So a socket that has bound or connected
+gets a monitor when it is closed. The event comes after the last byte has left (or its linger has expired)
+and after its listeners are closed, whatever the transport.
 
-The end of the monitor that listens has to outlive its socket: libzmq sends that event by a blocking
-send, on the thread that destroys the sockets of all. So each is kept here until it has told, whatever
-becomes of its lease.
+The listening end of the monitor must outlive its socket: libzmq sends that event by a blocking
+send, on the thread that destroys all sockets. So each is kept here until the event has arrived, whatever
+becomes of its context handle.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ import zmq
 from zmq.backend import Socket as Plain
 from zmq.backend import zmq_poll
 
-_SWEEP_COUNT: Final = 4  # looked at for each that comes, so that they do not pile up where no lease ends
+_SWEEP_COUNT: Final = 4  # checked for each one added, so that they do not pile up where no handle ends
 
 _numbers = itertools.count()
 _lock = threading.RLock()  # a signal handler may close a socket while its thread does
 _closing: deque[ClosingSocket] = deque()
-_inherited: list[ClosingSocket] = []  # through a fork; to collect them would warn of open sockets
+_inherited: list[ClosingSocket] = []  # from before a fork; collecting them would warn of open sockets
 
 
 class ClosingSocket:
@@ -39,7 +39,7 @@ class ClosingSocket:
     __slots__ = ("_monitor", "endpoints", "is_destroyed", "is_watched")
 
     def __init__(self, socket: zmq.Socket[Any], endpoints: Collection[str]) -> None:
-        address = f"inproc://argosy.wire.zmq_context.closing_sockets/{next(_numbers)}"
+        address = f"inproc://argosy.closing-socket/{next(_numbers)}"
         self._monitor: Any = Plain(socket.context, zmq.PAIR)
         self.endpoints = frozenset(map(bind_key, endpoints))
         self.is_destroyed = self.is_watched = False
@@ -53,36 +53,36 @@ class ClosingSocket:
 
     @property
     def monitor(self) -> Any:
-        """What is readable once the socket is destroyed; only for the thread that watches."""
+        """Readable once the socket is destroyed; only for the thread that watches."""
         return self._monitor
 
     def check_destroyed(self) -> bool:
-        """Return whether the socket is destroyed; not while another thread watches."""
+        """Return whether the socket is destroyed; not to be called while another thread watches."""
         if not self.is_destroyed and self._monitor.get(zmq.EVENTS) & zmq.POLLIN:
             self.stop_monitoring()
         return self.is_destroyed
 
     def stop_monitoring(self) -> None:
-        """Listen no more."""
+        """Close the listening end of the monitor."""
         self.is_destroyed = True
         self._monitor.close(0)
 
 
 class ClosingSockets:
-    """The closed sockets of one lease."""
+    """The closed sockets of one context handle."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._sockets: deque[ClosingSocket] = deque()
 
     def add(self, socket: zmq.Socket[Any], endpoints: Collection[str]) -> None:
-        """Notice a socket that the calling thread is about to close, with what it has bound."""
+        """Record a socket that the calling thread is about to close, with the endpoints that it bound."""
         if self._pid != os.getpid():
-            return  # it was inherited through a fork, and closing it does nothing
+            return  # inherited through a fork: closing it does nothing
         try:
             closing_socket = ClosingSocket(socket, endpoints)
         except zmq.ZMQError:
-            return  # no room for two more sockets: it leaves unseen
+            return  # no room for two more sockets: it is not waited for
         with _lock:
             _closing.append(closing_socket)
             self._sockets.append(closing_socket)
@@ -91,9 +91,9 @@ class ClosingSockets:
                 self._sockets.popleft()
 
     def wait(self) -> None:
-        """Return when all are destroyed, for which their lingers are waited, for ever where that is -1.
+        """Wait until all are destroyed, which takes as long as their lingers (no limit where that is -1).
 
-        A signal that is handled ends the wait as it ends that of `zmq.Context.term`.
+        A handled signal ends the wait, as it ends that of `zmq.Context.term`.
         """
         with _lock:
             watched = [each for each in self._sockets if not each.is_watched and not each.check_destroyed()]
@@ -123,7 +123,7 @@ def _wait_until_destroyed(left: list[ClosingSocket]) -> None:
 def _signal_wakeup_fd() -> Iterator[int]:
     """Yield a descriptor that is readable once Python has a signal to handle; -1 where none is handled.
 
-    That is told to whoever wanted to know before as well, such as the loop of asyncio.
+    The previous wakeup descriptor, such as that of asyncio's loop, is notified as well.
     """
     if threading.current_thread() is not threading.main_thread():
         yield -1
@@ -147,13 +147,13 @@ def _forward_wakeup(read_fd: int, previous_fd: int) -> None:
 
 
 def bind_key(endpoint: str) -> str:
-    """Return what is taken by who binds an endpoint: of TCP the port, of whatever address."""
+    """Return what binding an endpoint occupies: of TCP the port, whatever the address."""
     scheme, _, port = endpoint.rpartition(":")
     return f"tcp:{port}" if scheme.startswith("tcp://") else endpoint
 
 
 def is_held_by_closing(endpoint: str) -> bool:
-    """Return whether a socket that is on its way out had bound an endpoint."""
+    """Return whether a socket that is not destroyed yet had bound an endpoint."""
     with _lock:
         for each in _closing:
             if not each.is_watched:
@@ -162,7 +162,7 @@ def is_held_by_closing(endpoint: str) -> bool:
 
 
 def stop_all_monitoring() -> None:
-    """Listen no more, since the context itself is about to end."""
+    """Close all monitors, since the context itself is about to end."""
     with _lock:
         for each in [each for each in _closing if not each.is_watched]:
             _closing.remove(each)

@@ -1,13 +1,13 @@
-"""The one ZeroMQ context of a process, and leases on it for code that used to own one.
+"""The one ZeroMQ context of a process, and handles on it for code that used to own a context.
 
-A context has an I/O thread, a reaper thread and descriptors; a process needs one. Old code,
-however, terminates what it made: `term()` on a shared context would wait for the sockets of
-strangers, for ever. So `context()` returns a lease that looks like a context and whose
-`term()`, `destroy()` and `with` close what was opened through it, and nothing else; other threads
-that are on these sockets learn of it as libzmq tells them (see `argosy.wire.zmq_context.context_shutdown`).
+A context has an I/O thread, a reaper thread and descriptors; a process needs one. Existing code,
+however, terminates the context it made, and `term()` on a shared context would wait for the sockets of
+others without limit. So `context()` returns a handle that is used like a context: its `term()`, `destroy()`
+and `with` close only what was opened through it. Other threads blocked on these sockets
+get ContextTerminated, as from libzmq (see `context_shutdown`).
 
-After a fork the context is dropped in the child: its I/O thread does not exist there, and
-sends through it would vanish without an error.
+After a fork the child drops the context: its I/O thread does not exist there, and
+messages sent through it would be lost without an error.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from argosy.wire.zmq_context.context_shutdown import (
 )
 from argosy.wire.zmq_context.port_release import wait_until, wait_until_free
 
-# Not by `zmq.Context`: this module may be loaded while a test has that patched.
+# Not `zmq.Context`: this module may be loaded while a test has that patched.
 _RealContext = zmq.sugar.context.Context
 _RealSocket = zmq.sugar.socket.Socket
 _lock = threading.Lock()
-_registration_lock = threading.RLock()  # a signal handler may end a lease while its thread opens a socket
+_registration_lock = threading.RLock()  # a signal handler may end a handle while its thread opens a socket
 _shared: dict[type, zmq.Context[Any]] = {}
 # Contexts inherited through a fork are kept referenced: collecting one would try to close it.
 _inherited: list[zmq.Context[Any]] = []
 
-# An own context has room for 1023 sockets; here each that leaves has two more beside it for a moment.
+# A context has room for 1023 sockets; here each closing socket has two more beside it for a moment.
 _MAX_SOCKETS: Final = 4095
 
 
 def shared_context() -> zmq.Context[Any]:
-    """Return the process's context itself, made at first use; never terminate it."""
+    """Return the process's context itself, made at first use; it must not be terminated."""
     return _shared_of(_RealContext)
 
 
@@ -83,9 +83,9 @@ os.register_at_fork(after_in_child=_drop_after_fork)
 
 
 def terminate_shared(limit_s: float = 1.0) -> bool:
-    """Terminate the process's context at the end of a program; tell whether it ended in time.
+    """Terminate the process's context at the end of a program; return whether it ended in time.
 
-    Waits at most `limit_s`, since a socket that someone left open would hold it for ever.
+    Waits at most `limit_s`, since an open socket would block it without limit.
     """
     held = [_shared.pop(kind) for kind in list(_shared)]
     terminator = threading.Thread(target=_term_all, args=(held,), name="argosy-term", daemon=True)
@@ -102,10 +102,10 @@ def _term_all(contexts: list[zmq.Context[Any]]) -> None:
 
 
 def context(io_threads: int | None = None) -> Any:
-    """Return a lease on the process's context, to be used as `zmq.Context()` was.
+    """Return a handle on the process's context, used as `zmq.Context()`.
 
     `zmq.Context` is looked up at each call, so a test that patches it gets its own object back.
-    io_threads: accepted and ignored; one thread serves a process.
+    io_threads: accepted and ignored; a process has one I/O thread.
     """
     kind = zmq.Context
     if not (isinstance(kind, type) and issubclass(kind, _RealContext)):
@@ -114,9 +114,9 @@ def context(io_threads: int | None = None) -> Any:
 
 
 def _wait_for_release(endpoint: str) -> bool:
-    """Wait until an endpoint can be bound that a closed socket of a lease still holds.
+    """Wait until an endpoint that a closed socket of a handle still holds can be bound.
 
-    Return False where none does, or not in time.
+    Return False where no such socket holds it, or when the time is up.
     """
     if not is_endpoint_closing(endpoint):
         return False
@@ -127,7 +127,7 @@ def _wait_for_release(endpoint: str) -> bool:
 
 @functools.cache
 def _guarded_class(kind: Any) -> type[zmq.Socket[Any]]:
-    """Return the class of sockets that notice the end of their lease, and note what they bind."""
+    """Return the class of sockets that stop at the end of their handle, and record what they bind."""
     guarded = guarded_methods(kind)
 
     def bind(self: zmq.Socket[Any], address: str) -> Any:
@@ -139,7 +139,7 @@ def _guarded_class(kind: Any) -> type[zmq.Socket[Any]]:
             result = guarded["bind"](self, address)
         last = self.get(zmq.LAST_ENDPOINT)
         assert isinstance(last, bytes)
-        self.__dict__["_socket_usage"].bound.add(last.decode())
+        self.__dict__["_argosy_usage"].bound.add(last.decode())
         return result
 
     bind.__doc__ = kind.bind.__doc__
@@ -148,14 +148,14 @@ def _guarded_class(kind: Any) -> type[zmq.Socket[Any]]:
 
 
 def register_socket(opened: zmq.Socket[Any], closing: ClosingSockets, shutdown: ShutdownSignal) -> None:
-    """Let a socket notice `end`, and be noted in `departures` when it is closed."""
+    """Attach a socket to `shutdown`; record it in `closing` when it is closed."""
     attach_shutdown(opened, shutdown, closing)
     socket_class: Any = type(opened)
     object.__setattr__(opened, "__class__", _guarded_class(socket_class))
 
 
 class ContextHandle:
-    """A user's share of the context: everything that is not written here is the context's own."""
+    """One user's handle on the shared context; other attributes are the context's own."""
 
     def __init__(self, shared: zmq.Context[Any]) -> None:
         self._context = shared
@@ -167,48 +167,52 @@ class ContextHandle:
 
     @property
     def closed(self) -> bool:
-        """True after `term` or `destroy` of this lease."""
+        """True after `term` or `destroy` of this handle."""
         return self._closed
 
     def socket(
         self, socket_type: int, socket_class: Callable[..., Any] | None = None, **options: Any
     ) -> zmq.Socket[Any]:
-        """Open a socket that this lease will close; raises ZMQError(ENOTSUP) when it has ended."""
+        """Open a socket that this handle will close; raises ZMQError(ENOTSUP) when it has ended."""
         if self._closed:
             raise zmq.ZMQError(zmq.ENOTSUP)
-        if self._pid != os.getpid():  # the lease was inherited through a fork
+        if self._pid != os.getpid():  # the handle was inherited through a fork
             self._context, self._pid = _shared_of(type(self._context)), os.getpid()
             self._sockets, self._closing, self._shutdown = (
                 weakref.WeakSet(),
                 ClosingSockets(),
                 ShutdownSignal(),
             )
-        if socket_class is not None:  # a test that patches `socket` sees the arguments it was given
+        if (
+            socket_class is not None
+        ):  # a test that patches `socket` sees the arguments that it was called with
             options["socket_class"] = socket_class
         opened: zmq.Socket[Any] = self._context.socket(socket_type, **options)
         if isinstance(opened, _RealSocket):
             register_socket(opened, self._closing, self._shutdown)
-            opened.__dict__["_lease"] = self  # which ends when the last of its sockets is forgotten
+            opened.__dict__["_argosy_handle"] = (
+                self  # so that the handle is collected after the last of its sockets
+            )
             with _registration_lock:
-                if self.closed:  # meanwhile, by another thread
+                if self.closed:  # ended meanwhile by another thread
                     opened.close(0)
                     raise zmq.ZMQError(zmq.ENOTSUP)
                 self._sockets.add(opened)
         return opened
 
     def term(self) -> None:
-        """End this lease: wake who waits on its sockets, close them, and wait until they are gone.
+        """End this handle: wake threads blocked on its sockets, close these, and wait for their destruction.
 
-        Threads that are alive and used a socket last have 1 s to close it their own way, as they hear
-        `ContextTerminated` from its next operation on; then it is closed. What they have sent is
-        waited for as long as their linger says, which is for ever by default; a handled signal ends that.
+        Live threads that used a socket last have 1 s to close it themselves, as their next operation
+        raises `ContextTerminated`; then it is closed. Sent messages are waited for as long as
+        their linger allows, by default without limit; a handled signal ends the wait.
         """
         self._close(None, wait_for_owners=True)
 
     def destroy(self, linger: int | None = None) -> None:
-        """Close what this lease opened with the given linger in milliseconds, default each socket's own.
+        """Close what this handle opened with the given linger in milliseconds, default each socket's own.
 
-        A socket on which another thread waits is closed by that thread, once it was woken. Waits as `term`.
+        A socket on which another thread waits is woken and closed by that thread. Waits as `term`.
         """
         self._close(linger, wait_for_owners=False)
 
@@ -225,7 +229,7 @@ class ContextHandle:
         self._closing.wait()
 
     def __del__(self) -> None:
-        """End as a context does that is collected; at the end of the interpreter that does nothing."""
+        """End as a collected context does; at interpreter exit this does nothing."""
         if not getattr(zmq.sugar.context, "_exiting", False):
             self.destroy()
 
@@ -242,4 +246,4 @@ class ContextHandle:
 
     def __repr__(self) -> str:
         state = "ended" if self._closed else f"{len(self._sockets)} sockets"
-        return f"<argosy.wire lease, {state}>"
+        return f"<argosy.wire.context, {state}>"

@@ -1,10 +1,10 @@
-"""How a lease ends while other threads are on its sockets.
+"""The end of a context handle while other threads use its sockets.
 
-libzmq closes no socket when a context is terminated: it wakes whoever waits on one, lets every further
-operation fail with ETERM, and waits until the sockets' owners have closed them. On a context that
-others share nothing of this can be asked of libzmq; and to close a socket on which another thread waits
-aborts the process. So sockets of a lease know their lease's end: they wait on it beside themselves, and
-raise `zmq.ContextTerminated` after it. A poller of pyzmq that has such sockets does too.
+libzmq closes no socket when a context is terminated: it wakes the threads blocked on one, lets every
+further operation fail with ETERM, and waits until the owners have closed the sockets. On a shared context
+libzmq offers nothing like it, and closing a socket on which another thread waits aborts the process. So
+the sockets of a handle have its shutdown signal: they wait for it beside the socket, and raise
+`zmq.ContextTerminated` after it. A pyzmq poller that has such sockets does too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OWNER_CLOSE_TIMEOUT_S: Final = 1.0
 
 
 class ShutdownSignal:
-    """The end of one lease: whether it has come, and a descriptor that is readable from then on."""
+    """The end of one handle: whether it has come, and a descriptor that is readable from then on."""
 
     __slots__ = ("__weakref__", "_eventfd", "is_set")
 
@@ -43,7 +43,7 @@ class ShutdownSignal:
         self._eventfd = -1
 
     def wait_fd(self) -> int:
-        """Return what a thread that waits has to wait on too; made when the first one does."""
+        """Return the descriptor that a blocked thread waits for too; made at first use."""
         if self._eventfd < 0:
             with _eventfd_lock:
                 if self._eventfd < 0:
@@ -51,7 +51,7 @@ class ShutdownSignal:
         return self._eventfd
 
     def trigger(self) -> None:
-        """Let everything on the sockets fail from now on, and wake those who wait."""
+        """Let every operation on the sockets fail from now on, and wake the threads that wait."""
         self.is_set = True
         with _eventfd_lock:
             if self._eventfd >= 0:
@@ -63,9 +63,9 @@ class ShutdownSignal:
 
 
 class SocketUsage:
-    """Who is on a socket of a lease: the last thread, and whether it is inside of an operation now.
+    """Which thread uses a socket of a handle: the last one, and whether it is inside an operation now.
 
-    bound: what it has bound; is_joined: whether it has bound or connected anything.
+    bound: the endpoints it bound; has_endpoint: whether it bound or connected anything.
     """
 
     __slots__ = (
@@ -85,35 +85,33 @@ class SocketUsage:
         self.closing = closing
         self.bound: set[str] = set()
         self.has_endpoint = False
-        self.is_closed_by_shutdown = (
-            False  # closed by the end of the lease, while its user does not know of it
-        )
+        self.is_closed_by_shutdown = False  # closed by the end of the handle, which its user does not know
         self.thread = threading.get_ident()
         self.depth = 0
-        self.is_close_deferred = False  # who is inside shall close it
+        self.is_close_deferred = False  # the thread inside an operation closes it
         self.linger: int | None = None
 
     def enter(self, socket: zmq.Socket[Any]) -> None:
-        """Begin an operation. Raises ContextTerminated: the lease has ended, and the socket is open."""
-        self.depth += 1  # before the question: who ends the lease asks in the other order
+        """Begin an operation. Raises ContextTerminated: the handle has ended, and the socket is open."""
+        self.depth += 1  # before the check: the thread that ends the handle checks in the reverse order
         if self.shutdown.is_set and self.is_affected(socket):
             self.depth -= 1
             raise zmq.ContextTerminated
         self.thread = threading.get_ident()
 
     def is_affected(self, socket: zmq.Socket[Any]) -> bool:
-        """Return whether the end of the lease is what a socket tells: not if its user knows it as closed."""
+        """Return whether an operation reports the end of the handle: not if the user closed the socket."""
         return self.is_closed_by_shutdown or not socket.closed
 
     def leave(self, socket: zmq.Socket[Any]) -> None:
-        """End an operation, and the socket where that was left to this thread."""
+        """End an operation, and close the socket where that was left to this thread."""
         self.depth -= 1
         if self.is_close_deferred and not self.depth:
             socket.close(self.linger)
 
 
 _deferred: weakref.WeakSet[zmq.Socket[Any]] = weakref.WeakSet()
-_eventfd_lock = threading.RLock()  # a signal handler may end a lease while its thread makes the bell
+_eventfd_lock = threading.RLock()  # a signal handler may end a handle while its thread makes the eventfd
 
 
 def _reset_lock_after_fork() -> None:
@@ -125,11 +123,11 @@ os.register_at_fork(after_in_child=_reset_lock_after_fork)
 
 
 def attach_shutdown(socket: zmq.Socket[Any], shutdown: ShutdownSignal, closing: ClosingSockets) -> None:
-    """Let a socket, of a class of `attending`, know its lease's end, and pyzmq's pollers ask for it.
+    """Attach a socket, of a class with `guarded_methods`, to its handle's shutdown, also for pyzmq's pollers.
 
-    departures: where it is noted when it is closed.
+    closing: records the socket when it is closed.
     """
-    socket.__dict__["_socket_usage"] = SocketUsage(shutdown, closing)
+    socket.__dict__["_argosy_usage"] = SocketUsage(shutdown, closing)
     if _Poller.poll is not _guarded_poll:
         _Poller.poll = _guarded_poll  # type: ignore[method-assign]
 
@@ -137,11 +135,11 @@ def attach_shutdown(socket: zmq.Socket[Any], shutdown: ShutdownSignal, closing: 
 def close_sockets(
     sockets: Iterable[zmq.Socket[Any]], linger: int | None, *, wait_for_owners: bool = False
 ) -> None:
-    """Close the sockets of a lease that has ended; those on which other threads are, by these threads.
+    """Close the sockets of a handle that has ended; a socket in use is closed by the thread that uses it.
 
-    Waits for them for `OWNERS_S` at most. A socket that a thread never leaves stays open until it does.
-    is_asked: threads that live and are not inside of an operation now are waited for as well, so that they
-    close their sockets their own way, as libzmq's `term` waits for all.
+    Waits at most OWNER_CLOSE_TIMEOUT_S for them. A socket that a thread does not leave stays open.
+    wait_for_owners: also wait for live threads that are not inside an operation now, so that they
+    close their sockets themselves, as libzmq's `term` waits for all.
     """
     left = [socket for socket in sockets if not socket.closed]
 
@@ -153,19 +151,19 @@ def close_sockets(
 
     wait_until(is_all_closed, OWNER_CLOSE_TIMEOUT_S)
     for socket in left:
-        socket.__dict__["_socket_usage"].is_closed_by_shutdown = wait_for_owners
+        socket.__dict__["_argosy_usage"].is_closed_by_shutdown = wait_for_owners
         _defer_close(socket, linger)
 
 
 def _close_if_unused(socket: zmq.Socket[Any], linger: int | None, *, wait_for_owners: bool) -> bool:
-    """Close a socket if nobody else may be about to; tell whether it needs no more care."""
-    usage: SocketUsage | None = socket.__dict__.get("_socket_usage")
+    """Close a socket unless another thread may be about to; return whether it is done with."""
+    usage: SocketUsage | None = socket.__dict__.get("_argosy_usage")
     if socket.closed:
         return True
     if usage is not None and usage.thread != threading.get_ident():
         if usage.depth or (wait_for_owners and _is_alive(usage.thread)):
             return False
-    elif usage is not None and usage.depth:  # by a signal handler, in the middle of an operation
+    elif usage is not None and usage.depth:  # by a signal handler, inside an operation
         _defer_close(socket, linger)
         return True
     if usage is not None:
@@ -175,17 +173,17 @@ def _close_if_unused(socket: zmq.Socket[Any], linger: int | None, *, wait_for_ow
 
 
 def _defer_close(socket: zmq.Socket[Any], linger: int | None) -> None:
-    usage: SocketUsage = socket.__dict__["_socket_usage"]
+    usage: SocketUsage = socket.__dict__["_argosy_usage"]
     usage.linger, usage.is_close_deferred = linger, True
     _deferred.add(socket)
-    if not usage.depth:  # meanwhile
+    if not usage.depth:  # it ended meanwhile
         socket.close(linger)
 
 
 def is_endpoint_closing(endpoint: str) -> bool:
-    """Return whether a socket of a lease that is closed, or about to be, had bound an endpoint."""
+    """Return whether a socket of a handle that is closed, or about to be, had bound an endpoint."""
     wanted = bind_key(endpoint)
-    about = [each.__dict__["_socket_usage"].bound for each in list(_deferred) if not each.closed]
+    about = [each.__dict__["_argosy_usage"].bound for each in list(_deferred) if not each.closed]
     return is_held_by_closing(endpoint) or any(wanted in map(bind_key, bound) for bound in about)
 
 
@@ -193,13 +191,13 @@ def _is_alive(ident: int) -> bool:
     return any(thread.ident == ident for thread in threading.enumerate())
 
 
-# -- what is done to a socket -------------------------------------------------------------------------
+# -- guarded methods ------------------------------------------------------------------------
 
 
 def guarded_methods(kind: Any) -> dict[str, Callable[..., Any]]:
-    """Return the methods by which sockets of a class notice the end of their lease.
+    """Return the methods that make the sockets of a class stop at the end of their handle.
 
-    A class that receives or sends in a way of its own keeps it.
+    A class with its own way of receiving or sending keeps it.
     """
     methods: dict[str, Callable[..., Any]] = {
         "bind": _guard_endpoint_call(kind, "bind"),
@@ -216,14 +214,14 @@ def guarded_methods(kind: Any) -> dict[str, Callable[..., Any]]:
     return methods
 
 
-# Each method of `kind` is looked up when it is called: somebody may have taken its place meanwhile, as a test
-# does, and what rules over the binds of an old agent.
+# Each method of `kind` is looked up when it is called: it may have been replaced meanwhile, by a test
+# or by the port arbiter of legacy agents.
 
 
 def _guard_endpoint_call(kind: Any, name: str) -> Callable[..., Any]:
     @functools.wraps(getattr(kind, name))
     def guarded(self: zmq.Socket[Any], *args: Any, **options: Any) -> Any:
-        usage: SocketUsage = self.__dict__["_socket_usage"]
+        usage: SocketUsage = self.__dict__["_argosy_usage"]
         usage.enter(self)
         try:
             result = getattr(kind, name)(self, *args, **options)
@@ -238,7 +236,7 @@ def _guard_endpoint_call(kind: Any, name: str) -> Callable[..., Any]:
 def _guard_close(kind: Any) -> Callable[..., Any]:
     @functools.wraps(kind.close)
     def close(self: zmq.Socket[Any], linger: int | None = None) -> None:
-        usage: SocketUsage = self.__dict__["_socket_usage"]
+        usage: SocketUsage = self.__dict__["_argosy_usage"]
         if usage.depth and usage.thread != threading.get_ident():
             _defer_close(self, linger)
             return
@@ -250,7 +248,7 @@ def _guard_close(kind: Any) -> Callable[..., Any]:
 
 
 def _guard_blocking_call(kind: Any, name: str, event: int, limit: int) -> Callable[..., Any]:
-    """Return a method that waits by a poll on the socket and on its lease's end, where pyzmq's blocks."""
+    """Return a method that polls the socket and the shutdown signal where pyzmq's would block."""
     if name == "recv":
 
         @functools.wraps(kind.recv)
@@ -290,7 +288,7 @@ def _guard_blocking_call(kind: Any, name: str, event: int, limit: int) -> Callab
 def _run_operation(
     socket: zmq.Socket[Any], operation: Callable[[int], Any], flags: int, event: int, limit: int
 ) -> Any:
-    usage: SocketUsage = socket.__dict__["_socket_usage"]
+    usage: SocketUsage = socket.__dict__["_argosy_usage"]
     usage.enter(socket)
     try:
         if flags & zmq.DONTWAIT:
@@ -323,13 +321,13 @@ def _wait_and_retry(
 
 
 def _guarded_poll(self: zmq.Poller, timeout: int | None = None) -> list[tuple[Any, int]]:
-    """Poll as pyzmq does, but raise ContextTerminated when a lease ends that one of the sockets is of."""
+    """Poll as pyzmq does, but raise ContextTerminated when the handle of one of the sockets ends."""
     mine: list[tuple[Any, SocketUsage]] = [
-        (each, each.__dict__["_socket_usage"])
+        (each, each.__dict__["_argosy_usage"])
         for each, _ in self.sockets
         if isinstance(each, _RealSocket)
-        and "_socket_usage" in each.__dict__
-        and each.__dict__["_socket_usage"].is_affected(each)
+        and "_argosy_usage" in each.__dict__
+        and each.__dict__["_argosy_usage"].is_affected(each)
     ]
     if not mine:
         return _original_poll(self, timeout)
@@ -350,7 +348,9 @@ def _poll_until_shutdown(
     allowed_ms = -1 if timeout is None or timeout < 0 else int(timeout)
     wait_fds = {end.wait_fd() for end in shutdowns}
     ready: list[tuple[Any, int]] = []
-    if not any(end.is_set for end in shutdowns):  # after the bells were made: they ring from then on
+    if not any(
+        end.is_set for end in shutdowns
+    ):  # after the descriptors were made: they become readable from then on
         ready = zmq_poll([*sockets, *((bell, zmq.POLLIN) for bell in wait_fds)], allowed_ms)
     if any(end.is_set for end in shutdowns):
         raise zmq.ContextTerminated

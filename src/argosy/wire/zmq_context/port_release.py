@@ -1,7 +1,7 @@
-"""Waiting until an endpoint that ZeroMQ has closed can be bound again.
+"""Waits until an endpoint that ZeroMQ has closed can be bound again.
 
 `close()` is asynchronous: bind, close, bind on one port of a shared context failed 88 to 135
-times of 200. There is no event for it, so the kernel is asked, at growing intervals.
+times of 200. There is no event for it, so a bind is tried at growing intervals.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MAX_WAIT_S = 0.02
 
 
 def wait_until_free(endpoints: Iterable[str], limit_s: float = 1.0) -> bool:
-    """Wait until every TCP or ipc endpoint can be bound again; tell whether it was so in time."""
+    """Wait until every TCP or ipc endpoint can be bound again; return whether that was in time."""
     left = list(endpoints)
 
     def is_all_free() -> bool:
@@ -26,7 +26,7 @@ def wait_until_free(endpoints: Iterable[str], limit_s: float = 1.0) -> bool:
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = 1.0) -> bool:
-    """Ask at growing intervals until it is so; tell whether it was in time."""
+    """Check a condition at growing intervals until it holds; return whether that was in time."""
     until = time.monotonic() + limit_s
     pause_s = MIN_WAIT_S
     while not condition():
@@ -45,12 +45,12 @@ def _is_free(endpoint: str) -> bool:
         return _can_bind(family, ("" if host == "*" else host, int(port)))
     if endpoint.startswith("ipc://@"):
         return _can_bind(socket.AF_UNIX, "\0" + endpoint[7:])
-    return True  # a path is taken by who binds it, whoever has it
+    return True  # binding a path replaces it, whoever had it
 
 
 def _can_bind(family: int, address: tuple[str, int] | str) -> bool:
     with socket.socket(family, socket.SOCK_STREAM) as trial:
-        # As libzmq does: without it, connections in TIME_WAIT would look like a holder.
+        # As libzmq does: without it, connections in TIME_WAIT would look like a listener.
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind(address)

@@ -1,8 +1,9 @@
-"""pyzmq's own instance of a process, as a share of argosy's one context.
+"""`zmq.Context.instance()` as a share of argosy's one context.
 
-`zmq.Context.instance()` is a context that whole libraries take by default. Beside argosy's own it is a
-second one, with two more threads, and whoever ends it ends it for all. So in an agent's process it is a
-share like a lease: it can be ended without ending what others have, and who asks next gets a new one.
+Many libraries take `zmq.Context.instance()` by default. Beside argosy's own it would be a
+second context with two more threads, and one user ending it would end it for all. So in an agent's process
+it is a share, as a context handle is: ending it does not end what others have, and the next call makes a
+new one.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ class SharedInstance(_Context[Any]):  # not `zmq.Context`, which a test may have
         return opened
 
     def term(self) -> None:
-        """End this share, and wait until its closed sockets are gone, as a lease does.
+        """End this share, and wait until its closed sockets are destroyed, as a context handle does.
 
-        A socket that is still open is its owner's, who may be waiting on it in another thread: it stays,
-        where pyzmq's own would wait for its end.
+        A socket that is still open stays its owner's, who may be waiting on it in another thread;
+        pyzmq's own `term` would wait for its end.
         """
         if not self.closed:
             self.closed = True
@@ -68,9 +69,9 @@ class SharedInstance(_Context[Any]):  # not `zmq.Context`, which a test may have
 
 
 def install_shared_instance() -> None:
-    """Let `zmq.Context.instance()` be a share of the process's context from now on.
+    """Make `zmq.Context.instance()` a share of the process's context from now on.
 
-    Nothing changes where somebody has taken pyzmq's own already, nor for its subclasses.
+    Nothing changes where pyzmq's own was taken already, nor for its subclasses.
     """
     if _original_instance or getattr(_Context, "_instance", None) is not None:
         return
@@ -79,7 +80,7 @@ def install_shared_instance() -> None:
 
 
 def _shared_instance(kind: Any, io_threads: int = 1) -> Any:
-    """Return the context that all who ask in this process have in common."""
+    """Return the context that all callers in this process share."""
     if kind is not _Context:
         return _original_instance[0](kind, io_threads)
     with _lock:

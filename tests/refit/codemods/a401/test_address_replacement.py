@@ -42,7 +42,7 @@ def refit(source: str, fleet: Fleet | None) -> FileOutcome:
     return outcome
 
 
-HOST = "argosy.fleet.resolver.host"
+HOST = "argosy.api.host"
 MIGRATED = {
     'h = os.environ.get("PC2_IP", "10.0.0.2")': "h = os.environ.get(\"PC2_IP\", @('pc2', 'PC2_IP'))",
     'h = os.getenv("OTHER", default="10.0.0.2")': "h = os.getenv(\"OTHER\", default=@('pc2', 'OTHER'))",
@@ -57,7 +57,7 @@ MIGRATED = {
     "s.connect(f\"tcp://{os.getenv('PC2_IP', '10.0.0.2')}:{port}\")": (
         "s.connect(f\"tcp://{os.getenv('PC2_IP', @('pc2', 'PC2_IP'))}:{port}\")"
     ),
-    's.connect("tcp://10.0.0.2:7150")': "s.connect(argosy.fleet.resolver.endpoint('Bus'))",
+    's.connect("tcp://10.0.0.2:7150")': "s.connect(argosy.api.endpoint('Bus'))",
     's.connect(f"tcp://10.0.0.2:{port}")': "s.connect(f\"tcp://{@('pc2')}:{port}\")",
     's.connect(("10.0.0.2", 7150))': "s.connect((@('Bus'), 7150))",
 }
@@ -69,7 +69,7 @@ def test_an_address_becomes_the_fleet_s(source: str, fleet: Fleet) -> None:
     assert outcome.refused == ()
     assert outcome.after is not None
     migrated = MIGRATED[source].replace("@", HOST)
-    head = "import os\nimport argosy.fleet.resolver\ns = port = None\n"
+    head = "import os\nimport argosy.api\ns = port = None\n"
     assert outcome.after.decode() == f"{head}{migrated}\n"
 
 
@@ -107,8 +107,8 @@ TOGETHER = {
 def test_what_is_disconnected_goes_with_what_was_connected(source: str, fleet: Fleet) -> None:
     outcome = refit(source, fleet)
     assert outcome.after is not None
-    expected = TOGETHER[source].replace("@", "argosy.fleet.resolver.endpoint")
-    assert outcome.after.decode() == f"import argosy.fleet.resolver\n{expected}"
+    expected = TOGETHER[source].replace("@", "argosy.api.endpoint")
+    assert outcome.after.decode() == f"import argosy.api\n{expected}"
 
 
 APART = {
@@ -147,7 +147,7 @@ def test_the_import_comes_first_of_all(fleet: Fleet) -> None:
     head = '"""Doc."""\nfrom __future__ import annotations\n'
     outcome = refit(head + 'x = 1\nimport os\nh = os.getenv("PC2_IP", "10.0.0.2")\n', fleet)
     assert outcome.after is not None
-    assert outcome.after.decode().startswith(head + "import argosy.fleet.resolver\nx = 1\n")
+    assert outcome.after.decode().startswith(head + "import argosy.api\nx = 1\n")
 
 
 def test_what_runs_gets_what_it_got(fleet: Fleet, tmp_path: Path) -> None:
@@ -223,11 +223,11 @@ def test_the_evaluator_agrees_with_python(text: str, literal: str) -> None:
 
 
 def _agree(old: str, new: str) -> bool:
-    class Whereabouts:
+    class Api:
         host = staticmethod(lambda name, *variables: PROFILE.host_by_name[name])
 
     class Package:
-        fleet = type("fleet", (), {"whereabouts": Whereabouts})
+        api = Api
 
     for first in (None, "", "there.example"):
         for second in (None, "", "there.example"):

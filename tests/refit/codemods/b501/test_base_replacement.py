@@ -93,7 +93,7 @@ def after(outcome: FileOutcome) -> str:
 def test_a_base_of_agents_gives_way_and_keeps_its_name_for_all() -> None:
     outcome = refit(BASE, AGENTS)
     made = after(outcome)
-    assert '"""\nfrom argosy.agent.legacy import BaseAgent as Thing\n' in made  # nothing else used `zmq`
+    assert '"""\nfrom argosy.agent.compat import BaseAgent as Thing\n' in made  # nothing else used `zmq`
     assert "class Thing" not in made
     assert "def limit():" in made
     assert [site.code for site in outcome.migrated] == ["B501"]
@@ -102,7 +102,7 @@ def test_a_base_of_agents_gives_way_and_keeps_its_name_for_all() -> None:
 def test_lookups_give_way_together_and_what_uses_them_stays() -> None:
     made = after(refit(DISCOVERY, {}))
     imported = "discover_service, get_service_address, register_service"
-    assert f"import zmq\nfrom argosy.agent.legacy.service_discovery import {imported}\n" in made
+    assert f"import zmq\nfrom argosy.agent.compat.discovery import {imported}\n" in made
     assert "def discover_service" not in made
     assert "def look_twice" in made
     assert "def _ask" in made

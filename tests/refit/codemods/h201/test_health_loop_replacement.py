@@ -15,7 +15,7 @@ from argosy.refit.codemods.file_pipeline import FileOutcome, rewrite_file, selec
 from argosy.refit.codemods.tree_index import TreeIndex
 
 HEAD = (
-    "from argosy.agent.legacy import BaseAgent\nimport logging\nimport threading\nimport time\nimport zmq\n\n"
+    "from argosy.agent.compat import BaseAgent\nimport logging\nimport threading\nimport time\nimport zmq\n\n"
 )
 LOOP = '''
     def _health_check_loop(self):
@@ -91,7 +91,7 @@ def left(text: str) -> str:
 
 
 AFTER = """\
-from argosy.agent.legacy import BaseAgent
+from argosy.agent.compat import BaseAgent
 import logging
 
 class A(BaseAgent):
@@ -655,7 +655,7 @@ REFUSED = {
         "`A` derives from no classes, not from one base",
     ),
     "7: a base that is not known": (
-        agent().replace("argosy.agent.legacy", "somewhere"),
+        agent().replace("argosy.agent.compat", "somewhere"),
         "its base `somewhere.BaseAgent` does not answer health requests",
     ),
     "7: the base may not be reached": (
@@ -755,7 +755,7 @@ OWN_BASE = textwrap.dedent('''
         def _get_health_status(self):
             return {"status": "ok"}
 ''')
-OF_OWN = agent("").replace("from argosy.agent.legacy import BaseAgent", "from core import Core as BaseAgent")
+OF_OWN = agent("").replace("from argosy.agent.compat import BaseAgent", "from core import Core as BaseAgent")
 
 
 def test_a_base_of_the_trees_own_that_answers_is_a_standard() -> None:

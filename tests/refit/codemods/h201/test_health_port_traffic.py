@@ -28,7 +28,7 @@ if __name__ == "__main__":
     agent.run()
 """
 OWN_SOCKET = """\
-from argosy.agent.legacy import BaseAgent
+from argosy.agent.compat import BaseAgent
 import threading
 import time
 import zmq
@@ -64,7 +64,7 @@ class Translator(BaseAgent):
         return found
 """
 THE_BASES_SOCKET = """\
-from argosy.agent.legacy import BaseAgent
+from argosy.agent.compat import BaseAgent
 import threading
 import time
 import zmq
@@ -128,7 +128,7 @@ class Core:
             time.sleep(0.1)
 """
 OF_A_TREE = (
-    THE_BASES_SOCKET.replace("argosy.agent.legacy import BaseAgent", "core import Core")
+    THE_BASES_SOCKET.replace("argosy.agent.compat import BaseAgent", "core import Core")
     .replace("Memory(BaseAgent)", "Memory(Core)")
     .replace(', "uptime": time.time() - self.start_time', "")
     .replace("        super().cleanup()\n", "        self.running = False\n")

@@ -43,11 +43,8 @@ def test_the_making_and_nothing_else_is_exchanged() -> None:
     outcome = refit(ASK)
     assert outcome.refused == ()
     assert [(site.code, site.line) for site in outcome.migrated] == [("Z306", 5)]
-    expected = ASK.replace("context.socket(zmq.REQ)", "argosy.wire.client.pooled_req.req_socket(context)")
-    assert (
-        outcome.after
-        == expected.replace("import zmq\n", "import zmq\nimport argosy.wire.client.pooled_req\n").encode()
-    )
+    expected = ASK.replace("context.socket(zmq.REQ)", "argosy.api.req_socket(context)")
+    assert outcome.after == expected.replace("import zmq\n", "import zmq\nimport argosy.api\n").encode()
     assert refit(outcome.after.decode()) == FileOutcome("it.py", is_relevant=False)
 
 
@@ -79,7 +76,7 @@ def test_becomes_a_question(source: str) -> None:
         outcome = refit(source, codes)
         assert [item for item in outcome.refused if item.code == "Z306"] == []
         assert outcome.after is not None
-        assert b"argosy.wire.client.pooled_req.req_socket(context)" in outcome.after
+        assert b"argosy.api.req_socket(context)" in outcome.after
         assert refit(outcome.after.decode(), codes).after is None
 
 

@@ -8,7 +8,7 @@ test files.
 `localhost` and a `bind` to loopback need a human decision (`report`): the source does not tell whether the
 peer is on the same machine on purpose.
 
-Instead: `argosy.fleet.resolver.endpoint("Translator")`, or `host("pc2")` there.
+Instead: `argosy.api.endpoint("Translator")`, or `host("pc2")` there.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ or misspelt silently selects that machine. Found in `os.environ.get`, `os.getenv
 in `or` and `if` expressions around them, in command-line options, and in fields of pydantic settings. A
 fallback that listens on every interface is not reported: it is not the address of a machine.
 
-Instead: `argosy.fleet.resolver.host("redis", "REDIS_HOST")`: the variable first, then the fleet file.
+Instead: `argosy.api.host("redis", "REDIS_HOST")`: the variable first, then the fleet file.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, Sourc
 from argosy.refit.transaction.tree_diff import apply_to_tree
 
 CODES: Final = ("A401", "A402")
-RESOLVER_IMPORT: Final = "import argosy.fleet.resolver"
+RESOLVER_IMPORT: Final = "import argosy.api"
 
 
 class AddressPlan(msgspec.Struct, frozen=True):

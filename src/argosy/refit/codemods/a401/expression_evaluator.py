@@ -17,8 +17,13 @@ from argosy.refit.analysis.ast_queries import last_name, string_literal
 from argosy.source.name_scopes import NameScope
 
 EvaluatedValue = object
-RESOLVE_HOST = "argosy.fleet.resolver.host"
-RESOLVE_ENDPOINT = "argosy.fleet.resolver.endpoint"
+RESOLVE_HOST = "argosy.api.host"
+RESOLVE_ENDPOINT = "argosy.api.endpoint"
+# The same functions by their other paths; those of `whereabouts` were written before.
+_HOST_FUNCTIONS = frozenset((RESOLVE_HOST, "argosy.fleet.resolver.host", "argosy.fleet.whereabouts.host"))
+_ENDPOINT_FUNCTIONS = frozenset(
+    (RESOLVE_ENDPOINT, "argosy.fleet.resolver.endpoint", "argosy.fleet.whereabouts.endpoint")
+)
 
 
 class UnknownExpressionError(Exception):
@@ -132,11 +137,11 @@ class ExpressionEvaluator:
 
     def call(self, node: ast.Call) -> EvaluatedValue:
         written = ast.unparse(node.func)
-        if written in (RESOLVE_HOST, RESOLVE_ENDPOINT):
+        if written in _HOST_FUNCTIONS or written in _ENDPOINT_FUNCTIONS:
             name, *variables = (str(self.evaluate(argument)) for argument in node.args)
             found = next((self.variables[each] for each in variables if each in self.variables), None)
             table = (
-                self.addresses.host_by_name if written == RESOLVE_HOST else self.addresses.endpoint_by_name
+                self.addresses.host_by_name if written in _HOST_FUNCTIONS else self.addresses.endpoint_by_name
             )
             return table[name] if found is None else found
         read = find_environment_read(node, self.scope)

@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from argosy.refit.analysis.pyzmq_names import CONTEXT_FUNCTIONS
 from argosy.refit.codemods.import_insertion import import_at_top
 from argosy.refit.codemods.tree_index import TreeIndex
 from argosy.refit.transaction.source_change import Change, Deletion, position_of
@@ -29,8 +30,13 @@ from argosy.source import control_flow
 BASE_CLASS: Final = "B501"
 SERVICE_DISCOVERY: Final = "B502"
 CODES: Final = (BASE_CLASS, SERVICE_DISCOVERY)
-BASE_MODULE: Final = "argosy.agent.legacy"
-DISCOVERY_MODULE: Final = "argosy.agent.legacy.service_discovery"
+BASE_MODULE: Final = "argosy.agent.compat"
+DISCOVERY_MODULE: Final = "argosy.agent.compat.discovery"
+# Where what these modules export is defined.
+_SOURCE_MODULES: Final = {
+    BASE_MODULE: "argosy.agent.legacy.base_agent",
+    DISCOVERY_MODULE: "argosy.agent.legacy.service_discovery",
+}
 
 MIN_SUBCLASSES: Final = 3  # a class with fewer subclasses is an agent, not a base of agents
 _HEALTH_METHODS: Final = frozenset(
@@ -103,7 +109,7 @@ def _is_base(view: SourceView, index: TreeIndex, node: ast.ClassDef) -> bool:
         return False
     calls = {control_flow.dotted_name(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)}
     named = {control_flow.dotted_name(each) for each in ast.walk(node) if isinstance(each, ast.Attribute)}
-    makes_context = any(name.endswith(("zmq.Context", "argosy.wire.context")) for name in calls)
+    makes_context = any(name.endswith(("zmq.Context", *CONTEXT_FUNCTIONS)) for name in calls)
     return makes_context and "zmq.REP" in named and any(name.endswith(".bind") for name in calls)
 
 
@@ -192,7 +198,7 @@ def exports_of(module: str) -> dict[str, frozenset[str]]:
 
     It is read from the source, so that a refit does not import modules that it only names.
     """
-    name = f"{module}.base" if module == BASE_MODULE else module
+    name = _SOURCE_MODULES[module]
     spec = find_spec(name.rpartition(".")[0])
     assert spec is not None
     assert spec.origin is not None

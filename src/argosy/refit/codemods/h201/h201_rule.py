@@ -10,7 +10,7 @@ PUSH socket. A loop that also answers other requests is not reported.
 `auto` if a thread of its own runs the loop and the loop only answers: the refit then checks whether it can be
 removed.
 
-Instead: the health endpoint of `argosy.agent` (`argosy.agent.legacy.BaseAgent` for old classes). It calls
+Instead: the health endpoint of `argosy.agent` (`argosy.agent.compat.BaseAgent` for old classes). It calls
 `_get_health_status` and answers on the health port according to the state of the agent's work.
 """
 

@@ -24,7 +24,12 @@ from argosy.refit.core.source_file import PythonFile
 from argosy.refit.transaction.source_view import FunctionNode, SourceView
 from argosy.source import control_flow
 
-ARGOSY_BASE: Final = "argosy.agent.legacy.BaseAgent"
+ARGOSY_BASE: Final = "argosy.agent.compat.BaseAgent"
+_ARGOSY_BASES: Final = (
+    ARGOSY_BASE,
+    "argosy.agent.legacy.base_agent.BaseAgent",
+    "argosy.agent.compat.base.BaseAgent",  # as it was called before
+)
 PORT_NAMES: Final = ("health_check_port", "health_port")
 # The attributes in which argosy's base keeps its port, however it was passed.
 _ARGOSY_PORT_ATTRIBUTES: Final = frozenset({"self.health_check_port", "self.health_port"})
@@ -83,7 +88,7 @@ def inherited_members(view: SourceView, index: TreeIndex, owner: ast.ClassDef) -
 
 def _follow_base(index: TreeIndex, path: str, target: str, depth: int) -> HealthBase | None:
     """Follow a name to argosy's base, or to a class of the tree that answers health requests itself."""
-    if target in (ARGOSY_BASE, "argosy.agent.legacy.base_agent.BaseAgent"):
+    if target in _ARGOSY_BASES:
         return _ARGOSY_HEALTH_BASE
     module, _, name = target.rpartition(".")
     path_there = module_file(index, path, module)

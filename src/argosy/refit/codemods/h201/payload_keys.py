@@ -18,7 +18,7 @@ PayloadItem = tuple[str, ast.expr | None]  # the key, empty for one that cannot 
 _RESERVED_KEYS: Final = frozenset(
     (  # noqa: SIM905
         "since loop_lag_ms in_flight handled failed rss_bytes status_word needs wants"
-        " payload_age absent moved_binds other_agents"
+        " payload_age absent missing_packages moved_binds other_agents"
     ).split()
 )
 _MAX_DEPTH: Final = 5

@@ -30,7 +30,7 @@ _CONSTRUCTORS: Final = {
     "datetime.timedelta": "timedelta",
     "collections.defaultdict": "defaultdict",
     **dict.fromkeys(("zmq.Context", "zmq.Context.instance"), "context"),
-    **dict.fromkeys(("argosy.wire.context", "argosy.wire.zmq_context.zmq_instance"), "context"),
+    **dict.fromkeys(("argosy.wire.context", "argosy.api.context"), "context"),
     **dict.fromkeys(("logging.getLogger", "structlog.get_logger"), "logger"),
     "json.loads": "json",
     "range": "list",

@@ -23,6 +23,7 @@ from argosy.refit.analysis.context_class import (
     find_context_class_uses,
     find_foreign_context_class_uses,
 )
+from argosy.refit.analysis.pyzmq_names import CONTEXT_FUNCTIONS
 from argosy.refit.codemods.import_insertion import has_import, import_after
 from argosy.refit.codemods.module_resolution import (
     find_imported_function,
@@ -361,7 +362,10 @@ def _descriptor_in_family(view: SourceView, family: Collection[str], name: str) 
                 continue
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             is_its = any(control_flow.dotted_name(each) == name for each in targets)
-            if is_its and view.resolve_imported_name(node.value.func) not in (CONTEXT_CLASS, SHARED_CONTEXT):
+            if is_its and view.resolve_imported_name(node.value.func) not in (
+                CONTEXT_CLASS,
+                *CONTEXT_FUNCTIONS,
+            ):
                 return f"`{ast.unparse(node.value):.60}` may validate its value, in line {node.lineno}"
     return ""
 

@@ -1,8 +1,8 @@
 """Z306: replaces a request socket for one call by one on a pooled connection.
 
-`context.socket(zmq.REQ)` becomes `argosy.wire.client.pooled_req.req_socket(context)`, an object that is used
-like the socket; everything else stays, including the close. It connects, sends, receives and times out like a
-REQ socket and supports nothing more, so a site is migrated only if the code uses nothing more.
+`context.socket(zmq.REQ)` becomes `argosy.api.req_socket(context)`, an object that is used like the socket;
+everything else stays, including the close. It connects, sends, receives and times out like a REQ socket and
+supports nothing more, so a site is migrated only if the code uses nothing more.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from argosy.refit.transaction.source_change import Change, replace_node
 from argosy.refit.transaction.source_view import RefusedSite, RewriteSite, SourceView
 
 REQUEST_SOCKET_PER_CALL: Final = "Z306"
-POOLED_REQ: Final = "argosy.wire.client.pooled_req.req_socket"
-POOLED_IMPORT: Final = "import argosy.wire.client.pooled_req"
+POOLED_REQ: Final = "argosy.api.req_socket"
+POOLED_IMPORT: Final = "import argosy.api"
 
 # The calls that a pooled socket supports, with their numbers of arguments.
 _SUPPORTED_CALLS: Final = {

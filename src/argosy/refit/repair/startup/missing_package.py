@@ -1,9 +1,9 @@
 """Guards an import of a package that is declared missing: each use then fails with the package's name.
 
 `argosy repair --absent torch` says that torch is not installed where the code will run. The import gets a
-handler that replaces each name by a placeholder (`argosy.agent.missing_packages`); if the package is
-installed after all, nothing changes. Only for a module-level statement, and only if every use of its names is
-in the body of a function: an annotation, a decorator, a default, a base class or a class body would use the
+handler that replaces each name by a placeholder (`argosy.api.placeholder`); if the package is installed
+after all, nothing changes. Only for a module-level statement, and only if every use of its names is in the
+body of a function: an annotation, a decorator, a default, a base class or a class body would use the
 placeholder while the module loads.
 
 If the module only checks for a device with a name, and uses it only if there is one, the placeholder is
@@ -23,7 +23,7 @@ from argosy.refit.repair.startup.project_context import ProjectContext
 from argosy.refit.repair.startup.startup_rule import StartupCase, StartupRule
 
 NAME = "missing-package"
-_PLACEHOLDER_MODULE = "argosy.agent.missing_packages"
+_PLACEHOLDER_MODULE = "argosy.api"
 
 
 def may_apply(view: ModuleView) -> bool:
@@ -31,9 +31,9 @@ def may_apply(view: ModuleView) -> bool:
 
 
 def propose(view: ModuleView, context: ProjectContext) -> Iterator[RepairCandidate]:
-    placeholder_bindings = view.scope.bindings.get("stand_in", ())
+    placeholder_bindings = view.scope.bindings.get("placeholder", ())
     if not context.missing_packages or any(
-        item.origin != f"{_PLACEHOLDER_MODULE}.stand_in" for item in placeholder_bindings
+        item.origin != f"{_PLACEHOLDER_MODULE}.placeholder" for item in placeholder_bindings
     ):
         return
     for index, node in enumerate(view.body):
@@ -88,10 +88,10 @@ def _build_edit(
         "try:",
         *(f"    {line}" if line.strip() else line for line in import_lines),
         "except ModuleNotFoundError:",
-        f"    from {_PLACEHOLDER_MODULE} import stand_in",
+        f"    from {_PLACEHOLDER_MODULE} import placeholder",
         "",
         *(
-            f"    {name} = stand_in({_placeholder_arguments(view, name, path)})"
+            f"    {name} = placeholder({_placeholder_arguments(view, name, path)})"
             for name, path in dict.fromkeys(names)
         ),
     ]
@@ -99,11 +99,13 @@ def _build_edit(
 
 
 def _placeholder_arguments(view: ModuleView, name: str, path: str) -> str:
-    return f'"{path}", behind_probes=True' if is_guarded_by_device_check(view, name, path) else f'"{path}"'
+    return (
+        f'"{path}", behind_device_check=True' if is_guarded_by_device_check(view, name, path) else f'"{path}"'
+    )
 
 
 _MISSING = frozenset({"torch"})
-_HANDLER = "except ModuleNotFoundError:\n    from argosy.agent.missing_packages import placeholder\n\n"
+_HANDLER = "except ModuleNotFoundError:\n    from argosy.api import placeholder\n\n"
 _CHECKS_DEVICE = (
     "def f(stats):\n    if torch.cuda.is_available():\n        stats['a'] = torch.cuda.memory_allocated()\n"
     "    return 'cuda' if torch.cuda.is_available() else 'cpu'\n"
@@ -112,33 +114,33 @@ _USES_DEVICE = _CHECKS_DEVICE.replace("'cpu'", "torch.device('cpu')")
 MUST_CHANGE = (
     StartupCase(
         "import torch\n\n\ndef f():\n    return torch.zeros(1)\n",
-        f'try:\n    import torch\n{_HANDLER}    torch = stand_in("torch")\n\n\n'
+        f'try:\n    import torch\n{_HANDLER}    torch = placeholder("torch")\n\n\n'
         "def f():\n    return torch.zeros(1)\n",
         missing_packages=_MISSING,
     ),
     StartupCase(
         "from torch.nn import (\n    Linear,\n    Module as M,\n)\n\n\ndef f():\n    return Linear, M\n",
         "try:\n    from torch.nn import (\n        Linear,\n        Module as M,\n    )\n"
-        f'{_HANDLER}    Linear = stand_in("torch.nn.Linear")\n    M = stand_in("torch.nn.Module")\n\n\n'
+        f'{_HANDLER}    Linear = placeholder("torch.nn.Linear")\n    M = placeholder("torch.nn.Module")\n\n\n'
         "def f():\n    return Linear, M\n",
         missing_packages=_MISSING,
     ),
     StartupCase(
         "from __future__ import annotations\nimport torch.nn as nn\n\n\ndef f(x: nn.Module):\n    pass\n",
         "from __future__ import annotations\n"
-        f'try:\n    import torch.nn as nn\n{_HANDLER}    nn = stand_in("torch.nn")\n\n\n'
+        f'try:\n    import torch.nn as nn\n{_HANDLER}    nn = placeholder("torch.nn")\n\n\n'
         "def f(x: nn.Module):\n    pass\n",
         missing_packages=_MISSING,
     ),
     StartupCase(
         f"import torch\n\n\n{_CHECKS_DEVICE}",
-        f'try:\n    import torch\n{_HANDLER}    torch = stand_in("torch", behind_probes=True)\n\n\n'
-        f"{_CHECKS_DEVICE}",
+        f"try:\n    import torch\n{_HANDLER}"
+        f'    torch = placeholder("torch", behind_device_check=True)\n\n\n{_CHECKS_DEVICE}',
         missing_packages=_MISSING,
     ),
     StartupCase(
         f"import torch\n\n\n{_USES_DEVICE}",
-        f'try:\n    import torch\n{_HANDLER}    torch = stand_in("torch")\n\n\n{_USES_DEVICE}',
+        f'try:\n    import torch\n{_HANDLER}    torch = placeholder("torch")\n\n\n{_USES_DEVICE}',
         missing_packages=_MISSING,
     ),
 )
