@@ -66,7 +66,7 @@ def test_what_is_missing_is_told(folder: Path, tmp_path: Path) -> None:
     assert "there is no environment `prod`" in ask(folder, "host('pc2')", ENV_TYPE="prod")
     assert "`$PC2_IP` is not set" in ask(folder, "host('pc2')", ENV_TYPE="production")
     assert ask(folder, "host('pc1')", ENV_TYPE="production") == "10.0.0.1"
-    assert "`development` names no `pc3`" in ask(folder, "host('pc3')")
+    assert "`development` has no entry `pc3`" in ask(folder, "host('pc3')")
     (tmp_path / "fleet.yaml").unlink()
     assert "export ARGOSY_FLEET_FILE=PATH" in ask(folder, "host('pc2')")
     assert ask(folder, "host('pc2')", cwd=_elsewhere(tmp_path)) == "10.0.0.2"

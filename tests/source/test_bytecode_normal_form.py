@@ -95,12 +95,12 @@ def test_long_functions_with_wide_arguments() -> None:
 FORMS = """
 import json, sys
 from types import CodeType
-from argosy.source.bytecode_normal_form import normal_form
+from argosy.source.bytecode_normal_form import normalize_bytecode
 texts = json.load(sys.stdin)
 codes = [compile(text, "a.py", "exec", dont_inherit=True) for text in texts]
 functions = [next(item for item in code.co_consts if isinstance(item, CodeType)) for code in codes]
-forms = [normal_form(function.co_code) for function in functions]
-print(json.dumps([[form.shape.hex() for form in forms], [form.acts for form in forms]]))
+forms = [normalize_bytecode(function.co_code) for function in functions]
+print(json.dumps([[form.shape.hex() for form in forms], [form.has_effects for form in forms]]))
 """
 
 

@@ -145,7 +145,7 @@ def _restart_loop(agent: AgentSpec, need: Need, known: dict[str, AgentSpec]) -> 
     return RestartLoop(
         agent.name,
         need.agent,
-        f"{ours} and {theirs} would restart each other endlessly: `{agent.name}` has `on_death: {need.on_death}` "
-        f"for `{need.agent}`, and an agent in {theirs} has one for an agent in {ours}",
+        f"{ours} and {theirs} would restart each other endlessly: `{agent.name}` has `on_death: "
+        f"{need.on_death}` for `{need.agent}`, and an agent in {theirs} has one for an agent in {ours}",
         f"give this need `on_death: wait` or `degrade`, or put `{agent.name}` and `{need.agent}` in one cell",
     )

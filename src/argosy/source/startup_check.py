@@ -220,7 +220,7 @@ def _import_finding(
     """Return the finding of an import that raises `error`."""
     code, subject, message, hint = diagnosis
     if control_flow.is_caught(error, caught):
-        message += " (the exception is caught)"
+        message += " (its absence is caught)"
     is_certain = _is_certain(certainty, error, caught)
     place = (node.path, statement.line, statement.column)
     return StartupFinding(code, subject, *place, message, hint, is_certain, node.import_chain)

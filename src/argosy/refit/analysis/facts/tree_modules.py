@@ -67,7 +67,7 @@ def follow_file_imports(tree: SourceTree, path: str) -> ImportGraph | None:
         path=module.path,
         # What runs only when the file is a script is asked about as well.
         imports=tuple(
-            replace(item, when=item.conditions - {ImportCondition.MAIN}) for item in imports.imports
+            replace(item, conditions=item.conditions - {ImportCondition.MAIN}) for item in imports.imports
         ),
         names={},
         has_dynamic_names=True,
