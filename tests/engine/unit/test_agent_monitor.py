@@ -254,7 +254,7 @@ def test_one_that_was_ready_is_asked_whether_it_lives_from_its_adoption_on(liste
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and never listens
         probe = Probe(probe="tcp", port=closed.getsockname()[1])
-        spec = msgspec.structs.replace(NOTIFY, is_sdk=True, liveness=probe, rhythm=rhythm)
+        spec = msgspec.structs.replace(NOTIFY, is_sdk=True, liveness=probe, liveness_schedule=rhythm)
 
         async def test(it: Listening) -> None:
             it.signs.start_adopted(spec, os.getpid(), was_ready=True)

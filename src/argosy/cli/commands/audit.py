@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     baseline_entries = _load_or_write_baseline(args, report, selected)
     view = _make_view(report, selected, baseline_entries, select)
     if output_format == "html":
-        view = msgspec.structs.replace(view, planned=_planned_refit(root, fleet, args.exclude))
+        view = msgspec.structs.replace(view, planned_refit=_planned_refit(root, fleet, args.exclude))
     _warn(view)
     _RENDERERS[output_format](view)
     # The interpreter's end would look through all of it for garbage, three times.

@@ -137,7 +137,7 @@ class _RestartSimulation:
         """Have an agent go down, and all that are in its process."""
         if name in self._outages:
             if cause == "named":
-                self._outages[name] = msgspec.structs.replace(self._outages[name], how=cause, because="")
+                self._outages[name] = msgspec.structs.replace(self._outages[name], cause=cause, caused_by="")
             return
         cell = self._processes[name].cell
         group = (name, *self._cell_members_of(name))

@@ -354,7 +354,7 @@ class Supervisor:
         if request.origin:
             request = self._localize(request)
         else:
-            request = msgspec.structs.replace(request, order=secrets.token_hex(8))
+            request = msgspec.structs.replace(request, apply_id=secrets.token_hex(8))
         apply_plan = await self._rollout.prepare(request, session.pid)
         session.send(apply_plan.change.to_preview(len(apply_plan.plan.declared)))
         was_subscribed, session.is_subscribed = session.is_subscribed, True
