@@ -53,6 +53,11 @@ def test_names_lead_to_the_nearest_fleet_file(folder: Path, tmp_path: Path) -> N
     assert ask(folder, "host('pc2')", ARGOSY_FLEET_FILE=str(other)) == "10.9.9.9"
 
 
+def test_the_former_module_name_finds_the_same_caller(folder: Path) -> None:
+    former = "__import__('argosy.fleet.whereabouts', fromlist=['host']).host('pc2')"
+    assert ask(folder, former) == ask(folder, "host('pc2')") == "10.0.0.2"
+
+
 def test_variables_come_first_and_then_the_fleet_is_not_asked(folder: Path, tmp_path: Path) -> None:
     assert ask(folder, "host('pc2', 'PC2_IP', 'OTHER')", OTHER="there") == "there"
     assert ask(folder, "repr(host('pc2', 'PC2_IP'))", PC2_IP="") == "''"

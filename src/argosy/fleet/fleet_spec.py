@@ -110,7 +110,9 @@ class RecoverySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = msgspec.field(default=None, name="figure")
     times: Annotated[PositiveCount, Meta(description="the budget per agent: number of attempts")] = 3
     within: Annotated[Duration, Meta(description="the budget per agent: the period of `times`")] = "1h"
-    pause: Annotated[Duration, Meta(description="how long to wait before the next attempt")] = "30s"
+    pause: Annotated[
+        Duration, Meta(description="how long to wait for a recovery before the next attempt")
+    ] = "30s"
 
 
 class Scrape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -241,7 +243,7 @@ class Liveness(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     command: Annotated[list[ScalarText] | None, Meta(description="the command that exec runs")] = None
     every: Annotated[Duration, Meta(description="the time between two probes")] = "10s"
     failures: Annotated[
-        PositiveCount, Meta(description="the number of consecutive failures after which the agent is killed")
+        PositiveCount, Meta(description="the number of consecutive failures after which the agent is stopped")
     ] = 3
 
 
